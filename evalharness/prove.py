@@ -39,7 +39,7 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
     together = [*prompts, prompts[0][: max(1, len(prompts[0]) // 3)]]  # a short one, so that there is padding
     on = {path: _logits(engine, checkpoint, together, path, adapter=True) for path, _ in PATHS}
     changes = dict.fromkeys(on, 0.0)
-    if checkpoint.kind in ("lora", "prompt"):
+    if checkpoint.adapter:
         changes = {path: _change(on[path], _logits(engine, checkpoint, together, path, adapter=False)) for path, _ in PATHS}
         still = [words for path, words in PATHS if changes[path] == 0.0]
         if still and not allow_noop:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from evalharness import fingerprint
 
 OutputType = Literal["multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until"]
-Kind = Literal["base", "full", "lora", "prompt"]
+Kind = str  # "base", "full", how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds), or one of REFERENCES
+Architecture = Literal["causal", "seq2seq"]  # decoder-only, or encoder-decoder
+REFERENCES = ("placebo", "unquantised")  # kinds of models that are measured beside the candidates, described, and never judged
 Level = Literal["task", "group", "suite"]
 Verdict = Literal["forgotten", "retained", "inconclusive"]
 MetricKind = Literal["binary", "graded", "corpus", "opaque"]
@@ -248,7 +250,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template), never of name or path."""
+    """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision, never of name or path."""
 
     name: str
     kind: Kind
@@ -261,6 +263,16 @@ class Checkpoint:
     window: int | None  # positions the model has; None: no limit known
     virtual_tokens: int = 0
     target_task: str | None = None  # what it was trained on, from training.json or --target
+    architecture: Architecture = "causal"
+    adapter: str = ""  # peft's type of an adapter ("LORA", "PREFIX_TUNING", …), "PLACEBO" of one that changes nothing; "": full weights
+    precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not
+    adapter_task: int | None = None  # which task's prompt answers, of an adapter that learned several
+    training: Mapping[str, Any] = field(default_factory=dict)  # what training.json says of its making: method, learning_rate, rank, seconds, …
+
+    @property
+    def weights(self) -> Path:
+        """The directory of the full weights that answer: an adapter's base's, else its own."""
+        return self.base if self.adapter and self.base is not None else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +451,12 @@ class ModelRow:
     target_task: str | None = None
     target_gain: Estimate | None = None
     learned_target: bool | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)  # how it was made, as far as its training.json says
+
+    @property
+    def judged(self) -> bool:
+        """Is it a candidate, of which it is asked what it forgot?"""
+        return self.base is not None and self.kind not in REFERENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,6 +528,9 @@ class Job:
     margins: Mapping[str, float] = field(default_factory=dict)  # of a task, a group, or (under its name) the suite
     alpha: float = 0.05
     allow_noop: bool = False
+    placebo: bool = False  # measure the base through an adapter that changes nothing, too: the noise floor
+    precision: str | None = None  # of the base and adapters on it ("nf4", "int8", "none"); None: the candidates' own
+    train_data: Mapping[str, Path] = field(default_factory=dict)  # candidate ("" for all) -> the rows it was fine-tuned on
     templates: str | None = None  # a wording to ask in instead of each task's own, or "all": every wording beside it
     describe: tuple[str, ...] = ()  # what is measured beside the verdicts: calibration, robustness, generation, bias, efficiency
     apply_chat_template: bool | Literal["all", "candidates"] = False  # True, "all": to every model its own; "candidates": the base plainly

@@ -51,7 +51,7 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
     )
     assert (
         list(document["models"][0])
-        == ("name kind fingerprint base parameters trainable trainable_share bytes target_task target_gain learned_target").split()
+        == ("name kind fingerprint base parameters trainable trainable_share bytes target_task target_gain learned_target training").split()
     )
 
 

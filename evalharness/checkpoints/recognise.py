@@ -186,6 +186,7 @@ def _adapter(name: str, directory: Path, base: str | None, target: str | None) -
         window=files.window_of(base_config),
         virtual_tokens=_virtual_tokens(directory, config) if kind == "prompt" else 0,
         target_task=target or _target_named_by(directory),
+        adapter=str(config["peft_type"]),
     )
 
 

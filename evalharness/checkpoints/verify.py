@@ -24,7 +24,7 @@ def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
 
     Raises ModelError naming the tensors, tokens or files that are wrong. An adapter's base is looked at for shapes only: verify it by itself.
     """
-    if checkpoint.kind in ("lora", "prompt"):
+    if checkpoint.adapter:
         notices, rows = _adapter(checkpoint)
     else:
         notices, rows = _full(checkpoint)
@@ -78,7 +78,7 @@ def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
     tensors, whole = recorded.get("base_weights"), recorded.get("base_fingerprint")
     now = fingerprint.of_weights(checkpoint.base)
     other = tensors != fingerprint.of_tensors(checkpoint.base) if tensors else bool(whole) and whole != now
-    if other and checkpoint.kind in ("lora", "prompt"):
+    if other and checkpoint.adapter:
         what = f"was trained on another base than {checkpoint.base} (training.json records {recorded.get('base_as_given') or recorded.get('base')!r})"
         raise ModelError(checkpoint.path, what, "give the base that it was trained on with --base")
     if other:

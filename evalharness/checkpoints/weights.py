@@ -107,7 +107,7 @@ def first_line(error: BaseException) -> str:
 
 def tokenizer_directory(checkpoint: Checkpoint) -> Path:
     """Whose tokenizer speaks for the checkpoint: its own, else (adapters) its base's."""
-    if checkpoint.base is not None and checkpoint.kind in ("lora", "prompt") and not files.has_tokenizer(checkpoint.path):
+    if checkpoint.base is not None and checkpoint.adapter and not files.has_tokenizer(checkpoint.path):
         return checkpoint.base
     return checkpoint.path
 
@@ -177,7 +177,7 @@ def load(checkpoint: Checkpoint, dtype: str, device: str) -> Loaded:
     Raises ModelError where anything is missing, left over or does not fit, UsageError for a dtype or device that cannot be had.
     """
     place = device_of(device)
-    kind, adapted = dtype_of(dtype, place), checkpoint.kind in ("lora", "prompt")
+    kind, adapted = dtype_of(dtype, place), checkpoint.adapter
     if adapted and checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
     directory = checkpoint.base if adapted and checkpoint.base is not None else checkpoint.path

@@ -40,8 +40,11 @@ class EngineFactory(Protocol):
         """What an engine opened with these arguments would report as its `info`."""
         ...
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
-        """Load the model. Raises ModelError where it cannot be loaded completely."""
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> Engine:
+        """Load the model. Raises ModelError where it cannot be loaded completely.
+
+        `after` is the engine opened before, which answers no more: what both share (the base's weights) is taken over, the rest released.
+        """
         ...
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:

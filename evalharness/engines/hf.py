@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.weights import Loaded, attention_of, device_of, dtype_of, load, load_tokenizer, tokenizer_directory
-from evalharness.engines.base import ChatRenderer, TokenCounter
+from evalharness.engines.base import ChatRenderer, Engine, TokenCounter
 from evalharness.engines.chat import template_of
 from evalharness.engines.decoding import Decoder
 from evalharness.engines.scoring import Scorer
@@ -88,8 +88,10 @@ class Factory:
         }
         return EngineInfo("hf", {**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}})
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> HFEngine:
         """The model in memory. Raises ModelError where it cannot be loaded completely."""
+        if after is not None:
+            after.close()
         info = self.describe(checkpoint, settings)
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
@@ -107,7 +109,7 @@ class Factory:
 
 
 def _weights_directory(checkpoint: Checkpoint) -> Path:
-    if checkpoint.kind not in ("lora", "prompt"):
+    if not checkpoint.adapter:
         return checkpoint.path
     if checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")

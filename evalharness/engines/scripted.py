@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
-from evalharness.engines.base import ChatRenderer, TokenCounter
+from evalharness.engines.base import ChatRenderer, Engine, TokenCounter
 from evalharness.records import Checkpoint, EngineInfo, EngineSettings, Failure, Request, Response
 
 Reply = Callable[[Request], Response | Failure]
@@ -30,7 +30,7 @@ class ScriptedEngine:
             yield self._reply(request)
 
     def next_token_logits(self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]) -> NDArray[np.float64]:
-        moved = 1.0 if adapter and self._checkpoint.kind in ("lora", "prompt") else 0.0
+        moved = 1.0 if adapter and self._checkpoint.adapter else 0.0
         return np.array([[(len(prompt) + token) % 5 + moved * token for token in range(VOCABULARY)] for prompt in prompts], dtype=np.float64)
 
     def close(self) -> None:
@@ -64,7 +64,9 @@ class ScriptedFactory:
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         return EngineInfo("scripted", {"batch_size": settings.batch_size})
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> ScriptedEngine:
+        if after is not None:
+            after.close()
         self.opened.append(checkpoint.name)
         return ScriptedEngine(self, checkpoint, self.describe(checkpoint, settings))
 

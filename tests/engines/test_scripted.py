@@ -13,7 +13,7 @@ from evalharness.records import Checkpoint, EngineSettings, Failure, Generate, G
 
 
 def checkpoint(name: str, kind: str = "base") -> Checkpoint:
-    return Checkpoint(name, kind, Path(name), None, "f" * 64, 10, 0, 40, None)
+    return Checkpoint(name, kind, Path(name), None, "f" * 64, 10, 0, 40, None, adapter={"lora": "LORA"}.get(kind, ""))
 
 
 def echo(request):
