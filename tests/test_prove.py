@@ -31,7 +31,7 @@ class Written:
 
 
 def model(kind="lora"):
-    return Checkpoint("tuned", kind, Path("tuned"), None, "f" * 64, 10, 5, 40, None)
+    return Checkpoint("tuned", kind, Path("tuned"), None, "f" * 64, 10, 5, 40, None, adapter={"lora": "LORA", "prompt": "PROMPT_TUNING"}.get(kind, ""))
 
 
 def test_the_largest_change_of_each_path():
