@@ -4,6 +4,7 @@ KNOWN = {
     "fetch": "evalharness.checkpoints.hub:fetch",
     "load": "evalharness.checkpoints.weights:load",
     "verify": "evalharness.checkpoints.verify:verify",
-    "lora": "evalharness.checkpoints.adapters:attach",
+    "attach": "evalharness.checkpoints.adapters:attach",
+    "layout": "evalharness.checkpoints.adapters:layout",
     "lora_layout": "evalharness.checkpoints.adapters:layout",
 }

@@ -3,51 +3,95 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import gc
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from evalharness import registry
-from evalharness.checkpoints import KNOWN, files
+from evalharness.checkpoints import KNOWN, files, fingerprint, twin
 from evalharness.errors import ModelError, UsageError
-from evalharness.records import Checkpoint
+from evalharness.records import Architecture, Checkpoint
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CLASSES = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
+MAPPINGS = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING, "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING}
+WANTED = {"causal": "give a causal language model", "seq2seq": "give an encoder-decoder model that writes text"}
 UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What stands before every text: nothing, embeddings (virtual tokens, hidden), or a cache.
+
+    Embeddings stand before the text, of encoder-decoder models the encoder's. The cache is (keys, values) of every layer, each (heads,
+    virtual tokens, head size); of encoder-decoder models those of the decoder's self-attention.
+    """
+
+    embeddings: torch.Tensor | None = None
+    cache: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many virtual tokens there are."""
+        if self.embeddings is not None:
+            return len(self.embeddings)
+        return self.cache[0][0].shape[1] if self.cache else 0
+
+
+@dataclass(slots=True)
+class Resident:
+    """Full weights in memory that adapters are put on and that stay as they are; `model` is None once released.
+
+    `key` is what they were loaded from and how; `pristine` is the model's own generation configuration, which decoding replaces.
+    """
+
+    model: PreTrainedModel | None
+    key: tuple[str, ...]
+    pristine: GenerationConfig | None
+    marks: tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True)
 class Loaded:
-    """A model that answers. `model` is the plain transformers model (with LoRA layers inside, if any) in eval mode.
+    """A model that answers: `model`, in eval mode, adapter layers inside; `bare` is the base without (the same object where nothing is put in).
 
-    `soft_prompt` is (virtual tokens, hidden) or None; `lora` is peft's wrapper around `model` or None.
+    `adapter` is peft's wrapper around `model`, or None.
     """
 
     model: PreTrainedModel
+    bare: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
-    soft_prompt: torch.Tensor | None = None
-    lora: Any | None = None
+    architecture: Architecture = "causal"
+    lead: Lead = Lead()
+    adapter: PeftModel | None = None
+    resident: Resident | None = None
 
     @contextlib.contextmanager
-    def answering(self, adapter: bool) -> Iterator[torch.Tensor | None]:
-        """With the adapter on or off; gives the soft prompt to put before every text, None for none."""
-        if adapter or self.lora is None:
-            yield self.soft_prompt if adapter else None
-        else:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Careful, disabling adapter layers with bias")  # `verify` gives that notice
-                with self.lora.disable_adapter():
-                    yield None
+    def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, Lead]]:
+        """With the adapter on or off: the model to ask, and what to put before every text."""
+        yield (self.model, self.lead) if adapter else (self.bare, Lead())
 
 
 @contextlib.contextmanager
@@ -90,14 +134,19 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def attention_of(directory: Path) -> str:
+def attention_of(directory: Path, architecture: Architecture = "causal") -> str:
     """The attention implementation that the model is opened with: sdpa where the architecture has it, else eager."""
     with quiet():
         try:
-            architecture = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.from_pretrained(directory, local_files_only=True))]
+            model = MAPPINGS[architecture][type(AutoConfig.from_pretrained(directory, local_files_only=True))]
         except UNLOADABLE as error:
-            raise ModelError(directory, f"no causal model that transformers knows ({first_line(error)})", "give a causal language model") from None
-    return "sdpa" if architecture._supports_sdpa else "eager"
+            raise ModelError(directory, f"no {architecture} model that transformers knows ({first_line(error)})", WANTED[architecture]) from None
+    return "sdpa" if model._supports_sdpa else "eager"
+
+
+def architecture_of(directory: Path) -> Architecture:
+    """What config.json says: an encoder-decoder model or a causal one."""
+    return "seq2seq" if files.read_json(directory / files.CONFIG).get("is_encoder_decoder") is True else "causal"
 
 
 def first_line(error: BaseException) -> str:
@@ -130,7 +179,7 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
     """Full weights to a model, every tensor accounted for. Raises ModelError naming tensors that are missing, extra or of the wrong shape."""
     with quiet():
         try:
-            model, found = AutoModelForCausalLM.from_pretrained(
+            model, found = CLASSES[architecture_of(directory)].from_pretrained(
                 directory,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -140,7 +189,7 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
                 **options,
             )
         except UNLOADABLE as error:
-            raise ModelError(directory, f"cannot be loaded ({first_line(error)})", "give a complete causal checkpoint") from None
+            raise ModelError(directory, f"cannot be loaded ({first_line(error)})", "give a complete checkpoint") from None
     wrong = [f"missing {names(found['missing_keys'])}"] if found["missing_keys"] else []
     wrong += [f"unexpected {names(found['unexpected_keys'])}"] if found["unexpected_keys"] else []
     wrong += [f"wrong shape {name}: {tuple(has)} where {tuple(wants)} belongs" for name, has, wants in sorted(found["mismatched_keys"])[:5]]
@@ -156,37 +205,49 @@ def names(keys: Any) -> str:
     return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
 
 
-def soft_prompt(checkpoint: Checkpoint, model: PreTrainedModel) -> torch.Tensor:
-    """The virtual tokens' embeddings, (virtual tokens, hidden), in the model's dtype and on its device."""
-    path = checkpoint.path / files.ADAPTER
-    table = model.get_input_embeddings().weight
-    wanted = {"prompt_embeddings": (checkpoint.virtual_tokens, table.shape[1])}
-    found = {name: facts.shape for name, facts in files.tensors(path).items()}
-    if found != wanted:
-        raise ModelError(
-            path,
-            f"holds {found}, its configuration and base want {wanted}",
-            "the soft prompt is for another base or was cut: give --base, or save it again",
-        )
-    return load_file(path)["prompt_embeddings"].to(device=table.device, dtype=table.dtype)
-
-
-def load(checkpoint: Checkpoint, dtype: str, device: str) -> Loaded:
+def load(checkpoint: Checkpoint, dtype: str, device: str, resident: Resident | None = None) -> Loaded:
     """The checkpoint in memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in.
 
+    `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the ones wanted, else released.
     Raises ModelError where anything is missing, left over or does not fit, UsageError for a dtype or device that cannot be had.
     """
     place = device_of(device)
-    kind, adapted = dtype_of(dtype, place), checkpoint.adapter
-    if adapted and checkpoint.base is None:
+    kind = dtype_of(dtype, place)
+    if checkpoint.adapter and checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
-    directory = checkpoint.base if adapted and checkpoint.base is not None else checkpoint.path
     tokenizer = load_tokenizer(tokenizer_directory(checkpoint))
-    model = from_pretrained(directory, dtype=kind, attn_implementation=attention_of(directory)).to(place)
-    loaded = Loaded(model.eval(), tokenizer, place)
-    if checkpoint.kind == "lora":
-        loaded.lora = registry.find(KNOWN, "lora", "checkpoint step")(checkpoint, model)
-        loaded.model = loaded.lora.get_base_model().eval()
-    elif checkpoint.kind == "prompt":
-        loaded.soft_prompt = soft_prompt(checkpoint, model)
+    key = (fingerprint.of_weights(checkpoint.weights), dtype, str(place), checkpoint.precision)
+    if resident is None or resident.model is None or resident.key != key:
+        _release(resident)
+        resident = _residing(checkpoint, key, kind, place)
+    bare = resident.model
+    assert bare is not None
+    bare.generation_config = copy.deepcopy(resident.pristine)
+    loaded = Loaded(bare, bare, tokenizer, place, architecture_of(checkpoint.weights), resident=resident)
+    if checkpoint.adapter:
+        put = registry.find(KNOWN, "attach", "checkpoint step")(checkpoint, bare)
+        loaded.model, loaded.adapter, loaded.lead = put.model, put.wrapped, Lead(put.embeddings, put.cache)
     return loaded
+
+
+def resident_of(loaded: Loaded) -> Resident | None:
+    """The full weights to hand to the next `load`; None where something wrote into them. `loaded` answers no more."""
+    resident = loaded.resident
+    if resident is None or resident.model is None or twin.marks(resident.model) != resident.marks:
+        _release(resident)
+        return None
+    return resident
+
+
+def _residing(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, place: torch.device) -> Resident:
+    directory = checkpoint.weights
+    attention = attention_of(directory, architecture_of(directory))
+    model = from_pretrained(directory, dtype=kind, attn_implementation=attention).to(place).eval()
+    return Resident(model, key, copy.deepcopy(model.generation_config), twin.marks(model))
+
+
+def _release(resident: Resident | None) -> None:
+    """Let the memory go, whoever still holds the Resident."""
+    if resident is not None and resident.model is not None:
+        resident.model = None
+        gc.collect()

@@ -120,9 +120,9 @@ class Decoder:
         rows = [self.texts.prompt(prompt) for prompt in prompts]
         found: dict[int, NDArray[np.float64]] = {}
         for batch in plan([len(row) for row in rows], *self.bounds):
-            with torch.inference_mode(), self.loaded.answering(adapter) as soft:
-                inputs = self._inputs([rows[i] for i in batch], soft)
-                output = self.loaded.model.generate(**inputs, do_sample=False, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
+            with torch.inference_mode(), self.loaded.answering(adapter) as (model, lead):
+                inputs = self._inputs([rows[i] for i in batch], lead.embeddings)
+                output = model.generate(**inputs, do_sample=False, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
             found.update(zip(batch, output.logits[0].double().cpu().numpy(), strict=True))
         return np.stack([found[i] for i in range(len(rows))])
 
@@ -134,8 +134,7 @@ class Decoder:
             prompt = self.texts.prompt(request.prompt)
         except Untokenizable as error:
             return Failure(request.id, str(error))
-        virtual = 0 if self.loaded.soft_prompt is None else len(self.loaded.soft_prompt)
-        total = virtual + len(prompt) + request.max_tokens
+        total = self.loaded.lead.tokens + len(prompt) + request.max_tokens
         if self.window is not None and total > self.window:
             return Failure(request.id, f"{total} tokens, {request.max_tokens} of them new, do not fit the window of {self.window}")
         return Asked(request, prompt)
@@ -155,12 +154,12 @@ class Decoder:
 
     @torch.inference_mode()
     def _decode(self, asked: Sequence[Asked]) -> list[Generation | Failure]:
-        with self.loaded.answering(True) as soft:
-            inputs = self._inputs([one.prompt for one in asked], soft)
+        with self.loaded.answering(True) as (model, lead):
+            inputs = self._inputs([one.prompt for one in asked], lead.embeddings)
             start = inputs["input_ids"].shape[1]
             stops = [(*one.request.stop, *self.stop_strings, *([self.end_text] if self.end_text else [])) for one in asked]
             ends, watch = _Ends(self.texts, stops, self.ends, start), _Watch(len(asked))
-            tokens = self.loaded.model.generate(
+            tokens = model.generate(
                 **inputs,
                 do_sample=False,
                 num_beams=1,

@@ -112,16 +112,17 @@ class Scorer:
 
     @property
     def _virtual(self) -> int:
-        return 0 if self.loaded.soft_prompt is None else len(self.loaded.soft_prompt)
+        return self.loaded.lead.tokens
 
     @torch.inference_mode()
     def _logits(self, rows: Sequence[Row], adapter: bool = True) -> tuple[torch.Tensor, list[int]]:
         """Logits (positions, vocabulary) at each row's scored positions, row after row, and each row's first place among them."""
-        model, device = self.loaded.model, self.loaded.device
+        device = self.loaded.device
         width = max(len(row.fed) for row in rows)
         ids = torch.tensor([row.fed + (self.texts.pad,) * (width - len(row.fed)) for row in rows], device=device)
         mask = torch.tensor([[1] * len(row.fed) + [0] * (width - len(row.fed)) for row in rows], device=device)
-        with self.loaded.answering(adapter) as soft:
+        with self.loaded.answering(adapter) as (model, lead):
+            soft = lead.embeddings
             inputs, virtual = {"input_ids": ids}, 0
             if soft is not None:
                 virtual = len(soft)

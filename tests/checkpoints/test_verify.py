@@ -136,7 +136,7 @@ def test_a_field_from_the_future_is_a_notice(copy, edit_json):
     edit_json(folder / "adapter_config.json", lora_from_the_future=True)
     (notice,) = verify(recognise(str(folder)))
     assert "lora_from_the_future" in notice
-    assert load(recognise(str(folder)), "float32", "cpu").lora is not None
+    assert load(recognise(str(folder)), "float32", "cpu").adapter is not None
 
 
 @pytest.mark.parametrize("options", [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}, {"target_modules": ["q_proj"]}])
@@ -145,8 +145,8 @@ def test_lora_in_all_its_forms(options, zoo, tiny, tmp_path):
     assert verify(recognise(str(path))) == ()
     loaded = load(recognise(str(path)), "float32", "cpu")
     ids = torch.tensor([[1, 40, 50]])
-    with torch.inference_mode(), loaded.answering(False):
-        off = loaded.model(ids).logits
+    with torch.inference_mode(), loaded.answering(False) as (bare, _):
+        off = bare(ids).logits
     assert torch.equal(off, load(recognise(str(zoo["llama"])), "float32", "cpu").model(ids).logits)
     assert not torch.equal(off, loaded.model(ids).logits)
 
@@ -157,8 +157,8 @@ def test_biases_trained_with_an_adapter_are_a_notice(zoo, tiny, tmp_path):
     notices = verify(recognise(str(path)))
     assert any("trains biases of its base" in notice for notice in notices)
     loaded = load(recognise(str(path)), "float32", "cpu")
-    with loaded.answering(False) as soft:
-        assert soft is None
+    with loaded.answering(False) as (model, lead):
+        assert model is loaded.bare and lead.tokens == 0
 
 
 def test_embeddings_inside_an_adapter_are_a_notice(zoo, tiny, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import load, load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.weights import Lead, load, load_tokenizer, tokenizer_directory
 from evalharness.errors import ModelError, UsageError
 
 
@@ -19,17 +19,17 @@ def test_every_stored_tensor_is_in_the_model(name, zoo):
     loaded = load(recognise(str(zoo[name])), "float32", "cpu")
     state = loaded.model.state_dict()
     assert all(torch.equal(state[key], tensor) for key, tensor in load_file(zoo[name] / "model.safetensors").items())
-    assert not loaded.model.training and loaded.soft_prompt is None and loaded.lora is None
+    assert not loaded.model.training and loaded.lead.tokens == 0 and loaded.adapter is None
 
 
 def test_lora_and_soft_prompt(zoo):
     lora = load(recognise(str(zoo["gpt2-lora"])), "bfloat16", "cpu")
-    assert lora.lora is not None and not lora.model.training and lora.model.dtype == torch.bfloat16
+    assert lora.adapter is not None and not lora.model.training and lora.model.dtype == torch.bfloat16
     assert {p.dtype for n, p in lora.model.named_parameters() if "lora_" in n} == {torch.float32}  # peft's default
     soft = load(recognise(str(zoo["gpt2-prompt"])), "float32", "cpu")
-    assert torch.equal(soft.soft_prompt, load_file(zoo["gpt2-prompt"] / "adapter_model.safetensors")["prompt_embeddings"])
+    assert torch.equal(soft.lead.embeddings, load_file(zoo["gpt2-prompt"] / "adapter_model.safetensors")["prompt_embeddings"])
     with soft.answering(True) as on, soft.answering(False) as off:
-        assert on is soft.soft_prompt and off is None
+        assert on == (soft.model, soft.lead) and off == (soft.bare, Lead())
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_a_base_that_was_cut_short(copy, zoo):
         load(checkpoint, "float32", "cpu")
 
 
-def test_loading_says_nothing_and_needs_peft_for_lora_only(zoo):
-    """No progress bars, load reports or warnings reach the user's terminal; peft (seconds to import) stays out unless there is a LoRA."""
+def test_loading_says_nothing_and_needs_peft_for_adapters_only(zoo):
+    """No progress bars, load reports or warnings reach the user's terminal; peft (seconds to import) stays out unless there is an adapter."""
     code = (
         "import sys; from evalharness.checkpoints.recognise import recognise; from evalharness.checkpoints.verify import verify\n"
         "from evalharness.checkpoints.weights import load\n"
@@ -66,4 +66,4 @@ def test_loading_says_nothing_and_needs_peft_for_lora_only(zoo):
     )
     places = [str(zoo[name]) for name in ("llama", "llama-prompt", "llama-lora")]
     done = subprocess.run([sys.executable, "-c", code, *places], capture_output=True, text=True, check=True)
-    assert (done.stdout.split(), done.stderr) == (["False", "False", "True"], "")
+    assert (done.stdout.split(), done.stderr) == (["False", "True", "True"], "")

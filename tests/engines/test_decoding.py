@@ -36,8 +36,8 @@ def plain_loop(ours, request, ends):
     start = len(tokens)
     for _ in range(request.max_tokens):
         embedded = loaded.model.get_input_embeddings()(torch.tensor([tokens]))
-        if loaded.soft_prompt is not None:
-            embedded = torch.cat([loaded.soft_prompt.unsqueeze(0), embedded], dim=1)
+        if loaded.lead.embeddings is not None:
+            embedded = torch.cat([loaded.lead.embeddings.unsqueeze(0), embedded], dim=1)
         with torch.inference_mode():
             tokens.append(int(loaded.model(inputs_embeds=embedded, use_cache=False).logits[0, -1].argmax()))
         text = texts.decode(tokens[start:])

@@ -10,7 +10,7 @@ import torch
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import load
+from evalharness.checkpoints.weights import Lead, load
 from evalharness.engines.scoring import UNLIMITED, Scorer
 from evalharness.engines.texts import Texts
 from evalharness.records import Failure, Rank, Score, Scoring
@@ -146,7 +146,7 @@ class TestInside:
         assert isinstance(good, Scoring)
 
     def test_virtual_tokens_that_fill_the_window_leave_no_room(self, loaded):
-        loaded.soft_prompt = torch.zeros(5, 48)
+        loaded.lead = Lead(torch.zeros(5, 48))
         (answer,) = self.scorer(loaded, 5).score([Score("the cat")])
         assert isinstance(answer, Failure) and "no room" in answer.reason
 

@@ -33,10 +33,11 @@ def silent(text): ...
 def logits(loaded, adapter=True):
     """Logits after the prompt, the soft prompt in front of it where there is one."""
     ids = torch.tensor([loaded.tokenizer.encode(PROMPT)])
-    with torch.no_grad(), loaded.answering(adapter) as soft:
-        vectors = loaded.model.get_input_embeddings()(ids)
+    with torch.no_grad(), loaded.answering(adapter) as (model, lead):
+        soft = lead.embeddings
+        vectors = model.get_input_embeddings()(ids)
         vectors = vectors if soft is None else torch.cat([soft[None], vectors], dim=1)
-        return loaded.model(inputs_embeds=vectors).logits[0, -1]
+        return model(inputs_embeds=vectors).logits[0, -1]
 
 
 def weights(folder):
