@@ -24,13 +24,22 @@ class Engine(Protocol):
         """
         ...
 
-    def next_token_logits(self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), adapter or soft prompt on or off, by the very code path that scores or decodes."""
+    def next_token_logits(
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
+    ) -> NDArray[np.float64]:
+        """Logits after each prompt, (n, vocabulary), adapter or soft prompt on or off, by the very code path that scores or decodes.
+
+        `merged` (path "score"): those of the model with its adapter merged into its weights. Raises Unmergeable where it cannot be.
+        """
         ...
 
     def close(self) -> None:
         """Free the model's memory."""
         ...
+
+
+class Unmergeable(ValueError):
+    """An adapter that cannot be merged into its model's weights; the message is the reason."""
 
 
 class EngineFactory(Protocol):

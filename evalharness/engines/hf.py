@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.weights import Loaded, attention_of, device_of, dtype_of, load, load_tokenizer, tokenizer_directory
-from evalharness.engines.base import ChatRenderer, Engine, TokenCounter
+from evalharness.engines.base import ChatRenderer, Engine, TokenCounter, Unmergeable
 from evalharness.engines.chat import template_of
 from evalharness.engines.decoding import Decoder
 from evalharness.engines.scoring import Scorer
@@ -43,8 +43,12 @@ class HFEngine:
         yield from self._scorer.score([request for request in requests if isinstance(request, Score)])
         yield from self._decoder.generate([request for request in requests if isinstance(request, Generate)])
 
-    def next_token_logits(self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]) -> NDArray[np.float64]:
+    def next_token_logits(
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
+    ) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes."""
+        if merged:
+            raise Unmergeable("this engine cannot merge")
         return self._scorer.last_logits(prompts, adapter) if path == "score" else self._decoder.next_logits(prompts, adapter)
 
     def close(self) -> None:

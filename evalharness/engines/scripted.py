@@ -29,8 +29,10 @@ class ScriptedEngine:
             self._factory.asked.append((self._checkpoint.name, request))
             yield self._reply(request)
 
-    def next_token_logits(self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]) -> NDArray[np.float64]:
-        moved = 1.0 if adapter and self._checkpoint.adapter else 0.0
+    def next_token_logits(
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
+    ) -> NDArray[np.float64]:
+        moved = 1.0 if adapter and self._checkpoint.adapter not in ("", "PLACEBO") else 0.0
         return np.array([[(len(prompt) + token) % 5 + moved * token for token in range(VOCABULARY)] for prompt in prompts], dtype=np.float64)
 
     def close(self) -> None:
