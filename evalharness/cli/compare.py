@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from evalharness.average import lacking, with_average
+from evalharness.cli.logs import are_logs, differing, find
 from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
@@ -32,7 +33,7 @@ class Side:
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN[#NAME]…")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN[#NAME]|[NAME=]LOG…")
 @click.option("--margin", "margin_texts", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable.")
 @click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict [default: the run's].")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet.")
@@ -42,20 +43,65 @@ def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha:
     """Compare what finished runs measured.
 
     One RUN: its candidates with its base again, with other margins if given. Several: the first is the base (RUN means that run's
-    base, RUN#NAME one of its models), the others are candidates (RUN means all of that run's). Ends with 0, or with 5 where examples
-    of a run got no answer.
+    base, RUN#NAME one of its models), the others are candidates (RUN means all of that run's). In place of runs: folders that lm-eval
+    wrote with --log_samples, or tables with the columns id and score, or id, prediction and answer (docs/imports.md). Ends with 0, or
+    with 5 where examples of a run got no answer.
     """
     if as_json and out is None:
         raise UsageError("--json", "there is no results.json to print", "name a folder for it with --out")
+    asked = margins(margin_texts)
+    compared = _of_logs(runs, asked, alpha) if are_logs(runs) else _of_runs(runs, asked, alpha)
+    if out is not None:
+        _leave(out, compared)
+    if as_json and out is not None:
+        click.echo((out / RESULTS).read_text(encoding="utf-8"), nl=False)
+    else:
+        for line in verdict_lines(compared.results):
+            click.echo(line)
+    return NotComparableError.exit_code if any("incomplete" in row.flags for row in compared.results.comparisons) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What was compared, and what came out."""
+
+    facts: Sequence[TaskFacts]
+    measurements: Sequence[Measurement]
+    plan: ComparePlan
+    results: Results
+
+
+def _leave(out: Path, compared: Compared) -> None:
+    models = [asdict(row) for row in compared.results.models]
+    open_folder(out)
+    about = {"plan": asdict(compared.plan), "models": models, "signature": compared.results.signature}
+    write_measurements(out, compared.facts, compared.measurements, about)
+    write_results(out, compared.results)
+
+
+def _tell(notice: str) -> None:
+    click.echo(plain(f"note: {notice}"), err=True)
+
+
+def _of_logs(texts: Sequence[str], asked: tuple[float | None, Mapping[str, float]], alpha: float | None) -> Compared:
+    found = find(texts, asked, alpha)
+    for notice in [*found.imported.notices, *differing(found)]:
+        _tell(notice)
+    facts, measurements = found.imported.facts, found.imported.measurements
+    comparisons = compare(facts, measurements, found.plan)
+    signature = {**found.signature, "models": {row.name: row.fingerprint for row in found.models}}
+    return Compared(facts, measurements, found.plan, Results(signature, found.models, comparisons))
+
+
+def _of_runs(runs: Sequence[str], asked: tuple[float | None, Mapping[str, float]], alpha: float | None) -> Compared:
     base, candidates = _sides(runs)
     facts, measurements = _joined([base, *candidates])
     if left_out := sorted({name for side in (base, *candidates) for name in side.facts} - {fact.name for fact in facts}):
-        click.echo(plain(f"note: not in all of the runs, so left out: {', '.join(left_out)}"), err=True)
-    asked = margins(margin_texts)
+        _tell(f"not in all of the runs, so left out: {', '.join(left_out)}")
     plan = _plan(base, candidates, asked, alpha, facts)
     comparisons = with_average(compare(facts, measurements, plan), facts, plan.average, plan.suite_name)
     if plan.average and (absent := lacking(plan.average, facts)):
-        click.echo(plain(f"note: {plan.average.name} is left out: not measured as it is published: {', '.join(absent)}"), err=True)
+        _tell(f"{plan.average.name} is left out: not measured as it is published: {', '.join(absent)}")
     models = [replace(base.models[0], base=None)]
     for row in (row for side in candidates for row in side.models):
         gain: Estimate | None = None
@@ -64,17 +110,7 @@ def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha:
             gain, learned = target_gain(comparisons, row.name, row.target_task)
         models.append(replace(row, base=plan.base, target_gain=gain, learned_target=learned))
     signature = {**_signature(base, plan, models, facts, asked[0]), "chat": _chat([base, *candidates])}
-    found = Results(signature, tuple(models), comparisons)
-    if out is not None:
-        open_folder(out)
-        write_measurements(out, facts, measurements, {"plan": asdict(plan), "models": [asdict(row) for row in models], "signature": signature})
-        write_results(out, found)
-    if as_json and out is not None:
-        click.echo((out / RESULTS).read_text(encoding="utf-8"), nl=False)
-    else:
-        for line in verdict_lines(found):
-            click.echo(line)
-    return NotComparableError.exit_code if any("incomplete" in row.flags for row in comparisons) else 0
+    return Compared(facts, measurements, plan, Results(signature, tuple(models), comparisons))
 
 
 def _read(text: str) -> tuple[Side, str]:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 
 from evalharness.cli.main import plain
 from evalharness.records import Comparison, Estimate, ModelRow, Results
+from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.wording import flag_words
 
 GLYPHS = {"forgotten": "▼ forgotten", "retained": "● retained", "inconclusive": "? inconclusive", None: ""}
@@ -22,7 +23,7 @@ def verdict_lines(results: Results) -> Iterator[str]:
     large = {name: set(tasks) for name, tasks in results.signature.get("groups", {}).items() if name in units and len(tasks) > MANY}
     folded = set().union(*large.values())
     for model in results.models:
-        if model.base is None:
+        if not model.judged:
             continue
         rows = [c for c in results.comparisons if c.candidate == model.name and c.primary and c.task not in folded - {model.target_task}]
         rows.sort(key=lambda c: ("suite", "group", "task").index(c.level))
@@ -34,11 +35,25 @@ def verdict_lines(results: Results) -> Iterator[str]:
             if c.candidate == model.name and c.level == "suite" and not c.primary:
                 scores = f"base {_score(c.base)}, candidate {_score(c.candidate_score)}, difference {_signed(c.difference.value)}"
                 yield plain(f"  {c.metric}: {scores} (published average; no verdict)")
+    yield from _beside(results)
     if results.troubles:
         yield ""
         yield f"{len(results.troubles)} examples got no answer; this run is incomplete:"
         for trouble in results.troubles[:5]:
             yield plain(f"  {trouble.model} / {trouble.task} / {trouble.example}: {trouble.reason}")
+
+
+def _beside(results: Results) -> Iterator[str]:
+    """What was measured beside the candidates."""
+    if floor := noise_floor(results):
+        yield ""
+        yield plain(floor)
+    if found := quantisation(results):
+        yield ""
+        yield plain(found.says)
+        head = ("", "n", "quantised", "unquantised", "difference", "interval")
+        rows = [(plain(c.task), str(c.n), c.quantised, c.unquantised, c.difference, c.interval or "–") for c in found.changes if c.level != "suite"]
+        yield from (f"  {line}" for line in aligned([head, *rows], range(1, len(head))))
 
 
 def _head(rows: Sequence[Comparison]) -> tuple[str, ...]:
@@ -48,6 +63,8 @@ def _head(rows: Sequence[Comparison]) -> tuple[str, ...]:
 
 
 def headline(model: ModelRow) -> str:
+    if not model.parameters:
+        return plain(f"{model.name} ({model.kind})")
     share = "all" if model.trainable == model.parameters else f"{model.trainable_share:.2%}"
     line = f"{model.name} ({model.kind}, {model.trainable:,} parameters trained, {share} of the model)"
     if model.target_gain is not None:

@@ -44,7 +44,23 @@ FLAGS: Final = {  # flag: (short words, what it means)
 
 QUIET: Final = {"few_changes"}  # how it was tested, not what it means: left to the table of all comparisons
 
-KINDS: Final = {"base": "base", "full": "full fine-tuning", "lora": "LoRA", "prompt": "soft prompt"}
+KINDS: Final = {
+    "base": "base",
+    "full": "full fine-tuning",
+    "lora": "LoRA",
+    "ia3": "IA³",
+    "prompt": "soft prompt",
+    "p-tuning": "p-tuning",
+    "prefix": "prefix tuning",
+    "placebo": "the base through an adapter that changes nothing",
+    "unquantised": "the base, not quantised",
+    "imported": "log of another tool",
+}
+
+
+def kind_words(kind: str) -> str:
+    """What a model is, in words; adapters of the rarer types by peft's name."""
+    return KINDS.get(kind, f"{kind} adapter")
 
 
 def flag_words(flag: str) -> tuple[str, str]:

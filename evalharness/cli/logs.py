@@ -1,0 +1,141 @@
+"""Logs and tables that `compare` is given in place of runs, to what it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from evalharness import fingerprint
+from evalharness.compare import ComparePlan, asked_margins
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.imports import lm_eval, table
+from evalharness.imports.logged import Logged
+from evalharness.imports.measured import Imported, check_margins, imported
+from evalharness.records import ModelRow
+from evalharness.tasks.library import Library
+
+WANTED = "runs of evalharness, folders that lm-eval wrote with --log_samples, or tables (CSV, TSV, JSONL, parquet)"
+SUITE_MARGIN = 0.02
+SEED = 1234
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that `compare` needs of logs, the base's first."""
+
+    imported: Imported
+    models: tuple[ModelRow, ...]
+    plan: ComparePlan
+    signature: Mapping[str, Any]
+
+
+def are_logs(texts: Sequence[str]) -> bool:
+    """Is at least one of them a log or a table? Raises UsageError where the others are runs."""
+    kinds = {text: _is_log(_parse(text)[1]) for text in texts}
+    if any(kinds.values()) and not all(kinds.values()):
+        runs = [text for text, is_log in kinds.items() if not is_log]
+        raise UsageError(runs[0], "cannot be compared with the log of another tool", f"give only one sort: {WANTED}")
+    return all(kinds.values())
+
+
+def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]], alpha: float | None) -> Found:
+    """[NAME=]PATH texts, the base first. Raises EvalHarnessError."""
+    if len(texts) < 2:
+        raise UsageError(texts[0], "one log alone cannot be compared", "name the base's first and the candidates' after it")
+    library = Library()
+    logs = [_read(*_parse(text), library) for text in texts]
+    names = [log.name for log in logs]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
+    found = imported(logs[0], logs[1:], library)
+    plan = _plan(names, found, margins, alpha)
+    models = tuple(_row(log, None if log is logs[0] else names[0]) for log in logs)
+    return Found(found, models, plan, _signature(logs, found, plan, margins[0]))
+
+
+def _parse(text: str) -> tuple[str, Path]:
+    """Name and path; the name is the file's or folder's unless given."""
+    name, equals, place = text.partition("=")
+    if not equals or "/" in name or Path(text).exists():
+        name, place = "", text
+    path = Path(place).expanduser()
+    return name or (path.stem if path.is_file() else path.resolve().name), path
+
+
+def _is_log(path: Path) -> bool:
+    return (table.is_table(path) and path.name != "measurements.parquet") or lm_eval.is_log(path)
+
+
+def _read(name: str, path: Path, library: Library) -> Logged:
+    return table.read(path, name) if table.is_table(path) else lm_eval.read(path, name, library)
+
+
+def _plan(names: Sequence[str], found: Imported, margins: tuple[float | None, Mapping[str, float]], alpha: float | None) -> ComparePlan:
+    everywhere, named = margins
+    known = {fact.name for fact in found.facts} | {group.name for group in found.groups} | {"suite"}
+    for name in sorted(named.keys() - known):
+        raise UsageError("--margin", f"no task, group or suite {name!r} in these logs", did_you_mean(name, known))
+    check_margins(found, named)
+    return ComparePlan(
+        base=names[0],
+        candidates=tuple(names[1:]),
+        groups=found.groups,
+        suite_margin=named.get("suite", SUITE_MARGIN),
+        margins=asked_margins(found.facts, found.groups, everywhere, named),
+        alpha=0.05 if alpha is None else alpha,
+        seed=SEED,
+    )
+
+
+def _row(log: Logged, base: str | None) -> ModelRow:
+    """A model of which nothing but its answers is known."""
+    content = {name: {metric: [answer.key for answer in answers] for metric, answers in task.answers.items()} for name, task in log.tasks.items()}
+    return ModelRow(log.name, "base" if base is None else "imported", fingerprint.of_value([log.name, content]), base, 0, 0, 0.0, 0)
+
+
+def _signature(logs: Sequence[Logged], found: Imported, plan: ComparePlan, margin: float | None) -> dict[str, Any]:
+    settings = {log.name: dict(log.settings) for log in logs}
+    tasks = {
+        fact.name: {
+            "version": fact.version,
+            "definition": fingerprint.of_value([fact.name, fact.version, "imported"]),
+            "data": fact.data_digest,
+            "prompts": fact.prompts_digest,
+            "questions": fact.prompts_digest,
+            "examples": fact.available,
+            "available": fact.available,
+            "lm_eval": "no",
+            "metrics": {metric.id: metric.signature for metric in fact.metrics},
+        }
+        for fact in found.facts
+    }
+    return {
+        "suite": None,
+        "base": plan.base,
+        "tasks": tasks,
+        "groups": {group.name: list(group.tasks) for group in plan.groups},
+        "limit": None,
+        "num_fewshot": None,
+        "split": None,
+        "seed": plan.seed,
+        "alpha": plan.alpha,
+        "margin": margin,
+        "engine": {"name": "imported", "fingerprint": fingerprint.of_value(["imported", settings]), "logs": settings},
+        "packages": {"evalharness": version("evalharness")},
+        "models": {},
+        "chat": None,
+    }
+
+
+def differing(found: Found) -> list[str]:
+    """How the models were run otherwise than each other, as far as their logs say: one sentence a setting."""
+    logs: Mapping[str, Mapping[str, Any]] = found.signature["engine"]["logs"]
+    said = []
+    for key in dict.fromkeys(key for settings in logs.values() for key in settings):
+        values = {name: str(settings.get(key)) for name, settings in logs.items()}
+        if len(set(values.values())) > 1:
+            said.append(f"{key} differs: {', '.join(f'{value} ({name})' for name, value in values.items())}")
+    return said

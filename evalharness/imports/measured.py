@@ -1,0 +1,209 @@
+"""Logs of a base and of candidates to facts and measurements that `compare` takes: metrics recognised, examples paired, omissions told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from evalharness import fingerprint
+from evalharness.errors import NotComparableError, UsageError
+from evalharness.imports.logged import Answer, Logged, LoggedTask
+from evalharness.metrics.base import build, facts_of
+from evalharness.records import Group, Measurement, MetricFacts, MetricSpec, TaskFacts
+from evalharness.tasks.library import Library
+
+MARGIN = 0.02  # of 0-1 scores, where no task file of ours says otherwise
+PER_PIECE = ("word_perplexity", "byte_perplexity", "bits_per_byte")
+TEXTS = ("bleu", "chrf", "ter")
+CLASSES = ("f1", "mcc")
+
+Rows = Callable[[Any], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What `compare` needs. `unscaled`: tasks whose deciding metric is not on a 0-1 scale, so that a margin must be given."""
+
+    facts: tuple[TaskFacts, ...]
+    measurements: tuple[Measurement, ...]
+    groups: tuple[Group, ...]
+    unscaled: Mapping[str, str]
+    notices: tuple[str, ...]
+
+
+def imported(base: Logged, candidates: Sequence[Logged], library: Library) -> Imported:
+    """The tasks that all of them have. Raises NotComparableError where they have none in common, or were not asked the same."""
+    logs = (base, *candidates)
+    shared = [name for name in base.tasks if all(name in log.tasks for log in candidates)]
+    if not shared:
+        raise NotComparableError("compare", "the logs have no task in common", "evaluate both on the same tasks")
+    left = sorted({name for log in logs for name in log.tasks} - set(shared))
+    notices = [notice for log in logs for notice in log.notices]
+    notices += [f"not in all of the logs, so left out: {', '.join(left)}"] if left else []
+    facts, measurements, unscaled = [], [], {}
+    for name in shared:
+        tasks = {log.name: log.tasks[name] for log in logs}
+        metrics = _metrics(name, list(tasks.values()), library, notices)
+        if not metrics:
+            notices.append(f"{name} is left out: no metric of it can be compared")
+            continue
+        failed = _unpaired(name, base, candidates, metrics[0][0].id, notices)
+        facts.append(_facts(name, tasks[base.name], [found for found, _ in metrics], failed, library))
+        measurements += [_measured(name, model, task, found, rows) for model, task in tasks.items() for found, rows in metrics]
+        if metrics[0][0].high != 1.0 and name not in library.names():
+            unscaled[name] = metrics[0][0].id
+    if not facts:
+        raise NotComparableError("compare", "no task of the logs can be compared", "see the notes above")
+    return Imported(tuple(facts), tuple(measurements), _groups(base, facts, library), unscaled, tuple(notices))
+
+
+# ---- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def _metrics(name: str, tasks: Sequence[LoggedTask], library: Library, notices: list[str]) -> list[tuple[MetricFacts, Rows]]:
+    """Metrics that all models have and that can be compared, the one that decides first: our task file's, else the first logged."""
+    found = []
+    for metric in tasks[0].answers:
+        if all(metric in task.answers for task in tasks):
+            values = [answer.value for task in tasks for answer in task.answers[metric]]
+            recognised = _recognised(metric, values, tasks[0].higher[metric])
+            if recognised is None:
+                notices.append(f"{name}: {metric} is left out, its logged values ({str(values[0])[:40]}) cannot be scored here")
+            else:
+                found.append(recognised)
+    primary = library.task(name).primary if name in library.names() else ""
+    return sorted(found, key=lambda each: each[0].id != primary)
+
+
+def _recognised(metric: str, values: Sequence[Any], higher: bool) -> tuple[MetricFacts, Rows] | None:
+    """What a metric is, by its logged values; None where they are of no form that is known."""
+    name = metric.partition(",")[0]
+    if all(isinstance(value, int | float) for value in values) and name != "perplexity":
+        return _numbers(metric, name, [float(value) for value in values], higher)
+    if name == "perplexity" and all(isinstance(value, int | float) for value in values):
+        return _built(metric, name, {}), lambda value: (float(value), 1.0)
+    if not all(isinstance(value, list) and len(value) == 2 for value in values):
+        return None
+    if name in PER_PIECE and all(isinstance(part, int | float) for value in values for part in value):
+        return _built(metric, name, {}), lambda value: (float(value[0]), float(value[1]))
+    if name in CLASSES:
+        return _joint(metric, name, values)
+    if name in TEXTS and all(isinstance(value[1], str) for value in values):
+        return _texts(metric, name)
+    return None
+
+
+def _numbers(metric: str, name: str, values: Sequence[float], higher: bool) -> tuple[MetricFacts, Rows] | None:
+    if not np.isfinite(values).all():
+        return None
+    low, high = (0.0, 1.0) if min(values) >= 0 and max(values) <= 1 else (min(values), max(values))
+    kind = "binary" if set(values) <= {0.0, 1.0} else "graded"
+    facts = MetricFacts(metric, name, {}, kind, low, high, higher, f"{name}|as logged")
+    return facts, lambda value: (float(value), 1.0)
+
+
+def _built(metric: str, name: str, options: Mapping[str, Any]) -> MetricFacts:
+    spec = MetricSpec(metric, name, options)
+    return facts_of(spec, build(spec))
+
+
+def _joint(metric: str, name: str, values: Sequence[Any]) -> tuple[MetricFacts, Rows] | None:
+    """(gold, chosen) labels, as lm-eval logs them for f1 and mcc."""
+    if not all(isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 100 for value in values for label in value):
+        return None
+    classes = max(2, 1 + max(label for value in values for label in value))
+    if name == "f1" and classes > 2:
+        return None  # which average was asked for is not logged
+
+    def row(value: Any) -> tuple[float, ...]:
+        return tuple(float(place == value[0] * classes + value[1]) for place in range(classes**2))
+
+    return _built(metric, name, {"classes": classes}), row
+
+
+def _texts(metric: str, name: str) -> tuple[MetricFacts, Rows]:
+    """(reference or references, text), as lm-eval logs them for sacrebleu's metrics."""
+    counter: Any = build(MetricSpec(metric, name, {}))
+
+    def row(value: Any) -> tuple[float, ...]:
+        references = value[0] if isinstance(value[0], list) else [value[0]]
+        return tuple(float(number) for number in counter.count(value[1], [str(reference) for reference in references]))
+
+    return _built(metric, name, {}), row
+
+
+# ---- pairing ---------------------------------------------------------------------------------------------------------
+
+
+def _unpaired(name: str, base: Logged, candidates: Sequence[Logged], metric: str, notices: list[str]) -> dict[str, int]:
+    """How many examples each model lacks that another has. Raises NotComparableError where shared documents were asked or judged otherwise."""
+    before = {answer.document: answer.key for answer in base.tasks[name].answers[metric]}
+    lacks = {log.name: 0 for log in (base, *candidates)}
+    for log in candidates:
+        after = {answer.document: answer.key for answer in log.tasks[name].answers[metric]}
+        both = before.keys() & after.keys()
+        other = sum(before[document] != after[document] for document in both)
+        if not both or other:
+            what = f"{other} of {len(both)} shared documents of {name} were asked or judged otherwise" if both else f"no document of {name} in common"
+            fix = "evaluate both with the same task version, data, shots, chat template and limit"
+            raise NotComparableError(f"{log.name} and {base.name}", f"not the same prompts: {what}", fix)
+        missing = {log.name: len(before.keys() - both), base.name: len(after.keys() - both)}
+        notices += [f"{name}: {count} examples are not in the log of {model}, and left out of both" for model, count in missing.items() if count]
+        lacks = {model: max(count, missing.get(model, 0)) for model, count in lacks.items()}
+    return {model: count for model, count in lacks.items() if count}
+
+
+def _measured(name: str, model: str, task: LoggedTask, metric: MetricFacts, rows: Rows) -> Measurement:
+    units: dict[str, list[Answer]] = {}
+    for answer in sorted(task.answers[metric.id], key=lambda answer: answer.key):
+        units.setdefault(answer.unit, []).append(answer)
+    summed = np.array([np.sum([rows(answer.value) for answer in answers], axis=0) for answers in units.values()], dtype=np.float64)
+    return Measurement(name, metric.id, model, tuple(units), tuple(map(len, units.values())), summed)
+
+
+def _facts(name: str, task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str, int], library: Library) -> TaskFacts:
+    """The task as our own file of that name has it, else by what is logged."""
+    ours = library.task(name) if name in library.names() else None
+    answers = task.answers[metrics[0].id]
+    known = ours is not None and ours.primary == metrics[0].id
+    chance = ours.chance if ours is not None and known else task.chance if metrics[0].kind == "binary" else 0.0
+    return TaskFacts(
+        name=name,
+        family=ours.family if ours else "imported",
+        version=task.version,
+        primary=metrics[0].id,
+        margin=ours.margin if ours is not None and known else MARGIN,
+        chance=chance,
+        available=len({answer.unit for answer in answers}),
+        truncated=0,
+        failed=failed,
+        unparsed={},
+        data_digest=fingerprint.of_value(sorted(answer.document for answer in answers)),
+        prompts_digest=fingerprint.of_value(sorted(answer.key for answer in answers)),
+        metrics=tuple(metrics),
+    )
+
+
+def _groups(base: Logged, facts: Sequence[TaskFacts], library: Library) -> tuple[Group, ...]:
+    """Our own groups of which at least two tasks are there (gate units where they are declared so), then the log's, which only describe."""
+    names = [fact.name for fact in facts]
+    primaries = {fact.name: fact.primary for fact in facts}
+    found = {}
+    for name in library.groups():
+        if len(members := [task for task in library.group(name).tasks if task in names]) > 1:
+            found[name] = replace(library.group(name), tasks=tuple(members))
+    for name, tasks in base.groups.items():
+        members = [task for task in tasks if task in names]
+        if name not in found and len(members) > 1 and len({primaries[task] for task in members}) == 1:
+            found[name] = Group(name, tuple(members), primaries[members[0]], False, MARGIN, "imported")
+    return tuple(found.values())
+
+
+def check_margins(found: Imported, given: Mapping[str, float]) -> None:
+    """Raises UsageError for a task that needs a margin of its own and was given none."""
+    for name, metric in found.unscaled.items():
+        if name not in given:
+            raise UsageError("--margin", f"{metric} of {name} is not on a 0-1 scale", f"state the largest acceptable drop: --margin {name}=DELTA")

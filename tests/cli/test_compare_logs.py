@@ -1,0 +1,78 @@
+"""`compare` over the logs of other tools and over tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalharness.cli.main import main
+
+
+def ended(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as error:
+        main([str(argument) for argument in arguments])
+    return int(error.value.code or 0)
+
+
+def table(path: Path, right: int, of: int = 400, tasks: tuple[str, ...] = ("one", "two")) -> Path:
+    rows = [f"{task},{i},{int(i < right or task != tasks[0])}\n" for task in tasks for i in range(of)]
+    path.write_text("task,id,score\n" + "".join(rows))
+    return path
+
+
+def test_two_tables_get_verdicts_a_page_and_a_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, tuned = table(tmp_path / "base.csv", 380), table(tmp_path / "tuned.csv", 300)
+    out = tmp_path / "out"
+    assert ended("compare", base, f"new={tuned}", "--out", out, "--json") == 0
+    rows = {row["task"]: row for row in json.loads(capsys.readouterr().out)["comparisons"]}
+    assert (rows["one"]["verdict"], rows["two"]["verdict"]) == ("forgotten", "retained")
+    assert rows["one"]["lost"] == 80
+    assert rows["one"]["difference"]["value"] == pytest.approx(-0.2)
+    assert ended("report", out) == 0
+    assert "log of another tool" in (out / "report.html").read_text()
+    assert ended("gate", out) == 3
+    assert ended("compare", out, "--margin", "one=0.3") == 0
+    assert "retained" in capsys.readouterr().out
+
+
+def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, tuned = table(tmp_path / "base.csv", 30, of=40), table(tmp_path / "tuned.csv", 30, of=38)
+    assert ended("compare", base, tuned) == 5
+    assert "2 examples are not in the log of tuned" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["{base}"], 2, "one log alone cannot be compared"),
+        (["{base}", "{base}"], 2, "several models named base"),
+        (["{base}", "a={base}", "--margin", "three=0.1"], 2, "no task, group or suite 'three'"),
+        (["{base}", "{run}"], 2, "cannot be compared with the log of another tool"),
+        (["{wide}", "a={wide}"], 2, "--margin: score of wide is not on a 0-1 scale; state the largest acceptable drop: --margin wide=DELTA"),
+        (["{base}", "a={wide}"], 5, "no task in common"),
+        (["{base}", "a={broken}"], 2, "has the columns text"),
+    ],
+)
+def test_wrong_on_purpose(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "wide.csv").write_text("id,score\n1,3.5\n2,80\n")
+    (tmp_path / "broken.csv").write_text("text\nhello\n")
+    named = {"base": table(tmp_path / "base.csv", 30, of=40), **{name: tmp_path / f"{name}.csv" for name in ("wide", "broken")}, "run": tmp_path / "run"}
+    assert ended("compare", *[argument.format(**named) for argument in arguments]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_logs_are_compared_without_torch(tmp_path: Path) -> None:
+    base, tuned = table(tmp_path / "base.csv", 380), table(tmp_path / "tuned.csv", 300)
+    script = (
+        "import sys\nfrom evalharness.cli.main import main\n"
+        f"try:\n    main(['compare', {str(base)!r}, {str(tuned)!r}])\nfinally:\n"
+        "    assert not {'torch', 'transformers', 'evaluate', 'datasets'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "forgotten" in done.stdout

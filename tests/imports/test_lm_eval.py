@@ -1,0 +1,185 @@
+"""lm-eval's logs: the values it logged, pairs by what was asked, and everything that cannot be paired said by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sacrebleu
+from sklearn.metrics import f1_score, matthews_corrcoef
+from tiny_logs import DATE, line
+
+from evalharness.errors import DataError, EvalHarnessError, NotComparableError, UsageError
+from evalharness.imports import lm_eval
+from evalharness.imports.measured import Imported, check_margins, imported
+from evalharness.metrics.base import from_facts
+from evalharness.tasks.library import Library
+
+LIBRARY = Library()
+WriteLog = Callable[..., Path]
+
+
+def read(path: Path):
+    return lm_eval.read(path, path.name, LIBRARY)
+
+
+def scores(found: Imported, task: str) -> dict[tuple[str, str], float]:
+    """(model, metric) to the score of all rows."""
+    facts = {metric.id: metric for fact in found.facts if fact.name == task for metric in fact.metrics}
+    return {(m.model, m.metric): float(from_facts(facts[m.metric]).score(m.rows.sum(0))) for m in found.measurements if m.task == task}
+
+
+def test_logged_values_count_by_metric_and_filter(write_log: WriteLog) -> None:
+    base = [line(i, acc=float(i < 6), acc_norm=1.0) for i in range(8)] + [line(i, pipe="strict", acc=0.0) for i in range(8)]
+    tuned = [line(i, acc=float(i < 2), acc_norm=1.0) for i in reversed(range(8))] + [line(i, pipe="strict", acc=1.0) for i in range(8)]
+    found = imported(read(write_log("base", {"odd": base})), [read(write_log("tuned", {"odd": tuned}))], LIBRARY)
+    assert [metric.id for metric in found.facts[0].metrics] == ["acc", "acc_norm", "acc,strict"]
+    assert scores(found, "odd") == {
+        ("base", "acc"): 0.75, ("tuned", "acc"): 0.25, ("base", "acc_norm"): 1.0, ("tuned", "acc_norm"): 1.0,
+        ("base", "acc,strict"): 0.0, ("tuned", "acc,strict"): 1.0,
+    }  # fmt: skip
+    units = {m.model: m.units for m in found.measurements if m.metric == "acc"}
+    assert units["base"] == units["tuned"]
+    assert (found.facts[0].chance, found.facts[0].margin, found.facts[0].failed) == (0.5, 0.02, {})
+
+
+def test_corpus_metrics_are_those_of_scikit_learn_and_sacrebleu(write_log: WriteLog) -> None:
+    rng = np.random.default_rng(3)
+    gold, chosen = rng.integers(0, 2, 40).tolist(), rng.integers(0, 2, 40).tolist()
+    texts = [("the cat sat on the mat today", "the cat sat on a mat"), ("a dog ran far away from here", "a dog ran far away from home")]
+    choices = [line(i, f1=[g, c], mcc=[g, c]) for i, (g, c) in enumerate(zip(gold, chosen, strict=True))]
+    written = [line(i, bleu=list(pair), chrf=list(pair), ter=list(pair), choices=1) for i, pair in enumerate(texts)]
+    log = read(write_log("base", {"choose": choices, "write": written}))
+    found = imported(log, [], LIBRARY)
+    assert scores(found, "choose")["base", "f1"] == pytest.approx(f1_score(gold, chosen))
+    assert scores(found, "choose")["base", "mcc"] == pytest.approx(matthews_corrcoef(gold, chosen))
+    references, outputs = [[reference for reference, _ in texts]], [output for _, output in texts]
+    by_metric = {metric: score for (_, metric), score in scores(found, "write").items()}
+    assert by_metric["bleu"] == pytest.approx(sacrebleu.corpus_bleu(outputs, references).score)
+    assert by_metric["chrf"] == pytest.approx(sacrebleu.corpus_chrf(outputs, references).score)
+    assert by_metric["ter"] == pytest.approx(sacrebleu.corpus_ter(outputs, references).score)
+    assert found.unscaled == {"write": "bleu"}
+    with pytest.raises(UsageError, match="--margin write=DELTA"):
+        check_margins(found, {})
+    check_margins(found, {"write": 1.0})
+
+
+def test_perplexities_are_sums_of_nats_and_less_is_better(write_log: WriteLog) -> None:
+    lines = [line(i, choices=1, word_perplexity=[-10.0 * (i + 1), 5 + i], bits_per_byte=[-10.0, 20]) for i in range(3)]
+    found = imported(read(write_log("base", {"texts": lines})), [], LIBRARY)
+    by_metric = {metric: score for (_, metric), score in scores(found, "texts").items()}
+    assert by_metric["word_perplexity"] == pytest.approx(np.exp(60 / 18))
+    assert by_metric["bits_per_byte"] == pytest.approx(30 / 60 / np.log(2))
+    assert not any(metric.higher_is_better for metric in found.facts[0].metrics)
+
+
+def test_duplicates_are_told_apart_and_another_order_pairs(write_log: WriteLog) -> None:
+    same = [line(0, acc=1.0), line(0, acc=0.0), line(1, acc=1.0)]
+    found = imported(read(write_log("base", {"odd": same})), [read(write_log("tuned", {"odd": [same[2], same[0], same[1]]}))], LIBRARY)
+    base, tuned = found.measurements
+    assert len(set(base.units)) == 3
+    assert base.units == tuned.units
+    assert base.rows.tolist() == tuned.rows.tolist()
+
+
+def test_rows_that_our_task_file_keeps_together_are_one_unit(write_log: WriteLog) -> None:
+    rows = [{**line(i, acc=1.0), "doc": {"paragraph": "p", "question": f"q{i // 3}", "idx": {"paragraph": 0, "question": i // 3, "answer": i}}}
+            for i in range(9)]  # fmt: skip
+    found = imported(read(write_log("base", {"multirc": rows})), [], LIBRARY)
+    assert found.measurements[0].sizes == (3, 3, 3)
+    assert found.facts[0].family == "superglue"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"prompt": "another question"}, "8 of 8 shared documents of odd were asked or judged otherwise"),
+        ({"target": "0"}, "8 of 8 shared documents of odd were asked or judged otherwise"),
+    ],
+)
+def test_other_prompts_or_gold_answers_are_never_paired(write_log: WriteLog, changed: dict[str, str], said: str) -> None:
+    base = read(write_log("base", {"odd": [line(i, acc=1.0) for i in range(8)]}))
+    tuned = read(write_log("tuned", {"odd": [line(i, acc=1.0, **changed) for i in range(8)]}))
+    with pytest.raises(NotComparableError, match=said):
+        imported(base, [tuned], LIBRARY)
+
+
+def test_what_only_one_log_has_is_left_out_and_told(write_log: WriteLog) -> None:
+    base = read(write_log("base", {"odd": [line(i, acc=1.0) for i in range(8)], "even": [line(0, acc=1.0)]}))
+    tuned = read(write_log("tuned", {"odd": [line(i, acc=1.0) for i in range(3, 10)]}))
+    found = imported(base, [tuned], LIBRARY)
+    assert [fact.name for fact in found.facts] == ["odd"]
+    assert found.facts[0].failed == {"base": 2, "tuned": 3}
+    assert any("even" in notice for notice in found.notices)
+    assert sum("examples are not in the log of" in notice for notice in found.notices) == 2
+    nothing = read(write_log("other", {"odd": [line(i, acc=1.0) for i in range(20, 22)]}))
+    with pytest.raises(NotComparableError, match="no document of odd in common"):
+        imported(base, [nothing], LIBRARY)
+    with pytest.raises(NotComparableError, match="no task in common"):
+        imported(base, [read(write_log("third", {"else": [line(0, acc=1.0)]}))], LIBRARY)
+
+
+def test_an_empty_file_is_told_and_the_newest_counts(write_log: WriteLog) -> None:
+    write_log("base", {"odd": [line(0, acc=0.0)]}, date="2025-01-02T03-04-05")
+    log = read(write_log("base", {"odd": [line(0, acc=1.0)], "empty": []}))
+    assert [answer.value for answer in log.tasks["odd"].answers["acc"]] == [1.0]
+    assert any("logged 2 times" in notice and DATE in notice for notice in log.notices)
+    assert any("no samples in it, so empty is left out" in notice for notice in log.notices)
+    with pytest.raises(DataError, match="no samples in any file"):
+        read(write_log("nothing", {"odd": []}))
+
+
+def test_groups_of_ours_and_of_the_log(write_log: WriteLog) -> None:
+    subjects = ("mmlu_astronomy", "mmlu_anatomy", "odd", "even")
+    about = {"group_subtasks": {"numbers": ["inner"], "inner": ["odd", "even"], "odd": [], "mmlu_astronomy": []}}
+    log = read(write_log("base", {task: [line(i, acc=1.0, choices=4) for i in range(3)] for task in subjects}, about))
+    found = {group.name: group for group in imported(log, [], LIBRARY).groups}
+    assert found["mmlu"].unit
+    assert set(found["mmlu"].tasks) == {"mmlu_astronomy", "mmlu_anatomy"}
+    assert not found["numbers"].unit
+    assert found["numbers"].tasks == ("odd", "even")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "no JSON"),
+        ("[1]", "no line of lm-eval's samples"),
+        ('{"doc_hash": "a"}', "without prompt_hash, target_hash, filter, metrics"),
+        ('{"doc_hash": "a", "prompt_hash": "b", "target_hash": "c", "filter": "none", "metrics": ["acc"]}', "names the metric acc and has no value"),
+    ],
+)
+def test_lines_that_are_not_lm_evals_are_named(write_log: WriteLog, text: str, said: str) -> None:
+    folder = write_log("base", {"odd": [line(0, acc=1.0)]})
+    (file,) = folder.glob("*/samples_odd_*")
+    file.write_text(file.read_text() + text + "\n")
+    with pytest.raises(DataError, match=said) as error:
+        read(folder)
+    assert f"{file.name}:2" in str(error.value)
+
+
+def test_bytes_that_are_no_text_are_an_error_with_the_file(write_log: WriteLog) -> None:
+    folder = write_log("base", {"odd": [line(0, acc=1.0)]})
+    (file,) = folder.glob("*/samples_odd_*")
+    file.write_bytes(b"\xff\xfe" + file.read_bytes())
+    with pytest.raises(EvalHarnessError, match="undecodable bytes"):
+        read(folder)
+
+
+def test_metrics_of_no_known_form_are_left_out_and_told(write_log: WriteLog) -> None:
+    lines = [line(i, acc=1.0, judged={"by": "someone"}, wide=[0, 5], f1=[0, 3]) for i in range(4)]
+    found = imported(read(write_log("base", {"odd": lines})), [], LIBRARY)
+    assert [metric.id for metric in found.facts[0].metrics] == ["acc"]
+    assert sum("cannot be scored here" in notice for notice in found.notices) == 3
+
+
+def test_the_logs_of_several_models_are_not_one(write_log: WriteLog, tmp_path: Path) -> None:
+    folder = write_log("base", {"odd": [line(0, acc=1.0)]})
+    (folder / "model__name").rename(folder / "one")
+    write_log("base", {"odd": [line(0, acc=1.0)]})
+    with pytest.raises(UsageError, match=r"several models \(model__name, one\)"):
+        read(folder)
+    assert lm_eval.is_log(folder / "one")
+    assert not lm_eval.is_log(tmp_path / "nowhere")

@@ -1,0 +1,92 @@
+"""Plain tables of scores: forms, columns, and what is wrong by file and row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evalharness.errors import DataError, EvalHarnessError, NotComparableError
+from evalharness.imports import table
+from evalharness.imports.measured import imported
+from evalharness.tasks.library import Library
+
+ROWS = {"task": ["a", "a", "b"], "id": ["1", "2", "1"], "score": [1.0, 0.5, 0.0]}
+
+
+@pytest.mark.parametrize("form", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_one_table_in_every_form_is_the_same(tmp_path: Path, form: str) -> None:
+    path, frame = tmp_path / f"scores{form}", pd.DataFrame(ROWS)
+    if form == ".parquet":
+        frame.to_parquet(path)
+    elif form == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if form == ".tsv" else ",")
+    assert table.is_table(path)
+    log = table.read(path, "base")
+    assert {name: [answer.value for answer in task.answers["score"]] for name, task in log.tasks.items()} == {"a": [1.0, 0.5], "b": [0.0]}
+    found = imported(log, [table.read(path, "same")], Library())
+    assert [(fact.name, fact.metrics[0].kind) for fact in found.facts] == [("a", "graded"), ("b", "binary")]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_predictions_are_right_where_they_equal_the_answer(tmp_path: Path) -> None:
+    log = table.read(write(tmp_path / "quiz.csv", "id,prediction,answer\n1, yes,yes\n2,no,yes\n3,,\n007,NA,NA\n"), "base")
+    answers = log.tasks["quiz"].answers["exact_match"]
+    assert [answer.value for answer in answers] == [1.0, 0.0, 1.0, 1.0]
+    assert [answer.document for answer in answers] == ["1", "2", "3", "007"]
+
+
+def test_other_gold_answers_or_prompts_are_never_paired(tmp_path: Path) -> None:
+    base = table.read(write(tmp_path / "quiz.csv", "id,prediction,answer\n1,yes,yes\n2,no,yes\n"), "base")
+    (tmp_path / "new").mkdir()
+    tuned = table.read(write(tmp_path / "new" / "quiz.csv", "id,prediction,answer\n1,yes,yes\n2,no,no\n"), "tuned")
+    with pytest.raises(NotComparableError, match="1 of 2 shared documents"):
+        imported(base, [tuned], Library())
+
+
+def test_units_keep_rows_together(tmp_path: Path) -> None:
+    found = imported(table.read(write(tmp_path / "t.csv", "id,score,unit\n1,1,p\n2,0,p\n3,1,q\n"), "base"), [], Library())
+    assert found.measurements[0].units == ("p", "q")
+    assert found.measurements[0].rows.tolist() == [[1.0, 2.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,value\n1,2\n", "has the columns id, value; columns `id` and `score`"),
+        ("id,score\n1,high\n", r"t\.csv:1: the score 'high' is no number"),
+        ("id,score\n1,1\n2,nan\n", r"t\.csv:2: the score 'nan' is no number"),
+        ("id,score\n1,inf\n", "is no number"),
+        ("id,score\n1,1\n1,0\n", "has the id '1' several times"),
+        ("id,score,metric\n1,1,a\n2,1,b\n", r"several metrics \(a, b\)"),
+        ("", "cannot be read as csv"),
+        ('id,score\n1,"1\n', "."),
+    ],
+)
+def test_what_is_no_table_of_scores_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        table.read(write(tmp_path / "t.csv", text), "base")
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", b'{"id": 1}\n', b'{"id": {"a": 1}, "score": [2]}\n'])
+def test_damaged_files_never_give_a_traceback(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    try:
+        log = table.read(tmp_path / name, "base")
+        assert not log.tasks
+    except EvalHarnessError:
+        pass
+
+
+def test_a_table_without_rows_is_told(tmp_path: Path) -> None:
+    log = table.read(write(tmp_path / "t.csv", "id,score\n"), "base")
+    assert not log.tasks
+    assert "no rows" in log.notices[0]
