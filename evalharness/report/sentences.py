@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalharness.gate import Policy, judge
-from evalharness.records import Comparison, ModelRow, Results
+from evalharness.records import REFERENCES, Comparison, ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 
@@ -58,7 +58,7 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     counts = tuple((verdict, sum(c.verdict == verdict for c in units)) for verdict in wording.VERDICTS)
     return Card(
         name=name,
-        kind=wording.KINDS[model.kind] if model else "",
+        kind=wording.kind_words(model.kind) if model else "",
         gate=gate,
         glyph=glyph,
         words=words,
@@ -67,7 +67,7 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
         counts=counts,
         suite=_suite(suite),
         average="; ".join(_average(c) for c in own if c.level == "suite" and not c.primary),
-        detachable=model is not None and model.kind in ("lora", "prompt"),
+        detachable=model is not None and model.kind not in ("base", "full", "imported", *REFERENCES),
     )
 
 

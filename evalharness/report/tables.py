@@ -237,7 +237,7 @@ def lab_tables(results: Results) -> list[LabTable]:
 
 def _lab_table(results: Results, task: str, part: pd.DataFrame, target: bool) -> LabTable:
     metrics = tuple(part["metric"].unique())
-    kinds = {wording.visible(model.name): wording.KINDS[model.kind] for model in results.models}
+    kinds = {wording.visible(model.name): wording.kind_words(model.kind) for model in results.models}
     base_names = [model.name for model in results.models if model.base is None] or ["base"]
     places = {metric: wording.places_for([*rows["base"], *rows["score"]], fine=4) for metric, rows in part.groupby("metric")}
     base = part.drop_duplicates("metric").set_index("metric")["base"]
