@@ -44,17 +44,24 @@ class ChatTemplate:
 
     def render(self, messages: Sequence[Mapping[str, str]], continued: bool) -> str:
         """Raises Unrenderable with what the template or transformers says."""
-        return self._put([each for each in messages if not (self._refuses_system and each["role"] == "system")], continued)
+        return self._put(self._said(messages), continued)
 
-    def _put(self, messages: Sequence[Mapping[str, str]], continued: bool) -> str:
+    def ended(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """A conversation whose last turn is over, with nothing that asks for another. Raises Unrenderable as `render` does."""
+        return self._put(self._said(messages), None)
+
+    def _said(self, messages: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+        return [each for each in messages if not (self._refuses_system and each["role"] == "system")]
+
+    def _put(self, messages: Sequence[Mapping[str, str]], continued: bool | None) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
                     [dict(message) for message in messages],
                     chat_template=self._source,
                     tokenize=False,
-                    add_generation_prompt=not continued,
-                    continue_final_message=continued,
+                    add_generation_prompt=continued is False,
+                    continue_final_message=continued is True,
                 )
             )
         except REFUSALS as error:

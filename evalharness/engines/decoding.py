@@ -1,16 +1,19 @@
-"""Generate requests to greedy texts: left-padded batches handed to transformers' `generate`, each row stopped and cut on its own."""
+"""Generate requests to greedy texts: batches handed to transformers' `generate`, each row stopped and cut on its own."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from evalharness.checkpoints.weights import Loaded
+from evalharness.engines.architectures import asker_of
 from evalharness.engines.batches import Refused, answered, plan
 from evalharness.engines.scoring import NONFINITE
 from evalharness.engines.texts import Texts, Untokenizable
@@ -34,7 +37,6 @@ HONOURED = (
     "sequence_bias",
     "stop_strings",
 )
-READ_THE_PROMPT = ("no_repeat_ngram_size", "min_length", "repetition_penalty", "exponential_decay_length_penalty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,14 @@ class Asked:
 class _Ends(StoppingCriteria):
     """Per row: how many new tokens it has when it ends, by a stop string in its text or an end token; rows that ended stay ended."""
 
-    def __init__(self, texts: Texts, stops: Sequence[tuple[str, ...]], ends: frozenset[int], start: int) -> None:
-        self.texts, self.stops, self.ends, self.start = texts, stops, ends, start
+    def __init__(self, texts: Texts, stops: Sequence[tuple[str, ...]], ends: frozenset[int]) -> None:
+        self.texts, self.stops, self.ends = texts, stops, ends
+        self.step = 0
         self.length: list[int | None] = [None] * len(stops)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
-        for row, new in enumerate(input_ids[:, self.start :].tolist()):
+        self.step += 1
+        for row, new in enumerate(input_ids[:, -self.step :].tolist()):
             if self.length[row] is None and (new[-1] in self.ends or self._stopped(row, new)):
                 self.length[row] = len(new)
         return torch.tensor([length is not None for length in self.length], device=input_ids.device)
@@ -83,23 +87,35 @@ def _first(text: str, stops: Sequence[str]) -> int | None:
     return min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=None)
 
 
+@contextlib.contextmanager
+def _configured(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+    """With this generation config for the time of one call: what `generate` is not told it takes from the model's own."""
+    own, model.generation_config = model.generation_config, config
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
 class Decoder:
-    """Decodes with one loaded model, whose generation config it replaces by its greedy part."""
+    """Decodes with one loaded model, by the greedy part of its generation config."""
 
     def __init__(self, loaded: Loaded, texts: Texts, window: int | None, bounds: tuple[int, int], recover: Callable[[], None]) -> None:
-        self.loaded, self.texts, self.window, self.bounds, self.recover = loaded, texts, window, bounds, recover
+        self.loaded, self.texts, self.bounds, self.recover = loaded, texts, bounds, recover
+        self.asker = asker_of(loaded, texts, window)
         given = loaded.model.generation_config or GenerationConfig()
-        kept = {name: getattr(given, name, None) for name in HONOURED}
+        kept = {**{name: getattr(given, name, None) for name in HONOURED}, **self.asker.own_rules}
         ends = kept["eos_token_id"]
         own = texts.tokenizer.eos_token_id
         self.ends = frozenset([*(ends if isinstance(ends, list | tuple) else [ends]), own]) - {None}
         self.end_text = "" if own is None else texts.tokenizer.decode([own])
+        rules = {name: kept[name] for name in self.asker.padded_rules}
+        self.level = any(value not in (None, 0, 1.0) for value in rules.values())  # such rules must not see padding: equal lengths only
+        self.least = (kept.pop("min_length"), kept.pop("min_new_tokens"))
         strings = kept.pop("stop_strings")  # ours to stop at, so that the text is cut there
         self.stop_strings = (strings,) if isinstance(strings, str) else tuple(strings or ())
         pad = kept["pad_token_id"] if isinstance(kept["pad_token_id"], int) and kept["pad_token_id"] >= 0 else texts.pad
-        loaded.model.generation_config = GenerationConfig(**{**kept, "eos_token_id": sorted(self.ends) or None, "pad_token_id": pad})
-        penalty = {name: kept[name] for name in READ_THE_PROMPT}
-        self.level = any(value not in (None, 0, 1.0) for value in penalty.values())  # such rules must not see padding: equal lengths only
+        self.config = GenerationConfig(**{**kept, "eos_token_id": sorted(self.ends) or None, "pad_token_id": pad})
 
     def generate(self, requests: Sequence[Generate]) -> Iterator[Generation | Failure]:
         """An answer per request, batch by batch."""
@@ -120,9 +136,7 @@ class Decoder:
         rows = [self.texts.prompt(prompt) for prompt in prompts]
         found: dict[int, NDArray[np.float64]] = {}
         for batch in plan([len(row) for row in rows], *self.bounds):
-            with torch.inference_mode(), self.loaded.answering(adapter) as (model, lead):
-                inputs = self._inputs([rows[i] for i in batch], lead.embeddings)
-                output = model.generate(**inputs, do_sample=False, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
+            output, _ = self._generate([rows[i] for i in batch], 1, adapter, output_logits=True, return_dict_in_generate=True)
             found.update(zip(batch, output.logits[0].double().cpu().numpy(), strict=True))
         return np.stack([found[i] for i in range(len(rows))])
 
@@ -134,39 +148,32 @@ class Decoder:
             prompt = self.texts.prompt(request.prompt)
         except Untokenizable as error:
             return Failure(request.id, str(error))
-        total = self.loaded.lead.tokens + len(prompt) + request.max_tokens
-        if self.window is not None and total > self.window:
-            return Failure(request.id, f"{total} tokens, {request.max_tokens} of them new, do not fit the window of {self.window}")
-        return Asked(request, prompt)
+        too_much = self.asker.too_much(prompt, request.max_tokens)
+        return Failure(request.id, too_much) if too_much else Asked(request, prompt)
 
-    def _inputs(self, prompts: Sequence[tuple[int, ...]], soft: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """Left-padded inputs of `generate`. With a soft prompt the embeddings are [pads][virtual][text]; the ids are there for penalties to read."""
-        device, width = self.loaded.device, max(map(len, prompts))
-        pads = [width - len(prompt) for prompt in prompts]
-        ids = torch.tensor([(self.texts.pad,) * pad + prompt for pad, prompt in zip(pads, prompts, strict=True)], device=device)
-        virtual = 0 if soft is None else len(soft)
-        mask = torch.tensor([[0] * pad + [1] * (virtual + width - pad) for pad in pads], device=device)
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if soft is not None:
-            text = self.loaded.model.get_input_embeddings()(ids)  # (rows, width, hidden)
-            inputs["inputs_embeds"] = torch.stack([torch.cat([row[:pad], soft, row[pad:]]) for pad, row in zip(pads, text, strict=True)])
-        return inputs
+    @torch.no_grad()
+    def _generate(self, prompts: Sequence[tuple[int, ...]], new: int, adapter: bool = True, **options: Any) -> tuple[Any, int]:
+        """What `generate` gives for the prompts, and where new tokens begin in it."""
+        with self.loaded.answering(adapter) as (model, lead), _configured(model, self.config):
+            inputs, start = self.asker.begin(prompts, model, lead)
+            least = min(new, self._least(start))
+            return model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=new, min_new_tokens=least or None, **options), start
 
-    @torch.inference_mode()
+    def _least(self, start: int) -> int:
+        """New tokens before an end token may come. The least length of all counts what `generate` gives back before the first new one;
+        transformers would count what leads there too."""
+        whole, new = self.least
+        return new if new is not None else max(0, (whole or 0) - start)
+
     def _decode(self, asked: Sequence[Asked]) -> list[Generation | Failure]:
-        with self.loaded.answering(True) as (model, lead):
-            inputs = self._inputs([one.prompt for one in asked], lead.embeddings)
-            start = inputs["input_ids"].shape[1]
-            stops = [(*one.request.stop, *self.stop_strings, *([self.end_text] if self.end_text else [])) for one in asked]
-            ends, watch = _Ends(self.texts, stops, self.ends, start), _Watch(len(asked))
-            tokens = model.generate(
-                **inputs,
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=asked[0].request.max_tokens,
-                stopping_criteria=StoppingCriteriaList([ends]),
-                logits_processor=LogitsProcessorList([watch]),
-            )
+        stops = [(*one.request.stop, *self.stop_strings, *([self.end_text] if self.end_text else [])) for one in asked]
+        ends, watch = _Ends(self.texts, stops, self.ends), _Watch(len(asked))
+        tokens, start = self._generate(
+            [one.prompt for one in asked],
+            asked[0].request.max_tokens,
+            stopping_criteria=StoppingCriteriaList([ends]),
+            logits_processor=LogitsProcessorList([watch]),
+        )
         news = tokens[:, start:].tolist()
         return [self._answer(one, news[i], ends, watch, i) for i, one in enumerate(asked)]
 

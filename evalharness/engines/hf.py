@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,19 @@ import torch
 from numpy.typing import NDArray
 
 from evalharness.checkpoints.fingerprint import of_tokenizer
-from evalharness.checkpoints.weights import Loaded, attention_of, device_of, dtype_of, load, load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.weights import (
+    DTYPES,
+    Loaded,
+    Resident,
+    attention_of,
+    device_of,
+    dtype_of,
+    load,
+    load_tokenizer,
+    resident_of,
+    tokenizer_directory,
+)
+from evalharness.engines.architectures import texts_of
 from evalharness.engines.base import ChatRenderer, Engine, TokenCounter, Unmergeable
 from evalharness.engines.chat import template_of
 from evalharness.engines.decoding import Decoder
@@ -23,19 +35,27 @@ from evalharness.engines.texts import Texts
 from evalharness.errors import ModelError, UsageError
 from evalharness.records import Checkpoint, EngineInfo, EngineSettings, Failure, Generate, Rank, Request, Response, Score
 
-ALGORITHM = 1  # raise it with any change that can move a number
+ALGORITHM = 2  # raise it with any change that can move a number
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 
 class HFEngine:
-    """One opened model. Batches are planned inside the block that `answer` is given, the same for a base and its candidates."""
+    """One opened model. Batches are planned inside the block that `answer` is given, the same for a base and its candidates.
+
+    While it is open the model is in eval mode; closed, nothing about it is other than it was.
+    """
 
     def __init__(self, loaded: Loaded, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
-        texts, bounds = Texts(loaded.tokenizer), (settings.batch_size, settings.batch_tokens)
+        texts, bounds = texts_of(loaded), (settings.batch_size, settings.batch_tokens)
         self.info = info
         self._loaded: Loaded | None = loaded
-        self._scorer = Scorer(loaded, texts, window, bounds, _free)
-        self._decoder = Decoder(loaded, texts, window, bounds, _free)
+        self._asked = (texts, window, bounds, _free)
+        self._scorer = Scorer(loaded, *self._asked)
+        self._decoder = Decoder(loaded, *self._asked)
+        wholes = [whole for whole in (loaded.adapter, loaded.model, loaded.bare) if whole is not None]
+        self._training = [module for whole in wholes for module in whole.modules() if module.training]
+        for module in self._training:
+            module.training = False
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
         """One response or failure per request: rankings first, then texts scored whole, then generations. Equal requests are answered each."""
@@ -46,17 +66,35 @@ class HFEngine:
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
     ) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes."""
+        """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes. Raises Unmergeable."""
         if merged:
-            raise Unmergeable("this engine cannot merge")
+            return self._merged_logits(prompts)
         return self._scorer.last_logits(prompts, adapter) if path == "score" else self._decoder.next_logits(prompts, adapter)
+
+    def _merged_logits(self, prompts: Sequence[str]) -> NDArray[np.float64]:
+        assert self._loaded is not None
+        if not hasattr(self._loaded, "merged"):
+            raise Unmergeable("merging is not there yet")
+        with self._loaded.merged() as model:
+            if model is None:
+                raise Unmergeable("what it puts in cannot be merged into the weights")
+            return Scorer(replace(self._loaded, model=model), *self._asked).last_logits(prompts, adapter=True)
 
     def close(self) -> None:
         """Free the model's memory; the engine answers no more."""
-        if self._loaded is not None:
-            self._loaded = None
-            del self._scorer, self._decoder
-            _free()
+        self.hand_over()
+
+    def hand_over(self) -> Resident | None:
+        """Close, but keep the base's weights for the engine opened next; None where they cannot be kept."""
+        if self._loaded is None:
+            return None
+        for module in self._training:
+            module.training = True
+        resident = resident_of(self._loaded)
+        self._loaded, self._training = None, []
+        del self._scorer, self._decoder
+        _free()
+        return resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +117,20 @@ class Factory:
         dtype_of(settings.dtype, device)
         if settings.batch_size < 1 or settings.batch_tokens < 1:
             raise UsageError("--batch-size", f"{settings.batch_size} rows of {settings.batch_tokens} tokens", "both at least 1")
-        details: dict[str, Any] = {
-            "algorithm": ALGORITHM,
-            "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
-            "dtype": settings.dtype,
-            "adapter_dtype": "float32",
-            "attention": attention_of(_weights_directory(checkpoint)),
-            "batch_size": settings.batch_size,
-            "batch_tokens": settings.batch_tokens,
-            "threads": torch.get_num_threads() if device.type == "cpu" else None,
-            "tf32": False,
-        }
-        return EngineInfo("hf", {**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}})
+        return _info(settings, device, settings.dtype, attention_of(_weights_of(checkpoint), checkpoint.architecture))
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> HFEngine:
-        """The model in memory. Raises ModelError where it cannot be loaded completely."""
+        """The model in memory, on the weights that `after` had where these are the same, else in their place.
+
+        Raises ModelError where it cannot be loaded completely.
+        """
+        resident = after.hand_over() if isinstance(after, HFEngine) else None
         if after is not None:
             after.close()
         info = self.describe(checkpoint, settings)
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
-        return HFEngine(load(checkpoint, settings.dtype, settings.device), info, settings, checkpoint.window)
+        return HFEngine(load(checkpoint, settings.dtype, settings.device, resident), info, settings, checkpoint.window)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
         """Tokens of a text as this model would read it alone, special tokens that the tokenizer adds included."""
@@ -112,12 +143,32 @@ class Factory:
         return template_of(directory, load_tokenizer(directory))
 
 
-def _weights_directory(checkpoint: Checkpoint) -> Path:
-    if not checkpoint.adapter:
-        return checkpoint.path
-    if checkpoint.base is None:
+def opened(loaded: Loaded, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+    """An engine on a model that is in memory already, whatever device, dtype and mode it is in; only batch sizes are the settings'."""
+    dtype = next((name for name, kind in DTYPES.items() if kind == loaded.model.dtype), str(loaded.model.dtype))
+    info = _info(settings, loaded.device, dtype, loaded.model.config._attn_implementation)
+    return HFEngine(loaded, info, settings, checkpoint.window)
+
+
+def _info(settings: EngineSettings, device: torch.device, dtype: str, attention: str) -> EngineInfo:
+    details: dict[str, Any] = {
+        "algorithm": ALGORITHM,
+        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "dtype": dtype,
+        "adapter_dtype": "float32",
+        "attention": attention,
+        "batch_size": settings.batch_size,
+        "batch_tokens": settings.batch_tokens,
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "tf32": False,
+    }
+    return EngineInfo("hf", {**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}})
+
+
+def _weights_of(checkpoint: Checkpoint) -> Path:
+    if checkpoint.adapter and checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
-    return checkpoint.base
+    return checkpoint.weights
 
 
 def _free() -> None:

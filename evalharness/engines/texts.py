@@ -21,15 +21,18 @@ class Pair:
 
     @property
     def fed(self) -> tuple[int, ...]:
-        """What the model reads: all but the last token, which it need only predict."""
+        """What a decoder-only model reads: all but the last token, which it need only predict."""
         return (self.context + self.continuation)[:-1]
 
 
 class Texts:
-    """One tokenizer's way with prompts. `prefix` stands for an empty context: BOS, else EOS, else None."""
+    """One tokenizer's way with prompts. `prefix` stands for an empty context: BOS, else EOS, else None.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.tokenizer = tokenizer
+    `apart`: context and continuation are read by different halves of the model (encoder, decoder), and tokenised apart.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, apart: bool = False) -> None:
+        self.tokenizer, self.apart = tokenizer, apart
         self.prefix: int | None = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         self._prefix_text = "" if self.prefix is None else tokenizer.decode([self.prefix])
         # pads are masked; the id only has to exist
@@ -50,16 +53,19 @@ class Texts:
         return self.encode(text) or self._need_prefix()
 
     def pair(self, context: str, continuation: str) -> Pair:
-        """Context and continuation, split where the tokens of the context alone end.
+        """Context and continuation, split where the tokens of the context alone end; tokenised apart, the continuation has no special tokens.
 
         Spaces that end the context go with the continuation. Where a token spans the seam and leaves no continuation, its last token is scored
         (lm-eval stops with an assertion there). Raises Untokenizable for an empty continuation.
         """
+        empty = context == ""
         if context.rstrip() != context:
             cut = len(context.rstrip())
             context, continuation = context[:cut], context[cut:] + continuation
-        if context == "":
+        if empty or (context == "" and not self.apart):
             return self._without_context(continuation)
+        if self.apart:
+            return Pair(self.prompt(context), self._some(self.encode(continuation, special=False)))
         whole, before = self.encode(context + continuation), self.encode(context)
         after = whole[len(before) :]
         if not continuation or not whole:
@@ -87,9 +93,12 @@ class Texts:
         tokens, prefix = self.encode(continuation, special=False), self._need_prefix()
         if tokens[:1] == prefix:
             tokens = tokens[1:]
-        if not tokens:
+        return Pair(prefix, self._some(tokens))
+
+    def _some(self, continuation: tuple[int, ...]) -> tuple[int, ...]:
+        if not continuation:
             raise Untokenizable("an empty continuation has no probability")
-        return Pair(prefix, tokens)
+        return continuation
 
     def _need_prefix(self) -> tuple[int, ...]:
         if self.prefix is None:

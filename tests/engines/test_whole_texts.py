@@ -11,7 +11,8 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.weights import Lead, load
-from evalharness.engines.scoring import UNLIMITED, Scorer
+from evalharness.engines.asking import UNLIMITED
+from evalharness.engines.scoring import Scorer
 from evalharness.engines.texts import Texts
 from evalharness.records import Failure, Rank, Score, Scoring
 
