@@ -44,6 +44,7 @@ class ComparePlan:
     seed: int = 1234
     describing: tuple[str, ...] = ()  # tasks and groups that get rows and no verdict: other ways of asking what other tasks ask
     average: Average | None = None  # the suite's published one
+    references: tuple[str, ...] = ()  # models that are compared like candidates and never judged
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 0.5:
@@ -84,7 +85,7 @@ class _Row:
 
 
 def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan) -> tuple[Comparison, ...]:
-    """All rows of every candidate: tasks in the order of `facts`, then groups, then the suite.
+    """All rows of every candidate, then of every reference: tasks in the order of `facts`, then groups, then the suite.
 
     Units that failed on either side are left out of both and flagged. Raises NotComparableError where two models were not asked the same, where a
     measurement is missing or a row is not finite, and TaskError where the tasks of a gate unit cannot be pooled.
@@ -94,12 +95,12 @@ def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], pla
     groups = [group for group in plan.groups if any(name in tasks for name in group.tasks)]
     grouped = {name for group in groups if group.unit for name in group.tasks}
     comparisons: list[Comparison] = []
-    for candidate in plan.candidates:
+    for candidate in (*plan.candidates, *plan.references):
         rows = [_task_row(task, metric, candidate, found, plan, task.name not in grouped) for task in facts for metric in task.metrics]
         for group in groups:
             rows += _group_rows(group, tasks, candidate, found, plan)
         rows.append(_suite_row(rows, groups, tasks, candidate, found, plan))
-        comparisons += _concluded(rows, candidate, plan)
+        comparisons += _concluded([_unjudged(row) for row in rows] if candidate in plan.references else rows, candidate, plan)
     return tuple(comparisons)
 
 
@@ -189,6 +190,12 @@ def _suite_row(
     return _Row(name, "suite", "suite", True, "skill", True, True, sum(row.available for row in skilled), tuple(flags), finding)
 
 
+def _unjudged(row: _Row) -> _Row:
+    """The same without anything that could decide."""
+    finding = replace(row.finding, margin=None, p_forgotten=None, p_retained=None)
+    return replace(row, unit=False, judged=False, flags=tuple(flag for flag in row.flags if flag != "base_at_chance"), finding=finding)
+
+
 # ---- pairing ---------------------------------------------------------------------------------------------------------
 
 
@@ -276,7 +283,7 @@ def _concluded(rows: Sequence[_Row], candidate: str, plan: ComparePlan) -> list[
     """Holm over the gate units without the suite, then a verdict for every judged row."""
     family = [i for i, row in enumerate(rows) if row.unit and row.level != "suite"]
     adjusted = dict(zip(family, holm([rows[i].finding.p_forgotten or 0.0 for i in family]), strict=True))
-    adjusted |= {i: row.finding.p_forgotten or 0.0 for i, row in enumerate(rows) if row.level == "suite"}
+    adjusted |= {i: row.finding.p_forgotten or 0.0 for i, row in enumerate(rows) if row.unit and row.level == "suite"}
     tests = dict.fromkeys(family, max(1, len(family)))
     return [_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)) for i, row in enumerate(rows)]
 

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalharness.records import Comparison, Results, Trouble
+from evalharness.records import REFERENCES, Comparison, Results, Trouble
 
 PASSED, FORGOTTEN, UNDECIDED, INCOMPLETE = 0, 3, 4, 5
 SHOWN_REASON = 200  # characters of a trouble's reason that are shown
@@ -33,8 +33,10 @@ class Decision:
 def judge(results: Results, policy: Policy) -> Decision:
     """Passes when no gate unit is forgotten and the suite of every candidate is retained.
 
-    A run in which something failed is incomplete whatever its verdicts are; what was forgotten in it is named all the same.
+    A run in which something failed is incomplete whatever its verdicts are; what was forgotten in it is named all the same. References decide
+    nothing, nor does what failed of them.
     """
+    results = _without_references(results)
     units = [row for row in results.comparisons if row.unit]
     incomplete = _incomplete(results, units)
     forgotten = [_forgotten(row) for row in units if row.verdict == "forgotten"]
@@ -47,6 +49,16 @@ def judge(results: Results, policy: Policy) -> Decision:
     if forgotten:
         return Decision(FORGOTTEN, reasons)
     return Decision(UNDECIDED if undecided else PASSED, reasons)
+
+
+def _without_references(results: Results) -> Results:
+    beside = {row.name for row in results.models if row.kind in REFERENCES}
+    return replace(
+        results,
+        models=tuple(row for row in results.models if row.name not in beside),
+        comparisons=tuple(row for row in results.comparisons if row.candidate not in beside),
+        troubles=tuple(trouble for trouble in results.troubles if trouble.model not in beside),
+    )
 
 
 def _incomplete(results: Results, units: Iterable[Comparison]) -> list[str]:

@@ -210,7 +210,7 @@ def read_flips(out: Path, results: Results) -> Iterator[Flip]:
     """Examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none."""
     tasks = dict.fromkeys(c.task for c in results.comparisons if c.level == "task" and c.primary)
     for model in results.models:
-        if model.base is None:
+        if model.base is None or not model.judged:
             continue
         for task in tasks:
             base = {sample.id: sample for sample in read_samples(out, task, model.base)}

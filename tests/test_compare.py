@@ -352,3 +352,24 @@ def test_a_margin_for_all_is_for_scores_between_0_and_1() -> None:
     groups = [Group("pooled", ("t", "u"), "acc", True, 0.02, "glue"), Group("translations", ("translate",), "bleu", True, 1.0, "glue")]
     assert asked_margins(facts, groups, 0.05, {"translate": 2.0}) == {"t": 0.05, "u": 0.05, "pooled": 0.05, "translate": 2.0}
     assert asked_margins(facts, groups, None, {"t": 0.1}) == {"t": 0.1}
+
+
+# ---- references
+
+
+LEVELS = (("t", "task"), ("u", "task"), ("suite", "suite"))
+
+
+def test_references_are_compared_and_never_judged():
+    """Their rows have no unit, no verdict and no share in Holm's correction; the candidates' rows are what they are without them."""
+    facts, measurements = [task("t"), task("u")], [*both("t", 400, 320, 80, 5), *both("u", 400, 320)]
+    alone = compare(facts, measurements, plan())
+    beside = [measured(name, "placebo", answers(400, 320, lost=60)[1]) for name in ("t", "u")]
+    rows = compare(facts, [*measurements, *beside], plan(references=("placebo",)))
+    assert rows[: len(alone)] == alone
+    others = rows[len(alone) :]
+    assert [(row.candidate, row.task, row.level) for row in others] == [("placebo", name, level) for name, level in LEVELS]
+    deciding = {(row.verdict, row.margin, row.p_forgotten, row.p_forgotten_adjusted, row.p_retained) for row in others}
+    assert deciding == {(None,) * 5} and not any(row.unit for row in others)
+    assert [(row.lost, row.gained, row.difference.value) for row in others[:2]] == [(60, 0, pytest.approx(-0.15))] * 2
+    assert all(row.flags == ("drop_detected",) and row.p_difference is not None and row.primary for row in others[:2])

@@ -79,3 +79,12 @@ def test_it_cannot_fail_open():
 def test_reasons_are_single_printable_lines(hostile: str):
     reasons = judge(results(replace(ROW, candidate=hostile, **LOST), SUITE), Policy()).reasons
     assert all(reason.isprintable() and not reason.startswith("::") for reason in reasons)
+
+
+def test_references_decide_nothing():
+    """Neither a placebo's loss nor what failed of it stops a candidate, nor does it lack a verdict over the suite."""
+    beside = replace(model("placebo", "base"), kind="placebo")
+    lost = replace(ROW, candidate="placebo", unit=False, verdict=None, flags=("drop_detected", "incomplete"))
+    trouble = Trouble("boolq", "placebo", "3", "gave up")
+    found = replace(results(ROW, SUITE, lost, troubles=(trouble,)), models=(model("base", None), model("lora", "base"), beside))
+    assert judge(found, Policy()) == Decision(0, ())

@@ -7,23 +7,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalharness.engines.base import Unmergeable
 from evalharness.errors import ModelError
-from evalharness.prove import Proof, prove
+from evalharness.prove import Proof, prove, remark
 from evalharness.records import Checkpoint, EngineInfo
 
+ADAPTERS = {"lora": "LORA", "prompt": "PROMPT_TUNING", "placebo": "PLACEBO"}
 PROMPTS = ["one two three four", "five"]
 
 
 class Written:
-    """Logits by a rule: rule(prompt, adapter, path, rows in the batch) -> one row."""
+    """Logits by a rule: rule(prompt, adapter, path, rows in the batch) -> one row; merged ones by another, where there is one."""
 
-    def __init__(self, rule, dtype="float32"):
-        self.rule, self.info = rule, EngineInfo("written", {"dtype": dtype})
+    def __init__(self, rule, dtype="float32", merge=None):
+        self.rule, self.merge, self.info = rule, merge, EngineInfo("written", {"dtype": dtype})
+        self.asked = []
 
     def answer(self, requests):
         return iter(())
 
-    def next_token_logits(self, prompts, *, adapter, path):
+    def next_token_logits(self, prompts, *, adapter, path, merged=False):
+        if merged:
+            if self.merge is None:
+                raise Unmergeable("written down nowhere")
+            self.asked.append(len(prompts))
+            return np.array([self.merge(prompt) for prompt in prompts], dtype=np.float64)
         return np.array([self.rule(prompt, adapter, path, len(prompts)) for prompt in prompts], dtype=np.float64)
 
     def close(self):
@@ -31,7 +39,7 @@ class Written:
 
 
 def model(kind="lora"):
-    return Checkpoint("tuned", kind, Path("tuned"), None, "f" * 64, 10, 5, 40, None, adapter={"lora": "LORA", "prompt": "PROMPT_TUNING"}.get(kind, ""))
+    return Checkpoint("tuned", kind, Path("tuned"), None, "f" * 64, 10, 5, 40, None, adapter=ADAPTERS.get(kind, ""))
 
 
 def test_the_largest_change_of_each_path():
@@ -74,6 +82,55 @@ def test_padding_must_move_nothing(moved, dtype, fine):
     else:
         with pytest.raises(ModelError, match=r"decoding moves by .* padded"):
             prove(engine, model(), PROMPTS, allow_noop=False)
+
+
+# ---- merged into the weights
+
+
+def test_what_a_merge_moves():
+    """Of sixteen prompts, looked at a few at a time: the largest change of a logit, and how often another token comes out on top."""
+    asked = ["x" * (1 + i) for i in range(16)]
+    engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: [1.0, 2.0 - 0.1 * len(prompt)])
+    proof = prove(engine, model(), asked, allow_noop=False)
+    assert (proof.merged, proof.moved, proof.asked) == (pytest.approx(1.6), 7, 16)  # from ten letters on the first token wins
+    assert engine.asked == [4, 4, 4, 4]
+    said = remark(proof, "bfloat16")
+    assert said.startswith("merged into its weights in bfloat16, 7 of 16 greedy tokens change")
+    assert said.endswith("serve it unmerged, or evaluate the merged weights")
+
+
+def test_a_merge_that_moves_no_decision_is_no_matter():
+    engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: [1.01, 2.0])
+    proof = prove(engine, model(), PROMPTS, allow_noop=False)
+    assert (proof.merged, proof.moved, proof.asked, remark(proof, "float32")) == (pytest.approx(0.01), 0, 2, "")
+
+
+def test_what_cannot_be_merged_or_has_no_adapter_says_nothing():
+    adapter = prove(Written(lambda prompt, adapter, path, rows: [adapter, 2.0]), model("prompt"), PROMPTS, allow_noop=False)
+    full = prove(Written(lambda *_: [1.0], merge=lambda prompt: [9.0]), model("full"), PROMPTS, allow_noop=False)
+    assert {(proof.merged, proof.moved, remark(proof, "float32")) for proof in (adapter, full)} == {(None, 0, "")}
+
+
+def test_a_merge_that_overflows_moves_everything():
+    engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], "float16", merge=lambda prompt: [np.nan, 2.0])
+    proof = prove(engine, model(), PROMPTS, allow_noop=False)
+    assert (proof.merged, proof.moved) == (np.inf, 2)
+
+
+# ---- an adapter that changes nothing
+
+
+def test_a_placebo_is_no_noop_to_refuse():
+    assert prove(Written(lambda *_: [1.0, 2.0]), model("placebo"), PROMPTS, allow_noop=False) == Proof(0.0, 0.0, 0.0)
+    rounding = Written(lambda prompt, adapter, path, rows: [1.0 + 1e-6 * adapter])
+    assert prove(rounding, model("placebo"), PROMPTS, allow_noop=False).scoring == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("allow_noop", [True, False])
+def test_a_placebo_that_changes_something_is_a_fault(allow_noop):
+    engine = Written(lambda prompt, adapter, path, rows: [1.0 + 0.01 * adapter * (path == "decode")])
+    with pytest.raises(ModelError, match=r"changes nothing moves a logit in decoding by 0\.01"):
+        prove(engine, model("placebo"), PROMPTS, allow_noop)
 
 
 def test_there_must_be_prompts():

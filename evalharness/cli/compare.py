@@ -16,7 +16,7 @@ from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
 from evalharness.compare import UNNAMED, ComparePlan, asked_margins, compare, target_gain
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
-from evalharness.records import Average, Estimate, Group, Measurement, ModelRow, Results, TaskFacts
+from evalharness.records import REFERENCES, Average, Estimate, Group, Measurement, ModelRow, Results, TaskFacts
 from evalharness.results import RESULTS, open_folder, read_measurements, read_model, write_measurements, write_results
 
 
@@ -144,7 +144,7 @@ def _sides(runs: Sequence[str]) -> tuple[Side, list[Side]]:
     if len(runs) == 1:
         if base_name:
             raise UsageError(runs[0], "one model alone cannot be compared", "name another RUN or RUN#NAME to compare it with")
-        return base, [_only(first, first.plan.candidates)]
+        return base, [_only(first, (*first.plan.candidates, *first.plan.references))]
     candidates = []
     for text in runs[1:]:
         side, name = _read(text)
@@ -240,7 +240,8 @@ def _plan(
     return replace(
         base.plan,
         base=base.models[0].name,
-        candidates=tuple(row.name for row in rows),
+        candidates=tuple(row.name for row in rows if row.kind not in REFERENCES),
+        references=tuple(row.name for row in rows if row.kind in REFERENCES),
         groups=groups,
         suite_margin=named.get(suite, base.plan.suite_margin),
         margins={**base.plan.margins, **asked_margins(facts, groups, margin, named)},

@@ -6,11 +6,14 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from evalharness.checkpoints import recognise as recognising
 from evalharness.checkpoints.recognise import base_of, recognise
 from evalharness.compare import UNNAMED
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
+from evalharness.overlap import Seen
 from evalharness.pipeline.baseline import Baseline, read
 from evalharness.pipeline.describe import Aside, described, ways_of
+from evalharness.pipeline.references import at_one_precision, beside, check_architectures, precision_of, quantised
 from evalharness.places import shipped
 from evalharness.readers.grouping import grouped
 from evalharness.readers.lock import default_lock
@@ -37,6 +40,8 @@ class Contest:
     asides: Mapping[str, Aside] = field(default_factory=dict)
     origins: Mapping[str, Task] = field(default_factory=dict)  # a task in another way to the library's task about whose rows it asks
     notices: tuple[str, ...] = ()
+    references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
+    overlaps: Mapping[str, Seen] = field(default_factory=dict)  # by candidate, where it is known on what it was fine-tuned
 
     def origin(self, task: Task) -> Task:
         """The library's task of which this is one way of asking; itself where it is the library's."""
@@ -60,14 +65,21 @@ class Contest:
         return {origin.name: name for name, origin in self.origins.items() if name not in self.asides}
 
     @property
+    def precision(self) -> str:
+        """At which base and candidates answer; "" where nothing is quantised."""
+        return (self.base if isinstance(self.base, Checkpoint) else self.candidates[0]).precision
+
+    @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Everything that has to answer, the base first unless an earlier run answered for it."""
-        return (self.base, *self.candidates) if isinstance(self.base, Checkpoint) else self.candidates
+        """Everything that has to answer, the base first unless an earlier run answered for it, references last."""
+        base = (self.base,) if isinstance(self.base, Checkpoint) else ()
+        return (*base, *self.candidates, *self.references)
 
 
 def assemble(job: Job) -> Contest:
     """The contest that a job asks for. Raises EvalHarnessError naming what is wrong with which task, data or checkpoint."""
     ways_of(job)
+    job = replace(job, models=tuple(dict.fromkeys(path for text in job.models for path in getattr(recognising, "expand", lambda one: (one,))(text))))
     library = Library(job.include)
     suite = library.suite(job.suite) if job.suite else None
     groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))
@@ -78,6 +90,7 @@ def assemble(job: Job) -> Contest:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
     base, candidates = _from_baseline(job, read(job.baseline)) if job.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
+    references = beside(job, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
     source = DataSource(job.data_dir, job.data, shipped(suite.data) if suite and suite.data else None, default_lock(job.store))
     split = job.split or (suite.split if suite else None)
     tasks = [library.task(name) for name in names]
@@ -95,9 +108,8 @@ def assemble(job: Job) -> Contest:
     shots = _given(job.num_fewshot, suite.num_fewshot if suite else None)
     limits = suite.limits if suite and job.limit is None else {}
     fewshots = suite.fewshots if suite and job.num_fewshot is None else {}
-    return Contest(
-        asked.tasks, suite, asked.groups, base, candidates, source, split, limit, shots, limits, fewshots, asked.asides, asked.origins, asked.notices
-    )
+    ways = (asked.asides, asked.origins, asked.notices)
+    return Contest(asked.tasks, suite, asked.groups, base, candidates, source, split, limit, shots, limits, fewshots, *ways, references)
 
 
 def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[Row, ...]:
@@ -110,7 +122,9 @@ def _given(asked: int | None, otherwise: int | None) -> int | None:
 
 def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
     base = recognise(_base_of_all(job), role="base")
-    return base, tuple(recognise(text, base=str(base.path), target=job.target) for text in job.models)
+    candidates = tuple(recognise(text, base=str(base.path), target=job.target) for text in job.models)
+    check_architectures(base, candidates)
+    return at_one_precision(job, base, candidates)
 
 
 def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkpoint, ...]]:
@@ -118,11 +132,19 @@ def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkp
     if job.out.resolve() in (baseline.path.resolve(), baseline.path.resolve().parent):
         raise UsageError("--out", f"{job.out} holds the baseline, which would be written over", "name another folder")
     candidates = tuple(recognise(text, base=job.base, target=job.target) for text in job.models)
+    precision = precision_of(job, candidates)
+    candidates = tuple(quantised(candidate, precision) for candidate in candidates)
     for candidate in candidates:
-        if candidate.base is not None and recognise(str(candidate.base), role="base").fingerprint != baseline.row.fingerprint:
+        if candidate.base is not None and quantised(recognise(str(candidate.base), role="base"), precision).fingerprint != baseline.row.fingerprint:
             what = f"its base {candidate.base} is not the model whose scores these are ({baseline.name})"
             raise NotComparableError(candidate.name, what, "give the baseline of its own base, or --base instead of --baseline")
     return baseline, candidates
+
+
+def _no_placebo(job: Job) -> tuple[Checkpoint, ...]:
+    if job.placebo:
+        raise UsageError("--placebo", "there is no base to put an adapter on: its scores are an earlier run's", "give --base instead of --baseline")
+    return ()
 
 
 def _base_of_all(job: Job) -> str:

@@ -51,7 +51,8 @@ def conclude(
     every, measurements = [*facts, *worst.facts], [*measurements, *worst.measurements]
     comparisons = with_average(compare(every, measurements, plan), every, plan.average, plan.suite_name)
     base = _base_row(contest.base) if isinstance(contest.base, Checkpoint) else contest.base.row
-    models = (base, *(_candidate_row(candidate, base.name, plan.targets, comparisons) for candidate in contest.candidates))
+    others = (*contest.candidates, *contest.references)
+    models = (base, *(_candidate_row(candidate, base.name, plan.targets, comparisons) for candidate in others))
     signature = {**_signature(job, contest, prepared, facts, info), "models": {model.name: model.fingerprint for model in models}}
     signature |= {"system_instruction": job.system_instruction, "chat": _spoken(job, prompts)}
     signature["tasks"] |= {fact.name: _computed(fact) for fact in worst.facts}
@@ -110,6 +111,7 @@ def _plan(job: Job, contest: Contest, facts: Sequence[TaskFacts]) -> ComparePlan
         seed=job.seed,
         describing=(*contest.asides, *(task.name for task in contest.tasks if only_describes(task))),
         average=suite.average if suite else None,
+        references=tuple(reference.name for reference in contest.references),
     )
 
 
@@ -132,6 +134,7 @@ def _candidate_row(candidate: Checkpoint, base: str, targets: Mapping[str, str],
         target_task=target,
         target_gain=gain,
         learned_target=learned,
+        training=dict(candidate.training),
     )
 
 
@@ -186,6 +189,7 @@ def _signature(job: Job, contest: Contest, prepared: Sequence[Prepared], facts: 
         "alpha": job.alpha,
         "margin": job.margin,
         "margins": dict(job.margins),
+        "precision": contest.precision or None,
         "engine": {"name": info.name, "fingerprint": info.fingerprint, **info.details},
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }

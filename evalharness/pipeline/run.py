@@ -5,8 +5,6 @@ job → contest (tasks, data, checkpoints) → prompts within one window → per
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from evalharness import engines, registry, results
 from evalharness.checkpoints.verify import verify
 from evalharness.engines.base import EngineFactory
@@ -16,8 +14,9 @@ from evalharness.pipeline.baseline import Baseline
 from evalharness.pipeline.baseline import measured as answered_before
 from evalharness.pipeline.conclude import announced, conclude, planned
 from evalharness.pipeline.prompts import make_prompts
+from evalharness.pipeline.seat import Seat, turns
 from evalharness.pipeline.session import Desk, Session
-from evalharness.pipeline.watch import Ledger, Quiet, Watcher
+from evalharness.pipeline.watch import Ledger, Quiet, Watcher, tell
 from evalharness.records import EngineInfo, Job, Results
 from evalharness.store import Store
 
@@ -33,30 +32,37 @@ def evaluate(job: Job, watcher: Watcher | None = None, factory: EngineFactory | 
     with ledger.timed("prepare"):
         watcher.phase("reading tasks and checkpoints")
         contest = assemble(job)
+    return settle(job, contest, watcher, factory, ledger)
+
+
+def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory, ledger: Ledger | None = None) -> Results:
+    """All of a run after `assemble`, for whoever brings a contest of its own."""
+    ledger = ledger or Ledger()
+    with ledger.timed("prepare"):
         _verify(contest, watcher, ledger)
         watcher.phase("making prompts")
         prompts = make_prompts(job, contest, factory)
         asked = prompts.by_model[contest.base.name]
         plan, info = planned(job, contest, asked), _one_engine(job, contest, factory)
-        _tell([*announced(contest, plan, asked), *prompts.notices], watcher, ledger)
+        tell([*announced(contest, plan, asked), *prompts.notices], watcher, ledger)
         measured = {contest.base.name: answered_before(contest.base, asked, info)} if isinstance(contest.base, Baseline) else {}
         results.open_folder(job.out)
-    with Store(job.store) as store:
-        desk = Desk(job, factory, info, store, watcher, ledger)
+    to_prove, to_measure = turns(contest)
+    with Store(job.store) as store, Seat(factory, job.settings, ledger) as seat:
+        desk = Desk(job, seat, info, store, watcher, ledger)
         with ledger.timed("prove"):
-            for checkpoint in contest.checkpoints:
-                with Session(desk, checkpoint) as session:
-                    session.prove(prompts.by_model[checkpoint.name])
+            for checkpoint in to_prove:
+                Session(desk, checkpoint).prove(prompts.by_model[checkpoint.name])
         watcher.expect(sum(len(task.requests) for checkpoint in contest.checkpoints for task in prompts.by_model[checkpoint.name]))
         with ledger.timed("answer"):
-            for checkpoint in contest.checkpoints:
-                with Session(desk, checkpoint) as session:
-                    measured[checkpoint.name] = session.measure(prompts.by_model[checkpoint.name])
+            for checkpoint in to_measure:
+                measured[checkpoint.name] = Session(desk, checkpoint).measure(prompts.by_model[checkpoint.name])
     if isinstance(contest.base, Baseline):
         for task, found in zip(asked, measured[contest.base.name], strict=True):
             results.write_samples(job.out, task.task.name, contest.base.name, found.samples)
     watcher.phase("comparing")
     with ledger.timed("compare"):
+        measured = {name: measured[name] for name in prompts.by_model}
         concluded = conclude(job, contest, plan, prompts, measured, info)
     results.write_run(job.out, {**ledger.facts(), "out": str(job.out), "store": str(job.store)})
     results.write_results(job.out, concluded)
@@ -66,13 +72,7 @@ def evaluate(job: Job, watcher: Watcher | None = None, factory: EngineFactory | 
 def _verify(contest: Contest, watcher: Watcher, ledger: Ledger) -> None:
     for checkpoint in contest.checkpoints:
         watcher.phase(f"verifying {checkpoint.name}")
-        _tell([f"{checkpoint.name}: {notice}" for notice in verify(checkpoint)], watcher, ledger)
-
-
-def _tell(notices: Sequence[str], watcher: Watcher, ledger: Ledger) -> None:
-    for notice in notices:
-        ledger.notices.append(notice)
-        watcher.notice(notice)
+        tell([f"{checkpoint.name}: {notice}" for notice in verify(checkpoint)], watcher, ledger)
 
 
 def _one_engine(job: Job, contest: Contest, factory: EngineFactory) -> EngineInfo:

@@ -1,4 +1,4 @@
-"""One checkpoint's turn: prepared tasks in, measurements out. The engine is opened when the first answer is missing."""
+"""One checkpoint's turn: prepared tasks in, measurements out. The engine takes its seat when the first answer is missing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass
 
 from evalharness import results
 from evalharness.collect import Lane, collect
-from evalharness.engines.base import Engine, EngineFactory, TokenCounter
+from evalharness.engines.base import Engine, TokenCounter
 from evalharness.measure import Measured, measure
-from evalharness.pipeline.watch import Ledger, Watcher
-from evalharness.prove import prove
+from evalharness.pipeline.seat import Seat
+from evalharness.pipeline.watch import Ledger, Watcher, tell
+from evalharness.prove import Proof, prove, remark
 from evalharness.records import Checkpoint, EngineInfo, Failure, Job, Prepared, Rank, Ranking, Request, Response, Score
 from evalharness.store import Store
 
-PROOF_PROMPTS = 4
+PROOF_PROMPTS = 16
 MOST_OF_A_TEXT = 100  # characters, where a text is scored whole and there is no prompt
 EFFICIENCY = "efficiency"  # of --describe
 
@@ -25,7 +26,7 @@ class Desk:
     """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all."""
 
     job: Job
-    factory: EngineFactory
+    seat: Seat
     info: EngineInfo
     store: Store
     watcher: Watcher
@@ -33,42 +34,33 @@ class Desk:
 
 
 class Session:
-    """Use as a context manager: the engine, if one was opened, is closed at the end."""
+    """Its engine stays in the desk's seat until another checkpoint's takes it."""
 
     def __init__(self, desk: Desk, checkpoint: Checkpoint) -> None:
         self.desk, self.checkpoint = desk, checkpoint
-        self.engine: Engine | None = None
         self.loading = 0.0  # seconds that opening took
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.engine is not None:
-            self.engine.close()
-            self.engine = None
 
     def open(self) -> Engine:
         """The engine, loaded at the first call. Raises ModelError."""
-        if self.engine is None:
-            self.desk.watcher.phase(f"loading {self.checkpoint.name}")
-            begun = time.perf_counter()
-            self.engine = self.desk.factory.open(self.checkpoint, self.desk.job.settings)
-            self.loading += time.perf_counter() - begun
-        return self.engine
+        begun, seat = time.perf_counter(), self.desk.seat
+        if seat.holds(self.checkpoint):
+            return seat.give(self.checkpoint)
+        self.desk.watcher.phase(f"loading {self.checkpoint.name}")
+        engine = seat.give(self.checkpoint)
+        self.loading += time.perf_counter() - begun
+        return engine
 
     def prove(self, prepared: Sequence[Prepared]) -> None:
         """Prove, once for this model and engine, that the adapter answers. Raises ModelError."""
         model, engine, job = self.checkpoint.fingerprint, self.desk.info.fingerprint, self.desk.job
-        if self.desk.store.proof(model, engine) is not None:
-            return
-        first = [example for task in prepared for example in task.examples[:1]][:PROOF_PROMPTS]
-        prompts = [example.prompt or " ".join(example.references)[:MOST_OF_A_TEXT] for example in first]
-        if not prompts:
+        stored, prompts = self.desk.store.proof(model, engine), _prompts(prepared)
+        if stored is None and not prompts:
             return  # no example could be asked: each is a trouble of this run
-        proof = prove(self.open(), self.checkpoint, prompts, job.allow_noop)
-        if not job.allow_noop:
+        proof = Proof(**stored) if stored else prove(self.open(), self.checkpoint, prompts, job.allow_noop)
+        if stored is None and not job.allow_noop:
             self.desk.store.add_proof(model, engine, asdict(proof))
+        if said := remark(proof, self.checkpoint.precision or str(self.desk.info.details.get("dtype"))):
+            tell([f"{self.checkpoint.name}: {said}"], self.desk.watcher, self.desk.ledger)
 
     def measure(self, prepared: Sequence[Prepared]) -> list[Measured]:
         """All tasks answered and measured; samples/ written."""
@@ -82,6 +74,7 @@ class Session:
             results.write_samples(desk.job.out, task.task.name, name, measured.samples)
             found.append(measured)
         desk.ledger.count(name, seconds=time.perf_counter() - begun)
+        desk.ledger.left(name)
         return found
 
     def _answers(self, task: Prepared) -> dict[str, Response | Failure]:
@@ -96,9 +89,15 @@ class Session:
         answers = collect(task.requests, Lane(self.checkpoint.fingerprint, desk.info.fingerprint, desk.store, self.open, advance))
         if EFFICIENCY in desk.job.describe:
             seconds = time.perf_counter() - self.loading - begun
-            tokens = _tokens(task.requests, answers, desk.factory.token_counter(self.checkpoint))
+            tokens = _tokens(task.requests, answers, desk.seat.factory.token_counter(self.checkpoint))
             desk.ledger.spend(task.task.name, self.checkpoint.name, seconds=seconds, **counts, **tokens)
         return answers
+
+
+def _prompts(prepared: Sequence[Prepared]) -> list[str]:
+    """What a model is asked for its proof: the first example of every task, then the second …"""
+    taken = [task.examples[i] for i in range(PROOF_PROMPTS) for task in prepared if i < len(task.examples)][:PROOF_PROMPTS]
+    return [example.prompt or " ".join(example.references)[:MOST_OF_A_TEXT] for example in taken]
 
 
 def _tokens(requests: Sequence[Request], answers: Mapping[str, Response | Failure], count: TokenCounter) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -40,6 +40,8 @@ class Ledger:
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     tasks: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # task -> model -> amounts, where efficiency is described
     notices: list[str] = field(default_factory=list)
+    loads: dict[str, int] = field(default_factory=dict)  # weights -> how often they were read from disk
+    peaks: dict[str, int] = field(default_factory=dict)  # model -> bytes, of the process up to the end of its turn
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -58,8 +60,15 @@ class Ledger:
         for key, amount in amounts.items():
             row[key] = row.get(key, 0) + amount
 
+    def loaded(self, weights: str) -> None:
+        self.loads[weights] = self.loads.get(weights, 0) + 1
+
+    def left(self, model: str) -> None:
+        """A model's turn to answer is over."""
+        self.peaks[model] = _peak()
+
     def facts(self) -> dict[str, Any]:
-        """For run.json: seconds, requests stored and computed by model (and by task, where that was asked for), peak memory of this process."""
+        """For run.json: seconds, requests stored and computed by model (and by task, where that is described), loads, peak memory of this process."""
         spent = {task: {model: _rounded(row) for model, row in of_task.items()} for task, of_task in self.tasks.items()}
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
@@ -67,9 +76,22 @@ class Ledger:
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "models": {name: _rounded(row) for name, row in self.models.items()},
             **({"efficiency": spent} if spent else {}),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT,
+            **({"loads": self.loads} if self.loads else {}),
+            "peak_memory_bytes": _peak(),
+            **({"peak_memory_bytes_after": self.peaks} if self.loads else {}),
             "notices": self.notices,
         }
+
+
+def tell(notices: Sequence[str], watcher: Watcher, ledger: Ledger) -> None:
+    """To whoever watches, and to run.json."""
+    for notice in notices:
+        ledger.notices.append(notice)
+        watcher.notice(notice)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
 
 
 def _rounded(row: Mapping[str, float]) -> dict[str, float]:

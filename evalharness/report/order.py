@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from evalharness.records import Comparison, Results
+from evalharness.records import REFERENCES, Comparison, Results
 
 
 def candidates_of(results: Results) -> tuple[str, ...]:
     """Candidates in the order of the models, then those only the comparisons know."""
-    named = [model.name for model in results.models if model.base is not None]
-    return tuple(dict.fromkeys([*named, *(comparison.candidate for comparison in results.comparisons)]))
+    named = [model.name for model in results.models if model.judged]
+    beside = {model.name for model in results.models if model.kind in REFERENCES}
+    return tuple(name for name in dict.fromkeys([*named, *(comparison.candidate for comparison in results.comparisons)]) if name not in beside)
 
 
 def targets_of(results: Results) -> dict[str, str]:
     """Candidate to the task it was trained on, where that is known."""
-    return {model.name: model.target_task for model in results.models if model.base is not None and model.target_task is not None}
+    return {model.name: model.target_task for model in results.models if model.judged and model.target_task is not None}
 
 
-def in_order(results: Results) -> list[tuple[str, list[Comparison]]]:
-    """Deciding comparisons by task: the suite first, each group before its members. Second: the comparisons, one a candidate."""
+def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[str, list[Comparison]]]:
+    """Deciding comparisons by task: the suite first, each group before its members. Second: the comparisons, one a candidate.
+
+    `of`: the models whose comparisons are meant; None: the candidates.
+    """
     rows: dict[tuple[str, str], list[Comparison]] = {}
+    names = candidates_of(results) if of is None else of
     for comparison in results.comparisons:
-        if comparison.primary:
+        if comparison.primary and comparison.candidate in names:
             rows.setdefault((comparison.level, comparison.task), []).append(comparison)
     group = members_of(results)
     members = {key: [k for k in rows if k[0] == "task" and key[0] == "group" and group.get(k[1]) == key[1]] for key in rows}
@@ -52,6 +57,7 @@ def members_of(results: Results) -> dict[str, str]:
         largest_first = sorted(groups_of(results).items(), key=lambda item: -len(item[1]))
         return {task: name for name, tasks in largest_first for task in tasks}
     family = {comparison.family: comparison.task for comparison in results.comparisons if comparison.level == "group"}
-    outside = {c.task for c in results.comparisons if c.level == "task" and c.primary and not c.unit and c.family in family}
+    judged = [c for c in results.comparisons if c.candidate in candidates_of(results)]
+    outside = {c.task for c in judged if c.level == "task" and c.primary and not c.unit and c.family in family}
     targets = set(targets_of(results).values())
     return {c.task: family[c.family] for c in results.comparisons if c.task in outside - targets}

@@ -1,0 +1,69 @@
+"""Comparisons of references with their base to what they mean: the noise floor of a placebo, and what quantisation alone changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalharness.records import Comparison, Results
+from evalharness.report import wording
+from evalharness.report.order import in_order
+
+PLACEBO, UNQUANTISED = "placebo", "unquantised"
+ALONE = "quantisation alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One task's scores of the base quantised and not; `difference`: not quantised minus quantised."""
+
+    task: str
+    level: str
+    metric: str
+    n: int
+    quantised: str
+    unquantised: str
+    difference: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quantisation:
+    """What quantisation changes of the base. `says`: the direction, in a sentence."""
+
+    says: str
+    changes: tuple[Change, ...]
+
+
+def noise_floor(results: Results) -> str:
+    """How far the base through an adapter that changes nothing is from the base, and what follows; empty where that was not measured."""
+    rows = [c for _, of_task in in_order(results, _named(results, PLACEBO)) for c in of_task if c.level == "task"]
+    if not rows:
+        return ""
+    furthest, flips = max(rows, key=lambda c: abs(c.difference.value)), sum((c.lost or 0) + (c.gained or 0) for c in rows)
+    size, asked = abs(furthest.difference.value), f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}"
+    if not size and not flips:
+        return f"noise floor 0: through an adapter that changes nothing the base scores as without one ({asked}), so attaching alone moves no score"
+    where = f"{wording.one_line(furthest.task, 40)}, {wording.one_line(furthest.metric, 40)}"
+    found = f"largest |difference| {wording.plain(size, wording.places_for([size], 4))} ({where}), {wording.counted(flips, 'flip')} in {asked}"
+    return f"noise floor: {found}, through an adapter that changes nothing; a candidate's difference of that size is no finding"
+
+
+def quantisation(results: Results) -> Quantisation | None:
+    """The base without quantisation against the base by which candidates are judged; None where it was not measured."""
+    names = _named(results, UNQUANTISED)
+    rows = [c for _, of_task in in_order(results, names) for c in of_task]
+    if not rows:
+        return None
+    precision = wording.one_line(str(results.signature.get("precision") or "quantised"), 20)
+    says = f"{ALONE}: the base as it is minus the base in {precision}, with which candidates are compared; above 0 is what quantising took away"
+    return Quantisation(says, tuple(map(_change, rows)))
+
+
+def _named(results: Results, kind: str) -> tuple[str, ...]:
+    return tuple(model.name for model in results.models if model.kind == kind)
+
+
+def _change(c: Comparison) -> Change:
+    places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
+    scores = (wording.plain(score.value, places) for score in (c.base, c.candidate_score))
+    return Change(c.task, c.level, c.metric, c.n, *scores, wording.signed(c.difference.value, places), wording.interval(c.difference, places))
