@@ -21,7 +21,9 @@ from evalharness.results import RESULTS
 
 
 @click.command("run")
-@click.option("--model", "models", multiple=True, metavar="[NAME=]PATH", help="A candidate: directory or hub id[@revision]. Repeatable.")
+@click.option(
+    "--model", "models", multiple=True, metavar="[NAME=]PATH", help="A candidate: directory or hub id[@revision]; 'DIR/*': all in DIR. Repeatable."
+)
 @click.option("--base", metavar="[NAME=]PATH", help="What the candidates were trained from; found beside the weights where it is recorded.")
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="RUN", help="An earlier run whose base's scores are used; no base is run.")
 @click.option("--suite", help="A suite of tasks: demo, forgetting, … (see `evalharness tasks list`).")
@@ -42,6 +44,10 @@ from evalharness.results import RESULTS
 @with_options(*engine_options)
 @click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="File of answers [default: in the user's cache directory].")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results [default: runs/<time>-<suite>].")
+@click.option("--placebo", is_flag=True, help="Measure the base through an adapter that changes nothing, too: the noise floor.")
+@click.option(
+    "--precision", type=click.Choice(["nf4", "int8", "none"]), help="Of the base and adapters on it, instead of what the candidates were made for."
+)
 @click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
 @policy_option
@@ -83,7 +89,7 @@ def _job(given: dict[str, Any]) -> Job:
     same = ("models", "base", "baseline", "suite", "tasks", "target", "data_dir", "include", "limit", "num_fewshot", "split", "seed", "alpha")
     return Job(
         **{key: given[key] for key in same},
-        allow_noop=given["allow_noop"],
+        **{key: given[key] for key in ("allow_noop", "placebo", "precision")},
         apply_chat_template=given["apply_chat_template"] or False,
         **{key: given[key] for key in ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")},
         templates=given["templates"],

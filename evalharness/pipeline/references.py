@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evalharness.checkpoints import recognise
 from evalharness.checkpoints.files import CONFIG, read_json
-from evalharness.errors import ModelError, UsageError
+from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.records import Architecture, Checkpoint, Job
 
 ON_LOADING = ("nf4", "fp4", "int8")  # what unquantised weights can be made while they are loaded
@@ -31,6 +31,9 @@ def precision_of(job: Job, candidates: Sequence[Checkpoint]) -> str:
     if job.precision == NONE:
         return ""
     if job.precision:
+        if job.precision not in ON_LOADING:
+            what = f"{job.precision!r} is nothing that weights can be quantised to"
+            raise UsageError("--precision", what, did_you_mean(job.precision, (*ON_LOADING, NONE)))
         if others := [c.name for c in candidates if _settled(c) and c.precision != job.precision]:
             what = f"the files of {', '.join(others)} hold weights that are quantised in another way than {job.precision}"
             raise UsageError("--precision", what, "leave it out, or give them a run of their own")
