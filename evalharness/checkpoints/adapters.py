@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.auto import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.poly.layer import PolyLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
-from transformers import PreTrainedModel
+from torch import nn
+from transformers import Cache, EncoderDecoderCache, PreTrainedModel
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.kinds import TYPES
+from evalharness.checkpoints.kinds import PLACEBO, TYPES, refusal
 from evalharness.checkpoints.twin import own, twin
-from evalharness.checkpoints.weights import UNLOADABLE, first_line, names, quiet
+from evalharness.checkpoints.weights import UNLOADABLE, Lead, first_line, names, quiet
 from evalharness.errors import ModelError
-from evalharness.records import Checkpoint
+from evalharness.records import Architecture, Checkpoint
 
 FIX = "the adapter is for another base or was saved incompletely: give --base, or save it again"
+TASKS: dict[Architecture, str] = {"causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
+Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +38,127 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What answers with the adapter: the model (peft's wrapper is around it), and what stands before every text, see `weights.Lead`."""
+    """What answers with the adapter: the model (peft's wrapper is around it), and what stands before every text."""
 
     model: PreTrainedModel
     wrapped: PeftModel | None = None
-    embeddings: torch.Tensor | None = None
-    cache: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None
+    lead: Lead = field(default_factory=Lead)
 
 
-def _config(checkpoint: Checkpoint) -> tuple[PeftConfig, tuple[str, ...]]:
-    """peft's configuration, and notices about fields that this peft does not know."""
+# ---- configuration ---------------------------------------------------------------------------------------------------
+
+
+def _config(checkpoint: Checkpoint, architecture: Architecture) -> tuple[PeftConfig, tuple[str, ...]]:
+    """peft's configuration, and notices about fields that this peft does not know. Raises ModelError for what cannot be answered with."""
+    where = checkpoint.path / files.ADAPTER_CONFIG
+    why = refusal(checkpoint.adapter, architecture)
+    if why:
+        raise ModelError(where, why, "`evalharness checkpoint kinds` lists what is supported")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             config = PEFT_TYPE_TO_CONFIG_MAPPING[checkpoint.adapter].from_pretrained(str(checkpoint.path))
         except UNLOADABLE as error:
-            raise ModelError(checkpoint.path / files.ADAPTER_CONFIG, f"peft cannot read it ({first_line(error)})", "save the adapter again") from None
+            raise ModelError(where, f"peft cannot read it ({first_line(error)})", "save the adapter again") from None
+    config.inference_mode = True
+    task = getattr(config.task_type, "value", config.task_type)
+    if task not in (None, TASKS[architecture]):
+        raise ModelError(where, f"task_type {task}, on a base that is {architecture}", f"an adapter trained for {TASKS[architecture]}")
+    why = _restless(config) or _undecided(checkpoint, config)
+    if why:
+        raise ModelError(where, *why)
     return config, tuple(first_line(RuntimeError(str(warning.message))) for warning in caught if "Unexpected keyword" in str(warning.message))
 
 
+def _restless(config: PeftConfig) -> tuple[str, str] | None:
+    """Options with which a text's answer hangs on chance, on the rest of the batch, or on files elsewhere."""
+    merge = "merge it into full weights and give those"
+    if getattr(config, "alora_invocation_tokens", None):
+        return "an activated LoRA (alora_invocation_tokens), which works from some token on, is not supported", "give a LoRA that works everywhere"
+    if getattr(config, "arrow_config", None):
+        return "an Arrow router over other adapters (arrow_config) is not supported", merge
+    if getattr(config, "sample_at_inference", False):
+        return "sample_at_inference draws other answers every time", "set it to false in adapter_config.json"
+    if getattr(config, "num_transformer_submodules", 1) != 1 and config.peft_type == "MULTITASK_PROMPT_TUNING":
+        return "peft puts its prompt before the decoder's text in training, but not in decoding", "train it with num_transformer_submodules=1"
+    return None
+
+
+def _tasks(config: PeftConfig) -> int:
+    """How many tasks the adapter has a part for; 0 where its type knows no tasks."""
+    return {"MULTITASK_PROMPT_TUNING": getattr(config, "num_tasks", 1), "POLY": getattr(config, "n_tasks", 1)}.get(config.peft_type, 0)
+
+
+def _undecided(checkpoint: Checkpoint, config: PeftConfig) -> tuple[str, str] | None:
+    count, chosen = _tasks(config), checkpoint.adapter_task
+    if chosen is None:
+        return (f"was trained on {count} tasks, and none was chosen", f"{checkpoint.path}#0 to #{count - 1}") if count > 1 else None
+    if count == 0:
+        return f"task #{chosen} asked for, but it knows no tasks", f"give {checkpoint.path}"
+    if not 0 <= chosen < count:
+        return f"task #{chosen} asked for, but it was trained on {count}", f"{checkpoint.path}#0 to #{count - 1}"
+    return None
+
+
+# ---- accounts --------------------------------------------------------------------------------------------------------
+
+
 def layout(checkpoint: Checkpoint, empty: PreTrainedModel) -> Layout:
-    """What the base, given without data (meta device), expects of this adapter. Raises ModelError where the file does not hold exactly that."""
-    config, notices = _config(checkpoint)
-    config.init_lora_weights = False  # nothing to compute without data
+    """What the base, given without data (meta device), expects of this adapter. Raises ModelError where the file does not hold exactly that.
+
+    Types that compute with the base's values to be built at all are accounted for as strictly, but when they are loaded.
+    """
+    config, notices = _config(checkpoint, architecture(empty))
+    if TYPES[checkpoint.adapter].computes or getattr(config, "layer_replication", None):
+        late = f"{checkpoint.name}: whether each tensor fits shows when it is loaded (peft cannot build this adapter without its base's values)"
+        return Layout((), (*notices, late))
+    config = _plain(config)
     found = {name: facts.shape for name, facts in files.tensors(checkpoint.path / files.ADAPTER).items()}
-    try:
-        with quiet():
-            wrapped = _wrapper(config)(empty, config, autocast_adapter_dtype=False, low_cpu_mem_usage=True)
-            state = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
-    except UNLOADABLE as error:
-        raise ModelError(checkpoint.path, f"does not fit its base {checkpoint.base} ({first_line(error)})", FIX) from None
-    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    under = {name: tuple(tensor.shape) for name, tensor in wrapped.state_dict().items()}
+    wrapped = _wrapped(checkpoint, config, empty)
+    expected = _shapes(_held(wrapped))
+    under = _shapes(wrapped.state_dict())
     replaced = tuple(sorted(name for name in found if name not in expected and name in under))
     _compare(checkpoint, found, {**expected, **{name: under[name] for name in replaced}})
-    if config.bias != "none":
-        notices += (f"{checkpoint.name}: the adapter also trains biases of its base, which stay when it is switched off",)
+    if TYPES[checkpoint.adapter].acts == "embeddings":
+        _width(checkpoint, config, empty)
+    if getattr(config, "bias", "none") != "none":
+        notices += (f"{checkpoint.name}: the adapter also trains biases of its base",)
     return Layout(replaced, notices)
 
 
-def _compare(checkpoint: Checkpoint, found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+def _plain(config: PeftConfig) -> PeftConfig:
+    """Without a start from the base's values (PiSSA, OLoRA, …), which ends with tensors of the same names and shapes."""
+    plain = copy.copy(config)
+    for name in ("init_lora_weights", "init_weights"):
+        if isinstance(getattr(config, name, None), str):
+            setattr(plain, name, True)
+    return plain
+
+
+def _wrapped(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> PeftModel:
+    """peft's wrapper around the model, adapter layers inside, nothing loaded. What peft draws at random for them moves no other chance."""
+    on_meta = next(model.parameters()).device.type == "meta"
+    try:
+        with quiet(), torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kind = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type, PeftModel)
+            return kind(model, config, autocast_adapter_dtype=not on_meta, low_cpu_mem_usage=on_meta)
+    except (*UNLOADABLE, AssertionError, IndexError) as error:
+        raise ModelError(checkpoint.path, f"does not fit its base {checkpoint.base} ({first_line(error)})", FIX) from None
+
+
+def _held(wrapped: PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's tensors in the model, by their names in its file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _compare(checkpoint: Checkpoint, found: Shapes, wanted: Shapes) -> None:
     wrong = [f"missing {names(wanted.keys() - found.keys())}"] if wanted.keys() - found.keys() else []
     wrong += [f"unexpected {names(found.keys() - wanted.keys())}"] if found.keys() - wanted.keys() else []
     differ = sorted(name for name in found.keys() & wanted.keys() if found[name] != wanted[name])
@@ -81,38 +167,97 @@ def _compare(checkpoint: Checkpoint, found: dict[str, tuple[int, ...]], wanted: 
         raise ModelError(checkpoint.path, f"the adapter does not fit its base {checkpoint.base}: {'; '.join(wrong)}", FIX)
 
 
-def _wrapper(config: PeftConfig) -> type[PeftModel]:
-    return MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type, PeftModel)
+def _width(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> None:
+    hidden = base.get_input_embeddings().weight.shape[1]
+    if config.token_dim != hidden:
+        raise ModelError(checkpoint.path, f"its virtual tokens have {config.token_dim} values, its base's embeddings {hidden}", FIX)
+
+
+def architecture(model: PreTrainedModel) -> Architecture:
+    """Of a model in memory."""
+    return "seq2seq" if model.config.is_encoder_decoder else "causal"
+
+
+# ---- onto the model --------------------------------------------------------------------------------------------------
 
 
 def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> Put:
     """A twin of the base with the adapter's layers in it, unmerged, in eval mode, or the base with what stands before every text.
 
-    The base stays as it is. LoRA matrices stay float32 on a base of fewer bits (peft's default).
+    The base stays as it is. Adapter matrices stay float32 on a base of fewer bits where peft has it so (LoRA and most others).
     Raises ModelError unless each tensor of the file is in the model afterwards, and no tensor of the adapter comes from elsewhere.
     """
-    config, _ = _config(checkpoint)
+    if checkpoint.adapter == PLACEBO:
+        return _placebo(base)
+    config, _ = _config(checkpoint, architecture(base))
     stored = load_file(checkpoint.path / files.ADAPTER)
+    wrapped = _wrapped(checkpoint, config, _twin(checkpoint, config, base))
+    own(wrapped, set(stored))  # tensors of the base that the file replaces
     try:
         with quiet(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*Unexpected keyword arguments.*")
-            warnings.filterwarnings("ignore", message=".*missing adapter keys.*")  # they are named below
-            config.inference_mode = True
-            wrapped = _wrapper(config)(twin(base), config, autocast_adapter_dtype=True)
-            own(wrapped, set(stored))  # what the file replaces
+            warnings.simplefilter("ignore")  # what is missing is named below
             wrapped.load_adapter(str(checkpoint.path), "default", torch_device=str(base.device), autocast_adapter_dtype=True)
-            held: dict[str, Any] = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     except UNLOADABLE as error:
         raise ModelError(checkpoint.path, f"does not fit its base {checkpoint.base} ({first_line(error)})", FIX) from None
+    _account(checkpoint, stored, wrapped)
+    acts = TYPES[checkpoint.adapter].acts
+    if acts == "layers":
+        _choose(wrapped, checkpoint.adapter_task or 0)
+        return Put(wrapped.get_base_model().eval(), wrapped.eval())
+    task = torch.tensor([checkpoint.adapter_task or 0], device=base.device) if _tasks(config) else None
+    with torch.no_grad():
+        prompt = wrapped.get_prompt(1, task_ids=task)
+    if acts == "cache":
+        return Put(base, lead=Lead(cache=_cache(checkpoint, prompt, base)))
+    _width(checkpoint, config, base)
+    return Put(base, lead=Lead(prompt[0, : config.num_virtual_tokens].detach().to(base.device, base.dtype)))
+
+
+def _twin(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PreTrainedModel:
+    """A twin whose weights peft may write into as it puts its layers in: a LoRA that starts from the base's values takes them out of the base."""
+    fresh = twin(base)
+    if isinstance(getattr(config, "init_lora_weights", None), str):
+        tried = _wrapped(checkpoint, _plain(config), twin(base)).get_base_model()
+        layers = [name for name, module in tried.named_modules() if isinstance(module, BaseTunerLayer)]
+        own(fresh, {name for name, _ in fresh.named_parameters() if name.rpartition(".")[0] in layers})
+    return fresh
+
+
+def _account(checkpoint: Checkpoint, stored: dict[str, torch.Tensor], wrapped: PeftModel) -> None:
+    """Raises ModelError unless the model holds what the file holds."""
+    held = _held(wrapped)
     held = {**{name: tensor for name, tensor in wrapped.state_dict().items() if name in stored}, **held}
-    _compare(checkpoint, {n: tuple(t.shape) for n, t in stored.items()}, {n: tuple(t.shape) for n, t in held.items()})
+    _compare(checkpoint, _shapes(stored), _shapes(held))
     lost = [name for name, tensor in stored.items() if not torch.equal(tensor.to(held[name].dtype), held[name].cpu())]
     if lost:
         raise ModelError(checkpoint.path, f"peft did not load {names(lost)}", FIX)
-    if TYPES[checkpoint.adapter].acts == "embeddings":
-        embeddings = wrapped.get_prompt(1)[0, : config.num_virtual_tokens].detach().to(base.device, base.dtype)
-        hidden = base.get_input_embeddings().weight.shape[1]
-        if embeddings.shape[1] != hidden:
-            raise ModelError(checkpoint.path, f"its virtual tokens have {embeddings.shape[1]} values, its base's embeddings {hidden}", FIX)
-        return Put(base, embeddings=embeddings)
+
+
+def _cache(checkpoint: Checkpoint, prompt: Cache, base: PreTrainedModel) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Keys and values of every layer, each (heads, virtual tokens, head size), in the base's dtype."""
+    own_attention = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
+    layers = [(layer.keys, layer.values) for layer in own_attention.layers if getattr(layer, "keys", None) is not None]
+    wanted = getattr(base.config.get_text_config(decoder=True), "num_hidden_layers", len(layers))
+    if len(layers) != wanted:
+        raise ModelError(checkpoint.path, f"its prefix is for {len(layers)} layers, its base has {wanted}", FIX)
+    return tuple((keys[0].detach().to(base.dtype), values[0].detach().to(base.dtype)) for keys, values in layers)
+
+
+def _choose(wrapped: PeftModel, task: int) -> None:
+    """Poly's layers mix their skills by the task, which peft takes from each call: here it is one for good."""
+
+    def with_task(_: nn.Module, given: tuple[torch.Tensor, ...], options: dict[str, object]) -> tuple[tuple[torch.Tensor, ...], dict[str, object]]:
+        return given, {**options, "task_ids": torch.full((len(given[0]),), task, device=given[0].device)}
+
+    for module in wrapped.modules():
+        if isinstance(module, PolyLayer):
+            module.register_forward_pre_hook(with_task, with_kwargs=True)
+
+
+def _placebo(base: PreTrainedModel) -> Put:
+    """A twin with a LoRA as it is before training, which adds zero to every linear layer."""
+    with quiet(), torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = LoraConfig(r=8, target_modules="all-linear", task_type=TASKS[architecture(base)])
+        wrapped = get_peft_model(twin(base), config)
     return Put(wrapped.get_base_model().eval(), wrapped.eval())

@@ -7,7 +7,7 @@ import copy
 import gc
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     architecture: Architecture = "causal"
-    lead: Lead = Lead()
+    lead: Lead = field(default_factory=Lead)
     adapter: PeftModel | None = None
     resident: Resident | None = None
 
@@ -226,7 +226,7 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: Resident | N
     loaded = Loaded(bare, bare, tokenizer, place, architecture_of(checkpoint.weights), resident=resident)
     if checkpoint.adapter:
         put = registry.find(KNOWN, "attach", "checkpoint step")(checkpoint, bare)
-        loaded.model, loaded.adapter, loaded.lead = put.model, put.wrapped, Lead(put.embeddings, put.cache)
+        loaded.model, loaded.adapter, loaded.lead = put.model, put.wrapped, put.lead
     return loaded
 
 
