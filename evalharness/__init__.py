@@ -18,8 +18,9 @@ FACE = {
     "Results": "evalharness.records:Results",
     "Comparison": "evalharness.records:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
+    "ForgettingCallback": "evalharness.campaigns.callback:ForgettingCallback",
 }
-__all__ = ["Comparison", "EvalHarnessError", "Results", "__version__", "evaluate"]
+__all__ = ["Comparison", "EvalHarnessError", "ForgettingCallback", "Results", "__version__", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,4 +2,6 @@
 
 KNOWN = {
     "demo": "evalharness.campaigns.demo:run_demo",
+    "sweep": "evalharness.campaigns.sweep:run_sweep",
+    "sweep-asked": "evalharness.campaigns.sweep:Asked",
 }

@@ -5,4 +5,5 @@ KNOWN = {
     "html": "evalharness.report.page:render",
     "forest": "evalharness.report.figures:forest",
     "tradeoff": "evalharness.report.figures:tradeoff",
+    "curves": "evalharness.report.curves:curves",
 }

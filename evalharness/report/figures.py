@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from evalharness.records import Comparison, Results
 from evalharness.report import wording
+from evalharness.report.made import joined
 from evalharness.report.order import candidates_of, in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.tables import learned_words
@@ -168,6 +169,7 @@ def tradeoff(results: Results) -> str:
         figure.patch.set_visible(False)
         axes = figure.add_axes((0.105, 0.125, 0.865, 0.825))
         tips = {}
+        _join(axes, points, joined(results))
         for point in points:
             change, gain = wording.signed(point.x[0]), wording.signed(point.y[0])
             tips[f"candidate-{point.candidate}"] = f"{point.name}: suite {change}, target {gain}, {point.words}"
@@ -191,6 +193,15 @@ def _points(results: Results) -> tuple[list[_Point], float | None, list[str]]:
             targets.append(wording.one_line(model.target_task or "", 30))
     margin = next((c.margin for c in suites.values()), None)
     return points, margin, list(dict.fromkeys(targets))
+
+
+def _join(axes: Axes, points: Sequence[_Point], lines: Sequence[Sequence[str]]) -> None:
+    """A line through the candidates of one method, in the order of their learning rates."""
+    spots = {point.name: (point.x[0], point.y[0]) for point in points}
+    for names in lines:
+        places = [spots[name] for name in names if name in spots]
+        if len(places) > 1:
+            axes.plot(*zip(*places, strict=True), color=NAMES["muted"], linewidth=0.9, linestyle=(0, (1, 2)), zorder=2)
 
 
 def _draw_candidate(axes: Axes, point: _Point) -> None:

@@ -1,0 +1,235 @@
+"""Steps of anyone's Trainer to what the model has forgotten by then, in the trainer's own log: evaluated in memory, no checkpoint on disk."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from evalharness import results
+from evalharness.campaigns.memory import BASE, MODEL, NOWHERE, Living
+from evalharness.checkpoints.recognise import recognise
+from evalharness.collect import Lane, blocks, collect
+from evalharness.engines.base import ChatRenderer, Engine, TokenCounter
+from evalharness.engines.hf import FACTORY
+from evalharness.errors import UsageError
+from evalharness.measure import Measured, measure
+from evalharness.pipeline.assemble import Contest
+from evalharness.pipeline.conclude import conclude, planned
+from evalharness.pipeline.prompts import Prompts, make_prompts
+from evalharness.places import default_store, shipped
+from evalharness.readers.lock import default_lock
+from evalharness.readers.sources import DataSource, missing
+from evalharness.records import Checkpoint, EngineSettings, Failure, Job, Prepared, Response, Results
+from evalharness.store import Store
+from evalharness.tasks.library import Library
+
+PREFIX = "forgetting"
+
+
+class ForgettingCallback(TrainerCallback):
+    """Evaluates the model that is being trained on a suite, every `every` steps and at the end, and logs what it has forgotten.
+
+    `suite`: a suite's name, or names of tasks. `base`: where the base lies; its answers are then kept in the store and computed once for
+    all trainings. Without it the model answers for itself before the first step, adapter off. `limit`: examples a task; `target`: the
+    task that is being learned, which does not count as forgotten. `out`: a folder that keeps results.json of every look. `options`: other
+    fields of `records.Job` (data, include, num_fewshot, margin, margins, apply_chat_template, …).
+
+    `alpha` is the chance of a false "forgotten" of any unit at any look of the whole training: every look is given alpha / looks
+    (Bonferroni), within which Holm's correction holds over the units. `stop_when_forgotten` ends the training at the first one.
+
+    The training is what it would be without the callback, bit by bit: modes, buffers and random numbers are put back. Logged, in
+    `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite, forgetting/forgotten (how many
+    units), forgetting/unanswered. A callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it
+    log through the trainer. Fully sharded and DeepSpeed training are refused; under DDP every process evaluates alike.
+    """
+
+    def __init__(
+        self, suite: str | Sequence[str], *, every: int, base: str | Path | None = None, stop_when_forgotten: bool = False,
+        tokenizer: Any = None, out: str | Path | None = None, store: str | Path | None = None, batch_size: int = 16, **options: Any,
+    ) -> None:  # fmt: skip
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise UsageError("every", f"{every!r}", "a whole number of steps above zero would be right")
+        named = {"suite": suite} if isinstance(suite, str) else {"tasks": tuple(suite)}
+        if options.get("data_dir") is not None:
+            options["data_dir"] = Path(options["data_dir"])
+        self.every, self.stop, self.tokenizer, self.batch_size = every, stop_when_forgotten, tokenizer, batch_size
+        self.out = None if out is None else Path(out)
+        place = Path(store) if store else default_store({})
+        self.job = Job(models=(), out=Path(), store=place, base=None if base is None else str(base), **named, **options)
+        self.looks: list[tuple[int, Results]] = []  # (step, what was found)
+        self._log: Callable[[dict[str, float]], None] | None = None
+        self._question: _Question | None = None
+
+    def attach(self, trainer: Trainer) -> ForgettingCallback:
+        """Adds itself to the trainer, and logs by `trainer.log`, which reaches its reporters too."""
+        trainer.add_callback(self)
+        self._log = trainer.log
+        return self
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """The base answers. Raises EvalHarnessError for anything that is wrong, before the first step."""
+        if args.deepspeed or args.fsdp:
+            raise UsageError("ForgettingCallback", "the model's weights are spread over processes", "train without FSDP and DeepSpeed")
+        living = self._living(given)
+        if self.job.base is None and state.global_step and not living.adapter:
+            what = f"the training goes on at step {state.global_step}, where the model is no longer the base"
+            raise UsageError("ForgettingCallback", what, "say where the base lies with base=")
+        looks = math.ceil(state.max_steps / self.every)
+        job = replace(self.job, alpha=self.job.alpha / looks, settings=_settings(living, self.batch_size))
+        self.looks = []
+        self._question = _asked(job, living)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> TrainerControl:
+        if state.global_step % self.every == 0 or state.global_step >= state.max_steps:
+            self._look(state, control, given)
+        return control
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        """A look at the end where something else ended the training early."""
+        if state.global_step and (not self.looks or self.looks[-1][0] != state.global_step):
+            self._look(state, control, given)
+
+    def _look(self, state: TrainerState, control: TrainerControl, given: Mapping[str, Any]) -> None:
+        assert self._question is not None, "on_train_begin comes first"
+        found = self._question.look(self._living(given), None if self.out is None else self.out / f"step-{state.global_step}")
+        self.looks.append((state.global_step, found))
+        logs = logs_of(found)
+        if self._log is not None:
+            self._log(logs)
+        else:
+            epoch = {} if state.epoch is None else {"epoch": state.epoch}
+            state.log_history.append({**logs, **epoch, "step": state.global_step})
+        if self.stop and logs[f"{PREFIX}/forgotten"]:
+            control.should_training_stop = True
+
+    def _living(self, given: Mapping[str, Any]) -> Living:
+        tokenizer = self.tokenizer or given.get("processing_class")
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # of a processor of several kinds of input
+        if tokenizer is None:
+            raise UsageError("ForgettingCallback", "there is no tokenizer", "give it to the Trainer (processing_class=) or here (tokenizer=)")
+        return Living(given["model"], tokenizer)
+
+
+def logs_of(found: Results) -> dict[str, float]:
+    """What is logged of one look. Differences are by each unit's deciding metric, the suite's in units of skill."""
+    units = [c for c in found.comparisons if c.unit and c.level != "suite"]
+    logs = {f"{PREFIX}/{c.task}/difference": c.difference.value for c in units}
+    logs |= {f"{PREFIX}/suite": c.difference.value for c in found.comparisons if c.level == "suite" and c.primary}
+    target = found.models[1].target_task
+    logs[f"{PREFIX}/forgotten"] = float(sum(c.verdict == "forgotten" and c.task != target for c in units))
+    return {**logs, f"{PREFIX}/unanswered": float(len(found.troubles))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked at every look, and what the base answered."""
+
+    job: Job
+    contest: Contest
+    prompts: Prompts
+    base: tuple[Measured, ...]
+
+    def look(self, living: Living, out: Path | None) -> Results:
+        """The model as it is now against the base."""
+        (candidate,) = self.contest.candidates
+        with living.answering(candidate, self.job.settings) as engine:
+            answered = _measured(engine, self.prompts.by_model[MODEL], MODEL)
+            info = engine.info
+        plan = planned(self.job, self.contest, self.prompts.by_model[self.contest.base.name])
+        measured = {self.contest.base.name: self.base, MODEL: answered}
+        with tempfile.TemporaryDirectory() as place:
+            folder = out or Path(place)
+            results.open_folder(folder)
+            found = conclude(replace(self.job, out=folder), self.contest, plan, self.prompts, measured, info)
+            if out is not None:
+                for of_model in (self.contest.base.name, MODEL):
+                    for task, of_task in zip(self.prompts.by_model[of_model], measured[of_model], strict=True):
+                        results.write_samples(out, task.task.name, of_model, of_task.samples)
+                results.write_results(out, found)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Tongues:
+    """How the base on disk and the living model are spoken to."""
+
+    living: Living
+
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+        return self._of(checkpoint).token_counter(checkpoint)
+
+    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
+        return self._of(checkpoint).chat_renderer(checkpoint)
+
+    def _of(self, checkpoint: Checkpoint) -> Any:
+        return self.living if checkpoint.path == NOWHERE else FACTORY
+
+
+def _settings(living: Living, batch_size: int) -> EngineSettings:
+    """The base answers on the device and in the type in which the model is trained."""
+    return EngineSettings(device=str(living.plain.device), dtype=living.dtype, batch_size=batch_size)
+
+
+def _asked(job: Job, living: Living) -> _Question:
+    """Tasks, rows and prompts checked, and the base's answers."""
+    contest = _contest(job, living)
+    prompts = make_prompts(job, contest, _Tongues(living))  # type: ignore[arg-type]
+    asked = prompts.by_model[contest.base.name]
+    planned(job, contest, asked)
+    assert isinstance(contest.base, Checkpoint)
+    if job.base is None:
+        with living.answering(contest.base, job.settings) as engine:
+            return _Question(job, contest, prompts, _measured(engine, asked, contest.base.name))
+    return _Question(job, contest, prompts, _from_disk(job, contest.base, asked))
+
+
+def _contest(job: Job, living: Living) -> Contest:
+    library = Library(job.include)
+    suite = library.suite(job.suite) if job.suite else None
+    groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))
+    tasks = tuple(library.task(name) for name in suite.tasks) if suite else library.select(job.tasks)
+    source = DataSource(job.data_dir, job.data, shipped(suite.data) if suite and suite.data else None, default_lock(job.store))
+    split = job.split or (suite.split if suite else None)
+    if (error := missing(tasks, source, split)) is not None:
+        raise error
+    base = living.checkpoint(BASE) if job.base is None else replace(recognise(job.base, role="base"), name=BASE)
+    candidate = living.checkpoint(MODEL, job.target)
+    limit = job.limit if job.limit is not None else suite.limit if suite else None
+    shots = job.num_fewshot if job.num_fewshot is not None else suite.num_fewshot if suite else None
+    limits = suite.limits if suite and job.limit is None else {}
+    return Contest(tasks, suite, groups, base, (candidate,), source, split, limit, shots, limits, suite.fewshots if suite else {})
+
+
+def _measured(engine: Engine, prepared: Sequence[Prepared], name: str) -> tuple[Measured, ...]:
+    found = []
+    for task in prepared:
+        answers: dict[str, Response | Failure] = {}
+        for block in blocks(task.requests):
+            answers |= {answer.request_id: answer for answer in engine.answer(list(block.values()))}
+        found.append(measure(task, answers, name))
+    return tuple(found)
+
+
+def _from_disk(job: Job, base: Checkpoint, prepared: Sequence[Prepared]) -> tuple[Measured, ...]:
+    """The base's answers from the store, or computed for it."""
+    opened: list[Engine] = []
+
+    def engine() -> Engine:
+        if not opened:
+            opened.append(FACTORY.open(base, job.settings))
+        return opened[0]
+
+    info = FACTORY.describe(base, job.settings)
+    try:
+        with Store(job.store) as store:
+            lane = Lane(base.fingerprint, info.fingerprint, store, engine)
+            return tuple(measure(task, collect(task.requests, lane), base.name) for task in prepared)
+    finally:
+        for each in opened:
+            each.close()

@@ -1,0 +1,151 @@
+"""One point of a sweep to a candidate and what it scores on the rows to choose on; a point that diverges is a finding, not an error."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evalharness import engines, registry, results
+from evalharness.campaigns.demo import make_candidate
+from evalharness.campaigns.grid import GridPoint
+from evalharness.campaigns.selection import Selection
+from evalharness.checkpoints.files import TRAINING
+from evalharness.checkpoints.fingerprint import of_weights
+from evalharness.checkpoints.recognise import recognise
+from evalharness.collect import Lane, collect
+from evalharness.errors import ModelError
+from evalharness.pipeline.assemble import assemble
+from evalharness.pipeline.run import settle
+from evalharness.pipeline.watch import Quiet, Watcher
+from evalharness.records import Checkpoint, Job, Rank, Ranking, Results
+from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
+from evalharness.store import Store
+from evalharness.tasks.library import Library
+from evalharness.tasks.prepare import training_pairs
+
+DIVERGENCE = "diverged"  # in the words of training's error
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that a process needs to make and to measure one point. `job`: of its run on the rows to choose on; `digest`: of its training rows;
+    `threads`: of its arithmetic, None: as they are.
+    """
+
+    point: GridPoint
+    job: Job
+    selection: Selection
+    digest: str
+    threads: int | None = None
+
+
+def make_point(work: Work, watcher: Watcher | None = None) -> Point:
+    """Train and measure, or take over what an earlier call left: nothing is trained or answered twice.
+
+    Raises EvalHarnessError for anything but a training that diverged and a model that cannot answer.
+    """
+    if work.threads is not None:
+        torch.set_num_threads(work.threads)
+    watcher, grid = watcher or Quiet(), work.point
+    recipe = grid.recipe
+    blank = Point(grid.name, grid.series, recipe.method, grid.rank, recipe.rate, recipe.seed, TRAINED)
+    failed = _failed_before(work)
+    if failed is not None:
+        return replace(blank, status=DIVERGED, reason=failed)
+    try:
+        path = make_candidate(recipe, work.selection.source, watcher, Library(work.job.include))
+    except ModelError as error:
+        if DIVERGENCE not in error.what:
+            raise
+        _remember(work, error.what)
+        return replace(blank, status=DIVERGED, reason=error.what)
+    blank = replace(blank, made=made_of(path))
+    try:
+        found, loss = _measured(work, watcher)
+    except ModelError as error:  # weights that are finite, and logits that are not
+        return replace(blank, status=UNUSABLE, reason=f"{error.what}"[:300])
+    if found.troubles:
+        return replace(blank, status=UNUSABLE, reason=f"{len(found.troubles)} examples got no answer: {found.troubles[0].reason}"[:300])
+    return replace(blank, loss=loss, validation=outcome(found, grid.name, recipe.target))
+
+
+def outcome(found: Results, name: str, target: str) -> Outcome:
+    """What was found of one candidate."""
+    rows = [c for c in found.comparisons if c.candidate == name]
+    model = next(model for model in found.models if model.name == name)
+    units = [c for c in rows if c.unit and c.level != "suite" and c.task != target]
+    suite = next((c.difference for c in rows if c.level == "suite" and c.primary), None)
+    metrics = {c.metric: c.candidate_score.value for c in rows if c.task == target and c.level != "suite"}
+    lost = tuple(c.task for c in units if c.verdict == "forgotten")
+    return Outcome(metrics, model.target_gain, model.learned_target, suite, lost, len(units))
+
+
+def made_of(path: Path) -> dict[str, float]:
+    """What training.json says that a table shows."""
+    facts = json.loads((path / TRAINING).read_text())
+    found = {key: facts[key] for key in ("trainable", "parameters", "bytes", "seconds") if isinstance(facts.get(key), int | float)}
+    return {**found, "steps": len(facts.get("losses", ())), "examples": facts["data"]["examples"]}
+
+
+def _measured(work: Work, watcher: Watcher) -> tuple[Results, float | None]:
+    factory = registry.find(engines.KNOWN, work.job.settings.engine, "engine")
+    contest = work.selection.contest(assemble(work.job))
+    found = settle(work.job, contest, watcher, factory)
+    watcher.phase(f"{work.point.name}: loss on the rows to choose on")
+    return found, _loss(work, contest.candidates[0])
+
+
+def _loss(work: Work, checkpoint: Checkpoint) -> float | None:
+    """Mean negative log-probability of the answers' tokens (nats), end token aside, over the target's rows to choose on."""
+    factory, job, target = registry.find(engines.KNOWN, work.job.settings.engine, "engine"), work.job, work.point.recipe.target
+    pairs = training_pairs(Library(job.include).task(target), work.selection.source, work.selection.splits[target]).pairs
+    requests = [Rank((pair,)) for pair in pairs[: job.limit]]
+    opened: list[Any] = []
+
+    def engine() -> Any:
+        if not opened:
+            opened.append(factory.open(checkpoint, job.settings))
+        return opened[0]
+
+    with Store(job.store) as store:
+        try:
+            answers = collect(requests, Lane(checkpoint.fingerprint, factory.describe(checkpoint, job.settings).fingerprint, store, engine))
+        finally:
+            for each in opened:
+                each.close()
+    scored = [answers[request.id] for request in requests]
+    rankings = [answer for answer in scored if isinstance(answer, Ranking)]
+    tokens = sum(answer.tokens[0] for answer in rankings)
+    return -sum(answer.logprobs[0] for answer in rankings) / tokens if tokens else None
+
+
+# ---- divergence, remembered ------------------------------------------------------------------------------------------
+
+
+def _record(work: Work) -> Path:
+    out = Path(work.point.recipe.out)
+    return out.with_name(f"{out.name}.diverged.json")
+
+
+def _identity(work: Work) -> dict[str, Any]:
+    """What must be the same for the same thing to happen again."""
+    base = recognise(work.point.recipe.base, role="base")
+    return {"recipe": json.loads(json.dumps(work.point.recipe.to_json())), "base": of_weights(base.path), "data": work.digest}
+
+
+def _remember(work: Work, reason: str) -> None:
+    results.write_text(_record(work), json.dumps({**_identity(work), "reason": reason}, indent=1) + "\n")
+
+
+def _failed_before(work: Work) -> str | None:
+    """Why this very point diverged in an earlier call; None where it did not."""
+    try:
+        found = dict(json.loads(_record(work).read_text()))
+        reason = str(found.pop("reason"))
+    except (OSError, ValueError, KeyError):
+        return None
+    return reason if found == _identity(work) else None
