@@ -4,7 +4,10 @@ KNOWN = {
     "fetch": "evalharness.checkpoints.hub:fetch",
     "load": "evalharness.checkpoints.weights:load",
     "verify": "evalharness.checkpoints.verify:verify",
+    "differences": "evalharness.checkpoints.differences:differences",
     "attach": "evalharness.checkpoints.adapters:attach",
+    "merged": "evalharness.checkpoints.merging:merged",
+    "unmergeable": "evalharness.checkpoints.merging:unmergeable",
     "layout": "evalharness.checkpoints.adapters:layout",
     "lora_layout": "evalharness.checkpoints.adapters:layout",
 }

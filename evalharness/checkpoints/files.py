@@ -40,7 +40,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(path, "missing", "give a complete checkpoint directory") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(path, f"cannot be read as JSON ({error})", "save the checkpoint again") from None
     if not isinstance(value, dict):
         raise ModelError(path, "holds no JSON object", "save the checkpoint again")
@@ -81,10 +81,10 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        facts = {name: TensorFacts(entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()}
+        facts = {name: _facts(entry) for name, entry in header.items()}
     except OSError as error:
         raise ModelError(path, f"cannot be read ({error.strerror})", again) from None
-    except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise ModelError(path, f"not a readable safetensors file ({error})", again) from None
     expected, found = 8 + length + end, path.stat().st_size
     if found != expected:
@@ -95,18 +95,16 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
     return facts
 
 
+def _facts(entry: dict[str, Any]) -> TensorFacts:
+    dtype, shape = entry["dtype"], entry["shape"]
+    if not isinstance(dtype, str) or not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError(f"a tensor of type {dtype!r} and shape {shape!r}")
+    return TensorFacts(dtype, tuple(shape))
+
+
 def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:
     """The tensors of several shards together."""
     return {name: facts for path in paths for name, facts in tensors(path).items()}
-
-
-def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """Parameters in full weights: without stored buffers (causal masks, rotary frequencies) and a tied head stored twice."""
-    buffers = ("masked_bias", "inv_freq")
-    count = sum(f.size for name, f in facts.items() if len(f.shape) < 4 and not name.endswith(buffers))
-    head = facts.get("lm_head.weight")
-    stored_twice = head is not None and any(name.endswith(("embed_tokens.weight", "wte.weight")) for name in facts)
-    return count - head.size if head is not None and stored_twice and config.get("tie_word_embeddings") is True else count
 
 
 def window_of(config: dict[str, Any]) -> int | None:
@@ -114,11 +112,25 @@ def window_of(config: dict[str, Any]) -> int | None:
     inner = config.get("text_config")
     inner = inner if isinstance(inner, dict) else config
     for key in WINDOW_KEYS:
-        if isinstance(inner.get(key), int):
-            return inner[key]
+        if isinstance(inner.get(key), int) and inner[key] > 0:
+            return int(inner[key])
     return None
 
 
 def has_tokenizer(directory: Path) -> bool:
     """Does the directory hold a tokenizer's vocabulary?"""
     return any((directory / name).is_file() for name in VOCABULARIES)
+
+
+def has_weights(directory: Path) -> bool:
+    """Does the directory hold full weights, in one file or by an index?"""
+    return (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
+
+
+def training_of(directory: Path) -> tuple[dict[str, Any], Path]:
+    """What training.json says, and the directory that it lies in: of a trainer's checkpoint-N folder, the one above. {} where there is none."""
+    above = [directory.parent] if directory.name.startswith("checkpoint-") else []
+    for place in (directory, *above):
+        if (place / TRAINING).is_file():
+            return read_json(place / TRAINING), place
+    return {}, directory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,17 @@ def of_file(path: Path) -> str:
 def _content(path: Path) -> Any:
     if path.name not in NOT_CONTENT:
         return of_file(path)
-    kept = {key: value for key, value in files.read_json(path).items() if key not in NOT_CONTENT[path.name]}
+    kept = {key: _finite(value) for key, value in files.read_json(path).items() if key not in NOT_CONTENT[path.name]}
     return {key: _as_set(value) for key, value in kept.items()} if path.name == files.ADAPTER_CONFIG else kept
+
+
+def _finite(value: Any) -> Any:
+    """Some configurations have limits of Infinity, which JSON proper does not know: by name, then."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return f"{value}" if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _as_set(value: Any) -> Any:
@@ -71,7 +81,17 @@ def of_weights(directory: Path) -> str:
     return fingerprint.of_value(["weights", weights, configs, _speech(directory)])
 
 
-def of_adapter(directory: Path, base: str) -> str:
-    """Identity of an adapter on the base with the fingerprint `base`."""
+def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
+    """Identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks, answering as it does for `task`."""
     adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _speech(directory)]
-    return fingerprint.of_value(["adapter", base, adapter])
+    return fingerprint.of_value(["adapter", base, adapter, *([] if task is None else [task])])
+
+
+def of_quantised(weights: str, precision: str) -> str:
+    """Identity of the model with the fingerprint `weights` when it is quantised on loading; "" leaves it as it is."""
+    return fingerprint.of_value(["quantised", weights, precision]) if precision else weights
+
+
+def of_placebo(base: str) -> str:
+    """Identity of the base with the fingerprint `base` behind an adapter that changes nothing."""
+    return fingerprint.of_value(["placebo", base])

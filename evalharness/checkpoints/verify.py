@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedTokenizerBase
 
 from evalharness import registry
 from evalharness.checkpoints import KNOWN, files, fingerprint
+from evalharness.checkpoints.differences import Differences, between
+from evalharness.checkpoints.kinds import PLACEBO
+from evalharness.checkpoints.precision import QUANTISED
+from evalharness.checkpoints.unpacked import empty_model, fits_quantised
 from evalharness.checkpoints.weights import first_line, from_pretrained, load_tokenizer, names, tokenizer_directory
 from evalharness.errors import ModelError
 from evalharness.records import Checkpoint
 
 CHUNK = 1 << 24  # values looked at together
 SHOWN = 5
+SHAPE = ("model_type", "hidden_size", "d_model", "n_embd", "num_hidden_layers", "num_layers", "n_layer", "num_attention_heads", "num_heads", "n_head")
+TEMPLATES = {
+    "added": "its tokenizer has a chat template, its base's has none",
+    "dropped": "its tokenizer has no chat template, its base's has one",
+    "changed": "its chat template is another than its base's",
+}
 
 
 def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -24,6 +33,8 @@ def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
 
     Raises ModelError naming the tensors, tokens or files that are wrong. An adapter's base is looked at for shapes only: verify it by itself.
     """
+    if checkpoint.adapter == PLACEBO:
+        return ()  # it has no files but its base's
     if checkpoint.adapter:
         notices, rows = _adapter(checkpoint)
     else:
@@ -36,45 +47,49 @@ def _full(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
     weights = files.weight_files(checkpoint.path)
     if not weights:
         raise ModelError(checkpoint.path, "its weights are gone", "give a complete checkpoint directory")
-    files.all_tensors(weights)  # refuses files that were cut short
-    empty = from_pretrained(checkpoint.path, device_map="meta")
+    found, notices = files.all_tensors(weights), ()  # refuses files that were cut short
+    if QUANTISED in files.read_json(checkpoint.path / files.CONFIG):
+        empty, notices = fits_quantised(checkpoint, found)
+    else:
+        empty = from_pretrained(checkpoint.path, device_map="meta")
     for path in weights:
         _refuse_nonfinite(path)
-    return (), empty.get_input_embeddings().weight.shape[0]
+    return (*notices, *_of_another_shape(checkpoint)), empty.get_input_embeddings().weight.shape[0]
 
 
 def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
     if checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
     path = checkpoint.path / files.ADAPTER
-    found = files.tensors(path)
-    empty = from_pretrained(checkpoint.base, device_map="meta")
-    rows, hidden = empty.get_input_embeddings().weight.shape
-    notices: tuple[str, ...] = ()
-    if checkpoint.kind == "lora":
-        layout = registry.find(KNOWN, "lora_layout", "checkpoint step")(checkpoint, empty)
-        notices = layout.notices
-        if layout.replaced:
-            notices += (f"{checkpoint.name}: the adapter also replaces tensors of its base: {names(layout.replaced)}",)
-    else:
-        _soft_prompt(checkpoint, found, hidden)
+    files.tensors(path)
+    empty = empty_model(checkpoint.base)
+    rows = empty.get_input_embeddings().weight.shape[0]
+    layout = registry.find(KNOWN, "layout", "checkpoint step")(checkpoint, empty)
+    notices: tuple[str, ...] = layout.notices
+    if layout.replaced:
+        notices += (f"{checkpoint.name}: the adapter also replaces tensors of its base: {names(layout.replaced)}",)
     _refuse_nonfinite(path)
     return notices, rows
 
 
-def _soft_prompt(checkpoint: Checkpoint, found: dict[str, files.TensorFacts], hidden: int) -> None:
-    wanted = (checkpoint.virtual_tokens, hidden)
-    has = {name: facts.shape for name, facts in found.items()}
-    if has != {"prompt_embeddings": wanted}:
-        what = f"holds {', '.join(f'{name} {shape}' for name, shape in sorted(has.items()))} where prompt_embeddings {wanted} belongs"
-        raise ModelError(checkpoint.path / files.ADAPTER, what, f"its base {checkpoint.base} is another model: give --base")
+def _of_another_shape(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """A notice where full weights cannot have been fine-tuned from this base. Raises ModelError where the two cannot even be asked the same way."""
+    if checkpoint.base is None or checkpoint.base == checkpoint.path:
+        return ()
+    own, base = (files.read_json(place / files.CONFIG) for place in (checkpoint.path, checkpoint.base))
+    if (own.get("is_encoder_decoder") is True) != (base.get("is_encoder_decoder") is True):
+        kinds = f"{own.get('model_type')}, its base {checkpoint.base} {base.get('model_type')}"
+        what = f"encoder-decoder and decoder-only do not go together: it is {kinds}"
+        raise ModelError(checkpoint.path, what, "give the base that it was trained from with --base")
+    other = [f"{key} {base[key]} → {own[key]}" for key in SHAPE if key in own and key in base and own[key] != base[key]]
+    return (f"{checkpoint.name}: no fine-tuned copy of {checkpoint.base}, with which it is compared: {', '.join(other)}",) if other else ()
 
 
 def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
     """A notice where training.json records another base than the one given. Raises ModelError for an adapter: on other weights it means nothing."""
-    if checkpoint.base is None or not (checkpoint.path / files.TRAINING).is_file():
+    recorded = files.training_of(checkpoint.path)[0]
+    if checkpoint.base is None or not recorded:
         return ()
-    recorded = files.read_json(checkpoint.path / files.TRAINING)
     tensors, whole = recorded.get("base_weights"), recorded.get("base_fingerprint")
     now = fingerprint.of_weights(checkpoint.base)
     other = tensors != fingerprint.of_tensors(checkpoint.base) if tensors else bool(whole) and whole != now
@@ -103,13 +118,18 @@ def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
         yield view[start : start + step]
 
 
+def _wide(chunk: torch.Tensor) -> torch.Tensor:
+    """Torch cannot ask a float of eight bits whether it is finite."""
+    return chunk.float() if chunk.element_size() == 1 else chunk
+
+
 def _refuse_nonfinite(path: Path) -> None:
     """Raises ModelError naming tensors with NaN or infinite values."""
     bad = []
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - no mapping
-                if any(chunk.is_floating_point() and not bool(torch.isfinite(chunk).all()) for chunk in _chunks(file, name)):
+                if any(chunk.is_floating_point() and not bool(torch.isfinite(_wide(chunk)).all()) for chunk in _chunks(file, name)):
                     bad.append(name)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise ModelError(path, f"cannot be read ({first_line(error)})", "copy or save the file again") from None
@@ -129,27 +149,30 @@ def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
         raise ModelError(directory, what, "resize the embeddings to the tokenizer, or give the tokenizer that it was trained with")
     if checkpoint.base is None or checkpoint.base == directory or not files.has_tokenizer(checkpoint.base):
         return ()
-    return _against_base(checkpoint, tokenizer, load_tokenizer(checkpoint.base))
+    return _against_base(checkpoint, between(tokenizer, load_tokenizer(checkpoint.base)))
 
 
-def _against_base(checkpoint: Checkpoint, own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """Notices about tokens added or dropped. Raises ModelError where a token of the base has another id now."""
-    now, before = own.get_vocab(), base.get_vocab()
-    moved = [f"{token!r} from {before[token]} to {now[token]}" for token in sorted(now.keys() & before.keys()) if now[token] != before[token]]
-    if moved:
+def _against_base(checkpoint: Checkpoint, found: Differences) -> tuple[str, ...]:
+    """Notices about tokens and templates that changed. Raises ModelError where a token of the base has another id now."""
+    name = checkpoint.name
+    if found.moved:
+        moved = [f"{token!r} from {before} to {now}" for token, (before, now) in found.moved.items()]
         more = f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else ""
         what = f"token ids moved against its base {checkpoint.base}: {', '.join(moved[:SHOWN])}{more}"
         raise ModelError(checkpoint.path, what, "use the base's tokenizer, or name the right base with --base")
-    added = {token: now[token] for token in now.keys() - before.keys()}
-    dropped = {token: before[token] for token in before.keys() - now.keys()}
-    notices = [f"{checkpoint.name}: tokens added to its base's tokenizer: {_tokens(added)}"] if added else []
-    notices += [f"{checkpoint.name}: tokens of its base's tokenizer dropped: {_tokens(dropped)}"] if dropped else []
-    probe = "Is 3.14 more than 2?\n\tYes, naïve – it is."
-    if not added and not dropped and own(probe)["input_ids"] != base(probe)["input_ids"]:
-        notices.append(f"{checkpoint.name}: its tokenizer splits text otherwise than its base's (BOS token, normalisation or merges)")
+    notices = [f"{name}: tokens added to its base's tokenizer: {_tokens(found.added)}"] if found.added else []
+    notices += [f"{name}: tokens of its base's tokenizer dropped: {_tokens(found.dropped)}"] if found.dropped else []
+    if found.splits:
+        notices.append(f"{name}: its tokenizer splits text otherwise than its base's (BOS token, normalisation or merges)")
+    for role in ("bos_token", "eos_token"):
+        if role in found.special:
+            before, now = found.special[role]
+            notices.append(f"{name}: its {role} is {now!r}, its base's {before!r}")
+    if found.template:
+        notices.append(f"{name}: {TEMPLATES[found.template]}")
     return tuple(notices)
 
 
-def _tokens(tokens: dict[str, int]) -> str:
+def _tokens(tokens: Mapping[str, int]) -> str:
     shown = [f"{token!r} ({index})" for token, index in sorted(tokens.items(), key=lambda item: item[1])]
     return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")

@@ -127,7 +127,7 @@ def test_an_adapter_for_another_base(name, base, zoo, tmp_path, tiny, edit_json)
 def test_a_soft_prompt_of_another_length(copy, edit_json):
     folder = copy("qwen3-prompt")
     edit_json(folder / "adapter_config.json", num_virtual_tokens=7)
-    with pytest.raises(ModelError, match=r"prompt_embeddings \(5, 48\) where prompt_embeddings \(7, 48\) belongs"):
+    with pytest.raises(ModelError, match=r"wrong shape prompt_embeddings: \(5, 48\) where \(7, 48\) belongs"):
         verify(recognise(str(folder)))
 
 

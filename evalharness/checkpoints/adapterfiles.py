@@ -1,0 +1,90 @@
+"""An adapter's directory to what its files say of it: peft's type, the task that is asked for, virtual tokens, sizes. Without peft."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.kinds import TYPES, refusal
+from evalharness.errors import ModelError, did_you_mean
+from evalharness.records import Architecture, Kind
+
+ARCHITECTURES: dict[str, Architecture] = {"CAUSAL_LM": "causal", "SEQ_2_SEQ_LM": "seq2seq"}
+WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}
+TASKS = {"MULTITASK_PROMPT_TUNING": "num_tasks", "POLY": "n_tasks"}  # where an adapter says how many tasks it learned
+FROZEN = {"VERA": ("vera_A", "vera_B"), "PVERA": ("pvera_A", "pvera_B"), "RANDLORA": ("randlora_A", "randlora_B")}  # random, stored, never trained
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFacts:
+    """`values`: numbers in its file, of which `trained` could be; `learned_for`: the architecture that its task type is of, where it says."""
+
+    kind: Kind
+    peft_type: str
+    task: int | None
+    virtual_tokens: int
+    values: int
+    trained: int
+    learned_for: Architecture | None
+
+
+def adapter_facts(directory: Path, asked: int | None) -> AdapterFacts:
+    """What adapter_config.json and the header of the weights say; `asked`: which of several learned tasks.
+
+    The file of weights may be missing (sizes are 0 then). Raises ModelError for what no adapter of a language model says.
+    """
+    where = directory / files.ADAPTER_CONFIG
+    config = files.read_json(where)
+    peft_type, task_type = config.get("peft_type"), config.get("task_type")
+    if not isinstance(peft_type, str) or peft_type not in TYPES:
+        fix = f"{did_you_mean(str(peft_type), TYPES)} (`checkpoint kinds` lists all)"
+        raise ModelError(where, f"adapter of type {peft_type!r}, not supported", fix)
+    if task_type is not None and task_type not in ARCHITECTURES:
+        what = f"an adapter for task type {task_type!r}, not supported"
+        raise ModelError(where, what, f"{' or '.join(ARCHITECTURES)} is that of a model that writes text")
+    acts = TYPES[peft_type].acts
+    stored = files.tensors(directory / files.ADAPTER) if (directory / files.ADAPTER).is_file() else {}
+    frozen = FROZEN.get(peft_type, ())
+    return AdapterFacts(
+        kind=TYPES[peft_type].kind,
+        peft_type=peft_type,
+        task=_task(directory, config, asked),
+        virtual_tokens=0 if acts == "layers" else _virtual_tokens(where, config),
+        values=sum(facts.size for facts in stored.values()),
+        trained=sum(facts.size for name, facts in stored.items() if not any(part in frozen for part in name.split("."))),
+        learned_for=None if task_type is None else ARCHITECTURES[task_type],
+    )
+
+
+def _task(directory: Path, config: dict[str, Any], asked: int | None) -> int | None:
+    """Which task's prompt answers; None for an adapter that learned one."""
+    key = TASKS.get(config["peft_type"])
+    number = config.get(key, 1) if key else 1
+    if not isinstance(number, int) or number < 1:
+        raise ModelError(directory / files.ADAPTER_CONFIG, f"{key} is {number!r}", "a whole number above zero")
+    if asked is not None and asked >= number:
+        what = f"there is no task {asked}: it learned {number}" if key else f"#{asked} asks for one task of several, and it learned one"
+        raise ModelError(directory, what, f"#0 to #{number - 1}" if number > 1 else f"leave out #{asked}")
+    if number > 1 and asked is None:
+        raise ModelError(directory, f"learned {number} tasks, each with a prompt of its own", f"name one: {directory}#0 to {directory}#{number - 1}")
+    return asked if number > 1 else None
+
+
+def _virtual_tokens(where: Path, config: dict[str, Any]) -> int:
+    number = config.get("num_virtual_tokens")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ModelError(where, f"num_virtual_tokens is {number!r}", "a whole number above zero")
+    return number
+
+
+def check_base(directory: Path, facts: AdapterFacts, base: Path, architecture: Architecture) -> None:
+    """Raises ModelError where an adapter cannot have been trained on this base, or its type is not supported on such a base."""
+    recorded = files.training_of(directory)[0].get("architecture")
+    learned_for = facts.learned_for or next((known for known in WORDS if known == recorded), None)
+    if learned_for not in (None, architecture):
+        what = f"an adapter of {WORDS[learned_for]}, and its base {base} is {WORDS[architecture]}"
+        raise ModelError(directory, what, "give the base that it was trained on with --base")
+    if why := refusal(facts.peft_type, architecture):
+        raise ModelError(directory, why, "`checkpoint kinds` lists what is supported; full weights with the adapter merged into them always are")

@@ -1,0 +1,69 @@
+"""A Checkpoint's files to what `checkpoint show` says beyond the Checkpoint: how its adapter is made, types of its tensors, what lies inside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.inside import inside
+from evalharness.checkpoints.precision import is_beside
+from evalharness.records import Checkpoint
+
+RANKS = ("r", "num_ranks", "effective_rank")
+ALPHAS = ("lora_alpha", "alpha", "randlora_alpha", "psoft_alpha", "shadow_alpha")
+MARKS = {"use_dora": "DoRA", "use_rslora": "rsLoRA", "modules_to_save": "modules trained whole", "trainable_token_indices": "trained tokens"}
+LEAVES = ("weight", "bias")
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Facts by name, as JSON knows them; what does not apply is left out. Raises ModelError where a file cannot be read."""
+    facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint)))}
+    if not checkpoint.adapter:
+        model_type = files.read_json(checkpoint.path / files.CONFIG).get("model_type")
+        return {"model_type": model_type, "files": len(files.weight_files(checkpoint.path)), **facts}
+    config = files.read_json(checkpoint.path / files.ADAPTER_CONFIG)
+    model_type = files.read_json(checkpoint.weights / files.CONFIG).get("model_type")
+    facts = {"model_type": model_type, **facts, "marks": _marks(config)}
+    facts |= {"rank": _first(config, RANKS), "alpha": _first(config, ALPHAS), "targets": config.get("target_modules")}
+    names, number = _modules(files.tensors(checkpoint.path / files.ADAPTER), files.all_tensors(files.weight_files(checkpoint.weights)))
+    facts |= {"modules": names, "modules_count": number} if number else {}
+    facts["tasks"] = _first(config, ("num_tasks", "n_tasks"))
+    facts["adapters_inside"] = [path.name for path in inside(checkpoint.path) if (path / files.ADAPTER_CONFIG).is_file()]
+    return {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
+
+
+def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
+    return (checkpoint.path / files.ADAPTER,) if checkpoint.adapter else files.weight_files(checkpoint.path)
+
+
+def _dtypes(paths: Iterable[Path]) -> list[tuple[str, int]]:
+    """Types of tensors and how many tensors have each, the commonest first."""
+    return Counter(facts.dtype for path in paths for facts in files.tensors(path).values()).most_common()
+
+
+def _marks(config: dict[str, Any]) -> list[str]:
+    found = [mark for key, mark in MARKS.items() if config.get(key)]
+    bias = config.get("bias")
+    return found + ([f"biases: {bias}"] if isinstance(bias, str) and bias != "none" else [])
+
+
+def _first(config: dict[str, Any], keys: tuple[str, ...]) -> int | float | None:
+    return next((config[key] for key in keys if isinstance(config.get(key), int | float) and not isinstance(config[key], bool)), None)
+
+
+def _modules(adapter: Iterable[str], base: Iterable[str]) -> tuple[list[str], int]:
+    """The base's modules that an adapter's tensors belong to, as their last names, and how many modules there are.
+
+    Files name tensors of the base with and without a model's prefix, so that only the last name of a module can be looked for.
+    """
+    leaves = {part for name in base if not is_beside(name) for part in name.split(".")[-2:-1]} - {*LEAVES}
+    found = set()
+    for name in adapter:
+        parts = name.split(".")
+        last = max((i for i, part in enumerate(parts) if part in leaves), default=None)
+        if last is not None:
+            found.add(tuple(parts[: last + 1]))
+    return sorted({parts[-1] for parts in found}), len(found)

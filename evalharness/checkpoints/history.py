@@ -1,0 +1,46 @@
+"""training.json to the few facts of a candidate's making that results carry. What is not there, or is no such fact, is left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evalharness.checkpoints import files
+
+FACTS = ("method", "learning_rate", "rank", "alpha", "targets", "virtual_tokens")
+FACTS += ("steps", "seed", "seconds", "examples", "replay", "after", "precision")
+PLACES = ("recipe", "data")  # objects of training.json that are looked through after itself
+OF_RANK = ("rank", "alpha", "targets")
+WITHOUT_RANK = ("full", "prompt", "prefix", "p-tuning", "bitfit", "pattern", "ia3")
+WITH_TOKENS = ("prompt", "prefix", "p-tuning")
+OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoint on its way
+
+
+def history(directory: Path) -> dict[str, Any]:
+    """The facts of FACTS that training.json states and that mean something for its method; those of a checkpoint-N folder from the one above."""
+    training, place = files.training_of(directory)
+    looked = [training, *(training[key] for key in PLACES if isinstance(training.get(key), dict))]
+    found = {key: next((part[key] for part in looked if _is_fact(part.get(key))), None) for key in FACTS}
+    return {key: value for key, value in found.items() if value is not None and _applies(key, found["method"], place == directory)}
+
+
+def _applies(key: str, method: Any, finished: bool) -> bool:
+    if key == "targets" and method == "ia3":
+        return True
+    if key in OF_RANK:
+        return method not in WITHOUT_RANK
+    if key == "virtual_tokens":
+        return method in WITH_TOKENS
+    return finished or key not in OF_THE_END
+
+
+def _is_fact(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return bool(value) and all(_is_fact(item) and not isinstance(item, Mapping | list) for item in value.values())
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, str | int) for item in value)
+    return isinstance(value, str | int) and value != ""
