@@ -30,6 +30,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from evalharness.records import Checkpoint
+
 TEXT = """the cat sat on a mat and a dog ran over red blue green houses while people talk about weather news today in town
 Question : what is it ? Answer : yes no true false maybe never always A B C D one two three four five"""
 WORDS = TEXT.split()
@@ -183,6 +185,34 @@ def adapter_config(kind: str, architecture: str, **more: object) -> PeftConfig:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return PEFT_TYPE_TO_CONFIG_MAPPING[kind](**{name: value for name, value in options.items() if value is not None})
+
+
+# ---- asked directly --------------------------------------------------------------------------------------------------
+
+IDS = torch.tensor([[40, 41, 50, 60, 7, 9]])
+DECODED = torch.tensor([[0, 33, 44, 12]])
+TASKS = ("POLY", "MULTITASK_PROMPT_TUNING")
+
+
+def described(path: Path, base: Path | None, kind: str = "LORA", **more: object) -> Checkpoint:
+    """What recognition would say of it, as far as loading asks."""
+    architecture = "seq2seq" if path.name.partition("-")[0] in SEQ2SEQ else "causal"
+    task = 1 if kind in TASKS else None
+    facts = {"kind": "x", "fingerprint": str(path), "parameters": 1, "trainable": 1, "bytes": 1, "window": 96, "virtual_tokens": 0}
+    facts |= {"name": path.name, "path": path, "base": base, "architecture": architecture, "adapter": kind, "adapter_task": task}
+    return Checkpoint(**{**facts, **more})
+
+
+def options(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    return {"input_ids": IDS, "decoder_input_ids": DECODED} if model.config.is_encoder_decoder else {"input_ids": IDS}
+
+
+def logits(model: PreTrainedModel) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**options(model)).logits
+
+
+# ---- the zoo ---------------------------------------------------------------------------------------------------------
 
 
 class Zoo(dict[str, Path]):

@@ -190,6 +190,7 @@ def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> Put:
     if checkpoint.adapter == PLACEBO:
         return _placebo(base)
     config, _ = _config(checkpoint, architecture(base))
+    torch.sparse.check_sparse_tensor_invariants.disable()  # torch's default, which it warns about (FRoD) unless it is said
     stored = load_file(checkpoint.path / files.ADAPTER)
     wrapped = _wrapped(checkpoint, config, _twin(checkpoint, config, base))
     own(wrapped, set(stored))  # tensors of the base that the file replaces

@@ -46,3 +46,9 @@ def own(model: nn.Module, names: set[str]) -> None:
             for name, tensor in tensors.items():
                 if id(tensor) in clones:
                     tensors[name] = clones[id(tensor)]
+
+
+def shared(model: nn.Module) -> set[int]:
+    """The ids of parameters that more than one module holds."""
+    held = [id(parameter) for module in model.modules() for parameter in module._parameters.values() if parameter is not None]
+    return {one for one in held if held.count(one) > 1}

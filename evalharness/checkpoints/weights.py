@@ -93,6 +93,22 @@ class Loaded:
         """With the adapter on or off: the model to ask, and what to put before every text."""
         yield (self.model, self.lead) if adapter else (self.bare, Lead())
 
+    @property
+    def unmergeable(self) -> str:
+        """Why the adapter cannot be merged into the base's weights; "" where it can."""
+        if self.adapter is None:
+            return "virtual tokens are no weights" if self.lead.tokens else "there is no adapter"
+        return str(registry.find(KNOWN, "unmergeable", "checkpoint step")(self.adapter))
+
+    @contextlib.contextmanager
+    def merged(self) -> Iterator[PreTrainedModel | None]:
+        """The model computing with every adapter layer merged into its weight, one at a time; None where that cannot be, see `unmergeable`."""
+        if self.unmergeable:
+            yield None
+            return
+        with registry.find(KNOWN, "merged", "checkpoint step")(self.adapter) as model:
+            yield model
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:

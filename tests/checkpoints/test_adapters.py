@@ -9,30 +9,18 @@ import torch
 from peft import PeftModel
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
+from tiny_models import DECODED, IDS, TASKS, described, logits, options
 
 from evalharness.checkpoints import twin
 from evalharness.checkpoints.adapters import attach, layout
 from evalharness.checkpoints.kinds import BOTH, TYPES, refusal
 from evalharness.checkpoints.weights import from_pretrained, load, resident_of
 from evalharness.errors import ModelError
-from evalharness.records import Checkpoint
 
-IDS = torch.tensor([[40, 41, 50, 60, 7, 9]])
-DECODED = torch.tensor([[0, 33, 44, 12]])
-TASKS = ("POLY", "MULTITASK_PROMPT_TUNING")
 SUPPORTED = [(name, "llama") for name, kind in TYPES.items() if "causal" in kind.architectures]
 SUPPORTED += [(name, "t5") for name, kind in TYPES.items() if "seq2seq" in kind.architectures]
 SUPPORTED += [(name, base) for base in ("gpt2", "qwen3", "bart") for name in ("LORA", "IA3", "PREFIX_TUNING", "P_TUNING", "LN_TUNING")]
 LAYERS = [pair for pair in SUPPORTED if TYPES[pair[0]].acts == "layers"]
-
-
-def described(path, base, kind="LORA", **more):
-    """What recognition would say of it, as far as loading asks."""
-    architecture = "seq2seq" if path.name.partition("-")[0] in ("t5", "bart") else "causal"
-    task = 1 if kind in TASKS else None
-    facts = {"kind": "x", "fingerprint": str(path), "parameters": 1, "trainable": 1, "bytes": 1, "window": 96, "virtual_tokens": 0}
-    facts |= {"name": path.name, "path": path, "base": base, "architecture": architecture, "adapter": kind, "adapter_task": task}
-    return Checkpoint(**{**facts, **more})
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +28,6 @@ def bases(zoo):
     """One resident model of each architecture."""
     found = {}
     return lambda name: found.setdefault(name, from_pretrained(zoo[name], attn_implementation="sdpa").eval())
-
-
-def options(model, decoded=DECODED):
-    return {"input_ids": IDS, "decoder_input_ids": decoded} if model.config.is_encoder_decoder else {"input_ids": IDS}
-
-
-def logits(model, **more):
-    with torch.no_grad():
-        return model(**options(model), **more).logits
 
 
 def by_peft(tiny, zoo, base, path, **more):
