@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from evalharness.checkpoints import recognise as recognising
+from evalharness.checkpoints.inside import expand_all
 from evalharness.checkpoints.recognise import base_of, recognise
 from evalharness.compare import UNNAMED
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
@@ -79,7 +79,7 @@ class Contest:
 def assemble(job: Job) -> Contest:
     """The contest that a job asks for. Raises EvalHarnessError naming what is wrong with which task, data or checkpoint."""
     ways_of(job)
-    job = replace(job, models=tuple(dict.fromkeys(path for text in job.models for path in getattr(recognising, "expand", lambda one: (one,))(text))))
+    job = replace(job, models=expand_all(job.models))
     library = Library(job.include)
     suite = library.suite(job.suite) if job.suite else None
     groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalharness.checkpoints import recognise
 from evalharness.checkpoints.files import CONFIG, read_json
+from evalharness.checkpoints.precision import ON_LOADING, QUANTISED
+from evalharness.checkpoints.recognise import at_precision, placebo_of, unquantised_of
 from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.records import Architecture, Checkpoint, Job
 
-ON_LOADING = ("nf4", "fp4", "int8")  # what unquantised weights can be made while they are loaded
-QUANTISED = "quantization_config"  # of config.json
 NONE = "none"  # --precision none: nothing is quantised that its own files do not quantise
 WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}
 
@@ -65,7 +64,7 @@ def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
     if precision not in ("", *ON_LOADING):
         what = f"cannot be quantised as its candidates' files are ({precision})"
         raise UsageError(checkpoint.name, what, f"give a --base that is, or --precision {NONE} to compare with the base as it is")
-    return recognise.at_precision(checkpoint, precision)
+    return at_precision(checkpoint, precision)
 
 
 def _settled(checkpoint: Checkpoint) -> bool:
@@ -77,8 +76,8 @@ def beside(job: Job, base: Checkpoint, candidates: Sequence[Checkpoint]) -> tupl
     """The references of a run: the base without quantisation where it is quantised, and the base through an adapter that changes nothing where
     the job asks for that. Raises UsageError where a candidate has the name of one.
     """
-    found = [recognise.unquantised_of(base)] if base.precision and not _settled(base) else []
-    found += [recognise.placebo_of(base)] if job.placebo else []
+    found = [unquantised_of(base)] if base.precision and not _settled(base) else []
+    found += [placebo_of(base)] if job.placebo else []
     taken = {base.name, *(candidate.name for candidate in candidates)}
     for reference in found:
         if reference.name in taken:

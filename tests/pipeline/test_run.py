@@ -42,7 +42,7 @@ def parrot(request: Request) -> Response | Failure:
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Callable[..., Job]:
     def make(*models: str | Path, **changes: object) -> Job:
         return Job(
-            models=tuple(f"{name}={zoo[name]}" if name in zoo else str(name) for name in models or ("llama-lora",)),
+            models=tuple(str(name) if "/" in str(name) else f"{name}={zoo[str(name)]}" for name in models or ("llama-lora",)),
             base=f"base={zoo['llama']}",
             include=(small_world / "tasks",),
             data_dir=small_world / "data",
