@@ -5,7 +5,8 @@ After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are what stands be
 
     own texts   only what a row brings to its question is looked for, not the wording that the task puts around it: candidates are fine-tuned on
                 rows of the very tasks that they are asked, and the wording stands in every one of those
-    wording     a run of words with 4 in it that more than a tenth of the task's texts share is the task's, too
+    wording     a run of words with 4 in it that more than a tenth of the task's texts share is the task's, too; and one that as a whole more
+                than 2 of its texts share says nothing of any of them
     short ones  a question of fewer than 13 words is found where all it brings stands, as it is, in one row, and has 6 words or more; or where it
                 is the whole of a text of 3 words or more
 
@@ -18,7 +19,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -87,23 +88,23 @@ class _Kept(dict[int, str | None]):
 
 
 def _unspaced(code: int) -> bool:
-    return 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x4DBF or 0x4E00 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code < 0x40000
+    return 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code < 0x40000
 
 
 _KEPT = _Kept()
 
 
 def words_of(text: str) -> Words:
-    """A text's words: NFKC, lower case, without punctuation. Chinese and Japanese characters are words each."""
+    """NFKC, lower case, without punctuation. Chinese and Japanese characters are words each."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return tuple(plain.lower().translate(_KEPT).split())
 
 
-def own_texts(row: Any, question: str) -> tuple[str, ...]:
-    """Those texts of `row` (all the texts in it) that stand in `question` as they are; the question itself where none does."""
+def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
+    """Those texts of a row that stand in `question` as they are, but none that stands within another; the question itself where none does."""
     asked = _spaced(words_of(question))
-    found = [text for text in row if (words := words_of(text)) and _spaced(words) in asked]
-    return tuple(dict.fromkeys(found)) or (question,)
+    found = {spaced: text for text in row if (words := words_of(text)) and (spaced := _spaced(words)) in asked}
+    return tuple(text for spaced, text in found.items() if not any(spaced in other for other in found if other != spaced)) or (question,)
 
 
 def _spaced(words: Sequence[str]) -> str:
@@ -123,7 +124,6 @@ class _Entry:
     long: bool  # are there words enough to look for the texts as they are
 
     def within(self, row: Sequence[str]) -> bool:
-        """Is all of it in the texts of one row?"""
         return any(text in self.forms for text in row) or (self.long and all(any(own in text for text in row) for own in self.texts))
 
     def answered(self, row: Sequence[str]) -> bool:
@@ -146,10 +146,10 @@ class Index:
         for numbers in tasks.values():
             texts = _without_constants([self.items[number] for number in numbers])
             coded = {words: self._coded(words) for of in texts for words in of}
-            wording, often = _wording(list(coded.values())), _counted([_windows(codes, RUN) for codes in coded.values()])
+            wording, often = _wording(list(coded.values())), _counted([np.unique(_windows(codes, RUN)) for codes in coded.values()])
             for number, of in zip(numbers, texts, strict=True):
                 entries[number] = _entry(self.items[number], of)
-                runs += [(telling, number) for words in of if len(telling := _telling(coded[words], wording))]
+                runs += [(telling, number) for words in of if len(telling := _telling(coded[words], wording, often))]
                 if entries[number].long:
                     key = _rarest(coded[max(of, key=len)], often)
                     keys.setdefault(min(max(map(len, of)), RUN), []).append((key, number))
@@ -169,8 +169,7 @@ class Index:
 
     def search(self, rows: Iterable[TextRow]) -> tuple[dict[int, Hit], int]:
         """Items (by number) that `rows` hold, and how many rows there were. Raises what reading the rows raises."""
-        found: dict[int, Hit] = {}
-        seen = 0
+        found, seen = dict[int, Hit](), 0
         for batch in _batches(rows):
             seen += len(batch)
             self._look(batch, found)
@@ -210,8 +209,7 @@ class Index:
 
 def joined(one: Hit, other: Hit) -> Hit:
     """What two rows (or sources) show of one item."""
-    first = other if other.whole and not one.whole else one
-    return Hit(first.whole, one.answer or other.answer, first.place)
+    return replace(other if other.whole and not one.whole else one, answer=one.answer or other.answer)
 
 
 def _entry(item: Item, texts: Sequence[Words]) -> _Entry:
@@ -240,12 +238,14 @@ def _wording(texts: Sequence[Hashes]) -> Hashes:
     return runs[counts > max(FEW, SHARED * len(texts))]
 
 
-def _telling(codes: Hashes, wording: Hashes) -> Hashes:
-    """The runs of RUN words in which there is no wording."""
-    spoilt = np.concatenate([[0], np.cumsum(np.isin(_windows(codes, WORDING), wording))])
+def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
+    """The runs of RUN words in which there is no wording, and that are no stock phrase: no more than FEW texts share them."""
     runs = _windows(codes, RUN)
+    if not len(runs):
+        return runs
+    spoilt = np.concatenate([[0], np.cumsum(np.isin(_windows(codes, WORDING), wording))])
     starts = np.arange(len(runs))
-    return runs[spoilt[starts + RUN - WORDING + 1] == spoilt[starts]] if len(runs) else runs
+    return runs[(spoilt[starts + RUN - WORDING + 1] == spoilt[starts]) & (often[1][np.searchsorted(often[0], runs)] <= FEW)]
 
 
 def _rarest(codes: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
@@ -308,7 +308,6 @@ def _windows(codes: Hashes, length: int) -> Hashes:
 
 
 def _batches(rows: Iterable[TextRow]) -> Iterator[list[tuple[str, tuple[Words, ...]]]]:
-    """Rows as words, so many together that there is enough to do at once."""
     batch, size = list[tuple[str, tuple[Words, ...]]](), 0
     for row in rows:
         texts = tuple(words for text in row.texts if (words := words_of(text)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import click
 from evalharness import pipeline, registry, report
 from evalharness.cli import progress
 from evalharness.cli.gate import decide, policy_option
+from evalharness.cli.main import plain
 from evalharness.cli.options import chat_options, data_options, debug_option, engine_options, margins, paths, with_options
 from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.places import default_store, run_folder
 from evalharness.records import EngineSettings, Job
+from evalharness.report import overlap
 from evalharness.results import RESULTS
 
 
@@ -30,6 +33,12 @@ from evalharness.results import RESULTS
 @click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable.")
 @click.option("--target", help="The task that the candidates were trained for, where training.json does not say.")
 @with_options(*data_options)
+@click.option(
+    "--train-data",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="Rows that the candidates (or one) were fine-tuned on: overlap with what is asked is shown [default: what training.json names].",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many examples a task (whole units, at least one), drawn with --seed.")
 @click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
 @click.option("--split", help="Evaluate this split instead of each task's own.")
@@ -70,7 +79,7 @@ def run_command(**given: Any) -> int:
     if given["as_json"]:
         click.echo((job.out / RESULTS).read_text(), nl=False)
     else:
-        for line in verdict_lines(found):
+        for line in (*verdict_lines(found), *(plain(line) for line in overlap.lines(found))):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:
@@ -95,9 +104,22 @@ def _job(given: dict[str, Any]) -> Job:
         templates=given["templates"],
         describe=tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip()),
         data=paths("--data", given["data"]),
+        train_data=_train_data(given["train_data"]),
         margin=margin,
         margins=named_margins,
         out=given["out"] or run_folder(given["suite"]),
         store=given["store"] or default_store(os.environ),
         settings=EngineSettings(given["engine"], given["device"], given["dtype"], given["batch_size"]),
     )
+
+
+def _train_data(texts: Sequence[str]) -> dict[str, Path]:
+    """[NAME=]PATH texts as a mapping from candidates to paths, "" for all of them. Raises UsageError."""
+    option = "--train-data"
+    whole = [text for text in texts if "=" not in text or Path(text).exists()]
+    if len(whole) > 1:
+        raise UsageError(option, f"several for all ({', '.join(whole)})", "give one folder that holds all, or NAME=PATH for one of them")
+    for text in whole:
+        if not Path(text).exists():
+            raise UsageError(option, f"{text} does not exist", "a file or folder of rows would be right")
+    return dict.fromkeys([""] * len(whole), Path("".join(whole))) | paths(option, [t for t in texts if t not in whole])

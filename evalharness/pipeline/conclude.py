@@ -12,6 +12,7 @@ from evalharness.average import lacking, with_average
 from evalharness.compare import UNNAMED, ComparePlan, asked_margins, check_groups, compare, target_gain
 from evalharness.measure import Measured
 from evalharness.metrics.base import build, facts_of
+from evalharness.pipeline.apart import Found, apart, asides_of, signed, write_overlap
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.prompts import Prompts, questions
 from evalharness.pipeline.worst import worst_cases
@@ -56,10 +57,16 @@ def conclude(
     signature = {**_signature(job, contest, prepared, facts, info), "models": {model.name: model.fingerprint for model in models}}
     signature |= {"system_instruction": job.system_instruction, "chat": _spoken(job, prompts)}
     signature["tasks"] |= {fact.name: _computed(fact) for fact in worst.facts}
+    parts = apart(contest, Found(prepared, facts, measurements), plan)
+    if contest.overlaps:
+        signature["overlap"] = signed(contest, prepared)
+        deciding = {group.name: group.metric for group in contest.groups} | {fact.name: fact.primary for fact in facts}
+        signature["asides"] |= asides_of(parts, deciding)
+    write_overlap(job.out, contest, prepared)
     about = {"plan": asdict(plan), "models": [asdict(model) for model in models], "signature": signature}
     results.write_measurements(job.out, every, measurements, about)
     failed = tuple(trouble for of_model in measured.values() for of_task in of_model for trouble in of_task.troubles)
-    return Results(signature, models, comparisons, failed)
+    return Results(signature, models, (*comparisons, *parts), failed)
 
 
 def _all_facts(contest: Contest, prompts: Prompts, measured: Mapping[str, Sequence[Measured]]) -> list[TaskFacts]:

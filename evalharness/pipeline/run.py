@@ -13,6 +13,7 @@ from evalharness.pipeline.assemble import Contest, assemble
 from evalharness.pipeline.baseline import Baseline
 from evalharness.pipeline.baseline import measured as answered_before
 from evalharness.pipeline.conclude import announced, conclude, planned
+from evalharness.pipeline.contaminated import with_overlaps
 from evalharness.pipeline.prompts import make_prompts
 from evalharness.pipeline.seat import Seat, turns
 from evalharness.pipeline.session import Desk, Session
@@ -31,7 +32,7 @@ def evaluate(job: Job, watcher: Watcher | None = None, factory: EngineFactory | 
     factory = factory or registry.find(engines.KNOWN, job.settings.engine, "engine")
     with ledger.timed("prepare"):
         watcher.phase("reading tasks and checkpoints")
-        contest = assemble(job)
+        contest = with_overlaps(job, assemble(job))
     return settle(job, contest, watcher, factory, ledger)
 
 
@@ -71,6 +72,8 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
 
 def _verify(contest: Contest, watcher: Watcher, ledger: Ledger) -> None:
     for checkpoint in contest.checkpoints:
+        if checkpoint in contest.references:
+            continue  # the base's weights again
         watcher.phase(f"verifying {checkpoint.name}")
         tell([f"{checkpoint.name}: {notice}" for notice in verify(checkpoint)], watcher, ledger)
 

@@ -25,6 +25,7 @@ WRITTEN = {
     UNPARSED: "written, share without an answer",
 }
 NARROW = "\N{NO-BREAK SPACE}"
+KINDS = ("wording", "disturbed", "worst", "written")  # of ways of asking; parts of what was asked are told in overlap.py
 FEW = 4  # tables that are all open
 MANY = 12  # members of groups asked otherwise, beyond which the page has them as groups only
 COLUMNS = {  # of the overview: a way, or a kind of ways, to its heading
@@ -136,7 +137,7 @@ def _asked(results: Results) -> list[tuple[str, Comparison, dict[str, Mapping[st
     asides = asides_of(results)
     found = []
     for task, comparisons in in_order(results):
-        own = {name: aside for name, aside in asides.items() if aside["of"] == task}
+        own = {name: aside for name, aside in asides.items() if aside["of"] == task and aside["kind"] in KINDS}
         if own and comparisons[0].level != "suite":
             found.append((task, comparisons[0], own))
     return found

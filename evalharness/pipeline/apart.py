@@ -1,0 +1,120 @@
+"""What was measured of every task to the same of the examples that a candidate had seen in training, and of those that it had not.
+
+Each candidate has seen others, so base and candidate are compared again for each: TASK@clean and TASK@overlapping, rows that only describe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalharness import results
+from evalharness.compare import ComparePlan, compare
+from evalharness.overlap import METHOD, Seen
+from evalharness.pipeline.assemble import Contest
+from evalharness.pipeline.contaminated import index_of
+from evalharness.records import Comparison, Group, Measurement, Prepared, TaskFacts
+
+FILE = "overlap.jsonl"
+CLEAN, OVERLAPPING, KIND = "clean", "overlapping", "apart"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that was measured: the tasks' facts and every model's rows."""
+
+    prepared: Sequence[Prepared]
+    facts: Sequence[TaskFacts]
+    measurements: Sequence[Measurement]
+
+
+def apart(contest: Contest, found: Found, plan: ComparePlan) -> tuple[Comparison, ...]:
+    """Rows of each candidate on the two parts of every task of which it has seen some, and of every group that holds such a task."""
+    rows: list[Comparison] = []
+    scored = {fact.name for fact in found.facts if any(metric.id == fact.primary and metric.kind != "opaque" for metric in fact.metrics)}
+    groups = [group for group in contest.groups if group.name not in contest.asides and scored >= set(group.tasks)]
+    for candidate, units in _units(contest, found).items():
+        split = {name for name, seen in units.items() if seen}
+        pooled = [group for group in groups if split & set(group.tasks)]
+        alone = replace(plan, candidates=(candidate,), references=(), targets={}, average=None)
+        for part in (CLEAN, OVERLAPPING):
+            wanted = {name: seen for name, seen in units.items() if name in split or any(name in group.tasks for group in pooled)}
+            shown = {f"{name}@{part}" for name in (*split, *(group.name for group in pooled))}
+            rows += [replace(row, primary=False) for row in _part(part, found, alone, wanted, pooled) if row.task in shown and row.level != "suite"]
+    return tuple(rows)
+
+
+def _units(contest: Contest, found: Found) -> dict[str, dict[str, frozenset[str]]]:
+    """Units of which a candidate has seen an example: candidate to task to units."""
+    units: dict[str, dict[str, frozenset[str]]] = {}
+    for name, seen in contest.overlaps.items():
+        for of_task in found.prepared:
+            if of_task.task.name not in contest.asides:
+                hits = seen.hits.get(of_task.task.name, {})
+                units.setdefault(name, {})[of_task.task.name] = frozenset(each.unit for each in of_task.examples if index_of(each) in hits)
+    return units
+
+
+def _part(part: str, found: Found, plan: ComparePlan, units: Mapping[str, frozenset[str]], groups: Sequence[Group]) -> Sequence[Comparison]:
+    """One candidate's comparisons on one part of the tasks in `units`, which names what it has seen of each."""
+    facts, measurements = list[TaskFacts](), list[Measurement]()
+    for fact in found.facts:
+        metrics = tuple(metric for metric in fact.metrics if metric.kind != "opaque")
+        ids = {metric.id for metric in metrics} if fact.name in units else set[str]()
+        rows = [m for m in found.measurements if m.task == fact.name and m.metric in ids and m.model in (plan.base, *plan.candidates)]
+        kept = [_kept(m, part, units[fact.name]) for m in rows]
+        if kept and all(m.units for m in kept):
+            facts.append(replace(fact, name=f"{fact.name}@{part}", available=max(len(m.units) for m in kept), metrics=metrics))
+            measurements += kept
+    renamed = [replace(g, name=f"{g.name}@{part}", tasks=tuple(f"{name}@{part}" for name in g.tasks), unit=False) for g in groups]
+    describing = (*(fact.name for fact in facts), *(group.name for group in renamed))
+    return compare(facts, measurements, replace(plan, groups=tuple(renamed), describing=describing)) if facts else ()
+
+
+def _kept(m: Measurement, part: str, seen: frozenset[str]) -> Measurement:
+    places = [i for i, unit in enumerate(m.units) if (unit in seen) == (part == OVERLAPPING)]
+    rows = m.rows[np.array(places, dtype=int)]
+    return Measurement(f"{m.task}@{part}", m.metric, m.model, tuple(m.units[i] for i in places), tuple(m.sizes[i] for i in places), rows)
+
+
+def asides_of(rows: Sequence[Comparison], primary: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The rows' tasks and groups as the signature lists what is no task of its own. `primary`: task or group -> the metric that decides it."""
+    names = dict.fromkeys(row.task for row in rows)
+    parts = {name: name.rpartition("@") for name in names}
+    return {name: {"of": of, "way": part, "kind": KIND, "metric": primary.get(of, "")} for name, (of, _, part) in parts.items()}
+
+
+def signed(contest: Contest, prepared: Sequence[Prepared]) -> dict[str, Any]:
+    """What the signature says of overlap: how it was looked for; by candidate where, and task by task how many examples overlap."""
+    return {"method": METHOD, "candidates": {name: _of_candidate(contest, seen, prepared) for name, seen in contest.overlaps.items()}}
+
+
+def _of_candidate(contest: Contest, seen: Seen, prepared: Sequence[Prepared]) -> dict[str, Any]:
+    tasks = {}
+    for of_task in prepared if seen.sources else ():
+        if of_task.task.name not in contest.asides:
+            hits = [hit for each in of_task.examples if (hit := seen.hits.get(of_task.task.name, {}).get(index_of(each))) is not None]
+            counts = {"whole": sum(hit.whole for hit in hits), "with_answer": sum(hit.answer for hit in hits)}
+            tasks[of_task.task.name] = {"examples": len(of_task.examples), "overlapping": len(hits), **counts}
+    return {"sources": [dict(source) for source in seen.sources], "notices": list(seen.notices), "tasks": tasks}
+
+
+def write_overlap(out: Path, contest: Contest, prepared: Sequence[Prepared]) -> None:
+    """overlap.jsonl: a line for every candidate and example that it had seen, and in which row; no file where nobody was looked at."""
+    if not contest.overlaps:
+        (out / FILE).unlink(missing_ok=True)
+        return
+    lines = [
+        json.dumps({"candidate": name, "task": of_task.task.name, "id": each.id, **asdict(hit)}, ensure_ascii=True)
+        for name, seen in contest.overlaps.items()
+        for of_task in prepared
+        if of_task.task.name not in contest.asides
+        for each in of_task.examples
+        if (hit := seen.hits.get(of_task.task.name, {}).get(index_of(each))) is not None
+    ]
+    results.write_text(out / FILE, "".join(f"{line}\n" for line in lines))

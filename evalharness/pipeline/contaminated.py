@@ -1,0 +1,179 @@
+"""A contest to the same with what each candidate had seen of it: the rows it was fine-tuned on, past the questions that it will be asked.
+
+Which rows those are, `--train-data` says, else the training.json beside the candidate's weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from evalharness import fingerprint
+from evalharness.errors import DataError, EvalHarnessError, UsageError, did_you_mean
+from evalharness.overlap import Hit, Index, Item, Seen, joined, own_texts
+from evalharness.pipeline.assemble import Contest
+from evalharness.readers.grouping import grouped
+from evalharness.readers.sources import DataSource, read_rows
+from evalharness.readers.streams import TextRow, files_at, text_rows, texts_in
+from evalharness.records import Checkpoint, Example, Job, Task
+from evalharness.tasks.library import Library
+from evalharness.tasks.prepare import Asking, TrainingPairs, prepare, training_pairs
+from evalharness.tasks.variants import worded
+
+OPTION, TRAINING = "--train-data", "training.json"
+EVERY = "all"  # the wording of a training that used all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One source as training.json tells it, with the wording in which its rows were asked. `folder`: the candidate's, for relative paths."""
+
+    source: Mapping[str, Any]
+    wording: str | None
+    folder: Path
+
+
+def with_overlaps(job: Job, contest: Contest) -> Contest:
+    """The contest with `overlaps` of every candidate whose training rows are known, and a notice for what could not be looked at.
+
+    Raises UsageError for a name that no candidate has, DataError naming file and line for rows that `--train-data` names and that cannot be read.
+    """
+    names = [candidate.name for candidate in contest.candidates]
+    for name in job.train_data:
+        if name and name not in names:
+            raise UsageError(OPTION, f"no candidate {name!r} in this run", did_you_mean(name, names))
+    given = {name: path for name in names if (path := job.train_data.get(name, job.train_data.get(""))) is not None}
+    told = {candidate.name: _told(candidate) for candidate in contest.candidates if candidate.name not in given}
+    if not given and not any(sources or notices for sources, notices in told.values()):
+        return contest
+    search = _Search(contest, job)
+    overlaps = {name: search.in_path(given[name]) if name in given else search.in_told(*told[name]) for name in names}
+    notices = [f"{name}: {notice}" for name, seen in overlaps.items() for notice in seen.notices]
+    known = {name: seen for name, seen in overlaps.items() if seen.sources or seen.notices}
+    return replace(contest, overlaps=known, notices=(*contest.notices, *notices))
+
+
+def _told(candidate: Checkpoint) -> tuple[tuple[Told, ...], tuple[str, ...]]:
+    """What a candidate's training.json, and those of the candidates that it was trained after, say of their rows; and what they do not."""
+    sources, notices, folder, seen = list[Told](), list[str](), candidate.path, set[Path]()
+    while folder.resolve() not in seen:
+        seen.add(folder.resolve())
+        facts = _facts(folder)
+        data = facts.get("data")
+        listed = data.get("sources") if isinstance(data, Mapping) else None
+        wording = recipe.get("template") if isinstance(recipe := facts.get("recipe"), Mapping) else None
+        sources += [Told(source, wording, folder) for source in (listed if isinstance(listed, list) else ()) if isinstance(source, Mapping)]
+        after = facts.get("after")
+        after = after.get("path") if isinstance(after, Mapping) else after
+        if not isinstance(after, str):
+            break
+        folder = folder / Path(after.partition("=")[2] or after)
+        if not (folder / TRAINING).is_file():
+            notices.append(f"it was trained after {after}, whose own training rows are not known here")
+    return tuple(sources), tuple(notices)
+
+
+def _facts(folder: Path) -> Mapping[str, Any]:
+    """A training.json as far as it can be read: whether it is right is asked where candidates are recognised."""
+    try:
+        found = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class _Search:
+    """The questions of one contest, indexed once, and what was found in each source, looked through once."""
+
+    def __init__(self, contest: Contest, job: Job) -> None:
+        self.contest, self.library = contest, Library(job.include)
+        self.index = Index([item for task in contest.tasks if task.name not in contest.asides for item in _items(contest, task, job.seed)])
+        self.known: dict[str, tuple[dict[int, Hit], int]] = {}
+
+    def in_path(self, path: Path) -> Seen:
+        """What the rows at `path` hold. Raises DataError."""
+        hits, rows = self._hits(str(path.resolve()), lambda: text_rows(path))
+        digests = [fingerprint.of_file(file) for file in files_at(path)]
+        digest = digests[0] if len(digests) == 1 else fingerprint.of_value(digests)
+        return self._seen([({"kind": "file", "name": path.name, "digest": digest, "rows": rows}, hits)], [])
+
+    def in_told(self, told: tuple[Told, ...], notices: tuple[str, ...]) -> Seen:
+        """What the sources of a training.json hold; a notice for each that is not there, is unreadable, or has changed."""
+        found, said = [], list(notices)
+        for each in told:
+            name = each.source.get("path") if each.source.get("kind") == "file" else each.source.get("name")
+            try:
+                label, rows, digest = _file(each) if each.source.get("kind") == "file" else self._task(each)
+                hits, count = self._hits(f"{label['kind']} {name} {digest}", rows)
+            except (EvalHarnessError, OSError, KeyError, TypeError) as error:
+                reason = str(error) if isinstance(error, EvalHarnessError) else f"{TRAINING} does not tell it apart ({type(error).__name__})"
+                said.append(f"what it was fine-tuned on is not at hand, so overlap with it is not known: {name} ({reason})")
+                continue
+            if digest != each.source.get("digest"):
+                said.append(f"{name} is not, or not surely, what it was fine-tuned on: the rows have another digest than {TRAINING} says")
+            found.append(({**label, "digest": digest, "rows": count}, hits))
+        return self._seen(found, said)
+
+    def _task(self, told: Told) -> tuple[dict[str, str], Any, str]:
+        """The rows of a task's split: their columns, and the prompts and answers that training made of them."""
+        name, split, source = str(told.source["name"]), str(told.source["split"]), self.contest.source
+        task = self.library.task(name)
+        pairs = training_pairs(worded(task, told.wording) if told.wording in task.templates else task, source, split)
+        label = {"kind": "task", "name": name, "split": split}
+        return label, lambda: _split(task, split, source, pairs), "" if told.wording == EVERY and task.templates else pairs.digest
+
+    def _hits(self, key: str, rows: Any) -> tuple[dict[int, Hit], int]:
+        if key not in self.known:
+            self.known[key] = self.index.search(rows())
+        return self.known[key]
+
+    def _seen(self, found: list[tuple[dict[str, Any], dict[int, Hit]]], notices: list[str]) -> Seen:
+        hits: dict[str, dict[int, Hit]] = {}
+        for _, of in found:
+            for number, hit in of.items():
+                item = self.index.items[number]
+                of_task = hits.setdefault(item.task, {})
+                of_task[item.index] = joined(of_task[item.index], hit) if item.index in of_task else hit
+        return Seen(tuple(label for label, _ in found), {task: dict(sorted(of.items())) for task, of in hits.items()}, tuple(notices))
+
+
+def _file(told: Told) -> tuple[dict[str, str], Any, str]:
+    path = told.folder / Path(str(told.source["path"]))
+    files_at(path)
+    return {"kind": "file", "name": path.name}, lambda: text_rows(path), fingerprint.of_file(path)
+
+
+def _split(task: Task, split: str, source: DataSource, pairs: TrainingPairs) -> Iterator[TextRow]:
+    rows = grouped(read_rows(task, split, source), task).rows
+    if len(rows) != len(pairs.pairs):
+        raise DataError(task.name, f"its split {split!r} changed while it was read", "leave the files alone during a run")
+    for index, (row, pair) in enumerate(zip(rows, pairs.pairs, strict=True)):
+        yield TextRow((*texts_in(row), *pair), f"{task.name}, split {split}, row {index}")
+
+
+def _items(contest: Contest, task: Task, seed: int) -> Iterator[Item]:
+    """What a task of the run asks, without shots: as the task puts it, and without what it says before every question."""
+    read_as, split = contest.read_as(task), contest.split or task.evaluation_split
+    rows = grouped(read_rows(read_as, split, contest.source), read_as).rows
+    asking = Asking(num_fewshot=0, limit=contest.limit_of(task), seed=seed, split=split)
+    bare = prepare(replace(read_as, description=""), contest.source, asking).examples
+    whole = prepare(read_as, contest.source, asking).examples if task.description else bare
+    for example, described in zip(bare, whole, strict=True):
+        index = index_of(example)
+        forms = tuple(dict.fromkeys((*_questions(example), *_questions(described))))
+        texts = [text for form in _questions(example) for text in own_texts(tuple(texts_in(rows[index])), form)]
+        answers = () if task.output_type == "loglikelihood_rolling" else example.references or tuple(example.choices[gold] for gold in example.gold)
+        yield Item(task.name, index, tuple(dict.fromkeys(texts)), forms, answers)
+
+
+def _questions(example: Example) -> tuple[str, ...]:
+    """The prompt; a text that is scored whole is its own."""
+    return (example.prompt,) if example.prompt else example.references
+
+
+def index_of(example: Example) -> int:
+    """The row from which an example was made."""
+    return int(example.id.partition("-")[0])
