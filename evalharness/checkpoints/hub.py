@@ -11,7 +11,7 @@ from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_b
 from evalharness.errors import ModelError
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt", "spiece.model", "sentencepiece.bpe.model")
-UNWANTED = ("*/*",)  # files of other formats and frameworks lie in subfolders
+UNWANTED = ("*/*", "consolidated*")  # files of other formats and frameworks, which would be fetched for nothing
 PATIENCE = 5.0  # seconds to wait for the hub's answer
 
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
+from random import Random
 
 import pytest
-from transformers import AutoModelForCausalLM
 
+from evalharness.checkpoints.describe import describe
+from evalharness.checkpoints.inside import inside
 from evalharness.checkpoints.recognise import base_of, recognise
 from evalharness.errors import ModelError
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3"])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "t5", "bart"])
 def test_full_weights(name, zoo, tiny):
-    model = AutoModelForCausalLM.from_pretrained(zoo[name])
+    model = tiny.open_model(zoo[name])
     found = recognise(str(zoo[name]))
     assert (found.name, found.kind, found.path, found.base) == (name, "full", zoo[name], None)
     assert found.parameters == found.trainable == sum(p.numel() for p in model.parameters())
     assert found.bytes == (zoo[name] / "model.safetensors").stat().st_size
-    assert found.window == tiny.WINDOW and found.virtual_tokens == 0
+    assert found.window == (None if name == "t5" else tiny.WINDOW) and found.virtual_tokens == 0
+    assert found.architecture == ("seq2seq" if name in tiny.SEQ2SEQ else "causal")
+    assert (found.adapter, found.precision, found.adapter_task, found.training) == ("", "", None, {})
     base = recognise(str(zoo[name]), role="base")
     assert (base.kind, base.trainable, base.fingerprint) == ("base", 0, found.fingerprint)
 
@@ -49,13 +55,14 @@ def test_names(zoo, tmp_path, monkeypatch):
             recognise(text)
 
 
-def test_sharded_weights(copy, zoo):
-    folder = copy("llama")
+@pytest.mark.parametrize("name", ["llama", "t5"])
+def test_sharded_weights(name, copy, zoo, tiny):
+    folder = copy(name)
     (folder / "model.safetensors").unlink()
-    AutoModelForCausalLM.from_pretrained(zoo["llama"]).save_pretrained(folder, max_shard_size="40KB")
+    tiny.open_model(zoo[name]).save_pretrained(folder, max_shard_size="40KB")
     shards = sorted(folder.glob("model-*.safetensors"))
     assert len(shards) > 1
-    assert recognise(str(folder)).parameters == recognise(str(zoo["llama"])).parameters
+    assert recognise(str(folder)).parameters == recognise(str(zoo[name])).parameters
     shards[1].unlink()
     with pytest.raises(ModelError, match=f"shards missing: {shards[1].name}"):
         recognise(str(folder))
@@ -185,3 +192,117 @@ def test_the_hub_is_away(tmp_path):
 def test_no_heavy_library_is_needed():
     code = "import sys, evalharness.checkpoints.recognise; print({'torch', 'transformers', 'peft', 'huggingface_hub'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_full_weights_and_an_adapter_in_one_directory(weights, copy, zoo):
+    """transformers would put the adapter on these weights, peft would look for its base elsewhere."""
+    folder = copy("llama")
+    for name in ("adapter_config.json", *(["adapter_model.safetensors"] if weights else [])):
+        shutil.copy(zoo["llama-lora"] / name, folder)
+    with pytest.raises(ModelError, match=r"full weights and an adapter .* merged weights: take adapter_config.json away; an adapter: move it"):
+        recognise(str(folder))
+    (folder / "adapter_config.json").unlink()
+    assert recognise(str(folder)).kind == "full"
+
+
+def test_an_adapter_beside_the_configuration_of_its_base(copy, zoo):
+    folder = copy("llama-lora")
+    shutil.copy(zoo["llama"] / "config.json", folder)
+    assert recognise(str(folder)).kind == "lora"
+
+
+def test_an_adapter_without_its_configuration(copy):
+    folder = copy("llama-lora")
+    (folder / "adapter_config.json").unlink()
+    with pytest.raises(ModelError, match=r"adapter_model.safetensors without adapter_config.json"):
+        recognise(str(folder))
+
+
+def test_how_it_was_trained(copy, zoo, edit_json):
+    """As `train` writes it; what is no such fact is left out."""
+    folder = copy("llama-lora")
+    recipe = {"learning_rate": 1e-3, "rank": 4, "alpha": 8.0, "targets": "all-linear", "virtual_tokens": 20, "seed": 3, "steps": None}
+    recipe["replay"] = {"rte": 0.1}
+    data = {"digest": "d", "examples": 30}
+    edit_json(folder / "training.json", method="lora", recipe=recipe, data=data, steps=12, seconds=1.5, after="../old", base=str(zoo["llama"]))
+    wanted = {"learning_rate": 1e-3, "rank": 4, "alpha": 8.0, "targets": "all-linear", "steps": 12, "seed": 3}
+    wanted |= {"method": "lora", "seconds": 1.5, "examples": 30, "replay": {"rte": 0.1}, "after": "../old"}
+    assert recognise(str(folder)).training == wanted
+    edit_json(folder / "training.json", method="full")
+    assert "rank" not in recognise(str(folder)).training
+    edit_json(folder / "training.json", method="prompt")
+    assert recognise(str(folder)).training["virtual_tokens"] == 20
+    edit_json(folder / "training.json", method=["odd", {}], recipe=[1], data="x", steps={"a": {}}, seconds=None, after="")
+    assert recognise(str(folder)).training == {}
+
+
+def test_training_json_that_is_broken(copy):
+    folder = copy("llama-lora")
+    for text in ("{", "[1]", '{"a": ' + "[" * 100_000):
+        (folder / "training.json").write_text(text)
+        with pytest.raises(ModelError, match=r"training\.json"):
+            recognise(str(folder))
+
+
+@pytest.mark.parametrize("place", ["a\0b", "x" * 5000, "/" + "y/" * 3000, "~nobody-of-that-name/x", "n=\0", "*", "#1", "a#1", "=x"])
+def test_places_that_no_path_can_be(place):
+    with pytest.raises(ModelError):
+        recognise(place)
+    with pytest.raises(ModelError):
+        base_of(place)
+
+
+# ---- broken in every way ---------------------------------------------------------------------------------------------
+
+BREAKS = ("delete", "empty", "cut", "flip", "null", "list", "deep", "directory")
+
+
+def break_file(path, how, random):
+    data = path.read_bytes()
+    if how in ("delete", "directory"):
+        path.unlink()
+        if how == "directory":
+            path.mkdir()
+        return
+    at = random.randrange(len(data) + 1)
+    flipped = data[:at] + bytes(random.randrange(256) for _ in range(9)) + data[at + 9 :]
+    written = {"empty": b"", "cut": data[:at], "flip": flipped, "null": b"null", "list": b'[{"a": 1}]', "deep": b'{"a":' * 50_000}
+    path.write_bytes(written[how])
+
+
+def change_json(path, random):
+    """One key set to a value of another type."""
+    try:
+        value = json.loads(path.read_text())
+        key = random.choice([*value, "quantization_config", "is_encoder_decoder", "base", "peft_type"])
+        path.write_text(json.dumps({**value, key: random.choice([None, 0, -1, "", "x", [], {}, [[]], {"a": []}, 1e308, True, "../..", "\0"])}))
+    except (ValueError, TypeError, OSError):
+        return
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-lora", "t5-P_TUNING", "out"])
+def test_whatever_is_broken_ends_in_a_checkpoint_or_a_model_error(name, zoo, tmp_path):
+    random = Random(name)
+    for turn in range(60):
+        folder = tmp_path / str(turn)
+        if name == "out":
+            shutil.copytree(zoo["llama-lora"], folder / "checkpoint-1")
+            shutil.copytree(zoo["gpt2"], folder / "checkpoint-2")
+        else:
+            shutil.copytree(zoo[name], folder)
+        (folder / "training.json").write_text(json.dumps({"base": str(zoo["llama"]), "method": "lora", "recipe": {"rank": 3}}))
+        for _ in range(random.randrange(1, 4)):
+            path = random.choice([path for path in sorted(folder.rglob("*")) if path.is_file()])
+            if path.suffix == ".json" and random.random() < 0.5:
+                change_json(path, random)
+            else:
+                break_file(path, random.choice(BREAKS), random)
+        for place in (folder, *inside(folder)):
+            try:
+                found = recognise(str(place))
+                assert found.parameters > 0 and len(found.fingerprint) == 64
+                assert describe(found)["dtypes"]
+            except ModelError as error:
+                assert error.what and "\n" not in str(error)
+        shutil.rmtree(folder)

@@ -15,7 +15,7 @@ from evalharness.checkpoints.verify import verify
 from evalharness.checkpoints.weights import load
 from evalharness.errors import ModelError
 
-ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
+ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3", "t5", "bart") for kind in ("", "-lora", "-prompt")]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -267,3 +267,69 @@ def test_full_weights_compared_with_another_base_are_noticed(zoo, copy, tiny, tm
     assert verify(recognise(str(folder))) == ()
     (notice,) = verify(recognise(str(folder), base=str(other)))
     assert "records another base" in notice
+
+
+# ---- encoder-decoder models, shards, templates -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "tensor"), [("t5", "encoder.block.1.layer.0.SelfAttention.q.weight"), ("bart", "model.decoder.layers.1.fc1.bias")])
+def test_encoder_decoder_tensors_that_are_wrong(name, tensor, copy, edit_tensors):
+    folder = copy(name)
+    edit_tensors(folder / "model.safetensors", lambda tensors: tensors[tensor].view(-1)[:1].fill_(torch.inf))
+    with pytest.raises(ModelError, match=f"NaN or infinite values in {tensor}"):
+        verify(recognise(str(folder)))
+    edit_tensors(folder / "model.safetensors", lambda tensors: tensors.pop(tensor))
+    with pytest.raises(ModelError, match=f"missing {tensor}"):
+        verify(recognise(str(folder)))
+
+
+def test_shards(copy, zoo, tiny, edit_tensors):
+    folder = copy("bart")
+    (folder / "model.safetensors").unlink()
+    tiny.open_model(zoo["bart"]).save_pretrained(folder, max_shard_size="40KB")
+    assert verify(recognise(str(folder))) == ()
+    shard = sorted(folder.glob("model-*.safetensors"))[1]
+    edit_tensors(shard, lambda tensors: next(iter(tensors.values())).fill_(torch.nan))
+    with pytest.raises(ModelError, match=rf"{shard.name}: NaN or infinite"):
+        verify(recognise(str(folder)))
+
+
+def test_full_weights_and_a_base_that_do_not_go_together(zoo):
+    with pytest.raises(ModelError, match=r"encoder-decoder and decoder-only do not go together: it is t5, its base .* llama; give the base"):
+        verify(recognise(str(zoo["t5"]), base=str(zoo["llama"])))
+
+
+def test_full_weights_of_another_shape_than_the_base_are_noticed(zoo, copy, tiny, tmp_path):
+    config = tiny.make_config("llama", len(tiny.make_tokenizer("llama")))
+    config.num_hidden_layers = 1
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "pruned")
+    tiny.make_tokenizer("llama").save_pretrained(tmp_path / "pruned")
+    (notice,) = verify(recognise(str(tmp_path / "pruned"), base=str(zoo["llama"])))
+    assert "no fine-tuned copy of" in notice and "num_hidden_layers 2 → 1" in notice
+
+
+@pytest.mark.parametrize(("own", "base", "words"), [("b", "", "has none"), ("", "a", "has no chat template"), ("b", "a", "another than its base")])
+def test_a_chat_template_of_its_own_is_a_notice(own, base, words, zoo, copy):
+    folder, under = copy("qwen3", "tuned"), copy("qwen3", "under")
+    for place, text in ((folder, own), (under, base)):
+        if text:
+            (place / "chat_template.jinja").write_text(text)
+    (notice,) = verify(recognise(str(folder), base=str(under)))
+    assert "chat template" in notice and words in notice
+
+
+def test_another_end_token_is_a_notice(zoo, copy, edit_json):
+    folder = copy("llama", "tuned")
+    edit_json(folder / "tokenizer_config.json", eos_token="<unk>")
+    (notice,) = verify(recognise(str(folder), base=str(zoo["llama"])))
+    assert notice == "tuned: its eos_token is '<unk>', its base's '</s>'"
+
+
+def test_token_ids_of_an_encoder_decoder_that_moved(copy, zoo):
+    folder = copy("t5", "tuned")
+    value = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = value["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    (folder / "tokenizer.json").write_text(json.dumps(value))
+    with pytest.raises(ModelError, match=r"token ids moved against its base .*'a' from"):
+        verify(recognise(str(folder), base=str(zoo["t5"])))

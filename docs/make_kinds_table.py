@@ -1,0 +1,42 @@
+"""The types of adapters, from the code's own table, written into docs/checkpoints.md between its two marks.
+
+python docs/make_kinds_table.py        (tests/cli/test_checkpoint.py holds that the committed page is what this writes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from evalharness.checkpoints.kinds import BOTH, TYPES
+
+PAGE = Path(__file__).resolve().parent / "checkpoints.md"
+BEGIN, END = "<!-- kinds: written by make_kinds_table.py -->\n", "<!-- /kinds -->\n"
+WORDS = {"layers": "layers put into the base", "embeddings": "vectors before the text", "cache": "a cached prefix in every layer"}
+
+
+def page(text: str) -> str:
+    """The page with the table as it is now. Raises ValueError where the page has lost its marks."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return before + BEGIN + table() + END + after
+
+
+def table() -> str:
+    """A line for each type; then why those that are not supported everywhere are not."""
+    head = ("peft's type", "called here", "acts by", "decoder-only", "encoder-decoder")
+    rows = [(f"`{name}`", kind.kind, WORDS[kind.acts], *(_mark(a in kind.architectures) for a in BOTH)) for name, kind in TYPES.items()]
+    why = "".join(f"- `{name}`: {kind.why_not}\n" for name, kind in TYPES.items() if kind.why_not)
+    return f"{_lines([head, ('---',) * len(head), *rows])}\nWhy not:\n\n{why}"
+
+
+def _mark(supported: bool) -> str:
+    return "yes" if supported else "no"
+
+
+def _lines(rows: Iterable[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
