@@ -6,11 +6,14 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.report.page import render
+from evalharness.report.sweep import read_sweep
 
 
 def write(run: Path) -> Path:
     """Render the page of a finished run and return its path. Raises UsageError where the folder holds no results, StoreError."""
     run = run.parent if run.name == results.RESULTS else run
-    path = run / results.REPORT
-    results.write_text(path, render(results.read_results(run), results.read_run(run)))
+    path, found, sweep = run / results.REPORT, results.read_results(run), read_sweep(run)
+    names = {model.name for model in found.models}
+    of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
+    results.write_text(path, render(found, results.read_run(run), sweep if of_this_run else None))
     return path

@@ -14,18 +14,22 @@ from markupsafe import Markup
 from evalharness import registry
 from evalharness.places import shipped
 from evalharness.records import Results
-from evalharness.report import KNOWN, examples, facts, order, sentences, tables, ways, wording
+from evalharness.report import KNOWN, examples, facts, made, order, overlap, references, sentences, tables, ways, wording
+from evalharness.report import sweep as sweeps
 
 BUDGET = 1_950_000  # bytes of a page, cost section aside, as long as its tables alone do not need more
 LEAST_FOR_EXAMPLES = 200_000
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that figures.MARKERS draws, in its order
 
 
-def render(results: Results, cost: Mapping[str, Any] | None = None) -> str:
-    """The page of a run. `cost` (run.json) fills the section with id "cost" and nothing else, so that all else depends on `results` alone."""
+def render(results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None) -> str:
+    """The page of a run, and of the sweep that chose its candidates.
+
+    `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep"; all else depends on `results` alone.
+    """
     folder = shipped("reports")
     template = environment(folder).get_template("page.html.jinja")
-    about = _about(results)
+    about = {**_about(results), **_sweep(sweep)}
     without = template.render(**about, **_examples(results, 0), cost=())
     budget = max(BUDGET - len(without.encode()), LEAST_FOR_EXAMPLES)
     return template.render(**about, **_examples(results, budget), cost=facts.fact_tables(cost or {}))
@@ -47,6 +51,12 @@ def _finalized(value: Any) -> Any:
 def _examples(results: Results, budget: int) -> dict[str, Any]:
     island = examples.pack(results.flips, order.candidates_of(results), budget)
     return {"island": island, "data": Markup(island.json), "matrix": tables.matrix(results, island.pairs)}
+
+
+def _sweep(sweep: sweeps.Sweep | None) -> dict[str, Any]:
+    if sweep is None:
+        return {"sweep": None}
+    return {"sweep": sweep, "sweep_tables": sweeps.tables(sweep), "curves": Markup(registry.find(KNOWN, "curves", "figure")(sweep))}
 
 
 def _about(results: Results) -> dict[str, Any]:
@@ -74,19 +84,24 @@ def _about(results: Results) -> dict[str, Any]:
         "level": next((c.ci_level for c in results.comparisons), 0.9),
         "forest": Markup(registry.find(KNOWN, "forest", "figure")(results)),
         "tradeoff": Markup(registry.find(KNOWN, "tradeoff", "figure")(results)),
-        "ungained": [model.name for model in results.models if model.base is not None and model.target_gain is None],
+        "ungained": [model.name for model in results.models if model.judged and model.target_gain is None],
         "models": results.models,
+        "noise_floor": references.noise_floor(results),
+        "quantisation": references.quantisation(results),
+        "made_columns": made.COLUMNS,
+        "made": made.made_rows(results),
         "gain_of": tables.gain_of,
         "learned_words": tables.learned_words,
         "ways": ways.way_tables(results),
         "overview": ways.overview(results),
+        "overlap": overlap.overlap(results),
         "formats": ways.format_losses(results),
         "lab": tables.lab_tables(results),
         "reference": tables.reference_candidate(results),
         "detail_columns": tables.DETAIL_COLUMNS,
         "details": tables.details(results, crowd),
         "crowd": len({c.task for c in results.comparisons if c.task in crowd}),
-        "signature": facts.fact_tables(results.signature),
+        "signature": facts.fact_tables({key: value for key, value in results.signature.items() if key != "overlap"}),
         "flags_used": list(dict.fromkeys(flag for c in results.comparisons for flag in c.flags)),
         "say": wording,
     }

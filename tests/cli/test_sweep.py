@@ -1,0 +1,97 @@
+"""`evalharness sweep`: options to a grid, errors in one line, tables to the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from evalharness.campaigns.grid import EVERY, Grid
+from evalharness.cli import sweep as command
+from evalharness.cli.main import main
+from evalharness.errors import UsageError
+from evalharness.records import Results
+from evalharness.report.sweep import Choice, Outcome, Point, Sweep
+
+NEEDED = ["--base", "B", "--task", "sst2", "--suite", "glue", "--out", "O"]
+
+
+class Asked:
+    """What the campaign would be asked."""
+
+    seen: list[Any]
+
+    def __init__(self, job: Any, grid: Grid, select: str | None, processes: int) -> None:
+        self.job, self.grid, self.select, self.processes = job, grid, select, processes
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str]]:
+    """The command run with a campaign that only listens."""
+    outcome = Outcome({"acc": 0.75}, None, True, None, ("rte",), 9)
+    point = Point("lora-r2-lr0.001-s1", "lora-r2", "lora", 2, 1e-3, 1, "trained", "", {"trainable": 1234, "bytes": 5000}, 1.25, outcome, outcome)
+    sweep = Sweep("B", "sst2", "glue", "acc", "The rule.", {}, (point,), (Choice("lora-r2", 1e-3, 0.75, (point.name,)),))
+
+    def ask(*arguments: str) -> tuple[Asked, str]:
+        seen: list[Asked] = []
+
+        def run(given: Asked, watcher: object) -> tuple[Sweep, Results]:
+            seen.append(given)
+            return sweep, Results({}, (), ())
+
+        monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"sweep-asked": Asked, "sweep": run}[name])
+        result = CliRunner().invoke(command.sweep_command, [*NEEDED, *arguments], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return seen[0], result.output
+
+    return ask
+
+
+def test_options_to_a_grid(asked: Callable[..., tuple[Asked, str]]) -> None:
+    given, _ = asked(
+        "--method", "full,lora", "--lr", "1e-4,3e-4", "--lr", "lora=1e-3", "--rank", "1,2", "--seed", "1,2,3", "--steps", "9", "--replay", "glue=0.2",
+        "--targets", "q_proj,v_proj", "--batch-size", "4", "--eval-batch-size", "8", "--limit", "50", "--jobs", "2", "--select", "loss",
+    )  # fmt: skip
+    shared = {
+        "steps": 9, "batch_size": 4, "gradient_accumulation": 1, "warmup": 0.05, "device": "auto", "dtype": "float32", "mix": {},
+        "replay": {"glue": 0.2}, "targets": ("q_proj", "v_proj"),
+    }  # fmt: skip
+    assert given.grid == Grid(("full", "lora"), {EVERY: (1e-4, 3e-4), "lora": (1e-3,)}, (1, 2), (1, 2, 3), shared)
+    assert (given.job.base, given.job.target, given.job.suite, given.job.limit) == ("B", "sst2", "glue", 50)
+    assert given.job.settings.batch_size == 8 and given.job.store == Path("O/store.sqlite")
+    assert (given.select, given.processes) == ("loss", 2)
+
+
+def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[Asked, str]]) -> None:
+    _, shown = asked()
+    assert "Chosen, on test rows" in shown and "Every rate, on validation rows" in shown and "report: O/report.html" in shown
+    (line,) = [line for line in shown.splitlines() if line.strip().startswith("lora ")]
+    assert line.split()[:5] == ["lora", "2", "0.001", "1.250", "0.750"] and "1 of 9" in line and "1,234" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--lr", "fast"], "'fast' is no number"),
+        (["--lr", "lora=1,", "--lr", "lora=2"], "is no number"),
+        (["--lr", "1e-3", "--lr", "1e-4"], "given twice"),
+        (["--rank", "1.5"], "is no whole number"),
+        (["--seed", "x"], "is no whole number"),
+        (["--replay", "glue"], "is not NAME=VALUE"),
+        (["--method", "lorra"], "did you mean lora"),
+    ],
+)
+def test_wrong_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", *NEEDED, *arguments])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and words in said and said.count("\n") == 1
+
+
+def test_rates_by_method() -> None:
+    assert command._rates(["1e-3,2e-3", "lora=0.1"]) == {EVERY: (1e-3, 2e-3), "lora": (0.1,)}
+    with pytest.raises(UsageError):
+        command._rates(["lora=x"])
