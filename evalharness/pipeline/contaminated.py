@@ -70,7 +70,7 @@ def _told(candidate: Checkpoint) -> tuple[tuple[Told, ...], tuple[str, ...]]:
         after = after.get("path") if isinstance(after, Mapping) else after
         if not isinstance(after, str):
             break
-        folder = folder / Path(after.partition("=")[2] or after)
+        folder = folder / after
         if not (folder / TRAINING).is_file():
             notices.append(f"it was trained after {after}, whose own training rows are not known here")
     return tuple(sources), tuple(notices)
