@@ -204,6 +204,8 @@ def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> Put:
     acts = TYPES[checkpoint.adapter].acts
     if acts == "layers":
         _choose(wrapped, checkpoint.adapter_task or 0)
+        if getattr(base, "is_quantized", False):
+            _try(checkpoint, wrapped.eval())
         return Put(wrapped.get_base_model().eval(), wrapped.eval())
     task = torch.tensor([checkpoint.adapter_task or 0], device=base.device) if _tasks(config) else None
     with torch.no_grad():
@@ -253,6 +255,18 @@ def _choose(wrapped: PeftModel, task: int) -> None:
     for module in wrapped.modules():
         if isinstance(module, PolyLayer):
             module.register_forward_pre_hook(with_task, with_kwargs=True)
+
+
+def _try(checkpoint: Checkpoint, wrapped: PeftModel) -> None:
+    """Ask once: few types know quantised weights, and peft says so only when it is asked. Raises ModelError with what it says."""
+    model, ids = wrapped.get_base_model(), torch.zeros(1, 2, dtype=torch.long, device=wrapped.device)
+    given = {"input_ids": ids, "decoder_input_ids": ids} if model.config.is_encoder_decoder else {"input_ids": ids}
+    try:
+        with torch.no_grad():
+            model(**given)
+    except UNLOADABLE as error:
+        what = f"peft's {checkpoint.adapter} does not work on a base in {checkpoint.precision} and {model.dtype} ({first_line(error)})"
+        raise ModelError(checkpoint.path, what, "give the base without quantisation (--precision), or --dtype float32") from None
 
 
 def _placebo(base: PreTrainedModel) -> Put:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel
 from evalharness.checkpoints.twin import shared
 from evalharness.checkpoints.weights import UNLOADABLE, first_line
 
-Kept = list[tuple[nn.Module, dict[str, nn.Module | None], dict[str, nn.Parameter | None], dict[str, torch.Tensor | None]]]
+Kept = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries, and what they held
 
 
 def unmergeable(wrapped: PeftModel) -> str:
@@ -66,7 +67,8 @@ def _layers(wrapped: PeftModel) -> list[BaseTunerLayer]:
 
 def _merge(layer: BaseTunerLayer) -> Kept:
     """Merge the layer into a copy of its weights; gives what it was made of."""
-    kept = [(module, dict(module._modules), dict(module._parameters), dict(module._buffers)) for module in layer.modules()]
+    parts = [part for module in layer.modules() for part in (module._modules, module._parameters, module._buffers)]
+    kept = [(part, dict(part)) for part in (*parts, *_states(layer.get_base_layer()))]
     held = layer.get_base_layer()._parameters
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,9 +84,16 @@ def _merge(layer: BaseTunerLayer) -> Kept:
 
 
 def _restore(layer: BaseTunerLayer, kept: Kept) -> None:
-    for module, *parts in kept:
-        for now, then in zip((module._modules, module._parameters, module._buffers), parts, strict=True):
-            now.clear()
-            now.update(then)
+    for now, then in kept:
+        now.clear()
+        now.update(then)
     layer.merged_adapters.clear()
     getattr(layer, "_caches", {}).clear()
+
+
+def _states(base: nn.Module) -> list[dict[str, Any]]:
+    """Where bitsandbytes keeps what unpacks a quantised weight: attributes of the layer that the weight was made in, and its state."""
+    home = getattr(getattr(base, "weight", None), "module", None)
+    owners = [base, *([home] if isinstance(home, nn.Module) else [])]
+    state = getattr(base, "state", None)
+    return [*(vars(one) for one in owners if "quant_state" in vars(one)), *([vars(state)] if hasattr(state, "__dict__") else [])]

@@ -14,17 +14,19 @@ def twin(model: nn.Module) -> nn.Module:
 
     New parameters, because peft puts other data into some (`parameter.data = …`); what it writes in place must be cloned first (`own`).
     """
-    shared: dict[int, object] = {id(tensor): tensor for tensor in chain(model.buffers(), _hidden(model))}
+    shared: dict[int, object] = {id(one): one for one in chain(model.buffers(), _hidden(model))}
     for parameter in model.parameters():
         plain = type(parameter) is nn.Parameter
         shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False) if plain else parameter
     return copy.deepcopy(model, shared)
 
 
-def _hidden(model: nn.Module) -> list[torch.Tensor]:
-    """Tensors that modules hold beside parameters and buffers (bitsandbytes' state of an int8 layer)."""
-    states = [vars(module["state"]) for module in map(vars, model.modules()) if hasattr(module.get("state"), "__dict__")]
-    return [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+def _hidden(model: nn.Module) -> list[object]:
+    """What bitsandbytes' layers hold beside parameters and buffers: the scales of 4-bit weights, the tensors in the state of int8 layers."""
+    held = [vars(module) for module in model.modules()]
+    states = [vars(one["state"]) for one in held if hasattr(one.get("state"), "__dict__")]
+    tensors: list[object] = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+    return [*tensors, *(one["quant_state"] for one in held if one.get("quant_state") is not None)]
 
 
 def marks(model: nn.Module) -> tuple[tuple[int, int], ...]:

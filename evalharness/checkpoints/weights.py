@@ -26,7 +26,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, 
 from transformers.utils import logging as transformers_logging
 
 from evalharness import registry
-from evalharness.checkpoints import KNOWN, files, fingerprint, twin
+from evalharness.checkpoints import KNOWN, files, fingerprint, quantised, twin
+from evalharness.checkpoints.precision import QUANTISED
 from evalharness.errors import ModelError, UsageError
 from evalharness.records import Architecture, Checkpoint
 
@@ -205,7 +206,9 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
                 **options,
             )
         except UNLOADABLE as error:
-            raise ModelError(directory, f"cannot be loaded ({first_line(error)})", "give a complete checkpoint") from None
+            stored = QUANTISED in files.read_json(directory / files.CONFIG)
+            fix = "install the library that quantised it, or give the weights before quantisation" if stored else "give a complete checkpoint"
+            raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
     wrong = [f"missing {names(found['missing_keys'])}"] if found["missing_keys"] else []
     wrong += [f"unexpected {names(found['unexpected_keys'])}"] if found["unexpected_keys"] else []
     wrong += [f"wrong shape {name}: {tuple(has)} where {tuple(wants)} belongs" for name, has, wants in sorted(found["mismatched_keys"])[:5]]
@@ -257,8 +260,14 @@ def resident_of(loaded: Loaded) -> Resident | None:
 
 def _residing(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, place: torch.device) -> Resident:
     directory = checkpoint.weights
-    attention = attention_of(directory, architecture_of(directory))
-    model = from_pretrained(directory, dtype=kind, attn_implementation=attention).to(place).eval()
+    stored = QUANTISED in files.read_json(directory / files.CONFIG)
+    options: dict[str, Any] = {"dtype": kind, "attn_implementation": attention_of(directory, architecture_of(directory))}
+    if stored or checkpoint.precision:
+        model = from_pretrained(directory, **options, **quantised.options(directory, checkpoint.precision, stored, kind, place))
+        quantised.settle(directory, model)
+    else:
+        model = from_pretrained(directory, **options).to(place)
+    model.eval()
     return Resident(model, key, copy.deepcopy(model.generation_config), twin.marks(model))
 
 
