@@ -58,14 +58,14 @@ def world() -> DataSource:
     return DataSource(shipped=shipped("fixtures/world/rows"))
 
 
-def make_candidate(recipe: Recipe, source: DataSource, watcher: Watcher) -> Path:
+def make_candidate(recipe: Recipe, source: DataSource, watcher: Watcher, library: Library | None = None) -> Path:
     """Train, unless the very candidate is there already: same recipe, same base, same rows. An older one is replaced.
 
     Raises UsageError where something lies in its place that is no trained candidate.
     """
-    out, examples = Path(recipe.out), gather(recipe.target, recipe.replay, Library(), source, recipe.seed)
+    out, examples = Path(recipe.out), gather(recipe, library or Library(), source)
     made = _made(out)
-    if made == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data_digest": examples.digest}:
+    if made == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": [examples.digest, examples.held.get("digest")]}:
         watcher.phase(f"{out.name} is trained already")
         return out
     if made is not None:
@@ -77,7 +77,8 @@ def _made(out: Path) -> dict[str, Any] | None:
     """What made the candidate at `out`; None where there is none, so that `train` refuses to overwrite anything else."""
     try:
         facts = json.loads((out / TRAINING).read_text())
-        return {"recipe": facts["recipe"], "base_fingerprint": facts["base_fingerprint"], "data_digest": facts["data"]["digest"]}
+        data = [facts["data"]["digest"], facts["data"].get("validation", {}).get("digest")]
+        return {"recipe": facts["recipe"], "base_fingerprint": facts["base_fingerprint"], "data": data}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

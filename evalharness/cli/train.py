@@ -1,10 +1,11 @@
-"""`evalharness train`: a base and a task to a candidate."""
+"""`evalharness train`: a base and examples to a candidate."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,35 +21,107 @@ from evalharness.readers.lock import default_lock
 from evalharness.readers.sources import DataSource, check_overrides
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
-from evalharness.training.recipe import ALL_LINEAR, LEARNING_RATES, Dtype, Method, Recipe
+from evalharness.training.methods import ALL_LINEAR, ATTENTION, LEARNING_RATES, WAYS, Method
+from evalharness.training.recipe import Dtype, Recipe, Scheduler
 
 RATES = ", ".join(f"{rate:g} {method}" for method, rate in LEARNING_RATES.items())
+METHODS = "; ".join(f"{name}: {way.what}" for name, way in WAYS.items())
+FILE = click.Path(path_type=Path, dir_okay=False)
+WORDS = (ALL_LINEAR, ATTENTION)
+
+what_options = (
+    click.option("--method", required=True, type=click.Choice(get_args(Method)), help=f"{METHODS}."),
+    click.option("--base", default="", metavar="PATH", help="What to train: directory or hub id[@revision]. Known where --after is given."),
+    click.option("--after", metavar="PATH", help="A candidate to go on from: its weights, its adapter, or its adapter merged (docs/training.md)."),
+    click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the candidate; must not exist."),
+)
+example_options = (
+    click.option("--task", "target", default="", help="The task to learn, from its training split. With --train-file: what the file teaches."),
+    click.option("--template", metavar="NAME", help="Ask in this other wording of the task; all: rows spread over all its wordings."),
+    click.option("--train-file", type=FILE, help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}.'),
+    click.option("--mix", "mix_texts", multiple=True, metavar="TASK[=WEIGHT]", help="Learn this task, group or suite, too; the target weighs 1."),
+    click.option("--replay", "replay_texts", multiple=True, metavar="TASK=FRACTION", help="Share of the examples from an old task, group or suite."),
+    click.option("--validation", type=float, metavar="FRACTION", help="Hold out this share of the examples, and keep the weights best on it."),
+    click.option("--validation-file", type=FILE, help="Validate on this file instead."),
+    *data_options,
+)
+length_options = (
+    click.option("--steps", type=int, help="Optimiser steps."),
+    click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given [default: 3]."),
+    click.option("--batch-size", default=16, show_default=True, type=int, help="Examples (or packs) of a forward pass."),
+    click.option("--gradient-accumulation", default=1, show_default=True, type=int, help="Forward passes of an optimiser step."),
+    click.option("--lr", "learning_rate", type=float, help=f"Learning rate [default: {RATES}]."),
+    click.option("--lr-scheduler", "scheduler", default="linear", show_default=True, type=click.Choice(get_args(Scheduler)), help="After warm-up."),
+    click.option("--warmup", default=0.05, show_default=True, type=float, help="Share of the steps in which the rate rises."),
+    click.option("--weight-decay", default=0.0, show_default=True, type=float, help="AdamW's."),
+    click.option("--eval-every", type=int, metavar="STEPS", help="Validate so often [default: once a pass]; the best weights are kept."),
+    click.option("--patience", type=int, metavar="N", help="Stop after N validations without a better loss."),
+    click.option("--save-every", type=int, metavar="STEPS", help="Save so often; killed, the same command goes on from there."),
+    click.option("--seed", default=1234, show_default=True, type=int, help="Of initialisation, order, mixing and what is held out."),
+)
+method_options = (
+    click.option("--rank", type=int, help="lora, qlora: rank of the update [default: 8]."),
+    click.option("--alpha", type=float, help="lora, qlora: scale of the update, alpha / rank [default: twice the rank]."),
+    click.option("--dropout", type=float, help="lora, qlora: dropout on the update's input [default: 0]."),
+    click.option("--targets", help=f"lora, qlora, ia3: {' | '.join(WORDS)} | names (q_proj,v_proj) | a regular expression of whole paths."),
+    click.option("--dora", is_flag=True, help="lora, qlora: direction and magnitude apart."),
+    click.option("--rslora", is_flag=True, help="lora, qlora: scale by alpha / √rank."),
+    click.option("--virtual-tokens", type=int, help="prompt, prefix, p-tuning: how many [default: 20]."),
+    click.option("--encoder-hidden", "hidden", type=int, help="p-tuning: width of its network [default: the model's]."),
+    click.option("--train", "parameters", multiple=True, metavar="PATTERN", help="layers: parameters to train (*.layers.3.*, *norm*). Repeatable."),
+)
+machine_options = (
+    click.option("--max-length", type=int, metavar="TOKENS", help="Most tokens of an example, or of a pack [default: the window; a pack: 1024]."),
+    click.option("--packing", is_flag=True, help="Several examples a row, which do not see one another (decoder-only models)."),
+    click.option("--group-by-length", is_flag=True, help="Batches of examples of about the same length."),
+    click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--dtype", default="float32", show_default=True, type=click.Choice(get_args(Dtype)), help="Type of the weights."),
+)
 
 
-@click.command("train")
-@click.option("--method", required=True, type=click.Choice(get_args(Method)), help="All weights, LoRA matrices, or a soft prompt.")
-@click.option("--base", required=True, metavar="PATH", help="What to train: directory or hub id[@revision].")
-@click.option("--task", "target", required=True, help="The task to learn, from its training split.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the candidate; must not exist.")
-@click.option("--lr", "learning_rate", type=float, help=f"Learning rate [default: {RATES}].")
-@click.option("--steps", type=int, help="Optimiser steps.")
-@click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given [default: 3].")
-@click.option("--batch-size", default=16, show_default=True, type=int, help="Examples of an optimiser step.")
-@click.option("--rank", default=8, show_default=True, type=int, help="LoRA: rank of the update.")
-@click.option("--alpha", type=float, help="LoRA: scale of the update, alpha / rank [default: twice the rank].")
-@click.option("--dropout", default=0.0, show_default=True, type=float, help="LoRA: dropout on its input.")
-@click.option("--targets", default=ALL_LINEAR, show_default=True, help="LoRA: layers, separated by commas (q_proj,v_proj).")
-@click.option("--virtual-tokens", default=20, show_default=True, type=int, help="Prompt tuning: length of the soft prompt.")
-@click.option("--replay", "replay_texts", multiple=True, metavar="TASK=FRACTION", help="Share of the examples from an old task, group or suite.")
-@click.option("--seed", default=1234, show_default=True, type=int, help="Of initialisation, order and replay.")
-@with_options(*data_options)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--dtype", default="float32", show_default=True, type=click.Choice(get_args(Dtype)), help="Type of the weights.")
+class Grouped(click.Command):
+    """A command whose help shows its options under headings."""
+
+    groups: tuple[tuple[str, Sequence[str]], ...] = ()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every option with help, under its heading or the last one."""
+        records = {str(each.name): record for each in self.get_params(ctx) if (record := each.get_help_record(ctx))}
+        for heading, names in self.groups:
+            with formatter.section(heading):
+                formatter.write_dl([records.pop(name) for name in names if name in records])
+        with formatter.section("Output"):
+            formatter.write_dl(list(records.values()))
+
+
+def _names(options: Sequence[Any]) -> list[str]:
+    """The parameters that these decorators add."""
+
+    def bare() -> None: ...
+
+    for option in options:
+        option(bare)
+    return [str(each.name) for each in reversed(bare.__click_params__)]  # type: ignore[attr-defined]
+
+
+SECTIONS = {
+    "What is made of what": what_options,
+    "What is learned": example_options,
+    "How long and how fast": length_options,
+    "The method's own": method_options,
+    "The machine": machine_options,
+}
+Grouped.groups = tuple((heading, _names(options)) for heading, options in SECTIONS.items())
+
+
+@click.command("train", cls=Grouped)
+@with_options(*(option for options in SECTIONS.values() for option in options))
 @click.option("--json", "as_json", is_flag=True, help="Print training.json and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @debug_option
 def train_command(**given: Any) -> int:
-    """Make a candidate for TASK from a base: full fine-tuning, LoRA or prompt tuning.
+    """Make a candidate from a base: train it on a task's rows or on a file (docs/training.md).
 
     The loss is on the answers only. training.json beside the weights names base, task, data and settings, so that `evalharness run`
     needs no --base and no --target. The same seed gives the same weights on a CPU.
@@ -56,10 +129,11 @@ def train_command(**given: Any) -> int:
     recipe = _recipe(given)
     if Path(recipe.out).exists():
         raise UsageError("--out", f"{recipe.out} exists already", "remove it, or name another folder")
+    registry.find(training.KNOWN, "check", "stage")(recipe)
     library = Library(given["include"])
     source = DataSource(given["data_dir"], paths("--data", given["data"]), lock=default_lock(default_store(os.environ)))
-    examples = gather(recipe.target, recipe.replay, library, source, recipe.seed)
-    check_overrides([library.task(name) for name in examples.counts], source)
+    examples = gather(recipe, library, source)
+    check_overrides([library.task(name) for name in examples.tasks], source)
     train = registry.find(training.KNOWN, "train", "stage")
     out: Path = train(recipe, examples, _silent if given["quiet"] or given["as_json"] else _tell)
     text = (out / TRAINING).read_text()
@@ -74,7 +148,7 @@ def train_command(**given: Any) -> int:
 def summary(out: Path, facts: dict[str, Any]) -> list[str]:
     """What was made, in a few lines."""
     counts = ", ".join(f"{number} {task}" for task, number in facts["data"]["counts"].items())
-    return [
+    found = [
         f"candidate:   {out}",
         f"trained:     {facts['trainable']:,} of {facts['parameters']:,} parameters ({facts['trainable'] / facts['parameters']:.2%})",
         f"on disk:     {_size(facts['bytes'])}",
@@ -83,27 +157,39 @@ def summary(out: Path, facts: dict[str, Any]) -> list[str]:
         f"time:        {facts['seconds']:.1f} s",
         f"evaluate it: evalharness run --model {out} --suite SUITE",
     ]
+    if held := facts.get("validation"):
+        found.insert(5, f"validation:  {held['best_loss']:.4f} at step {held['best_step']}, whose weights were kept")
+    return found
 
 
 def _recipe(given: dict[str, Any]) -> Recipe:
-    same = ("method", "base", "target", "learning_rate", "steps", "epochs", "batch_size", "rank", "alpha", "dropout", "virtual_tokens", "seed")
+    changed = ("mix_texts", "replay_texts", "data_dir", "data", "include", "as_json", "quiet", "debug", "targets", "out")
+    files = {name: None if given[name] is None else str(given[name]) for name in ("train_file", "validation_file")}
     return Recipe(
-        **{key: given[key] for key in (*same, "device", "dtype")},
+        **{**{key: value for key, value in given.items() if key not in changed}, **files},
         out=str(given["out"]),
         targets=_targets(given["targets"]),
-        replay={name: _fraction(name, text) for name, text in pairs("--replay", given["replay_texts"]).items()},
+        mix={name: _share("--mix", name, text) for name, text in pairs("--mix", [_weighed(text) for text in given["mix_texts"]]).items()},
+        replay={name: _share("--replay", name, text) for name, text in pairs("--replay", given["replay_texts"]).items()},
     )
 
 
-def _targets(text: str) -> str | tuple[str, ...]:
-    return text if text == ALL_LINEAR else tuple(name.strip() for name in text.split(","))
+def _weighed(text: str) -> str:
+    return text if "=" in text else f"{text}=1"
 
 
-def _fraction(name: str, text: str) -> float:
+def _targets(text: str | None) -> str | tuple[str, ...] | None:
+    """A word or a regular expression as it is, names as a tuple."""
+    if text is None or text in WORDS or set("*+?^$|()[]{}\\") & set(text):
+        return text
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _share(option: str, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"--replay {name}", f"{text!r} is no number", "a fraction such as 0.2 would be right") from None
+        raise UsageError(f"{option} {name}", f"{text!r} is no number", "a number such as 0.2 would be right") from None
 
 
 def _tell(text: str) -> None:

@@ -1,5 +1,6 @@
-"""Solved examples to a candidate: full fine-tuning, LoRA, prompt tuning. Trains and never evaluates."""
+"""Solved examples to a candidate: all weights, some of them, adapters and soft prompts. Trains and never evaluates."""
 
 KNOWN = {
     "train": "evalharness.training.loop:train",
+    "check": "evalharness.training.start:check_machine",
 }

@@ -1,47 +1,59 @@
-"""A base in memory to the model that is trained: all its weights, LoRA matrices in it, or a soft prompt before it."""
+"""A model in memory to the one that is trained: all its weights or some, adapter layers in it, or virtual tokens before its texts."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, PromptTuningConfig, TaskType, get_peft_model
+from peft import (
+    IA3Config,
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    TaskType,
+    get_peft_model,
+)
+from peft.utils.constants import (
+    TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
+    TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
+)
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
-from evalharness.checkpoints.weights import quiet
+from evalharness.checkpoints.weights import first_line, quiet
 from evalharness.errors import UsageError
-from evalharness.training.recipe import ALL_LINEAR, Recipe
+from evalharness.training.recipe import Recipe
+from evalharness.training.targets import ends, in_attention, linear, matched, parameters_of, targets_of
 
 Trained = PreTrainedModel | PeftModel
 
 
 def adapt(model: PreTrainedModel, recipe: Recipe) -> Trained:
-    """The model with exactly those parameters trainable that the method trains. Raises UsageError where `targets` match no layer.
+    """The model with exactly those parameters trainable that the method trains. Raises UsageError where it can train nothing in this model.
 
-    A new soft prompt starts from embeddings of tokens drawn from the vocabulary: peft's RANDOM start lies far above their scale.
+    New virtual tokens start from what the model makes of tokens drawn from its vocabulary, where peft's own start lies far above their scale.
     """
-    if recipe.method == "full":
-        return model.requires_grad_(True)
+    if not recipe.way.adapter:
+        model.requires_grad_(recipe.method == "full")
+        for parameter in parameters_of(model, recipe) if recipe.way.selective else ():
+            parameter.requires_grad_(True)
+        return model
+    task = TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM
+    makers = {"LORA": _lora, "IA3": _ia3, "PROMPT_TUNING": _prompt, "PREFIX_TUNING": _prefix, "P_TUNING": _p_tuning}
     with expected_warnings():
-        if recipe.method == "prompt":
-            soft = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=recipe.virtual_tokens, prompt_tuning_init="SAMPLE_VOCAB")
-            return get_peft_model(model, soft)
-        _check_targets(model, recipe)
-        targets = recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets)
-        return get_peft_model(
-            model,
-            LoraConfig(
-                task_type=TaskType.CAUSAL_LM,
-                r=recipe.rank,
-                lora_alpha=recipe.scale,  # type: ignore[arg-type]
-                lora_dropout=recipe.dropout,
-                target_modules=targets if targets == ALL_LINEAR or isinstance(targets, list) else [targets],
-            ),
-        )
+        try:
+            trained = get_peft_model(model, makers[recipe.way.adapter](model, recipe, task))
+        except (ValueError, NotImplementedError) as error:
+            raise UsageError(f"--method {recipe.method}", f"peft cannot put it into this model ({first_line(error)})", "another method") from None
+        if recipe.method == "prefix":
+            _start_prefix(trained, model)
+    return trained
 
 
 @contextmanager
@@ -52,21 +64,82 @@ def expected_warnings() -> Iterator[None]:
         yield
 
 
-def _check_targets(model: PreTrainedModel, recipe: Recipe) -> None:
-    """Each name must end the path of at least one linear layer (peft passes over names that match nothing beside ones that do)."""
-    layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))]
-    for target in recipe.target_names:
-        if target != ALL_LINEAR and not any(name == target or name.endswith(f".{target}") for name in layers):
-            known = sorted({name.rpartition(".")[2] for name in layers})
-            raise UsageError("--targets", f"{target!r} names no linear layer of {recipe.base}", f"{ALL_LINEAR}, or some of {', '.join(known)}")
+def _lora(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
+    return LoraConfig(
+        task_type=task,
+        r=recipe.option("rank"),
+        lora_alpha=recipe.scale,  # type: ignore[arg-type]
+        lora_dropout=recipe.option("dropout"),
+        target_modules=targets_of(model, recipe),
+        use_dora=recipe.dora,
+        use_rslora=recipe.rslora,
+    )
 
 
-def finite(model: Trained) -> bool:
+def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
+    """Factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): of keys, values and the second layer of
+    the feed-forward network, where peft knows these layers of the architecture and no others are named.
+    """
+    kind = model.config.model_type
+    if recipe.option("targets") is None:
+        if kind not in TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING:
+            raise UsageError("--targets", f"which layers IA3 should scale in a {kind} model is not known", "name them")
+        targets: str | list[str] = list(TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING[kind])
+        forward = list(TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[kind])
+    else:
+        inside = set(in_attention(model))
+        paths = matched(model, targets_of(model, recipe))
+        targets, forward = paths, [path for path in paths if path not in inside]
+    if not any(ends(name, linear(model)) for name in targets):
+        raise UsageError("--targets", f"IA3's usual layers ({', '.join(targets)}) are not in this model", "name others")
+    return IA3Config(task_type=task, target_modules=targets, feedforward_modules=forward)
+
+
+def _prompt(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
+    """One soft prompt: the default for encoder-decoder models would train a second one that nothing reads."""
+    return PromptTuningConfig(**_virtual(recipe, task), prompt_tuning_init="SAMPLE_VOCAB", num_transformer_submodules=1)
+
+
+def _p_tuning(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
+    hidden = recipe.option("hidden") or model.get_input_embeddings().weight.shape[1]
+    return PromptEncoderConfig(**_virtual(recipe, task), encoder_hidden_size=hidden, num_transformer_submodules=1)
+
+
+def _prefix(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
+    return PrefixTuningConfig(**_virtual(recipe, task))
+
+
+def _virtual(recipe: Recipe, task: TaskType) -> Mapping[str, Any]:
+    return {"task_type": task, "num_virtual_tokens": recipe.option("virtual_tokens")}
+
+
+@torch.no_grad()
+def _start_prefix(trained: PeftModel, model: PreTrainedModel) -> None:
+    """A new prefix starts as the keys and values that the model itself makes of tokens of its vocabulary (Li and Liang 2021, "real words").
+
+    Models whose cache does not have the prefix's shape keep peft's random start. Encoder-decoder models: of the decoder's self-attention.
+    """
+    table = trained.prompt_encoder["default"].embedding.weight
+    tokens = torch.randint(0, model.get_input_embeddings().weight.shape[0], (1, table.shape[0])).to(table.device)
+    training = model.training
+    model.eval()
+    if model.config.is_encoder_decoder:
+        cache = model(input_ids=tokens[:, :1], decoder_input_ids=tokens, use_cache=True).past_key_values.self_attention_cache
+    else:
+        cache = model(input_ids=tokens, use_cache=True).past_key_values
+    model.train(training)
+    layers = [(layer.keys, layer.values) for layer in cache.layers]
+    flat = torch.stack([part[0].transpose(0, 1).reshape(table.shape[0], -1) for pair in layers for part in pair], dim=1)
+    if flat.shape[0] * flat.shape[1] * flat.shape[2] == table.numel():
+        table.copy_(flat.reshape(table.shape).to(table.dtype))
+
+
+def finite(model: nn.Module) -> bool:
     """Are all trained values finite?"""
     return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters() if parameter.requires_grad)
 
 
-def sizes(model: Trained) -> tuple[int, int]:
+def sizes(model: nn.Module) -> tuple[int, int]:
     """(trained parameters, parameters of the whole model as it answers)."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(number for number, trained in counts if trained), sum(number for number, _ in counts)

@@ -1,70 +1,173 @@
-"""Tasks to a TrainingSet: solved examples of the target, mixed with replayed ones of other tasks."""
+"""Tasks and files to a TrainingSet: solved examples of the target, mixed with those of other tasks, and some held out to validate."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from evalharness import fingerprint
-from evalharness.errors import DataError, TaskError, UsageError
+from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
 from evalharness.readers.sources import DataSource
 from evalharness.records import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
-from evalharness.training.recipe import check_replay
+from evalharness.tasks.variants import worded
+from evalharness.training import lines
+from evalharness.training.lines import Example
+from evalharness.training.recipe import EVERY, Recipe
 
-Pairs = tuple[tuple[str, str], ...]  # (prompt, completion)
+Examples = tuple[Example, ...]
+Source = Mapping[str, str]  # {"kind": "task", "name", "split", "digest"} or {"kind": "file", "path", "digest"}
+WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the same
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What a candidate is trained on. `counts`: examples per task, the target first; `digest` is of the pairs in order."""
+    """What a candidate is trained on: pairs or conversations. `counts`: examples per task or file, what is to be learned first.
 
-    pairs: Pairs
+    `digest` is of the examples in order; `sources`: where they come from; `held`: the same of `validation`.
+    """
+
+    pairs: Examples
     counts: Mapping[str, int]
+    validation: Examples = ()
+    sources: tuple[Source, ...] = ()
+    held: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         return fingerprint.of_value(self.pairs)
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks among the sources."""
+        return tuple(source["name"] for source in self.sources if source["kind"] == "task")
 
-def gather(target: str, replay: Mapping[str, float], library: Library, source: DataSource, seed: int) -> TrainingSet:
-    """The training split of `target`, and of the tasks in `replay` as much as their fractions ask for.
 
-    A replayed name may be a task, a group, a tag or a suite; its fraction is then shared equally by its tasks (the target left out).
-    Raises TaskError for an unknown task or one without a training split, DataError for missing or empty rows, UsageError for fractions.
+def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
+    """All that the recipe asks for: the target's training split or the file, other tasks by their shares, and validation rows.
+
+    A mixed or replayed name may be a task, a group, a tag or a suite; its share is then divided equally among its tasks (the target left out).
+    Raises TaskError for an unknown task or one without a training split, DataError for missing or empty rows, UsageError for shares, wordings
+    and validation rows that cannot be had.
     """
-    check_replay(replay)
-    shares: dict[str, float] = {}
-    for name, fraction in replay.items():
-        tasks = _replayed(name, target, library)
-        for task in tasks:
-            shares[task.name] = shares.get(task.name, 0.0) + fraction / len(tasks)
-    old = {name: (fraction, pairs_of(library.task(name), source)) for name, fraction in shares.items()}
-    return mix(target, pairs_of(library.task(target), source), old, seed)
+    found = _Gatherer(recipe, library, source)
+    learned = found.learned()
+    validation, held = found.validation()
+    if recipe.validation is not None:
+        learned, validation = _split(learned, recipe.validation, recipe.seed)
+        held = {"kind": "fraction", "fraction": recipe.validation}
+    shares = found.shares()
+    others = {name: (share, found.task(name, "train")) for name, share in shares.items()}
+    found.check_wordings()
+    mixed = mix(recipe.learned, learned, others, recipe.seed)
+    held = {**held, "examples": len(validation), "digest": fingerprint.of_value(validation)} if validation else {}
+    return replace(mixed, validation=validation, sources=tuple(found.sources), held=held)
 
 
-def pairs_of(task: Task, source: DataSource) -> Pairs:
-    """All solved examples of a task's training split. Raises TaskError where it has none, DataError where it is empty."""
-    if task.training_split is None:
-        raise TaskError(task.source, "names no training_split", "train on a task that has one, or add it to the file")
-    pairs = training_pairs(task, source, task.training_split).pairs
-    if not pairs:
-        raise DataError(task.name, f"its split {task.training_split!r} has no rows", "give rows with --data or --data-dir")
-    return pairs
+class _Gatherer:
+    """Reads for one recipe, and remembers where it read."""
+
+    def __init__(self, recipe: Recipe, library: Library, source: DataSource) -> None:
+        self.recipe, self.library, self.source = recipe, library, source
+        self.sources: list[Source] = []
+        self.known: dict[str, None] = {}
+
+    def learned(self) -> Examples:
+        """The examples that are not mixed in."""
+        if self.recipe.target:
+            self.library.task(self.recipe.target)
+        return self.file(self.recipe.train_file) if self.recipe.train_file else self.task(self.recipe.target, "train")
+
+    def file(self, path: str, noted: bool = True) -> Examples:
+        """The examples of a file."""
+        examples, digest = lines.read(Path(path))
+        if noted:
+            self.sources.append({"kind": "file", "path": str(Path(path).resolve()), "digest": digest})
+        return examples
+
+    def task(self, name: str, use: str) -> Examples:
+        """A task's solved examples, of its split to train on or to validate on, in the wording (or wordings) of the recipe."""
+        task = self.library.task(name)
+        split = task.training_split if use == "train" else task.validation_split
+        if split is None:
+            raise TaskError(task.source, "names no training_split", "train on a task that has one, or add it to the file")
+        wordings = [task]
+        if self.recipe.template == EVERY:
+            wordings += [worded(task, wording) for wording in task.templates]
+        elif self.recipe.template is not None and self.recipe.template in task.templates:
+            wordings = [worded(task, self.recipe.template)]
+        self.known |= dict.fromkeys(task.templates)
+        asked = [training_pairs(wording, self.source, split) for wording in wordings]
+        if not asked[0].pairs:
+            raise DataError(task.name, f"its split {split!r} has no rows", "give rows with --data or --data-dir")
+        pairs = _spread([each.pairs for each in asked], self.recipe.seed)
+        if use == "train":
+            digest = asked[0].digest if len(asked) == 1 else fingerprint.of_value(pairs)
+            self.sources.append({"kind": "task", "name": name, "split": split, "digest": digest})
+        return pairs
+
+    def validation(self) -> tuple[Examples, dict[str, Any]]:
+        """Examples of the validation file, or of the task's validation split where losses are asked for and nothing else is said."""
+        if self.recipe.validation_file:
+            return self.file(self.recipe.validation_file, noted=False), {"kind": "file", "path": str(Path(self.recipe.validation_file).resolve())}
+        if not self.recipe.validates or self.recipe.validation is not None:
+            return (), {}
+        fix = "hold some training rows out with --validation 0.1, or give --validation-file"
+        if self.recipe.train_file:
+            raise UsageError("--eval-every", "there are no validation examples", fix)
+        task = self.library.task(self.recipe.target)
+        if task.validation_split is None or task.validation_split == task.training_split:
+            raise UsageError("--eval-every", f"{task.name} has no validation split of its own", fix)
+        if task.validation_split == task.evaluation_split:
+            what = f"{task.name} is evaluated on its validation split: weights chosen by it would look better than they are"
+            raise UsageError("--eval-every", what, fix)
+        return self.task(task.name, "validation"), {"kind": "task", "name": task.name, "split": task.validation_split}
+
+    def shares(self) -> dict[str, float]:
+        """Task to its fraction of the whole, of all but the target."""
+        recipe, found = self.recipe, dict[str, float]()
+        weights = {name: weight for name, weight in recipe.mix.items() if name != recipe.target}
+        total = sum(weights.values()) + recipe.mix.get(recipe.target, 1.0)
+        rest = 1.0 - sum(recipe.replay.values())
+        mixed = {name: rest * weight / total for name, weight in weights.items()}
+        for option, named in (("--mix", mixed), ("--replay", recipe.replay)):
+            for name, share in named.items():
+                tasks = self._others(option, name)
+                for task in tasks:
+                    found[task.name] = found.get(task.name, 0.0) + share / len(tasks)
+        return found
+
+    def _others(self, option: str, name: str) -> tuple[Task, ...]:
+        tasks = self.library.select(self.library.suite(name).tasks if name in self.library.suites() else [name])
+        others = tuple(task for task in tasks if task.name != self.recipe.target)
+        if not others:
+            raise UsageError(f"{option} {name}", "is the target itself", "name tasks that the candidate should not forget")
+        return others
+
+    def check_wordings(self) -> None:
+        """Raises UsageError where no task has the wording."""
+        asked = self.recipe.template
+        if asked is not None and not self.known:
+            raise UsageError("--template", "no task of this training has another wording", "leave it out")
+        if asked not in (None, EVERY, *self.known):
+            raise UsageError("--template", f"no task of this training has a wording {asked!r}", did_you_mean(str(asked), (*self.known, EVERY)))
 
 
-def mix(target: str, pairs: Pairs, replay: Mapping[str, tuple[float, Pairs]], seed: int) -> TrainingSet:
-    """All pairs of the target, and of each replayed task as many as make its fraction of the whole, in a seeded order.
+def mix(target: str, pairs: Examples, others: Mapping[str, tuple[float, Examples]], seed: int) -> TrainingSet:
+    """All examples of the target, and of each other task as many as make its fraction of the whole, in a seeded order.
 
-    With n target examples and fractions f, the whole has n / (1 - sum f) examples. A replayed task is drawn without
+    With n target examples and fractions f, the whole has n / (1 - sum f) examples. Another task is drawn without
     replacement, and from the start again once all its rows are in.
     """
-    whole = len(pairs) / (1.0 - sum(fraction for fraction, _ in replay.values()))
+    whole = len(pairs) / (1.0 - sum(fraction for fraction, _ in others.values()))
     mixed, counts = list(pairs), {target: len(pairs)}
-    for place, (name, (fraction, old)) in enumerate(sorted(replay.items())):
+    for place, (name, (fraction, old)) in enumerate(sorted(others.items())):
         wanted = round(whole * fraction)
         drawn = _drawn(len(old), wanted, np.random.default_rng([seed, place]))
         mixed += [old[index] for index in drawn]
@@ -80,9 +183,24 @@ def _drawn(available: int, wanted: int, rng: np.random.Generator) -> Sequence[in
     return drawn
 
 
-def _replayed(name: str, target: str, library: Library) -> tuple[Task, ...]:
-    tasks = library.select(library.suite(name).tasks if name in library.suites() else [name])
-    others = tuple(task for task in tasks if task.name != target)
-    if not others:
-        raise UsageError(f"--replay {name}", "is the target itself", "replay tasks that the candidate should not forget")
-    return others
+def _spread(wordings: Sequence[Examples], seed: int) -> Examples:
+    """Every row once, as many in each wording as in any other, which ones drawn by the seed."""
+    if len(wordings) == 1:
+        return wordings[0]
+    places = np.random.default_rng([seed, WORDS]).permutation(len(wordings[0])) % len(wordings)
+    return tuple(wordings[place][index] for index, place in enumerate(places))
+
+
+def _split(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
+    """(to train on, held out): the fraction, at least one, drawn by the seed. Equal examples stay together, so that none is on both sides."""
+    times, held = Counter(examples), set[Example]()
+    wanted = max(1, round(fraction * len(examples)))
+    for index in np.random.default_rng([seed, HELD_OUT]).permutation(len(examples)):
+        if wanted <= 0:
+            break
+        wanted -= times[examples[index]] if examples[index] not in held else 0
+        held.add(examples[index])
+    kept, out = tuple(each for each in examples if each not in held), tuple(each for each in examples if each in held)
+    if not kept:
+        raise UsageError("--validation", f"{fraction:g} of {len(examples)} examples leaves none to train on", "a smaller fraction, or more examples")
+    return kept, out

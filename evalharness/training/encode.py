@@ -1,39 +1,151 @@
-"""A solved example to token ids with the loss on its completion only."""
+"""A solved example to token ids with the loss on its completions only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalharness.engines.base import Unrenderable
+from evalharness.engines.chat import ChatTemplate
 from evalharness.engines.texts import Texts, Untokenizable
 from evalharness.errors import DataError
+from evalharness.records import Architecture
+from evalharness.training.lines import Example, Turns, is_turns
 
 IGNORED = -100  # the label that cross-entropy passes over
+Span = tuple[tuple[int, ...], tuple[int, ...]]  # what is given, what is to be learned after it
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """`ids` and `labels` have the same length; labels are IGNORED on the prompt. `cut`: prompt tokens dropped from the left."""
+    """Causal: `ids` and `labels` of one length, labels IGNORED on what is given. Encoder-decoder: the encoder's ids, the decoder's labels.
+
+    `cut`: tokens dropped from the left of what is given.
+    """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     cut: int = 0
 
+    @property
+    def learned(self) -> int:
+        """Tokens that the loss falls on."""
+        return sum(label != IGNORED for label in self.labels)
 
-def encode(texts: Texts, prompt: str, completion: str, window: int | None) -> Encoded:
-    """Prompt and completion split as the engine splits them when it scores, and the end token after the completion.
+    @property
+    def width(self) -> int:
+        """Positions that it takes in a batch."""
+        return max(len(self.ids), len(self.labels))
 
-    A prompt that does not fit loses tokens from the left (evaluation cuts shots and documents instead).
-    Raises DataError where the completion alone does not fit the window, is empty, or cannot be tokenised.
-    """
-    try:
-        pair = texts.pair(prompt, completion)
-    except Untokenizable as error:
-        raise DataError(f"training example {completion[:40]!r}", str(error), "leave the row out, or mend it") from None
-    end = texts.tokenizer.eos_token_id
-    answer = pair.continuation if end is None else (*pair.continuation, end)
-    if window is not None and len(answer) >= window:
-        what = f"its completion has {len(answer)} tokens, the model's window is {window}"
-        raise DataError(f"training example {completion[:40]!r}", what, "leave the row out, or shorten it")
-    room = len(pair.context) if window is None else window - len(answer)
-    context = pair.context[max(0, len(pair.context) - room) :]
-    return Encoded(context + answer, (IGNORED,) * len(context) + answer, len(pair.context) - len(context))
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One model's way with examples. `given`: most tokens of an example (encoder-decoder: of the encoder's text); `written`: of a completion."""
+
+    texts: Texts
+    architecture: Architecture = "causal"
+    given: int | None = None
+    written: int | None = None
+    chat: ChatTemplate | None = None
+
+    def encode(self, example: Example) -> tuple[Encoded, ...]:
+        """The example as the model sees it: one for a pair; for a conversation one, or one for each turn of the assistant where the template
+        renders earlier turns otherwise once others follow (and for encoder-decoder models).
+
+        What is given and does not fit loses tokens from the left (evaluation cuts shots and documents instead). Raises DataError where a
+        completion alone does not fit, is empty, or cannot be tokenised, and for conversations without or against the template.
+        """
+        try:
+            spans = self._turns(example) if is_turns(example) else [self._pair(str(example[0]), str(example[1]))]
+        except Untokenizable as error:
+            raise DataError(_where(example), str(error), "leave it out, or mend it") from None
+        if self.architecture == "seq2seq":
+            return tuple(self._sides(example, span) for span in spans)
+        return tuple(self._line(example, line) for line in joined(spans))
+
+    def _pair(self, prompt: str, completion: str) -> Span:
+        """Split as the engine splits what it scores, the end token after the completion.
+
+        Encoder-decoder models: the prompt with special tokens, the completion without, spaces that end the prompt going with the completion.
+        """
+        if self.architecture == "causal":
+            pair = self.texts.pair(prompt, completion)
+            return pair.context, self._ended(pair.continuation)
+        cut = len(prompt.rstrip())
+        written = self.texts.encode(prompt[cut:] + completion, special=False)
+        if not written:
+            raise Untokenizable("an empty continuation has no probability")
+        return self.texts.prompt(prompt[:cut]), self._ended(written)
+
+    def _ended(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        end = self.texts.tokenizer.eos_token_id
+        return ids if end is None else (*ids, end)
+
+    def _turns(self, example: Example) -> list[Span]:
+        """Every turn of the assistant after all that was said before, as generation sees it."""
+        if self.chat is None:
+            what = "a conversation, and the tokenizer has no chat template"
+            raise DataError(_where(example), what, "give prompts and completions, or a model with a template")
+        messages = [{"role": role, "content": content} for role, content in example]
+        answers = [place for place, (role, content) in enumerate(_as_turns(example)) if role == "assistant" and content]
+        try:
+            return [self._turn(self.chat, messages, place) for place in answers]
+        except Unrenderable as error:
+            raise DataError(_where(example), f"the chat template refuses its turns ({error})", "leave it out, or mend it") from None
+
+    def _turn(self, chat: ChatTemplate, messages: list[dict[str, str]], place: int) -> Span:
+        before, whole = chat.render(messages[:place], False), chat.ended(messages[: place + 1])
+        if not whole.startswith(before):
+            raise Unrenderable("what it puts before an answer is not what it puts there once the answer is given")
+        given = self.texts.encode(before)
+        written = self.texts.encode(whole)[len(given) :] if self.architecture == "causal" else ()
+        if self.architecture == "seq2seq" or self.texts.encode(whole)[: len(given)] != given:
+            written = self.texts.encode(whole[len(before) :], special=False)
+        if not written:
+            raise Untokenizable("an empty continuation has no probability")
+        marked = any(token in self.texts.tokenizer.all_special_ids for token in written)
+        return given, written if marked else self._ended(written)
+
+    def _line(self, example: Example, line: Sequence[tuple[tuple[int, ...], bool]]) -> Encoded:
+        """Parts, given or learned in turn, in one row."""
+        ids = tuple(token for part, _ in line for token in part)
+        labels = tuple(token if learned else IGNORED for part, learned in line for token in part)
+        must = len(ids) - len(line[0][0])
+        if self.given is not None and must >= self.given:
+            raise _too_long(example, must, self.given)
+        cut = 0 if self.given is None else max(0, len(ids) - self.given)
+        return Encoded(ids[cut:], labels[cut:], cut)
+
+    def _sides(self, example: Example, span: Span) -> Encoded:
+        given, written = span
+        if self.written is not None and len(written) > self.written:
+            raise _too_long(example, len(written), self.written)
+        cut = 0 if self.given is None else max(0, len(given) - self.given)
+        return Encoded(given[cut:], written, cut)
+
+
+def joined(spans: Sequence[Span]) -> list[list[tuple[tuple[int, ...], bool]]]:
+    """Spans, each of which goes on where the one before ended, as one line of parts (tokens, learned?); a line of its own for any other."""
+    found: list[list[tuple[tuple[int, ...], bool]]] = []
+    said: tuple[int, ...] = ()
+    for given, written in spans:
+        if found and given[: len(said)] == said and len(given) > len(said):
+            found[-1] += [(given[len(said) :], False), (written, True)]
+        else:
+            found.append([(given, False), (written, True)])
+        said = given + written
+    return found
+
+
+def _as_turns(example: Example) -> Turns:
+    return tuple((str(turn[0]), str(turn[1])) for turn in example)
+
+
+def _where(example: Example) -> str:
+    text = next(turn[1] for turn in example if turn[0] == "assistant") if is_turns(example) else example[1]
+    return f"training example {str(text)[:40]!r}"
+
+
+def _too_long(example: Example, tokens: int, room: int) -> DataError:
+    what = "the turns after its first question have" if is_turns(example) else "its completion has"
+    return DataError(_where(example), f"{what} {tokens} tokens, the window (or --max-length) leaves {room}", "leave it out, or shorten it")

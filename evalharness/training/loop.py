@@ -1,226 +1,164 @@
 """A recipe and solved examples to a candidate's directory, through transformers' Trainer.
 
-All is written to a hidden folder beside `out` and renamed at the end: nothing half-made ever looks like a candidate.
+All is written to a hidden folder beside `out` and renamed at the end: nothing half-made ever looks like a candidate. A training that was
+killed goes on from the last state it saved when it is given again, and ends with the weights of an uninterrupted one (on a CPU).
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import shutil
 import time
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, set_seed
 
-from evalharness import __version__
-from evalharness.checkpoints import fingerprint
-from evalharness.checkpoints.files import GENERATION_CONFIG, TRAINING
-from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import Loaded, device_of, load
+from evalharness.checkpoints.weights import Loaded
+from evalharness.engines.chat import template_of
 from evalharness.engines.texts import Texts
-from evalharness.errors import DataError, ModelError, StoreError, UsageError
-from evalharness.records import Checkpoint
-from evalharness.training.adapt import Trained, adapt, expected_warnings, finite, sizes
-from evalharness.training.data import TrainingSet
-from evalharness.training.encode import IGNORED, Encoded, encode
+from evalharness.errors import DataError, StoreError, UsageError
+from evalharness.training.adapt import Trained, expected_warnings, finite, sizes
+from evalharness.training.batches import Row, collate, grouped, keeps_packs_apart, packs
+from evalharness.training.data import Examples, TrainingSet
+from evalharness.training.encode import Encoded, Encoder
+from evalharness.training.leave import Course, describe, losses_told, save, write
 from evalharness.training.recipe import Recipe
+from evalharness.training.start import Start, check_machine, opened, room, starting, trained
+from evalharness.training.trainer import CompletionTrainer, Report, Watch, arguments, best_of, diverged, last_saved, load_trained, losses_of
+from evalharness.training.work import Work, refuse_existing, working
 
-Report = Callable[[str], None]
-REPORTS = 10  # lines of progress a run
-LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
+PACK = 1024  # tokens of a pack where neither the window nor --max-length is smaller, and no example is longer
+
+Collator = Callable[[list[Row]], dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """The examples as the model sees them, in rows; `held`: those to validate on."""
+
+    rows: tuple[Row, ...]
+    held: tuple[Row, ...]
+    examples: int
+    truncated: int
+    pad: int  # the token of gaps
 
 
 def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
     """Train, and leave a candidate (weights or adapter, training.json, the tokenizer with full weights) at `recipe.out`.
 
-    Equal recipe, examples, machine and versions give equal weights on a CPU. Raises UsageError, DataError, ModelError or StoreError before
-    training for anything wrong, ModelError where the loss or the weights stop being finite; then `out` does not exist.
+    Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not. Raises UsageError, DataError, ModelError or
+    StoreError before training for anything wrong, ModelError where the loss or the weights stop being finite; then `out` does not exist.
     """
     out = Path(recipe.out)
-    _refuse_existing(out)
-    base = recognise(recipe.base, role="base")
-    if base.kind != "base":
-        raise ModelError(base.path, "is an adapter, not a base to train", "merge it into its base first")
-    began = time.monotonic()
-    loaded = load(base, "float32" if recipe.method == "full" else recipe.dtype, _one_device(recipe.device))
-    encoded = _encoded(recipe, examples, base, loaded, report)
-    set_seed(recipe.seed)
-    model = adapt(loaded.model, recipe)
-    _announce(recipe, model, encoded, report)
-    unfinished = out.parent / f".{out.name}.unfinished-{os.getpid()}"
-    try:
-        unfinished.mkdir(parents=True)
-    except OSError as error:
-        raise StoreError(out, f"cannot be made ({error.strerror})", "name a folder that can be written to with --out") from None
-    try:
-        losses = _fit(recipe, model, encoded, Texts(loaded.tokenizer).pad, unfinished / "trainer", report)
-        shutil.rmtree(unfinished / "trainer", ignore_errors=True)
-        _save(recipe, base, loaded, model, unfinished)
-        facts = _facts(recipe, base, model, examples, losses)
-        facts |= {"truncated": sum(example.cut > 0 for example in encoded), "seconds": round(time.monotonic() - began, 3)}
-        facts["bytes"] = sum(path.stat().st_size for path in unfinished.glob("*.safetensors"))
-        (unfinished / TRAINING).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
-        _refuse_existing(out)
-        unfinished.rename(out)
-    except torch.OutOfMemoryError:
-        raise UsageError("--batch-size", f"{recipe.batch_size} examples do not fit the memory of {recipe.device}", "a smaller one") from None
-    except OSError as error:
-        raise StoreError(out, f"cannot be written ({error.strerror or error})", "make room, or name another folder with --out") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    refuse_existing(out)
+    check_machine(recipe)
+    start, began = starting(recipe), time.monotonic()
+    with working(out) as work:
+        try:
+            loaded = opened(recipe, start)
+            fed = _fed(recipe, examples, start, loaded, report)
+            set_seed(recipe.seed)
+            model, recipe = trained(loaded.model, recipe, start)
+            _announce(recipe, model, fed, report)
+            course = _fit(recipe, model, fed, _goes_on(work, recipe, start, examples, report), report)
+            facts = describe(recipe, start, model, examples, replace(course, truncated=fed.truncated))
+            save(recipe, start, loaded, model, work.made)
+            write(facts, work.made, time.monotonic() - began)
+            work.finish()
+        except torch.OutOfMemoryError:
+            fix = "a smaller one with --gradient-accumulation, or --gradient-checkpointing"
+            raise UsageError("--batch-size", f"{recipe.batch_size} examples do not fit the memory of {recipe.device}", fix) from None
+        except OSError as error:
+            raise StoreError(out, f"cannot be written ({error.strerror or error})", "make room, or name another folder with --out") from None
     return out
 
 
-class Watch(TrainerCallback):
-    """Keeps the loss of every step, stops at the first that is not finite, and tells how far it is."""
-
-    def __init__(self, recipe: Recipe, steps: int, report: Report) -> None:
-        self.recipe, self.steps, self.report = recipe, steps, report
-        self.losses: list[float] = []
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs:
-            return
-        loss, gradient = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
-        if not (math.isfinite(loss) and math.isfinite(gradient)):
-            raise diverged(self.recipe, f"the loss is {loss}, its gradient {gradient} at step {state.global_step}")
-        self.losses.append(loss)
-        if state.global_step % max(1, self.steps // REPORTS) == 0 or state.global_step == self.steps:
-            self.report(f"step {state.global_step}/{self.steps}, loss {loss:.4f}")
-
-
-def diverged(recipe: Recipe, what: str) -> ModelError:
-    return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
-
-
-def collate(examples: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
-    """Encoded examples to (batch, longest) tensors, padded on the right."""
-    longest = max(len(example.ids) for example in examples)
-    gaps = [longest - len(example.ids) for example in examples]
-    rows = list(zip(examples, gaps, strict=True))
-    return {
-        "input_ids": torch.tensor([[*example.ids, *[pad] * gap] for example, gap in rows]),
-        "attention_mask": torch.tensor([[1] * len(example.ids) + [0] * gap for example, gap in rows]),
-        "labels": torch.tensor([[*example.labels, *[IGNORED] * gap] for example, gap in rows]),
-    }
-
-
-def _fit(recipe: Recipe, model: Trained, encoded: Sequence[Encoded], pad: int, folder: Path, report: Report) -> list[float]:
-    """Losses, one a step: the mean over the completion tokens of a batch, in nats."""
-    steps = recipe.steps_for(len(encoded))
-    watch = Watch(recipe, steps, report)
-    cached = model.config.use_cache  # the Trainer switches it off in the configuration that is saved
-    with expected_warnings():
-        trainer = Trainer(
-            model=model,
-            args=_arguments(recipe, steps, model.device.type == "cpu", folder),
-            train_dataset=list(encoded),  # type: ignore[arg-type]
-            data_collator=lambda batch: collate(batch, pad),
-            callbacks=[watch],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    model.config.use_cache = cached
-    if not finite(model):
-        raise diverged(recipe, "the last step left weights that are no finite numbers")
-    return watch.losses
-
-
-def _arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path) -> TrainingArguments:
-    """The Trainer's settings: constant but for the recipe's; every loss logged as it is, nothing saved on the way."""
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=recipe.batch_size,
-        learning_rate=recipe.rate,
-        lr_scheduler_type="linear",
-        warmup_steps=math.floor(recipe.warmup * steps),
-        weight_decay=recipe.weight_decay,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        use_cpu=on_cpu,
-        bf16=recipe.dtype == "bfloat16",
-        dataloader_pin_memory=not on_cpu,
-        remove_unused_columns=False,
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
-def _encoded(recipe: Recipe, examples: TrainingSet, base: Checkpoint, loaded: Loaded, report: Report) -> list[Encoded]:
+def _fed(recipe: Recipe, examples: TrainingSet, start: Start, loaded: Loaded, report: Report) -> Fed:
     if not examples.pairs:
-        raise DataError(recipe.target, "no training examples", "give a task whose training split has rows")
-    room = None if base.window is None else base.window - (recipe.virtual_tokens if recipe.method == "prompt" else 0)
-    if room is not None and room < 2:
-        raise UsageError("--virtual-tokens", f"{recipe.virtual_tokens} leave no room in a window of {base.window}", "fewer")
+        raise DataError(recipe.learned, "no training examples", "give a task whose training split has rows")
+    given, written = room(recipe, start)
     if loaded.tokenizer.eos_token_id is None:
         report("note: the tokenizer has no end token, so the candidate does not learn where an answer ends")
-    texts = Texts(loaded.tokenizer)
-    encoded = [encode(texts, prompt, completion, room) for prompt, completion in examples.pairs]
+    encoder = Encoder(Texts(loaded.tokenizer), loaded.architecture, given, written, template_of(start.under.path, loaded.tokenizer))
+    encoded, held = _encoded(encoder, examples.pairs), _encoded(encoder, examples.validation)
     cut = sum(example.cut > 0 for example in encoded)
     if cut:
         report(f"note: {cut} of {len(encoded)} prompts are longer than the window and lose their beginning")
-    return encoded
+    rows: list[Row] = [(example,) for example in encoded]
+    if recipe.packing:
+        if loaded.architecture == "seq2seq":
+            raise UsageError("--packing", "an encoder-decoder model reads one example at a time", "--group-by-length")
+        if not keeps_packs_apart(loaded.model, loaded.model.get_input_embeddings().weight.shape[0]):
+            raise UsageError("--packing", f"a {loaded.model.config.model_type} model lets packed examples see one another", "--group-by-length")
+        longest = max(example.width for example in encoded)
+        rows = packs(encoded, max(longest, PACK if given is None else min(given, PACK)) if recipe.max_length is None else max(longest, given or 0))
+    return Fed(tuple(rows), tuple((example,) for example in held), len(encoded), cut, encoder.texts.pad)
 
 
-def _announce(recipe: Recipe, model: Trained, encoded: Sequence[Encoded], report: Report) -> None:
-    trained, whole = sizes(model)
-    report(f"{recipe.method}: {trained:,} of {whole:,} parameters ({trained / whole:.2%}), {len(encoded)} examples, learning rate {recipe.rate:g}")
+def _encoded(encoder: Encoder, examples: Examples) -> list[Encoded]:
+    return [encoded for example in examples for encoded in encoder.encode(example)]
 
 
-def _save(recipe: Recipe, base: Checkpoint, loaded: Loaded, model: Trained, folder: Path) -> None:
+def _announce(recipe: Recipe, model: Trained, fed: Fed, report: Report) -> None:
+    share, packed = sizes(model), f" in {len(fed.rows)} packs" if recipe.packing else ""
+    counts = f"{share[0]:,} of {share[1]:,} parameters ({share[0] / share[1]:.2%})"
+    report(f"{recipe.method}: {counts}, {fed.examples} examples{packed}, learning rate {recipe.rate:g}")
+
+
+def _goes_on(work: Work, recipe: Recipe, start: Start, examples: TrainingSet, report: Report) -> Work:
+    """The folder ready, and a word where it holds states to go on from."""
+    free = {"out", "save_every", "device"}  # nothing about the weights, or nothing that can be told from here
+    making = {key: value for key, value in recipe.to_json().items() if key not in free}
+    after = start.after.fingerprint if start.after is not None else None
+    record = {"recipe": making, "under": start.under.fingerprint, "after": after, "data": [examples.digest, examples.held.get("digest")]}
+    begun = any(work.states.glob("checkpoint-*"))
+    if not work.take_up(record) and begun:
+        report("note: what was left unfinished here was of another recipe, base or data: begun anew")
+    return work
+
+
+def _fit(recipe: Recipe, model: Trained, fed: Fed, work: Work, report: Report) -> Course:
+    steps, pad = recipe.steps_for(len(fed.rows)), fed.pad
+    collator = _collator(recipe, model, pad)
+    rows: Any = fed.rows
+    if recipe.group_by_length:
+        rows = grouped(fed.rows, recipe.batch_size, steps * recipe.gradient_accumulation, recipe.seed)
+    plainly, size = _collator(replace(recipe, packing=False, group_by_length=False), model, pad), recipe.batch_size
+    held = [plainly(list(fed.held[at : at + size])) for at in range(0, len(fed.held), size)]
+    validating = (recipe.eval_every or recipe.steps_of_epoch(len(fed.rows))) if held else None
+    cached = model.config.use_cache  # the Trainer switches it off in the configuration that is saved
     with expected_warnings():
-        if recipe.method != "full":
-            model.peft_config["default"].base_model_name_or_path = str(base.path)
-            model.save_pretrained(str(folder))
-            (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
-            return
-        model.generation_config = GenerationConfig()  # transformers refuses to write some that it reads; the base's file is kept as it is
-        model.to(getattr(torch, recipe.dtype)).save_pretrained(str(folder))
-        loaded.tokenizer.save_pretrained(str(folder))
-    (folder / GENERATION_CONFIG).unlink(missing_ok=True)
-    if (base.path / GENERATION_CONFIG).is_file():
-        shutil.copyfile(base.path / GENERATION_CONFIG, folder / GENERATION_CONFIG)
+        trainer = CompletionTrainer(
+            architecture="seq2seq" if model.config.is_encoder_decoder else "causal",
+            held=held,
+            model=model,
+            args=arguments(recipe, steps, model.device.type == "cpu", work.states, validating),
+            train_dataset=list(rows),  # type: ignore[arg-type]
+            data_collator=collator,
+            callbacks=[Watch(recipe, steps, work.best, report)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        saved = last_saved(work.states)
+        if saved:
+            report(f"going on from step {saved.rpartition('-')[2]}")
+        trainer.train(resume_from_checkpoint=saved)
+    model.config.use_cache = cached
+    validated = losses_of(trainer.state.log_history, "eval_loss")
+    if validated:
+        load_trained(model, work.best)
+        report(f"kept: the weights of step {validated[best_of(validated)][0]}")
+    if not finite(model):
+        raise diverged(recipe, "the last step left weights that are no finite numbers")
+    losses = losses_told(losses_of(trainer.state.log_history, "loss"))
+    return Course(losses, tuple(validated), steps, trainer.state.num_input_tokens_seen, 0)
 
 
-def _facts(recipe: Recipe, base: Checkpoint, model: Trained, examples: TrainingSet, losses: Sequence[float]) -> dict[str, Any]:
-    """training.json. `base` is relative to the candidate's directory (a hub id stays one), so that both can move together."""
-    trained, whole = sizes(model)
-    local = Path(recipe.base.partition("=")[2] or recipe.base).expanduser().exists() or Path(recipe.base).expanduser().exists()
-    return {
-        "base": os.path.relpath(base.path, Path(recipe.out).resolve()) if local else recipe.base,
-        "base_as_given": recipe.base,
-        "base_fingerprint": base.fingerprint,
-        "base_weights": fingerprint.of_tensors(base.path),
-        "target_task": recipe.target,
-        "method": recipe.method,
-        "recipe": recipe.to_json(),
-        "data": {"digest": examples.digest, "examples": len(examples.pairs), "counts": dict(examples.counts)},
-        "trainable": trained,
-        "parameters": whole,
-        "losses": [round(loss, 6) for loss in losses],
-        "final_loss": round(sum(losses[-REPORTS:]) / len(losses[-REPORTS:]), 6),
-        "versions": {"evalharness": __version__, **{name: version(name) for name in LIBRARIES}},
-    }
+def _collator(recipe: Recipe, model: Trained, pad: int) -> Collator:
+    architecture = "seq2seq" if model.config.is_encoder_decoder else "causal"
 
+    def collated(rows: list[Row]) -> dict[str, torch.Tensor]:
+        return collate(rows[0] if recipe.group_by_length else rows, pad, architecture, recipe.packing)  # type: ignore[arg-type]
 
-def _refuse_existing(out: Path) -> None:
-    if out.exists() or out.is_symlink():
-        raise UsageError("--out", f"{out} exists already", "remove it, or name another folder")
-
-
-def _one_device(name: str) -> str:
-    """The Trainer takes the first accelerator; another one is chosen by what the process may see."""
-    if (device_of(name).index or 0) > 0:
-        raise UsageError("--device", f"{name}: training uses the first accelerator that it sees", "set CUDA_VISIBLE_DEVICES and give --device cuda")
-    return name
+    return collated

@@ -4,105 +4,175 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from evalharness.errors import UsageError, did_you_mean
+from evalharness.training.methods import ALL_LINEAR, ATTENTION, OPTIONS, WAYS, Method, Way, flag, having
 
-Method = Literal["full", "lora", "prompt"]
 Dtype = Literal["float32", "bfloat16"]
-
-# Starting points, not optima. A fair comparison of methods sweeps the rate of each: adapters want higher ones.
-LEARNING_RATES: dict[str, float] = {"full": 1e-5, "lora": 2e-4, "prompt": 3e-3}
+Scheduler = Literal["linear", "cosine", "constant"]
 EPOCHS = 3.0
-ALL_LINEAR = "all-linear"
+EVERY = "all"  # --template all: rows spread over the wordings
 
 Range = tuple[str, Callable[[float], bool]]  # in words, and as a test
 ABOVE_ZERO: Range = ("above 0", lambda number: number > 0)
 SHARE: Range = ("of at least 0 and below 1", lambda number: 0 <= number < 1)
+INSIDE: Range = ("between 0 and 1", lambda number: 0 < number < 1)
+COUNTS = (
+    "steps", "batch_size", "gradient_accumulation", "rank", "virtual_tokens", "hidden", "max_length", "eval_every", "patience", "save_every",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`base`, `out`: as typed. `steps` wins over `epochs`; with neither, three epochs. `learning_rate` None: the method's own.
+    """Fields are as given; `option`, `rate` and `to_json` fill in the method's defaults.
 
-    `alpha` None: twice the rank. `targets`: names of linear layers that get LoRA matrices, or "all-linear" (all but the output head).
-    `replay`: task to the fraction of the training examples that come from it. `warmup`: share of the steps; then the rate falls linearly.
+    `base`, `out`, `after`, the files: as typed. `steps` wins over `epochs`; with neither, three epochs. A step is `batch_size` x
+    `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention", names of linear layers, or one regular
+    expression that their whole paths match. `mix`: more tasks and their weights, the target's being 1; `replay`: task to the fraction of
+    the training examples that come from it. `warmup`: share of the steps. Options of another method are refused.
     """
 
     method: Method
     base: str
     out: str
-    target: str
+    target: str = ""
+    # what is learned from
+    template: str | None = None
+    train_file: str | None = None
+    mix: Mapping[str, float] = field(default_factory=dict)
+    replay: Mapping[str, float] = field(default_factory=dict)
+    validation: float | None = None
+    validation_file: str | None = None
+    after: str | None = None
+    # how long, and how fast
     learning_rate: float | None = None
     steps: int | None = None
     epochs: float | None = None
     batch_size: int = 16
-    seed: int = 1234
-    rank: int = 8
-    alpha: float | None = None
-    dropout: float = 0.0
-    targets: str | tuple[str, ...] = ALL_LINEAR
-    virtual_tokens: int = 20
-    replay: Mapping[str, float] = field(default_factory=dict)
-    weight_decay: float = 0.0
+    gradient_accumulation: int = 1
+    scheduler: Scheduler = "linear"
     warmup: float = 0.05
+    weight_decay: float = 0.0
+    eval_every: int | None = None
+    patience: int | None = None
+    save_every: int | None = None
+    seed: int = 1234
+    # the method's own
+    rank: int | None = None
+    alpha: float | None = None
+    dropout: float | None = None
+    targets: str | tuple[str, ...] | None = None
+    dora: bool = False
+    rslora: bool = False
+    virtual_tokens: int | None = None
+    hidden: int | None = None
+    parameters: tuple[str, ...] = ()
+    # the machine
+    max_length: int | None = None
+    packing: bool = False
+    group_by_length: bool = False
+    gradient_checkpointing: bool = False
     device: str = "auto"
     dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         """Raises UsageError for anything that cannot be trained with."""
-        if self.method not in get_args(Method):
-            raise UsageError("--method", f"unknown method {self.method!r}", did_you_mean(str(self.method), get_args(Method)))
-        if self.dtype not in get_args(Dtype):
-            raise UsageError("--dtype", f"{self.dtype!r} cannot be trained in", f"one of {', '.join(get_args(Dtype))}")
-        for option, text in (("--base", self.base), ("--out", self.out), ("--task", self.target)):
-            if not text:
-                raise UsageError(option, "is missing", "state it")
+        for name, known in (("method", get_args(Method)), ("dtype", get_args(Dtype)), ("scheduler", get_args(Scheduler))):
+            if getattr(self, name) not in known:
+                raise UsageError(flag(name), f"unknown {name} {getattr(self, name)!r}", did_you_mean(str(getattr(self, name)), known))
+        for name, wanted in (("base", not self.after), ("out", True), ("target", not self.train_file)):
+            if wanted and not getattr(self, name):
+                raise UsageError(flag(name), "is missing", "state it")
         self._check_numbers()
-        check_replay(self.replay)
-        if not self.targets or not all(self.target_names):
-            raise UsageError("--targets", "names no layer", f"{ALL_LINEAR}, or names such as q_proj,v_proj")
-        if self.steps is not None and self.epochs is not None:
-            raise UsageError("--steps", "given together with --epochs", "state one of them")
+        self._check_options()
+        self._check_together()
+        check_shares(self.mix, self.replay)
 
     def _check_numbers(self) -> None:
-        whole = {"--steps": self.steps, "--batch-size": self.batch_size, "--rank": self.rank, "--virtual-tokens": self.virtual_tokens}
-        for option, number in whole.items():
+        for name in COUNTS:
+            number = getattr(self, name)
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-                raise UsageError(option, f"{number!r}", "a whole number above zero would be right")
+                raise UsageError(flag(name), f"{number!r}", "a whole number above zero would be right")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise UsageError("--seed", f"{self.seed!r}", "a whole number from 0 to 4294967295 would be right")
-        _number("--lr", self.rate, *ABOVE_ZERO)
-        _number("--alpha", self.scale, *ABOVE_ZERO)
-        _number("--epochs", EPOCHS if self.epochs is None else self.epochs, *ABOVE_ZERO)
-        _number("--dropout", self.dropout, *SHARE)
-        _number("--warmup", self.warmup, *SHARE)
-        _number("--weight-decay", self.weight_decay, "of at least 0", lambda number: number >= 0)
+        ranges = {"alpha": ABOVE_ZERO, "epochs": ABOVE_ZERO, "dropout": SHARE, "warmup": SHARE, "validation": INSIDE}
+        for name, range_ in {"learning_rate": ABOVE_ZERO, "weight_decay": ("of at least 0", lambda number: number >= 0), **ranges}.items():
+            if getattr(self, name) is not None:
+                _number(flag(name), getattr(self, name), *range_)
+
+    def _check_options(self) -> None:
+        for name in OPTIONS:
+            if getattr(self, name) not in (None, False, ()) and name not in self.way.options:
+                raise UsageError(flag(name), f"is no option of {self.method}", f"it belongs to {having(name)}")
+        if self.targets is not None and not all(self.target_names or [""]):
+            raise UsageError("--targets", "names no layer", f"{ALL_LINEAR}, {ATTENTION}, or names such as q_proj,v_proj")
+        if self.method == "layers" and not all(self.parameters or [""]):
+            raise UsageError("--train", "names no parameters", "give patterns such as model.layers.3.* or *norm*")
+
+    def _check_together(self) -> None:
+        for one, other in (("steps", "epochs"), ("validation", "validation_file"), ("packing", "group_by_length")):
+            if getattr(self, one) and getattr(self, other):
+                raise UsageError(flag(one), f"given together with {flag(other)}", "state one of them")
+        if self.packing and self.way.soft:
+            raise UsageError("--packing", f"{self.method}: what stands before a text would stand before a pack only", "--group-by-length")
+        if self.gradient_checkpointing and self.method == "prefix":
+            raise UsageError("--gradient-checkpointing", "a prefix lives in the cache, which checkpointing switches off", "leave it out")
+        if self.train_file and self.template:
+            raise UsageError("--template", "a file of examples has no wordings", "leave it out")
+
+    @property
+    def way(self) -> Way:
+        """What the method is."""
+        return WAYS[self.method]
 
     @property
     def rate(self) -> float:
         """The learning rate, stated or the method's own."""
-        return LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
+        return self.way.rate if self.learning_rate is None else self.learning_rate
 
     @property
     def scale(self) -> float:
-        """LoRA's alpha: the update is alpha / rank · B·A."""
-        return 2.0 * self.rank if self.alpha is None else self.alpha
+        """LoRA's alpha: the update is alpha / rank · B·A (rsLoRA: alpha / √rank)."""
+        return 2.0 * self.option("rank") if self.alpha is None else self.alpha
 
     @property
     def target_names(self) -> tuple[str, ...]:
-        return (self.targets,) if isinstance(self.targets, str) else self.targets
+        """`targets` as names; a regular expression or a word is one of them."""
+        targets = self.option("targets")
+        return () if targets is None else (targets,) if isinstance(targets, str) else targets
+
+    @property
+    def validates(self) -> bool:
+        """Are there to be validation losses?"""
+        return any(value is not None for value in (self.validation, self.validation_file, self.eval_every, self.patience))
+
+    @property
+    def learned(self) -> str:
+        """What the examples are called that are not mixed in: the target task, else the file."""
+        return self.target or str(self.train_file)
+
+    def option(self, name: str) -> Any:
+        """One of the method's own options, stated or its default."""
+        given = getattr(self, name)
+        return self.way.options.get(name) if given in (None, False, ()) else given
 
     def steps_for(self, examples: int) -> int:
-        """Optimiser steps over this many examples."""
+        """Optimiser steps over this many examples (or packs)."""
         if self.steps is not None:
             return self.steps
-        return max(1, math.ceil(math.ceil(examples / self.batch_size) * (EPOCHS if self.epochs is None else self.epochs)))
+        return max(1, math.ceil(self.steps_of_epoch(examples) * (EPOCHS if self.epochs is None else self.epochs)))
+
+    def steps_of_epoch(self, examples: int) -> int:
+        """Optimiser steps of one pass."""
+        return math.ceil(math.ceil(examples / self.batch_size) / self.gradient_accumulation)
 
     def to_json(self) -> dict[str, Any]:
-        """Every field, defaults filled in, as JSON knows it."""
-        return {**asdict(self), "learning_rate": self.rate, "alpha": self.scale, "replay": dict(self.replay), "targets": _plain(self.targets)}
+        """Every field that the method has, defaults filled in, as JSON knows it."""
+        found = {item.name: _plain(getattr(self, item.name)) for item in fields(self) if item.name not in OPTIONS}
+        found |= {name: _plain(self.option(name)) for name in self.way.options}
+        return {**found, "learning_rate": self.rate, **({"alpha": self.scale} if "alpha" in self.way.options else {})}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Recipe:
@@ -111,23 +181,24 @@ class Recipe:
         for key in values:
             if key not in known:
                 raise UsageError("recipe", f"unknown field {key!r}", did_you_mean(key, known))
-        targets = values.get("targets", ALL_LINEAR)
         try:
-            return Recipe(**{**values, "targets": targets if isinstance(targets, str) else tuple(targets)})
+            return Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
         except TypeError as error:
             raise UsageError("recipe", f"{error}", "method, base, out and target are needed") from None
 
 
-def check_replay(replay: Mapping[str, float]) -> None:
-    """Raises UsageError unless each fraction lies between 0 and 1 and together they leave room for the target."""
+def check_shares(mix: Mapping[str, float], replay: Mapping[str, float]) -> None:
+    """Raises UsageError unless weights are above 0, fractions between 0 and 1, and the fractions leave room for the rest."""
+    for task, weight in mix.items():
+        _number(f"--mix {task}", weight, *ABOVE_ZERO)
     for task, fraction in replay.items():
-        _number(f"--replay {task}", fraction, "between 0 and 1", lambda number: 0 < number < 1)
+        _number(f"--replay {task}", fraction, *INSIDE)
     if sum(replay.values()) >= 1:
-        raise UsageError("--replay", f"the fractions add up to {sum(replay.values()):g}", "less than 1: the rest is the target task")
+        raise UsageError("--replay", f"the fractions add up to {sum(replay.values()):g}", "less than 1: the rest is what is to be learned")
 
 
-def _plain(targets: str | tuple[str, ...]) -> str | list[str]:
-    return targets if isinstance(targets, str) else list(targets)
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
 
 
 def _number(option: str, number: object, words: str, fits: Callable[[float], bool]) -> None:

@@ -8,35 +8,6 @@ import pytest
 
 from evalharness.cli.main import main
 
-TASK = """
-task: films
-dataset_path: little/films
-training_split: train
-test_split: test
-output_type: multiple_choice
-doc_to_text: "the film was {{text}} \\n Answer :"
-doc_to_choice: ["no", "yes"]
-doc_to_target: label
-metric_list:
-  - metric: acc
-metadata: {version: 1.0, family: demo, chance: 0.5, primary: acc, lm_eval: "no"}
-"""
-
-
-@pytest.fixture
-def given(base, tmp_path):
-    """The arguments that every command here needs: base, tasks and rows of two tasks, an output folder."""
-    (tmp_path / "tasks").mkdir()
-    for name in ("films", "plays"):
-        (tmp_path / "tasks" / f"{name}.yaml").write_text(TASK.replace("films", name))
-        folder = tmp_path / "rows" / "little" / name / "default"
-        folder.mkdir(parents=True)
-        rows = [{"text": text, "label": label} for text, label in (("good", 1), ("bad", 0))] * 4
-        for split in ("train", "test"):
-            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    common = ["--base", str(base), "--data-dir", str(tmp_path / "rows"), "--include-path", str(tmp_path / "tasks"), "--device", "cpu"]
-    return [*common, "--out", str(tmp_path / "candidate"), "--steps", "3", "--lr", "0.01"]
-
 
 def ended(*arguments):
     with pytest.raises(SystemExit) as exit_:
@@ -73,13 +44,44 @@ def test_json_is_all_there_is_on_stdout(given, tmp_path, capsys):
         (["--task", "films", "--base", "nowhere/at/all"], "no such directory"),
         (["--task", "films", "--data", "films=nowhere"], "does not exist"),
         (["--task", "films", "--data", "flims=."], "did you mean films"),
+        (["--task", "films", "--mix", "plays=0"], "--mix plays"),
+        (["--task", "films", "--mix", "play"], "did you mean plays"),
+        (["--task", "films", "--alpha", "0"], "--alpha"),
+        (["--task", "films", "--virtual-tokens", "3"], "is no option of lora"),
+        (["--task", "films", "--method", "qlora", "--base", "nowhere"], "--method qlora: 4-bit weights need an NVIDIA GPU"),
+        (["--task", "films", "--template", "shrot"], "did you mean short"),
+        (["--task", "films", "--max-length", "2"], "leaves 2"),
+        (["--task", "films", "--validation-file", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["--train-file", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["--lr", "0.1"], "--task: is missing"),
+        (["--task", "films", "--after", "nowhere/at/all"], "no such directory"),
     ],
 )
 def test_one_line_and_exit_2_for_what_is_wrong(given, tmp_path, capsys, arguments, said):
     assert ended("--method", "lora", *given, *arguments) == 2
     err = capsys.readouterr().err.strip()
     assert said in err.splitlines()[-1] and "Traceback" not in err
-    assert not (tmp_path / "candidate").exists()
+    assert not [path for path in tmp_path.iterdir() if "candidate" in path.name]
+
+
+def test_a_file_teaches_and_others_are_mixed_in(given, place, capsys):
+    file = place / "mine.jsonl"
+    file.write_text('{"prompt": "it is", "completion": " good"}\n' * 4)
+    (place / "held.jsonl").write_text('{"prompt": "it was", "completion": " bad"}\n')
+    more = ["--mix", "films", "--replay", "plays=0.2", "--validation-file", str(place / "held.jsonl")]
+    assert ended("--method", "layers", "--train", "*norm*", "--train-file", str(file), *more, *given) == 0
+    facts = json.loads((place / "candidate" / "training.json").read_text())
+    assert facts["data"]["counts"] == {str(file): 4, "films": 4, "plays": 2} and facts["target_task"] is None
+    assert [source["kind"] for source in facts["data"]["sources"]] == ["file", "task", "task"]
+    assert facts["data"]["validation"]["path"] == str(place / "held.jsonl") and "validation:" in capsys.readouterr().out
+
+
+def test_conversations_need_a_template_and_have_it(given, talkative, place, capsys):
+    file = place / "talks.jsonl"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": "is it good"}, {"role": "assistant", "content": "yes"}]}) + "\n")
+    assert ended("--method", "lora", "--train-file", str(file), *given) == 2
+    assert "no chat template" in capsys.readouterr().err
+    assert ended("--method", "lora", "--train-file", str(file), *given, "--base", str(talkative)) == 0
 
 
 def test_an_existing_folder_is_refused_before_anything_is_read(given, tmp_path, capsys):

@@ -1,7 +1,8 @@
-"""Replay: how much of the training set comes from where, and the same every time."""
+"""How much of the training set comes from where, in which words, what is held out, and the same every time; files line by line."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from evalharness.errors import DataError, TaskError, UsageError
 from evalharness.readers.sources import DataSource
 from evalharness.tasks.library import Library
+from evalharness.training import lines
 from evalharness.training.data import gather, mix
+from evalharness.training.recipe import Recipe
 
 TASK = """
 task: {name}
@@ -22,6 +25,7 @@ output_type: multiple_choice
 doc_to_text: "{name} {{{{text}}}} Answer:"
 doc_to_choice: ["no", "yes"]
 doc_to_target: label
+validation_split: {dev}
 metric_list:
   - metric: acc
 metadata:
@@ -30,6 +34,10 @@ metadata:
   chance: 0.5
   primary: acc
   lm_eval: "no"
+"""
+WORDINGS = """  templates:
+    asked: {doc_to_text: "is {{text}} so?"}
+    told: {doc_to_text: "so {{text}}"}
 """
 
 
@@ -61,47 +69,133 @@ def world(tmp_path):
     """Three tasks, one of which has no training split and one an empty one, with rows in the layout of --data-dir."""
     tasks, rows = tmp_path / "tasks", tmp_path / "rows"
     tasks.mkdir()
-    for name, training, number in (
-        ("little_new", "training_split: train", 6),
-        ("little_old", "training_split: train", 4),
-        ("little_empty", "training_split: train", 0),
-    ):
-        (tasks / f"{name}.yaml").write_text(TASK.format(name=name, training=training))
+    for name, number, dev in (("little_new", 6, "dev"), ("little_old", 4, "test"), ("little_empty", 0, "dev")):
+        text = TASK.format(name=name, training="training_split: train", dev=dev)
+        (tasks / f"{name}.yaml").write_text(text + WORDINGS if name == "little_new" else text)
         folder = rows / "little" / name / "default"
         folder.mkdir(parents=True)
         lines = [json.dumps({"text": f"text {index}", "label": index % 2}) for index in range(number)]
         (folder / "train.jsonl").write_text("".join(line + "\n" for line in lines))
-        (folder / "test.jsonl").write_text(json.dumps({"text": "x", "label": 0}) + "\n")
-    (tasks / "little_untrained.yaml").write_text(TASK.format(name="little_untrained", training=""))
+        for split in ("dev", "test"):
+            (folder / f"{split}.jsonl").write_text(json.dumps({"text": split, "label": 0}) + "\n")
+    (tasks / "little_untrained.yaml").write_text(TASK.format(name="little_untrained", training="", dev="dev"))
     (tasks / "little_group.yaml").write_text("group: little_group\ntask:\n  - little_new\n  - little_old\n")
     return Library([tasks]), DataSource(data_dir=rows)
 
 
+def asked(target="little_new", **fields):
+    return Recipe("full", "base", "out", target, **fields)
+
+
 def test_gathers_prompts_and_answers(world):
-    library, source = world
-    found = gather("little_new", {}, library, source, 0)
-    assert found.counts == {"little_new": 6}
+    found = gather(asked(), *world)
+    assert found.counts == {"little_new": 6} and found.tasks == ("little_new",) and found.validation == ()
     assert ("little_new text 1 Answer:", " yes") in found.pairs and ("little_new text 0 Answer:", " no") in found.pairs
+    (source,) = found.sources
+    assert (source["kind"], source["name"], source["split"], len(source["digest"])) == ("task", "little_new", "train", 64)
 
 
 def test_a_group_stands_for_its_tasks_without_the_target(world):
-    library, source = world
-    assert gather("little_new", {"little_group": 0.4}, library, source, 0).counts == {"little_new": 6, "little_old": 4}
+    assert gather(asked(replay={"little_group": 0.4}), *world).counts == {"little_new": 6, "little_old": 4}
+
+
+def test_tasks_are_mixed_by_their_weights_and_what_is_replayed_keeps_its_share(world):
+    assert gather(asked(mix={"little_old": 2}), *world).counts == {"little_new": 6, "little_old": 12}
+    assert gather(asked(mix={"little_old": 1, "little_new": 3}), *world).counts == {"little_new": 6, "little_old": 2}
+    found = gather(asked("little_old", mix={"little_new": 1}, replay={"little_group": 0.2}), *world)
+    assert found.counts == {"little_old": 4, "little_new": 6}  # 4 of 10: (1 - .2) / 2; the rest is mixed in or replayed
+
+
+def test_wordings(world):
+    assert {prompt.split()[0] for prompt, _ in gather(asked(template="asked"), *world).pairs} == {"is"}
+    every = gather(asked(template="all", replay={"little_old": 0.4}), *world).pairs
+    assert sorted(prompt.split()[0] for prompt, _ in every) == sorted(["is", "so", "little_new"] * 2 + ["little_old"] * 4)
+    numbers = [next(word for word in prompt.split() if word.isdigit()) for prompt, _ in every if not prompt.startswith("little_old")]
+    assert sorted(numbers) == list("012345")  # every row once
+    assert gather(asked(template="all", replay={"little_old": 0.4}), *world).pairs == every
+    with pytest.raises(UsageError, match="did you mean asked"):
+        gather(asked(template="askd"), *world)
+    with pytest.raises(UsageError, match="no task of this training has another wording"):
+        gather(asked("little_old", template="asked"), *world)
+
+
+def test_rows_to_validate_on(world):
+    found = gather(asked(validation=0.3, seed=3), *world)
+    assert len(found.validation) == 2 and len(found.pairs) == 4 and not set(found.pairs) & set(found.validation)
+    assert found.held["kind"] == "fraction" and found.held["examples"] == 2
+    found = gather(asked(eval_every=1), *world)
+    assert found.validation == (("little_new dev Answer:", " no"),) and len(found.pairs) == 6
+    assert {key: found.held[key] for key in ("kind", "name", "split")} == {"kind": "task", "name": "little_new", "split": "dev"}
+    with pytest.raises(UsageError, match="evaluated on its validation split"):
+        gather(asked("little_old", patience=1), *world)
+    with pytest.raises(UsageError, match="leaves none to train on"):
+        gather(asked(validation=0.99), *world)
+
+
+def test_equal_rows_are_never_on_both_sides(world, tmp_path):
+    path = tmp_path / "examples.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"is {number % 3}?", "completion": " yes"}) + "\n" for number in range(12)))
+    found = gather(Recipe("full", "base", "out", train_file=str(path), validation=0.25), *world)
+    assert len(found.validation) == 4 and len(set(found.validation)) == 1 and not set(found.pairs) & set(found.validation)
 
 
 @pytest.mark.parametrize(
-    ("target", "replay", "error", "said"),
+    ("fields", "error", "said"),
     [
-        ("little_ne", {}, TaskError, "did you mean little_new"),
-        ("little_new", {"little_ol": 0.1}, TaskError, "did you mean little_old"),
-        ("little_untrained", {}, TaskError, "names no training_split"),
-        ("little_empty", {}, DataError, "little_empty"),
-        ("little_new", {"little_empty": 0.1}, DataError, "little_empty"),
-        ("little_new", {"little_new": 0.1}, UsageError, "is the target itself"),
-        ("little_new", {"little_old": 1.2}, UsageError, "--replay little_old"),
+        ({"target": "little_ne"}, TaskError, "did you mean little_new"),
+        ({"replay": {"little_ol": 0.1}}, TaskError, "did you mean little_old"),
+        ({"mix": {"little_ol": 1}}, TaskError, "did you mean little_old"),
+        ({"target": "little_untrained"}, TaskError, "names no training_split"),
+        ({"target": "little_empty"}, DataError, "little_empty"),
+        ({"replay": {"little_empty": 0.1}}, DataError, "little_empty"),
+        ({"replay": {"little_new": 0.1}}, UsageError, "is the target itself"),
     ],
 )
-def test_what_cannot_be_gathered(world, target, replay, error, said):
-    library, source = world
+def test_what_cannot_be_gathered(world, fields, error, said):
     with pytest.raises(error, match=said):
-        gather(target, replay, library, source, 0)
+        gather(asked(**fields), *world)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+PAIR = '{"prompt": "is it?", "completion": " yes", "id": 7}'
+TALK = '{"messages": [{"role": "user", "content": "is it?"}, {"role": "assistant", "content": "yes"}]}'
+
+
+def test_files_of_pairs_and_of_conversations(world, tmp_path):
+    path = tmp_path / "examples.jsonl"
+    path.write_text(f"{PAIR}\n\n{PAIR}\n")
+    found = gather(Recipe("full", "base", "out", train_file=str(path), replay={"little_old": 0.5}), *world)
+    assert found.counts == {str(path): 2, "little_old": 2} and found.pairs.count(("is it?", " yes")) == 2
+    assert found.sources[0] == {"kind": "file", "path": str(path), "digest": hashlib.sha256(path.read_bytes()).hexdigest()}
+    path.write_text(TALK)
+    found = gather(Recipe("full", "base", "out", "little_new", train_file=str(path)), *world)
+    assert found.pairs == ((("user", "is it?"), ("assistant", "yes")),) and found.counts == {"little_new": 1}
+    with pytest.raises(UsageError, match="no validation examples"):
+        gather(Recipe("full", "base", "out", train_file=str(path), eval_every=1), *world)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{PAIR}\nnot json", "line 2: is no JSON"),
+        (f"{PAIR}\n{TALK}", "line 2: another form"),
+        ('{"prompt": "x"}', "line 1: 'completion' is missing"),
+        ('{"prompt": "x", "completion": 3}', "line 1: 'completion' is missing or no text"),
+        ('{"prompt": "x", "completion": ""}', "line 1: an empty completion"),
+        ('{"prompt": "x", "completion": "y", "messages": []}', "line 1: has neither .* or both"),
+        ("[1]", "line 1: has neither"),
+        ('{"messages": []}', "line 1: its messages are no list"),
+        ('{"messages": [{"role": "robot", "content": "x"}]}', "line 1: message 0 has no role"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', "line 1: no turn of the assistant"),
+        ("\n", "holds no examples"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (None, "cannot be read"),
+    ],
+)
+def test_lines_that_are_no_examples(tmp_path, text, said):
+    path = tmp_path / "examples.jsonl"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=f"examples.jsonl.*{said}"):
+        lines.read(path)

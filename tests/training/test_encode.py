@@ -1,4 +1,4 @@
-"""The loss falls on the completion only, and texts are split as in scoring (lm-evaluation-harness 0.4.13's `_encode_pair`)."""
+"""The loss falls on completions only, and texts are split as in scoring (lm-evaluation-harness 0.4.13's `_encode_pair`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import pytest
 from lm_eval.api.model import TemplateLM
 
 from evalharness.checkpoints.weights import load_tokenizer
+from evalharness.engines.chat import ChatTemplate, template_of
 from evalharness.engines.texts import Texts
 from evalharness.errors import DataError
-from evalharness.training.encode import IGNORED, encode
+from evalharness.training.encode import IGNORED, Encoder
+
+PAIRS = [("the film was good Answer :", " yes"), ("it is \n", "no"), ("it is ", "bad film")]
+TALK = (("user", "it is good"), ("assistant", "yes"), ("user", "it is bad"), ("assistant", "no film"))
 
 
 @pytest.fixture(scope="module")
@@ -18,23 +22,88 @@ def texts(base):
     return Texts(load_tokenizer(base))
 
 
-@pytest.mark.parametrize(("prompt", "completion"), [("the film was good Answer :", " yes"), ("it is \n", "no"), ("it is ", "bad film")])
+@pytest.mark.parametrize(("prompt", "completion"), PAIRS)
 def test_prompt_is_masked_and_the_end_token_is_learned(texts, prompt, completion):
     theirs = SimpleNamespace(backend="causal", tok_encode=texts.tokenizer.encode)
     context, continuation = TemplateLM._encode_pair(theirs, prompt, completion)
-    encoded = encode(texts, prompt, completion, None)
+    (encoded,) = Encoder(texts).encode((prompt, completion))
     assert encoded.ids == (*context, *continuation, texts.tokenizer.eos_token_id)
     assert encoded.labels == (*[IGNORED] * len(context), *continuation, texts.tokenizer.eos_token_id)
-    assert encoded.ids[0] == texts.tokenizer.bos_token_id
+    assert encoded.ids[0] == texts.tokenizer.bos_token_id and encoded.learned == len(continuation) + 1
+
+
+@pytest.mark.parametrize(("prompt", "completion"), PAIRS)
+def test_an_encoder_reads_the_prompt_and_a_decoder_writes_the_completion(encoder_decoder, prompt, completion):
+    texts = Texts(load_tokenizer(encoder_decoder))
+    theirs = SimpleNamespace(backend="seq2seq", tok_encode=texts.tokenizer.encode)
+    context, continuation = TemplateLM._encode_pair(theirs, prompt, completion)
+    (encoded,) = Encoder(texts, "seq2seq").encode((prompt, completion))
+    assert encoded.ids == tuple(context) and encoded.labels == (*continuation, texts.tokenizer.eos_token_id)
 
 
 def test_a_long_prompt_loses_its_beginning(texts):
-    whole = encode(texts, "the cat is good Answer :", " yes", None)
-    encoded = encode(texts, "the cat is good Answer :", " yes", 5)
+    pair = ("the cat is good Answer :", " yes")
+    (whole,), (encoded,) = Encoder(texts).encode(pair), Encoder(texts, given=5).encode(pair)
     assert encoded.ids == whole.ids[-5:] and encoded.cut == len(whole.ids) - 5
+    (aside,) = Encoder(texts, "seq2seq", given=3, written=9).encode(pair)
+    assert len(aside.ids) == 3 and aside.cut == 4
 
 
-@pytest.mark.parametrize(("prompt", "completion", "said"), [("it is", " good" * 9, "window is 8"), ("it is", "", "empty continuation")])
-def test_a_completion_that_cannot_be_learned_is_refused(texts, prompt, completion, said):
+@pytest.mark.parametrize(
+    ("architecture", "example", "said"),
+    [
+        ("causal", ("it is", " good" * 9), "has 10 tokens, the window .* leaves 8"),
+        ("seq2seq", ("it is", " good" * 9), "has 10 tokens, the window .* leaves 8"),
+        ("causal", ("it is", ""), "empty continuation"),
+        ("seq2seq", ("it is", ""), "empty continuation"),
+        ("causal", TALK, "no chat template"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(texts, architecture, example, said):
     with pytest.raises(DataError, match=said):
-        encode(texts, prompt, completion, 8)
+        Encoder(texts, architecture, 8, 8).encode(example)
+
+
+# ---- conversations ---------------------------------------------------------------------------------------------------
+
+
+def read(texts, encoded):
+    """(what is given, what is learned) as texts, turn by turn."""
+    found, last = [], None
+    for token, label in zip(encoded.ids, encoded.labels, strict=True):
+        if (label != IGNORED) != last:
+            found.append([])
+            last = label != IGNORED
+        found[-1].append(token)
+    return [" ".join(texts.tokenizer.convert_ids_to_tokens(part)) for part in found]
+
+
+def test_every_turn_of_the_assistant_is_learned_and_no_other(talkative):
+    tokenizer = load_tokenizer(talkative)
+    texts = Texts(tokenizer)
+    (encoded,) = Encoder(texts, chat=template_of(talkative, tokenizer)).encode(TALK)
+    given = ["<s> user it is good </s> assistant", "user it is bad </s> assistant"]
+    assert read(texts, encoded) == [given[0], "yes </s>", given[1], "no film </s>"]
+    rendered = tokenizer.apply_chat_template([{"role": role, "content": text} for role, text in TALK], tokenize=False)
+    assert tuple(tokenizer.encode(rendered)) == encoded.ids
+
+
+def test_a_template_that_forgets_earlier_turns_makes_an_example_of_each(texts):
+    asked = "{{ messages[-1 if add_generation_prompt else -2]['content'] }} Answer : "
+    forgetful = ChatTemplate(texts.tokenizer, asked + "{% if not add_generation_prompt %}{{ messages[-1]['content'] }}{% endif %}")
+    encoded = Encoder(texts, chat=forgetful).encode(TALK)
+    assert [read(texts, each) for each in encoded] == [["<s> it is good Answer :", "yes </s>"], ["<s> it is bad Answer :", "no film </s>"]]
+
+
+def test_an_encoder_decoder_model_has_an_example_of_each_turn(talkative, encoder_decoder):
+    tokenizer = load_tokenizer(encoder_decoder)
+    chat = template_of(talkative, load_tokenizer(talkative))
+    one, two = Encoder(Texts(tokenizer), "seq2seq", chat=chat).encode(TALK)
+    assert tokenizer.convert_ids_to_tokens(two.ids) == "user it is good </s> assistant yes </s> user it is bad </s> assistant </s>".split()
+    assert tokenizer.convert_ids_to_tokens(one.labels) == ["yes", "</s>"]
+
+
+def test_a_template_that_asks_otherwise_than_it_records_is_refused(texts):
+    chat = ChatTemplate(texts.tokenizer, "{% for m in messages %}{{ m['content'] }} {% endfor %}{% if add_generation_prompt %}it is {% endif %}")
+    with pytest.raises(DataError, match="once the answer is given"):
+        Encoder(texts, chat=chat).encode(TALK)

@@ -1,4 +1,4 @@
-"""Candidates of each kind: they load again whole, answer otherwise than their base, and come out the same from the same seed."""
+"""A training as a whole: the same from the same seed, in steps of any size, packed or not, validated; what it leaves, and what it never leaves."""
 
 from __future__ import annotations
 
@@ -7,73 +7,161 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from training.makers import equal, recipe, silent, weights
 
 from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.verify import verify
 from evalharness.checkpoints.weights import load
 from evalharness.errors import DataError, ModelError, StoreError, UsageError
+from evalharness.training.batches import collate, grouped, packs
 from evalharness.training.data import TrainingSet
-from evalharness.training.encode import Encoded
-from evalharness.training.loop import collate, train
+from evalharness.training.encode import IGNORED, Encoded
+from evalharness.training.loop import train
 from evalharness.training.recipe import Recipe
 
-METHODS = {"full": {"learning_rate": 1e-2}, "lora": {"learning_rate": 1e-2}, "prompt": {"learning_rate": 0.1, "virtual_tokens": 4}}
-PROMPT = "the film was good \n Answer :"
+METHODS = ("full", "lora", "prompt")
+UNEVEN = TrainingSet(
+    tuple(("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)), {"films": 12}
+)
 
 
-def recipe(base, out, method="lora", **changes):
-    return Recipe(method, str(base), str(out), "films", **{"steps": 6, "batch_size": 4, "device": "cpu", **METHODS[method], **changes})
+def facts_of(folder):
+    return json.loads((folder / "training.json").read_text())
 
 
-def silent(text): ...
-
-
-def logits(loaded, adapter=True):
-    """Logits after the prompt, the soft prompt in front of it where there is one."""
-    ids = torch.tensor([loaded.tokenizer.encode(PROMPT)])
-    with torch.no_grad(), loaded.answering(adapter) as (model, lead):
-        soft = lead.embeddings
-        vectors = model.get_input_embeddings()(ids)
-        vectors = vectors if soft is None else torch.cat([soft[None], vectors], dim=1)
-        return model(inputs_embeds=vectors).logits[0, -1]
-
-
-def weights(folder):
-    return {name: tensor for path in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(path).items()}
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_candidate_loads_again_and_answers_otherwise(base, examples, tmp_path, method):
+def test_what_training_json_says(base, examples, tmp_path):
     said = []
-    out = train(recipe(base, tmp_path / "candidate", method), examples, said.append)
-    checkpoint = recognise(str(out))
-    verify(checkpoint)
-    assert (checkpoint.kind, checkpoint.target_task, checkpoint.base) == (method, "films", base.resolve())
-    assert checkpoint.fingerprint != recognise(str(base), role="base").fingerprint
-    candidate, own = load(checkpoint, "float32", "cpu"), load(recognise(str(base), role="base"), "float32", "cpu")
-    assert not torch.allclose(logits(candidate), logits(own), atol=1e-3)
-    if method != "full":
-        assert torch.equal(logits(candidate, adapter=False), logits(own))
-    assert [path.name for path in tmp_path.iterdir()] == ["candidate"]
-    facts = json.loads((out / "training.json").read_text())
-    assert facts["losses"][-1] < facts["losses"][0] and len(facts["losses"]) == 6
-    assert facts["trainable"] == checkpoint.trainable and facts["parameters"] == checkpoint.parameters and facts["bytes"] == checkpoint.bytes
+    out = train(recipe(base, tmp_path / "candidate", steps=8), examples, said.append)
+    facts = facts_of(out)
+    assert facts["losses"][-1] < facts["losses"][0] and len(facts["losses"]) == facts["steps"] == 8
     assert facts["base_weights"] == fingerprint.of_tensors(base) and facts["base_fingerprint"] == fingerprint.of_weights(base)
-    assert facts["data"]["counts"] == {"films": 16} and facts["data"]["digest"] == examples.digest
+    assert facts["data"] == {"digest": examples.digest, "examples": 16, "counts": {"films": 16}, "sources": []}
     assert Recipe.from_json(facts["recipe"]).out == str(out)
-    assert any("step 6/6" in line for line in said)
+    lengths = [len(text.split(" ")) for text in ("<s> the film was good \n Answer : yes </s>", "<s> it was bad \n Answer : no </s>")]
+    assert facts["tokens"] == 2 * 8 * sum(lengths)
+    assert facts["peak_memory"] > 1e6 and "after" not in facts and "validation" not in facts
+    assert any("step 8/8" in line for line in said) and any("left" in line for line in said)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_weights(base, examples, tmp_path, method):
-    first, same, other = (
-        weights(train(recipe(base, tmp_path / name, method, seed=seed, steps=2, dropout=0.1), examples, silent))
-        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    more = {"dropout": 0.1} if method == "lora" else {}
+    one, same, other = (
+        train(recipe(base, tmp_path / name, method, seed=seed, steps=2, **more), examples, silent) for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
-    assert all(torch.equal(first[name], same[name]) for name in first)
-    assert any(not torch.equal(first[name], other[name]) for name in first)
+    assert equal(one, same) and not equal(one, other)
+
+
+# ---- steps and rows --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["base", "encoder_decoder"])
+def test_accumulated_batches_are_one_big_batch(model, tmp_path, request):
+    """The mean is over the completion tokens of all of them, of which their parts have different numbers."""
+    base = request.getfixturevalue(model)
+    sizes = ({"batch_size": size, "gradient_accumulation": 12 // size} for size in (12, 2))
+    big, small = (train(recipe(base, tmp_path / f"{size['batch_size']}", "full", steps=3, **size), UNEVEN, silent) for size in sizes)
+    assert facts_of(big)["losses"] == pytest.approx(facts_of(small)["losses"], rel=1e-5)
+    assert all(torch.allclose(tensor, weights(small)[name], atol=1e-4) for name, tensor in weights(big).items())
+
+
+@pytest.mark.parametrize("model", ["base", "with_biases"])
+def test_packed_losses_are_those_of_rows_of_their_own(model, tmp_path, request):
+    base = request.getfixturevalue(model)
+    plain = train(recipe(base, tmp_path / "plain", "full", batch_size=12, steps=3), UNEVEN, silent)
+    packed = train(recipe(base, tmp_path / "packed", "full", batch_size=12, steps=3, packing=True, max_length=WINDOW), UNEVEN, silent)
+    assert facts_of(plain)["losses"] == pytest.approx(facts_of(packed)["losses"], rel=1e-5)
+    noise = "c_attn.bias"  # a bias of all keys moves no attention: its gradient is rounding
+    assert all(torch.allclose(tensor, weights(packed)[name], atol=1e-4) for name, tensor in weights(plain).items() if noise not in name)
+    assert facts_of(plain)["tokens"] == facts_of(packed)["tokens"]
+
+
+WINDOW = 32
+
+
+def test_packing_is_refused_where_examples_would_see_one_another(base, encoder_decoder, examples, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="--packing: an encoder-decoder model"):
+        train(recipe(encoder_decoder, tmp_path / "one", packing=True), examples, silent)
+    monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", lambda position_ids: None)
+    with pytest.raises(UsageError, match="--packing: a llama model lets packed examples see one another"):
+        train(recipe(base, tmp_path / "two", packing=True), examples, silent)
+
+
+def test_packs_hold_what_fits():
+    examples = [Encoded(tuple(range(length)), tuple(range(length))) for length in (3, 4, 2, 5, 9)]
+    assert [[len(each.ids) for each in pack] for pack in packs(examples, 9)] == [[3, 4, 2], [5], [9]]
+    batch = collate([tuple(examples[:2]), tuple(examples[2:3])], 0, packed=True)
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3], [0, 1, 0, 1, 2, 3, 4]] and "attention_mask" not in batch
+    assert batch["labels"][1].tolist() == [0, 1] + [IGNORED] * 5
+
+
+def test_batches_of_like_lengths(base, tmp_path):
+    rows = [(Encoded((0,) * length, (0,) * length),) for length in range(1, 41)]
+    batches = grouped(rows, 4, 20, seed=3)
+    widths = [[len(row[0].ids) for row in batch] for batch in batches]
+    assert sorted(length for batch in widths[:10] for length in batch) == list(range(1, 41))
+    assert all(max(batch) - min(batch) == 3 for batch in widths) and widths[:10] != widths[10:]
+    assert batches == grouped(rows, 4, 20, seed=3) and batches != grouped(rows, 4, 20, seed=4)
+    one, two = (train(recipe(base, tmp_path / name, group_by_length=True, steps=5), UNEVEN, silent) for name in "ab")
+    assert equal(one, two) and len(facts_of(one)["losses"]) == 5
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "prompt"])
+def test_gradient_checkpointing_changes_no_weights(base, examples, tmp_path, method):
+    one, two = (train(recipe(base, tmp_path / f"{on}", method, gradient_checkpointing=on, steps=2), examples, silent) for on in (True, False))
+    assert all(torch.allclose(tensor, weights(two)[name], atol=1e-6) for name, tensor in weights(one).items())
+
+
+def test_schedules(base, examples, tmp_path):
+    outs = [train(recipe(base, tmp_path / name, scheduler=name, steps=4, warmup=0.0), examples, silent) for name in ("linear", "cosine", "constant")]
+    assert len({facts_of(out)["final_loss"] for out in outs}) == 3
+
+
+# ---- validation ------------------------------------------------------------------------------------------------------
+
+
+def losses_on(out, examples):
+    """Mean loss over completion tokens, one example at a time."""
+    loaded = load(recognise(str(out)), "float32", "cpu")
+    total = tokens = 0.0
+    for prompt, completion in examples:
+        ids = [*loaded.tokenizer.encode(prompt + completion), loaded.tokenizer.eos_token_id]
+        start = len(loaded.tokenizer.encode(prompt))
+        with torch.no_grad():
+            logs = loaded.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+        total -= sum(float(logs[place - 1, ids[place]]) for place in range(start, len(ids)))
+        tokens += len(ids) - start
+    return total / tokens
+
+
+def test_the_best_weights_are_kept_and_nothing_goes_on_in_vain(base, examples, tmp_path):
+    """Validated on what contradicts the training, the loss only grows after a while."""
+    held = (("the film was good \n Answer :", " no no"), ("it is bad", " yes"), ("cat", " dog"))
+    validated = replace(examples, validation=held, held={"digest": "x"})
+    plan = recipe(base, tmp_path / "candidate", steps=40, eval_every=2, patience=2, learning_rate=0.003)
+    said = []
+    facts = facts_of(train(plan, validated, said.append))
+    losses = dict(facts["validation"]["losses"])
+    best = min(losses, key=losses.__getitem__)
+    assert facts["validation"]["best_step"] == best and facts["stopped_early"] and facts["steps"] == max(losses) == best + 4 < 40
+    assert losses_on(tmp_path / "candidate", held) == pytest.approx(losses[best], abs=1e-4)
+    assert any("stopped early" in line for line in said) and any(f"kept: the weights of step {best}" in line for line in said)
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix", "p-tuning", "layers"])
+def test_every_kind_keeps_its_best(base, examples, tmp_path, method):
+    validated = replace(examples, validation=examples.pairs[:2], held={"digest": "x"})
+    facts = facts_of(train(recipe(base, tmp_path / "candidate", method, steps=3, eval_every=1), validated, silent))
+    assert [step for step, _ in facts["validation"]["losses"]] == [1, 2, 3] and not facts["stopped_early"]
+
+
+def test_once_a_pass_where_nothing_else_is_said(base, examples, tmp_path):
+    validated = replace(examples, validation=examples.pairs[:2], held={"digest": "x"})
+    facts = facts_of(train(recipe(base, tmp_path / "candidate", steps=10, batch_size=4), validated, silent))
+    assert [step for step, _ in facts["validation"]["losses"]] == [4, 8, 10]
+
+
+# ---- what is left ----------------------------------------------------------------------------------------------------
 
 
 def test_full_weights_keep_the_bases_configuration_and_tokenizer(base, examples, tmp_path):
@@ -113,14 +201,8 @@ def test_bfloat16(base, examples, tmp_path):
     assert {tensor.dtype for tensor in weights(out).values()} == {torch.bfloat16}
 
 
-def test_lora_only_where_it_was_asked_for(base, examples, tmp_path):
-    out = train(recipe(base, tmp_path / "candidate", targets=("q_proj", "v_proj"), rank=2, steps=1), examples, silent)
-    assert {name.split(".")[-3] for name in weights(out)} == {"q_proj", "v_proj"}
-    assert min(min(tensor.shape) for tensor in weights(out).values()) == 2
-
-
 def test_only_answers_count_and_padding_does_not():
-    batch = collate([Encoded((5, 6, 7), (-100, 6, 7)), Encoded((8,), (8,))], pad=0)
+    batch = collate([(Encoded((5, 6, 7), (-100, 6, 7)),), (Encoded((8,), (8,)),)], pad=0)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 6, 7], [8, -100, -100]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
@@ -137,11 +219,11 @@ def test_long_prompts_are_reported(base, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"targets": ("q_proj", "query")}, UsageError, "'query' names no linear layer .* q_proj"),
         ({"learning_rate": 1e30}, ModelError, "diverged"),
         ({"method": "full", "learning_rate": 1e39, "steps": 1}, ModelError, "diverged"),
+        ({"learning_rate": 1e30, "save_every": 1}, ModelError, "diverged"),
         ({"base": "nowhere"}, ModelError, "nowhere"),
-        ({"method": "prompt", "virtual_tokens": 31}, UsageError, "leave no room"),
+        ({"max_length": 2}, DataError, "the window .or --max-length. leaves 2"),
         ({"device": "tpu"}, UsageError, "--device"),
     ],
 )

@@ -1,0 +1,58 @@
+"""The ways of training: what each of them trains, its learning rate to start from, and the options that are its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Method = Literal["full", "lora", "qlora", "ia3", "prompt", "prefix", "p-tuning", "bitfit", "layers"]
+ALL_LINEAR, ATTENTION = "all-linear", "attention"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One method. `adapter`: peft's type of what it leaves, "" where it leaves full weights; `soft`: it puts virtual tokens before the text.
+
+    `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `options`: its own ones and their defaults,
+    None where the default depends on something else.
+    """
+
+    what: str
+    rate: float
+    adapter: str = ""
+    soft: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def selective(self) -> bool:
+        """Leaves full weights of which it trained a part?"""
+        return self.what in ("biases", "chosen parameters")
+
+
+_LOW_RANK = {"rank": 8, "alpha": None, "dropout": 0.0, "targets": ALL_LINEAR, "dora": False, "rslora": False}
+WAYS: dict[str, Way] = {
+    "full": Way("all weights", 1e-5),
+    "lora": Way("low-rank updates", 2e-4, "LORA", options=_LOW_RANK),
+    "qlora": Way("low-rank updates of 4-bit weights", 2e-4, "LORA", options=_LOW_RANK),
+    "ia3": Way("one factor a feature", 5e-3, "IA3", options={"targets": None}),
+    "prompt": Way("a soft prompt", 3e-3, "PROMPT_TUNING", True, {"virtual_tokens": 20}),
+    "prefix": Way("a prefix in every layer", 3e-3, "PREFIX_TUNING", True, {"virtual_tokens": 20}),
+    "p-tuning": Way("a soft prompt behind a small network", 1e-3, "P_TUNING", True, {"virtual_tokens": 20, "hidden": None}),
+    "bitfit": Way("biases", 1e-3),
+    "layers": Way("chosen parameters", 1e-5, options={"parameters": ()}),
+}
+LEARNING_RATES: dict[str, float] = {name: way.rate for name, way in WAYS.items()}
+OPTIONS = tuple(dict.fromkeys(option for way in WAYS.values() for option in way.options))
+FLAGS = {  # fields of a Recipe to the options of the command, where these are called otherwise
+    "learning_rate": "--lr", "target": "--task", "parameters": "--train", "hidden": "--encoder-hidden", "scheduler": "--lr-scheduler",
+}  # fmt: skip
+
+
+def flag(name: str) -> str:
+    """The command's option for a field of a Recipe."""
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def having(option: str) -> str:
+    """The methods that have the option, for people."""
+    return ", ".join(name for name, way in WAYS.items() if option in way.options)

@@ -1,0 +1,209 @@
+"""transformers' Trainer, where it does otherwise what a candidate needs: the loss, what is saved on the way, and validation."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.loss.loss_utils import ForCausalLMLoss
+
+from evalharness.errors import ModelError
+from evalharness.records import Architecture
+from evalharness.training.encode import IGNORED
+from evalharness.training.recipe import Recipe
+
+Report = Callable[[str], None]
+REPORTS = 10  # lines of progress a run
+TRAINED = "trained.safetensors"
+SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one would pass over the warm-up
+Batch = dict[str, torch.Tensor]
+
+
+def completion_loss(logits: torch.Tensor, labels: torch.Tensor, architecture: Architecture, over: Any = None) -> torch.Tensor:
+    """Cross-entropy in nats of labels (rows, length) that are not IGNORED, summed and divided by `over` (None: by their number).
+
+    Causal logits (rows, virtual tokens + length, vocabulary) predict the next token; a decoder's (rows, length, vocabulary) its label.
+    """
+    if architecture == "seq2seq":
+        flat = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        return flat / ((labels != IGNORED).sum() if over is None else over)
+    labels = nn.functional.pad(labels, (logits.shape[1] - labels.shape[1], 0), value=IGNORED)
+    return ForCausalLMLoss(logits, labels, logits.shape[-1], over)
+
+
+class CompletionTrainer(Trainer):
+    """The mean is over the completion tokens of all that is accumulated for a step, whatever the architecture.
+
+    Saved on the way are the trained parameters as they are (an adapter's own format keeps less: no network behind a soft prompt), with
+    optimiser, schedule, random states and history as the Trainer saves them. `held`: batches to validate on.
+    """
+
+    def __init__(self, architecture: Architecture, held: Sequence[Batch], **given: Any) -> None:
+        super().__init__(eval_dataset=list(held) or None, **given)
+        self.architecture, self.held = architecture, held
+        self.model_accepts_loss_kwargs = True  # the loss below takes the number of tokens of the whole step
+        self._loss_shifts_labels = architecture == "causal"
+
+    def compute_loss(self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """The loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from which the model makes their inputs."""
+        left_out = ("tokens",) if self.architecture == "seq2seq" else ("tokens", "labels")
+        outputs = model(**{key: value for key, value in inputs.items() if key not in left_out})
+        loss = completion_loss(outputs.logits, inputs["labels"], self.architecture, num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """As the Trainer's; counts the tokens that were seen."""
+        self.state.num_input_tokens_seen += int(inputs["tokens"])
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    @torch.no_grad()
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """The mean loss over all completion tokens of the held batches. Draws no random number."""
+        self.model.eval()
+        total, tokens = 0.0, 0
+        for batch in self.held:
+            number = int((batch["labels"][:, 1:] if self.architecture == "causal" else batch["labels"]).ne(IGNORED).sum())
+            total += float(self.compute_loss(self.model, self._prepare_inputs(batch), num_items_in_batch=number)) * number
+            tokens += number
+        metrics = {f"{metric_key_prefix}_loss": total / tokens}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_trained(self.model, folder / TRAINED)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_trained(self.model, Path(resume_from_checkpoint) / TRAINED)
+
+
+def save_trained(model: nn.Module, path: Path) -> None:
+    """The trained parameters by name, all of the file or nothing."""
+    tensors = {name: each.detach().contiguous() for name, each in model.named_parameters() if each.requires_grad}
+    save_file(tensors, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+@torch.no_grad()
+def load_trained(model: nn.Module, path: Path) -> None:
+    """What `save_trained` saved, into the same model."""
+    found = load_file(path)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.copy_(found[name])
+
+
+def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float]]:
+    """(step, loss) of every entry of the Trainer's history that has the key."""
+    return [(int(entry["step"]), float(entry[key])) for entry in history if key in entry]
+
+
+class Watch(TrainerCallback):
+    """Stops at the first loss or gradient that is not finite, keeps the best validated weights, stops when they grow no better, tells progress."""
+
+    def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report) -> None:
+        self.recipe, self.steps, self.best, self.report = recipe, steps, best, report
+        self.began, self.first = 0.0, 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.began, self.first = time.monotonic(), state.global_step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step >= self.steps:
+            control.should_save = False  # what is left at the end is the candidate
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        step, loss, gradient = state.global_step, float(logs["loss"]), float(logs.get("grad_norm", 0.0))
+        if not (math.isfinite(loss) and math.isfinite(gradient)):
+            raise diverged(self.recipe, f"the loss is {loss}, its gradient {gradient} at step {step}")
+        if step % max(1, self.steps // REPORTS) == 0 or step == self.steps:
+            left = (time.monotonic() - self.began) / max(1, step - self.first) * (self.steps - step)
+            self.report(f"step {step}/{self.steps}, loss {loss:.4f}" + (f", {_time(left)} left" if step < self.steps else ""))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, model: Any = None, **_: Any) -> None:
+        losses = losses_of(state.log_history, "eval_loss")
+        step, loss = losses[-1]
+        if not math.isfinite(loss):
+            raise diverged(self.recipe, f"the validation loss is {loss} at step {step}")
+        self.report(f"step {step}/{self.steps}, validation loss {loss:.4f}")
+        before = [value for _, value in losses[:-1]]
+        if loss < min(before, default=math.inf):
+            save_trained(model, self.best)
+        elif self.recipe.patience and len(losses) - 1 - best_of(losses) >= self.recipe.patience and step < self.steps:
+            self.report(f"stopped early: no better validation loss since step {losses[best_of(losses)][0]}")
+            control.should_training_stop = True
+            control.should_save = False  # so that nothing goes on from here
+
+
+def best_of(losses: Sequence[tuple[int, float]]) -> int:
+    """The place of the lowest loss, the first of equals."""
+    return min(range(len(losses)), key=lambda place: losses[place][1])
+
+
+def diverged(recipe: Recipe, what: str) -> ModelError:
+    """The error of a training that leads nowhere."""
+    return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
+
+
+def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating: int | None) -> TrainingArguments:
+    """The Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so many steps."""
+    batch = 1 if recipe.group_by_length else recipe.batch_size  # grouped batches are made beforehand
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        train_sampling_strategy="sequential" if recipe.group_by_length else "random",
+        learning_rate=recipe.rate,
+        lr_scheduler_type=SCHEDULERS.get(recipe.scheduler, recipe.scheduler),
+        warmup_steps=math.floor(recipe.warmup * steps),
+        weight_decay=recipe.weight_decay,
+        activation_checkpointing=recipe.gradient_checkpointing,
+        use_cache=recipe.method == "prefix",  # its keys and values come as a cache
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=on_cpu,
+        bf16=recipe.dtype == "bfloat16",
+        dataloader_pin_memory=not on_cpu,
+        remove_unused_columns=False,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="no" if validating is None else "steps",
+        eval_steps=validating,
+        save_strategy="no" if recipe.save_every is None else "steps",
+        save_steps=recipe.save_every or 500,
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _time(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def last_saved(folder: Path) -> str | None:
+    """The newest complete state on the way; the Trainer writes its own state last."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit() and _readable(path / "trainer_state.json")]
+    return max((os.fspath(path) for path in found), key=lambda path: int(path.rpartition("-")[2]), default=None)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return path.read_text().rstrip().endswith("}")
+    except OSError:
+        return False

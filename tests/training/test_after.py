@@ -1,0 +1,95 @@
+"""Stages: a training that goes on from what another one left, and what the candidate then stands on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from training.makers import recipe, silent, weights
+
+from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.verify import verify
+from evalharness.checkpoints.weights import load
+from evalharness.errors import UsageError
+from evalharness.training.loop import train
+
+STILL = {"learning_rate": 1e-12, "steps": 1}  # a stage that changes nothing worth naming
+
+
+@pytest.fixture(scope="module")
+def stages(base, examples, tmp_path_factory):
+    """A first stage of each kind."""
+    folder = tmp_path_factory.mktemp("stages")
+    kinds = ("full", "lora", "prompt", "prefix", "p-tuning", "ia3")
+    made = {method: train(recipe(base, folder / method, method, steps=3), examples, silent) for method in kinds}
+    return {"base": base, **made}
+
+
+def logits(path):
+    loaded = load(recognise(str(path)), "float32", "cpu")
+    ids = torch.tensor([[1, 6, 5, 7, 3, 16]])
+    vectors = loaded.model.get_input_embeddings()(ids)
+    with torch.no_grad():
+        if loaded.lead.embeddings is not None:
+            vectors = torch.cat([loaded.lead.embeddings[None], vectors], 1)
+        return loaded.model(inputs_embeds=vectors).logits[0, -1]
+
+
+def facts_of(folder):
+    return json.loads((folder / "training.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "stands_on"),
+    [
+        ("full", "full", "base"),
+        ("full", "layers", "base"),
+        ("full", "lora", "full"),
+        ("full", "prompt", "full"),
+        ("lora", "lora", "base"),
+        ("ia3", "ia3", "base"),
+        ("prompt", "prompt", "base"),
+        ("lora", "full", "base"),
+    ],
+)
+def test_a_stage_begins_where_the_one_before_ended(stages, examples, tmp_path, first, then, stands_on):
+    stage = stages[first]
+    out = train(recipe("", tmp_path / "two", then, after=str(stage), **STILL), examples, silent)
+    checkpoint, facts = recognise(str(out)), facts_of(out)
+    verify(checkpoint)
+    assert checkpoint.base == stages[stands_on].resolve()
+    assert facts["after"]["fingerprint"] == recognise(str(stage)).fingerprint and facts["after"]["name"] == first
+    assert (out / facts["after"]["path"]).resolve() == stage.resolve()
+    assert ("first_base" in facts) == (stands_on == "full")
+    if then != "prompt" or first == "prompt":
+        assert torch.allclose(logits(out), logits(stage), atol=1e-4)
+
+
+def test_a_prefix_goes_on(stages, examples, tmp_path):
+    out = train(recipe("", tmp_path / "two", "prefix", after=str(stages["prefix"]), **STILL), examples, silent)
+    assert torch.allclose(weights(out)["prompt_embeddings"], weights(stages["prefix"])["prompt_embeddings"], atol=1e-6)
+
+
+def test_an_adapter_that_goes_on_keeps_its_own_shape(stages, examples, tmp_path):
+    with pytest.raises(UsageError, match="--rank: 4: the adapter that goes on has 8"):
+        train(recipe("", tmp_path / "two", after=str(stages["lora"]), rank=4), examples, silent)
+    small = train(recipe(stages["base"], tmp_path / "small", rank=2, targets=("q_proj",), steps=1), examples, silent)
+    out = train(recipe("", tmp_path / "two", after=str(small), steps=1), examples, silent)
+    assert facts_of(out)["recipe"]["rank"] == 2 and facts_of(out)["recipe"]["targets"] == ["q_proj"]
+    assert weights(out).keys() == weights(small).keys()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        ("lora", "prompt", "cannot be put"),
+        ("prompt", "full", "cannot be put"),
+        ("lora", "ia3", "cannot be put"),
+        ("p-tuning", "p-tuning", "leaves no network"),
+    ],
+)
+def test_what_cannot_go_on(stages, examples, tmp_path, first, then, said):
+    with pytest.raises(UsageError, match=f"--after: .*{said}"):
+        train(recipe("", tmp_path / "two", then, after=str(stages[first])), examples, silent)
+    assert list(tmp_path.iterdir()) == []
