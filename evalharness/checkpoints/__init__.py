@@ -9,5 +9,4 @@ KNOWN = {
     "merged": "evalharness.checkpoints.merging:merged",
     "unmergeable": "evalharness.checkpoints.merging:unmergeable",
     "layout": "evalharness.checkpoints.adapters:layout",
-    "lora_layout": "evalharness.checkpoints.adapters:layout",
 }

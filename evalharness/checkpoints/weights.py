@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -38,7 +39,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 CLASSES = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 MAPPINGS = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING, "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING}
 WANTED = {"causal": "give a causal language model", "seq2seq": "give an encoder-decoder model that writes text"}
-UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
+UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, IndexError, ArithmeticError)
+UNLOADABLE += (SafetensorError, StrictDataclassError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,11 @@ class Loaded:
     def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, Lead]]:
         """With the adapter on or off: the model to ask, and what to put before every text."""
         yield (self.model, self.lead) if adapter else (self.bare, Lead())
+
+    @property
+    def alone(self) -> bool:
+        """Must each row be asked alone? int8 keeps the columns of 16 bits in which any row of the batch has an outlier (Dettmers et al. 2022)."""
+        return any(getattr(getattr(module, "state", None), "threshold", 0.0) > 0.0 for module in self.model.modules())
 
     @property
     def unmergeable(self) -> str:
@@ -262,7 +269,7 @@ def _residing(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, p
     directory = checkpoint.weights
     stored = QUANTISED in files.read_json(directory / files.CONFIG)
     options: dict[str, Any] = {"dtype": kind, "attn_implementation": attention_of(directory, architecture_of(directory))}
-    if stored or checkpoint.precision:
+    model.eval().requires_grad_(False)  # like an adapter's twin: torch multiplies in another order where a weight wants gradients
         model = from_pretrained(directory, **options, **quantised.options(directory, checkpoint.precision, stored, kind, place))
         quantised.settle(directory, model)
     else:

@@ -96,3 +96,13 @@ def test_another_precision_is_another_base(zoo):
     plain = load(described(zoo["llama"], None, ""), "float32", "cpu", resident_of(four))
     assert not getattr(plain.model, "is_quantized", False)
     assert torch.equal(logits(plain.model), logits(open_model(zoo["llama"]).eval()))
+
+
+@needs
+@pytest.mark.parametrize("precision", ["", *PRECISIONS])
+def test_rows_that_hang_on_their_neighbours_are_asked_alone(precision, zoo):
+    loaded = load(described(zoo["llama"], None, "", precision=precision), "float32", "cpu")
+    row, other = torch.tensor([[40, 41, 50, 60, 7, 9]]), torch.tensor([[99, 120, 200, 201, 33, 5]])
+    with torch.no_grad():
+        moved = (loaded.model(torch.cat([row, other])).logits[0] - loaded.model(row).logits[0]).abs().max()
+    assert loaded.alone == (precision == "int8") == bool(moved > 1e-3)
