@@ -85,7 +85,7 @@ class Living:
     def answering(self, checkpoint: Checkpoint, settings: EngineSettings) -> Iterator[Engine]:
         """An engine on the model as it is now, or with its adapter off; afterwards everything is as it was before."""
         off = self.model.disable_adapter() if isinstance(self.model, PeftModel) and checkpoint.name == BASE else contextlib.nullcontext()
-        with untouched(self.model), torch.no_grad(), off:
+        with untouched(self.model), own_forward(self.plain), torch.no_grad(), off:
             engine = self._opened(checkpoint, settings)
             try:
                 yield engine
@@ -133,6 +133,20 @@ class Living:
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         return template_of(NOWHERE, self.tokenizer)
+
+
+@contextlib.contextmanager
+def own_forward(model: torch.nn.Module) -> Iterator[None]:
+    """Without the autocast that accelerate puts around `forward` in mixed precision: the weights answer as they will when they are saved."""
+    around, original = vars(model).get("forward"), vars(model).get("_original_forward")
+    if around is None or original is None:
+        yield
+        return
+    model.forward = original
+    try:
+        yield
+    finally:
+        model.forward = around
 
 
 @contextlib.contextmanager

@@ -84,15 +84,16 @@ def test_weights_and_losses_are_bit_by_bit_those_of_a_training_without_it(
     assert all(module.training == plain.model.get_submodule(name).training for name, module in watched.model.named_modules())
 
 
-@pytest.mark.parametrize("adapter", ["", "prefix"])
+@pytest.mark.parametrize(("adapter", "options"), [("", {"bf16": True}), ("prefix", {})])
 def test_what_is_logged_is_what_a_run_finds_of_what_is_saved(
-    adapter: str, zoo: dict[str, Path], small_world: Path, tmp_path: Path, watching: Callable[..., ForgettingCallback]
+    adapter: str, options: dict[str, Any], zoo: dict[str, Path], small_world: Path, tmp_path: Path, watching: Callable[..., ForgettingCallback]
 ) -> None:
     base, callback = zoo["llama"], watching(base=zoo["llama"], out=tmp_path / "looks")
-    trainer = trained(model_of(base, adapter), base, tmp_path / "trainer", [callback])
+    trainer = trained(model_of(base, adapter), base, tmp_path / "trainer", [callback], **options)
     with quiet():
         trainer.model.save_pretrained(tmp_path / "saved")
         AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "saved")
+    assert {"forward", "_original_forward"} <= vars(trainer.model).keys() or not options, "accelerate wraps it in another way now"
     job = Job(
         models=(str(tmp_path / "saved"),), base=str(base), tasks=("yes_no", "echo"), data_dir=small_world / "data", include=(small_world / "tasks",),
         limit=8, alpha=0.05 / 2, out=tmp_path / "run", store=tmp_path / "another.sqlite",
