@@ -7,8 +7,8 @@ After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are what stands be
                 rows of the very tasks that they are asked, and the wording stands in every one of those
     wording     a run of words with 4 in it that more than a tenth of the task's texts share is the task's, too; and one that as a whole more
                 than 2 of its texts share says nothing of any of them
-    short ones  a question of fewer than 13 words is found where all it brings stands, as it is, in one row, and has 6 words or more; or where it
-                is the whole of a text of 3 words or more
+    short ones  a question of fewer than 13 words is found where all its row brings stands, as it is, in one row, and has 6 words or more; or
+                where it is, as the task renders it, the whole of a text, and has 3 words or more
 
 The evaluation is indexed and the training rows stream past: memory does not grow with their number.
 """
@@ -29,7 +29,7 @@ from evalharness.readers.streams import TextRow
 
 RUN = 13  # words in a row that make an overlap
 LEAST = 6  # words of a shorter question that has to stand in a row as it is
-LEAST_WHOLE = 3  # words of a question that has to be the whole of a text
+LEAST_WHOLE = 3  # words of a rendered question that has to be the whole of a text
 WORDING = 4  # words of which a task's wording is made
 SHARED = 0.1  # of a task's distinct texts: what more of them share is wording
 CONSTANT = 0.5  # of a task's questions: a text that more of them hold is wording
@@ -214,8 +214,6 @@ def joined(one: Hit, other: Hit) -> Hit:
 
 def _entry(item: Item, texts: Sequence[Words]) -> _Entry:
     forms = frozenset(_spaced(words) for form in item.forms if len(words := words_of(form)) >= LEAST_WHOLE)
-    if len(texts) == 1 and len(texts[0]) >= LEAST_WHOLE:
-        forms |= {_spaced(texts[0])}
     answers = tuple(_spaced(words) for answer in item.answers if (words := words_of(answer)))
     return _Entry(tuple(map(_spaced, texts)), forms, answers, sum(map(len, texts)) >= LEAST)
 

@@ -75,8 +75,9 @@ def test_a_shorter_question_is_found_where_all_of_it_stands() -> None:
     assert search([item(six)], f"Review: {six}. Opinion: negative") == {0: Hit(True, False, "row 0")}
     assert not search([item(six)], "a rather dull and lifeless", "a rather dull and lifeless sad comedy")
     assert not search([item(five)], f"Review: {five}. Opinion: negative")
-    assert search([item(five)], ("Negative", f"{five}!")) == {0: Hit(True, False, "row 0")}
-    assert not search([item("good film")], "good film")  # shorter than LEAST_WHOLE
+    assert not search([item(five, form=f"{five} Opinion:")], five)  # an alternative of another question may read like this
+    assert search([item(five, form=f"{five} Opinion:")], ("Negative", f"{five}! OPINION")) == {0: Hit(True, False, "row 0")}
+    assert not search([item("good", form="good film")], "good film")  # shorter than LEAST_WHOLE
     assert search([item("good film", form="Review: good film. Opinion:")], "review good film opinion")
 
 
@@ -196,7 +197,7 @@ def brute(items: Sequence[Item], rows: Sequence[TextRow]) -> dict[int, tuple[boo
         stock = {g for t in distinct for g in runs(t, RUN) if sum(g in runs(o, RUN) for o in distinct) > FEW}
         for n in own:
             telling = {g for t in texts[n] for g in runs(t, RUN) if g not in stock and not runs(g, WORDING) & shared}
-            whole_forms = {t for t in (*forms[n], *(texts[n] if len(texts[n]) == 1 else ())) if len(t) >= LEAST_WHOLE}
+            whole_forms = {t for t in forms[n] if len(t) >= LEAST_WHOLE}
             for row in rows:
                 said = [words_of(text) for text in row.texts]
                 run = any(telling & runs(t, RUN) for t in said)
