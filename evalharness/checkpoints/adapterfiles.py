@@ -41,7 +41,7 @@ def adapter_facts(directory: Path, asked: int | None) -> AdapterFacts:
     if not isinstance(peft_type, str) or peft_type not in TYPES:
         fix = f"{did_you_mean(str(peft_type), TYPES)} (`checkpoint kinds` lists all)"
         raise ModelError(where, f"adapter of type {peft_type!r}, not supported", fix)
-    if task_type is not None and task_type not in ARCHITECTURES:
+    if task_type is not None and task_type not in tuple(ARCHITECTURES):
         what = f"an adapter for task type {task_type!r}, not supported"
         raise ModelError(where, what, f"{' or '.join(ARCHITECTURES)} is that of a model that writes text")
     acts = TYPES[peft_type].acts

@@ -9,7 +9,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.weights import load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.weights import first_line, load_tokenizer, tokenizer_directory
+from evalharness.errors import ModelError
 from evalharness.records import Checkpoint
 
 PROBE = "Is 3.14 more than 2?\n\tYes, naïve – it is."
@@ -48,9 +49,17 @@ def between(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> Diff
         dropped={token: before[token] for token in before.keys() - now.keys()},
         moved={token: (before[token], now[token]) for token in sorted(now.keys() & before.keys()) if now[token] != before[token]},
         special={role: pair for role, pair in roles.items() if pair[0] != pair[1]},
-        splits=now == before and own(PROBE)["input_ids"] != base(PROBE)["input_ids"],
+        splits=now == before and _ids(own) != _ids(base),
         template=_template(getattr(base, "chat_template", None), getattr(own, "chat_template", None)),
     )
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    try:
+        return list(tokenizer(PROBE)["input_ids"])
+    except Exception as error:  # what a configuration of odd types leads to has no common class
+        what = f"its tokenizer cannot split a text ({first_line(error)})"
+        raise ModelError(tokenizer.name_or_path, what, "save the tokenizer again") from None
 
 
 def _text(token: Any) -> str | None:

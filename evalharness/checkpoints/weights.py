@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ CLASSES = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 MAPPINGS = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING, "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING}
 WANTED = {"causal": "give a causal language model", "seq2seq": "give an encoder-decoder model that writes text"}
 UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, IndexError, ArithmeticError)
-UNLOADABLE += (SafetensorError, StrictDataclassError)
+UNLOADABLE += (AssertionError, re.error, SafetensorError, StrictDataclassError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +270,12 @@ def _residing(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, p
     directory = checkpoint.weights
     stored = QUANTISED in files.read_json(directory / files.CONFIG)
     options: dict[str, Any] = {"dtype": kind, "attn_implementation": attention_of(directory, architecture_of(directory))}
-    model.eval().requires_grad_(False)  # like an adapter's twin: torch multiplies in another order where a weight wants gradients
+    if stored or checkpoint.precision:
         model = from_pretrained(directory, **options, **quantised.options(directory, checkpoint.precision, stored, kind, place))
         quantised.settle(directory, model)
     else:
         model = from_pretrained(directory, **options).to(place)
-    model.eval()
+    model.eval().requires_grad_(False)  # as in an adapter's twin: torch multiplies in another order where a weight wants gradients
     return Resident(model, key, copy.deepcopy(model.generation_config), twin.marks(model))
 
 

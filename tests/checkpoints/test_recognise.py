@@ -103,7 +103,10 @@ def test_an_adapter_without_its_base(copy, zoo, edit_json):
         recognise(str(folder), base=str(zoo["gpt2-prompt"]))
 
 
-@pytest.mark.parametrize("change", [{"peft_type": "LORAX"}, {"peft_type": None}, {"peft_type": ["LORA"]}, {"task_type": "SEQ_CLS"}, {"task_type": 3}])
+ODD = [{"peft_type": "LORAX"}, {"peft_type": None}, {"peft_type": ["LORA"]}, {"task_type": "SEQ_CLS"}, {"task_type": 3}, {"task_type": [3]}]
+
+
+@pytest.mark.parametrize("change", ODD)
 def test_adapters_that_are_of_no_use(change, copy, edit_json):
     folder = copy("llama-lora")
     edit_json(folder / "adapter_config.json", **change)

@@ -325,6 +325,29 @@ def test_another_end_token_is_a_notice(zoo, copy, edit_json):
     assert notice == "tuned: its eos_token is '<unk>', its base's '</s>'"
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "change"),
+    [
+        ("bart", "config.json", {"decoder_ffn_dim": "x"}),
+        ("bart", "config.json", {"vocab_size": 0}),
+        ("llama-lora", "adapter_config.json", {"target_modules": "[q_proj"}),
+        ("llama-lora", "adapter_config.json", {"r": [4]}),
+    ],
+)
+def test_values_of_the_wrong_type_in_configurations(name, file, change, copy, edit_json):
+    folder = copy(name)
+    edit_json(folder / file, **change)
+    with pytest.raises(ModelError):
+        verify(recognise(str(folder)))
+
+
+def test_a_tokenizer_that_cannot_split(copy, zoo, edit_json):
+    folder = copy("llama")
+    edit_json(folder / "tokenizer_config.json", model_max_length={})
+    with pytest.raises(ModelError, match=r"its tokenizer cannot (split a text|be read)"):
+        verify(recognise(str(folder), base=str(zoo["llama"])))
+
+
 def test_token_ids_of_an_encoder_decoder_that_moved(copy, zoo):
     folder = copy("t5", "tuned")
     value = json.loads((folder / "tokenizer.json").read_text())
