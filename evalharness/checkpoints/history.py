@@ -13,7 +13,7 @@ FACTS = ("method", "learning_rate", "rank", "alpha", "targets", "virtual_tokens"
 FACTS += ("steps", "seed", "seconds", "examples", "replay", "after", "precision")
 PLACES = ("recipe", "data")  # objects of training.json that are looked through after itself
 OF_RANK = ("rank", "alpha", "targets")
-WITHOUT_RANK = ("full", "prompt", "prefix", "p-tuning", "bitfit", "pattern", "ia3")
+WITHOUT_RANK = ("full", "prompt", "prefix", "p-tuning", "bitfit", "layers", "ia3")
 WITH_TOKENS = ("prompt", "prefix", "p-tuning")
 OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoint on its way
 
@@ -21,6 +21,8 @@ OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoi
 def history(directory: Path) -> dict[str, Any]:
     """The facts of FACTS that training.json states and that mean something for its method; those of a checkpoint-N folder from the one above."""
     training, place = files.training_of(directory)
+    if isinstance(stage := training.get("after"), dict):  # of the stage before, its name is enough
+        training = {**training, "after": stage.get("name") or stage.get("path")}
     looked = [training, *(training[key] for key in PLACES if isinstance(training.get(key), dict))]
     found = {key: next((part[key] for part in looked if _is_fact(part.get(key))), None) for key in FACTS}
     return {key: value for key, value in found.items() if value is not None and _applies(key, found["method"], place == directory)}

@@ -232,6 +232,8 @@ def test_how_it_was_trained(copy, zoo, edit_json):
     wanted = {"learning_rate": 1e-3, "rank": 4, "alpha": 8.0, "targets": "all-linear", "steps": 12, "seed": 3}
     wanted |= {"method": "lora", "seconds": 1.5, "examples": 30, "replay": {"rte": 0.1}, "after": "../old"}
     assert recognise(str(folder)).training == wanted
+    edit_json(folder / "training.json", after={"path": "../old", "name": "first", "kind": "lora", "target_task": None})
+    assert recognise(str(folder)).training["after"] == "first"
     edit_json(folder / "training.json", method="full")
     assert "rank" not in recognise(str(folder)).training
     edit_json(folder / "training.json", method="prompt")
