@@ -78,7 +78,7 @@ def make_config(architecture: str, vocabulary: int) -> PreTrainedConfig:
     if architecture == "t5":
         sizes = {"d_model": 48, "d_kv": 12, "d_ff": 96, "num_layers": 2, "num_heads": 4, "relative_attention_num_buckets": 8}
         ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
-        kind = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "initializer_factor": 1.0}
+        kind = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "initializer_factor": 1.5}
         return T5Config(vocab_size=vocabulary, **sizes, **ids, **kind)
     if architecture == "bart":
         sizes = {"layers": 2, "attention_heads": 4, "ffn_dim": 96}
@@ -99,6 +99,8 @@ def make_base(architecture: str, directory: Path, seed: int = 0) -> Path:
     model = kind.from_config(make_config(architecture, len(tokenizer)))
     if architecture == "qwen3":
         model.generation_config.eos_token_id = [2, 0]
+    if architecture == "t5":
+        model.lm_head.weight.data *= 0.1  # its attention is unscaled: wide enough for opinions, the logits are large, and so is their rounding
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory

@@ -73,11 +73,10 @@ class HFEngine:
 
     def _merged_logits(self, prompts: Sequence[str]) -> NDArray[np.float64]:
         assert self._loaded is not None
-        if not hasattr(self._loaded, "merged"):
-            raise Unmergeable("merging is not there yet")
+        if self._loaded.unmergeable:
+            raise Unmergeable(self._loaded.unmergeable)
         with self._loaded.merged() as model:
-            if model is None:
-                raise Unmergeable("what it puts in cannot be merged into the weights")
+            assert model is not None
             return Scorer(replace(self._loaded, model=model), *self._asked).last_logits(prompts, adapter=True)
 
     def close(self) -> None:

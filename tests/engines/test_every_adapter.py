@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -86,7 +87,7 @@ def subject(request, zoo, bare, resident) -> Subject:
 def questions(words) -> list[Rank]:
     contexts, choices = words(2, 14, seed=11), words(8, 3, seed=12)
     several = [Rank(tuple((context, " " + choice) for choice in choices[4 * i : 4 * i + 4])) for i, context in enumerate(contexts)]
-    return [*several, Rank((("the cat", " A"), ("the cat", " B"), ("", "the dog"), ("a mat  ", "cat")))]
+    return [*several, Rank((("the cat", " A"), ("the cat", " B"), ("", "the dog"), ("F P Z  ", "cat")))]  # letters of trained tokens
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +167,9 @@ def test_scores_and_texts_are_pefts_whatever_the_batch(subject, questions, promp
         if not close:
             assert [(found[i].text, found[i].tokens) for found in by_size] == [(texts.decode(tokens), len(tokens))] * len(batches)
     assert ties <= 1
+    engine = opened(subject.loaded, subject.checkpoint, EngineSettings())
+    on, off = (engine.next_token_logits(["F P Z"], adapter=adapter, path="score") for adapter in (True, False))
+    assert np.abs(on - off).max() > 0.01  # it is the adapter that was compared
     alone = generated(subject, texts.prompt(prompts[0].prompt))
     assert by_size[0][len(questions)].text == texts.decode(alone)
 
