@@ -76,7 +76,7 @@ def exit_code(results: Results, name: str) -> int:
     base = next((model.base for model in results.models if model.name == name), None)
     alone = replace(
         results,
-        models=tuple(model for model in results.models if model.name in (name, base) or model.base is None),
+        models=tuple(model for model in results.models if model.name in (name, base) or not model.judged),
         comparisons=tuple(c for c in results.comparisons if c.candidate == name),
         troubles=tuple(trouble for trouble in results.troubles if trouble.model == name or trouble.model not in candidates_of(results)),
         flips=(),

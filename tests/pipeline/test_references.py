@@ -22,6 +22,7 @@ from evalharness.pipeline.run import evaluate
 from evalharness.records import Checkpoint, EngineSettings, Failure, Generate, Generation, Job, Rank, Ranking, Request, Response
 from evalharness.report.page import render
 from evalharness.report.references import noise_floor, quantisation
+from evalharness.report.sentences import exit_code
 
 MakeJob = Callable[..., Job]
 
@@ -109,6 +110,7 @@ def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
     found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
     assert {trouble.model for trouble in found.troubles} == {"placebo"}
     assert judge(found, Policy("pass")).exit_code == 0
+    assert exit_code(found, "llama-lora") == judge(found, Policy()).exit_code != 5
 
 
 def test_a_placebo_needs_a_base_that_answers_and_a_free_name(job: MakeJob, zoo: dict[str, Path], tmp_path: Path) -> None:
