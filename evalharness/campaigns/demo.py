@@ -64,8 +64,8 @@ def make_candidate(recipe: Recipe, source: DataSource, watcher: Watcher, library
     Raises UsageError where something lies in its place that is no trained candidate.
     """
     out, examples = Path(recipe.out), gather(recipe, library or Library(), source)
-    made = _made(out)
-    if made == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": [examples.digest, examples.held.get("digest")]}:
+    made, data = _made(out), [examples.digest, examples.held.get("digest")]
+    if made == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": data}:
         watcher.phase(f"{out.name} is trained already")
         return out
     if made is not None:

@@ -21,7 +21,7 @@ from evalharness.checkpoints.weights import Loaded
 from evalharness.training.adapt import Trained, expected_warnings, sizes
 from evalharness.training.data import TrainingSet
 from evalharness.training.recipe import Recipe
-from evalharness.training.start import Start, named
+from evalharness.training.start import PRECISION, Start, named
 from evalharness.training.trainer import REPORTS, best_of
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
@@ -65,7 +65,7 @@ def describe(recipe: Recipe, start: Start, model: Trained, examples: TrainingSet
         "target_task": recipe.target or None,
         "method": recipe.method,
         "architecture": start.under.architecture,
-        "precision": "nf4" if recipe.method == "qlora" else "",
+        "precision": PRECISION if recipe.method == "qlora" else start.under.precision,
         "recipe": recipe.to_json(),
         "data": {**data, "sources": [dict(source) for source in examples.sources], **({"validation": dict(examples.held)} if examples.held else {})},
         "trainable": trained,

@@ -11,17 +11,18 @@ from typing import Any
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from safetensors.torch import load_file
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from evalharness.checkpoints.files import ADAPTER
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.checkpoints.weights import Loaded, attention_of, device_of, from_pretrained, load, load_tokenizer
+from evalharness.checkpoints.weights import Loaded, device_of, load
 from evalharness.errors import ModelError, UsageError
 from evalharness.records import Checkpoint
 from evalharness.training.adapt import Trained, adapt, expected_warnings
 from evalharness.training.recipe import Recipe
 
+PRECISION = "nf4"  # of the weights under qlora
 OF_CONFIG = {  # options to the fields of peft's configurations that say the same
     "rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "targets": "target_modules",
     "dora": "use_dora", "rslora": "use_rslora", "virtual_tokens": "num_virtual_tokens",
@@ -60,6 +61,14 @@ def check_machine(recipe: Recipe) -> None:
 
 def starting(recipe: Recipe) -> Start:
     """Whose weights training starts from. Raises ModelError or UsageError where the base or the stage before cannot be trained on."""
+    start = _starting(recipe)
+    if start.under.precision and not recipe.way.adapter:
+        what = f"its weights are quantised ({start.under.precision}), which only adapters can be trained on"
+        raise ModelError(start.under.path, what, "give the weights before quantisation, or --method lora")
+    return start
+
+
+def _starting(recipe: Recipe) -> Start:
     if recipe.after is None:
         base = recognise(recipe.base, role="base")
         if base.kind != "base":
@@ -83,26 +92,20 @@ def _refuse_change(recipe: Recipe, after: Checkpoint) -> None:
         raise UsageError("--after", what, "go on with the same method, or merge it into its base first")
     if after.adapter == "P_TUNING":
         raise UsageError("--after", f"{after.path}: p-tuning leaves no network to go on training", "train it in one go, or use --method prompt")
-    if (recipe.method == "qlora") != (after.training.get("method") == "qlora") and recipe.way.adapter:
+    if (recipe.method == "qlora") != (after.precision == PRECISION) and recipe.way.adapter:
         raise UsageError("--after", f"{after.path} was trained on weights of another precision", "go on with the method that it was trained with")
 
 
 def opened(recipe: Recipe, start: Start) -> Loaded:
-    """The weights that training starts from. All that changes weights themselves holds them in float32 while it trains."""
+    """The weights that training starts from. All that changes weights themselves holds them in float32 while it trains.
+
+    Those under qlora are held in 4 bits and compute in bfloat16; what is not quantised is float32 (Dettmers et al. 2023).
+    """
     if recipe.method != "qlora":
         return load(start.under, recipe.dtype if recipe.way.adapter else "float32", recipe.device)
-    return _quantised(start.under, recipe)
-
-
-def _quantised(base: Checkpoint, recipe: Recipe) -> Loaded:
-    """The base in 4 bits: normal floats, scales quantised again, computing in bfloat16 (Dettmers et al. 2023)."""
-    options = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
-    )
-    attention = attention_of(base.path, base.architecture)
-    model = from_pretrained(base.path, dtype=torch.bfloat16, quantization_config=options, device_map={"": 0}, attn_implementation=attention)
-    model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    return Loaded(model, model, load_tokenizer(base.path), device_of(recipe.device), base.architecture)
+    loaded = load(replace(start.under, precision=PRECISION), "bfloat16", recipe.device)
+    loaded.model = prepare_model_for_kbit_training(loaded.model, use_gradient_checkpointing=False)
+    return loaded
 
 
 def trained(model: PreTrainedModel, recipe: Recipe, start: Start) -> tuple[Trained, Recipe]:

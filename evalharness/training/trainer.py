@@ -175,7 +175,7 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
         seed=recipe.seed,
         data_seed=recipe.seed,
         use_cpu=on_cpu,
-        bf16=recipe.dtype == "bfloat16",
+        bf16=recipe.dtype == "bfloat16" or recipe.method == "qlora",
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
         logging_strategy="steps",

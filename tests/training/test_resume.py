@@ -1,0 +1,121 @@
+"""A training that is killed goes on from its last saved state and ends with the weights of an uninterrupted one, bit by bit."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from training.makers import equal, recipe, silent
+
+from evalharness.errors import StoreError, UsageError
+from evalharness.training import loop, trainer
+from evalharness.training.loop import train
+from evalharness.training.work import Work
+
+
+class Killed(BaseException):
+    """As the process would end, without a word."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """Trains until the step's loss is logged, and leaves all as a kill leaves it."""
+
+    def run(recipe, examples, step):
+        told = trainer.Watch.on_log
+
+        def on_log(self, args, state, control, logs=None, **more):
+            told(self, args, state, control, logs=logs, **more)
+            if state.global_step == step and logs and "loss" in logs:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.Watch, "on_log", on_log)
+            with pytest.raises(Killed):
+                train(recipe, examples, silent)
+
+    return run
+
+
+WAYS = {
+    "full": {},
+    "lora": {"dropout": 0.2},
+    "p-tuning": {},
+    "prefix": {},
+    "layers": {"gradient_accumulation": 3},
+    "prompt": {"group_by_length": True},
+}
+
+
+@pytest.mark.parametrize("method", WAYS)
+def test_it_ends_as_if_nothing_had_happened(base, examples, tmp_path, killed_at, method):
+    """Killed in the middle of a pass and at its end, each time a step after the one that was saved."""
+    validated = replace(examples, validation=examples.pairs[:2], held={"digest": "x"})
+    plan = recipe(base, tmp_path / "a" / "candidate", method, steps=9, batch_size=3, save_every=2, eval_every=2, **WAYS[method])
+    again = replace(plan, out=str(tmp_path / "b" / "candidate"))
+    whole = train(plan, validated, silent)
+    killed_at(again, validated, 3)
+    assert [path.name for path in (tmp_path / "b").iterdir()] == [".candidate.unfinished"]
+    killed_at(again, validated, 7)
+    said = []
+    out = train(again, validated, said.append)
+    assert "going on from step 6" in said and equal(whole, out)
+    mine, its = (json.loads((folder / "training.json").read_text()) for folder in (out, whole))
+    assert all(mine[key] == its[key] for key in ("losses", "validation", "tokens", "steps", "trainable", "data"))
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["candidate"]
+
+
+def test_another_recipe_or_other_data_begins_anew(base, examples, tmp_path, killed_at):
+    plan = recipe(base, tmp_path / "candidate", save_every=1, steps=4)
+    for other, data in ((replace(plan, learning_rate=0.02), examples), (plan, replace(examples, pairs=examples.pairs[:12]))):
+        killed_at(plan, examples, 3)
+        said = []
+        out = train(other, data, said.append)
+        assert any("begun anew" in line for line in said) and not any("going on" in line for line in said)
+        assert equal(out, train(replace(other, out=str(tmp_path / "fresh")), data, silent))
+        for path in tmp_path.iterdir():
+            for each in path.iterdir():
+                each.unlink()
+            path.rmdir()
+
+
+def test_a_state_that_was_cut_short_is_passed_over(base, examples, tmp_path, killed_at):
+    plan = recipe(base, tmp_path / "candidate", save_every=2, steps=6)
+    killed_at(plan, examples, 3)
+    half = Work(tmp_path / "candidate").states / "checkpoint-4"
+    half.mkdir()
+    (half / "trained.safetensors").write_bytes(b"half")
+    said = []
+    out = train(plan, examples, said.append)
+    assert "going on from step 2" in said
+    assert equal(out, train(replace(plan, out=str(tmp_path / "fresh")), examples, silent))
+
+
+def test_two_at_once_are_refused(base, examples, tmp_path):
+    work = Work(tmp_path / "candidate")
+    work.folder.mkdir()
+    lock = os.open(work.folder / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(UsageError, match="is being made by another process"):
+        train(recipe(base, tmp_path / "candidate", steps=1), examples, silent)
+    os.close(lock)
+    assert train(recipe(base, tmp_path / "candidate", steps=1), examples, silent).is_dir()
+
+
+def test_a_full_disk_keeps_what_was_saved(base, examples, tmp_path, monkeypatch):
+    plan = recipe(base, tmp_path / "candidate", save_every=1, steps=2)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save", full)
+        with pytest.raises(StoreError, match="No space left"):
+            train(plan, examples, silent)
+    assert [path.name for path in tmp_path.iterdir()] == [".candidate.unfinished"]
+    said = []
+    train(plan, examples, said.append)
+    assert "going on from step 1" in said and [path.name for path in tmp_path.iterdir()] == ["candidate"]
