@@ -27,6 +27,7 @@ from evalharness.report.folder import write
 from evalharness.report.sweep import LOSS, SWEEP, TRAINED, Choice, Point, Sweep, grouped, read_sweep, to_json
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
+from evalharness.training.start import check_machine
 
 CANDIDATES, VALIDATION, ROWS, STORE = "candidates", "validation", "rows", "store.sqlite"
 RULE = "Of each series the rate with the best mean {what} over all seeds was chosen, the smaller of equals; rates with a failed seed cannot be."
@@ -104,6 +105,8 @@ def _planned(asked: Asked, watcher: Watcher) -> tuple[list[Work], Sweep]:
     contest = assemble(replace(job, models=(f"unchanged={base.path}",)))
     target, select = library.task(job.target), _selected_by(asked)
     points = grid.points(str(base.path), target.name, job.out / CANDIDATES)
+    for point in points:
+        check_machine(point.recipe)
     _not_another(job.out, target.name, job.suite or "")
     trained = gather(points[0].recipe, library, contest.source).tasks
     selection = selection_of(contest, target, trained, job.out / ROWS)

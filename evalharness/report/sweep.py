@@ -15,6 +15,7 @@ from evalharness.report import wording
 
 SWEEP, SCHEMA_VERSION = "sweep.json", 1
 LOSS = "loss"  # of --select: the loss on the validation rows in place of a metric
+REMARKS = "remarks"
 TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
 
 
@@ -112,7 +113,7 @@ def _outcome(of: Mapping[str, Any] | None) -> Outcome | None:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A title, what to know of it, column titles, and rows of as many texts; columns in `numbers` are set to the right."""
+    """A title, what to know of it, column titles, and rows of as many texts; columns in `numbers` are set to the right, remarks are words."""
 
     title: str
     note: str
@@ -121,7 +122,7 @@ class Table:
 
     @property
     def numbers(self) -> range:
-        return range(1, len(self.columns))
+        return range(1, len(self.columns) - (self.columns[-1] == REMARKS))
 
 
 def tables(sweep: Sweep) -> list[Table]:
@@ -186,7 +187,7 @@ def rate_table(sweep: Sweep) -> Table:
             )
         )
     note = f"Rows that were chosen on, never test rows; mean over seeds and (smallest … largest), one seed with its interval. {sweep.rule}"
-    columns = ("series", "rate", "seeds", "gain on the target", "suite, in skill", "forgotten", "val_loss", "remarks")
+    columns = ("series", "rate", "seeds", "gain on the target", "suite, in skill", "forgotten", "val_loss", REMARKS)
     return Table("Every rate, on validation rows", note, columns, tuple(rows))
 
 

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from evalharness import results
 from evalharness.campaigns import point as point_module
@@ -230,6 +231,9 @@ def test_wrong_before_anything_is_trained(job: Job, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sweep_module, "make_point", lambda *_: pytest.fail("trained"))
     with pytest.raises(UsageError, match=r"no metric 'f1'; .*acc"):
         run_sweep(Asked(job, GRID, select="f1"))
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="GPU"):
+            run_sweep(Asked(job, Grid(("full", "qlora"))))
     with pytest.raises(DataError):
         run_sweep(Asked(replace(job, data_dir=job.out.parent / "nowhere"), GRID))
     job.out.mkdir()
