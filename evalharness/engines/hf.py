@@ -46,7 +46,7 @@ class HFEngine:
     """
 
     def __init__(self, loaded: Loaded, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
-        texts, bounds = texts_of(loaded), (settings.batch_size, settings.batch_tokens)
+        texts, bounds = texts_of(loaded), (1 if loaded.alone else settings.batch_size, settings.batch_tokens)
         self.info = info
         self._loaded: Loaded | None = loaded
         self._asked = (texts, window, bounds, _free)

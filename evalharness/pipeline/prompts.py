@@ -52,11 +52,12 @@ def make_prompts(job: Job, contest: Contest, factory: EngineFactory) -> Prompts:
     windows = [c.window - c.virtual_tokens for c in contest.checkpoints if c.window is not None]
     budget, count = min(windows, default=None), _strictest([factory.token_counter(checkpoint) for checkpoint in contest.checkpoints])
     multiturn, system = job.fewshot_as_multiturn is not False, job.system_instruction or ""
+    apart = all(checkpoint.architecture == "seq2seq" for checkpoint in contest.checkpoints)
 
     def prepared(task: Task, renderer: ChatRenderer | None) -> Prepared:
         chat = None if renderer is None else Chat(renderer, multiturn)
         shots, limit = contest.shots_of(task), contest.limit_of(task)
-        asking = Asking(shots, limit, job.seed, contest.split, budget, count, system, chat, whole_ids=bool(WHO[job.apply_chat_template]))
+        asking = Asking(shots, limit, job.seed, contest.split, budget, count, system, chat, bool(WHO[job.apply_chat_template]), apart)
         return replace(prepare(contest.read_as(task), contest.source, asking), task=task)
 
     ways = {_name(renderer): renderer for renderer in renderers.values()}

@@ -1,7 +1,7 @@
 """A prompt and a token budget to the prompt that fits: whole shots go first, the oldest first, then the end of the document column.
 
 The question, its choices and the answer are never cut. Room is kept for the longest continuation of a ranking, or for all new tokens of a
-generation.
+generation; where an encoder reads the prompt and a decoder writes the answer, each has the budget for itself.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Fitter:
     count: Callable[[str], int] | None
     continuations: Callable[[Question], Sequence[str]]
     chat: Chat | None = None
+    apart: bool = False  # an encoder reads the prompt, a decoder the answer
     counted: dict[str, int] = field(default_factory=dict)
 
     def fit(self, draft: Draft) -> Draft | None:
@@ -81,7 +82,11 @@ class Fitter:
 
     def _fits(self, draft: Draft) -> bool:
         assert self.count is not None and self.budget is not None
-        return max(map(self.count, draft.contexts(self.task, self.chat))) + self._reserved(draft) <= self.budget
+        return self._together(max(map(self.count, draft.contexts(self.task, self.chat))), draft) <= self.budget
+
+    def _together(self, prompt: int, draft: Draft) -> int:
+        """What a prompt of so many tokens takes of the budget, its answer with it."""
+        return max(prompt, self._reserved(draft)) if self.apart else prompt + self._reserved(draft)
 
     def _surely_fits(self, draft: Draft) -> bool:
         """Do the parts fit, counted one by one? Then the whole does, and long headers are not counted again for every example.
@@ -91,10 +96,10 @@ class Fitter:
         assert self.count is not None and self.budget is not None
         if self.chat is not None:
             longest = max(len(context.encode("utf-8", "surrogatepass")) for context in draft.contexts(self.task, self.chat))
-            return longest + self._reserved(draft) + SLACK <= self.budget
+            return self._together(longest + SLACK, draft) <= self.budget
         parts = self._remembered(draft.system) + sum(self._remembered(plain(shot)) for shot in draft.shots)
         question = max(self.count(context) for context in draft.asked.contexts) + self._remembered(draft.asked.prefix)
-        return parts + question + self._reserved(draft) + SLACK + 2 * len(draft.shots) <= self.budget
+        return self._together(parts + question + SLACK + 2 * len(draft.shots), draft) <= self.budget
 
     def _reserved(self, draft: Draft) -> int:
         if self.task.output_type == "generate_until":

@@ -32,6 +32,7 @@ class Asking:
 
     `system`: what stands before the task's description; `chat`: by whose template, else plainly. `whole_ids`: examples are told apart by what
     they were before anything was cut to fit, so that a model asked by another template, which leaves other room, can be paired with this one.
+    `apart`: an encoder reads the prompt and a decoder the answer, each within the budget.
     """
 
     num_fewshot: int | None = None
@@ -43,6 +44,7 @@ class Asking:
     system: str = ""
     chat: Chat | None = None
     whole_ids: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def prepare(task: Task, source: DataSource, asking: Asking) -> Prepared:
     shots, header = _shots(task, source, asking, columns)
     renderer = Renderer(task, columns)
     budget = None if task.output_type == "loglikelihood_rolling" else asking.budget
-    fitter = Fitter(task, renderer, budget, asking.count, lambda asked: _continuations(task, asked, asking.chat), asking.chat)
+    fitter = Fitter(task, renderer, budget, asking.count, lambda asked: _continuations(task, asked, asking.chat), asking.chat, asking.apart)
     units = _units(task, rows.rows, places)
     chosen = _chosen(task, units, asking)
     examples: list[Example] = []

@@ -197,6 +197,16 @@ def test_the_new_tokens_of_a_generation_are_reserved(make: Make, data: Data) -> 
     assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"
 
 
+def test_an_encoder_and_a_decoder_have_the_budget_each(make: Make, data: Data) -> None:
+    """The answer takes no room from the prompt, however long it is; one that is too long itself is a failure."""
+    rows = [{"q": "what is it", "doc": " ".join(f"w{i}" for i in range(10)), "a": "x"}]
+    task = make(**WRITE, doc_to_text="{{doc}} {{q}}", metadata={"document": "doc"})
+    prepared = prepare(task, data(test=rows), Asking(budget=7, count=words, apart=True))
+    assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"
+    assert not prepare(task, data(test=rows), Asking(budget=13, count=words, apart=True)).examples[0].truncated
+    assert prepare(task, data(test=rows), Asking(budget=4, count=words, apart=True)).failures
+
+
 @pytest.mark.parametrize("budget", range(8, 60))
 def test_every_prompt_fits_and_no_more_is_cut_than_must_be(make: Make, data: Data, budget: int) -> None:
     rows = [{"q": "what", "doc": "x" * 40, "label": 1}]  # no white space to cut at, counted in characters
