@@ -77,8 +77,9 @@ def _draw_line(axes: Axes, number: int, series: str, stops: Sequence[_Stop], tip
                 face = colour if known else NAMES["paper"]
                 axes.plot([across], [up], marker="o", markersize=2.6, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.7, zorder=3)
         look = {"markerfacecolor": colour if learned * 2 > len(stop.seeds) else NAMES["paper"], "markeredgecolor": colour}
-        edge = 2.4 if stop.chosen else 1.3
-        axes.plot([x], [y], marker=marker, markersize=SIZES.get(marker, 5) * 1.35, markeredgewidth=edge, gid=gid, zorder=4, **look)
+        if stop.chosen:
+            axes.plot([x], [y], marker="o", markersize=14, markerfacecolor="none", markeredgecolor=NAMES["ink"], markeredgewidth=0.9, zorder=4)
+        axes.plot([x], [y], marker=marker, markersize=SIZES.get(marker, 5) * 1.35, markeredgewidth=1.3, gid=gid, zorder=4, **look)
         axes.annotate(f"{stop.rate:g}", (x, y), xytext=(5, 4), textcoords="offset points", fontsize=6.6, color=NAMES["muted"], zorder=5)
 
 
