@@ -85,7 +85,12 @@ def _locked(folder: Path) -> int:
     """An open file that holds the folder's lock until it is closed or the process ends, however it ends."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        try:
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
+            if not folder.parent.is_dir():
+                raise
+            continue  # its holder has just removed the folder
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(lock).st_ino == os.stat(folder / LOCK).st_ino:
