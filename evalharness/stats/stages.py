@@ -24,22 +24,28 @@ class Course:
     """What is known beside the scores. `learned`: the stage at which each task was learned, (tasks,). `fresh`: scores of a model that learned
     nothing, for forward transfer; None takes the base's. `joint`: scores of a model trained on everything at once, for intransigence.
 
-    Raises ValueError where they are not of one length, or a stage is negative.
+    Either are numbers, taken as known, or the row of the matrices, behind those of the stages, that holds them: models that answered the same
+    questions vary with the same resamples. Raises ValueError where numbers are not of one length, or a stage is negative.
     """
 
     learned: tuple[int, ...]
-    fresh: tuple[float, ...] | None = None
-    joint: tuple[float, ...] | None = None
+    fresh: tuple[float, ...] | int | None = None
+    joint: tuple[float, ...] | int | None = None
 
     def __post_init__(self) -> None:
         if any(stage < 0 for stage in self.learned) or any(
-            given is not None and len(given) != len(self.learned) for given in (self.fresh, self.joint)
+            isinstance(given, tuple) and len(given) != len(self.learned) for given in (self.fresh, self.joint)
         ):
             raise ValueError("one stage of 0 or more, and one score, is needed of each task")
 
+    @property
+    def beside(self) -> tuple[int, ...]:
+        """Rows that are no stages."""
+        return tuple({row: None for row in (self.fresh, self.joint) if isinstance(row, int)})
+
 
 def measures(course: Course, stages: int) -> dict[str, Measure]:
-    """Functions of matrices with `stages` rows, by name; without those for which there is no task.
+    """Functions of matrices whose first `stages` rows are those of the stages, by name; without those for which there is no task.
 
     accuracy: mean over all tasks after the last stage (ACC). backward_transfer: mean over tasks learned before the last stage of the score after it
     minus that when learned (BWT; negative is forgetting). forward_transfer: mean over tasks learned after stage 1 of the score just before they
@@ -48,25 +54,29 @@ def measures(course: Course, stages: int) -> dict[str, Measure]:
     intransigence: mean over tasks learned at a stage of `joint` minus the score when learned. Both: A. Chaudhry et al. (2018), arXiv:1801.10112.
 
     The best of several scores is too high by luck, so forgetting is above 0 even where nothing is forgotten; backward transfer has no such bias.
-    Raises ValueError for a task learned after the last stage.
+    Raises ValueError for a task learned after the last stage, and where a row beside the stages is one of them.
     """
     learned, last = np.array(course.learned, dtype=int), stages - 1
-    if stages < 1 or (learned > last).any():
-        raise ValueError("a task is learned after the last stage")
+    if stages < 1 or (learned > last).any() or any(row < stages for row in course.beside):
+        raise ValueError("a task is learned after the last stage, or a row beside the stages is one of them")
     earlier, later, taught = np.flatnonzero(learned < last), np.flatnonzero(learned > 1), np.flatnonzero(learned > 0)
     found: dict[str, Measure] = {"accuracy": lambda scores: scores[..., last, :].mean(axis=-1)} if len(learned) else {}
     if len(earlier):
         found["backward_transfer"] = lambda scores: (scores[..., last, earlier] - scores[..., learned[earlier], earlier]).mean(axis=-1)
-        found["forgetting"] = lambda scores: _lost_since_best(scores, learned, earlier).mean(axis=-1)
+        found["forgetting"] = lambda scores: _lost_since_best(scores[..., :stages, :], learned, earlier).mean(axis=-1)
     if len(later):
-        fresh = None if course.fresh is None else np.array(course.fresh)[later]
-        found["forward_transfer"] = lambda scores: (
-            scores[..., learned[later] - 1, later] - (scores[..., 0, later] if fresh is None else fresh)
-        ).mean(axis=-1)
+        fresh = _held(0 if course.fresh is None else course.fresh, later)
+        found["forward_transfer"] = lambda scores: (scores[..., learned[later] - 1, later] - fresh(scores)).mean(axis=-1)
     if len(taught) and course.joint is not None:
-        joint = np.array(course.joint)[taught]
-        found["intransigence"] = lambda scores: (joint - scores[..., learned[taught], taught]).mean(axis=-1)
+        joint = _held(course.joint, taught)
+        found["intransigence"] = lambda scores: (joint(scores) - scores[..., learned[taught], taught]).mean(axis=-1)
     return found
+
+
+def _held(of: tuple[float, ...] | int, tasks: NDArray[np.int_]) -> Measure:
+    """The scores of some tasks, from matrices or as they are known, (..., tasks) or (tasks,)."""
+    known = None if isinstance(of, int) else np.array(of)[tasks]
+    return lambda scores: np.asarray(scores[..., of, tasks]) if known is None else known
 
 
 def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[np.int_]) -> Floats:
@@ -79,14 +89,15 @@ def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[n
 def with_intervals(
     rows: Sequence[Floats], score: Sequence[Score], course: Course, level: float, rng: np.random.Generator, effort: Effort = FULL
 ) -> dict[str, Interval]:
-    """Every measure with its interval. `rows[j]`: the rows of task j after every stage, (units, stages, width), the same units in the same order;
-    `score[j]`: summed rows (..., width) to oriented scores. A unit is what was drawn independently, with all its rows (a passage, a dialogue).
+    """Every measure with its interval. `rows[j]`: the rows of task j after every stage, then those of the models that `course` names by their row,
+    (units, stages and others, width), the same units in the same order; `score[j]`: summed rows (..., width) to oriented scores. A unit is what was
+    drawn independently, with all its rows (a passage, a dialogue).
 
     Units are resampled within each task, the same for all stages. Intervals are those of `Bootstrap`. A task with fewer than two units is refused.
     """
     if any(len(each) < 2 for each in rows):
         raise ValueError("a task has fewer than two units")
-    stages = rows[0].shape[1] if rows else 0
+    stages = rows[0].shape[1] - len(course.beside) if rows else 0
     resampled = np.stack([_scores(resampled_sums(each.reshape(len(each), -1), effort.deciding, rng), each, of) for each, of in _zip(rows, score)], -1)
     whole = np.stack([_scores(each.reshape(len(each), -1).sum(axis=0), each, of) for each, of in _zip(rows, score)], -1)
     found = {}

@@ -51,12 +51,45 @@ def test_scores_of_a_model_that_learned_nothing() -> None:
     assert values(Course((1, 2, 3), fresh=(0.0, 0.1, 0.25)))["forward_transfer"] == pytest.approx(((0.4 - 0.1) + (0.3 - 0.25)) / 2)
 
 
+def by_loops(scores: Floats, stages: int, learned: list[int], fresh: Floats, joint: Floats) -> dict[str, float]:
+    """The definitions of Lopez-Paz and Ranzato and of Chaudhry et al., one task at a time."""
+    last, found = stages - 1, dict[str, list[float]]()
+    for j, when in enumerate(learned):
+        found.setdefault("accuracy", []).append(scores[last][j])
+        if when < last:
+            found.setdefault("backward_transfer", []).append(scores[last][j] - scores[when][j])
+            found.setdefault("forgetting", []).append(max(scores[i][j] for i in range(when, last)) - scores[last][j])
+        if when > 1:
+            found.setdefault("forward_transfer", []).append(scores[when - 1][j] - fresh[j])
+        if when > 0:
+            found.setdefault("intransigence", []).append(joint[j] - scores[when][j])
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_against_loops_over_random_matrices(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    stages, tasks = int(rng.integers(1, 6)), int(rng.integers(1, 7))
+    scores, learned = rng.random((stages + 2, tasks)), rng.integers(0, stages, tasks).tolist()
+    fresh, joint = scores[stages], scores[stages + 1]
+    expected = by_loops(scores, stages, learned, fresh, joint)
+    known = Course(tuple(learned), tuple(fresh), tuple(joint))
+    assert values(known, scores[:stages]) == pytest.approx(expected)
+    beside = measures(Course(tuple(learned), fresh=stages, joint=stages + 1), stages)
+    assert {name: float(measure(scores)) for name, measure in beside.items()} == pytest.approx(expected)
+    stacked = np.stack([scores, scores[:, ::-1] * 0.5])
+    assert all(measure(stacked).shape == (2,) and measure(stacked)[0] == pytest.approx(expected[name]) for name, measure in beside.items())
+
+
 def test_one_stage_has_only_an_accuracy() -> None:
     assert values(Course((0, 0)), SCORES[:1, :2]) == pytest.approx({"accuracy": 0.25})
     assert measures(Course(()), 3) == {}
 
 
-@pytest.mark.parametrize("course", [lambda: Course((-1,)), lambda: Course((1, 2), joint=(0.5,)), lambda: measures(Course((4,)), 4)])
+@pytest.mark.parametrize(
+    "course",
+    [lambda: Course((-1,)), lambda: Course((1, 2), joint=(0.5,)), lambda: measures(Course((4,)), 4), lambda: measures(Course((1,), joint=3), 4)],
+)
 def test_what_cannot_be(course) -> None:
     with pytest.raises(ValueError):
         course()
@@ -82,6 +115,22 @@ def test_intervals_cover(size: int) -> None:
         for name, interval in found.items():
             hits[name] += interval.low <= truth[name] <= interval.high
     assert all(0.84 <= hit / 200 <= 0.98 for hit in hits.values()), hits
+
+
+def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
+    """Its answers vary with the units, and with the stages' answers to them: taken as known, the interval is too narrow."""
+    whole, rng = np.vstack([SCORES, [0.95, 0.9, 0.9]]), np.random.default_rng(1)
+    measured, truth = Course((1, 2, 3), joint=4), values(Course((1, 2, 3), joint=(0.95, 0.9, 0.9)))["intransigence"]
+    hits, wider = 0, 0
+    for _ in range(200):
+        rows = draw(rng, 60, whole)
+        found = with_intervals(rows, [mean] * 3, measured, 0.9, rng, Effort(deciding=400))["intransigence"]
+        hits += found.low <= truth <= found.high
+        held = tuple(float(mean(each[:, 4].sum(axis=0))) for each in rows)
+        known = with_intervals([each[:, :4] for each in rows], [mean] * 3, Course((1, 2, 3), joint=held), 0.9, rng, Effort(deciding=400))
+        assert known["intransigence"].value == pytest.approx(found.value)
+        wider += found.high - found.low > known["intransigence"].high - known["intransigence"].low
+    assert 0.84 <= hits / 200 <= 0.98 and wider > 150, (hits, wider)
 
 
 def test_nothing_that_varies() -> None:
