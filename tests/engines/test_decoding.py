@@ -144,6 +144,27 @@ def test_penalties_see_the_text_behind_a_soft_prompt(zoo, engine, ask, generatio
         assert found[request.id].text == ours.texts.decode(tokens[0, ids.shape[1] :].tolist())
 
 
+def test_the_least_length_does_not_count_a_soft_prompt(zoo, generations, tmp_path, peft_model, ask, engine):
+    """As in peft's own generate of one unpadded row: text counts, virtual tokens do not."""
+    theirs = peft_model("gpt2-prompt")
+    often = Texts(engine("gpt2")._loaded.tokenizer).encode(ask(engine("gpt2-prompt"), [Generate(generations[0].prompt, (), 2)])[0].text)
+    rule = {"min_length": 14, "eos_token_id": [0, *often]}
+    path = changed(zoo, "gpt2", tmp_path / "base", **rule)
+    loaded = load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu")
+    ours = Decoder(loaded, Texts(loaded.tokenizer), None, (4, 999), print)
+    free = [Generate(request.prompt, (), 10) for request in generations[:6]]
+    found = {answer.request_id: answer for answer in ours.generate(free)}
+    for request in free:
+        ids = torch.tensor([ours.texts.prompt(request.prompt)])
+        least = {**rule, "min_length": min(rule["min_length"], ids.shape[1] + 10)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            told = {"attention_mask": torch.ones_like(ids), "do_sample": False, "max_new_tokens": 10, "pad_token_id": 0}
+            tokens = theirs.generate(input_ids=ids, **told, **least)[0, ids.shape[1] :].tolist()
+        assert (found[request.id].text, found[request.id].tokens) == (ours.texts.decode(tokens), len(tokens))
+    assert len({found[request.id].tokens for request in free}) > 1
+
+
 def test_sampling_settings_of_a_checkpoint_are_set_aside(zoo, engine, ask, generations, tmp_path):
     """Greedy text, and no warning (warnings are errors here)."""
     path = changed(zoo, "llama", tmp_path / "hot", do_sample=True, temperature=0.6, top_p=0.9, top_k=20, num_beams=4, max_length=7)
