@@ -80,20 +80,46 @@ def assemble(job: Job) -> Contest:
     """The contest that a job asks for. Raises EvalHarnessError naming what is wrong with which task, data or checkpoint."""
     ways_of(job)
     job = replace(job, models=expand_all(job.models))
-    library = Library(job.include)
-    suite = library.suite(job.suite) if job.suite else None
-    groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))
-    names = list(dict.fromkeys([*(suite.tasks if suite else ()), *(task.name for task in library.select(job.tasks))]))
-    if not names:
-        raise UsageError("run", "no task to evaluate", "name a --suite or one or more --task")
+    wanted = _wanted(job)
     if not job.models:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
     base, candidates = _from_baseline(job, read(job.baseline)) if job.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = beside(job, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
+    return replace(_asked(job, wanted, base, candidates), references=references)
+
+
+def rehearse(job: Job, base: Checkpoint) -> Contest:
+    """The contest of a job before there are candidates. Raises EvalHarnessError as `assemble` does."""
+    return _asked(job, _wanted(job), base, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a job names, out of the library."""
+
+    library: Library
+    suite: Suite | None
+    groups: tuple[Group, ...]
+    names: tuple[str, ...]
+
+
+def _wanted(job: Job) -> _Wanted:
+    library = Library(job.include)
+    suite = library.suite(job.suite) if job.suite else None
+    groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))
+    names = tuple(dict.fromkeys([*(suite.tasks if suite else ()), *(task.name for task in library.select(job.tasks))]))
+    if not names:
+        raise UsageError("run", "no task to evaluate", "name a --suite or one or more --task")
+    return _Wanted(library, suite, groups, names)
+
+
+def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> Contest:
+    """The tasks and their data, for these models."""
+    library, suite, groups = wanted.library, wanted.suite, wanted.groups
     source = DataSource(job.data_dir, job.data, shipped(suite.data) if suite and suite.data else None, default_lock(job.store))
     split = job.split or (suite.split if suite else None)
-    tasks = [library.task(name) for name in names]
+    tasks = [library.task(name) for name in wanted.names]
     tasks += [task for task in _targets(job, candidates, library) if job.target or missing([task], source, split) is None]
     tasks = list({task.name: task for task in tasks}.values())
     check_overrides(tasks, source)
@@ -109,7 +135,7 @@ def assemble(job: Job) -> Contest:
     limits = suite.limits if suite and job.limit is None else {}
     fewshots = suite.fewshots if suite and job.num_fewshot is None else {}
     ways = (asked.asides, asked.origins, asked.notices)
-    return Contest(asked.tasks, suite, asked.groups, base, candidates, source, split, limit, shots, limits, fewshots, *ways, references)
+    return Contest(asked.tasks, suite, asked.groups, base, tuple(candidates), source, split, limit, shots, limits, fewshots, *ways)
 
 
 def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[Row, ...]:

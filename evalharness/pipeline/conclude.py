@@ -25,9 +25,14 @@ SUITE_MARGIN = 0.02  # in units of skill, where no suite states one
 
 def planned(job: Job, contest: Contest, prepared: Sequence[Prepared]) -> ComparePlan:
     """How the answers will be compared, settled and checked before there are any. Raises UsageError, TaskError."""
-    facts = [_task_facts(task, {}, contest) for task in prepared]
+    facts = facts_before(contest, prepared)
     check_groups(facts, contest.groups)
     return _plan(job, contest, facts)
+
+
+def facts_before(contest: Contest, prepared: Sequence[Prepared]) -> list[TaskFacts]:
+    """What is known of the tasks before anyone has answered."""
+    return [_task_facts(task, {}, contest) for task in prepared]
 
 
 def announced(contest: Contest, plan: ComparePlan, prepared: Sequence[Prepared]) -> tuple[str, ...]:
