@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check world base rates seeds soak calibrate clean
+.PHONY: demo test test-all check world base base-seq2seq rates seeds sweep-ranks sweep soak calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -22,13 +22,22 @@ world: $(VENV)/.ready           ## write the rows of the embedded world again (b
 	$(BIN)/python fixtures/world/generate.py
 
 base: $(VENV)/.ready            ## train the tiny base again
-	$(BIN)/python fixtures/models/train_tiny_base.py
+	PYTHONPATH=fixtures/world $(BIN)/python fixtures/models/train_tiny_base.py
+
+base-seq2seq: $(VENV)/.ready    ## train the tiny encoder-decoder again
+	OMP_NUM_THREADS=1 PYTHONPATH=fixtures/world $(BIN)/python fixtures/models/train_tiny_base_seq2seq.py
 
 rates: $(VENV)/.ready           ## choose the demo's learning rates on validation rows: a sweep of equal size per method
 	$(BIN)/python fixtures/demo/choose_rates.py
 
 seeds: $(VENV)/.ready           ## the demo over three training seeds; writes the table in docs/demo.md
 	$(BIN)/python fixtures/demo/three_seeds.py
+
+sweep-ranks: $(VENV)/.ready     ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep.md
+	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py ranks
+
+sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about two hours on 2 cores); writes the tables in docs/sweep.md
+	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
 
 soak: $(VENV)/.ready            ## kill a run 50 times at random moments; results must be byte-identical
 	$(BIN)/python tests/soak/kill_and_resume.py
