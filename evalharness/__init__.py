@@ -9,9 +9,13 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
 __version__ = "0.1.0"
+
+# It says, whenever peft imports it on a CPU, that an optional kernel is not installed. What it cannot do, it raises.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 FACE = {
     "evaluate": "evalharness.pipeline.face:evaluate",
