@@ -164,12 +164,12 @@ def chosen_table(sweep: Sweep) -> Table:
 def rate_table(sweep: Sweep) -> Table:
     """One row a series and rate: gain against forgetting, over seeds, on the rows that were chosen on."""
     chosen = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
-    rows = []
-    for (series, rate), points in grouped(sweep).items():
+    rows, every = [], grouped(sweep)
+    for (series, rate), points in every.items():
         found = [point.validation for point in points if point.validation is not None]
         learned = sum(outcome.learned is True for outcome in found)
         lost = [point for point in points if point.status != TRAINED]
-        remarks = ["chosen"] if (series, rate) in chosen else []
+        remarks = [_chosen(rate, [of for name, of in every if name == series])] if (series, rate) in chosen else []
         if learned < len(found):
             remarks.append(f"learned its target in {learned} of {len(found)} seeds" if learned else "did not learn its target")
         for status in dict.fromkeys(point.status for point in lost):
@@ -189,6 +189,12 @@ def rate_table(sweep: Sweep) -> Table:
     note = f"Rows that were chosen on, never test rows; mean over seeds and (smallest … largest), one seed with its interval. {sweep.rule}"
     columns = ("series", "rate", "seeds", "gain on the target", "suite, in skill", "forgotten", "val_loss", REMARKS)
     return Table("Every rate, on validation rows", note, columns, tuple(rows))
+
+
+def _chosen(rate: float, rates: Sequence[float]) -> str:
+    """A choice at an end of the rates that were tried: a better one may lie beyond."""
+    end = "largest" if rate == max(rates) else "smallest" if rate == min(rates) else ""
+    return f"chosen, the {end} tried" if end and len(rates) > 1 else "chosen"
 
 
 def grouped(sweep: Sweep) -> dict[tuple[str, float], list[Point]]:

@@ -71,7 +71,7 @@ def test_every_rate_with_its_seeds_and_remarks(sweep: Sweep) -> None:
     rows = {(row[0], row[1]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert len(rows) == len(GRID)
     assert rows["full", "0.01"]["remarks"] == "diverged: seed 1, 2" and rows["full", "0.01"]["gain on the target"] == "–"
-    assert rows["lora-r8", "0.001"]["remarks"] == "did not learn its target" and rows["lora-r8", "0.01"]["remarks"] == "chosen"
+    assert rows["lora-r8", "0.001"]["remarks"] == "did not learn its target" and rows["lora-r8", "0.01"]["remarks"] == "chosen, the largest tried"
     assert rows["full", "0.001"]["suite, in skill"] == "−0.410 (−0.420 … −0.400)"
     single = replace(sweep, points=tuple(p for p in sweep.points if p.seed == 1))
     assert rate_table(single).rows[0][3] == "+0.610 [+0.560, +0.660]"
