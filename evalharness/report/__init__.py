@@ -6,4 +6,5 @@ KNOWN = {
     "forest": "evalharness.report.figures:forest",
     "tradeoff": "evalharness.report.figures:tradeoff",
     "curves": "evalharness.report.curves:curves",
+    "trajectories": "evalharness.report.trajectories:trajectories",
 }

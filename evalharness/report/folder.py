@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.report.page import render
+from evalharness.report.stages import read_stages
 from evalharness.report.sweep import read_sweep
 
 
@@ -15,5 +16,5 @@ def write(run: Path) -> Path:
     path, found, sweep = run / results.REPORT, results.read_results(run), read_sweep(run)
     names = {model.name for model in found.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
-    results.write_text(path, render(found, results.read_run(run), sweep if of_this_run else None))
+    results.write_text(path, render(found, results.read_run(run), sweep if of_this_run else None, read_stages(run)))
     return path

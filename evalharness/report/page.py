@@ -15,6 +15,7 @@ from evalharness import registry
 from evalharness.places import shipped
 from evalharness.records import Results
 from evalharness.report import KNOWN, examples, facts, made, order, overlap, references, sentences, tables, ways, wording
+from evalharness.report import stages as courses
 from evalharness.report import sweep as sweeps
 
 BUDGET = 1_950_000  # bytes of a page, cost section aside, as long as its tables alone do not need more
@@ -22,14 +23,17 @@ LEAST_FOR_EXAMPLES = 200_000
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that figures.MARKERS draws, in its order
 
 
-def render(results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None) -> str:
-    """The page of a run, and of the sweep that chose its candidates.
+def render(
+    results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None, stages: courses.Stages | None = None
+) -> str:
+    """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are.
 
-    `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep"; all else depends on `results` alone.
+    `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that with id "stages"; all else
+    depends on `results` alone.
     """
     folder = shipped("reports")
     template = environment(folder).get_template("page.html.jinja")
-    about = {**_about(results), **_sweep(sweep)}
+    about = {**_about(results), **_sweep(sweep), **_stages(stages)}
     without = template.render(**about, **_examples(results, 0), cost=())
     budget = max(BUDGET - len(without.encode()), LEAST_FOR_EXAMPLES)
     return template.render(**about, **_examples(results, budget), cost=facts.fact_tables(cost or {}))
@@ -57,6 +61,16 @@ def _sweep(sweep: sweeps.Sweep | None) -> dict[str, Any]:
     if sweep is None:
         return {"sweep": None}
     return {"sweep": sweep, "sweep_tables": sweeps.tables(sweep), "curves": Markup(registry.find(KNOWN, "curves", "figure")(sweep))}
+
+
+def _stages(stages: courses.Stages | None) -> dict[str, Any]:
+    if stages is None:
+        return {"stages": None}
+    figure = Markup(registry.find(KNOWN, "trajectories", "figure")(stages))
+    tables = (courses.measure_table(stages), courses.task_table(stages))
+    rows = list(courses.page_rows(stages))
+    said = {"stages_said": courses.sentences(stages), "stages_notes": list(courses.notes(stages))}
+    return {"stages": stages, "stage_tables": tables, "stage_rows": rows, "trajectories": figure, **said}
 
 
 def _about(results: Results) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""Ordered stages of training to one run over all of them, and to what each stage did to what was known before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from evalharness import engines, registry, results
+from evalharness.campaigns.course import Track, stages_of
+from evalharness.checkpoints.inside import ALL
+from evalharness.checkpoints.naming import exists, parse
+from evalharness.engines.base import EngineFactory
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.pipeline.assemble import Contest, assemble
+from evalharness.pipeline.contaminated import with_overlaps
+from evalharness.pipeline.run import settle
+from evalharness.pipeline.watch import Ledger, Quiet, Watcher
+from evalharness.records import Checkpoint, Job, Results
+from evalharness.report.folder import write
+from evalharness.report.stages import STAGES, Stages, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be traced. `job`: its models are the stages, in order. `learned`: stage to tasks, where training.json does not say or says less.
+
+    `joint`: a model trained on everything at once; `fresh`: one that learned nothing. Both are measured as candidates beside the stages.
+    """
+
+    job: Job
+    learned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    joint: str | None = None
+    fresh: str | None = None
+
+
+def run_trace(asked: Asked, watcher: Watcher | None = None, factory: EngineFactory | None = None) -> tuple[Stages, Results]:
+    """Measure base and stages on the same questions, and follow every task through them.
+
+    Leaves what a run leaves, its page and stages.json in the job's `out`. Interrupted, a second call answers nothing twice. Raises
+    EvalHarnessError for what the user can mend, before any answer is computed.
+    """
+    watcher, ledger = watcher or Quiet(), Ledger()
+    job, beside = _job(asked)
+    factory = factory or registry.find(engines.KNOWN, job.settings.engine, "engine")
+    with ledger.timed("prepare"):
+        watcher.phase("reading tasks and checkpoints")
+        contest = assemble(job)
+        contest, track = _tracked(asked, contest, beside)
+        contest = with_overlaps(job, contest)
+    (job.out / STAGES).unlink(missing_ok=True)
+    found = settle(job, contest, watcher, factory, ledger)
+    watcher.phase("over the stages")
+    stages = stages_of(job.out, track)
+    results.write_text(job.out / STAGES, to_json(stages))
+    write(job.out)
+    return stages, found
+
+
+def _job(asked: Asked) -> tuple[Job, tuple[str, ...]]:
+    """The run's job, and which of joint and fresh there are: its last models."""
+    if not asked.job.models:
+        raise UsageError("trace", "no stage", "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders")
+    beside = {key: text for key, text in (("joint", asked.joint), ("fresh", asked.fresh)) if text is not None}
+    for key, text in beside.items():
+        if text.endswith(ALL) and not exists(text):
+            raise UsageError(f"--{key}", f"{text!r} is several checkpoints", "name one")
+    named = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
+    tasks = dict.fromkeys([*asked.job.tasks, *(task for of in asked.learned.values() for task in of)])
+    return replace(asked.job, models=(*asked.job.models, *named), tasks=tuple(tasks)), tuple(beside)
+
+
+def _tracked(asked: Asked, contest: Contest, beside: tuple[str, ...]) -> tuple[Contest, Track]:
+    """The contest in which every stage has as its target what it learned, and the stages by name."""
+    cut = len(contest.candidates) - len(beside)
+    stages, others = contest.candidates[:cut], contest.candidates[cut:]
+    names = [stage.name for stage in stages]
+    for name in asked.learned:
+        if name not in names:
+            raise UsageError("--learned", f"no stage {name!r}", did_you_mean(name, names))
+    learned = {stage.name: asked.learned.get(stage.name, (stage.target_task,) if stage.target_task else ()) for stage in stages}
+    told: list[Checkpoint] = [replace(stage, target_task=learned[stage.name][0] if learned[stage.name] else None) for stage in stages]
+    by_kind = dict(zip(beside, (other.name for other in others), strict=True))
+    track = Track(contest.base.name, tuple(names), learned, by_kind.get("joint"), by_kind.get("fresh"))
+    return replace(contest, candidates=(*told, *others)), track

@@ -1,0 +1,93 @@
+"""`evalharness trace`: options to what is asked, tables to the terminal, errors in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from evalharness.cli import trace as command
+from evalharness.cli.main import main
+from evalharness.errors import UsageError
+from evalharness.records import Estimate, Results, Trouble
+from evalharness.report.stages import NAMES, Cell, Column, Measure, Stages
+
+NEEDED = ["--base", "B", "--suite", "glue", "--out", "O"]
+
+
+class Asked:
+    """What the campaign would be asked."""
+
+    def __init__(self, job: Any, learned: Any, joint: str | None, fresh: str | None) -> None:
+        self.job, self.learned, self.joint, self.fresh = job, learned, joint, fresh
+
+
+def traced() -> Stages:
+    half = Estimate(0.5, 0.4, 0.6)
+    cells = (Cell("s1", 50, half, Estimate(-0.25, -0.3, -0.2), "forgotten", "B", Estimate(-0.25, -0.3, -0.2), half, 0.001, 0.002, "forgotten"),)
+    column = Column("sst2", "task", "acc", "binary", True, True, 0.02, 0.0, 0, half, cells, scale=1.0, first="s1", after="last")
+    measures = tuple(Measure(kind, name, 1, half) for kind in ("general", "all") for name in NAMES)
+    measures += tuple(Measure("learned", name, 0, None, "no such task") for name in NAMES)
+    return Stages("B", ("s1",), {"s1": ()}, None, None, 0.05, 0.9, 1, "The rule.", False, (column,), measures, "")
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str, int]]:
+    """The command run with a campaign that only listens."""
+
+    def run(*arguments: str, troubles: tuple[Trouble, ...] = ()) -> tuple[Asked, str, int]:
+        seen: list[Asked] = []
+
+        def campaign(given: Asked, watcher: object) -> tuple[Stages, Results]:
+            seen.append(given)
+            return traced(), Results({}, (), (), troubles)
+
+        monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"trace-asked": Asked, "trace": campaign}[name])
+        result = CliRunner().invoke(command.trace_command, [*NEEDED, *arguments], catch_exceptions=False, standalone_mode=False)
+        return seen[0], result.output, result.return_value
+
+    return run
+
+
+def test_options_to_what_is_asked(ask: Callable[..., tuple[Asked, str, int]]) -> None:
+    given, output, code = ask(
+        "--stage", "a=x", "--stage", "b=y", "--learned", "a=sst2,rte", "--joint", "z", "--task", "rte", "--margin", "0.03", "--limit", "9",
+    )  # fmt: skip
+    assert given.job.models == ("a=x", "b=y") and given.learned == {"a": ("sst2", "rte")} and (given.joint, given.fresh) == ("z", None)
+    assert (given.job.base, given.job.suite, given.job.tasks, given.job.margin, given.job.limit) == ("B", "glue", ("rte",), 0.03, 9)
+    assert code == 0 and "Stages and tasks" in output and "0.500 (−0.250)▼" in output and "sst2 is forgotten at s1" in output
+    assert "backward transfer (BWT)" in output and "The rule." in output and "report: O/report.html" in output
+
+
+def test_what_got_no_answer_is_said_and_in_the_exit_code(ask: Callable[..., tuple[Asked, str, int]]) -> None:
+    _, output, code = ask("--model", "x/*", troubles=(Trouble("sst2", "s1", "1", "broken"),))
+    assert code == 5 and "1 examples got no answer" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no stage"),
+        (["--stage", "x", "--model", "y/*"], "have no order"),
+        (["--stage", "x", "--learned", "sst2"], "is not NAME=VALUE"),
+    ],
+)
+def test_wrong_in_one_line(arguments: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        CliRunner().invoke(command.trace_command, [*NEEDED, *arguments], catch_exceptions=False, standalone_mode=False)
+
+
+def test_wrong_paths_end_with_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["trace", "--base", str(tmp_path), "--stage", str(tmp_path / "nowhere"), "--suite", "demo", "--out", str(tmp_path / "out"), "-q"])
+    assert ended.value.code == 2 and capsys.readouterr().err.startswith("Error: ")
+
+
+def test_json_is_the_file_and_nothing_else(ask: Callable[..., tuple[Asked, str, int]], tmp_path: Path) -> None:
+    (tmp_path / "stages.json").write_text(json.dumps({"schema_version": 1}))
+    _, output, _ = ask("--stage", "x", "--json", "--out", str(tmp_path))
+    assert json.loads(output) == {"schema_version": 1}
