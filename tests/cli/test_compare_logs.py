@@ -61,7 +61,8 @@ def test_wrong_on_purpose(tmp_path: Path, capsys: pytest.CaptureFixture[str], ar
     (tmp_path / "run").mkdir()
     (tmp_path / "wide.csv").write_text("id,score\n1,3.5\n2,80\n")
     (tmp_path / "broken.csv").write_text("text\nhello\n")
-    named = {"base": table(tmp_path / "base.csv", 30, of=40), **{name: tmp_path / f"{name}.csv" for name in ("wide", "broken")}, "run": tmp_path / "run"}
+    named = {"base": table(tmp_path / "base.csv", 30, of=40), "run": tmp_path / "run"}
+    named |= {name: tmp_path / f"{name}.csv" for name in ("wide", "broken")}
     assert ended("compare", *[argument.format(**named) for argument in arguments]) == code
     assert said in capsys.readouterr().err
 
