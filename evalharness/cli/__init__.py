@@ -4,6 +4,7 @@ KNOWN = {
     "run": "evalharness.cli.run:run_command",
     "train": "evalharness.cli.train:train_command",
     "sweep": "evalharness.cli.sweep:sweep_command",
+    "trace": "evalharness.cli.trace:trace_command",
     "compare": "evalharness.cli.compare:compare_command",
     "gate": "evalharness.cli.gate:gate_command",
     "report": "evalharness.cli.report:report_command",

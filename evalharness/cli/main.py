@@ -16,13 +16,14 @@ from evalharness import __version__, cli, registry
 from evalharness.errors import EvalHarnessError, UsageError, did_you_mean
 
 CRASH, INTERRUPTED = 1, 130
-RESUMED = ("run", "demo", "sweep")  # commands that go on where they were
+RESUMED = ("run", "demo", "sweep", "trace")  # commands that go on where they were
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 SUMMARIES = {
     "run": "Evaluate candidates against their base and say what they forgot.",
     "train": "Make a candidate: full fine-tuning, LoRA or prompt tuning.",
     "sweep": "Train a grid of candidates, choose rates on validation rows, compare on test rows.",
+    "trace": "Follow every task through the stages of a training: what was forgotten when.",
     "compare": "Compare finished runs again, or with one another.",
     "gate": "May this run's candidates ship? The exit code says.",
     "report": "Write a run's HTML page again.",
