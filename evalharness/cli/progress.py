@@ -27,7 +27,9 @@ class Lines:
         click.echo(f"{plain(text)}{self._counts()}", err=True)
 
     def expect(self, requests: int) -> None:
+        """A new count begins: a campaign runs the pipeline several times."""
         self.expected, self.begun = requests, time.monotonic()
+        self.stored = self.computed = 0
 
     def advance(self, stored: int, computed: int) -> None:
         self.stored += stored
@@ -38,7 +40,7 @@ class Lines:
 
     def _counts(self) -> str:
         done = self.stored + self.computed
-        if not self.expected:
+        if not self.expected or done >= self.expected:
             return ""
         left = f", about {_clock((time.monotonic() - self.begun) / self.computed * (self.expected - done))} left" if self.computed else ""
         return f" [{done}/{self.expected} requests, {self.stored} from the store{left}]"
@@ -64,7 +66,7 @@ class Bar:
         self.progress.update(self.task, description=plain(text).replace("[", "\\["))
 
     def expect(self, requests: int) -> None:
-        self.progress.update(self.task, total=requests)
+        self.progress.update(self.task, total=requests, completed=0)
 
     def advance(self, stored: int, computed: int) -> None:
         self.progress.advance(self.task, stored + computed)
