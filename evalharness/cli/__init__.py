@@ -5,6 +5,7 @@ KNOWN = {
     "train": "evalharness.cli.train:train_command",
     "sweep": "evalharness.cli.sweep:sweep_command",
     "trace": "evalharness.cli.trace:trace_command",
+    "plan": "evalharness.cli.plan:plan_command",
     "compare": "evalharness.cli.compare:compare_command",
     "gate": "evalharness.cli.gate:gate_command",
     "report": "evalharness.cli.report:report_command",

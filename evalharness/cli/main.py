@@ -23,6 +23,7 @@ SUMMARIES = {
     "run": "Evaluate candidates against their base and say what they forgot.",
     "train": "Make a candidate: full fine-tuning, LoRA or prompt tuning.",
     "sweep": "Train a grid of candidates, choose rates on validation rows, compare on test rows.",
+    "plan": "Say what a comparison could decide, before any model has answered.",
     "trace": "Follow every task through the stages of a training: what was forgotten when.",
     "compare": "Compare finished runs again, or with one another.",
     "gate": "May this run's candidates ship? The exit code says.",

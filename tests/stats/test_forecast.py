@@ -1,0 +1,193 @@
+"""What is foretold against what the verdicts then are, on answers drawn here; and the pieces against the tests they stand for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from evalharness.stats.assess import Effort, Pairs, assess
+from evalharness.stats.forecast import (
+    GateOdds,
+    Rule,
+    again,
+    answers,
+    at_chance,
+    base_skill,
+    blocked,
+    changed,
+    enumerated,
+    gate,
+    p_of,
+    simulated,
+    verdict_of,
+    worth,
+)
+from evalharness.stats.power import odds
+from evalharness.stats.verdict import decide
+
+Floats = NDArray[np.float64]
+QUICK = Effort(1000, 400, 1)
+
+
+def paired(base: Floats, candidate: Floats, kind: str = "binary", chance: float = 0.5, margin: float | None = None) -> Pairs:
+    one = np.ones(len(base))
+    rows = [np.column_stack([values, one]).astype(float) for values in (base, candidate)]
+    return Pairs(*rows, one, lambda sums: sums[..., 0] / sums[..., 1], kind, 0.0, 1.0, 1.0, chance, margin)  # type: ignore[arg-type]
+
+
+def flipped(n: int, score: float, flips: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Right answers lost and wrong ones gained at rates that leave the score where it is."""
+    base = rng.random(n) < score
+    lost, gained = flips / 2 / score, flips / 2 / (1 - score)
+    moves = rng.random(n) < np.where(base, lost, gained)
+    return base.astype(float), (base ^ moves).astype(float)
+
+
+def graded(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Scores in 0-1 of which half change a little, either way alike."""
+    base = rng.beta(4, 4, n)
+    other = np.where(rng.random(n) < 0.5, np.clip(base + rng.choice([-1, 1], n) * rng.uniform(0.05, 0.3, n), 0, 1), base)
+    return base, other
+
+
+def shares(draw: Callable[[np.random.Generator], Pairs], rule: Rule, times: int, seed: int) -> tuple[float, float]:
+    """How often data drawn afresh come out retained, and forgotten, by `assess` and `decide`."""
+    rng, found = np.random.default_rng(seed), list[str]()
+    for _ in range(times):
+        pairs = draw(rng)
+        of = assess(replace(pairs, margin=rule.margin), 0.9, lambda purpose: rng, QUICK)
+        p = min(1.0, rule.tests * (of.p_forgotten or 0.0))
+        fits = rule.margin <= 0.2 * of.skill
+        found.append(decide(p, of.p_retained or 0.0, rule.alpha, units=of.units, can_retain=fits, at_chance=of.at_chance))
+    return found.count("retained") / times, found.count("forgotten") / times
+
+
+def near(share: float, foretold: float, times: int, draws: int = 0) -> bool:
+    """Within four standard errors of both."""
+    spread = max(foretold * (1 - foretold), 0.01)
+    return abs(share - foretold) < 4 * math.sqrt(spread / times + (spread / draws if draws else 0))
+
+
+@pytest.mark.parametrize(("n", "flips", "margin"), [(500, 0.1, 0.03), (300, 0.01, 0.015)])
+def test_enumerated_odds_are_how_often_verdicts_come_out(n: int, flips: float, margin: float) -> None:
+    rule = Rule(margin, tests=3)
+    told = enumerated(n, flips, rule)
+    retained, forgotten = shares(lambda rng: paired(*flipped(n, 0.95, flips, rng)), rule, 100, 1)
+    assert near(retained, told.retained, 100) and near(forgotten, told.forgotten, 100) and 0.1 < told.retained < 0.95
+
+
+def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -> None:
+    told = enumerated(277, 0.1, Rule(0.02, tests=10))
+    assert told.certifiable == pytest.approx(0.049, abs=0.001) and told.needed == 1565
+    assert odds(277, 0.1, 0.0, told.certifiable, (0.0, 0.05)).retained >= 0.8 > odds(277, 0.1, 0.0, 0.97 * told.certifiable, (0.0, 0.05)).retained
+    assert odds(1565, 0.1, 0.0, 0.02, (0.0, 0.05)).retained >= 0.8
+    assert told.detectable is not None and odds(277, 0.1, told.detectable, 0.02, (0.005, 0.0)).forgotten >= 0.8
+
+
+def test_fewer_than_ten_units_decide_nothing() -> None:
+    told = enumerated(9, 0.1, Rule(0.02))
+    assert (told.certifiable, told.detectable, told.retained, told.forgotten) == (None, None, 0.0, 0.0) and told.needed == 1565
+    drawn = simulated(again(paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9), Rule(0.02), 20, np.random.default_rng(2))
+    assert (drawn.certifiable, drawn.detectable, drawn.retained, drawn.forgotten) == (None, None, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("n", "margin"), [(100, 0.03), (300, 0.02)])
+def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int, margin: float) -> None:
+    rule = Rule(margin)
+    earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
+    told = simulated(again(earlier, n), rule, 100, np.random.default_rng(4))
+    retained, forgotten = shares(lambda rng: paired(*graded(n, rng), "graded", 0.0), rule, 100, 5)
+    assert near(retained, told.retained, 100, 100) and near(forgotten, told.forgotten, 100, 100) and 0.1 < told.retained < 0.95
+    wider = simulated(again(earlier, n), Rule(told.certifiable or 0.0), 100, np.random.default_rng(6))
+    assert near(wider.retained, 0.8, 100, 100)
+
+
+def test_a_drop_as_large_as_the_detectable_one_is_found() -> None:
+    rule = Rule(0.02, tests=5)
+    earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
+    drop = simulated(again(earlier, 300), rule, 100, np.random.default_rng(4)).detectable
+    assert drop is not None and drop > rule.margin
+
+    def fallen(rng: np.random.Generator) -> Pairs:
+        base, other = graded(300, rng)
+        return paired(base + drop, other, "graded", 0.0)  # every unit lower by as much, and nothing clipped
+
+    assert near(shares(fallen, rule, 100, 7)[1], 0.8, 100, 100)
+
+
+def test_dependent_answers_are_worth_what_assess_makes_of_them() -> None:
+    def passages(number: int, rng: np.random.Generator) -> Pairs:
+        """Five questions a passage, and what happens to a passage happens to most of its questions."""
+        base = np.full(number, 4.0)
+        moves = np.where(rng.random(number) < 0.5, rng.choice([-1.0, 1.0], number) * rng.integers(1, 3, number), 0.0)
+        sizes = np.full(number, 5.0)
+        rows = [np.column_stack([values, sizes]) for values in (base, np.clip(base + moves, 0, 5))]
+        return Pairs(*rows, sizes, lambda sums: sums[..., 0] / sums[..., 1], "binary", 0.0, 1.0, 1.0, 0.2, None)
+
+    even = again(passages(3000, np.random.default_rng(1)), 200)
+    n, flips = worth(even, np.random.default_rng(2))
+    assert 300 < n < 1000 and 0.1 < flips < 0.2
+    rule = Rule(0.05)
+    told = odds(int(n), flips, 0.0, 0.05, (0.05, 0.05))
+    retained, _ = shares(even, rule, 100, 3)
+    assert abs(retained - told.retained) < 0.12  # the effect is estimated from each draw, and enumerated at its median
+
+
+def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
+    for pairs in (paired(*flipped(300, 0.8, 0.3, np.random.default_rng(1))), paired(*graded(80, np.random.default_rng(2)), "graded")):
+        stated = [assess(replace(pairs, margin=margin), 0.9, lambda purpose: np.random.default_rng(1), QUICK) for margin in (0.02, 0.05)]
+        assert p_of(stated[0], 0.05) == pytest.approx((stated[1].p_forgotten, stated[1].p_retained))
+
+
+def test_answers_drawn_have_the_score_and_the_flips_asked_for_and_lose_nothing() -> None:
+    rng = np.random.default_rng(1)
+    pairs = answers(40_000, 0.7, 0.2, 0.5)(rng)
+    assert pairs.base[:, 0].mean() == pytest.approx(0.7, abs=0.01) and changed(pairs)[1] == pytest.approx(0.2, abs=0.01)
+    assert float(pairs.difference(np.concatenate([pairs.base.sum(0), pairs.candidate.sum(0)]))) == pytest.approx(0.0, abs=0.01)
+    perfect = answers(1000, 1.0, 0.1, 0.5)(rng)
+    assert changed(perfect)[1] == pytest.approx(0.1, abs=0.04)  # a base that is always right cannot gain: it is taken a little lower
+
+
+def test_drawing_again_takes_out_what_was_lost_and_keeps_how_much_changed() -> None:
+    base, other = flipped(2000, 0.7, 0.1, np.random.default_rng(1))
+    other[:200] = 0.0
+    pairs = paired(base, other)
+    drawn = again(pairs, 50_000)(np.random.default_rng(2))
+    assert float(drawn.difference(np.concatenate([drawn.base.sum(0), drawn.candidate.sum(0)]))) == pytest.approx(0.0, abs=0.01)
+    assert changed(drawn)[1] == pytest.approx(changed(pairs)[1], abs=0.01)
+    assert changed(paired(base, base)) == (0, 1 / 2000)
+    assert base_skill(pairs) == pytest.approx(base.mean() - 0.5)
+
+
+def test_what_can_only_come_out_inconclusive_is_named() -> None:
+    assert blocked(9, 0.02, 0.5, False) == "few_units" and blocked(100, 0.02, 0.5, True) == "base_at_chance"
+    assert blocked(100, 0.11, 0.5, False) == "margin_exceeds_skill" and blocked(100, 0.1, 0.5, None) is None
+    assert at_chance(0.52, 0.5, 100, 0.05) and not at_chance(0.52, 0.5, 10_000, 0.05)
+
+
+def test_the_gate_passes_as_often_as_its_parts_say() -> None:
+    drawings = [answers(400, 0.85, 0.2, 0.5), answers(300, 0.85, 0.2, 0.25)]
+    found = gate(drawings, (0.05, 0.05), 0.05, Rule(0.05), 60, np.random.default_rng(1))
+    assert found.passes + found.fails + found.undecided == pytest.approx(1) and found.fails < 0.06
+    every = math.prod(odds(n, 0.2, 0.0, 0.05, (0.0, 0.05)).retained for n in (400, 300))
+    assert near(found.all_retained, every, 60)
+    assert found.certifiable is not None and found.certifiable > 0.05 and found.passes < 0.8
+    again_at_it = gate(drawings, (0.05, 0.05), found.certifiable, Rule(0.05), 60, np.random.default_rng(2))
+    assert near(again_at_it.passes + again_at_it.fails, 0.8, 60, 60)
+    assert gate([], (), 0.02, Rule(0.02), 5, np.random.default_rng(1)).passes == 0  # nothing to be sure of
+
+
+def test_errors_of_shares() -> None:
+    told = GateOdds(0.36, 0.0, 0.64, 0.0, None, 100)
+    assert told.error(0.36) == pytest.approx(0.048) and told.error(0.0) == pytest.approx(0.00995, abs=1e-5)
+
+
+def test_a_verdict_without_a_margin_small_against_the_skill_is_never_retained() -> None:
+    pairs = paired(*flipped(2000, 0.6, 0.02, np.random.default_rng(1)), margin=0.04)
+    finding = assess(pairs, 0.9, lambda purpose: np.random.default_rng(1), QUICK)
+    assert (finding.p_retained or 1) < 0.05 and verdict_of(finding, 1.0, 0.05, 0.05) == "inconclusive"
