@@ -41,6 +41,7 @@ sweep: $(VENV)/.ready           ## every method over learning rates and seeds (a
 
 soak: $(VENV)/.ready            ## kill a run 50 times at random moments; results must be byte-identical
 	$(BIN)/python tests/soak/kill_and_resume.py
+	$(BIN)/python tests/soak/kill_training.py
 
 calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate
