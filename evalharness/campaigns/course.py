@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evalharness import fingerprint, results
-from evalharness.compare import ComparePlan, Found, compare
+from evalharness.compare import ComparePlan, compare
 from evalharness.metrics.base import from_facts
 from evalharness.records import Comparison, Estimate, Group, Measurement, MetricFacts, TaskFacts
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
@@ -24,9 +24,10 @@ from evalharness.stats.stages import Course, with_intervals
 from evalharness.stats.verdict import Verdict, decide
 
 RULE = (
-    "A task is tested after every stage later than the one that taught it, against that stage (against the base, where no stage taught it), at its "
-    "margin, and Holm's correction is over all {tests} tests of tasks and stages: the chance that anything at all is called forgotten that lost no "
-    "more than its margin is at most {alpha:g}. The first stage named is the first at which it is shown, not surely the first at which it is so."
+    "A task is tested after every stage but the one that taught it: against that stage if later, against the base if earlier or where no stage "
+    "taught it. The test is at its margin, and Holm's correction is over all {tests} tests of tasks and stages: the chance that anything at all is "
+    "called forgotten that lost no more than its margin is at most {alpha:g}. The first stage named is the first at which it is shown, not surely "
+    "the first at which it is so."
 )
 SINGLE = "it has no test of its own (it only describes)"
 OPAQUE = "its metric is one number for all answers, without rows that could be resampled"
@@ -56,9 +57,11 @@ class Track:
             end += 1
         return end
 
-    def before(self, stage: int) -> str:
-        """The model of a row of the matrix."""
-        return self.stages[stage - 1] if stage else self.base
+    def known_by(self, learned: int, stage: int) -> str | None:
+        """The model against which it is asked whether `stage` forgot a task that was `learned` there; None of the stage that taught it."""
+        if learned and stage == learned:
+            return None
+        return self.stages[learned - 1] if 0 < learned < stage else self.base
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class _Run:
 
     track: Track
     facts: Mapping[str, TaskFacts]
-    found: Found
+    found: Mapping[tuple[str, str, str], Measurement]  # by (task, metric, model)
     plan: ComparePlan
     comparisons: Mapping[tuple[str, str], Comparison]  # by (task or group, candidate): those that decide
 
@@ -140,9 +143,9 @@ def _column(run: _Run, subject: _Subject, pairs: Mapping[str, Pairs]) -> Column:
     first, metric, cells = rows[run.track.stages[0]], subject.metric, list[Cell]()
     for number, stage in enumerate(run.track.stages, 1):
         row, kept = rows[stage], None
-        if number > subject.learned and pairs:
-            known = pairs[run.track.before(subject.learned)].candidate
-            kept = retention(replace(pairs[stage], base=known), run.plan.level)
+        known = run.track.known_by(subject.learned, number)
+        if known is not None and pairs:
+            kept = retention(replace(pairs[stage], base=pairs[known].candidate), run.plan.level)
         cells.append(Cell(stage, row.n, row.candidate_score, row.difference, row.verdict, retained=None if kept is None else _estimate(kept)))
     chance = next(iter(pairs.values())).chance if pairs else subject.members[0][0].chance
     beside = {key: rows[name].candidate_score if name else None for key, name in (("joint", run.track.joint), ("fresh", run.track.fresh))}
@@ -162,13 +165,13 @@ def _since(run: _Run, subjects: Sequence[_Subject]) -> dict[tuple[str, str], Com
     found = {}
     for known in sorted({subject.learned for subject in subjects}):
         names, later = {subject.name for subject in subjects if subject.learned == known}, run.track.stages[known:]
-        if known == 0:
-            found |= {(name, stage): run.comparisons[name, stage] for name in names for stage in later}
-        elif later:
+        with_base = run.track.stages[: known - 1] if known else later
+        found |= {(name, stage): run.comparisons[name, stage] for name in names for stage in with_base}
+        if known and later:
             of = [subject for subject in subjects if subject.name in names]
             facts = [replace(fact, metrics=(metric,)) for subject in of for fact, metric in subject.members]
             groups = tuple(subject.group for subject in of if subject.group is not None)
-            plan = replace(run.plan, base=run.track.before(known), candidates=later, groups=groups)
+            plan = replace(run.plan, base=run.track.stages[known - 1], candidates=later, groups=groups)
             rows = compare(facts, list(run.found.values()), plan)
             found |= {(row.task, row.candidate): row for row in rows if row.task in names and row.primary and row.level != "suite"}
     return found
@@ -179,18 +182,20 @@ def _tested(run: _Run, columns: Sequence[Column], since: Mapping[tuple[str, str]
     keys = [
         (column.name, cell.stage)
         for column in columns
-        for cell in column.cells[column.learned :]
-        if column.unit and since[column.name, cell.stage].p_forgotten is not None
+        for cell in column.cells
+        if column.unit and (row := since.get((column.name, cell.stage))) is not None and row.p_forgotten is not None
     ]
     adjusted = dict(zip(keys, holm([since[key].p_forgotten or 0.0 for key in keys]), strict=True))
     found = []
     for column in columns:
-        known = run.track.before(column.learned)
-        cells = [*column.cells[: column.learned]]
-        for cell in column.cells[column.learned :]:
-            row, p = since[column.name, cell.stage], adjusted.get((column.name, cell.stage))
-            tested = {} if p is None else {"p_forgotten": row.p_forgotten, "p_adjusted": p, "state": _state(row, p, run.plan.alpha)}
-            cells.append(replace(cell, reference=known, since=row.difference, **tested))
+        cells = []
+        for number, cell in enumerate(column.cells, 1):
+            row, p = since.get((column.name, cell.stage)), adjusted.get((column.name, cell.stage))
+            if row is not None:
+                cell = replace(cell, reference=run.track.known_by(column.learned, number), since=row.difference)
+            if row is not None and p is not None:
+                cell = replace(cell, p_forgotten=row.p_forgotten, p_adjusted=p, state=_state(row, p, run.plan.alpha))
+            cells.append(cell)
         found.append(_with_first(replace(column, cells=tuple(cells))))
     return found
 
@@ -203,6 +208,9 @@ def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:
 
 def _with_first(column: Column) -> Column:
     states = [cell.state for cell in column.cells]
+    early, states = states[: column.learned], states[column.learned :]
+    if "forgotten" in early:
+        column = replace(column, untaught=column.cells[early.index("forgotten")].stage)
     if "forgotten" not in states:
         return column
     place = states.index("forgotten")
@@ -213,7 +221,7 @@ def _with_first(column: Column) -> Column:
         after = "stays"
     else:
         after = "comes_back" if later[-1] == "retained" else "undecided"
-    return replace(column, first=column.cells[place].stage, after=after)
+    return replace(column, first=column.cells[column.learned + place].stage, after=after)
 
 
 # ---- measures --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from evalharness.cli.sweep import lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.places import default_store, run_folder
 from evalharness.records import EngineSettings, Job
-from evalharness.report.stages import STAGES, notes, sentences, tables
+from evalharness.report.stages import STAGES
+from evalharness.report.stagewords import notes, sentences, tables
 from evalharness.results import REPORT
 
 SAME = ("base", "suite", "tasks", "data_dir", "include", "limit", "num_fewshot", "split", "seed", "alpha", "precision", "allow_noop")

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from evalharness import registry
 from evalharness.places import shipped
 from evalharness.records import Results
-from evalharness.report import KNOWN, examples, facts, made, order, overlap, references, sentences, tables, ways, wording
-from evalharness.report import stages as courses
+from evalharness.report import KNOWN, examples, facts, made, order, overlap, references, sentences, stagewords, tables, ways, wording
 from evalharness.report import sweep as sweeps
+from evalharness.report.stages import Stages
 
 BUDGET = 1_950_000  # bytes of a page, cost section aside, as long as its tables alone do not need more
 LEAST_FOR_EXAMPLES = 200_000
@@ -24,7 +24,7 @@ MARKS = "■◆▲★✚✖◀▶"  # the shapes that figures.MARKERS draws, in 
 
 
 def render(
-    results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None, stages: courses.Stages | None = None
+    results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None, stages: Stages | None = None
 ) -> str:
     """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are.
 
@@ -63,13 +63,13 @@ def _sweep(sweep: sweeps.Sweep | None) -> dict[str, Any]:
     return {"sweep": sweep, "sweep_tables": sweeps.tables(sweep), "curves": Markup(registry.find(KNOWN, "curves", "figure")(sweep))}
 
 
-def _stages(stages: courses.Stages | None) -> dict[str, Any]:
+def _stages(stages: Stages | None) -> dict[str, Any]:
     if stages is None:
         return {"stages": None}
     figure = Markup(registry.find(KNOWN, "trajectories", "figure")(stages))
-    tables = (courses.measure_table(stages), courses.task_table(stages))
-    rows = list(courses.page_rows(stages))
-    said = {"stages_said": courses.sentences(stages), "stages_notes": list(courses.notes(stages))}
+    tables = (stagewords.measure_table(stages), stagewords.task_table(stages))
+    rows = list(stagewords.page_rows(stages))
+    said = {"stages_said": stagewords.sentences(stages), "stages_notes": list(stagewords.notes(stages))}
     return {"stages": stages, "stage_tables": tables, "stage_rows": rows, "trajectories": figure, **said}
 
 

@@ -18,10 +18,11 @@ CHARACTERS = 70  # of stage names side by side; more are turned
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A task's points: (stage, skill retained, low, high, forgotten?), the first being the model that knew it, all of its skill there."""
+    """A task's points, (stage, skill retained, low, high, forgotten?): before it was taught, from the base's skill on, and since, from that of the
+    stage that taught it."""
 
     name: str
-    points: tuple[tuple[int, float, float | None, float | None, bool], ...]
+    parts: tuple[tuple[tuple[int, float, float | None, float | None, bool], ...], ...]
 
 
 def trajectories(stages: Stages) -> str:
@@ -45,20 +46,21 @@ def trajectories(stages: Stages) -> str:
 
 
 def _line(column: Column) -> _Line | None:
-    """None where the model that knew the task had no skill above chance, so that nothing can be followed."""
+    """None where the models that knew the task had no skill above chance, so that nothing can be followed."""
     points = [
         (number, cell.retained.value, cell.retained.low, cell.retained.high, cell.state == "forgotten")
         for number, cell in enumerate(column.cells, 1)
         if cell.retained is not None
     ]
-    return _Line(column.name, ((column.learned, 1.0, None, None, False), *points)) if points else None
+    parts = {0: [point for point in points if point[0] < column.learned], column.learned: [point for point in points if point[0] > column.learned]}
+    return _Line(column.name, tuple(((start, 1.0, None, None, False), *part) for start, part in parts.items() if part)) if points else None
 
 
 def _draw(axes: Axes, number: int, line: _Line, names: list[str], tips: dict[str, str]) -> None:
     colour, marker = colour_of(number), marker_of(number)
-    across, up = [point[0] for point in line.points], [point[1] for point in line.points]
-    axes.plot(across, up, color=colour, linewidth=1.3, alpha=0.8, zorder=2)
-    for place, value, low, high, forgotten in line.points:
+    for part in line.parts:
+        axes.plot([point[0] for point in part], [point[1] for point in part], color=colour, linewidth=1.3, alpha=0.8, zorder=2)
+    for place, value, low, high, forgotten in (point for part in line.parts for point in part):
         gid = f"task-{number}-{place}"
         if low is not None and high is not None:
             axes.plot([place, place], [low, high], color=colour, linewidth=0.7, alpha=0.55, zorder=1)

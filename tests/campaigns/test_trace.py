@@ -197,7 +197,7 @@ def test_measures_are_those_of_loops_over_the_scores(tmp_path: Path) -> None:
     assert measure(stages, "learned", "intransigence") == pytest.approx(((one[4] - one[1]) + (two[4] - two[2])) / 2)
     assert measure(stages, "general", "backward_transfer") == pytest.approx(old[3] - old[0])
     assert measure(stages, "all", "backward_transfer") == pytest.approx((one[3] - one[1] + two[3] - two[2] + old[3] - old[0]) / 3)
-    assert column(stages, "one").first == "s2" or column(stages, "one").first == "s3"
+    assert column(stages, "one").first == "s2" and [cell.reference for cell in column(stages, "two").cells] == ["base", None, "s2"]
     assert column(stages, "one").cells[2].retained.value == pytest.approx(one[3] / one[1])  # type: ignore[union-attr]
     without = stages_of(tmp_path / "run", replace(TRACK, joint=None))
     assert measure(without, "learned", "intransigence") == "no --joint model" and measure(without, "learned", "accuracy") == measure(
@@ -229,6 +229,15 @@ def test_metrics_of_every_kind(tmp_path: Path) -> None:
     assert measure(stages, "general", "accuracy") == pytest.approx(sum(means) / 3)
     change = [(brier[0] - brier[3])[:, 0].mean() / 2, (rows["acc"][3] - rows["acc"][0])[:, 0].mean(), matthews[3] - matthews[0]]
     assert measure(stages, "general", "backward_transfer") == pytest.approx(sum(change) / 3)
+
+
+def test_what_the_base_knew_may_be_forgotten_before_it_is_taught(tmp_path: Path) -> None:
+    rows = {"two": binary(np.random.default_rng(9), (0.9, 0.4, 0.95, 0.5, 0.9)), "old": binary(np.random.default_rng(8), (0.8,) * 5)}
+    stages = stages_of(folder(tmp_path / "run", [task(name, ACC) for name in rows], rows), TRACK)
+    two = column(stages, "two")
+    assert (two.untaught, two.first, two.after) == ("s1", "s3", "last") and stages.tests == 5
+    assert [cell.state for cell in two.cells] == ["forgotten", None, "forgotten"] and two.cells[0].since == two.cells[0].difference
+    assert two.cells[0].retained.value == pytest.approx(two.cells[0].score.value / two.base.value)  # type: ignore[union-attr]
 
 
 def test_a_group_is_one_column_and_its_stage_is_that_of_its_task(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from evalharness.errors import UsageError
 from evalharness.records import Estimate, Results
 from evalharness.report.folder import write
 from evalharness.report.page import render
-from evalharness.report.stages import Cell, Column, Measure, Stages, matrix_table, measure_table, notes, read_stages, sentences, task_table, to_json
+from evalharness.report.stages import Cell, Column, Measure, Stages, read_stages, to_json
+from evalharness.report.stagewords import matrix_table, measure_table, notes, sentences, task_table
 from evalharness.report.svg import COLOURS
 from evalharness.report.trajectories import trajectories
 
@@ -35,8 +36,8 @@ def cell(number: int, score: float, known: float | None, state: str | None, base
 
 
 def column(name: str, scores: tuple[float, float, float], states: tuple[str | None, ...], learned: int = 0) -> Column:
-    known = [0.5, *scores][learned]
-    cells = tuple(cell(i, score, known if i >= learned else None, state) for i, (score, state) in enumerate(zip(scores, states, strict=True)))
+    known = [0.5 if i < learned else [0.5, *scores][learned] for i in range(3)]
+    cells = tuple(cell(i, score, known[i] if i != learned - 1 else None, state) for i, (score, state) in enumerate(zip(scores, states, strict=True)))
     first = next((each.stage for each in cells if each.state == "forgotten"), None)
     after = None if first is None else "stays" if states[-1] == "forgotten" else "comes_back"
     head = (name, "task", "acc", "binary", True, True, 0.02, 0.0, learned, around(0.5), cells)
@@ -67,6 +68,15 @@ def test_sentences_name_the_first_stage_and_what_came_after(stages: Stages) -> N
     assert found[1] == "topics is forgotten at full-high (−0.200 since base, adjusted p <0.001): forgotten at every stage after it"
     assert found[2:4] == ["Not shown to be forgotten at any stage: sst2", "Retained at the last stage: sst2"]
     assert found[4].endswith(": points") and list(notes(stages)) == ["The rule.", "points is in no measure: it has no rows."]
+
+
+def test_what_was_lost_before_it_was_taught(stages: Stages) -> None:
+    again = replace(column("late", (0.1, 0.2, 0.9), ("forgotten", "forgotten", None), learned=3), first=None, after=None, untaught="full-low")
+    found = replace(stages, columns=(again,), tests=800)
+    assert sentences(found) == ["late is forgotten at full-low (−0.400 since base, adjusted p <0.001): before lora-r8 taught it"]
+    assert task_table(found).rows[0][1:4] == ("lora-r8", "full-low (before it was taught)", "–")
+    assert "late after full-low: 0.20, forgotten" in trajectories(found)
+    assert list(notes(found)) == ["The rule."] and "never below" in list(notes(replace(found, columns=(replace(again, kind="corpus"),))))[1]
 
 
 def test_the_matrix_lies_along_its_shorter_side(stages: Stages) -> None:
