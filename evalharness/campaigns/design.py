@@ -137,7 +137,10 @@ def read_earlier(text: str) -> Earlier:
     """RUN or RUN#NAME; without a name the candidate of which most units changed, which is the most careful. Raises UsageError."""
     path, _, name = text.partition("#")
     _, measurements, about = read_measurements(Path(path))
-    base, candidates = str(about["plan"]["base"]), [str(each) for each in about["plan"]["candidates"]]
+    try:
+        base, candidates = str(about["plan"]["base"]), [str(each) for each in about["plan"]["candidates"]]
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{FROM} {text}", f"does not say what was compared ({type(error).__name__})", "name the folder of a finished run") from error
     if name and name not in candidates:
         raise UsageError(f"{FROM} {text}", f"no candidate {name!r} in this run", did_you_mean(name, candidates))
     if not candidates:

@@ -36,6 +36,7 @@ from evalharness.stats.forecast import (
     gate,
     replicates,
     simulated,
+    tallied,
     worth,
 )
 from evalharness.stats.proportion import whole_units
@@ -203,13 +204,15 @@ def _row(unit: GateUnit, rule: Rule, asked: Asked) -> Row:
         outlook = simulated(drawing, rule, int(np.clip(CELLS / (unit.units * replicates(rule.tests)), FEWEST, DRAWS)), rng)
     else:
         outlook = enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
+        if seen is not None and unit.sizes.max(initial=0) > 1:
+            outlook = replace(outlook, **dict(zip(("retained", "forgotten"), tallied(drawing, rule, DRAWS, rng), strict=True)), draws=DRAWS)
     return _told(row, outlook, reason is not None)
 
 
 def _told(row: Row, outlook: Outlook, hopeless: bool) -> Row:
     """The row with what was found. A unit that cannot be retained is none of the probabilities that the test alone would give."""
     retained = 0.0 if hopeless else outlook.retained
-    needed = None if outlook.needed is None else math.ceil(outlook.needed * (1 if outlook.draws else row.units / max(row.effective, 1e-9)))
+    needed = None if outlook.needed is None else math.ceil(outlook.needed * row.units / max(row.effective, 1e-9))
     chances = {"retained": retained, "forgotten": outlook.forgotten, "inconclusive": 1 - retained - outlook.forgotten}
     return replace(
         row, certifiable=outlook.certifiable, detectable=outlook.detectable, needed=needed, retained=retained, forgotten=outlook.forgotten,

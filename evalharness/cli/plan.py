@@ -118,7 +118,7 @@ def lines(found: Forecast) -> Iterator[str]:
 
 
 def _assumption(found: Forecast) -> str:
-    changes = f"{found.flips:.0%} of the answers change, as many for the better as for the worse"
+    changes = f"{100 * found.flips:.3g}% of the answers change, as many for the better as for the worse"
     assumed = f"{changes}; the base is {found.skill:.0%} of the way from chance to perfect"
     if found.earlier is None:
         return f"assumed, not known: {assumed}. An earlier run would say (--from)"

@@ -116,6 +116,13 @@ def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[
     return float(np.median([n for _, _, n in found])), float(np.median([(gained + lost) / max(n, 1e-9) for gained, lost, n in found]))
 
 
+def tallied(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> tuple[float, float]:
+    """How often dependent 0/1 answers come out retained and forgotten, the design effect being estimated from each draw, as it will be."""
+    found = [assess(replace(drawing(rng), margin=rule.margin), 1 - 2 * rule.alpha, lambda purpose: rng, Effort(2, 2, 1)) for _ in range(times)]
+    verdicts = [verdict_of(finding, finding.p_forgotten or 0.0, rule.alphas[0], rule.alpha) for finding in found]
+    return verdicts.count("retained") / times, verdicts.count("forgotten") / times
+
+
 def simulated(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
     """The same of graded and corpus metrics, from `times` draws. A drop is taken to be the same for every unit: it moves the difference, no spread.
 

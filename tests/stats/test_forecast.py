@@ -24,6 +24,7 @@ from evalharness.stats.forecast import (
     gate,
     p_of,
     simulated,
+    tallied,
     verdict_of,
     worth,
 )
@@ -133,9 +134,9 @@ def test_dependent_answers_are_worth_what_assess_makes_of_them() -> None:
     n, flips = worth(even, np.random.default_rng(2))
     assert 300 < n < 1000 and 0.1 < flips < 0.2
     rule = Rule(0.05)
-    told = odds(int(n), flips, 0.0, 0.05, (0.05, 0.05))
-    retained, _ = shares(even, rule, 100, 3)
-    assert abs(retained - told.retained) < 0.12  # the effect is estimated from each draw, and enumerated at its median
+    retained, forgotten = tallied(even, rule, 100, np.random.default_rng(3))
+    assert near(shares(even, rule, 100, 4)[0], retained, 100, 100) and forgotten < 0.05
+    assert retained == pytest.approx(odds(int(n), flips, 0.0, 0.05, (0.05, 0.05)).retained, abs=0.12)  # at the median effect
 
 
 def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
