@@ -188,7 +188,25 @@ class Score:
         return fingerprint.of_value(["score", self.text])
 
 
-Request = Rank | Generate | Score
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Ask, token by token, what is expected in `text`: after `context`, or ("") from its beginning, in pieces of at most `room` tokens.
+
+    `top_k`: how many of the likeliest tokens to name at each place. `at` (token by token): ask for these tokens' log-probabilities instead.
+    """
+
+    text: str
+    top_k: int
+    context: str = ""
+    room: int | None = None
+    at: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def id(self) -> str:
+        return fingerprint.of_value(["profile", self.text, self.top_k, self.context, self.room, self.at])
+
+
+Request = Rank | Generate | Score | Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +238,24 @@ class Scoring:
     tokens: int
 
 
-Response = Ranking | Generation | Scoring
+@dataclass(frozen=True, slots=True)
+class Profiling:
+    """Answer to Profile, one entry a token of the text: its id, its log-probability in nats, and the likeliest token's id.
+
+    `ids`, the likeliest tokens first, and `top`, their log-probabilities; where certain tokens were asked for, `ids` is () and `top` theirs.
+    `rest`: log-probability of all other tokens together, None where there are none. Rounded to 1e-9.
+    """
+
+    request_id: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    argmax: tuple[int, ...]
+    ids: tuple[tuple[int, ...], ...]
+    top: tuple[tuple[float, ...], ...]
+    rest: tuple[float | None, ...]
+
+
+Response = Ranking | Generation | Scoring | Profiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,6 +530,34 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """How far a model's predictions on one kind of text are from its base's, per token; it warns, and decides nothing.
+
+    `text`: "neutral", or "own outputs" of the base. Of `n` texts of `tokens` tokens (`failed`: texts that got no answer): `kl`, KL(base ‖ model) in
+    nats, a lower bound unless `exact`; `agreement`, the share of tokens at which both expect the same one most; `cross_entropy_change`, the
+    model's minus the base's, in nats (+ is worse). `rest`: the base's probability outside the `top_k` tokens looked at, on average.
+    `rank`: 1 is the candidate that drifted most; None for references, and where `reason` says why nothing is known.
+    """
+
+    model: str
+    text: str
+    digest: str  # of the texts
+    top_k: int
+    ci_level: float
+    n: int = 0
+    tokens: int = 0
+    failed: int = 0
+    kl: Estimate | None = None
+    exact: bool = False
+    rest: float | None = None
+    agreement: Estimate | None = None
+    base_cross_entropy: float | None = None
+    cross_entropy_change: Estimate | None = None
+    rank: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """Everything a run found. `flips` live in samples/, the rest in results.json."""
 
@@ -503,6 +566,7 @@ class Results:
     comparisons: tuple[Comparison, ...]
     troubles: tuple[Trouble, ...] = ()
     flips: tuple[Flip, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,6 +596,8 @@ class Job:
     precision: str | None = None  # of the base and adapters on it ("nf4", "int8", "none"); None: the candidates' own
     train_data: Mapping[str, Path] = field(default_factory=dict)  # candidate ("" for all) -> the rows it was fine-tuned on
     templates: str | None = None  # a wording to ask in instead of each task's own, or "all": every wording beside it
+    drift: bool = False  # how far the candidates' predictions are from the base's, beside the verdicts
+    drift_text: Path | None = None  # neutral text to see it on, instead of ours
     describe: tuple[str, ...] = ()  # what is measured beside the verdicts: calibration, robustness, generation, bias, efficiency
     apply_chat_template: bool | Literal["all", "candidates"] = False  # True, "all": to every model its own; "candidates": the base plainly
     system_instruction: str | None = None  # what stands before each task's description

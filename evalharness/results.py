@@ -22,6 +22,7 @@ from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
 from evalharness.records import (
     Comparison,
+    Drift,
     Estimate,
     Flip,
     Measurement,
@@ -91,6 +92,7 @@ def write_results(out: Path, results: Results) -> None:
         "models": [asdict(model) for model in results.models],
         "comparisons": [asdict(comparison) for comparison in results.comparisons],
         "troubles": [asdict(trouble) for trouble in results.troubles],
+        **({"drift": [asdict(drift) for drift in results.drift]} if results.drift else {}),
     }
     write_text(out / RESULTS, _json(document))
 
@@ -110,6 +112,7 @@ def read_results(run: Path) -> Results:
             models=tuple(read_model(fields) for fields in document["models"]),
             comparisons=tuple(_comparison(fields) for fields in document["comparisons"]),
             troubles=tuple(Trouble(**fields) for fields in document["troubles"]),
+            drift=tuple(_drift(fields) for fields in document.get("drift", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(path, f"not a results.json of evalharness ({type(error).__name__}: {error})", "run the evaluation again") from error
@@ -123,6 +126,10 @@ def _estimate(fields: Mapping[str, Any] | None) -> Estimate | None:
 def read_model(fields: Mapping[str, Any]) -> ModelRow:
     """A model as results.json and the metadata of measurements.parquet list it. Raises KeyError, TypeError for anything else."""
     return ModelRow(**{**fields, "target_gain": _estimate(fields["target_gain"])})
+
+
+def _drift(fields: Mapping[str, Any]) -> Drift:
+    return Drift(**{**fields, **{key: _estimate(fields[key]) for key in ("kl", "agreement", "cross_entropy_change")}})
 
 
 def _comparison(fields: Mapping[str, Any]) -> Comparison:

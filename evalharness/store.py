@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evalharness import fingerprint
 from evalharness.errors import StoreError
-from evalharness.records import Generation, Ranking, Response, Scoring
+from evalharness.records import Generation, Profiling, Ranking, Response, Scoring
 
 SCHEMA_VERSION = 1
 BUSY_MS = 60_000  # another process may hold the write lock for one block's commit
@@ -175,4 +175,7 @@ def _decode(body: str) -> Response:
         return Generation(**fields)
     if kind == "scoring":
         return Scoring(**fields)
+    if kind == "profiling":
+        nested = {name: tuple(map(tuple, fields.pop(name))) for name in ("ids", "top")}
+        return Profiling(fields.pop("request_id"), **nested, **{name: tuple(values) for name, values in fields.items()})
     return Ranking(fields["request_id"], tuple(fields["logprobs"]), tuple(fields["tokens"]), tuple(fields["greedy"]))

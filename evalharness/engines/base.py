@@ -17,7 +17,8 @@ class Engine(Protocol):
     info: EngineInfo
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request, in any order: a Ranking for a Rank, a Generation for a Generate, a Scoring for a Score.
+        """One response or failure per request, in any order: a Ranking for a Rank, a Generation for a Generate, a Scoring for a Score, a
+        Profiling for a Profile.
 
         A request that cannot be answered yields a Failure; only a dead engine raises. A text of a Score that is longer than the window is
         scored in disjoint pieces, each token once, the first after the prefix token (BOS, else EOS); one of no tokens is 0 nats over 0 tokens.

@@ -30,10 +30,11 @@ from evalharness.engines.architectures import texts_of
 from evalharness.engines.base import ChatRenderer, Engine, TokenCounter, Unmergeable
 from evalharness.engines.chat import template_of
 from evalharness.engines.decoding import Decoder
+from evalharness.engines.profiles import Profiler
 from evalharness.engines.scoring import Scorer
 from evalharness.engines.texts import Texts
 from evalharness.errors import ModelError, UsageError
-from evalharness.records import Checkpoint, EngineInfo, EngineSettings, Failure, Generate, Rank, Request, Response, Score
+from evalharness.records import Checkpoint, EngineInfo, EngineSettings, Failure, Generate, Profile, Rank, Request, Response, Score
 
 ALGORITHM = 2  # raise it with any change that can move a number
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
@@ -52,16 +53,18 @@ class HFEngine:
         self._asked = (texts, window, bounds, _free)
         self._scorer = Scorer(loaded, *self._asked)
         self._decoder = Decoder(loaded, *self._asked)
+        self._profiler = Profiler(loaded, *self._asked)
         wholes = [whole for whole in (loaded.adapter, loaded.model, loaded.bare) if whole is not None]
         self._training = [module for whole in wholes for module in whole.modules() if module.training]
         for module in self._training:
             module.training = False
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request: rankings first, then texts scored whole, then generations. Equal requests are answered each."""
+        """One response or failure per request: rankings first, then texts scored whole, generations, profiles. Equal requests are answered each."""
         yield from self._scorer.rank([request for request in requests if isinstance(request, Rank)])
         yield from self._scorer.score([request for request in requests if isinstance(request, Score)])
         yield from self._decoder.generate([request for request in requests if isinstance(request, Generate)])
+        yield from self._profiler.profile([request for request in requests if isinstance(request, Profile)])
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
@@ -91,7 +94,7 @@ class HFEngine:
             module.training = True
         resident = resident_of(self._loaded)
         self._loaded, self._training = None, []
-        del self._scorer, self._decoder
+        del self._scorer, self._decoder, self._profiler
         _free()
         return resident
 

@@ -74,13 +74,14 @@ class Texts:
             before, after = whole[:-1], whole[-1:]
         return Pair(before or self._need_prefix(), after)
 
-    def pieces(self, text: str, room: int) -> tuple[Pair, ...]:
+    def pieces(self, text: str, room: int, special: bool | None = None) -> tuple[Pair, ...]:
         """A whole text cut so that every token is scored once and none reads more than `room` tokens; () for a text of no tokens.
 
         As lm-eval's get_rolling_token_windows with one token of context: the prefix token stands before the first piece, one token of the
-        text before every later one, and before the last as many as there is room for. A BOS that the tokenizer adds is scored too.
+        text before every later one, and before the last as many as there is room for. A BOS that the tokenizer adds is scored too, unless
+        `special` is False.
         """
-        tokens = self.encode(text)
+        tokens = self.encode(text, special)
         if not tokens:
             return ()
         found = [Pair(self._need_prefix(), tokens[:room])]

@@ -45,7 +45,7 @@ def _typed(name: str, value: Any) -> Any:
         return None
     if name in ("base", "target"):
         return str(value)
-    if name in ("data_dir", "baseline"):
+    if name in ("data_dir", "baseline", "drift_text"):
         return Path(value)
     if name == "data":
         return {key: Path(path) for key, path in value.items()}

@@ -5,6 +5,8 @@ job → contest (tasks, data, checkpoints) → prompts within one window → per
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evalharness import engines, registry, results
 from evalharness.checkpoints.verify import verify
 from evalharness.engines.base import EngineFactory
@@ -14,6 +16,7 @@ from evalharness.pipeline.baseline import Baseline
 from evalharness.pipeline.baseline import measured as answered_before
 from evalharness.pipeline.conclude import announced, conclude, planned
 from evalharness.pipeline.contaminated import with_overlaps
+from evalharness.pipeline.drifting import Drifting, neutral_texts
 from evalharness.pipeline.prompts import make_prompts
 from evalharness.pipeline.seat import Seat, turns
 from evalharness.pipeline.session import Desk, Session
@@ -40,6 +43,7 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
     """All of a run after `assemble`, for whoever brings a contest of its own."""
     ledger = ledger or Ledger()
     with ledger.timed("prepare"):
+        neutral = neutral_texts(job, contest)
         _verify(contest, watcher, ledger)
         watcher.phase("making prompts")
         prompts = make_prompts(job, contest, factory)
@@ -49,6 +53,7 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
         measured = {contest.base.name: answered_before(contest.base, asked, info)} if isinstance(contest.base, Baseline) else {}
         results.open_folder(job.out)
     to_prove, to_measure = turns(contest)
+    drifting = Drifting(job, contest, prompts, neutral)
     with Store(job.store) as store, Seat(factory, job.settings, ledger) as seat:
         desk = Desk(job, seat, info, store, watcher, ledger)
         with ledger.timed("prove"):
@@ -57,14 +62,16 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
         watcher.expect(sum(len(task.requests) for checkpoint in contest.checkpoints for task in prompts.by_model[checkpoint.name]))
         with ledger.timed("answer"):
             for checkpoint in to_measure:
-                measured[checkpoint.name] = Session(desk, checkpoint).measure(prompts.by_model[checkpoint.name])
+                session = Session(desk, checkpoint)
+                measured[checkpoint.name] = session.measure(prompts.by_model[checkpoint.name])
+                drifting.follow(session)
     if isinstance(contest.base, Baseline):
         for task, found in zip(asked, measured[contest.base.name], strict=True):
             results.write_samples(job.out, task.task.name, contest.base.name, found.samples)
     watcher.phase("comparing")
     with ledger.timed("compare"):
         measured = {name: measured[name] for name in prompts.by_model}
-        concluded = conclude(job, contest, plan, prompts, measured, info)
+        concluded = replace(conclude(job, contest, plan, prompts, measured, info), drift=drifting.found())
     results.write_run(job.out, {**ledger.facts(), "out": str(job.out), "store": str(job.store)})
     results.write_results(job.out, concluded)
     return results.read_results(job.out)
