@@ -14,7 +14,7 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.pipeline.assemble import Contest, assemble
 from evalharness.pipeline.contaminated import with_overlaps
 from evalharness.pipeline.run import settle
-from evalharness.pipeline.watch import Ledger, Quiet, Watcher
+from evalharness.pipeline.watch import Ledger, Quiet, Watcher, tell
 from evalharness.records import Checkpoint, Job, Results
 from evalharness.report.folder import write
 from evalharness.report.stages import STAGES, Stages, to_json
@@ -47,6 +47,7 @@ def run_trace(asked: Asked, watcher: Watcher | None = None, factory: EngineFacto
         contest = assemble(job)
         contest, track = _tracked(asked, contest, beside)
         contest = with_overlaps(job, contest)
+        tell(_unmeasured(contest, track), watcher, ledger)
     (job.out / STAGES).unlink(missing_ok=True)
     found = settle(job, contest, watcher, factory, ledger)
     watcher.phase("over the stages")
@@ -82,3 +83,10 @@ def _tracked(asked: Asked, contest: Contest, beside: tuple[str, ...]) -> tuple[C
     by_kind = dict(zip(beside, (other.name for other in others), strict=True))
     track = Track(contest.base.name, tuple(names), learned, by_kind.get("joint"), by_kind.get("fresh"))
     return replace(contest, candidates=(*told, *others)), track
+
+
+def _unmeasured(contest: Contest, track: Track) -> list[str]:
+    """What stages learned and nobody is asked about, for want of rows."""
+    asked = {task.name for task in contest.tasks} | {group.name for group in contest.groups}
+    lacking = [(stage, task) for stage, of in track.learned.items() for task in of if task not in asked]
+    return [f"{task}, which {stage} learned, is not measured: its rows are not at hand" for stage, task in lacking]

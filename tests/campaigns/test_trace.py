@@ -18,6 +18,7 @@ from evalharness.campaigns.trace import Asked, run_trace
 from evalharness.compare import ComparePlan, compare
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError
+from evalharness.pipeline.watch import Quiet
 from evalharness.records import Failure, Generate, Generation, Group, Job, Measurement, MetricFacts, ModelRow, Ranking, Request, Response, TaskFacts
 from evalharness.report.stages import Column, Stages, read_stages
 from evalharness.stats.multiplicity import holm
@@ -113,6 +114,30 @@ def test_saved_steps_in_the_order_of_their_numbers(job: Job, copy: Callable[...,
     assert stages.stages == ("checkpoint-9", "checkpoint-10", "checkpoint-100")
     assert column(stages, "echo").first == "checkpoint-10" and column(stages, "echo").after == "stays" and column(stages, "yes_no").first is None
     assert stages.learned == dict.fromkeys(stages.stages, ()) and measure(stages, "learned", "accuracy") == "no such task"
+
+
+class Heard(Quiet):
+    """A watcher that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def test_what_a_stage_learned_is_in_its_training_json(
+    job: Job, factory: ScriptedFactory, copy: Callable[..., Path], edit_json: Callable[..., None]
+) -> None:
+    texts = []
+    for name, target in zip(STEPS, ("yes_no", "something_else", "echo"), strict=True):
+        edit_json(copy(name) / "training.json", target_task=target)
+        texts.append(f"{name}={job.out.parent / name}")
+    heard = Heard()
+    stages, _ = run_trace(Asked(replace(job, models=tuple(texts), tasks=("yes_no",)), {STEPS[2]: ("yes_no",)}), heard, factory)
+    assert stages.learned == {STEPS[0]: ("yes_no",), STEPS[1]: ("something_else",), STEPS[2]: ("yes_no",)}
+    assert column(stages, "yes_no").learned == 1 and column(stages, "yes_no").first == STEPS[1]
+    assert any(f"something_else, which {STEPS[1]} learned, is not measured" in notice for notice in heard.notices)
 
 
 @pytest.mark.parametrize(
