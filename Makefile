@@ -36,7 +36,7 @@ seeds: $(VENV)/.ready           ## the demo over three training seeds; writes th
 sweep-ranks: $(VENV)/.ready     ## LoRA's ranks on the embedded world (minutes); writes the table in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py ranks
 
-sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about an hour of one core); writes the tables in docs/sweep.md
+sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
 
 soak: $(VENV)/.ready            ## kill a run 50 times at random moments; results must be byte-identical
