@@ -1,4 +1,4 @@
-"""Measurements of a base and its candidates to comparisons: one row per candidate, task, group or suite, and metric.
+"""Measurements of a base and its candidates to comparisons: one row per candidate, task, group, family or suite, and metric.
 
 Every number is computed from the same units of both models. Random draws depend on the plan's seed, the task and the metric, and on nothing else.
 """
@@ -8,23 +8,34 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from evalharness import fingerprint
-from evalharness.errors import NotComparableError, TaskError, UsageError
-from evalharness.metrics.base import from_facts
-from evalharness.records import Average, Comparison, Estimate, Group, Level, Measurement, MetricFacts, TaskFacts, Verdict
+from evalharness.errors import NotComparableError, UsageError
+from evalharness.pairing import Found, knows_chance, measures_of, member_metric, paired, points, pooled_metrics
+from evalharness.records import (
+    Average,
+    Comparison,
+    Estimate,
+    FlipShares,
+    Group,
+    Level,
+    MeanDifference,
+    Measurement,
+    MetricFacts,
+    TaskFacts,
+    Verdict,
+)
 from evalharness.stats.assess import Draw, Finding, Interval, Pairs, assess
-from evalharness.stats.matching import match
-from evalharness.stats.multiplicity import holm
+from evalharness.stats.multiplicity import benjamini_hochberg, holm
 from evalharness.stats.pooling import pooled
-from evalharness.stats.suite import combine
+from evalharness.stats.suite import combine, mean_difference
 from evalharness.stats.verdict import SKILL_SHARE, decide
 
 UNNAMED = "suite"  # the suite unit of tasks that no suite names
-
-Found = Mapping[tuple[str, str, str], Measurement]  # by (task, metric, model)
+PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate units
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +75,13 @@ def asked_margins(facts: Sequence[TaskFacts], groups: Sequence[Group], everywher
     if everywhere is None:
         return dict(named)
     on_unit_scale = [fact.name for fact in facts for metric in fact.metrics if metric.id == fact.primary and metric.high == 1.0]
-    grouped = [group.name for group in groups if all(_member_metric(group, fact).high == 1.0 for fact in facts if fact.name in group.tasks)]
+    grouped = [group.name for group in groups if all(member_metric(group, fact).high == 1.0 for fact in facts if fact.name in group.tasks)]
     return {**dict.fromkeys([*on_unit_scale, *grouped], everywhere), **named}
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A comparison in the making. `judged`: it gets a verdict; `flags`: what befell the data."""
+    """A comparison in the making. `judged`: it gets a verdict; `flags`: what befell the data; from `drill` on, what only describes."""
 
     task: str
     family: str
@@ -82,10 +93,15 @@ class _Row:
     available: int
     flags: tuple[str, ...]
     finding: Finding
+    drill: bool = False  # a part of a gate unit, to look into
+    points: bool = False  # scored from 0 to 1, 1 being the best
+    retention: Interval | None = None
+    flips: FlipShares | None = None
+    general: MeanDifference | None = None
 
 
 def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan) -> tuple[Comparison, ...]:
-    """All rows of every candidate, then of every reference: tasks in the order of `facts`, then groups, then the suite.
+    """All rows of every candidate, then of every reference: tasks in the order of `facts`, groups, families where there are several, the suite.
 
     Units that failed on either side are left out of both and flagged. Raises NotComparableError where two models were not asked the same, where a
     measurement is missing or a row is not finite, and TaskError where the tasks of a gate unit cannot be pooled.
@@ -99,7 +115,8 @@ def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], pla
         rows = [_task_row(task, metric, candidate, found, plan, task.name not in grouped) for task in facts for metric in task.metrics]
         for group in groups:
             rows += _group_rows(group, tasks, candidate, found, plan)
-        rows.append(_suite_row(rows, groups, tasks, candidate, found, plan))
+        kept = _untrained(rows, groups, tasks, candidate, found, plan)
+        rows += [*_family_rows(kept, plan), _suite_row(kept, [row for row in rows if row.unit], plan)]
         comparisons += _concluded([_unjudged(row) for row in rows] if candidate in plan.references else rows, candidate, plan)
     return tuple(comparisons)
 
@@ -120,16 +137,18 @@ def target_gain(comparisons: Sequence[Comparison], candidate: str, target: str) 
 
 
 def _task_row(task: TaskFacts, metric: MetricFacts, candidate: str, found: Found, plan: ComparePlan, unit: bool) -> _Row:
-    primary = metric.id == task.primary
+    primary, sides = metric.id == task.primary, (plan.base, candidate)
     judged = primary and metric.kind != "opaque" and task.name not in plan.describing
+    measures: dict[str, Any] = {}
     if metric.kind == "opaque":
-        finding, dropped = _points(task, metric, candidate, found, plan)
+        finding, dropped = points(task, metric, sides, found)
     else:
-        pairs, dropped = _paired(task, metric, candidate, found, plan)
+        pairs, dropped = paired(task, metric, sides, found)
         pairs = replace(pairs, margin=plan.margins.get(task.name, task.margin) if judged else None)
         finding = _assessed(pairs, plan, task.name, metric.id)
+        measures = measures_of(finding, pairs, [pairs], plan.level, knows_chance(task, metric)) | {"drill": judged and not unit}
     flags = _data_flags([task], candidate, plan.base, dropped)
-    return _Row(task.name, task.family, "task", judged and unit, metric.id, primary, judged, task.available, flags, finding)
+    return _Row(task.name, task.family, "task", judged and unit, metric.id, primary, judged, task.available, flags, finding, **measures)
 
 
 def _group_rows(group: Group, tasks: Mapping[str, TaskFacts], candidate: str, found: Found, plan: ComparePlan, without: str = "") -> list[_Row]:
@@ -140,16 +159,20 @@ def _group_rows(group: Group, tasks: Mapping[str, TaskFacts], candidate: str, fo
     members = [tasks[name] for name in group.tasks if name in tasks and name != without]
     rows: list[_Row] = []
     for wanted in (group.metric, *group.also):
-        if not (metrics := _pooled_metrics(replace(group, metric=wanted, unit=group.unit and wanted == group.metric), members)):
+        if not (metrics := pooled_metrics(replace(group, metric=wanted, unit=group.unit and wanted == group.metric), members)):
             continue
-        paired = [_paired(task, metric, candidate, found, plan) for task, metric in zip(members, metrics, strict=True)]
+        of_members = [paired(task, metric, (plan.base, candidate), found) for task, metric in zip(members, metrics, strict=True)]
+        parts = [pairs for pairs, _ in of_members]
         judged = group.name not in plan.describing and wanted == group.metric
-        whole = pooled([pairs for pairs, _ in paired], plan.margins.get(group.name, group.margin) if judged else None, group.macro)
+        whole = pooled(parts, plan.margins.get(group.name, group.margin) if judged else None, group.macro)
         metric = wanted if any(each.id == wanted for each in metrics) else metrics[0].id
         finding = _assessed(whole, plan, group.name, metric)
-        flags = _data_flags(members, candidate, plan.base, any(dropped for _, dropped in paired))
+        known = all(knows_chance(task, of_task) for task, of_task in zip(members, metrics, strict=True))
+        measures = measures_of(finding, whole, parts, plan.level, known)
+        flags = _data_flags(members, candidate, plan.base, any(dropped for _, dropped in of_members))
         available = sum(task.available for task in members)
-        rows.append(_Row(group.name, group.family, "group", group.unit and judged, metric, judged, judged, available, flags, finding))
+        row = _Row(group.name, group.family, "group", group.unit and judged, metric, judged, judged, available, flags, finding, **measures)
+        rows.append(row)
     return rows
 
 
@@ -157,103 +180,57 @@ def check_groups(facts: Sequence[TaskFacts], groups: Sequence[Group]) -> None:
     """Can every group that is a gate unit be pooled? To be asked before anything is answered. Raises TaskError."""
     tasks = {task.name: task for task in facts}
     for group in groups:
-        _pooled_metrics(group, [tasks[name] for name in group.tasks if name in tasks])
+        pooled_metrics(group, [tasks[name] for name in group.tasks if name in tasks])
 
 
-def _pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
-    """The metric of each member by which the group's rows are added; none where a group that only describes cannot be pooled."""
-    metrics = [_member_metric(group, task) for task in members]
-    if (poolable := _poolable(metrics, group.macro)) or not group.unit:
-        return metrics if poolable else []
-    what = "its tasks cannot be pooled: they are scored by " + ", ".join(sorted({metric.id for metric in metrics}))
-    raise TaskError(f"group {group.name}", what, "give them one metric whose rows can be added, or let the group only describe (unit: false)")
-
-
-def _suite_row(
+def _untrained(
     rows: Sequence[_Row], groups: Sequence[Group], tasks: Mapping[str, TaskFacts], candidate: str, found: Found, plan: ComparePlan
-) -> _Row:
-    """The mean over gate units in units of skill, without those at chance and without what the candidate was trained on."""
+) -> list[_Row]:
+    """The gate units without what the candidate was trained on; a group that holds that is pooled again without it."""
     target = plan.targets.get(candidate, "")
     holding = {group.name: group for group in groups if target in group.tasks}
-    units = [row for row in rows if row.unit]
     kept: list[_Row] = []
-    for row in units:
-        if row.level == "group" and row.task in holding:
+    for row in rows:
+        if row.unit and row.level == "group" and row.task in holding:
             kept += _group_rows(holding[row.task], tasks, candidate, found, plan, without=target)[:1]
-        elif row.task != target:
+        elif row.unit and row.task != target:
             kept.append(row)
-    skilled = [row for row in kept if not row.finding.at_chance and row.finding.units >= 2]
+    return kept
+
+
+def _suite_row(kept: Sequence[_Row], units: Sequence[_Row], plan: ComparePlan) -> _Row:
+    """The mean over the gate units that were kept, in units of skill, without those at chance; beside it the mean of all of them in points."""
     name = plan.suite_name or UNNAMED
-    finding = combine([row.finding for row in skilled], plan.suite_margin, plan.level, _draws(plan, name, "skill")("suite"))
-    flags = ["base_at_chance"] if not skilled and any(row.finding.at_chance and row.finding.units for row in kept) else []
-    flags += [flag for flag in ("incomplete", "prompts_differ") if any(flag in row.flags for row in units)]
-    return _Row(name, "suite", "suite", True, "skill", True, True, sum(row.available for row in skilled), tuple(flags), finding)
+    row = _mean_row(name, "suite", kept, plan)
+    flags = [*row.flags, *(flag for flag in ("incomplete", "prompts_differ") if any(flag in each.flags for each in units))]
+    scored = [each.finding for each in kept if each.points and each.finding.bootstrap is not None]
+    mean = mean_difference(scored, plan.level, _draws(plan, name, "points")("suite"))
+    return replace(row, unit=True, primary=True, judged=True, flags=tuple(flags), general=MeanDifference(*mean, len(scored)) if mean else None)
+
+
+def _family_rows(kept: Sequence[_Row], plan: ComparePlan) -> list[_Row]:
+    """The same mean over each family's gate units, which describes; none where all are of one family."""
+    families = dict.fromkeys(row.family for row in kept)
+    rows = [_mean_row(name, "family", [row for row in kept if row.family == name], plan) for name in families if len(families) > 1]
+    return [replace(row, finding=_undecided(row.finding)) for row in rows]
+
+
+def _mean_row(name: str, level: Level, kept: Sequence[_Row], plan: ComparePlan) -> _Row:
+    skilled = [row for row in kept if not row.finding.at_chance and row.finding.units >= 2]
+    finding = combine([row.finding for row in skilled], plan.suite_margin, plan.level, _draws(plan, name, "skill")(level))
+    flags = ("base_at_chance",) if not skilled and any(row.finding.at_chance and row.finding.units for row in kept) else ()
+    family, available = name if level == "family" else "suite", sum(row.available for row in skilled)
+    return _Row(name, family, level, False, "skill", False, False, available, flags, finding)
+
+
+def _undecided(finding: Finding) -> Finding:
+    return replace(finding, margin=None, p_forgotten=None, p_retained=None, few_changes=False)
 
 
 def _unjudged(row: _Row) -> _Row:
     """The same without anything that could decide."""
     finding = replace(row.finding, margin=None, p_forgotten=None, p_retained=None)
     return replace(row, unit=False, judged=False, flags=tuple(flag for flag in row.flags if flag != "base_at_chance"), finding=finding)
-
-
-# ---- pairing ---------------------------------------------------------------------------------------------------------
-
-
-def _measurement(task: TaskFacts, metric: MetricFacts, model: str, found: Found) -> Measurement:
-    """One model's measurement, empty where all of its examples failed. Raises NotComparableError where there is none."""
-    measurement = found.get((task.name, metric.id, model))
-    if measurement is not None:
-        return measurement
-    if task.failed.get(model):
-        return Measurement(task.name, metric.id, model, (), (), np.zeros((0, 2)))
-    raise NotComparableError(task.name, f"{model} has no scores by {metric.id}", "evaluate both models on this task")
-
-
-def _paired(task: TaskFacts, metric: MetricFacts, candidate: str, found: Found, plan: ComparePlan) -> tuple[Pairs, bool]:
-    """Rows of the units that both models answered in full, without a margin, and whether units were left out for it."""
-    base, other = (_measurement(task, metric, model, found) for model in (plan.base, candidate))
-    failed = {model: task.failed.get(model, 0) for model in (plan.base, candidate)}
-    try:
-        matched = match(base.units, base.sizes, other.units, other.sizes)
-    except ValueError as error:
-        raise NotComparableError(task.name, f"{error} in the scores by {metric.id}", "unit ids must be distinct") from error
-    unexplained = matched.uneven > sum(failed.values())
-    if unexplained or matched.first_lacks > failed[plan.base] or matched.second_lacks > failed[candidate]:
-        fix = "evaluate both with the same task files, data, shots, limit and seed"
-        raise NotComparableError(task.name, f"{plan.base} and {candidate} were not asked the same prompts/examples", fix)
-    if not (np.isfinite(base.rows).all() and np.isfinite(other.rows).all()):
-        raise NotComparableError(task.name, f"a row of {metric.id} is not a finite number", "evaluate again; an answer that failed has no row")
-    width = max(base.rows.shape[-1], other.rows.shape[-1])
-    rows = [m.rows[at] if len(at) else np.zeros((0, width)) for m, at in ((base, matched.first), (other, matched.second))]
-    sizes = np.asarray(base.sizes, dtype=np.float64)[matched.first]
-    sign, kind = (1.0 if metric.higher_is_better else -1.0), (metric.kind if metric.kind in ("binary", "graded") else "corpus")
-    pairs = Pairs(rows[0], rows[1], sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None)
-    return pairs, matched.first_lacks + matched.second_lacks + matched.uneven > 0
-
-
-def _points(task: TaskFacts, metric: MetricFacts, candidate: str, found: Found, plan: ComparePlan) -> tuple[Finding, bool]:
-    """An opaque metric has values and nothing that could be resampled."""
-    base, other = (_measurement(task, metric, model, found) for model in (plan.base, candidate))
-    units = len(set(base.units) & set(other.units))
-    missing = base.point is None or other.point is None
-    units, values = (0, (0.0, 0.0)) if missing else (units, (base.point or 0.0, other.point or 0.0))
-    sign = 1.0 if metric.higher_is_better else -1.0
-    difference = Interval(sign * (values[1] - values[0]))
-    return Finding(units, Interval(values[0]), Interval(values[1]), difference, None, sign * (values[0] - task.chance), False), units == 0
-
-
-def _member_metric(group: Group, task: TaskFacts) -> MetricFacts:
-    """The group's metric where the task has it, else the one that decides the task."""
-    by_id = {metric.id: metric for metric in task.metrics}
-    return by_id.get(group.metric) or by_id[task.primary]
-
-
-def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
-    """Means on one scale can be pooled; corpus metrics only with themselves, and not so that every task weighs the same."""
-    means = all(metric.kind in ("binary", "graded") for metric in metrics)
-    scales = {(metric.low, metric.high, metric.higher_is_better) for metric in metrics}
-    same = all((metric.kind, metric.name, metric.options) == ("corpus", metrics[0].name, metrics[0].options) for metric in metrics)
-    return len(scales) == 1 and (means or (same and not macro))
 
 
 def _draws(plan: ComparePlan, task: str, metric: str) -> Draw:
@@ -280,12 +257,24 @@ def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: 
 
 
 def _concluded(rows: Sequence[_Row], candidate: str, plan: ComparePlan) -> list[Comparison]:
-    """Holm over the gate units without the suite, then a verdict for every judged row."""
+    """Holm over the gate units without the suite, Benjamini and Hochberg over their parts, then a verdict for every judged row."""
     family = [i for i, row in enumerate(rows) if row.unit and row.level != "suite"]
     adjusted = dict(zip(family, holm([rows[i].finding.p_forgotten or 0.0 for i in family]), strict=True))
     adjusted |= {i: row.finding.p_forgotten or 0.0 for i, row in enumerate(rows) if row.unit and row.level == "suite"}
     tests = dict.fromkeys(family, max(1, len(family)))
-    return [_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)) for i, row in enumerate(rows)]
+    found = [_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)) for i, row in enumerate(rows)]
+    found = [replace(row, adjustment="Holm") if i in tests else row for i, row in enumerate(found)]
+    drills = [i for i, row in enumerate(rows) if row.drill]
+    for i, p_forgotten, p_difference in zip(drills, *(_q([getattr(found[i], p) for i in drills]) for p in PARTS), strict=True):
+        found[i] = replace(found[i], adjustment="Benjamini-Hochberg", q_forgotten=p_forgotten, q_difference=p_difference)
+    return found
+
+
+def _q(p_values: Sequence[float | None]) -> list[float | None]:
+    """Benjamini and Hochberg's over those that there are."""
+    there = [i for i, p in enumerate(p_values) if p is not None]
+    adjusted = dict(zip(there, benjamini_hochberg([p for p in p_values if p is not None]), strict=True))
+    return [adjusted.get(i) for i in range(len(p_values))]
 
 
 def _comparison(row: _Row, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int) -> Comparison:
@@ -313,4 +302,5 @@ def _comparison(row: _Row, candidate: str, plan: ComparePlan, adjusted: float | 
         ci_level=plan.level, lost=finding.lost, gained=finding.gained, p_forgotten=finding.p_forgotten, p_forgotten_adjusted=adjusted,
         p_retained=finding.p_retained, p_difference=finding.p_difference, margin=finding.margin, verdict=verdict,
         flags=(*flags, *row.flags), examples_needed=needed, available=row.available,
+        retention=None if row.retention is None else Estimate(*row.retention), flips=row.flips, general=row.general,
     )  # fmt: skip

@@ -19,7 +19,8 @@ OutputType = Literal["multiple_choice", "loglikelihood", "loglikelihood_rolling"
 Kind = str  # "base", "full", how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds), or one of REFERENCES
 Architecture = Literal["causal", "seq2seq"]  # decoder-only, or encoder-decoder
 REFERENCES = ("placebo", "unquantised")  # kinds of models that are measured beside the candidates, described, and never judged
-Level = Literal["task", "group", "suite"]
+Level = Literal["task", "group", "family", "suite"]
+Adjustment = Literal["Holm", "Benjamini-Hochberg"]
 Verdict = Literal["forgotten", "retained", "inconclusive"]
 MetricKind = Literal["binary", "graded", "corpus", "opaque"]
 
@@ -438,12 +439,34 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class FlipShares:
+    """Shares of the compared units: that changed, got worse, got better. `forgotten`, `learned`: the same of answers that were known, lucky guesses
+    taken out; None where it is not known how likely one is, and where fewer flipped than luck alone would make: the two models guess alike."""
+
+    share: float
+    lost: float
+    gained: float
+    forgotten: Estimate | None = None
+    learned: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDifference:
+    """The plain mean of the differences of so many gate units, in natural points, with its interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """Candidate against base on one task, group or suite, by one metric; a row of results.json.
+    """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
 
     Differences are oriented so that + is better. `unit`: this row is a gate unit. `verdict`, `margin` and the margin's p-values are
     None on rows that only describe (metrics that are not primary). `examples_needed` is None where the verdict is decided, or where
-    the true difference seems to sit on the margin.
+    the true difference seems to sit on the margin. What stands after `available` describes; it is None in results of older versions.
     """
 
     task: str
@@ -469,6 +492,12 @@ class Comparison:
     flags: tuple[str, ...]
     examples_needed: int | None
     available: int
+    retention: Estimate | None = None  # share of the base's score over chance that is left; None where that score is not significant
+    flips: FlipShares | None = None
+    adjustment: Adjustment | None = None  # Holm made p_forgotten_adjusted (gate units), Benjamini and Hochberg q_* (drill-downs)
+    q_forgotten: float | None = None
+    q_difference: float | None = None
+    general: MeanDifference | None = None  # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from evalharness.records import (
     Drift,
     Estimate,
     Flip,
+    FlipShares,
+    MeanDifference,
     Measurement,
     MetricFacts,
     ModelRow,
@@ -47,11 +50,12 @@ def open_folder(out: Path) -> None:
     What an older run concluded there is taken away, so that no part of it is taken for this run's if this one does not finish.
     """
     try:
+        shutil.rmtree(out / SAMPLES, ignore_errors=True)
         (out / SAMPLES).mkdir(parents=True, exist_ok=True)
         probe = out / f".write-test-{os.getpid()}"
         probe.write_text("")
         probe.unlink()
-        for name in (RESULTS, MEASUREMENTS, REPORT):
+        for name in (RESULTS, MEASUREMENTS, REPORT, OVERLAP):
             (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(out, f"cannot write here ({error.strerror})", "name a folder that can be written with --out") from error
@@ -134,7 +138,14 @@ def _drift(fields: Mapping[str, Any]) -> Drift:
 
 def _comparison(fields: Mapping[str, Any]) -> Comparison:
     estimates = {key: Estimate(**fields[key]) for key in ("base", "candidate_score", "difference")}
-    return Comparison(**{**fields, **estimates, "flags": tuple(fields["flags"])})
+    beside: dict[str, Any] = {"retention": _estimate(fields.get("retention")), "flips": _flip_shares(fields.get("flips"))}
+    if fields.get("general") is not None:
+        beside["general"] = MeanDifference(**fields["general"])
+    return Comparison(**{**fields, **estimates, **beside, "flags": tuple(fields["flags"])})
+
+
+def _flip_shares(fields: Mapping[str, Any] | None) -> FlipShares | None:
+    return None if fields is None else FlipShares(**{**fields, **{key: _estimate(fields[key]) for key in ("forgotten", "learned")}})
 
 
 # ---- measurements.parquet --------------------------------------------------------------------------------------------

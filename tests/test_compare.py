@@ -14,7 +14,10 @@ from statsmodels.stats.multitest import multipletests
 
 from evalharness.compare import ComparePlan, asked_margins, check_groups, compare, target_gain
 from evalharness.errors import NotComparableError, TaskError, UsageError
-from evalharness.records import Comparison, Estimate, Group, Measurement, MetricFacts, TaskFacts
+from evalharness.gate import Policy, judge
+from evalharness.records import Comparison, Estimate, FlipShares, Group, Measurement, MetricFacts, ModelRow, Results, TaskFacts
+from evalharness.stats.assess import Pairs
+from evalharness.stats.retention import chance_adjusted_flips, retention
 
 ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
 ROUGE = MetricFacts("rougeL", "rougeL", {}, "graded", 0.0, 1.0, True, "rougeL")
@@ -373,3 +376,157 @@ def test_references_are_compared_and_never_judged():
     assert deciding == {(None,) * 5} and not any(row.unit for row in others)
     assert [(row.lost, row.gained, row.difference.value) for row in others[:2]] == [(60, 0, pytest.approx(-0.15))] * 2
     assert all(row.flags == ("drop_detected",) and row.p_difference is not None and row.primary for row in others[:2])
+
+
+# ---- beside the verdict
+
+
+def test_where_nothing_changed_all_of_the_skill_is_retained():
+    """Whatever is compared: retention is 1 within its interval, nothing flipped, and every mean is 0."""
+    rng = np.random.default_rng(3)
+    facts = [task("a"), task("b", ROUGE, chance=0.0), replace(task("c"), family="mmlu"), task("p"), task("q")]
+    scores = {"b": rng.random(200)} | {name: (rng.random(200) < 0.7).astype(float) for name in "acpq"}
+    measurements = [measured(name, model, of, "rougeL" if name == "b" else "acc") for name, of in scores.items() for model in ("base", "lora")]
+    rows = compare(facts, measurements, plan(groups=(replace(MMLU, tasks=("p", "q")),)))
+    kept = [row.retention for row in rows if row.level in ("task", "group")]
+    assert len(kept) == 6 and all(each is not None and each.value == 1 and each.low < 1 < each.high for each in kept)
+    for row in rows:
+        assert row.difference.value == 0 and row.flips in (None, FlipShares(0.0, 0.0, 0.0))
+        assert row.general is None or (row.general.value == 0 and row.general.low < 0 < row.general.high)
+    assert {row.level for row in rows} == {"task", "group", "family", "suite"}
+
+
+def test_retention_is_the_share_of_the_skill_that_is_left():
+    row, kept = one(400, 320, lost=80, gained=5), retention(pairs_of(400, 320, 80, 5), 0.9)
+    assert row.retention is not None and kept is not None and row.retention == Estimate(*kept)
+    assert row.retention.value == pytest.approx((245 / 400 - 0.25) / (320 / 400 - 0.25))
+    assert one(400, 104, lost=50).retention is None  # the base's skill is not significant
+    assert one(400, 320, chance=0.9).retention is None
+
+
+def pairs_of(n: int, right: int, lost: int, gained: int) -> Pairs:
+    rows = [np.column_stack([values, np.ones(n)]) for values in answers(n, right, lost, gained)]
+    return Pairs(rows[0], rows[1], np.ones(n), lambda sums: sums[..., 0] / sums[..., 1], "binary", 0.0, 1.0, 1.0, 0.25, None)
+
+
+def test_retention_is_of_metrics_whose_chance_is_known():
+    norm = replace(ACC, id="acc_norm", name="acc_norm")
+    measurements = [replace(m, metric=metric) for m in both("t", 400, 320, 40) for metric in ("acc", "acc_norm", "rougeL")]
+    rows = {row.metric: row for row in compare([task("t", ACC, norm, ROUGE)], measurements, plan())}
+    assert rows["acc"].retention == rows["acc_norm"].retention is not None and rows["rougeL"].retention is None
+    assert rows["rougeL"].flips is not None and rows["rougeL"].flips.forgotten is None
+    assert rows["skill"].retention is rows["skill"].flips is None
+
+
+def test_flips_as_counted_and_without_lucky_guesses():
+    """Of four choices, by hand: 80 of 400 lost and 75 wrong twice, so F = (80/400) / .75 − .25 (75/400) / .75²."""
+    row = one(400, 320, lost=80, gained=5)
+    assert row.flips is not None and (row.flips.share, row.flips.lost, row.flips.gained) == (85 / 400, 80 / 400, 5 / 400)
+    assert row.flips.forgotten is not None and row.flips.forgotten.value == pytest.approx(80 / 400 / 0.75 - 0.25 * 75 / 400 / 0.75**2)
+    assert row.flips.learned is None  # 5 of 400 are fewer than guesses of 75 would make, were they independent
+    oracle = chance_adjusted_flips(*answers(400, 320, 80, 5), np.full(400, 4.0), 0.9)
+    assert oracle is not None and row.flips.forgotten == Estimate(*oracle.forgotten)
+
+
+@pytest.mark.parametrize(("chance", "known"), [(0.25, True), (1 / 3, True), (0.5, True), (1 / 7, True), (0.3, False), (0.0, False), (0.6, False)])
+def test_guesses_are_taken_out_where_all_questions_have_as_many_choices(chance: float, known: bool):
+    flips = one(400, 390, lost=80, chance=chance).flips
+    assert flips is not None and flips.lost == 0.2 and (flips.forgotten is not None) == known
+
+
+def test_flips_of_a_group_know_each_tasks_number_of_choices():
+    facts, counts = [task("m1"), task("m2", chance=0.5)], [(100, 95, 30), (300, 290, 90)]
+    measurements = [m for fact, each in zip(facts, counts, strict=True) for m in both(fact.name, *each)]
+    rows, answered = by_task(compare(facts, measurements, plan(groups=(MMLU,)))), [answers(*each) for each in counts]
+    base, other = (np.concatenate([side[i] for side in answered]) for i in (0, 1))
+    oracle = chance_adjusted_flips(base, other, np.repeat([4.0, 2.0], [100, 300]), 0.9)
+    flips = rows["mmlu"].flips
+    assert oracle is not None and flips is not None and flips.forgotten == Estimate(*oracle.forgotten) and flips.share == 120 / 400
+    even = by_task(compare(facts, measurements, plan(groups=(replace(MMLU, macro=True),))))["mmlu"].flips
+    assert even is not None and even.share == 120 / 400 and even.forgotten is None
+
+
+def test_answers_of_one_unit_do_not_tell_their_flips_apart():
+    base, other = answers(80, 60, 20)
+    pair = [measured("multirc", model, 4 * values, sizes=[4] * 80) for model, values in (("base", base), ("lora", other))]
+    flips = by_task(compare([task("multirc")], pair, plan()))["multirc"].flips
+    assert flips is not None and flips.lost == 20 / 80 and flips.forgotten is None
+
+
+def test_parts_of_gate_units_are_adjusted_by_benjamini_and_hochberg():
+    names = [f"m{i}" for i in range(6)]
+    facts = [*(task(name) for name in names), task("alone")]
+    measurements = [m for name, lost in zip(names, (40, 15, 12, 9, 3, 0), strict=True) for m in both(name, 200, 160, lost, 2)]
+    group = replace(MMLU, tasks=tuple(names))
+    rows = by_task(compare(facts, [*measurements, *both("alone", 200, 160, 30)], plan(groups=(group,))))
+    for p, q in (("p_forgotten", "q_forgotten"), ("p_difference", "q_difference")):
+        expected = multipletests([getattr(rows[name], p) for name in names], method="fdr_bh")[1]
+        assert [getattr(rows[name], q) for name in names] == pytest.approx(expected.tolist())
+    assert {rows[name].adjustment for name in names} == {"Benjamini-Hochberg"}
+    assert {(rows[name].adjustment, rows[name].q_forgotten, rows[name].q_difference) for name in ("mmlu", "alone")} == {("Holm", None, None)}
+    assert rows["suite"].adjustment is None
+    loose = by_task(compare(facts, [*measurements, *both("alone", 200, 160, 30)], plan(groups=(replace(group, unit=False),))))
+    assert {loose[name].adjustment for name in names} == {"Holm"} and loose["mmlu"].adjustment is None and loose["m0"].q_forgotten is None
+
+
+def test_general_ability_is_the_plain_mean_in_points():
+    """Over what was not trained on and is scored from 0 to 1, what the base cannot do included; its interval is Student's t over strata."""
+    bleu = replace(ROUGE, id="bleu", high=100.0)
+    facts = [task("a"), task("guess"), task("target"), task("b", ROUGE, chance=0.0), task("wmt", bleu, chance=0.0, margin=2.0)]
+    rng = np.random.default_rng(2)
+    before = rng.random(300)
+    after = np.clip(before + rng.normal(-0.05, 0.1, 300), 0, 1)
+    measurements = [*both("a", 400, 320, 40, 4), *both("guess", 400, 100, 20, 30), *both("target", 400, 200, 0, 150)]
+    for name, metric, scale in (("b", "rougeL", 1), ("wmt", "bleu", 100)):
+        measurements += [measured(name, model, scale * of, metric) for model, of in (("base", before), ("lora", after))]
+    suite = by_task(compare(facts, measurements, plan(targets={"lora": "target"})))["suite"]
+    differences = [answers(400, 320, 40, 4), answers(400, 100, 20, 30), (before, after)]
+    parts = [other - base for base, other in differences]
+    assert suite.general is not None and suite.general.units == 3
+    assert suite.general.value == pytest.approx(np.mean([part.mean() for part in parts]))
+    spread = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / 3
+    assert suite.general.high - suite.general.low == pytest.approx(2 * 1.645 * spread, rel=0.03)
+    other = by_task(compare(facts[-1:], measurements, plan()))["suite"]
+    assert other.general is None and other.n == 300
+
+
+def families(**options: Any) -> tuple[Comparison, ...]:
+    facts = [task("a"), task("b"), replace(task("c"), family="superglue"), replace(task("guess"), family="other"), replace(task("d"), family="demo")]
+    measurements = [*both("a", 400, 320, 40), *both("b", 300, 240, 3), *both("c", 200, 150, 10), *both("guess", 300, 75), *both("d", 100, 80)]
+    return compare(facts, measurements, plan(**options))
+
+
+def test_families_are_means_in_units_of_skill_and_only_describe():
+    rows = families(targets={"lora": "d"})
+    found = {row.task: row for row in rows if row.level == "family"}
+    assert list(found) == ["glue", "superglue", "other"]  # nothing of "demo" but the target
+    assert found["glue"].difference.value == pytest.approx((-40 / 400 / 0.55 - 3 / 300 / 0.55) / 2)
+    assert found["glue"].difference.low < found["glue"].difference.value < found["glue"].difference.high < 0
+    assert found["superglue"].candidate_score.value == pytest.approx(1 - 10 / 200 / 0.5) and found["superglue"].n == 200
+    assert found["other"].n == 0 and found["other"].flags == ("base_at_chance",)
+    for row in found.values():
+        deciding = (row.verdict, row.margin, row.p_forgotten, row.p_forgotten_adjusted, row.p_retained)
+        assert not row.unit and not row.primary and deciding == (None,) * 5
+        assert (row.metric, row.family, row.adjustment, row.general) == ("skill", row.task, None, None)
+    suite = next(row for row in rows if row.level == "suite")
+    skilled = [found["glue"].difference.value * 2, found["superglue"].difference.value]
+    assert suite.difference.value == pytest.approx(sum(skilled) / 3)
+
+
+def test_families_never_gate_and_one_family_is_the_suite():
+    rows = families()
+    alone = [row for row in rows if row.level != "family"]
+    models = (ModelRow("base", "base", "b", None, 1, 0, 0.0, 1), ModelRow("lora", "lora", "l", "base", 1, 1, 1.0, 1))
+    assert judge(Results({}, models, rows), Policy()) == judge(Results({}, models, tuple(alone)), Policy())
+    assert not any(row.level == "family" for row in compare([task("a"), task("b")], [*both("a", 400, 320), *both("b", 300, 240)], plan()))
+    assert target_gain(rows, "lora", "glue") == (None, None)
+
+
+def test_what_describes_a_reference_decides_nothing():
+    measurements = [*both("m1", 100, 80, 20), *both("m2", 100, 80), *both("sst2", 100, 80)]
+    beside = [replace(m, model="placebo") for m in measurements if m.model == "lora"]
+    facts = [task("m1"), task("m2"), task("sst2")]
+    rows = compare(facts, [*measurements, *beside], plan(references=("placebo",), groups=(MMLU,)))
+    ours, others = ([row for row in rows if row.candidate == name] for name in ("lora", "placebo"))
+    assert [row.retention for row in ours] == [row.retention for row in others] and [row.flips for row in ours] == [row.flips for row in others]
+    assert all(row.q_forgotten is None and row.adjustment != "Holm" and not row.unit for row in others)

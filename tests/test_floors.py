@@ -17,6 +17,7 @@ FLOORS = {
     "readers": 2, "metrics": 2, "checkpoints": 2, "store": 2,
     "engines": 2.5,
     "tasks": 3,
+    "pairing": 3.5,
     "collect": 4, "measure": 4, "compare": 4, "average": 4, "gate": 4, "results": 4, "prove": 4, "training": 4, "imports": 4, "overlap": 4, "drift": 4,
     "pipeline": 5,
     "report": 6,

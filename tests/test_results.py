@@ -11,7 +11,19 @@ import pytest
 
 from evalharness import results
 from evalharness.errors import StoreError, UsageError
-from evalharness.records import Comparison, Estimate, Measurement, MetricFacts, ModelRow, Results, Sample, TaskFacts, Trouble
+from evalharness.records import (
+    Comparison,
+    Estimate,
+    FlipShares,
+    MeanDifference,
+    Measurement,
+    MetricFacts,
+    ModelRow,
+    Results,
+    Sample,
+    TaskFacts,
+    Trouble,
+)
 
 COMPARISON = Comparison(
     task="sst2", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="c", n=3,
@@ -46,13 +58,32 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
         list(document["comparisons"][0])
         == (
             "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained p_forgotten "
-            "p_forgotten_adjusted p_retained p_difference margin verdict flags examples_needed available"
+            "p_forgotten_adjusted p_retained p_difference margin verdict flags examples_needed available "
+                "retention flips adjustment q_forgotten q_difference general"
         ).split()
     )
     assert (
         list(document["models"][0])
         == ("name kind fingerprint base parameters trainable trainable_share bytes target_task target_gain learned_target training").split()
     )
+
+
+def test_measures_beside_the_verdict_come_back_and_older_results_have_none(tmp_path: Path) -> None:
+    flips = FlipShares(0.3, 0.2, 0.1, Estimate(0.15, 0.1, 0.2), Estimate(0.05, 0.0, 0.1))
+    part = replace(COMPARISON, retention=Estimate(0.9, 0.8, 1.0), flips=flips, adjustment="Benjamini-Hochberg", q_forgotten=0.4, q_difference=0.5)
+    suite = replace(COMPARISON, task="demo", level="suite", general=MeanDifference(-0.01, -0.02, 0.0, 3))
+    family = replace(COMPARISON, task="glue", level="family", flips=FlipShares(0.3, 0.2, 0.1))
+    full = replace(RESULTS, comparisons=(part, family, suite))
+    results.write_results(tmp_path, full)
+    assert results.read_results(tmp_path) == full
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["schema_version"] == 1 and document["comparisons"][0]["flips"]["forgotten"] == {"value": 0.15, "low": 0.1, "high": 0.2}
+    for row in document["comparisons"]:
+        for key in ("retention", "flips", "adjustment", "q_forgotten", "q_difference", "general"):
+            del row[key]
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    old = results.read_results(tmp_path)
+    assert old.comparisons[0] == COMPARISON and old.comparisons[2].general is None
 
 
 def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Sequence
 from evalharness.cli.main import plain
 from evalharness.records import Comparison, Estimate, ModelRow, Results
 from evalharness.report.references import noise_floor, quantisation
-from evalharness.report.wording import flag_words
+from evalharness.report.wording import flag_words, general_of
 
 GLYPHS = {"forgotten": "▼ forgotten", "retained": "● retained", "inconclusive": "? inconclusive", None: ""}
 HEAD = ("", "n", "base", "candidate", "difference", "interval", "lost", "gained", "verdict")
@@ -25,22 +25,36 @@ def verdict_lines(results: Results) -> Iterator[str]:
     for model in results.models:
         if not model.judged:
             continue
-        rows = [c for c in results.comparisons if c.candidate == model.name and c.primary and c.task not in folded - {model.target_task}]
-        rows.sort(key=lambda c: ("suite", "group", "task").index(c.level))
+        own = [c for c in results.comparisons if c.candidate == model.name]
+        rows = [c for c in own if c.level == "family" or (c.primary and c.task not in folded - {model.target_task})]
+        rows.sort(key=lambda c: ("suite", "family", "group", "task").index(c.level))
         yield ""
         yield headline(model)
         yield from (f"  {line}" for line in aligned([_head(rows), *(_row(c, model) for c in rows)], RIGHT))
         yield from (plain(f"  the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
-        for c in results.comparisons:
-            if c.candidate == model.name and c.level == "suite" and not c.primary:
-                scores = f"base {_score(c.base)}, candidate {_score(c.candidate_score)}, difference {_signed(c.difference.value)}"
-                yield plain(f"  {c.metric}: {scores} (published average; no verdict)")
+        yield from (plain(f"  {line}") for line in _notes(own, results.signature.get("alpha", 0.05)))
     yield from _beside(results)
     if results.troubles:
         yield ""
         yield f"{len(results.troubles)} examples got no answer; this run is incomplete:"
         for trouble in results.troubles[:5]:
             yield plain(f"  {trouble.model} / {trouble.task} / {trouble.example}: {trouble.reason}")
+
+
+def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
+    """What is said below a candidate's table: parts of gate units, general ability, the published average."""
+    parts = [c for c in own if c.adjustment == "Benjamini-Hochberg"]
+    if parts:
+        counts = [sum(q is not None and q <= alpha for q in of) for of in ([c.q_forgotten for c in parts], [c.q_difference for c in parts])]
+        told = f"{counts[0]} fell by more than the margin, {counts[1]} differ from the base"
+        yield f"of {len(parts)} tasks within gate units {told} at q ≤ {alpha:g} (Benjamini-Hochberg; they decide nothing)"
+    for c in own:
+        if c.general is not None:
+            interval = _interval(Estimate(c.general.value, c.general.low, c.general.high))
+            yield f"general ability: {_signed(c.general.value)} ({interval}), the mean over {general_of(c.general)} (no verdict)"
+        if c.level == "suite" and not c.primary:
+            scores = f"base {_score(c.base)}, candidate {_score(c.candidate_score)}, difference {_signed(c.difference.value)}"
+            yield f"{c.metric}: {scores} (published average; no verdict)"
 
 
 def _beside(results: Results) -> Iterator[str]:
@@ -75,9 +89,9 @@ def headline(model: ModelRow) -> str:
 
 
 def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
-    name = c.task + (" (suite)" if c.level == "suite" else " (group)" if c.level == "group" else "")
+    name = c.task + ("" if c.level == "task" else f" ({c.level})")
     name += " (target)" if c.task == model.target_task else ""
-    verdict = GLYPHS[c.verdict] + ("" if c.unit or c.level == "suite" else " (describes)")
+    verdict = GLYPHS[c.verdict] + ("" if c.unit or c.level in ("family", "suite") else " (describes)")
     if c.verdict == "inconclusive" and c.examples_needed:
         verdict += f" (about {c.examples_needed:,} examples would decide)"
     verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)

@@ -43,6 +43,16 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
     return [(key[1], rows[key]) for key in found]
 
 
+def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
+    """`in_order` of the candidates, the families' means, which describe, after the suite."""
+    rows, families, names = in_order(results), dict[str, list[Comparison]](), candidates_of(results)
+    for comparison in results.comparisons:
+        if comparison.level == "family" and comparison.candidate in names:
+            families.setdefault(comparison.task, []).append(comparison)
+    place = sum(of[0].level == "suite" for _, of in rows)
+    return [*rows[:place], *families.items(), *rows[place:]]
+
+
 def groups_of(results: Results) -> dict[str, tuple[str, ...]]:
     """Group to its tasks, where the signature lists them."""
     listed = results.signature.get("groups")
@@ -60,4 +70,4 @@ def members_of(results: Results) -> dict[str, str]:
     judged = [c for c in results.comparisons if c.candidate in candidates_of(results)]
     outside = {c.task for c in judged if c.level == "task" and c.primary and not c.unit and c.family in family}
     targets = set(targets_of(results).values())
-    return {c.task: family[c.family] for c in results.comparisons if c.task in outside - targets}
+    return {c.task: family[c.family] for c in results.comparisons if c.level == "task" and c.task in outside - targets}

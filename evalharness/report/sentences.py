@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalharness.gate import Policy, judge
-from evalharness.records import REFERENCES, Comparison, ModelRow, Results
+from evalharness.records import REFERENCES, Comparison, Estimate, ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 
@@ -35,7 +35,7 @@ class Card:
     sentence: str
     counts: tuple[tuple[str, int], ...]
     suite: str
-    average: str  # the suite's published one
+    average: str  # general ability, and the suite's published one
     detachable: bool
 
 
@@ -66,7 +66,7 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
         sentence="; ".join(part for part in parts if part) + ".",
         counts=counts,
         suite=_suite(suite),
-        average="; ".join(_average(c) for c in own if c.level == "suite" and not c.primary),
+        average="; ".join([*_general(suite), *(_average(c) for c in own if c.level == "suite" and not c.primary)]),
         detachable=model is not None and model.kind not in ("base", "full", "imported", *REFERENCES),
     )
 
@@ -138,6 +138,15 @@ def _suite(suite: Comparison | None) -> str:
         return ""
     difference = f"{wording.signed(suite.difference.value)} {wording.interval(suite.difference)}".strip()
     return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}" + (f", {suite.verdict}" if suite.verdict else "")
+
+
+def _general(suite: Comparison | None) -> list[str]:
+    """The mean difference in points, beside the suite's in units of skill."""
+    if suite is None or suite.general is None:
+        return []
+    general = suite.general
+    difference = f"{wording.signed(general.value)} {wording.interval(Estimate(general.value, general.low, general.high))}".strip()
+    return [f"general ability: {difference}, the mean over {wording.general_of(general)}"]
 
 
 def _average(c: Comparison) -> str:

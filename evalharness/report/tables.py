@@ -10,7 +10,7 @@ import pandas as pd
 
 from evalharness.records import Comparison, Estimate, ModelRow, Results
 from evalharness.report import wording
-from evalharness.report.order import candidates_of, groups_of, in_order, members_of, targets_of
+from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """One task, group or suite by its deciding metric; `cells` in the order of the candidates, None where one was not compared."""
+    """One task, group, family or suite by its deciding metric; `cells` in the order of the candidates, None where one was not compared."""
 
     task: str
     level: str
@@ -80,7 +80,8 @@ DETAIL_COLUMNS = tuple(
     (title, "text" if title in TEXT_COLUMNS else "number")
     for title in (
         "Task", "Metric", "Candidate", "Verdict", "n", "Base", "Candidate score", "Difference", "Interval", "vs base", "vs full", "Margin δ", "Lost",
-        "Gained", "p forgotten", "Holm-adjusted", "p retained", "p difference", "Examples needed", "Remarks",
+        "Gained", "Forgotten without guesses", "Retention", "p forgotten", "Holm-adjusted", "p retained", "p difference", "q forgotten (BH)",
+        "q difference (BH)", "Examples needed", "Remarks",
     )
 )  # fmt: skip
 
@@ -90,14 +91,15 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
     names, targets, group, calibrated = candidates_of(results), targets_of(results), members_of(results), _calibration(results)
     large = {name: len(tasks) for name, tasks in groups_of(results).items() if len(tasks) > MANY}
     rows = []
-    for task, comparisons in in_order(results):
+    for task, comparisons in with_families(results):
         first = comparisons[0]
         if first.level == "task" and group.get(task) in large and task not in targets.values():
             continue
         places = _places(comparisons)
+        aims, shown = ({}, {}) if first.level == "family" else (targets, flips)  # a task may have a family's name
         cells = {
             c.candidate: replace(
-                _cell(c, first, places, targets.get(c.candidate) == task, names.index(c.candidate), flips.get((task, c.candidate))),
+                _cell(c, first, places, aims.get(c.candidate) == task, names.index(c.candidate), shown.get((task, c.candidate))),
                 calibration=calibrated.get((c.level, task, c.candidate), ""),
             )
             for c in comparisons
@@ -108,7 +110,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
                 level=first.level,
                 member=first.level == "task" and task in group,
                 unit=first.unit,
-                target=task in targets.values(),
+                target=task in aims.values(),
                 metric=first.metric,
                 n=first.n,
                 available=first.available,
@@ -206,10 +208,19 @@ def _detail(c: Comparison, over_base: float, over_full: float) -> tuple[Entry, .
         Entry(wording.signed_percent(over_full), _finite(over_full)),
         Entry(wording.plain(c.margin, places), c.margin),
         *(Entry(wording.NONE if count is None else f"{count:,}", count) for count in (c.lost, c.gained)),
-        *(Entry(wording.p_value(p), p) for p in (c.p_forgotten, c.p_forgotten_adjusted, c.p_retained, c.p_difference)),
+        _share(c.flips.forgotten if c.flips else None),
+        _share(c.retention),
+        *(Entry(wording.p_value(p), p) for p in (c.p_forgotten, c.p_forgotten_adjusted, c.p_retained, c.p_difference, c.q_forgotten, c.q_difference)),
         Entry(wording.NONE if c.examples_needed is None else f"{c.examples_needed:,}", c.examples_needed),
         Entry("; ".join(words), "; ".join(words), "flags", c.flags),
     )
+
+
+def _share(estimate: Estimate | None) -> Entry:
+    """A share with its interval."""
+    if estimate is None:
+        return Entry(wording.NONE, None)
+    return Entry(f"{wording.plain(estimate.value)} {wording.interval(estimate, sign=False)}".strip(), estimate.value)
 
 
 def _finite(value: float) -> float | None:

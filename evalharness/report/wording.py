@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final
 
-from evalharness.records import Estimate
+from evalharness.records import Estimate, MeanDifference
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
 
@@ -112,6 +112,11 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 def counted(n: int, one: str, many: str = "") -> str:
     """ "1 example", "2,000 examples"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def general_of(general: MeanDifference) -> str:
+    """Over what the mean difference was taken."""
+    return f"{counted(general.units, 'gate unit')} scored from 0 to 1 that it was not trained on"
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ the base's luck is in both is corrected for in the tests and the interval, not i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -74,6 +75,14 @@ def combine(findings: Sequence[Finding], margin: float, level: float, rng: np.ra
         changed=changed, decreased=decreased, unit_loss=largest, p_difference=monte_carlo_p(value, nulls),
         **resampled_p(boot, margin, largest * units, changed, decreased, units),
     )  # fmt: skip
+
+
+def mean_difference(findings: Sequence[Finding], level: float, rng: np.random.Generator) -> Interval | None:
+    """The plain mean of differences on one scale, each finding's counting the same, with its interval: `combine` with a skill of 1 that is no
+    estimate. Every finding must have replicates. None for none."""
+    if not findings:
+        return None
+    return combine([replace(finding, skill=1.0, base_variance=0.0, base_covariance=0.0) for finding in findings], 0.0, level, rng).difference
 
 
 def _luck(findings: Sequence[Finding], by: Weighing) -> float:
