@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from evalharness.records import (
 
 SCHEMA_VERSION = 1
 RESULTS, MEASUREMENTS, SAMPLES, RUN, REPORT = "results.json", "measurements.parquet", "samples", "run.json", "report.html"
+OVERLAP = "overlap.jsonl"
 FACTS_KEY = b"evalharness"
 TEXT = pa.string()
 COLUMNS = pa.schema([("task", TEXT), ("metric", TEXT), ("model", TEXT), ("unit", TEXT), ("size", pa.int32()), ("row", pa.list_(pa.float64()))])
@@ -50,7 +50,6 @@ def open_folder(out: Path) -> None:
     What an older run concluded there is taken away, so that no part of it is taken for this run's if this one does not finish.
     """
     try:
-        shutil.rmtree(out / SAMPLES, ignore_errors=True)
         (out / SAMPLES).mkdir(parents=True, exist_ok=True)
         probe = out / f".write-test-{os.getpid()}"
         probe.write_text("")
@@ -59,6 +58,15 @@ def open_folder(out: Path) -> None:
             (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(out, f"cannot write here ({error.strerror})", "name a folder that can be written with --out") from error
+
+
+def forget_samples(out: Path) -> None:
+    """Take away the samples that an older run left in the same folder, by the names in its results.json; nothing else that may lie there."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        document = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        for task in document["signature"]["tasks"]:
+            for model in document["models"]:
+                samples_path(out, task, model["name"]).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

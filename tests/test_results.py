@@ -161,3 +161,17 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         results.open_folder(tmp_path / "file" / "out")
     with pytest.raises(StoreError, match="cannot be written"):
         results.write_text(tmp_path / "file" / "x.json", "{}")
+
+
+def test_samples_of_an_older_run_go_and_nothing_else(tmp_path: Path) -> None:
+    results.write_results(tmp_path, RESULTS)
+    model = RESULTS.models[0].name
+    signature = {**RESULTS.signature, "tasks": {"sst2": {}}}
+    results.write_results(tmp_path, replace(RESULTS, signature=signature))
+    results.write_samples(tmp_path, "sst2", model, [])
+    results.write_text(tmp_path / "samples" / "mine.txt", "kept")
+    assert results.samples_path(tmp_path, "sst2", model).exists()
+    results.forget_samples(tmp_path)
+    assert not results.samples_path(tmp_path, "sst2", model).exists()
+    assert (tmp_path / "samples" / "mine.txt").read_text() == "kept"
+    results.forget_samples(tmp_path / "nothing here")

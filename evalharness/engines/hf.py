@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from evalharness.checkpoints.fingerprint import of_tokenizer
+from evalharness.checkpoints.recognise import at_precision
 from evalharness.checkpoints.weights import (
     DTYPES,
     Loaded,
@@ -124,7 +126,7 @@ class Factory:
     def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> HFEngine:
         """The model in memory, on the weights that `after` had where these are the same, else in their place.
 
-        Raises ModelError where it cannot be loaded completely.
+        Raises ModelError where it cannot be loaded completely, and where its files are not those any more that were recognised.
         """
         resident = after.hand_over() if isinstance(after, HFEngine) else None
         if after is not None:
@@ -132,7 +134,11 @@ class Factory:
         info = self.describe(checkpoint, settings)
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
-        return HFEngine(load(checkpoint, settings.dtype, settings.device, resident), info, settings, checkpoint.window)
+        loaded = load(checkpoint, settings.dtype, settings.device, resident)
+        if at_precision(checkpoint, checkpoint.precision).fingerprint != checkpoint.fingerprint:
+            what = "its files changed after they were looked at, so that its answers would be kept under another model's name"
+            raise ModelError(checkpoint.path, what, "give the command again once they are all written")
+        return HFEngine(loaded, info, settings, checkpoint.window)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
         """Tokens of a text as this model would read it alone, special tokens that the tokenizer adds included."""
@@ -164,7 +170,13 @@ def _info(settings: EngineSettings, device: torch.device, dtype: str, attention:
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "tf32": False,
     }
-    return EngineInfo("hf", {**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}})
+    return EngineInfo("hf", {**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}, **_quantiser()})
+
+
+def _quantiser() -> dict[str, str]:
+    """The library of quantised weights, where it is installed: which of the models need it is not the engine's to say."""
+    found = importlib.util.find_spec("bitsandbytes") is not None
+    return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if found else {}
 
 
 def _weights_of(checkpoint: Checkpoint) -> Path:

@@ -20,7 +20,6 @@ from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.contaminated import index_of
 from evalharness.records import Comparison, Group, Measurement, Prepared, TaskFacts
 
-FILE = "overlap.jsonl"
 CLEAN, OVERLAPPING, KIND = "clean", "overlapping", "apart"
 
 
@@ -107,7 +106,7 @@ def _of_candidate(contest: Contest, seen: Seen, prepared: Sequence[Prepared]) ->
 def write_overlap(out: Path, contest: Contest, prepared: Sequence[Prepared]) -> None:
     """overlap.jsonl: a line for every candidate and example that it had seen, and in which row; no file where nobody was looked at."""
     if not contest.overlaps:
-        (out / FILE).unlink(missing_ok=True)
+        (out / results.OVERLAP).unlink(missing_ok=True)
         return
     lines = [
         json.dumps({"candidate": name, "task": of_task.task.name, "id": each.id, **asdict(hit)}, ensure_ascii=True)
@@ -117,4 +116,4 @@ def write_overlap(out: Path, contest: Contest, prepared: Sequence[Prepared]) -> 
         for each in of_task.examples
         if (hit := seen.hits.get(of_task.task.name, {}).get(index_of(each))) is not None
     ]
-    results.write_text(out / FILE, "".join(f"{line}\n" for line in lines))
+    results.write_text(out / results.OVERLAP, "".join(f"{line}\n" for line in lines))

@@ -51,6 +51,7 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
         plan, info = planned(job, contest, asked), _one_engine(job, contest, factory)
         tell([*announced(contest, plan, asked), *prompts.notices], watcher, ledger)
         measured = {contest.base.name: answered_before(contest.base, asked, info)} if isinstance(contest.base, Baseline) else {}
+        results.forget_samples(job.out)
         results.open_folder(job.out)
     to_prove, to_measure = turns(contest)
     drifting = Drifting(job, contest, prompts, neutral)

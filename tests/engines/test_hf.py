@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.recognise import recognise
@@ -134,3 +135,13 @@ def test_counters_of_equal_tokenizers_are_equal(zoo):
     assert count["llama"] == count["llama-lora"]
     assert len({count["llama"], count["llama-lora"], count["gpt2"]}) == 2
     assert count["llama"]("the cat sat") == count["llama-lora"]("the cat sat") > 3
+
+
+def test_files_that_change_after_they_were_recognised_are_refused(copy, zoo) -> None:
+    lora = copy("llama-lora")
+    checkpoint = recognise(str(lora), base=str(zoo["llama"]))
+    tensors = load_file(lora / "adapter_model.safetensors")
+    save_file({name: tensor * 2 for name, tensor in tensors.items()}, lora / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="its files changed after they were looked at"):
+        FACTORY.open(checkpoint, CPU)
+    FACTORY.open(recognise(str(lora), base=str(zoo["llama"])), CPU).close()
