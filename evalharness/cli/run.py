@@ -12,6 +12,7 @@ import click
 
 from evalharness import pipeline, registry, report
 from evalharness.cli import progress
+from evalharness.cli.drift import drift_lines
 from evalharness.cli.gate import decide, policy_option
 from evalharness.cli.main import plain
 from evalharness.cli.options import chat_options, data_options, debug_option, engine_options, margins, paths, with_options
@@ -43,6 +44,8 @@ from evalharness.results import RESULTS
 @click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
 @click.option("--split", help="Evaluate this split instead of each task's own.")
 @click.option("--template", "templates", metavar="NAME", help="Ask in this other wording; all: in every other one beside the task's own.")
+@click.option("--drift", is_flag=True, help="Beside the verdicts: how far each candidate's predictions are from the base's (docs/drift.md).")
+@click.option("--drift-text", type=click.Path(path_type=Path), metavar="FILE", help="--drift on the paragraphs of this file instead of ours.")
 @click.option("--describe", metavar="WAY,…", help="Beside the verdicts: calibration, robustness, generation, bias, efficiency (docs/describe.md).")
 @with_options(*chat_options)
 @click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and resampling.")
@@ -79,7 +82,7 @@ def run_command(**given: Any) -> int:
     if given["as_json"]:
         click.echo((job.out / RESULTS).read_text(), nl=False)
     else:
-        for line in (*verdict_lines(found), *(plain(line) for line in overlap.lines(found))):
+        for line in (*verdict_lines(found), *(plain(line) for line in overlap.lines(found)), *drift_lines(found)):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:
@@ -102,6 +105,7 @@ def _job(given: dict[str, Any]) -> Job:
         apply_chat_template=given["apply_chat_template"] or False,
         **{key: given[key] for key in ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")},
         templates=given["templates"],
+        **{key: given[key] for key in ("drift", "drift_text")},
         describe=tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip()),
         data=paths("--data", given["data"]),
         train_data=_train_data(given["train_data"]),

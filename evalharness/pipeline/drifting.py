@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from evalharness.collect import Lane, collect
-from evalharness.drift import OTHER_TOKENS, Texts, follow_ups, measured, neutral, own_outputs, ranked, unavailable
+from evalharness.drift import OTHER_TOKENS, follow_ups, measured, neutral, own_outputs, ranked, unavailable
 from evalharness.engines.base import TokenCounter
 from evalharness.errors import UsageError
 from evalharness.pipeline.assemble import Contest
@@ -63,9 +63,15 @@ class Drifting:
             self.base = _answers(session, [request for texts in self.texts for request in texts.asked])
             self.count = session.desk.seat.factory.token_counter(checkpoint)
             return
-        shared = self._shares_tokens(session)
-        for texts in self.texts:
-            self.drifts.append(self._drift(session, texts) if shared else unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS))
+        if not self._shares_tokens(session):
+            self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in self.texts]
+            return
+        asked = [follow_ups(texts, self.base) for texts in self.texts]
+        answers = _answers(session, [request for of_kind in asked for request in of_kind if request is not None])  # together, as of the base
+        for texts, of_kind in zip(self.texts, asked, strict=True):
+            base = [self.base[request.id] for request in texts.asked]
+            other = [None if request is None else answers[request.id] for request in of_kind]
+            self.drifts.append(measured(texts, checkpoint.name, base, other, (self._level, self.job.seed)))
 
     def found(self) -> tuple[Drift, ...]:
         """Of every model but the base, ranked; () where the job did not ask."""
@@ -74,13 +80,6 @@ class Drifting:
     @property
     def _level(self) -> float:
         return 1 - 2 * self.job.alpha
-
-    def _drift(self, session: Session, texts: Texts) -> Drift:
-        asked = follow_ups(texts, self.base)
-        answers = _answers(session, [request for request in asked if request is not None])
-        base = [self.base[request.id] for request in texts.asked]
-        other = [answers[request.id] if request is not None else None for request in asked]
-        return measured(texts, session.checkpoint.name, base, other, (self._level, self.job.seed))
 
     def _shares_tokens(self, session: Session) -> bool:
         count, own = self.count, session.desk.seat.factory.token_counter(session.checkpoint)

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from evalharness import registry
 from evalharness.places import shipped
 from evalharness.records import Results
-from evalharness.report import KNOWN, examples, facts, made, order, overlap, references, sentences, stagewords, tables, ways, wording
+from evalharness.report import KNOWN, drift, examples, facts, made, order, overlap, references, sentences, stagewords, tables, ways, wording
 from evalharness.report import sweep as sweeps
 from evalharness.report.stages import Stages
 
@@ -109,6 +109,7 @@ def _about(results: Results) -> dict[str, Any]:
         "ways": ways.way_tables(results),
         "overview": ways.overview(results),
         "overlap": overlap.overlap(results),
+        "drift": drift.tables(results),
         "formats": ways.format_losses(results),
         "lab": tables.lab_tables(results),
         "reference": tables.reference_candidate(results),

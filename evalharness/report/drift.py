@@ -1,0 +1,101 @@
+"""Results to how far the candidates' predictions moved from their base's: ranked tables and sentences for the page and the terminal.
+
+Nothing is judged here: an early warning beside the verdicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalharness.records import Drift, Estimate, Results
+from evalharness.report import wording
+
+LONGEST = 60  # characters of a name
+PLACES = 4
+SMALLEST = 10**-PLACES / 2
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRow:
+    """One model on one kind of text. `cells`: KL, agreement, cross-entropy, each with its interval; () where `reason` says why."""
+
+    rank: str
+    model: str
+    candidate: bool
+    cells: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriftTable:
+    """All models on one kind of text, the one that drifted most first."""
+
+    title: str
+    level: str
+    said: tuple[str, ...]
+    rows: tuple[DriftRow, ...]
+
+
+def tables(results: Results) -> tuple[DriftTable, ...]:
+    """A table for each kind of text; () where nobody asked."""
+    judged = {model.name for model in results.models if model.judged}
+    kinds = dict.fromkeys(drift.text for drift in results.drift)
+    return tuple(_table([drift for drift in results.drift if drift.text == kind], judged) for kind in kinds)
+
+
+def on(drift: Drift) -> str:
+    return f"on {drift.text} text" if drift.text == "neutral" else f"on the base's {drift.text}"
+
+
+def _table(drifts: list[Drift], judged: set[str]) -> DriftTable:
+    known = next((drift for drift in drifts if drift.kl is not None), None)
+    size = f": {wording.counted(known.n, 'text')}, {wording.counted(known.tokens, 'token')}" if known else ""
+    rows = tuple(_row(drift, drift.model in judged) for drift in drifts)
+    return DriftTable(f"{on(drifts[0])[3:]}{size}", f"{100 * drifts[0].ci_level:.4g} %", tuple(_said(drifts)), rows)
+
+
+def _row(drift: Drift, candidate: bool) -> DriftRow:
+    name = wording.one_line(drift.model, LONGEST)
+    rank = "–" if drift.rank is None and candidate else REFERENCE if drift.rank is None else str(drift.rank)
+    if drift.kl is None or drift.agreement is None or drift.cross_entropy_change is None:
+        return DriftRow(rank, name, candidate, (), wording.one_line(drift.reason, 3 * LONGEST))
+    change = drift.cross_entropy_change
+    cells = (
+        ("" if drift.exact else "≥ ") + _nats(drift.kl.value),
+        wording.interval(drift.kl, PLACES, sign=False) or wording.NONE,
+        wording.percent(drift.agreement.value),
+        _percents(drift.agreement),
+        f"{wording.plain(drift.base_cross_entropy, PLACES)} {wording.signed(change.value, PLACES)}",
+        wording.interval(change, PLACES) or wording.NONE,
+    )
+    return DriftRow(rank, name, candidate, cells, "")
+
+
+def _said(drifts: list[Drift]) -> list[str]:
+    """Who drifted most, what the bound leaves out, what got no answer."""
+    found = []
+    first = next((drift for drift in drifts if drift.rank == 1 and drift.kl is not None and drift.kl.value > 0), None)
+    if first is not None and first.kl is not None and first.agreement is not None:
+        bound = "" if first.exact else "at least "
+        head = f"{wording.one_line(first.model, LONGEST)} drifted most {on(first)}: {bound}{_nats(first.kl.value)} nats a token, "
+        found.append(f"{head}and another likeliest token than the base's at {wording.percent(1 - first.agreement.value)} of them")
+    left = max((drift.rest for drift in drifts if drift.rest is not None and not drift.exact), default=None)
+    if left is not None:
+        aside = f"{wording.percent(left)} of the base's probability, taken as one token"
+        found.append(f"KL is a lower bound: the {drifts[0].top_k} likeliest tokens of the base are looked at one by one, the rest ({aside}) together")
+    for drift in drifts:
+        if drift.failed and drift.kl is not None:
+            left_out = f"{wording.counted(drift.failed, 'text')} got no answer and {'is' if drift.failed == 1 else 'are'} left out"
+            found.append(f"{wording.one_line(drift.model, LONGEST)}: {left_out}")
+    return found
+
+
+def _nats(value: float) -> str:
+    return f"<{10**-PLACES:.{PLACES}f}" if 0 < value < SMALLEST else wording.plain(value, PLACES)
+
+
+def _percents(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return wording.NONE
+    return f"[{wording.percent(estimate.low)}, {wording.percent(estimate.high)}]"
