@@ -30,6 +30,7 @@ class Cell:
     candidate: int
     flips: int | None
     calibration: str  # where it was measured
+    kept: str  # of the base's skill, in percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ def _cell(c: Comparison, first: Comparison, places: int, target: bool, candidate
         candidate=candidate,
         flips=flips,
         calibration="",
+        kept="" if c.retention is None else f"{wording.percent(c.retention.value, 0)} of the skill kept",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evalharness.cli.table import headline, verdict_lines
-from evalharness.records import Comparison, Estimate, ModelRow, Results
+from evalharness.records import Comparison, Estimate, MeanDifference, ModelRow, Results
 
 BASE = ModelRow("base", "base", "f0", None, 100, 0, 0.0, 10)
 TUNED = ModelRow("tuned", "lora", "f1", "base", 110, 10, 10 / 110, 4, "sst2", Estimate(0.1, 0.05, 0.15), True)
@@ -54,3 +54,20 @@ def test_a_large_group_speaks_for_its_tasks_and_the_published_average_stands_bel
     lines = list(verdict_lines(Results({"groups": {"mmlu": names}}, (BASE, TUNED), (*members, group, average))))
     assert [line for line in lines if "mmlu" in line][1:] == ["  the 9 tasks of mmlu are in the report"]
     assert lines[-1] == "  glue_score: base 0.520, candidate 0.500, difference −0.020 (published average; no verdict)"
+
+
+def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
+    suite = replace(ROW, task="demo", level="suite", metric="skill", general=MeanDifference(-0.01, -0.02, 0.001, 12))
+    family = replace(ROW, task="glue", level="family", metric="skill", unit=False, primary=False, verdict=None, flags=())
+    part = replace(ROW, unit=False, adjustment="Benjamini-Hochberg")
+    parts = [replace(part, task=f"m{i}", q_forgotten=q, q_difference=q / 2) for i, q in enumerate((0.01, 0.09))]
+    lines = list(verdict_lines(Results({"alpha": 0.05}, (BASE, TUNED), (*parts, family, ROW, suite))))
+    names = [line.split()[0] for line in lines[3:8]]
+    assert names == ["demo", "glue", "m0", "m1", "boolq"] and "glue (family)" in lines[4] and "describes" not in lines[4]
+    assert lines[8] == (
+        "  of 2 tasks within gate units 1 fell by more than the margin, 2 differ from the base at q ≤ 0.05 (Benjamini-Hochberg; they decide nothing)"
+    )
+    assert lines[9] == (
+        "  general ability: −0.010 (−0.020 … +0.001), the mean over 12 gate units scored from 0 to 1 that it was not trained on (no verdict)"
+    )
+    assert len(lines) == 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness.records import Results, Trouble
+from evalharness.records import MeanDifference, Results, Trouble
 from evalharness.report.sentences import Card, cards, headline
 
 
@@ -68,3 +68,13 @@ def test_headlines(run: Results, only_base: Results) -> None:
     assert headline(found[2:3]) == "lora-r8 may ship"
     assert headline(found[4:]) == "prompt-16 is undecided"
     assert headline(cards(only_base)) == "Nothing to compare"
+
+
+def test_general_ability_stands_beside_the_suite(run: Results) -> None:
+    general, of = MeanDifference(-0.0123, -0.02, -0.004, 9), ("suite", "full-low")
+    told = tuple(replace(c, general=general) if (c.level, c.candidate) == of else c for c in run.comparisons)
+    found = _by_name(replace(run, comparisons=told))
+    assert found["full-low"].average == (
+        "general ability: −0.012 [−0.020, −0.004], the mean over 9 gate units scored from 0 to 1 that it was not trained on"
+    )
+    assert found["full-high"].average == ""

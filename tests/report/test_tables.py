@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records import Comparison, Estimate, ModelRow, Results
+from evalharness.records import Comparison, Estimate, FlipShares, ModelRow, Results
 from evalharness.report import tables
 
 
@@ -70,6 +70,40 @@ def test_bleu_is_written_on_its_own_scale(run: Results) -> None:
     wmt = next(row for row in tables.matrix(run, {}) if row.task == "wmt16-en-de")
     assert wmt.base == "31.4" and wmt.margin == "1.0" and wmt.cells[0] is not None
     assert wmt.cells[0].difference == "−11.2" and wmt.cells[0].lost is None
+
+
+FAMILIES = ("glue", "mmlu", "demo")
+
+
+def _with_families(run: Results) -> Results:
+    """Family rows between the others; a family, a group and a task may bear one name."""
+    suites = [c for c in run.comparisons if c.level == "suite"]
+    rows = [replace(c, level="family", unit=False, primary=False, margin=None, verdict=None) for c in suites]
+    rows = [replace(row, task=name, family=name) for name in FAMILIES for row in rows]
+    return replace(run, comparisons=(*rows, *run.comparisons))
+
+
+def test_families_stand_below_the_suite_and_change_nothing_else(run: Results) -> None:
+    results = _with_families(run)
+    rows, alone = tables.matrix(results, {("mmlu", "full-low"): 3}), tables.matrix(run, {("mmlu", "full-low"): 3})
+    assert [(row.task, row.level) for row in rows[:4]] == [("demo", "suite"), *((name, "family") for name in FAMILIES)]
+    assert [rows[0], *rows[4:]] == alone
+    for row in rows[1:4]:
+        assert not row.unit and not row.target and row.margin == "–" and all(cell and cell.verdict is cell.flips is None for cell in row.cells)
+    assert len(tables.details(results)) == len(results.comparisons) and tables.lab_tables(results) == tables.lab_tables(run)
+
+
+def test_what_describes_the_loss_is_in_the_table_of_all_comparisons(run: Results) -> None:
+    first, *rest = (c for c in run.comparisons if c.primary)
+    flips = FlipShares(0.3, 0.2, 0.1, Estimate(0.15, 0.1, 0.2))
+    told = replace(first, retention=Estimate(0.912, 0.8, 1.02), flips=flips, q_forgotten=0.04, q_difference=0.0001)
+    line, other = tables.details(replace(run, comparisons=(told, rest[0])))
+    titles = [title for title, _ in tables.DETAIL_COLUMNS]
+    shown = {title: (line[titles.index(title)].text, other[titles.index(title)].text) for title in titles}
+    assert shown["Retention"] == ("0.912 [0.800, 1.020]", "–") and shown["Forgotten without guesses"] == ("0.150 [0.100, 0.200]", "–")
+    assert shown["q forgotten (BH)"] == ("0.040", "–") and shown["q difference (BH)"] == ("<0.001", "–")
+    cells = tables.matrix(replace(run, comparisons=(told, rest[0])), {})[0].cells
+    assert [cell.kept for cell in cells if cell] == ["91 % of the skill kept", ""]
 
 
 def _score(candidate: str, metric: str, base: float, score: float) -> Comparison:
