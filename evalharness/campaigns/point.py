@@ -79,7 +79,7 @@ def outcome(found: Results, name: str, target: str) -> Outcome:
     model = next(model for model in found.models if model.name == name)
     units = [c for c in rows if c.unit and c.level != "suite" and c.task != target]
     suite = next((c.difference for c in rows if c.level == "suite" and c.primary), None)
-    metrics = {c.metric: c.candidate_score.value for c in rows if c.task == target and c.level != "suite"}
+    metrics = {c.metric: c.candidate_score.value for c in rows if c.task == target and c.level in ("task", "group")}
     lost = tuple(c.task for c in units if c.verdict == "forgotten")
     return Outcome(metrics, model.target_gain, model.learned_target, suite, lost, len(units))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evalharness.stats.assess import Finding, Floats, Pairs, assess
-from evalharness.stats.suite import combine, weights
+from evalharness.stats.assess import Effort, Finding, Floats, Pairs, assess
+from evalharness.stats.suite import combine, mean_difference, weights
 
 
 def mean(sums: Floats) -> Floats:
@@ -88,3 +88,33 @@ def test_an_empty_suite_decides_nothing():
     found = combined([])
     assert (found.units, found.p_forgotten, found.p_retained, found.difference.low) == (0, 1.0, 1.0, None)
     assert found.examples_needed((0.05, 0.05)) is None
+
+
+def test_the_mean_difference_is_plain_and_needs_no_skill() -> None:
+    """Units at chance, or below it, count like the others; the interval is that of independent strata, each weighing the same."""
+    findings = [unit(400, 0.7, 60, 15), unit(300, 0.25, 32, 18), unit(500, 0.1, 30, 20)]
+    found = mean_difference(findings, 0.9, np.random.default_rng(1))
+    assert found is not None and found.value == pytest.approx((-45 / 400 - 14 / 300 - 10 / 500) / 3)
+    spread = np.sqrt(sum(f.bootstrap.replicates.var() for f in findings if f.bootstrap is not None)) / 3
+    assert found.high - found.low == pytest.approx(2 * 1.645 * spread, rel=0.03)
+    assert found.value - found.low == pytest.approx(found.high - found.value, rel=0.1)
+    assert mean_difference([], 0.9, np.random.default_rng(1)) is None
+    same = mean_difference([unit(400, 0.7, 0, 0), unit(300, 0.6, 0, 0)], 0.9, np.random.default_rng(1))
+    assert same is not None and same.value == 0 and same.low < 0 < same.high
+
+
+def test_the_mean_difference_covers() -> None:
+    """True differences −.06 of n = 150, +.02 of 80, 0 of 250, flips .1: mean −.0133."""
+    rng, hits, effort = np.random.default_rng(4), 0, Effort(400, 50, 50)
+    for _ in range(300):
+        findings = []
+        for n, shift in ((150, -0.06), (80, 0.02), (250, 0.0)):
+            moved = rng.choice([1, -1, 0], n, p=[0.05 + shift / 2, 0.05 - shift / 2, 0.9])
+            base = np.where(moved == 0, rng.random(n) < 0.6, moved < 0).astype(float)
+            rows = [np.column_stack([values, np.ones(n)]) for values in (base, base + moved)]
+            pairs = Pairs(rows[0], rows[1], np.ones(n), mean, "binary", 0.0, 1.0, 1.0, 0.25, 0.02)
+            findings.append(assess(pairs, 0.9, lambda purpose: rng, effort))
+        found = mean_difference(findings, 0.9, rng)
+        assert found is not None
+        hits += found.low <= -0.04 / 3 <= found.high
+    assert 0.86 <= hits / 300 <= 0.96
