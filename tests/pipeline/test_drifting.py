@@ -83,7 +83,7 @@ def test_more_of_an_adapter_is_more_drift_and_a_placebo_none(job, zoo, tmp_path,
     assert [drift.model for drift in found.drift if drift.text == NEUTRAL][-1] == "placebo"
     assert on["llama-lora", NEUTRAL].n == 3 and 0 < on["llama-lora", NEUTRAL].rest < 1 and not on["llama-lora", NEUTRAL].exact
     plain = evaluate(job(few[0], "llama-lora", few[1], "llama-prompt", f"same={zoo['llama']}", placebo=True, drift_text=None, out="plain"))
-    assert plain.drift == () and (plain.comparisons, plain.flips) == (found.comparisons, found.flips)
+    assert plain.drift == () and plain == replace(found, drift=())
     assert judge(plain, Policy()) == judge(found, Policy())
 
     page, lines = html.unescape(render(found)), list(drift_lines(found))
