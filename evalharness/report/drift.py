@@ -92,7 +92,10 @@ def _said(drifts: list[Drift]) -> list[str]:
 
 
 def _nats(value: float) -> str:
-    return f"<{10**-PLACES:.{PLACES}f}" if 0 < value < SMALLEST else wording.plain(value, PLACES)
+    """A divergence; exactly 0 is told from what rounds to it."""
+    if value == 0:
+        return "0"
+    return f"{value:.1g}" if value < SMALLEST else wording.plain(value, PLACES)
 
 
 def _percents(estimate: Estimate) -> str:
