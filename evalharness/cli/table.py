@@ -96,7 +96,8 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
         verdict += f" (about {c.examples_needed:,} examples would decide)"
     verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
     counts = ("–", "–") if c.lost is None else (str(c.lost), str(c.gained))
-    return (plain(name), str(c.n), _score(c.base), _score(c.candidate_score), _signed(c.difference.value), _interval(c.difference), *counts, verdict)
+    scores = (_score(c.base), _score(c.candidate_score), _signed(c.difference.value)) if c.n else ("–", "–", "–")  # nothing is no score
+    return (plain(name), str(c.n), *scores, _interval(c.difference), *counts, verdict)
 
 
 def _score(estimate: Estimate) -> str:

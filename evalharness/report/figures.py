@@ -70,7 +70,7 @@ def _forest_rows(results: Results) -> list[_Row]:
     rows = []
     for task, comparisons in in_order(results):
         first = comparisons[0]
-        shown = sorted((c for c in comparisons if c.margin), key=lambda c: order[c.candidate])
+        shown = sorted((c for c in comparisons if c.margin and c.n), key=lambda c: order[c.candidate])
         if not shown or (first.level == "task" and task in group and task not in targets):
             continue
         suffix = " (suite)" if first.level == "suite" else " (target)" if task in targets else ""

@@ -3,6 +3,7 @@ two relative percentages of the classic fine-tuning table (change over the base;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -116,7 +117,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
                 n=first.n,
                 available=first.available,
                 margin=wording.plain(first.margin, places),
-                base=wording.plain(first.base.value, places),
+                base=wording.plain(first.base.value, places) if first.n else wording.NONE,
                 base_interval=wording.interval(first.base, places, sign=False),
                 cells=tuple(cells.get(name) for name in names),
                 folded=large.get(task, 0) if first.level == "group" else 0,
@@ -132,8 +133,8 @@ def _places(comparisons: Sequence[Comparison]) -> int:
 def _cell(c: Comparison, first: Comparison, places: int, target: bool, candidate: int, flips: int | None) -> Cell:
     return Cell(
         verdict=c.verdict,
-        score=wording.plain(c.candidate_score.value, places),
-        difference=wording.signed(c.difference.value, places),
+        score=wording.plain(c.candidate_score.value, places) if c.n else wording.NONE,
+        difference=wording.signed(c.difference.value, places) if c.n else wording.NONE,
         interval=wording.interval(c.difference, places),
         lost=c.lost,
         gained=c.gained,
@@ -174,7 +175,8 @@ def frame(results: Results) -> pd.DataFrame:
     """
     columns = ["level", "task", "metric", "candidate", "base", "score"]
     shown = wording.visible  # pandas cannot hold unpaired surrogates, which file names may bring
-    rows = [(c.level, shown(c.task), shown(c.metric), shown(c.candidate), c.base.value, c.candidate_score.value) for c in results.comparisons]
+    scores = [(c.base.value, c.candidate_score.value) if c.n else (math.nan, math.nan) for c in results.comparisons]
+    rows = [(c.level, shown(c.task), shown(c.metric), shown(c.candidate), *pair) for c, pair in zip(results.comparisons, scores, strict=True)]
     table = pd.DataFrame(rows, columns=columns).astype({"base": float, "score": float})
     reference = shown(reference_candidate(results) or "")
     keys = ["level", "task", "metric"]
@@ -202,9 +204,9 @@ def _detail(c: Comparison, over_base: float, over_full: float) -> tuple[Entry, .
         Entry(c.candidate, c.candidate, "text"),
         Entry(c.verdict or wording.NONE, c.verdict, "verdict"),
         Entry(f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else ""), c.n),
-        Entry(wording.plain(c.base.value, places), c.base.value),
-        Entry(wording.plain(c.candidate_score.value, places), c.candidate_score.value),
-        Entry(wording.signed(c.difference.value, places), c.difference.value),
+        Entry(wording.plain(c.base.value, places) if c.n else wording.NONE, c.base.value),
+        Entry(wording.plain(c.candidate_score.value, places) if c.n else wording.NONE, c.candidate_score.value),
+        Entry(wording.signed(c.difference.value, places) if c.n else wording.NONE, c.difference.value),
         Entry(wording.interval(c.difference, places) or wording.NONE, c.difference.low),
         Entry(wording.signed_percent(over_base), _finite(over_base)),
         Entry(wording.signed_percent(over_full), _finite(over_full)),
