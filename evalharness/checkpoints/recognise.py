@@ -48,6 +48,9 @@ def base_of(text: str) -> str | None:
 def directory_of(named: Named) -> Path:
     """Where the files lie; fetched when it is a hub id. Raises ModelError where there is no such directory."""
     place = named.place
+    if any(sign in place for sign in "*?[") and not exists(place):
+        what = "no such directory, and no pattern but a whole folder's is understood"
+        raise ModelError(place, what, "write 'DIR/*' for every checkpoint in DIR")
     if not is_path(place):
         repository, _, revision = place.partition("@")
         return Path(registry.find(KNOWN, "fetch", "checkpoint step")(repository, revision or None))

@@ -284,7 +284,7 @@ def learned_words(model: ModelRow) -> str:
     if model.base is None:
         return wording.NONE
     if model.target_task is None:
-        return "target not known"
+        return "target not known" if model.judged else wording.NONE
     if model.learned_target is None:
         return "not measured" if model.target_gain is None else "cannot be told"
     return "learned" if model.learned_target else "did not learn"

@@ -311,3 +311,9 @@ def test_whatever_is_broken_ends_in_a_checkpoint_or_a_model_error(name, zoo, tmp
             except ModelError as error:
                 assert error.what and "\n" not in str(error)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("text", ["out/s-*", "a=out/checkpoint-?", "out/[ab]"])
+def test_patterns_of_a_shell_are_no_hub_ids(text: str) -> None:
+    with pytest.raises(ModelError, match=r"no such directory, and no pattern but a whole folder's is understood; write 'DIR/\*'"):
+        recognise(text)
