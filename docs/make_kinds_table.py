@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from evalharness.checkpoints.kinds import BOTH, TYPES
+from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES, AdapterType
 
 PAGE = Path(__file__).resolve().parent / "checkpoints.md"
 BEGIN, END = "<!-- kinds: written by make_kinds_table.py -->\n", "<!-- /kinds -->\n"
@@ -24,14 +24,25 @@ def page(text: str) -> str:
 
 def table() -> str:
     """A line for each type; then why those that are not supported everywhere are not."""
-    head = ("peft's type", "called here", "acts by", "decoder-only", "encoder-decoder")
-    rows = [(f"`{name}`", kind.kind, WORDS[kind.acts], *(_mark(a in kind.architectures) for a in BOTH)) for name, kind in TYPES.items()]
-    why = "".join(f"- `{name}`: {kind.why_not}\n" for name, kind in TYPES.items() if kind.why_not)
+    head = ("peft's type", "called here", "acts by", "decoder-only", "encoder-decoder", "on quantised weights")
+    rows = [(f"`{name}`", kind.kind, WORDS[kind.acts], *_supported(kind)) for name, kind in TYPES.items()]
+    said = {name: "; ".join(filter(None, (kind.why_not, kind.why_not_quantised))) for name, kind in TYPES.items()}
+    why = "".join(f"- `{name}`: {words}\n" for name, words in said.items() if words)
     return f"{_lines([head, ('---',) * len(head), *rows])}\nWhy not:\n\n{why}"
+
+
+def _supported(kind: AdapterType) -> tuple[str, ...]:
+    return (*(_mark(a in kind.architectures) for a in BOTH), _quantised(kind))
 
 
 def _mark(supported: bool) -> str:
     return "yes" if supported else "no"
+
+
+def _quantised(kind: AdapterType) -> str:
+    if "other" in kind.quantised:
+        return "yes"
+    return "bitsandbytes'" if set(kind.quantised) == {*BITSANDBYTES} else ", ".join(kind.quantised) or "no"
 
 
 def _lines(rows: Iterable[tuple[str, ...]]) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.engines.base import Engine, Unmergeable
+from evalharness.engines.base import Engine
 from evalharness.errors import ModelError
 from evalharness.records import Checkpoint
 
@@ -92,7 +92,7 @@ def _merge(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str]) -> tu
         apart = _logits(engine, checkpoint, some, "score", adapter=True)
         try:
             merged = engine.next_token_logits(some, adapter=True, path="score", merged=True)
-        except Unmergeable:
+        except Exception:  # Unmergeable, and whatever peft raises half way: a merge informs, and ends no run
             return None, 0, 0
         broken = np.isnan(merged).any(axis=1) | ~np.isfinite(merged).any(axis=1)  # of no use, and no reason to refuse it unmerged
         furthest = max(furthest, *(math.inf if bad else _change(row, other) for row, other, bad in zip(apart, merged, broken, strict=True)))

@@ -111,6 +111,11 @@ def test_what_cannot_be_merged_or_has_no_adapter_says_nothing():
     assert {(proof.merged, proof.moved, remark(proof, "float32")) for proof in (adapter, full)} == {(None, 0, "")}
 
 
+def test_a_merge_that_fails_half_way_ends_nothing():
+    proof = prove(Written(lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: 1 // 0), model(), PROMPTS, allow_noop=False)
+    assert (proof.merged, proof.moved, proof.asked) == (None, 0, 0)
+
+
 def test_a_merge_that_overflows_moves_everything():
     engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], "float16", merge=lambda prompt: [np.nan, 2.0])
     proof = prove(engine, model(), PROMPTS, allow_noop=False)

@@ -14,7 +14,19 @@ from evalharness.records import Architecture, Kind
 ARCHITECTURES: dict[str, Architecture] = {"CAUSAL_LM": "causal", "SEQ_2_SEQ_LM": "seq2seq"}
 WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}
 TASKS = {"MULTITASK_PROMPT_TUNING": "num_tasks", "POLY": "n_tasks"}  # where an adapter says how many tasks it learned
-FROZEN = {"VERA": ("vera_A", "vera_B"), "PVERA": ("pvera_A", "pvera_B"), "RANDLORA": ("randlora_A", "randlora_B")}  # random, stored, never trained
+FROZEN = {  # stored and never trained: random, taken from the base, or the places of what is trained
+    "ADAMSS": ("adamss_newB",),
+    "DELORA": ("delora_w_norm",),
+    "FROD": ("frod_s_indices", "frod_s_size", "frod_V"),
+    "GLORA": ("zeros",),
+    "PVERA": ("pvera_A", "pvera_B"),
+    "RANDLORA": ("randlora_A", "randlora_B"),
+    "SHIRA": ("shira_indices",),
+    "SUPERTUNING": ("supertuning_indices",),
+    "TINYLORA": ("tinylora_A", "tinylora_B", "tinylora_P"),
+    "VERA": ("vera_A", "vera_B"),
+}
+TOKENS = "trainable_tokens_delta"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +58,31 @@ def adapter_facts(directory: Path, asked: int | None) -> AdapterFacts:
         raise ModelError(where, what, f"{' or '.join(ARCHITECTURES)} is that of a model that writes text")
     acts = TYPES[peft_type].acts
     stored = files.tensors(directory / files.ADAPTER) if (directory / files.ADAPTER).is_file() else {}
-    frozen = FROZEN.get(peft_type, ())
     return AdapterFacts(
         kind=TYPES[peft_type].kind,
         peft_type=peft_type,
         task=_task(directory, config, asked),
         virtual_tokens=0 if acts == "layers" else _virtual_tokens(where, config),
         values=sum(facts.size for facts in stored.values()),
-        trained=sum(facts.size for name, facts in stored.items() if not any(part in frozen for part in name.split("."))),
+        trained=_trained(config, stored),
         learned_for=None if task_type is None else ARCHITECTURES[task_type],
     )
+
+
+def _trained(config: dict[str, Any], stored: dict[str, files.TensorFacts]) -> int:
+    """How many of the stored numbers could be trained."""
+    frozen, targets = FROZEN.get(config["peft_type"], ()), config.get("target_modules")
+    chosen = {name: facts.size for name, facts in stored.items() if not any(part in frozen for part in name.split("."))}
+    if config["peft_type"] == "TRAINABLE_TOKENS":  # of tied embeddings, peft stores one and the same for each place
+        ends = tuple(f".{target}.{TOKENS}" for target in ([targets] if isinstance(targets, str) else targets or ()))
+        chosen = {name: size for name, size in chosen.items() if name.endswith(ends)} or chosen
+    held, tokens = config.get("num_frozen_tokens"), config.get("num_virtual_tokens")
+    share = (tokens - held) / tokens if config["peft_type"] == "CARTRIDGE" and _counts(held, tokens) else 1
+    return round(sum(chosen.values()) * share)
+
+
+def _counts(held: Any, tokens: Any) -> bool:
+    return isinstance(held, int) and isinstance(tokens, int) and 0 <= held <= tokens and tokens > 0
 
 
 def _task(directory: Path, config: dict[str, Any], asked: int | None) -> int | None:

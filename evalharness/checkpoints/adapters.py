@@ -17,7 +17,7 @@ from torch import nn
 from transformers import Cache, EncoderDecoderCache, PreTrainedModel
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.kinds import PLACEBO, TYPES, refusal
+from evalharness.checkpoints.kinds import PLACEBO, TYPES, refusal, refusal_on_quantised
 from evalharness.checkpoints.twin import own, twin
 from evalharness.checkpoints.weights import UNLOADABLE, Lead, first_line, names, quiet
 from evalharness.errors import ModelError
@@ -54,6 +54,9 @@ def _config(checkpoint: Checkpoint, architecture: Architecture) -> tuple[PeftCon
     why = refusal(checkpoint.adapter, architecture)
     if why:
         raise ModelError(where, why, "`evalharness checkpoint kinds` lists what is supported")
+    why = refusal_on_quantised(checkpoint.adapter, checkpoint.precision)
+    if why:
+        raise ModelError(where, why, "give its base without quantisation (--precision none where its files hold it so)")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

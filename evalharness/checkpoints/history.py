@@ -14,6 +14,7 @@ FACTS += ("steps", "seed", "seconds", "examples", "replay", "after", "precision"
 PLACES = ("recipe", "data")  # objects of training.json that are looked through after itself
 OF_RANK = ("rank", "alpha", "targets")
 WITHOUT_RANK = ("full", "prompt", "prefix", "p-tuning", "bitfit", "layers", "ia3")
+WHOLE = ("full", "bitfit", "layers")  # what leaves full weights
 WITH_TOKENS = ("prompt", "prefix", "p-tuning")
 OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoint on its way
 
@@ -26,6 +27,20 @@ def history(directory: Path) -> dict[str, Any]:
     looked = [training, *(training[key] for key in PLACES if isinstance(training.get(key), dict))]
     found = {key: next((part[key] for part in looked if _is_fact(part.get(key))), None) for key in FACTS}
     return {key: value for key, value in found.items() if value is not None and _applies(key, found["method"], place == directory)}
+
+
+def trained_of(directory: Path, parameters: int | None, kind: str = "") -> int:
+    """How many parameters the training could change, as training.json says; 0 where it says nothing, or speaks of another model than this one.
+
+    Files do not tell: full weights hold all, however few were trained, and of virtual tokens made by a network only the tokens are kept.
+    `parameters`: of full weights, None of an adapter, which must be of the `kind` that the training made.
+    """
+    training, _ = files.training_of(directory)
+    trained, whole, method = (training.get(key) for key in ("trainable", "parameters", "method"))
+    if not isinstance(trained, int) or isinstance(trained, bool) or not isinstance(whole, int) or not 0 < trained <= whole:
+        return 0
+    made = method == kind if parameters is None else method in WHOLE and whole == parameters
+    return trained if made else 0
 
 
 def _applies(key: str, method: Any, finished: bool) -> bool:

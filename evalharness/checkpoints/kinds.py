@@ -1,4 +1,4 @@
-"""Every type of adapter that the installed peft knows: what results call it, how it acts, and with which architectures it is supported."""
+"""Every type of adapter that the installed peft knows: its name here, how it acts, on which architectures and quantised weights it is supported."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from evalharness.records import Architecture
 BOTH: tuple[Architecture, ...] = ("causal", "seq2seq")
 CAUSAL: tuple[Architecture, ...] = ("causal",)
 PLACEBO = "PLACEBO"
+BITSANDBYTES = ("nf4", "fp4", "int8")
+EVERY = (*BITSANDBYTES, "other")
+CODES = "computes with the packed codes of quantised weights in place of their values"
+SHAPE = "takes shapes from the packed codes of weights of four bits"
+UNPACKS = "needs the weights' values, and peft unpacks bitsandbytes' only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,8 @@ class AdapterType:
     """`acts`: by layers put into the base, by embeddings before the (encoder's) text, or by a cached prefix in every (decoder's) layer.
 
     `architectures`: those that it is supported with; `why_not`: the reason for the others. `computes`: it cannot be built without the base's values.
+    `quantised`: the precisions of the base's weights that it is supported on ("other": every method but bitsandbytes), by comparison with its
+    effect on the same weights unpacked; `why_not_quantised`: what its layers do on the others.
     """
 
     kind: str
@@ -24,50 +31,52 @@ class AdapterType:
     architectures: tuple[Architecture, ...] = BOTH
     why_not: str = ""
     computes: bool = False
+    quantised: tuple[str, ...] = EVERY
+    why_not_quantised: str = ""
 
 
 TYPES: dict[str, AdapterType] = {
     "LORA": AdapterType("lora", "layers"),
     "ADALORA": AdapterType("adalora", "layers"),
-    "ADAMSS": AdapterType("adamss", "layers", computes=True),
+    "ADAMSS": AdapterType("adamss", "layers", computes=True, quantised=(), why_not_quantised=CODES),
     "ADAPTION_PROMPT": AdapterType("adaption-prompt", "layers", CAUSAL, "peft puts it into Llama, Mistral and GPT-2 models only"),
     "BEFT": AdapterType("beft", "layers"),
     "BOFT": AdapterType("boft", "layers"),
     "C3A": AdapterType("c3a", "layers"),
     "CARTRIDGE": AdapterType("cartridge", "cache"),
     "CPT": AdapterType("cpt", "embeddings", CAUSAL, "peft's CPT is for causal models only"),
-    "DEFT": AdapterType("deft", "layers"),
-    "DELORA": AdapterType("delora", "layers"),
+    "DEFT": AdapterType("deft", "layers", quantised=("int8",), why_not_quantised=SHAPE),
+    "DELORA": AdapterType("delora", "layers", quantised=(), why_not_quantised=CODES),
     "FOURIERFT": AdapterType("fourierft", "layers"),
-    "FROD": AdapterType("frod", "layers", computes=True),
-    "GLORA": AdapterType("glora", "layers"),
+    "FROD": AdapterType("frod", "layers", computes=True, quantised=(), why_not_quantised=CODES),
+    "GLORA": AdapterType("glora", "layers", quantised=(), why_not_quantised=CODES),
     "GRALORA": AdapterType("gralora", "layers"),
-    "HIRA": AdapterType("hira", "layers"),
-    "HRA": AdapterType("hra", "layers"),
+    "HIRA": AdapterType("hira", "layers", quantised=BITSANDBYTES, why_not_quantised=UNPACKS),
+    "HRA": AdapterType("hra", "layers", quantised=(), why_not_quantised=CODES),
     "IA3": AdapterType("ia3", "layers"),
     "LILY": AdapterType("lily", "layers", (), "its router averages over every token of the batch, so that an answer hangs on its neighbours"),
     "LN_TUNING": AdapterType("ln-tuning", "layers"),
-    "LOHA": AdapterType("loha", "layers"),
-    "LOKR": AdapterType("lokr", "layers"),
+    "LOHA": AdapterType("loha", "layers", quantised=("int8",), why_not_quantised=SHAPE),
+    "LOKR": AdapterType("lokr", "layers", quantised=("int8",), why_not_quantised=SHAPE),
     "MISS": AdapterType("miss", "layers"),
     "MULTITASK_PROMPT_TUNING": AdapterType("multitask-prompt", "embeddings"),
     "OFT": AdapterType("oft", "layers"),
-    "OSF": AdapterType("osf", "layers"),
-    "PEANUT": AdapterType("peanut", "layers"),
+    "OSF": AdapterType("osf", "layers", quantised=(), why_not_quantised=CODES),
+    "PEANUT": AdapterType("peanut", "layers", quantised=(), why_not_quantised=CODES),
     "POLY": AdapterType("poly", "layers"),
     "PREFIX_TUNING": AdapterType("prefix", "cache"),
     "PROMPT_TUNING": AdapterType("prompt", "embeddings"),
-    "PSOFT": AdapterType("psoft", "layers"),
+    "PSOFT": AdapterType("psoft", "layers", quantised=(), why_not_quantised=CODES),
     "PVERA": AdapterType("pvera", "layers"),
     "P_TUNING": AdapterType("p-tuning", "embeddings"),
     "RANDLORA": AdapterType("randlora", "layers"),
     "ROAD": AdapterType("road", "layers"),
     "SHADOW": AdapterType("shadow", "layers", CAUSAL, "peft's shadow model looks for one stack of decoder layers"),
-    "SHIRA": AdapterType("shira", "layers", computes=True),
-    "SUPERTUNING": AdapterType("supertuning", "layers"),
-    "TINYLORA": AdapterType("tinylora", "layers"),
+    "SHIRA": AdapterType("shira", "layers", computes=True, quantised=BITSANDBYTES, why_not_quantised=UNPACKS),
+    "SUPERTUNING": AdapterType("supertuning", "layers", quantised=(), why_not_quantised=CODES),
+    "TINYLORA": AdapterType("tinylora", "layers", quantised=(), why_not_quantised=CODES),
     "TRAINABLE_TOKENS": AdapterType("trainable-tokens", "layers"),
-    "UNILORA": AdapterType("unilora", "layers"),
+    "UNILORA": AdapterType("unilora", "layers", quantised=(), why_not_quantised="has no effect on quantised weights"),
     "VBLORA": AdapterType("vblora", "layers"),
     "VERA": AdapterType("vera", "layers"),
     "WAVEFT": AdapterType("waveft", "layers"),
@@ -83,3 +92,11 @@ def refusal(adapter: str, architecture: Architecture) -> str:
     if architecture in known.architectures:
         return ""
     return f"an adapter of type {adapter} on a base that is {architecture} is not supported: {known.why_not}"
+
+
+def refusal_on_quantised(adapter: str, precision: str) -> str:
+    """Why an adapter of this type cannot answer on weights of this precision ("": not quantised); "" where it can."""
+    known = TYPES.get(adapter)
+    if known is None or not precision or (precision if precision in BITSANDBYTES else "other") in known.quantised:
+        return ""
+    return f"peft's {adapter} {known.why_not_quantised}, so that it cannot answer on a base in {precision}"

@@ -20,7 +20,7 @@ Kept = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries, and what the
 
 
 def unmergeable(wrapped: PeftModel) -> str:
-    """Why peft cannot merge this adapter into its base's weights; "" where it can. Each kind of layer is tried once."""
+    """Why peft cannot merge this adapter into its base's weights; "" where it can. Each kind of layer is tried once in each shape."""
     layers = _layers(wrapped)
     if not layers:
         return "the adapter has no layer that could be merged"
@@ -29,9 +29,12 @@ def unmergeable(wrapped: PeftModel) -> str:
         return "the adapter sits on weights that two modules share (tied embeddings)"
     try:
         wrapped.base_model._check_merge_allowed()
-        for layer in {(type(layer), type(layer.get_base_layer())): layer for layer in layers}.values():
+        for layer in {_sort(layer): layer for layer in layers}.values():
             kept = _merge(layer)
-            _restore(layer, kept)
+            try:
+                _ask(layer.get_base_layer())
+            finally:
+                _restore(layer, kept)
     except (*UNLOADABLE, AssertionError) as error:
         return f"peft cannot merge it ({first_line(error)})"
     return ""
@@ -63,6 +66,21 @@ def merged(wrapped: PeftModel) -> Iterator[PreTrainedModel]:
 
 def _layers(wrapped: PeftModel) -> list[BaseTunerLayer]:
     return [module for module in wrapped.base_model.modules() if isinstance(module, BaseTunerLayer) and isinstance(module, nn.Module)]
+
+
+def _sort(layer: BaseTunerLayer) -> tuple[object, ...]:
+    """Layers that merge alike. Packed weights of two shapes can have one shape of codes, so that the features count as well."""
+    base = layer.get_base_layer()
+    features = tuple(getattr(base, name, None) for name in ("in_features", "out_features"))
+    return type(layer), type(base), features, tuple(tuple(parameter.shape) for parameter in base.parameters())
+
+
+def _ask(base: nn.Module) -> None:
+    """Of a merged weight that peft did not pack again, the layer says so only when it computes."""
+    features, weight = getattr(base, "in_features", None), getattr(base, "weight", None)
+    if isinstance(features, int) and weight is not None:
+        with torch.no_grad():
+            base(torch.zeros(1, features, device=weight.device, dtype=weight.dtype if weight.is_floating_point() else torch.float32))
 
 
 def _merge(layer: BaseTunerLayer) -> Kept:

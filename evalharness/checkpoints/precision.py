@@ -9,6 +9,12 @@ from evalharness.checkpoints.files import TensorFacts
 from evalharness.errors import ModelError
 
 QUANTISED = "quantization_config"  # of config.json
+COMPUTE = "bnb_4bit_compute_dtype"
+OF_FOUR = ("bnb_4bit_use_double_quant", "bnb_4bit_quant_storage", "llm_int8_skip_modules")
+OF_INT8 = ("llm_int8_threshold", "llm_int8_has_fp16_weight", "llm_int8_skip_modules")
+FILED = {"bnb_4bit_use_double_quant": False, "bnb_4bit_quant_storage": "uint8", COMPUTE: "float32"}  # what a file means that does not say
+FILED |= {"llm_int8_threshold": 6.0, "llm_int8_has_fp16_weight": False, "llm_int8_skip_modules": None}
+LOADED = {**FILED, "bnb_4bit_use_double_quant": True}  # what `quantised.options` asks for
 ON_LOADING = ("nf4", "fp4", "int8")  # what weights of more bits can be made while they are loaded
 BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16}  # all others have 8
 PACKED = (".qweight", ".weight_packed")  # several values in each whole number: GPTQ and AWQ, compressed-tensors
@@ -42,6 +48,18 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
     if stated.get("load_in_4bit") is not True or kind not in ("nf4", "fp4"):
         raise ModelError(where, f"{QUANTISED} of bitsandbytes with neither 4 nor 8 bits", "save the checkpoint again")
     return str(kind)
+
+
+def otherwise(stated: Any, base: Any) -> tuple[str, ...]:
+    """In what a quantization_config of bitsandbytes' differs from that of its base; None: the base is quantised on loading, in the usual way."""
+    if not isinstance(stated, dict) or stated.get("quant_method", "bitsandbytes") != "bitsandbytes":
+        return ()
+    own, other = ({**FILED, **one} for one in (stated, base if isinstance(base, dict) else {**stated, **LOADED}))
+    keys = OF_INT8 if own.get("load_in_8bit") is True else OF_FOUR
+    found = [f"{key} {own[key]!r}, its base's {other[key]!r}" for key in keys if (own[key] or None) != (other[key] or None)]
+    if not isinstance(base, dict) and keys is OF_FOUR and own[COMPUTE] != "float32":
+        found.append(f"{COMPUTE} {own[COMPUTE]!r}, its base's that of --dtype")
+    return tuple(found)
 
 
 def is_beside(name: str) -> bool:

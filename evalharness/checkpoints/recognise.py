@@ -9,7 +9,7 @@ from typing import Any, Literal
 from evalharness import registry
 from evalharness.checkpoints import KNOWN, files, fingerprint
 from evalharness.checkpoints.adapterfiles import adapter_facts, check_base
-from evalharness.checkpoints.history import history
+from evalharness.checkpoints.history import history, trained_of
 from evalharness.checkpoints.inside import inside
 from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.checkpoints.naming import Named, default_name, exists, is_path, parse
@@ -114,7 +114,7 @@ def _full(named: Named, directory: Path, base: str | None, role: Role) -> Checkp
         base=None if role == "base" else _base_directory(base, required=None),
         fingerprint=fingerprint.of_weights(directory),
         parameters=parameters,
-        trainable=0 if role == "base" else parameters,
+        trainable=0 if role == "base" else trained_of(directory, parameters) or parameters,
         bytes=sum(path.stat().st_size for path in weights),
         window=files.window_of(config),
         architecture=architecture_of(config),
@@ -206,7 +206,7 @@ def _adapter(named: Named, directory: Path, base: str | None) -> Checkpoint:
         base=under,
         fingerprint=fingerprint.of_adapter(directory, fingerprint.of_quantised(fingerprint.of_weights(under), learned_on), facts.task),
         parameters=parameter_count(files.all_tensors(weights), config) + facts.values,
-        trainable=facts.trained,
+        trainable=(facts.virtual_tokens and trained_of(directory, None, facts.kind)) or facts.trained,
         bytes=(directory / files.ADAPTER).stat().st_size,
         window=files.window_of(config),
         virtual_tokens=facts.virtual_tokens,

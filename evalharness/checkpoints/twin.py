@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from itertools import chain
 
 import torch
 from torch import nn
+
+SAMPLE = 1 << 16  # values of a tensor that its mark looks at
 
 
 def twin(model: nn.Module) -> nn.Module:
@@ -29,9 +32,34 @@ def _hidden(model: nn.Module) -> list[object]:
     return [*tensors, *(one["quant_state"] for one in held if one.get("quant_state") is not None)]
 
 
-def marks(model: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Where every tensor lies and how often it was written: equal before and after means untouched."""
-    return tuple((tensor.data_ptr(), tensor._version) for tensor in chain(model.parameters(), model.buffers()))
+Mark = tuple[int, int, int]
+
+
+def marks(model: nn.Module) -> tuple[Mark, ...]:
+    """Of every tensor, the scales of quantised weights too: where it lies, how often torch wrote into it, and a sum over its content.
+
+    The sum is over all of a small tensor and over SAMPLE values spread over a large one: writes past torch's count (`tensor.data`, kernels)
+    show where they change the whole of a weight, as a merge does; one of a few values in a large tensor may stay unseen.
+    """
+    return tuple((tensor.data_ptr(), tensor._version, _sum(tensor)) for tensor in chain(model.parameters(), model.buffers(), _scales(model)))
+
+
+def _sum(tensor: torch.Tensor) -> int:
+    """A weighted sum of the bytes of a sample: an exchange of values moves it as well."""
+    if not tensor.numel():
+        return 0
+    flat = tensor.detach().reshape(-1)
+    taken = flat[:: max(1, flat.numel() // SAMPLE) | 1].contiguous().view(torch.uint8).long()
+    return int((taken * (torch.arange(len(taken), device=taken.device) % 8191 + 1)).sum())
+
+
+def _scales(model: nn.Module) -> Iterator[torch.Tensor]:
+    """What unpacks the weights of bitsandbytes' layers."""
+    for module in model.modules():
+        state, four = getattr(module, "state", None), getattr(module, "quant_state", None)
+        places = [(state, name) for name in ("CB", "SCB")]
+        places += [(one, name) for one in (four, getattr(four, "state2", None)) for name in ("absmax", "code", "offset")]
+        yield from (value for one, name in places if isinstance(value := getattr(one, name, None), torch.Tensor))
 
 
 def own(model: nn.Module, names: set[str]) -> None:

@@ -12,7 +12,7 @@ from evalharness import registry
 from evalharness.checkpoints import KNOWN, files, fingerprint
 from evalharness.checkpoints.differences import Differences, between
 from evalharness.checkpoints.kinds import PLACEBO
-from evalharness.checkpoints.precision import QUANTISED
+from evalharness.checkpoints.precision import QUANTISED, otherwise
 from evalharness.checkpoints.unpacked import empty_model, fits_quantised
 from evalharness.checkpoints.weights import first_line, from_pretrained, load_tokenizer, names, tokenizer_directory
 from evalharness.errors import ModelError
@@ -54,7 +54,7 @@ def _full(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
         empty = from_pretrained(checkpoint.path, device_map="meta")
     for path in weights:
         _refuse_nonfinite(path)
-    return (*notices, *_of_another_shape(checkpoint)), empty.get_input_embeddings().weight.shape[0]
+    return (*notices, *_of_another_shape(checkpoint), *_quantised_otherwise(checkpoint)), empty.get_input_embeddings().weight.shape[0]
 
 
 def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
@@ -83,6 +83,16 @@ def _of_another_shape(checkpoint: Checkpoint) -> tuple[str, ...]:
         raise ModelError(checkpoint.path, what, "give the base that it was trained from with --base")
     other = [f"{key} {base[key]} → {own[key]}" for key in SHAPE if key in own and key in base and own[key] != base[key]]
     return (f"{checkpoint.name}: no fine-tuned copy of {checkpoint.base}, with which it is compared: {', '.join(other)}",) if other else ()
+
+
+def _quantised_otherwise(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """A notice where weights that their files hold quantised are so in another way than the base with which they are compared."""
+    if checkpoint.base is None or checkpoint.base == checkpoint.path:
+        return ()
+    own, base = (files.read_json(place / files.CONFIG).get(QUANTISED) for place in (checkpoint.path, checkpoint.base))
+    found = otherwise(own, base)
+    what = "quantised otherwise than its base, which is part of every difference between them"
+    return (f"{checkpoint.name}: {what}: {'; '.join(found)}",) if found else ()
 
 
 def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class Resident:
     model: PreTrainedModel | None
     key: tuple[str, ...]
     pristine: GenerationConfig | None
-    marks: tuple[tuple[int, int], ...]
+    marks: tuple[twin.Mark, ...]
 
 
 @dataclass(slots=True)

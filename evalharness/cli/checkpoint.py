@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import click
 from evalharness import checkpoints, registry
 from evalharness.checkpoints.describe import describe
 from evalharness.checkpoints.inside import inside
-from evalharness.checkpoints.kinds import BOTH, TYPES
+from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import base_of, directory_of, holds_itself, recognise
 from evalharness.cli.main import plain
@@ -180,8 +180,8 @@ def kinds_command(as_json: bool, debug: bool) -> None:
     for kind, what, note in FULL:
         click.echo(f"  {kind}: {what}{f' ({note})' if note else ''}")
     click.echo("\nPEFT adapters:")
-    head = ("peft's type", "kind", "acts by", "decoder-only", "encoder-decoder", "")
-    rows = [(a["type"], a["kind"], a["acts"], _yes(a["causal"]), _yes(a["seq2seq"]), a["why_not"]) for a in adapters]
+    head = ("peft's type", "kind", "acts by", "decoder-only", "encoder-decoder", "on quantised weights", "")
+    rows = [(a["type"], a["kind"], a["acts"], _yes(a["causal"]), _yes(a["seq2seq"]), _quantised(a["quantised"]), _why(a)) for a in adapters]
     for line in aligned([head, *map(tuple, rows)], ()):
         click.echo(f"  {line}")
     click.echo("\nRefused:")
@@ -192,7 +192,18 @@ def kinds_command(as_json: bool, debug: bool) -> None:
 def _adapter_row(name: str) -> dict[str, Any]:
     found = TYPES[name]
     supported = {architecture: architecture in found.architectures for architecture in BOTH}
-    return {"type": name, "kind": found.kind, "acts": found.acts, **supported, "why_not": found.why_not}
+    on = {"quantised": list(found.quantised), "why_not_quantised": found.why_not_quantised}
+    return {"type": name, "kind": found.kind, "acts": found.acts, **supported, "why_not": found.why_not, **on}
+
+
+def _quantised(precisions: Sequence[str]) -> str:
+    if "other" in precisions:
+        return "yes"
+    return "bitsandbytes" if set(precisions) == {*BITSANDBYTES} else ", ".join(precisions) or "no"
+
+
+def _why(adapter: Mapping[str, Any]) -> str:
+    return "; ".join(filter(None, (adapter["why_not"], adapter["why_not_quantised"])))
 
 
 def _yes(supported: Any) -> str:

@@ -58,7 +58,9 @@ from evalharness.results import RESULTS
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results [default: runs/<time>-<suite>].")
 @click.option("--placebo", is_flag=True, help="Measure the base through an adapter that changes nothing, too: the noise floor.")
 @click.option(
-    "--precision", type=click.Choice(["nf4", "int8", "none"]), help="Of the base and adapters on it, instead of what the candidates were made for."
+    "--precision",
+    type=click.Choice(["nf4", "fp4", "int8", "none"]),
+    help="Of the base and adapters on it, instead of what the candidates were made for.",
 )
 @click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")

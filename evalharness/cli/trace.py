@@ -46,7 +46,7 @@ CHAT = ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")
     "--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict."
 )
 @with_options(*engine_options)
-@click.option("--precision", type=click.Choice(["nf4", "int8", "none"]), help="Of the base and adapters on it.")
+@click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
 @click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
 @click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="File of answers [default: in the user's cache directory].")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results [default: runs/<time>-<suite>].")
