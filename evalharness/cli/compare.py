@@ -36,10 +36,11 @@ class Side:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN[#NAME]|[NAME=]LOG…")
 @click.option("--margin", "margin_texts", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable.")
 @click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict [default: the run's].")
+@click.option("--lower-is-better", "lower", multiple=True, metavar="METRIC", help="Of logs and tables: a metric that is better the less of it.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else (needs --out).")
 @debug_option
-def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha: float | None, out: Path | None, as_json: bool, debug: bool) -> int:
+def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha: float | None, out: Path | None, as_json: bool, **given: Any) -> int:
     """Compare what finished runs measured.
 
     One RUN: its candidates with its base again, with other margins if given. Several: the first is the base (RUN means that run's
@@ -50,7 +51,9 @@ def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha:
     if as_json and out is None:
         raise UsageError("--json", "there is no results.json to print", "name a folder for it with --out")
     asked = margins(margin_texts)
-    compared = _of_logs(runs, asked, alpha) if are_logs(runs) else _of_runs(runs, asked, alpha)
+    if given["lower"] and not are_logs(runs):
+        raise UsageError("--lower-is-better", "runs know which way their metrics go", "leave it out")
+    compared = _of_logs(runs, asked, alpha, given["lower"]) if are_logs(runs) else _of_runs(runs, asked, alpha)
     if out is not None:
         _leave(out, compared)
     if as_json and out is not None:
@@ -83,8 +86,8 @@ def _tell(notice: str) -> None:
     click.echo(plain(f"note: {notice}"), err=True)
 
 
-def _of_logs(texts: Sequence[str], asked: tuple[float | None, Mapping[str, float]], alpha: float | None) -> Compared:
-    found = find(texts, asked, alpha)
+def _of_logs(texts: Sequence[str], asked: tuple[float | None, Mapping[str, float]], alpha: float | None, lower: Sequence[str]) -> Compared:
+    found = find(texts, asked, alpha, lower)
     for notice in [*found.imported.notices, *differing(found)]:
         _tell(notice)
     facts, measurements = found.imported.facts, found.imported.measurements

@@ -41,8 +41,8 @@ def are_logs(texts: Sequence[str]) -> bool:
     return all(kinds.values())
 
 
-def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]], alpha: float | None) -> Found:
-    """[NAME=]PATH texts, the base first. Raises EvalHarnessError."""
+def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]], alpha: float | None, lower: Sequence[str] = ()) -> Found:
+    """[NAME=]PATH texts, the base first; `lower`: metrics that are better the less there is of them. Raises EvalHarnessError."""
     if len(texts) < 2:
         raise UsageError(texts[0], "one log alone cannot be compared", "name the base's first and the candidates' after it")
     library = Library()
@@ -50,7 +50,7 @@ def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]]
     names = [log.name for log in logs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
-    found = imported(logs[0], logs[1:], library)
+    found = imported(logs[0], logs[1:], library, lower)
     plan = _plan(names, found, margins, alpha)
     models = tuple(_row(log, None if log is logs[0] else names[0]) for log in logs)
     return Found(found, models, plan, _signature(logs, found, plan, margins[0]))
@@ -92,7 +92,8 @@ def _plan(names: Sequence[str], found: Imported, margins: tuple[float | None, Ma
 
 def _row(log: Logged, base: str | None) -> ModelRow:
     """A model of which nothing but its answers is known."""
-    content = {name: {metric: [answer.key for answer in answers] for metric, answers in task.answers.items()} for name, task in log.tasks.items()}
+    every = [(name, metric, answer) for name, task in log.tasks.items() for metric, answers in task.answers.items() for answer in answers]
+    content = [[name, metric, answer.key, answer.value] for name, metric, answer in every]
     return ModelRow(log.name, "base" if base is None else "imported", fingerprint.of_value([log.name, content]), base, 0, 0, 0.0, 0)
 
 

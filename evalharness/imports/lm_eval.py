@@ -7,6 +7,7 @@ loggers/evaluation_tracker.py). results_DATE.json says what is better, which tas
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,6 @@ from evalharness.tasks.templates import TemplateProblem, render
 SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.jsonl")
 SETTINGS = ("model_dtype", "limit", "chat_template_sha", "system_instruction_sha", "fewshot_as_multiturn", "lm_eval_version", "transformers_version")
 NEEDED = ("doc_hash", "prompt_hash", "target_hash", "filter", "metrics")
-LOWER_IS_BETTER = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ter", "brier_score", "wer")
 
 
 def is_log(path: Path) -> bool:
@@ -111,30 +111,26 @@ def _task(name: str, file: Path, about: Mapping[str, Any], library: Library) -> 
     unit = library.task(name).unit if name in library.names() else None
     answers: dict[str, list[Answer]] = {}
     seen: Counter[tuple[str, str]] = Counter()
-    choices: set[int] = set()
+    choices: list[int] = []
     for number, line in _lines(file):
         question = "-".join(str(line[key])[:16] for key in ("doc_hash", "prompt_hash", "target_hash"))
         seen[line["filter"], question] += 1
         key = f"{question}#{seen[line['filter'], question]}"
-        document = f"{str(line['doc_hash'])[:16]}#{seen[line['filter'], question]}"
-        choices.add(_choices(line))
+        document = str(line["doc_hash"])[:16]
+        choices.append(_choices(line))
         for metric in line["metrics"]:
             if metric not in line:
                 raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", "run lm-eval again with --log_samples")
             identity = metric if line["filter"] == "none" else f"{metric},{line['filter']}"
-            answers.setdefault(identity, []).append(Answer(key, document, _unit(unit, line.get("doc"), key), line[metric]))
+            if not (isinstance(line[metric], float) and not math.isfinite(line[metric])):  # that is no score, as if it had not been answered
+                answers.setdefault(identity, []).append(Answer(key, document, _unit(unit, line.get("doc"), key), line[metric]))
     if not answers:
         return None
     stated = (about.get("higher_is_better") or {}).get(name, {})
-    higher = {metric: bool(_stated(stated, metric)) for metric in answers}
-    chance = 1 / choices.pop() if len(choices) == 1 and 0 not in choices else 0.0
+    higher = {metric: stated[plain] for metric in answers if isinstance(stated.get(plain := metric.partition(",")[0]), bool)}
+    chance = sum(1 / number for number in choices) / len(choices) if all(choices) else 0.0
     version = str((about.get("versions") or {}).get(name, ""))
     return LoggedTask(name, {metric: tuple(found) for metric, found in answers.items()}, higher, chance, version)
-
-
-def _stated(stated: Mapping[str, Any], metric: str) -> bool:
-    plain = metric.partition(",")[0]
-    return bool(stated[plain]) if isinstance(stated.get(plain), bool) else plain not in LOWER_IS_BETTER
 
 
 def _choices(line: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 class Answer:
     """What was logged of one example by one metric. `key` pairs it: equal keys are the same question asked the same way with the same gold.
 
-    `document`: of the question alone, however it was asked; `value`: the score, or what a corpus metric makes its score of.
+    `document`: of the question alone, however and how often it was asked; `value`: the score, or what a corpus metric makes its score of.
     """
 
     key: str
@@ -22,7 +22,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class LoggedTask:
-    """One task of one model. `answers`: metric id -> its answers; `higher`: metric id -> is more better; `chance`: of the first metric."""
+    """One task of one model. `answers`: metric id -> its answers; `higher`: metric id -> is more better, if it says; `chance`: of accuracy."""
 
     name: str
     answers: Mapping[str, tuple[Answer, ...]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.imports.logged import Answer, Logged, LoggedTask
+from evalharness.metrics import KNOWN
 from evalharness.metrics.base import build, facts_of
 from evalharness.records import Group, Measurement, MetricFacts, MetricSpec, TaskFacts
 from evalharness.tasks.library import Library
@@ -19,6 +20,11 @@ MARGIN = 0.02  # of 0-1 scores, where no task file of ours says otherwise
 PER_PIECE = ("word_perplexity", "byte_perplexity", "bits_per_byte")
 TEXTS = ("bleu", "chrf", "ter")
 CLASSES = ("f1", "mcc")
+LOWER_IS_BETTER = (
+    *PER_PIECE, "perplexity", "ppl", "loss", "nll", "cross_entropy", "ter", "wer", "cer", "mer", "brier", "brier_score", "ece", "mae", "mse", "rmse",
+    "error", "error_rate", "toxicity", "unparsed",
+)  # fmt: skip
+ANYHOW = ("score", "accuracy", "correct", "em", "f1", "rougeLsum")  # better the more, by their names
 
 Rows = Callable[[Any], tuple[float, ...]]
 
@@ -34,8 +40,11 @@ class Imported:
     notices: tuple[str, ...]
 
 
-def imported(base: Logged, candidates: Sequence[Logged], library: Library) -> Imported:
-    """The tasks that all of them have. Raises NotComparableError where they have none in common, or were not asked the same."""
+def imported(base: Logged, candidates: Sequence[Logged], library: Library, lower: Collection[str] = ()) -> Imported:
+    """The tasks that all of them have. `lower`: metrics that are better the less there is of them.
+
+    Raises NotComparableError where they have none in common, were not asked the same, or were not scored by the metric that decides.
+    """
     logs = (base, *candidates)
     shared = [name for name in base.tasks if all(name in log.tasks for log in candidates)]
     if not shared:
@@ -46,7 +55,7 @@ def imported(base: Logged, candidates: Sequence[Logged], library: Library) -> Im
     facts, measurements, unscaled = [], [], {}
     for name in shared:
         tasks = {log.name: log.tasks[name] for log in logs}
-        metrics = _metrics(name, list(tasks.values()), library, notices)
+        metrics = _metrics(name, logs, library, lower, notices)
         if not metrics:
             notices.append(f"{name} is left out: no metric of it can be compared")
             continue
@@ -56,26 +65,57 @@ def imported(base: Logged, candidates: Sequence[Logged], library: Library) -> Im
         if metrics[0][0].high != 1.0 and name not in library.names():
             unscaled[name] = metrics[0][0].id
     if not facts:
-        raise NotComparableError("compare", "no task of the logs can be compared", "see the notes above")
+        raise NotComparableError("compare", f"no task of the logs can be compared ({'; '.join(notices)})", "log other metrics")
     return Imported(tuple(facts), tuple(measurements), _groups(base, facts, library), unscaled, tuple(notices))
 
 
 # ---- metrics ---------------------------------------------------------------------------------------------------------
 
 
-def _metrics(name: str, tasks: Sequence[LoggedTask], library: Library, notices: list[str]) -> list[tuple[MetricFacts, Rows]]:
-    """Metrics that all models have and that can be compared, the one that decides first: our task file's, else the first logged."""
-    found = []
-    for metric in tasks[0].answers:
-        if all(metric in task.answers for task in tasks):
-            values = [answer.value for task in tasks for answer in task.answers[metric]]
-            recognised = _recognised(metric, values, tasks[0].higher[metric])
-            if recognised is None:
-                notices.append(f"{name}: {metric} is left out, its logged values ({str(values[0])[:40]}) cannot be scored here")
-            else:
-                found.append(recognised)
+def _metrics(name: str, logs: Sequence[Logged], library: Library, lower: Collection[str], notices: list[str]) -> list[tuple[MetricFacts, Rows]]:
+    """Metrics that can be compared, the one that decides first: our task file's where the base has it, else the base's first that can be scored.
+
+    Raises NotComparableError where a candidate lacks that one: another never decides in its place.
+    """
+    base, *others = [log.tasks[name] for log in logs]
     primary = library.task(name).primary if name in library.names() else ""
-    return sorted(found, key=lambda each: each[0].id != primary)
+    found: list[tuple[MetricFacts, Rows]] = []
+    for metric in sorted(base.answers, key=lambda each: each != primary):
+        own = _recognised(metric, [answer.value for answer in base.answers[metric]], True)
+        if own is None:
+            notices.append(f"{name}: {metric} is left out, its logged values ({_shown(base, metric)}) cannot be scored here")
+            continue
+        lacking = [log.name for log, task in zip(logs[1:], others, strict=True) if metric not in task.answers]
+        values = [answer.value for task in (base, *others) for answer in task.answers.get(metric, ())]
+        recognised = None if lacking else _recognised(metric, values, _higher(name, metric, base, lower, notices))
+        if recognised is None and not found:
+            what = f"{name} has no scores by {metric}, which decides" if lacking else f"the scores of {name} by {metric} are of several forms"
+            raise NotComparableError(", ".join(lacking) or name, what, "evaluate both with the same task version, and log the samples again")
+        if recognised is None or any(_keys(task, metric) != _keys(task, found[0][0].id) for task in (base, *others) if found):
+            notices.append(f"{name}: {metric} is left out, not every model and example has a score by it")
+        else:
+            found.append(recognised)
+    return found
+
+
+def _keys(task: LoggedTask, metric: str) -> set[str]:
+    return {answer.key for answer in task.answers[metric]}
+
+
+def _shown(task: LoggedTask, metric: str) -> str:
+    return str(task.answers[metric][0].value)[:40]
+
+
+def _higher(name: str, metric: str, task: LoggedTask, lower: Collection[str], notices: list[str]) -> bool:
+    """Is more better? As the user says, else the log, else what the metric is known for; else yes, with a note."""
+    plain = metric.partition(",")[0]
+    if metric in lower or plain in lower:
+        return False
+    if metric in task.higher:
+        return task.higher[metric]
+    if plain not in (*LOWER_IS_BETTER, *KNOWN, *ANYHOW):
+        notices.append(f"{name}: {metric} is taken to be better the more there is of it; if not: --lower-is-better {plain}")
+    return plain not in LOWER_IS_BETTER
 
 
 def _recognised(metric: str, values: Sequence[Any], higher: bool) -> tuple[MetricFacts, Rows] | None:
@@ -140,20 +180,28 @@ def _texts(metric: str, name: str) -> tuple[MetricFacts, Rows]:
 
 def _unpaired(name: str, base: Logged, candidates: Sequence[Logged], metric: str, notices: list[str]) -> dict[str, int]:
     """How many examples each model lacks that another has. Raises NotComparableError where shared documents were asked or judged otherwise."""
-    before = {answer.document: answer.key for answer in base.tasks[name].answers[metric]}
+    before = _by_document(base.tasks[name], metric)
     lacks = {log.name: 0 for log in (base, *candidates)}
     for log in candidates:
-        after = {answer.document: answer.key for answer in log.tasks[name].answers[metric]}
+        after = _by_document(log.tasks[name], metric)
         both = before.keys() & after.keys()
-        other = sum(before[document] != after[document] for document in both)
+        other = sum(not (before[document] <= after[document] or after[document] <= before[document]) for document in both)
         if not both or other:
             what = f"{other} of {len(both)} shared documents of {name} were asked or judged otherwise" if both else f"no document of {name} in common"
-            fix = "evaluate both with the same task version, data, shots, chat template and limit"
+            fix = "evaluate both with the same task version, data, shots, chat template and limit (tables: with the same columns)"
             raise NotComparableError(f"{log.name} and {base.name}", f"not the same prompts: {what}", fix)
-        missing = {log.name: len(before.keys() - both), base.name: len(after.keys() - both)}
+        here, there = (set().union(*keys.values()) for keys in (before, after))
+        missing = {log.name: len(here - there), base.name: len(there - here)}
         notices += [f"{name}: {count} examples are not in the log of {model}, and left out of both" for model, count in missing.items() if count]
         lacks = {model: max(count, missing.get(model, 0)) for model, count in lacks.items()}
     return {model: count for model, count in lacks.items() if count}
+
+
+def _by_document(task: LoggedTask, metric: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for answer in task.answers[metric]:
+        found.setdefault(answer.document, set()).add(answer.key)
+    return found
 
 
 def _measured(name: str, model: str, task: LoggedTask, metric: MetricFacts, rows: Rows) -> Measurement:

@@ -183,3 +183,36 @@ def test_the_logs_of_several_models_are_not_one(write_log: WriteLog, tmp_path: P
         read(folder)
     assert lm_eval.is_log(folder / "one")
     assert not lm_eval.is_log(tmp_path / "nowhere")
+
+
+def test_another_metric_never_decides_in_the_place_of_one_that_a_candidate_lacks(write_log: WriteLog) -> None:
+    base = read(write_log("base", {"odd": [line(i, acc=1.0, acc_norm=1.0) for i in range(8)]}))
+    without = read(write_log("without", {"odd": [line(i, acc_norm=1.0) for i in range(8)]}))
+    with pytest.raises(NotComparableError, match="without: odd has no scores by acc, which decides"):
+        imported(base, [without], LIBRARY)
+    broken = read(write_log("broken", {"odd": [line(i, acc=float("nan") if i == 3 else 0.0, acc_norm=1.0) for i in range(8)]}))
+    found = imported(base, [broken], LIBRARY)
+    assert [metric.id for metric in found.facts[0].metrics] == ["acc"]
+    assert found.facts[0].failed == {"broken": 1}
+    assert any("acc_norm is left out" in notice for notice in found.notices)
+
+
+def test_which_way_is_better(write_log: WriteLog) -> None:
+    lines = [line(i, choices=1, wer=0.5, oddness=0.5, cer=0.1, acc=1.0) for i in range(4)]
+    found = imported(read(write_log("base", {"odd": lines}, {"higher_is_better": {"odd": {"cer": True}}})), [], LIBRARY, ["acc"])
+    assert {metric.id: metric.higher_is_better for metric in found.facts[0].metrics} == {"wer": False, "oddness": True, "cer": True, "acc": False}
+    assert [notice for notice in found.notices if "--lower-is-better" in notice] == [
+        "odd: oddness is taken to be better the more there is of it; if not: --lower-is-better oddness"
+    ]
+
+
+def test_chance_is_the_mean_over_questions_with_different_numbers_of_choices(write_log: WriteLog) -> None:
+    lines = [line(i, choices=4 if i else 2, acc=1.0) for i in range(4)]
+    assert imported(read(write_log("base", {"odd": lines})), [], LIBRARY).facts[0].chance == pytest.approx((3 / 4 + 1 / 2) / 4)
+
+
+def test_documents_asked_twice_in_other_words_pair_in_any_order(write_log: WriteLog) -> None:
+    lines = [line(0, acc=1.0), line(0, prompt="in other words", acc=0.0), line(1, acc=1.0)]
+    found = imported(read(write_log("base", {"odd": lines})), [read(write_log("tuned", {"odd": lines[::-1]}))], LIBRARY)
+    assert found.facts[0].failed == {}
+    assert found.measurements[0].rows.tolist() == found.measurements[1].rows.tolist()

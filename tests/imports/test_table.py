@@ -90,3 +90,24 @@ def test_a_table_without_rows_is_told(tmp_path: Path) -> None:
     log = table.read(write(tmp_path / "t.csv", "id,score\n"), "base")
     assert not log.tasks
     assert "no rows" in log.notices[0]
+
+
+def test_types_are_those_of_the_file_and_every_row_needs_its_cells(tmp_path: Path) -> None:
+    rows = ['{"id": 1, "prediction": 1, "answer": 1}', '{"id": 2, "prediction": "a\u2028b", "answer": "a\u2028b"}']
+    rows += ['{"id": 3, "prediction": 1.0, "answer": 1}']
+    log = table.read(write(tmp_path / "t.jsonl", "\n".join(rows)), "base")
+    assert [answer.value for answer in log.tasks["t"].answers["exact_match"]] == [1.0, 1.0, 1.0]
+    for broken, column in (('{"id": 4, "prediction": null, "answer": null}', "prediction"), ('{"id": 4, "answer": 1}', "prediction")):
+        with pytest.raises(DataError, match=rf"t\.jsonl:4: no {column}"):
+            table.read(write(tmp_path / "t.jsonl", "\n".join([*rows, broken])), "base")
+    pd.DataFrame({"id": [1, 2], "prediction": [1, None], "answer": [1, 1]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet:2: no prediction"):
+        table.read(tmp_path / "t.parquet", "base")
+    with pytest.raises(DataError, match=r"t\.csv:2: no id"):
+        table.read(write(tmp_path / "t.csv", "id,score\n1,1\n,1\n"), "base")
+
+
+def test_error_rates_are_better_the_less_there_is_of_them(tmp_path: Path) -> None:
+    found = imported(table.read(write(tmp_path / "t.csv", "id,score,metric\n1,0.1,wer\n"), "base"), [], Library())
+    assert not found.facts[0].metrics[0].higher_is_better
+    assert imported(table.read(write(tmp_path / "s.csv", "id,score\n1,0.1\n"), "base"), [], Library()).notices == ()
