@@ -18,14 +18,15 @@ from evalharness.checkpoints.fingerprint import of_weights
 from evalharness.checkpoints.recognise import recognise
 from evalharness.collect import Lane, collect
 from evalharness.errors import ModelError
-from evalharness.pipeline.assemble import assemble
+from evalharness.pipeline.assemble import Contest, assemble
+from evalharness.pipeline.contaminated import index_of
 from evalharness.pipeline.run import settle
 from evalharness.pipeline.watch import Quiet, Watcher
 from evalharness.records import Checkpoint, Job, Rank, Ranking, Results
 from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
 from evalharness.store import Store
 from evalharness.tasks.library import Library
-from evalharness.tasks.prepare import training_pairs
+from evalharness.tasks.prepare import Asking, prepare, training_pairs
 
 DIVERGENCE = "diverged"  # in the words of training's error
 
@@ -96,14 +97,13 @@ def _measured(work: Work, watcher: Watcher) -> tuple[Results, float | None]:
     contest = work.selection.contest(assemble(work.job))
     found = settle(work.job, contest, watcher, factory)
     watcher.phase(f"{work.point.name}: loss on the rows to choose on")
-    return found, _loss(work, contest.candidates[0])
+    return found, _loss(work, contest, contest.candidates[0])
 
 
-def _loss(work: Work, checkpoint: Checkpoint) -> float | None:
-    """Mean negative log-probability of the answers' tokens (nats), end token aside, over the target's rows to choose on."""
-    factory, job, target = registry.find(engines.KNOWN, work.job.settings.engine, "engine"), work.job, work.point.recipe.target
-    pairs = training_pairs(Library(job.include).task(target), work.selection.source, work.selection.splits[target]).pairs
-    requests = [Rank((pair,)) for pair in pairs[: job.limit]]
+def _loss(work: Work, contest: Contest, checkpoint: Checkpoint) -> float | None:
+    """Mean negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the target is chosen on."""
+    factory, job = registry.find(engines.KNOWN, work.job.settings.engine, "engine"), work.job
+    requests = [Rank((pair,)) for pair in pairs_chosen_on(contest, work.point.recipe.target, job.seed)]
     opened: list[Any] = []
 
     def engine() -> Any:
@@ -121,6 +121,14 @@ def _loss(work: Work, checkpoint: Checkpoint) -> float | None:
     rankings = [answer for answer in scored if isinstance(answer, Ranking)]
     tokens = sum(answer.tokens[0] for answer in rankings)
     return -sum(answer.logprobs[0] for answer in rankings) / tokens if tokens else None
+
+
+def pairs_chosen_on(contest: Contest, target: str, seed: int) -> list[tuple[str, str]]:
+    """(prompt, answer) of the target's rows that a limit leaves, which the evaluation draws."""
+    task = next(task for task in contest.tasks if task.name == target)
+    asked = prepare(task, contest.source, Asking(num_fewshot=0, limit=contest.limit_of(task), seed=seed))
+    pairs = training_pairs(task, contest.source, task.evaluation_split).pairs
+    return [pairs[index_of(example)] for example in asked.examples]
 
 
 # ---- divergence, remembered ------------------------------------------------------------------------------------------

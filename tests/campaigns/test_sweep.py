@@ -18,8 +18,11 @@ from evalharness.campaigns import sweep as sweep_module
 from evalharness.campaigns.grid import EVERY, Grid
 from evalharness.campaigns.selection import HELD_OUT, selection_of
 from evalharness.campaigns.sweep import Asked, choose, run_sweep
+from evalharness.engines.hf import FACTORY
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.pipeline.assemble import assemble
+from evalharness.pipeline.run import settle
+from evalharness.pipeline.watch import Quiet
 from evalharness.records import Job
 from evalharness.report.sweep import LOSS, Outcome, Point, read_sweep
 from evalharness.tasks import prepare
@@ -169,6 +172,21 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
         monkeypatch.setattr(point_module, "make_candidate", lambda *_: pytest.fail("trained again"))
     assert [point.status for point in read_sweep(job.out).points] == ["diverged"]  # type: ignore[union-attr]
     assert not (job.out / "results.json").exists()
+
+
+def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str, Path]) -> None:
+    """A limit draws rows; they are not the first ones."""
+    limited = replace(job, models=(f"same={zoo['llama']}",), limit=5)
+    contest = assemble(limited)
+    selection = selection_of(contest, Library(job.include).task("target"), {"target"}, job.out / "rows")
+    chosen_on = selection.contest(contest)
+    pairs = point_module.pairs_chosen_on(chosen_on, "target", limited.seed)
+    settle(limited, chosen_on, Quiet(), FACTORY)
+    asked = job.out / "samples" / "target" / "same.jsonl"
+    prompts = [json.loads(line)["prompt"] for line in asked.read_text().splitlines()]
+    assert [prompt for prompt, _ in pairs] == prompts and len(prompts) == 5
+    first = (job.data_dir or Path()) / "local" / "target" / "default" / "validation.jsonl"
+    assert prompts != [f"{json.loads(line)['text']} ?" for line in first.read_text().splitlines()[:5]]
 
 
 # ---- the rule --------------------------------------------------------------------------------------------------------
