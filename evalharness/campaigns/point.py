@@ -29,6 +29,7 @@ from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import Asking, prepare, training_pairs
 
 DIVERGENCE = "diverged"  # in the words of training's error
+LOST = ".diverged.json"  # the end of the name of a record of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def pairs_chosen_on(contest: Contest, target: str, seed: int) -> list[tuple[str,
 
 def _record(work: Work) -> Path:
     out = Path(work.point.recipe.out)
-    return out.with_name(f"{out.name}.diverged.json")
+    return out.with_name(f"{out.name}{LOST}")
 
 
 def _identity(work: Work) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -14,15 +16,16 @@ import torch
 
 from evalharness import results
 from evalharness.campaigns.grid import Grid, GridPoint
-from evalharness.campaigns.point import Work, make_point, outcome
+from evalharness.campaigns.point import LOST, Work, make_point, outcome
 from evalharness.campaigns.selection import selection_of
+from evalharness.checkpoints.files import TRAINING
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.metrics.base import build
 from evalharness.pipeline.assemble import assemble
 from evalharness.pipeline.run import evaluate
 from evalharness.pipeline.watch import Quiet, Watcher
-from evalharness.records import Job, Results
+from evalharness.records import Checkpoint, Job, Results
 from evalharness.report.folder import write
 from evalharness.report.sweep import LOSS, SWEEP, TRAINED, Choice, Point, Sweep, grouped, read_sweep, to_json
 from evalharness.tasks.library import Library
@@ -107,7 +110,7 @@ def _planned(asked: Asked, watcher: Watcher) -> tuple[list[Work], Sweep]:
     points = grid.points(str(base.path), target.name, job.out / CANDIDATES)
     for point in points:
         check_machine(point.recipe)
-    _not_another(job.out, target.name, job.suite or "")
+    _not_another(job.out, base, target.name, job.suite or "")
     trained = gather(points[0].recipe, library, contest.source).tasks
     selection = selection_of(contest, target, trained, job.out / ROWS)
     of_seed = {point.recipe.seed: point for point in points}
@@ -117,7 +120,8 @@ def _planned(asked: Asked, watcher: Watcher) -> tuple[list[Work], Sweep]:
     threads = None if asked.processes == 1 else max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // asked.processes))
     works = [Work(point, _job_of(job, point), selection, digests[point.recipe.seed], threads) for point in points]
     rule = RULE.format(what="loss" if select == LOSS else select)
-    return works, Sweep(base.name, target.name, job.suite or "", select, rule, dict(selection.splits), (), (), tuple(selection.notices()))
+    notices, splits = tuple(selection.notices()), dict(selection.splits)
+    return works, Sweep(base.name, target.name, job.suite or "", select, rule, splits, (), (), notices, base.fingerprint)
 
 
 def _selected_by(asked: Asked) -> str:
@@ -141,11 +145,25 @@ def _job_of(job: Job, point: GridPoint) -> Job:
     return replace(job, models=(f"{point.name}={point.recipe.out}",), out=job.out / VALIDATION / point.name)
 
 
-def _not_another(out: Path, task: str, suite: str) -> None:
-    """Raises UsageError where the folder holds the sweep of another task or suite, which would be lost."""
+def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
+    """Raises UsageError where the folder holds the sweep of another base, task or suite, finished or not, which would be lost."""
     before = read_sweep(out)
     if before is not None and (before.task, before.suite) != (task, suite):
         raise UsageError("--out", f"{out} holds a sweep of {before.task} over {before.suite or 'no suite'}", "name another folder")
+    left = _left_by(out) | ({(before.base_fingerprint, before.task)} if before is not None and before.base_fingerprint else set())
+    for fingerprint, learned in left - {(base.fingerprint, task)}:
+        what = f"another base{f' ({before.base})' if before else ''}" if fingerprint != base.fingerprint else f"{learned}"
+        raise UsageError("--out", f"{out} holds a sweep of {what}", "name another folder")
+
+
+def _left_by(out: Path) -> set[tuple[str, str]]:
+    """(the base's fingerprint, the task) of every candidate that an earlier sweep left in the folder, and of every one that diverged."""
+    found = set()
+    for path in [*(out / CANDIDATES).glob(f"*/{TRAINING}"), *(out / CANDIDATES).glob(f"*{LOST}")]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found.add((facts["base"] if path.name.endswith(LOST) else facts["base_fingerprint"], facts["recipe"]["target"]))
+    return found
 
 
 # ---- making points ---------------------------------------------------------------------------------------------------

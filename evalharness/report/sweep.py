@@ -67,7 +67,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A whole sweep. `rows`: task to the split that was chosen on; `notices`: what a reader should know of it."""
+    """A whole sweep. `rows`: task to the split that was chosen on; `notices`: what a reader should know of it.
+
+    `base_fingerprint`: of the base's content; "" in a sweep.json of before it was kept.
+    """
 
     base: str
     task: str
@@ -78,6 +81,7 @@ class Sweep:
     points: tuple[Point, ...]
     chosen: tuple[Choice, ...] = ()
     notices: tuple[str, ...] = ()
+    base_fingerprint: str = ""
 
 
 def to_json(sweep: Sweep) -> str:

@@ -18,13 +18,14 @@ from evalharness.campaigns import sweep as sweep_module
 from evalharness.campaigns.grid import EVERY, Grid
 from evalharness.campaigns.selection import HELD_OUT, selection_of
 from evalharness.campaigns.sweep import Asked, choose, run_sweep
+from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf import FACTORY
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.pipeline.assemble import assemble
 from evalharness.pipeline.run import settle
 from evalharness.pipeline.watch import Quiet
 from evalharness.records import Job
-from evalharness.report.sweep import LOSS, Outcome, Point, read_sweep
+from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, read_sweep, to_json
 from evalharness.tasks import prepare
 from evalharness.tasks.library import Library
 
@@ -187,6 +188,28 @@ def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str
     assert [prompt for prompt, _ in pairs] == prompts and len(prompts) == 5
     first = (job.data_dir or Path()) / "local" / "target" / "default" / "validation.jsonl"
     assert prompts != [f"{json.loads(line)['text']} ?" for line in first.read_text().splitlines()[:5]]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_sweep_of_another_base_or_task_is_not_overwritten(
+    finished: bool, job: Job, zoo: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an interrupted sweep left counts like a finished one."""
+    base = recognise(str(zoo["llama"]), role="base")
+    at = job.out / "candidates" / "full-lr0.001-s7"
+    at.mkdir(parents=True)
+    if finished:
+        text = to_json(Sweep("first", "target", "small", "acc", "", {}, (), base_fingerprint=base.fingerprint))
+        (job.out / "sweep.json").write_text(text)
+    else:
+        (at / "training.json").write_text(json.dumps({"base_fingerprint": base.fingerprint, "recipe": {"target": "target"}}))
+        (at.parent / "lora.diverged.json").write_text(json.dumps({"base": base.fingerprint, "recipe": {"target": "target"}}))
+    monkeypatch.setattr(sweep_module, "make_point", lambda *_: pytest.fail("trained"))
+    with pytest.raises(UsageError, match="another base"):
+        run_sweep(Asked(replace(job, base=str(zoo["gpt2"])), GRID))
+    with pytest.raises(UsageError, match="holds a sweep of target"):
+        run_sweep(Asked(replace(job, target="old"), GRID))
+    sweep_module._not_another(job.out, base, "target", "small")
 
 
 # ---- the rule --------------------------------------------------------------------------------------------------------
