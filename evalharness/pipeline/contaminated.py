@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evalharness import fingerprint
+from evalharness import fingerprint, results
 from evalharness.errors import DataError, EvalHarnessError, UsageError, did_you_mean
 from evalharness.overlap import Hit, Index, Item, Seen, joined, own_texts
 from evalharness.pipeline.assemble import Contest
@@ -25,15 +25,31 @@ from evalharness.tasks.variants import worded
 
 OPTION, TRAINING = "--train-data", "training.json"
 EVERY = "all"  # the wording of a training that used all of them
+ROWS = "rows"  # the folder in which a sweep leaves what it held out, and what it trained on
+SELECTED = "selected on"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One source as training.json tells it, with the wording in which its rows were asked. `folder`: the candidate's, for relative paths."""
+    """One source as training.json tells it, with the wording in which its rows were asked. `folder`: the candidate's, for relative paths.
+
+    `selected`: nothing was learned from its rows, but weights were chosen by them.
+    """
 
     source: Mapping[str, Any]
     wording: str | None
     folder: Path
+    selected: bool = False
+
+    @property
+    def name(self) -> Any:
+        """Of the file or of the task."""
+        return self.source.get("path") if self.source.get("kind") == "file" else self.source.get("name")
+
+    @property
+    def digest(self) -> Any:
+        """What the rows had then; of a file to validate on, the file's own, which older records lack."""
+        return self.source.get("file_digest" if self.selected and self.source.get("kind") == "file" else "digest")
 
 
 def with_overlaps(job: Job, contest: Contest) -> Contest:
@@ -66,6 +82,9 @@ def _told(candidate: Checkpoint) -> tuple[tuple[Told, ...], tuple[str, ...]]:
         listed = data.get("sources") if isinstance(data, Mapping) else None
         wording = recipe.get("template") if isinstance(recipe := facts.get("recipe"), Mapping) else None
         sources += [Told(source, wording, folder) for source in (listed if isinstance(listed, list) else ()) if isinstance(source, Mapping)]
+        held = data.get("validation") if isinstance(data, Mapping) else None
+        if isinstance(held, Mapping) and held.get("kind") in ("file", "task"):  # a fraction is of the sources above
+            sources.append(Told(held, wording, folder, selected=True))
         after = facts.get("after")
         after = after.get("path") if isinstance(after, Mapping) else after
         if not isinstance(after, str):
@@ -73,7 +92,7 @@ def _told(candidate: Checkpoint) -> tuple[tuple[Told, ...], tuple[str, ...]]:
         folder = folder / after
         if not (folder / TRAINING).is_file():
             notices.append(f"it was trained after {after}, whose own training rows are not known here")
-    return tuple(sources), tuple(notices)
+    return tuple(sorted(sources, key=lambda each: each.selected)), tuple(notices)
 
 
 def _facts(folder: Path) -> Mapping[str, Any]:
@@ -104,25 +123,36 @@ class _Search:
         """What the sources of a training.json hold; a notice for each that is not there, is unreadable, or has changed."""
         found, said = [], list(notices)
         for each in told:
-            name = each.source.get("path") if each.source.get("kind") == "file" else each.source.get("name")
             try:
                 label, rows, digest = _file(each) if each.source.get("kind") == "file" else self._task(each)
-                hits, count = self._hits(f"{label['kind']} {name} {digest}", rows)
+                hits, count = self._hits(f"{label['kind']} {each.name} {label.get('split')} {digest}", rows)
             except (EvalHarnessError, OSError, KeyError, TypeError) as error:
                 reason = str(error) if isinstance(error, EvalHarnessError) else f"{TRAINING} does not tell it apart ({type(error).__name__})"
-                said.append(f"what it was fine-tuned on is not at hand, so overlap with it is not known: {name} ({reason})")
+                said.append(f"what it was {_used(each)} on is not at hand, so overlap with it is not known: {each.name} ({reason})")
                 continue
-            if digest != each.source.get("digest"):
-                said.append(f"{name} is not, or not surely, what it was fine-tuned on: the rows have another digest than {TRAINING} says")
+            if digest != each.digest:
+                said.append(f"{each.name} is not, or not surely, what it was {_used(each)} on: the rows have another digest than {TRAINING} says")
+            if each.selected:
+                label["use"] = SELECTED
+                said += _selected(each, set(hits) - {number for _, of in found for number in of})
             found.append(({**label, "digest": digest, "rows": count}, hits))
         return self._seen(found, said)
 
     def _task(self, told: Told) -> tuple[dict[str, str], Any, str]:
-        """The rows of a task's split: their columns, and the prompts and answers that training made of them."""
+        """The rows of a task's split: their columns, and the prompts and answers that training made of them.
+
+        A sweep trains on what it did not hold out to choose on, and leaves that beside its candidates.
+        """
         name, split, source = str(told.source["name"]), str(told.source["split"]), self.contest.source
         task = self.library.task(name)
-        pairs = training_pairs(worded(task, told.wording) if told.wording in task.templates else task, source, split)
+        asked = worded(task, told.wording) if told.wording in task.templates else task
         label = {"kind": "task", "name": name, "split": split}
+        place = told.folder.resolve().parent.parent / ROWS / results.file_name(name)
+        if (place / f"{split}.jsonl").is_file():
+            left = replace(source, overrides={**source.overrides, name: place})
+            if (pairs := training_pairs(asked, left, split)).digest == told.digest:
+                return label, lambda: _split(task, split, left, pairs), pairs.digest
+        pairs = training_pairs(asked, source, split)
         return label, lambda: _split(task, split, source, pairs), "" if told.wording == EVERY and task.templates else pairs.digest
 
     def _hits(self, key: str, rows: Any) -> tuple[dict[int, Hit], int]:
@@ -138,6 +168,18 @@ class _Search:
                 of_task = hits.setdefault(item.task, {})
                 of_task[item.index] = joined(of_task[item.index], hit) if item.index in of_task else hit
         return Seen(tuple(label for label, _ in found), {task: dict(sorted(of.items())) for task, of in hits.items()}, tuple(notices))
+
+
+def _used(told: Told) -> str:
+    return SELECTED.removesuffix(" on") if told.selected else "fine-tuned"
+
+
+def _selected(told: Told, numbers: set[int]) -> list[str]:
+    """A word where questions stand in what weights were chosen by, and not in what was learned."""
+    if not numbers:
+        return []
+    verb = "question stands" if len(numbers) == 1 else "questions stand"
+    return [f"{len(numbers)} {verb} in {told.name}, not among the rows that it was trained on, but among those that it was {SELECTED}"]
 
 
 def _file(told: Told) -> tuple[dict[str, str], Any, str]:

@@ -71,7 +71,7 @@ def lines(results: Results) -> list[str]:
         said = _sentences(results, name, facts)
         found += said[:MOST]
         if len(said) > MOST:
-            found.append(f"{wording.counted(len(said) - MOST, 'more task')} overlap with what {name} was fine-tuned on: see the report")
+            found.append(f"{wording.counted(len(said) - MOST, 'more task')} overlap with what {name} was {_used(facts)} on: see the report")
     return ["", *found] if found else []
 
 
@@ -90,18 +90,23 @@ def _seen(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
 
 def _sentences(results: Results, name: str, facts: Mapping[str, Any]) -> list[str]:
     short = wording.one_line(name, LONGEST)
-    found = [_sentence(results, name, task, counts) for task, counts in _seen(facts)]
+    found = [_sentence(results, name, task, counts, _used(facts)) for task, counts in _seen(facts)]
     if found or not facts.get("sources"):
         return found
     rows, asked = sum(source["rows"] for source in facts["sources"]), sum(counts["examples"] for counts in facts["tasks"].values())
-    return [f"none of {wording.counted(asked, 'example')} overlaps with the {wording.counted(rows, 'row')} that {short} was fine-tuned on"]
+    return [f"none of {wording.counted(asked, 'example')} overlaps with the {wording.counted(rows, 'row')} that {short} was {_used(facts)} on"]
 
 
-def _sentence(results: Results, name: str, task: str, counts: Mapping[str, int]) -> str:
+def _used(facts: Mapping[str, Any]) -> str:
+    """What its rows were for, by some of which weights may have been selected only."""
+    return "fine-tuned or selected" if any(source.get("use") for source in facts.get("sources", ())) else "fine-tuned"
+
+
+def _sentence(results: Results, name: str, task: str, counts: Mapping[str, int], used: str) -> str:
     n, seen = counts["examples"], counts["overlapping"]
     shown, short = wording.one_line(task, LONGEST), wording.one_line(name, LONGEST)
     verb = "overlaps" if seen == 1 else "overlap"
-    head = f"{seen:,} of {wording.counted(n, 'example')} of {shown} {verb} with what {short} was fine-tuned on "
+    head = f"{seen:,} of {wording.counted(n, 'example')} of {shown} {verb} with what {short} was {used} on "
     head += f"({counts['whole']:,} as a whole, {counts['with_answer']:,} with the answer)"
     whole, clean = _deciding(results, name, task), _part_of(results, name, task, CLEAN)
     if clean is None or whole is None:

@@ -84,11 +84,10 @@ class _Gatherer:
             self.library.task(self.recipe.target)
         return self.file(self.recipe.train_file) if self.recipe.train_file else self.task(self.recipe.target, "train")
 
-    def file(self, path: str, noted: bool = True) -> Examples:
+    def file(self, path: str) -> Examples:
         """The examples of a file."""
         examples, digest = lines.read(Path(path))
-        if noted:
-            self.sources.append({"kind": "file", "path": str(Path(path).resolve()), "digest": digest})
+        self.sources.append({"kind": "file", "path": str(Path(path).resolve()), "digest": digest})
         return examples
 
     def task(self, name: str, use: str) -> Examples:
@@ -115,7 +114,8 @@ class _Gatherer:
     def validation(self) -> tuple[Examples, dict[str, Any]]:
         """Examples of the validation file, or of the task's validation split where losses are asked for and nothing else is said."""
         if self.recipe.validation_file:
-            return self.file(self.recipe.validation_file, noted=False), {"kind": "file", "path": str(Path(self.recipe.validation_file).resolve())}
+            examples, digest = lines.read(Path(self.recipe.validation_file))
+            return examples, {"kind": "file", "path": str(Path(self.recipe.validation_file).resolve()), "file_digest": digest}
         if not self.recipe.validates or self.recipe.validation is not None:
             return (), {}
         fix = "hold some training rows out with --validation 0.1, or give --validation-file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -269,6 +270,44 @@ def _with(candidate: str, **facts: object) -> str:
     path = Path(candidate.partition("=")[2]) / "training.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
     return candidate
+
+
+def test_rows_that_weights_were_selected_on_are_looked_through_and_named(job: Callable[..., Job], cinema: Path, trained: Path) -> None:
+    asked = job()
+    candidate = Path(asked.models[0].partition("=")[2])
+    folder = cinema / "validated"
+    shutil.copytree(candidate, folder)
+    base = str(asked.base).partition("=")[2]
+    held = {"kind": "file", "path": str(trained), "digest": "of examples", "file_digest": fingerprint.of_file(trained), "examples": 54}
+    for validation, overlapping in ((held, 4), ({**source_of(cinema, "test"), "examples": N}, N), ({"kind": "fraction", "fraction": 0.1}, 0)):
+        facts = {"base": base, "data": {"sources": [source_of(cinema, "train")], "validation": validation}}
+        (folder / "training.json").write_text(json.dumps(facts))
+        found = evaluate(job(f"llama-lora={folder}"), factory=FACTORY)
+        told = about(found)
+        assert told["tasks"]["films"]["overlapping"] == overlapping
+        assert [source.get("use") for source in told["sources"]] == [None] + ["selected on"] * bool(overlapping)
+        assert [f"{overlapping} questions stand in" in notice and "selected on" in notice for notice in told["notices"]] == [True] * bool(overlapping)
+        assert ("fine-tuned or selected on" in overlap.lines(found)[1]) == bool(overlapping)
+    gone = {**held, "path": "gone.jsonl"}
+    (folder / "training.json").write_text(json.dumps({"base": base, "data": {"sources": [], "validation": gone}}))
+    (notice,) = about(evaluate(job(f"llama-lora={folder}"), factory=FACTORY))["notices"]
+    assert notice.startswith("what it was selected on is not at hand")
+
+
+def test_a_sweep_leaves_the_rows_that_it_trained_on(job: Callable[..., Job], told: Callable[..., str], cinema: Path) -> None:
+    """What was held out to choose on is not in them, so they have another digest than the whole split."""
+    whole = (cinema / "data" / "local" / "films" / "train.jsonl").read_text().splitlines(True)
+    left = cinema / "rows" / "films"
+    left.mkdir(parents=True)
+    (left / "train.jsonl").write_text("".join(whole[4:]))
+    task = Library((cinema / "tasks",)).task("films")
+    digest = training_pairs(task, DataSource(overrides={"films": left}), "train").digest
+    candidate = told({**source_of(cinema, "train"), "digest": digest}, folder="candidates/one")
+    found = about(evaluate(job(candidate), factory=FACTORY))
+    assert (found["notices"], [source["rows"] for source in found["sources"]]) == ([], [N - 4])
+    (left / "train.jsonl").write_text("".join(whole[8:]))
+    changed = about(evaluate(job(candidate), factory=FACTORY))
+    assert "not surely" in changed["notices"][0] and changed["sources"][0]["rows"] == N
 
 
 # ---- wrong on purpose ------------------------------------------------------------------------------------------------
