@@ -121,15 +121,21 @@ def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], pla
     return tuple(comparisons)
 
 
-def target_gain(comparisons: Sequence[Comparison], candidate: str, target: str) -> tuple[Estimate | None, bool | None]:
-    """The candidate's gain on the task it was trained on, and whether it learned it: the interval's lower end is above the task's margin.
+def target_gain(
+    comparisons: Sequence[Comparison], candidate: str, target: str, facts: Sequence[TaskFacts] = ()
+) -> tuple[Estimate | None, bool | None]:
+    """The candidate's gain on the task it was trained on, and whether it learned it: the interval's lower end is above the task's margin, and that
+    of its score above chance, where `facts` tell it: who comes from below chance up to guessing has learned nothing.
 
     (None, None) where the target was not compared; no answer to the second where there is no interval or no margin to tell it by.
     """
+    chances = {task.name: task.chance for task in facts if any(metric.id == task.primary and metric.higher_is_better for metric in task.metrics)}
     for row in comparisons:
         if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != "suite":
-            gain = row.difference
-            return gain, None if gain.low is None or row.margin is None else gain.low > row.margin
+            gain, low = row.difference, row.candidate_score.low
+            if gain.low is None or row.margin is None:
+                return gain, None
+            return gain, gain.low > row.margin and (low is None or low > chances.get(target, -math.inf))
     return None, None
 
 

@@ -110,7 +110,7 @@ def _of_runs(runs: Sequence[str], asked: tuple[float | None, Mapping[str, float]
         gain: Estimate | None = None
         learned: bool | None = None
         if row.target_task and row.name in plan.targets:
-            gain, learned = target_gain(comparisons, row.name, row.target_task)
+            gain, learned = target_gain(comparisons, row.name, row.target_task, facts)
         models.append(replace(row, base=plan.base, target_gain=gain, learned_target=learned))
     signature = {**_signature(base, plan, models, facts, asked[0]), "chat": _chat([base, *candidates])}
     return Compared(facts, measurements, plan, Results(signature, tuple(models), comparisons))

@@ -58,7 +58,7 @@ def conclude(
     comparisons = with_average(compare(every, measurements, plan), every, plan.average, plan.suite_name)
     base = _base_row(contest.base) if isinstance(contest.base, Checkpoint) else contest.base.row
     others = (*contest.candidates, *contest.references)
-    models = (base, *(_candidate_row(candidate, base.name, plan.targets, comparisons) for candidate in others))
+    models = (base, *(_candidate_row(candidate, plan, comparisons, facts) for candidate in others))
     signature = {**_signature(job, contest, prepared, facts, info), "models": {model.name: model.fingerprint for model in models}}
     signature |= {"system_instruction": job.system_instruction, "chat": _spoken(job, prompts)}
     signature["tasks"] |= {fact.name: _computed(fact) for fact in worst.facts}
@@ -131,14 +131,14 @@ def _base_row(base: Checkpoint) -> ModelRow:
     return ModelRow(base.name, "base", base.fingerprint, None, base.parameters, base.trainable, 0.0, base.bytes, base.target_task)
 
 
-def _candidate_row(candidate: Checkpoint, base: str, targets: Mapping[str, str], comparisons: Sequence[Comparison]) -> ModelRow:
-    target = targets.get(candidate.name, candidate.target_task)
-    gain, learned = target_gain(comparisons, candidate.name, target) if target else (None, None)
+def _candidate_row(candidate: Checkpoint, plan: ComparePlan, comparisons: Sequence[Comparison], facts: Sequence[TaskFacts]) -> ModelRow:
+    target = plan.targets.get(candidate.name, candidate.target_task)
+    gain, learned = target_gain(comparisons, candidate.name, target, facts) if target else (None, None)
     return ModelRow(
         name=candidate.name,
         kind=candidate.kind,
         fingerprint=candidate.fingerprint,
-        base=base,
+        base=plan.base,
         parameters=candidate.parameters,
         trainable=candidate.trainable,
         trainable_share=candidate.trainable / candidate.parameters,
