@@ -13,23 +13,28 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from evalharness import results
 from evalharness.campaigns.memory import BASE, MODEL, NOWHERE, Living
+from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.verify import SHAPE
 from evalharness.collect import Lane, blocks, collect
 from evalharness.engines.base import ChatRenderer, Engine, TokenCounter
 from evalharness.engines.hf import FACTORY
-from evalharness.errors import UsageError
+from evalharness.errors import ModelError, StoreError, UsageError, did_you_mean
 from evalharness.measure import Measured, measure
-from evalharness.pipeline.assemble import Contest
+from evalharness.pipeline.assemble import Contest, rehearse
 from evalharness.pipeline.conclude import conclude, planned
 from evalharness.pipeline.prompts import Prompts, make_prompts
-from evalharness.places import default_store, shipped
-from evalharness.readers.lock import default_lock
-from evalharness.readers.sources import DataSource, missing
+from evalharness.pipeline.references import WORDS
+from evalharness.places import default_store
 from evalharness.records import Checkpoint, EngineSettings, Failure, Job, Prepared, Response, Results
 from evalharness.store import Store
-from evalharness.tasks.library import Library
 
 PREFIX = "forgetting"
+OPTIONS = (
+    "target", "data_dir", "data", "include", "limit", "num_fewshot", "split", "seed", "margin", "margins", "alpha", "apply_chat_template",
+    "system_instruction", "fewshot_as_multiturn", "chat_template_mismatch",
+)  # fmt: skip
+TYPE = "model_type"
 
 
 class ForgettingCallback(TrainerCallback):
@@ -37,8 +42,8 @@ class ForgettingCallback(TrainerCallback):
 
     `suite`: a suite's name, or names of tasks. `base`: where the base lies; its answers are then kept in the store and computed once for
     all trainings. Without it the model answers for itself before the first step, adapter off. `limit`: examples a task; `target`: the
-    task that is being learned, which does not count as forgotten. `out`: a folder that keeps results.json of every look. `options`: other
-    fields of `records.Job` (data, include, num_fewshot, margin, margins, apply_chat_template, …).
+    task that is being learned, asked as well, which does not count as forgotten. `out`: a folder that keeps results.json of every look.
+    `options`: those of OPTIONS, as `records.Job` has them.
 
     `alpha` is the chance of a false "forgotten" of any unit at any look of the whole training: every look is given alpha / looks
     (Bonferroni), within which Holm's correction holds over the units. `stop_when_forgotten` ends the training at the first one.
@@ -56,8 +61,7 @@ class ForgettingCallback(TrainerCallback):
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise UsageError("every", f"{every!r}", "a whole number of steps above zero would be right")
         named = {"suite": suite} if isinstance(suite, str) else {"tasks": tuple(suite)}
-        if options.get("data_dir") is not None:
-            options["data_dir"] = Path(options["data_dir"])
+        options = _checked(options)
         self.every, self.stop, self.tokenizer, self.batch_size = every, stop_when_forgotten, tokenizer, batch_size
         self.out = None if out is None else Path(out)
         place = Path(store) if store else default_store({})
@@ -76,6 +80,8 @@ class ForgettingCallback(TrainerCallback):
         """The base answers. Raises EvalHarnessError for anything that is wrong, before the first step."""
         if args.deepspeed or args.fsdp:
             raise UsageError("ForgettingCallback", "the model's weights are spread over processes", "train without FSDP and DeepSpeed")
+        if self.out is not None:
+            _check_writable(self.out)
         living = self._living(given)
         if self.job.base is None and state.global_step and not living.adapter:
             what = f"the training goes on at step {state.global_step}, where the model is no longer the base"
@@ -190,20 +196,54 @@ def _asked(job: Job, living: Living) -> _Question:
 
 
 def _contest(job: Job, living: Living) -> Contest:
-    library = Library(job.include)
-    suite = library.suite(job.suite) if job.suite else None
-    groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))
-    tasks = tuple(library.task(name) for name in suite.tasks) if suite else library.select(job.tasks)
-    source = DataSource(job.data_dir, job.data, shipped(suite.data) if suite and suite.data else None, default_lock(job.store))
-    split = job.split or (suite.split if suite else None)
-    if (error := missing(tasks, source, split)) is not None:
-        raise error
-    base = living.checkpoint(BASE) if job.base is None else replace(recognise(job.base, role="base"), name=BASE)
-    candidate = living.checkpoint(MODEL, job.target)
-    limit = job.limit if job.limit is not None else suite.limit if suite else None
-    shots = job.num_fewshot if job.num_fewshot is not None else suite.num_fewshot if suite else None
-    limits = suite.limits if suite and job.limit is None else {}
-    return Contest(tasks, suite, groups, base, (candidate,), source, split, limit, shots, limits, suite.fewshots if suite else {})
+    base = living.checkpoint(BASE) if job.base is None else _base(job.base, living)
+    return replace(rehearse(job, base), candidates=(living.checkpoint(MODEL, job.target),))
+
+
+def _base(place: str, living: Living) -> Checkpoint:
+    """The base on disk. Raises ModelError where the model in training cannot have come from it."""
+    base = recognise(place, role="base")
+    if base.adapter:
+        raise ModelError(base.path, "is an adapter, not a base", "base= takes the full weights that it stands on")
+    if base.architecture != living.architecture:
+        what = f"is {WORDS[base.architecture]}, the model in training {WORDS[living.architecture]}: not comparable"
+        raise ModelError(base.path, what, "give the base that it was made from, or leave base= out")
+    own, recorded = living.plain.config.to_dict(), read_json(base.path / CONFIG)
+    keys = SHAPE if living.adapter else (TYPE,)  # weights may grow while they are trained; an adapter means nothing on others
+    other = [f"{key} {recorded[key]}, not {own[key]}" for key in keys if key in own and key in recorded and own[key] != recorded[key]]
+    if other:
+        raise ModelError(base.path, f"is no base of the model in training: {', '.join(other)}", "give its own, or leave base= out")
+    return replace(base, name=BASE)
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as a Job has them. Raises UsageError for one that is unknown, has no effect here, or is out of range."""
+    for name in options:
+        if name not in OPTIONS:
+            known = name in Job.__dataclass_fields__
+            what = f"the option {name!r} has no effect in a training" if known else f"unknown option {name!r}"
+            raise UsageError("ForgettingCallback", what, "leave it out" if known else did_you_mean(name, OPTIONS))
+    numbers = {"margin": options.get("margin"), **{f"margins {name}": each for name, each in (options.get("margins") or {}).items()}}
+    for name, number in numbers.items():
+        if number is not None and not (isinstance(number, int | float) and 0 <= number < math.inf):
+            raise UsageError(name, f"{number!r} is not a margin", "a number of at least 0 would be right")
+    if not 0 < options.get("alpha", 0.05) <= 0.5:
+        raise UsageError("alpha", f"{options['alpha']!r}", "a number above 0, at most 0.5, would be right")
+    found, include = dict(options), options.get("include", ())
+    found["include"] = tuple(Path(each) for each in ([include] if isinstance(include, str | Path) else include))
+    found["data"] = {name: Path(place) for name, place in (options.get("data") or {}).items()}
+    found["data_dir"] = None if options.get("data_dir") is None else Path(options["data_dir"])
+    return found
+
+
+def _check_writable(out: Path) -> None:
+    """Raises StoreError; takes nothing away."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise StoreError(out, f"cannot write here ({error.strerror})", "name a folder that can be written with out=") from error
 
 
 def _measured(engine: Engine, prepared: Sequence[Prepared], name: str) -> tuple[Measured, ...]:

@@ -181,6 +181,35 @@ def test_wrong_before_the_first_step(zoo: dict[str, Path], tmp_path: Path, watch
         callback.on_train_begin(SimpleNamespace(deepspeed=None, fsdp=["full_shard"]), state, SimpleNamespace(), **given)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"base": "t5"}, "encoder-decoder model, the model in training a decoder-only model"),
+        ({"base": "gpt2"}, "model_type gpt2, not llama"),
+        ({"base": "llama-lora"}, "is an adapter, not a base"),
+        ({"base": "nowhere/at/all"}, "nowhere/at/all"),
+        ({"margins": {"yes_on": 0.1}}, "no task, group or suite 'yes_on'.*did you mean yes_no"),
+        ({"margin": -0.1}, "is not a margin"),
+        ({"alpha": 1.5}, "alpha"),
+        ({"target": "yes_on"}, "did you mean yes_no"),
+        ({"data": {"yes_on": "."}}, "did you mean yes_no"),
+        ({"describe": ("calibration",)}, "'describe' has no effect"),
+        ({"placebo": True}, "'placebo' has no effect"),
+        ({"limits": 3}, "unknown option 'limits'; did you mean limit"),
+        ({"out": "/proc/looks"}, "cannot write here"),
+    ],
+)
+def test_what_a_run_refuses_is_refused_before_the_first_step(
+    options: dict[str, Any], words: str, zoo: dict[str, Path], watching: Callable[..., ForgettingCallback]
+) -> None:
+    if "/" not in options.get("base", "/"):
+        options = {"base": zoo[options["base"]]}
+    given = {"model": model_of(zoo["llama"]), "processing_class": AutoTokenizer.from_pretrained(zoo["llama"])}
+    arguments, state = SimpleNamespace(deepspeed=None, fsdp=[]), SimpleNamespace(global_step=0, max_steps=4)
+    with pytest.raises(evalharness.EvalHarnessError, match=words):
+        watching(**options).on_train_begin(arguments, state, SimpleNamespace(), **given)  # type: ignore[arg-type]
+
+
 def test_it_is_reached_by_name_and_late() -> None:
     assert evalharness.ForgettingCallback is ForgettingCallback
     assert copy.copy(evalharness.FACE)["ForgettingCallback"].startswith("evalharness.campaigns")
