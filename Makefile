@@ -10,10 +10,10 @@ demo: $(VENV)/.ready            ## train five candidates on the embedded world, 
 	$(BIN)/evalharness demo --out runs/demo
 
 test: $(VENV)/.ready-test check ## every test but the slow ones (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.ready-test check  ## every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.ready-test      ## the linter
 	$(BIN)/ruff check .
