@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from evalharness.errors import UsageError
+from evalharness.training.methods import ALL_LINEAR, ATTENTION
 
 Decorated = Callable[..., Any]
 
@@ -80,6 +81,31 @@ def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
         if not path.exists():
             raise UsageError(f"{option} {name}", f"{path} does not exist")
     return found
+
+
+def weights(texts: Sequence[str]) -> dict[str, float]:
+    """`--mix TASK[=WEIGHT]`, 1 where none is stated. Raises UsageError."""
+    return shares("--mix", [text if "=" in text else f"{text}=1" for text in texts])
+
+
+def shares(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """TASK=NUMBER texts as a mapping. Raises UsageError."""
+    return {name: number(f"{option} {name}", text) for name, text in pairs(option, texts).items()}
+
+
+def number(option: str, text: str) -> float:
+    """Raises UsageError naming the option."""
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(option, f"{text!r} is no number", "a number such as 0.2 would be right") from None
+
+
+def targets(text: str | None) -> str | tuple[str, ...] | None:
+    """`--targets`: a word or a regular expression as it is, names as a tuple."""
+    if text is None or text in (ALL_LINEAR, ATTENTION) or set("*+?^$|()[]{}\\") & set(text):
+        return text
+    return tuple(name.strip() for name in text.split(","))
 
 
 def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:

@@ -12,13 +12,24 @@ from evalharness import campaigns, registry
 from evalharness.campaigns.grid import EVERY, Grid
 from evalharness.cli import progress
 from evalharness.cli.main import plain
-from evalharness.cli.options import data_options, debug_option, engine_options, margins, pairs, paths, with_options
+from evalharness.cli.options import (
+    data_options,
+    debug_option,
+    engine_options,
+    margins,
+    number,
+    paths,
+    shares,
+    targets,
+    weights,
+    with_options,
+)
 from evalharness.cli.table import aligned
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records import EngineSettings, Job
 from evalharness.report.sweep import Table, tables
 from evalharness.results import REPORT
-from evalharness.training.methods import ALL_LINEAR, WAYS
+from evalharness.training.methods import ALL_LINEAR, ATTENTION, WAYS
 
 SHARED = ("steps", "epochs", "gradient_accumulation", "warmup", "template", "alpha", "dropout", "virtual_tokens", "device")
 METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
@@ -42,10 +53,10 @@ METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
 @click.option("--template", metavar="NAME", help="Train in this other wording; all: rows spread over the wordings.")
 @click.option("--alpha", type=float, help="LoRA: scale of the update, alpha / rank [default: twice the rank].")
 @click.option("--dropout", type=float, help="LoRA: dropout on its input.")
-@click.option("--targets", help=f"LoRA: layers, separated by commas, or attention [default: {ALL_LINEAR}].")
+@click.option("--targets", help=f"lora, qlora, ia3: {ALL_LINEAR} | {ATTENTION} | names (q_proj,v_proj) | a regular expression of whole paths.")
 @click.option("--virtual-tokens", type=int, help="Soft prompts and prefixes: their length [default: 20].")
-@click.option("--train", "parameter_texts", metavar="PATTERN,…", help="layers: parameters to train, by patterns of their names.")
-@click.option("--mix", "mix_texts", multiple=True, metavar="TASK=WEIGHT", help="More tasks to learn, the target's weight being 1.")
+@click.option("--train", "parameter_texts", multiple=True, metavar="PATTERN", help="layers: parameters to train (*norm*). Repeatable.")
+@click.option("--mix", "mix_texts", multiple=True, metavar="TASK[=WEIGHT]", help="Learn this task, group or suite, too; the target weighs 1.")
 @click.option("--replay", "replay_texts", multiple=True, metavar="TASK=FRACTION", help="Share of the examples from an old task, group or suite.")
 @click.option("--train-dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="Of the weights in training.")
 @with_options(*data_options)
@@ -101,12 +112,11 @@ def _job(given: dict[str, Any]) -> Job:
 
 
 def _grid(given: dict[str, Any]) -> Grid:
-    targets = given["targets"]
     shared = {key: given[key] for key in SHARED if given[key] is not None}
     shared |= {"batch_size": given["batch_size"], "dtype": given["train_dtype"]}
-    shared |= {"mix": _numbers("--mix", given["mix_texts"]), "replay": _numbers("--replay", given["replay_texts"])}
-    shared |= {"targets": tuple(targets.split(",")) if "," in targets else targets} if targets else {}
-    shared |= {"parameters": tuple(given["parameter_texts"].split(","))} if given["parameter_texts"] else {}
+    shared |= {"mix": weights(given["mix_texts"]), "replay": shares("--replay", given["replay_texts"])}
+    shared |= {"targets": targets(given["targets"])} if given["targets"] is not None else {}
+    shared |= {"parameters": given["parameter_texts"]} if given["parameter_texts"] else {}
     ranks = tuple(_whole("--rank", part) for part in given["rank_text"].split(",")) if given["rank_text"] else ()
     seeds = tuple(_whole("--seed", part) for part in given["seed_text"].split(","))
     return Grid(tuple(part.strip() for part in given["methods"].split(",")), _rates(given["rate_texts"]), ranks, seeds, shared)
@@ -116,23 +126,12 @@ def _rates(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """ "1e-4,3e-4" and "lora=1e-3,3e-3" as rates by method."""
     found: dict[str, tuple[float, ...]] = {}
     for text in texts:
-        method, equals, numbers = text.rpartition("=")
+        method, equals, values = text.rpartition("=")
         method = method if equals else EVERY
         if method in found:
             raise UsageError("--lr", f"{text!r}: rates of {method or 'all methods'} are given twice", "all of them, separated by commas")
-        found[method] = tuple(_number("--lr", part) for part in numbers.split(","))
+        found[method] = tuple(number("--lr", part) for part in values.split(","))
     return found
-
-
-def _numbers(option: str, texts: Sequence[str]) -> dict[str, float]:
-    return {name: _number(option, text) for name, text in pairs(option, texts).items()}
-
-
-def _number(option: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(option, f"{text!r} is no number", "such as 0.001") from None
 
 
 def _whole(option: str, text: str) -> int:

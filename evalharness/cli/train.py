@@ -14,7 +14,7 @@ import click
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
 from evalharness.cli.main import plain
-from evalharness.cli.options import data_options, debug_option, pairs, paths, with_options
+from evalharness.cli.options import data_options, debug_option, paths, shares, targets, weights, with_options
 from evalharness.errors import UsageError
 from evalharness.places import default_store
 from evalharness.readers.lock import default_lock
@@ -168,28 +168,10 @@ def _recipe(given: dict[str, Any]) -> Recipe:
     return Recipe(
         **{**{key: value for key, value in given.items() if key not in changed}, **files},
         out=str(given["out"]),
-        targets=_targets(given["targets"]),
-        mix={name: _share("--mix", name, text) for name, text in pairs("--mix", [_weighed(text) for text in given["mix_texts"]]).items()},
-        replay={name: _share("--replay", name, text) for name, text in pairs("--replay", given["replay_texts"]).items()},
+        targets=targets(given["targets"]),
+        mix=weights(given["mix_texts"]),
+        replay=shares("--replay", given["replay_texts"]),
     )
-
-
-def _weighed(text: str) -> str:
-    return text if "=" in text else f"{text}=1"
-
-
-def _targets(text: str | None) -> str | tuple[str, ...] | None:
-    """A word or a regular expression as it is, names as a tuple."""
-    if text is None or text in WORDS or set("*+?^$|()[]{}\\") & set(text):
-        return text
-    return tuple(name.strip() for name in text.split(","))
-
-
-def _share(option: str, name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"{option} {name}", f"{text!r} is no number", "a number such as 0.2 would be right") from None
 
 
 def _tell(text: str) -> None:

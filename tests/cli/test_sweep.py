@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from evalharness.campaigns.grid import EVERY, Grid
 from evalharness.cli import sweep as command
+from evalharness.cli import train
 from evalharness.cli.main import main
 from evalharness.errors import UsageError
 from evalharness.records import Results
@@ -65,6 +66,26 @@ def test_options_to_a_grid(asked: Callable[..., tuple[Asked, str]]) -> None:
     assert (given.select, given.processes) == ("loss", 2)
 
 
+def test_options_are_read_as_train_reads_them(asked: Callable[..., tuple[Asked, str]]) -> None:
+    """Lists of options, the same for both commands: a regular expression keeps its commas, a mixed task its weight of 1."""
+    texts = ["--mix", "rte", "--mix", "cola=2", "--replay", "glue=0.1", "--targets", r".*\.[0-9]{1,2}\.q_proj"]
+    shared = asked(*texts)[0].grid.shared
+    assert shared["targets"] == r".*\.[0-9]{1,2}\.q_proj" and shared["mix"] == {"rte": 1.0, "cola": 2.0}
+    with train.train_command.make_context("train", ["--method", "lora", "--base", "B", "--task", "sst2", "--out", "O", *texts]) as context:
+        recipe = train._recipe(context.params)
+    assert (recipe.targets, recipe.mix, recipe.replay) == (shared["targets"], shared["mix"], shared["replay"])
+    assert asked("--targets", "q_proj")[0].grid.shared["targets"] == ("q_proj",)
+    assert asked("--train", "*norm*", "--train", "*.3.*")[0].grid.shared["parameters"] == ("*norm*", "*.3.*")
+
+
+def test_the_page_names_the_options_that_only_train_has() -> None:
+    words = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text()
+    lacking = words[words.index("What a sweep has not:") : words.index("Then:")]
+    own, others = ({option for each in of.params for option in each.opts} for of in (command.sweep_command, train.train_command))
+    assert {option for option in others - own if option not in lacking} == set()
+    assert not {option for option in own if f"`{option}`" in lacking}
+
+
 def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[Asked, str]]) -> None:
     _, shown = asked()
     assert "Chosen, on test rows" in shown and "Every rate, on validation rows" in shown and "report: O/report.html" in shown
@@ -76,6 +97,7 @@ def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[Asked, 
     ("arguments", "words"),
     [
         (["--lr", "fast"], "'fast' is no number"),
+        (["--mix", "rte=much"], "--mix rte: 'much' is no number"),
         (["--lr", "lora=1,", "--lr", "lora=2"], "is no number"),
         (["--lr", "1e-3", "--lr", "1e-4"], "given twice"),
         (["--rank", "1.5"], "is no whole number"),
