@@ -22,7 +22,7 @@ from evalharness.training.adapt import Trained, expected_warnings, sizes
 from evalharness.training.data import TrainingSet
 from evalharness.training.recipe import Recipe
 from evalharness.training.start import PRECISION, Start, named
-from evalharness.training.trainer import REPORTS, best_of
+from evalharness.training.trainer import OPTIMISER, REPORTS, best_of
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
@@ -67,6 +67,7 @@ def describe(recipe: Recipe, start: Start, model: Trained, examples: TrainingSet
         "architecture": start.under.architecture,
         "precision": PRECISION if recipe.method == "qlora" else start.under.precision,
         "recipe": recipe.to_json(),
+        "optimiser": {"name": "AdamW", **OPTIMISER},
         "data": {**data, "sources": [dict(source) for source in examples.sources], **({"validation": dict(examples.held)} if examples.held else {})},
         "trainable": trained,
         "parameters": whole,

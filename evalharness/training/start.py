@@ -89,11 +89,19 @@ def _refuse_change(recipe: Recipe, after: Checkpoint) -> None:
     """Raises UsageError for an adapter that the method cannot go on from."""
     if recipe.way.adapter != after.adapter and (recipe.way.adapter or after.virtual_tokens):
         what = f"{after.path} is an adapter of type {after.adapter}, on which {recipe.method} cannot be put"
-        raise UsageError("--after", what, "go on with the same method, or merge it into its base first")
+        raise UsageError("--after", what, _instead(after))
     if after.adapter == "P_TUNING":
         raise UsageError("--after", f"{after.path}: p-tuning leaves no network to go on training", "train it in one go, or use --method prompt")
     if (recipe.method == "qlora") != (after.precision == PRECISION) and recipe.way.adapter:
         raise UsageError("--after", f"{after.path} was trained on weights of another precision", "go on with the method that it was trained with")
+
+
+def _instead(after: Checkpoint) -> str:
+    """What can be done with an adapter. Virtual tokens are not in the weights, so nothing can merge them."""
+    if not after.virtual_tokens:
+        return "go on with the same method, or merge it into its base first"
+    anew = f"begin anew with --base {after.base}: virtual tokens cannot be merged into weights"
+    return anew if after.adapter == "P_TUNING" else f"go on with the same method, or {anew}"
 
 
 def opened(recipe: Recipe, start: Start) -> Loaded:

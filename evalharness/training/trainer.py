@@ -157,6 +157,9 @@ def diverged(recipe: Recipe, what: str) -> ModelError:
     return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
 
 
+OPTIMISER = {"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0}  # AdamW's, and where gradients are clipped
+
+
 def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating: int | None) -> TrainingArguments:
     """The Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so many steps."""
     batch = 1 if recipe.group_by_length else recipe.batch_size  # grouped batches are made beforehand
@@ -170,6 +173,7 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
         lr_scheduler_type=SCHEDULERS.get(recipe.scheduler, recipe.scheduler),
         warmup_steps=math.floor(recipe.warmup * steps),
         weight_decay=recipe.weight_decay,
+        **OPTIMISER,
         activation_checkpointing=recipe.gradient_checkpointing,
         use_cache=recipe.method == "prefix",  # its keys and values come as a cache
         seed=recipe.seed,

@@ -37,6 +37,7 @@ def test_what_training_json_says(base, examples, tmp_path):
     assert facts["base_weights"] == fingerprint.of_tensors(base) and facts["base_fingerprint"] == fingerprint.of_weights(base)
     assert facts["data"] == {"digest": examples.digest, "examples": 16, "counts": {"films": 16}, "sources": []}
     assert Recipe.from_json(facts["recipe"]).out == str(out)
+    assert facts["optimiser"] == {"name": "AdamW", "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0}
     lengths = [len(text.split(" ")) for text in ("<s> the film was good \n Answer : yes </s>", "<s> it was bad \n Answer : no </s>")]
     assert facts["tokens"] == 2 * 8 * sum(lengths)
     assert facts["peak_memory"] > 1e6 and "after" not in facts and "validation" not in facts
