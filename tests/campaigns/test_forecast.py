@@ -205,6 +205,7 @@ def test_runs_that_cannot_say_are_refused(asked: Callable[..., Asked], tmp_path:
         forecast(asked("choice", earlier=str(alone)))
 
 
+@pytest.mark.slow
 def test_what_is_foretold_is_what_comparisons_and_the_gate_then_say(asked: Callable[..., Asked], tmp_path: Path) -> None:
     """An earlier run on few units foretells; runs drawn afresh from the same world are compared and judged."""
     options: dict[str, Any] = {"margins": {"choice": 0.06, "told": 0.025, "suite": 0.06}}
