@@ -23,7 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from evalharness.checkpoints import weights
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf import FACTORY
-from evalharness.records import EngineSettings, Generate, Rank
+from evalharness.records.asking import Generate, Rank
+from evalharness.records.models import EngineSettings
 
 AIM = 1.15
 ADAPTERS = 8

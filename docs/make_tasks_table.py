@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from evalharness.records import Group, Suite, Task
+from evalharness.records.tasks import Group, Suite, Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.metadata import FAMILIES
 

@@ -19,8 +19,8 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 FACE = {
     "evaluate": "evalharness.pipeline.face:evaluate",
-    "Results": "evalharness.records:Results",
-    "Comparison": "evalharness.records:Comparison",
+    "Results": "evalharness.records.findings:Results",
+    "Comparison": "evalharness.records.findings:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
     "ForgettingCallback": "evalharness.campaigns.callback:ForgettingCallback",
 }

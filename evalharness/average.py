@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from evalharness.records import Average, Comparison, Estimate, TaskFacts
+from evalharness.records.findings import Comparison, Estimate
+from evalharness.records.measured import TaskFacts
+from evalharness.records.tasks import Average
 
 Rows = Mapping[tuple[str, str], Comparison]  # by (task, metric)
 CARRIED = ("incomplete", "prompts_differ")  # flags of a task that hold for the average

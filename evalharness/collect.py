@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evalharness.engines.base import Engine
-from evalharness.records import Failure, Request, Response
+from evalharness.records.asking import Failure, Request, Response
 from evalharness.store import Store
 
 BLOCK = 128  # requests; what a kill loses at most, and what the engine plans its batches over

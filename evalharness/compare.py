@@ -15,19 +15,9 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.pairing import Found, knows_chance, measures_of, member_metric, paired, points, pooled_metrics
-from evalharness.records import (
-    Average,
-    Comparison,
-    Estimate,
-    FlipShares,
-    Group,
-    Level,
-    MeanDifference,
-    Measurement,
-    MetricFacts,
-    TaskFacts,
-    Verdict,
-)
+from evalharness.records.findings import Comparison, Estimate, FlipShares, Level, MeanDifference, Verdict
+from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
+from evalharness.records.tasks import Average, Group
 from evalharness.stats.assess import Draw, Finding, Interval, Pairs, assess
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
 from evalharness.stats.pooling import pooled

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
-from evalharness.records import Drift, Estimate, Failure, Profile, Profiling, Response
+from evalharness.records.asking import Failure, Profile, Profiling, Response
+from evalharness.records.findings import Drift, Estimate
 from evalharness.stats import proportion
 from evalharness.stats.resample import bootstrap
 

@@ -1,12 +1,12 @@
 """What can go wrong, as the user meets it: one line "where: what is wrong; what would be right" and an exit code.
 
-    EvalHarnessError            1  (only its children are raised)
-    ├── UsageError              2  the command line, the configuration
-    ├── TaskError               2  a task or suite file
-    ├── DataError               2  rows of a task
-    ├── ModelError              2  a checkpoint
-    ├── StoreError              2  the store or the output folder
-    └── NotComparableError      5  something failed during the run, or two runs cannot be paired
+EvalHarnessError            1  (only its children are raised)
+├── UsageError              2  the command line, the configuration
+├── TaskError               2  a task or suite file
+├── DataError               2  rows of a task
+├── ModelError              2  a checkpoint
+├── StoreError              2  the store or the output folder
+└── NotComparableError      5  something failed during the run, or two runs cannot be paired
 """
 
 from __future__ import annotations

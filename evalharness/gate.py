@@ -1,6 +1,6 @@
 """Results to a decision: may the candidates ship, and if not, why; one plain line a reason.
 
-    0 passes · 3 something was forgotten · 4 the suite is undecided and the policy does not let that pass · 5 incomplete, nothing can be concluded
+0 passes · 3 something was forgotten · 4 the suite is undecided and the policy does not let that pass · 5 incomplete, nothing can be concluded
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalharness.records import REFERENCES, Comparison, Results, Trouble
+from evalharness.records.findings import Comparison, Results
+from evalharness.records.measured import Trouble
+from evalharness.records.models import REFERENCES
 
 PASSED, FORGOTTEN, UNDECIDED, INCOMPLETE = 0, 3, 4, 5
 SHOWN_REASON = 200  # characters of a trouble's reason that are shown

@@ -13,21 +13,9 @@ import numpy as np
 
 from evalharness.errors import TaskError
 from evalharness.metrics import base
-from evalharness.records import (
-    Example,
-    Failure,
-    Generation,
-    Measurement,
-    Metric,
-    Prediction,
-    Prepared,
-    Ranking,
-    Response,
-    Sample,
-    Scoring,
-    Task,
-    Trouble,
-)
+from evalharness.records.asking import Example, Failure, Generation, Prepared, Ranking, Response, Scoring
+from evalharness.records.measured import Measurement, Metric, Prediction, Sample, Trouble
+from evalharness.records.tasks import Task
 from evalharness.tasks import filters
 
 WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them failed

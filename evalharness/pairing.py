@@ -11,7 +11,9 @@ import numpy as np
 
 from evalharness.errors import NotComparableError, TaskError
 from evalharness.metrics.base import from_facts
-from evalharness.records import Estimate, FlipShares, Group, Measurement, MetricFacts, TaskFacts
+from evalharness.records.findings import Estimate, FlipShares
+from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
+from evalharness.records.tasks import Group
 from evalharness.stats.assess import Finding, Interval, Pairs
 from evalharness.stats.matching import match
 from evalharness.stats.resample import Floats

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evalharness.engines.base import Engine
 from evalharness.errors import ModelError
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 
 Path = Literal["score", "decode"]
 PATHS: tuple[tuple[Path, str], ...] = (("score", "scoring"), ("decode", "decoding"))

@@ -20,21 +20,8 @@ import pyarrow.parquet as pq
 
 from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
-from evalharness.records import (
-    Comparison,
-    Drift,
-    Estimate,
-    Flip,
-    FlipShares,
-    MeanDifference,
-    Measurement,
-    MetricFacts,
-    ModelRow,
-    Results,
-    Sample,
-    TaskFacts,
-    Trouble,
-)
+from evalharness.records.findings import Comparison, Drift, Estimate, Flip, FlipShares, MeanDifference, ModelRow, Results
+from evalharness.records.measured import Measurement, MetricFacts, Sample, TaskFacts, Trouble
 
 SCHEMA_VERSION = 1
 RESULTS, MEASUREMENTS, SAMPLES, RUN, REPORT = "results.json", "measurements.parquet", "samples", "run.json", "report.html"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evalharness import fingerprint
 from evalharness.errors import StoreError
-from evalharness.records import Generation, Profiling, Ranking, Response, Scoring
+from evalharness.records.asking import Generation, Profiling, Ranking, Response, Scoring
 
 SCHEMA_VERSION = 1
 BUSY_MS = 60_000  # another process may hold the write lock for one block's commit

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from evalharness.average import lacking, with_average
-from evalharness.records import Average, Comparison, Estimate, MetricFacts, TaskFacts
+from evalharness.records.findings import Comparison, Estimate
+from evalharness.records.measured import MetricFacts, TaskFacts
+from evalharness.records.tasks import Average
 
 # What GLUE's leaderboard does with a task's two metrics and with MNLI's two parts, on invented scores.
 GLUE = Average("glue_score", {"cola": ("mcc",), "mrpc": ("f1", "acc"), "mnli+mnli_mismatch": ("acc",)})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalharness.collect import BLOCK, Lane, blocks, collect
-from evalharness.records import Failure, Generate, Generation, Request, Response
+from evalharness.records.asking import Failure, Generate, Generation, Request, Response
 from evalharness.store import Store
 
 

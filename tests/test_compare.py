@@ -15,7 +15,9 @@ from statsmodels.stats.multitest import multipletests
 from evalharness.compare import ComparePlan, asked_margins, check_groups, compare, target_gain
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.gate import Policy, judge
-from evalharness.records import Comparison, Estimate, FlipShares, Group, Measurement, MetricFacts, ModelRow, Results, TaskFacts
+from evalharness.records.findings import Comparison, Estimate, FlipShares, ModelRow, Results
+from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
+from evalharness.records.tasks import Group
 from evalharness.stats.assess import Pairs
 from evalharness.stats.retention import chance_adjusted_flips, retention
 

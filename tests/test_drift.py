@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import entropy
 
 from evalharness.drift import OTHER_TOKENS, OTHER_VOCABULARY, TOP_K, divergence, follow_ups, measured, neutral, own_outputs, ranked
-from evalharness.records import Drift, Estimate, Failure, Profile, Profiling
+from evalharness.records.asking import Failure, Profile, Profiling
+from evalharness.records.findings import Drift, Estimate
 
 HOW = (0.9, 7)
 VOCABULARY = 20

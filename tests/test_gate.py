@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from evalharness.gate import Decision, Policy, judge
-from evalharness.records import Comparison, Estimate, ModelRow, Results, Trouble
+from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
+from evalharness.records.measured import Trouble
 
 ROW = Comparison(
     task="boolq", family="superglue", level="task", unit=True, metric="acc", primary=True, candidate="lora", n=300, base=Estimate(0.8, 0.76, 0.84),

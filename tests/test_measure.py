@@ -12,7 +12,8 @@ import pytest
 from evalharness.errors import TaskError
 from evalharness.measure import measure
 from evalharness.metrics.base import build
-from evalharness.records import Example, Failure, Generate, Generation, MetricSpec, Prepared, Rank, Ranking, Task
+from evalharness.records.asking import Example, Failure, Generate, Generation, Prepared, Rank, Ranking
+from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks.filters import CHOICES_TAG
 
 

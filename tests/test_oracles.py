@@ -21,7 +21,8 @@ from evalharness.measure import Measured, measure
 from evalharness.metrics.base import build
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource
-from evalharness.records import Example, Generation, Metric, Prepared, Rank, Ranking, Request, Response
+from evalharness.records.asking import Example, Generation, Prepared, Rank, Ranking, Request, Response
+from evalharness.records.measured import Metric
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import Asking, prepare
 

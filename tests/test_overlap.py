@@ -261,5 +261,3 @@ def test_memory_does_not_grow_with_the_rows() -> None:
         return peak
 
     assert peak(30_000) < 1.2 * peak(8_000) < 80e6
-
-

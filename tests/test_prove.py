@@ -10,7 +10,7 @@ import pytest
 from evalharness.engines.base import Unmergeable
 from evalharness.errors import ModelError
 from evalharness.prove import Proof, prove, remark
-from evalharness.records import Checkpoint, EngineInfo
+from evalharness.records.models import Checkpoint, EngineInfo
 
 ADAPTERS = {"lora": "LORA", "prompt": "PROMPT_TUNING", "placebo": "PLACEBO"}
 PROMPTS = ["one two three four", "five"]

@@ -11,19 +11,8 @@ import pytest
 
 from evalharness import results
 from evalharness.errors import StoreError, UsageError
-from evalharness.records import (
-    Comparison,
-    Estimate,
-    FlipShares,
-    MeanDifference,
-    Measurement,
-    MetricFacts,
-    ModelRow,
-    Results,
-    Sample,
-    TaskFacts,
-    Trouble,
-)
+from evalharness.records.findings import Comparison, Estimate, FlipShares, MeanDifference, ModelRow, Results
+from evalharness.records.measured import Measurement, MetricFacts, Sample, TaskFacts, Trouble
 
 COMPARISON = Comparison(
     task="sst2", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="c", n=3,
@@ -59,7 +48,7 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
         == (
             "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained p_forgotten "
             "p_forgotten_adjusted p_retained p_difference margin verdict flags examples_needed available "
-                "retention flips adjustment q_forgotten q_difference general"
+            "retention flips adjustment q_forgotten q_difference general"
         ).split()
     )
     assert (

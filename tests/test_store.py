@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evalharness.errors import StoreError
-from evalharness.records import Generation, Ranking, Scoring
+from evalharness.records.asking import Generation, Ranking, Scoring
 from evalharness.store import Store
 
 
@@ -116,7 +116,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from evalharness.records import Generation
+from evalharness.records.asking import Generation
 from evalharness.store import Store
 with Store(Path(sys.argv[1])) as store:
     for block in range(10_000):

@@ -30,7 +30,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 
 TEXT = """the cat sat on a mat and a dog ran over red blue green houses while people talk about weather news today in town
 Question : what is it ? Answer : yes no true false maybe never always A B C D one two three four five"""

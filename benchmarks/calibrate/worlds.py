@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from evalharness.metrics.base import build, ratio
-from evalharness.records import MetricSpec
+from evalharness.records.tasks import MetricSpec
 from evalharness.stats.assess import Pairs
 
 Floats = NDArray[np.float64]

@@ -26,7 +26,10 @@ from evalharness.pipeline.conclude import conclude, planned
 from evalharness.pipeline.prompts import Prompts, make_prompts
 from evalharness.pipeline.references import WORDS
 from evalharness.places import default_store
-from evalharness.records import Checkpoint, EngineSettings, Failure, Job, Prepared, Response, Results
+from evalharness.records.asking import Failure, Prepared, Response
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.store import Store
 
 PREFIX = "forgetting"

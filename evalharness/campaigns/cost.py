@@ -10,7 +10,8 @@ import numpy as np
 
 from evalharness.engines.base import Engine, TokenCounter
 from evalharness.errors import ModelError
-from evalharness.records import Checkpoint, Failure, Generate, Prepared, Rank, Request
+from evalharness.records.asking import Failure, Generate, Prepared, Rank, Request
+from evalharness.records.models import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)

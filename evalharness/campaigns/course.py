@@ -13,7 +13,9 @@ import numpy as np
 from evalharness import fingerprint, results
 from evalharness.compare import ComparePlan, compare
 from evalharness.metrics.base import from_facts
-from evalharness.records import Comparison, Estimate, Group, Measurement, MetricFacts, TaskFacts
+from evalharness.records.findings import Comparison, Estimate
+from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
+from evalharness.records.tasks import Group
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
 from evalharness.stats.assess import Interval, Pairs
 from evalharness.stats.multiplicity import holm

@@ -16,7 +16,8 @@ from evalharness.pipeline.run import evaluate
 from evalharness.pipeline.watch import Quiet, Watcher
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource
-from evalharness.records import Job, Results
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
 from evalharness.report.folder import write
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
@@ -83,9 +84,7 @@ def _made(out: Path) -> dict[str, Any] | None:
         return None
 
 
-def run_demo(
-    folder: Path, seed: int = 1234, watcher: Watcher | None = None, limit: int | None = None, chosen: Plan | None = None
-) -> Results:
+def run_demo(folder: Path, seed: int = 1234, watcher: Watcher | None = None, limit: int | None = None, chosen: Plan | None = None) -> Results:
     """Train the candidates into `folder`/candidates, evaluate them on the demo suite's test rows, and leave the report in `folder`.
 
     `limit`: at most so many rows a task; `chosen`: other candidates than the shipped plan's. Interrupted, a second call goes on where

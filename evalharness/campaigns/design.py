@@ -13,7 +13,8 @@ import numpy as np
 from evalharness.compare import ComparePlan
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import ByUnit, build, from_facts
-from evalharness.records import Measurement, MetricFacts, Prepared, TaskFacts
+from evalharness.records.asking import Prepared
+from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
 from evalharness.results import read_measurements
 from evalharness.stats.assess import Pairs
 from evalharness.stats.forecast import Drawing, again, answers, changed

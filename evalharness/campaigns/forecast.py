@@ -21,7 +21,9 @@ from evalharness.pipeline.assemble import Contest, rehearse
 from evalharness.pipeline.conclude import facts_before, planned
 from evalharness.pipeline.prompts import make_prompts
 from evalharness.pipeline.watch import Quiet, Watcher
-from evalharness.records import Checkpoint, Job, Prepared
+from evalharness.records.asking import Prepared
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
 from evalharness.stats.assess import Effort, Pairs, score_interval
 from evalharness.stats.forecast import (
     WHY,

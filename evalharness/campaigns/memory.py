@@ -21,7 +21,7 @@ from evalharness.engines.chat import template_of
 from evalharness.engines.hf import Counter, HFEngine, opened
 from evalharness.engines.texts import Texts
 from evalharness.errors import ModelError
-from evalharness.records import Architecture, Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.models import Architecture, Checkpoint, EngineInfo, EngineSettings
 
 MODEL, BASE = "model", "base"
 NOWHERE = Path()

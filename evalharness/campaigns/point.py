@@ -22,7 +22,10 @@ from evalharness.pipeline.assemble import Contest, assemble
 from evalharness.pipeline.contaminated import index_of
 from evalharness.pipeline.run import settle
 from evalharness.pipeline.watch import Quiet, Watcher
-from evalharness.records import Checkpoint, Job, Rank, Ranking, Results
+from evalharness.records.asking import Rank, Ranking
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
 from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
 from evalharness.store import Store
 from evalharness.tasks.library import Library

@@ -14,7 +14,7 @@ from evalharness import results
 from evalharness.errors import DataError
 from evalharness.pipeline.assemble import Contest
 from evalharness.readers.sources import DataSource, missing, read_rows
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.templates import TemplateProblem, render
 
 HELD_OUT = "held_out"  # the name of the split that is made where a task has none to choose on

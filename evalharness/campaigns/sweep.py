@@ -25,7 +25,9 @@ from evalharness.metrics.base import build
 from evalharness.pipeline.assemble import assemble
 from evalharness.pipeline.run import evaluate
 from evalharness.pipeline.watch import Quiet, Watcher
-from evalharness.records import Checkpoint, Job, Results
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
 from evalharness.report.folder import write
 from evalharness.report.sweep import LOSS, SWEEP, TRAINED, Choice, Point, Sweep, grouped, read_sweep, to_json
 from evalharness.tasks.library import Library

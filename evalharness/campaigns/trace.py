@@ -15,7 +15,9 @@ from evalharness.pipeline.assemble import Contest, assemble
 from evalharness.pipeline.contaminated import with_overlaps
 from evalharness.pipeline.run import settle
 from evalharness.pipeline.watch import Ledger, Quiet, Watcher, tell
-from evalharness.records import Checkpoint, Job, Results
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
 from evalharness.report.folder import write
 from evalharness.report.stages import STAGES, Stages, to_json
 

@@ -9,7 +9,7 @@ from typing import Any
 from evalharness.checkpoints import files
 from evalharness.checkpoints.kinds import TYPES, refusal
 from evalharness.errors import ModelError, did_you_mean
-from evalharness.records import Architecture, Kind
+from evalharness.records.models import Architecture, Kind
 
 ARCHITECTURES: dict[str, Architecture] = {"CAUSAL_LM": "causal", "SEQ_2_SEQ_LM": "seq2seq"}
 WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}

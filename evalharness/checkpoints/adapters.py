@@ -21,7 +21,7 @@ from evalharness.checkpoints.kinds import PLACEBO, TYPES, refusal, refusal_on_qu
 from evalharness.checkpoints.twin import own, twin
 from evalharness.checkpoints.weights import UNLOADABLE, Lead, first_line, names, quiet
 from evalharness.errors import ModelError
-from evalharness.records import Architecture, Checkpoint
+from evalharness.records.models import Architecture, Checkpoint
 
 FIX = "the adapter is for another base or was saved incompletely: give --base, or save it again"
 TASKS: dict[Architecture, str] = {"causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}

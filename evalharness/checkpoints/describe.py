@@ -10,7 +10,7 @@ from typing import Any
 from evalharness.checkpoints import files
 from evalharness.checkpoints.inside import inside
 from evalharness.checkpoints.precision import is_beside
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 
 RANKS = ("r", "num_ranks", "effective_rank")
 ALPHAS = ("lora_alpha", "alpha", "randlora_alpha", "psoft_alpha", "shadow_alpha")

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from evalharness.checkpoints import files
 from evalharness.checkpoints.weights import first_line, load_tokenizer, tokenizer_directory
 from evalharness.errors import ModelError
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 
 PROBE = "Is 3.14 more than 2?\n\tYes, naïve – it is."
 ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")

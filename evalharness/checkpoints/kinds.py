@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from evalharness.records import Architecture
+from evalharness.records.models import Architecture
 
 BOTH: tuple[Architecture, ...] = ("causal", "seq2seq")
 CAUSAL: tuple[Architecture, ...] = ("causal",)

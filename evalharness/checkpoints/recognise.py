@@ -15,7 +15,7 @@ from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.checkpoints.naming import Named, default_name, exists, is_path, parse
 from evalharness.checkpoints.precision import ON_LOADING, parameter_count, precision_of
 from evalharness.errors import ModelError
-from evalharness.records import Architecture, Checkpoint
+from evalharness.records.models import Architecture, Checkpoint
 
 Role = Literal["base", "candidate"]
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
@@ -23,9 +23,7 @@ WANTED = "a directory with config.json and model.safetensors, or with adapter_co
 SHOWN = 6
 
 
-def recognise(
-    text: str, *, base: str | None = None, target: str | None = None, role: Role = "candidate", precision: str | None = None
-) -> Checkpoint:
+def recognise(text: str, *, base: str | None = None, target: str | None = None, role: Role = "candidate", precision: str | None = None) -> Checkpoint:
     """The checkpoint that `text` names. `base` and `target` win over what its files say; its own name is its directory's unless given.
 
     `precision`: None is what the files say (config.json, or training.json of an adapter that was trained on a quantised base), else the

@@ -14,7 +14,7 @@ from evalharness.checkpoints import files
 from evalharness.checkpoints.precision import ON_LOADING, QUANTISED, is_beside, values_of
 from evalharness.checkpoints.weights import CLASSES, UNLOADABLE, architecture_of, first_line, from_pretrained, names, quiet
 from evalharness.errors import ModelError
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 
 AGAIN = "save the checkpoint again with the library that quantised it"
 STATE = ".quant_state.bitsandbytes__"

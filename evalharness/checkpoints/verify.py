@@ -16,7 +16,7 @@ from evalharness.checkpoints.precision import QUANTISED, otherwise
 from evalharness.checkpoints.unpacked import empty_model, fits_quantised
 from evalharness.checkpoints.weights import first_line, from_pretrained, load_tokenizer, names, tokenizer_directory
 from evalharness.errors import ModelError
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 
 CHUNK = 1 << 24  # values looked at together
 SHOWN = 5

@@ -31,7 +31,7 @@ from evalharness import registry
 from evalharness.checkpoints import KNOWN, files, fingerprint, quantised, twin
 from evalharness.checkpoints.precision import QUANTISED
 from evalharness.errors import ModelError, UsageError
-from evalharness.records import Architecture, Checkpoint
+from evalharness.records.models import Architecture, Checkpoint
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -20,7 +20,7 @@ from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option
 from evalharness.cli.table import aligned
 from evalharness.errors import EvalHarnessError, ModelError
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 
 STEP = "checkpoint step"
 WIDE = 6  # names that are listed before "and N more"

@@ -16,7 +16,10 @@ from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
 from evalharness.compare import UNNAMED, ComparePlan, asked_margins, compare, target_gain
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
-from evalharness.records import REFERENCES, Average, Estimate, Group, Measurement, ModelRow, Results, TaskFacts
+from evalharness.records.findings import Estimate, ModelRow, Results
+from evalharness.records.measured import Measurement, TaskFacts
+from evalharness.records.models import REFERENCES
+from evalharness.records.tasks import Average, Group
 from evalharness.results import RESULTS, open_folder, read_measurements, read_model, write_measurements, write_results
 
 

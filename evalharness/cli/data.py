@@ -19,7 +19,7 @@ from evalharness.places import default_store, shipped
 from evalharness.readers.fetch import Entry, Wanted, fetch, verify, wanted
 from evalharness.readers.lock import Lock, default_lock, key_of
 from evalharness.readers.sources import DataSource, check_overrides, missing
-from evalharness.records import Suite, Task
+from evalharness.records.tasks import Suite, Task
 from evalharness.tasks.library import Library
 
 COLUMNS = ("data set", "split", "rows", "licence", "")

@@ -10,7 +10,7 @@ import click
 from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option
 from evalharness.gate import Policy, judge
-from evalharness.records import Results
+from evalharness.records.findings import Results
 from evalharness.results import read_results
 
 OUTCOMES = {0: "passed", 3: "failed: forgotten", 4: "undecided", 5: "no verdict: incomplete or not comparable"}

@@ -14,7 +14,7 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import Logged
 from evalharness.imports.measured import Imported, check_margins, imported
-from evalharness.records import ModelRow
+from evalharness.records.findings import ModelRow
 from evalharness.tasks.library import Library
 
 WANTED = "runs of evalharness, folders that lm-eval wrote with --log_samples, or tables (CSV, TSV, JSONL, parquet)"

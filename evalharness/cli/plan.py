@@ -20,7 +20,8 @@ from evalharness.cli.options import data_options, debug_option, engine_options, 
 from evalharness.cli.table import aligned
 from evalharness.errors import UsageError
 from evalharness.places import default_store
-from evalharness.records import EngineSettings, Job
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 from evalharness.results import write_text
 from evalharness.stats.forecast import WHY
 from evalharness.stats.verdict import SKILL_SHARE

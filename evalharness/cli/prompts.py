@@ -10,7 +10,8 @@ from typing import Any
 from evalharness.errors import DataError, TaskError
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource, locate
-from evalharness.records import Generate, Score, Task
+from evalharness.records.asking import Generate, Score
+from evalharness.records.tasks import Task
 from evalharness.tasks.prepare import Asking, prepare
 
 WORLD, BENCHMARKS = "fixtures/world/rows", "fixtures/benchmarks"

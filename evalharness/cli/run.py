@@ -19,7 +19,8 @@ from evalharness.cli.options import chat_options, data_options, debug_option, en
 from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.places import default_store, run_folder
-from evalharness.records import EngineSettings, Job
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 from evalharness.report import overlap
 from evalharness.results import RESULTS
 

@@ -26,7 +26,8 @@ from evalharness.cli.options import (
 )
 from evalharness.cli.table import aligned
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.records import EngineSettings, Job
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 from evalharness.report.sweep import Table, tables
 from evalharness.results import REPORT
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, WAYS

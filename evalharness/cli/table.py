@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 
 from evalharness.cli.main import plain
-from evalharness.records import Comparison, Estimate, ModelRow, Results
+from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.wording import flag_words, general_of
 

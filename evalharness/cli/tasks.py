@@ -20,7 +20,7 @@ from evalharness.errors import EvalHarnessError, TaskError, did_you_mean
 from evalharness.metrics.base import build, check_asked
 from evalharness.readers.grouping import reader_of
 from evalharness.readers.sources import DataSource
-from evalharness.records import Suite, Task
+from evalharness.records.tasks import Suite, Task
 from evalharness.tasks.claims import contradiction
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import NeedsCode, NotSupported

@@ -17,7 +17,8 @@ from evalharness.cli.options import chat_options, data_options, debug_option, en
 from evalharness.cli.sweep import lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.places import default_store, run_folder
-from evalharness.records import EngineSettings, Job
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 from evalharness.report.stages import STAGES
 from evalharness.report.stagewords import notes, sentences, tables
 from evalharness.results import REPORT

@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.records import Checkpoint, EngineInfo, EngineSettings, Failure, Request, Response
+from evalharness.records.asking import Failure, Request, Response
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 
 
 class Engine(Protocol):

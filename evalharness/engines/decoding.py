@@ -17,7 +17,7 @@ from evalharness.engines.architectures import asker_of
 from evalharness.engines.batches import Refused, answered, plan
 from evalharness.engines.scoring import NONFINITE
 from evalharness.engines.texts import Texts, Untokenizable
-from evalharness.records import Failure, Generate, Generation
+from evalharness.records.asking import Failure, Generate, Generation
 
 # what greedy decoding takes from a checkpoint's generation config; sampling, beams, limits and caches are not the checkpoint's to choose
 HONOURED = (

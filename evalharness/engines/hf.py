@@ -36,7 +36,8 @@ from evalharness.engines.profiles import Profiler
 from evalharness.engines.scoring import Scorer
 from evalharness.engines.texts import Texts
 from evalharness.errors import ModelError, UsageError
-from evalharness.records import Checkpoint, EngineInfo, EngineSettings, Failure, Generate, Profile, Rank, Request, Response, Score
+from evalharness.records.asking import Failure, Generate, Profile, Rank, Request, Response, Score
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 
 ALGORITHM = 2  # raise it with any change that can move a number
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft")

@@ -13,7 +13,7 @@ from evalharness.engines.asking import Row, Tokens
 from evalharness.engines.batches import Refused, answered, plan
 from evalharness.engines.scoring import CHUNK, NONFINITE
 from evalharness.engines.texts import Pair, Texts, Untokenizable
-from evalharness.records import Failure, Profile, Profiling
+from evalharness.records.asking import Failure, Profile, Profiling
 
 PLACES = 9  # decimals kept of a log-probability
 LEAST = -1e4  # the log-probability that stands for that of a token which cannot come: JSON has no infinity

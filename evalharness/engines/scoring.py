@@ -15,7 +15,7 @@ from evalharness.engines.architectures import asker_of
 from evalharness.engines.asking import Row, Tokens
 from evalharness.engines.batches import Refused, answered, plan
 from evalharness.engines.texts import Pair, Texts, Untokenizable
-from evalharness.records import Failure, Rank, Ranking, Score, Scoring
+from evalharness.records.asking import Failure, Rank, Ranking, Score, Scoring
 
 CHUNK = 1 << 22  # float32 values of the softmax held at a time
 NONFINITE = "non-finite logits"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from evalharness import fingerprint
 from evalharness.engines.base import ChatRenderer, Engine, TokenCounter
-from evalharness.records import Checkpoint, EngineInfo, EngineSettings, Failure, Request, Response
+from evalharness.records.asking import Failure, Request, Response
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 
 Reply = Callable[[Request], Response | Failure]
 VOCABULARY = 8

@@ -13,7 +13,8 @@ from evalharness.errors import NotComparableError, UsageError
 from evalharness.imports.logged import Answer, Logged, LoggedTask
 from evalharness.metrics import KNOWN
 from evalharness.metrics.base import build, facts_of
-from evalharness.records import Group, Measurement, MetricFacts, MetricSpec, TaskFacts
+from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
+from evalharness.records.tasks import Group, MetricSpec
 from evalharness.tasks.library import Library
 
 MARGIN = 0.02  # of 0-1 scores, where no task file of ours says otherwise

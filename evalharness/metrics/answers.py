@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, chosen, options_of
-from evalharness.records import Example, Generation, Metric, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 # A tag of the example (a task's `metadata.labels`): a JSON list with one text for each choice, what the choice answers where it says more.
 # ReCoRD's choices are whole sentences with a name put into the gap; compared are the names.

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from evalharness import registry
 from evalharness.errors import TaskError, UsageError, did_you_mean
 from evalharness.metrics import KNOWN, READS
-from evalharness.records import Example, Generation, Metric, MetricFacts, MetricKind, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Generation, Ranking
+from evalharness.records.measured import Metric, MetricFacts, MetricKind, Prediction
+from evalharness.records.tasks import MetricSpec
 
 # What lm-eval's metric_list may say beside a metric's name without changing it; any other value would be another metric. Other means: "mean".
 AGGREGATIONS = {

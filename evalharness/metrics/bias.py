@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, chosen, options_of, ratio
-from evalharness.records import Metric, MetricKind, MetricSpec, Prediction
+from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.tasks import MetricSpec
 
 CONDITIONS = ("ambig", "disambig")
 BETTER: Mapping[str, str] = {"condition": " or ".join(CONDITIONS), "biased": "the index of a choice", "unknown": "the index of a choice"}

@@ -15,7 +15,8 @@ from sacrebleu.metrics.bleu import BLEU
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics.base import flag, options_of
 from evalharness.metrics.translation import OfCounts
-from evalharness.records import Metric, MetricSpec
+from evalharness.records.measured import Metric
+from evalharness.records.tasks import MetricSpec
 
 ORDERS = 4
 LOCAL_TOKENIZERS = ("13a", "intl", "char", "zh", "none")  # the others download a model or need another package

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import options_of, ranked, ratio
-from evalharness.records import Metric, MetricKind, MetricSpec, Prediction
+from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 @dataclass(frozen=True, slots=True)

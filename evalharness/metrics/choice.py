@@ -11,7 +11,9 @@ import numpy as np
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, chosen, flag, options_of, ranked
-from evalharness.records import Metric, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Ranking
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 Value = Callable[[Prediction], float]
 

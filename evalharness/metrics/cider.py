@@ -12,7 +12,8 @@ from pycocoevalcap.cider.cider import Cider
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from evalharness.metrics.base import Opaque, options_of, written
-from evalharness.records import Metric, MetricSpec, Prediction
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def cider(spec: MetricSpec) -> Metric:

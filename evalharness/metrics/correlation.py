@@ -15,7 +15,8 @@ from scipy.stats import rankdata
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, options_of, ranked, ratio
-from evalharness.records import Metric, MetricKind, MetricSpec, Prediction
+from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.tasks import MetricSpec
 
 FLAT = 1e-12  # a spread below this share of the squares may be rounding (a mean a million times the deviation): taken for constant
 

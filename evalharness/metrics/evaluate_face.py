@@ -18,7 +18,9 @@ import numpy as np
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build
-from evalharness.records import Example, Generation, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Generation, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 CHOSEN = ("acc", "mcc", "f1", "f1a")
 RANKED = ("acc_norm", "acc_bytes", "brier_score", "ece")

@@ -15,7 +15,8 @@ import evaluate
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, options_of
-from evalharness.records import Metric, MetricSpec, Prediction
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 OURS = ("key", "low", "high")
 

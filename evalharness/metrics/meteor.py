@@ -12,7 +12,8 @@ from nltk.translate.meteor_score import meteor_score
 from evalharness.errors import TaskError
 from evalharness.metrics import sentences
 from evalharness.metrics.base import Mean, options_of, written
-from evalharness.records import Metric, MetricSpec, Prediction
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def meteor(spec: MetricSpec) -> Metric:

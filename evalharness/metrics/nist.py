@@ -13,7 +13,8 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, options_of, written
-from evalharness.records import Metric, MetricSpec, Prediction
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def nist(spec: MetricSpec) -> Metric:

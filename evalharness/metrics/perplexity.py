@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import options_of, ratio
-from evalharness.records import Metric, MetricKind, MetricSpec, Prediction, Ranking, Scoring
+from evalharness.records.asking import Ranking, Scoring
+from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.tasks import MetricSpec
 
 SPACE = re.compile(r"\s+")
 MOST = 200.0  # nats: a perplexity stops at e^200, since squares and cubes of a score must stay finite numbers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from evalharness.metrics.base import Mean, options_of
-from evalharness.records import Metric, MetricSpec
+from evalharness.records.measured import Metric
+from evalharness.records.tasks import MetricSpec
 
 
 def unparsed(spec: MetricSpec) -> Metric:

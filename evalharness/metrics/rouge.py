@@ -16,7 +16,8 @@ from rouge_score import rouge_scorer, tokenize, tokenizers
 from evalharness.errors import TaskError
 from evalharness.metrics import sentences
 from evalharness.metrics.base import Mean, flag, options_of, written
-from evalharness.records import Metric, MetricSpec, Prediction
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def rouge(spec: MetricSpec) -> Metric:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, flag, options_of, written
-from evalharness.records import Metric, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Ranking
+from evalharness.records.measured import Metric, Prediction
+from evalharness.records.tasks import MetricSpec
 
 FLAGS = ("ignore_case", "ignore_punctuation", "ignore_numbers")
 PUNCTUATION = str.maketrans("", "", string.punctuation)

@@ -17,7 +17,9 @@ from sacrebleu.metrics.ter import TER
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import flag, options_of, ratio, written
-from evalharness.records import Example, Metric, MetricKind, MetricSpec, Prediction
+from evalharness.records.asking import Example
+from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.tasks import MetricSpec
 
 ORDERS = {"char_order": 6, "word_order": 0, "beta": 2}  # sacrebleu's defaults, and lm-evaluation-harness's
 TER_FLAGS = ("normalized", "no_punct", "asian_support", "case_sensitive")

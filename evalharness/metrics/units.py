@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.metrics.base import chosen, options_of, ratio
-from evalharness.records import Metric, MetricKind, MetricSpec, Prediction
+from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ from evalharness.compare import ComparePlan, compare
 from evalharness.overlap import METHOD, Seen
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.contaminated import index_of
-from evalharness.records import Comparison, Group, Measurement, Prepared, TaskFacts
+from evalharness.records.asking import Prepared
+from evalharness.records.findings import Comparison
+from evalharness.records.measured import Measurement, TaskFacts
+from evalharness.records.tasks import Group
 
 CLEAN, OVERLAPPING, KIND = "clean", "overlapping", "apart"
 

@@ -18,7 +18,9 @@ from evalharness.places import shipped
 from evalharness.readers.grouping import grouped
 from evalharness.readers.lock import default_lock
 from evalharness.readers.sources import DataSource, Row, check_overrides, missing, read_rows
-from evalharness.records import Checkpoint, Group, Job, Suite, Task
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.tasks import Group, Suite, Task
 from evalharness.tasks.library import Library
 
 

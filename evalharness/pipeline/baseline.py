@@ -10,7 +10,10 @@ from evalharness import results
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.measure import Measured
 from evalharness.metrics.base import build, facts_of
-from evalharness.records import EngineInfo, Measurement, ModelRow, Prepared, TaskFacts
+from evalharness.records.asking import Prepared
+from evalharness.records.findings import ModelRow
+from evalharness.records.measured import Measurement, TaskFacts
+from evalharness.records.models import EngineInfo
 
 AGAIN = "evaluate the base again with this evalharness, engine and task files, or give --base instead"
 

@@ -16,7 +16,11 @@ from evalharness.pipeline.apart import Found, apart, asides_of, signed, write_ov
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.prompts import Prompts, questions
 from evalharness.pipeline.worst import worst_cases
-from evalharness.records import Checkpoint, Comparison, EngineInfo, Job, ModelRow, Prepared, Results, TaskFacts
+from evalharness.records.asking import Prepared
+from evalharness.records.findings import Comparison, ModelRow, Results
+from evalharness.records.job import Job
+from evalharness.records.measured import TaskFacts
+from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.tasks.metadata import only_describes
 
 PACKAGES = ("evalharness", "torch", "transformers", "tokenizers", "peft", "datasets", "sacrebleu", "rouge-score", "scipy", "numpy")

@@ -18,7 +18,10 @@ from evalharness.pipeline.assemble import Contest
 from evalharness.readers.grouping import grouped
 from evalharness.readers.sources import DataSource, read_rows
 from evalharness.readers.streams import TextRow, files_at, text_rows, texts_in
-from evalharness.records import Checkpoint, Example, Job, Task
+from evalharness.records.asking import Example
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import Asking, TrainingPairs, prepare, training_pairs
 from evalharness.tasks.variants import worded

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import build
-from evalharness.records import Group, Job, MetricSpec, Task
+from evalharness.records.job import Job
+from evalharness.records.tasks import Group, MetricSpec, Task
 from evalharness.tasks import perturb, variants
 
 WAYS = ("calibration", "robustness", "generation", "bias", "efficiency")

@@ -14,7 +14,10 @@ from evalharness.pipeline.prompts import Prompts
 from evalharness.pipeline.session import Session
 from evalharness.places import shipped
 from evalharness.readers.paragraphs import paragraphs
-from evalharness.records import Checkpoint, Drift, Failure, Generate, Generation, Job, Profile, Response
+from evalharness.records.asking import Failure, Generate, Generation, Profile, Response
+from evalharness.records.findings import Drift
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
 
 CORPUS = "neutral.txt"
 MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it

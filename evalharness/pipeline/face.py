@@ -10,7 +10,8 @@ from evalharness.engines.base import EngineFactory
 from evalharness.pipeline.run import evaluate as evaluate_job
 from evalharness.pipeline.watch import Watcher
 from evalharness.places import default_store, run_folder
-from evalharness.records import Job, Results
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
 
 
 def evaluate(

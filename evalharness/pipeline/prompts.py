@@ -10,7 +10,10 @@ from evalharness.engines.base import ChatRenderer, EngineFactory, TokenCounter
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.baseline import Baseline
-from evalharness.records import Checkpoint, Job, Prepared, Task
+from evalharness.records.asking import Prepared
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.tasks import Task
 from evalharness.tasks.prepare import Asking, prepare
 from evalharness.tasks.turns import Chat
 

@@ -8,7 +8,8 @@ from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.precision import ON_LOADING, QUANTISED
 from evalharness.checkpoints.recognise import at_precision, placebo_of, unquantised_of
 from evalharness.errors import ModelError, UsageError, did_you_mean
-from evalharness.records import Architecture, Checkpoint, Job
+from evalharness.records.job import Job
+from evalharness.records.models import Architecture, Checkpoint
 
 NONE = "none"  # --precision none: nothing is quantised that its own files do not quantise
 WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}

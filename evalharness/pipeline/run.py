@@ -21,7 +21,9 @@ from evalharness.pipeline.prompts import make_prompts
 from evalharness.pipeline.seat import Seat, turns
 from evalharness.pipeline.session import Desk, Session
 from evalharness.pipeline.watch import Ledger, Quiet, Watcher, tell
-from evalharness.records import EngineInfo, Job, Results
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
+from evalharness.records.models import EngineInfo
 from evalharness.store import Store
 
 

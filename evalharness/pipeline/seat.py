@@ -8,7 +8,7 @@ from pathlib import Path
 from evalharness.engines.base import Engine, EngineFactory
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.watch import Ledger
-from evalharness.records import Checkpoint, EngineSettings
+from evalharness.records.models import Checkpoint, EngineSettings
 
 Turns = tuple[list[Checkpoint], list[Checkpoint]]
 

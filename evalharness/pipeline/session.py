@@ -13,7 +13,9 @@ from evalharness.measure import Measured, measure
 from evalharness.pipeline.seat import Seat
 from evalharness.pipeline.watch import Ledger, Watcher, tell
 from evalharness.prove import Proof, prove, remark
-from evalharness.records import Checkpoint, EngineInfo, Failure, Job, Prepared, Rank, Ranking, Request, Response, Score
+from evalharness.records.asking import Failure, Prepared, Rank, Ranking, Request, Response, Score
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.store import Store
 
 PROOF_PROMPTS = 16

@@ -12,7 +12,8 @@ import numpy as np
 
 from evalharness import fingerprint
 from evalharness.pipeline.describe import Aside
-from evalharness.records import Measurement, Prepared, TaskFacts
+from evalharness.records.asking import Prepared
+from evalharness.records.measured import Measurement, TaskFacts
 
 
 @dataclass(frozen=True, slots=True)

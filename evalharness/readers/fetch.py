@@ -17,7 +17,7 @@ from typing import Any, Literal
 from evalharness.errors import DataError
 from evalharness.readers.files import json_value
 from evalharness.readers.sources import BUILDERS, DataSource, read_rows
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 MANIFEST = "MANIFEST.json"
 VERSION = 1

@@ -10,7 +10,7 @@ from evalharness.errors import DataError
 from evalharness.readers import KNOWN
 from evalharness.readers.files import Row
 from evalharness.readers.sources import Rows
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 
 def grouped(rows: Rows, task: Task) -> Rows:

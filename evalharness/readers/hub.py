@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationE
 
 from evalharness.errors import DataError
 from evalharness.readers.files import Row, plain
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 PATIENCE = 5.0  # seconds to connect, and to be told about one data set
 PASSED_ON = ("data_files", "data_dir")  # what of dataset_kwargs load_dataset is given; trust_remote_code and the like are not

@@ -16,7 +16,7 @@ from typing import Any
 
 from evalharness.errors import DataError, did_you_mean
 from evalharness.readers.files import SUFFIXES
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 
 def below(task: Task, folder: Path) -> Iterator[Path]:

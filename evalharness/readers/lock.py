@@ -14,7 +14,7 @@ from typing import Any
 
 from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.readers.files import json_value
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 LOCK = "evalharness.lock.json"
 VERSION = 1

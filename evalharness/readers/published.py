@@ -23,7 +23,7 @@ from evalharness.errors import DataError
 from evalharness.readers import bigbench, glue, mmlu, summaries, superglue
 from evalharness.readers.files import Row, check_regular, kind, unreadable
 from evalharness.readers.layout import Layout
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 LAYOUTS: dict[str, Layout] = {  # the last part of a dataset_path, in lower case, to its layout
     "mmlu": mmlu.LAYOUT,

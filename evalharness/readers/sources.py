@@ -18,7 +18,7 @@ from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.readers import KNOWN, hub_layout, published
 from evalharness.readers.files import Row, read_file, unreadable
 from evalharness.readers.lock import Lock
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 BUILDERS = {"json": (".json", ".jsonl"), "csv": (".csv", ".tsv"), "parquet": (".parquet",)}  # dataset_path values that mean local files
 WAYS = "give a folder with --data-dir DIR or the rows of one task with --data NAME=PATH, or run once where the hub can be reached"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records import Drift, Estimate, Results
+from evalharness.records.findings import Drift, Estimate, Results
 from evalharness.report import wording
 
 LONGEST = 60  # characters of a name

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from evalharness.records import Flip, Sample
+from evalharness.records.findings import Flip
+from evalharness.records.measured import Sample
 from evalharness.report import wording
 
 PER_PAIR = 200  # most examples of one (task, candidate)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records import Trouble
+from evalharness.records.measured import Trouble
 from evalharness.report import wording
 
 DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")

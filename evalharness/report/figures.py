@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evalharness.records import Comparison, Results
+from evalharness.records.findings import Comparison, Results
 from evalharness.report import wording
 from evalharness.report.made import joined
 from evalharness.report.order import candidates_of, in_order, members_of, targets_of

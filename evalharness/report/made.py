@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records import ModelRow, Results
+from evalharness.records.findings import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.tables import gain_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from evalharness.records import REFERENCES, Comparison, Results
+from evalharness.records.findings import Comparison, Results
+from evalharness.records.models import REFERENCES
 
 
 def candidates_of(results: Results) -> tuple[str, ...]:

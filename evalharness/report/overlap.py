@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records import Comparison, Results
+from evalharness.records.findings import Comparison, Results
 from evalharness.report import wording
 
 CLEAN, OVERLAPPING = "@clean", "@overlapping"

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from evalharness import registry
 from evalharness.places import shipped
-from evalharness.records import Results
+from evalharness.records.findings import Results
 from evalharness.report import KNOWN, drift, examples, facts, made, order, overlap, references, sentences, stagewords, tables, ways, wording
 from evalharness.report import sweep as sweeps
 from evalharness.report.stages import Stages
@@ -23,9 +23,7 @@ LEAST_FOR_EXAMPLES = 200_000
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that figures.MARKERS draws, in its order
 
 
-def render(
-    results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None, stages: Stages | None = None
-) -> str:
+def render(results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None, stages: Stages | None = None) -> str:
     """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are.
 
     `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that with id "stages"; all else

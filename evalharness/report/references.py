@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records import Comparison, Results
+from evalharness.records.findings import Comparison, Results
 from evalharness.report import wording
 from evalharness.report.order import in_order
 

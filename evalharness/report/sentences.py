@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalharness.gate import Policy, judge
-from evalharness.records import REFERENCES, Comparison, Estimate, ModelRow, Results
+from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
+from evalharness.records.models import REFERENCES
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from evalharness.errors import UsageError
-from evalharness.records import Estimate
+from evalharness.records.findings import Estimate
 from evalharness.report import wording
 
 SWEEP, SCHEMA_VERSION = "sweep.json", 1

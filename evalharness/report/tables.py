@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from evalharness.records import Comparison, Estimate, ModelRow, Results
+from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
 

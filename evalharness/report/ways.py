@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.records import Comparison, Results
+from evalharness.records.findings import Comparison, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, in_order, members_of
 

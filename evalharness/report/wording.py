@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final
 
-from evalharness.records import Estimate, MeanDifference
+from evalharness.records.findings import Estimate, MeanDifference
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
 

@@ -266,5 +266,3 @@ def base_skill(pairs: Pairs) -> float:
 def largest_skill(pairs: Pairs) -> float:
     """What no base can exceed."""
     return pairs.sign * ((pairs.high if pairs.sign > 0 else pairs.low) - pairs.chance)
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evalharness.records import MetricSpec, Task
+from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import scoring
 
 COMPUTED = {  # by lm-eval, of a task that runs no code; any other name is never produced, or is looked up in `evaluate`

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.records import Example, Task
+from evalharness.records.asking import Example
+from evalharness.records.tasks import Task
 from evalharness.tasks.fitting import Draft
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.templates import TemplateProblem, literal, render

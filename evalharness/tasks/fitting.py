@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.prompts import Question, Renderer
 from evalharness.tasks.turns import Chat, Turn, plain, question
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.records import Average, Group, Suite, Task
+from evalharness.records.tasks import Average, Group, Suite, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import NeedsCode, NotSupported, kind

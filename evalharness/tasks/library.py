@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.places import shipped
-from evalharness.records import Group, Suite, Task
+from evalharness.records.tasks import Group, Suite, Task
 from evalharness.tasks.groups import Member, check_suite, group_from, members_of, suite_from
 from evalharness.tasks.loading import Parsed, load, with_includes
 from evalharness.tasks.spec import task_from

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.records import MetricSpec, Task
+from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.templates import literal

@@ -18,7 +18,7 @@ from typing import Any
 
 from jinja2 import meta, nodes
 
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.prompts import Renderer
 from evalharness.tasks.shots import generator
 from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem

@@ -13,7 +13,8 @@ from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.metrics.base import build, check_asked
 from evalharness.readers.grouping import grouped
 from evalharness.readers.sources import DataSource, Rows, read_rows
-from evalharness.records import Example, Generate, Prepared, Rank, Request, Score, Task
+from evalharness.records.asking import Example, Generate, Prepared, Rank, Request, Score
+from evalharness.records.tasks import Task
 from evalharness.tasks.examples import NoLabel, chance, example
 from evalharness.tasks.fitting import Draft, Fitter
 from evalharness.tasks.perturb import perturbed

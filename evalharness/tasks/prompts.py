@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.templates import TemplateProblem, literal, render
 from evalharness.tasks.turns import Turn, delimited, needs_gap, question
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import KNOWN
-from evalharness.records import MetricSpec
+from evalharness.records.tasks import MetricSpec
 from evalharness.tasks import filters
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import NeedsCode, NotSupported

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalharness.errors import DataError
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 Row = Mapping[str, Any]
 

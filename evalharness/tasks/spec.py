@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 
 from evalharness import fingerprint
 from evalharness.errors import TaskError
-from evalharness.records import OutputType, Task
+from evalharness.records.tasks import OutputType, Task
 from evalharness.tasks import filters, metadata, scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import Code, NeedsCode, NotSupported, load

@@ -19,7 +19,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import TaskError
-from evalharness.records import MetricSpec, Task
+from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import perturb, scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.filters import CHOICES_TAG

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from evalharness.records import Architecture
+from evalharness.records.models import Architecture
 from evalharness.training.encode import IGNORED, Encoded
 
 Row = tuple[Encoded, ...]  # one example, or the examples of a pack

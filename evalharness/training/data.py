@@ -13,7 +13,7 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
 from evalharness.readers.sources import DataSource
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
 from evalharness.tasks.variants import worded

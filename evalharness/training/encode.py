@@ -9,7 +9,7 @@ from evalharness.engines.base import Unrenderable
 from evalharness.engines.chat import ChatTemplate
 from evalharness.engines.texts import Texts, Untokenizable
 from evalharness.errors import DataError
-from evalharness.records import Architecture
+from evalharness.records.models import Architecture
 from evalharness.training.lines import Example, Turns, is_turns
 
 IGNORED = -100  # the label that cross-entropy passes over

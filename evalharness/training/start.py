@@ -18,7 +18,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.checkpoints.weights import Loaded, device_of, load
 from evalharness.errors import ModelError, UsageError
-from evalharness.records import Checkpoint
+from evalharness.records.models import Checkpoint
 from evalharness.training.adapt import Trained, adapt, expected_warnings
 from evalharness.training.recipe import Recipe
 

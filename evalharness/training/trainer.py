@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.loss.loss_utils import ForCausalLMLoss
 
 from evalharness.errors import ModelError
-from evalharness.records import Architecture
+from evalharness.records.models import Architecture
 from evalharness.training.encode import IGNORED
 from evalharness.training.recipe import Recipe
 

@@ -19,7 +19,7 @@ from evalharness.campaigns.callback import ForgettingCallback, logs_of
 from evalharness.checkpoints.weights import quiet
 from evalharness.errors import UsageError
 from evalharness.pipeline.run import evaluate
-from evalharness.records import Job
+from evalharness.records.job import Job
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 STEPS = 3

@@ -22,7 +22,9 @@ from evalharness.errors import UsageError
 from evalharness.gate import Policy, judge
 from evalharness.pipeline.assemble import rehearse
 from evalharness.pipeline.conclude import facts_before, planned
-from evalharness.records import Job, Measurement, Results, TaskFacts
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
+from evalharness.records.measured import Measurement, TaskFacts
 from evalharness.results import write_measurements
 from evalharness.tasks.prepare import Asking, prepare
 

@@ -24,7 +24,7 @@ from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.pipeline.assemble import assemble
 from evalharness.pipeline.run import settle
 from evalharness.pipeline.watch import Quiet
-from evalharness.records import Job
+from evalharness.records.job import Job
 from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, read_sweep, to_json
 from evalharness.tasks import prepare
 from evalharness.tasks.library import Library

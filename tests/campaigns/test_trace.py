@@ -19,7 +19,11 @@ from evalharness.compare import ComparePlan, compare
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError
 from evalharness.pipeline.watch import Quiet
-from evalharness.records import Failure, Generate, Generation, Group, Job, Measurement, MetricFacts, ModelRow, Ranking, Request, Response, TaskFacts
+from evalharness.records.asking import Failure, Generate, Generation, Ranking, Request, Response
+from evalharness.records.findings import ModelRow
+from evalharness.records.job import Job
+from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
+from evalharness.records.tasks import Group
 from evalharness.report.stages import Column, Stages, read_stages
 from evalharness.stats.multiplicity import holm
 

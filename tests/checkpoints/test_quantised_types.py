@@ -44,6 +44,7 @@ def pairs(zoo):
 @pytest.fixture
 def exact(monkeypatch):
     """int8 rounds what it multiplies as well: without that, so that only the adapter can differ."""
+
     def multiply(given, weight, bias=None, state=None, **_):
         return nn.functional.linear(given, state.CB.float() * state.SCB.float()[:, None] / 127, bias)
 

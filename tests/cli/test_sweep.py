@@ -14,7 +14,7 @@ from evalharness.cli import sweep as command
 from evalharness.cli import train
 from evalharness.cli.main import main
 from evalharness.errors import UsageError
-from evalharness.records import Results
+from evalharness.records.findings import Results
 from evalharness.report.sweep import Choice, Outcome, Point, Sweep
 
 NEEDED = ["--base", "B", "--task", "sst2", "--suite", "glue", "--out", "O"]

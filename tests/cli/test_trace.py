@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from evalharness.cli import trace as command
 from evalharness.cli.main import main
 from evalharness.errors import UsageError
-from evalharness.records import Estimate, Results, Trouble
+from evalharness.records.findings import Estimate, Results
+from evalharness.records.measured import Trouble
 from evalharness.report.stages import NAMES, Cell, Column, Measure, Stages
 
 NEEDED = ["--base", "B", "--suite", "glue", "--out", "O"]

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from evalharness.pipeline.run import evaluate
 from evalharness.prove import Proof
-from evalharness.records import EngineSettings, Job
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 from evalharness.report.references import noise_floor
 from evalharness.store import Store
 

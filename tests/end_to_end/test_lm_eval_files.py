@@ -15,7 +15,8 @@ from golden.lm_eval_rows import CASES, digest, write_rows
 from evalharness.pipeline.run import evaluate
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource
-from evalharness.records import Generate, Job, Request, Score
+from evalharness.records.asking import Generate, Request, Score
+from evalharness.records.job import Job
 from evalharness.tasks import filters
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import Asking, prepare

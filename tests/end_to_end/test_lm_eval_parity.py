@@ -17,7 +17,8 @@ from lm_eval.tasks import TaskManager
 from evalharness.pipeline.run import evaluate
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource, read_rows
-from evalharness.records import Generate, Job, Rank, Request
+from evalharness.records.asking import Generate, Rank, Request
+from evalharness.records.job import Job
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import Asking, prepare
 

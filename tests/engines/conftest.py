@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf import FACTORY, HFEngine
-from evalharness.records import EngineSettings, Generate, Rank, Request, Response
+from evalharness.records.asking import Generate, Rank, Request, Response
+from evalharness.records.models import EngineSettings
 
 
 @pytest.fixture(scope="session")

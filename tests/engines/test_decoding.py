@@ -14,7 +14,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.weights import load
 from evalharness.engines.decoding import Decoder
 from evalharness.engines.texts import Texts
-from evalharness.records import Failure, Generate, Generation
+from evalharness.records.asking import Failure, Generate, Generation
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
 

@@ -19,7 +19,8 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.weights import Loaded, load
 from evalharness.engines.architectures import texts_of
 from evalharness.engines.hf import opened
-from evalharness.records import Checkpoint, EngineSettings, Generate, Rank
+from evalharness.records.asking import Generate, Rank
+from evalharness.records.models import Checkpoint, EngineSettings
 
 BASES = {"causal": ("llama",), "seq2seq": ("t5",)}
 LEADING = ("causal", "gpt2"), ("causal", "qwen3"), ("seq2seq", "bart")  # other habits of positions, heads and special tokens

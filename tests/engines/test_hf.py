@@ -14,7 +14,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf import FACTORY
 from evalharness.errors import ModelError, UsageError
 from evalharness.prove import prove
-from evalharness.records import EngineSettings
+from evalharness.records.models import EngineSettings
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
 PROMPTS = ["the cat sat on a mat and a dog ran over", "Question : what is it ?", "yes"]

@@ -15,7 +15,7 @@ from evalharness.checkpoints.weights import load
 from evalharness.drift import divergence
 from evalharness.engines.profiles import BEYOND, Profiler
 from evalharness.engines.texts import Texts
-from evalharness.records import Failure, Profile, Profiling, Score
+from evalharness.records.asking import Failure, Profile, Profiling, Score
 from evalharness.store import Store
 
 TEXT = "the cat sat on a mat and a dog ran over red blue houses while people talk"

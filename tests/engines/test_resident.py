@@ -17,7 +17,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.weights import Loaded, load_tokenizer
 from evalharness.engines.base import Unmergeable
 from evalharness.engines.hf import FACTORY, opened
-from evalharness.records import EngineSettings
+from evalharness.records.models import EngineSettings
 
 CPU = EngineSettings(device="cpu")
 PROMPTS = ["the cat sat on a mat and a dog ran over", "Question : what is it ?", "yes"]

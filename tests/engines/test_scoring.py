@@ -10,7 +10,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.weights import load
 from evalharness.engines.scoring import Scorer
 from evalharness.engines.texts import Texts
-from evalharness.records import Failure, Rank, Ranking
+from evalharness.records.asking import Failure, Rank, Ranking
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
 

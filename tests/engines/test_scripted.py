@@ -9,7 +9,8 @@ import pytest
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import ModelError
 from evalharness.prove import prove
-from evalharness.records import Checkpoint, EngineSettings, Failure, Generate, Generation, Score, Scoring
+from evalharness.records.asking import Failure, Generate, Generation, Score, Scoring
+from evalharness.records.models import Checkpoint, EngineSettings
 
 
 def checkpoint(name: str, kind: str = "base") -> Checkpoint:

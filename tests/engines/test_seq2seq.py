@@ -17,7 +17,8 @@ from evalharness.engines.hf import FACTORY
 from evalharness.engines.scoring import Scorer
 from evalharness.errors import ModelError
 from evalharness.prove import prove
-from evalharness.records import EngineSettings, Failure, Generate, Generation, Rank, Ranking, Score, Scoring
+from evalharness.records.asking import Failure, Generate, Generation, Rank, Ranking, Score, Scoring
+from evalharness.records.models import EngineSettings
 
 PLAIN = ("t5", "bart")
 PROMPTS = ["the cat sat on a mat and a dog ran over", "Question : what is it ?", "yes"]

@@ -14,7 +14,7 @@ from evalharness.checkpoints.weights import Lead, load
 from evalharness.engines.asking import UNLIMITED
 from evalharness.engines.scoring import Scorer
 from evalharness.engines.texts import Texts
-from evalharness.records import Failure, Rank, Score, Scoring
+from evalharness.records.asking import Failure, Rank, Score, Scoring
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
 

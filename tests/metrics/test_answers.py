@@ -11,7 +11,9 @@ from lm_eval.tasks.super_glue.record.t5_utils import normalize_squad, squad_em_a
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records import Example, Generation, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Generation, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 WORDS = ["The", "the", "a", "an", "cat", "Cat's", "U.S.", "-", "über", "ÜBER", "猫", "кот", "and", "theatre", "...", "3.5", "\n", "¿"]
 texts = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)

@@ -14,7 +14,9 @@ import pytest
 from evalharness.errors import TaskError
 from evalharness.metrics import KNOWN, READS
 from evalharness.metrics.base import OpaqueMetric, build, check_asked, facts_of, from_facts
-from evalharness.records import Example, Generation, MetricSpec, Prediction, Ranking, Scoring
+from evalharness.records.asking import Example, Generation, Ranking, Scoring
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 from evalharness.tasks import scoring
 
 BROUGHT = {"meteor", "cider"}  # need data or a package that does not come with this one: their own files test them
@@ -129,7 +131,7 @@ def test_scoring_rows_again_imports_nothing_heavy():
     code = f"""
 import sys, numpy as np
 from evalharness.metrics.base import from_facts
-from evalharness.records import MetricFacts
+from evalharness.records.measured import MetricFacts
 known = [(name, "corpus") for name in {corpus}] + [("acc", "binary"), ("em_all", "binary"), ("rougeLsum", "graded"), ("nist", "opaque")]
 for name, kind in known:
     metric = from_facts(MetricFacts(name, name, {{}}, kind, 0.0, 1.0, True, "s"))

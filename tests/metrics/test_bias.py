@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build, facts_of, from_facts
-from evalharness.records import Example, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 EITHER = build(MetricSpec("bbq_bias", "bbq_bias"))
 CHOICES = ("the grandfather", "the grandson", "cannot be known")

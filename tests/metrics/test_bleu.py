@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
-from evalharness.records import Example, Generation, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 SPEC = MetricSpec("bleu", "bleu")
 words = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a", "mat", ",", "It's", "3.5", "%", "über", "."]), max_size=9).map(" ".join)

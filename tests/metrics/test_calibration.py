@@ -14,7 +14,9 @@ from scipy.special import log_softmax, softmax
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
-from evalharness.records import Example, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def metric(**options):

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records import Example, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def predicted(logprobs, choices, gold, greedy=None, scores=()):

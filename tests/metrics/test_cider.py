@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from evalharness.metrics.base import build
-from evalharness.records import Example, Generation, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 pytest.importorskip("pycocoevalcap", reason="CIDEr needs the package pycocoevalcap, which is not installed")
 

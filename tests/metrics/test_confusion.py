@@ -10,7 +10,9 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records import Example, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")  # scikit-learn's, of its own reference value
 

@@ -12,7 +12,9 @@ from scipy.stats import pearsonr, spearmanr
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
 from evalharness.metrics.correlation import correlation
-from evalharness.records import Example, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 PEARSON, SPEARMAN = build(MetricSpec("pearson", "pearson")), build(MetricSpec("spearman", "spearman"))
 GRADES = ("0", "1", "2", "3", "4", "5")

@@ -6,7 +6,9 @@ import pytest
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build, facts_of, from_facts
-from evalharness.records import Example, Generation, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Generation, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 MODULE = """
 import datasets

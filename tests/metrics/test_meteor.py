@@ -11,7 +11,9 @@ from nltk.translate.meteor_score import meteor_score
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
 from evalharness.metrics.meteor import with_synonyms
-from evalharness.records import Example, Generation, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 @dataclass(frozen=True)

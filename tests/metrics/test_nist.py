@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build
-from evalharness.records import Example, Generation, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 words = st.lists(st.sampled_from(["the", "cat", "sat", "on", "mat", "über", "猫"]), max_size=8)
 

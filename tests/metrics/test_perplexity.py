@@ -12,7 +12,9 @@ from lm_eval.api import metrics as lm_eval
 from lm_eval.api.task import Task
 
 from evalharness.metrics.base import build
-from evalharness.records import Example, MetricSpec, Prediction, Ranking, Scoring
+from evalharness.records.asking import Example, Ranking, Scoring
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 ROLLING = {
     "word_perplexity": (Task.count_words, lm_eval.weighted_perplexity),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from evalharness.metrics.base import build
-from evalharness.records import Example, Generation, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def test_unparsed_is_the_share_of_generations_without_an_answer() -> None:

@@ -10,7 +10,9 @@ from rouge_score.rouge_scorer import RougeScorer
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
 from evalharness.metrics.sentences import one_a_line
-from evalharness.records import Example, Generation, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 VOCABULARY = ["the", "cats", "running", "Runs", "ran", "12", "#Person1#", "said.", "No!", "cold-outside", "naïve"]

@@ -9,7 +9,9 @@ from lm_eval.api.metrics import exact_match_hf_evaluate
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records import Example, Generation, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Generation, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 
 def generated(text, *references):

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
-from evalharness.records import Example, Generation, MetricSpec, Prediction
+from evalharness.records.asking import Example, Generation
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", ",", "It's", "3.5", "%", "über", ".", "猫", "кот", "(hi)", "&amp;"]
 words = st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join)

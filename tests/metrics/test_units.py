@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import ByUnit, build
-from evalharness.records import Example, Generation, MetricSpec, Prediction, Ranking
+from evalharness.records.asking import Example, Generation, Ranking
+from evalharness.records.measured import Prediction
+from evalharness.records.tasks import MetricSpec
 
 EM, PARITY = build(MetricSpec("em_all", "em_all")), build(MetricSpec("parity", "parity"))
 

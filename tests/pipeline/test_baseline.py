@@ -12,7 +12,9 @@ import pytest
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.pipeline.run import evaluate
-from evalharness.records import EngineSettings, Failure, Generation, Job, Ranking, Request, Response
+from evalharness.records.asking import Failure, Generation, Ranking, Request, Response
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 
 MakeJob = Callable[..., Job]
 

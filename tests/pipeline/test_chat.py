@@ -22,7 +22,10 @@ from evalharness.cli.compare import compare_command
 from evalharness.engines.scripted import ScriptedChat, ScriptedFactory
 from evalharness.errors import EvalHarnessError, ModelError, NotComparableError, UsageError
 from evalharness.pipeline.run import evaluate
-from evalharness.records import EngineSettings, Failure, Generation, Job, Rank, Ranking, Request, Response, Results, Score
+from evalharness.records.asking import Failure, Generation, Rank, Ranking, Request, Response, Score
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 
 MakeJob = Callable[..., Job]
 PLAIN, OTHER = ScriptedChat(), ScriptedChat("!")

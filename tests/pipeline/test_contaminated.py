@@ -14,7 +14,9 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, UsageError
 from evalharness.pipeline.run import evaluate
 from evalharness.readers.sources import DataSource
-from evalharness.records import Comparison, Failure, Job, Rank, Ranking, Request, Response, Results
+from evalharness.records.asking import Failure, Rank, Ranking, Request, Response
+from evalharness.records.findings import Comparison, Results
+from evalharness.records.job import Job
 from evalharness.report import overlap
 from evalharness.report.page import render
 from evalharness.tasks.library import Library

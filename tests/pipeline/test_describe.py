@@ -17,7 +17,9 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.gate import Policy, judge
 from evalharness.pipeline.run import evaluate
-from evalharness.records import Comparison, Failure, Generation, Job, Rank, Ranking, Request, Response, Results
+from evalharness.records.asking import Failure, Generation, Rank, Ranking, Request, Response
+from evalharness.records.findings import Comparison, Results
+from evalharness.records.job import Job
 from evalharness.results import read_measurements, read_run
 
 RATES = """

@@ -24,7 +24,8 @@ from evalharness.pipeline import drifting
 from evalharness.pipeline.run import evaluate
 from evalharness.places import shipped
 from evalharness.readers.paragraphs import paragraphs
-from evalharness.records import EngineSettings, Job
+from evalharness.records.job import Job
+from evalharness.records.models import EngineSettings
 from evalharness.report import drift as shown
 from evalharness.report.page import render
 

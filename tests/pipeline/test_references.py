@@ -19,7 +19,9 @@ from evalharness.gate import Policy, judge
 from evalharness.pipeline.assemble import assemble
 from evalharness.pipeline.references import check_architectures
 from evalharness.pipeline.run import evaluate
-from evalharness.records import Checkpoint, EngineSettings, Failure, Generate, Generation, Job, Rank, Ranking, Request, Response
+from evalharness.records.asking import Failure, Generate, Generation, Rank, Ranking, Request, Response
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.report.page import render
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.sentences import exit_code

@@ -18,7 +18,8 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, ModelError, StoreError, TaskError, UsageError
 from evalharness.gate import Policy, judge
 from evalharness.pipeline.run import evaluate
-from evalharness.records import Failure, Generate, Generation, Job, Rank, Ranking, Request, Response
+from evalharness.records.asking import Failure, Generate, Generation, Rank, Ranking, Request, Response
+from evalharness.records.job import Job
 
 
 def says(word: str) -> Callable[[Request], Response | Failure]:

@@ -20,7 +20,9 @@ from evalharness.errors import ModelError
 from evalharness.pipeline.assemble import assemble
 from evalharness.pipeline.run import evaluate, settle
 from evalharness.pipeline.watch import Quiet
-from evalharness.records import Checkpoint, EngineSettings, Generation, Job, Ranking, Request, Response
+from evalharness.records.asking import Generation, Ranking, Request, Response
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint, EngineSettings
 
 MakeJob = Callable[..., Job]
 

@@ -17,7 +17,9 @@ from lm_eval.tasks import TaskManager
 from evalharness import results
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.pipeline.run import evaluate
-from evalharness.records import Failure, Job, Request, Response, Results, Score, Scoring
+from evalharness.records.asking import Failure, Request, Response, Score, Scoring
+from evalharness.records.findings import Results
+from evalharness.records.job import Job
 
 TEXTS = ["the cat sat on a mat", "a dog ran over the red house while people talk about weather news " * 12, "naïve \u65e5\u672c", "one", ""]
 METRICS = {"word_perplexity": "weighted_perplexity", "byte_perplexity": "weighted_perplexity", "bits_per_byte": "bits_per_byte"}

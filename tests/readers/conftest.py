@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.spec import task_from
 
 

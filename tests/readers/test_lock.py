@@ -10,7 +10,7 @@ import pytest
 
 from evalharness.errors import DataError, UsageError
 from evalharness.readers.lock import LOCK, Lock, default_lock, key_of
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 Of = Callable[..., Task]
 

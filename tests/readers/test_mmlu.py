@@ -12,7 +12,7 @@ import pytest
 
 from evalharness.errors import DataError
 from evalharness.readers.sources import DataSource, read_rows
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 
 Of = Callable[..., Task]
 Lay = Callable[..., Path]

@@ -12,7 +12,7 @@ import pytest
 from evalharness.errors import DataError
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource, locate, missing, read_rows
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import Asking, prepare
 

@@ -14,7 +14,7 @@ import pytest
 from evalharness.errors import DataError, UsageError
 from evalharness.readers.grouping import grouped
 from evalharness.readers.sources import DataSource, check_overrides, digest_of, locate, missing, read_rows
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.spec import task_from
 
 Make = Callable[..., Task]

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records import Comparison, Estimate, Flip, ModelRow, Results, Sample, Trouble
+from evalharness.records.findings import Comparison, Estimate, Flip, ModelRow, Results
+from evalharness.records.measured import Sample, Trouble
 
 BASE = "tiny-base"
 # name, family, level, gate unit, deciding metric, n, available, base score, margin

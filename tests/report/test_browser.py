@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from evalharness.records import Results
+from evalharness.records.findings import Results
 from evalharness.report.page import render
 from evalharness.report.wording import visible
 

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from evalharness.records import Flip, Results, Sample
+from evalharness.records.findings import Flip, Results
+from evalharness.records.measured import Sample
 from evalharness.report.examples import PER_PAIR, pack
 from evalharness.report.order import candidates_of
 

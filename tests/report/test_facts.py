@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalharness.records import Trouble
+from evalharness.records.measured import Trouble
 from evalharness.report.facts import MOST_TROUBLES, Fact, fact_tables, trouble_rows
 
 

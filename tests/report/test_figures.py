@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from evalharness.records import Estimate, Results
+from evalharness.records.findings import Estimate, Results
 from evalharness.report import figures
 from evalharness.report.page import MARKS, mark_of
 from evalharness.report.svg import COLOURS

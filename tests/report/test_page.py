@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from evalharness.places import shipped
-from evalharness.records import Comparison, Estimate, Flip, ModelRow, Results, Sample, Trouble, Verdict
+from evalharness.records.findings import Comparison, Estimate, Flip, ModelRow, Results, Verdict
+from evalharness.records.measured import Sample, Trouble
 from evalharness.report import wording
 from evalharness.report.page import render
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness.records import MeanDifference, Results, Trouble
+from evalharness.records.findings import MeanDifference, Results
+from evalharness.records.measured import Trouble
 from evalharness.report.sentences import Card, cards, headline
 
 

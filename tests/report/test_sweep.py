@@ -11,7 +11,7 @@ import pytest
 
 from evalharness import results as folder_of
 from evalharness.errors import UsageError
-from evalharness.records import Estimate, Results
+from evalharness.records.findings import Estimate, Results
 from evalharness.report import curves, figures, made
 from evalharness.report.folder import write
 from evalharness.report.page import render

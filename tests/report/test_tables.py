@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records import Comparison, Estimate, FlipShares, ModelRow, Results
+from evalharness.records.findings import Comparison, Estimate, FlipShares, ModelRow, Results
 from evalharness.report import tables
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records import Comparison, Estimate, Results
+from evalharness.records.findings import Comparison, Estimate, Results
 from evalharness.report import order, tables, ways
 from evalharness.report.facts import fact_tables
 from evalharness.report.page import render

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from evalharness.records import Estimate
+from evalharness.records.findings import Estimate
 from evalharness.report import wording
 
 

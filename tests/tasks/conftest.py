@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from evalharness.readers.sources import DataSource
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.spec import task_from_file
 
 BASE: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from evalharness.errors import TaskError
-from evalharness.records import Group
+from evalharness.records.tasks import Group
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import NeedsCode, NotSupported
 

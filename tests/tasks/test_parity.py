@@ -24,7 +24,8 @@ from evalharness.engines.hf import FACTORY
 from evalharness.errors import DataError
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource
-from evalharness.records import Generate, Prepared, Rank, Score, Task
+from evalharness.records.asking import Generate, Prepared, Rank, Score
+from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import load
 from evalharness.tasks.prepare import Asking, prepare

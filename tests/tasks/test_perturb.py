@@ -12,7 +12,7 @@ import pytest
 
 from evalharness.places import shipped
 from evalharness.readers.sources import DataSource, read_rows
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.perturb import perturbed, text_columns, why_not
 from evalharness.tasks.prepare import Asking, prepare

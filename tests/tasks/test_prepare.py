@@ -11,7 +11,8 @@ from evalharness.engines.base import Unrenderable
 from evalharness.engines.scripted import ScriptedChat
 from evalharness.errors import DataError, EvalHarnessError, ModelError, TaskError, UsageError
 from evalharness.readers.sources import DataSource
-from evalharness.records import Generate, Prepared, Rank, Score, Task
+from evalharness.records.asking import Generate, Prepared, Rank, Score
+from evalharness.records.tasks import Task
 from evalharness.tasks.prepare import Asking, prepare, training_pairs
 from evalharness.tasks.turns import Chat
 

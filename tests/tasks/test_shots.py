@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from evalharness.errors import DataError
-from evalharness.records import Task
+from evalharness.records.tasks import Task
 from evalharness.tasks.shots import draw
 
 POOL = [{"q": f"row {i}"} for i in range(20)]

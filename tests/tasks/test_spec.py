@@ -11,7 +11,7 @@ import pytest
 from evalharness.errors import TaskError
 from evalharness.metrics import KNOWN
 from evalharness.metrics.base import build
-from evalharness.records import MetricSpec, Task
+from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import filters, groups, metadata, scoring, spec
 from evalharness.tasks.loading import NeedsCode, NotSupported
 from evalharness.tasks.metadata import MARGINS, PERPLEXITIES, only_describes

@@ -12,7 +12,8 @@ from evalharness.collect import blocks
 from evalharness.errors import TaskError
 from evalharness.measure import measure
 from evalharness.readers.sources import DataSource
-from evalharness.records import Generate, Generation, Task
+from evalharness.records.asking import Generate, Generation
+from evalharness.records.tasks import Task
 from evalharness.tasks.prepare import Asking, prepare
 from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED, Unfit, disturbed, worded, written
 

@@ -20,9 +20,7 @@ from evalharness.training.loop import train
 from evalharness.training.recipe import Recipe
 
 METHODS = ("full", "lora", "prompt")
-UNEVEN = TrainingSet(
-    tuple(("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)), {"films": 12}
-)
+UNEVEN = TrainingSet(tuple(("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)), {"films": 12})
 
 
 def facts_of(folder):

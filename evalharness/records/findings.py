@@ -1,0 +1,163 @@
+"""What comparing found: estimates, comparisons with their verdicts, models as results list them, flips, drift, and all of it together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from evalharness.records.measured import Sample, Trouble
+from evalharness.records.models import REFERENCES, Kind
+
+Level = Literal["task", "group", "family", "suite"]
+
+
+Adjustment = Literal["Holm", "Benjamini-Hochberg"]
+
+
+Verdict = Literal["forgotten", "retained", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its interval; no interval (None) where the metric is opaque or there are too few units."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlipShares:
+    """Shares of the compared units: that changed, got worse, got better. `forgotten`, `learned`: the same of answers that were known, lucky guesses
+    taken out; None where it is not known how likely one is, and where fewer flipped than luck alone would make: the two models guess alike."""
+
+    share: float
+    lost: float
+    gained: float
+    forgotten: Estimate | None = None
+    learned: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDifference:
+    """The plain mean of the differences of so many gate units, in natural points, with its interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
+
+    Differences are oriented so that + is better. `unit`: this row is a gate unit. `verdict`, `margin` and the margin's p-values are
+    None on rows that only describe (metrics that are not primary). `examples_needed` is None where the verdict is decided, or where
+    the true difference seems to sit on the margin. What stands after `available` describes; it is None in results of older versions.
+    """
+
+    task: str
+    family: str
+    level: Level
+    unit: bool
+    metric: str
+    primary: bool
+    candidate: str
+    n: int
+    base: Estimate
+    candidate_score: Estimate
+    difference: Estimate
+    ci_level: float
+    lost: int | None
+    gained: int | None
+    p_forgotten: float | None
+    p_forgotten_adjusted: float | None
+    p_retained: float | None
+    p_difference: float | None
+    margin: float | None
+    verdict: Verdict | None
+    flags: tuple[str, ...]
+    examples_needed: int | None
+    available: int
+    retention: Estimate | None = None  # share of the base's score over chance that is left; None where that score is not significant
+    flips: FlipShares | None = None
+    adjustment: Adjustment | None = None  # Holm made p_forgotten_adjusted (gate units), Benjamini and Hochberg q_* (drill-downs)
+    q_forgotten: float | None = None
+    q_difference: float | None = None
+    general: MeanDifference | None = None  # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model as results.json lists it. `target_gain` and `learned_target` are None where the target is unknown or was not measured."""
+
+    name: str
+    kind: Kind
+    fingerprint: str
+    base: str | None  # name of the base in this run; None for the base itself
+    parameters: int
+    trainable: int
+    trainable_share: float
+    bytes: int
+    target_task: str | None = None
+    target_gain: Estimate | None = None
+    learned_target: bool | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)  # how it was made, as far as its training.json says
+
+    @property
+    def judged(self) -> bool:
+        """Is it a candidate, of which it is asked what it forgot?"""
+        return self.base is not None and self.kind not in REFERENCES
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """An example that base and candidate did not answer equally well."""
+
+    task: str
+    candidate: str
+    direction: Literal["lost", "gained"]
+    base: Sample
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far a model's predictions on one kind of text are from its base's, per token; it warns, and decides nothing.
+
+    `text`: "neutral", or "own outputs" of the base. Of `n` texts of `tokens` tokens (`failed`: texts that got no answer): `kl`, KL(base ‖ model) in
+    nats, a lower bound unless `exact`; `agreement`, the share of tokens at which both expect the same one most; `cross_entropy_change`, the
+    model's minus the base's, in nats (+ is worse). `rest`: the base's probability outside the `top_k` tokens looked at, on average.
+    `rank`: 1 is the candidate that drifted most; None for references, and where `reason` says why nothing is known.
+    """
+
+    model: str
+    text: str
+    digest: str  # of the texts
+    top_k: int
+    ci_level: float
+    n: int = 0
+    tokens: int = 0
+    failed: int = 0
+    kl: Estimate | None = None
+    exact: bool = False
+    rest: float | None = None
+    agreement: Estimate | None = None
+    base_cross_entropy: float | None = None
+    cross_entropy_change: Estimate | None = None
+    rank: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything a run found. `flips` live in samples/, the rest in results.json."""
+
+    signature: Mapping[str, Any]
+    models: tuple[ModelRow, ...]
+    comparisons: tuple[Comparison, ...]
+    troubles: tuple[Trouble, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    drift: tuple[Drift, ...] = ()

@@ -1,0 +1,68 @@
+"""Who answers: checkpoints, and how an engine runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from evalharness import fingerprint
+
+Kind = str  # "base", "full", how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds), or one of REFERENCES
+
+
+Architecture = Literal["causal", "seq2seq"]  # decoder-only, or encoder-decoder
+
+
+REFERENCES = ("placebo", "unquantised")  # kinds of models that are measured beside the candidates, described, and never judged
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision, never of name or path."""
+
+    name: str
+    kind: Kind
+    path: Path
+    base: Path | None  # the base's directory, for candidates
+    fingerprint: str
+    parameters: int  # of the whole model as it answers
+    trainable: int  # of those, how many the candidate's training could change
+    bytes: int  # what has to be stored for this candidate beside its base
+    window: int | None  # positions the model has; None: no limit known
+    virtual_tokens: int = 0
+    target_task: str | None = None  # what it was trained on, from training.json or --target
+    architecture: Architecture = "causal"
+    adapter: str = ""  # peft's type of an adapter ("LORA", "PREFIX_TUNING", …), "PLACEBO" of one that changes nothing; "": full weights
+    precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not
+    adapter_task: int | None = None  # which task's prompt answers, of an adapter that learned several
+    training: Mapping[str, Any] = field(default_factory=dict)  # what training.json says of its making: method, learning_rate, rank, seconds, …
+
+    @property
+    def weights(self) -> Path:
+        """The directory of the full weights that answer: an adapter's base's, else its own."""
+        return self.base if self.adapter and self.base is not None else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How to run a model. `batch_tokens` bounds rows × length of one forward pass."""
+
+    engine: str = "hf"
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_size: int = 16
+    batch_tokens: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What can move a number, and its fingerprint: algorithm version, device, dtype, attention, batch plan, threads, library versions."""
+
+    name: str
+    details: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint.of_value([self.name, dict(self.details)])

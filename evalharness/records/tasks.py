@@ -1,0 +1,115 @@
+"""A task as its file defines it, groups of tasks, and suites of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+OutputType = Literal["multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One entry of a task's `metric_list`. `name` is the registry's; `id` is what results show ("exact_match,strict")."""
+
+    id: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    filter: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One YAML file, checked. Strings under `doc_to_*` and `description` are templates or column names, as lm-eval has them."""
+
+    name: str
+    version: str
+    family: str
+    output_type: OutputType
+    source: Path
+    dataset_path: str
+    dataset_name: str | None
+    dataset_kwargs: Mapping[str, Any]
+    evaluation_split: str
+    fewshot_split: str | None
+    training_split: str | None
+    validation_split: str | None
+    doc_to_text: str
+    doc_to_target: str | int | tuple[Any, ...]
+    doc_to_choice: str | tuple[str, ...] | None
+    description: str
+    target_delimiter: str
+    fewshot_delimiter: str
+    gen_prefix: str
+    num_fewshot: int
+    sampler: Literal["seeded", "first_n", "per_example"]
+    max_tokens: int
+    stop: tuple[str, ...]
+    filters: tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...]  # (pipeline name, its steps)
+    metrics: tuple[MetricSpec, ...]
+    primary: str  # id of the metric that decides
+    margin: float  # delta, in the primary metric's natural unit
+    chance: float  # expected primary score of a model that knows nothing
+    document: str | None  # the column that may be cut at its end when a prompt is too long
+    unit: str | None  # template of the unit key; None: every example is its own unit
+    reader: str | None
+    tags: tuple[str, ...]
+    lm_eval: Literal["same", "subset", "no"]
+    digest: str  # of the definition after includes
+    shots: Mapping[str, Any] = field(default_factory=dict)  # what differs for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
+    unit_name: str = "example"  # what a unit is called
+    variant_of: str | None = None  # the task of which this is a part, or another way of asking
+    licence: str = ""
+    value: str | None = None  # template of the number that the row asks for
+    choice_scores: str | None = None  # template of what each choice is worth
+    labels: Mapping[str, str] = field(default_factory=dict)  # templates of the example's tags
+    templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # other wordings: name -> the keys that differ
+    twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is to be written
+    repeats: int = 1
+    perturbation: str | None = None  # how the texts of its rows are disturbed
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tasks whose rows are pooled. `unit`: the group is one gate unit and its members are none."""
+
+    name: str
+    tasks: tuple[str, ...]
+    metric: str
+    unit: bool
+    margin: float
+    family: str
+    also: tuple[str, ...] = ()  # ids of more metrics by which the rows are pooled, to describe
+    macro: bool = False  # every task weighs the same, however many examples it has
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Which tasks a run evaluates, and what it changes about them. `margin` is the suite unit's, in units of skill."""
+
+    name: str
+    tasks: tuple[str, ...]
+    groups: tuple[Group, ...]
+    limit: int | None
+    num_fewshot: int | None
+    split: str | None  # evaluate this split instead of each task's own
+    margin: float
+    margins: Mapping[str, float]
+    data: str | None  # a shipped folder that holds the rows ("fixtures/world/rows"); None: the user's data or the hub
+    limits: Mapping[str, int] = field(default_factory=dict)  # task -> examples, instead of `limit`
+    fewshots: Mapping[str, int] = field(default_factory=dict)  # task -> shots, instead of `num_fewshot`
+    average: Average | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """A suite's published average: the plain mean over entries, an entry ("mnli+mnli_mismatch": acc) being the mean over its tasks and metrics.
+
+    `normalised`: scores are first put on a scale from chance (0) to best (1).
+    """
+
+    name: str
+    over: Mapping[str, tuple[str, ...]]  # tasks joined by "+" -> metric ids
+    normalised: bool = False
