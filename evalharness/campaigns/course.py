@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from evalharness import fingerprint, results
-from evalharness.compare import ComparePlan, compare
+from evalharness.compare.comparing import compare
+from evalharness.compare.plan import ComparePlan
 from evalharness.metrics.base import from_facts
 from evalharness.records.findings import Comparison, Estimate
 from evalharness.records.measured import Measurement, MetricFacts, TaskFacts

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evalharness.compare import ComparePlan
+from evalharness.compare.plan import ComparePlan
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import ByUnit, build, from_facts
 from evalharness.records.asking import Prepared

@@ -14,7 +14,7 @@ from evalharness import engines, fingerprint, registry
 from evalharness.campaigns.cost import Work, counted, probed
 from evalharness.campaigns.design import Earlier, GateUnit, gate_units, read_earlier
 from evalharness.checkpoints.recognise import recognise
-from evalharness.compare import UNNAMED, ComparePlan
+from evalharness.compare.plan import UNNAMED, ComparePlan
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.pipeline.assemble import Contest, rehearse

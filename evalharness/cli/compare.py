@@ -14,7 +14,8 @@ from evalharness.cli.logs import are_logs, differing, find
 from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
-from evalharness.compare import UNNAMED, ComparePlan, asked_margins, compare, target_gain
+from evalharness.compare.comparing import compare, target_gain
+from evalharness.compare.plan import UNNAMED, ComparePlan, asked_margins
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.records.findings import Estimate, ModelRow, Results
 from evalharness.records.measured import Measurement, TaskFacts

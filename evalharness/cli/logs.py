@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.compare import ComparePlan, asked_margins
+from evalharness.compare.plan import ComparePlan, asked_margins
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import Logged

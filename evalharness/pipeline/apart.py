@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from evalharness import results
-from evalharness.compare import ComparePlan, compare
+from evalharness.compare.comparing import compare
+from evalharness.compare.plan import ComparePlan
 from evalharness.overlap import METHOD, Seen
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.contaminated import index_of

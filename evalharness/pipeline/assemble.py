@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from evalharness.checkpoints.inside import expand_all
 from evalharness.checkpoints.recognise import base_of, recognise
-from evalharness.compare import UNNAMED
+from evalharness.compare.plan import UNNAMED
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
 from evalharness.overlap import Seen
 from evalharness.pipeline.baseline import Baseline, read

@@ -9,7 +9,9 @@ from typing import Any
 
 from evalharness import fingerprint, results
 from evalharness.average import lacking, with_average
-from evalharness.compare import UNNAMED, ComparePlan, asked_margins, check_groups, compare, target_gain
+from evalharness.compare.comparing import compare, target_gain
+from evalharness.compare.plan import UNNAMED, ComparePlan, asked_margins
+from evalharness.compare.rows import check_groups
 from evalharness.measure import Measured
 from evalharness.metrics.base import build, facts_of
 from evalharness.pipeline.apart import Found, apart, asides_of, signed, write_overlap

@@ -16,7 +16,8 @@ import pytest
 from evalharness.campaigns import forecast as module
 from evalharness.campaigns.design import read_earlier
 from evalharness.campaigns.forecast import NOBODY, Asked, Forecast, Row, forecast
-from evalharness.compare import ComparePlan, compare
+from evalharness.compare.comparing import compare
+from evalharness.compare.plan import ComparePlan
 from evalharness.engines.hf import FACTORY
 from evalharness.errors import UsageError
 from evalharness.gate import Policy, judge

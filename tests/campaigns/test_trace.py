@@ -15,7 +15,8 @@ import pytest
 from evalharness import fingerprint, results
 from evalharness.campaigns.course import OPAQUE, UNBOUNDED, Track, stages_of
 from evalharness.campaigns.trace import Asked, run_trace
-from evalharness.compare import ComparePlan, compare
+from evalharness.compare.comparing import compare
+from evalharness.compare.plan import ComparePlan
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError
 from evalharness.pipeline.watch import Quiet

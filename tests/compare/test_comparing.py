@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from evalharness.compare import ComparePlan, asked_margins, check_groups, compare, target_gain
+from evalharness.compare.comparing import compare, target_gain
+from evalharness.compare.plan import ComparePlan, asked_margins
+from evalharness.compare.rows import check_groups
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.gate import Policy, judge
 from evalharness.records.findings import Comparison, Estimate, FlipShares, ModelRow, Results

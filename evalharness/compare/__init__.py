@@ -1,0 +1,1 @@
+"""Measurements to comparisons with their verdicts."""

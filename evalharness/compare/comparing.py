@@ -1,0 +1,55 @@
+"""Measurements of a base and its candidates to comparisons: one row per candidate, task, group, family or suite, and metric.
+
+Every number is computed from the same units of both models. Random draws depend on the plan's seed, the task and the metric, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evalharness.compare.means import family_rows, suite_row, untrained
+from evalharness.compare.plan import ComparePlan
+from evalharness.compare.rows import group_rows, task_row, unjudged
+from evalharness.compare.verdicts import concluded
+from evalharness.records.findings import Comparison, Estimate
+from evalharness.records.measured import Measurement, TaskFacts
+
+
+def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan) -> tuple[Comparison, ...]:
+    """All rows of every candidate, then of every reference: tasks in the order of `facts`, groups, families where there are several, the suite.
+
+    Units that failed on either side are left out of both and flagged. Raises NotComparableError where two models were not asked the same, where a
+    measurement is missing or a row is not finite, and TaskError where the tasks of a gate unit cannot be pooled.
+    """
+    found = {(m.task, m.metric, m.model): m for m in measurements}
+    tasks = {task.name: task for task in facts}
+    groups = [group for group in plan.groups if any(name in tasks for name in group.tasks)]
+    grouped = {name for group in groups if group.unit for name in group.tasks}
+    comparisons: list[Comparison] = []
+    for candidate in (*plan.candidates, *plan.references):
+        rows = [task_row(task, metric, candidate, found, plan, task.name not in grouped) for task in facts for metric in task.metrics]
+        for group in groups:
+            rows += group_rows(group, tasks, candidate, found, plan)
+        kept = untrained(rows, groups, tasks, candidate, found, plan)
+        rows += [*family_rows(kept, plan), suite_row(kept, [row for row in rows if row.unit], plan)]
+        comparisons += concluded([unjudged(row) for row in rows] if candidate in plan.references else rows, candidate, plan)
+    return tuple(comparisons)
+
+
+def target_gain(
+    comparisons: Sequence[Comparison], candidate: str, target: str, facts: Sequence[TaskFacts] = ()
+) -> tuple[Estimate | None, bool | None]:
+    """The candidate's gain on the task it was trained on, and whether it learned it: the interval's lower end is above the task's margin, and that
+    of its score above chance, where `facts` tell it: who comes from below chance up to guessing has learned nothing.
+
+    (None, None) where the target was not compared; no answer to the second where there is no interval or no margin to tell it by.
+    """
+    chances = {task.name: task.chance for task in facts if any(metric.id == task.primary and metric.higher_is_better for metric in task.metrics)}
+    for row in comparisons:
+        if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != "suite":
+            gain, low = row.difference, row.candidate_score.low
+            if gain.low is None or row.margin is None:
+                return gain, None
+            return gain, gain.low > row.margin and (low is None or low > chances.get(target, -math.inf))
+    return None, None
