@@ -36,8 +36,8 @@ def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
 def with_average(comparisons: Sequence[Comparison], facts: Sequence[TaskFacts], average: Average | None, suite: str | None) -> tuple[Comparison, ...]:
     """The comparisons and, after each candidate's own, a row of level "suite" whose metric is the average's name.
 
-    No row where something is `lacking`, or where a task of the average has no answered example: an average over less than was published
-    does not carry its name. Base, candidate and difference are points: the suite's verdict and interval are those of the suite unit.
+    No row where something is `lacking`, or where a task of the average has no answered example or was stopped early: an average over less than was
+    published does not carry its name. Base, candidate and difference are points: the suite's verdict and interval are those of the suite unit.
     """
     if average is None or lacking(average, facts):
         return tuple(comparisons)
@@ -46,9 +46,13 @@ def with_average(comparisons: Sequence[Comparison], facts: Sequence[TaskFacts], 
         own = [row for row in comparisons if row.candidate == candidate]
         rows = {(row.task, row.metric): row for row in own if row.level == "task"}
         found += own
-        if all(cell in rows and rows[cell].n for cell in _cells(average)):
+        if all(cell in rows and rows[cell].n and not _stopped(rows[cell]) for cell in _cells(average)):
             found.append(_row(average, rows, {fact.name: fact for fact in facts}, suite or average.name))
     return tuple(found)
+
+
+def _stopped(row: Comparison) -> bool:
+    return row.stopping is not None and row.stopping.stopped
 
 
 def _row(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], suite: str) -> Comparison:

@@ -28,3 +28,8 @@ def of_file(path: Path) -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def lot(value: Any) -> float:
+    """A number in [0, 1) that hangs on nothing but the JSON-like value: as if drawn by lot, and the same whenever it is drawn again."""
+    return int(of_value(value)[:13], 16) / 16**13

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from evalharness import fingerprint
 from evalharness.errors import NotComparableError, TaskError
 from evalharness.metrics.base import from_facts
 from evalharness.records.findings import Estimate, FlipShares
@@ -18,6 +21,7 @@ from evalharness.stats.assess import Finding, Interval, Pairs
 from evalharness.stats.matching import match
 from evalharness.stats.resample import Floats
 from evalharness.stats.retention import Flips, chance_adjusted_flips, retention
+from evalharness.stats.watching import ROUNDS, round_of
 from evalharness.tasks.metadata import ACCURACIES
 
 Found = Mapping[tuple[str, str, str], Measurement]  # by (task, metric, model)
@@ -34,9 +38,15 @@ def _measurement(task: TaskFacts, metric: MetricFacts, model: str, found: Found)
     raise NotComparableError(task.name, f"{model} has no scores by {metric.id}", "evaluate both models on this task")
 
 
-def paired(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> tuple[Pairs, bool]:
-    """Rows of the units that both models answered in full, without a margin, and whether units were left out for it."""
+def paired(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found, seed: int | None = None) -> tuple[Pairs, bool]:
+    """Rows of the units that both models answered in full, without a margin, and whether units were left out for it.
+
+    `seed`: that by which units were drawn into rounds, where a run may have been stopped early; then rows are of the rounds that both were
+    asked, and come with their lots.
+    """
     base, other = (_measurement(task, metric, model, found) for model in sides)
+    if seed is not None:
+        base, other = (asked_of_both(task, sides, of, seed) for of in (base, other))
     failed = {model: task.failed.get(model, 0) for model in sides}
     try:
         matched = match(base.units, base.sizes, other.units, other.sizes)
@@ -52,15 +62,33 @@ def paired(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> 
     rows = [m.rows[at] if len(at) else np.zeros((0, width)) for m, at in ((base, matched.first), (other, matched.second))]
     sizes = np.asarray(base.sizes, dtype=np.float64)[matched.first]
     sign, kind = (1.0 if metric.higher_is_better else -1.0), (metric.kind if metric.kind in ("binary", "graded") else "corpus")
-    pairs = Pairs(rows[0], rows[1], sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None)
+    lots = None if seed is None else lots_of(seed, task.name, base.units)[matched.first]
+    pairs = Pairs(rows[0], rows[1], sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None, lots)
     return pairs, matched.first_lacks + matched.second_lacks + matched.uneven > 0
+
+
+@lru_cache(maxsize=512)
+def lots_of(seed: int, task: str, units: tuple[str, ...]) -> Floats:
+    """Numbers in [0, 1) by which units are asked in turn, (units,): drawn by seed, task and unit, so that they know nothing of answers."""
+    return np.array([fingerprint.lot([seed, task, unit]) for unit in units], dtype=np.float64)
+
+
+def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed: int) -> Measurement:
+    """The rows of the rounds that both were asked."""
+    last = min(task.rounds.get(model, ROUNDS) for model in sides)
+    if last >= ROUNDS:
+        return measurement
+    kept = np.flatnonzero(round_of(lots_of(seed, task.name, measurement.units)) <= last)
+    units, sizes = (tuple(of[i] for i in kept) for of in (measurement.units, measurement.sizes))
+    return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[kept])
 
 
 def points(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> tuple[Finding, bool]:
     """An opaque metric has values and nothing that could be resampled."""
     base, other = (_measurement(task, metric, model, found) for model in sides)
     units = len(set(base.units) & set(other.units))
-    missing = base.point is None or other.point is None
+    stopped = task.rounds.get(sides[0]) != task.rounds.get(sides[1])  # their values are of different examples
+    missing = stopped or base.point is None or other.point is None
     units, values = (0, (0.0, 0.0)) if missing else (units, (base.point or 0.0, other.point or 0.0))
     sign = 1.0 if metric.higher_is_better else -1.0
     difference = Interval(sign * (values[1] - values[0]))

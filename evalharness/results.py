@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
-from evalharness.records.findings import Comparison, Drift, Estimate, Flip, FlipShares, MeanDifference, ModelRow, Results
+from evalharness.records.findings import Certificate, Comparison, Drift, Estimate, Flip, FlipShares, MeanDifference, ModelRow, Results, Stopping
 from evalharness.records.measured import Measurement, MetricFacts, Sample, TaskFacts, Trouble
 
 SCHEMA_VERSION = 1
@@ -136,6 +136,9 @@ def _comparison(fields: Mapping[str, Any]) -> Comparison:
     beside: dict[str, Any] = {"retention": _estimate(fields.get("retention")), "flips": _flip_shares(fields.get("flips"))}
     if fields.get("general") is not None:
         beside["general"] = MeanDifference(**fields["general"])
+    if (stopping := fields.get("stopping")) is not None:
+        of = stopping["certificate"]
+        beside["stopping"] = Stopping(**{**stopping, "certificate": None if of is None else Certificate(**of)})
     return Comparison(**{**fields, **estimates, **beside, "flags": tuple(fields["flags"])})
 
 

@@ -180,9 +180,10 @@ def _joined(sides: Sequence[Side]) -> tuple[list[TaskFacts], list[Measurement]]:
         failed = {model: count for side in sides for model, count in side.facts[name].failed.items()}
         unparsed = {model: count for side in sides for model, count in side.facts[name].unparsed.items()}
         (own,) = _asked(base, name).values()
+        rounds = {model: asked for side in sides for model, asked in side.facts[name].rounds.items()}
         prompts = {model: digest for side in sides for model, digest in _asked(side, name).items() if digest != own}
         common = tuple(metric for metric in base.facts[name].metrics if all(metric.id in _signatures(side, name) for side in sides))
-        facts.append(replace(base.facts[name], metrics=common, failed=failed, unparsed=unparsed, prompts_digest=own, prompts=prompts))
+        facts.append(replace(base.facts[name], metrics=common, failed=failed, unparsed=unparsed, prompts_digest=own, prompts=prompts, rounds=rounds))
     engines = {side.signature["engine"]["fingerprint"] for side in sides}
     if len(engines) > 1:
         fix = "evaluate with the same engine, device, dtype and versions"
@@ -254,4 +255,14 @@ def _plan(
         margins={**base.plan.margins, **asked_margins(facts, groups, margin, named)},
         targets={row.name: row.target_task for row in rows if row.target_task in names},
         alpha=base.plan.alpha if alpha is None else alpha,
+        until_decided=_in_rounds([base, *candidates]),
     )
+
+
+def _in_rounds(sides: Sequence[Side]) -> bool:
+    """Was anything of it asked in rounds? Raises NotComparableError where they were not drawn alike."""
+    drawn = [side for side in sides if side.plan.until_decided]
+    if drawn and (other := next((side for side in sides if side.plan.seed != drawn[0].plan.seed), None)):
+        what = f"was asked with seed {other.plan.seed}, {drawn[0].text}, which stops early, with {drawn[0].plan.seed}"
+        raise NotComparableError(other.text, what, "evaluate both with the same --seed")
+    return bool(drawn)

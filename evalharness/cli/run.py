@@ -45,6 +45,7 @@ from evalharness.results import RESULTS
 @click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
 @click.option("--split", help="Evaluate this split instead of each task's own.")
 @click.option("--template", "templates", metavar="NAME", help="Ask in this other wording; all: in every other one beside the task's own.")
+@click.option("--until-decided", is_flag=True, help="Ask in rounds, and a task no longer once its verdict is certain (docs/early.md).")
 @click.option("--drift", is_flag=True, help="Beside the verdicts: how far each candidate's predictions are from the base's (docs/drift.md).")
 @click.option("--drift-text", type=click.Path(path_type=Path), metavar="FILE", help="--drift on the paragraphs of this file instead of ours.")
 @click.option("--describe", metavar="WAY,…", help="Beside the verdicts: calibration, robustness, generation, bias, efficiency (docs/describe.md).")
@@ -108,7 +109,7 @@ def _job(given: dict[str, Any]) -> Job:
         apply_chat_template=given["apply_chat_template"] or False,
         **{key: given[key] for key in ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")},
         templates=given["templates"],
-        **{key: given[key] for key in ("drift", "drift_text")},
+        **{key: given[key] for key in ("until_decided", "drift", "drift_text")},
         describe=tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip()),
         data=paths("--data", given["data"]),
         train_data=_train_data(given["train_data"]),

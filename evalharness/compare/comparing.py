@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from evalharness.compare.case import Case
 from evalharness.compare.means import family_rows, suite_row, untrained
 from evalharness.compare.plan import ComparePlan
-from evalharness.compare.rows import group_rows, task_row, unjudged
+from evalharness.compare.rows import every_row, unjudged
 from evalharness.compare.verdicts import concluded
+from evalharness.compare.watched import suite_at_looks
 from evalharness.records.findings import Comparison, Estimate
 from evalharness.records.measured import Measurement, TaskFacts
 
@@ -23,16 +25,13 @@ def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], pla
     measurement is missing or a row is not finite, and TaskError where the tasks of a gate unit cannot be pooled.
     """
     found = {(m.task, m.metric, m.model): m for m in measurements}
-    tasks = {task.name: task for task in facts}
-    groups = [group for group in plan.groups if any(name in tasks for name in group.tasks)]
-    grouped = {name for group in groups if group.unit for name in group.tasks}
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
-        rows = [task_row(task, metric, candidate, found, plan, task.name not in grouped) for task in facts for metric in task.metrics]
-        for group in groups:
-            rows += group_rows(group, tasks, candidate, found, plan)
-        kept = untrained(rows, groups, tasks, candidate, found, plan)
-        rows += [*family_rows(kept, plan), suite_row(kept, [row for row in rows if row.unit], plan)]
+        case = Case(candidate, facts, found, plan)
+        rows = every_row(case)
+        kept = untrained(case, rows)
+        suite = suite_at_looks(case, rows) if plan.until_decided else suite_row(kept, [row for row in rows if row.unit], plan)
+        rows += [*family_rows(kept, plan), suite]
         comparisons += concluded([unjudged(row) for row in rows] if candidate in plan.references else rows, candidate, plan)
     return tuple(comparisons)
 

@@ -10,6 +10,7 @@ from evalharness.errors import UsageError
 from evalharness.pairing import member_metric
 from evalharness.records.measured import TaskFacts
 from evalharness.records.tasks import Average, Group
+from evalharness.stats.watching import EARLY
 
 UNNAMED = "suite"  # the suite unit of tasks that no suite names
 
@@ -32,6 +33,7 @@ class ComparePlan:
     describing: tuple[str, ...] = ()  # tasks and groups that get rows and no verdict: other ways of asking what other tasks ask
     average: Average | None = None  # the suite's published one
     references: tuple[str, ...] = ()  # models that are compared like candidates and never judged
+    until_decided: bool = False  # units were asked in rounds, and a gate unit no longer once its verdict was certain (stats/watching.py)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 0.5:
@@ -44,6 +46,21 @@ class ComparePlan:
     def level(self) -> float:
         """Coverage of the intervals, each end of which is a one-sided bound at level 1 − alpha."""
         return 1 - 2 * self.alpha
+
+    @property
+    def final_alpha(self) -> float:
+        """What a gate unit's fixed sample may err with: alpha, less the share of early verdicts."""
+        return self.alpha * (1 - EARLY) if self.until_decided else self.alpha
+
+    @property
+    def final_level(self) -> float:
+        """Coverage of a gate unit's interval by its fixed sample."""
+        return 1 - 2 * self.final_alpha
+
+    @property
+    def lots_of(self) -> int | None:
+        """The seed by which units were drawn into rounds; None where all were asked at once."""
+        return self.seed if self.until_decided else None
 
 
 def asked_margins(facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, named: Mapping[str, float]) -> dict[str, float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalharness.compare.plan import ComparePlan
 from evalharness.compare.rows import Row
-from evalharness.records.findings import Comparison, Estimate, Verdict
+from evalharness.compare.watched import settled
+from evalharness.records.findings import Comparison, Estimate, Stopping, Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
-from evalharness.stats.verdict import SKILL_SHARE, decide
 
 PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate units
 
@@ -17,11 +17,15 @@ PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate
 def concluded(rows: Sequence[Row], candidate: str, plan: ComparePlan) -> list[Comparison]:
     """Holm over the gate units without the suite, Benjamini and Hochberg over their parts, then a verdict for every judged row."""
     family = [i for i, row in enumerate(rows) if row.unit and row.level != "suite"]
-    adjusted = dict(zip(family, holm([rows[i].finding.p_forgotten or 0.0 for i in family]), strict=True))
+    stopping: Mapping[int, Stopping] = {}
+    if plan.until_decided:
+        rows, adjusted, stopping = settled(rows, plan)
+    else:
+        adjusted = dict(zip(family, holm([rows[i].finding.p_forgotten or 0.0 for i in family]), strict=True))
     adjusted |= {i: row.finding.p_forgotten or 0.0 for i, row in enumerate(rows) if row.unit and row.level == "suite"}
     tests = dict.fromkeys(family, max(1, len(family)))
     found = [_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)) for i, row in enumerate(rows)]
-    found = [replace(row, adjustment="Holm") if i in tests else row for i, row in enumerate(found)]
+    found = [replace(row, adjustment="Holm" if i in tests else None, stopping=stopping.get(i)) for i, row in enumerate(found)]
     drills = [i for i, row in enumerate(rows) if row.drill]
     for i, p_forgotten, p_difference in zip(drills, *(_q([getattr(found[i], p) for i in drills]) for p in PARTS), strict=True):
         found[i] = replace(found[i], adjustment="Benjamini-Hochberg", q_forgotten=p_forgotten, q_difference=p_difference)
@@ -42,14 +46,14 @@ def _comparison(row: Row, candidate: str, plan: ComparePlan, adjusted: float | N
     needed, flags = None, list[str]()
     if row.judged and finding.margin is not None and finding.p_forgotten is not None and finding.p_retained is not None:
         at_chance = finding.at_chance and finding.units > 0
-        can_retain = finding.margin <= SKILL_SHARE * finding.skill + 1e-12
         p_forgotten = finding.p_forgotten if adjusted is None else adjusted
-        verdict = decide(p_forgotten, finding.p_retained, plan.alpha, units=finding.units, can_retain=can_retain, at_chance=at_chance)
-        if verdict == "inconclusive" and not at_chance:
-            needed = finding.examples_needed((plan.alpha / tests, plan.alpha if can_retain else 0.0))
+        verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
+        if verdict == "inconclusive" and not at_chance and not (row.watch and row.watch.stopped):
+            share = plan.final_alpha
+            needed = finding.examples_needed((share / tests, share if finding.can_retain else 0.0))
         flags += ["forgotten_unadjusted"] if finding.p_forgotten <= plan.alpha < p_forgotten else []
         flags += ["base_at_chance"] if at_chance else []
-        flags += ["margin_exceeds_skill"] if finding.units and not (can_retain or at_chance) else []
+        flags += ["margin_exceeds_skill"] if finding.units and not (finding.can_retain or at_chance) else []
     low, high = finding.difference.low, finding.difference.high
     flags += ["drop_detected"] if high is not None and high < 0 and verdict != "forgotten" else []
     flags += ["improved"] if low is not None and low > 0 else []

@@ -17,10 +17,11 @@ from evalharness import results
 from evalharness.compare.comparing import compare
 from evalharness.compare.plan import ComparePlan
 from evalharness.overlap import METHOD, Seen
+from evalharness.pairing import asked_of_both
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.contaminated import index_of
 from evalharness.records.asking import Prepared
-from evalharness.records.findings import Comparison
+from evalharness.records.findings import Comparison, Estimate
 from evalharness.records.measured import Measurement, TaskFacts
 from evalharness.records.tasks import Group
 
@@ -44,12 +45,31 @@ def apart(contest: Contest, found: Found, plan: ComparePlan) -> tuple[Comparison
     for candidate, units in _units(contest, found).items():
         split = {name for name, seen in units.items() if seen}
         pooled = [group for group in groups if split & set(group.tasks)]
-        alone = replace(plan, candidates=(candidate,), references=(), targets={}, average=None)
+        members = {f"{group.name}@{part}": [f"{name}@{part}" for name in group.tasks] for group in pooled for part in (CLEAN, OVERLAPPING)}
+        alone = replace(plan, candidates=(candidate,), references=(), targets={}, average=None, until_decided=False)
+        asked, stopped = _asked(found, plan, candidate)
         for part in (CLEAN, OVERLAPPING):
             wanted = {name: seen for name, seen in units.items() if name in split or any(name in group.tasks for group in pooled)}
             shown = {f"{name}@{part}" for name in (*split, *(group.name for group in pooled))}
-            rows += [replace(row, primary=False) for row in _part(part, found, alone, wanted, pooled) if row.task in shown and row.level != "suite"]
+            of_part = [row for row in _part(part, asked, alone, wanted, pooled) if row.task in shown and row.level != "suite"]
+            rows += [_point(row) if {*members.get(row.task, ()), row.task} & stopped else replace(row, primary=False) for row in of_part]
     return tuple(rows)
+
+
+def _asked(found: Found, plan: ComparePlan, candidate: str) -> tuple[Found, frozenset[str]]:
+    """What both models were asked, and the names of the parts of tasks that were stopped early."""
+    if not plan.until_decided:
+        return found, frozenset()
+    sides, facts = (plan.base, candidate), {fact.name: fact for fact in found.facts}
+    rows = [asked_of_both(facts[m.task], sides, m, plan.seed) for m in found.measurements if m.model in sides and m.point is None]
+    stopped = {f"{fact.name}@{part}" for fact in found.facts if candidate in fact.rounds for part in (CLEAN, OVERLAPPING)}
+    return replace(found, facts=[replace(fact, rounds={}) for fact in found.facts], measurements=rows), frozenset(stopped)
+
+
+def _point(row: Comparison) -> Comparison:
+    """Without what holds for a fixed sample only."""
+    values = {side: Estimate(getattr(row, side).value) for side in ("base", "candidate_score", "difference")}
+    return replace(row, **values, primary=False, p_difference=None, retention=None)
 
 
 def _units(contest: Contest, found: Found) -> dict[str, dict[str, frozenset[str]]]:

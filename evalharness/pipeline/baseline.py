@@ -73,6 +73,8 @@ def _of_task(baseline: Baseline, prepared: Prepared) -> Measured:
         raise NotComparableError(where, "the base was not evaluated on this task", AGAIN)
     if facts.prompts_digest != prepared.prompts_digest:
         raise NotComparableError(where, "not the same prompts (task file, data, shots, limit, seed or window differ)", AGAIN)
+    if baseline.name in facts.rounds:
+        raise NotComparableError(where, "the base was not asked all of it there (it was stopped early)", AGAIN)
     if facts.failed.get(baseline.name):
         raise NotComparableError(where, f"the base failed on {facts.failed[baseline.name]} examples", AGAIN)
     by_metric = {measurement.metric: measurement for measurement in baseline.measurements.get(name, ())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -23,6 +24,7 @@ from evalharness.records.findings import Comparison, ModelRow, Results
 from evalharness.records.job import Job
 from evalharness.records.measured import TaskFacts
 from evalharness.records.models import Checkpoint, EngineInfo
+from evalharness.stats.watching import LOOKS, ROUNDS
 from evalharness.tasks.metadata import only_describes
 
 PACKAGES = ("evalharness", "torch", "transformers", "tokenizers", "peft", "datasets", "sacrebleu", "rouge-score", "scipy", "numpy")
@@ -108,6 +110,9 @@ def _task_facts(prepared: Prepared, measured: Mapping[str, Measured], contest: C
         data_digest=prepared.data_digest,
         prompts_digest=prepared.prompts_digest,
         metrics=tuple(facts_of(spec, build(spec), prepared.examples) for spec in task.metrics),
+        planned=len(units := Counter(example.unit for example in prepared.examples)),
+        largest=max(units.values(), default=1),
+        rounds={model: found.rounds for model, found in measured.items() if found.rounds is not None},
     )
 
 
@@ -130,6 +135,7 @@ def _plan(job: Job, contest: Contest, facts: Sequence[TaskFacts]) -> ComparePlan
         describing=(*contest.asides, *(task.name for task in contest.tasks if only_describes(task))),
         average=suite.average if suite else None,
         references=tuple(reference.name for reference in contest.references),
+        until_decided=job.until_decided,
     )
 
 
@@ -206,6 +212,7 @@ def _signature(job: Job, contest: Contest, prepared: Sequence[Prepared], facts: 
         "seed": job.seed,
         "alpha": job.alpha,
         "margin": job.margin,
+        "until_decided": {"rounds": ROUNDS, "looks": list(LOOKS)} if job.until_decided else None,
         "margins": dict(job.margins),
         "precision": contest.precision or None,
         "engine": {"name": info.name, "fingerprint": info.fingerprint, **info.details},

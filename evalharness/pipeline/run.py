@@ -18,6 +18,7 @@ from evalharness.pipeline.conclude import announced, conclude, planned
 from evalharness.pipeline.contaminated import with_overlaps
 from evalharness.pipeline.drifting import Drifting, neutral_texts
 from evalharness.pipeline.prompts import make_prompts
+from evalharness.pipeline.rounds import Rounds, check
 from evalharness.pipeline.seat import Seat, turns
 from evalharness.pipeline.session import Desk, Session
 from evalharness.pipeline.watch import Ledger, Quiet, Watcher, tell
@@ -47,6 +48,7 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
     with ledger.timed("prepare"):
         neutral = neutral_texts(job, contest)
         _verify(contest, watcher, ledger)
+        check(job, contest)
         watcher.phase("making prompts")
         prompts = make_prompts(job, contest, factory)
         asked = prompts.by_model[contest.base.name]
@@ -64,9 +66,12 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
                 Session(desk, checkpoint).prove(prompts.by_model[checkpoint.name])
         watcher.expect(sum(len(task.requests) for checkpoint in contest.checkpoints for task in prompts.by_model[checkpoint.name]))
         with ledger.timed("answer"):
+            rounds = Rounds(desk, contest, prompts, plan) if job.until_decided else None
+            if rounds is not None:
+                rounds.ask(to_measure, measured)
             for checkpoint in to_measure:
                 session = Session(desk, checkpoint)
-                measured[checkpoint.name] = session.measure(prompts.by_model[checkpoint.name])
+                measured[checkpoint.name] = rounds.measured(session) if rounds else session.measure(prompts.by_model[checkpoint.name])
                 drifting.follow(session)
     if isinstance(contest.base, Baseline):
         for task, found in zip(asked, measured[contest.base.name], strict=True):

@@ -71,15 +71,18 @@ class Session:
         found = []
         for task in prepared:
             desk.watcher.phase(f"{name}: {task.task.name}")
-            answers = self._answers(task)
-            measured = measure(task, answers, name)
-            results.write_samples(desk.job.out, task.task.name, name, measured.samples)
-            found.append(measured)
+            found.append(self.score(task, self.answers(task)))
         desk.ledger.count(name, seconds=time.perf_counter() - begun)
         desk.ledger.left(name)
         return found
 
-    def _answers(self, task: Prepared) -> dict[str, Response | Failure]:
+    def score(self, task: Prepared, answers: Mapping[str, Response | Failure]) -> Measured:
+        """One task measured; its samples written."""
+        measured = measure(task, answers, self.checkpoint.name)
+        results.write_samples(self.desk.job.out, task.task.name, self.checkpoint.name, measured.samples)
+        return measured
+
+    def answers(self, task: Prepared) -> dict[str, Response | Failure]:
         """One task's answers; what they took, without loading the model, is written down where that is asked for."""
         begun, counts, desk = time.perf_counter() - self.loading, {"computed": 0, "stored": 0}, self.desk
 

@@ -50,6 +50,36 @@ class MeanDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a set of `population` units would show had all of it been answered, of which a random part was: the verdict on that very set, certain at
+    level 1 − α, and the p-values of its two nulls. It says nothing of other questions, and no gate looks at it.
+    """
+
+    verdict: Verdict
+    population: int
+    p_forgotten: float
+    p_retained: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """How far a row's units were asked, where they are asked in rounds and no longer once a verdict is certain.
+
+    `asked` of `planned` units, in `rounds` of `of` rounds; `stopped`: before the last. `p_forgotten` (adjusted by e-Holm over the gate units) and
+    `p_retained`: of the e-processes alone, valid at whatever round one stops; None, like `certificate`, of rows that have none.
+    """
+
+    asked: int
+    planned: int
+    rounds: int
+    of: int
+    stopped: bool
+    p_forgotten: float | None = None
+    p_retained: float | None = None
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
 
@@ -87,6 +117,7 @@ class Comparison:
     q_forgotten: float | None = None
     q_difference: float | None = None
     general: MeanDifference | None = None  # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
+    stopping: Stopping | None = None  # None where all units were asked at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Job:
     precision: str | None = None  # of the base and adapters on it ("nf4", "int8", "none"); None: the candidates' own
     train_data: Mapping[str, Path] = field(default_factory=dict)  # candidate ("" for all) -> the rows it was fine-tuned on
     templates: str | None = None  # a wording to ask in instead of each task's own, or "all": every wording beside it
+    until_decided: bool = False  # ask in rounds, and a gate unit no longer once its verdict is certain
     drift: bool = False  # how far the candidates' predictions are from the base's, beside the verdicts
     drift_text: Path | None = None  # neutral text to see it on, instead of ours
     describe: tuple[str, ...] = ()  # what is measured beside the verdicts: calibration, robustness, generation, bias, efficiency

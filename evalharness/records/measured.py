@@ -104,6 +104,9 @@ class TaskFacts:
     prompts_digest: str
     metrics: tuple[MetricFacts, ...]
     prompts: Mapping[str, str] = field(default_factory=dict)  # model name -> digest of its prompts, where it is not `prompts_digest`
+    planned: int = 0  # units that were to be asked; 0 where older results do not say
+    largest: int = 1  # examples in the largest of them
+    rounds: Mapping[str, int] = field(default_factory=dict)  # model name -> rounds that it was asked, where it was stopped before the last
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from evalharness.stats import paired, power, proportion
 from evalharness.stats.exact import FEW_CHANGES
 from evalharness.stats.resample import Bootstrap, Floats, Score, bootstrap, influence, swap_p, swapped_differences
-from evalharness.stats.verdict import ENOUGH_CHANGED, full_loss_p, p_at_margin, unseen_interval
+from evalharness.stats.verdict import ENOUGH_CHANGED, SKILL_SHARE, Verdict, decide, full_loss_p, p_at_margin, unseen_interval
 
 
 class Effort(NamedTuple):
@@ -41,6 +41,7 @@ class Pairs:
 
     "binary" and "graded" scores are Σ row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function of the summed rows. `sizes` (n,):
     examples in each unit. `sign`: −1 where a lower score is better. `chance` and `margin` in the metric's natural unit; no margin: only described.
+    `lots` (n,): numbers in [0, 1) by which units are asked in turn, where a run may stop before all were.
     """
 
     base: Floats
@@ -53,6 +54,7 @@ class Pairs:
     sign: float
     chance: float
     margin: float | None
+    lots: Floats | None = None
 
     def difference(self, rows: Floats) -> Floats:
         """Score of rows (..., 2 × width), base and candidate side by side, oriented so that + is better. -> (...)"""
@@ -92,6 +94,15 @@ class Finding:
     base_variance: float = 0.0
     base_covariance: float = 0.0
     nulls: Floats | None = None
+
+    @property
+    def can_retain(self) -> bool:
+        """Is the margin small against what the base can do?"""
+        return (self.margin or 0.0) <= SKILL_SHARE * self.skill + 1e-12
+
+    def verdict(self, p_forgotten: float, p_retained: float, alpha: float) -> Verdict:
+        """`p_forgotten`: adjusted for its family."""
+        return decide(p_forgotten, p_retained, alpha, units=self.units, can_retain=self.can_retain, at_chance=self.at_chance and self.units > 0)
 
     def examples_needed(self, alphas: tuple[float, float]) -> int | None:
         """Units that would decide; `alphas`: what p_forgotten (before adjustment) and p_retained must reach, 0 where they cannot."""

@@ -30,6 +30,7 @@ def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) 
         kind="graded" if macro or any(pairs.kind == "graded" for pairs in members) else first.kind,
         chance=float(np.average([pairs.chance for pairs in counted], weights=weights if sum(weights) else None)),
         margin=margin,
+        lots=None if first.lots is None else np.concatenate([pairs.lots for pairs in counted if pairs.lots is not None]),
     )
 
 
