@@ -6,13 +6,14 @@ from collections.abc import Container, Iterator, Sequence
 
 from evalharness.cli.main import plain
 from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
+from evalharness.report.asked import asked_lines
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.wording import flag_words, general_of
 
 GLYPHS = {"forgotten": "▼ forgotten", "retained": "● retained", "inconclusive": "? inconclusive", None: ""}
 HEAD = ("", "n", "base", "candidate", "difference", "interval", "lost", "gained", "verdict")
 INTERVAL = HEAD.index("interval")
-REASONS = ("base_at_chance", "margin_exceeds_skill", "incomplete")  # flags that say why there is no other verdict
+REASONS = ("base_at_chance", "margin_exceeds_skill", "incomplete", "suite_not_tested")  # flags that say why there is no other verdict
 RIGHT = range(1, 8)  # columns of numbers
 MANY = 8  # members of a gate unit; more are shown as their group alone
 
@@ -33,6 +34,9 @@ def verdict_lines(results: Results) -> Iterator[str]:
         yield from (f"  {line}" for line in aligned([_head(rows), *(_row(c, model) for c in rows)], RIGHT))
         yield from (plain(f"  the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
         yield from (plain(f"  {line}") for line in _notes(own, results.signature.get("alpha", 0.05)))
+    if in_rounds := asked_lines(results):
+        yield ""
+        yield from (plain(line) for line in in_rounds)
     yield from _beside(results)
     if results.troubles:
         yield ""
@@ -97,7 +101,12 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
     verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
     counts = ("–", "–") if c.lost is None else (str(c.lost), str(c.gained))
     scores = (_score(c.base), _score(c.candidate_score), _signed(c.difference.value)) if c.n else ("–", "–", "–")  # nothing is no score
-    return (plain(name), str(c.n), *scores, _interval(c.difference), *counts, verdict)
+    return (plain(name), _asked(c), *scores, _interval(c.difference), *counts, verdict)
+
+
+def _asked(c: Comparison) -> str:
+    stopped = c.stopping is not None and c.stopping.stopped
+    return f"{c.n} of {c.stopping.planned}" if stopped and c.stopping and c.level != "family" else str(c.n)
 
 
 def _score(estimate: Estimate) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from evalharness import registry
 from evalharness.places import shipped
 from evalharness.records.findings import Results
-from evalharness.report import KNOWN, drift, examples, facts, made, order, overlap, references, sentences, stagewords, tables, ways, wording
+from evalharness.report import KNOWN, asked, drift, examples, facts, made, order, overlap, references, sentences, stagewords, tables, ways, wording
 from evalharness.report import sweep as sweeps
 from evalharness.report.stages import Stages
 
@@ -106,6 +106,9 @@ def _about(results: Results) -> dict[str, Any]:
         "learned_words": tables.learned_words,
         "ways": ways.way_tables(results),
         "overview": ways.overview(results),
+        "asked_rows": asked.asked_rows(results),
+        "asked_lines": asked.asked_lines(results),
+        "shared": asked.SHARED,
         "overlap": overlap.overlap(results),
         "drift": drift.tables(results),
         "formats": ways.format_losses(results),

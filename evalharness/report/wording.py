@@ -39,6 +39,15 @@ FLAGS: Final = {  # flag: (short words, what it means)
         "asked differently",
         "base and candidate were asked the same questions in different prompts, each in its own form, because that was allowed",
     ),
+    "stopped_early": (
+        "stopped early",
+        "asked in rounds and no longer once it was certain; the verdict, its interval and its p-values hold at whatever round one stops, "
+        "other numbers describe only what was asked",
+    ),
+    "suite_not_tested": (
+        "suite not tested",
+        "a gate unit was stopped before the suite was decided, being forgotten, so that the gate cannot pass; its value is of what was asked",
+    ),
     "unparsed": ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
 }
 

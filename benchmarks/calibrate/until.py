@@ -1,0 +1,152 @@
+"""Runs that stop early, drawn many times and replayed round by round, to how often they err, and how much they ask.
+
+A draw goes the way of `run --until-decided`: e-processes after every round, e-Holm, who is asked on, the suite at its looks, and what was asked to
+the end by the fixed sample's test (stats/watching.py). Units are 0/1 answers, alone or several of a passage, or graded scores.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from margin import ALPHA, EFFORT, LEVEL
+from numpy.typing import NDArray
+from worlds import Answers, Floats, World, passages, summaries
+
+from evalharness.stats.assess import Finding, Pairs, assess
+from evalharness.stats.multiplicity import holm
+from evalharness.stats.suite import combine
+from evalharness.stats.verdict import Verdict, decide
+from evalharness.stats.watching import LOOKS, ROUNDS, Path, adjusted, asked_on, certified, either, path, round_of, spent, unadjusted, watched
+
+SUITE_MARGIN, LARGEST = 0.02, 25.0  # of the suite, in skill; rows in the largest passage
+
+
+@dataclass(frozen=True)
+class Until:
+    """`drops`: the true loss of every gate unit, each of `n` units of the `world`; `flips`: share that changes."""
+
+    what: str
+    world: str
+    n: int
+    flips: float
+    drops: tuple[float, ...]
+    draws: int
+
+    def worlds(self) -> list[World]:
+        if self.world == "answers":
+            return [Answers(self.n, self.flips, drop, 0.7, 0.3) for drop in self.drops]
+        if self.world == "passages":
+            return [passages(self.n, 5, self.flips, drop, 0.5, False) for drop in self.drops]
+        return [summaries(self.n, self.flips, drop, "of any size") for drop in self.drops]
+
+
+def cases(scale: float = 1.0) -> Iterator[Until]:
+    def some(draws: int) -> int:
+        return max(4, round(draws * scale))
+
+    for flips in (0.05, 0.1, 0.3):
+        yield Until("one at its margin", "answers", 1000, flips, (0.02,), some(2000))
+    yield Until("one at its margin", "passages", 200, 0.1, (0.02,), some(1000))
+    yield Until("one at its margin", "summaries", 500, 0.1, (0.02,), some(1000))
+    for drop, flips in ((0.08, 0.1), (0.04, 0.1), (0.0, 0.02), (0.0, 0.1), (0.2, 0.3)):
+        yield Until("one", "answers", 1000, flips, (drop,), some(1000))
+    yield Until("one", "answers", 5000, 0.05, (0.0,), some(200))
+    yield Until("all at their margin", "answers", 500, 0.1, (0.02,) * 15, some(600))
+    yield Until("one of 15 lost ten points", "answers", 500, 0.11, (0.1, *(0.0,) * 14), some(400))
+    yield Until("nothing changed", "answers", 1000, 0.05, (0.0,) * 15, some(300))
+    yield Until("suite at its margin", "answers", 500, 0.1, (0.008,) * 15, some(600))
+
+
+def measure(case: Until, seed: int) -> dict[str, Any]:
+    """Shares of draws, of verdicts on the first unit, on any, and on the suite; and of units that were asked."""
+    rng = np.random.default_rng([seed, *repr(case).encode()])
+    counts: Counter[str] = Counter()
+    asked = 0.0
+    worlds = case.worlds()
+    for _ in range(case.draws):
+        verdicts, suite, share, certificates = replay([world(rng) for world in worlds], rng)
+        asked += share
+        counts.update([f"first {verdicts[0]}", f"suite {suite}"])
+        counts.update([f"set {certificates[0]}"])
+        counts["any forgotten"] += "forgotten" in verdicts
+        counts["alone found"] += verdicts[0] == "forgotten" and "forgotten" not in verdicts[1:]
+        counts["gate passes"] += "forgotten" not in (*verdicts, suite) and suite == "retained"
+    rates = {name: count / case.draws for name, count in sorted(counts.items())}
+    cell = f"{len(case.drops)} × {case.n} {case.world}, flips {case.flips}, lost {case.drops[0]}"
+    return {"group": case.what, "cell": cell, "draws": case.draws, "asked": asked / case.draws, **rates}
+
+
+def replay(units: Sequence[Pairs], rng: np.random.Generator) -> tuple[list[Verdict], Verdict, float, list[Verdict]]:
+    """Verdicts on the units and on the suite, the share of units that was asked, and what is certain of each whole set."""
+    units = [_taken(pairs, rng.permutation(len(pairs.base))) for pairs in units]
+    lots = [np.sort(rng.random(len(pairs.base))) for pairs in units]
+    full = [watched(pairs, of, LARGEST if pairs.sizes.max() > 1 else 1.0) for pairs, of in zip(units, lots, strict=True)]
+    paths = [path(unit, ROUNDS) for unit in full if unit is not None]
+    rounds, stopped, suite = [0] * len(units), [False] * len(units), Verdicts()
+    for number in range(1, ROUNDS + 1):
+        rounds = [was if ended else number for was, ended in zip(rounds, stopped, strict=True)]
+        if number == ROUNDS:
+            break
+        verdicts = _early(paths, rounds)
+        if number in LOOKS and "forgotten" not in verdicts and suite.verdict == "inconclusive":
+            suite.look(_upto(units, lots, number), number, rng)
+        on = asked_on({str(i): verdict for i, verdict in enumerate(verdicts)}, suite.verdict)
+        stopped = [ended or str(i) not in on for i, ended in enumerate(stopped)]
+        if all(stopped):
+            break
+    ends = [was == ROUNDS for was in rounds]
+    if all(ends) and suite.verdict == "inconclusive":
+        suite.look(units, ROUNDS, rng)
+    share = sum(int((round_of(of) <= was).sum()) for of, was in zip(lots, rounds, strict=True)) / sum(map(len, lots))
+    whole = [assess(pairs, LEVEL, lambda _: rng, EFFORT) if ended else None for pairs, ended in zip(units, ends, strict=True)]
+    seen = [watched(pairs, of, LARGEST) for pairs, of in zip(_upto(units, lots, rounds), _lots_upto(lots, rounds), strict=True)]
+    sets = [certified(unit, len(of), ALPHA)[0] for unit, of in zip(seen, lots, strict=True) if unit is not None]
+    return _final(paths, rounds, whole), suite.verdict, share, sets
+
+
+@dataclass
+class Verdicts:
+    """The suite's verdict so far."""
+
+    verdict: Verdict = "inconclusive"
+
+    def look(self, units: Sequence[Pairs], number: int, rng: np.random.Generator) -> None:
+        share = spent(ALPHA)[number]
+        found = [assess(pairs, LEVEL, lambda _: rng, EFFORT) for pairs in units]
+        suite = combine([each for each in found if not each.at_chance and each.units >= 2], SUITE_MARGIN, LEVEL, rng)
+        self.verdict = suite.verdict(suite.p_forgotten or 0.0, suite.p_retained or 0.0, share)
+
+
+def _early(paths: Sequence[Path], rounds: Sequence[int]) -> list[Verdict]:
+    now = [Path(of.forgotten[:was], of.retained[:was]) for of, was in zip(paths, rounds, strict=True)]
+    return [_decided(either(p, 1.0), either(unadjusted(of)[1], 1.0)) for p, of in zip(adjusted(now), now, strict=True)]
+
+
+def _final(paths: Sequence[Path], rounds: Sequence[int], whole: Sequence[Finding | None]) -> list[Verdict]:
+    now = [Path(of.forgotten[:was], of.retained[:was]) for of, was in zip(paths, rounds, strict=True)]
+    late = holm([1.0 if found is None else found.p_forgotten or 0.0 for found in whole])
+    retained = [1.0 if found is None else found.p_retained or 0.0 for found in whole]
+    every = zip(adjusted(now), now, late, retained, strict=True)
+    return [_decided(either(p, end), either(unadjusted(of)[1], kept)) for p, of, end, kept in every]
+
+
+def _decided(p_forgotten: float, p_retained: float) -> Verdict:
+    return decide(p_forgotten, p_retained, ALPHA, units=ROUNDS, can_retain=True, at_chance=False)
+
+
+def _lots_upto(lots: Sequence[Floats], rounds: Sequence[int]) -> list[Floats]:
+    return [of[round_of(of) <= was] for of, was in zip(lots, rounds, strict=True)]
+
+
+def _upto(units: Sequence[Pairs], lots: Sequence[Floats], rounds: Sequence[int] | int) -> list[Pairs]:
+    """The units' rows of their first rounds."""
+    every = [rounds] * len(units) if isinstance(rounds, int) else rounds
+    return [_taken(pairs, np.flatnonzero(round_of(of) <= was)) for pairs, of, was in zip(units, lots, every, strict=True)]
+
+
+def _taken(pairs: Pairs, places: NDArray[np.int_]) -> Pairs:
+    return replace(pairs, base=pairs.base[places], candidate=pairs.candidate[places], sizes=pairs.sizes[places])
