@@ -27,8 +27,8 @@ def evaluate(
     """Evaluate candidates against their base and return what was found; the run's folder is left as `evalharness run` leaves it, but for the page.
 
     `models`: [NAME=]PATH or hub ids. `options`: the other fields of `records.job.Job` (base, tasks, target, data_dir, data, include, limit,
-    num_fewshot, split, seed, margin, margins, alpha, until_decided, templates, describe, chat, …, settings). `out` defaults to runs/<time>-<suite>, `store` to
-    the user's cache directory. Raises EvalHarnessError, whose `exit_code` is the one the command would end with.
+    num_fewshot, split, seed, margin, margins, alpha, until_decided, templates, describe, …, settings). `out` defaults to runs/<time>-<suite>,
+    `store` to the user's cache directory. Raises EvalHarnessError, whose `exit_code` is the one the command would end with.
     """
     job = Job(
         models=tuple(str(model) for model in ([models] if isinstance(models, (str, Path)) else models)),

@@ -211,3 +211,18 @@ def test_a_report_may_be_asked_for_by_the_results_file(make_run: MakeRun, capsys
     run = make_run("run", {"a": 12})
     assert ended("report", run / "results.json") == 0
     assert capsys.readouterr().out.strip() == str(run / "report.html")
+
+
+def test_runs_that_stopped_early_compare_with_one_another_but_not_by_other_lots(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`echo` is lost: one round or two suffice. The other run asked everything, with the same seed or another."""
+    early = make_run("early", {"first": 30}, until_decided=True)
+    whole, other = make_run("whole", {"second": 30}), make_run("other", {"third": 30}, seed=9)
+    capsys.readouterr()
+    assert ended("compare", whole, f"{early}#first", "--out", tmp_path / "out") == 0
+    rows = {row["task"]: row for row in json.loads((tmp_path / "out" / "results.json").read_text())["comparisons"] if row["primary"]}
+    alone = {row["task"]: row for row in json.loads((early / "results.json").read_text())["comparisons"] if row["primary"]}
+    assert rows["echo"] == alone["echo"] and rows["echo"]["stopping"]["stopped"] and rows["echo"]["n"] < 30
+    assert ended("compare", other, f"{early}#first") == 5
+    assert "with the same --seed" in capsys.readouterr().err

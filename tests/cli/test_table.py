@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evalharness.cli.table import headline, verdict_lines
-from evalharness.records.findings import Comparison, Estimate, MeanDifference, ModelRow, Results
+from evalharness.records.findings import Comparison, Estimate, MeanDifference, ModelRow, Results, Stopping
 
 BASE = ModelRow("base", "base", "f0", None, 100, 0, 0.0, 10)
 TUNED = ModelRow("tuned", "lora", "f1", "base", 110, 10, 10 / 110, 4, "sst2", Estimate(0.1, 0.05, 0.15), True)
@@ -71,3 +71,12 @@ def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
         "  general ability: −0.010 (−0.020 … +0.001), the mean over 12 gate units scored from 0 to 1 that it was not trained on (no verdict)"
     )
     assert len(lines) == 10
+
+
+def test_what_was_stopped_early_shows_how_far_it_was_asked() -> None:
+    stopped = replace(ROW, verdict="forgotten", flags=("stopped_early",), stopping=Stopping(50, 400, 3, 20, True))
+    suite = replace(ROW, task="demo", level="suite", metric="skill", flags=("suite_not_tested",), stopping=Stopping(50, 400, 3, 20, True))
+    lines = list(verdict_lines(Results({}, (BASE, TUNED), (stopped, suite))))
+    assert any("50 of 400" in line and "▼ forgotten" in line for line in lines)
+    assert any(line.endswith("? inconclusive (suite not tested)") for line in lines)
+    assert lines[-1] == "tuned: 1 of 1 gate unit stopped early; 50 of 400 units were asked (12 %)"
