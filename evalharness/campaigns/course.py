@@ -13,7 +13,6 @@ import numpy as np
 from evalharness import fingerprint, results
 from evalharness.compare.comparing import compare
 from evalharness.compare.plan import ComparePlan
-from evalharness.errors import UsageError
 from evalharness.metrics.base import from_facts
 from evalharness.records.findings import Comparison, Estimate
 from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
@@ -96,8 +95,6 @@ class _Subject:
 def stages_of(out: Path, track: Track) -> Stages:
     """What `out`, a finished run over the stages, says of them. Raises UsageError where it is no such run."""
     facts, measurements, about = results.read_measurements(out)
-    if any(fact.rounds for fact in facts):
-        raise UsageError(out, "was stopped early, so that its stages were not all asked the same", "evaluate them without --until-decided")
     found = {(m.task, m.metric, m.model): m for m in measurements}
     deciding = {(c.task, c.candidate): c for c in results.read_results(out).comparisons if c.primary and c.level != "suite"}
     run = _Run(track, {fact.name: fact for fact in facts}, found, _plan_of(about["plan"], track), deciding)

@@ -63,6 +63,8 @@ def _job(asked: Asked) -> tuple[Job, tuple[str, ...]]:
     """The run's job, and which of joint and fresh there are: its last models."""
     if not asked.job.models:
         raise UsageError("trace", "no stage", "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders")
+    if asked.job.until_decided:
+        raise UsageError("trace", "stages that are stopped early are not all asked the same", "leave until_decided out")
     beside = {key: text for key, text in (("joint", asked.joint), ("fresh", asked.fresh)) if text is not None}
     for key, text in beside.items():
         if text.endswith(ALL) and not exists(text):
