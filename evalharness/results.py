@@ -84,8 +84,8 @@ def _json(value: Any) -> str:
 # ---- results.json ----------------------------------------------------------------------------------------------------
 
 
-def write_results(out: Path, results: Results) -> None:
-    """`results` without its flips (they follow from samples/) to results.json. Raises ValueError if a number is not finite."""
+def results_text(results: Results) -> str:
+    """results.json, able to be encoded: `results` without its flips (they follow from samples/). Raises ValueError if a number is not finite."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "signature": results.signature,
@@ -94,7 +94,11 @@ def write_results(out: Path, results: Results) -> None:
         "troubles": [asdict(trouble) for trouble in results.troubles],
         **({"drift": [asdict(drift) for drift in results.drift]} if results.drift else {}),
     }
-    write_text(out / RESULTS, _json(document))
+    return _json(document).encode(errors="backslashreplace").decode()
+
+
+def write_results(out: Path, results: Results) -> None:
+    write_text(out / RESULTS, results_text(results))
 
 
 def read_results(run: Path) -> Results:
@@ -162,6 +166,12 @@ def write_measurements(out: Path, facts: Sequence[TaskFacts], measurements: Sequ
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     _write(out / MEASUREMENTS, sink.getvalue().to_pybytes())
+
+
+def run_and_model(text: str) -> tuple[Path, str]:
+    """RUN[#NAME] as the run's path and the model's name (empty: none); what exists as it stands is a path, whatever is in its name."""
+    path, sign, name = text.rpartition("#")
+    return (Path(path), name) if sign and not Path(text).exists() else (Path(text), "")
 
 
 def read_measurements(run: Path) -> tuple[tuple[TaskFacts, ...], tuple[Measurement, ...], dict[str, Any]]:
