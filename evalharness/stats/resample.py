@@ -97,13 +97,20 @@ class Bootstrap:
         return float(ndtr(self._bias() + moved / stretch)) if stretch > 1e-9 else float(moved > 0)
 
 
+def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """The distinct of rows (n, width) in lexical order, and how often each comes: `np.unique` along axis 0, many times as fast."""
+    ordered = rows[np.lexsort(rows.T[::-1])]
+    first = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
+    return ordered[first], np.diff(np.append(first, len(rows)))
+
+
 def resampled_sums(rows: Floats, replicates: int, rng: np.random.Generator) -> Floats:
     """Sums of n rows drawn with replacement from the n rows (n, width). -> (replicates, width)
 
     Few distinct rows are drawn as multinomial counts, which is the same law; otherwise at most CELLS weights are held at once.
     """
     n = len(rows)
-    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    distinct, counts = distinct_rows(rows)
     if len(distinct) <= FEW_ROWS:
         return rng.multinomial(n, counts / n, size=replicates) @ distinct
     sums = np.empty((replicates, rows.shape[1]))
