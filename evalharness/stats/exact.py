@@ -44,11 +44,12 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side) -> float:
             return GAMMA
     changes, limit = _region(gained, lost, n, margin, side, _window(low, high, n))
     rates = np.union1d(np.linspace(low, high, GRID), np.clip(margin, low, high))  # the null's worst share of losses has a kink at the margin
+    largest = 0.0
     for _ in range(2):
         found = _probability(rates, changes, limit, n, margin, side)
         best = int(np.argmax(found))
         step = (rates[-1] - rates[0]) / (len(rates) - 1)
-        largest = float(found[best])
+        largest = max(largest, float(found[best]))
         rates = np.linspace(max(low, rates[best] - step), min(high, rates[best] + step), REFINED)
     largest = max(largest, float(_probability(rates, changes, limit, n, margin, side).max()))
     return min(1.0, largest + TAIL + GAMMA)
