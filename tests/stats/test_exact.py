@@ -96,3 +96,16 @@ def test_many_answers_with_few_changes():
 def test_extremes_have_numbers(case: tuple[int, int, int, float]):
     for side in ("forgotten", "retained"):
         assert 0 <= exact_p(*case, side) <= 1
+
+
+@pytest.mark.parametrize("side", ["forgotten", "retained"])
+def test_what_is_enough_changes_no_decision(side: Side):
+    rng = np.random.default_rng(4)
+    above = 0
+    for n in (40, 300, 2000):
+        for changes in rng.integers(0, 39, size=12):
+            lost = int(rng.integers(0, changes + 1))
+            whole, short = (exact_p(int(changes) - lost, lost, n, 0.02, side, enough) for enough in (1.0, 0.05))
+            assert short == whole if whole <= 0.05 else whole >= short > 0.05
+            above += whole > 0.05
+    assert 5 < above < 36
