@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check world base base-seq2seq rates seeds sweep-ranks sweep soak calibrate clean
+.PHONY: demo test test-all check world base base-seq2seq rates seeds sweep-ranks sweep soak bench calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -42,6 +42,9 @@ sweep: $(VENV)/.ready           ## every method over learning rates and seeds (a
 soak: $(VENV)/.ready            ## kill a run 50 times at random moments; results must be byte-identical
 	$(BIN)/python tests/soak/kill_and_resume.py
 	$(BIN)/python tests/soak/kill_training.py
+
+bench: $(VENV)/.ready           ## what comparing 100,000 paired examples costs: seconds and memory, for runs, lm-eval's logs and tables
+	$(BIN)/python benchmarks/compare_size.py
 
 calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate

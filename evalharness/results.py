@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
@@ -83,8 +84,8 @@ def _json(value: Any) -> str:
 # ---- results.json ----------------------------------------------------------------------------------------------------
 
 
-def write_results(out: Path, results: Results) -> None:
-    """`results` without its flips (they follow from samples/) to results.json. Raises ValueError if a number is not finite."""
+def results_text(results: Results) -> str:
+    """results.json, able to be encoded: `results` without its flips (they follow from samples/). Raises ValueError if a number is not finite."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "signature": results.signature,
@@ -93,7 +94,11 @@ def write_results(out: Path, results: Results) -> None:
         "troubles": [asdict(trouble) for trouble in results.troubles],
         **({"drift": [asdict(drift) for drift in results.drift]} if results.drift else {}),
     }
-    write_text(out / RESULTS, _json(document))
+    return _json(document).encode(errors="backslashreplace").decode()
+
+
+def write_results(out: Path, results: Results) -> None:
+    write_text(out / RESULTS, results_text(results))
 
 
 def read_results(run: Path) -> Results:
@@ -166,6 +171,12 @@ def write_measurements(out: Path, facts: Sequence[TaskFacts], measurements: Sequ
     _write(out / MEASUREMENTS, sink.getvalue().to_pybytes())
 
 
+def run_and_model(text: str) -> tuple[Path, str]:
+    """RUN[#NAME] as the run's path and the model's name (empty: none); what exists as it stands is a path, whatever is in its name."""
+    path, sign, name = text.rpartition("#")
+    return (Path(path), name) if sign and not Path(text).exists() else (Path(text), "")
+
+
 def read_measurements(run: Path) -> tuple[tuple[TaskFacts, ...], tuple[Measurement, ...], dict[str, Any]]:
     """Task facts, measurements and `about` as `write_measurements` was given them. Raises UsageError."""
     path = run / MEASUREMENTS if run.is_dir() else run
@@ -175,17 +186,31 @@ def read_measurements(run: Path) -> tuple[tuple[TaskFacts, ...], tuple[Measureme
         table = pq.read_table(path)
         head = json.loads(table.schema.metadata[FACTS_KEY])
         facts = tuple(_task_facts(fields) for fields in head["tasks"])
-    except (pa.ArrowInvalid, OSError, KeyError, ValueError, TypeError) as error:
+        points = {(p["task"], p["metric"], p["model"]): p["point"] for p in head["points"]}
+        found = [Measurement(*of, *columns, points.pop(of, None)) for of, columns in _grouped(table)]
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
         raise UsageError(path, f"not the measurements of evalharness ({type(error).__name__})", "run the evaluation again") from error
-    frame = table.to_pandas()
-    points = {(p["task"], p["metric"], p["model"]): p["point"] for p in head["points"]}
-    found = []
-    for (task, metric, model), part in frame.groupby(["task", "metric", "model"], sort=False):
-        rows, sizes = np.array(part["row"].tolist(), dtype=np.float64), tuple(int(size) for size in part["size"])
-        point = points.pop((task, metric, model), None)
-        found.append(Measurement(str(task), str(metric), str(model), tuple(part["unit"]), sizes, rows, point))
     found += [Measurement(*of, (), (), np.zeros((0, 0)), point) for of, point in points.items()]
     return facts, tuple(found), head["about"]
+
+
+def _grouped(table: pa.Table) -> Iterator[tuple[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...], NDArray[np.float64]]]]:
+    """((task, metric, model), (units, sizes, rows)) in the order in which they first come. Raises ValueError for rows of different widths."""
+    keys = [table.column(name).combine_chunks().dictionary_encode() for name in ("task", "metric", "model")]
+    codes = np.zeros(len(table), dtype=np.int64)
+    for key in keys:
+        codes = codes * max(1, len(key.dictionary)) + key.indices.to_numpy()
+    _, first, group = np.unique(codes, return_index=True, return_inverse=True)
+    parts = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    units, sizes = np.array(table.column("unit").to_pylist(), dtype=object), table.column("size").to_numpy()
+    lists = table.column("row").combine_chunks()
+    numbers, starts, widths = lists.values.to_numpy(), lists.offsets.to_numpy()[:-1], np.diff(lists.offsets.to_numpy())
+    for which in np.argsort(first):
+        places, width = parts[which], int(widths[first[which]])
+        if (widths[places] != width).any():
+            raise ValueError("rows of different widths")
+        rows = numbers[starts[places][:, None] + np.arange(width)]
+        yield tuple(key[first[which]].as_py() for key in keys), (tuple(units[places]), tuple(sizes[places].tolist()), rows)  # type: ignore[misc]
 
 
 def _task_facts(fields: Mapping[str, Any]) -> TaskFacts:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evalharness import results
@@ -94,6 +96,26 @@ def test_a_folder_without_results_says_so(tmp_path: Path) -> None:
         results.read_results(tmp_path)
     with pytest.raises(UsageError, match="no measurements here"):
         results.read_measurements(tmp_path)
+
+
+def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: Path) -> None:
+    """As a tool of somebody else's may leave them: in any order of rows, and wrong."""
+    columns = {"task": list("abab"), "metric": ["m"] * 4, "model": ["x"] * 4, "unit": list("pqrs"), "size": [1, 2, 3, 4]}
+    head = {results.FACTS_KEY: json.dumps({"tasks": [], "points": [], "about": {}}).encode()}
+    for rows, fine in (
+        ([[1.0, 1.0], [2.0], [3.0, 1.0], [4.0]], True),
+        ([[1.0, 1.0], [2.0], [3.0], [4.0]], False),
+        ([None, [2.0], [3.0], [4.0]], False),
+    ):
+        table = pa.table({**columns, "row": rows}, schema=results.COLUMNS.with_metadata(head))
+        pq.write_table(table, tmp_path / "measurements.parquet")
+        if not fine:
+            with pytest.raises(UsageError, match="not the measurements of evalharness"):
+                results.read_measurements(tmp_path)
+            continue
+        _, (first, second), _ = results.read_measurements(tmp_path)
+        assert (first.task, first.units, first.sizes, first.rows.tolist()) == ("a", ("p", "r"), (1, 3), [[1.0, 1.0], [3.0, 1.0]])
+        assert (second.task, second.units, second.sizes, second.rows.tolist()) == ("b", ("q", "s"), (2, 4), [[2.0], [4.0]])
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:

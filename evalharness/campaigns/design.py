@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import ByUnit, build, from_facts
 from evalharness.records.asking import Prepared
 from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
-from evalharness.results import read_measurements
+from evalharness.results import read_measurements, run_and_model
 from evalharness.stats.assess import Pairs
 from evalharness.stats.forecast import Drawing, again, answers, changed
 from evalharness.stats.matching import match
@@ -136,8 +135,8 @@ class Earlier:
 
 def read_earlier(text: str) -> Earlier:
     """RUN or RUN#NAME; without a name the candidate of which most units changed, which is the most careful. Raises UsageError."""
-    path, _, name = text.partition("#")
-    _, measurements, about = read_measurements(Path(path))
+    path, name = run_and_model(text)
+    _, measurements, about = read_measurements(path)
     try:
         base, candidates = str(about["plan"]["base"]), [str(each) for each in about["plan"]["candidates"]]
     except (KeyError, TypeError) as error:

@@ -21,7 +21,7 @@ from evalharness.records.findings import Estimate, ModelRow, Results
 from evalharness.records.measured import Measurement, TaskFacts
 from evalharness.records.models import REFERENCES
 from evalharness.records.tasks import Average, Group
-from evalharness.results import RESULTS, open_folder, read_measurements, read_model, write_measurements, write_results
+from evalharness.results import open_folder, read_measurements, read_model, results_text, run_and_model, write_measurements, write_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Side:
 @click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict [default: the run's].")
 @click.option("--lower-is-better", "lower", multiple=True, metavar="METRIC", help="Of logs and tables: a metric that is better the less of it.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet.")
-@click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else (needs --out).")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
 @debug_option
 def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha: float | None, out: Path | None, as_json: bool, **given: Any) -> int:
     """Compare what finished runs measured.
@@ -52,16 +52,14 @@ def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha:
     wrote with --log_samples, or tables with the columns id and score, or id, prediction and answer (docs/imports.md). Ends with 0, or
     with 5 where examples of a run got no answer.
     """
-    if as_json and out is None:
-        raise UsageError("--json", "there is no results.json to print", "name a folder for it with --out")
     asked = margins(margin_texts)
     if given["lower"] and not are_logs(runs):
         raise UsageError("--lower-is-better", "runs know which way their metrics go", "leave it out")
     compared = _of_logs(runs, asked, alpha, given["lower"]) if are_logs(runs) else _of_runs(runs, asked, alpha)
     if out is not None:
         _leave(out, compared)
-    if as_json and out is not None:
-        click.echo((out / RESULTS).read_text(encoding="utf-8"), nl=False)
+    if as_json:
+        click.echo(results_text(compared.results), nl=False)
     else:
         for line in verdict_lines(compared.results):
             click.echo(line)
@@ -122,8 +120,8 @@ def _of_runs(runs: Sequence[str], asked: tuple[float | None, Mapping[str, float]
 
 def _read(text: str) -> tuple[Side, str]:
     """RUN[#NAME] as everything that the run measured, and the name asked for (empty: none)."""
-    path, _, name = text.partition("#")
-    facts, measurements, about = read_measurements(Path(path))
+    path, name = run_and_model(text)
+    facts, measurements, about = read_measurements(path)
     plan = _plan_of(about["plan"])
     models = tuple(read_model(fields) for fields in about["models"])
     names = [model.name for model in models]

@@ -15,6 +15,7 @@ from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import Logged
 from evalharness.imports.measured import Imported, check_margins, imported
 from evalharness.records.findings import ModelRow
+from evalharness.results import MEASUREMENTS, run_and_model
 from evalharness.tasks.library import Library
 
 WANTED = "runs of evalharness, folders that lm-eval wrote with --log_samples, or tables (CSV, TSV, JSONL, parquet)"
@@ -33,12 +34,24 @@ class Found:
 
 
 def are_logs(texts: Sequence[str]) -> bool:
-    """Is at least one of them a log or a table? Raises UsageError where the others are runs."""
-    kinds = {text: _is_log(_parse(text)[1]) for text in texts}
-    if any(kinds.values()) and not all(kinds.values()):
-        runs = [text for text, is_log in kinds.items() if not is_log]
+    """Are they logs or tables? Raises UsageError for what is neither these nor a run, and where some are runs."""
+    runs = [text for text in texts if not _is_log(_parse(text)[1])]
+    for text in runs:
+        _check_run(text)
+    if runs and len(runs) < len(texts):
         raise UsageError(runs[0], "cannot be compared with the log of another tool", f"give only one sort: {WANTED}")
-    return all(kinds.values())
+    return not runs
+
+
+def _check_run(text: str) -> None:
+    """Raises UsageError for what cannot be a run, as far as its kind and its name say."""
+    path = run_and_model(text)[0]
+    if lm_eval.is_unsampled(_parse(text)[1]):
+        raise UsageError(text, "holds lm-eval's results and no samples", "run lm-eval again with --log_samples")
+    if not path.exists():
+        raise UsageError(path, "does not exist", f"compare takes {WANTED}")
+    if path.is_file() and path.name != MEASUREMENTS:
+        raise UsageError(path, f"is nothing that can be compared (of the form {path.suffix or 'without a name'})", f"compare takes {WANTED}")
 
 
 def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]], alpha: float | None, lower: Sequence[str] = ()) -> Found:
@@ -66,7 +79,7 @@ def _parse(text: str) -> tuple[str, Path]:
 
 
 def _is_log(path: Path) -> bool:
-    return (table.is_table(path) and path.name != "measurements.parquet") or lm_eval.is_log(path)
+    return (table.is_table(path) and path.name != MEASUREMENTS) or lm_eval.is_log(path)
 
 
 def _read(name: str, path: Path, library: Library) -> Logged:
@@ -92,8 +105,8 @@ def _plan(names: Sequence[str], found: Imported, margins: tuple[float | None, Ma
 
 def _row(log: Logged, base: str | None) -> ModelRow:
     """A model of which nothing but its answers is known."""
-    every = [(name, metric, answer) for name, task in log.tasks.items() for metric, answers in task.answers.items() for answer in answers]
-    content = [[name, metric, answer.key, answer.value] for name, metric, answer in every]
+    of_metrics = [(name, metric, answers) for name, task in log.tasks.items() for metric, answers in task.answers.items()]
+    content = [[name, metric, answer.key, answer.value] for name, metric, answers in of_metrics for answer in answers]
     return ModelRow(log.name, "base" if base is None else "imported", fingerprint.of_value([log.name, content]), base, 0, 0, 0.0, 0)
 
 

@@ -7,26 +7,34 @@ loggers/evaluation_tracker.py). results_DATE.json says what is better, which tas
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.logged import Answer, Logged, LoggedTask
+from evalharness.readers.files import decode, kind, plain, unreadable
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
-SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.jsonl")
+DATE = r"(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
+SAMPLES = re.compile(rf"samples_(?P<task>.+)_{DATE}\.jsonl")
+RESULTS = re.compile(rf".+_{DATE}\.json")  # results_DATE.json, or what --output_path NAME.json makes of NAME
 SETTINGS = ("model_dtype", "limit", "chat_template_sha", "system_instruction_sha", "fewshot_as_multiturn", "lm_eval_version", "transformers_version")
 NEEDED = ("doc_hash", "prompt_hash", "target_hash", "filter", "metrics")
+AGAIN = "run lm-eval again with --log_samples, or copy the file again"
 
 
 def is_log(path: Path) -> bool:
     """Does the folder, or one folder in it, hold lm-eval's sample files?"""
     return path.is_dir() and bool(_folders(path))
+
+
+def is_unsampled(path: Path) -> bool:
+    """Does the folder, or one folder in it, hold results of lm-eval alone?"""
+    found = (*path.glob("results_*.json"), *path.glob("*/results_*.json")) if path.is_dir() else ()
+    return not is_log(path) and any(RESULTS.fullmatch(file.name) for file in found)
 
 
 def read(path: Path, name: str, library: Library) -> Logged:
@@ -36,19 +44,21 @@ def read(path: Path, name: str, library: Library) -> Logged:
         found = ", ".join(folder.name for folder in folders)
         raise UsageError(path, f"holds the logs of several models ({found})", "name one of them")
     (folder,) = folders
-    about, notices = _about(folder), []
+    notices: list[str] = []
+    newest, ours = _newest(folder, notices), set(library.names())
+    about = _about(folder, {date for date, _ in newest.values()})
     tasks = {}
-    for task, file in _newest(folder, notices).items():
-        if logged := _task(task, file, about, library):
+    for task, (date, file) in newest.items():
+        unit = library.task(task).unit if task in ours else None
+        if logged := _task(task, file, about.get(date, {}), unit):
             tasks[task] = logged
         else:
             notices.append(f"{file}: no samples in it, so {task} is left out")
     if not tasks:
         raise DataError(folder, "no samples in any file", "run lm-eval again with --log_samples")
-    groups = {group: tuple(_leaves(group, about.get("group_subtasks", {}))) for group in about.get("group_subtasks", {})}
-    groups = {group: members for group, members in groups.items() if len(members) > 1}
-    settings = {key: value for key, value in {**about, **about.get("config", {})}.items() if key in SETTINGS}
-    return Logged(name, str(folder), tasks, groups, settings, tuple(notices))
+    last = about[max(about)] if about else {}
+    settings = {key: plain(value) for key, value in {**last, **_mapping(last, "config")}.items() if key in SETTINGS}
+    return Logged(name, str(folder), tasks, _groups(about), settings, tuple(notices))
 
 
 def _folders(path: Path) -> list[Path]:
@@ -58,25 +68,45 @@ def _folders(path: Path) -> list[Path]:
     return sorted({file.parent for file in path.glob("*/samples_*.jsonl") if SAMPLES.fullmatch(file.name)})
 
 
-def _newest(folder: Path, notices: list[str]) -> dict[str, Path]:
-    """Task to its newest file; a task that was logged twice gets a notice."""
+def _newest(folder: Path, notices: list[str]) -> dict[str, tuple[str, Path]]:
+    """Task to the date and place of its newest file; a task that was logged twice gets a notice."""
     found: dict[str, list[tuple[str, Path]]] = {}
     for file in sorted(folder.glob("samples_*.jsonl")):
         if match := SAMPLES.fullmatch(file.name):
             found.setdefault(match["task"], []).append((match["date"], file))
     doubled = {task: files for task, files in found.items() if len(files) > 1}
     notices += [f"{folder}: {task} was logged {len(files)} times; the newest counts ({max(files)[0]})" for task, files in doubled.items()]
-    return {task: max(files)[1] for task, files in found.items()}
+    return {task: max(files) for task, files in found.items()}
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """What the newest results file says; {} where there is none, or it cannot be read (the samples decide)."""
-    files = sorted(folder.glob("results_*.json"))
-    try:
-        document = json.loads(files[-1].read_text(encoding="utf-8")) if files else {}
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
+def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
+    """What the results file of each date says, oldest first; nothing where there is none, or it cannot be read (the samples decide)."""
+    found = {}
+    for file in folder.glob("*.json"):
+        if (match := RESULTS.fullmatch(file.name)) and match["date"] in dates:
+            try:
+                document = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError, RecursionError):
+                continue
+            if isinstance(document, dict):
+                found[match["date"]] = document
+    return dict(sorted(found.items()))
+
+
+def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What stands under the key where that is an object, else nothing."""
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _groups(about: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Groups of two or more tasks, as the results files list them."""
+    children: dict[str, Sequence[str]] = {}
+    for document in about.values():
+        for group, names in _mapping(document, "group_subtasks").items():
+            children[group] = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    leaves = {group: tuple(dict.fromkeys(_leaves(group, children))) for group in children}
+    return {group: members for group, members in leaves.items() if len(members) > 1}
 
 
 def _leaves(group: str, children: Mapping[str, Sequence[str]], depth: int = 0) -> Iterator[str]:
@@ -88,57 +118,72 @@ def _leaves(group: str, children: Mapping[str, Sequence[str]], depth: int = 0) -
 
 
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    again = "run lm-eval again with --log_samples, or copy the file again"
+    """(line from 1, object) with all that is NEEDED in it, hashes and filter being texts. Raises DataError with file and line."""
     try:
-        with file.open(encoding="utf-8") as opened:
-            for number, text in enumerate(opened, 1):
-                if text.strip():
-                    line = json.loads(text)
-                    missing = [key for key in NEEDED if key not in line] if isinstance(line, dict) else NEEDED
-                    if missing:
-                        raise DataError(f"{file}:{number}", f"no line of lm-eval's samples (without {', '.join(missing)})", again)
-                    yield number, line
-    except UnicodeDecodeError as error:
-        raise DataError(file, f"undecodable bytes at {error.start}", again) from None
-    except ValueError as error:
-        raise DataError(f"{file}:{number}", f"no JSON ({error})", again) from None
+        with file.open("rb") as opened:
+            for number, data in enumerate(opened, 1):
+                if data.strip():
+                    yield number, _line(f"{file}:{number}", decode(data, file, number - 1))
     except OSError as error:
-        raise DataError(file, f"cannot be read ({error.strerror})", again) from None
+        raise unreadable(file, error) from None
 
 
-def _task(name: str, file: Path, about: Mapping[str, Any], library: Library) -> LoggedTask | None:
-    """The task's answers by metric; None where the file is empty. The first metric is the one that decides."""
-    unit = library.task(name).unit if name in library.names() else None
+def _line(place: str, text: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(place, f"no JSON ({error})", AGAIN) from None
+    missing = [key for key in NEEDED if key not in line] if isinstance(line, dict) else NEEDED
+    if missing:
+        raise DataError(place, f"no line of lm-eval's samples (without {', '.join(missing)})", AGAIN)
+    for key in NEEDED[:-1]:
+        if not isinstance(line[key], str):
+            raise DataError(place, f"no line of lm-eval's samples ({key} is {kind(line[key])})", AGAIN)
+    if not isinstance(line["metrics"], list) or not all(isinstance(metric, str) for metric in line["metrics"]):
+        raise DataError(place, "no line of lm-eval's samples (metrics is no list of names)", AGAIN)
+    return line  # type: ignore[no-any-return]
+
+
+def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> LoggedTask | None:
+    """The answers by metric, the one that decides first; None where the file is empty. `unit`: template of what rows belong to."""
     answers: dict[str, list[Answer]] = {}
-    seen: Counter[tuple[str, str]] = Counter()
+    seen: dict[tuple[str, str], int] = {}
     choices: list[int] = []
     for number, line in _lines(file):
-        question = "-".join(str(line[key])[:16] for key in ("doc_hash", "prompt_hash", "target_hash"))
-        seen[line["filter"], question] += 1
-        key = f"{question}#{seen[line['filter'], question]}"
-        document = str(line["doc_hash"])[:16]
+        document, pipe = line["doc_hash"][:16], line["filter"]
+        question = f"{document}-{line['prompt_hash'][:16]}-{line['target_hash'][:16]}"
+        seen[pipe, question] = seen.get((pipe, question), 0) + 1
+        key = f"{question}#{seen[pipe, question]}"
+        of = _unit(unit, line.get("doc"), key)
         choices.append(_choices(line))
-        for metric in line["metrics"]:
+        for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
                 raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", "run lm-eval again with --log_samples")
-            identity = metric if line["filter"] == "none" else f"{metric},{line['filter']}"
-            if not (isinstance(line[metric], float) and not math.isfinite(line[metric])):  # that is no score, as if it had not been answered
-                answers.setdefault(identity, []).append(Answer(key, document, _unit(unit, line.get("doc"), key), line[metric]))
+            if _finite(line[metric]):
+                answers.setdefault(metric if pipe == "none" else f"{metric},{pipe}", []).append(Answer(key, document, of, line[metric]))
     if not answers:
         return None
-    stated = (about.get("higher_is_better") or {}).get(name, {})
-    higher = {metric: stated[plain] for metric in answers if isinstance(stated.get(plain := metric.partition(",")[0]), bool)}
+    stated = _mapping(_mapping(about, "higher_is_better"), name)
+    higher = {metric: stated[named] for metric in answers if isinstance(stated.get(named := metric.partition(",")[0]), bool)}
     chance = sum(1 / number for number in choices) / len(choices) if all(choices) else 0.0
-    version = str((about.get("versions") or {}).get(name, ""))
+    version = str(_mapping(about, "versions").get(name, ""))
     return LoggedTask(name, {metric: tuple(found) for metric, found in answers.items()}, higher, chance, version)
 
 
+def _finite(value: Any) -> bool:
+    """May it be a score? What is no finite number counts as if it had not been answered."""
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return not isinstance(value, int | float) or -1e300 < value < 1e300
+
+
 def _choices(line: Mapping[str, Any]) -> int:
-    """How many continuations were ranked; 0 where something was generated."""
-    arguments = line.get("arguments") or {}
-    arguments = list(arguments.values()) if isinstance(arguments, dict) else list(arguments)
-    second = [argument.get("arg_1") if isinstance(argument, dict) else None for argument in arguments]
-    return len(arguments) if len(arguments) > 1 and all(isinstance(text, str) for text in second) else 0
+    """How many continuations were ranked; 0 where something was generated. Mutual information asks for each once more, without its question."""
+    arguments = line.get("arguments")
+    if not isinstance(arguments, dict) or len(arguments) < 2:
+        return 0
+    ranked = all(isinstance(argument, dict) and isinstance(argument.get("arg_1"), str) for argument in arguments.values())
+    return ranked * (len(arguments) // 2 if "acc_mutual_info" in line["metrics"] else len(arguments))
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What was logged of one example by one metric. `key` pairs it: equal keys are the same question asked the same way with the same gold.
 
     `document`: of the question alone, however and how often it was asked; `value`: the score, or what a corpus metric makes its score of.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.imports.logged import Answer, Logged, LoggedTask
+from evalharness.imports.logged import Logged, LoggedTask
 from evalharness.metrics import KNOWN
 from evalharness.metrics.base import build, facts_of
 from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
-from evalharness.records.tasks import Group, MetricSpec
+from evalharness.records.tasks import Group, MetricSpec, Task
 from evalharness.tasks.library import Library
 
 MARGIN = 0.02  # of 0-1 scores, where no task file of ours says otherwise
@@ -48,22 +49,25 @@ def imported(base: Logged, candidates: Sequence[Logged], library: Library, lower
     """
     logs = (base, *candidates)
     shared = [name for name in base.tasks if all(name in log.tasks for log in candidates)]
-    if not shared:
-        raise NotComparableError("compare", "the logs have no task in common", "evaluate both on the same tasks")
-    left = sorted({name for log in logs for name in log.tasks} - set(shared))
     notices = [notice for log in logs for notice in log.notices]
+    if not shared:
+        why = f" ({'; '.join(notices)})" if notices else ""
+        raise NotComparableError("compare", f"the logs have no task in common{why}", "evaluate both on the same tasks")
+    left = sorted({name for log in logs for name in log.tasks} - set(shared))
     notices += [f"not in all of the logs, so left out: {', '.join(left)}"] if left else []
     facts, measurements, unscaled = [], [], {}
+    known = set(library.names())
     for name in shared:
         tasks = {log.name: log.tasks[name] for log in logs}
-        metrics = _metrics(name, logs, library, lower, notices)
+        ours = library.task(name) if name in known else None
+        metrics = _metrics(name, logs, ours.primary if ours else "", lower, notices)
         if not metrics:
             notices.append(f"{name} is left out: no metric of it can be compared")
             continue
         failed = _unpaired(name, base, candidates, metrics[0][0].id, notices)
-        facts.append(_facts(name, tasks[base.name], [found for found, _ in metrics], failed, library))
+        facts.append(_facts(tasks[base.name], [found for found, _ in metrics], failed, ours))
         measurements += [_measured(name, model, task, found, rows) for model, task in tasks.items() for found, rows in metrics]
-        if metrics[0][0].high != 1.0 and name not in library.names():
+        if metrics[0][0].high != 1.0 and ours is None:
             unscaled[name] = metrics[0][0].id
     if not facts:
         raise NotComparableError("compare", f"no task of the logs can be compared ({'; '.join(notices)})", "log other metrics")
@@ -73,13 +77,12 @@ def imported(base: Logged, candidates: Sequence[Logged], library: Library, lower
 # ---- metrics ---------------------------------------------------------------------------------------------------------
 
 
-def _metrics(name: str, logs: Sequence[Logged], library: Library, lower: Collection[str], notices: list[str]) -> list[tuple[MetricFacts, Rows]]:
-    """Metrics that can be compared, the one that decides first: our task file's where the base has it, else the base's first that can be scored.
+def _metrics(name: str, logs: Sequence[Logged], primary: str, lower: Collection[str], notices: list[str]) -> list[tuple[MetricFacts, Rows]]:
+    """Metrics that can be compared, the one that decides first: `primary` where the base has it, else the base's first that can be scored.
 
     Raises NotComparableError where a candidate lacks that one: another never decides in its place.
     """
     base, *others = [log.tasks[name] for log in logs]
-    primary = library.task(name).primary if name in library.names() else ""
     found: list[tuple[MetricFacts, Rows]] = []
     for metric in sorted(base.answers, key=lambda each: each != primary):
         own = _recognised(metric, [answer.value for answer in base.answers[metric]], True)
@@ -206,21 +209,22 @@ def _by_document(task: LoggedTask, metric: str) -> dict[str, set[str]]:
 
 
 def _measured(name: str, model: str, task: LoggedTask, metric: MetricFacts, rows: Rows) -> Measurement:
-    units: dict[str, list[Answer]] = {}
-    for answer in sorted(task.answers[metric.id], key=lambda answer: answer.key):
-        units.setdefault(answer.unit, []).append(answer)
-    summed = np.array([np.sum([rows(answer.value) for answer in answers], axis=0) for answers in units.values()], dtype=np.float64)
-    return Measurement(name, metric.id, model, tuple(units), tuple(map(len, units.values())), summed)
+    answers = sorted(task.answers[metric.id], key=attrgetter("key"))
+    units: dict[str, int] = {}
+    places = np.array([units.setdefault(answer.unit, len(units)) for answer in answers])
+    of_answers = np.array([rows(answer.value) for answer in answers], dtype=np.float64)
+    summed = np.zeros((len(units), of_answers.shape[1]))
+    np.add.at(summed, places, of_answers)
+    return Measurement(name, metric.id, model, tuple(units), tuple(np.bincount(places).tolist()), summed)
 
 
-def _facts(name: str, task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str, int], library: Library) -> TaskFacts:
-    """The task as our own file of that name has it, else by what is logged."""
-    ours = library.task(name) if name in library.names() else None
+def _facts(task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str, int], ours: Task | None) -> TaskFacts:
+    """The task as `ours`, our own file of that name, has it, else by what is logged."""
     answers = task.answers[metrics[0].id]
     known = ours is not None and ours.primary == metrics[0].id
     chance = ours.chance if ours is not None and known else task.chance if metrics[0].kind == "binary" else 0.0
     return TaskFacts(
-        name=name,
+        name=task.name,
         family=ours.family if ours else "imported",
         version=task.version,
         primary=metrics[0].id,

@@ -111,38 +111,49 @@ def _json(path: Path, field: str | None = None) -> list[Row]:
 
 
 def _csv(path: Path) -> list[Row]:
-    return _table(path, csv.reader(_lines(path), strict=True))
+    return _typed_rows(*_table(path, csv.reader(_lines(path), strict=True)))
 
 
 def _tsv(path: Path) -> list[Row]:
     """Tab-separated as GLUE publishes it: quotes are plain characters."""
-    return _table(path, csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE))
+    return _typed_rows(*_table(path, csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)))
+
+
+def text_cells(path: Path, delimiter: str) -> list[tuple[int, dict[str, str]]]:
+    """(line on which it ends, row) of a file with a header line, every cell being the text that it is. Raises DataError and OSError."""
+    header, lines = _table(path, csv.reader(_lines(path), delimiter=delimiter, strict=True))
+    return [(number, dict(zip(header, cells, strict=True))) for number, cells in lines]
 
 
 def _lines(path: Path) -> Iterable[str]:
     return io.StringIO(decode(path.read_bytes().removeprefix(MARK), path), newline="")
 
 
-def _table(path: Path, reader: Any) -> list[Row]:
-    """Lines after a header line to rows; a column of numbers only becomes numbers, an empty cell among numbers None."""
+def _table(path: Path, reader: Any) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names in the header line (none in an empty file; the first may be empty, as pandas writes an index), and (line, cells) of what follows."""
     try:
         header = next(reader, None)
         if header is None:
-            return []
-        if len(set(header)) != len(header) or not all(name.strip() for name in header):
+            return [], []
+        if len(set(header)) != len(header) or not all(name.strip() for name in header[1:]):
             raise DataError(f"{path}:1", f"the header has empty or repeated names: {header}", "one name per column would be right")
-        cells: list[list[str]] = []
+        lines: list[tuple[int, list[str]]] = []
         for line in reader:
             if not line:
                 continue
             if len(line) != len(header):
                 fix = f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})"
                 raise DataError(f"{path}:{reader.line_num}", f"has {len(line)} fields", fix)
-            cells.append(line)
+            lines.append((reader.line_num, line))
     except csv.Error as error:
         fix = "quotes that open must close, and be doubled inside a field"
         raise DataError(f"{path}:{reader.line_num}", f"cannot be read: {error}", fix) from None
-    columns = [_typed(column) for column in zip(*cells, strict=True)]
+    return header, lines
+
+
+def _typed_rows(header: list[str], lines: list[tuple[int, list[str]]]) -> list[Row]:
+    """A column of numbers only becomes numbers, an empty cell among numbers None."""
+    columns = [_typed(column) for column in zip(*(cells for _, cells in lines), strict=True)]
     return [dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
@@ -160,7 +171,8 @@ def _typed(column: tuple[str, ...]) -> list[Any]:
     return list(column)
 
 
-def _parquet(path: Path) -> list[Row]:
+def parquet_rows(path: Path) -> list[Row]:
+    """The rows of a Parquet file, as JSON could hold them. Raises DataError for what is no such file."""
     try:
         table = parquet.read_table(path)
     except (pa.ArrowException, ValueError) as error:
@@ -207,4 +219,4 @@ def kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-SUFFIXES: dict[str, Callable[[Path], list[Row]]] = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _tsv, ".parquet": _parquet}
+SUFFIXES: dict[str, Callable[[Path], list[Row]]] = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _tsv, ".parquet": parquet_rows}

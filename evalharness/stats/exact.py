@@ -28,10 +28,11 @@ Side = Literal["forgotten", "retained"]
 
 
 @lru_cache(maxsize=4096)
-def exact_p(gained: int, lost: int, n: int, margin: float, side: Side) -> float:
+def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: float = 1.0) -> float:
     """p of H0: Δ ≥ −margin (side "forgotten") or of H0: Δ ≤ −margin (side "retained"), valid at every n. n = 0 gives 1.
 
-    Never below GAMMA. Meant for fewer than FEW_CHANGES changes: work grows with the square of their number.
+    Never below GAMMA. Meant for fewer than FEW_CHANGES changes: work grows with the square of their number. A p that is above `enough` may come
+    back smaller than it is, and still above it: who only asks whether it is need not wait for the largest ψ.
     """
     if n <= 0:
         return 1.0
@@ -44,11 +45,14 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side) -> float:
             return GAMMA
     changes, limit = _region(gained, lost, n, margin, side, _window(low, high, n))
     rates = np.union1d(np.linspace(low, high, GRID), np.clip(margin, low, high))  # the null's worst share of losses has a kink at the margin
+    largest = 0.0
     for _ in range(2):
         found = _probability(rates, changes, limit, n, margin, side)
         best = int(np.argmax(found))
         step = (rates[-1] - rates[0]) / (len(rates) - 1)
-        largest = float(found[best])
+        largest = max(largest, float(found[best]))
+        if largest > enough:
+            return min(1.0, largest + TAIL + GAMMA)
         rates = np.linspace(max(low, rates[best] - step), min(high, rates[best] + step), REFINED)
     largest = max(largest, float(_probability(rates, changes, limit, n, margin, side).max()))
     return min(1.0, largest + TAIL + GAMMA)

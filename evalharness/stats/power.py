@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrik, gammaln, ndtr, ndtri, xlog1py, xlogy
 
-from evalharness.stats.exact import FEW_CHANGES, Side
+from evalharness.stats.exact import FEW_CHANGES, Side, exact_p
 from evalharness.stats.paired import tango_p, tango_statistic
 from evalharness.stats.verdict import ENOUGH_CHANGED, MIN_UNITS, full_loss_p, p_at_margin
 
@@ -141,10 +141,10 @@ def _limits(n: int, changes: NDArray[np.float64], margin: float, side: Side, alp
 @lru_cache(maxsize=200_000)
 def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, guess: int) -> int:
     """As `_limits`, where the exact test decides. `guess`: the score test's."""
-    place, step = (0, -1) if side == "forgotten" else (1, 1)
+    step = -1 if side == "forgotten" else 1
 
     def decided(lost: int) -> bool:
-        return 0 <= lost <= changes and p_at_margin(changes - lost, lost, n, margin)[place] <= alpha
+        return 0 <= lost <= changes and exact_p(changes - lost, lost, n, margin, side, alpha) <= alpha
 
     lost = guess
     while decided(lost + step):

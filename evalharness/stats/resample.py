@@ -17,6 +17,7 @@ Score = Callable[[Floats], Floats]
 """Summed rows (..., width) to scores (...)."""
 
 CELLS = 1 << 21  # resampled weights held at once (16 MiB)
+TILE = 1 << 16  # of them drawn at once: what stays in the processor's cache is drawn and counted three times as fast
 FEW_ROWS = 48  # at most so many distinct rows are resampled as counts
 EXACT_UNITS = 12  # at most so many changed units: every sign pattern is tried
 
@@ -96,22 +97,32 @@ class Bootstrap:
         return float(ndtr(self._bias() + moved / stretch)) if stretch > 1e-9 else float(moved > 0)
 
 
+def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """The distinct of rows (n, width) in lexical order, and how often each comes: `np.unique` along axis 0, many times as fast."""
+    ordered = rows[np.lexsort(rows.T[::-1])]
+    first = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
+    return ordered[first], np.diff(np.append(first, len(rows)))
+
+
 def resampled_sums(rows: Floats, replicates: int, rng: np.random.Generator) -> Floats:
     """Sums of n rows drawn with replacement from the n rows (n, width). -> (replicates, width)
 
     Few distinct rows are drawn as multinomial counts, which is the same law; otherwise at most CELLS weights are held at once.
     """
     n = len(rows)
-    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    distinct, counts = distinct_rows(rows)
     if len(distinct) <= FEW_ROWS:
         return rng.multinomial(n, counts / n, size=replicates) @ distinct
     sums = np.empty((replicates, rows.shape[1]))
-    step = max(1, CELLS // n)
+    step = min(max(1, CELLS // n), replicates)
+    weights = np.empty((step, n))
     for start in range(0, replicates, step):
-        size = min(step, replicates - start)
-        drawn = rng.integers(0, n, size=(size, n))
-        drawn += np.arange(size)[:, None] * n
-        sums[start : start + size] = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n) @ rows
+        held = weights[: min(step, replicates - start)]
+        for tile in np.split(held, range(max(1, TILE // n), len(held), max(1, TILE // n))):
+            drawn = rng.integers(0, n, size=tile.shape)
+            drawn += np.arange(len(tile))[:, None] * n
+            tile[:] = np.bincount(drawn.ravel(), minlength=tile.size).reshape(tile.shape)
+        sums[start : start + len(held)] = held @ rows
     return sums
 
 
@@ -144,11 +155,13 @@ def swapped_differences(first: Floats, second: Floats, score: Score, replicates:
     """
     start, change, away = _changes(first, second)
     values = np.empty(replicates)
-    step = max(1, CELLS // max(1, len(change)))
+    step = min(max(1, CELLS // max(1, len(change))), replicates)
+    swaps = np.empty((step, len(change)))
     for begin in range(0, replicates, step):
-        size = min(step, replicates - begin)
-        moved = rng.integers(0, 2, size=(size, len(change)), dtype=np.int8).astype(np.float64) @ change
-        values[begin : begin + size] = score(start + moved) - score(away - moved)
+        held = swaps[: min(step, replicates - begin)]
+        held[:] = rng.integers(0, 2, size=held.shape, dtype=np.int8)
+        moved = held @ change
+        values[begin : begin + len(held)] = score(start + moved) - score(away - moved)
     return values
 
 

@@ -172,11 +172,17 @@ def test_what_is_wrong_is_2(make_run: MakeRun, capsys: pytest.CaptureFixture[str
         ((f"{run}#a",), "cannot be compared"),
         ((run, "--margin", "ecko=0.1"), "did you mean echo?"),
         ((run, "--alpha", "0.5"), "--alpha"),
-        ((run, "--json"), "--out"),
         ((f"{run}#a", run), "several models named a"),
     ):
         assert ended("compare", *arguments) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_sign_in_a_folders_name_names_no_model(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run#2", {"a": 12})
+    assert ended("compare", run) == 0
+    assert ended("compare", f"{run}#base", f"{run}#a", "--out", tmp_path / "out") == 0
+    assert [model["name"] for model in json.loads((tmp_path / "out" / "results.json").read_text())["models"]] == ["base", "a"]
 
 
 def test_gate_codes(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,14 @@ def test_two_tables_get_verdicts_a_page_and_a_gate(tmp_path: Path, capsys: pytes
     assert "retained" in capsys.readouterr().out
 
 
+def test_json_needs_no_folder_and_is_what_would_be_left_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, tuned = table(tmp_path / "base.csv", 380), table(tmp_path / "tuned.csv", 300)
+    assert ended("compare", base, tuned, "--json") == 0
+    printed = capsys.readouterr().out
+    assert ended("compare", base, tuned, "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "results.json").read_text() == printed
+
+
 def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, tuned = table(tmp_path / "base.csv", 30, of=40), table(tmp_path / "tuned.csv", 30, of=38)
     assert ended("compare", base, tuned) == 5
@@ -55,14 +63,24 @@ def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.Cap
         (["{wide}", "a={wide}"], 2, "--margin: score of wide is not on a 0-1 scale; state the largest acceptable drop: --margin wide=DELTA"),
         (["{base}", "a={wide}"], 5, "no task in common"),
         (["{base}", "a={broken}"], 2, "has the columns text"),
+        (["{base}", "nowhere.csv"], 2, "nowhere.csv: does not exist; compare takes runs"),
+        (["nowhere#model"], 2, "nowhere: does not exist; compare takes runs"),
+        (["{unsampled}", "{base}"], 2, "unsampled: holds lm-eval's results and no samples; run lm-eval again with --log_samples"),
+        (["{other}", "a={other}"], 2, "other.xlsx: is nothing that can be compared"),
+        (["{base}", "{empty}"], 5, "empty.csv: no rows in it"),
     ],
 )
 def test_wrong_on_purpose(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "wide.csv").write_text("id,score\n1,3.5\n2,80\n")
     (tmp_path / "broken.csv").write_text("text\nhello\n")
+    (tmp_path / "empty.csv").write_text("id,score\n")
+    (tmp_path / "other.xlsx").write_bytes(b"PK")
+    (tmp_path / "unsampled" / "model").mkdir(parents=True)
+    (tmp_path / "unsampled" / "model" / "results_2026-01-02T03-04-05.678901.json").write_text("{}")
     named = {"base": table(tmp_path / "base.csv", 30, of=40), "run": tmp_path / "run"}
-    named |= {name: tmp_path / f"{name}.csv" for name in ("wide", "broken")}
+    named |= {name: tmp_path / f"{name}.csv" for name in ("wide", "broken", "empty")}
+    named |= {"other": tmp_path / "other.xlsx", "unsampled": tmp_path / "unsampled"}
     assert ended("compare", *[argument.format(**named) for argument in arguments]) == code
     assert said in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,7 +165,7 @@ def test_bytes_that_are_no_text_are_an_error_with_the_file(write_log: WriteLog) 
     folder = write_log("base", {"odd": [line(0, acc=1.0)]})
     (file,) = folder.glob("*/samples_odd_*")
     file.write_bytes(b"\xff\xfe" + file.read_bytes())
-    with pytest.raises(EvalHarnessError, match="undecodable bytes"):
+    with pytest.raises(EvalHarnessError, match=r"jsonl:1: holds bytes that are not UTF-8"):
         read(folder)
 
 
@@ -216,3 +217,54 @@ def test_documents_asked_twice_in_other_words_pair_in_any_order(write_log: Write
     found = imported(read(write_log("base", {"odd": lines})), [read(write_log("tuned", {"odd": lines[::-1]}))], LIBRARY)
     assert found.facts[0].failed == {}
     assert found.measurements[0].rows.tolist() == found.measurements[1].rows.tolist()
+
+
+ODDITIES = (None, True, 3, float("nan"), "x", [], [1], ["a"], [None], {}, {"a": 1}, [[1]], 10**400)
+
+
+@pytest.mark.parametrize("key", [*line(0, acc=1.0), "no such key"])
+def test_no_line_however_odd_is_a_crash(write_log: WriteLog, key: str) -> None:
+    """One line, then every line, with something else in the place of each of its values."""
+    good = [line(i, acc=float(i % 2)) for i in range(12)]
+    base = read(write_log("base", {"odd": good}))
+    for value in ODDITIES:
+        for odd in ([{**each, key: value} if i == 5 else each for i, each in enumerate(good)], [{**each, key: value} for each in good]):
+            try:
+                found = imported(base, [read(write_log("tuned", {"odd": odd}))], LIBRARY)
+            except EvalHarnessError as error:
+                assert error.exit_code in (2, 5)
+            else:
+                assert all(np.isfinite(measured.rows).all() for measured in found.measurements)
+
+
+@pytest.mark.parametrize("key", ["group_subtasks", "higher_is_better", "versions", "config", "limit"])
+def test_results_files_however_odd_decide_nothing(write_log: WriteLog, key: str) -> None:
+    lines = {"odd": [line(i, acc=1.0) for i in range(3)]}
+    for value in ODDITIES:
+        for odd in (value, {"odd": value}, {"odd": {"acc": value}}):
+            log = read(write_log("base", lines, {key: odd}))
+            assert imported(log, [], LIBRARY).facts[0].name == "odd"
+            json.dumps(log.settings, allow_nan=False)
+
+
+def test_mutual_information_asks_for_each_choice_twice(write_log: WriteLog) -> None:
+    log = read(write_log("base", {"odd": [line(i, choices=8, acc=1.0, acc_mutual_info=1.0) for i in range(3)]}))
+    assert log.tasks["odd"].chance == 1 / 4
+
+
+def test_each_task_is_told_of_by_the_results_file_of_its_own_date(write_log: WriteLog) -> None:
+    """Two evaluations into one folder, as more tasks are added to it."""
+    earlier, later = "2026-01-01T00-00-00.1", "2026-02-01T00-00-00.1"
+    first = {"group_subtasks": {"numbers": ["odd", "even"]}, "higher_is_better": {"odd": {"badness": False}}, "versions": {"odd": 3}}
+    write_log("base", {name: [line(0, badness=1.0)] for name in ("odd", "even")}, {**first, "config": {"limit": 5}}, earlier)
+    log = read(write_log("base", {"more": [line(0, acc=1.0)]}, {"versions": {"more": 1}, "config": {"limit": 7}}, later))
+    assert log.groups == {"numbers": ("odd", "even")}
+    assert (log.tasks["odd"].higher, log.tasks["odd"].version, log.tasks["more"].version) == ({"badness": False}, "3", "1")
+    assert log.settings == {"limit": 7}
+
+
+def test_the_results_file_of_an_output_path_that_is_a_file_is_found(write_log: WriteLog) -> None:
+    folder = write_log("base", {"odd": [line(0, acc=1.0)]}, {"versions": {"odd": 2}})
+    (file,) = folder.glob("*/results_*.json")
+    file.rename(file.with_name(file.name.replace("results_", "mine_")))
+    assert read(folder).tasks["odd"].version == "2"

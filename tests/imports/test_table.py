@@ -61,13 +61,15 @@ def test_units_keep_rows_together(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("id,value\n1,2\n", "has the columns id, value; columns `id` and `score`"),
-        ("id,score\n1,high\n", r"t\.csv:1: the score 'high' is no number"),
-        ("id,score\n1,1\n2,nan\n", r"t\.csv:2: the score 'nan' is no number"),
+        ("id,score\n1,high\n", r"t\.csv:2: the score 'high' is no number"),
+        ("id,score\n1,1\n2,nan\n", r"t\.csv:3: the score 'nan' is no number"),
         ("id,score\n1,inf\n", "is no number"),
         ("id,score\n1,1\n1,0\n", "has the id '1' several times"),
         ("id,score,metric\n1,1,a\n2,1,b\n", r"several metrics \(a, b\)"),
-        ("", "cannot be read as csv"),
-        ('id,score\n1,"1\n', "."),
+        ("id,score\n1,1\n\n1,0\n", r"t\.csv:4: t has the id '1' several times"),
+        ("id,score,score\n1,1,1\n", r"t\.csv:1: the header has empty or repeated names"),
+        ("id,score\n1,1,1\n", r"t\.csv:2: has 3 fields"),
+        ('id,score\n1,"1\n', r"t\.csv:2: cannot be read"),
     ],
 )
 def test_what_is_no_table_of_scores_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -86,8 +88,26 @@ def test_damaged_files_never_give_a_traceback(tmp_path: Path, name: str, content
         pass
 
 
-def test_a_table_without_rows_is_told(tmp_path: Path) -> None:
-    log = table.read(write(tmp_path / "t.csv", "id,score\n"), "base")
+def test_what_spreadsheets_and_pandas_add_is_passed_over(tmp_path: Path) -> None:
+    """A byte order mark, an index without a name, quotes in a TSV, spaces after commas."""
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfid, score\n1, 0.5\n")
+    assert table.read(tmp_path / "t.csv", "base").tasks["t"].answers["score"][0].value == 0.5
+    frame = pd.DataFrame({"id": [1, 2], "prediction": ["a\tb", 'say "no"'], "answer": ["a\tb", "yes"]})
+    frame.to_csv(tmp_path / "t.tsv", sep="\t")
+    assert [answer.value for answer in table.read(tmp_path / "t.tsv", "base").tasks["t"].answers["exact_match"]] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_bytes_that_are_no_text_are_named_by_file_and_line(tmp_path: Path, form: str) -> None:
+    rows = {"csv": b"id,score\n1,1\n\xff,1\n", "jsonl": b'{"id": 1, "score": 1}\n\n{"id": "\xff", "score": 1}\n'}
+    (tmp_path / f"t.{form}").write_bytes(rows[form])
+    with pytest.raises(DataError, match=rf"t\.{form}:3: holds bytes that are not UTF-8"):
+        table.read(tmp_path / f"t.{form}", "base")
+
+
+@pytest.mark.parametrize("text", ["", "id,score\n"])
+def test_a_table_without_rows_is_told(tmp_path: Path, text: str) -> None:
+    log = table.read(write(tmp_path / "t.csv", text), "base")
     assert not log.tasks
     assert "no rows" in log.notices[0]
 
@@ -103,7 +123,7 @@ def test_types_are_those_of_the_file_and_every_row_needs_its_cells(tmp_path: Pat
     pd.DataFrame({"id": [1, 2], "prediction": [1, None], "answer": [1, 1]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"t\.parquet:2: no prediction"):
         table.read(tmp_path / "t.parquet", "base")
-    with pytest.raises(DataError, match=r"t\.csv:2: no id"):
+    with pytest.raises(DataError, match=r"t\.csv:3: no id"):
         table.read(write(tmp_path / "t.csv", "id,score\n1,1\n,1\n"), "base")
 
 

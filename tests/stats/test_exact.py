@@ -13,12 +13,17 @@ from evalharness.stats.paired import tango_statistic
 from evalharness.stats.verdict import p_at_margin
 
 
-def enumerated(gained: int, lost: int, n: int, margin: float, side: Side) -> float:
-    """The definition, slowly: P(tables as telling as this one) by scipy's multinomial, its largest over ψ in a Clopper-Pearson interval."""
+def as_telling(gained: int, lost: int, n: int, margin: float, side: Side) -> np.ndarray:
+    """The tables (gained, lost, unchanged) of n answers that are at least as telling as this one, (tables, 3)."""
     tables = np.array([(b, c, n - b - c) for b in range(n + 1) for c in range(n + 1 - b)])
     statistic = tango_statistic(tables[:, 0], tables[:, 1], n, -margin)
     observed = float(tango_statistic(gained, lost, n, -margin))
-    region = tables[statistic >= observed - 1e-9] if side == "retained" else tables[statistic <= observed + 1e-9]
+    return tables[statistic >= observed - 1e-9] if side == "retained" else tables[statistic <= observed + 1e-9]
+
+
+def enumerated(gained: int, lost: int, n: int, margin: float, side: Side) -> float:
+    """The definition, slowly: P(tables as telling as this one) by scipy's multinomial, its largest over ψ in a Clopper-Pearson interval."""
+    region = as_telling(gained, lost, n, margin, side)
     changes = gained + lost
     low = beta.ppf(GAMMA / 2, changes, n - changes + 1) if changes else 0.0
     high = beta.isf(GAMMA / 2, changes + 1, n - changes) if changes < n else 1.0
@@ -35,6 +40,14 @@ def enumerated(gained: int, lost: int, n: int, margin: float, side: Side) -> flo
 def test_equals_the_enumeration(n: int, changes: tuple[int, int], side: Side):
     for margin in (0.02, 0.1):
         assert exact_p(*changes, n, margin, side) == pytest.approx(enumerated(*changes, n, margin, side), abs=2e-4)
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(6, 22, 210), (5, 34, 354)])
+def test_no_p_is_below_the_probability_at_the_kink(gained: int, lost: int, n: int):
+    """Where every change is a loss the largest probability may stand on a point of the first grid alone, which no finer grid holds again."""
+    margin = 0.05
+    at_kink = multinomial.pmf(as_telling(gained, lost, n, margin, "forgotten"), n, [0.0, margin, 1 - margin]).sum()
+    assert exact_p(gained, lost, n, margin, "forgotten") >= at_kink - 1e-9
 
 
 @pytest.mark.parametrize("n", [50, 100, 200])
@@ -83,3 +96,16 @@ def test_many_answers_with_few_changes():
 def test_extremes_have_numbers(case: tuple[int, int, int, float]):
     for side in ("forgotten", "retained"):
         assert 0 <= exact_p(*case, side) <= 1
+
+
+@pytest.mark.parametrize("side", ["forgotten", "retained"])
+def test_what_is_enough_changes_no_decision(side: Side):
+    rng = np.random.default_rng(4)
+    above = 0
+    for n in (40, 300, 2000):
+        for changes in rng.integers(0, 39, size=12):
+            lost = int(rng.integers(0, changes + 1))
+            whole, short = (exact_p(int(changes) - lost, lost, n, 0.02, side, enough) for enough in (1.0, 0.05))
+            assert short == whole if whole <= 0.05 else whole >= short > 0.05
+            above += whole > 0.05
+    assert 5 < above < 36

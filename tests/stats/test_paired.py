@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtri
 from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
@@ -75,3 +77,15 @@ def test_extremes_have_numbers(case: tuple[float, float, float]):
     numbers = [*tango_interval(*case, 0.9), *tango_p(*case, 0.02), *tango_p(*case, 0.0), *tango_p(*case, 1.0)]
     assert all(math.isfinite(number) for number in numbers)
     assert all(0 <= p <= 1 for p in numbers[2:])
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(0, 0, 50), (3, 9, 120), (0, 4, 30.5), (17.25, 2.5, 800), (400, 350, 15_000), (12, 0, 12)])
+def test_the_ends_are_found_with_the_very_statistic(gained: float, lost: float, n: float):
+    """The same halvings with the statistic of arrays end at the same floats."""
+    z, observed = float(ndtri(0.95)), (gained - lost) / n
+    outer, inner, signs = np.array([-1.0, 1.0]), np.array([observed, observed]), np.array([1.0, -1.0])
+    for _ in range(60):
+        middle = (outer + inner) / 2
+        rejected = signs * tango_statistic(gained, lost, n, middle) > z
+        outer, inner = np.where(rejected, middle, outer), np.where(rejected, inner, middle)
+    assert tango_interval(gained, lost, n, 0.9) == tuple(inner)

@@ -13,6 +13,7 @@ from evalharness.stats.resample import (
     Floats,
     acceleration,
     bootstrap,
+    distinct_rows,
     influence,
     monte_carlo_p,
     resampled_sums,
@@ -129,3 +130,22 @@ def test_equal_draws_from_equal_seeds():
     pair = np.hstack([rows(np.random.default_rng(1).random(60)), rows(np.random.default_rng(2).random(60))])
     one, two = (bootstrap(pair, gain, 300, np.random.default_rng(13)) for _ in range(2))
     assert (one.replicates == two.replicates).all()
+
+
+@pytest.mark.parametrize("n", [49, 1000, 70_000])
+def test_sums_do_not_depend_on_how_draws_are_tiled(n: int):
+    """Bit for bit those of one draw of all weights that are held at once."""
+    values, replicates = np.random.default_rng(n).random((n, 4)), 70
+    rng, step = np.random.default_rng(5), max(1, CELLS // n)
+    wanted = []
+    for size in (min(step, replicates - start) for start in range(0, replicates, step)):
+        drawn = rng.integers(0, n, size=(size, n))
+        wanted.append(np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64) @ values)
+    assert np.array_equal(resampled_sums(values, replicates, np.random.default_rng(5)), np.concatenate(wanted))
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5, 10_000])
+def test_distinct_rows_are_numpys(levels: int):
+    values = np.random.default_rng(levels).integers(-levels, levels, size=(400, 3)) / 7
+    found, wanted = distinct_rows(values), np.unique(values, axis=0, return_counts=True)
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(found, wanted, strict=True))
