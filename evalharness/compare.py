@@ -97,12 +97,12 @@ def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], pla
     measurement is missing or a row is not finite, and TaskError where the tasks of a gate unit cannot be pooled.
     """
     found = {(m.task, m.metric, m.model): m for m in measurements}
-    tasks = {task.name: task for task in facts}
-    groups = [group for group in plan.groups if any(name in tasks for name in group.tasks)]
-    grouped = {name for group in groups if group.unit for name in group.tasks}
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
-        rows = [_task_row(task, metric, candidate, found, plan, task.name not in grouped) for task in facts for metric in task.metrics]
+        tasks = {task.name: task for task in facts if _was_asked(task, candidate, found, plan)}
+        groups = [group for group in plan.groups if any(name in tasks for name in group.tasks)]
+        grouped = {name for group in groups if group.unit for name in group.tasks}
+        rows = [_task_row(task, metric, candidate, found, plan, task.name not in grouped) for task in tasks.values() for metric in task.metrics]
         for group in groups:
             rows += _group_rows(group, tasks, candidate, found, plan)
         kept = _untrained(rows, groups, tasks, candidate, found, plan)
@@ -127,6 +127,12 @@ def target_gain(
                 return gain, None
             return gain, gain.low > row.margin and (low is None or low > chances.get(target, -math.inf))
     return None, None
+
+
+def _was_asked(task: TaskFacts, candidate: str, found: Found, plan: ComparePlan) -> bool:
+    """Ways of asking that only describe may have been asked of some candidates alone."""
+    there = any((task.name, metric.id, candidate) in found for metric in task.metrics)
+    return there or task.name not in plan.describing or bool(task.failed.get(candidate))
 
 
 # ---- what is compared ------------------------------------------------------------------------------------------------

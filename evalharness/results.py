@@ -20,7 +20,21 @@ import pyarrow.parquet as pq
 
 from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
-from evalharness.records.findings import Comparison, Drift, Estimate, Flip, FlipShares, MeanDifference, ModelRow, Results
+from evalharness.records.findings import (
+    Comparison,
+    Diagnosis,
+    Drift,
+    Estimate,
+    Flip,
+    FlipShares,
+    Leaning,
+    MeanDifference,
+    Measure,
+    ModelRow,
+    Results,
+    Spread,
+    WrittenFlips,
+)
 from evalharness.records.measured import Measurement, MetricFacts, Sample, TaskFacts, Trouble
 
 SCHEMA_VERSION = 1
@@ -92,6 +106,7 @@ def write_results(out: Path, results: Results) -> None:
         "comparisons": [asdict(comparison) for comparison in results.comparisons],
         "troubles": [asdict(trouble) for trouble in results.troubles],
         **({"drift": [asdict(drift) for drift in results.drift]} if results.drift else {}),
+        **({"diagnoses": [asdict(diagnosis) for diagnosis in results.diagnoses]} if results.diagnoses else {}),
     }
     write_text(out / RESULTS, _json(document))
 
@@ -112,6 +127,7 @@ def read_results(run: Path) -> Results:
             comparisons=tuple(_comparison(fields) for fields in document["comparisons"]),
             troubles=tuple(Trouble(**fields) for fields in document["troubles"]),
             drift=tuple(_drift(fields) for fields in document.get("drift", ())),
+            diagnoses=tuple(_diagnosis(fields) for fields in document.get("diagnoses", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(path, f"not a results.json of evalharness ({type(error).__name__}: {error})", "run the evaluation again") from error
@@ -129,6 +145,15 @@ def read_model(fields: Mapping[str, Any]) -> ModelRow:
 
 def _drift(fields: Mapping[str, Any]) -> Drift:
     return Drift(**{**fields, **{key: _estimate(fields[key]) for key in ("kl", "agreement", "cross_entropy_change")}})
+
+
+def _diagnosis(fields: Mapping[str, Any]) -> Diagnosis:
+    sides = ("base", "candidate", "difference")
+    measures = tuple(Measure(**{**each, **{side: Estimate(**each[side]) for side in sides}}) for each in fields["measures"])
+    flips = WrittenFlips(**{**fields["flips"], **{key: Estimate(**fields["flips"][key]) for key in ("unreadable", "wrong", "balance")}})
+    leaning = None if fields["leaning"] is None else {side: Leaning(**of) for side, of in fields["leaning"].items()}
+    spread = None if fields["spread"] is None else Spread(**{**fields["spread"], **{side: tuple(fields["spread"][side]) for side in sides}})
+    return Diagnosis(**{**fields, "measures": measures, "flips": flips, "leaning": leaning, "spread": spread})
 
 
 def _comparison(fields: Mapping[str, Any]) -> Comparison:

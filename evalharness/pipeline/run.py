@@ -17,6 +17,7 @@ from evalharness.pipeline.baseline import measured as answered_before
 from evalharness.pipeline.conclude import announced, conclude, planned
 from evalharness.pipeline.contaminated import with_overlaps
 from evalharness.pipeline.drifting import Drifting, neutral_texts
+from evalharness.pipeline.explain import Round, check_base, explained
 from evalharness.pipeline.prompts import make_prompts
 from evalharness.pipeline.seat import Seat, turns
 from evalharness.pipeline.session import Desk, Session
@@ -46,6 +47,7 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
     ledger = ledger or Ledger()
     with ledger.timed("prepare"):
         neutral = neutral_texts(job, contest)
+        check_base(job, contest)
         _verify(contest, watcher, ledger)
         watcher.phase("making prompts")
         prompts = make_prompts(job, contest, factory)
@@ -68,8 +70,11 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
                 session = Session(desk, checkpoint)
                 measured[checkpoint.name] = session.measure(prompts.by_model[checkpoint.name])
                 drifting.follow(session)
+        if job.explain:
+            with ledger.timed("explain"):
+                contest, plan, prompts, measured = explained(Round(contest, plan, prompts, measured), desk)
     if isinstance(contest.base, Baseline):
-        for task, found in zip(asked, measured[contest.base.name], strict=True):
+        for task, found in zip(prompts.by_model[contest.base.name], measured[contest.base.name], strict=True):
             results.write_samples(job.out, task.task.name, contest.base.name, found.samples)
     watcher.phase("comparing")
     with ledger.timed("compare"):
