@@ -245,12 +245,15 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
 
 
 def read_flips(out: Path, results: Results) -> Iterator[Flip]:
-    """Examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none."""
+    """Examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none. Written answers are among them
+    where a diagnosis rests on them."""
     tasks = dict.fromkeys(c.task for c in results.comparisons if c.level == "task" and c.primary)
+    groups = results.signature.get("groups", {})
     for model in results.models:
         if model.base is None or not model.judged:
             continue
-        for task in tasks:
+        twins = [name for found in results.diagnoses if found.candidate == model.name for name in groups.get(found.twin, [found.twin])]
+        for task in dict.fromkeys([*tasks, *twins]):
             base = {sample.id: sample for sample in read_samples(out, task, model.base)}
             for sample in read_samples(out, task, model.name):
                 before = base.get(sample.id)
