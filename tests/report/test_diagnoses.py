@@ -7,41 +7,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from evalharness import results
 from evalharness.cli.table import unexplained, verdict_lines
-from evalharness.records.findings import Diagnosis, Estimate, Leaning, Measure, Results, Spread, WrittenFlips
+from evalharness.records.findings import Estimate, Results
 from evalharness.records.measured import Sample
 from evalharness.report import diagnoses
 from evalharness.report.page import render
-
-HOSTILE = '<b onclick="x">A</b>'
-
-
-def measure(name: str, base: float, candidate: float, low: float, high: float, sign: float = 1.0) -> Measure:
-    difference = Estimate(sign * (candidate - base), low, high)
-    return Measure(name, "boolq@written", name, Estimate(base), Estimate(candidate), difference)
-
-
-def diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: object) -> Diagnosis:
-    flips = WrittenFlips(300, 120, 14, 2, 3, Estimate(-118 / 300, -0.44, -0.34), Estimate(-11 / 300, -0.06, -0.01), Estimate(-107 / 300, -0.41, -0.3))
-    measures = (
-        measure("choosing", 0.78, 0.57, -0.25, -0.16),
-        measure("written", 0.74, 0.31, -0.48, -0.38),
-        measure("unparsed", 0.01, 0.42, -0.46, -0.36, -1.0),
-        measure("length", 2.0, 17.25, 14.1, 16.4),
-    )
-    leaning = {"base": Leaning("yes", 0.55, 0.5), "candidate": Leaning(HOSTILE, 0.92, 0.5)}
-    spread = Spread(3, (0.7, 0.78), (0.5, 0.57), (-0.28, -0.16))
-    found = Diagnosis(task, "task", candidate, f"{task}@written", 300, 0.9, "both", "it chooses worse", measures, flips, leaning, spread)
-    return replace(found, **changes)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def explained(run: Results) -> Results:
-    group = diagnosis("prompt-16", "mmlu", level="group", conclusion="format", says="the format", leaning=None, spread=None)
-    return replace(run, diagnoses=(group, diagnosis()))
 
 
 def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: Results) -> None:
@@ -65,9 +36,11 @@ def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: 
 def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Results, run: Results) -> None:
     page, plain = render(explained), render(run)
     section = page.split('id="diagnoses"')[1].split("</section>")[0]
+    leaning = explained.diagnoses[1].leaning
+    assert leaning is not None and leaning["candidate"].choice not in page
     text = re.sub(r"<[^>]+>", " ", section)
     assert text.index("it chooses worse.") < text.index("can no longer be read") < text.index("written, length in tokens")
-    assert HOSTILE not in page and "&lt;b onclick" in section
+    assert "&lt;b onclick" in section
     matrix = page.split('id="matrix"')[1].split("</section>")[0]
     assert matrix.count('href="#diagnosis-') == 2
     assert 'href="#diagnoses"' in page
@@ -75,7 +48,7 @@ def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Re
 
 
 def test_a_candidate_that_the_run_does_not_know_is_passed_over(explained: Results) -> None:
-    assert len(diagnoses.shown(replace(explained, diagnoses=(*explained.diagnoses, diagnosis("nobody"))))) == 2
+    assert len(diagnoses.shown(replace(explained, diagnoses=(*explained.diagnoses, replace(explained.diagnoses[0], candidate="nobody"))))) == 2
 
 
 def test_written_answers_are_among_the_changed_ones_and_linked(explained: Results, tmp_path: Path) -> None:
