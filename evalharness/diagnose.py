@@ -4,6 +4,7 @@ The rule, all of it over intervals that are compared anyway ("fell": the whole i
 
     knowledge  choosing is forgotten or fell, and so did the written answer's part that is readable and wrong; more are not unreadable
     both       choosing is forgotten or fell, and more of the right answers can no longer be read
+               (neither where the written answer's interval lies wholly above choosing's: then writing shows less of a loss)
     format     choosing neither is forgotten nor fell, its interval lies above the written answer's, which fell, mostly to unreadable texts
                (the balance of the two parts fell); or only the answer that stands alone fell, the one anywhere in the text did not
     unclear    everything else, and wherever the base is not better than chance
@@ -40,6 +41,7 @@ HEADS: dict[Conclusion, str] = {
 }
 CHANCE = "the base itself is not better than chance"
 KEPT = "it chooses worse, and what it writes shows no loss"
+LESS = "it chooses worse by more than it writes worse"
 OTHERWISE = "what it would choose, it does not write"
 ALIKE = "choosing may have fallen as much as writing"
 ALONE = "the right answer is written as often, but less often alone"
@@ -96,9 +98,10 @@ def read(choice: Comparison, accuracy: Comparison, written: tuple[Comparison, Co
     if "base_at_chance" in choice.flags:
         return Reading("unclear", CHANCE)
     if lost(choice):
-        if fell(flips.unreadable):
-            return Reading("both")
-        return Reading("knowledge") if fell(flips.wrong) else Reading("unclear", KEPT)
+        unreadable, wrong = fell(flips.unreadable), fell(flips.wrong)
+        if not (unreadable or wrong):
+            return Reading("unclear", KEPT)
+        return Reading("unclear", LESS) if _above(lenient, accuracy) else Reading("both" if unreadable else "knowledge")
     if not fell(lenient.difference):
         return Reading("format", ALONE) if _above(lenient, strict) and _above(accuracy, strict) else Reading("unclear", ALIKE)
     if not _above(accuracy, lenient):
@@ -248,11 +251,12 @@ def words(reading: Reading, measures: Sequence[Measure], flips: WrittenFlips, le
     fates = f"{flips.lost_unreadable} can no longer be read, {flips.lost_wrong} are readable and wrong"
     parts.append(f"of {losses} right answers lost {fates}" if losses else "no right answer lost in writing")
     parts.append(f"{flips.gained_unreadable + flips.gained_wrong} gained")
-    signs = [f"{word} {_share(by_name[name].candidate)} (base {_share(by_name[name].base)})" for name, word in SIGNS.items() if _rose(by_name, name)]
-    parts += signs
+    for name, word in SIGNS.items():
+        now, before = (_percent(getattr(by_name[name], side).value) if name in by_name else "" for side in ("candidate", "base"))
+        parts += [f"{word} {now} (base {before})"] if _rose(by_name, name) and now != before else []
     if leaning and _rose(by_name, BIAS):
-        now = leaning["candidate"]
-        parts.append(f"it picks “{now.choice}” in {_percent(now.picked)}, right in {_percent(now.right)}")
+        most = leaning["candidate"]
+        parts.append(f"it picks “{most.choice}” in {_percent(most.picked)}, right in {_percent(most.right)}")
     return f"{head}: {'; '.join(parts)}"
 
 
@@ -269,10 +273,6 @@ def _moved(measure: Measure) -> str:
 
 def _signed(value: float, sign: str = "+") -> str:
     return f"{value:{sign}.3f}".replace("-", "−")
-
-
-def _share(estimate: Estimate) -> str:
-    return _percent(estimate.value)
 
 
 def _percent(share: float) -> str:

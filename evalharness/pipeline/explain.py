@@ -180,9 +180,10 @@ def _measured(contest: Contest, prompts: Prompts, whom: Mapping[str, frozenset[s
         found[contest.base.name] = answered_before(contest.base, prompts.by_model[contest.base.name], desk.info)
     wanted = {model: [task for task in made if task.task.name in whom.get(model, ())] for model, made in prompts.by_model.items()}
     to_ask = [checkpoint for checkpoint in turns(contest)[1] if wanted[checkpoint.name]]
-    requests = sum(len(task.requests) for checkpoint in to_ask for task in wanted[checkpoint.name])
-    tell([_told(contest, [checkpoint.name for checkpoint in to_ask], requests)], desk.watcher, desk.ledger)
-    desk.watcher.expect(requests)
+    asked = [(task.task.name, len(task.requests)) for checkpoint in to_ask for task in wanted[checkpoint.name]]
+    new = sum(requests for name, requests in asked if contest.asides[name].kind != "chosen")
+    tell([_told(contest, [checkpoint.name for checkpoint in to_ask], new)], desk.watcher, desk.ledger)
+    desk.watcher.expect(sum(requests for _, requests in asked))
     for checkpoint in to_ask:
         answered = dict(
             zip((task.task.name for task in wanted[checkpoint.name]), Session(desk, checkpoint).measure(wanted[checkpoint.name]), strict=True)
@@ -193,7 +194,7 @@ def _measured(contest: Contest, prompts: Prompts, whom: Mapping[str, frozenset[s
 
 def _told(contest: Contest, models: Sequence[str], requests: int) -> str:
     tasks = ", ".join(dict.fromkeys(contest.asides[task.name].of for task in contest.tasks if task.name.endswith(f"@{WRITTEN}")))
-    return f"to explain what was lost, {', '.join(models)} asked in other ways about {tasks}: {requests:,} more requests"
+    return f"to explain what was lost, {', '.join(models)} asked in other ways about {tasks}: {requests:,} more requests in all"
 
 
 def _both(first: Round, contest: Contest, asked: Described, prompts: Prompts, measured: Mapping[str, Sequence[Measured]], job: Job) -> Round:

@@ -142,6 +142,12 @@ def test_rankings_fallen_and_writing_kept_is_unclear(job: Callable[..., Job]) ->
     assert "it chooses worse, and what it writes shows no loss" in only.says
 
 
+def test_a_much_smaller_loss_in_writing_than_in_choosing_is_unclear(job: Callable[..., Job]) -> None:
+    (only,) = found_by(job(), model(remembers, lambda row, right: noise(row, right) if row < 12 else right)).diagnoses
+    assert only.flips.unreadable.high < 0
+    assert (only.conclusion, "it chooses worse by more than it writes worse" in only.says) == ("unclear", True)
+
+
 def test_writing_other_answers_than_it_chooses_is_unclear(job: Callable[..., Job]) -> None:
     (only,) = found_by(
         job(explain=False, describe=("generation",)), model(writes=lambda row, right: right if remembers(row) else wrong(row, right))
