@@ -42,6 +42,7 @@ HEADS: dict[Conclusion, str] = {
 CHANCE = "the base itself is not better than chance"
 KEPT = "it chooses worse, and what it writes shows no loss"
 LESS = "it chooses worse by more than it writes worse"
+MORE = "writing fell by more than choosing, mostly to texts that cannot be read"
 OTHERWISE = "what it would choose, it does not write"
 ALIKE = "choosing may have fallen as much as writing"
 ALONE = "the right answer is written as often, but less often alone"
@@ -101,7 +102,10 @@ def read(choice: Comparison, accuracy: Comparison, written: tuple[Comparison, Co
         unreadable, wrong = fell(flips.unreadable), fell(flips.wrong)
         if not (unreadable or wrong):
             return Reading("unclear", KEPT)
-        return Reading("unclear", LESS) if _above(lenient, accuracy) else Reading("both" if unreadable else "knowledge")
+        if _above(lenient, accuracy):
+            return Reading("unclear", LESS)
+        mostly = MORE if _above(accuracy, lenient) and fell(flips.balance) else ""
+        return Reading("both", mostly) if unreadable else Reading("knowledge")
     if not fell(lenient.difference):
         return Reading("format", ALONE) if _above(lenient, strict) and _above(accuracy, strict) else Reading("unclear", ALIKE)
     if not _above(accuracy, lenient):

@@ -24,7 +24,7 @@ WORDS = {
     "brier_score": "Brier score",
 }
 NEITHER = "length"  # no direction of it is better
-TITLES = ("can no longer be read", "readable and wrong")
+TITLES = ("texts that cannot be read", "texts that are readable and wrong")
 
 
 @dataclass(frozen=True, slots=True)

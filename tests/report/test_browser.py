@@ -217,7 +217,7 @@ def test_what_was_lost_is_said_in_every_way_of_looking(open_page: Open, explaine
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     first = page.locator("#diagnoses article").first
     assert first.get_by_role("heading").inner_text().endswith("full-high · boolq both")
-    assert "can no longer be read" in first.inner_text() and "length in tokens" not in first.inner_text()
+    assert "texts that cannot be read" in first.inner_text() and "length in tokens" not in first.inner_text()
     first.locator("summary").click()
     assert "length in tokens" in first.inner_text()
     page.locator("#matrix a[href='#diagnosis-1']").click()

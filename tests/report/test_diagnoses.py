@@ -22,8 +22,8 @@ def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: 
         ("prompt-16", "mmlu", "the format"),
     ]
     assert first.fates == (
-        ("can no longer be read", "120", "2", "−0.393 [−0.440, −0.340]"),
-        ("readable and wrong", "14", "3", "−0.037 [−0.060, −0.010]"),
+        ("texts that cannot be read", "120", "2", "−0.393 [−0.440, −0.340]"),
+        ("texts that are readable and wrong", "14", "3", "−0.037 [−0.060, −0.010]"),
     )
     assert [(line.words, line.base, line.candidate, line.moved) for line in first.lines[1:]] == [
         ("written, right anywhere in the text", "0.740", "0.310", "fell"),
@@ -39,7 +39,7 @@ def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Re
     leaning = explained.diagnoses[1].leaning
     assert leaning is not None and leaning["candidate"].choice not in page
     text = re.sub(r"<[^>]+>", " ", section)
-    assert text.index("it chooses worse.") < text.index("can no longer be read") < text.index("written, length in tokens")
+    assert text.index("it chooses worse.") < text.index("texts that cannot be read") < text.index("written, length in tokens")
     assert "&lt;b onclick" in section
     matrix = page.split('id="matrix"')[1].split("</section>")[0]
     assert matrix.count('href="#diagnosis-') == 2
