@@ -87,8 +87,10 @@ def diagnose(ground: Ground) -> tuple[Diagnosis, ...]:
         if not (choice.unit and choice.primary and choice.level in ("task", "group") and choice.task in twins):
             continue
         twin = twins[choice.task]
-        written, strict = (rows.get((twin, metric, choice.candidate)) for metric in (LENIENT, STRICT))
-        if written is not None and strict is not None and (lost(choice) or fell(written.difference) or fell(strict.difference)):
+        written, strict, unread = (rows.get((twin, metric, choice.candidate)) for metric in (LENIENT, STRICT, UNPARSED))
+        if written is None or strict is None or unread is None:
+            continue  # it did not lose here, so nobody asked it
+        if lost(choice) or fell(written.difference) or fell(strict.difference):
             found.append(_Case(ground, rows, choice, twin).diagnosis(written, strict))
     return tuple(found)
 

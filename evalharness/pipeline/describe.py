@@ -98,7 +98,8 @@ def explaining(tasks: Sequence[Task], groups: Sequence[Group], origins: Mapping[
     """
     beside = _Beside(dict(origins), _Teller([]), {}, {})
     for task in tasks:
-        _twin(task, rows_of(origins.get(task.name, task)), beside)
+        if not _twin(task, rows_of(origins.get(task.name, task)), beside):
+            continue
         beside.add(variants.chosen(task), task, "chosen")
         for name in task.templates:
             beside.add(variants.worded(task, name), task, "wording")
@@ -205,11 +206,14 @@ def _asked_otherwise(task: Task, ways: Iterable[str], rows: Rows, beside: _Besid
         _twin(task, rows, beside)
 
 
-def _twin(task: Task, rows: Rows, beside: _Beside) -> None:
+def _twin(task: Task, rows: Rows, beside: _Beside) -> bool:
+    """Adds the twin of a choice task, where there can be one."""
     try:
         beside.add(variants.written(task, rows), task, "written")
     except variants.Unfit as reason:
         beside.teller.left_out(f"{task.name}@{variants.WRITTEN}", str(reason))
+        return False
+    return True
 
 
 def _by_rows(task: Task) -> str:

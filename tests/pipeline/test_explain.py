@@ -16,6 +16,8 @@ from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
 from evalharness.gate import Policy, judge
+from evalharness.measure import Measured
+from evalharness.pipeline.explain import Round, explained
 from evalharness.pipeline.run import evaluate
 from evalharness.records.asking import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.records.findings import Diagnosis, Results
@@ -301,6 +303,52 @@ def test_runs_with_and_without_a_second_round_compare(job: Callable[..., Job], t
         with pytest.raises(SystemExit, match="0"):
             main(["compare", str(first.out), str(second.out), "--out", str(tmp_path / "both")])
         assert "diagnoses" not in json.loads((tmp_path / "both" / "results.json").read_text())
+
+
+def test_an_unanswered_twin_is_trouble_and_leaves_the_rest(job: Callable[..., Job]) -> None:
+    def breaks(request: Request) -> Response | Failure:
+        broken = isinstance(request, Generate) and " 7" in request.prompt
+        return Failure(request.id, "the engine stopped") if broken else model(remembers, wrong)(request)
+
+    found = found_by(job(), breaks)
+    broken = {trouble.task for trouble in found.troubles}
+    assert broken == {"rates@written"}
+    (only,) = found.diagnoses
+    assert only.flips.answers == only.n == ROWS - len(found.troubles) < ROWS
+    assert next(c for c in found.comparisons if c.task == "rates" and c.primary).n == ROWS
+
+
+def test_a_task_whose_answers_cannot_be_written_is_named_and_not_asked(job: Callable[..., Job], tmp_path: Path) -> None:
+    middle = {"doc_to_text": "label", "doc_to_choice": "{{['no ' ~ text, 'yes ' ~ text]}}", "doc_to_target": "?"}
+    text = RATES.replace('doc_to_text: "{{text}} ?"', f'doc_to_text: "{middle["doc_to_text"]}"').replace("doc_to_target: label", 'doc_to_target: "?"')
+    text = text.replace('doc_to_choice: ["no", "yes"]', f'doc_to_choice: "{middle["doc_to_choice"]}"').split("  templates:")[0]
+    (tmp_path / "tasks" / "rates.yaml").write_text(text)
+
+    def forgot(request: Request) -> Response | Failure:
+        row = int(re.findall(r"\d+", request.pairs[0][0])[-1]) if isinstance(request, Rank) else 0
+        return model(lambda _: row % 2 == 0)(request)
+
+    factory = ScriptedFactory(model(), {"lora": forgot})
+    found = evaluate(job(), factory=factory)
+    assert next(c for c in found.comparisons if c.task == "rates").verdict == "forgotten"
+    assert (found.diagnoses, [c.task for c in found.comparisons if "@" in c.task]) == ((), [])
+    notices = (results.read_run(job().out) or {})["notices"]
+    assert notices[-1].startswith("not asked: rates@written: its choices stand in the middle of the text")
+
+
+def test_of_a_task_that_stopped_early_the_same_rows_are_asked(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    def shorter(first: Round, desk: Any) -> Round:
+        def cut(found: Measured) -> Measured:
+            parts = (replace(m, units=m.units[:90], sizes=m.sizes[:90], rows=m.rows[:90]) for m in found.measurements)
+            return replace(found, measurements=tuple(parts), samples=found.samples[:90])
+
+        return explained(first._replace(measured={name: [cut(found) for found in of] for name, of in first.measured.items()}), desk)
+
+    monkeypatch.setattr("evalharness.pipeline.run.explained", shorter)
+    (only,) = found_by(job(), model(remembers, wrong)).diagnoses
+    assert (only.n, only.flips.answers, only.spread is not None) == (90, 90, True)
+    ids = [sample.id.split("-")[0] for sample in results.read_samples(job().out, "rates@written", "lora")]
+    assert ids == [str(row) for row in range(90)]
 
 
 def test_without_the_base_it_has_to_have_been_asked_before(job: Callable[..., Job], tmp_path: Path, zoo: dict[str, Path]) -> None:
