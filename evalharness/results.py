@@ -21,7 +21,23 @@ from numpy.typing import NDArray
 
 from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
-from evalharness.records.findings import Certificate, Comparison, Drift, Estimate, Flip, FlipShares, MeanDifference, ModelRow, Results, Stopping
+from evalharness.records.findings import (
+    Certificate,
+    Comparison,
+    Diagnosis,
+    Drift,
+    Estimate,
+    Flip,
+    FlipShares,
+    Leaning,
+    MeanDifference,
+    Measure,
+    ModelRow,
+    Results,
+    Spread,
+    Stopping,
+    WrittenFlips,
+)
 from evalharness.records.measured import Measurement, MetricFacts, Sample, TaskFacts, Trouble
 
 SCHEMA_VERSION = 1
@@ -93,6 +109,7 @@ def results_text(results: Results) -> str:
         "comparisons": [asdict(comparison) for comparison in results.comparisons],
         "troubles": [asdict(trouble) for trouble in results.troubles],
         **({"drift": [asdict(drift) for drift in results.drift]} if results.drift else {}),
+        **({"diagnoses": [asdict(diagnosis) for diagnosis in results.diagnoses]} if results.diagnoses else {}),
     }
     return _json(document).encode(errors="backslashreplace").decode()
 
@@ -117,6 +134,7 @@ def read_results(run: Path) -> Results:
             comparisons=tuple(_comparison(fields) for fields in document["comparisons"]),
             troubles=tuple(Trouble(**fields) for fields in document["troubles"]),
             drift=tuple(_drift(fields) for fields in document.get("drift", ())),
+            diagnoses=tuple(_diagnosis(fields) for fields in document.get("diagnoses", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(path, f"not a results.json of evalharness ({type(error).__name__}: {error})", "run the evaluation again") from error
@@ -134,6 +152,15 @@ def read_model(fields: Mapping[str, Any]) -> ModelRow:
 
 def _drift(fields: Mapping[str, Any]) -> Drift:
     return Drift(**{**fields, **{key: _estimate(fields[key]) for key in ("kl", "agreement", "cross_entropy_change")}})
+
+
+def _diagnosis(fields: Mapping[str, Any]) -> Diagnosis:
+    sides = ("base", "candidate", "difference")
+    measures = tuple(Measure(**{**each, **{side: Estimate(**each[side]) for side in sides}}) for each in fields["measures"])
+    flips = WrittenFlips(**{**fields["flips"], **{key: Estimate(**fields["flips"][key]) for key in ("unreadable", "wrong", "balance")}})
+    leaning = None if fields["leaning"] is None else {side: Leaning(**of) for side, of in fields["leaning"].items()}
+    spread = None if fields["spread"] is None else Spread(**{**fields["spread"], **{side: tuple(fields["spread"][side]) for side in sides}})
+    return Diagnosis(**{**fields, "measures": measures, "flips": flips, "leaning": leaning, "spread": spread})
 
 
 def _comparison(fields: Mapping[str, Any]) -> Comparison:
@@ -248,12 +275,15 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
 
 
 def read_flips(out: Path, results: Results) -> Iterator[Flip]:
-    """Examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none."""
+    """Examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none. Written answers are among them
+    where a diagnosis rests on them."""
     tasks = dict.fromkeys(c.task for c in results.comparisons if c.level == "task" and c.primary)
+    groups = results.signature.get("groups", {})
     for model in results.models:
         if model.base is None or not model.judged:
             continue
-        for task in tasks:
+        twins = [name for found in results.diagnoses if found.candidate == model.name for name in groups.get(found.twin, [found.twin])]
+        for task in dict.fromkeys([*tasks, *twins]):
             base = {sample.id: sample for sample in read_samples(out, task, model.base)}
             for sample in read_samples(out, task, model.name):
                 before = base.get(sample.id)

@@ -19,6 +19,7 @@ FLOORS = {
     "tasks": 3,
     "pairing": 3.5,
     "collect": 4, "measure": 4, "compare": 4, "average": 4, "gate": 4, "results": 4, "prove": 4, "training": 4,
+    "diagnose": 4,
     "imports": 4, "overlap": 4, "drift": 4,
     "pipeline": 5,
     "report": 6,

@@ -105,6 +105,7 @@ def run_demo(folder: Path, seed: int = 1234, watcher: Watcher | None = None, lim
         out=folder,
         store=folder / "store.sqlite",
         seed=seed,
+        explain=True,
     )
     found = evaluate(job, watcher)
     write(folder)

@@ -16,6 +16,7 @@ from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
 from evalharness.compare.comparing import compare, target_gain
 from evalharness.compare.plan import UNNAMED, ComparePlan, asked_margins
+from evalharness.diagnose import Ground, diagnose
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.records.findings import Estimate, ModelRow, Results
 from evalharness.records.measured import Measurement, TaskFacts
@@ -115,7 +116,8 @@ def _of_runs(runs: Sequence[str], asked: tuple[float | None, Mapping[str, float]
             gain, learned = target_gain(comparisons, row.name, row.target_task, facts)
         models.append(replace(row, base=plan.base, target_gain=gain, learned_target=learned))
     signature = {**_signature(base, plan, models, facts, asked[0]), "chat": _chat([base, *candidates])}
-    return Compared(facts, measurements, plan, Results(signature, tuple(models), comparisons))
+    diagnoses = diagnose(Ground(facts, measurements, comparisons, signature.get("asides", {}), plan.base, plan.groups, plan.seed))
+    return Compared(facts, measurements, plan, Results(signature, tuple(models), comparisons, diagnoses=diagnoses))
 
 
 def _read(text: str) -> tuple[Side, str]:

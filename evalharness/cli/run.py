@@ -16,7 +16,7 @@ from evalharness.cli.drift import drift_lines
 from evalharness.cli.gate import decide, policy_option
 from evalharness.cli.main import plain
 from evalharness.cli.options import chat_options, data_options, debug_option, engine_options, margins, paths, with_options
-from evalharness.cli.table import verdict_lines
+from evalharness.cli.table import unexplained, verdict_lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.places import default_store, run_folder
 from evalharness.records.job import Job
@@ -49,6 +49,7 @@ from evalharness.results import RESULTS
 @click.option("--drift", is_flag=True, help="Beside the verdicts: how far each candidate's predictions are from the base's (docs/drift.md).")
 @click.option("--drift-text", type=click.Path(path_type=Path), metavar="FILE", help="--drift on the paragraphs of this file instead of ours.")
 @click.option("--describe", metavar="WAY,…", help="Beside the verdicts: calibration, robustness, generation, bias, efficiency (docs/describe.md).")
+@click.option("--explain", is_flag=True, help="Where a choice task was lost, ask again: is it knowledge or the format? (docs/describe.md)")
 @with_options(*chat_options)
 @click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and resampling.")
 @click.option("--margin", "margin_texts", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable.")
@@ -86,7 +87,7 @@ def run_command(**given: Any) -> int:
     if given["as_json"]:
         click.echo((job.out / RESULTS).read_text(), nl=False)
     else:
-        for line in (*verdict_lines(found), *(plain(line) for line in overlap.lines(found)), *drift_lines(found)):
+        for line in (*verdict_lines(found), *unexplained(found), *(plain(line) for line in overlap.lines(found)), *drift_lines(found)):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:
@@ -109,7 +110,7 @@ def _job(given: dict[str, Any]) -> Job:
         apply_chat_template=given["apply_chat_template"] or False,
         **{key: given[key] for key in ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")},
         templates=given["templates"],
-        **{key: given[key] for key in ("until_decided", "drift", "drift_text")},
+        **{key: given[key] for key in ("until_decided", "drift", "drift_text", "explain")},
         describe=tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip()),
         data=paths("--data", given["data"]),
         train_data=_train_data(given["train_data"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 
 from evalharness.cli.main import plain
+from evalharness.diagnose import lost
+from evalharness.metrics import CHOOSE
 from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
 from evalharness.report.asked import asked_lines
 from evalharness.report.references import noise_floor, quantisation
@@ -34,6 +36,7 @@ def verdict_lines(results: Results) -> Iterator[str]:
         yield from (f"  {line}" for line in aligned([_head(rows), *(_row(c, model) for c in rows)], RIGHT))
         yield from (plain(f"  the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
         yield from (plain(f"  {line}") for line in _notes(own, results.signature.get("alpha", 0.05)))
+        yield from (plain(f"  {found.task}: {found.says}") for found in results.diagnoses if found.candidate == model.name)
     if in_rounds := asked_lines(results):
         yield ""
         yield from (plain(line) for line in in_rounds)
@@ -43,6 +46,16 @@ def verdict_lines(results: Results) -> Iterator[str]:
         yield f"{len(results.troubles)} examples got no answer; this run is incomplete:"
         for trouble in results.troubles[:5]:
             yield plain(f"  {trouble.model} / {trouble.task} / {trouble.example}: {trouble.reason}")
+
+
+def unexplained(results: Results) -> Iterator[str]:
+    """How to find out what was lost, where choices were and nobody was asked; nothing else."""
+    explained = {(found.task, found.candidate) for found in results.diagnoses}
+    units = [c for c in results.comparisons if c.unit and c.primary and c.level != "suite" and c.metric.partition(",")[0] in CHOOSE]
+    tasks = dict.fromkeys(plain(c.task) for c in units if lost(c) and (c.task, c.candidate) not in explained)
+    if tasks and not results.signature.get("explain"):
+        yield ""
+        yield f"knowledge or format? The same command with --explain asks once more about {', '.join(tasks)}."
 
 
 def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:

@@ -14,6 +14,7 @@ from evalharness.compare.plan import ComparePlan
 from evalharness.compare.rows import every_row, unjudged
 from evalharness.compare.verdicts import concluded
 from evalharness.compare.watched import suite_at_looks
+from evalharness.pairing import Found
 from evalharness.records.findings import Comparison, Estimate
 from evalharness.records.measured import Measurement, TaskFacts
 
@@ -27,13 +28,19 @@ def compare(facts: Sequence[TaskFacts], measurements: Sequence[Measurement], pla
     found = {(m.task, m.metric, m.model): m for m in measurements}
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
-        case = Case(candidate, facts, found, plan)
+        case = Case(candidate, [task for task in facts if _was_asked(task, candidate, found, plan)], found, plan)
         rows = every_row(case)
         kept = untrained(case, rows)
         suite = suite_at_looks(case, rows) if plan.until_decided else suite_row(kept, [row for row in rows if row.unit], plan)
         rows += [*family_rows(kept, plan), suite]
         comparisons += concluded([unjudged(row) for row in rows] if candidate in plan.references else rows, candidate, plan)
     return tuple(comparisons)
+
+
+def _was_asked(task: TaskFacts, candidate: str, found: Found, plan: ComparePlan) -> bool:
+    """Ways of asking that only describe may have been asked of some candidates alone."""
+    there = any((task.name, metric.id, candidate) in found for metric in task.metrics)
+    return there or task.name not in plan.describing or bool(task.failed.get(candidate))
 
 
 def target_gain(

@@ -16,6 +16,7 @@ KNOWN: dict[str, str] = {
     "pearson": "evalharness.metrics.correlation:pearson",
     "spearman": "evalharness.metrics.correlation:spearman",
     "bbq_bias": "evalharness.metrics.bias:bbq_bias",
+    "selection_bias": "evalharness.metrics.selection:selection_bias",
     "em": "evalharness.metrics.answers:em",
     "token_f1": "evalharness.metrics.answers:token_f1",
     "exact_match": "evalharness.metrics.text:exact_match",
@@ -31,6 +32,10 @@ KNOWN: dict[str, str] = {
     "meteor": "evalharness.metrics.meteor:meteor",
     "cider": "evalharness.metrics.cider:cider",
     "unparsed": "evalharness.metrics.reading:unparsed",
+    "empty": "evalharness.metrics.written:empty",
+    "repetition": "evalharness.metrics.written:repetition",
+    "length": "evalharness.metrics.written:length",
+    "cut": "evalharness.metrics.written:cut",
     "perplexity": "evalharness.metrics.perplexity:perplexity",
     "word_perplexity": "evalharness.metrics.perplexity:word_perplexity",
     "byte_perplexity": "evalharness.metrics.perplexity:byte_perplexity",
@@ -39,10 +44,11 @@ KNOWN: dict[str, str] = {
 }
 
 CHOOSE = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "multiple_choice_grade", "brier_score", "ece", "mcc", "f1", "f1a", "em_all", "parity")
-WRITE = ("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed")
+TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
+WRITE = ("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed", *TEXTS)
 EITHER = ("exact_match", "em", "token_f1")
 READS: dict[str, tuple[str, ...]] = {  # output type to the metrics that can read its answers
-    "multiple_choice": (*CHOOSE, "pearson", "spearman", "bbq_bias", *EITHER),
+    "multiple_choice": (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),
     "generate_until": (*WRITE, *EITHER),
     "loglikelihood": ("acc", "acc_norm", "acc_bytes", "exact_match", "perplexity"),
     "loglikelihood_rolling": ("word_perplexity", "byte_perplexity", "bits_per_byte"),

@@ -13,6 +13,7 @@ from evalharness.average import lacking, with_average
 from evalharness.compare.comparing import compare, target_gain
 from evalharness.compare.plan import UNNAMED, ComparePlan, asked_margins
 from evalharness.compare.rows import check_groups
+from evalharness.diagnose import Ground, diagnose
 from evalharness.measure import Measured
 from evalharness.metrics.base import build, facts_of
 from evalharness.pipeline.apart import Found, apart, asides_of, signed, write_overlap
@@ -59,7 +60,7 @@ def conclude(
     job: Job, contest: Contest, plan: ComparePlan, prompts: Prompts, measured: Mapping[str, Sequence[Measured]], info: EngineInfo
 ) -> Results:
     """Compare every candidate with the base and write measurements.parquet, from which `compare` can do it again."""
-    prepared, facts = prompts.by_model[contest.base.name], _all_facts(contest, prompts, measured)
+    prepared, facts = prompts.by_model[contest.base.name], all_facts(contest, prompts, measured)
     measurements = [m for of_model in measured.values() for of_task in of_model for m in of_task.measurements]
     worst = worst_cases(contest.asides, prepared, facts, measurements)
     every, measurements = [*facts, *worst.facts], [*measurements, *worst.measurements]
@@ -79,10 +80,11 @@ def conclude(
     about = {"plan": asdict(plan), "models": [asdict(model) for model in models], "signature": signature}
     results.write_measurements(job.out, every, measurements, about)
     failed = tuple(trouble for of_model in measured.values() for of_task in of_model for trouble in of_task.troubles)
-    return Results(signature, models, (*comparisons, *parts), failed)
+    ground = Ground(every, measurements, comparisons, signature["asides"], plan.base, plan.groups, plan.seed)
+    return Results(signature, models, (*comparisons, *parts), failed, diagnoses=diagnose(ground))
 
 
-def _all_facts(contest: Contest, prompts: Prompts, measured: Mapping[str, Sequence[Measured]]) -> list[TaskFacts]:
+def all_facts(contest: Contest, prompts: Prompts, measured: Mapping[str, Sequence[Measured]]) -> list[TaskFacts]:
     """Every task's facts, with what differs from model to model."""
     found = []
     for i, others in enumerate(prompts.differing(contest.base.name)):
@@ -205,6 +207,7 @@ def _signature(job: Job, contest: Contest, prepared: Sequence[Prepared], facts: 
         "groups": {group.name: list(group.tasks) for group in contest.groups},
         "template": job.templates,
         "describe": list(job.describe),
+        **({"explain": True} if job.explain else {}),
         "asides": {name: asdict(aside) for name, aside in contest.asides.items()},
         "limit": contest.limit,
         "num_fewshot": contest.num_fewshot,

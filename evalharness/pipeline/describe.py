@@ -2,7 +2,7 @@
 
     calibration  ece and brier_score of every choice task
     robustness   every choice task with the texts of its rows disturbed, and the worst of it all row by row
-    generation   the generative twin of every choice task
+    generation   the generative twin of every choice task, and how evenly it picks choices that are the same for all rows
     bias         bbq_bias where a task says which answers are biased
     efficiency   seconds and tokens of every task and model, in run.json
 
@@ -20,14 +20,15 @@ from evalharness.metrics.base import build
 from evalharness.records.job import Job
 from evalharness.records.tasks import Group, MetricSpec, Task
 from evalharness.tasks import perturb, variants
+from evalharness.tasks.variants import CALIBRATION
 
 WAYS = ("calibration", "robustness", "generation", "bias", "efficiency")
 EVERY = "all"  # --template all: every wording beside the task's own
-CALIBRATION = ("ece", "brier_score")
 BIAS = "bbq_bias"
 BIAS_LABELS = ("condition", "biased", "unknown")
 
 Rows = Sequence[Mapping[str, Any]]
+Kind = Literal["wording", "written", "chosen", "disturbed", "worst"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Aside:
 
     of: str
     way: str
-    kind: Literal["wording", "written", "disturbed", "worst"]
+    kind: Kind
     metric: str
 
 
@@ -70,7 +71,9 @@ def described(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of:
     groups = [_renamed(group, {origin.name: name for name, origin in origins.items()}) for group in groups]
     if "calibration" in ways:
         groups = [_calibrated_group(group, {task.name: task for task in tasks}) for group in groups]
-        tasks = [_calibrated(task) for task in tasks]
+        tasks = [_with(task, [MetricSpec(name, name) for name in CALIBRATION]) for task in tasks]
+    if "generation" in ways:
+        tasks = [_with(task, variants.picks(task)) for task in tasks]
     if "bias" in ways:
         tasks = _with_bias(tasks)
     beside = _Beside(origins, teller, {}, {})
@@ -86,6 +89,23 @@ def described(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of:
     found = [*groups, *_groups_beside(groups, beside)]
     asides = {**beside.asides, **{group.name: _aside_of(group, beside.asides) for group in found[len(groups) :]}}
     return Described((*tasks, *beside.tasks.values()), tuple(found), asides, beside.origins, teller.lines())
+
+
+def explaining(tasks: Sequence[Task], groups: Sequence[Group], origins: Mapping[str, Task], rows_of: Callable[[Task], Rows]) -> Described:
+    """What is asked of choice tasks that were lost: the answer written, the ranking by more metrics, every other wording.
+
+    Only that, not the tasks themselves. `origins` and `rows_of` as for the run. Raises TaskError, DataError as `described` does.
+    """
+    beside = _Beside(dict(origins), _Teller([]), {}, {})
+    for task in tasks:
+        if not _twin(task, rows_of(origins.get(task.name, task)), beside):
+            continue
+        beside.add(variants.chosen(task), task, "chosen")
+        for name in task.templates:
+            beside.add(variants.worded(task, name), task, "wording")
+    found = _groups_beside(groups, beside)
+    asides = {**beside.asides, **{group.name: _aside_of(group, beside.asides) for group in found}}
+    return Described(tuple(beside.tasks.values()), tuple(found), asides, beside.origins, beside.teller.lines())
 
 
 # ---- the tasks themselves --------------------------------------------------------------------------------------------
@@ -130,11 +150,12 @@ def _renamed(group: Group, names: Mapping[str, str]) -> Group:
     return replace(group, tasks=tuple(names.get(name, name) for name in group.tasks))
 
 
-def _calibrated(task: Task) -> Task:
+def _with(task: Task, more: Sequence[MetricSpec]) -> Task:
+    """A choice task with more metrics, those that it lacks."""
     if task.output_type != "multiple_choice":
         return task
     known = {spec.name for spec in task.metrics}
-    return replace(task, metrics=(*task.metrics, *(MetricSpec(name, name) for name in CALIBRATION if name not in known)))
+    return replace(task, metrics=(*task.metrics, *(spec for spec in more if spec.name not in known)))
 
 
 def _calibrated_group(group: Group, tasks: Mapping[str, Task]) -> Group:
@@ -163,7 +184,7 @@ class _Beside:
     tasks: dict[str, Task]
     asides: dict[str, Aside]
 
-    def add(self, derived: Task, parent: Task, kind: Literal["wording", "written", "disturbed"]) -> None:
+    def add(self, derived: Task, parent: Task, kind: Kind) -> None:
         self.tasks[derived.name] = derived
         self.origins[derived.name] = self.origins.get(parent.name, parent)
         self.asides[derived.name] = Aside(parent.name, derived.name.removeprefix(f"{parent.name}@"), kind, derived.primary)
@@ -182,10 +203,17 @@ def _asked_otherwise(task: Task, ways: Iterable[str], rows: Rows, beside: _Besid
         if disturbed and (metric := _by_rows(task)):
             beside.asides[f"{task.name}@{variants.WORST}"] = Aside(task.name, variants.WORST, "worst", metric)
     if "generation" in ways:
-        try:
-            beside.add(variants.written(task, rows), task, "written")
-        except variants.Unfit as reason:
-            beside.teller.left_out(f"{task.name}@{variants.WRITTEN}", str(reason))
+        _twin(task, rows, beside)
+
+
+def _twin(task: Task, rows: Rows, beside: _Beside) -> bool:
+    """Adds the twin of a choice task, where there can be one."""
+    try:
+        beside.add(variants.written(task, rows), task, "written")
+    except variants.Unfit as reason:
+        beside.teller.left_out(f"{task.name}@{variants.WRITTEN}", str(reason))
+        return False
+    return True
 
 
 def _by_rows(task: Task) -> str:
@@ -203,10 +231,16 @@ def _groups_beside(groups: Sequence[Group], beside: _Beside) -> list[Group]:
             first = beside.asides[members[0]]
             metric = first.metric if first.kind in ("written", "worst") else group.metric
             members = [name for name in members if metric == beside.asides[name].metric or metric in _ids(beside.tasks.get(name))]
-            also = (variants.STRICT, variants.UNPARSED) if first.kind == "written" else ()
+            also = _shared([beside.tasks[name] for name in members], metric) if first.kind in ("written", "chosen") else ()
             if len(members) > 1:
                 found.append(replace(group, name=f"{group.name}@{way}", tasks=tuple(members), metric=metric, unit=False, also=also))
     return found
+
+
+def _shared(members: Sequence[Task], metric: str) -> tuple[str, ...]:
+    """Ids of the metrics but `metric` that all have with the same options."""
+    specs = [{spec.id: (spec.name, spec.options) for spec in task.metrics} for task in members]
+    return tuple(id_ for id_, of in (specs[0] if specs else {}).items() if id_ != metric and all(each.get(id_) == of for each in specs))
 
 
 def _ids(task: Task | None) -> frozenset[str]:

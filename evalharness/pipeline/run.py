@@ -17,6 +17,7 @@ from evalharness.pipeline.baseline import measured as answered_before
 from evalharness.pipeline.conclude import announced, conclude, planned
 from evalharness.pipeline.contaminated import with_overlaps
 from evalharness.pipeline.drifting import Drifting, neutral_texts
+from evalharness.pipeline.explain import Round, check_base, explained
 from evalharness.pipeline.prompts import make_prompts
 from evalharness.pipeline.rounds import Rounds, check
 from evalharness.pipeline.seat import Seat, turns
@@ -47,6 +48,7 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
     ledger = ledger or Ledger()
     with ledger.timed("prepare"):
         neutral = neutral_texts(job, contest)
+        check_base(job, contest)
         _verify(contest, watcher, ledger)
         check(job, contest)
         watcher.phase("making prompts")
@@ -73,8 +75,11 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
                 session = Session(desk, checkpoint)
                 measured[checkpoint.name] = rounds.measured(session) if rounds else session.measure(prompts.by_model[checkpoint.name])
                 drifting.follow(session)
+        if job.explain:
+            with ledger.timed("explain"):
+                contest, plan, prompts, measured = explained(Round(contest, plan, prompts, measured), desk)
     if isinstance(contest.base, Baseline):
-        for task, found in zip(asked, measured[contest.base.name], strict=True):
+        for task, found in zip(prompts.by_model[contest.base.name], measured[contest.base.name], strict=True):
             results.write_samples(job.out, task.task.name, contest.base.name, found.samples)
     watcher.phase("comparing")
     with ledger.timed("compare"):

@@ -41,6 +41,7 @@ class Job:
     drift: bool = False  # how far the candidates' predictions are from the base's, beside the verdicts
     drift_text: Path | None = None  # neutral text to see it on, instead of ours
     describe: tuple[str, ...] = ()  # what is measured beside the verdicts: calibration, robustness, generation, bias, efficiency
+    explain: bool = False  # ask once more where a choice task was lost: is it knowledge or the format of the answer?
     apply_chat_template: bool | Literal["all", "candidates"] = False  # True, "all": to every model its own; "candidates": the base plainly
     system_instruction: str | None = None  # what stands before each task's description
     fewshot_as_multiturn: bool | None = None  # under a template, shots as turns of their own; None: yes

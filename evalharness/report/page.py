@@ -14,7 +14,23 @@ from markupsafe import Markup
 from evalharness import registry
 from evalharness.places import shipped
 from evalharness.records.findings import Results
-from evalharness.report import KNOWN, asked, drift, examples, facts, made, order, overlap, references, sentences, stagewords, tables, ways, wording
+from evalharness.report import (
+    KNOWN,
+    asked,
+    diagnoses,
+    drift,
+    examples,
+    facts,
+    made,
+    order,
+    overlap,
+    references,
+    sentences,
+    stagewords,
+    tables,
+    ways,
+    wording,
+)
 from evalharness.report import sweep as sweeps
 from evalharness.report.stages import Stages
 
@@ -111,7 +127,7 @@ def _about(results: Results) -> dict[str, Any]:
         "shared": asked.SHARED,
         "overlap": overlap.overlap(results),
         "drift": drift.tables(results),
-        "formats": ways.format_losses(results),
+        "diagnoses": diagnoses.shown(results),
         "lab": tables.lab_tables(results),
         "reference": tables.reference_candidate(results),
         "detail_columns": tables.DETAIL_COLUMNS,

@@ -1,4 +1,4 @@
-"""Comparisons of tasks asked in several ways to an overview, a table a task, and what is to be said where a candidate knows and does not say.
+"""Comparisons of tasks asked in several ways to an overview and a table a task.
 
 Nothing is estimated here: scores and intervals are shown as they are, and the spread over wordings is a largest score minus a smallest.
 """
@@ -24,7 +24,6 @@ WRITTEN = {
     STRICT: "written, the answer and nothing else",
     UNPARSED: "written, share without an answer",
 }
-NARROW = "\N{NO-BREAK SPACE}"
 KINDS = ("wording", "disturbed", "worst", "written")  # of ways of asking; parts of what was asked are told in overlap.py
 FEW = 4  # tables that are all open
 MANY = 12  # members of groups asked otherwise, beyond which the page has them as groups only
@@ -36,9 +35,6 @@ COLUMNS = {  # of the overview: a way, or a kind of ways, to its heading
     "worst": "worst of all",
     "written": "written",
 }
-FORMAT = "the knowledge seems to be there, the format not"
-OTHERWISE = "what it would choose, it does not write"
-WORDY = "the answer is written as often, but less often alone"
 Rows = Mapping[tuple[str, str, str], Comparison]  # by (task, metric, candidate)
 
 
@@ -80,15 +76,6 @@ class Overview:
 
     columns: tuple[str, ...]
     lines: tuple[tuple[str, str, tuple[tuple[WayCell | None, ...], ...]], ...]  # task, level, cells; () where nobody was asked so
-
-
-@dataclass(frozen=True, slots=True)
-class FormatLoss:
-    """What one candidate knows and does not say: a conclusion, and for each task what it rests on."""
-
-    candidate: str
-    conclusion: str
-    tasks: tuple[tuple[str, str], ...]
 
 
 def asides_of(results: Results) -> dict[str, Mapping[str, str]]:
@@ -207,48 +194,3 @@ def _spread(first: Comparison, worded: Iterable[str], rows: Rows, names: Sequenc
     base = next(([c.base.value for c in found] for found in of if found), [])
     cells = tuple(WayCell(width([c.candidate_score.value for c in found])) for found in of)
     return WayRow("largest minus smallest over wordings", first.metric, False, width(base), cells)
-
-
-# ---- knowledge and format --------------------------------------------------------------------------------------------
-
-
-def format_losses(results: Results) -> list[FormatLoss]:
-    """By candidate and conclusion: tasks, and groups for their members, on which choosing shows no loss and writing does."""
-    group, rows = members_of(results), _by_key(results)
-    twins = {aside["of"]: (name, aside["metric"]) for name, aside in asides_of(results).items() if aside["kind"] == "written"}
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for task, comparisons in in_order(results):
-        if task not in twins or task in group:
-            continue
-        name, metric = twins[task]
-        for c in comparisons:
-            conclusion, rests_on = _loss(c, *(rows.get((name, each, c.candidate)) for each in (metric, STRICT, UNPARSED)))
-            if conclusion:
-                found.setdefault((c.candidate, conclusion), []).append((task, rests_on))
-    order, conclusions = candidates_of(results), (FORMAT, OTHERWISE, WORDY)
-    keys = sorted(found, key=lambda key: (order.index(key[0]), conclusions.index(key[1])))
-    return [FormatLoss(*key, tuple(found[key])) for key in keys]
-
-
-def _loss(choice: Comparison, written: Comparison | None, strict: Comparison | None, unread: Comparison | None) -> tuple[str, str]:
-    """Only where the choice is not forgotten and its interval does not lie below zero, and a written score's does."""
-    if written is None or strict is None or unread is None or choice.verdict not in ("retained", "inconclusive") or _fell(choice):
-        return "", ""
-    if "base_at_chance" in choice.flags:
-        return "", ""
-    choosing = f"choosing {'is retained' if choice.verdict == 'retained' else 'shows no loss'} ({_change(choice)})"
-    if _fell(written):
-        before, after = (wording.percent(share, 0).replace(" ", NARROW) for share in (unread.base.value, unread.candidate_score.value))
-        shares = f"no answer to be read in {after} (base {before})"
-        return FORMAT if _fell(unread) else OTHERWISE, f"{choosing}, written {_change(written)}, {shares}"
-    if _fell(strict):
-        return WORDY, f"{choosing}, written {_change(written)}, written alone {_change(strict)}"
-    return "", ""
-
-
-def _fell(c: Comparison) -> bool:
-    return c.difference.high is not None and c.difference.high < 0
-
-
-def _change(c: Comparison) -> str:
-    return f"{wording.signed(c.difference.value)} {wording.interval(c.difference)}".strip()

@@ -2,12 +2,13 @@
 
     sst2@NAME     another wording, of `metadata.templates`
     sst2@written  the generative twin of a choice task: asked to write the answer, greedily, until the end of the line
+    sst2@chosen   the same prompts and choices, scored by what tells more of a ranking than how often it is right
     sst2@typos    the texts of its rows disturbed (perturb.py); also @case, @spacing
 
 A twin is asked with the task's own prompt where its choices are fixed words of the file, or all stand in that prompt; otherwise they are
 listed in front of it. What is written is scored twice: `strict`, where the text is the right choice and nothing else, and `lenient`,
-where the first choice that stands in it is the right one (reading.py); `unparsed` is the share of texts that give none. A task says
-under `metadata.twin` what its twin asks instead.
+where the first choice that stands in it is the right one (reading.py); `unparsed` is the share of texts that give none. The texts as they
+are give four more numbers (metrics/written.py). A task says under `metadata.twin` what its twin asks instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import TaskError
+from evalharness.metrics import TEXTS
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import perturb, scoring
 from evalharness.tasks.fields import Fields
@@ -29,11 +31,12 @@ from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem
 
 Row = Mapping[str, Any]
 
-WRITTEN = "written"
+WRITTEN, CHOSEN = "written", "chosen"
 DISTURBANCES = tuple(perturb.UNITS)
 WORST = "worst"  # of a task and its disturbances, row by row: not asked, but computed
 STRICT, LENIENT = "exact_match,strict", "exact_match,lenient"
 UNPARSED = "unparsed,lenient"
+CALIBRATION, BIAS = ("ece", "brier_score"), "selection_bias"
 ASKED_FOR = "Choose one of these:"
 SPARE_TOKENS, MOST_TOKENS = 16, 128  # beyond the characters of the longest choice, and in all
 
@@ -44,7 +47,7 @@ class Unfit(Exception):
 
 def worded(task: Task, name: str) -> Task:
     """The task in its wording `name`. Raises KeyError where it has none of that name, TaskError where the name is a way's of ours."""
-    if name in (WRITTEN, WORST, *DISTURBANCES) or "@" in name:
+    if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES) or "@" in name:
         raise TaskError(task.source, f"a wording is called {name!r}, which is the name of another way of asking", "give it another name")
     changes = task.templates[name]
     shots = {key: value for key, value in task.shots.items() if key not in changes}  # they are worded alike
@@ -54,6 +57,20 @@ def worded(task: Task, name: str) -> Task:
 def disturbed(task: Task, way: str) -> Task:
     """The task with the texts of its rows disturbed. Whether that says anything about its rows, `perturb.why_not` tells."""
     return _named(replace(task, perturbation=way), task, way, {})
+
+
+def chosen(task: Task) -> Task:
+    """The very requests of a choice task, whose answers are read by its primary metric, accuracy, calibration and the bias of its picks."""
+    kept = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
+    ids = {spec.id for spec in kept}
+    more = [MetricSpec(name, name) for name in ("acc", *CALIBRATION) if name not in ids]
+    return _named(replace(task, metrics=(*kept, *more, *picks(task))), task, CHOSEN, {"version": 1})
+
+
+def picks(task: Task) -> tuple[MetricSpec, ...]:
+    """How evenly choices are picked, where they are the same for all rows; else nothing."""
+    fixed = task.output_type == "multiple_choice" and isinstance(task.doc_to_choice, tuple) and len(task.doc_to_choice) > 1
+    return (MetricSpec(BIAS, BIAS, {"choices": [str(choice).strip() for choice in task.doc_to_choice or ()]}),) if fixed else ()
 
 
 def written(task: Task, rows: Sequence[Row]) -> Task:
@@ -81,7 +98,7 @@ def written(task: Task, rows: Sequence[Row]) -> Task:
         max_tokens=most,
         stop=stop,
         filters=(("strict", ({**step, "exact": True},)), ("lenient", (step,))),
-        metrics=tuple(MetricSpec(id_, id_.split(",")[0], filter=id_.split(",")[1]) for id_ in (LENIENT, STRICT, UNPARSED)),
+        metrics=(*(MetricSpec(id_, id_.split(",")[0], filter=id_.split(",")[1]) for id_ in (LENIENT, STRICT, UNPARSED)), *_looks(most)),
         primary=LENIENT,
         chance=0.0,
         value=None,
@@ -90,6 +107,12 @@ def written(task: Task, rows: Sequence[Row]) -> Task:
         twin={},
     )
     return _named(twin, task, WRITTEN, {**changes, "generation": [most, stop], "letters": letters, "version": 1})
+
+
+def _looks(most: int) -> tuple[MetricSpec, ...]:
+    """What is seen of texts before anything is read out of them. Lengths are on one scale, so that a group's can be pooled."""
+    options = {"length": {"most": max(most, MOST_TOKENS)}}
+    return tuple(MetricSpec(name, name, options.get(name, {})) for name in TEXTS)
 
 
 def _named(derived: Task, parent: Task, way: str, changes: Mapping[str, Any]) -> Task:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics import KNOWN, READS
+from evalharness.metrics import KNOWN, READS, TEXTS
 from evalharness.metrics.base import OpaqueMetric, build, check_asked, facts_of, from_facts
 from evalharness.records.asking import Example, Generation, Ranking, Scoring
 from evalharness.records.measured import Prediction
@@ -31,13 +31,19 @@ FORMS = {  # what is read of an answer; of others: choices that were ranked
     ("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "chrf++", "ter", "nist"): {"written"},
     ("word_perplexity", "byte_perplexity", "bits_per_byte"): {"scored"},
     ("perplexity",): {"once"},
-    ("ece", "pearson", "spearman"): {"ranked"},
+    ("ece", "pearson", "spearman", "selection_bias"): {"ranked"},
+    TEXTS: {"written"},
 }
+NEEDED = {"selection_bias": {"choices": ["no", "yes"]}}  # options without which a metric is none
+
+
+def spec_of(name):
+    return MetricSpec(name, name, NEEDED.get(name, {}))
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_metric_states_itself_and_scores_any_shape_without_nan(name):
-    spec = MetricSpec(name, name)
+    spec = spec_of(name)
     metric = build(spec)
     assert metric.id == name and metric.signature and metric.low < metric.high < float("inf")
     again = from_facts(facts_of(spec, metric))
@@ -56,14 +62,14 @@ def test_every_metric_states_itself_and_scores_any_shape_without_nan(name):
 
 @pytest.mark.parametrize("name", OURS)
 def test_no_two_settings_share_a_signature(name):
-    others = [build(MetricSpec(other, other)).signature for other in OURS if other != name]
-    assert build(MetricSpec(name, name)).signature not in others
+    others = [build(spec_of(other)).signature for other in OURS if other != name]
+    assert build(spec_of(name)).signature not in others
 
 
 @pytest.mark.parametrize("name", sorted(set(OURS) - {"acc_mutual_info", "bbq_bias", "unparsed"}))
 @pytest.mark.parametrize("form", ["written", "ranked", "scored", "once"])
 def test_an_answer_that_a_metric_cannot_read_is_an_error_and_never_a_score(name, form):
-    metric = build(MetricSpec(name, name))
+    metric = build(spec_of(name))
     prediction = {"written": WRITTEN, "ranked": RANKED, "scored": SCORED, "once": ASKED_ONCE}[form]
     if form in next((forms for names, forms in FORMS.items() if name in names), {"ranked", "once"}):
         assert metric.point([prediction]) >= metric.low if isinstance(metric, OpaqueMetric) else len(metric.row(prediction)) == metric.width

@@ -220,7 +220,8 @@ def test_groups_are_described_as_their_members_are(job: Callable[..., Job], fact
     found = rows(evaluate(job(tasks=("pool",), describe=("calibration", "generation", "robustness")), factory=factory))
     pooled = found["pool@written", "exact_match,lenient"]
     assert (pooled.level, pooled.n, pooled.base.value, pooled.candidate_score.value) == ("group", 60, 0.5, 0.0)
-    assert {metric for task, metric in found if task == "pool@written"} == {"exact_match,lenient", "exact_match,strict", "unparsed,lenient"}
+    read = ("exact_match,lenient", "exact_match,strict", "unparsed,lenient")
+    assert {metric for task, metric in found if task == "pool@written"} == {*read, "empty", "repetition", "length", "cut"}
     assert {(t, m) for t, m in found if t.startswith("pool@") and "written" not in t} == {
         (f"pool@{w}", "acc") for w in ("typos", "case", "spacing", "worst")
     }

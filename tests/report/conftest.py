@@ -9,7 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records.findings import Comparison, Estimate, Flip, ModelRow, Results
+from evalharness.records.findings import (
+    Comparison,
+    Diagnosis,
+    Estimate,
+    Flip,
+    Leaning,
+    Measure,
+    ModelRow,
+    Results,
+    Spread,
+    WrittenFlips,
+)
 from evalharness.records.measured import Sample, Trouble
 
 BASE = "tiny-base"
@@ -227,3 +238,29 @@ def troubled() -> Results:
 @pytest.fixture(scope="session")
 def cost() -> dict[str, object]:
     return dict(COST)
+
+
+def _measure(name: str, base: float, candidate: float, low: float, high: float, sign: float = 1.0) -> Measure:
+    difference = Estimate(sign * (candidate - base), low, high)
+    return Measure(name, "boolq@written", name, Estimate(base), Estimate(candidate), difference)
+
+
+def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: object) -> Diagnosis:
+    flips = WrittenFlips(300, 120, 14, 2, 3, Estimate(-118 / 300, -0.44, -0.34), Estimate(-11 / 300, -0.06, -0.01), Estimate(-107 / 300, -0.41, -0.3))
+    measures = (
+        _measure("choosing", 0.78, 0.57, -0.25, -0.16),
+        _measure("written", 0.74, 0.31, -0.48, -0.38),
+        _measure("unparsed", 0.01, 0.42, -0.46, -0.36, -1.0),
+        _measure("length", 2.0, 17.25, 14.1, 16.4),
+    )
+    leaning = {"base": Leaning("yes", 0.55, 0.5), "candidate": Leaning("<b onclick='x'>A</b>", 0.92, 0.5)}
+    spread = Spread(3, (0.7, 0.78), (0.5, 0.57), (-0.28, -0.16))
+    found = Diagnosis(task, "task", candidate, f"{task}@written", 300, 0.9, "both", "it chooses worse", measures, flips, leaning, spread)
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def explained(run: Results) -> Results:
+    """The run with two diagnoses, of a task and of a group, not in the order of the candidates."""
+    group = _diagnosis("prompt-16", "mmlu", level="group", conclusion="format", says="the format", leaning=None, spread=None)
+    return replace(run, diagnoses=(group, _diagnosis()))

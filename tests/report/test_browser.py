@@ -209,3 +209,24 @@ def test_only_a_base_and_a_run_with_troubles(open_page: Open, only_base: Results
     assert "nothing to compare" in open_page(render(only_base)).locator("header").inner_text()
     page = open_page(render(troubled))
     assert page.get_by_role("alert").is_visible() and page.locator("#troubles tbody tr").count() == 3
+
+
+@pytest.mark.parametrize("options", [{"java_script_enabled": False}, {"viewport": {"width": 360, "height": 700}}, {"color_scheme": "dark"}])
+def test_what_was_lost_is_said_in_every_way_of_looking(open_page: Open, explained: Results, options: dict[str, object]) -> None:
+    page = open_page(render(explained), **options)
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    first = page.locator("#diagnoses article").first
+    assert first.get_by_role("heading").inner_text().endswith("full-high · boolq both")
+    assert "texts that cannot be read" in first.inner_text() and "length in tokens" not in first.inner_text()
+    first.locator("summary").click()
+    assert "length in tokens" in first.inner_text()
+    page.locator("#matrix a[href='#diagnosis-1']").click()
+    assert page.evaluate("location.hash") == "#diagnosis-1"
+
+
+def test_the_written_answers_of_a_diagnosis_are_one_click_away(open_page: Open, explained: Results) -> None:
+    written = tuple(replace(f, task="boolq@written") for f in explained.flips if (f.task, f.candidate) == ("boolq", "full-high"))
+    page = open_page(render(replace(explained, flips=(*explained.flips, *written))))
+    page.locator("#diagnosis-1").get_by_role("link", name="examples").click()
+    assert page.locator("[name=task] option:checked").inner_text() == "boolq@written"
+    assert page.locator("#flip-pager output").inner_text().endswith(f"of {len(written)}")

@@ -1,4 +1,4 @@
-"""Other ways of asking on the page: tables, the overview, and what is said where a candidate knows and does not say."""
+"""Other ways of asking on the page: tables and the overview."""
 
 from __future__ import annotations
 
@@ -114,37 +114,6 @@ def test_the_overview_has_a_line_a_task_and_groups_for_their_members(otherwise: 
     assert len(cells["mmlu"][4]) == 5
 
 
-def test_knowledge_without_format_is_said_from_intervals_and_not_for_members(otherwise: Results) -> None:
-    said = {(loss.candidate, loss.conclusion): dict(loss.tasks) for loss in ways.format_losses(otherwise)}
-    verdicts = {(c.task, c.candidate): c for c in otherwise.comparisons if c.primary}
-    tasks = [task for task in ("boolq", "mmlu") if (verdicts[task, "lora-r8"].difference.high or 0) >= 0]
-    assert list(said["lora-r8", ways.FORMAT]) == tasks == ["boolq", "mmlu"]
-    words = said["lora-r8", ways.FORMAT]["boolq"]
-    assert words.startswith("choosing is retained (+0.002 [")
-    assert "written −0.400 [−0.420, −0.380], no answer to be read in 60\N{NO-BREAK SPACE}% (base 10\N{NO-BREAK SPACE}%)" in words
-    assert ("full-low", ways.OTHERWISE) in said
-    assert {candidate for candidate, _ in said} == {"lora-r8", "full-low"}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"verdict": "forgotten"}, {"difference": Estimate(-0.03, -0.05, -0.01)}, {"flags": ("base_at_chance",)}, {"verdict": None}],
-)
-def test_where_choosing_was_lost_too_nothing_is_said_of_format(otherwise: Results, changes: dict[str, object]) -> None:
-    changed = [replace(c, **changes) if c.primary and c.task in ("boolq", "mmlu") else c for c in otherwise.comparisons]
-    assert ways.format_losses(replace(otherwise, comparisons=tuple(changed))) == []
-
-
-def test_an_answer_that_is_there_but_not_alone_is_another_sentence(otherwise: Results) -> None:
-    kept = [
-        replace(c, difference=Estimate(0.0, -0.02, 0.02)) if c.metric in ("exact_match,lenient", "unparsed,lenient") else c
-        for c in otherwise.comparisons
-    ]
-    said = ways.format_losses(replace(otherwise, comparisons=tuple(kept)))
-    assert {loss.conclusion for loss in said} == {ways.WORDY}
-    assert "written 0.000 [−0.020, +0.020], written alone −0.400" in said[0].tasks[0][1]
-
-
 def test_the_other_tables_leave_them_out(otherwise: Results, run: Results) -> None:
     assert {lab.task for lab in tables.lab_tables(otherwise)} - {lab.task for lab in tables.lab_tables(run)} == {"cola"}
     assert [row.task for row in tables.matrix(otherwise, {})] == [row.task for row in tables.matrix(run, {})]
@@ -164,7 +133,7 @@ def test_the_published_average_stands_on_the_card(otherwise: Results, run: Resul
 
 def test_the_page_shows_them_and_a_run_without_them_has_no_such_section(otherwise: Results, run: Results) -> None:
     page, plain = render(otherwise), render(run)
-    for words in ("Other ways of asking", "wording “claim”", "calibration error 0.100", "glue_score 0.698", ways.FORMAT, "on 2 tasks"):
+    for words in ("Other ways of asking", "wording “claim”", "calibration error 0.100", "glue_score 0.698"):
         assert words in page
     assert "against 5 candidates on 13 tasks" in page
     assert "against 5 candidates on 13 tasks" in plain
@@ -174,7 +143,7 @@ def test_the_page_shows_them_and_a_run_without_them_has_no_such_section(otherwis
 def test_a_signature_that_says_nothing_sensible_of_asides_is_passed_over(run: Results) -> None:
     for asides in (None, [], {"x": "y"}, {"x@y": {"of": "boolq"}}, {"x@y": {"of": "nothing", "way": "y", "kind": "wording", "metric": "acc"}}):
         broken = replace(run, signature={**run.signature, "asides": asides})
-        assert (ways.way_tables(broken), ways.overview(broken), ways.format_losses(broken)) == ([], None, [])
+        assert (ways.way_tables(broken), ways.overview(broken)) == ([], None)
 
 
 def test_efficiency_is_one_table_of_tasks_and_models() -> None:

@@ -131,6 +131,7 @@ def test_what_is_written_is_scored_strictly_and_leniently(make: Make, data: Data
     answers = {r.id: Generation(r.id, text, "stop", 1) for r, text in zip(found.requests, texts, strict=True)}
     measured = measure(found, answers, "base")
     sums = {m.metric: m.rows.sum(axis=0).tolist() for m in measured.measurements}
-    assert sums == {LENIENT: [4, 6], STRICT: [2, 6], UNPARSED: [2, 6]}
+    looks = {"empty": [1, 6], "repetition": [0, 6], "length": [6, 6], "cut": [0, 6]}
+    assert sums == {LENIENT: [4, 6], STRICT: [2, 6], UNPARSED: [2, 6], **looks}
     assert (measured.unparsed, measured.troubles) == (2, ())
     assert len(list(blocks(found.requests))) == 1

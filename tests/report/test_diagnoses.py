@@ -1,0 +1,92 @@
+"""Knowledge or format on the page: words first, then where lost answers went, then every measure; and what an older run without it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from evalharness import results
+from evalharness.cli.table import unexplained, verdict_lines
+from evalharness.records.findings import Estimate, Results
+from evalharness.records.measured import Sample
+from evalharness.report import diagnoses
+from evalharness.report.page import render
+
+
+def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: Results) -> None:
+    first, second = diagnoses.shown(explained)
+    assert [(found.candidate, found.task, found.short) for found in (first, second)] == [
+        ("full-high", "boolq", "knowledge and format"),
+        ("prompt-16", "mmlu", "the format"),
+    ]
+    assert first.fates == (
+        ("texts that cannot be read", "120", "2", "−0.393 [−0.440, −0.340]"),
+        ("texts that are readable and wrong", "14", "3", "−0.037 [−0.060, −0.010]"),
+    )
+    assert [(line.words, line.base, line.candidate, line.moved) for line in first.lines[1:]] == [
+        ("written, right anywhere in the text", "0.740", "0.310", "fell"),
+        ("written, no answer to be read", "0.010", "0.420", "fell"),
+        ("written, length in tokens", "2.0", "17.2", ""),
+    ]
+    assert first.beside[1] == "Over 3 wordings: base 0.700 to 0.780, candidate 0.500 to 0.570, difference −0.280 to −0.160"
+
+
+def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Results, run: Results) -> None:
+    page, plain = render(explained), render(run)
+    section = page.split('id="diagnoses"')[1].split("</section>")[0]
+    leaning = explained.diagnoses[1].leaning
+    assert leaning is not None and leaning["candidate"].choice not in page
+    text = re.sub(r"<[^>]+>", " ", section)
+    assert text.index("it chooses worse.") < text.index("texts that cannot be read") < text.index("written, length in tokens")
+    assert "&lt;b onclick" in section
+    matrix = page.split('id="matrix"')[1].split("</section>")[0]
+    assert matrix.count('href="#diagnosis-') == 2
+    assert 'href="#diagnoses"' in page
+    assert "diagnosis-" not in plain.split("<body>")[1] and 'id="diagnoses"' not in plain
+
+
+def test_a_candidate_that_the_run_does_not_know_is_passed_over(explained: Results) -> None:
+    assert len(diagnoses.shown(replace(explained, diagnoses=(*explained.diagnoses, replace(explained.diagnoses[0], candidate="nobody"))))) == 2
+
+
+def test_written_answers_are_among_the_changed_ones_and_linked(explained: Results, tmp_path: Path) -> None:
+    """Also those of a group's members; of candidates without a diagnosis none."""
+    signature = {**explained.signature, "groups": {"mmlu": ["mmlu_anatomy"], "mmlu@written": ["mmlu_anatomy@written"]}}
+    found = replace(explained, signature=signature, flips=())
+    for task in ("boolq@written", "mmlu_anatomy@written"):
+        for model in ("tiny-base", "full-high", "prompt-16"):
+            right = model == "tiny-base"
+            sample = Sample("0-a", "0", "Yes or no?", "yes" if right else "", "yes", float(right))
+            results.write_samples(tmp_path, task, model, [sample])
+    flips = tuple(results.read_flips(tmp_path, found))
+    assert [(flip.task, flip.candidate, flip.direction) for flip in flips] == [
+        ("boolq@written", "full-high", "lost"),
+        ("mmlu_anatomy@written", "prompt-16", "lost"),
+    ]
+    section = render(replace(found, flips=flips)).split('id="diagnoses"')[1].split("</section>")[0]
+    assert re.findall(r'<a href="#flips" data-task="(\d+)" data-candidate="(\d+)">examples</a>', section) == [("0", "0")]
+
+
+def test_results_with_and_without_them_are_read(explained: Results, run: Results, tmp_path: Path) -> None:
+    for found in (explained, run):
+        results.write_results(tmp_path, found)
+        assert results.read_results(tmp_path).diagnoses == found.diagnoses
+        assert ("diagnoses" in json.loads((tmp_path / "results.json").read_text())) == bool(found.diagnoses)
+
+
+def test_the_terminal_says_it_below_the_candidates_table(explained: Results) -> None:
+    lines = list(verdict_lines(explained))
+    heads = [next(i for i, line in enumerate(lines) if line.startswith(name)) for name in ("full-high", "full-low", "prompt-16")]
+    assert heads[0] < lines.index("  boolq: it chooses worse") < heads[1]
+    assert heads[2] < lines.index("  mmlu: the format")
+
+
+def test_what_was_lost_and_not_explained_is_said_once(explained: Results, run: Results) -> None:
+    (_, line) = unexplained(run)
+    assert line.startswith("knowledge or format? The same command with --explain asks once more about sst2")
+    assert "dialogsum" not in line and "demo" not in line  # nothing is chosen there
+    assert list(unexplained(replace(explained, signature={**run.signature, "explain": True}))) == []
+    kept = tuple(replace(c, verdict="retained", difference=Estimate(0.0, -0.01, 0.01)) for c in run.comparisons if c.unit)
+    assert list(unexplained(replace(run, comparisons=kept))) == []
