@@ -5,12 +5,14 @@ job → contest (tasks, data, checkpoints) → prompts within one window → per
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from evalharness import engines, registry, results
 from evalharness.checkpoints.verify import verify
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import NotComparableError
+from evalharness.measure import Measured
 from evalharness.pipeline.assemble import Contest, assemble
 from evalharness.pipeline.baseline import Baseline
 from evalharness.pipeline.baseline import measured as answered_before
@@ -25,7 +27,7 @@ from evalharness.pipeline.session import Desk, Session
 from evalharness.pipeline.watch import Ledger, Quiet, Watcher, tell
 from evalharness.records.findings import Results
 from evalharness.records.job import Job
-from evalharness.records.models import EngineInfo
+from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.store import Store
 
 
@@ -68,16 +70,11 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
                 Session(desk, checkpoint).prove(prompts.by_model[checkpoint.name])
         watcher.expect(sum(len(task.requests) for checkpoint in contest.checkpoints for task in prompts.by_model[checkpoint.name]))
         with ledger.timed("answer"):
-            rounds = Rounds(desk, contest, prompts, plan) if job.until_decided else None
-            if rounds is not None:
-                rounds.ask(to_measure, measured)
-            for checkpoint in to_measure:
-                session = Session(desk, checkpoint)
-                measured[checkpoint.name] = rounds.measured(session) if rounds else session.measure(prompts.by_model[checkpoint.name])
-                drifting.follow(session)
+            first = Round(contest, plan, prompts, measured)
+            measured = {**measured, **_answered(first, desk, to_measure, drifting)}
         if job.explain:
             with ledger.timed("explain"):
-                contest, plan, prompts, measured = explained(Round(contest, plan, prompts, measured), desk)
+                contest, plan, prompts, measured = explained(first._replace(measured=measured), desk)
     if isinstance(contest.base, Baseline):
         for task, found in zip(prompts.by_model[contest.base.name], measured[contest.base.name], strict=True):
             results.write_samples(job.out, task.task.name, contest.base.name, found.samples)
@@ -88,6 +85,19 @@ def settle(job: Job, contest: Contest, watcher: Watcher, factory: EngineFactory,
     results.write_run(job.out, {**ledger.facts(), "out": str(job.out), "store": str(job.store)})
     results.write_results(job.out, concluded)
     return results.read_results(job.out)
+
+
+def _answered(first: Round, desk: Desk, order: Sequence[Checkpoint], drifting: Drifting) -> dict[str, list[Measured]]:
+    """Everything that was measured of every checkpoint, in their order; asked one after another, or in rounds side by side."""
+    rounds = Rounds(desk, first.contest, first.prompts, first.plan) if desk.job.until_decided else None
+    if rounds is not None:
+        rounds.ask(order, first.measured)
+    found = {}
+    for checkpoint in order:
+        session = Session(desk, checkpoint)
+        found[checkpoint.name] = rounds.measured(session) if rounds else session.measure(first.prompts.by_model[checkpoint.name])
+        drifting.follow(session)
+    return found
 
 
 def _verify(contest: Contest, watcher: Watcher, ledger: Ledger) -> None:

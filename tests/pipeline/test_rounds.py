@@ -271,3 +271,14 @@ def test_other_ways_of_asking_are_refused_before_anything_is_asked(job: Callable
     with pytest.raises(UsageError, match="--until-decided"):
         evaluate(job(describe=("robustness",)), factory=factory)
     assert factory.asked == []
+
+
+def test_what_was_lost_early_is_explained_on_the_rows_that_were_asked(job: Callable[..., Job]) -> None:
+    """Choosing is lost, and so is writing (the scripted model knows as little): the twin is asked about the rows of the first rounds only."""
+    factory = ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.4})})
+    found = evaluate(job(tasks=("drops",), explain=True), factory=factory)
+    row = primary(found)["drops"]
+    (diagnosis,) = found.diagnoses
+    assert row.stopping is not None and row.stopping.stopped and (diagnosis.task, diagnosis.n) == ("drops", row.n)
+    assert diagnosis.conclusion == "knowledge"
+    assert row == primary(evaluate(job(tasks=("drops",)), factory=factory))["drops"]
