@@ -8,7 +8,12 @@ from evalharness.records.findings import Diagnosis, Measure, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 
-SHORT = {"knowledge": "knowledge", "format": "the format", "both": "knowledge and format", "unclear": "what, is unclear"}
+SHORT = {
+    "knowledge": "knowledge seems lost",
+    "format": "the format seems lost",
+    "both": "chooses worse, less readable",
+    "unclear": "unclear what was lost",
+}
 WORDS = {
     "choosing": "chosen by likelihood",
     "accuracy": "chosen by likelihood, accuracy",

@@ -351,6 +351,20 @@ def test_of_a_task_that_stopped_early_the_same_rows_are_asked(job: Callable[...,
     assert ids == [str(row) for row in range(90)]
 
 
+def test_a_task_in_another_wording_is_explained_in_that_wording(job: Callable[..., Job]) -> None:
+    (only,) = found_by(job(templates="claim"), model(remembers, lambda row, right: ("false", "true")[1 - row % 2])).diagnoses
+    assert (only.task, only.twin) == ("rates@claim", "rates@claim@written")
+    assert only.leaning is not None and only.leaning["base"].choice in ("false", "true")
+
+
+def test_references_are_never_asked_again(job: Callable[..., Job]) -> None:
+    factory = ScriptedFactory(model(), {"lora": model(remembers, wrong)})
+    found = evaluate(job(placebo=True), factory=factory)
+    assert [d.candidate for d in found.diagnoses] == ["lora"]
+    assert {name for name, request in factory.asked if isinstance(request, Generate)} == {"base", "lora"}
+    assert len(found.models) == 3
+
+
 def test_without_the_base_it_has_to_have_been_asked_before(job: Callable[..., Job], tmp_path: Path, zoo: dict[str, Path]) -> None:
     asked = job(explain=False)
     factory = ScriptedFactory(model(), {"lora": model(remembers, _mixed)})

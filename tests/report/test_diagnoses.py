@@ -18,8 +18,8 @@ from evalharness.report.page import render
 def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: Results) -> None:
     first, second = diagnoses.shown(explained)
     assert [(found.candidate, found.task, found.short) for found in (first, second)] == [
-        ("full-high", "boolq", "knowledge and format"),
-        ("prompt-16", "mmlu", "the format"),
+        ("full-high", "boolq", "chooses worse, less readable"),
+        ("prompt-16", "mmlu", "the format seems lost"),
     ]
     assert first.fates == (
         ("texts that cannot be read", "120", "2", "−0.393 [−0.440, −0.340]"),
