@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from evalharness.compare import ComparePlan, compare
+from evalharness.compare.comparing import compare
+from evalharness.compare.plan import ComparePlan
 from evalharness.diagnose import ALIKE, ALONE, CHANCE, KEPT, LESS, MORE, OTHERWISE, Ground, Reading, diagnose, read
 from evalharness.records.findings import Comparison, Diagnosis, Estimate, WrittenFlips
 from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
