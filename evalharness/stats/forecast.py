@@ -19,7 +19,7 @@ from evalharness.stats.multiplicity import holm
 from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
 from evalharness.stats.resample import Floats
-from evalharness.stats.suite import combine
+from evalharness.stats.suite import at_margin, combine
 from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, decide, p_at_margin
 
 Drawing = Callable[[np.random.Generator], Pairs]
@@ -201,21 +201,15 @@ def gate(drawings: Sequence[Drawing], margins: Sequence[float], suite_margin: fl
         findings = [assess(each, level, lambda purpose: rng, effort) for each in pairs]
         adjusted = holm([finding.p_forgotten or 0.0 for finding in findings])
         verdicts = [verdict_of(finding, p, rule.alpha, rule.alpha) for finding, p in zip(findings, adjusted, strict=True)]
-        suite = _suite(findings, level, int(rng.integers(1 << 32)))
-        whole = verdict_of(suite(suite_margin), suite(suite_margin).p_forgotten or 0.0, rule.alpha, rule.alpha)
-        certified.append(_smallest(lambda margin, of=suite: (of(margin).p_retained or 0.0) <= rule.alpha, 1.0, 0.02))
+        suite = combine([finding for finding in findings if not finding.at_chance and finding.units >= 2], suite_margin, level, rng)
+        whole = verdict_of(suite, suite.p_forgotten or 0.0, rule.alpha, rule.alpha)
+        certified.append(_smallest(lambda margin, of=suite: at_margin(of, margin)[1] <= rule.alpha, 1.0, 0.02))
         forgotten = "forgotten" in (whole, *verdicts)
         ends["fails" if forgotten else "passes" if whole == "retained" else "undecided"] += 1
         ends["all"] += all(verdict == "retained" for verdict in verdicts)
     margin = float(np.quantile(certified, rule.power, method="higher"))
     shares = (ends[which] / times for which in ("passes", "fails", "undecided", "all"))
     return GateOdds(*shares, margin if margin <= SKILL_SHARE else None, times)
-
-
-def _suite(findings: Sequence[Finding], level: float, seed: int) -> Callable[[float], Finding]:
-    """The suite over the units with skill, at any margin, always of the same draws."""
-    skilled = [finding for finding in findings if not finding.at_chance and finding.units >= 2]
-    return lambda margin: combine(skilled, margin, level, np.random.default_rng(seed))
 
 
 # ---- draws -----------------------------------------------------------------------------------------------------------
