@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from worlds import SHAPES, Answers, World, confusions, passages, rewritten, summaries, translations
+from worlds import SHAPES, Answers, World, confusions, dialogues, passages, rewritten, summaries, translations
 
 from evalharness.stats.assess import Effort, Finding, assess
 from evalharness.stats.verdict import decide
@@ -21,6 +21,7 @@ EFFORT = Effort(600, 60, 2)  # adds at most .001 to a rate of .05
 WORLDS = {
     "answers": Answers,
     "passages": passages,
+    "dialogues": dialogues,
     "summaries": summaries,
     "rewritten": rewritten,
     "confusions": confusions,
@@ -70,6 +71,11 @@ def cells(scale: float = 1.0) -> Iterator[Cell]:
             for together in (0.0, 0.3, 0.8):
                 options = {"units": units, "size": size, "flips": flips, "drop": 0.02, "together": together, "uneven": True}
                 yield cell("passages", "passages", units, 1500 if units == 400 else 2500, **options)
+    for units in (40, 100, 400):
+        for shape in ("of any size", "losses large, gains small", "losses small, gains large"):
+            for flips, together in ((0.1, 0.8), (0.3, 0.0), (0.3, 0.8)):
+                options = {"units": units, "size": 5, "flips": flips, "drop": 0.02, "together": together, "shape": shape}
+                yield cell("dialogues", "dialogues", units, 3000, **options)
     for n in (50, 100, 200, 500):
         for skew in (0.0, 0.5, -0.5, 1.0, -1.0):
             yield cell("all scores change", "rewritten", n, 3000, n=n, spread=0.1, skew=skew, drop=0.02)
