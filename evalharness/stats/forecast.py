@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtri
 
-from evalharness.stats.assess import Effort, Finding, assess, one_more, resampled_p
+from evalharness.stats.assess import Effort, Finding, assess, resampled_p
 from evalharness.stats.exact import Side
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds
@@ -201,9 +201,7 @@ def p_of(finding: Finding, margin: float, side: Side) -> float:
         return p_on_side(*finding.counts, margin, side)
     if finding.bootstrap is None:
         return 1.0
-    cautious = one_more(finding.bootstrap, finding.unit_loss, finding.changed)
-    found = resampled_p(cautious, margin, finding.unit_loss * finding.units, finding.changed, finding.decreased)
-    return float(found[f"p_{side}"])
+    return float(resampled_p(finding, margin)[f"p_{side}"])
 
 
 def _smallest(enough: Callable[[float], bool], most: float, near: float = NEAR) -> float:

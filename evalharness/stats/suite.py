@@ -68,20 +68,20 @@ def combine(findings: Sequence[Finding], margin: float, level: float, rng: np.ra
     low, high = boot.interval(level) if changed else unseen_interval(units, largest * units, level)
     ends = (min(low, value), max(high, value))
     countable = all(finding.lost is not None for finding in findings)
-    return Finding(
+    found = Finding(
         units, whole, Interval(1 + value, *(1 + end for end in ends)), Interval(value, *ends), margin, 1.0, False,
         lost=sum(finding.lost or 0 for finding in findings) if countable else None,
         gained=sum(finding.gained or 0 for finding in findings) if countable else None,
         changed=changed, decreased=decreased, unit_loss=largest, p_difference=monte_carlo_p(value, nulls), bootstrap=boot,
-        **resampled_p(boot, margin, largest * units, changed, decreased, units),
     )  # fmt: skip
+    return replace(found, **resampled_p(found, margin, boot))
 
 
 def at_margin(suite: Finding, margin: float) -> tuple[float, float]:
     """p_forgotten and p_retained of a suite's finding at another margin than its own; without replicates 1."""
     if suite.bootstrap is None:
         return 1.0, 1.0
-    found = resampled_p(suite.bootstrap, margin, suite.unit_loss * suite.units, suite.changed, suite.decreased, suite.units)
+    found = resampled_p(suite, margin, suite.bootstrap)
     return found["p_forgotten"], found["p_retained"]
 
 
