@@ -13,21 +13,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import foretold
 import margin
 import sequences
 import suites
 import tables
+import targets
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "statistics.md"
 SEED = 1
-PARTS = ("margin", "suites", "watched", "plan")
+PARTS = ("suites", "foretold", "watched", "plan", "margin")
 
 Row = dict[str, Any]
 
@@ -38,6 +41,8 @@ def jobs(part: str, scale: float) -> tuple[Callable[..., Row | None], Sequence[A
         return margin.measure, list(margin.cells(scale))
     if part == "suites":
         return suites.measure, list(suites.cases(scale))
+    if part == "foretold":
+        return foretold.measure, list(foretold.cases(scale))
     if part == "watched":
         return sequences.measure, list(sequences.cases(scale))
     return sequences.plan, list(sequences.SIZES)[: None if scale >= 1 else 2]
@@ -51,7 +56,7 @@ def computed(part: str, scale: float, processes: int) -> list[Row]:
     return [{name: round(value, 5) if isinstance(value, float) else value for name, value in row.items()} for row in found]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="How often verdicts err, as tables in docs/statistics.md")
     parser.add_argument("--only", choices=(*PARTS, "nothing"), help="draw one part again and keep the others")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of draws")
@@ -61,15 +66,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept = (given.out or HERE / "goldens") / "full.json"
     page = given.out / PAGE.name if given.out else PAGE
     rows: dict[str, list[Row]] = json.loads(kept.read_text("utf-8")) if given.only and kept.exists() else {}
+    kept.parent.mkdir(parents=True, exist_ok=True)
     for part in PARTS if given.only is None else (given.only,):
         if part != "nothing":
             rows[part] = computed(part, given.scale, given.processes)
-    kept.parent.mkdir(parents=True, exist_ok=True)
+            print(f"{part}: {len(rows[part])} rows", flush=True)
+        kept.write_text(as_json(rows), "utf-8")
+        page.write_text(tables.written(PAGE.read_text("utf-8"), rows), "utf-8")
+    return said(rows)
+
+
+def as_json(rows: Mapping[str, Sequence[Row]]) -> str:
+    """One row a line."""
     lines = [f' "{part}": [\n' + ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in rows[part]) + "\n ]" for part in rows]
-    kept.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
-    page.write_text(tables.written(PAGE.read_text("utf-8"), rows), "utf-8")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def said(rows: Mapping[str, Sequence[Row]]) -> int:
+    """Prints every target with the row that has least room, and what was missed. 1 if anything was."""
+    for what, (count, least) in targets.worst(targets.held(rows)).items():
+        print(f"{'met' if least.room >= 0 else 'MISSED':7}{what}: {tables.against(least)} ({count} rows; {least.cell})")
+    missed = targets.missed(rows)
+    for claim in missed:
+        print(f"missed: {claim.what}: {tables.against(claim)} in {claim.cell}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()
+    sys.exit(main())

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-Row = Mapping[str, Any]
-ENOUGH_UNITS = {"passages": 40}  # from how many units on an interval is held to its coverage
-OTHERWISE = 200
+from targets import Held, Row, enough
 
 
 def written(page: str, rows: Mapping[str, Sequence[Row]]) -> str:
@@ -35,15 +32,17 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
+def against(claim: Held) -> str:
+    """The value and its limit."""
+    error = f" ± {percent(claim.error)}" if claim.error else ""
+    return f"{percent(claim.value)}{error}, {'at most' if claim.at_most else 'at least'} {percent(claim.limit)}"
+
+
 def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row["group"], []).append(row)
     return groups
-
-
-def _held(row: Row) -> bool:
-    return bool(row["units"] >= ENOUGH_UNITS.get(row["group"], OTHERWISE))
 
 
 def _margin(rows: Sequence[Row]) -> Iterator[str]:
@@ -53,7 +52,7 @@ def _margin(rows: Sequence[Row]) -> Iterator[str]:
             for verdict in ("forgotten", "retained"):
                 worst = max(cells, key=lambda row: row[verdict])
                 said += [percent(worst[verdict]), _short(worst["cell"])]
-            held = min((row for row in cells if _held(row)), key=lambda row: row["covered"], default=None)
+            held = min((row for row in cells if enough(row)), key=lambda row: row["covered"], default=None)
             draws = sorted({row["draws"] for row in cells})
             yield [
                 group,
@@ -77,7 +76,7 @@ def _short(cell: str) -> str:
 def _coverage(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for group, cells in _groups(rows).items():
-            for units in sorted({row["units"] for row in cells if not _held(row)}):
+            for units in sorted({row["units"] for row in cells if not enough(row)}):
                 some = sorted((row for row in cells if row["units"] == units), key=lambda row: row["covered"])
                 yield [group, str(units), percent(some[0]["covered"]), _short(some[0]["cell"]), percent(some[len(some) // 2]["covered"])]
 

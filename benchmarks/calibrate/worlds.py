@@ -120,7 +120,7 @@ def _share_lost(shape: str, flips: float, drop: float) -> float:
 
 
 def dialogues(units: int, size: float, flips: float, drop: float, together: float, shape: str, margin: float = 0.02) -> World:
-    """Graded scores, 1 to 5 × size of one dialogue. `together`: how much those of a dialogue change together, by as much and in one direction, 0-1."""
+    """Graded scores, 1 to 5 × size of one dialogue. `together`: how much those of a dialogue change together, by as much and one way, 0-1."""
     losses, gains = SHAPES[shape]
     lost = _share_lost(shape, flips, drop)
 

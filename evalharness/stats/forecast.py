@@ -126,7 +126,7 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
         raise ValueError("answers that lose nothing can always be drawn")
     findings = _drawn(drawing, rule, times, rng)
     units, reach = findings[0].units, max(1e-9, *(finding.unit_loss * finding.units for finding in findings))
-    certifiable = _smallest(lambda margin: _share(findings, margin, rule.alpha, "retained") >= rule.power, reach)
+    certifiable = _certifiable(findings, rule, reach)
     drop = _detectable(losing, rule, times, rng) if units >= MIN_UNITS else None
     needed = math.ceil(units * (certifiable / rule.margin) ** 2) if rule.margin > 0 and certifiable < reach else MOST + 1
     verdicts = [verdict_of(finding, finding.p_forgotten or 0.0, rule.alphas[0], rule.alpha) for finding in findings]
@@ -146,9 +146,16 @@ def _drawn(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -
     return [assess(pairs, 1 - 2 * rule.alpha, lambda _: rng, counted if pairs.kind == "binary" else resampled) for pairs in drawn]
 
 
-def _share(findings: Sequence[Finding], margin: float, alpha: float, side: Side) -> float:
-    """Of the findings, those whose verdict this is at a margin."""
-    return sum(p_of(finding, margin, side) <= alpha for finding in findings) / len(findings)
+def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
+    """The smallest margin up to `most` at which enough of the findings are retained; what is at a smaller margin, is at a larger one."""
+    low, high, retained, unsure = 0.0, most, 0, list(findings)
+    while high - low > max(NEAR * high, 1e-9 * most):
+        middle = (low + high) / 2
+        here = [p_of(finding, middle, "retained") <= rule.alpha for finding in unsure]
+        enough = retained + sum(here) >= rule.power * len(findings)
+        low, high, retained = (low, middle, retained) if enough else (middle, high, retained + sum(here))
+        unsure = [finding for finding, is_retained in zip(unsure, here, strict=True) if is_retained is enough]
+    return high
 
 
 def _where(share: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int) -> float | None:
@@ -174,7 +181,8 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
 
     def found(draws: int, beyond: float) -> float | None:
         drawing = losing(rule.margin + beyond)
-        return None if drawing is None else _share(_drawn(drawing, rule, draws, rng), rule.margin, rule.alphas[0], "forgotten")
+        findings = [] if drawing is None else _drawn(drawing, rule, draws, rng)
+        return None if drawing is None else sum((finding.p_forgotten or 0.0) <= rule.alphas[0] for finding in findings) / draws
 
     beyond: float | None = max(rule.margin, 1e-3)
     for draws, rounds in ((max(30, times // 4), ROUNDS), (times, 2)):
