@@ -66,7 +66,6 @@ def test_as_bin_by_bin(rows, bins):
     assert ours == pytest.approx(bin_by_bin(logprobs, golds, bins), abs=1e-9)
 
 
-@pytest.mark.skipif(find_spec("torchmetrics") is None, reason="torchmetrics is not installed")
 @pytest.mark.parametrize("bins", [5, 15])
 def test_as_scikit_learns_calibration_curve(bins):
     """Its curve has the share of right answers and the mean confidence of every bin that is not empty: their distances, weighted by size."""
@@ -79,6 +78,7 @@ def test_as_scikit_learns_calibration_curve(bins):
     assert score(metric(bins=bins), [predicted(*row) for row in zip(logprobs, golds, strict=True)]) == pytest.approx(theirs)
 
 
+@pytest.mark.skipif(find_spec("torchmetrics") is None, reason="torchmetrics is not installed")
 def test_as_torchmetrics():
     torch, functional = importlib.import_module("torch"), importlib.import_module("torchmetrics.functional.classification")
     rng = np.random.default_rng(3)
