@@ -1,7 +1,7 @@
 """Rows of the calibration, to which target each is held and whether it is met.
 
-A rate misses its target where it exceeds it, by whatever little; draws are so many that a true rate of .05 nearly never does. A difference between
-what was foretold and what was seen misses where it exceeds its target by more than two standard errors. What `held` does not name is shown only.
+A rate of ENOUGH draws or more misses its target where it exceeds it, by whatever little; a true rate of .05 nearly never does. Rates of fewer draws,
+and differences between what was foretold and what was seen, are allowed two standard errors. What `held` does not name is shown only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ ANY = 0.07  # something of 15 tasks called forgotten, all of them at the margin,
 FOUND = 0.95  # the one of 15 that lost ten points
 OFF = 0.03  # of what is foretold
 SOON = 0.25  # of 1,000 answers, for a loss of eight points
+ENOUGH = 1500  # draws
 ENOUGH_UNITS = {"passages": 40, "dialogues": 40}  # from how many units on an interval is held to its coverage
 OTHERWISE = 200
 SKEW_UNITS = 200  # from how many units on scores that all change, most of them unseen in their tail, are held
@@ -25,7 +26,7 @@ SKEW_UNITS = 200  # from how many units on scores that all change, most of them 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`what` of a row was held to `limit`: at most, or at least. `error`: two standard errors of it, where they are allowed for."""
+    """`what` of a row was held to `limit`: at most, or at least. `error`: two standard errors, where they are allowed for."""
 
     what: str
     cell: str
@@ -69,31 +70,36 @@ def judged(row: Row) -> bool:
     return bool(row["group"] != "all scores change" or row["units"] >= SKEW_UNITS)
 
 
+def _rate(what: str, row: Row, value: float, limit: float, at_most: bool = True, cell: str | None = None) -> Held:
+    error = 0.0 if row["draws"] >= ENOUGH else 2 * (limit * (1 - limit) / row["draws"]) ** 0.5
+    return Held(what, cell or row["cell"], value, limit, at_most, error)
+
+
 def _margin(row: Row) -> Iterator[Held]:
     cell = f"{row['group']}: {row['cell']}"
     for name in ("forgotten", "retained"):
         if judged(row):
-            yield Held(f"a task at its margin: wrongly {name}", cell, row[name], WRONG)
+            yield _rate(f"a task at its margin: wrongly {name}", row, row[name], WRONG, cell=cell)
     if enough(row):
-        yield Held("a task at its margin: the interval covers", cell, row["covered"], COVERED, at_most=False)
+        yield _rate("a task at its margin: the interval covers", row, row["covered"], COVERED, False, cell)
 
 
 def _suites(row: Row) -> Iterator[Held]:
-    cell, kind = row["cell"], row["group"]
+    kind = row["group"]
     if kind in ("all at the margin", "some at the margin"):
-        yield Held(f"tasks, {kind}: any called forgotten", cell, row.get("any forgotten", 0.0), ANY)
-        yield Held(f"tasks, {kind}: all called retained", cell, row.get("all retained", 0.0), WRONG)
+        yield _rate(f"tasks, {kind}: any called forgotten", row, row.get("any forgotten", 0.0), ANY)
+        yield _rate(f"tasks, {kind}: all called retained", row, row.get("all retained", 0.0), WRONG)
     if kind == "one lost ten points":
-        yield Held("one task of 15 lost ten points: found", cell, row.get("found", 0.0), FOUND, at_most=False)
-        yield Held("one task of 15 lost ten points: alone found", cell, row.get("alone found", 0.0), FOUND, at_most=False)
+        yield _rate("one task of 15 lost ten points: found", row, row.get("found", 0.0), FOUND, False)
+        yield _rate("one task of 15 lost ten points: alone found", row, row.get("alone found", 0.0), FOUND, False)
     if kind == "suite at its margin":
         for name in ("forgotten", "retained"):
-            yield Held(f"the suite at its margin: wrongly {name}", cell, row.get(f"{name} by units", 0.0), WRONG)
-        yield Held("the suite at its margin: the interval covers", cell, row.get("covered by units", 0.0), COVERED, at_most=False)
+            yield _rate(f"the suite at its margin: wrongly {name}", row, row.get(f"{name} by units", 0.0), WRONG)
+        yield _rate("the suite at its margin: the interval covers", row, row.get("covered by units", 0.0), COVERED, False)
     if kind == "nothing changed":
-        yield Held("nothing changed: the gate fails", cell, row.get("gate fails", 0.0), ALPHA)
+        yield _rate("nothing changed: the gate fails", row, row.get("gate fails", 0.0), ALPHA)
         if "foretold" in row:
-            yield _near("nothing changed: the gate passes as foretold", cell, row.get("gate passes", 0.0), row["foretold"], row)
+            yield _near("nothing changed: the gate passes as foretold", row["cell"], row.get("gate passes", 0.0), row["foretold"], row)
 
 
 def _foretold(row: Row) -> Iterator[Held]:
@@ -113,6 +119,6 @@ def _watched(row: Row) -> Iterator[Held]:
     difference, margin = row["difference"], row["margin"]
     for name, wrong in (("forgotten", difference >= -margin), ("retained", difference <= -margin)):
         if wrong:
-            yield Held(f"watched: wrongly {name}", row["cell"], row[name], ALPHA)
+            yield _rate(f"watched: wrongly {name}", row, row[name], ALPHA)
     if (row["n"], row["flips"], difference) == (1000, 0.1, -0.08):
         yield Held("watched: eight points lost are found after", row["cell"], row["share"], SOON)
