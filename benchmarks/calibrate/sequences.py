@@ -51,7 +51,8 @@ def measure(case: Watched, seed: int) -> dict[str, Any]:
         after, said[verdict] = after + stop / case.n, said[verdict] + 1
     rates = {name: count / case.draws for name, count in said.items()}
     cell = f"n {case.n}, flips {case.flips}, difference {case.difference}, {'the set' if case.finite else 'questions like these'}"
-    return {"group": "watched", "cell": cell, "draws": case.draws, **rates, "share": after / case.draws}
+    about = {"n": case.n, "flips": case.flips, "difference": case.difference, "margin": MARGIN}
+    return {"group": "watched", "cell": cell, **about, "draws": case.draws, **rates, "share": after / case.draws}
 
 
 def _answers(case: Watched, rng: np.random.Generator) -> Floats:

@@ -1,7 +1,7 @@
-"""Whole suites of tasks, drawn many times, to how often the gate errs, how often it finds the one task that was forgotten, and when it can say
-retained.
+"""Whole suites of tasks, drawn many times, to how often the gate errs, how often it finds the one task that was forgotten, and how often it passes
+beside how often `plan` says that it would.
 
-Every draw goes through `assess`, `holm`, `decide` and `combine`, as compare.py does it.
+Every draw goes through `assess`, `holm`, `decide` and `combine`, as a comparison does it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
-from margin import EFFORT, LEVEL, of_answers, verdict
+from margin import ALPHA, LEVEL, found_in, verdict
 from worlds import Answers, World, confusions, summaries, translations
 
-from evalharness.stats.assess import Finding, assess
+from evalharness.stats.assess import Finding
+from evalharness.stats.forecast import Rule, gate
 from evalharness.stats.multiplicity import holm
+from evalharness.stats.redraw import again
+from evalharness.stats.redraw import answers as redrawn
 from evalharness.stats.suite import Weighing, combine
 
 MARGIN = 0.02  # of the suite, in skill
@@ -36,12 +39,20 @@ LAYOUTS: dict[str, Sequence[tuple[int, float, float]]] = {  # answers asked, the
 
 @dataclass(frozen=True)
 class Case:
-    """`kind`: which question is asked of the suite; `layout`: of LAYOUTS, or "mixed"."""
+    """`kind`: which question is asked of the suite; `layout`: of LAYOUTS, or "mixed"; `at_margin`: how many tasks lost exactly their margin, where
+    that is not all or none; `foretold`: how often the gate is drawn as `plan` draws it."""
 
     kind: str
     layout: str
     flips: float
     draws: int
+    at_margin: int = 0
+    foretold: int = 0
+
+    @property
+    def name(self) -> str:
+        some = f"{self.at_margin} of them, " if self.at_margin else ""
+        return f"{self.layout}, {some}flips {self.flips}"
 
 
 def cases(scale: float = 1.0) -> Iterator[Case]:
@@ -50,17 +61,21 @@ def cases(scale: float = 1.0) -> Iterator[Case]:
 
     for layout in ("15 × 500", "15 × 100"):
         for flips in (0.05, 0.1, 0.2):
-            yield Case("all at the margin", layout, flips, some(3000))
+            yield Case("all at the margin", layout, flips, some(4000))
+        for at_margin in (1, 5, 10):
+            yield Case("some at the margin", layout, 0.1, some(4000), at_margin)
     for flips in (0.1, 0.3):
-        yield Case("all at the margin", "mixed", flips, some(1000))
+        yield Case("all at the margin", "mixed", flips, some(1200))
+        yield Case("some at the margin", "mixed", flips, some(1200), 8)
     for flips in (0.11, 0.15):
         yield Case("one lost ten points", "15 × 500", flips, some(3000))
     for layout in LAYOUTS:
         for flips in (0.05, 0.1):
-            yield Case("suite at its margin", layout, flips, some(3000))
+            yield Case("suite at its margin", layout, flips, some(2000))
     for layout in ("15 × 500", "15 × 100", "skills .15 to .6", "SuperGLUE's sizes", "14 × 1000 and 1 × 50"):
         for flips in (0.03, 0.08):
-            yield Case("nothing changed", layout, flips, some(2000))
+            yield Case("nothing changed", layout, flips, some(1500), foretold=some(1500) if flips == 0.08 else 0)
+    yield Case("nothing changed", "mixed", 0.1, some(1000), foretold=some(1000))
 
 
 def answers(layout: str, flips: float, drops: Sequence[float]) -> list[Answers]:
@@ -68,19 +83,18 @@ def answers(layout: str, flips: float, drops: Sequence[float]) -> list[Answers]:
     return [Answers(n, flips, drop, accuracy, chance) for (n, accuracy, chance), drop in zip(rows, drops, strict=True)]
 
 
-def mixed(flips: float) -> list[World]:
-    """Fifteen tasks of all kinds, each with a drop of exactly its margin, 100 to 500 examples."""
-    worlds: list[World] = [Answers(n, flips, 0.02) for n in (100, 200, 277, 300, 400, 500, 500)]
-    worlds += [
-        summaries(n, flips, 0.02, shape)
-        for n, shape in ((100, "of any size"), (200, "losses large, gains small"), (200, "losses small, gains large"))
-    ]
-    worlds += [confusions(n, "mcc", (0.7, 0.3), flips, 0.02) for n in (200, 500)]
-    return [*worlds, confusions(200, "f1,macro", (0.5, 0.4, 0.1), flips, 0.02), *(translations(n, flips, 1.0) for n in (100, 200))]
+SIZES = (100, 200, 277, 300, 400, 500, 500, 100, 200, 200, 200, 500, 200, 100, 200)  # of the mixed suite
+EARLIER = 2000  # units of each of its tasks in the earlier run from which it is foretold
 
 
-def found_in(world: World, rng: np.random.Generator) -> Finding:
-    return of_answers(world, *world.counts(rng)) if isinstance(world, Answers) else assess(world(rng), LEVEL, lambda _: rng, EFFORT)
+def mixed(flips: float, drops: Sequence[float], sizes: Sequence[int] = SIZES) -> list[World]:
+    """Fifteen tasks of all kinds. `drops`: in margins, which are .02 of all scores but BLEU, of which it is 1."""
+    share, (n, drop) = [0.02 * each for each in drops], (sizes, drops)
+    worlds: list[World] = [Answers(n[i], flips, share[i]) for i in range(7)]
+    shapes = ("of any size", "losses large, gains small", "losses small, gains large")
+    worlds += [summaries(n[i], flips, share[i], shape) for i, shape in enumerate(shapes, start=7)]
+    worlds += [confusions(n[i], "mcc", (0.7, 0.3), flips, share[i]) for i in (10, 11)]
+    return [*worlds, confusions(n[12], "f1,macro", (0.5, 0.4, 0.1), flips, share[12]), *(translations(n[i], flips, drop[i]) for i in (13, 14))]
 
 
 def verdicts(findings: Sequence[Finding]) -> list[str]:
@@ -95,31 +109,46 @@ def suite_of(findings: Sequence[Finding], rng: np.random.Generator, by: Weighing
 def measure(case: Case, seed: int) -> dict[str, Any]:
     """Rates over the draws of one case. Reproducible from the seed and the case."""
     rng = np.random.default_rng([seed, *repr(case).encode()])
-    asked = {"all at the margin": _margins, "one lost ten points": _one_lost, "suite at its margin": _suite, "nothing changed": _nothing}[case.kind]
+    asked = {"all at the margin": _margins, "some at the margin": _margins, "one lost ten points": _one_lost, "suite at its margin": _suite,
+             "nothing changed": _nothing}[case.kind]  # fmt: skip
     counts: Counter[str] = Counter()
-    worlds = _worlds(case)
+    worlds, whole = _worlds(case), case.kind in ("suite at its margin", "nothing changed")
     for _ in range(case.draws):
-        counts.update(asked([found_in(world, rng) for world in worlds], rng))
+        counts.update(asked([found_in(world, rng, whole) for world in worlds], rng))
     rates = {name: count / case.draws for name, count in sorted(counts.items())}
-    return {"group": case.kind, "cell": f"{case.layout}, flips {case.flips}", "draws": case.draws} | rates
+    told = {"foretold": foretold(case, rng), "foretold draws": case.foretold} if case.foretold else {}
+    return {"group": case.kind, "cell": case.name, "draws": case.draws} | rates | told
+
+
+def foretold(case: Case, rng: np.random.Generator) -> float:
+    """How often `plan` says that the gate would pass: from what is assumed of answers, or from an earlier run's rows."""
+    if case.layout == "mixed":
+        rows = [world(rng) for world in mixed(case.flips, [0.0] * len(SIZES), [EARLIER] * len(SIZES))]
+        drawings, margins = [again(pairs, n) for pairs, n in zip(rows, SIZES, strict=True)], [pairs.margin or 0.0 for pairs in rows]
+    else:
+        drawings = [redrawn(n, accuracy, case.flips, chance) for n, accuracy, chance in LAYOUTS[case.layout]]
+        margins = [MARGIN] * len(drawings)
+    return gate(drawings, margins, MARGIN, Rule(MARGIN, ALPHA, len(drawings)), case.foretold, rng).passes
 
 
 def _worlds(case: Case) -> Sequence[World]:
+    tasks = len(SIZES if case.layout == "mixed" else LAYOUTS[case.layout])
+    lost = {"all at the margin": tasks, "some at the margin": case.at_margin}.get(case.kind, 0)
     if case.layout == "mixed":
-        return mixed(case.flips)
-    tasks = len(LAYOUTS[case.layout])
-    drops = {
-        "all at the margin": [0.02] * tasks,
-        "one lost ten points": [0.1] + [0.0] * (tasks - 1),
-        "suite at its margin": [MARGIN * (accuracy - chance) for _, accuracy, chance in LAYOUTS[case.layout]],
-        "nothing changed": [0.0] * tasks,
-    }
-    worlds = answers(case.layout, case.flips, drops[case.kind])
+        return mixed(case.flips, [float(i % 2 == 0 or lost == tasks) * bool(lost) for i in range(tasks)])
+    drops = [0.02] * lost + [0.0] * (tasks - lost)
+    if case.kind == "one lost ten points":
+        drops[0] = 0.1
+    if case.kind == "suite at its margin":
+        drops = [MARGIN * (accuracy - chance) for _, accuracy, chance in LAYOUTS[case.layout]]
+    worlds = answers(case.layout, case.flips, drops)
     return [replace(world, flips=0.15) if case.kind == "one lost ten points" and world.drop == 0 else world for world in worlds]
 
 
 def _margins(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]:
-    return ["any forgotten"] * ("forgotten" in verdicts(findings))
+    """Wrong claims: that something was forgotten, and that all tasks were retained."""
+    said = verdicts(findings)
+    return ["any forgotten"] * ("forgotten" in said) + ["all retained"] * (set(said) == {"retained"})
 
 
 def _one_lost(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]:
@@ -139,7 +168,8 @@ def _suite(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]:
 
 
 def _nothing(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]:
-    """Does the gate fail, and can the suite be called retained by each way of weighing it?"""
+    """Does the gate fail or pass, and can the suite be called retained by each way of weighing it?"""
     suites = {by: verdict(suite_of(findings, rng, by)) for by in get_args(Weighing)}
     fails = "forgotten" in verdicts(findings) or suites["units"] == "forgotten"
-    return ["gate fails"] * fails + [f"retained by {by}" for by, said in suites.items() if said == "retained"]
+    passes = suites["units"] == "retained" and not fails
+    return ["gate fails"] * fails + ["gate passes"] * passes + [f"retained by {by}" for by, said in suites.items() if said == "retained"]

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-Row = Mapping[str, Any]
-ENOUGH_UNITS = {"passages": 40}  # from how many units on an interval is held to its coverage
-OTHERWISE = 200
+from targets import Held, Row, enough, held, worst
 
 
 def written(page: str, rows: Mapping[str, Sequence[Row]]) -> str:
     """The page with every table that there are rows for. Raises ValueError for a page without the marks."""
-    for name, lines in (("margin", _margin), ("coverage", _coverage), ("suites", _suites), ("power", _power), ("watched", _watched), ("plan", _plan)):
-        part = {"coverage": "margin", "power": "suites"}.get(name, name)
-        if not rows.get(part):
-            continue
-        begin, end = f"<!-- made by benchmarks/calibrate: {name} -->", "<!-- end -->"
-        before, found, after = page.partition(begin)
-        if not found:
-            raise ValueError(f"the page has no mark {begin}")
-        page = before + begin + "\n" + "\n".join(lines(rows[part])) + "\n" + end + after.partition(end)[2]
-    return page
+    for name, (part, lines) in TABLES.items():
+        if rows.get(part):
+            page = _placed(page, name, lines(rows[part]))
+    claims = held(rows)
+    return _placed(page, "targets", _targets(claims, rows.get("scale", ()))) if claims else page
+
+
+def _placed(page: str, name: str, lines: Iterator[str]) -> str:
+    begin, end = f"<!-- made by benchmarks/calibrate: {name} -->", "<!-- end -->"
+    before, found, after = page.partition(begin)
+    if not found:
+        raise ValueError(f"the page has no mark {begin}")
+    return before + begin + "\n" + "\n".join(lines) + "\n" + end + after.partition(end)[2]
 
 
 def _table(head: Sequence[str], lines: Iterator[Sequence[str]]) -> Iterator[str]:
@@ -31,8 +31,34 @@ def _table(head: Sequence[str], lines: Iterator[Sequence[str]]) -> Iterator[str]
         yield f"| {' | '.join(line)} |"
 
 
+def _targets(claims: Sequence[Held], scales: Sequence[Row]) -> Iterator[str]:
+    def lines() -> Iterator[Sequence[str]]:
+        for what, (count, least) in worst(claims).items():
+            error = f" ± {percent(least.error)}" if least.error else ""
+            met = "yes" if least.room >= 0 else "**no**"
+            yield [
+                what,
+                f"{'≤' if least.at_most else '≥'} {percent(least.limit)}",
+                f"{percent(least.value)}{error}",
+                _short(least.cell),
+                str(count),
+                met,
+            ]
+
+    yield from _table(("claim", "target", "the worst", "in", "rows", "met"), lines())
+    drawn = [f"`--only {row['part']} --scale {row['scale']:g}`" for row in scales if row["scale"] != 1]
+    if drawn:
+        yield f"\nNot all parts were drawn as often as `make calibrate` does: {', '.join(drawn)}."
+
+
 def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def against(claim: Held) -> str:
+    """The value and its limit."""
+    error = f" ± {percent(claim.error)}" if claim.error else ""
+    return f"{percent(claim.value)}{error}, {'at most' if claim.at_most else 'at least'} {percent(claim.limit)}"
 
 
 def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -42,25 +68,21 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def _held(row: Row) -> bool:
-    return bool(row["units"] >= ENOUGH_UNITS.get(row["group"], OTHERWISE))
-
-
 def _margin(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for group, cells in _groups(rows).items():
             said = []
             for verdict in ("forgotten", "retained"):
-                worst = max(cells, key=lambda row: row[verdict])
-                said += [percent(worst[verdict]), _short(worst["cell"])]
-            held = min((row for row in cells if _held(row)), key=lambda row: row["covered"], default=None)
+                most = max(cells, key=lambda row: row[verdict])
+                said += [percent(most[verdict]), _short(most["cell"])]
+            least = min((row for row in cells if enough(row)), key=lambda row: row["covered"], default=None)
             draws = sorted({row["draws"] for row in cells})
             yield [
                 group,
                 f"{len(cells)}, {draws[0]:,}–{draws[-1]:,}",
                 *said,
-                percent(held and held["covered"]),
-                _short(held["cell"]) if held else "–",
+                percent(least and least["covered"]),
+                _short(least["cell"]) if least else "–",
             ]
 
     head = ("scores", "cells, draws of each", "*forgotten* at most", "in", "*retained* at most", "in", "90 % intervals cover at least", "in")
@@ -77,7 +99,7 @@ def _short(cell: str) -> str:
 def _coverage(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for group, cells in _groups(rows).items():
-            for units in sorted({row["units"] for row in cells if not _held(row)}):
+            for units in sorted({row["units"] for row in cells if not enough(row)}):
                 some = sorted((row for row in cells if row["units"] == units), key=lambda row: row["covered"])
                 yield [group, str(units), percent(some[0]["covered"]), _short(some[0]["cell"]), percent(some[len(some) // 2]["covered"])]
 
@@ -87,19 +109,21 @@ def _coverage(rows: Sequence[Row]) -> Iterator[str]:
 def _suites(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         groups = _groups(rows)
-        for row in groups.get("all at the margin", []):
-            yield ["all tasks at their margin: any called forgotten", row["cell"], percent(row.get("any forgotten", 0.0)), f"{row['draws']:,}"]
+        for kind in ("all at the margin", "some at the margin"):
+            for row in groups.get(kind, []):
+                rates = [percent(row.get(name, 0.0)) for name in ("any forgotten", "all retained")]
+                yield [f"tasks, {kind}: any *forgotten*, all *retained*", row["cell"], ", ".join(rates), f"{row['draws']:,}"]
         for row in groups.get("one lost ten points", []):
             found = f"{percent(row.get('found', 0.0))}, alone {percent(row.get('alone found', 0.0))}"
             yield ["one task lost ten points, the others nothing: found", f"{row['cell']} (others .15)", found, f"{row['draws']:,}"]
         for name in ("forgotten", "retained"):
-            worst = max(groups.get("suite at its margin", []), key=lambda row: row.get(f"{name} by units", 0.0), default=None)
-            if worst:
-                yield [f"suite at its margin: {name} at most", worst["cell"], percent(worst.get(f"{name} by units", 0.0)), f"{worst['draws']:,}"]
-        worst = max(groups.get("nothing changed", []), key=lambda row: row.get("gate fails", 0.0), default=None)
-        if worst:
+            most = max(groups.get("suite at its margin", []), key=lambda row: row.get(f"{name} by units", 0.0), default=None)
+            if most:
+                yield [f"suite at its margin: {name} at most", most["cell"], percent(most.get(f"{name} by units", 0.0)), f"{most['draws']:,}"]
+        most = max(groups.get("nothing changed", []), key=lambda row: row.get("gate fails", 0.0), default=None)
+        if most:
             what = "nothing changed but by chance: a task or the suite called forgotten, at most"
-            yield [what, worst["cell"], percent(worst.get("gate fails", 0.0)), f"{worst['draws']:,}"]
+            yield [what, most["cell"], percent(most.get("gate fails", 0.0)), f"{most['draws']:,}"]
 
     return _table(("truth and claim", "suite", "how often", "draws"), lines())
 
@@ -109,15 +133,30 @@ def _power(rows: Sequence[Row]) -> Iterator[str]:
 
     def lines() -> Iterator[Sequence[str]]:
         for row in _groups(rows).get("nothing changed", []):
-            yield [row["cell"], *(percent(row.get(f"retained by {way}", 0.0)) for way in ways)]
+            kept = [percent(row.get(f"retained by {way}", 0.0)) for way in ways]
+            if row["cell"].startswith("mixed"):  # scores on different scales add up to no skill
+                kept[1:] = ["–", "–"]
+            yield [row["cell"], percent(row.get("gate passes", 0.0)), percent(row.get("foretold")), *kept]
         for name in ("forgotten", "retained"):
             cells = _groups(rows).get("suite at its margin", [])
-            yield [
-                f"*wrongly {name} at the margin, at most*",
-                *(percent(max((row.get(f"{name} by {way}", 0.0) for row in cells), default=0.0)) for way in ways),
-            ]
+            most = (percent(max((row.get(f"{name} by {way}", 0.0) for row in cells), default=0.0)) for way in ways)
+            yield [f"*wrongly {name} at the margin, at most*", "", "", *most]
 
-    return _table(("suite", "every unit the same", "by skill", "by answers"), lines())
+    return _table(("suite", "gate passes", "foretold", "suite *retained*, every unit the same", "by skill", "by answers"), lines())
+
+
+def _foretold(rows: Sequence[Row]) -> Iterator[str]:
+    def lines() -> Iterator[Sequence[str]]:
+        for row in rows:
+            scale = 1 if row["group"] == "BLEU" else 100
+            told = [percent(row.get(f"{claim} foretold")) for claim in ("retained", "forgotten")]
+            seen = [percent(row.get(claim)) for claim in ("retained", "forgotten")]
+            at = ["–" if row.get(what) is None else f"{scale * row[what]:.1f}" for what in ("margin", "drop")]
+            otherwise = percent(row.get("forgotten otherwise"))
+            yield [f"{row['group']}: {_short(row['cell'])}", at[0], told[0], seen[0], at[1], told[1], seen[1], otherwise, f"{row['draws']:,}"]
+
+    head = ("scores", "margin, points", "*retained*: foretold", "seen", "drop, points", "*forgotten*: foretold", "seen", "another way", "draws")
+    return _table(head, lines())
 
 
 def _watched(rows: Sequence[Row]) -> Iterator[str]:
@@ -143,3 +182,15 @@ def _plan(rows: Sequence[Row]) -> Iterator[str]:
 
 def _points(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
+
+
+TABLES: Mapping[str, tuple[str, Callable[[Sequence[Row]], Iterator[str]]]] = {
+    "margin": ("margin", _margin),
+    "coverage": ("margin", _coverage),
+    "suites": ("suites", _suites),
+    "power": ("suites", _power),
+    "foretold": ("foretold", _foretold),
+    "watched": ("watched", _watched),
+    "plan": ("plan", _plan),
+}
+"""A table's name on the page to the part of the rows that it is made from, and how."""

@@ -69,7 +69,7 @@ def passages(units: int, size: float, flips: float, drop: float, together: float
         raise ValueError("fewer answers change than are lost")
 
     def draw(rng: np.random.Generator) -> Pairs:
-        sizes = np.minimum(rng.geometric(1 / size, units), 5 * size).astype(int) if uneven else np.full(units, int(size))
+        sizes = _sizes(rng, units, size) if uneven else np.full(units, int(size))
         unit = np.repeat(np.arange(units), sizes)
         shared = rng.random(len(unit)) < np.sqrt(together)
         luck = np.where(shared, rng.random(units)[unit], rng.random(len(unit)))
@@ -79,6 +79,11 @@ def passages(units: int, size: float, flips: float, drop: float, together: float
         return of_values(np.bincount(unit, base, units), np.bincount(unit, base + change, units), "binary", margin, sizes.astype(float))
 
     return draw
+
+
+def _sizes(rng: np.random.Generator, units: int, size: float) -> NDArray[np.int_]:
+    """Rows in each unit: many have few, some have up to 5 × size, (units,)."""
+    return np.minimum(rng.geometric(1 / size, units), 5 * size).astype(int)
 
 
 SHAPES = {  # sizes of losses and of gains: Beta's two parameters
@@ -92,10 +97,7 @@ SHAPES = {  # sizes of losses and of gains: Beta's two parameters
 def summaries(n: int, flips: float, drop: float, shape: str, margin: float = 0.02) -> World:
     """Graded scores (ROUGE, F1 of one answer) most of which do not change at all; those that do, by an amount of the given shape."""
     losses, gains = SHAPES[shape]
-    loss, gain = (a / (a + b) for a, b in (losses, gains))
-    lost = (drop + flips * gain) / (loss + gain)
-    if lost > flips:
-        raise ValueError("fewer scores change than are lost")
+    lost = _share_lost(shape, flips, drop)
 
     def draw(rng: np.random.Generator) -> Pairs:
         luck = rng.random(n)
@@ -104,6 +106,35 @@ def summaries(n: int, flips: float, drop: float, shape: str, margin: float = 0.0
         worse = rng.random(n) * (1 - size)
         base = np.where(down, worse + size, worse)
         return of_values(base, np.where(down, worse, worse + size), "graded", margin)
+
+    return draw
+
+
+def _share_lost(shape: str, flips: float, drop: float) -> float:
+    """The share of scores that must fall for the mean to fall by `drop`."""
+    loss, gain = (a / (a + b) for a, b in SHAPES[shape])
+    lost = (drop + flips * gain) / (loss + gain)
+    if lost > flips:
+        raise ValueError("fewer scores change than are lost")
+    return lost
+
+
+def dialogues(units: int, size: float, flips: float, drop: float, together: float, shape: str, margin: float = 0.02) -> World:
+    """Graded scores, 1 to 5 × size of one dialogue. `together`: how much those of a dialogue change together, by as much and one way, 0-1."""
+    losses, gains = SHAPES[shape]
+    lost = _share_lost(shape, flips, drop)
+
+    def draw(rng: np.random.Generator) -> Pairs:
+        sizes = _sizes(rng, units, size)
+        unit = np.repeat(np.arange(units), sizes)
+        rows = len(unit)
+        shared = rng.random(rows) < np.sqrt(together)
+        luck, less, more = (
+            np.where(shared, drawn(units)[unit], drawn(rows)) for drawn in (rng.random, lambda n: rng.beta(*losses, n), lambda n: rng.beta(*gains, n))
+        )
+        change = np.where(luck < lost, -less, np.where(luck < flips, more, 0.0))
+        base = np.maximum(-change, 0.0) + rng.random(rows) * (1 - np.abs(change))
+        return of_values(np.bincount(unit, base, units), np.bincount(unit, base + change, units), "graded", margin, sizes.astype(float))
 
     return draw
 

@@ -16,10 +16,10 @@ from evalharness.records.asking import Prepared
 from evalharness.records.measured import Measurement, MetricFacts, TaskFacts
 from evalharness.results import read_measurements, run_and_model
 from evalharness.stats.assess import Pairs
-from evalharness.stats.forecast import Drawing, again, answers, changed
 from evalharness.stats.matching import match
 from evalharness.stats.pooling import pooled
 from evalharness.stats.proportion import whole_units
+from evalharness.stats.redraw import Drawing, again, answers, changed
 
 FROM = "--from"
 
@@ -34,18 +34,19 @@ class Member:
     examples: int
     seen: Pairs | None = None
 
-    def drawing(self, flips: float, skill: float) -> Drawing | None:
-        """How to draw its answers if nothing is lost. Unknown dependence within units is taken to be complete. None: nothing is known of its rows."""
+    def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
+        """How to draw its answers if that much is lost. Unknown dependence within units is taken to be complete. None: nothing is known of its rows,
+        or so much cannot be lost."""
         many = bool(self.sizes.max(initial=0) > 1)
         if self.seen is not None and (many or self.metric.kind != "binary"):
-            return again(self.seen, len(self.sizes))
+            return again(self.seen, len(self.sizes), drop)
         if self.metric.kind != "binary" or self.task.chance >= 1:
             return None
         score, share = self.task.chance + skill * (1 - self.task.chance), flips
         if self.seen is not None:
             score, share = float(self.seen.score(self.seen.base.sum(axis=0))), changed(self.seen)[1]
         n = int(self.sizes.sum() / whole_units(self.sizes)) if many else len(self.sizes)
-        return answers(max(1, n), score, share, self.task.chance)
+        return answers(max(1, n), score, share, self.task.chance, drop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,9 @@ class GateUnit:
         weights = None if self.macro else [max(1, member.examples) for member in self.members]
         return float(np.average([member.task.chance for member in self.members], weights=weights))
 
-    def drawing(self, flips: float, skill: float) -> Drawing | None:
-        """As `Member.drawing`, of all members together."""
-        every = [member.drawing(flips, skill) for member in self.members]
+    def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
+        """As `Member.drawing`, of all members together, each of which loses as much."""
+        every = [member.drawing(flips, skill, drop) for member in self.members]
         known = [drawing for drawing in every if drawing is not None]
         if len(known) < len(every):
             return None

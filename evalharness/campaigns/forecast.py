@@ -31,17 +31,15 @@ from evalharness.stats.forecast import (
     Outlook,
     Rule,
     at_chance,
-    base_skill,
     blocked,
-    changed,
     enumerated,
     gate,
     replicates,
     simulated,
-    tallied,
     worth,
 )
 from evalharness.stats.proportion import whole_units
+from evalharness.stats.redraw import base_skill, changed
 from evalharness.stats.verdict import SKILL_SHARE
 from evalharness.tasks.prepare import Asking, prepare
 
@@ -202,12 +200,13 @@ def _row(unit: GateUnit, rule: Rule, asked: Asked) -> Row:
     drawing = unit.drawing(asked.flips, asked.skill)
     if how == "unknown" or drawing is None or not unit.units:
         return replace(row, expected="inconclusive" if reason else "unknown")
-    if how == "simulated":
-        outlook = simulated(drawing, rule, int(np.clip(CELLS / (unit.units * replicates(rule.tests)), FEWEST, DRAWS)), rng)
-    else:
-        outlook = enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
-        if seen is not None and unit.sizes.max(initial=0) > 1:
-            outlook = replace(outlook, **dict(zip(("retained", "forgotten"), tallied(drawing, rule, DRAWS, rng), strict=True)), draws=DRAWS)
+    dependent = how == "known" and seen is not None and unit.sizes.max(initial=0) > 1
+    outlook = None if how == "simulated" else enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
+    if outlook is None or dependent:
+        times = int(np.clip(CELLS / (unit.units * replicates(rule.tests)), FEWEST, DRAWS))
+        drawn = simulated(lambda drop: unit.drawing(asked.flips, asked.skill, drop), rule, times, rng)
+        needed = None if drawn.needed is None else math.ceil(drawn.needed * effective / unit.units)
+        outlook = replace(drawn, needed=needed)
     return _told(row, outlook, reason is not None)
 
 

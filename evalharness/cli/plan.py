@@ -103,7 +103,7 @@ def lines(found: Forecast) -> Iterator[str]:
     yield "  needs: units that certify the margin; retained: how often the margin is certified if nothing is lost; worth: independent units;"
     yield "  base: its score, or from which score on the margin is small against what the base can do"
     if any(row.draws for row in found.rows):
-        yield "  simulated (~): drawn again from rows, with 60 to 300 draws; a drop is taken to be the same for every unit, others are found later"
+        yield "  simulated (~): drawn again from rows, with 60 to 300 draws; a drop is taken to come about by more changes being losses"
     if found.describing:
         yield f"  no gate units, so not here: {', '.join(found.describing)}"
     said = list(advice(found))

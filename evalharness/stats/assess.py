@@ -68,6 +68,7 @@ class Finding:
 
     `skill`: the base's score over chance, oriented; `at_chance`: it is not significant. `unit_loss`: the most that one unit can take from the score.
     `base_variance`, `base_covariance`: of the base's score, and of it with the difference, by the jackknife.
+    `effective`: as how many changes of equal size those that were seen tell of their spread; `largest`: what the largest of them moves the score.
     `counts`: (gained, lost, sample size) of the score test, None where the p-values are resampled; `resampled`: p_forgotten and p_retained by
     resampling alone. `nulls`: differences under exchangeability, (swaps,). Without a margin the p-values at it are None.
     """
@@ -83,6 +84,8 @@ class Finding:
     gained: int | None = None
     changed: int = 0
     decreased: int = 0
+    effective: float = 0.0
+    largest: float = 0.0
     unit_loss: float = 0.0
     few_changes: bool = False
     p_forgotten: float | None = None
@@ -125,26 +128,27 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL) -> Fin
         return Finding(0, empty, empty, empty, pairs.margin, 0.0, True, p_forgotten=margin_p, p_retained=margin_p)
     base = score_interval(pairs, pairs.base, level, draw("base"), effort)
     candidate = score_interval(pairs, pairs.candidate, level, draw("candidate"), effort)
-    changed, decreased, lost, gained = _changes(pairs)
+    changes = _changes(pairs)
     value = float(pairs.difference(np.concatenate([pairs.base.sum(axis=0), pairs.candidate.sum(axis=0)])))
     worst = base.low if pairs.sign > 0 else base.high
     fields: dict[str, Any] = {
         "units": units, "base": base, "candidate": candidate, "margin": pairs.margin,
         "skill": pairs.sign * (base.value - pairs.chance),
         "at_chance": pairs.sign * ((base.value if worst is None else worst) - pairs.chance) <= 0,
-        "lost": lost, "gained": gained, "changed": changed, "decreased": decreased, "unit_loss": unit_loss(pairs),
+        **changes, "unit_loss": unit_loss(pairs),
         "p_forgotten": margin_p, "p_retained": margin_p, "p_difference": 1.0,
     }  # fmt: skip
     if units >= 2:
-        fields |= _resampled(pairs, fields["unit_loss"], (changed, decreased), draw, effort)
+        fields |= _resampled(pairs, draw, effort)
     if pairs.kind == "binary":
-        fields |= _counted(pairs, changed, level)
+        fields |= _counted(pairs, changes["changed"], level)
         return Finding(difference=Interval(value, *fields.pop("ends")), **fields)
-    ends: tuple[float | None, float | None] = (None, None)
-    if units >= 2:
-        cautious = one_more(fields["bootstrap"], fields["unit_loss"], changed)
-        ends = cautious.interval(level) if changed else unseen_interval(units, fields["unit_loss"] * units, level)
-    return Finding(difference=Interval(value, *ends), **fields)
+    found = Finding(difference=Interval(value), **fields)
+    if units < 2:
+        return found
+    found = replace(found, **resampled_p(found, pairs.margin)) if pairs.margin is not None else found
+    ends = cautious(found).interval(level) if found.changed else unseen_interval(units, found.unit_loss * units, level)
+    return replace(found, difference=Interval(value, *ends))
 
 
 def score_interval(pairs: Pairs, rows: Floats, level: float, rng: np.random.Generator, effort: Effort = FULL) -> Interval:
@@ -175,14 +179,17 @@ def unit_loss(pairs: Pairs) -> float:
     return max(share, 2 * left_out, float(np.abs(_put_back(pairs)).max(initial=0.0)))
 
 
-def _changes(pairs: Pairs) -> tuple[int, int, int | None, int | None]:
-    """(changed, decreased, lost, gained) in units. A corpus score's unit decreased if putting the base's row back would raise the score."""
+def _changes(pairs: Pairs) -> dict[str, Any]:
+    """Counts of changed units and how much they move the score. A corpus score's unit decreased if putting the base's row back would raise it."""
     if pairs.kind == "corpus":
-        moved = pairs.sign * _put_back(pairs)
-        return len(moved), int((moved > 0).sum()), None, None
-    net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
-    lost, gained = int((net < 0).sum()), int((net > 0).sum())
-    return lost + gained, lost, lost, gained
+        moves = -pairs.sign * _put_back(pairs)
+    else:
+        net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
+        moves = net[net != 0] / max(float(pairs.base[:, 1].sum()), 1e-300)
+    decreased, squares = int((moves < 0).sum()), float(moves @ moves)
+    found = {"changed": len(moves), "decreased": decreased, "largest": float(np.abs(moves).max(initial=0.0))}
+    found["effective"] = float(np.abs(moves).sum()) ** 2 / squares if squares > 0 else 0.0
+    return found if pairs.kind == "corpus" else found | {"lost": decreased, "gained": len(moves) - decreased}
 
 
 def _put_back(pairs: Pairs) -> Floats:
@@ -215,33 +222,43 @@ def _counted(pairs: Pairs, changed: int, level: float) -> dict[str, Any]:
     return found
 
 
-def _resampled(pairs: Pairs, loss: float, counts: tuple[int, int], draw: Draw, effort: Effort) -> dict[str, Any]:
-    """Bootstrap and swaps over units, and p-values at the margin with the guard for few changes. `counts`: changed and decreased units."""
-    decides = pairs.margin is not None
+def _resampled(pairs: Pairs, draw: Draw, effort: Effort) -> dict[str, Any]:
+    """Bootstrap and swaps over units, and how the base's score varies."""
     rows = np.hstack([pairs.base, pairs.candidate])
+    decides = pairs.margin is not None
     boot = bootstrap(rows, pairs.difference, effort.deciding if decides else effort.describing, draw("difference"))
     oriented: Score = lambda sums: pairs.sign * pairs.score(sums)  # noqa: E731
     nulls = swapped_differences(pairs.base, pairs.candidate, oriented, effort.swaps, draw("swap"))
-    found: dict[str, Any] = {"bootstrap": boot, "nulls": nulls, "p_difference": swap_p(pairs.base, pairs.candidate, oriented, nulls)}
     of_base, spreads = influence(pairs.base, oriented), len(rows) / (len(rows) - 1)
-    found["base_variance"] = float(of_base @ of_base) * spreads
-    found["base_covariance"] = float(of_base @ influence(rows, pairs.difference)) * spreads
-    if pairs.margin is None:
-        return found
-    return found | resampled_p(one_more(boot, loss, counts[0]), pairs.margin, loss * len(rows), *counts)
+    return {
+        "bootstrap": boot,
+        "nulls": nulls,
+        "p_difference": swap_p(pairs.base, pairs.candidate, oriented, nulls),
+        "base_variance": float(of_base @ of_base) * spreads,
+        "base_covariance": float(of_base @ influence(rows, pairs.difference)) * spreads,
+    }
 
 
-def one_more(boot: Bootstrap, loss: float, changed: int) -> Bootstrap:
-    """While few units changed: with the standard error that one more would give that changes by all it can. `loss`: what that moves the score.
+def cautious(found: Finding) -> Bootstrap:
+    """The finding's bootstrap with the standard error that one more change would give than was seen, as large as the largest of them; while few units
+    changed, as large as any can be.
 
-    A variance estimated from few changes is too small as often as the rare large one among them was missed.
+    A variance estimated from few changes is too small as often as the rare large one among them was missed. That it is estimated from the changes,
+    not from all units, also leaves Student's t no more degrees of freedom than there are changes: fewer where some are much larger than others,
+    as those of long dialogues are (`effective`, L. Kish, Survey Sampling, 1965, §11.7).
     """
-    return replace(boot, spread=math.hypot(boot.spread, loss)) if changed < ENOUGH_CHANGED else boot
+    boot = found.bootstrap
+    if boot is None:
+        raise ValueError("a finding without replicates has no bootstrap")
+    if found.changed < ENOUGH_CHANGED:
+        return replace(boot, spread=math.hypot(boot.spread, found.unit_loss))
+    return replace(boot, spread=math.hypot(boot.spread, found.largest), freedom=min(boot.freedom, max(1.0, found.effective - 1)))
 
 
-def resampled_p(boot: Bootstrap, margin: float, reach: float, changed: int, decreased: int, units: int | None = None) -> dict[str, Any]:
-    """p-values at the margin by resampling; while few units changed, p_retained is at least that of `full_loss_p`."""
+def resampled_p(found: Finding, margin: float, boot: Bootstrap | None = None) -> dict[str, Any]:
+    """p-values at the margin by resampling; while few units changed, p_retained is at least that of `full_loss_p`. `boot`: else `cautious`."""
+    boot = boot or cautious(found)
     forgotten, retained = boot.p_at_least(-margin), boot.p_at_most(-margin)
-    few = changed < ENOUGH_CHANGED
-    guarded = max(retained, full_loss_p(decreased, int(boot.freedom) + 1 if units is None else units, reach, margin)) if few else retained
+    few = found.changed < ENOUGH_CHANGED
+    guarded = max(retained, full_loss_p(found.decreased, found.units, found.unit_loss * found.units, margin)) if few else retained
     return {"p_forgotten": forgotten, "p_retained": guarded, "few_changes": few, "resampled": (forgotten, retained)}

@@ -1,7 +1,7 @@
-"""A design, and what is assumed or known of how answers change, to the verdicts that are to be expected if nothing was forgotten.
+"""A design, and what is assumed or known of how answers change, to the verdicts that are to be expected.
 
-Independent 0/1 answers are enumerated (`power`). Everything else is drawn again from an earlier run's rows: units with replacement, the two models'
-rows of a unit swapped at random, so that as many units change by as much as then and nothing is lost in truth; each draw is judged by `assess`.
+Independent 0/1 answers are enumerated (`power`). Everything else is drawn again from an earlier run's rows (`redraw`), once if nothing was lost and
+once if as much was as would just be found; each draw is judged by `assess`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
+from scipy.special import ndtri
 
-from evalharness.stats.assess import Effort, Finding, Pairs, assess, one_more, resampled_p
+from evalharness.stats.assess import Effort, Finding, assess, resampled_p
+from evalharness.stats.exact import Side
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
-from evalharness.stats.resample import Floats
-from evalharness.stats.suite import combine
-from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, decide, p_at_margin
-
-Drawing = Callable[[np.random.Generator], Pairs]
-"""One set of answers of two models that are equally good."""
+from evalharness.stats.redraw import Drawing, Losing
+from evalharness.stats.suite import at_margin, combine
+from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, decide, p_on_side
 
 Blocker = Literal["few_units", "base_at_chance", "margin_exceeds_skill"]
 WHY: dict[Blocker, str] = {
@@ -33,6 +32,7 @@ WHY: dict[Blocker, str] = {
 }
 MOST_MARGIN = 0.99  # no answer for 0/1 metrics
 NEAR = 0.005  # to which share of itself a margin is looked for
+ROUNDS = 4  # in which a drop is looked for with a quarter of the draws; then in two with all
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,35 +116,78 @@ def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[
     return float(np.median([n for _, _, n in found])), float(np.median([(gained + lost) / max(n, 1e-9) for gained, lost, n in found]))
 
 
-def tallied(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> tuple[float, float]:
-    """How often dependent 0/1 answers come out retained and forgotten, the design effect being estimated from each draw, as it will be."""
-    found = [assess(replace(drawing(rng), margin=rule.margin), 1 - 2 * rule.alpha, lambda purpose: rng, Effort(2, 2, 1)) for _ in range(times)]
-    verdicts = [verdict_of(finding, finding.p_forgotten or 0.0, rule.alphas[0], rule.alpha) for finding in found]
-    return verdicts.count("retained") / times, verdicts.count("forgotten") / times
-
-
-def simulated(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
-    """The same of graded and corpus metrics, from `times` draws. A drop is taken to be the same for every unit: it moves the difference, no spread.
+def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
+    """The same of graded and corpus metrics and of dependent 0/1 answers, from `times` draws.
 
     `needed` scales the certifiable margin with the root of the number of units, which is too careful where few of them change.
     """
-    effort, level = Effort(deciding=replicates(rule.tests), describing=400, swaps=1), 1 - 2 * rule.alpha
-    findings = [assess(replace(drawing(rng), margin=rule.margin), level, lambda purpose: rng, effort) for _ in range(times)]
-    reach = max(finding.unit_loss * finding.units for finding in findings)
-    certified = [_smallest(lambda margin, of=finding: p_of(of, margin)[1] <= rule.alpha, reach) for finding in findings]
-    drops = [rule.margin + _smallest(lambda drop, of=finding: _p_beyond(of, drop) <= rule.alphas[0], reach) for finding in findings]
-    certifiable, drop = (float(np.quantile(values, rule.power, method="higher")) for values in (certified, drops))
+    drawing = losing(0.0)
+    if drawing is None:
+        raise ValueError("answers that lose nothing can always be drawn")
+    findings = _drawn(drawing, rule, times, rng)
+    units, reach = findings[0].units, max(1e-9, *(finding.unit_loss * finding.units for finding in findings))
+    certifiable = _certifiable(findings, rule, reach)
+    drop = _detectable(losing, rule, times, rng) if units >= MIN_UNITS else None
+    needed = math.ceil(units * (certifiable / rule.margin) ** 2) if rule.margin > 0 and certifiable < reach else MOST + 1
     verdicts = [verdict_of(finding, finding.p_forgotten or 0.0, rule.alphas[0], rule.alpha) for finding in findings]
-    possible = certifiable < reach and findings[0].units >= MIN_UNITS
-    needed = math.ceil(findings[0].units * (certifiable / rule.margin) ** 2) if rule.margin > 0 and certifiable < reach else MOST + 1
     return Outlook(
-        certifiable if possible else None,
-        drop if drop < rule.margin + reach and findings[0].units >= MIN_UNITS else None,
+        certifiable if certifiable < reach and units >= MIN_UNITS else None,
+        drop,
         max(MIN_UNITS, needed) if needed <= MOST else None,
         verdicts.count("retained") / times,
         verdicts.count("forgotten") / times,
         times,
     )
+
+
+def _drawn(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> list[Finding]:
+    resampled, counted = Effort(deciding=replicates(rule.tests), describing=400, swaps=1), Effort(2, 2, 1)
+    drawn = [replace(drawing(rng), margin=rule.margin) for _ in range(times)]
+    return [assess(pairs, 1 - 2 * rule.alpha, lambda _: rng, counted if pairs.kind == "binary" else resampled) for pairs in drawn]
+
+
+def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
+    """The smallest margin up to `most` at which enough of the findings are retained; what is at a smaller margin, is at a larger one."""
+    low, high, retained, unsure = 0.0, most, 0, list(findings)
+    while high - low > max(NEAR * high, 1e-9 * most):
+        middle = (low + high) / 2
+        here = [p_of(finding, middle, "retained") <= rule.alpha for finding in unsure]
+        enough = retained + sum(here) >= rule.power * len(findings)
+        low, high, retained = (low, middle, retained) if enough else (middle, high, retained + sum(here))
+        unsure = [finding for finding, is_retained in zip(unsure, here, strict=True) if is_retained is enough]
+    return high
+
+
+def _where(share: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int) -> float | None:
+    """The distance (> 0) at which a claim comes out with probability `power`; `share`: a distance to how often it does. None where it gives None.
+
+    A one-sided test of level α finds a distance d with probability Φ(d / s − z): s is read off the share, then d for the power from s, and again. In
+    the end it is the distance itself that has the power: the normal law only leads there. At most a doubling a round: a share of 0 says little.
+    """
+    distance, level, wanted = first, -float(ndtri(alpha)), float(ndtri(power))
+    for _ in range(rounds):
+        found = share(distance)
+        if found is None:
+            return None
+        step = (level + wanted) / max(level + float(ndtri(min(max(found, 0.001), 0.999))), 0.1 * level)
+        distance *= min(step, 2.0)
+        if abs(step - 1) < NEAR:
+            break
+    return distance
+
+
+def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> float | None:
+    """The smallest true drop that is called forgotten with the power asked for, every drop being drawn; None where so much cannot be lost."""
+
+    def found(draws: int, beyond: float) -> float | None:
+        drawing = losing(rule.margin + beyond)
+        findings = [] if drawing is None else _drawn(drawing, rule, draws, rng)
+        return None if drawing is None else sum((finding.p_forgotten or 0.0) <= rule.alphas[0] for finding in findings) / draws
+
+    beyond: float | None = max(rule.margin, 1e-3)
+    for draws, rounds in ((max(30, times // 4), ROUNDS), (times, 2)):
+        beyond = None if beyond is None else _where(partial(found, draws), rule.alphas[0], rule.power, beyond, rounds)
+    return None if beyond is None else rule.margin + beyond
 
 
 def replicates(tests: int) -> int:
@@ -160,22 +203,13 @@ def verdict_of(finding: Finding, p_forgotten: float, alpha_forgotten: float, alp
     return decide(scaled, p_retained, alpha, units=finding.units, can_retain=can_retain, at_chance=finding.at_chance and finding.units > 0)
 
 
-def p_of(finding: Finding, margin: float) -> tuple[float, float]:
-    """p_forgotten and p_retained of a finding at another margin than its own."""
+def p_of(finding: Finding, margin: float, side: Side) -> float:
+    """p_forgotten or p_retained of a finding at another margin than its own."""
     if finding.counts is not None:
-        return p_at_margin(*finding.counts, margin)
-    if finding.bootstrap is None:
-        return 1.0, 1.0
-    cautious = one_more(finding.bootstrap, finding.unit_loss, finding.changed)
-    found = resampled_p(cautious, margin, finding.unit_loss * finding.units, finding.changed, finding.decreased)
-    return found["p_forgotten"], found["p_retained"]
-
-
-def _p_beyond(finding: Finding, drop: float) -> float:
-    """p_forgotten at a margin, had every unit lost `drop` more than it."""
+        return p_on_side(*finding.counts, margin, side)
     if finding.bootstrap is None:
         return 1.0
-    return one_more(finding.bootstrap, finding.unit_loss, finding.changed).p_at_least(drop)
+    return float(resampled_p(finding, margin)[f"p_{side}"])
 
 
 def _smallest(enough: Callable[[float], bool], most: float, near: float = NEAR) -> float:
@@ -201,68 +235,12 @@ def gate(drawings: Sequence[Drawing], margins: Sequence[float], suite_margin: fl
         findings = [assess(each, level, lambda purpose: rng, effort) for each in pairs]
         adjusted = holm([finding.p_forgotten or 0.0 for finding in findings])
         verdicts = [verdict_of(finding, p, rule.alpha, rule.alpha) for finding, p in zip(findings, adjusted, strict=True)]
-        suite = _suite(findings, level, int(rng.integers(1 << 32)))
-        whole = verdict_of(suite(suite_margin), suite(suite_margin).p_forgotten or 0.0, rule.alpha, rule.alpha)
-        certified.append(_smallest(lambda margin, of=suite: (of(margin).p_retained or 0.0) <= rule.alpha, 1.0, 0.02))
+        suite = combine([finding for finding in findings if not finding.at_chance and finding.units >= 2], suite_margin, level, rng)
+        whole = verdict_of(suite, suite.p_forgotten or 0.0, rule.alpha, rule.alpha)
+        certified.append(_smallest(lambda margin, of=suite: at_margin(of, margin)[1] <= rule.alpha, 1.0, 0.02))
         forgotten = "forgotten" in (whole, *verdicts)
         ends["fails" if forgotten else "passes" if whole == "retained" else "undecided"] += 1
         ends["all"] += all(verdict == "retained" for verdict in verdicts)
     margin = float(np.quantile(certified, rule.power, method="higher"))
     shares = (ends[which] / times for which in ("passes", "fails", "undecided", "all"))
     return GateOdds(*shares, margin if margin <= SKILL_SHARE else None, times)
-
-
-def _suite(findings: Sequence[Finding], level: float, seed: int) -> Callable[[float], Finding]:
-    """The suite over the units with skill, at any margin, always of the same draws."""
-    skilled = [finding for finding in findings if not finding.at_chance and finding.units >= 2]
-    return lambda margin: combine(skilled, margin, level, np.random.default_rng(seed))
-
-
-# ---- draws -----------------------------------------------------------------------------------------------------------
-
-
-def answers(n: int, score: float, flips: float, chance: float) -> Drawing:
-    """n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, one way as often as the other."""
-    half = min(flips / 2, 0.5)
-    right = min(max(score, half), 1 - half)
-    shares = np.array([right - half, half, half, 1 - right - half]).clip(0.0)
-    cells = np.array([(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
-    one = np.ones(n)
-
-    def draw(rng: np.random.Generator) -> Pairs:
-        drawn = np.repeat(cells, rng.multinomial(n, shares / shares.sum()), axis=0)
-        base, candidate = (np.column_stack([drawn[:, i], one]) for i in (0, 1))
-        return Pairs(base, candidate, one, _share, "binary", 0.0, 1.0, 1.0, chance, None)
-
-    return draw
-
-
-def _share(sums: Floats) -> Floats:
-    return np.asarray(sums[..., 0] / sums[..., 1])
-
-
-def again(pairs: Pairs, units: int) -> Drawing:
-    """So many units of an earlier run's, drawn with replacement, the models' rows of each swapped at random: neither is better in truth."""
-
-    def draw(rng: np.random.Generator) -> Pairs:
-        places, swap = rng.integers(0, len(pairs.base), size=units), rng.integers(0, 2, size=units, dtype=bool)[:, None]
-        base, candidate = pairs.base[places], pairs.candidate[places]
-        return replace(pairs, base=np.where(swap, candidate, base), candidate=np.where(swap, base, candidate), sizes=pairs.sizes[places])
-
-    return draw
-
-
-def changed(pairs: Pairs) -> tuple[int, float]:
-    """Units of an earlier run that changed, and their share; where none did, as if the next one had."""
-    found = int(np.any(pairs.base != pairs.candidate, axis=1).sum())
-    return found, max(1, found) / max(1, len(pairs.base))
-
-
-def base_skill(pairs: Pairs) -> float:
-    """The base's score over chance in an earlier run, oriented."""
-    return pairs.sign * (float(pairs.score(pairs.base.sum(axis=0))) - pairs.chance)
-
-
-def largest_skill(pairs: Pairs) -> float:
-    """What no base can exceed."""
-    return pairs.sign * ((pairs.high if pairs.sign > 0 else pairs.low) - pairs.chance)

@@ -7,6 +7,7 @@ Counts may be fractions: an effective sample is n divided by a design effect.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +44,7 @@ def tango_p(gained: float, lost: float, n: float, margin: float) -> tuple[float,
     return float(ndtr(z)), float(ndtr(-z))
 
 
+@lru_cache(maxsize=4096)
 def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[float, float]:
     """Interval of Δ with two-sided coverage `level`: the differences that the score test does not reject. n = 0 gives (−1, 1)."""
     if n <= 0:

@@ -46,7 +46,7 @@ def combine(findings: Sequence[Finding], margin: float, level: float, rng: np.ra
     Stratified bootstrap, and Student's t over strata, as in `Bootstrap`: each unit's replicates are independent resamples of its own rows, put in a
     random order and averaged. BCa's acceleration is left at 0: a mean over strata is nearly symmetric, and skewness estimated from few changes only
     adds error. While fewer than ENOUGH_CHANGED units changed in all, p_retained is at least that of every decrease taking the most that one unit
-    could take from the mean.
+    could take from the mean. The `bootstrap` of what is found is without the base's luck: `at_margin` tests it at another margin.
 
     `findings` with no skill or fewer than two units must have been left out. None left gives values without intervals and p-values of 1.
     """
@@ -68,13 +68,21 @@ def combine(findings: Sequence[Finding], margin: float, level: float, rng: np.ra
     low, high = boot.interval(level) if changed else unseen_interval(units, largest * units, level)
     ends = (min(low, value), max(high, value))
     countable = all(finding.lost is not None for finding in findings)
-    return Finding(
+    found = Finding(
         units, whole, Interval(1 + value, *(1 + end for end in ends)), Interval(value, *ends), margin, 1.0, False,
         lost=sum(finding.lost or 0 for finding in findings) if countable else None,
         gained=sum(finding.gained or 0 for finding in findings) if countable else None,
-        changed=changed, decreased=decreased, unit_loss=largest, p_difference=monte_carlo_p(value, nulls),
-        **resampled_p(boot, margin, largest * units, changed, decreased, units),
+        changed=changed, decreased=decreased, unit_loss=largest, p_difference=monte_carlo_p(value, nulls), bootstrap=boot,
     )  # fmt: skip
+    return replace(found, **resampled_p(found, margin, boot))
+
+
+def at_margin(suite: Finding, margin: float) -> tuple[float, float]:
+    """p_forgotten and p_retained of a suite's finding at another margin than its own; without replicates 1."""
+    if suite.bootstrap is None:
+        return 1.0, 1.0
+    found = resampled_p(suite, margin, suite.bootstrap)
+    return found["p_forgotten"], found["p_retained"]
 
 
 def mean_difference(findings: Sequence[Finding], level: float, rng: np.random.Generator) -> Interval | None:

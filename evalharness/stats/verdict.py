@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from evalharness.stats.exact import FEW_CHANGES, exact_p
+from evalharness.stats.exact import FEW_CHANGES, Side, exact_p
 from evalharness.stats.paired import tango_interval, tango_p
 
 Verdict = Literal["forgotten", "retained", "inconclusive"]
@@ -28,17 +28,22 @@ def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, c
 
 
 def p_at_margin(gained: float, lost: float, n: float, margin: float) -> tuple[float, float]:
-    """(p_forgotten, p_retained) of 0/1 counts: Tango's test, and its exact form where fewer than FEW_CHANGES answers changed.
+    """(p_forgotten, p_retained) of 0/1 counts."""
+    return p_on_side(gained, lost, n, margin, "forgotten"), p_on_side(gained, lost, n, margin, "retained")
+
+
+def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -> float:
+    """One of the two: by Tango's test, and by its exact form where fewer than FEW_CHANGES answers changed.
 
     Fractions (an effective sample) are rounded against the claim that is tested.
     """
     if gained + lost >= FEW_CHANGES:
-        return tango_p(gained, lost, n, margin)
+        return tango_p(gained, lost, n, margin)[0 if side == "forgotten" else 1]
     size = math.floor(n + 1e-9)
     more, fewer = (lambda value: math.ceil(value - 1e-9)), (lambda value: math.floor(value + 1e-9))
-    forgotten = (min(more(gained), size), min(fewer(lost), max(0, size - more(gained))))
-    retained = (min(fewer(gained), max(0, size - more(lost))), min(more(lost), size))
-    return exact_p(*forgotten, size, margin, "forgotten"), exact_p(*retained, size, margin, "retained")
+    if side == "forgotten":
+        return exact_p(min(more(gained), size), min(fewer(lost), max(0, size - more(gained))), size, margin, side)
+    return exact_p(min(fewer(gained), max(0, size - more(lost))), min(more(lost), size), size, margin, side)
 
 
 def full_loss_p(decreased: float, units: int, reach: float, margin: float) -> float:
@@ -48,7 +53,7 @@ def full_loss_p(decreased: float, units: int, reach: float, margin: float) -> fl
     """
     if reach <= 0:
         return 1.0
-    return p_at_margin(0.0, min(decreased, units), units, margin / reach)[1]
+    return p_on_side(0.0, min(decreased, units), units, margin / reach, "retained")
 
 
 def unseen_interval(units: int, reach: float, level: float) -> tuple[float, float]:

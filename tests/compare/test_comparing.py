@@ -161,7 +161,69 @@ def test_corpus_metrics_gate_without_counts():
 def test_no_number_is_missing_or_not_a_number():
     facts = [task("a"), task("b", ROUGE, chance=0.0), task("c")]
     measurements = [*both("a", 12, 12, 12), measured("b", "base", [0.5], "rougeL"), measured("b", "lora", [0.5], "rougeL"), *both("c", 0, 0)]
-    for row in compare(facts, measurements, plan()):
+    assert_numbers(compare(facts, measurements, plan()))
+
+
+def scored(metric: MetricFacts, model: str, right: np.ndarray, sizes: int = 1) -> Measurement:
+    """Rows of a metric for which `right` (units,) says how good each answer is, 0-1; MCC's answers are of two classes in turn."""
+    rows = np.column_stack([sizes * right, np.full(len(right), float(sizes))])
+    if metric is MCC:
+        gold = np.arange(len(right)) % 2
+        rows = np.zeros((len(right), 4))
+        rows[np.arange(len(right)), 2 * gold + np.where(right > 0.5, gold, 1 - gold)] = sizes
+    return Measurement("t", metric.id, model, tuple(map(str, range(len(right)))), (sizes,) * len(right), rows)
+
+
+NONE, HALF = np.zeros(400), np.arange(400) // 2 % 2.0
+ENDS: Mapping[str, tuple[np.ndarray, np.ndarray, str]] = {
+    "nothing": (NONE[:0], NONE[:0], "inconclusive"),
+    "one": (NONE[:1] + 1, NONE[:1], "inconclusive"),
+    "nine, all lost": (NONE[:9] + 1, NONE[:9], "inconclusive"),
+    "all equal and right": (NONE + 1, NONE + 1, "retained"),
+    "all equal and wrong": (NONE, NONE, "inconclusive"),
+    "a perfect base, all flipped": (NONE + 1, NONE, "forgotten"),
+    "a perfect base, a tenth lost": (NONE + 1, (np.arange(400) >= 40) * 1.0, "forgotten"),
+    "all wrong answers mended": (NONE, NONE + 1, "inconclusive"),
+    "a base at chance, all flipped": (HALF, 1 - HALF, "inconclusive"),
+}
+
+
+@pytest.mark.parametrize("metric", [ACC, ROUGE, MCC], ids=lambda metric: metric.kind)
+@pytest.mark.parametrize("case", ENDS)
+def test_the_ends_have_a_verdict_that_is_right_or_none(case: str, metric: MetricFacts):
+    base, other, expected = ENDS[case]
+    pair = [scored(metric, model, right) for model, right in (("base", base), ("lora", other))]
+    rows = compare([task("t", metric, chance=0.0 if metric is MCC else 0.5)], pair, plan())
+    assert by_task(rows)["t"].verdict == expected and by_task(rows)["t"].n == len(base)
+    assert_numbers(rows)
+
+
+@pytest.mark.parametrize("metric", [ACC, ROUGE, MCC], ids=lambda metric: metric.kind)
+@pytest.mark.parametrize("units", [1, 2])
+def test_one_unit_of_many_rows_decides_nothing(units: int, metric: MetricFacts):
+    pair = [scored(metric, model, np.full(units, right), 60) for model, right in (("base", 1.0), ("lora", 0.0))]
+    rows = compare([task("t", metric, chance=0.0)], pair, plan())
+    assert by_task(rows)["t"].verdict == "inconclusive"
+    assert_numbers(rows)
+
+
+@pytest.mark.parametrize("metric", [ACC, ROUGE, MCC], ids=lambda metric: metric.kind)
+@pytest.mark.parametrize("lacking", ["base", "lora", "both"])
+def test_what_one_side_lacks_is_left_out_of_both(lacking: str, metric: MetricFacts):
+    """Each lacks other units where both do."""
+    base, other = (scored(metric, model, right) for model, right in (("base", NONE + 1), ("lora", (np.arange(400) >= 30) * 1.0)))
+    kept = {"base": slice(5, None) if lacking != "lora" else slice(None), "lora": slice(None, 390) if lacking != "base" else slice(None)}
+    short = [replace(m, units=m.units[kept[m.model]], sizes=m.sizes[kept[m.model]], rows=m.rows[kept[m.model]]) for m in (base, other)]
+    failed = {"base": {"base": 5}, "lora": {"lora": 10}, "both": {"base": 5, "lora": 10}}[lacking]
+    rows = compare([task("t", metric, chance=0.0, failed=failed)], short, plan())
+    row = by_task(rows)["t"]
+    assert row.n == 400 - sum(failed.values()) and row.verdict == "forgotten" and "incomplete" in row.flags
+    assert row.lost == (None if metric is MCC else 30 - failed.get("base", 0))
+    assert_numbers(rows)
+
+
+def assert_numbers(rows: Sequence[Comparison]) -> None:
+    for row in rows:
         values = [getattr(row, each.name) for each in fields(row)]
         values += [number for value in values if isinstance(value, Estimate) for number in (value.value, value.low, value.high)]
         assert all(np.isfinite(value) for value in values if isinstance(value, float))

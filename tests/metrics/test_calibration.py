@@ -1,4 +1,5 @@
-"""Expected calibration error against one computed bin by bin from all examples at once, and against torchmetrics where it is installed."""
+"""Expected calibration error against one computed bin by bin from all examples at once, against scikit-learn's calibration curve, and against
+torchmetrics where it is installed."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
+from sklearn.calibration import calibration_curve
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
@@ -62,6 +64,18 @@ def test_as_bin_by_bin(rows, bins):
         return  # on an edge but for rounding: either bin is right
     ours = score(metric(bins=bins), [predicted(row, gold) for row, gold in rows])
     assert ours == pytest.approx(bin_by_bin(logprobs, golds, bins), abs=1e-9)
+
+
+@pytest.mark.parametrize("bins", [5, 15])
+def test_as_scikit_learns_calibration_curve(bins):
+    """Its curve has the share of right answers and the mean confidence of every bin that is not empty: their distances, weighted by size."""
+    rng = np.random.default_rng(bins)
+    logprobs, golds = rng.normal(0, 2, (400, 3)), rng.integers(0, 3, 400)
+    confidence, right = softmax(logprobs, axis=1).max(1), logprobs.argmax(1) == golds
+    accurate, confident_in = calibration_curve(right, confidence, n_bins=bins)
+    sizes = np.histogram(confidence, np.linspace(0, 1, bins + 1))[0]
+    theirs = float(sizes[sizes > 0] @ np.abs(accurate - confident_in)) / 400
+    assert score(metric(bins=bins), [predicted(*row) for row in zip(logprobs, golds, strict=True)]) == pytest.approx(theirs)
 
 
 @pytest.mark.skipif(find_spec("torchmetrics") is None, reason="torchmetrics is not installed")

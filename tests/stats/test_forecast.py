@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,21 +15,17 @@ from evalharness.stats.assess import Effort, Pairs, assess
 from evalharness.stats.forecast import (
     GateOdds,
     Rule,
-    again,
-    answers,
     at_chance,
-    base_skill,
     blocked,
-    changed,
     enumerated,
     gate,
     p_of,
     simulated,
-    tallied,
     verdict_of,
     worth,
 )
 from evalharness.stats.power import odds
+from evalharness.stats.redraw import again, answers, base_skill, changed
 from evalharness.stats.verdict import decide
 
 Floats = NDArray[np.float64]
@@ -93,7 +90,7 @@ def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -
 def test_fewer_than_ten_units_decide_nothing() -> None:
     told = enumerated(9, 0.1, Rule(0.02))
     assert (told.certifiable, told.detectable, told.retained, told.forgotten) == (None, None, 0.0, 0.0) and told.needed == 1565
-    drawn = simulated(again(paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9), Rule(0.02), 20, np.random.default_rng(2))
+    drawn = simulated(partial(again, paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9), Rule(0.02), 20, np.random.default_rng(2))
     assert (drawn.certifiable, drawn.detectable, drawn.retained, drawn.forgotten) == (None, None, 0.0, 0.0)
 
 
@@ -101,48 +98,64 @@ def test_fewer_than_ten_units_decide_nothing() -> None:
 def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int, margin: float) -> None:
     rule = Rule(margin)
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
-    told = simulated(again(earlier, n), rule, 100, np.random.default_rng(4))
+    told = simulated(partial(again, earlier, n), rule, 100, np.random.default_rng(4))
     retained, forgotten = shares(lambda rng: paired(*graded(n, rng), "graded", 0.0), rule, 100, 5)
     assert near(retained, told.retained, 100, 100) and near(forgotten, told.forgotten, 100, 100) and 0.1 < told.retained < 0.95
-    wider = simulated(again(earlier, n), Rule(told.certifiable or 0.0), 100, np.random.default_rng(6))
+    wider = simulated(partial(again, earlier, n), Rule(told.certifiable or 0.0), 100, np.random.default_rng(6))
     assert near(wider.retained, 0.8, 100, 100)
 
 
 def test_a_drop_as_large_as_the_detectable_one_is_found() -> None:
+    """Not by every score falling alike, but by more of those that change falling, as 0/1 answers are foretold."""
     rule = Rule(0.02, tests=5)
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
-    drop = simulated(again(earlier, 300), rule, 100, np.random.default_rng(4)).detectable
+    drop = simulated(partial(again, earlier, 300), rule, 200, np.random.default_rng(4)).detectable
     assert drop is not None and drop > rule.margin
+    size = float(np.abs(earlier.candidate - earlier.base)[:, 0].mean())
 
     def fallen(rng: np.random.Generator) -> Pairs:
         base, other = graded(300, rng)
-        return paired(base + drop, other, "graded", 0.0)  # every unit lower by as much, and nothing clipped
+        down = rng.random(300) < 0.5 + drop / size / 2
+        return paired(
+            np.where(down, np.maximum(base, other), np.minimum(base, other)),
+            np.where(down, np.minimum(base, other), np.maximum(base, other)),
+            "graded",
+            0.0,
+        )
 
-    assert near(shares(fallen, rule, 100, 7)[1], 0.8, 100, 100)
+    assert near(shares(fallen, rule, 150, 7)[1], 0.8, 150, 200)
+
+
+def passages(number: int, rng: np.random.Generator, drop: float = 0.0) -> Pairs:
+    """Five questions a passage, and what happens to a passage happens to all of its questions; one in five passages changes."""
+    fate = rng.random(number)
+    moves = np.where(fate < 0.1 + drop / 2, -4.0, np.where(fate < 0.2, 4.0, 0.0))
+    base = np.where(moves < 0, 4.0, np.where(moves > 0, 0.0, rng.integers(2, 6, number)))
+    rows = [np.column_stack([values, np.full(number, 5.0)]) for values in (base, base + moves)]
+    return Pairs(*rows, np.full(number, 5.0), lambda sums: sums[..., 0] / sums[..., 1], "binary", 0.0, 1.0, 1.0, 0.2, None)
 
 
 def test_dependent_answers_are_worth_what_assess_makes_of_them() -> None:
-    def passages(number: int, rng: np.random.Generator) -> Pairs:
-        """Five questions a passage, and what happens to a passage happens to most of its questions."""
-        base = np.full(number, 4.0)
-        moves = np.where(rng.random(number) < 0.5, rng.choice([-1.0, 1.0], number) * rng.integers(1, 3, number), 0.0)
-        sizes = np.full(number, 5.0)
-        rows = [np.column_stack([values, sizes]) for values in (base, np.clip(base + moves, 0, 5))]
-        return Pairs(*rows, sizes, lambda sums: sums[..., 0] / sums[..., 1], "binary", 0.0, 1.0, 1.0, 0.2, None)
-
     even = again(passages(3000, np.random.default_rng(1)), 200)
     n, flips = worth(even, np.random.default_rng(2))
-    assert 300 < n < 1000 and 0.1 < flips < 0.2
-    rule = Rule(0.05)
-    retained, forgotten = tallied(even, rule, 100, np.random.default_rng(3))
-    assert near(shares(even, rule, 100, 4)[0], retained, 100, 100) and forgotten < 0.05
-    assert retained == pytest.approx(odds(int(n), flips, 0.0, 0.05, (0.05, 0.05)).retained, abs=0.12)  # at the median effect
+    assert 200 < n < 300 and flips == pytest.approx(0.16, abs=0.02)
+    told = simulated(partial(again, passages(3000, np.random.default_rng(1)), 200), Rule(0.08, tests=5), 150, np.random.default_rng(3))
+    assert near(shares(even, Rule(0.08), 150, 4)[0], told.retained, 150, 150) and told.forgotten < 0.05
+    assert near(shares(even, Rule(told.certifiable or 0.0), 150, 5)[0], 0.8, 150, 150)
+
+
+def test_a_drop_as_large_as_the_detectable_one_is_found_of_dependent_answers() -> None:
+    losing = partial(again, passages(3000, np.random.default_rng(1)), 400)
+    drop = simulated(losing, Rule(0.02, tests=5), 200, np.random.default_rng(6)).detectable
+    assert drop is not None and 0.02 < drop < 0.16  # by which all passages that change would lose
+    assert near(shares(lambda rng: passages(400, rng, drop / 0.8), Rule(0.02, tests=5), 150, 7)[1], 0.8, 150, 200)
 
 
 def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
     for pairs in (paired(*flipped(300, 0.8, 0.3, np.random.default_rng(1))), paired(*graded(80, np.random.default_rng(2)), "graded")):
         stated = [assess(replace(pairs, margin=margin), 0.9, lambda purpose: np.random.default_rng(1), QUICK) for margin in (0.02, 0.05)]
-        assert p_of(stated[0], 0.05) == pytest.approx((stated[1].p_forgotten, stated[1].p_retained))
+        assert p_of(stated[0], 0.05, "forgotten") == pytest.approx(stated[1].p_forgotten)
+        assert p_of(stated[0], 0.05, "retained") == pytest.approx(stated[1].p_retained)
 
 
 def test_answers_drawn_have_the_score_and_the_flips_asked_for_and_lose_nothing() -> None:
@@ -163,6 +176,33 @@ def test_drawing_again_takes_out_what_was_lost_and_keeps_how_much_changed() -> N
     assert changed(drawn)[1] == pytest.approx(changed(pairs)[1], abs=0.01)
     assert changed(paired(base, base)) == (0, 1 / 2000)
     assert base_skill(pairs) == pytest.approx(base.mean() - 0.5)
+
+
+def fall(drawn: Pairs) -> float:
+    return -float(drawn.difference(np.concatenate([drawn.base.sum(0), drawn.candidate.sum(0)])))
+
+
+@pytest.mark.parametrize("drop", [0.02, 0.06, 0.3, 0.9])
+def test_drawing_again_loses_what_is_asked_for(drop: float) -> None:
+    """Up to all that changes without changing more, beyond it by more changes; of corpus scores and where lower is better, too."""
+    rng = np.random.default_rng(1)
+    pairs = paired(*flipped(2000, 0.7, 0.1, rng))
+    drawn = again(pairs, 60_000, drop)(rng)
+    assert fall(drawn) == pytest.approx(drop, abs=0.01) and changed(drawn)[1] == pytest.approx(max(changed(pairs)[1], drop), abs=0.01)
+    errors = replace(pairs, sign=-1.0)
+    assert fall(again(errors, 60_000, drop)(rng)) == pytest.approx(drop, abs=0.01)
+    harmonic = replace(pairs, score=lambda sums: 2 * sums[..., 0] / (sums[..., 0] + sums[..., 1]), kind="corpus")
+    assert fall(again(harmonic, 60_000, drop)(rng)) == pytest.approx(drop, abs=0.01)
+    made_up = answers(60_000, 0.7, 0.1, 0.5, drop)(rng)
+    assert fall(made_up) == pytest.approx(drop, abs=0.01) and changed(made_up)[1] == pytest.approx(max(0.1, drop), abs=0.01)
+
+
+def test_more_than_can_be_lost_is_not_drawn() -> None:
+    small = paired(np.full(50, 0.5), np.where(np.arange(50) < 10, 0.4, 0.5), "graded")
+    assert again(small, 50, 0.09) is not None and again(small, 50, 0.11) is None
+    same = paired(np.ones(50), np.ones(50))
+    assert again(same, 50, 0.01) is None and fall(again(same, 50)(np.random.default_rng(0))) == 0
+    assert answers(50, 0.7, 0.1, 0.5, 1.1) is None
 
 
 def test_what_can_only_come_out_inconclusive_is_named() -> None:

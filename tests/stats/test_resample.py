@@ -1,9 +1,10 @@
-"""Resampling against scipy's bootstrap and permutation test."""
+"""Resampling against scipy's bootstrap and permutation test, and of units of many rows against statsmodels' cluster-robust error."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from scipy import stats as scipy_stats
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
@@ -99,6 +100,18 @@ def test_influence_is_the_leave_one_out_mean():
     left_out = np.array([np.delete(values, i).mean() for i in range(30)])
     assert influence(rows(values), mean) == pytest.approx((left_out.mean() - left_out) * 29 / 30)
     assert acceleration(np.zeros(5)) == 0.0
+
+
+def test_errors_of_uneven_units_are_statsmodels_cluster_robust_ones():
+    rng = np.random.default_rng(15)
+    sizes = rng.integers(1, 8, 150)
+    unit = np.repeat(np.arange(150), sizes)
+    changes = rng.normal(0, 0.1, 150)[unit] + rng.normal(0, 0.1, len(unit))
+    fit = sm.OLS(changes, np.ones(len(changes))).fit(cov_type="cluster", cov_kwds={"groups": unit})
+    found = bootstrap(np.column_stack([np.bincount(unit, changes), sizes]).astype(float), mean, 20_000, np.random.default_rng(16))
+    assert found.estimate == pytest.approx(fit.params[0])
+    assert found.spread == pytest.approx(fit.bse[0], rel=0.02) and found.replicates.std() == pytest.approx(fit.bse[0], rel=0.03)
+    assert found.spread > 1.3 * changes.std() / np.sqrt(len(changes))  # rows taken for independent would be surer than they are
 
 
 def test_sign_flips_are_scipys_permutation_test():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evalharness.stats.assess import Effort, Finding, Floats, Pairs, assess
-from evalharness.stats.suite import combine, mean_difference, weights
+from evalharness.stats.suite import at_margin, combine, mean_difference, weights
 
 
 def mean(sums: Floats) -> Floats:
@@ -79,9 +79,16 @@ def test_the_bases_luck_is_corrected_for():
         rows = [np.column_stack([values, np.ones(60)]) for values in (base, other)]
         found.append(assess(Pairs(rows[0], rows[1], np.ones(60), mean, "binary", 0.0, 1.0, 1.0, 0.25, 0.02), 0.9, lambda purpose: rng))
     whole = combined(found)
-    assert whole.bootstrap is None and whole.difference.low is not None and whole.difference.high is not None
+    assert whole.difference.low is not None and whole.difference.high is not None
     expected = 0.24 / 60 / 0.35**2  # Var(base's score) / skill²: its covariance with the difference is −Var
     assert whole.difference.value - (whole.difference.low + whole.difference.high) / 2 == pytest.approx(expected, rel=0.3)
+
+
+def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
+    for findings in ([unit(200, 0.75, 30, 0), unit(400, 0.45, 10, 20)], [unit(500, 0.75, 2, 1), unit(100, 0.6, 1, 0)]):
+        stated = combine(findings, 0.05, 0.9, np.random.default_rng(1))
+        assert at_margin(combined(findings), 0.05) == (stated.p_forgotten, stated.p_retained)
+    assert at_margin(combined([]), 0.05) == (1.0, 1.0)
 
 
 def test_an_empty_suite_decides_nothing():

@@ -1,0 +1,116 @@
+"""What `plan` says that a task could decide, beside what verdicts then say of data drawn afresh: margins that are certified, drops that are found.
+
+Independent 0/1 answers are foretold from the share of them that changes; all others from the rows of an earlier run (EARLIER units of a candidate
+that lost nothing), as `plan --from` does. Each is asked at the very margin, or drop, that was foretold to come out with probability POWER.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from margin import ALPHA, COUNTED, LEVEL, WORLDS, found_in, verdict
+from worlds import Answers, World
+
+from evalharness.stats.assess import Effort, Pairs, assess
+from evalharness.stats.forecast import Rule, simulated
+from evalharness.stats.power import certifiable_margin, detectable_drop, odds
+from evalharness.stats.redraw import again
+
+POWER = 0.8
+EARLIER = 4000  # units
+UNITS = 15  # in the family of Holm's adjustment
+EFFORT = Effort(1000, 60, 2)  # p-values that Holm's adjustment leaves small need more resamples
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`world` and its options, without a drop. Asked are the margin that is certified, and the drop that is found at the world's own `margin`."""
+
+    group: str
+    world: str
+    options: tuple[tuple[str, Any], ...]
+    units: int
+    draws: int
+    margin: float = 0.02
+
+    @property
+    def name(self) -> str:
+        return ", ".join(f"{key} {value}" for key, value in self.options)
+
+    def build(self, drop: float, units: int | None = None) -> World:
+        size = {"units" if "units" in dict(self.options) else "n": units or self.units}
+        return WORLDS[self.world](**{**dict(self.options), **size, "drop": drop, "margin": self.margin})  # type: ignore[no-any-return, operator]
+
+
+def cases(scale: float = 1.0) -> Iterator[Plan]:
+    def plan(group: str, world: str, units: int, draws: int = 1000, margin: float = 0.02, /, **options: Any) -> Plan:
+        return Plan(group, world, tuple(options.items()), units, max(4, round(draws * scale)), margin)
+
+    for n in (100, 300, 500, 2000):
+        for flips in (0.03, 0.1, 0.2):
+            yield plan("0/1", "answers", n, 4000, n=n, flips=flips)
+    for units, flips, together in ((100, 0.2, 0.3), (400, 0.1, 0.3), (400, 0.2, 0.8)):
+        yield plan("passages", "passages", units, units=units, size=5, flips=flips, together=together, uneven=True)
+    for n, shape in ((100, "of any size"), (300, "small"), (500, "of any size")):
+        yield plan("summaries", "summaries", n, n=n, flips=0.2, shape=shape)
+    for units in (100, 400):
+        yield plan("dialogues", "dialogues", units, units=units, size=5, flips=0.3, together=0.3, shape="of any size")
+    for n, metric, shares in ((300, "f1", (0.7, 0.3)), (300, "mcc", (0.5, 0.5)), (500, "f1,macro", (0.5, 0.4, 0.1))):
+        yield plan("F1 and MCC", "confusions", n, n=n, metric=metric, shares=shares, flips=0.2)
+    yield plan("BLEU", "translations", 300, 1000, 1.0, n=300, flips=1.0)
+
+
+def measure(case: Plan, seed: int) -> dict[str, Any]:
+    """What was foretold beside what was seen. Reproducible from the seed and the case. A drop is drawn as plan draws it, of rows that it has not
+    seen; beside that, as it comes about in the world itself, which plan cannot know (None: there it cannot)."""
+    rng = np.random.default_rng([seed, *repr(case).encode()])
+    rule = Rule(case.margin, ALPHA, UNITS, POWER)
+    if case.world == "answers":
+        (margin, retained), (drop, forgotten) = _enumerated(case)
+        draws, losing = 0, case.build
+    else:
+        outlook = simulated(partial(again, case.build(0.0, EARLIER)(rng), case.units), rule, case.draws, rng)
+        margin, drop, retained, forgotten, draws = outlook.certifiable, outlook.detectable, POWER, POWER, case.draws
+        losing = partial(again, case.build(0.0, EARLIER)(rng), case.units)  # type: ignore[assignment]
+    row: dict[str, Any] = {"group": case.group, "cell": case.name, "units": case.units, "draws": case.draws, "foretold draws": draws}
+    if margin is not None:
+        row |= {"margin": margin, "retained foretold": retained, "retained": _seen(case, case.build(0.0), "retained", margin, rng)}
+    if drop is not None:
+        row |= {"drop": drop, "forgotten foretold": forgotten, "forgotten": _seen(case, losing(drop), "forgotten", case.margin, rng)}
+        row["forgotten otherwise"] = _otherwise(case, drop, rng)
+    return row
+
+
+def _enumerated(case: Plan) -> tuple[tuple[float, float], tuple[float | None, float]]:
+    """(margin, probability that it is certified), (drop, probability that it is found)."""
+    n, flips = case.units, float(dict(case.options)["flips"])
+    margin, drop = certifiable_margin(n, flips, POWER, ALPHA), detectable_drop(n, flips, case.margin, POWER, ALPHA / UNITS)
+    found = 0.0 if drop is None else odds(n, flips, drop, case.margin, (ALPHA / UNITS, 0.0)).forgotten
+    return (margin, odds(n, flips, 0.0, margin, (0.0, ALPHA)).retained), (drop, found)
+
+
+def _otherwise(case: Plan, drop: float, rng: np.random.Generator) -> float | None:
+    if case.world == "answers":
+        return None
+    try:
+        world = case.build(drop)
+    except ValueError:
+        return None
+    return _seen(case, world, "forgotten", case.margin, rng)
+
+
+def _seen(case: Plan, world: Callable[[np.random.Generator], Pairs], claim: str, margin: float, rng: np.random.Generator) -> float:
+    """How often the claim is made."""
+    tests, said = (UNITS if claim == "forgotten" else 1), 0
+    for _ in range(case.draws):
+        if isinstance(world, Answers):
+            found = found_in(replace(world, margin=margin), rng)
+        else:
+            pairs = replace(world(rng), margin=margin)
+            found = assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == "binary" else EFFORT)
+        said += verdict(found, min(1.0, tests * (found.p_forgotten or 0.0))) == claim
+    return said / case.draws

@@ -1,0 +1,124 @@
+"""Rows of the calibration, to which target each is held and whether it is met.
+
+A rate of ENOUGH draws or more misses its target where it exceeds it, by whatever little; a true rate of .05 nearly never does. Rates of fewer draws,
+and differences between what was foretold and what was seen, are allowed two standard errors. What `held` does not name is shown only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+ALPHA = 0.05
+WRONG = 0.065  # of either verdict where the true difference is exactly at the margin
+COVERED = 0.88  # of intervals of 90 %
+ANY = 0.07  # something of 15 tasks called forgotten, all of them at the margin, or some
+FOUND = 0.95  # the one of 15 that lost ten points
+OFF = 0.03  # of what is foretold
+SOON = 0.25  # of 1,000 answers, for a loss of eight points
+ENOUGH = 1500  # draws
+ENOUGH_UNITS = {"passages": 40, "dialogues": 40}  # from how many units on an interval is held to its coverage
+OTHERWISE = 200
+SKEW_UNITS = 200  # from how many units on scores that all change, most of them unseen in their tail, are held
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`what` of a row was held to `limit`: at most, or at least. `error`: two standard errors, where they are allowed for."""
+
+    what: str
+    cell: str
+    value: float
+    limit: float
+    at_most: bool = True
+    error: float = 0.0
+
+    @property
+    def room(self) -> float:
+        """How far the value is within its limit; below 0: missed."""
+        return (self.limit + self.error - self.value) if self.at_most else (self.value + self.error - self.limit)
+
+
+def held(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
+    """Every claim of every row of all parts."""
+    of = {"margin": _margin, "suites": _suites, "foretold": _foretold, "watched": _watched}
+    return [claim for part, named in of.items() for row in rows.get(part, ()) for claim in named(row)]
+
+
+def missed(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
+    return [claim for claim in held(rows) if claim.room < 0]
+
+
+def worst(claims: Sequence[Held]) -> dict[str, tuple[int, Held]]:
+    """Of each target: how many rows are held to it, and the one with least room."""
+    found: dict[str, tuple[int, Held]] = {}
+    for claim in claims:
+        count, least = found.get(claim.what, (0, claim))
+        found[claim.what] = (count + 1, min(least, claim, key=lambda each: each.room))
+    return found
+
+
+def enough(row: Row) -> bool:
+    """Is an interval of so many units held to its coverage?"""
+    return bool(row["units"] >= ENOUGH_UNITS.get(row["group"], OTHERWISE))
+
+
+def judged(row: Row) -> bool:
+    """Are the verdicts of a row at its margin held?"""
+    return bool(row["group"] != "all scores change" or row["units"] >= SKEW_UNITS)
+
+
+def _rate(what: str, row: Row, value: float, limit: float, at_most: bool = True, cell: str | None = None) -> Held:
+    error = 0.0 if row["draws"] >= ENOUGH else 2 * (limit * (1 - limit) / row["draws"]) ** 0.5
+    return Held(what, cell or row["cell"], value, limit, at_most, error)
+
+
+def _margin(row: Row) -> Iterator[Held]:
+    cell = f"{row['group']}: {row['cell']}"
+    for name in ("forgotten", "retained"):
+        if judged(row):
+            yield _rate(f"a task at its margin: wrongly {name}", row, row[name], WRONG, cell=cell)
+    if enough(row):
+        yield _rate("a task at its margin: the interval covers", row, row["covered"], COVERED, False, cell)
+
+
+def _suites(row: Row) -> Iterator[Held]:
+    kind = row["group"]
+    if kind in ("all at the margin", "some at the margin"):
+        yield _rate(f"tasks, {kind}: any called forgotten", row, row.get("any forgotten", 0.0), ANY)
+        yield _rate(f"tasks, {kind}: all called retained", row, row.get("all retained", 0.0), WRONG)
+    if kind == "one lost ten points":
+        yield _rate("one task of 15 lost ten points: found", row, row.get("found", 0.0), FOUND, False)
+        yield _rate("one task of 15 lost ten points: alone found", row, row.get("alone found", 0.0), FOUND, False)
+    if kind == "suite at its margin":
+        for name in ("forgotten", "retained"):
+            yield _rate(f"the suite at its margin: wrongly {name}", row, row.get(f"{name} by units", 0.0), WRONG)
+        yield _rate("the suite at its margin: the interval covers", row, row.get("covered by units", 0.0), COVERED, False)
+    if kind == "nothing changed":
+        yield _rate("nothing changed: the gate fails", row, row.get("gate fails", 0.0), ALPHA)
+        if "foretold" in row:
+            yield _near("nothing changed: the gate passes as foretold", row["cell"], row.get("gate passes", 0.0), row["foretold"], row)
+
+
+def _foretold(row: Row) -> Iterator[Held]:
+    for claim in ("retained", "forgotten"):
+        if f"{claim} foretold" in row:
+            yield _near(f"{claim} as foretold", f"{row['group']}: {row['cell']}", row[claim], row[f"{claim} foretold"], row)
+
+
+def _near(what: str, cell: str, seen: float, told: float, row: Row) -> Held:
+    """Draws of 0: what was foretold is exact."""
+    draws = (row["draws"], row["foretold draws"])
+    variance = sum(share * (1 - share) / n for share, n in zip((seen, told), draws, strict=True) if n)
+    return Held(what, cell, abs(seen - told), OFF, error=2 * variance**0.5)
+
+
+def _watched(row: Row) -> Iterator[Held]:
+    difference, margin = row["difference"], row["margin"]
+    for name, wrong in (("forgotten", difference >= -margin), ("retained", difference <= -margin)):
+        if wrong:
+            yield _rate(f"watched: wrongly {name}", row, row[name], ALPHA)
+    if (row["n"], row["flips"], difference) == (1000, 0.1, -0.08):
+        yield Held("watched: eight points lost are found after", row["cell"], row["share"], SOON)

@@ -1,0 +1,99 @@
+"""What is assumed of answers, or an earlier run's rows, to sets of answers drawn afresh: of two models that are equally good, or of one that lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from scipy.optimize import brentq
+
+from evalharness.stats.assess import Pairs
+from evalharness.stats.resample import Floats
+
+Drawing = Callable[[np.random.Generator], Pairs]
+"""One set of answers of two models."""
+Losing = Callable[[float], Drawing | None]
+"""A true drop of the score (0: equally good models) to how answers are drawn; None where so much cannot be lost."""
+
+
+def answers(n: int, score: float, flips: float, chance: float, drop: float = 0.0) -> Drawing | None:
+    """n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, or as much as the drop takes."""
+    if not 0 <= drop <= 1:
+        return None
+    flips = max(flips, drop)
+    lost, gained = min((flips + drop) / 2, 1.0), (flips - drop) / 2
+    right = min(max(score, lost), 1 - gained)
+    shares = np.array([right - lost, lost, gained, 1 - right - gained]).clip(0.0)
+    cells = np.array([(1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
+    one = np.ones(n)
+
+    def draw(rng: np.random.Generator) -> Pairs:
+        drawn = np.repeat(cells, rng.multinomial(n, shares / shares.sum()), axis=0)
+        base, candidate = (np.column_stack([drawn[:, i], one]) for i in (0, 1))
+        return Pairs(base, candidate, one, _share, "binary", 0.0, 1.0, 1.0, chance, None)
+
+    return draw
+
+
+def _share(sums: Floats) -> Floats:
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+def again(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
+    """So many units of an earlier run's, drawn with replacement, the models' rows of each swapped at random.
+
+    Without a drop neither model is better in truth. With one, the better row of a changed unit is the base's so much more often that the candidate's
+    score is lower by it; where that is not enough, changed units are drawn more often. None where it never is.
+    """
+    tilt = _tilt(pairs, drop)
+    if tilt is None:
+        return None
+    share, first, better, worse = tilt
+    of_changed = np.any(pairs.base != pairs.candidate, axis=1)
+    kinds = (np.flatnonzero(of_changed), np.flatnonzero(~of_changed))
+
+    def draw(rng: np.random.Generator) -> Pairs:
+        many = int(rng.binomial(units, share))
+        sizes = (many, units - many)
+        places = np.concatenate([kind[rng.integers(0, len(kind), size)] for kind, size in zip(kinds, sizes, strict=True) if size] or [kinds[0]])
+        kept = (rng.random(units) < first)[:, None]
+        base, candidate = np.where(kept, better[places], worse[places]), np.where(kept, worse[places], better[places])
+        return replace(pairs, base=base, candidate=candidate, sizes=pairs.sizes[places])
+
+    return draw
+
+
+def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | None:
+    """(share of changed units, probability that the better row is the base's, better and worse rows (units, width)) for an expected drop."""
+    changed = np.any(pairs.base != pairs.candidate, axis=1)
+    units, seen, whole = len(changed), float(changed.mean()) if len(changed) else 0.0, pairs.candidate.sum(axis=0)
+    raises = pairs.sign * (pairs.score(whole + pairs.base - pairs.candidate) - pairs.score(whole)) > 0
+    better, worse = (np.where(raises[:, None], *rows) for rows in ((pairs.base, pairs.candidate), (pairs.candidate, pairs.base)))
+    if drop <= 0 or not changed.any():
+        return (seen, 0.5, better, worse) if drop <= 0 else None
+
+    def short(share: float, first: float) -> float:
+        """By how much the expected drop is too small."""
+        still = units * (1 - share) * pairs.base[~changed].mean(axis=0) if share < 1 else 0.0
+        up, down = (units * share * rows[changed].mean(axis=0) for rows in (better, worse))
+        rows = (still + first * up + (1 - first) * down, still + first * down + (1 - first) * up)
+        return drop - pairs.sign * float(pairs.score(rows[0]) - pairs.score(rows[1]))
+
+    if short(seen, 1.0) <= 0:
+        return seen, float(brentq(partial(short, seen), 0.5, 1.0)), better, worse
+    if short(1.0, 1.0) > 0:
+        return None
+    return float(brentq(lambda share: short(share, 1.0), seen, 1.0)), 1.0, better, worse
+
+
+def changed(pairs: Pairs) -> tuple[int, float]:
+    """Units of an earlier run that changed, and their share; where none did, as if the next one had."""
+    found = int(np.any(pairs.base != pairs.candidate, axis=1).sum())
+    return found, max(1, found) / max(1, len(pairs.base))
+
+
+def base_skill(pairs: Pairs) -> float:
+    """The base's score over chance in an earlier run, oriented."""
+    return pairs.sign * (float(pairs.score(pairs.base.sum(axis=0))) - pairs.chance)

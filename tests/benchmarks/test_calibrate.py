@@ -1,0 +1,102 @@
+"""The calibration's golden rows: targets hold in them, the page shows them, and the same code draws the small ones again."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "benchmarks" / "calibrate"
+PAGE = (ROOT / "docs" / "statistics.md").read_text("utf-8")
+FULL = json.loads((HERE / "goldens" / "full.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def calibrate() -> Iterator[dict[str, Any]]:
+    """What the script has, and the modules beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(HERE)
+        yield runpy.run_path(str(HERE / "__main__.py"))
+        for name in [name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(HERE))]:
+            patch.delitem(sys.modules, name)
+
+
+def test_every_target_is_met(calibrate: dict[str, Any]) -> None:
+    targets = calibrate["targets"]
+    assert [(claim.what, claim.cell, claim.value) for claim in targets.missed(FULL)] == []
+    assert {part for part in FULL if targets.held({part: FULL[part]})} == {"margin", "suites", "foretold", "watched"}
+
+
+def test_the_page_shows_what_was_drawn(calibrate: dict[str, Any]) -> None:
+    assert calibrate["tables"].written(PAGE, FULL) == PAGE, "run: python benchmarks/calibrate --only nothing"
+    with pytest.raises(ValueError, match="no mark"):
+        calibrate["tables"].written("a page", FULL)
+
+
+def test_every_cell_was_drawn(calibrate: dict[str, Any]) -> None:
+    """No row of the golden is of a cell that is there no more, and none is lacking but for worlds that cannot be."""
+    drawn = {(row["group"], row["cell"]) for row in FULL["margin"]}
+    cells = [(cell.group, cell.name) for cell in calibrate["margin"].cells()]
+    assert drawn <= set(cells) and len(cells) == len(set(cells)) and len(cells) - len(drawn) < 30
+    assert [(row["group"], row["cell"]) for row in FULL["suites"]] == [(case.kind, case.name) for case in calibrate["suites"].cases()]
+    assert [(row["group"], row["cell"]) for row in FULL["foretold"]] == [(case.group, case.name) for case in calibrate["foretold"].cases()]
+
+
+def test_the_small_rows_are_drawn_again(calibrate: dict[str, Any]) -> None:
+    assert calibrate["small"]() == json.loads((HERE / "goldens" / "small.json").read_text("utf-8")), "what is drawn has changed: make calibrate"
+
+
+def test_what_is_missed_is_said_and_ends_with_1(calibrate: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {part: [dict(row) for row in FULL[part]] for part in FULL}
+    (tmp_path / "full.json").write_text(json.dumps(rows), "utf-8")
+    again = ["--only", "nothing", "--out", str(tmp_path)]
+    assert calibrate["main"](again) == 0 and "missed" not in capsys.readouterr().out.lower()
+    rows["margin"][0]["forgotten"] = 0.066
+    (tmp_path / "full.json").write_text(json.dumps(rows), "utf-8")
+    assert calibrate["main"](again) == 1
+    assert "missed: a task at its margin: wrongly forgotten: 6.6 %, at most 6.5 %" in capsys.readouterr().out
+    assert "| **no** |" in (tmp_path / "statistics.md").read_text("utf-8")
+
+
+def margin_row(**changes: Any) -> dict[str, Any]:
+    return {"group": "summaries", "cell": "c", "units": 200, "draws": 1000, "forgotten": 0.065, "retained": 0.0, "covered": 0.88, **changes}
+
+
+@pytest.mark.parametrize(
+    "changes,missed",
+    [
+        ({}, 0),
+        ({"forgotten": 0.0651}, 1),
+        ({"retained": 0.07, "covered": 0.87}, 2),
+        ({"covered": 0.5, "units": 199}, 0),  # shown, not held
+        ({"covered": 0.87, "units": 40, "group": "passages"}, 1),
+        ({"forgotten": 0.2, "units": 100, "group": "all scores change"}, 0),
+        ({"forgotten": 0.2, "group": "all scores change"}, 1),
+    ],
+)
+def test_what_a_row_at_its_margin_is_held_to(calibrate: dict[str, Any], changes: dict[str, Any], missed: int) -> None:
+    assert len(calibrate["targets"].missed({"margin": [margin_row(**changes)]})) == missed
+
+
+@pytest.mark.parametrize(
+    "part,row,missed",
+    [
+        ("suites", {"group": "all at the margin", "cell": "c", "draws": 1000, "any forgotten": 0.071}, 1),
+        ("suites", {"group": "some at the margin", "cell": "c", "draws": 1000, "all retained": 0.066}, 1),
+        ("suites", {"group": "one lost ten points", "cell": "c", "draws": 1000, "found": 0.96, "alone found": 0.94}, 1),
+        ("suites", {"group": "nothing changed", "cell": "c", "draws": 1000, "gate fails": 0.051, "gate passes": 0.9}, 1),
+        ("suites", {"group": "nothing changed", "cell": "c", "draws": 900, "gate passes": 0.84, "foretold": 0.8, "foretold draws": 900}, 0),
+        ("suites", {"group": "nothing changed", "cell": "c", "draws": 900, "gate passes": 0.87, "foretold": 0.8, "foretold draws": 900}, 1),
+        ("foretold", {"group": "g", "cell": "c", "draws": 40_000, "foretold draws": 0, "retained foretold": 0.8, "retained": 0.835}, 1),
+        ("watched", {"cell": "c", "n": 1000, "flips": 0.1, "difference": -0.08, "margin": 0.02, "forgotten": 1.0, "retained": 0.0, "share": 0.26}, 1),
+        ("watched", {"cell": "c", "n": 1000, "flips": 0.1, "difference": 0.0, "margin": 0.02, "forgotten": 0.06, "retained": 0.9, "share": 0.6}, 1),
+    ],
+)
+def test_what_other_rows_are_held_to(calibrate: dict[str, Any], part: str, row: dict[str, Any], missed: int) -> None:
+    assert len(calibrate["targets"].missed({part: [row]})) == missed
