@@ -28,12 +28,13 @@ import sequences
 import suites
 import tables
 import targets
+import until
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "statistics.md"
 SEED = 1
 SMALL = 0.01  # of the numbers of draws
-PARTS = ("margin", "suites", "foretold", "watched", "plan")
+PARTS = ("margin", "suites", "foretold", "watched", "until", "plan")
 
 Row = dict[str, Any]
 
@@ -46,6 +47,8 @@ def jobs(part: str, scale: float) -> tuple[Callable[..., Row | None], Sequence[A
         return suites.measure, list(suites.cases(scale))
     if part == "foretold":
         return foretold.measure, list(foretold.cases(scale))
+    if part == "until":
+        return until.measure, list(until.cases(scale))
     if part == "watched":
         return sequences.measure, list(sequences.cases(scale))
     return sequences.plan, list(sequences.SIZES)[: None if scale >= 1 else 2]

@@ -167,6 +167,19 @@ def _watched(rows: Sequence[Row]) -> Iterator[str]:
     return _table(("stream, verdict on", "forgotten", "retained", "inconclusive", "answered until then, in the mean", "draws"), lines())
 
 
+def _until(rows: Sequence[Row]) -> Iterator[str]:
+    def lines() -> Iterator[Sequence[str]]:
+        for row in rows:
+            first = [percent(row.get(f"first {verdict}", 0.0)) for verdict in ("forgotten", "retained")]
+            suite = [percent(row.get(f"suite {verdict}", 0.0)) for verdict in ("forgotten", "retained")]
+            tested = row["group"] not in ("one at its margin", "all at their margin")
+            rates = [*first, percent(row.get("any forgotten", 0.0)), *(suite if tested else ("–", "–"))]
+            yield [f"{row['group']}: {row['cell']}", percent(row["asked"]), *rates, f"{row['draws']:,}"]
+
+    head = ("gate units", "asked", "the first *forgotten*", "*retained*", "any *forgotten*", "suite *forgotten*", "*retained*", "draws")
+    return _table(head, lines())
+
+
 def _plan(rows: Sequence[Row]) -> Iterator[str]:
     flips = sorted({float(name.split(" at ")[1]) for name in rows[0] if " at " in name})
 
@@ -191,6 +204,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Sequence[Row]], Iterator[str]]]] = {
     "power": ("suites", _power),
     "foretold": ("foretold", _foretold),
     "watched": ("watched", _watched),
+    "until": ("until", _until),
     "plan": ("plan", _plan),
 }
 """A table's name on the page to the part of the rows that it is made from, and how."""

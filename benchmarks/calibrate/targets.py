@@ -43,7 +43,7 @@ class Held:
 
 def held(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
     """Every claim of every row of all parts."""
-    of = {"margin": _margin, "suites": _suites, "foretold": _foretold, "watched": _watched}
+    of = {"margin": _margin, "suites": _suites, "foretold": _foretold, "watched": _watched, "until": _until}
     return [claim for part, named in of.items() for row in rows.get(part, ()) for claim in named(row)]
 
 
@@ -122,3 +122,21 @@ def _watched(row: Row) -> Iterator[Held]:
             yield _rate(f"watched: wrongly {name}", row, row[name], ALPHA)
     if (row["n"], row["flips"], difference) == (1000, 0.1, -0.08):
         yield Held("watched: eight points lost are found after", row["cell"], row["share"], SOON)
+
+
+def _until(row: Row) -> Iterator[Held]:
+    """Rates of few draws, with two standard errors allowed for."""
+    wrong = {
+        "one at its margin": ("first forgotten", "first retained"),
+        "all at their margin": ("any forgotten",),
+        "suite at its margin": ("suite forgotten", "suite retained"),
+    }
+    for name in wrong.get(row["group"], ()):
+        rate = row.get(name, 0.0)
+        yield Held(f"stopped early, {row['group']}: {name}", row["cell"], rate, ALPHA, error=2 * (rate * (1 - rate) / row["draws"]) ** 0.5)
+    if row["group"] == "nothing changed":
+        yield Held("stopped early, nothing changed: any forgotten", row["cell"], row.get("any forgotten", 0.0), ALPHA)
+    if row["group"] == "one of 15 lost ten points":
+        yield Held("stopped early, one of 15 lost ten points: alone found", row["cell"], row.get("alone found", 0.0), FOUND, at_most=False)
+    if row["cell"] == "1 × 1000 answers, flips 0.1, lost 0.08":
+        yield Held("stopped early: eight points lost are found after", row["cell"], row["asked"], SOON)

@@ -27,14 +27,20 @@ SUITE_MARGIN, LARGEST = 0.02, 25.0  # of the suite, in skill; rows in the larges
 
 @dataclass(frozen=True)
 class Until:
-    """`drops`: the true loss of every gate unit, each of `n` units of the `world`; `flips`: share that changes."""
+    """`drops`: the true loss of every gate unit, each of `n` units of the `world`; `flips`: share that changes. `suite`: is it tested at its looks?
+    Without, what is retained is asked to its end: the longest that one may look."""
 
-    what: str
+    group: str
     world: str
     n: int
     flips: float
     drops: tuple[float, ...]
     draws: int
+    suite: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{len(self.drops)} × {self.n} {self.world}, flips {self.flips}, lost {self.drops[0]}"
 
     def worlds(self) -> list[World]:
         if self.world == "answers":
@@ -49,16 +55,16 @@ def cases(scale: float = 1.0) -> Iterator[Until]:
         return max(4, round(draws * scale))
 
     for flips in (0.05, 0.1, 0.3):
-        yield Until("one at its margin", "answers", 1000, flips, (0.02,), some(2000))
-    yield Until("one at its margin", "passages", 200, 0.1, (0.02,), some(1000))
-    yield Until("one at its margin", "summaries", 500, 0.1, (0.02,), some(1000))
+        yield Until("one at its margin", "answers", 1000, flips, (0.02,), some(3000), False)
+    for world, n in (("passages", 200), ("summaries", 500)):
+        yield Until("one at its margin", world, n, 0.1, (0.02,), some(1500), False)
     for drop, flips in ((0.08, 0.1), (0.04, 0.1), (0.0, 0.02), (0.0, 0.1), (0.2, 0.3)):
-        yield Until("one", "answers", 1000, flips, (drop,), some(1000))
+        yield Until("one", "answers", 1000, flips, (drop,), some(500))
     yield Until("one", "answers", 5000, 0.05, (0.0,), some(200))
-    yield Until("all at their margin", "answers", 500, 0.1, (0.02,) * 15, some(600))
-    yield Until("one of 15 lost ten points", "answers", 500, 0.11, (0.1, *(0.0,) * 14), some(400))
-    yield Until("nothing changed", "answers", 1000, 0.05, (0.0,) * 15, some(300))
-    yield Until("suite at its margin", "answers", 500, 0.1, (0.008,) * 15, some(600))
+    yield Until("all at their margin", "answers", 500, 0.1, (0.02,) * 15, some(500), False)
+    yield Until("one of 15 lost ten points", "answers", 500, 0.11, (0.1, *(0.0,) * 14), some(300))
+    yield Until("nothing changed", "answers", 1000, 0.05, (0.0,) * 15, some(200))
+    yield Until("suite at its margin", "answers", 500, 0.1, (0.008,) * 15, some(400))
 
 
 def measure(case: Until, seed: int) -> dict[str, Any]:
@@ -68,19 +74,17 @@ def measure(case: Until, seed: int) -> dict[str, Any]:
     asked = 0.0
     worlds = case.worlds()
     for _ in range(case.draws):
-        verdicts, suite, share, certificates = replay([world(rng) for world in worlds], rng)
+        verdicts, suite, share, whole = replay([world(rng) for world in worlds], rng, case.suite)
         asked += share
-        counts.update([f"first {verdicts[0]}", f"suite {suite}"])
-        counts.update([f"set {certificates[0]}"])
+        counts.update([f"first {verdicts[0]}", f"suite {suite}", f"set {whole[0]}"])
         counts["any forgotten"] += "forgotten" in verdicts
         counts["alone found"] += verdicts[0] == "forgotten" and "forgotten" not in verdicts[1:]
         counts["gate passes"] += "forgotten" not in (*verdicts, suite) and suite == "retained"
     rates = {name: count / case.draws for name, count in sorted(counts.items())}
-    cell = f"{len(case.drops)} × {case.n} {case.world}, flips {case.flips}, lost {case.drops[0]}"
-    return {"group": case.what, "cell": cell, "draws": case.draws, "asked": asked / case.draws, **rates}
+    return {"group": case.group, "cell": case.name, "draws": case.draws, "asked": asked / case.draws, **rates}
 
 
-def replay(units: Sequence[Pairs], rng: np.random.Generator) -> tuple[list[Verdict], Verdict, float, list[Verdict]]:
+def replay(units: Sequence[Pairs], rng: np.random.Generator, with_suite: bool) -> tuple[list[Verdict], Verdict, float, list[Verdict]]:
     """Verdicts on the units and on the suite, the share of units that was asked, and what is certain of each whole set."""
     units = [_taken(pairs, rng.permutation(len(pairs.base))) for pairs in units]
     lots = [np.sort(rng.random(len(pairs.base))) for pairs in units]
@@ -92,14 +96,14 @@ def replay(units: Sequence[Pairs], rng: np.random.Generator) -> tuple[list[Verdi
         if number == ROUNDS:
             break
         verdicts = _early(paths, rounds)
-        if number in LOOKS and "forgotten" not in verdicts and suite.verdict == "inconclusive":
+        if with_suite and number in LOOKS and "forgotten" not in verdicts and suite.verdict == "inconclusive":
             suite.look(_upto(units, lots, number), number, rng)
         on = asked_on({str(i): verdict for i, verdict in enumerate(verdicts)}, suite.verdict)
         stopped = [ended or str(i) not in on for i, ended in enumerate(stopped)]
         if all(stopped):
             break
     ends = [was == ROUNDS for was in rounds]
-    if all(ends) and suite.verdict == "inconclusive":
+    if with_suite and all(ends) and suite.verdict == "inconclusive":
         suite.look(units, ROUNDS, rng)
     share = sum(int((round_of(of) <= was).sum()) for of, was in zip(lots, rounds, strict=True)) / sum(map(len, lots))
     whole = [assess(pairs, LEVEL, lambda _: rng, EFFORT) if ended else None for pairs, ended in zip(units, ends, strict=True)]

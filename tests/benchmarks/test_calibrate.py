@@ -30,7 +30,7 @@ def calibrate() -> Iterator[dict[str, Any]]:
 def test_every_target_is_met(calibrate: dict[str, Any]) -> None:
     targets = calibrate["targets"]
     assert [(claim.what, claim.cell, claim.value) for claim in targets.missed(FULL)] == []
-    assert {part for part in FULL if targets.held({part: FULL[part]})} == {"margin", "suites", "foretold", "watched"}
+    assert {part for part in FULL if targets.held({part: FULL[part]})} == {"margin", "suites", "foretold", "watched", "until"}
 
 
 def test_the_page_shows_what_was_drawn(calibrate: dict[str, Any]) -> None:
@@ -45,7 +45,8 @@ def test_every_cell_was_drawn(calibrate: dict[str, Any]) -> None:
     cells = [(cell.group, cell.name) for cell in calibrate["margin"].cells()]
     assert drawn <= set(cells) and len(cells) == len(set(cells)) and len(cells) - len(drawn) < 30
     assert [(row["group"], row["cell"]) for row in FULL["suites"]] == [(case.kind, case.name) for case in calibrate["suites"].cases()]
-    assert [(row["group"], row["cell"]) for row in FULL["foretold"]] == [(case.group, case.name) for case in calibrate["foretold"].cases()]
+    for part in ("foretold", "until"):
+        assert [(row["group"], row["cell"]) for row in FULL[part]] == [(case.group, case.name) for case in calibrate[part].cases()]
 
 
 def test_the_small_rows_are_drawn_again(calibrate: dict[str, Any]) -> None:
@@ -95,6 +96,11 @@ def test_what_a_row_at_its_margin_is_held_to(calibrate: dict[str, Any], changes:
         ("suites", {"group": "nothing changed", "cell": "c", "draws": 900, "gate passes": 0.87, "foretold": 0.8, "foretold draws": 900}, 1),
         ("foretold", {"group": "g", "cell": "c", "draws": 40_000, "foretold draws": 0, "retained foretold": 0.8, "retained": 0.835}, 1),
         ("watched", {"cell": "c", "n": 1000, "flips": 0.1, "difference": -0.08, "margin": 0.02, "forgotten": 1.0, "retained": 0.0, "share": 0.26}, 1),
+        ("until", {"group": "one at its margin", "cell": "c", "draws": 10_000, "asked": 1.0, "first retained": 0.06}, 1),
+        ("until", {"group": "one at its margin", "cell": "c", "draws": 100, "asked": 1.0, "first retained": 0.06}, 0),
+        ("until", {"group": "suite at its margin", "cell": "c", "draws": 10_000, "asked": 1.0, "suite retained": 0.06}, 1),
+        ("until", {"group": "one of 15 lost ten points", "cell": "c", "draws": 500, "asked": 0.9, "alone found": 0.94}, 1),
+        ("until", {"group": "one", "cell": "1 × 1000 answers, flips 0.1, lost 0.08", "draws": 500, "asked": 0.26}, 1),
         ("watched", {"cell": "c", "n": 1000, "flips": 0.1, "difference": 0.0, "margin": 0.02, "forgotten": 0.06, "retained": 0.9, "share": 0.6}, 1),
     ],
 )
