@@ -159,7 +159,7 @@ def advice(found: Forecast) -> Iterator[str]:
 
 def _hopeless(row: Row) -> str:
     if row.reason == WHY["few_units"]:
-        return f"{row.units} units decide nothing: pool it with other tasks, or leave it out"
+        return f"{row.units} {'unit decides' if row.units == 1 else 'units decide'} nothing: pool it with other tasks, or leave it out"
     if row.reason == WHY["base_at_chance"]:
         return f"the base knows nothing to forget ({row.base:.3f}): leave it out, or ask it in another way"
     of = "any base" if row.base is None else f"a base that scores {row.base:.3f}"

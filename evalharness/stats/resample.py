@@ -17,7 +17,7 @@ Score = Callable[[Floats], Floats]
 """Summed rows (..., width) to scores (...)."""
 
 CELLS = 1 << 21  # resampled weights held at once (16 MiB)
-TILE = 1 << 16  # of them drawn at once: what stays in the processor's cache is drawn and counted three times as fast
+TILE = 1 << 16  # of them drawn at once: few enough to stay in the processor's cache, which takes less time
 FEW_ROWS = 48  # at most so many distinct rows are resampled as counts
 EXACT_UNITS = 12  # at most so many changed units: every sign pattern is tried
 
