@@ -21,7 +21,7 @@ SOON = 0.25  # of 1,000 answers, for a loss of eight points
 ENOUGH = 1500  # draws
 ENOUGH_UNITS = {"passages": 40, "dialogues": 40}  # from how many units on an interval is held to its coverage
 OTHERWISE = 200
-SKEW_UNITS = 200  # from how many units on scores that all change, most of them unseen in their tail, are held
+SKEW_UNITS = 500  # from how many units on scores that all change are held: of fewer the longest tail is not seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,11 @@ def enough(row: Row) -> bool:
 def judged(row: Row) -> bool:
     """Are the verdicts of a row at its margin held?"""
     return bool(row["group"] != "all scores change" or row["units"] >= SKEW_UNITS)
+
+
+def drawn_again(row: Row) -> bool:
+    """Are its verdicts worth more draws where they come near the target?"""
+    return bool(row["group"] != "all scores change" or row["units"] >= OTHERWISE)
 
 
 def _rate(what: str, row: Row, value: float, limit: float, at_most: bool = True, cell: str | None = None) -> Held:
