@@ -57,7 +57,7 @@ def test_what_is_missed_is_said_and_ends_with_1(calibrate: dict[str, Any], tmp_p
     (tmp_path / "full.json").write_text(json.dumps(rows), "utf-8")
     again = ["--only", "nothing", "--out", str(tmp_path)]
     assert calibrate["main"](again) == 0 and "missed" not in capsys.readouterr().out.lower()
-    rows["margin"][0]["forgotten"] = 0.066
+    rows["margin"][0] |= {"forgotten": 0.066, "draws": 1500}
     (tmp_path / "full.json").write_text(json.dumps(rows), "utf-8")
     assert calibrate["main"](again) == 1
     assert "missed: a task at its margin: wrongly forgotten: 6.6 %, at most 6.5 %" in capsys.readouterr().out
