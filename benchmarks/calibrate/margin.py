@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from targets import COVERED, WRONG, enough, judged
+from targets import COVERED, WRONG, drawn_again, enough
 from worlds import SHAPES, Answers, World, confusions, dialogues, passages, rewritten, summaries, translations
 
 from evalharness.stats.assess import Effort, Finding, assess
@@ -96,7 +96,7 @@ def measure(cell: Cell, seed: int) -> dict[str, Any] | None:
     error = 2 * (0.05 * 0.95 / cell.draws) ** 0.5
     row = {"group": cell.group, "cell": cell.name, "units": cell.units}
     wide = enough(row) and rates["covered"] - 2**0.5 * error < COVERED
-    if wide or (judged(row) and max(rates["forgotten"], rates["retained"]) + error > WRONG):
+    if wide or (drawn_again(row) and max(rates["forgotten"], rates["retained"]) + error > WRONG):
         rates = _rates(cell, world, AGAIN * cell.draws, rng)
     return row | rates
 
