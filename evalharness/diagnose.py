@@ -46,6 +46,7 @@ MORE = "writing fell by more than choosing, mostly to texts that cannot be read"
 OTHERWISE = "what it would choose, it does not write"
 ALIKE = "choosing may have fallen as much as writing"
 ALONE = "the right answer is written as often, but less often alone"
+STOPPED = "; of the rows asked before it was stopped, on which losses look a little larger than they are"
 SIGNS = {"empty": "empty", "repetition": "repeated words", "cut": "cut off at the limit"}  # measures that say how a text cannot be read
 
 
@@ -143,7 +144,7 @@ class _Case:
             n=lenient.n,
             ci_level=self.choice.ci_level,
             conclusion=reading.conclusion,
-            says=words(reading, measures, flips, leaning),
+            says=words(reading, measures, flips, leaning) + (STOPPED if self.choice.stopping and self.choice.stopping.stopped else ""),
             measures=measures,
             flips=flips,
             leaning=leaning,

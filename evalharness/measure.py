@@ -24,13 +24,14 @@ WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them f
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One model on one task. `unparsed`: generations that the primary metric's filter could read no answer from; `rounds`: that it was asked,
-    where it was asked in rounds and stopped before the last."""
+    where it was asked in rounds and stopped before the last; `partly`: about those rows alone at which another task was stopped."""
 
     measurements: tuple[Measurement, ...]
     samples: tuple[Sample, ...]
     troubles: tuple[Trouble, ...]
     unparsed: int
     rounds: int | None = None
+    partly: bool = False
 
 
 def measure(prepared: Prepared, answers: Mapping[str, Response | Failure], model: str) -> Measured:

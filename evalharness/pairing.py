@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, TaskError
@@ -47,6 +48,8 @@ def paired(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found, see
     base, other = (_measurement(task, metric, model, found) for model in sides)
     if seed is not None:
         base, other = (asked_of_both(task, sides, of, seed) for of in (base, other))
+    if sides[1] in task.partly:
+        base = _of_units(base, np.flatnonzero(np.isin(base.units, other.units)))
     failed = {model: task.failed.get(model, 0) for model in sides}
     try:
         matched = match(base.units, base.sizes, other.units, other.sizes)
@@ -78,9 +81,12 @@ def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed:
     last = min(task.rounds.get(model, ROUNDS) for model in sides)
     if last >= ROUNDS:
         return measurement
-    kept = np.flatnonzero(round_of(lots_of(seed, task.name, measurement.units)) <= last)
-    units, sizes = (tuple(of[i] for i in kept) for of in (measurement.units, measurement.sizes))
-    return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[kept])
+    return _of_units(measurement, np.flatnonzero(round_of(lots_of(seed, task.name, measurement.units)) <= last))
+
+
+def _of_units(measurement: Measurement, places: NDArray[np.intp]) -> Measurement:
+    units, sizes = (tuple(of[i] for i in places) for of in (measurement.units, measurement.sizes))
+    return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[places])
 
 
 def points(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> tuple[Finding, bool]:

@@ -65,24 +65,23 @@ def cases(scale: float = 1.0) -> Iterator[Plan]:
 
 
 def measure(case: Plan, seed: int) -> dict[str, Any]:
-    """What was foretold beside what was seen. Reproducible from the seed and the case. A drop is drawn as plan draws it, of rows that it has not
-    seen; beside that, as it comes about in the world itself, which plan cannot know (None: there it cannot)."""
+    """What was foretold beside what was seen where everything is as it was assumed: the same share of changes, or the same rows drawn again. Beside
+    that, in the world itself, of which an earlier run shows a sample and which loses in its own way ("otherwise"; None: it cannot, or is no other).
+    Reproducible from the seed and the case."""
     rng = np.random.default_rng([seed, *repr(case).encode()])
-    rule = Rule(case.margin, ALPHA, UNITS, POWER)
     if case.world == "answers":
         (margin, retained), (drop, forgotten) = _enumerated(case)
         draws, losing = 0, case.build
     else:
-        outlook = simulated(partial(again, case.build(0.0, EARLIER)(rng), case.units), rule, case.draws, rng)
-        margin, drop, retained, forgotten, draws = outlook.certifiable, outlook.detectable, POWER, POWER, case.draws
         losing = partial(again, case.build(0.0, EARLIER)(rng), case.units)  # type: ignore[assignment]
+        outlook = simulated(losing, Rule(case.margin, ALPHA, UNITS, POWER), case.draws, rng)
+        margin, drop, retained, forgotten, draws = outlook.certifiable, outlook.detectable, POWER, POWER, case.draws
     row: dict[str, Any] = {"group": case.group, "cell": case.name, "units": case.units, "draws": case.draws, "foretold draws": draws}
-    if margin is not None:
-        row |= {"margin": margin, "retained foretold": retained, "retained": _seen(case, case.build(0.0), "retained", margin, rng)}
-    if drop is not None:
-        row |= {"drop": drop, "forgotten foretold": forgotten, "forgotten": _seen(case, losing(drop), "forgotten", case.margin, rng)}
-        row["forgotten otherwise"] = _otherwise(case, drop, rng)
-    return row
+    for claim, told, loss, at in (("retained", retained, 0.0, margin), ("forgotten", forgotten, drop, case.margin)):
+        if loss is not None and at is not None:
+            row |= {f"{claim} foretold": told, claim: _seen(case, losing(loss), claim, at, rng)}
+            row[f"{claim} otherwise"] = _otherwise(case, loss, claim, at, rng)
+    return row | {"margin": margin, "drop": drop}
 
 
 def _enumerated(case: Plan) -> tuple[tuple[float, float], tuple[float | None, float]]:
@@ -93,14 +92,14 @@ def _enumerated(case: Plan) -> tuple[tuple[float, float], tuple[float | None, fl
     return (margin, odds(n, flips, 0.0, margin, (0.0, ALPHA)).retained), (drop, found)
 
 
-def _otherwise(case: Plan, drop: float, rng: np.random.Generator) -> float | None:
+def _otherwise(case: Plan, drop: float, claim: str, margin: float, rng: np.random.Generator) -> float | None:
     if case.world == "answers":
         return None
     try:
         world = case.build(drop)
     except ValueError:
         return None
-    return _seen(case, world, "forgotten", case.margin, rng)
+    return _seen(case, world, claim, margin, rng)
 
 
 def _seen(case: Plan, world: Callable[[np.random.Generator], Pairs], claim: str, margin: float, rng: np.random.Generator) -> float:

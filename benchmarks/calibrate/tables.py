@@ -152,10 +152,12 @@ def _foretold(rows: Sequence[Row]) -> Iterator[str]:
             told = [percent(row.get(f"{claim} foretold")) for claim in ("retained", "forgotten")]
             seen = [percent(row.get(claim)) for claim in ("retained", "forgotten")]
             at = ["–" if row.get(what) is None else f"{scale * row[what]:.1f}" for what in ("margin", "drop")]
-            otherwise = percent(row.get("forgotten otherwise"))
-            yield [f"{row['group']}: {_short(row['cell'])}", at[0], told[0], seen[0], at[1], told[1], seen[1], otherwise, f"{row['draws']:,}"]
+            world = [percent(row.get(f"{claim} otherwise")) for claim in ("retained", "forgotten")]
+            cells = [told[0], seen[0], world[0], at[1], told[1], seen[1], world[1]]
+            yield [f"{row['group']}: {_short(row['cell'])}", at[0], *cells, f"{row['draws']:,}"]
 
-    head = ("scores", "margin, points", "*retained*: foretold", "seen", "drop, points", "*forgotten*: foretold", "seen", "another way", "draws")
+    said = ("foretold", "seen", "in the world")
+    head = ("scores", "margin, points", *(f"*retained*: {of}" for of in said), "drop, points", *(f"*forgotten*: {of}" for of in said), "draws")
     return _table(head, lines())
 
 

@@ -137,7 +137,10 @@ class Earlier:
 def read_earlier(text: str) -> Earlier:
     """RUN or RUN#NAME; without a name the candidate of which most units changed, which is the most careful. Raises UsageError."""
     path, name = run_and_model(text)
-    _, measurements, about = read_measurements(path)
+    facts, measurements, about = read_measurements(path)
+    if any(fact.rounds for fact in facts):
+        what = "was stopped early: how often answers change is not to be read off rows that were chosen by when to stop"
+        raise UsageError(f"{FROM} {text}", what, "name a run that asked everything")
     try:
         base, candidates = str(about["plan"]["base"]), [str(each) for each in about["plan"]["candidates"]]
     except (KeyError, TypeError) as error:

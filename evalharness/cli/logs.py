@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]]
     if len(texts) < 2:
         raise UsageError(texts[0], "one log alone cannot be compared", "name the base's first and the candidates' after it")
     library = Library()
-    logs = [_read(*_parse(text), library) for text in texts]
+    logs = _as_one_task([_read(*_parse(text), library) for text in texts])
     names = [log.name for log in logs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
@@ -67,6 +67,18 @@ def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]]
     plan = _plan(names, found, margins, alpha)
     models = tuple(_row(log, None if log is logs[0] else names[0]) for log in logs)
     return Found(found, models, plan, _signature(logs, found, plan, margins[0]))
+
+
+def _as_one_task(logs: Sequence[Logged]) -> list[Logged]:
+    """Tables without a column `task`, each called as its file, are one task's scores by several models: it goes by the base's."""
+    if not all(log.unnamed and len(log.tasks) == 1 for log in logs):
+        return list(logs)
+    (name,) = logs[0].tasks
+    if all(name in log.tasks for log in logs):
+        return list(logs)
+    said = f"no table has a column task: taken to be one task, called {name}"
+    logs = [replace(log, tasks={name: replace(next(iter(log.tasks.values())), name=name)}) for log in logs]
+    return [replace(logs[0], notices=(*logs[0].notices, said)), *logs[1:]]
 
 
 def _parse(text: str) -> tuple[str, Path]:

@@ -26,6 +26,11 @@ def untrained(case: Case, rows: Sequence[Row]) -> list[Row]:
     return kept
 
 
+def skilled(rows: Sequence[Row]) -> list[Row]:
+    """Those in which the base can do something, so that its skill can be lost."""
+    return [row for row in rows if not row.finding.at_chance and row.finding.units >= 2]
+
+
 def suite_row(kept: Sequence[Row], units: Sequence[Row], plan: ComparePlan, level: float | None = None) -> Row:
     """The mean over the gate units that were kept, in units of skill, without those at chance; beside it the mean of all of them in points.
 
@@ -49,10 +54,10 @@ def family_rows(kept: Sequence[Row], plan: ComparePlan) -> list[Row]:
 
 def _mean_row(of: tuple[str, Level], kept: Sequence[Row], plan: ComparePlan, coverage: float) -> Row:
     name, level = of
-    skilled = [row for row in kept if not row.finding.at_chance and row.finding.units >= 2]
-    finding = combine([row.finding for row in skilled], plan.suite_margin, coverage, draws(plan, name, "skill")(level))
-    flags = ("base_at_chance",) if not skilled and any(row.finding.at_chance and row.finding.units for row in kept) else ()
-    family, available = name if level == "family" else "suite", sum(row.available for row in skilled)
+    able = skilled(kept)
+    finding = combine([row.finding for row in able], plan.suite_margin, coverage, draws(plan, name, "skill")(level))
+    flags = ("base_at_chance",) if not able and any(row.finding.at_chance and row.finding.units for row in kept) else ()
+    family, available = name if level == "family" else "suite", sum(row.available for row in able)
     return Row(name, family, level, False, "skill", False, False, available, flags, finding)
 
 

@@ -143,7 +143,7 @@ def draws(plan: ComparePlan, task: str, metric: str) -> Draw:
 def _assessed(case: Case, pairs: Pairs, of: tuple[str, str], unit: bool) -> Finding:
     """`of`: the task or group, and the metric."""
     task, metric = of
-    finding = assess(pairs, case.plan.final_level if unit else case.plan.level, draws(case.plan, task, metric), case.effort)
+    finding = assess(pairs, case.plan.level, draws(case.plan, task, metric), case.effort, case.plan.final_level if unit else None)
     if not all(math.isfinite(number) for number in (*finding.base, *finding.candidate, *finding.difference) if number is not None):
         raise NotComparableError(task, f"{metric} is not a finite number", "it must have a value for every sum of rows")
     return finding

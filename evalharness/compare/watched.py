@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from evalharness.compare.case import Case
-from evalharness.compare.means import suite_row, untrained
+from evalharness.compare.means import skilled, suite_row, untrained
 from evalharness.compare.plan import ComparePlan
 from evalharness.compare.rows import Row, Watch, unit_rows
 from evalharness.records.findings import Certificate, Stopping, Verdict
@@ -79,7 +79,7 @@ def _judged(row: Row, of: Path | None, alpha: float) -> Finding:
 def _stopping(row: Row, watch: Watch, early: float | None, alpha: float) -> Stopping:
     """`early`: p_forgotten of the e-processes, adjusted, of gate units."""
     asked = Stopping(row.finding.units, watch.planned, watch.asked, ROUNDS, watch.stopped)
-    if watch.unit is None or early is None:
+    if watch.unit is None or early is None or watch.planned < row.finding.units:  # older results do not say how many were planned
         return asked
     verdict, forgotten, retained = certified(watch.unit, watch.planned, alpha)
     _, p_retained = unadjusted(_path(row))
@@ -110,24 +110,29 @@ def suite_at_looks(case: Case, rows: Sequence[Row]) -> Row:
     best, found = (1.0, 1.0), None
     for look in LOOKS:
         if look > last:
-            return _untested(found or _suite(case, units, case.plan.level), Watch(last, _planned(units), None))
+            return _untested(found or _suite(case, units, case.plan.level), Watch(last, _planned(case, units), None))
         found = suite_at(case, look, units if look == ROUNDS else None)
         best = (min(best[0], found.finding.p_forgotten or 0.0), min(best[1], found.finding.p_retained or 0.0))
         found = replace(found, finding=replace(found.finding, p_forgotten=best[0], p_retained=best[1]))
-        if min(best) <= case.plan.alpha:
+        if found.finding.verdict(*best, case.plan.alpha) != "inconclusive":
             break
     return found or _suite(case, units, case.plan.level)
 
 
 def suite_at(case: Case, look: int, units: Sequence[Row] | None = None) -> Row:
     """The suite as it stands after round `look`, its p-values divided by the share of alpha that this look may spend. `units`: the gate units' rows
-    then, where they are there already."""
+    then, where they are there already.
+
+    Before the last look nothing is decided while the base is at chance in a unit: in the end it may be above it, and the suite would be another one.
+    """
     then = case.after(look)
     units = unit_rows(then) if units is None else units
     share = spent(case.plan.alpha)[look] / case.plan.alpha
     row = _suite(then, units, 1 - 2 * case.plan.alpha * share)
     p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))
-    watch = Watch(look, _planned(units), None)
+    if look < ROUNDS and len(skilled(untrained(then, units))) < len(untrained(then, units)):
+        p_forgotten = p_retained = 1.0
+    watch = Watch(look, _planned(then, units), None)
     return replace(row, finding=replace(row.finding, p_forgotten=p_forgotten, p_retained=p_retained), watch=watch)
 
 
@@ -135,8 +140,9 @@ def _suite(case: Case, units: Sequence[Row], level: float) -> Row:
     return suite_row(untrained(case, units), units, case.plan, level)
 
 
-def _planned(units: Sequence[Row]) -> int:
-    return sum(row.watch.planned for row in units if row.watch)
+def _planned(case: Case, units: Sequence[Row]) -> int:
+    """Units of those that the suite is the mean over."""
+    return sum(row.watch.planned for row in skilled(untrained(case, units)) if row.watch)
 
 
 def _untested(row: Row, watch: Watch) -> Row:

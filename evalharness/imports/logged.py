@@ -40,3 +40,4 @@ class Logged:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    unnamed: bool = False  # nothing in it says what its one task is called, but for the file's name

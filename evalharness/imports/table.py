@@ -48,7 +48,8 @@ def read(path: Path, name: str) -> Logged:
     if len(metrics) > 1:
         raise DataError(path, f"several metrics ({', '.join(metrics)})", "give a file for each")
     tasks = {task: LoggedTask(task, {metrics[0]: found}, {}, 0.0) for task, found in _by_task(path, rows, graded).items()}
-    return Logged(name, str(path), tasks, settings={"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))})
+    settings = {"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))}
+    return Logged(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
 
 
 def _by_task(path: Path, rows: Sequence[tuple[int, Row]], graded: bool) -> dict[str, tuple[Answer, ...]]:

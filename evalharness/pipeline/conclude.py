@@ -115,6 +115,7 @@ def _task_facts(prepared: Prepared, measured: Mapping[str, Measured], contest: C
         planned=len(units := Counter(example.unit for example in prepared.examples)),
         largest=max(units.values(), default=1),
         rounds={model: found.rounds for model, found in measured.items() if found.rounds is not None},
+        partly=tuple(model for model, found in measured.items() if found.partly),
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from evalharness import fingerprint
 from evalharness.compare.comparing import compare
 from evalharness.compare.plan import ComparePlan
 from evalharness.diagnose import lost
@@ -76,9 +75,11 @@ def explained(first: Round, desk: Desk) -> Round:
     contest = replace(first.contest, tasks=asked.tasks, asides=asked.asides, origins=asked.origins)
     desk.watcher.phase("making prompts to explain what was lost")
     prompts = make_prompts(desk.job, contest, desk.seat.factory)
-    prompts = replace(prompts, by_model={model: _on_rows_of(first, contest, made) for model, made in prompts.by_model.items()})
     whom = {model: _whose(contest, names) for model, names in losers.items()}
-    whom[first.contest.base.name] = frozenset(task.name for task in asked.tasks)
+    cut = _on_rows_of(first, prompts, contest, whom)
+    if isinstance(contest.base, Baseline):  # which was asked about all rows
+        cut = replace(cut, by_model={**cut.by_model, contest.base.name: prompts.by_model[contest.base.name]})
+    prompts, whom[first.contest.base.name] = cut, frozenset(task.name for task in asked.tasks)
     return _both(first, contest, asked, prompts, _measured(contest, prompts, whom, desk), desk.job)
 
 
@@ -140,25 +141,29 @@ def _covers(base: Baseline, task: Task) -> bool:
     return all(scored.get(spec.id) == build(spec).signature for spec in task.metrics)
 
 
-def _on_rows_of(first: Round, contest: Contest, made: Sequence[Prepared]) -> tuple[Prepared, ...]:
-    """The prompts about those rows that were asked of every model in the first round: it may have stopped before the end of a task."""
-    place = {task.name: i for i, task in enumerate(first.contest.tasks)}
-    found = []
-    for task in made:
-        parent = place[contest.asides[task.task.name].of]
-        samples = [of_model[parent].samples for of_model in first.measured.values()]
-        found.append(_only(task, [{_index(sample.id) for sample in of_model} for of_model in samples if of_model]))
-    return tuple(found)
+def _on_rows_of(first: Round, prompts: Prompts, contest: Contest, whom: Mapping[str, frozenset[str]]) -> Prompts:
+    """The prompts about those rows that a candidate and its base were asked in the first round: it may have been stopped before the end of a task.
+
+    The base is asked about the rows of all who are; who else is in the run does not matter to a candidate.
+    """
+    place, base = {task.name: i for i, task in enumerate(first.contest.tasks)}, first.contest.base.name
+
+    def rows_of(model: str, task: str) -> set[str]:
+        return {_index(sample.id) for sample in first.measured[model][place[contest.asides[task].of]].samples}
+
+    def cut(model: str, task: Prepared) -> Prepared:
+        name = task.task.name
+        asking = [other for other in prompts.by_model if other != base and name in whom.get(other, ())] if model == base else [model]
+        return _only(task, set().union(*(rows_of(other, name) for other in asking)))
+
+    return replace(prompts, by_model={model: tuple(cut(model, task) for task in made) for model, made in prompts.by_model.items()})
 
 
-def _only(task: Prepared, rows: Sequence[set[str]]) -> Prepared:
-    kept = [i for i, example in enumerate(task.examples) if all(_index(example.id) in of_model for of_model in rows)]
-    if len(kept) == len(task.examples):
-        return task
+def _only(task: Prepared, rows: set[str]) -> Prepared:
+    """Its prompts are those of the whole task, of which this is a part: the digest stays."""
+    kept = [i for i, example in enumerate(task.examples) if _index(example.id) in rows]
     examples, requests = (tuple(each[i] for i in kept) for each in (task.examples, task.requests))
-    digest = fingerprint.of_value([[example.id, request.id] for example, request in zip(examples, requests, strict=True)])
-    failures = tuple((id_, reason) for id_, reason in task.failures if all(_index(id_) in of_model for of_model in rows))
-    return replace(task, examples=examples, requests=requests, failures=failures, prompts_digest=digest)
+    return replace(task, examples=examples, requests=requests, failures=tuple(each for each in task.failures if _index(each[0]) in rows))
 
 
 def _index(example: str) -> str:
@@ -189,7 +194,10 @@ def _measured(contest: Contest, prompts: Prompts, whom: Mapping[str, frozenset[s
         answered = dict(
             zip((task.task.name for task in wanted[checkpoint.name]), Session(desk, checkpoint).measure(wanted[checkpoint.name]), strict=True)
         )
-        found[checkpoint.name] = [answered.get(task.name, NOBODY) for task in contest.tasks]
+        beside = zip(contest.tasks, prompts.by_model[checkpoint.name], prompts.by_model[contest.base.name], strict=True)
+        found[checkpoint.name] = [
+            replace(answered.get(task.name, NOBODY), partly=len(own.examples) < len(bases.examples)) for task, own, bases in beside
+        ]
     return {model: found.get(model, [NOBODY] * len(contest.tasks)) for model in prompts.by_model}
 
 

@@ -8,6 +8,7 @@ resumed asks the same.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -38,7 +39,13 @@ Key = tuple[str, str]  # model, task
 
 def check(job: Job, contest: Contest) -> None:
     """Raises UsageError for what cannot be had of a run that may stop early."""
-    if job.until_decided and contest.asides:
+    if not job.until_decided:
+        return
+    held = Counter(name for group in contest.groups if group.unit for name in group.tasks)
+    if shared := [name for name, count in held.items() if count > 1]:
+        what = f"{shared[0]} is in several groups that are gate units, of which one may be stopped and the other not"
+        raise UsageError(OPTION, what, "let one of the groups only describe (unit: false), or let the run go to its end")
+    if contest.asides:
         what = f"{len(contest.asides)} other ways of asking ({next(iter(contest.asides))} …) would be asked of what was stopped early"
         raise UsageError(OPTION, what, "leave out --template all and --describe robustness, generation; or let the run go to its end")
 

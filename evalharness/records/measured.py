@@ -107,6 +107,7 @@ class TaskFacts:
     planned: int = 0  # units that were to be asked; 0 where older results do not say
     largest: int = 1  # examples in the largest of them
     rounds: Mapping[str, int] = field(default_factory=dict)  # model name -> rounds that it was asked, where it was stopped before the last
+    partly: tuple[str, ...] = ()  # models that were asked about the rows alone at which another task was stopped
 
 
 @dataclass(frozen=True, slots=True)

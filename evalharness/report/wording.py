@@ -46,7 +46,7 @@ FLAGS: Final = {  # flag: (short words, what it means)
     ),
     "suite_not_tested": (
         "suite not tested",
-        "a gate unit was stopped before the suite was decided, being forgotten, so that the gate cannot pass; its value is of what was asked",
+        "a gate unit was stopped before the suite was decided (at these margins), so it was not asked to its end; its value is of what was asked",
     ),
     "unparsed": ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
 }

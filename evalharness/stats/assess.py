@@ -116,8 +116,10 @@ class Finding:
         return power.needed_by_scaling(self.resampled, self.units, self.changed, self.decreased, self.unit_loss * self.units, self.margin, alphas)
 
 
-def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL) -> Finding:
-    """Everything about one difference. Two-sided coverage of the intervals is `level`. Never raises for few, equal or opposite rows.
+def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final: float | None = None) -> Finding:
+    """Everything about one difference. Two-sided coverage of the intervals is `level`; of the difference's, `final` where that is given.
+
+    Never raises for few, equal or opposite rows.
 
     No unit at all gives values of 0 without intervals and p-values of 1.
     """
@@ -141,13 +143,14 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL) -> Fin
     if units >= 2:
         fields |= _resampled(pairs, draw, effort)
     if pairs.kind == "binary":
-        fields |= _counted(pairs, changes["changed"], level)
+        fields |= _counted(pairs, changes["changed"], level if final is None else final)
         return Finding(difference=Interval(value, *fields.pop("ends")), **fields)
     found = Finding(difference=Interval(value), **fields)
     if units < 2:
         return found
     found = replace(found, **resampled_p(found, pairs.margin)) if pairs.margin is not None else found
-    ends = cautious(found).interval(level) if found.changed else unseen_interval(units, found.unit_loss * units, level)
+    coverage = level if final is None else final
+    ends = cautious(found).interval(coverage) if found.changed else unseen_interval(units, found.unit_loss * units, coverage)
     return replace(found, difference=Interval(value, *ends))
 
 

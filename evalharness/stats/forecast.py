@@ -32,7 +32,7 @@ WHY: dict[Blocker, str] = {
 }
 MOST_MARGIN = 0.99  # no answer for 0/1 metrics
 NEAR = 0.005  # to which share of itself a margin is looked for
-ROUNDS = 4  # in which a drop is looked for with a quarter of the draws; then in two with all
+ROUNDS = 4  # in which a drop is looked for with a quarter of the draws, and then with all
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,31 +161,40 @@ def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
 def _where(share: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int) -> float | None:
     """The distance (> 0) at which a claim comes out with probability `power`; `share`: a distance to how often it does. None where it gives None.
 
-    A one-sided test of level α finds a distance d with probability Φ(d / s − z): s is read off the share, then d for the power from s, and again. In
-    the end it is the distance itself that has the power: the normal law only leads there. At most a doubling a round: a share of 0 says little.
+    Until the power lies between two shares, each step is that of a one-sided normal test of level α, which finds a distance d with probability
+    Φ(d / s − z): s is read off the share, then d for the power; at most a doubling, as a share of 0 says little. Then by straight lines between the
+    nearest shares on either side, as normal quantiles.
     """
     distance, level, wanted = first, -float(ndtri(alpha)), float(ndtri(power))
+    below, above = (0.0, -math.inf), (math.inf, math.inf)  # (distance, normal quantile of its share) on either side of the power
     for _ in range(rounds):
         found = share(distance)
         if found is None:
             return None
-        step = (level + wanted) / max(level + float(ndtri(min(max(found, 0.001), 0.999))), 0.1 * level)
-        distance *= min(step, 2.0)
-        if abs(step - 1) < NEAR:
+        reached = float(ndtri(min(max(found, 0.001), 0.999)))
+        below, above = (max(below, (distance, reached)), above) if reached < wanted else (below, min(above, (distance, reached)))
+        if math.isfinite(below[1]) and math.isfinite(above[1]) and below[0] < above[0]:
+            following = below[0] + (above[0] - below[0]) * (wanted - below[1]) / (above[1] - below[1])
+        else:
+            following = distance * min((level + wanted) / max(level + reached, 0.1 * level), 2.0)
+        distance, before = following, distance
+        if abs(distance / before - 1) < NEAR:
             break
     return distance
 
 
 def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> float | None:
-    """The smallest true drop that is called forgotten with the power asked for, every drop being drawn; None where so much cannot be lost."""
+    """The smallest true drop that is called forgotten with the power asked for; None where so much cannot be lost. Every drop is drawn by the same luck,
+    so that a larger one is found more often."""
+    seed = int(rng.integers(1 << 32))
 
     def found(draws: int, beyond: float) -> float | None:
         drawing = losing(rule.margin + beyond)
-        findings = [] if drawing is None else _drawn(drawing, rule, draws, rng)
+        findings = [] if drawing is None else _drawn(drawing, rule, draws, np.random.default_rng(seed))
         return None if drawing is None else sum((finding.p_forgotten or 0.0) <= rule.alphas[0] for finding in findings) / draws
 
     beyond: float | None = max(rule.margin, 1e-3)
-    for draws, rounds in ((max(30, times // 4), ROUNDS), (times, 2)):
+    for draws, rounds in ((max(30, times // 4), ROUNDS), (times, ROUNDS)):
         beyond = None if beyond is None else _where(partial(found, draws), rule.alphas[0], rule.power, beyond, rounds)
     return None if beyond is None else rule.margin + beyond
 

@@ -29,7 +29,7 @@ from evalharness.stats.sequential import SIDES, Floats, Stream, certificate, e_h
 from evalharness.stats.verdict import Verdict
 
 ROUNDS = 20
-LOOKS = (5, 10, 15, 20)  # rounds after which the suite is tested
+LOOKS = (10, 20)  # rounds after which the suite is tested
 EARLY = 0.5  # share of α for verdicts before the last round
 
 

@@ -164,7 +164,7 @@ def test_what_is_retained_is_asked_on_while_the_suite_is_open_and_no_longer(job:
     found = evaluate(job(), factory=factory)
     rows = primary(found)
     suite = rows["suite"]
-    assert suite.verdict == "retained" and suite.stopping is not None and suite.stopping.rounds in (5, 10, 15, 20)
+    assert suite.verdict == "retained" and suite.stopping is not None and suite.stopping.rounds in (10, 20)
     for name in ("knows", "pool", "drops"):
         stopping = rows[name].stopping
         assert stopping is not None and stopping.rounds >= suite.stopping.rounds and rows[name].verdict == "retained"
