@@ -184,8 +184,10 @@ def _where(share: Callable[[float], float | None], alpha: float, power: float, f
 
 
 def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> float | None:
-    """The smallest true drop that is called forgotten with the power asked for; None where so much cannot be lost. Every drop is drawn by the same luck,
-    so that a larger one is found more often."""
+    """The smallest true drop that is called forgotten with the power asked for; None where so much cannot be lost.
+
+    Every drop is drawn by the same luck, so that a larger one is found more often.
+    """
     seed = int(rng.integers(1 << 32))
 
     def found(draws: int, beyond: float) -> float | None:

@@ -95,3 +95,13 @@ def test_logs_are_compared_without_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "forgotten" in done.stdout
+
+
+def test_tables_without_a_column_task_are_one_task_whatever_their_files_are_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, right in (("base", 380), ("tuned", 300)):
+        (tmp_path / f"{name}.csv").write_text("id,score\n" + "".join(f"{i},{int(i < right)}\n" for i in range(400)))
+    assert ended("compare", tmp_path / "base.csv", f"new={tmp_path / 'tuned.csv'}", "--json") == 0
+    said = capsys.readouterr()
+    (row,) = [row for row in json.loads(said.out)["comparisons"] if row["level"] == "task"]
+    assert (row["task"], row["candidate"], row["verdict"], row["lost"]) == ("base", "new", "forgotten", 80)
+    assert "no table has a column task: taken to be one task, called base" in said.err

@@ -124,3 +124,40 @@ def test_without_rounds_nothing_is_different() -> None:
     facts, measurements = [task("t", 400)], measured("t", 400, 0.1, -0.02)
     plain = compare(facts, measurements, replace(plan(), until_decided=False))
     assert all(c.stopping is None for c in plain) and not any("stopped_early" in c.flags for c in plain)
+
+
+def weak(n: int, share: float, chance: float) -> tuple[TaskFacts, list[Measurement]]:
+    """A task whose base is right in the same share of every stretch of the lots, just above chance, and whose candidate answers alike."""
+    units = tuple(f"{i}-weak" for i in range(n))
+    order = np.argsort(lots_of(SEED, "weak", units))
+    values = np.empty(n)
+    values[order] = np.diff(np.floor(np.arange(n + 1) * share))
+    rows = np.column_stack([values, np.ones(n)])
+    return replace(task("weak", n), chance=chance), [Measurement("weak", "acc", model, units, (1,) * n, rows) for model in ("base", "lora")]
+
+
+def test_the_first_look_decides_nothing_while_a_unit_is_at_chance_that_need_not_be_in_the_end() -> None:
+    """Half of 800 answers cannot tell .535 from guessing at .5, all of them can: the suite of the first look would lack the unit."""
+    of_weak, rows = weak(800, 0.535, 0.5)
+    facts = [task(name, 3000) for name in ("a", "b", "c", "d")]
+    measurements = [m for name in "abcd" for m in measured(name, 3000, 0.01, 0.0)]
+    without = row(compare(facts, measurements, plan()), "suite", "skill")
+    found = compare([*facts, of_weak], [*measurements, *rows], plan())
+    suite = row(found, "suite", "skill")
+    assert "base_at_chance" not in row(found, "weak").flags
+    half = row(compare([replace(of_weak, rounds={"lora": 10})], rows, plan()), "weak")
+    assert "base_at_chance" in half.flags
+    assert without.stopping is not None and without.stopping.rounds == 10 and without.verdict == "retained"
+    assert suite.stopping is not None and suite.stopping.rounds == ROUNDS and suite.stopping.planned == 4 * 3000 + 800
+
+
+def test_the_level_of_the_difference_is_not_that_of_the_scores() -> None:
+    """What the base can do is told as in any run; only the difference shares its error."""
+    facts, measurements = [task("t", 400)], measured("t", 400, 0.1, -0.02)
+    here, plain = row(compare(facts, measurements, plan()), "t"), row(compare(facts, measurements, replace(plan(), until_decided=False)), "t")
+    assert here.base == plain.base and here.candidate_score == plain.candidate_score and here.difference != plain.difference
+
+
+def test_results_that_do_not_say_how_many_were_planned_have_no_certificate() -> None:
+    stopping = row(compare([replace(task("t", 400), planned=0)], measured("t", 400, 0.1, 0.0), plan()), "t").stopping
+    assert stopping is not None and stopping.certificate is None

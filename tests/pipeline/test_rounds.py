@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from evalharness import fingerprint, results
+from evalharness.campaigns.design import read_earlier
+from evalharness.cli.compare import _plan_of
 from evalharness.compare.comparing import compare
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
@@ -95,11 +97,11 @@ def job(zoo: dict[str, Path], world: Path, tmp_path: Path) -> Callable[..., Job]
         return Job(
             models=tuple(f"{name}={zoo[name]}" for name in models or ("llama-lora",)),
             base=f"base={zoo['llama']}",
-            include=(world / "tasks",),
             data_dir=world / "data",
             **{
                 "tasks": ("knows", "drops", "writes", "pool"),
                 "until_decided": True,
+                "include": (world / "tasks",),
                 "out": tmp_path / "out",
                 "store": tmp_path / "store.sqlite",
                 **changes,
@@ -237,8 +239,6 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
 def test_compare_says_the_same_from_the_measurements(job: Callable[..., Job]) -> None:
     found = evaluate(job(), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.1, "part_1": 0.1})}))
     facts, measurements, about = results.read_measurements(job().out)
-    from evalharness.cli.compare import _plan_of  # noqa: PLC0415
-
     assert compare(facts, measurements, _plan_of(about["plan"])) == found.comparisons
     assert results.read_results(job().out).comparisons == found.comparisons
     assert all(from_facts(metric) for fact in facts for metric in fact.metrics)
@@ -282,3 +282,41 @@ def test_what_was_lost_early_is_explained_on_the_rows_that_were_asked(job: Calla
     assert row.stopping is not None and row.stopping.stopped and (diagnosis.task, diagnosis.n) == ("drops", row.n)
     assert diagnosis.conclusion == "knowledge"
     assert row == primary(evaluate(job(tasks=("drops",)), factory=factory))["drops"]
+
+
+def test_what_explains_a_candidate_does_not_depend_on_who_else_is_in_the_run(job: Callable[..., Job]) -> None:
+    """The one beside loses so much that it is stopped in the first round."""
+    replies = {"llama-lora": answers({"drops": 0.09}), "llama-prompt": answers({"drops": 0.6})}
+    alone = evaluate(job("llama-lora", tasks=("drops",), explain=True), factory=ScriptedFactory(answers(), replies))
+    both = evaluate(job("llama-lora", "llama-prompt", tasks=("drops",), explain=True), factory=ScriptedFactory(answers(), replies))
+    (diagnosis,) = alone.diagnoses
+    assert [found for found in both.diagnoses if found.candidate == "llama-lora"] == [diagnosis]
+    lengths = {found.candidate: found.n for found in both.diagnoses}
+    assert lengths["llama-prompt"] < lengths["llama-lora"] == primary(alone)["drops"].n
+    assert all("before it was stopped" in found.says for found in both.diagnoses if primary(both, found.candidate)["drops"].stopping.stopped)  # type: ignore[union-attr]
+
+
+def test_a_stored_base_that_wrote_its_answers_serves_an_early_stop_and_its_explanation(job: Callable[..., Job], tmp_path: Path) -> None:
+    replies = {"llama-lora": answers({"drops": 0.4})}
+    whole = job(tasks=("drops",), until_decided=False, describe=("generation",), out=tmp_path / "whole")
+    evaluate(whole, factory=ScriptedFactory(answers(), replies))
+    factory = ScriptedFactory(answers(), replies)
+    found = evaluate(job(tasks=("drops",), baseline=whole.out, explain=True, store=tmp_path / "fresh.sqlite"), factory=factory)
+    (diagnosis,) = found.diagnoses
+    assert diagnosis.n == primary(found)["drops"].n < 800 and {name for name, _ in factory.asked} == {"llama-lora"}
+
+
+def test_gate_groups_that_share_a_task_are_refused(job: Callable[..., Job], world: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    text = "group: pool_2\ntask: [part_1, knows]\naggregate_metric_list: [{metric: acc}]\nmetadata: {unit: true, margin: 0.02, family: other}\n"
+    (folder / "pool_2.yaml").write_text(text)
+    asked_for = job(tasks=("pool", "pool_2"), include=(world / "tasks", folder))
+    with pytest.raises(UsageError, match="part_1 is in several groups"):
+        evaluate(asked_for, factory=ScriptedFactory(answers()))
+
+
+def test_plan_does_not_read_how_answers_change_off_a_run_that_was_stopped(job: Callable[..., Job]) -> None:
+    evaluate(job(tasks=("drops",)), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.4})}))
+    with pytest.raises(UsageError, match="stopped early"):
+        read_earlier(str(job().out))
