@@ -1,6 +1,6 @@
 """The verdict's own functions, run on drawn data whose truth is known, to figures in docs/statistics.md and goldens/full.json.
 
-    python benchmarks/calibrate                         (make calibrate; about a quarter of an hour on two idle cores)
+    python benchmarks/calibrate                         (make calibrate; about 25 minutes of two cores)
     python benchmarks/calibrate --only suites           draws one part again and keeps the others
     python benchmarks/calibrate --only nothing          writes the tables again
     python benchmarks/calibrate --scale 4               with more draws, where a figure is to be known better
