@@ -241,7 +241,7 @@ def _grouped(table: pa.Table) -> Iterator[tuple[tuple[str, str, str], tuple[tupl
 
 
 def _task_facts(fields: Mapping[str, Any]) -> TaskFacts:
-    return TaskFacts(**{**fields, "metrics": tuple(MetricFacts(**metric) for metric in fields["metrics"])})
+    return TaskFacts(**{**fields, "metrics": tuple(MetricFacts(**metric) for metric in fields["metrics"]), "partly": tuple(fields.get("partly", ()))})
 
 
 # ---- samples/ --------------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_version() -> None:
         (("run", "--nonsense",), "No such option"),
         (("gate", "/nowhere"), "no results here"),
         (("report", "/nowhere"), "no results here"),
-        (("compare", "/nowhere"), "no measurements here"),
+        (("compare", "/nowhere"), "/nowhere: does not exist; compare takes runs of evalharness"),
         (("store", "info", "--store", "/nowhere/store.sqlite"), "no store here"),
     ],
 )  # fmt: skip
