@@ -14,6 +14,7 @@ from evalharness.records.measured import Trouble
 from evalharness.records.models import REFERENCES
 
 PASSED, FORGOTTEN, UNDECIDED, INCOMPLETE = 0, 3, 4, 5
+UNTESTED = "suite_not_tested"  # a flag: a gate unit was stopped before the suite was decided
 SHOWN_REASON = 200  # characters of a trouble's reason that are shown
 
 
@@ -90,6 +91,8 @@ def _forgotten(row: Comparison) -> str:
 
 
 def _undecided(row: Comparison) -> str:
+    if UNTESTED in row.flags:
+        return f"undecided: {row.candidate} over {row.task}: not tested, because a gate unit was stopped first"
     needed = f"; about {row.examples_needed:,} units would decide, {row.n:,} were compared" if row.examples_needed else ""
     return f"undecided: {row.candidate} over {row.task}: {_difference(row)}, p_retained {_p(row.p_retained)}{needed}"
 

@@ -136,7 +136,8 @@ def test_what_is_forgotten_is_asked_no_more_and_the_rest_until_it_is_certain(job
     assert rows["pool"].verdict == rows["writes"].verdict == "retained"
     suite = rows["suite"]
     assert suite.verdict == "inconclusive" and "suite_not_tested" in suite.flags and suite.difference.low is None
-    assert judge(found, Policy()).exit_code == 3
+    decision = judge(found, Policy())
+    assert decision.exit_code == 3 and decision.reasons[1] == "undecided: llama-lora over suite: not tested, because a gate unit was stopped first"
     assert sum(counts.values()) < 0.5 * 2 * (1200 + 800 + 600 + 700)
 
 
