@@ -49,7 +49,7 @@ def paired(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found, see
     if seed is not None:
         base, other = (asked_of_both(task, sides, of, seed) for of in (base, other))
     if sides[1] in task.partly:
-        base = _of_units(base, np.flatnonzero(np.isin(base.units, other.units)))
+        base = of_units(base, np.flatnonzero(np.isin(base.units, other.units)))
     failed = {model: task.failed.get(model, 0) for model in sides}
     try:
         matched = match(base.units, base.sizes, other.units, other.sizes)
@@ -81,12 +81,13 @@ def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed:
     last = min(task.rounds.get(model, ROUNDS) for model in sides)
     if last >= ROUNDS:
         return measurement
-    return _of_units(measurement, np.flatnonzero(round_of(lots_of(seed, task.name, measurement.units)) <= last))
+    return of_units(measurement, np.flatnonzero(round_of(lots_of(seed, task.name, measurement.units)) <= last))
 
 
-def _of_units(measurement: Measurement, places: NDArray[np.intp]) -> Measurement:
+def of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp]) -> Measurement:
+    """The rows of the units at these places."""
     units, sizes = (tuple(of[i] for i in places) for of in (measurement.units, measurement.sizes))
-    return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[places])
+    return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[np.asarray(places, dtype=np.intp)])
 
 
 def points(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> tuple[Finding, bool]:

@@ -118,8 +118,8 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
 
 
 def _asked(c: Comparison) -> str:
-    stopped = c.stopping is not None and c.stopping.stopped
-    return f"{c.n} of {c.stopping.planned}" if stopped and c.stopping and c.level != "family" else str(c.n)
+    """Units compared; of how many, where they were stopped early."""
+    return f"{c.n} of {c.stopping.planned}" if c.stopping and c.stopping.stopped and c.level != "family" else str(c.n)
 
 
 def _score(estimate: Estimate) -> str:

@@ -38,7 +38,8 @@ def settled(rows: Sequence[Row], plan: ComparePlan) -> Settled:
     found = [_points(row) if _stopped(row) and row.level != "suite" else row for row in rows]
     for i in units:
         found[i] = replace(found[i], finding=_judged(rows[i], paths[i], plan.alpha))
-    stopping = {i: _stopping(row, row.watch, early.get(i), plan.alpha) for i, row in enumerate(rows) if row.watch is not None}
+    stopping = {i: _stopping(row, row.watch) for i, row in enumerate(rows) if row.watch is not None}
+    stopping |= {i: _with_early(rows[i], stopping[i], (early[i], unadjusted(paths[i])[1]), plan.alpha) for i in stopping.keys() & paths.keys()}
     return Settled(found, {i: either(early[i], late[i]) for i in units}, stopping)
 
 
@@ -76,14 +77,16 @@ def _judged(row: Row, of: Path | None, alpha: float) -> Finding:
     return replace(finding, difference=difference, p_forgotten=p_forgotten, p_retained=p_retained)
 
 
-def _stopping(row: Row, watch: Watch, early: float | None, alpha: float) -> Stopping:
-    """`early`: p_forgotten of the e-processes, adjusted, of gate units."""
-    asked = Stopping(row.finding.units, watch.planned, watch.asked, ROUNDS, watch.stopped)
-    if watch.unit is None or early is None or watch.planned < row.finding.units:  # older results do not say how many were planned
-        return asked
-    verdict, forgotten, retained = certified(watch.unit, watch.planned, alpha)
-    _, p_retained = unadjusted(_path(row))
-    return replace(asked, p_forgotten=early, p_retained=p_retained, certificate=Certificate(verdict, watch.planned, forgotten, retained))
+def _stopping(row: Row, watch: Watch) -> Stopping:
+    return Stopping(row.finding.units, watch.planned, watch.asked, ROUNDS, watch.stopped)
+
+
+def _with_early(row: Row, of: Stopping, early: tuple[float, float], alpha: float) -> Stopping:
+    """With what is certain of a gate unit by its e-processes. `early`: p_forgotten (adjusted) and p_retained of them."""
+    if row.watch is None or row.watch.unit is None or of.planned < of.asked:  # older results do not say how many were planned
+        return of
+    verdict, forgotten, retained = certified(row.watch.unit, of.planned, alpha)
+    return replace(of, p_forgotten=early[0], p_retained=early[1], certificate=Certificate(verdict, of.planned, forgotten, retained))
 
 
 def standing(case: Case) -> dict[str, Verdict]:
@@ -110,13 +113,14 @@ def suite_at_looks(case: Case, rows: Sequence[Row]) -> Row:
     best, found = (1.0, 1.0), None
     for look in LOOKS:
         if look > last:
-            return _untested(found or _suite(case, units, case.plan.level), Watch(last, _planned(case, units), None))
+            kept = untrained(case, units)
+            return _untested(found or suite_row(kept, units, case.plan), Watch(last, _planned(kept), None))
         found = suite_at(case, look, units if look == ROUNDS else None)
         best = (min(best[0], found.finding.p_forgotten or 0.0), min(best[1], found.finding.p_retained or 0.0))
         found = replace(found, finding=replace(found.finding, p_forgotten=best[0], p_retained=best[1]))
         if found.finding.verdict(*best, case.plan.alpha) != "inconclusive":
             break
-    return found or _suite(case, units, case.plan.level)
+    return found or suite_row(untrained(case, units), units, case.plan)
 
 
 def suite_at(case: Case, look: int, units: Sequence[Row] | None = None) -> Row:
@@ -128,21 +132,18 @@ def suite_at(case: Case, look: int, units: Sequence[Row] | None = None) -> Row:
     then = case.after(look)
     units = unit_rows(then) if units is None else units
     share = spent(case.plan.alpha)[look] / case.plan.alpha
-    row = _suite(then, units, 1 - 2 * case.plan.alpha * share)
+    kept = untrained(then, units)
+    row = suite_row(kept, units, case.plan, 1 - 2 * case.plan.alpha * share)
     p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))
-    if look < ROUNDS and len(skilled(untrained(then, units))) < len(untrained(then, units)):
+    if look < ROUNDS and len(skilled(kept)) < len(kept):
         p_forgotten = p_retained = 1.0
-    watch = Watch(look, _planned(then, units), None)
+    watch = Watch(look, _planned(kept), None)
     return replace(row, finding=replace(row.finding, p_forgotten=p_forgotten, p_retained=p_retained), watch=watch)
 
 
-def _suite(case: Case, units: Sequence[Row], level: float) -> Row:
-    return suite_row(untrained(case, units), units, case.plan, level)
-
-
-def _planned(case: Case, units: Sequence[Row]) -> int:
+def _planned(kept: Sequence[Row]) -> int:
     """Units of those that the suite is the mean over."""
-    return sum(row.watch.planned for row in skilled(untrained(case, units)) if row.watch)
+    return sum(row.watch.planned for row in skilled(kept) if row.watch)
 
 
 def _untested(row: Row, watch: Watch) -> Row:

@@ -11,13 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evalharness import results
 from evalharness.compare.comparing import compare
 from evalharness.compare.plan import ComparePlan
 from evalharness.overlap import METHOD, Seen
-from evalharness.pairing import asked_of_both
+from evalharness.pairing import asked_of_both, of_units
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.contaminated import index_of
 from evalharness.records.asking import Prepared
@@ -101,8 +99,7 @@ def _part(part: str, found: Found, plan: ComparePlan, units: Mapping[str, frozen
 
 def _kept(m: Measurement, part: str, seen: frozenset[str]) -> Measurement:
     places = [i for i, unit in enumerate(m.units) if (unit in seen) == (part == OVERLAPPING)]
-    rows = m.rows[np.array(places, dtype=int)]
-    return Measurement(f"{m.task}@{part}", m.metric, m.model, tuple(m.units[i] for i in places), tuple(m.sizes[i] for i in places), rows)
+    return replace(of_units(m, places), task=f"{m.task}@{part}")
 
 
 def asides_of(rows: Sequence[Comparison], primary: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -23,7 +23,7 @@ from evalharness.pipeline.conclude import all_facts, planned
 from evalharness.pipeline.describe import Described, explaining
 from evalharness.pipeline.prompts import Prompts, make_prompts
 from evalharness.pipeline.seat import turns
-from evalharness.pipeline.session import Desk, Session
+from evalharness.pipeline.session import Desk, Session, part_of
 from evalharness.pipeline.watch import tell
 from evalharness.readers.grouping import grouped
 from evalharness.readers.sources import read_rows
@@ -160,10 +160,8 @@ def _on_rows_of(first: Round, prompts: Prompts, contest: Contest, whom: Mapping[
 
 
 def _only(task: Prepared, rows: set[str]) -> Prepared:
-    """Its prompts are those of the whole task, of which this is a part: the digest stays."""
     kept = [i for i, example in enumerate(task.examples) if _index(example.id) in rows]
-    examples, requests = (tuple(each[i] for i in kept) for each in (task.examples, task.requests))
-    return replace(task, examples=examples, requests=requests, failures=tuple(each for each in task.failures if _index(each[0]) in rows))
+    return part_of(task, kept, [each for each in task.failures if _index(each[0]) in rows])
 
 
 def _index(example: str) -> str:

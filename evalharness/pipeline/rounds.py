@@ -25,7 +25,7 @@ from evalharness.pairing import lots_of
 from evalharness.pipeline.assemble import Contest
 from evalharness.pipeline.conclude import facts_before
 from evalharness.pipeline.prompts import Prompts
-from evalharness.pipeline.session import Desk, Session
+from evalharness.pipeline.session import Desk, Session, part_of
 from evalharness.records.asking import Failure, Prepared, Response
 from evalharness.records.findings import Verdict
 from evalharness.records.job import Job
@@ -105,7 +105,7 @@ class Rounds:
     # ---- one round ---------------------------------------------------------------------------------------------------
 
     def _wanted(self, model: str) -> list[Prepared]:
-        """What a model is asked next: the base and references what any candidate is, or the base was."""
+        """What a candidate, or the base for any of them, is asked next."""
         candidates = [candidate.name for candidate in self.contest.candidates]
         asking = [model] if model in candidates else candidates
         every = [frozenset(task.task.name for task in self.prompts.by_model[model]) - self.stopped.get(name, frozenset()) for name in asking]
@@ -135,8 +135,7 @@ class Rounds:
         if key not in self.places:
             self.places[key] = round_of(lots_of(self.plan.seed, task.task.name, tuple(example.unit for example in task.examples)))
         kept = np.flatnonzero((self.places[key] >= rounds[0]) & (self.places[key] <= rounds[1])).tolist()
-        examples, requests = tuple(task.examples[i] for i in kept), tuple(task.requests[i] for i in kept)
-        return replace(task, examples=examples, requests=requests, failures=())
+        return part_of(task, kept)
 
     def _score(self, part: Prepared, answers: Mapping[str, Response | Failure], model: str) -> None:
         """Rows of the metrics that decide something, beside those of the rounds before."""

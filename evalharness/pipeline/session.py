@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from evalharness import results
 from evalharness.collect import Lane, collect
@@ -97,6 +97,12 @@ class Session:
             tokens = _tokens(task.requests, answers, desk.seat.factory.token_counter(self.checkpoint))
             desk.ledger.spend(task.task.name, self.checkpoint.name, seconds=seconds, **counts, **tokens)
         return answers
+
+
+def part_of(task: Prepared, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> Prepared:
+    """The examples at these places alone. The prompts are those of the whole task, of which this is a part: the digest stays."""
+    examples, requests = (tuple(of[i] for i in places) for of in (task.examples, task.requests))
+    return replace(task, examples=examples, requests=requests, failures=tuple(failures))
 
 
 def _prompts(prepared: Sequence[Prepared]) -> list[str]:

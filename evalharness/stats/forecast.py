@@ -22,7 +22,7 @@ from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, e
 from evalharness.stats.proportion import wilson
 from evalharness.stats.redraw import Drawing, Losing
 from evalharness.stats.suite import at_margin, combine
-from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, decide, p_on_side
+from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, p_on_side
 
 Blocker = Literal["few_units", "base_at_chance", "margin_exceeds_skill"]
 WHY: dict[Blocker, str] = {
@@ -208,10 +208,8 @@ def replicates(tests: int) -> int:
 
 def verdict_of(finding: Finding, p_forgotten: float, alpha_forgotten: float, alpha: float) -> str:
     """The verdict as a comparison gives it. `p_forgotten` is held against `alpha_forgotten`, p_retained against `alpha`."""
-    can_retain = (finding.margin or 0.0) <= SKILL_SHARE * finding.skill + 1e-12
     scaled = min(1.0, p_forgotten * alpha / alpha_forgotten)
-    p_retained = 1.0 if finding.p_retained is None else finding.p_retained
-    return decide(scaled, p_retained, alpha, units=finding.units, can_retain=can_retain, at_chance=finding.at_chance and finding.units > 0)
+    return finding.verdict(scaled, 1.0 if finding.p_retained is None else finding.p_retained, alpha)
 
 
 def p_of(finding: Finding, margin: float, side: Side) -> float:
