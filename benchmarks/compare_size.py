@@ -1,10 +1,12 @@
-"""100,000 paired examples over 100 tasks, drawn, to what `evalharness compare` takes for them: seconds and peak memory of its process, for runs of
-ours, for lm-eval's logs, and for tables, one row each. The aim: under 10 seconds and 1 GiB on two cores.
+"""100,000 paired examples over 100 tasks, drawn, to what `evalharness compare` takes for them: seconds and peak memory
+of its process, for runs of ours, for lm-eval's logs, and for tables, one row each. The aim: under 10 seconds and 1 GiB
+on two cores.
 
     python benchmarks/compare_size.py [--examples 1000] [--keep DIR]
 
-Of 100 tasks 57 are MMLU's subjects (and pooled as one gate unit), 13 more are 0/1, 15 graded with values of their own for every example, 9 F1, 5
-Matthews correlation and one BLEU. A table holds one score an example, so there the last 15 are 0/1, too.
+Of 100 tasks 57 are MMLU's subjects (and pooled as one gate unit), 13 more are 0/1, 15 graded with values of their own
+for every example, 9 F1, 5 Matthews correlation and one BLEU. A table holds one score an example, so there the last 15
+are 0/1, too.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ BASE_RIGHT = 0.7
 
 @dataclass(frozen=True)
 class Drawn:
-    """One task: what was asked, what is right, and what each model answered: labels (0 to 3), values in 0-1, or texts."""
+    """One task: what was asked, what is right, and what each model answered: labels (0 to 3), values in 0-1, or
+    texts.
+    """
 
     name: str
     metric: str
@@ -126,7 +130,9 @@ def write_tables(folder: Path, tasks: list[Drawn]) -> None:
             columns["task"] += [task.name] * len(task.questions)
             columns["id"] += list(range(len(task.questions)))
             answers = zip(task.gold, task.answers[model], strict=True)
-            columns["score"] += task.answers[model] if task.metric == "rougeL" else [float(gold == answer) for gold, answer in answers]
+            columns["score"] += (
+                task.answers[model] if task.metric == "rougeL" else [float(gold == answer) for gold, answer in answers]
+            )
         frame = pd.DataFrame(columns)
         frame.to_csv(folder / f"{model}.csv", index=False)
         frame.to_parquet(folder / f"{model}.parquet")
@@ -157,15 +163,17 @@ def write(folder: Path, examples: int) -> None:
 
 
 @dataclass(frozen=True)
-class Measured:
+class TaskOutcome:
     seconds: float
     busy: float  # seconds of processor time, of all cores
     peak: int  # bytes
     scores: dict[tuple[str, str], tuple[float, float]]  # (task, metric) -> base's and candidate's
 
 
-def compare(out: Path, *arguments: str) -> Measured:
-    """`evalharness compare` as a process of its own. Raises RuntimeError with what it said where it does not end with 0."""
+def compare(out: Path, *arguments: str) -> TaskOutcome:
+    """`evalharness compare` as a process of its own. Raises RuntimeError with what it said where it does not end with
+    0.
+    """
     begun = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         command = [sys.executable, "-m", "evalharness", "compare", *arguments, "--out", str(out)]
@@ -177,8 +185,12 @@ def compare(out: Path, *arguments: str) -> Measured:
             said.seek(0)
             raise RuntimeError(said.read().decode(errors="replace"))
     rows = json.loads((out / "results.json").read_text("utf-8"))["comparisons"]
-    scores = {(row["task"], row["metric"]): (row["base"]["value"], row["candidate_score"]["value"]) for row in rows if row["level"] == "task"}
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, scores)
+    scores = {
+        (row["task"], row["metric"]): (row["base"]["value"], row["candidate_score"]["value"])
+        for row in rows
+        if row["level"] == "task"
+    }
+    return TaskOutcome(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, scores)
 
 
 def report(folder: Path, examples: int) -> int:
@@ -205,7 +217,9 @@ def report(folder: Path, examples: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--examples", type=int, default=1000, help="of each of the 100 tasks")
-    parser.add_argument("--keep", type=Path, help="an empty folder for the drawn files and results, to look at (else a temporary one)")
+    parser.add_argument(
+        "--keep", type=Path, help="an empty folder for the drawn files and results, to look at (else a temporary one)"
+    )
     parser.add_argument("--write", action="store_true", help="only write the drawn files to --keep")
     given = parser.parse_args()
     if given.write:

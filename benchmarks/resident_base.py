@@ -1,5 +1,6 @@
-"""One LoRA adapter, then eight, through the engine factory on a random Llama of 100 million parameters, each in a process of its own: what
-eight take of the peak memory of one, and how often the base's weights are read. The aim: at most 1.15 times as much, and once.
+"""One LoRA adapter, then eight, through the engine factory on a random Llama of 100 million parameters, each in a
+process of its own: what eight take of the peak memory of one, and how often the base's weights are read. The aim: at
+most 1.15 times as much, and once.
 
     python benchmarks/resident_base.py
 """
@@ -22,9 +23,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evalharness.checkpoints import weights
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf import FACTORY
-from evalharness.records.asking import Generate, Rank
+from evalharness.engines.hf.engine import FACTORY
 from evalharness.records.models import EngineSettings
+from evalharness.records.requests import Generate, Rank
 
 AIM = 1.15
 ADAPTERS = 8
@@ -38,10 +39,20 @@ def make(root: Path) -> None:
     words = ["<unk>", "</s>", *"the cat dog sat on a mat".split()]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    sizes = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 16000}
-    model = LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=256, tie_word_embeddings=True, bos_token_id=None, eos_token_id=1))
+    sizes = {
+        "hidden_size": 768,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "vocab_size": 16000,
+    }
+    model = LlamaForCausalLM(
+        LlamaConfig(**sizes, max_position_embeddings=256, tie_word_embeddings=True, bos_token_id=None, eos_token_id=1)
+    )
     model.save_pretrained(root / "base")
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>").save_pretrained(root / "base")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>").save_pretrained(
+        root / "base"
+    )
     wrapped = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"))
     for number in range(ADAPTERS):
         for name, parameter in wrapped.named_parameters():
@@ -73,10 +84,14 @@ def main() -> int:
         root = Path(folder)
         make(root)
         size = sum(path.stat().st_size for path in (root / "base").glob("*.safetensors"))
-        print(f"base: {size / 2**20:.0f} MiB; adapter: {(root / 'lora-0' / 'adapter_model.safetensors').stat().st_size / 2**20:.1f} MiB")
+        print(
+            f"base: {size / 2**20:.0f} MiB; adapter: {(root / 'lora-0' / 'adapter_model.safetensors').stat().st_size / 2**20:.1f} MiB"
+        )
         one, eight = measured(root, 1), measured(root, ADAPTERS)
     for count, found in ((1, one), (ADAPTERS, eight)):
-        print(f"{count} LoRA: peak {found['peak'] / 2**20:.0f} MiB, {found['seconds']:.1f} s, base read {found['reads']:.0f} time(s)")
+        print(
+            f"{count} LoRA: peak {found['peak'] / 2**20:.0f} MiB, {found['seconds']:.1f} s, base read {found['reads']:.0f} time(s)"
+        )
     ratio = eight["peak"] / one["peak"]
     print(f"ratio {ratio:.3f} (aim: at most {AIM})")
     return 0 if ratio <= AIM and eight["reads"] == 1 else 1

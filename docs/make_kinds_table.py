@@ -12,7 +12,11 @@ from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES, AdapterType
 
 PAGE = Path(__file__).resolve().parent / "checkpoints.md"
 BEGIN, END = "<!-- kinds: written by make_kinds_table.py -->\n", "<!-- /kinds -->\n"
-WORDS = {"layers": "layers put into the base", "embeddings": "vectors before the text", "cache": "a cached prefix in every layer"}
+WORDS = {
+    "layers": "layers put into the base",
+    "embeddings": "vectors before the text",
+    "cache": "a cached prefix in every layer",
+}
 
 
 def page(text: str) -> str:

@@ -13,7 +13,12 @@ from evalharness.tasks.library import Library
 from evalharness.tasks.metadata import FAMILIES
 
 PAGE = Path(__file__).resolve().parent / "tasks.md"
-ANSWERS = {"multiple_choice": "choices", "loglikelihood": "one text", "loglikelihood_rolling": "whole text", "generate_until": "writing"}
+ANSWERS = {
+    "multiple_choice": "choices",
+    "loglikelihood": "one text",
+    "loglikelihood_rolling": "whole text",
+    "generate_until": "writing",
+}
 MANY = 5  # tasks that differ in nothing but their name and data are one line from here on
 HEAD = """# Tasks
 
@@ -24,7 +29,19 @@ does not say otherwise. **chance**: the primary metric of a model that guesses, 
 where that can be done. **unit**: what is resampled and counted, where several rows belong together. **lm-eval**: does lm-eval 0.4.13, running
 this very file, give the number that decides (same), only others (subset), or none (no)? (?) marks what could not be confirmed.
 """
-TASKS = ("task", "rows", "answers by", "decides", "also", "margin", "chance", "unit", "other wordings", "lm-eval", "licence")
+TASKS = (
+    "task",
+    "rows",
+    "answers by",
+    "decides",
+    "also",
+    "margin",
+    "chance",
+    "unit",
+    "other wordings",
+    "lm-eval",
+    "licence",
+)
 GROUPS = ("group", "tasks", "metric", "weighs", "one gate unit", "margin")
 SUITES = ("suite", "tasks", "examples a task", "shots", "margin", "other margins", "average")
 
@@ -43,7 +60,9 @@ def page(library: Library) -> str:
     if groups := [library.group(name) for name in library.groups()]:
         parts.append(f"## Groups\n\nRows of their tasks are pooled.\n\n{_table(GROUPS, map(_group, groups))}")
     suites = _table(SUITES, (_suite(library.suite(name)) for name in library.suites()))
-    parts.append(f"## Suites\n\n**average**: the published average, of so many entries, which describes and never decides.\n\n{suites}")
+    parts.append(
+        f"## Suites\n\n**average**: the published average, of so many entries, which describes and never decides.\n\n{suites}"
+    )
     return "\n".join(parts)
 
 
@@ -63,14 +82,25 @@ def _lines(tasks: Sequence[Task]) -> Iterable[Sequence[str]]:
 def _shared(names: Sequence[str]) -> str:
     """What all names begin with."""
     first, last = min(names), max(names)
-    return first[: next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))]
+    return first[
+        : next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    ]
 
 
 def _facts(task: Task) -> tuple[str, ...]:
     others = ", ".join(spec.id for spec in task.metrics if spec.id != task.primary)
     unit = task.unit_name if task.unit or task.reader else ""
     numbers = (f"{task.margin:g}", f"{task.chance:.3g}")
-    return (ANSWERS[task.output_type], task.primary, others, *numbers, unit, ", ".join(task.templates), task.lm_eval, task.licence)
+    return (
+        ANSWERS[task.output_type],
+        task.primary,
+        others,
+        *numbers,
+        unit,
+        ", ".join(task.templates),
+        task.lm_eval,
+        task.licence,
+    )
 
 
 def _rows(task: Task) -> str:
@@ -98,15 +128,28 @@ def _few(names: Sequence[str]) -> str:
 
 def _group(group: Group) -> Sequence[str]:
     members = ", ".join(group.tasks) if len(group.tasks) < MANY else str(len(group.tasks))
-    metric, weighs = ", ".join((group.metric, *group.also)), "each task the same" if group.macro else "each example the same"
+    metric, weighs = (
+        ", ".join((group.metric, *group.also)),
+        "each task the same" if group.macro else "each example the same",
+    )
     return f"`{group.name}`", members, metric, weighs, "yes" if group.unit else "no", f"{group.margin:g}"
 
 
 def _suite(suite: Suite) -> Sequence[str]:
     limits = "; ".join([str(suite.limit or "all"), *_each(suite.limits)])
-    shots = "; ".join(["each task's own" if suite.num_fewshot is None else str(suite.num_fewshot), *_each(suite.fewshots)])
+    shots = "; ".join(
+        ["each task's own" if suite.num_fewshot is None else str(suite.num_fewshot), *_each(suite.fewshots)]
+    )
     average = f"{suite.average.name} of {len(suite.average.over)}" if suite.average else "–"
-    return f"`{suite.name}`", ", ".join(_members(suite)), limits, shots, f"{suite.margin:g}", "; ".join(_each(suite.margins)), average
+    return (
+        f"`{suite.name}`",
+        ", ".join(_members(suite)),
+        limits,
+        shots,
+        f"{suite.margin:g}",
+        "; ".join(_each(suite.margins)),
+        average,
+    )
 
 
 def _each(numbers: Mapping[str, float]) -> list[str]:
@@ -114,13 +157,18 @@ def _each(numbers: Mapping[str, float]) -> list[str]:
     by_number: dict[float, list[str]] = {}
     for name, number in numbers.items():
         by_number.setdefault(number, []).append(name)
-    shown = {number: f"{_shared(names)}*" if len(names) >= MANY and _shared(names) else ", ".join(names) for number, names in by_number.items()}
+    shown = {
+        number: f"{_shared(names)}*" if len(names) >= MANY and _shared(names) else ", ".join(names)
+        for number, names in by_number.items()
+    }
     return [f"{number:g} for {names}" for number, names in shown.items()]
 
 
 def _members(suite: Suite) -> list[str]:
     """Tasks by name, but groups of many by the group's."""
-    grouped = {task: group.name for group in suite.groups if group.unit and len(group.tasks) >= MANY for task in group.tasks}
+    grouped = {
+        task: group.name for group in suite.groups if group.unit and len(group.tasks) >= MANY for task in group.tasks
+    }
     return list(dict.fromkeys(f"{grouped[task]} (group)" if task in grouped else task for task in suite.tasks))
 
 

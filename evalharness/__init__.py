@@ -17,18 +17,18 @@ __version__ = "0.1.0"
 # It says, whenever peft imports it on a CPU, that an optional kernel is not installed. What it cannot do, it raises.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
-FACE = {
-    "evaluate": "evalharness.pipeline.face:evaluate",
-    "Results": "evalharness.records.findings:Results",
-    "Comparison": "evalharness.records.findings:Comparison",
+PUBLIC = {
+    "evaluate": "evalharness.api:evaluate",
+    "Results": "evalharness.records.results:Results",
+    "Comparison": "evalharness.records.results:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
-    "ForgettingCallback": "evalharness.campaigns.callback:ForgettingCallback",
+    "ForgettingCallback": "evalharness.experiments.callback:ForgettingCallback",
 }
 __all__ = ["Comparison", "EvalHarnessError", "ForgettingCallback", "Results", "__version__", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in FACE:
+    if name not in PUBLIC:
         raise AttributeError(f"module 'evalharness' has no attribute {name!r}")
-    module, _, attribute = FACE[name].partition(":")
+    module, _, attribute = PUBLIC[name].partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -16,7 +16,9 @@ def of_bytes(data: bytes) -> str:
 
 
 def of_value(value: Any) -> str:
-    """SHA-256 of a JSON-like value, whatever the order of its keys. Raises ValueError for NaN, TypeError for other types."""
+    """SHA-256 of a JSON-like value, whatever the order of its keys. Raises ValueError for NaN, TypeError for other
+    types.
+    """
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return of_bytes(text.encode())
 
@@ -30,6 +32,8 @@ def of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def lot(value: Any) -> float:
-    """A number in [0, 1) that hangs on nothing but the JSON-like value: as if drawn by lot, and the same whenever it is drawn again."""
+def uniform_hash(value: Any) -> float:
+    """A number in [0, 1) that hangs on nothing but the JSON-like value: as if drawn by uniform_hash, and the same
+    whenever it is drawn again.
+    """
     return int(of_value(value)[:13], 16) / 16**13

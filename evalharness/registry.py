@@ -1,6 +1,6 @@
 """A name to the piece behind it: "module:attribute" tables, imported only when asked for.
 
-Each room keeps its own table, `KNOWN: dict[str, str]`, in its `__init__`, and names only its own files there.
+Each room keeps its own table, `REGISTRY: dict[str, str]`, in its `__init__`, and names only its own files there.
 """
 
 from __future__ import annotations

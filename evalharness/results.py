@@ -1,6 +1,7 @@
 """What a run found, to its folder and back: results.json, measurements.parquet, samples/TASK/MODEL.jsonl, run.json.
 
-Every file is written beside its place and renamed into it; results.json comes last, so its presence means a finished run.
+Every file is written beside its place and renamed into it; results.json comes last, so its presence means a finished
+run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
-from evalharness.records.findings import (
+from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, Sample, TaskFacts
+from evalharness.records.results import (
     Certificate,
     Comparison,
     Diagnosis,
@@ -38,20 +40,35 @@ from evalharness.records.findings import (
     Stopping,
     WrittenFlips,
 )
-from evalharness.records.measured import Measurement, MetricFacts, Sample, TaskFacts, Trouble
 
 SCHEMA_VERSION = 1
-RESULTS, MEASUREMENTS, SAMPLES, RUN, REPORT = "results.json", "measurements.parquet", "samples", "run.json", "report.html"
+RESULTS, MEASUREMENTS, SAMPLES, RUN, REPORT = (
+    "results.json",
+    "measurements.parquet",
+    "samples",
+    "run.json",
+    "report.html",
+)
 OVERLAP = "overlap.jsonl"
 FACTS_KEY = b"evalharness"
 TEXT = pa.string()
-COLUMNS = pa.schema([("task", TEXT), ("metric", TEXT), ("model", TEXT), ("unit", TEXT), ("size", pa.int32()), ("row", pa.list_(pa.float64()))])
+COLUMNS = pa.schema(
+    [
+        ("task", TEXT),
+        ("metric", TEXT),
+        ("model", TEXT),
+        ("unit", TEXT),
+        ("size", pa.int32()),
+        ("row", pa.list_(pa.float64())),
+    ]
+)
 
 
 def open_folder(out: Path) -> None:
     """Make the run's folder ready. Raises StoreError where nothing can be written there.
 
-    What an older run concluded there is taken away, so that no part of it is taken for this run's if this one does not finish.
+    What an older run concluded there is taken away, so that no part of it is taken for this run's if this one does not
+    finish.
     """
     try:
         (out / SAMPLES).mkdir(parents=True, exist_ok=True)
@@ -61,11 +78,15 @@ def open_folder(out: Path) -> None:
         for name in (RESULTS, MEASUREMENTS, REPORT, OVERLAP):
             (out / name).unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(out, f"cannot write here ({error.strerror})", "name a folder that can be written with --out") from error
+        raise StoreError(
+            out, f"cannot write here ({error.strerror})", "name a folder that can be written with --out"
+        ) from error
 
 
 def forget_samples(out: Path) -> None:
-    """Take away the samples that an older run left in the same folder, by the names in its results.json; nothing else that may lie there."""
+    """Take away the samples that an older run left in the same folder, by the names in its results.json; nothing else
+    that may lie there.
+    """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         document = json.loads((out / RESULTS).read_text(encoding="utf-8"))
         for task in document["signature"]["tasks"]:
@@ -90,7 +111,9 @@ def _write(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-        raise StoreError(path, f"cannot be written ({error.strerror})", "make room, or name another folder with --out") from error
+        raise StoreError(
+            path, f"cannot be written ({error.strerror})", "make room, or name another folder with --out"
+        ) from error
 
 
 def _json(value: Any) -> str:
@@ -101,13 +124,15 @@ def _json(value: Any) -> str:
 
 
 def results_text(results: Results) -> str:
-    """results.json, able to be encoded: `results` without its flips (they follow from samples/). Raises ValueError if a number is not finite."""
+    """results.json, able to be encoded: `results` without its flips (they follow from samples/). Raises ValueError if a
+    number is not finite.
+    """
     document = {
         "schema_version": SCHEMA_VERSION,
         "signature": results.signature,
         "models": [asdict(model) for model in results.models],
         "comparisons": [asdict(comparison) for comparison in results.comparisons],
-        "troubles": [asdict(trouble) for trouble in results.troubles],
+        "errors": [asdict(example_error) for example_error in results.errors],
         **({"drift": [asdict(drift) for drift in results.drift]} if results.drift else {}),
         **({"diagnoses": [asdict(diagnosis) for diagnosis in results.diagnoses]} if results.diagnoses else {}),
     }
@@ -119,7 +144,9 @@ def write_results(out: Path, results: Results) -> None:
 
 
 def read_results(run: Path) -> Results:
-    """The results of a run folder, flips included. Raises UsageError where there are none, or of another schema version."""
+    """The results of a run folder, flips included. Raises UsageError where there are none, or of another schema
+    version.
+    """
     path = run / RESULTS if run.is_dir() else run
     if not path.is_file():
         raise UsageError(path, "no results here", "name the folder that a finished `evalharness run` left (its --out)")
@@ -132,12 +159,14 @@ def read_results(run: Path) -> Results:
             signature=document["signature"],
             models=tuple(read_model(fields) for fields in document["models"]),
             comparisons=tuple(_comparison(fields) for fields in document["comparisons"]),
-            troubles=tuple(Trouble(**fields) for fields in document["troubles"]),
+            errors=tuple(ExampleError(**fields) for fields in document["errors"]),
             drift=tuple(_drift(fields) for fields in document.get("drift", ())),
             diagnoses=tuple(_diagnosis(fields) for fields in document.get("diagnoses", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(path, f"not a results.json of evalharness ({type(error).__name__}: {error})", "run the evaluation again") from error
+        raise UsageError(
+            path, f"not a results.json of evalharness ({type(error).__name__}: {error})", "run the evaluation again"
+        ) from error
     return replace(results, flips=tuple(read_flips(path.parent, results)))
 
 
@@ -146,7 +175,9 @@ def _estimate(fields: Mapping[str, Any] | None) -> Estimate | None:
 
 
 def read_model(fields: Mapping[str, Any]) -> ModelRow:
-    """A model as results.json and the metadata of measurements.parquet list it. Raises KeyError, TypeError for anything else."""
+    """A model as results.json and the metadata of measurements.parquet list it. Raises KeyError, TypeError for anything
+    else.
+    """
     return ModelRow(**{**fields, "target_gain": _estimate(fields["target_gain"])})
 
 
@@ -156,16 +187,27 @@ def _drift(fields: Mapping[str, Any]) -> Drift:
 
 def _diagnosis(fields: Mapping[str, Any]) -> Diagnosis:
     sides = ("base", "candidate", "difference")
-    measures = tuple(Measure(**{**each, **{side: Estimate(**each[side]) for side in sides}}) for each in fields["measures"])
-    flips = WrittenFlips(**{**fields["flips"], **{key: Estimate(**fields["flips"][key]) for key in ("unreadable", "wrong", "balance")}})
+    measures = tuple(
+        Measure(**{**each, **{side: Estimate(**each[side]) for side in sides}}) for each in fields["measures"]
+    )
+    flips = WrittenFlips(
+        **{**fields["flips"], **{key: Estimate(**fields["flips"][key]) for key in ("unreadable", "wrong", "balance")}}
+    )
     leaning = None if fields["leaning"] is None else {side: Leaning(**of) for side, of in fields["leaning"].items()}
-    spread = None if fields["spread"] is None else Spread(**{**fields["spread"], **{side: tuple(fields["spread"][side]) for side in sides}})
+    spread = (
+        None
+        if fields["spread"] is None
+        else Spread(**{**fields["spread"], **{side: tuple(fields["spread"][side]) for side in sides}})
+    )
     return Diagnosis(**{**fields, "measures": measures, "flips": flips, "leaning": leaning, "spread": spread})
 
 
 def _comparison(fields: Mapping[str, Any]) -> Comparison:
     estimates = {key: Estimate(**fields[key]) for key in ("base", "candidate_score", "difference")}
-    beside: dict[str, Any] = {"retention": _estimate(fields.get("retention")), "flips": _flip_shares(fields.get("flips"))}
+    beside: dict[str, Any] = {
+        "retention": _estimate(fields.get("retention")),
+        "flips": _flip_shares(fields.get("flips")),
+    }
     if fields.get("general") is not None:
         beside["general"] = MeanDifference(**fields["general"])
     if (stopping := fields.get("stopping")) is not None:
@@ -175,14 +217,22 @@ def _comparison(fields: Mapping[str, Any]) -> Comparison:
 
 
 def _flip_shares(fields: Mapping[str, Any] | None) -> FlipShares | None:
-    return None if fields is None else FlipShares(**{**fields, **{key: _estimate(fields[key]) for key in ("forgotten", "learned")}})
+    return (
+        None
+        if fields is None
+        else FlipShares(**{**fields, **{key: _estimate(fields[key]) for key in ("forgotten", "learned")}})
+    )
 
 
 # ---- measurements.parquet --------------------------------------------------------------------------------------------
 
 
-def write_measurements(out: Path, facts: Sequence[TaskFacts], measurements: Sequence[Measurement], about: Mapping[str, Any]) -> None:
-    """Rows of every model, one parquet row a unit; task facts, opaque points and `about` (models, groups, plan) in the schema's metadata."""
+def write_measurements(
+    out: Path, facts: Sequence[TaskFacts], measurements: Sequence[Measurement], about: Mapping[str, Any]
+) -> None:
+    """Rows of every model, one parquet row a unit; task facts, opaque points and `about` (models, groups, plan) in the
+    schema's metadata.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
     for m in measurements:
         for name, value in (("task", m.task), ("metric", m.metric), ("model", m.model)):
@@ -190,8 +240,17 @@ def write_measurements(out: Path, facts: Sequence[TaskFacts], measurements: Sequ
         columns["unit"] += m.units
         columns["size"] += m.sizes
         columns["row"] += m.rows.tolist() if m.point is None else [[]] * len(m.units)
-    points = [{"task": m.task, "metric": m.metric, "model": m.model, "point": m.point} for m in measurements if m.point is not None]
-    head = {"schema_version": SCHEMA_VERSION, "tasks": [asdict(fact) for fact in facts], "points": points, "about": about}
+    points = [
+        {"task": m.task, "metric": m.metric, "model": m.model, "point": m.point}
+        for m in measurements
+        if m.point is not None
+    ]
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "tasks": [asdict(fact) for fact in facts],
+        "points": points,
+        "about": about,
+    }
     table = pa.table(columns, schema=COLUMNS.with_metadata({FACTS_KEY: json.dumps(head, allow_nan=False).encode()}))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -199,7 +258,9 @@ def write_measurements(out: Path, facts: Sequence[TaskFacts], measurements: Sequ
 
 
 def run_and_model(text: str) -> tuple[Path, str]:
-    """RUN[#NAME] as the run's path and the model's name (empty: none); what exists as it stands is a path, whatever is in its name."""
+    """RUN[#NAME] as the run's path and the model's name (empty: none); what exists as it stands is a path, whatever is
+    in its name.
+    """
     path, sign, name = text.rpartition("#")
     return (Path(path), name) if sign and not Path(text).exists() else (Path(text), "")
 
@@ -208,7 +269,9 @@ def read_measurements(run: Path) -> tuple[tuple[TaskFacts, ...], tuple[Measureme
     """Task facts, measurements and `about` as `write_measurements` was given them. Raises UsageError."""
     path = run / MEASUREMENTS if run.is_dir() else run
     if not path.is_file():
-        raise UsageError(path, "no measurements here", "name the folder that a finished `evalharness run` left (its --out)")
+        raise UsageError(
+            path, "no measurements here", "name the folder that a finished `evalharness run` left (its --out)"
+        )
     try:
         table = pq.read_table(path)
         head = json.loads(table.schema.metadata[FACTS_KEY])
@@ -216,13 +279,19 @@ def read_measurements(run: Path) -> tuple[tuple[TaskFacts, ...], tuple[Measureme
         points = {(p["task"], p["metric"], p["model"]): p["point"] for p in head["points"]}
         found = [Measurement(*of, *columns, points.pop(of, None)) for of, columns in _grouped(table)]
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
-        raise UsageError(path, f"not the measurements of evalharness ({type(error).__name__})", "run the evaluation again") from error
+        raise UsageError(
+            path, f"not the measurements of evalharness ({type(error).__name__})", "run the evaluation again"
+        ) from error
     found += [Measurement(*of, (), (), np.zeros((0, 0)), point) for of, point in points.items()]
     return facts, tuple(found), head["about"]
 
 
-def _grouped(table: pa.Table) -> Iterator[tuple[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...], NDArray[np.float64]]]]:
-    """((task, metric, model), (units, sizes, rows)) in the order in which they first come. Raises ValueError for rows of different widths."""
+def _grouped(
+    table: pa.Table,
+) -> Iterator[tuple[tuple[str, str, str], tuple[tuple[str, ...], tuple[int, ...], NDArray[np.float64]]]]:
+    """((task, metric, model), (units, sizes, rows)) in the order in which they first come. Raises ValueError for rows
+    of different widths.
+    """
     keys = [table.column(name).combine_chunks().dictionary_encode() for name in ("task", "metric", "model")]
     codes = np.zeros(len(table), dtype=np.int64)
     for key in keys:
@@ -237,11 +306,20 @@ def _grouped(table: pa.Table) -> Iterator[tuple[tuple[str, str, str], tuple[tupl
         if (widths[places] != width).any():
             raise ValueError("rows of different widths")
         rows = numbers[starts[places][:, None] + np.arange(width)]
-        yield tuple(key[first[which]].as_py() for key in keys), (tuple(units[places]), tuple(sizes[places].tolist()), rows)  # type: ignore[misc]
+        yield (
+            tuple(key[first[which]].as_py() for key in keys),
+            (tuple(units[places]), tuple(sizes[places].tolist()), rows),
+        )  # type: ignore[misc]
 
 
 def _task_facts(fields: Mapping[str, Any]) -> TaskFacts:
-    return TaskFacts(**{**fields, "metrics": tuple(MetricFacts(**metric) for metric in fields["metrics"]), "partly": tuple(fields.get("partly", ()))})
+    return TaskFacts(
+        **{
+            **fields,
+            "metrics": tuple(MetricFacts(**metric) for metric in fields["metrics"]),
+            "partly": tuple(fields.get("partly", ())),
+        }
+    )
 
 
 # ---- samples/ --------------------------------------------------------------------------------------------------------
@@ -264,7 +342,9 @@ def write_samples(out: Path, task: str, model: str, samples: Sequence[Sample]) -
 
 
 def read_samples(out: Path, task: str, model: str) -> list[Sample]:
-    """The samples of one task and model; none where the file is missing (a report may be made without them). Raises DataError."""
+    """The samples of one task and model; none where the file is missing (a report may be made without them). Raises
+    DataError.
+    """
     path = samples_path(out, task, model)
     if not path.is_file():
         return []
@@ -275,14 +355,20 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
 
 
 def read_flips(out: Path, results: Results) -> Iterator[Flip]:
-    """Examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none. Written answers are among them
+    """Examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none.
+    Written answers are among them
     where a diagnosis rests on them."""
     tasks = dict.fromkeys(c.task for c in results.comparisons if c.level == "task" and c.primary)
     groups = results.signature.get("groups", {})
     for model in results.models:
         if model.base is None or not model.judged:
             continue
-        twins = [name for found in results.diagnoses if found.candidate == model.name for name in groups.get(found.twin, [found.twin])]
+        twins = [
+            name
+            for found in results.diagnoses
+            if found.candidate == model.name
+            for name in groups.get(found.twin, [found.twin])
+        ]
         for task in dict.fromkeys([*tasks, *twins]):
             base = {sample.id: sample for sample in read_samples(out, task, model.base)}
             for sample in read_samples(out, task, model.name):

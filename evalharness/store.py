@@ -1,4 +1,6 @@
-"""Answers on disk: (checkpoint fingerprint, engine fingerprint, request id) to a response. One SQLite file, one transaction a block."""
+"""Answers on disk: (checkpoint fingerprint, engine fingerprint, request id) to a response. One SQLite file, one
+transaction a block.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from evalharness import fingerprint
 from evalharness.errors import StoreError
-from evalharness.records.asking import Generation, Profiling, Ranking, Response, Scoring
+from evalharness.records.requests import Generation, Profiling, Ranking, Response, Scoring
 
 SCHEMA_VERSION = 1
 BUSY_MS = 60_000  # another process may hold the write lock for one block's commit
@@ -33,7 +35,9 @@ SCHEMA = (
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """What `store info` shows: counts over the whole file, its size in bytes, and the answers whose digest does not fit."""
+    """What `store info` shows: counts over the whole file, its size in bytes, and the answers whose digest does not
+    fit.
+    """
 
     path: Path
     answers: int
@@ -45,8 +49,8 @@ class StoreFacts:
 class Store:
     """The only reader and writer of a store file. Raises StoreError where the file cannot be opened, read or written.
 
-    Every row carries a digest of its key and body: SQLite has no page checksums, so a damaged answer is found on reading, counted
-    as absent, and computed again.
+    Every row carries a digest of its key and body: SQLite has no page checksums, so a damaged answer is found on
+    reading, counted as absent, and computed again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,10 +62,14 @@ class Store:
             self._db.execute("PRAGMA synchronous=FULL")  # a commit a block: a few ms, and a power cut loses nothing
             self._check_version()
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(path, f"cannot be used as the store: {error}", "name another with --store, or move this file away") from error
+            raise StoreError(
+                path, f"cannot be used as the store: {error}", "name another with --store, or move this file away"
+            ) from error
 
     def _switch_to_wal(self) -> None:
-        """SQLite does not wait for the lock in this one statement: two processes that open a new store together meet here."""
+        """SQLite does not wait for the lock in this one statement: two processes that open a new store together meet
+        here.
+        """
         deadline = time.monotonic() + BUSY_MS / 1000
         while True:
             try:
@@ -107,7 +115,9 @@ class Store:
                 raise
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise StoreError(self.path, f"cannot be written: {error}", "what was answered before is kept; make room and run again") from error
+            raise StoreError(
+                self.path, f"cannot be written: {error}", "what was answered before is kept; make room and run again"
+            ) from error
 
     def read(self, model: str, engine: str, requests: Sequence[str]) -> dict[str, Response]:
         """The intact answers among `requests`, by request id."""
@@ -122,13 +132,19 @@ class Store:
         return found
 
     def add(self, model: str, engine: str, responses: Iterable[Response]) -> None:
-        """Keep one block's answers in one transaction. An intact answer that is there already wins; a damaged one is replaced."""
+        """Keep one block's answers in one transaction. An intact answer that is there already wins; a damaged one is
+        replaced.
+        """
         rows = {response.request_id: _encode(response) for response in responses}
         intact = self.read(model, engine, list(rows))
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?)",
-                [(model, engine, key, body, _digest(model, engine, key, body)) for key, body in rows.items() if key not in intact],
+                [
+                    (model, engine, key, body, _digest(model, engine, key, body))
+                    for key, body in rows.items()
+                    if key not in intact
+                ],
             )
 
     def proof(self, model: str, engine: str) -> dict[str, float] | None:
@@ -141,12 +157,17 @@ class Store:
     def add_proof(self, model: str, engine: str, proof: dict[str, float]) -> None:
         body = json.dumps(proof, sort_keys=True)
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO proofs VALUES (?,?,?,?)", (model, engine, body, _digest(model, engine, "proof", body)))
+            self._db.execute(
+                "INSERT OR REPLACE INTO proofs VALUES (?,?,?,?)",
+                (model, engine, body, _digest(model, engine, "proof", body)),
+            )
 
     def facts(self) -> StoreFacts:
         """Counts over the whole file; reads and checks every row."""
         models, answers, damaged = set(), 0, 0
-        for model, engine, request, body, digest in self._select("SELECT model, engine, request, body, digest FROM answers", ()):
+        for model, engine, request, body, digest in self._select(
+            "SELECT model, engine, request, body, digest FROM answers", ()
+        ):
             models.add(model)
             answers += 1
             damaged += digest != _digest(model, engine, request, body)

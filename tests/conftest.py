@@ -1,4 +1,6 @@
-"""Tiny random checkpoints for every room's tests, copied afresh for a test that breaks one; and a small task with its rows."""
+"""Tiny random checkpoints for every room's tests, copied afresh for a test that breaks one; and a small task with its
+rows.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def edit_json() -> Callable[..., None]:
 
     def edit(path: Path, **changes: object) -> None:
         value = {**json.loads(path.read_text()), **changes} if path.exists() else changes
-        path.write_text(json.dumps({key: item for key, item in value.items() if item is not None or key not in changes}))
+        path.write_text(
+            json.dumps({key: item for key, item in value.items() if item is not None or key not in changes})
+        )
 
     return edit
 
@@ -93,6 +97,8 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for split, start in (("test", 0), ("train", 30)):
             folder = root / "data" / "local" / name / "default"
             folder.mkdir(parents=True, exist_ok=True)
-            rows = [{"text": f"{words[i % 20]} {words[i * 7 % 40]} {i}", "label": i % 2} for i in range(start, start + 30)]
+            rows = [
+                {"text": f"{words[i % 20]} {words[i * 7 % 40]} {i}", "label": i % 2} for i in range(start, start + 30)
+            ]
             (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return root

@@ -1,7 +1,8 @@
-"""Every task at its ends: an oracle reaches the maximum, an anti-oracle the minimum, a uniform guesser the stated chance.
+"""Every task at its ends: an oracle reaches the maximum, an anti-oracle the minimum, a uniform guesser the stated
+chance.
 
-The demo's tasks on the embedded world's rows, by every metric; all tasks of `forgetting-full`, and those that public rows cannot score, on
-the few rows of fixtures/benchmarks, by the metric that decides.
+The demo's tasks on the embedded world's rows, by every metric; all tasks of `forgetting-full`, and those that public
+rows cannot score, on the few rows of fixtures/benchmarks, by the metric that decides.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import matthews_corrcoef
 
-from evalharness.measure import Measured, measure
+from evalharness.data.sources import DataSource
 from evalharness.metrics.base import build
-from evalharness.places import shipped
-from evalharness.readers.sources import DataSource
-from evalharness.records.asking import Example, Generation, Prepared, Rank, Ranking, Request, Response
-from evalharness.records.measured import Metric
+from evalharness.paths import shipped
+from evalharness.records.measurements import Metric, TaskOutcome
+from evalharness.records.requests import Example, Generation, PreparedTask, Rank, Ranking, Request, Response
+from evalharness.run.measure import measure
 from evalharness.tasks.library import Library
-from evalharness.tasks.prepare import Asking, prepare
+from evalharness.tasks.prepare import PromptSettings, prepare
 
 LIBRARY = Library()
 DEMO, FULL = LIBRARY.suite("demo"), LIBRARY.suite("forgetting-full")
@@ -45,36 +46,50 @@ class Place:
         return f"{self.task}-{self.rows}"
 
 
-PLACES = [*(Place(name, "world") for name in DEMO.tasks), *(Place(name, "benchmarks") for name in (*FULL.tasks, *APART))]
+PLACES = [
+    *(Place(name, "world") for name in DEMO.tasks),
+    *(Place(name, "benchmarks") for name in (*FULL.tasks, *APART)),
+]
 
 
 @cache
-def prepared(place: Place) -> Prepared:
+def prepared(place: Place) -> PreparedTask:
     task = LIBRARY.task(place.task)
     if place.rows == "world":
-        asking, source = Asking(split=DEMO.split, num_fewshot=DEMO.num_fewshot), DataSource(shipped=shipped(str(DEMO.data)))
+        asking, source = (
+            PromptSettings(split=DEMO.split, num_fewshot=DEMO.num_fewshot),
+            DataSource(shipped=shipped(str(DEMO.data))),
+        )
     else:
         labelled = BENCHMARKS / "published" if place.task == "ax" else BENCHMARKS  # the hub's copy has no labels
-        asking, source = Asking(num_fewshot=0), DataSource(labelled)
+        asking, source = PromptSettings(num_fewshot=0), DataSource(labelled)
     return prepare(task, source, asking)
 
 
-def measured(place: Place, answer: Answer) -> Measured:
+def measured(place: Place, answer: Answer) -> TaskOutcome:
     asked = prepared(place)
-    answers = {request.id: answer(example, request) for example, request in zip(asked.examples, asked.requests, strict=True)}
+    answers = {
+        request.id: answer(example, request) for example, request in zip(asked.examples, asked.requests, strict=True)
+    }
     return measure(asked, answers, "oracle")
 
 
 def metrics(place: Place) -> dict[str, Metric]:
-    """Every metric on the world's rows; the deciding one on the few rows of the benchmarks, where an F1 may have one class only."""
+    """Every metric on the world's rows; the deciding one on the few rows of the benchmarks, where an F1 may have one
+    class only.
+    """
     task = LIBRARY.task(place.task)
     return {spec.id: build(spec) for spec in task.metrics if place.rows == "world" or spec.id == task.primary}
 
 
 def scores(place: Place, answer: Answer) -> dict[str, float]:
     known, found = metrics(place), measured(place, answer)
-    assert found.troubles == ()
-    return {m.metric: float(known[m.metric].score(m.rows.sum(axis=0))) for m in found.measurements if m.metric in known and m.point is None}
+    assert found.errors == ()
+    return {
+        m.metric: float(known[m.metric].score(m.rows.sum(axis=0)))
+        for m in found.measurements
+        if m.metric in known and m.point is None
+    }
 
 
 def ends(place: Place, best: bool) -> dict[str, float]:
@@ -97,7 +112,11 @@ def expecting(request: Rank, value: float) -> Ranking:
 
 def oracle(example: Example, request: Request) -> Response:
     if isinstance(request, Rank):
-        return expecting(request, example.value) if example.value is not None else ranked(request, lambda i: i in example.gold)
+        return (
+            expecting(request, example.value)
+            if example.value is not None
+            else ranked(request, lambda i: i in example.gold)
+        )
     return Generation(request.id, example.references[0], "stop", 1)
 
 
@@ -148,7 +167,9 @@ def test_an_anti_oracle_on_three_classes_is_as_bad_as_scikit_learn_says() -> Non
     """Matthews' correlation of more than two classes has no model at -1 (Gorodkin 2004)."""
     place = Place("ax", "benchmarks")
     gold = [example.gold[0] for example in prepared(place).examples]
-    assert scores(place, anti_oracle) == {"mcc": pytest.approx(matthews_corrcoef(gold, [int(label == 0) for label in gold]))}
+    assert scores(place, anti_oracle) == {
+        "mcc": pytest.approx(matthews_corrcoef(gold, [int(label == 0) for label in gold]))
+    }
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
@@ -157,7 +178,9 @@ def test_a_uniform_guesser_reaches_the_stated_chance(place: Place) -> None:
     metric = build(next(spec for spec in task.metrics if spec.id == task.primary))
     sums = list(guessed(place))
     n = len(sums) * len(asked.examples)
-    variance = 1.0 if metric.low < 0 else max(asked.chance * (metric.high - asked.chance), 1e-4 * metric.high**2)  # a correlation's is 1 / n
+    variance = (
+        1.0 if metric.low < 0 else max(asked.chance * (metric.high - asked.chance), 1e-4 * metric.high**2)
+    )  # a correlation's is 1 / n
     assert float(metric.score(np.sum(sums, axis=0))) == pytest.approx(asked.chance, abs=4 * np.sqrt(variance / n))
     if place.rows == "benchmarks":
         assert asked.chance == pytest.approx(task.chance, abs=0.01), "the rows' own chance is not what the task states"

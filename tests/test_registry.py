@@ -7,19 +7,19 @@ import pytest
 from evalharness import engines, registry
 from evalharness.errors import UsageError
 
-KNOWN = {"join": "os.path:join", "joined": "os.path:joined"}
+REGISTRY = {"join": "os.path:join", "joined": "os.path:joined"}
 
 
 def test_a_known_name_is_imported() -> None:
-    assert registry.find(KNOWN, "join", "piece")("a", "b") == "a/b"
+    assert registry.find(REGISTRY, "join", "piece")("a", "b") == "a/b"
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown piece 'jion'; did you mean join") as caught:
-        registry.find(KNOWN, "jion", "piece")
+        registry.find(REGISTRY, "jion", "piece")
     assert caught.value.exit_code == 2
 
 
 def test_nothing_near_lists_what_there_is() -> None:
     with pytest.raises(UsageError, match="known: hf"):
-        registry.find(engines.KNOWN, "zzzz", "engine")
+        registry.find(engines.REGISTRY, "zzzz", "engine")

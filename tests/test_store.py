@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evalharness.errors import StoreError
-from evalharness.records.asking import Generation, Ranking, Scoring
+from evalharness.records.requests import Generation, Ranking, Scoring
 from evalharness.store import Store
 
 
@@ -21,7 +21,11 @@ def ranking(key: str, logprob: float = -1.5) -> Ranking:
 
 
 def test_answers_come_back_as_they_went_in(tmp_path: Path) -> None:
-    answers = [ranking("a", -0.1 - 0.2), Generation("b", "naïve\n\x00\ud800"[:-1] + "😀", "stop", 3), Generation("c", "", "eos", 0)]
+    answers = [
+        ranking("a", -0.1 - 0.2),
+        Generation("b", "naïve\n\x00\ud800"[:-1] + "😀", "stop", 3),
+        Generation("c", "", "eos", 0),
+    ]
     answers += [Scoring("d", -0.1 - 0.2, 3), Scoring("e", 0.0, 0)]
     with Store(tmp_path / "deep" / "store.sqlite") as store:
         store.add("m", "e", answers)
@@ -87,7 +91,9 @@ def test_proofs_are_kept_by_model_and_engine(tmp_path: Path) -> None:
         assert store.proof("m", "f") is None
 
 
-@pytest.mark.parametrize("content", [b"this is no database, just some text that is long enough to have a header", b"\x00" * 4096])
+@pytest.mark.parametrize(
+    "content", [b"this is no database, just some text that is long enough to have a header", b"\x00" * 4096]
+)
 def test_a_file_that_is_no_store_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "s"
     path.write_bytes(content)
@@ -116,7 +122,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from evalharness.records.asking import Generation
+from evalharness.records.requests import Generation
 from evalharness.store import Store
 with Store(Path(sys.argv[1])) as store:
     for block in range(10_000):
@@ -137,7 +143,10 @@ for path in sys.stdin:
 
 
 def test_processes_that_open_a_new_store_together_all_get_it(tmp_path: Path) -> None:
-    openers = [subprocess.Popen([sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    openers = [
+        subprocess.Popen([sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     said = [opener.stdout.readline() for opener in openers if opener.stdout]
     for i in range(40):
         for opener in openers:
@@ -152,7 +161,10 @@ def test_processes_that_open_a_new_store_together_all_get_it(tmp_path: Path) -> 
 
 def test_two_writers_killed_lose_no_block_that_was_committed(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), f"e{i}"], stdout=subprocess.PIPE, text=True) for i in range(2)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), f"e{i}"], stdout=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]
     acknowledged = []
     for writer in writers:
         assert writer.stdout

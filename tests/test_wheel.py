@@ -27,7 +27,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=installed.parent, env=environment)
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=installed.parent, env=environment
+    )
 
 
 def test_it_is_the_wheel_that_is_imported(installed: Path) -> None:
@@ -36,7 +38,12 @@ def test_it_is_the_wheel_that_is_imported(installed: Path) -> None:
 
 
 def test_tasks_reports_and_the_demo_are_there(installed: Path) -> None:
-    names = ("tasks/suites/demo.yaml", "reports/page.html.jinja", "fixtures/models/tiny-base/model.safetensors", "fixtures/demo/recipes.json")
+    names = (
+        "tasks/suites/demo.yaml",
+        "reports/page.html.jinja",
+        "fixtures/models/tiny-base/model.safetensors",
+        "fixtures/demo/recipes.json",
+    )
     for name in names:
         assert (installed / "evalharness" / "shipped" / name).is_file(), name
     assert not list(installed.rglob("*.pyc"))

@@ -14,7 +14,9 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def line(number: int, *, prompt: str = "", target: str = "1", pipe: str = "none", choices: int = 2, **values: Any) -> dict[str, Any]:
+def line(
+    number: int, *, prompt: str = "", target: str = "1", pipe: str = "none", choices: int = 2, **values: Any
+) -> dict[str, Any]:
     """One of lm-eval 0.4.13's lines, as its evaluation tracker writes them."""
     asked = prompt or f"question {number}"
     return {

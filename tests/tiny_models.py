@@ -1,9 +1,11 @@
-"""Tiny random checkpoints on disk, saved by transformers and peft themselves: architectures, each with its own habits about special tokens.
+"""Tiny random checkpoints on disk, saved by transformers and peft themselves: architectures, each with its own habits
+about special tokens.
 
 llama  the tokenizer adds BOS; head of its own          gpt2  BOS = EOS, never added; tied head; no pad token
 qwen3  no BOS at all, a pad token, two end tokens in the generation config; tied head
-t5     encoder-decoder; EOS after every text, decoding starts with the pad token; relative positions, gated feed-forward, untied head
-bart   encoder-decoder; BOS and EOS around every text, decoding starts with EOS and is forced to end; learnt positions, biases, tied head
+t5     encoder-decoder; EOS after every text, decoding starts with the pad token; relative positions, gated
+feed-forward, untied head bart   encoder-decoder; BOS and EOS around every text, decoding starts with EOS and is forced
+to end; learnt positions, biases, tied head
 """
 
 from __future__ import annotations
@@ -55,18 +57,29 @@ def make_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     text = " ".join(WORDS * 4)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator([text], trainers.BpeTrainer(vocab_size=360, special_tokens=special, initial_alphabet=alphabet, show_progress=False))
+    tokenizer.train_from_iterator(
+        [text],
+        trainers.BpeTrainer(vocab_size=360, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
     if architecture == "llama":
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
         return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     if architecture == "gpt2":
-        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[0], unk_token=special[0])
+        return PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[0], unk_token=special[0]
+        )
     if architecture == "t5":
         tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
+        return PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+        )
     if architecture == "bart":
-        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
-        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        )
+        return PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+        )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 
 
@@ -76,19 +89,44 @@ def make_config(architecture: str, vocabulary: int) -> PreTrainedConfig:
     if architecture == "gpt2":
         return GPT2Config(**wide, n_embd=48, n_layer=2, n_head=4, n_positions=WINDOW, bos_token_id=0, eos_token_id=0)
     if architecture == "t5":
-        sizes = {"d_model": 48, "d_kv": 12, "d_ff": 96, "num_layers": 2, "num_heads": 4, "relative_attention_num_buckets": 8}
+        sizes = {
+            "d_model": 48,
+            "d_kv": 12,
+            "d_ff": 96,
+            "num_layers": 2,
+            "num_heads": 4,
+            "relative_attention_num_buckets": 8,
+        }
         ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
         kind = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "initializer_factor": 1.5}
         return T5Config(vocab_size=vocabulary, **sizes, **ids, **kind)
     if architecture == "bart":
         sizes = {"layers": 2, "attention_heads": 4, "ffn_dim": 96}
         layers = {f"{half}_{what}": count for half in ("encoder", "decoder") for what, count in sizes.items()}
-        ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2, "forced_eos_token_id": 2}
-        return BartConfig(vocab_size=vocabulary, d_model=48, init_std=0.3, max_position_embeddings=WINDOW, **layers, **ids)
-    both = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": WINDOW}
+        ids = {
+            "bos_token_id": 0,
+            "pad_token_id": 1,
+            "eos_token_id": 2,
+            "decoder_start_token_id": 2,
+            "forced_eos_token_id": 2,
+        }
+        return BartConfig(
+            vocab_size=vocabulary, d_model=48, init_std=0.3, max_position_embeddings=WINDOW, **layers, **ids
+        )
+    both = {
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": WINDOW,
+    }
     if architecture == "llama":
-        return LlamaConfig(**wide, **both, num_key_value_heads=2, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2)
-    return Qwen3Config(**wide, **both, num_key_value_heads=2, head_dim=12, tie_word_embeddings=True, bos_token_id=None, eos_token_id=2)
+        return LlamaConfig(
+            **wide, **both, num_key_value_heads=2, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2
+        )
+    return Qwen3Config(
+        **wide, **both, num_key_value_heads=2, head_dim=12, tie_word_embeddings=True, bos_token_id=None, eos_token_id=2
+    )
 
 
 def make_base(architecture: str, directory: Path, seed: int = 0) -> Path:
@@ -100,14 +138,20 @@ def make_base(architecture: str, directory: Path, seed: int = 0) -> Path:
     if architecture == "qwen3":
         model.generation_config.eos_token_id = [2, 0]
     if architecture == "t5":
-        model.lm_head.weight.data *= 0.1  # its attention is unscaled: wide enough for opinions, the logits are large, and so is their rounding
+        model.lm_head.weight.data *= (
+            0.1  # its attention is unscaled: wide enough for opinions, the logits are large, and so is their rounding
+        )
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
 
 
 def open_model(directory: Path) -> PreTrainedModel:
-    kind = AutoModelForSeq2SeqLM if json.loads((directory / "config.json").read_text()).get("is_encoder_decoder") else AutoModelForCausalLM
+    kind = (
+        AutoModelForSeq2SeqLM
+        if json.loads((directory / "config.json").read_text()).get("is_encoder_decoder")
+        else AutoModelForCausalLM
+    )
     return kind.from_pretrained(directory)
 
 
@@ -179,14 +223,21 @@ FEEDFORWARD = {"gpt2": ["mlp.c_proj"], "t5": ["wo"], "bart": ["fc2"]}
 def adapter_config(kind: str, architecture: str, **more: object) -> PeftConfig:
     """peft's configuration of any type of adapter for one of the architectures."""
     task = "SEQ_2_SEQ_LM" if architecture in SEQ2SEQ else "CAUSAL_LM"
-    targets: dict[str, object] = {} if kind in PROMPTS else {"target_modules": TARGETS.get(architecture, ["q_proj", "v_proj"])}
+    targets: dict[str, object] = (
+        {} if kind in PROMPTS else {"target_modules": TARGETS.get(architecture, ["q_proj", "v_proj"])}
+    )
     if kind == "IA3":
         feedforward = FEEDFORWARD.get(architecture, ["down_proj"])
-        targets = {"target_modules": [*TARGETS.get(architecture, ["v_proj"]), *feedforward], "feedforward_modules": feedforward}
+        targets = {
+            "target_modules": [*TARGETS.get(architecture, ["v_proj"]), *feedforward],
+            "feedforward_modules": feedforward,
+        }
     options = {"task_type": task, **targets, **OPTIONS.get(kind, {}), **more}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return PEFT_TYPE_TO_CONFIG_MAPPING[kind](**{name: value for name, value in options.items() if value is not None})
+        return PEFT_TYPE_TO_CONFIG_MAPPING[kind](
+            **{name: value for name, value in options.items() if value is not None}
+        )
 
 
 # ---- asked directly --------------------------------------------------------------------------------------------------
@@ -200,8 +251,23 @@ def described(path: Path, base: Path | None, kind: str = "LORA", **more: object)
     """What recognition would say of it, as far as loading asks."""
     architecture = "seq2seq" if path.name.partition("-")[0] in SEQ2SEQ else "causal"
     task = 1 if kind in TASKS else None
-    facts = {"kind": "x", "fingerprint": str(path), "parameters": 1, "trainable": 1, "bytes": 1, "window": 96, "virtual_tokens": 0}
-    facts |= {"name": path.name, "path": path, "base": base, "architecture": architecture, "adapter": kind, "adapter_task": task}
+    facts = {
+        "kind": "x",
+        "fingerprint": str(path),
+        "parameters": 1,
+        "trainable": 1,
+        "bytes": 1,
+        "window": 96,
+        "virtual_tokens": 0,
+    }
+    facts |= {
+        "name": path.name,
+        "path": path,
+        "base": base,
+        "architecture": architecture,
+        "adapter": kind,
+        "adapter_task": task,
+    }
     return Checkpoint(**{**facts, **more})
 
 
@@ -218,7 +284,9 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
 
 
 class Zoo(dict[str, Path]):
-    """Checkpoints by name, each made when it is first asked for: an architecture "X", "X-lora", "X-prompt", or "X-TYPE" of peft's types."""
+    """Checkpoints by name, each made when it is first asked for: an architecture "X", "X-lora", "X-prompt", or "X-TYPE"
+    of peft's types.
+    """
 
     def __init__(self, root: Path) -> None:
         super().__init__()

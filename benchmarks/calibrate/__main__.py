@@ -1,4 +1,5 @@
-"""The verdict's own functions, run on drawn data whose truth is known, to figures in docs/statistics.md and goldens/full.json.
+"""The verdict's own functions, run on drawn data whose truth is known, to figures in docs/statistics.md and
+goldens/full.json.
 
     python benchmarks/calibrate                         (make calibrate; about 25 minutes of two cores)
     python benchmarks/calibrate --only suites           draws one part again and keeps the others
@@ -6,8 +7,8 @@
     python benchmarks/calibrate --scale 4               with more draws, where a figure is to be known better
     python benchmarks/calibrate --scale .01 --out DIR   quickly, elsewhere
 
-Every figure is reproducible from the seed. Ends with 1 if a target (targets.py) is missed. Beside the figures it leaves goldens/small.json: one cell
-of each kind with few draws, which a test draws again.
+Every figure is reproducible from the seed. Ends with 1 if a target (targets.py) is missed. Beside the figures it leaves
+goldens/small.json: one cell of each kind with few draws, which a test draws again.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in PARTS if given.only is None else (given.only,):
         if part != "nothing":
             rows[part] = computed(part, given.scale, given.processes)
-            rows["scale"] = [{"part": each, "scale": scale} for each, scale in (scales(rows) | {part: given.scale}).items()]
+            rows["scale"] = [
+                {"part": each, "scale": scale} for each, scale in (scales(rows) | {part: given.scale}).items()
+            ]
             print(f"{part}: {len(rows[part])} rows", flush=True)
         kept.write_text(as_json(rows), "utf-8")
         page.write_text(tables.written(PAGE.read_text("utf-8"), rows), "utf-8")
@@ -106,7 +109,10 @@ def scales(rows: Mapping[str, Sequence[Row]]) -> dict[str, float]:
 
 def as_json(rows: Mapping[str, Sequence[Row]]) -> str:
     """One row a line."""
-    lines = [f' "{part}": [\n' + ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in rows[part]) + "\n ]" for part in rows]
+    lines = [
+        f' "{part}": [\n' + ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in rows[part]) + "\n ]"
+        for part in rows
+    ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

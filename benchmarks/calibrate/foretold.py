@@ -1,7 +1,9 @@
-"""What `plan` says that a task could decide, beside what verdicts then say of data drawn afresh: margins that are certified, drops that are found.
+"""What `plan` says that a task could decide, beside what verdicts then say of data drawn afresh: margins that are
+certified, drops that are found.
 
-Independent 0/1 answers are foretold from the share of them that changes; all others from the rows of an earlier run (EARLIER units of a candidate
-that lost nothing), as `plan --from` does. Each is asked at the very margin, or drop, that was foretold to come out with probability POWER.
+Independent 0/1 answers are foretold from the share of them that changes; all others from the rows of an earlier run
+(EARLIER units of a candidate that lost nothing), as `plan --from` does. Each is asked at the very margin, or drop, that
+was foretold to come out with probability POWER.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ EFFORT = Effort(1000, 60, 2)  # p-values that Holm's adjustment leaves small nee
 
 @dataclass(frozen=True)
 class Plan:
-    """`world` and its options, without a drop. Asked are the margin that is certified, and the drop that is found at the world's own `margin`."""
+    """`world` and its options, without a drop. Asked are the margin that is certified, and the drop that is found at
+    the world's own `margin`.
+    """
 
     group: str
     world: str
@@ -65,8 +69,9 @@ def cases(scale: float = 1.0) -> Iterator[Plan]:
 
 
 def measure(case: Plan, seed: int) -> dict[str, Any]:
-    """What was foretold beside what was seen where everything is as it was assumed: the same share of changes, or the same rows drawn again. Beside
-    that, in the world itself, of which an earlier run shows a sample and which loses in its own way ("otherwise"; None: it cannot, or is no other).
+    """What was foretold beside what was seen where everything is as it was assumed: the same share of changes, or the
+    same rows drawn again. Beside that, in the world itself, of which an earlier run shows a sample and which loses in
+    its own way ("otherwise"; None: it cannot, or is no other).
     Reproducible from the seed and the case."""
     rng = np.random.default_rng([seed, *repr(case).encode()])
     if case.world == "answers":
@@ -76,7 +81,13 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
         losing = partial(again, case.build(0.0, EARLIER)(rng), case.units)  # type: ignore[assignment]
         outlook = simulated(losing, Rule(case.margin, ALPHA, UNITS, POWER), case.draws, rng)
         margin, drop, retained, forgotten, draws = outlook.certifiable, outlook.detectable, POWER, POWER, case.draws
-    row: dict[str, Any] = {"group": case.group, "cell": case.name, "units": case.units, "draws": case.draws, "foretold draws": draws}
+    row: dict[str, Any] = {
+        "group": case.group,
+        "cell": case.name,
+        "units": case.units,
+        "draws": case.draws,
+        "foretold draws": draws,
+    }
     for claim, told, loss, at in (("retained", retained, 0.0, margin), ("forgotten", forgotten, drop, case.margin)):
         if loss is not None and at is not None:
             row |= {f"{claim} foretold": told, claim: _seen(case, losing(loss), claim, at, rng)}
@@ -87,7 +98,10 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
 def _enumerated(case: Plan) -> tuple[tuple[float, float], tuple[float | None, float]]:
     """(margin, probability that it is certified), (drop, probability that it is found)."""
     n, flips = case.units, float(dict(case.options)["flips"])
-    margin, drop = certifiable_margin(n, flips, POWER, ALPHA), detectable_drop(n, flips, case.margin, POWER, ALPHA / UNITS)
+    margin, drop = (
+        certifiable_margin(n, flips, POWER, ALPHA),
+        detectable_drop(n, flips, case.margin, POWER, ALPHA / UNITS),
+    )
     found = 0.0 if drop is None else odds(n, flips, drop, case.margin, (ALPHA / UNITS, 0.0)).forgotten
     return (margin, odds(n, flips, 0.0, margin, (0.0, ALPHA)).retained), (drop, found)
 
@@ -102,7 +116,9 @@ def _otherwise(case: Plan, drop: float, claim: str, margin: float, rng: np.rando
     return _seen(case, world, claim, margin, rng)
 
 
-def _seen(case: Plan, world: Callable[[np.random.Generator], Pairs], claim: str, margin: float, rng: np.random.Generator) -> float:
+def _seen(
+    case: Plan, world: Callable[[np.random.Generator], Pairs], claim: str, margin: float, rng: np.random.Generator
+) -> float:
     """How often the claim is made."""
     tests, said = (UNITS if claim == "forgotten" else 1), 0
     for _ in range(case.draws):

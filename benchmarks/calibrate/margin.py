@@ -1,7 +1,9 @@
-"""One task whose true drop is exactly its margin, drawn many times, to how often each verdict errs and how often the interval misses.
+"""One task whose true drop is exactly its margin, drawn many times, to how often each verdict errs and how often the
+interval misses.
 
-Both verdicts are then wrong: nothing is beyond the margin, and nothing is within it. Every draw goes through `assess` and `decide`. A cell that comes
-near its target, or beyond it, is drawn AGAIN times as often afresh, and only that counts: so the worst of many cells is not merely the unluckiest.
+Both verdicts are then wrong: nothing is beyond the margin, and nothing is within it. Every draw goes through `assess`
+and `decide`. A cell that comes near its target, or beyond it, is drawn AGAIN times as often afresh, and only that
+counts: so the worst of many cells is not merely the unluckiest.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from evalharness.stats.assess import Effort, Finding, assess
 from evalharness.stats.verdict import decide
 
 ALPHA, LEVEL = 0.05, 0.9
-EFFORT = Effort(600, 60, 2)  # the more cautious of a noisy p-value and a sure one decides: a rate of .05 comes out lower by at most .004
+EFFORT = Effort(
+    600, 60, 2
+)  # the more cautious of a noisy p-value and a sure one decides: a rate of .05 comes out lower by at most .004
 COUNTED = Effort(2, 2, 1)  # of 0/1 answers, of which nothing is resampled but for the suite
 AGAIN = (4, 16)  # times the draws for a cell near its target, and for one that still is: anew, so that no luck is kept
 WORLDS = {
@@ -66,19 +70,40 @@ def cells(scale: float = 1.0) -> Iterator[Cell]:
                 yield cell("summaries", "summaries", n, some, n=n, flips=flips, drop=0.02, shape=shape)
             yield cell("summaries", "summaries", n, some, n=n, flips=0.02, drop=0.005, shape=shape, margin=0.005)
         for flips in (0.05, 0.1, 0.3):
-            for metric, shares in (("f1", (0.7, 0.3)), ("mcc", (0.5, 0.5)), ("mcc", (0.9, 0.1)), ("f1,macro", (0.5, 0.4, 0.1))):
-                yield cell("F1 and MCC", "confusions", n, some, n=n, metric=metric, shares=shares, flips=flips, drop=0.02)
+            for metric, shares in (
+                ("f1", (0.7, 0.3)),
+                ("mcc", (0.5, 0.5)),
+                ("mcc", (0.9, 0.1)),
+                ("f1,macro", (0.5, 0.4, 0.1)),
+            ):
+                yield cell(
+                    "F1 and MCC", "confusions", n, some, n=n, metric=metric, shares=shares, flips=flips, drop=0.02
+                )
         for flips in (0.05, 0.3, 1.0):
             yield cell("BLEU", "translations", n, some, n=n, flips=flips, drop=1.0)
     for units, size in ((40, 5), (40, 20), (100, 5), (400, 5)):
         for flips in (0.05, 0.15, 0.3):
             for together in (0.0, 0.3, 0.8):
-                options = {"units": units, "size": size, "flips": flips, "drop": 0.02, "together": together, "uneven": True}
+                options = {
+                    "units": units,
+                    "size": size,
+                    "flips": flips,
+                    "drop": 0.02,
+                    "together": together,
+                    "uneven": True,
+                }
                 yield cell("passages", "passages", units, 400, **options)
     for units in (40, 100, 400):
         for shape in ("of any size", "losses large, gains small", "losses small, gains large"):
             for flips, together in ((0.1, 0.8), (0.3, 0.0), (0.3, 0.8)):
-                options = {"units": units, "size": 5, "flips": flips, "drop": 0.02, "together": together, "shape": shape}
+                options = {
+                    "units": units,
+                    "size": 5,
+                    "flips": flips,
+                    "drop": 0.02,
+                    "together": together,
+                    "shape": shape,
+                }
                 yield cell("dialogues", "dialogues", units, 400, **options)
     for n in (50, 100, 200, 500):
         for skew in (0.0, 0.5, -0.5, 1.0, -1.0):
@@ -86,7 +111,9 @@ def cells(scale: float = 1.0) -> Iterator[Cell]:
 
 
 def measure(cell: Cell, seed: int) -> dict[str, Any] | None:
-    """Rates over the draws of one cell; None where the world cannot be. Reproducible from the seed and the cell's name."""
+    """Rates over the draws of one cell; None where the world cannot be. Reproducible from the seed and the cell's
+    name.
+    """
     rng = np.random.default_rng([seed, *f"{cell.world} {cell.name}".encode()])
     try:
         world = cell.build()
@@ -114,14 +141,25 @@ def _rates(cell: Cell, world: World, draws: int, rng: np.random.Generator) -> di
         said[verdict(found)] += 1
         low, high = found.difference.low, found.difference.high
         missed += low is not None and high is not None and not low <= -drop <= high
-    return {"draws": draws, "forgotten": said["forgotten"] / draws, "retained": said["retained"] / draws, "covered": 1 - missed / draws}
+    return {
+        "draws": draws,
+        "forgotten": said["forgotten"] / draws,
+        "retained": said["retained"] / draws,
+        "covered": 1 - missed / draws,
+    }
 
 
 def found_in(world: World, rng: np.random.Generator, whole: bool = False) -> Finding:
     """One draw, assessed. `whole`: for the suite, to which it matters how good the base was in this draw."""
     if isinstance(world, Answers):
         lost, gained, kept = world.counts(rng)
-        return of_answers(world, lost, gained, kept if whole else max(0, round(world.n * world.accuracy) - lost), EFFORT if whole else COUNTED)
+        return of_answers(
+            world,
+            lost,
+            gained,
+            kept if whole else max(0, round(world.n * world.accuracy) - lost),
+            EFFORT if whole else COUNTED,
+        )
     pairs = world(rng)
     return assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == "binary" and not whole else EFFORT)
 
@@ -134,7 +172,9 @@ def of_answers(world: Answers, lost: int, gained: int, kept: int, effort: Effort
 
 
 def verdict(found: Finding, p_forgotten: float | None = None) -> str:
-    """`decide` as compare.py asks it, with a margin that is small against the base's skill. `p_forgotten`: adjusted, where it is one of a family."""
+    """`decide` as compare.py asks it, with a margin that is small against the base's skill. `p_forgotten`: adjusted,
+    where it is one of a family.
+    """
     own, retained = found.p_forgotten, found.p_retained
     if own is None or retained is None:
         raise ValueError("a verdict needs a margin")

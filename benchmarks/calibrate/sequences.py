@@ -1,4 +1,6 @@
-"""Streams of answers that are looked at after every one, to how often that errs and how soon it decides; and what n answers can decide at all."""
+"""Streams of answers that are looked at after every one, to how often that errs and how soon it decides; and what n
+answers can decide at all.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ UNITS = 15  # in the family of Holm's adjustment
 
 @dataclass(frozen=True)
 class Watched:
-    """A stream of `n` answers of which a share `flips` changes, with a true `difference`; `finite`: they are one set, and the verdict is on it."""
+    """A stream of `n` answers of which a share `flips` changes, with a true `difference`; `finite`: they are one set,
+    and the verdict is on it.
+    """
 
     n: int
     flips: float

@@ -1,5 +1,5 @@
-"""Whole suites of tasks, drawn many times, to how often the gate errs, how often it finds the one task that was forgotten, and how often it passes
-beside how often `plan` says that it would.
+"""Whole suites of tasks, drawn many times, to how often the gate errs, how often it finds the one task that was
+forgotten, and how often it passes beside how often `plan` says that it would.
 
 Every draw goes through `assess`, `holm`, `decide` and `combine`, as a comparison does it.
 """
@@ -39,7 +39,8 @@ LAYOUTS: dict[str, Sequence[tuple[int, float, float]]] = {  # answers asked, the
 
 @dataclass(frozen=True)
 class Case:
-    """`kind`: which question is asked of the suite; `layout`: of LAYOUTS, or "mixed"; `at_margin`: how many tasks lost exactly their margin, where
+    """`kind`: which question is asked of the suite; `layout`: of LAYOUTS, or "mixed"; `at_margin`: how many tasks lost
+    exactly their margin, where
     that is not all or none; `foretold`: how often the gate is drawn as `plan` draws it."""
 
     kind: str
@@ -94,12 +95,19 @@ def mixed(flips: float, drops: Sequence[float], sizes: Sequence[int] = SIZES) ->
     shapes = ("of any size", "losses large, gains small", "losses small, gains large")
     worlds += [summaries(n[i], flips, share[i], shape) for i, shape in enumerate(shapes, start=7)]
     worlds += [confusions(n[i], "mcc", (0.7, 0.3), flips, share[i]) for i in (10, 11)]
-    return [*worlds, confusions(n[12], "f1,macro", (0.5, 0.4, 0.1), flips, share[12]), *(translations(n[i], flips, drop[i]) for i in (13, 14))]
+    return [
+        *worlds,
+        confusions(n[12], "f1,macro", (0.5, 0.4, 0.1), flips, share[12]),
+        *(translations(n[i], flips, drop[i]) for i in (13, 14)),
+    ]
 
 
 def verdicts(findings: Sequence[Finding]) -> list[str]:
     """Of every task, with Holm's adjustment over them."""
-    return [verdict(found, p) for found, p in zip(findings, holm([found.p_forgotten or 0.0 for found in findings]), strict=True)]
+    return [
+        verdict(found, p)
+        for found, p in zip(findings, holm([found.p_forgotten or 0.0 for found in findings]), strict=True)
+    ]
 
 
 def suite_of(findings: Sequence[Finding], rng: np.random.Generator, by: Weighing = "units") -> Finding:
@@ -121,10 +129,15 @@ def measure(case: Case, seed: int) -> dict[str, Any]:
 
 
 def foretold(case: Case, rng: np.random.Generator) -> float:
-    """How often `plan` says that the gate would pass: from what is assumed of answers, or from an earlier run's rows."""
+    """How often `plan` says that the gate would pass: from what is assumed of answers, or from an earlier run's
+    rows.
+    """
     if case.layout == "mixed":
         rows = [world(rng) for world in mixed(case.flips, [0.0] * len(SIZES), [EARLIER] * len(SIZES))]
-        drawings, margins = [again(pairs, n) for pairs, n in zip(rows, SIZES, strict=True)], [pairs.margin or 0.0 for pairs in rows]
+        drawings, margins = (
+            [again(pairs, n) for pairs, n in zip(rows, SIZES, strict=True)],
+            [pairs.margin or 0.0 for pairs in rows],
+        )
     else:
         drawings = [redrawn(n, accuracy, case.flips, chance) for n, accuracy, chance in LAYOUTS[case.layout]]
         margins = [MARGIN] * len(drawings)
@@ -142,7 +155,10 @@ def _worlds(case: Case) -> Sequence[World]:
     if case.kind == "suite at its margin":
         drops = [MARGIN * (accuracy - chance) for _, accuracy, chance in LAYOUTS[case.layout]]
     worlds = answers(case.layout, case.flips, drops)
-    return [replace(world, flips=0.15) if case.kind == "one lost ten points" and world.drop == 0 else world for world in worlds]
+    return [
+        replace(world, flips=0.15) if case.kind == "one lost ten points" and world.drop == 0 else world
+        for world in worlds
+    ]
 
 
 def _margins(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]:
@@ -153,7 +169,9 @@ def _margins(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]
 
 def _one_lost(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]:
     said = verdicts(findings)
-    return ["found"] * (said[0] == "forgotten") + ["alone found"] * (said[0] == "forgotten" and "forgotten" not in said[1:])
+    return ["found"] * (said[0] == "forgotten") + ["alone found"] * (
+        said[0] == "forgotten" and "forgotten" not in said[1:]
+    )
 
 
 def _suite(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]:
@@ -172,4 +190,8 @@ def _nothing(findings: Sequence[Finding], rng: np.random.Generator) -> list[str]
     suites = {by: verdict(suite_of(findings, rng, by)) for by in get_args(Weighing)}
     fails = "forgotten" in verdicts(findings) or suites["units"] == "forgotten"
     passes = suites["units"] == "retained" and not fails
-    return ["gate fails"] * fails + ["gate passes"] * passes + [f"retained by {by}" for by, said in suites.items() if said == "retained"]
+    return (
+        ["gate fails"] * fails
+        + ["gate passes"] * passes
+        + [f"retained by {by}" for by, said in suites.items() if said == "retained"]
+    )

@@ -85,13 +85,28 @@ def _margin(rows: Sequence[Row]) -> Iterator[str]:
                 _short(least["cell"]) if least else "–",
             ]
 
-    head = ("scores", "cells, draws of each", "*forgotten* at most", "in", "*retained* at most", "in", "90 % intervals cover at least", "in")
+    head = (
+        "scores",
+        "cells, draws of each",
+        "*forgotten* at most",
+        "in",
+        "*retained* at most",
+        "in",
+        "90 % intervals cover at least",
+        "in",
+    )
     return _table(head, lines())
 
 
 def _short(cell: str) -> str:
     """A cell's name without what is the same in all cells."""
-    for what, instead in ((", drop 0.02", ""), (", drop 1.0", ""), (", uneven True", ""), ("shape ", ""), ("together", "dependence")):
+    for what, instead in (
+        (", drop 0.02", ""),
+        (", drop 1.0", ""),
+        (", uneven True", ""),
+        ("shape ", ""),
+        ("together", "dependence"),
+    ):
         cell = cell.replace(what, instead)
     return cell
 
@@ -101,7 +116,13 @@ def _coverage(rows: Sequence[Row]) -> Iterator[str]:
         for group, cells in _groups(rows).items():
             for units in sorted({row["units"] for row in cells if not enough(row)}):
                 some = sorted((row for row in cells if row["units"] == units), key=lambda row: row["covered"])
-                yield [group, str(units), percent(some[0]["covered"]), _short(some[0]["cell"]), percent(some[len(some) // 2]["covered"])]
+                yield [
+                    group,
+                    str(units),
+                    percent(some[0]["covered"]),
+                    _short(some[0]["cell"]),
+                    percent(some[len(some) // 2]["covered"]),
+                ]
 
     return _table(("scores", "units", "cover at least", "in", "in the middle"), lines())
 
@@ -112,14 +133,31 @@ def _suites(rows: Sequence[Row]) -> Iterator[str]:
         for kind in ("all at the margin", "some at the margin"):
             for row in groups.get(kind, []):
                 rates = [percent(row.get(name, 0.0)) for name in ("any forgotten", "all retained")]
-                yield [f"tasks, {kind}: any *forgotten*, all *retained*", row["cell"], ", ".join(rates), f"{row['draws']:,}"]
+                yield [
+                    f"tasks, {kind}: any *forgotten*, all *retained*",
+                    row["cell"],
+                    ", ".join(rates),
+                    f"{row['draws']:,}",
+                ]
         for row in groups.get("one lost ten points", []):
             found = f"{percent(row.get('found', 0.0))}, alone {percent(row.get('alone found', 0.0))}"
-            yield ["one task lost ten points, the others nothing: found", f"{row['cell']} (others .15)", found, f"{row['draws']:,}"]
+            yield [
+                "one task lost ten points, the others nothing: found",
+                f"{row['cell']} (others .15)",
+                found,
+                f"{row['draws']:,}",
+            ]
         for name in ("forgotten", "retained"):
-            most = max(groups.get("suite at its margin", []), key=lambda row: row.get(f"{name} by units", 0.0), default=None)
+            most = max(
+                groups.get("suite at its margin", []), key=lambda row: row.get(f"{name} by units", 0.0), default=None
+            )
             if most:
-                yield [f"suite at its margin: {name} at most", most["cell"], percent(most.get(f"{name} by units", 0.0)), f"{most['draws']:,}"]
+                yield [
+                    f"suite at its margin: {name} at most",
+                    most["cell"],
+                    percent(most.get(f"{name} by units", 0.0)),
+                    f"{most['draws']:,}",
+                ]
         most = max(groups.get("nothing changed", []), key=lambda row: row.get("gate fails", 0.0), default=None)
         if most:
             what = "nothing changed but by chance: a task or the suite called forgotten, at most"
@@ -142,7 +180,9 @@ def _power(rows: Sequence[Row]) -> Iterator[str]:
             most = (percent(max((row.get(f"{name} by {way}", 0.0) for row in cells), default=0.0)) for way in ways)
             yield [f"*wrongly {name} at the margin, at most*", "", "", *most]
 
-    return _table(("suite", "gate passes", "foretold", "suite *retained*, every unit the same", "by skill", "by answers"), lines())
+    return _table(
+        ("suite", "gate passes", "foretold", "suite *retained*, every unit the same", "by skill", "by answers"), lines()
+    )
 
 
 def _foretold(rows: Sequence[Row]) -> Iterator[str]:
@@ -157,16 +197,30 @@ def _foretold(rows: Sequence[Row]) -> Iterator[str]:
             yield [f"{row['group']}: {_short(row['cell'])}", at[0], *cells, f"{row['draws']:,}"]
 
     said = ("foretold", "seen", "in the world")
-    head = ("scores", "margin, points", *(f"*retained*: {of}" for of in said), "drop, points", *(f"*forgotten*: {of}" for of in said), "draws")
+    head = (
+        "scores",
+        "margin, points",
+        *(f"*retained*: {of}" for of in said),
+        "drop, points",
+        *(f"*forgotten*: {of}" for of in said),
+        "draws",
+    )
     return _table(head, lines())
 
 
 def _watched(rows: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for row in rows:
-            yield [row["cell"], *(percent(row[name]) for name in ("forgotten", "retained", "inconclusive", "share")), f"{row['draws']:,}"]
+            yield [
+                row["cell"],
+                *(percent(row[name]) for name in ("forgotten", "retained", "inconclusive", "share")),
+                f"{row['draws']:,}",
+            ]
 
-    return _table(("stream, verdict on", "forgotten", "retained", "inconclusive", "answered until then, in the mean", "draws"), lines())
+    return _table(
+        ("stream, verdict on", "forgotten", "retained", "inconclusive", "answered until then, in the mean", "draws"),
+        lines(),
+    )
 
 
 def _until(rows: Sequence[Row]) -> Iterator[str]:
@@ -178,7 +232,16 @@ def _until(rows: Sequence[Row]) -> Iterator[str]:
             rates = [*first, percent(row.get("any forgotten", 0.0)), *(suite if tested else ("–", "–"))]
             yield [f"{row['group']}: {row['cell']}", percent(row["asked"]), *rates, f"{row['draws']:,}"]
 
-    head = ("gate units", "asked", "the first *forgotten*", "*retained*", "any *forgotten*", "suite *forgotten*", "*retained*", "draws")
+    head = (
+        "gate units",
+        "asked",
+        "the first *forgotten*",
+        "*retained*",
+        "any *forgotten*",
+        "suite *forgotten*",
+        "*retained*",
+        "draws",
+    )
     return _table(head, lines())
 
 
@@ -191,7 +254,13 @@ def _plan(rows: Sequence[Row]) -> Iterator[str]:
             retained = " / ".join(f"{100 * row[f'retained at {share}']:.0f} %" for share in flips)
             yield [row["cell"], f"{row['n']:,}", " / ".join(points[0]), retained, " / ".join(points[1])]
 
-    head = ("set", "answers", "smallest margin that is certified", "*retained* at margin .02", "smallest drop that is found at margin .02")
+    head = (
+        "set",
+        "answers",
+        "smallest margin that is certified",
+        "*retained* at margin .02",
+        "smallest drop that is found at margin .02",
+    )
     return _table(head, lines())
 
 

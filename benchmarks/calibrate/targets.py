@@ -1,7 +1,8 @@
 """Rows of the calibration, to which target each is held and whether it is met.
 
-A rate of ENOUGH draws or more misses its target where it exceeds it, by whatever little; a true rate of .05 nearly never does. Rates of fewer draws,
-and differences between what was foretold and what was seen, are allowed two standard errors. What `held` does not name is shown only.
+A rate of ENOUGH draws or more misses its target where it exceeds it, by whatever little; a true rate of .05 nearly
+never does. Rates of fewer draws, and differences between what was foretold and what was seen, are allowed two standard
+errors. What `held` does not name is shown only.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ STRESS = "all scores change"  # worlds with tails that no sample shows: drawn to
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`what` of a row was held to `limit`: at most, or at least. `error`: two standard errors, where they are allowed for."""
+    """`what` of a row was held to `limit`: at most, or at least. `error`: two standard errors, where they are allowed
+    for.
+    """
 
     what: str
     cell: str
@@ -96,20 +99,32 @@ def _suites(row: Row) -> Iterator[Held]:
     if kind == "suite at its margin":
         for name in ("forgotten", "retained"):
             yield _rate(f"the suite at its margin: wrongly {name}", row, row.get(f"{name} by units", 0.0), WRONG)
-        yield _rate("the suite at its margin: the interval covers", row, row.get("covered by units", 0.0), COVERED, False)
+        yield _rate(
+            "the suite at its margin: the interval covers", row, row.get("covered by units", 0.0), COVERED, False
+        )
     if kind == "nothing changed":
         yield _rate("nothing changed: the gate fails", row, row.get("gate fails", 0.0), ALPHA)
         if "foretold" in row:
-            yield _near("nothing changed: the gate passes as foretold", row["cell"], row.get("gate passes", 0.0), row["foretold"], row)
+            yield _near(
+                "nothing changed: the gate passes as foretold",
+                row["cell"],
+                row.get("gate passes", 0.0),
+                row["foretold"],
+                row,
+            )
 
 
 def _foretold(row: Row) -> Iterator[Held]:
-    """Of rows drawn again, plan promises a margin that is certified at least so often: where few changes mean another test, power rises in steps."""
+    """Of rows drawn again, plan promises a margin that is certified at least so often: where few changes mean another
+    test, power rises in steps.
+    """
     for claim in ("retained", "forgotten"):
         if claim == "retained" and row["foretold draws"] and row.get(claim, 0.0) > row.get("retained foretold", 1.0):
             continue
         if f"{claim} foretold" in row:
-            yield _near(f"{claim} as foretold", f"{row['group']}: {row['cell']}", row[claim], row[f"{claim} foretold"], row)
+            yield _near(
+                f"{claim} as foretold", f"{row['group']}: {row['cell']}", row[claim], row[f"{claim} foretold"], row
+            )
 
 
 def _near(what: str, cell: str, seen: float, told: float, row: Row) -> Held:
@@ -137,10 +152,22 @@ def _until(row: Row) -> Iterator[Held]:
     }
     for name in wrong.get(row["group"], ()):
         rate = row.get(name, 0.0)
-        yield Held(f"stopped early, {row['group']}: {name}", row["cell"], rate, ALPHA, error=2 * (rate * (1 - rate) / row["draws"]) ** 0.5)
+        yield Held(
+            f"stopped early, {row['group']}: {name}",
+            row["cell"],
+            rate,
+            ALPHA,
+            error=2 * (rate * (1 - rate) / row["draws"]) ** 0.5,
+        )
     if row["group"] == "nothing changed":
         yield Held("stopped early, nothing changed: any forgotten", row["cell"], row.get("any forgotten", 0.0), ALPHA)
     if row["group"] == "one of 15 lost ten points":
-        yield Held("stopped early, one of 15 lost ten points: alone found", row["cell"], row.get("alone found", 0.0), FOUND, at_most=False)
+        yield Held(
+            "stopped early, one of 15 lost ten points: alone found",
+            row["cell"],
+            row.get("alone found", 0.0),
+            FOUND,
+            at_most=False,
+        )
     if row["cell"] == "1 × 1000 answers, flips 0.1, lost 0.08":
         yield Held("stopped early: eight points lost are found after", row["cell"], row["asked"], SOON)

@@ -1,7 +1,8 @@
 """Runs that stop early, drawn many times and replayed round by round, to how often they err, and how much they ask.
 
-A draw goes the way of `run --until-decided`: e-processes after every round, e-Holm, who is asked on, the suite at its looks, and what was asked to
-the end by the fixed sample's test (stats/watching.py). Units are 0/1 answers, alone or several of a passage, or graded scores.
+A draw goes the way of `run --until-decided`: e-processes after every round, e-Holm, who is asked on, the suite at its
+looks, and what was asked to the end by the fixed sample's test (stats/watching.py). Units are 0/1 answers, alone or
+several of a passage, or graded scores.
 """
 
 from __future__ import annotations
@@ -17,17 +18,31 @@ from numpy.typing import NDArray
 from worlds import Answers, Floats, World, passages, summaries
 
 from evalharness.stats.assess import Finding, Pairs, assess
+from evalharness.stats.early_stopping import (
+    LOOKS,
+    ROUNDS,
+    Path,
+    adjusted,
+    asked_on,
+    certified,
+    either,
+    path,
+    round_of,
+    spent,
+    unadjusted,
+    watched,
+)
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.suite import combine
 from evalharness.stats.verdict import Verdict, decide
-from evalharness.stats.watching import LOOKS, ROUNDS, Path, adjusted, asked_on, certified, either, path, round_of, spent, unadjusted, watched
 
 SUITE_MARGIN, LARGEST = 0.02, 25.0  # of the suite, in skill; rows in the largest passage
 
 
 @dataclass(frozen=True)
 class Until:
-    """`drops`: the true loss of every gate unit, each of `n` units of the `world`; `flips`: share that changes. `suite`: is it tested at its looks?
+    """`drops`: the true loss of every gate unit, each of `n` units of the `world`; `flips`: share that changes.
+    `suite`: is it tested at its looks?
     Without, what is retained is asked to its end: the longest that one may look."""
 
     group: str
@@ -84,11 +99,17 @@ def measure(case: Until, seed: int) -> dict[str, Any]:
     return {"group": case.group, "cell": case.name, "draws": case.draws, "asked": asked / case.draws, **rates}
 
 
-def replay(units: Sequence[Pairs], rng: np.random.Generator, with_suite: bool) -> tuple[list[Verdict], Verdict, float, list[Verdict]]:
-    """Verdicts on the units and on the suite, the share of units that was asked, and what is certain of each whole set."""
+def replay(
+    units: Sequence[Pairs], rng: np.random.Generator, with_suite: bool
+) -> tuple[list[Verdict], Verdict, float, list[Verdict]]:
+    """Verdicts on the units and on the suite, the share of units that was asked, and what is certain of each whole
+    set.
+    """
     units = [_taken(pairs, rng.permutation(len(pairs.base))) for pairs in units]
     lots = [np.sort(rng.random(len(pairs.base))) for pairs in units]
-    full = [watched(pairs, of, LARGEST if pairs.sizes.max() > 1 else 1.0) for pairs, of in zip(units, lots, strict=True)]
+    full = [
+        watched(pairs, of, LARGEST if pairs.sizes.max() > 1 else 1.0) for pairs, of in zip(units, lots, strict=True)
+    ]
     paths = [path(unit, ROUNDS) for unit in full if unit is not None]
     rounds, stopped, suite = [0] * len(units), [False] * len(units), Verdicts()
     for number in range(1, ROUNDS + 1):
@@ -106,8 +127,13 @@ def replay(units: Sequence[Pairs], rng: np.random.Generator, with_suite: bool) -
     if with_suite and all(ends) and suite.verdict == "inconclusive":
         suite.look(units, ROUNDS, rng)
     share = sum(int((round_of(of) <= was).sum()) for of, was in zip(lots, rounds, strict=True)) / sum(map(len, lots))
-    whole = [assess(pairs, LEVEL, lambda _: rng, EFFORT) if ended else None for pairs, ended in zip(units, ends, strict=True)]
-    seen = [watched(pairs, of, LARGEST) for pairs, of in zip(_upto(units, lots, rounds), _lots_upto(lots, rounds), strict=True)]
+    whole = [
+        assess(pairs, LEVEL, lambda _: rng, EFFORT) if ended else None for pairs, ended in zip(units, ends, strict=True)
+    ]
+    seen = [
+        watched(pairs, of, LARGEST)
+        for pairs, of in zip(_upto(units, lots, rounds), _lots_upto(lots, rounds), strict=True)
+    ]
     sets = [certified(unit, len(of), ALPHA)[0] for unit, of in zip(seen, lots, strict=True) if unit is not None]
     return _final(paths, rounds, whole), suite.verdict, share, sets
 
@@ -149,7 +175,9 @@ def _lots_upto(lots: Sequence[Floats], rounds: Sequence[int]) -> list[Floats]:
 def _upto(units: Sequence[Pairs], lots: Sequence[Floats], rounds: Sequence[int] | int) -> list[Pairs]:
     """The units' rows of their first rounds."""
     every = [rounds] * len(units) if isinstance(rounds, int) else rounds
-    return [_taken(pairs, np.flatnonzero(round_of(of) <= was)) for pairs, of, was in zip(units, lots, every, strict=True)]
+    return [
+        _taken(pairs, np.flatnonzero(round_of(of) <= was)) for pairs, of, was in zip(units, lots, every, strict=True)
+    ]
 
 
 def _taken(pairs: Pairs, places: NDArray[np.int_]) -> Pairs:

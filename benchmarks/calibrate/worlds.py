@@ -1,7 +1,9 @@
-"""What is supposed of two models, turned into drawn rows: pairs whose true difference is known, for every kind of score.
+"""What is supposed of two models, turned into drawn rows: pairs whose true difference is known, for every kind of
+score.
 
-A world is drawn again and again; its candidate differs from its base by exactly `drop` (of the score, in its natural unit) in expectation, or, for
-scores that are no means, at the expectation of the rows. Where that cannot be (fewer answers change than would have to be lost) it raises ValueError.
+A world is drawn again and again; its candidate differs from its base by exactly `drop` (of the score, in its natural
+unit) in expectation, or, for scores that are no means, at the expectation of the rows. Where that cannot be (fewer
+answers change than would have to be lost) it raises ValueError.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ def mean(sums: Floats) -> Floats:
     return ratio(sums[..., 0], sums[..., 1])
 
 
-def of_values(base: Floats, candidate: Floats, kind: str, margin: float, sizes: Floats | None = None, chance: float = 0.0) -> Pairs:
+def of_values(
+    base: Floats, candidate: Floats, kind: str, margin: float, sizes: Floats | None = None, chance: float = 0.0
+) -> Pairs:
     """Pairs of a mean on a 0-1 scale; `base` and `candidate` are sums over the rows of a unit, (units,)."""
     sizes = np.ones(len(base)) if sizes is None else sizes
     rows = [np.column_stack([values, sizes]) for values in (base, candidate)]
@@ -62,8 +66,12 @@ class Answers:
         return self.pairs(*self.counts(rng))
 
 
-def passages(units: int, size: float, flips: float, drop: float, together: float, uneven: bool, margin: float = 0.02) -> World:
-    """0/1 answers, several of one passage. `together`: how much the answers of a passage change together, 0-1; `uneven`: 1 to 5 × size of them."""
+def passages(
+    units: int, size: float, flips: float, drop: float, together: float, uneven: bool, margin: float = 0.02
+) -> World:
+    """0/1 answers, several of one passage. `together`: how much the answers of a passage change together, 0-1;
+    `uneven`: 1 to 5 × size of them.
+    """
     lost = (flips + drop) / 2
     if lost > flips:
         raise ValueError("fewer answers change than are lost")
@@ -76,7 +84,13 @@ def passages(units: int, size: float, flips: float, drop: float, together: float
         change = np.where(luck < lost, -1.0, np.where(luck < flips, 1.0, 0.0))
         right = (0.5 * rng.random(units)[unit] + 0.5 * rng.random(len(unit)) < 0.6).astype(float)
         base = np.where(change < 0, 1.0, np.where(change > 0, 0.0, right))
-        return of_values(np.bincount(unit, base, units), np.bincount(unit, base + change, units), "binary", margin, sizes.astype(float))
+        return of_values(
+            np.bincount(unit, base, units),
+            np.bincount(unit, base + change, units),
+            "binary",
+            margin,
+            sizes.astype(float),
+        )
 
     return draw
 
@@ -95,7 +109,9 @@ SHAPES = {  # sizes of losses and of gains: Beta's two parameters
 
 
 def summaries(n: int, flips: float, drop: float, shape: str, margin: float = 0.02) -> World:
-    """Graded scores (ROUGE, F1 of one answer) most of which do not change at all; those that do, by an amount of the given shape."""
+    """Graded scores (ROUGE, F1 of one answer) most of which do not change at all; those that do, by an amount of the
+    given shape.
+    """
     losses, gains = SHAPES[shape]
     lost = _share_lost(shape, flips, drop)
 
@@ -119,8 +135,12 @@ def _share_lost(shape: str, flips: float, drop: float) -> float:
     return lost
 
 
-def dialogues(units: int, size: float, flips: float, drop: float, together: float, shape: str, margin: float = 0.02) -> World:
-    """Graded scores, 1 to 5 × size of one dialogue. `together`: how much those of a dialogue change together, by as much and one way, 0-1."""
+def dialogues(
+    units: int, size: float, flips: float, drop: float, together: float, shape: str, margin: float = 0.02
+) -> World:
+    """Graded scores, 1 to 5 × size of one dialogue. `together`: how much those of a dialogue change together, by as
+    much and one way, 0-1.
+    """
     losses, gains = SHAPES[shape]
     lost = _share_lost(shape, flips, drop)
 
@@ -130,32 +150,47 @@ def dialogues(units: int, size: float, flips: float, drop: float, together: floa
         rows = len(unit)
         shared = rng.random(rows) < np.sqrt(together)
         luck, less, more = (
-            np.where(shared, drawn(units)[unit], drawn(rows)) for drawn in (rng.random, lambda n: rng.beta(*losses, n), lambda n: rng.beta(*gains, n))
+            np.where(shared, drawn(units)[unit], drawn(rows))
+            for drawn in (rng.random, lambda n: rng.beta(*losses, n), lambda n: rng.beta(*gains, n))
         )
         change = np.where(luck < lost, -less, np.where(luck < flips, more, 0.0))
         base = np.maximum(-change, 0.0) + rng.random(rows) * (1 - np.abs(change))
-        return of_values(np.bincount(unit, base, units), np.bincount(unit, base + change, units), "graded", margin, sizes.astype(float))
+        return of_values(
+            np.bincount(unit, base, units),
+            np.bincount(unit, base + change, units),
+            "graded",
+            margin,
+            sizes.astype(float),
+        )
 
     return draw
 
 
 def rewritten(n: int, spread: float, skew: float, drop: float, margin: float = 0.02) -> World:
-    """Graded scores all of which change, by `spread` (a standard deviation). `skew`: 0 normal, below 0 some lose much, above 0 some gain much
+    """Graded scores all of which change, by `spread` (a standard deviation). `skew`: 0 normal, below 0 some lose much,
+    above 0 some gain much
     (lognormal with that σ: 0.5 has a skewness of 1.75, 1 of 6.2)."""
 
     def draw(rng: np.random.Generator) -> Pairs:
         z = rng.standard_normal(n)
         if skew:
             square = skew**2
-            z = np.sign(skew) * (np.exp(abs(skew) * z) - np.exp(square / 2)) / np.sqrt((np.exp(square) - 1) * np.exp(square))
+            z = (
+                np.sign(skew)
+                * (np.exp(abs(skew) * z) - np.exp(square / 2))
+                / np.sqrt((np.exp(square) - 1) * np.exp(square))
+            )
         base = rng.uniform(0.3, 0.7, n)
         return of_values(base, base - drop + spread * z, "graded", margin)
 
     return draw
 
 
-def confusions(n: int, metric: str, shares: tuple[float, ...], flips: float, drop: float, error: float = 0.15, margin: float = 0.02) -> World:
-    """F1 or MCC over classes of the given `shares`; the base errs with probability `error`, a share `flips` of right or wrong answers changes.
+def confusions(
+    n: int, metric: str, shares: tuple[float, ...], flips: float, drop: float, error: float = 0.15, margin: float = 0.02
+) -> World:
+    """F1 or MCC over classes of the given `shares`; the base errs with probability `error`, a share `flips` of right or
+    wrong answers changes.
 
     `metric`: "mcc", "f1" (binary) or "f1,macro".
     """
@@ -166,7 +201,9 @@ def confusions(n: int, metric: str, shares: tuple[float, ...], flips: float, dro
     right_before, right_after = old == gold, new == gold
 
     def cells(lost: float) -> Floats:
-        """P(gold, base's answer, candidate's answer) where right answers are lost with probability `lost`, (classes³)."""
+        """P(gold, base's answer, candidate's answer) where right answers are lost with probability `lost`,
+        (classes³).
+        """
         mended = min(0.95, max(0.0, (flips - (1 - error) * lost) / error))
         before = np.where(right_before, 1 - error, error / (classes - 1))
         from_right = np.where(right_after, 1 - lost, lost / (classes - 1))
@@ -177,7 +214,9 @@ def confusions(n: int, metric: str, shares: tuple[float, ...], flips: float, dro
         joint = cells(lost)
         return float(scored.score(joint.sum(1).ravel()) - scored.score(joint.sum(2).ravel())) + drop
 
-    joint = cells(brentq(miss, 0, min(0.9, flips / (1 - error)))).ravel()  # raises ValueError where the drop is out of reach
+    joint = cells(
+        brentq(miss, 0, min(0.9, flips / (1 - error)))
+    ).ravel()  # raises ValueError where the drop is out of reach
 
     def draw(rng: np.random.Generator) -> Pairs:
         cell = rng.choice(classes**3, n, p=joint / joint.sum())
@@ -189,7 +228,9 @@ def confusions(n: int, metric: str, shares: tuple[float, ...], flips: float, dro
 
 
 def translations(n: int, flips: float, drop: float, margin: float = 1.0) -> World:
-    """Corpus BLEU (0-100) of n sentences of 5 to 100 words, a share `flips` of which is worded anew, for better or for worse."""
+    """Corpus BLEU (0-100) of n sentences of 5 to 100 words, a share `flips` of which is worded anew, for better or for
+    worse.
+    """
     scored = build(MetricSpec("bleu", "bleu", {}))
 
     def rows(rng: np.random.Generator, size: int, worse: float) -> tuple[Floats, Floats]:

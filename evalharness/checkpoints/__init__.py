@@ -1,6 +1,8 @@
-"""Checkpoints as files: recognised, fingerprinted, verified, loaded. `KNOWN` are the pieces that need heavy libraries."""
+"""Checkpoints as files: recognised, fingerprinted, verified, loaded. `REGISTRY` are the pieces that need heavy
+libraries.
+"""
 
-KNOWN = {
+REGISTRY = {
     "fetch": "evalharness.checkpoints.hub:fetch",
     "load": "evalharness.checkpoints.weights:load",
     "verify": "evalharness.checkpoints.verify:verify",

@@ -1,4 +1,6 @@
-"""An adapter's directory to what its files say of it: peft's type, the task that is asked for, virtual tokens, sizes. Without peft."""
+"""An adapter's directory to what its files say of it: peft's type, the task that is asked for, virtual tokens, sizes.
+Without peft.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ TOKENS = "trainable_tokens_delta"
 
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
-    """`values`: numbers in its file, of which `trained` could be; `learned_for`: the architecture that its task type is of, where it says."""
+    """`values`: numbers in its file, of which `trained` could be; `learned_for`: the architecture that its task type is
+    of, where it says.
+    """
 
     kind: Kind
     peft_type: str
@@ -45,7 +49,8 @@ class AdapterFacts:
 def adapter_facts(directory: Path, asked: int | None) -> AdapterFacts:
     """What adapter_config.json and the header of the weights say; `asked`: which of several learned tasks.
 
-    The file of weights may be missing (sizes are 0 then). Raises ModelError for what no adapter of a language model says.
+    The file of weights may be missing (sizes are 0 then). Raises ModelError for what no adapter of a language model
+    says.
     """
     where = directory / files.ADAPTER_CONFIG
     config = files.read_json(where)
@@ -92,10 +97,18 @@ def _task(directory: Path, config: dict[str, Any], asked: int | None) -> int | N
     if not isinstance(number, int) or number < 1:
         raise ModelError(directory / files.ADAPTER_CONFIG, f"{key} is {number!r}", "a whole number above zero")
     if asked is not None and asked >= number:
-        what = f"there is no task {asked}: it learned {number}" if key else f"#{asked} asks for one task of several, and it learned one"
+        what = (
+            f"there is no task {asked}: it learned {number}"
+            if key
+            else f"#{asked} asks for one task of several, and it learned one"
+        )
         raise ModelError(directory, what, f"#0 to #{number - 1}" if number > 1 else f"leave out #{asked}")
     if number > 1 and asked is None:
-        raise ModelError(directory, f"learned {number} tasks, each with a prompt of its own", f"name one: {directory}#0 to {directory}#{number - 1}")
+        raise ModelError(
+            directory,
+            f"learned {number} tasks, each with a prompt of its own",
+            f"name one: {directory}#0 to {directory}#{number - 1}",
+        )
     return asked if number > 1 else None
 
 
@@ -107,11 +120,17 @@ def _virtual_tokens(where: Path, config: dict[str, Any]) -> int:
 
 
 def check_base(directory: Path, facts: AdapterFacts, base: Path, architecture: Architecture) -> None:
-    """Raises ModelError where an adapter cannot have been trained on this base, or its type is not supported on such a base."""
+    """Raises ModelError where an adapter cannot have been trained on this base, or its type is not supported on such a
+    base.
+    """
     recorded = files.training_of(directory)[0].get("architecture")
     learned_for = facts.learned_for or next((known for known in WORDS if known == recorded), None)
     if learned_for not in (None, architecture):
         what = f"an adapter of {WORDS[learned_for]}, and its base {base} is {WORDS[architecture]}"
         raise ModelError(directory, what, "give the base that it was trained on with --base")
     if why := refusal(facts.peft_type, architecture):
-        raise ModelError(directory, why, "`checkpoint kinds` lists what is supported; full weights with the adapter merged into them always are")
+        raise ModelError(
+            directory,
+            why,
+            "`checkpoint kinds` lists what is supported; full weights with the adapter merged into them always are",
+        )

@@ -1,4 +1,6 @@
-"""A Checkpoint's files to what `checkpoint show` says beyond the Checkpoint: how its adapter is made, types of its tensors, what lies inside."""
+"""A Checkpoint's files to what `checkpoint show` says beyond the Checkpoint: how its adapter is made, types of its
+tensors, what lies inside.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.inside import inside
+from evalharness.checkpoints.discover import inside
 from evalharness.checkpoints.precision import is_beside
 from evalharness.records.models import Checkpoint
 
 RANKS = ("r", "num_ranks", "effective_rank")
 ALPHAS = ("lora_alpha", "alpha", "randlora_alpha", "psoft_alpha", "shadow_alpha")
-MARKS = {"use_dora": "DoRA", "use_rslora": "rsLoRA", "modules_to_save": "modules trained whole", "trainable_token_indices": "trained tokens"}
+MARKS = {
+    "use_dora": "DoRA",
+    "use_rslora": "rsLoRA",
+    "modules_to_save": "modules trained whole",
+    "trainable_token_indices": "trained tokens",
+}
 LEAVES = ("weight", "bias")
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Facts by name, as JSON knows them; what does not apply is left out. Raises ModelError where a file cannot be read."""
+    """Facts by name, as JSON knows them; what does not apply is left out. Raises ModelError where a file cannot be
+    read.
+    """
     facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint)))}
     if not checkpoint.adapter:
         model_type = files.read_json(checkpoint.path / files.CONFIG).get("model_type")
@@ -28,10 +37,14 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     model_type = files.read_json(checkpoint.weights / files.CONFIG).get("model_type")
     facts = {"model_type": model_type, **facts, "marks": _marks(config)}
     facts |= {"rank": _first(config, RANKS), "alpha": _first(config, ALPHAS), "targets": config.get("target_modules")}
-    names, number = _modules(files.tensors(checkpoint.path / files.ADAPTER), files.all_tensors(files.weight_files(checkpoint.weights)))
+    names, number = _modules(
+        files.tensors(checkpoint.path / files.ADAPTER), files.all_tensors(files.weight_files(checkpoint.weights))
+    )
     facts |= {"modules": names, "modules_count": number} if number else {}
     facts["tasks"] = _first(config, ("num_tasks", "n_tasks"))
-    facts["adapters_inside"] = [path.name for path in inside(checkpoint.path) if (path / files.ADAPTER_CONFIG).is_file()]
+    facts["adapters_inside"] = [
+        path.name for path in inside(checkpoint.path) if (path / files.ADAPTER_CONFIG).is_file()
+    ]
     return {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
 
 
@@ -51,13 +64,17 @@ def _marks(config: dict[str, Any]) -> list[str]:
 
 
 def _first(config: dict[str, Any], keys: tuple[str, ...]) -> int | float | None:
-    return next((config[key] for key in keys if isinstance(config.get(key), int | float) and not isinstance(config[key], bool)), None)
+    return next(
+        (config[key] for key in keys if isinstance(config.get(key), int | float) and not isinstance(config[key], bool)),
+        None,
+    )
 
 
 def _modules(adapter: Iterable[str], base: Iterable[str]) -> tuple[list[str], int]:
     """The base's modules that an adapter's tensors belong to, as their last names, and how many modules there are.
 
-    Files name tensors of the base with and without a model's prefix, so that only the last name of a module can be looked for.
+    Files name tensors of the base with and without a model's prefix, so that only the last name of a module can be
+    looked for.
     """
     leaves = {part for name in base if not is_beside(name) for part in name.split(".")[-2:-1]} - {*LEAVES}
     found = set()

@@ -19,7 +19,8 @@ ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """`added`, `dropped`: token to id; `moved`: token to its id in the base and now; `special`: role to token in the base and now.
+    """`added`, `dropped`: token to id; `moved`: token to its id in the base and now; `special`: role to token in the
+    base and now.
 
     `splits`: the same vocabulary, and yet a text becomes other tokens. `template`: "", "added", "dropped" or "changed".
     """
@@ -33,7 +34,9 @@ class Differences:
 
 
 def differences(checkpoint: Checkpoint) -> Differences | None:
-    """How its tokenizer differs from its base's; None where there is nothing to compare. Raises ModelError where one cannot be read."""
+    """How its tokenizer differs from its base's; None where there is nothing to compare. Raises ModelError where one
+    cannot be read.
+    """
     directory, base = tokenizer_directory(checkpoint), checkpoint.base
     if base is None or base == directory or not files.has_tokenizer(base):
         return None
@@ -47,7 +50,11 @@ def between(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> Diff
     return Differences(
         added={token: now[token] for token in now.keys() - before.keys()},
         dropped={token: before[token] for token in before.keys() - now.keys()},
-        moved={token: (before[token], now[token]) for token in sorted(now.keys() & before.keys()) if now[token] != before[token]},
+        moved={
+            token: (before[token], now[token])
+            for token in sorted(now.keys() & before.keys())
+            if now[token] != before[token]
+        },
         special={role: pair for role, pair in roles.items() if pair[0] != pair[1]},
         splits=now == before and _ids(own) != _ids(base),
         template=_template(getattr(base, "chat_template", None), getattr(own, "chat_template", None)),

@@ -1,4 +1,6 @@
-"""A checkpoint's directory to what its files say: JSON, the list of weights files, names and shapes of tensors. No tensor is read."""
+"""A checkpoint's directory to what its files say: JSON, the list of weights files, names and shapes of tensors. No
+tensor is read.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,22 @@ CONFIG, ADAPTER_CONFIG, GENERATION_CONFIG = "config.json", "adapter_config.json"
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"
 TRAINING = "training.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
-TOKENIZER_PARTS = (*VOCABULARIES, "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json")
+VOCABULARIES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+TOKENIZER_PARTS = (
+    *VOCABULARIES,
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 WINDOW_KEYS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length", "max_seq_len", "seq_length")
 HEADER_LIMIT = 100_000_000  # bytes; the format's own bound
 
@@ -48,7 +64,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
-    """The safetensors files of full weights, in order of name; () where there are none. Raises ModelError where a shard of the index is missing.
+    """The safetensors files of full weights, in order of name; () where there are none. Raises ModelError where a shard
+    of the index is missing.
 
     One file wins over an index beside it, as in transformers: what is identified and verified must be what is loaded.
     """
@@ -128,7 +145,9 @@ def has_weights(directory: Path) -> bool:
 
 
 def training_of(directory: Path) -> tuple[dict[str, Any], Path]:
-    """What training.json says, and the directory that it lies in: of a trainer's checkpoint-N folder, the one above. {} where there is none."""
+    """What training.json says, and the directory that it lies in: of a trainer's checkpoint-N folder, the one above. {}
+    where there is none.
+    """
     above = [directory.parent] if directory.name.startswith("checkpoint-") else []
     for place in (directory, *above):
         if (place / TRAINING).is_file():

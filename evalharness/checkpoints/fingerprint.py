@@ -13,7 +13,14 @@ from evalharness.checkpoints import files
 NOT_CONTENT = {
     files.CONFIG: ("_name_or_path", "transformers_version"),
     files.GENERATION_CONFIG: ("transformers_version", "_from_model_config"),
-    files.ADAPTER_CONFIG: ("base_model_name_or_path", "inference_mode", "revision", "peft_version", "auto_mapping", "tokenizer_name_or_path"),
+    files.ADAPTER_CONFIG: (
+        "base_model_name_or_path",
+        "inference_mode",
+        "revision",
+        "peft_version",
+        "auto_mapping",
+        "tokenizer_name_or_path",
+    ),
     files.TOKENIZER_CONFIG: ("name_or_path", "transformers_version", "is_local", "local_files_only"),
 }
 
@@ -25,7 +32,9 @@ def _digest(path: Path, state: tuple[int, ...]) -> str:
 
 
 def of_file(path: Path) -> str:
-    """The file's digest, computed once a process while the file does not change: a base is read once for all its candidates."""
+    """The file's digest, computed once a process while the file does not change: a base is read once for all its
+    candidates.
+    """
     stat = path.stat()
     return _digest(path.resolve(), (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
 
@@ -75,14 +84,18 @@ def of_tensors(directory: Path) -> str:
 
 
 def of_weights(directory: Path) -> str:
-    """Identity of a model with full weights: configuration, weights, generation configuration, tokenizer, chat templates."""
+    """Identity of a model with full weights: configuration, weights, generation configuration, tokenizer, chat
+    templates.
+    """
     weights = [of_file(path) for path in files.weight_files(directory)]
     configs = _present(directory, (files.CONFIG, files.GENERATION_CONFIG))
     return fingerprint.of_value(["weights", weights, configs, _speech(directory)])
 
 
 def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
-    """Identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks, answering as it does for `task`."""
+    """Identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks, answering as
+    it does for `task`.
+    """
     adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _speech(directory)]
     return fingerprint.of_value(["adapter", base, adapter, *([] if task is None else [task])])
 

@@ -1,4 +1,6 @@
-"""Every type of adapter that the installed peft knows: its name here, how it acts, on which architectures and quantised weights it is supported."""
+"""Every type of adapter that the installed peft knows: its name here, how it acts, on which architectures and quantised
+weights it is supported.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,13 @@ UNPACKS = "needs the weights' values, and peft unpacks bitsandbytes' only"
 
 @dataclass(frozen=True, slots=True)
 class AdapterType:
-    """`acts`: by layers put into the base, by embeddings before the (encoder's) text, or by a cached prefix in every (decoder's) layer.
+    """`acts`: by layers put into the base, by embeddings before the (encoder's) text, or by a cached prefix in every
+    (decoder's) layer.
 
-    `architectures`: those that it is supported with; `why_not`: the reason for the others. `computes`: it cannot be built without the base's values.
-    `quantised`: the precisions of the base's weights that it is supported on ("other": every method but bitsandbytes), by comparison with its
-    effect on the same weights unpacked; `why_not_quantised`: what its layers do on the others.
+    `architectures`: those that it is supported with; `why_not`: the reason for the others. `computes`: it cannot be
+    built without the base's values.
+    `quantised`: the precisions of the base's weights that it is supported on ("other": every method but bitsandbytes),
+    by comparison with its effect on the same weights unpacked; `why_not_quantised`: what its layers do on the others.
     """
 
     kind: str
@@ -39,7 +43,9 @@ TYPES: dict[str, AdapterType] = {
     "LORA": AdapterType("lora", "layers"),
     "ADALORA": AdapterType("adalora", "layers"),
     "ADAMSS": AdapterType("adamss", "layers", computes=True, quantised=(), why_not_quantised=CODES),
-    "ADAPTION_PROMPT": AdapterType("adaption-prompt", "layers", CAUSAL, "peft puts it into Llama, Mistral and GPT-2 models only"),
+    "ADAPTION_PROMPT": AdapterType(
+        "adaption-prompt", "layers", CAUSAL, "peft puts it into Llama, Mistral and GPT-2 models only"
+    ),
     "BEFT": AdapterType("beft", "layers"),
     "BOFT": AdapterType("boft", "layers"),
     "C3A": AdapterType("c3a", "layers"),
@@ -54,7 +60,12 @@ TYPES: dict[str, AdapterType] = {
     "HIRA": AdapterType("hira", "layers", quantised=BITSANDBYTES, why_not_quantised=UNPACKS),
     "HRA": AdapterType("hra", "layers", quantised=(), why_not_quantised=CODES),
     "IA3": AdapterType("ia3", "layers"),
-    "LILY": AdapterType("lily", "layers", (), "its router averages over every token of the batch, so that an answer hangs on its neighbours"),
+    "LILY": AdapterType(
+        "lily",
+        "layers",
+        (),
+        "its router averages over every token of the batch, so that an answer hangs on its neighbours",
+    ),
     "LN_TUNING": AdapterType("ln-tuning", "layers"),
     "LOHA": AdapterType("loha", "layers", quantised=("int8",), why_not_quantised=SHAPE),
     "LOKR": AdapterType("lokr", "layers", quantised=("int8",), why_not_quantised=SHAPE),
@@ -80,7 +91,9 @@ TYPES: dict[str, AdapterType] = {
     "VBLORA": AdapterType("vblora", "layers"),
     "VERA": AdapterType("vera", "layers"),
     "WAVEFT": AdapterType("waveft", "layers"),
-    "XLORA": AdapterType("xlora", "layers", (), "it mixes other adapters, which lie elsewhere, by a first pass over the whole batch"),
+    "XLORA": AdapterType(
+        "xlora", "layers", (), "it mixes other adapters, which lie elsewhere, by a first pass over the whole batch"
+    ),
 }
 
 

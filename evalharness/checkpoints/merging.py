@@ -1,4 +1,6 @@
-"""A model with adapter layers to the same model computing merged: each layer's weight merged as it is asked, and put back after."""
+"""A model with adapter layers to the same model computing merged: each layer's weight merged as it is asked, and put
+back after.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,16 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import PreTrainedModel
 
-from evalharness.checkpoints.twin import shared
+from evalharness.checkpoints.shared_weights import shared
 from evalharness.checkpoints.weights import UNLOADABLE, first_line
 
 Kept = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries, and what they held
 
 
 def unmergeable(wrapped: PeftModel) -> str:
-    """Why peft cannot merge this adapter into its base's weights; "" where it can. Each kind of layer is tried once in each shape."""
+    """Why peft cannot merge this adapter into its base's weights; "" where it can. Each kind of layer is tried once in
+    each shape.
+    """
     layers = _layers(wrapped)
     if not layers:
         return "the adapter has no layer that could be merged"
@@ -65,11 +69,17 @@ def merged(wrapped: PeftModel) -> Iterator[PreTrainedModel]:
 
 
 def _layers(wrapped: PeftModel) -> list[BaseTunerLayer]:
-    return [module for module in wrapped.base_model.modules() if isinstance(module, BaseTunerLayer) and isinstance(module, nn.Module)]
+    return [
+        module
+        for module in wrapped.base_model.modules()
+        if isinstance(module, BaseTunerLayer) and isinstance(module, nn.Module)
+    ]
 
 
 def _sort(layer: BaseTunerLayer) -> tuple[object, ...]:
-    """Layers that merge alike. Packed weights of two shapes can have one shape of codes, so that the features count as well."""
+    """Layers that merge alike. Packed weights of two shapes can have one shape of codes, so that the features count as
+    well.
+    """
     base = layer.get_base_layer()
     features = tuple(getattr(base, name, None) for name in ("in_features", "out_features"))
     return type(layer), type(base), features, tuple(tuple(parameter.shape) for parameter in base.parameters())
@@ -80,7 +90,14 @@ def _ask(base: nn.Module) -> None:
     features, weight = getattr(base, "in_features", None), getattr(base, "weight", None)
     if isinstance(features, int) and weight is not None:
         with torch.no_grad():
-            base(torch.zeros(1, features, device=weight.device, dtype=weight.dtype if weight.is_floating_point() else torch.float32))
+            base(
+                torch.zeros(
+                    1,
+                    features,
+                    device=weight.device,
+                    dtype=weight.dtype if weight.is_floating_point() else torch.float32,
+                )
+            )
 
 
 def _merge(layer: BaseTunerLayer) -> Kept:
@@ -110,8 +127,13 @@ def _restore(layer: BaseTunerLayer, kept: Kept) -> None:
 
 
 def _states(base: nn.Module) -> list[dict[str, Any]]:
-    """Where bitsandbytes keeps what unpacks a quantised weight: attributes of the layer that the weight was made in, and its state."""
+    """Where bitsandbytes keeps what unpacks a quantised weight: attributes of the layer that the weight was made in,
+    and its state.
+    """
     home = getattr(getattr(base, "weight", None), "module", None)
     owners = [base, *([home] if isinstance(home, nn.Module) else [])]
     state = getattr(base, "state", None)
-    return [*(vars(one) for one in owners if "quant_state" in vars(one)), *([vars(state)] if hasattr(state, "__dict__") else [])]
+    return [
+        *(vars(one) for one in owners if "quant_state" in vars(one)),
+        *([vars(state)] if hasattr(state, "__dict__") else []),
+    ]

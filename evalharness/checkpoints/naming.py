@@ -34,7 +34,9 @@ def is_path(place: str) -> bool:
 
 
 def parse(text: str) -> Named:
-    """The parts. A path that exists wins over every reading of its `=` and `#`. Raises ModelError where nothing is named."""
+    """The parts. A path that exists wins over every reading of its `=` and `#`. Raises ModelError where nothing is
+    named.
+    """
     name, equals, place = text.partition("=")
     if not equals or "/" in name or exists(_without_task(text)[0]):
         name, place = "", text
@@ -50,6 +52,8 @@ def _without_task(place: str) -> tuple[str, int | None]:
 
 
 def default_name(named: Named, directory: Path) -> str:
-    """What results call it: as given, else as its directory or repository is called, with the task where one is chosen."""
+    """What results call it: as given, else as its directory or repository is called, with the task where one is
+    chosen.
+    """
     own = directory.name or "root" if is_path(named.place) else named.place.partition("@")[0].rpartition("/")[2]
     return named.name or (own if named.task is None else f"{own}-task{named.task}")

@@ -1,4 +1,6 @@
-"""config.json to the precision in which weights are kept, and the names and shapes of their tensors to a number of parameters."""
+"""config.json to the precision in which weights are kept, and the names and shapes of their tensors to a number of
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ QUANTISED = "quantization_config"  # of config.json
 COMPUTE = "bnb_4bit_compute_dtype"
 OF_FOUR = ("bnb_4bit_use_double_quant", "bnb_4bit_quant_storage", "llm_int8_skip_modules")
 OF_INT8 = ("llm_int8_threshold", "llm_int8_has_fp16_weight", "llm_int8_skip_modules")
-FILED = {"bnb_4bit_use_double_quant": False, "bnb_4bit_quant_storage": "uint8", COMPUTE: "float32"}  # what a file means that does not say
+FILED = {
+    "bnb_4bit_use_double_quant": False,
+    "bnb_4bit_quant_storage": "uint8",
+    COMPUTE: "float32",
+}  # what a file means that does not say
 FILED |= {"llm_int8_threshold": 6.0, "llm_int8_has_fp16_weight": False, "llm_int8_skip_modules": None}
 LOADED = {**FILED, "bnb_4bit_use_double_quant": True}  # what `quantised.options` asks for
 ON_LOADING = ("nf4", "fp4", "int8")  # what weights of more bits can be made while they are loaded
@@ -28,7 +34,8 @@ BESIDE = (  # what the libraries store beside quantised weights
 
 
 def precision_of(where: Path, config: dict[str, Any]) -> str:
-    """How the files hold the weights: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the method as config.json calls it.
+    """How the files hold the weights: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the method as
+    config.json calls it.
 
     Raises ModelError where config.json does not say which method it is.
     """
@@ -37,9 +44,13 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
         return ""
     if not isinstance(stated, dict):
         raise ModelError(where, f"{QUANTISED} is {stated!r}", "save the checkpoint again")
-    method = stated.get("quant_method", "bitsandbytes" if stated.get("load_in_4bit") or stated.get("load_in_8bit") else None)
+    method = stated.get(
+        "quant_method", "bitsandbytes" if stated.get("load_in_4bit") or stated.get("load_in_8bit") else None
+    )
     if not isinstance(method, str) or not method:
-        raise ModelError(where, f"{QUANTISED} names no quant_method", "save the checkpoint again with the library that quantised it")
+        raise ModelError(
+            where, f"{QUANTISED} names no quant_method", "save the checkpoint again with the library that quantised it"
+        )
     if method != "bitsandbytes":
         return method
     if stated.get("load_in_8bit") is True:
@@ -51,12 +62,16 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
 
 
 def otherwise(stated: Any, base: Any) -> tuple[str, ...]:
-    """In what a quantization_config of bitsandbytes' differs from that of its base; None: the base is quantised on loading, in the usual way."""
+    """In what a quantization_config of bitsandbytes' differs from that of its base; None: the base is quantised on
+    loading, in the usual way.
+    """
     if not isinstance(stated, dict) or stated.get("quant_method", "bitsandbytes") != "bitsandbytes":
         return ()
     own, other = ({**FILED, **one} for one in (stated, base if isinstance(base, dict) else {**stated, **LOADED}))
     keys = OF_INT8 if own.get("load_in_8bit") is True else OF_FOUR
-    found = [f"{key} {own[key]!r}, its base's {other[key]!r}" for key in keys if (own[key] or None) != (other[key] or None)]
+    found = [
+        f"{key} {own[key]!r}, its base's {other[key]!r}" for key in keys if (own[key] or None) != (other[key] or None)
+    ]
     if not isinstance(base, dict) and keys is OF_FOUR and own[COMPUTE] != "float32":
         found.append(f"{COMPUTE} {own[COMPUTE]!r}, its base's that of --dtype")
     return tuple(found)
@@ -83,14 +98,20 @@ def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) 
 def _bits(stated: Any) -> int:
     """Bits of a packed weight, 4 where the configuration does not say."""
     groups = stated.get("config_groups") if isinstance(stated, dict) else None
-    inner = [group.get("weights") for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    inner = (
+        [group.get("weights") for group in groups.values() if isinstance(group, dict)]
+        if isinstance(groups, dict)
+        else []
+    )
     places = [(stated, "bits"), (stated, "w_bit"), *((weights, "num_bits") for weights in inner)]
     found = [place[key] for place, key in places if isinstance(place, dict) and key in place]
     return next((bits for bits in found if isinstance(bits, int) and 0 < bits <= 32), 4)
 
 
 def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """Parameters in full weights: without stored buffers (causal masks, rotary frequencies) and without what is tied and stored twice."""
+    """Parameters in full weights: without stored buffers (causal masks, rotary frequencies) and without what is tied
+    and stored twice.
+    """
     names = [name for name, tensor in facts.items() if len(tensor.shape) < 4 or name.endswith(BLOCKS)]
     twice = _stored_twice(facts, config)
     return sum(values_of(name, facts, config) for name in names if not name.endswith(BUFFERS) and name not in twice)

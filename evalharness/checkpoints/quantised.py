@@ -1,4 +1,6 @@
-"""A precision to how transformers loads weights in it, and what bitsandbytes' layers need to be shared and to compute alike everywhere."""
+"""A precision to how transformers loads weights in it, and what bitsandbytes' layers need to be shared and to compute
+alike everywhere.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it speaks with every pass,
 def options(directory: Path, precision: str, stored: bool, kind: torch.dtype, place: torch.device) -> dict[str, Any]:
     """Of `from_pretrained`, to hold weights in `precision`; `stored` where the files hold them so.
 
-    4 bits with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError where bitsandbytes is needed and not installed.
+    4 bits with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError where bitsandbytes is
+    needed and not installed.
     """
     if precision in ON_LOADING and importlib.util.find_spec(LIBRARY) is None:
         what = f"weights in {precision} need {LIBRARY}, which is not installed"
@@ -31,18 +34,28 @@ def options(directory: Path, precision: str, stored: bool, kind: torch.dtype, pl
         return where
     if precision == "int8":
         return {**where, "quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-    four = {"load_in_4bit": True, "bnb_4bit_quant_type": precision, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": kind}
+    four = {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": precision,
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": kind,
+    }
     return {**where, "quantization_config": BitsAndBytesConfig(**four)}
 
 
 def settle(directory: Path, model: nn.Module) -> None:
-    """Before the first answer: int8 layers move their weights to where twins share them; 4-bit layers on a CPU never repack theirs.
+    """Before the first answer: int8 layers move their weights to where twins share them; 4-bit layers on a CPU never
+    repack theirs.
 
-    Repacking (on CPUs with AVX512-BF16) rounds scales to bfloat16, refuses many shapes, and would write into what is shared.
-    Raises ModelError where transformers passed over how the files are quantised.
+    Repacking (on CPUs with AVX512-BF16) rounds scales to bfloat16, refuses many shapes, and would write into what is
+    shared. Raises ModelError where transformers passed over how the files are quantised.
     """
     if getattr(model, "hf_quantizer", None) is None:
-        raise ModelError(directory, "transformers does not know the quantisation that its config.json names", "give the weights before quantisation")
+        raise ModelError(
+            directory,
+            "transformers does not know the quantisation that its config.json names",
+            "give the weights before quantisation",
+        )
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False

@@ -28,7 +28,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, 
 from transformers.utils import logging as transformers_logging
 
 from evalharness import registry
-from evalharness.checkpoints import KNOWN, files, fingerprint, quantised, twin
+from evalharness.checkpoints import REGISTRY, files, fingerprint, quantised, shared_weights
 from evalharness.checkpoints.precision import QUANTISED
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Architecture, Checkpoint
@@ -40,16 +40,26 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 CLASSES = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 MAPPINGS = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING, "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING}
 WANTED = {"causal": "give a causal language model", "seq2seq": "give an encoder-decoder model that writes text"}
-UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, IndexError, ArithmeticError)
+UNLOADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    ArithmeticError,
+)
 UNLOADABLE += (AssertionError, re.error, SafetensorError, StrictDataclassError)
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
+class VirtualPrefix:
     """What stands before every text: nothing, embeddings (virtual tokens, hidden), or a cache.
 
-    Embeddings stand before the text, of encoder-decoder models the encoder's. The cache is (keys, values) of every layer, each (heads,
-    virtual tokens, head size); of encoder-decoder models those of the decoder's self-attention.
+    Embeddings stand before the text, of encoder-decoder models the encoder's. The cache is (keys, values) of every
+    layer, each (heads, virtual tokens, head size); of encoder-decoder models those of the decoder's self-attention.
     """
 
     embeddings: torch.Tensor | None = None
@@ -67,18 +77,20 @@ class Lead:
 class Resident:
     """Full weights in memory that adapters are put on and that stay as they are; `model` is None once released.
 
-    `key` is what they were loaded from and how; `pristine` is the model's own generation configuration, which decoding replaces.
+    `key` is what they were loaded from and how; `pristine` is the model's own generation configuration, which decoding
+    replaces.
     """
 
     model: PreTrainedModel | None
     key: tuple[str, ...]
     pristine: GenerationConfig | None
-    marks: tuple[twin.Mark, ...]
+    marks: tuple[shared_weights.Mark, ...]
 
 
 @dataclass(slots=True)
 class Loaded:
-    """A model that answers: `model`, in eval mode, adapter layers inside; `bare` is the base without (the same object where nothing is put in).
+    """A model that answers: `model`, in eval mode, adapter layers inside; `bare` is the base without (the same object
+    where nothing is put in).
 
     `adapter` is peft's wrapper around `model`, or None.
     """
@@ -88,18 +100,20 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     architecture: Architecture = "causal"
-    lead: Lead = field(default_factory=Lead)
+    lead: VirtualPrefix = field(default_factory=VirtualPrefix)
     adapter: PeftModel | None = None
     resident: Resident | None = None
 
     @contextlib.contextmanager
-    def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, Lead]]:
+    def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, VirtualPrefix]]:
         """With the adapter on or off: the model to ask, and what to put before every text."""
-        yield (self.model, self.lead) if adapter else (self.bare, Lead())
+        yield (self.model, self.lead) if adapter else (self.bare, VirtualPrefix())
 
     @property
     def alone(self) -> bool:
-        """Must each row be asked alone? int8 keeps the columns of 16 bits in which any row of the batch has an outlier (Dettmers et al. 2022)."""
+        """Must each row be asked alone? int8 keeps the columns of 16 bits in which any row of the batch has an outlier
+        (Dettmers et al. 2022).
+        """
         return any(getattr(getattr(module, "state", None), "threshold", 0.0) > 0.0 for module in self.model.modules())
 
     @property
@@ -107,21 +121,25 @@ class Loaded:
         """Why the adapter cannot be merged into the base's weights; "" where it can."""
         if self.adapter is None:
             return "virtual tokens are no weights" if self.lead.tokens else "there is no adapter"
-        return str(registry.find(KNOWN, "unmergeable", "checkpoint step")(self.adapter))
+        return str(registry.find(REGISTRY, "unmergeable", "checkpoint step")(self.adapter))
 
     @contextlib.contextmanager
     def merged(self) -> Iterator[PreTrainedModel | None]:
-        """The model computing with every adapter layer merged into its weight, one at a time; None where that cannot be, see `unmergeable`."""
+        """The model computing with every adapter layer merged into its weight, one at a time; None where that cannot
+        be, see `unmergeable`.
+        """
         if self.unmergeable:
             yield None
             return
-        with registry.find(KNOWN, "merged", "checkpoint step")(self.adapter) as model:
+        with registry.find(REGISTRY, "merged", "checkpoint step")(self.adapter) as model:
             yield model
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bars and load reports (their content is raised as errors here), nor peft's one deprecation notice."""
+    """Without transformers' progress bars and load reports (their content is raised as errors here), nor peft's one
+    deprecation notice.
+    """
     bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -136,7 +154,9 @@ def quiet() -> Iterator[None]:
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
-    """The torch type. Raises UsageError for an unknown one, and for float16 on a CPU, which has no kernels of use for it."""
+    """The torch type. Raises UsageError for an unknown one, and for float16 on a CPU, which has no kernels of use for
+    it.
+    """
     if name not in DTYPES:
         raise UsageError("--dtype", f"unknown dtype {name!r}", f"one of {', '.join(DTYPES)}")
     if name == "float16" and device.type == "cpu":
@@ -165,7 +185,11 @@ def attention_of(directory: Path, architecture: Architecture = "causal") -> str:
         try:
             model = MAPPINGS[architecture][type(AutoConfig.from_pretrained(directory, local_files_only=True))]
         except UNLOADABLE as error:
-            raise ModelError(directory, f"no {architecture} model that transformers knows ({first_line(error)})", WANTED[architecture]) from None
+            raise ModelError(
+                directory,
+                f"no {architecture} model that transformers knows ({first_line(error)})",
+                WANTED[architecture],
+            ) from None
     return "sdpa" if model._supports_sdpa else "eager"
 
 
@@ -190,18 +214,28 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     """The tokenizer that lies in a directory. Raises ModelError where there is none or it cannot be read."""
     if not files.has_tokenizer(directory):
         raise ModelError(directory, "no tokenizer", "save the tokenizer beside the weights (tokenizer.save_pretrained)")
-    config = files.read_json(directory / files.TOKENIZER_CONFIG) if (directory / files.TOKENIZER_CONFIG).is_file() else {}
+    config = (
+        files.read_json(directory / files.TOKENIZER_CONFIG) if (directory / files.TOKENIZER_CONFIG).is_file() else {}
+    )
     if "auto_map" in config:
-        raise ModelError(directory / files.TOKENIZER_CONFIG, "asks to run code from the checkpoint (auto_map)", "remote code is never run")
+        raise ModelError(
+            directory / files.TOKENIZER_CONFIG,
+            "asks to run code from the checkpoint (auto_map)",
+            "remote code is never run",
+        )
     try:
         with quiet():
             return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # tokenizers raises plain Exception
-        raise ModelError(directory, f"its tokenizer cannot be read ({first_line(error)})", "save the tokenizer again") from None
+        raise ModelError(
+            directory, f"its tokenizer cannot be read ({first_line(error)})", "save the tokenizer again"
+        ) from None
 
 
 def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
-    """Full weights to a model, every tensor accounted for. Raises ModelError naming tensors that are missing, extra or of the wrong shape."""
+    """Full weights to a model, every tensor accounted for. Raises ModelError naming tensors that are missing, extra or
+    of the wrong shape.
+    """
     with quiet():
         try:
             model, found = CLASSES[architecture_of(directory)].from_pretrained(
@@ -215,14 +249,25 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
             )
         except UNLOADABLE as error:
             stored = QUANTISED in files.read_json(directory / files.CONFIG)
-            fix = "install the library that quantised it, or give the weights before quantisation" if stored else "give a complete checkpoint"
+            fix = (
+                "install the library that quantised it, or give the weights before quantisation"
+                if stored
+                else "give a complete checkpoint"
+            )
             raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
     wrong = [f"missing {names(found['missing_keys'])}"] if found["missing_keys"] else []
     wrong += [f"unexpected {names(found['unexpected_keys'])}"] if found["unexpected_keys"] else []
-    wrong += [f"wrong shape {name}: {tuple(has)} where {tuple(wants)} belongs" for name, has, wants in sorted(found["mismatched_keys"])[:5]]
+    wrong += [
+        f"wrong shape {name}: {tuple(has)} where {tuple(wants)} belongs"
+        for name, has, wants in sorted(found["mismatched_keys"])[:5]
+    ]
     wrong += [first_line(RuntimeError(message)) for message in found.get("error_msgs") or ()]
     if wrong:
-        raise ModelError(directory, f"its tensors do not fit its config.json: {'; '.join(wrong)}", "save the checkpoint again, or mend config.json")
+        raise ModelError(
+            directory,
+            f"its tensors do not fit its config.json: {'; '.join(wrong)}",
+            "save the checkpoint again, or mend config.json",
+        )
     return model
 
 
@@ -235,8 +280,9 @@ def names(keys: Any) -> str:
 def load(checkpoint: Checkpoint, dtype: str, device: str, resident: Resident | None = None) -> Loaded:
     """The checkpoint in memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in.
 
-    `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the ones wanted, else released.
-    Raises ModelError where anything is missing, left over or does not fit, UsageError for a dtype or device that cannot be had.
+    `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the
+    ones wanted, else released. Raises ModelError where anything is missing, left over or does not fit, UsageError for a
+    dtype or device that cannot be had.
     """
     place = device_of(device)
     kind = dtype_of(dtype, place)
@@ -252,7 +298,7 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: Resident | N
     bare.generation_config = copy.deepcopy(resident.pristine)
     loaded = Loaded(bare, bare, tokenizer, place, architecture_of(checkpoint.weights), resident=resident)
     if checkpoint.adapter:
-        put = registry.find(KNOWN, "attach", "checkpoint step")(checkpoint, bare)
+        put = registry.find(REGISTRY, "attach", "checkpoint step")(checkpoint, bare)
         loaded.model, loaded.adapter, loaded.lead = put.model, put.wrapped, put.lead
     return loaded
 
@@ -260,7 +306,7 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: Resident | N
 def resident_of(loaded: Loaded) -> Resident | None:
     """The full weights to hand to the next `load`; None where something wrote into them. `loaded` answers no more."""
     resident = loaded.resident
-    if resident is None or resident.model is None or twin.marks(resident.model) != resident.marks:
+    if resident is None or resident.model is None or shared_weights.marks(resident.model) != resident.marks:
         _release(resident)
         return None
     return resident
@@ -269,14 +315,21 @@ def resident_of(loaded: Loaded) -> Resident | None:
 def _residing(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, place: torch.device) -> Resident:
     directory = checkpoint.weights
     stored = QUANTISED in files.read_json(directory / files.CONFIG)
-    options: dict[str, Any] = {"dtype": kind, "attn_implementation": attention_of(directory, architecture_of(directory))}
+    options: dict[str, Any] = {
+        "dtype": kind,
+        "attn_implementation": attention_of(directory, architecture_of(directory)),
+    }
     if stored or checkpoint.precision:
-        model = from_pretrained(directory, **options, **quantised.options(directory, checkpoint.precision, stored, kind, place))
+        model = from_pretrained(
+            directory, **options, **quantised.options(directory, checkpoint.precision, stored, kind, place)
+        )
         quantised.settle(directory, model)
     else:
         model = from_pretrained(directory, **options).to(place)
-    model.eval().requires_grad_(False)  # as in an adapter's twin: torch multiplies in another order where a weight wants gradients
-    return Resident(model, key, copy.deepcopy(model.generation_config), twin.marks(model))
+    model.eval().requires_grad_(
+        False
+    )  # as in an adapter's twin: torch multiplies in another order where a weight wants gradients
+    return Resident(model, key, copy.deepcopy(model.generation_config), shared_weights.marks(model))
 
 
 def _release(resident: Resident | None) -> None:

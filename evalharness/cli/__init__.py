@@ -1,6 +1,6 @@
 """The command line: one file a command. argv and the environment are read only here."""
 
-KNOWN = {
+REGISTRY = {
     "run": "evalharness.cli.run:run_command",
     "train": "evalharness.cli.train:train_command",
     "sweep": "evalharness.cli.sweep:sweep_command",

@@ -12,7 +12,7 @@ import click
 
 from evalharness import checkpoints, registry
 from evalharness.checkpoints.describe import describe
-from evalharness.checkpoints.inside import inside
+from evalharness.checkpoints.discover import inside
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import base_of, directory_of, holds_itself, recognise
@@ -26,7 +26,11 @@ STEP = "checkpoint step"
 WIDE = 6  # names that are listed before "and N more"
 FULL = (
     ("base, full", "weights in model.safetensors, or in shards by its index", ""),
-    ("base, full", "quantised weights (bitsandbytes; others as far as transformers has them)", "needs the library that quantised them, mostly a GPU"),
+    (
+        "base, full",
+        "quantised weights (bitsandbytes; others as far as transformers has them)",
+        "needs the library that quantised them, mostly a GPU",
+    ),
 )
 REFUSED = (
     ("weights in .bin, .pt, .pth, .ckpt", "reading them can run code"),
@@ -51,8 +55,8 @@ def checkpoint_command() -> None:
 def show_command(model: str, base: str | None, as_json: bool, debug: bool) -> None:
     """Kind, base, fingerprint, sizes and making of a checkpoint, and how its tokenizer differs from its base's.
 
-    Its files are checked as `run` checks them: what `run` would refuse ends with 2 here, after what could be read. Full weights whose files
-    name no base are shown as a base. A directory of several checkpoints is listed.
+    Its files are checked as `run` checks them: what `run` would refuse ends with 2 here, after what could be read. Full
+    weights whose files name no base are shown as a base. A directory of several checkpoints is listed.
     """
     directory = directory_of(parse(model))
     several = () if holds_itself(directory) else inside(directory)
@@ -71,9 +75,9 @@ def _facts(found: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | None]:
     facts = {**asdict(found), "path": str(found.path), "base": found.base and str(found.base), "made": describe(found)}
     facts |= {"differences": None, "notices": [], "refused": None}
     try:
-        different = registry.find(checkpoints.KNOWN, "differences", STEP)(found)
+        different = registry.find(checkpoints.REGISTRY, "differences", STEP)(found)
         facts["differences"] = None if different is None else asdict(different)
-        facts["notices"] = list(registry.find(checkpoints.KNOWN, "verify", STEP)(found))
+        facts["notices"] = list(registry.find(checkpoints.REGISTRY, "verify", STEP)(found))
     except EvalHarnessError as error:
         return {**facts, "refused": str(error)}, error
     return facts, None
@@ -83,7 +87,9 @@ def _lines(found: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
     made = facts["made"]
     marks = "".join(f", {mark}" for mark in made.get("marks", ()))
     kind = f"{found.kind} (peft's {found.adapter}{marks})" if found.adapter else found.kind
-    architecture = f"{'encoder-decoder' if found.architecture == 'seq2seq' else 'decoder-only'} ({made.get('model_type')})"
+    architecture = (
+        f"{'encoder-decoder' if found.architecture == 'seq2seq' else 'decoder-only'} ({made.get('model_type')})"
+    )
     lines = {
         "kind": kind,
         "architecture": architecture,
@@ -113,7 +119,9 @@ def _of_adapter(found: Checkpoint, made: Mapping[str, Any]) -> dict[str, Any]:
     targets = f"{', '.join(modules)} ({made['modules_count']} modules)" if modules else stated
     return {
         "virtual tokens": found.virtual_tokens,
-        "rank, alpha": f"{made.get('rank', '–')}, {made.get('alpha', '–')}" if "rank" in made or "alpha" in made else None,
+        "rank, alpha": f"{made.get('rank', '–')}, {made.get('alpha', '–')}"
+        if "rank" in made or "alpha" in made
+        else None,
         "targets": f"{targets}; stated as {stated}" if modules and isinstance(stated, str) else targets,
         "task": found.adapter_task,
         "adapters inside": ", ".join(made["adapters_inside"]) if "adapters_inside" in made else None,
@@ -121,7 +129,13 @@ def _of_adapter(found: Checkpoint, made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict | list) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        json.dumps(value)
+        if isinstance(value, dict | list)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def _difference(found: Mapping[str, Any] | None) -> str:
@@ -129,7 +143,11 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "nothing to compare it with"
     parts = [f"{word}: {_some(found[word])}" for word in ("added", "dropped") if found[word]]
-    parts += [f"moved: {_some({token: f'{before} → {now}' for token, (before, now) in found['moved'].items()})}"] if found["moved"] else []
+    parts += (
+        [f"moved: {_some({token: f'{before} → {now}' for token, (before, now) in found['moved'].items()})}"]
+        if found["moved"]
+        else []
+    )
     parts += [f"{role} {before} → {now}" for role, (before, now) in found["special"].items()]
     parts += ["splits text otherwise"] if found["splits"] else []
     parts += [f"chat template {found['template']}"] if found["template"] else []
@@ -137,7 +155,9 @@ def _difference(found: Mapping[str, Any] | None) -> str:
 
 
 def _some(tokens: Mapping[str, Any]) -> str:
-    listed = [f"{token!r} ({index})" for token, index in sorted(tokens.items(), key=lambda item: str(item[1]).zfill(12))]
+    listed = [
+        f"{token!r} ({index})" for token, index in sorted(tokens.items(), key=lambda item: str(item[1]).zfill(12))
+    ]
     return ", ".join(listed[:WIDE]) + (f" and {len(listed) - WIDE} more" if len(listed) > WIDE else "")
 
 
@@ -146,7 +166,14 @@ def _show_several(directory: Path, several: Iterable[Path], base: str | None, as
     for path in several:
         try:
             found = recognise(str(path), base=base, role="candidate" if base or base_of(str(path)) else "base")
-            rows.append({"name": path.name, "kind": "full" if found.kind == "base" else found.kind, "bytes": found.bytes, "refused": None})
+            rows.append(
+                {
+                    "name": path.name,
+                    "kind": "full" if found.kind == "base" else found.kind,
+                    "bytes": found.bytes,
+                    "refused": None,
+                }
+            )
         except ModelError as error:
             rows.append({"name": path.name, "kind": None, "bytes": None, "refused": str(error)})
     if as_json:
@@ -181,7 +208,10 @@ def kinds_command(as_json: bool, debug: bool) -> None:
         click.echo(f"  {kind}: {what}{f' ({note})' if note else ''}")
     click.echo("\nPEFT adapters:")
     head = ("peft's type", "kind", "acts by", "decoder-only", "encoder-decoder", "on quantised weights", "")
-    rows = [(a["type"], a["kind"], a["acts"], _yes(a["causal"]), _yes(a["seq2seq"]), _quantised(a["quantised"]), _why(a)) for a in adapters]
+    rows = [
+        (a["type"], a["kind"], a["acts"], _yes(a["causal"]), _yes(a["seq2seq"]), _quantised(a["quantised"]), _why(a))
+        for a in adapters
+    ]
     for line in aligned([head, *map(tuple, rows)], ()):
         click.echo(f"  {line}")
     click.echo("\nRefused:")

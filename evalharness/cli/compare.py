@@ -9,20 +9,28 @@ from typing import Any
 
 import click
 
-from evalharness.average import lacking, with_average
+from evalharness.analysis.average import lacking, with_average
+from evalharness.analysis.compare_plan import UNNAMED, ComparePlan, asked_margins
+from evalharness.analysis.comparison import compare, target_gain
+from evalharness.analysis.diagnosis import Ground, diagnose
 from evalharness.cli.logs import are_logs, differing, find
 from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
-from evalharness.compare.comparing import compare, target_gain
-from evalharness.compare.plan import UNNAMED, ComparePlan, asked_margins
-from evalharness.diagnose import Ground, diagnose
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
-from evalharness.records.findings import Estimate, ModelRow, Results
-from evalharness.records.measured import Measurement, TaskFacts
+from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.models import REFERENCES
+from evalharness.records.results import Estimate, ModelRow, Results
 from evalharness.records.tasks import Average, Group
-from evalharness.results import open_folder, read_measurements, read_model, results_text, run_and_model, write_measurements, write_results
+from evalharness.results import (
+    open_folder,
+    read_measurements,
+    read_model,
+    results_text,
+    run_and_model,
+    write_measurements,
+    write_results,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +47,44 @@ class Side:
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN[#NAME]|[NAME=]LOG…")
-@click.option("--margin", "margin_texts", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable.")
-@click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict [default: the run's].")
-@click.option("--lower-is-better", "lower", multiple=True, metavar="METRIC", help="Of logs and tables: a metric that is better the less of it.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet.")
+@click.option(
+    "--margin",
+    "margin_texts",
+    multiple=True,
+    metavar="[TASK=]DELTA",
+    help="The largest drop that is acceptable. Repeatable.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    help="Error rate of either verdict [default: the run's].",
+)
+@click.option(
+    "--lower-is-better",
+    "lower",
+    multiple=True,
+    metavar="METRIC",
+    help="Of logs and tables: a metric that is better the less of it.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
 @debug_option
-def compare_command(runs: tuple[str, ...], margin_texts: tuple[str, ...], alpha: float | None, out: Path | None, as_json: bool, **given: Any) -> int:
+def compare_command(
+    runs: tuple[str, ...],
+    margin_texts: tuple[str, ...],
+    alpha: float | None,
+    out: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Compare what finished runs measured.
 
-    One RUN: its candidates with its base again, with other margins if given. Several: the first is the base (RUN means that run's
-    base, RUN#NAME one of its models), the others are candidates (RUN means all of that run's). In place of runs: folders that lm-eval
-    wrote with --log_samples, or tables with the columns id and score, or id, prediction and answer (docs/imports.md). Ends with 0, or
-    with 5 where examples of a run got no answer.
+    One RUN: its candidates with its base again, with other margins if given. Several: the first is the base (RUN means
+    that run's base, RUN#NAME one of its models), the others are candidates (RUN means all of that run's). In place of
+    runs: folders that lm-eval wrote with --log_samples, or tables with the columns id and score, or id, prediction and
+    answer (docs/imports.md). Ends with 0, or with 5 where examples of a run got no answer.
     """
     asked = margins(margin_texts)
     if given["lower"] and not are_logs(runs):
@@ -89,7 +122,9 @@ def _tell(notice: str) -> None:
     click.echo(plain(f"note: {notice}"), err=True)
 
 
-def _of_logs(texts: Sequence[str], asked: tuple[float | None, Mapping[str, float]], alpha: float | None, lower: Sequence[str]) -> Compared:
+def _of_logs(
+    texts: Sequence[str], asked: tuple[float | None, Mapping[str, float]], alpha: float | None, lower: Sequence[str]
+) -> Compared:
     found = find(texts, asked, alpha, lower)
     for notice in [*found.imported.notices, *differing(found)]:
         _tell(notice)
@@ -102,7 +137,9 @@ def _of_logs(texts: Sequence[str], asked: tuple[float | None, Mapping[str, float
 def _of_runs(runs: Sequence[str], asked: tuple[float | None, Mapping[str, float]], alpha: float | None) -> Compared:
     base, candidates = _sides(runs)
     facts, measurements = _joined([base, *candidates])
-    if left_out := sorted({name for side in (base, *candidates) for name in side.facts} - {fact.name for fact in facts}):
+    if left_out := sorted(
+        {name for side in (base, *candidates) for name in side.facts} - {fact.name for fact in facts}
+    ):
         _tell(f"not in all of the runs, so left out: {', '.join(left_out)}")
     plan = _plan(base, candidates, asked, alpha, facts)
     comparisons = with_average(compare(facts, measurements, plan), facts, plan.average, plan.suite_name)
@@ -116,7 +153,9 @@ def _of_runs(runs: Sequence[str], asked: tuple[float | None, Mapping[str, float]
             gain, learned = target_gain(comparisons, row.name, row.target_task, facts)
         models.append(replace(row, base=plan.base, target_gain=gain, learned_target=learned))
     signature = {**_signature(base, plan, models, facts, asked[0]), "chat": _chat([base, *candidates])}
-    diagnoses = diagnose(Ground(facts, measurements, comparisons, signature.get("asides", {}), plan.base, plan.groups, plan.seed))
+    diagnoses = diagnose(
+        Ground(facts, measurements, comparisons, signature.get("asides", {}), plan.base, plan.groups, plan.seed)
+    )
     return Compared(facts, measurements, plan, Results(signature, tuple(models), comparisons, diagnoses=diagnoses))
 
 
@@ -150,7 +189,9 @@ def _sides(runs: Sequence[str]) -> tuple[Side, list[Side]]:
     base = _only(first, [base_name or first.plan.base])
     if len(runs) == 1:
         if base_name:
-            raise UsageError(runs[0], "one model alone cannot be compared", "name another RUN or RUN#NAME to compare it with")
+            raise UsageError(
+                runs[0], "one model alone cannot be compared", "name another RUN or RUN#NAME to compare it with"
+            )
         return base, [_only(first, (*first.plan.candidates, *first.plan.references))]
     candidates = []
     for text in runs[1:]:
@@ -164,7 +205,9 @@ def _sides(runs: Sequence[str]) -> tuple[Side, list[Side]]:
 
 
 def _joined(sides: Sequence[Side]) -> tuple[list[TaskFacts], list[Measurement]]:
-    """Facts and measurements of the tasks that all sides have. Raises NotComparableError where prompts or data differ."""
+    """Facts and measurements of the tasks that all sides have. Raises NotComparableError where prompts or data
+    differ.
+    """
     base = sides[0]
     shared = [name for name in base.facts if all(name in side.facts for side in sides)]
     if not shared:
@@ -176,14 +219,28 @@ def _joined(sides: Sequence[Side]) -> tuple[list[TaskFacts], list[Measurement]]:
             other_run = side.facts[name].prompts_digest != base.facts[name].prompts_digest
             if other_run and set(_asked(side, name).values()) != set(_asked(base, name).values()):
                 what = f"not the same prompts of {name} as in {base.text}"
-                raise NotComparableError(side.text, what, "evaluate both with the same task files, data, shots, limit and seed")
+                raise NotComparableError(
+                    side.text, what, "evaluate both with the same task files, data, shots, limit and seed"
+                )
         failed = {model: count for side in sides for model, count in side.facts[name].failed.items()}
         unparsed = {model: count for side in sides for model, count in side.facts[name].unparsed.items()}
         (own,) = _asked(base, name).values()
         rounds = {model: asked for side in sides for model, asked in side.facts[name].rounds.items()}
         prompts = {model: digest for side in sides for model, digest in _asked(side, name).items() if digest != own}
-        common = tuple(metric for metric in base.facts[name].metrics if all(metric.id in _signatures(side, name) for side in sides))
-        facts.append(replace(base.facts[name], metrics=common, failed=failed, unparsed=unparsed, prompts_digest=own, prompts=prompts, rounds=rounds))
+        common = tuple(
+            metric for metric in base.facts[name].metrics if all(metric.id in _signatures(side, name) for side in sides)
+        )
+        facts.append(
+            replace(
+                base.facts[name],
+                metrics=common,
+                failed=failed,
+                unparsed=unparsed,
+                prompts_digest=own,
+                prompts=prompts,
+                rounds=rounds,
+            )
+        )
     engines = {side.signature["engine"]["fingerprint"] for side in sides}
     if len(engines) > 1:
         fix = "evaluate with the same engine, device, dtype and versions"
@@ -206,7 +263,8 @@ def _chat(sides: Sequence[Side]) -> dict[str, Any] | None:
 
 
 def _check_scoring(task: str, base: Side, side: Side) -> None:
-    """Raises NotComparableError where the same answers would get other scores: another task file, or another metric behind the same id.
+    """Raises NotComparableError where the same answers would get other scores: another task file, or another metric
+    behind the same id.
 
     What only one run describes (`--describe`) is left out.
     """
@@ -214,14 +272,18 @@ def _check_scoring(task: str, base: Side, side: Side) -> None:
     ours, others = _signatures(base, task), _signatures(side, task)
     if len(definitions) > 1 or any(others.get(metric, signature) != signature for metric, signature in ours.items()):
         what = f"{task} is not defined or scored as in {base.text}"
-        raise NotComparableError(side.text, what, "evaluate both with the same task files and versions; answers in the store are found again")
+        raise NotComparableError(
+            side.text, what, "evaluate both with the same task files and versions; answers in the store are found again"
+        )
 
 
 def _signatures(side: Side, task: str) -> dict[str, str]:
     return {metric.id: metric.signature for metric in side.facts[task].metrics}
 
 
-def _signature(base: Side, plan: ComparePlan, models: Sequence[ModelRow], facts: Sequence[TaskFacts], margin: float | None) -> dict[str, Any]:
+def _signature(
+    base: Side, plan: ComparePlan, models: Sequence[ModelRow], facts: Sequence[TaskFacts], margin: float | None
+) -> dict[str, Any]:
     """The base's run's, with what this comparison changed of it."""
     return {
         **base.signature,
@@ -235,7 +297,11 @@ def _signature(base: Side, plan: ComparePlan, models: Sequence[ModelRow], facts:
 
 
 def _plan(
-    base: Side, candidates: Sequence[Side], asked: tuple[float | None, Mapping[str, float]], alpha: float | None, facts: Sequence[TaskFacts]
+    base: Side,
+    candidates: Sequence[Side],
+    asked: tuple[float | None, Mapping[str, float]],
+    alpha: float | None,
+    facts: Sequence[TaskFacts],
 ) -> ComparePlan:
     margin, named = asked
     names = {fact.name for fact in facts}
@@ -243,7 +309,9 @@ def _plan(
     suite = base.plan.suite_name or UNNAMED
     known = names | {group.name for group in groups} | {suite}
     for name in sorted(named.keys() - known):
-        raise UsageError("--margin", f"no task, group or suite {plain(name)!r} in these runs", did_you_mean(name, known))
+        raise UsageError(
+            "--margin", f"no task, group or suite {plain(name)!r} in these runs", did_you_mean(name, known)
+        )
     rows = [row for side in candidates for row in side.models]
     return replace(
         base.plan,

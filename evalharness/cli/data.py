@@ -1,4 +1,6 @@
-"""`evalharness data`: rows of tasks to a folder of files, a check of such a folder, and what the lock file holds of the hub's data."""
+"""`evalharness data`: rows of tasks to a folder of files, a check of such a folder, and what the lock file holds of the
+hub's data.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ import click
 from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, paths, with_options
 from evalharness.cli.table import aligned
+from evalharness.data.fetch import Entry, Wanted, fetch, verify, wanted
+from evalharness.data.lock import Lock, default_lock, key_of
+from evalharness.data.sources import DataSource, check_overrides, missing
 from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
-from evalharness.places import default_store, shipped
-from evalharness.readers.fetch import Entry, Wanted, fetch, verify, wanted
-from evalharness.readers.lock import Lock, default_lock, key_of
-from evalharness.readers.sources import DataSource, check_overrides, missing
+from evalharness.paths import default_store, shipped
 from evalharness.records.tasks import Suite, Task
 from evalharness.tasks.library import Library
 
@@ -26,7 +28,9 @@ COLUMNS = ("data set", "split", "rows", "licence", "")
 RIGHT = (2,)  # columns of numbers
 
 lock_option = click.option(
-    "--lock", type=click.Path(path_type=Path, dir_okay=False), help="Lock file [default: evalharness.lock.json here, else beside the store]."
+    "--lock",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Lock file [default: evalharness.lock.json here, else beside the store].",
 )
 
 
@@ -38,32 +42,51 @@ def data_command() -> None:
 @data_command.command("fetch")
 @click.option("--suite", help="The tasks of this suite.")
 @click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable.")
-@click.option("--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to fill; --data-dir reads it.")
 @click.option(
-    "--split", "splits", multiple=True, help="Exactly this split, instead of those that the tasks evaluate and draw shots from. Repeatable."
+    "--to",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to fill; --data-dir reads it.",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    help="Exactly this split, instead of those that the tasks evaluate and draw shots from. Repeatable.",
 )
 @click.option("--training", is_flag=True, help="The splits to train on, too, where there are any.")
-@click.option("--update", is_flag=True, help="Replace files that are there, and take the newest rows of the hub instead of the locked ones.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Replace files that are there, and take the newest rows of the hub instead of the locked ones.",
+)
 @with_options(*data_options)
 @lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def fetch_command(**given: Any) -> None:
-    """Write the rows of tasks to files in --to, as DATASET/CONFIG/SPLIT.jsonl, with a manifest of digests, revisions and licences.
+    """Write the rows of tasks to files in --to, as DATASET/CONFIG/SPLIT.jsonl, with a manifest of digests, revisions
+    and licences.
 
-    Rows come from the hub, or from --data and --data-dir in whatever layout, as in `run`. A file that is there already and unchanged is kept.
+    Rows come from the hub, or from --data and --data-dir in whatever layout, as in `run`. A file that is there already
+    and unchanged is kept.
     """
     library = Library(given["include"])
     suite = library.suite(given["suite"]) if given["suite"] else None
     tasks = _tasks(library, suite, given["tasks"])
     folder, lock = given["folder"], given["lock"] or default_lock(default_store(os.environ))
-    source = DataSource(given["data_dir"], paths("--data", given["data"]), shipped(suite.data) if suite and suite.data else None, lock)
+    source = DataSource(
+        given["data_dir"], paths("--data", given["data"]), shipped(suite.data) if suite and suite.data else None, lock
+    )
     if source.data_dir is not None and source.data_dir.resolve() == folder.resolve():
         raise UsageError("--to", f"{folder} is the folder that --data-dir reads", "another folder would be right")
     check_overrides(tasks, source)
     splits = wanted(tasks, given["splits"], given["training"])
     if not splits:
-        raise UsageError("data fetch", "the rows of these tasks are files of their own", "name tasks whose rows are on the hub")
+        raise UsageError(
+            "data fetch", "the rows of these tasks are files of their own", "name tasks whose rows are on the hub"
+        )
     if not given["splits"] and (error := missing(tasks, source)) is not None:
         raise error
     if given["update"]:
@@ -71,10 +94,16 @@ def fetch_command(**given: Any) -> None:
         opened.forget({key_of(task) for task in tasks} & opened.names())
     fetched, without = _fetched(splits, source, folder, given["update"])
     if given["as_json"]:
-        click.echo(json.dumps({"files": [asdict(entry) for entry, _ in fetched], "without": without}, indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {"files": [asdict(entry) for entry, _ in fetched], "without": without}, indent=1, ensure_ascii=False
+            )
+        )
         return
     _show(fetched, without)
-    click.echo(f"\n{len(fetched)} files in {folder}. Use them with --data-dir {folder}, check them with: evalharness data verify {folder}")
+    click.echo(
+        f"\n{len(fetched)} files in {folder}. Use them with --data-dir {folder}, check them with: evalharness data verify {folder}"
+    )
 
 
 @data_command.command("verify")
@@ -82,7 +111,9 @@ def fetch_command(**given: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def verify_command(folder: Path, as_json: bool, debug: bool) -> int:
-    """Is everything in DIR as `data fetch` left it? Ends with 2 where a file is missing, changed or extra. Needs no network."""
+    """Is everything in DIR as `data fetch` left it? Ends with 2 where a file is missing, changed or extra. Needs no
+    network.
+    """
     right, faults = verify(folder)
     if as_json:
         click.echo(json.dumps({"right": len(right), "faults": [asdict(fault) for fault in faults]}, indent=1))
@@ -96,10 +127,14 @@ def verify_command(folder: Path, as_json: bool, debug: bool) -> int:
 @data_command.command("accept")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @lock_option
-@click.option("--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files.")
+@click.option(
+    "--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."
+)
 @debug_option
 def accept_command(names: tuple[str, ...], lock: Path | None, include: tuple[Path, ...], debug: bool) -> None:
-    """Give up the lock on data sets, by their name or a task's: the next reading takes what the hub has then, and locks that."""
+    """Give up the lock on data sets, by their name or a task's: the next reading takes what the hub has then, and locks
+    that.
+    """
     path = lock or default_lock(default_store(os.environ))
     opened = Lock(path)
     for name in opened.forget(dict.fromkeys(_key(name, opened, include) for name in names)):
@@ -116,7 +151,9 @@ def _tasks(library: Library, suite: Suite | None, patterns: Sequence[str]) -> li
     return list({task.name: task for task in (*library.select(patterns), *found)}.values())
 
 
-def _fetched(splits: Sequence[Wanted], source: DataSource, folder: Path, update: bool) -> tuple[list[tuple[Entry, bool]], list[str]]:
+def _fetched(
+    splits: Sequence[Wanted], source: DataSource, folder: Path, update: bool
+) -> tuple[list[tuple[Entry, bool]], list[str]]:
     """The entries, and whether they were written just now; and what has no rows to train on."""
     found: list[tuple[Entry, bool]] = []
     without: list[str] = []
@@ -131,7 +168,10 @@ def _fetched(splits: Sequence[Wanted], source: DataSource, folder: Path, update:
 
 
 def _show(fetched: Sequence[tuple[Entry, bool]], without: Sequence[str]) -> None:
-    rows = [(f"{e.data_set}/{e.config}", e.split, f"{e.rows:,}", e.licence, "" if new else "(was there)") for e, new in fetched]
+    rows = [
+        (f"{e.data_set}/{e.config}", e.split, f"{e.rows:,}", e.licence, "" if new else "(was there)")
+        for e, new in fetched
+    ]
     for line in aligned([[plain(cell) for cell in row] for row in (COLUMNS, *rows)], RIGHT):
         click.echo(line)
     for error in without:

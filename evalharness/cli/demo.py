@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from evalharness import campaigns, registry
+from evalharness import experiments, registry
 from evalharness.cli import progress
 from evalharness.cli.options import debug_option
 from evalharness.cli.table import verdict_lines
@@ -15,21 +15,29 @@ from evalharness.results import REPORT
 
 
 @click.command("demo")
-@click.option("--out", default=Path("runs/demo"), show_default=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for everything.")
+@click.option(
+    "--out",
+    default=Path("runs/demo"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for everything.",
+)
 @click.option("--seed", default=1234, show_default=True, help="Of training, limits and resampling.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many test rows a task, for a quick look [default: all].")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="At most this many test rows a task, for a quick look [default: all]."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @debug_option
 def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bool) -> int:
     """Train five candidates on the embedded world, evaluate and compare them, and end with the path of the report.
 
-    Full fine-tuning at a high and at a low learning rate, LoRA, prompt tuning, and full fine-tuning with replay of the old tasks. Needs
-    no network and no GPU; interrupted, give the same command again.
+    Full fine-tuning at a high and at a low learning rate, LoRA, prompt tuning, and full fine-tuning with replay of the
+    old tasks. Needs no network and no GPU; interrupted, give the same command again.
     """
-    run_demo = registry.find(campaigns.KNOWN, "demo", "campaign")
-    with progress.watcher(quiet) as watcher:
-        found = run_demo(out, seed, watcher, limit)
+    run_demo = registry.find(experiments.REGISTRY, "demo", "campaign")
+    with progress.listener(quiet) as listener:
+        found = run_demo(out, seed, listener, limit)
     for line in verdict_lines(found):
         click.echo(line)
     click.echo(f"\nreport: {(out / REPORT).resolve()}")
-    return NotComparableError.exit_code if found.troubles else 0
+    return NotComparableError.exit_code if found.errors else 0

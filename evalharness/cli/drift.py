@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from evalharness.cli.main import plain
 from evalharness.cli.table import aligned
-from evalharness.records.findings import Results
+from evalharness.records.results import Results
 from evalharness.report import drift
 
 HEAD = ("", "", "KL", "{} interval", "same top token", "{} interval", "cross-entropy", "{} interval")

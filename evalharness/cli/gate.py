@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from evalharness.analysis.gate import Policy, judge
 from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option
-from evalharness.gate import Policy, judge
-from evalharness.records.findings import Results
+from evalharness.records.results import Results
 from evalharness.results import read_results
 
 OUTCOMES = {0: "passed", 3: "failed: forgotten", 4: "undecided", 5: "no verdict: incomplete or not comparable"}
@@ -41,7 +41,11 @@ def decide(results: Results, on_inconclusive: str, quiet: bool = False, as_json:
     """Judge, print why, and return the exit code."""
     decision = judge(results, Policy(on_inconclusive="fail" if on_inconclusive == "fail" else "pass"))
     if as_json:
-        document = {"exit_code": decision.exit_code, "outcome": OUTCOMES[decision.exit_code], "reasons": list(decision.reasons)}
+        document = {
+            "exit_code": decision.exit_code,
+            "outcome": OUTCOMES[decision.exit_code],
+            "reasons": list(decision.reasons),
+        }
         click.echo(json.dumps(document, indent=1))
     elif not quiet:
         click.echo(f"\ngate {OUTCOMES[decision.exit_code]}")

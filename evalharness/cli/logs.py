@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.compare.plan import ComparePlan, asked_margins
+from evalharness.analysis.compare_plan import ComparePlan, asked_margins
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import Logged
-from evalharness.imports.measured import Imported, check_margins, imported
-from evalharness.records.findings import ModelRow
+from evalharness.imports.measurements import Imported, check_margins, imported
+from evalharness.records.results import ModelRow
 from evalharness.results import MEASUREMENTS, run_and_model
 from evalharness.tasks.library import Library
 
@@ -51,13 +51,26 @@ def _check_run(text: str) -> None:
     if not path.exists():
         raise UsageError(path, "does not exist", f"compare takes {WANTED}")
     if path.is_file() and path.name != MEASUREMENTS:
-        raise UsageError(path, f"is nothing that can be compared (of the form {path.suffix or 'without a name'})", f"compare takes {WANTED}")
+        raise UsageError(
+            path,
+            f"is nothing that can be compared (of the form {path.suffix or 'without a name'})",
+            f"compare takes {WANTED}",
+        )
 
 
-def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]], alpha: float | None, lower: Sequence[str] = ()) -> Found:
-    """[NAME=]PATH texts, the base first; `lower`: metrics that are better the less there is of them. Raises EvalHarnessError."""
+def find(
+    texts: Sequence[str],
+    margins: tuple[float | None, Mapping[str, float]],
+    alpha: float | None,
+    lower: Sequence[str] = (),
+) -> Found:
+    """[NAME=]PATH texts, the base first; `lower`: metrics that are better the less there is of them. Raises
+    EvalHarnessError.
+    """
     if len(texts) < 2:
-        raise UsageError(texts[0], "one log alone cannot be compared", "name the base's first and the candidates' after it")
+        raise UsageError(
+            texts[0], "one log alone cannot be compared", "name the base's first and the candidates' after it"
+        )
     library = Library()
     logs = _as_one_task([_read(*_parse(text), library) for text in texts])
     names = [log.name for log in logs]
@@ -70,7 +83,9 @@ def find(texts: Sequence[str], margins: tuple[float | None, Mapping[str, float]]
 
 
 def _as_one_task(logs: Sequence[Logged]) -> list[Logged]:
-    """Tables without a column `task`, each called as its file, are one task's scores by several models: it goes by the base's."""
+    """Tables without a column `task`, each called as its file, are one task's scores by several models: it goes by the
+    base's.
+    """
     if not all(log.unnamed and len(log.tasks) == 1 for log in logs):
         return list(logs)
     (name,) = logs[0].tasks
@@ -98,7 +113,9 @@ def _read(name: str, path: Path, library: Library) -> Logged:
     return table.read(path, name) if table.is_table(path) else lm_eval.read(path, name, library)
 
 
-def _plan(names: Sequence[str], found: Imported, margins: tuple[float | None, Mapping[str, float]], alpha: float | None) -> ComparePlan:
+def _plan(
+    names: Sequence[str], found: Imported, margins: tuple[float | None, Mapping[str, float]], alpha: float | None
+) -> ComparePlan:
     everywhere, named = margins
     known = {fact.name for fact in found.facts} | {group.name for group in found.groups} | {"suite"}
     for name in sorted(named.keys() - known):
@@ -117,9 +134,13 @@ def _plan(names: Sequence[str], found: Imported, margins: tuple[float | None, Ma
 
 def _row(log: Logged, base: str | None) -> ModelRow:
     """A model of which nothing but its answers is known."""
-    of_metrics = [(name, metric, answers) for name, task in log.tasks.items() for metric, answers in task.answers.items()]
+    of_metrics = [
+        (name, metric, answers) for name, task in log.tasks.items() for metric, answers in task.answers.items()
+    ]
     content = [[name, metric, answer.key, answer.value] for name, metric, answers in of_metrics for answer in answers]
-    return ModelRow(log.name, "base" if base is None else "imported", fingerprint.of_value([log.name, content]), base, 0, 0, 0.0, 0)
+    return ModelRow(
+        log.name, "base" if base is None else "imported", fingerprint.of_value([log.name, content]), base, 0, 0, 0.0, 0
+    )
 
 
 def _signature(logs: Sequence[Logged], found: Imported, plan: ComparePlan, margin: float | None) -> dict[str, Any]:

@@ -37,17 +37,19 @@ SUMMARIES = {
 
 
 class Commands(click.Group):
-    """The commands of `cli.KNOWN`; `--help` imports none of them."""
+    """The commands of `cli.REGISTRY`; `--help` imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(cli.KNOWN)
+        return list(cli.REGISTRY)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return registry.find(cli.KNOWN, cmd_name, "command") if cmd_name in cli.KNOWN else None
+        return registry.find(cli.REGISTRY, cmd_name, "command") if cmd_name in cli.REGISTRY else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in cli.KNOWN and not args[0].startswith("-"):
-            raise UsageError("evalharness", f"no command {args[0]!r}", did_you_mean(args[0], cli.KNOWN))
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in cli.REGISTRY and not args[0].startswith("-"):
+            raise UsageError("evalharness", f"no command {args[0]!r}", did_you_mean(args[0], cli.REGISTRY))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -55,18 +57,22 @@ class Commands(click.Group):
             formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EVALHARNESS"})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EVALHARNESS"}
+)
 @click.version_option(__version__, prog_name="evalharness")
 def evalharness() -> None:
     """What did a fine-tuned checkpoint forget, compared with the model it came from, and may it ship?
 
-    Exit codes: 0 fine, 1 a bug of ours, 2 something given is wrong, 3 forgotten (gate), 4 undecided (gate), 5 incomplete or not
-    comparable, 130 interrupted.
+    Exit codes: 0 fine, 1 a bug of ours, 2 something given is wrong, 3 forgotten (gate), 4 undecided (gate), 5
+    incomplete or not comparable, 130 interrupted.
     """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code. A request to terminate (SIGTERM, as CI sends it) is an interrupt like Ctrl-C."""
+    """Run the command line and exit with its code. A request to terminate (SIGTERM, as CI sends it) is an interrupt
+    like Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -91,7 +97,11 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         click.echo(f"Error: {plain(str(error))}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        kept = " What is done so far is kept: give the same command again to go on." if arguments and arguments[0] in RESUMED else ""
+        kept = (
+            " What is done so far is kept: give the same command again to go on."
+            if arguments and arguments[0] in RESUMED
+            else ""
+        )
         click.echo(f"Interrupted.{kept}", err=True)
         return INTERRUPTED
     except BrokenPipeError:
@@ -101,10 +111,15 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         hint = "" if debug else " Give --debug for the traceback."
-        click.echo(f"Error: evalharness crashed ({type(error).__name__}: {plain(str(error))}). This is a bug of ours.{hint}", err=True)
+        click.echo(
+            f"Error: evalharness crashed ({type(error).__name__}: {plain(str(error))}). This is a bug of ours.{hint}",
+            err=True,
+        )
         return CRASH
 
 
 def plain(text: str) -> str:
-    """Text that may come from a model or a file, fit for a terminal and a CI log: control and bidi characters shown as escapes."""
+    """Text that may come from a model or a file, fit for a terminal and a CI log: control and bidi characters shown as
+    escapes.
+    """
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text).replace("\n::", "\n ::")

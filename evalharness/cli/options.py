@@ -14,15 +14,34 @@ from evalharness.training.methods import ALL_LINEAR, ATTENTION
 Decorated = Callable[..., Any]
 
 data_options: tuple[Decorated, ...] = (
-    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder with local data: DIR/<dataset>/<config>/<split>.jsonl|csv|parquet …"),
-    click.option("--data", multiple=True, metavar="NAME=PATH", help="Rows of one task or data set: a folder of splits, or a file."),
-    click.option("--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."),
+    click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        help="Folder with local data: DIR/<dataset>/<config>/<split>.jsonl|csv|parquet …",
+    ),
+    click.option(
+        "--data",
+        multiple=True,
+        metavar="NAME=PATH",
+        help="Rows of one task or data set: a folder of splits, or a file.",
+    ),
+    click.option(
+        "--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."
+    ),
 )
 engine_options: tuple[Decorated, ...] = (
     click.option("--engine", default="hf", show_default=True, help="What answers."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "bfloat16", "float16"]), help="Type of the weights."),
-    click.option("--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."),
+    click.option(
+        "--dtype",
+        default="float32",
+        show_default=True,
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="Type of the weights.",
+    ),
+    click.option(
+        "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."
+    ),
 )
 chat_options: tuple[Decorated, ...] = (
     click.option(
@@ -109,10 +128,16 @@ def targets(text: str | None) -> str | tuple[str, ...] | None:
 
 
 def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
-    """`--margin 0.02 --margin rte=0.05` as the margin of all 0-1 metrics and those of single tasks. Raises UsageError."""
+    """`--margin 0.02 --margin rte=0.05` as the margin of all 0-1 metrics and those of single tasks. Raises
+    UsageError.
+    """
     plain = [text for text in texts if "=" not in text]
     if len(plain) > 1:
-        raise UsageError("--margin", f"several margins without a task name ({', '.join(plain)})", "give one, and TASK=MARGIN for single tasks")
+        raise UsageError(
+            "--margin",
+            f"several margins without a task name ({', '.join(plain)})",
+            "give one, and TASK=MARGIN for single tasks",
+        )
     named = {name: _margin(value) for name, value in pairs("--margin", [text for text in texts if "=" in text]).items()}
     return (_margin(plain[0]) if plain else None), named
 
@@ -123,5 +148,7 @@ def _margin(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise UsageError("--margin", f"{text!r} is not a margin", "give a number of at least 0, in the metric's unit, such as 0.02")
+        raise UsageError(
+            "--margin", f"{text!r} is not a margin", "give a number of at least 0, in the metric's unit, such as 0.02"
+        )
     return value

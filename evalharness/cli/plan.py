@@ -12,14 +12,14 @@ from typing import Any
 
 import click
 
-from evalharness.campaigns.cost import Work
-from evalharness.campaigns.forecast import Asked, Forecast, Row, forecast
 from evalharness.cli import progress
 from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, engine_options, margins, paths, with_options
 from evalharness.cli.table import aligned
 from evalharness.errors import UsageError
-from evalharness.places import default_store
+from evalharness.experiments.cost import Work
+from evalharness.experiments.power_forecast import Asked, Forecast, Row, forecast
+from evalharness.paths import default_store
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 from evalharness.results import write_text
@@ -27,7 +27,21 @@ from evalharness.stats.forecast import WHY
 from evalharness.stats.verdict import SKILL_SHARE
 
 PLAN = "plan.json"
-HEAD = ("", "units", "of", "worth", "metric", "margin", "base", "flips", "certifies", "detects", "needs", "retained", "to be expected")
+HEAD = (
+    "",
+    "units",
+    "of",
+    "worth",
+    "metric",
+    "margin",
+    "base",
+    "flips",
+    "certifies",
+    "detects",
+    "needs",
+    "retained",
+    "to be expected",
+)
 RIGHT = (1, 2, 3, 5, 6, 7, 8, 9, 10, 11)  # columns of numbers
 
 
@@ -39,30 +53,66 @@ RIGHT = (1, 2, 3, 5, 6, 7, 8, 9, 10, 11)  # columns of numbers
 @click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
 @click.option("--split", help="Evaluate this split instead of each task's own.")
 @click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and the draws.")
-@click.option("--margin", "margin_texts", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable.")
 @click.option(
-    "--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict."
+    "--margin",
+    "margin_texts",
+    multiple=True,
+    metavar="[TASK=]DELTA",
+    help="The largest drop that is acceptable. Repeatable.",
+)
+@click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    help="Error rate of either verdict.",
 )
 @click.option("--power", default=0.8, show_default=True, help="With which probability a verdict should come out.")
-@click.option("--flips", default=0.1, show_default=True, help="Share of answers that is assumed to change, where no earlier run says.")
-@click.option("--skill", default=0.5, show_default=True, help="How far from chance to perfect the base is assumed to be, where no earlier run says.")
-@click.option("--from", "earlier", metavar="RUN[#NAME]", help="A finished run: how answers changed there, of this candidate or the most changed one.")
-@click.option("--base", metavar="[NAME=]PATH", help="The model that will be the base: count tokens, and cut prompts to its window.")
-@click.option("--probe", type=click.IntRange(min=0), default=0, metavar="N", help="Take the time of N requests a task on --base [default: none].")
+@click.option(
+    "--flips",
+    default=0.1,
+    show_default=True,
+    help="Share of answers that is assumed to change, where no earlier run says.",
+)
+@click.option(
+    "--skill",
+    default=0.5,
+    show_default=True,
+    help="How far from chance to perfect the base is assumed to be, where no earlier run says.",
+)
+@click.option(
+    "--from",
+    "earlier",
+    metavar="RUN[#NAME]",
+    help="A finished run: how answers changed there, of this candidate or the most changed one.",
+)
+@click.option(
+    "--base",
+    metavar="[NAME=]PATH",
+    help="The model that will be the base: count tokens, and cut prompts to its window.",
+)
+@click.option(
+    "--probe",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Take the time of N requests a task on --base [default: none].",
+)
 @with_options(*engine_options)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=f"Folder to leave {PLAN} in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @debug_option
 def plan_command(**given: Any) -> None:
-    """Say, gate unit by gate unit, what a run could decide: the margin that can be certified, the drop that would be found, the examples that are
-    needed, and how often the gate passes if nothing was forgotten.
+    """Say, gate unit by gate unit, what a run could decide: the margin that can be certified, the drop that would be
+    found, the examples that are needed, and how often the gate passes if nothing was forgotten.
 
-    Nothing is answered but the --probe. How many answers change is assumed (--flips), or known from an earlier run (--from).
+    Nothing is answered but the --probe. How many answers change is assumed (--flips), or known from an earlier run
+    (--from).
     """
     asked = _asked(given)
-    with progress.watcher(given["quiet"] or given["as_json"], False) as watcher:
-        found = forecast(asked, watcher)
+    with progress.listener(given["quiet"] or given["as_json"], False) as listener:
+        found = forecast(asked, listener)
     document = {**found.document(), "advice": list(advice(found))}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if given["out"] is not None:
@@ -80,7 +130,21 @@ def _asked(given: dict[str, Any]) -> Asked:
     margin, named = margins(given["margin_texts"])
     job = Job(
         models=(),
-        **{key: given[key] for key in ("base", "suite", "tasks", "data_dir", "include", "limit", "num_fewshot", "split", "seed", "alpha")},
+        **{
+            key: given[key]
+            for key in (
+                "base",
+                "suite",
+                "tasks",
+                "data_dir",
+                "include",
+                "limit",
+                "num_fewshot",
+                "split",
+                "seed",
+                "alpha",
+            )
+        },
         data=paths("--data", given["data"]),
         margin=margin,
         margins=named,
@@ -135,11 +199,27 @@ def _cells(row: Row, power: float) -> tuple[str, ...]:
     numbers = ("not known", "–", "–", "–")
     if known:
         needs = "–" if row.needed is None else f"{row.needed:,}"
-        numbers = (draws + _number(row.certifiable), draws + _number(row.detectable), needs, f"{draws}{row.retained:.2f}")
+        numbers = (
+            draws + _number(row.certifiable),
+            draws + _number(row.detectable),
+            needs,
+            f"{draws}{row.retained:.2f}",
+        )
     expected = f"{row.expected}: {row.reason}" if row.reason else row.expected
     name = row.name + (" (group)" if row.level == "group" else "")
     worth = f"{row.effective:,.0f}"
-    return (name, f"{row.units:,}", f"{row.available:,}", worth, row.metric, f"{row.margin:g}", base, flips, *numbers, expected)
+    return (
+        name,
+        f"{row.units:,}",
+        f"{row.available:,}",
+        worth,
+        row.metric,
+        f"{row.margin:g}",
+        base,
+        flips,
+        *numbers,
+        expected,
+    )
 
 
 def _number(value: float | None) -> str:
@@ -195,7 +275,11 @@ def _gate(found: Forecast) -> Iterator[str]:
     if odds is None:
         yield "gate: not known, no unit's rows are"
         return
-    over = f" over {len(found.gate_over)} of {found.tests} units (without {', '.join(found.without)})" if found.without else ""
+    over = (
+        f" over {len(found.gate_over)} of {found.tests} units (without {', '.join(found.without)})"
+        if found.without
+        else ""
+    )
     yield f"gate{over}, if nothing was forgotten anywhere (tasks taken to be independent, {odds.draws} draws):"
     for share, what in (
         (odds.passes, f"passes: no unit forgotten and the suite retained at {found.suite_margin:g} of skill (exit 0)"),
@@ -206,8 +290,16 @@ def _gate(found: Forecast) -> Iterator[str]:
         text = f"below {3 / odds.draws:.1%}" if share == 0 else f"{share:.1%} ± {odds.error(share):.1%}"
         yield f"  {text:>13}  {what}"
     if odds.passes < found.power:
-        most = f"{odds.certifiable:.3g} of skill" if odds.certifiable is not None else f"nothing up to {SKILL_SHARE:g} of skill"
-        stated = f": state --margin {found.suite}={ceiled(odds.certifiable):g} (if losing that is acceptable)" if odds.certifiable else ""
+        most = (
+            f"{odds.certifiable:.3g} of skill"
+            if odds.certifiable is not None
+            else f"nothing up to {SKILL_SHARE:g} of skill"
+        )
+        stated = (
+            f": state --margin {found.suite}={ceiled(odds.certifiable):g} (if losing that is acceptable)"
+            if odds.certifiable
+            else ""
+        )
         yield f"  the suite certifies {most}, not {found.suite_margin:g}{stated}; more examples, or pooled tasks, certify less"
 
 
@@ -215,7 +307,11 @@ def _work(work: Sequence[Work], loading: float | None) -> Iterator[str]:
     head = ("for one model", "requests", "prompt tokens", "answer tokens", *(("time",) if loading is not None else ()))
     rows = [_work_cells(each, loading is not None) for each in work]
     seconds = [each.seconds for each in work if each.seconds is not None]
-    totals = (sum(each.requests for each in work), sum(each.prompt_tokens for each in work), sum(each.answer_tokens for each in work))
+    totals = (
+        sum(each.requests for each in work),
+        sum(each.prompt_tokens for each in work),
+        sum(each.answer_tokens for each in work),
+    )
     last = ("together", *(f"{total:,}" for total in totals), *((_time(sum(seconds)),) if loading is not None else ()))
     yield from aligned([head, *rows, last], range(1, len(head)))
     if any(each.written for each in work):
@@ -226,7 +322,13 @@ def _work(work: Sequence[Work], loading: float | None) -> Iterator[str]:
 
 def _work_cells(each: Work, timed: bool) -> tuple[str, ...]:
     answers = f"{'≤ ' if each.written else ''}{each.answer_tokens:,}"
-    return (each.task, f"{each.requests:,}", f"{each.prompt_tokens:,}", answers, *((_time(each.seconds or 0.0),) if timed else ()))
+    return (
+        each.task,
+        f"{each.requests:,}",
+        f"{each.prompt_tokens:,}",
+        answers,
+        *((_time(each.seconds or 0.0),) if timed else ()),
+    )
 
 
 def _time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a run tells its watcher, to stderr: a bar on a terminal, one line a phase elsewhere."""
+"""What a run tells its listener, to stderr: a bar on a terminal, one line a phase elsewhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ class Lines:
         done = self.stored + self.computed
         if not self.expected or done >= self.expected:
             return ""
-        left = f", about {_clock((time.monotonic() - self.begun) / self.computed * (self.expected - done))} left" if self.computed else ""
+        left = (
+            f", about {_clock((time.monotonic() - self.begun) / self.computed * (self.expected - done))} left"
+            if self.computed
+            else ""
+        )
         return f" [{done}/{self.expected} requests, {self.stored} from the store{left}]"
 
 
@@ -89,7 +93,7 @@ class Blocks(Lines):
         click.echo(f"  {stored} found, {computed} computed{self._counts()}", err=True)
 
 
-def watcher(quiet: bool, verbose: bool = False) -> Lines | Bar:
+def listener(quiet: bool, verbose: bool = False) -> Lines | Bar:
     """What fits where stderr goes, and what was asked for."""
     if quiet:
         return Silent()

@@ -15,6 +15,6 @@ from evalharness.cli.options import debug_option
 @debug_option
 def report_command(runs: tuple[Path, ...], debug: bool) -> None:
     """Write report.html of each RUN folder again, from what the run left; no model is needed."""
-    write = registry.find(report.KNOWN, "write", "stage")
+    write = registry.find(report.REGISTRY, "write", "stage")
     for run in runs:
         click.echo(write(run))

@@ -10,15 +10,23 @@ from typing import Any
 
 import click
 
-from evalharness import pipeline, registry, report
+from evalharness import registry, report, run
 from evalharness.cli import progress
 from evalharness.cli.drift import drift_lines
 from evalharness.cli.gate import decide, policy_option
 from evalharness.cli.main import plain
-from evalharness.cli.options import chat_options, data_options, debug_option, engine_options, margins, paths, with_options
+from evalharness.cli.options import (
+    chat_options,
+    data_options,
+    debug_option,
+    engine_options,
+    margins,
+    paths,
+    with_options,
+)
 from evalharness.cli.table import unexplained, verdict_lines
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.places import default_store, run_folder
+from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 from evalharness.report import overlap
@@ -27,10 +35,23 @@ from evalharness.results import RESULTS
 
 @click.command("run")
 @click.option(
-    "--model", "models", multiple=True, metavar="[NAME=]PATH", help="A candidate: directory or hub id[@revision]; 'DIR/*': all in DIR. Repeatable."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="A candidate: directory or hub id[@revision]; 'DIR/*': all in DIR. Repeatable.",
 )
-@click.option("--base", metavar="[NAME=]PATH", help="What the candidates were trained from; found beside the weights where it is recorded.")
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="RUN", help="An earlier run whose base's scores are used; no base is run.")
+@click.option(
+    "--base",
+    metavar="[NAME=]PATH",
+    help="What the candidates were trained from; found beside the weights where it is recorded.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="An earlier run whose base's scores are used; no base is run.",
+)
 @click.option("--suite", help="A suite of tasks: demo, forgetting, … (see `evalharness tasks list`).")
 @click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable.")
 @click.option("--target", help="The task that the candidates were trained for, where training.json does not say.")
@@ -41,25 +62,75 @@ from evalharness.results import RESULTS
     metavar="[NAME=]PATH",
     help="Rows that the candidates (or one) were fine-tuned on: overlap with what is asked is shown [default: what training.json names].",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many examples a task (whole units, at least one), drawn with --seed.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="At most this many examples a task (whole units, at least one), drawn with --seed.",
+)
 @click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
 @click.option("--split", help="Evaluate this split instead of each task's own.")
-@click.option("--template", "templates", metavar="NAME", help="Ask in this other wording; all: in every other one beside the task's own.")
-@click.option("--until-decided", is_flag=True, help="Ask in rounds, and a task no longer once its verdict is certain (docs/early.md).")
-@click.option("--drift", is_flag=True, help="Beside the verdicts: how far each candidate's predictions are from the base's (docs/drift.md).")
-@click.option("--drift-text", type=click.Path(path_type=Path), metavar="FILE", help="--drift on the paragraphs of this file instead of ours.")
-@click.option("--describe", metavar="WAY,…", help="Beside the verdicts: calibration, robustness, generation, bias, efficiency (docs/describe.md).")
-@click.option("--explain", is_flag=True, help="Where a choice task was lost, ask again: is it knowledge or the format? (docs/describe.md)")
+@click.option(
+    "--template",
+    "templates",
+    metavar="NAME",
+    help="Ask in this other wording; all: in every other one beside the task's own.",
+)
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="Ask in rounds, and a task no longer once its verdict is certain (docs/early.md).",
+)
+@click.option(
+    "--drift",
+    is_flag=True,
+    help="Beside the verdicts: how far each candidate's predictions are from the base's (docs/drift.md).",
+)
+@click.option(
+    "--drift-text",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="--drift on the paragraphs of this file instead of ours.",
+)
+@click.option(
+    "--describe",
+    metavar="WAY,…",
+    help="Beside the verdicts: calibration, robustness, generation, bias, efficiency (docs/describe.md).",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Where a choice task was lost, ask again: is it knowledge or the format? (docs/describe.md)",
+)
 @with_options(*chat_options)
 @click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and resampling.")
-@click.option("--margin", "margin_texts", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable.")
 @click.option(
-    "--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict."
+    "--margin",
+    "margin_texts",
+    multiple=True,
+    metavar="[TASK=]DELTA",
+    help="The largest drop that is acceptable. Repeatable.",
+)
+@click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    help="Error rate of either verdict.",
 )
 @with_options(*engine_options)
-@click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="File of answers [default: in the user's cache directory].")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results [default: runs/<time>-<suite>].")
-@click.option("--placebo", is_flag=True, help="Measure the base through an adapter that changes nothing, too: the noise floor.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of answers [default: in the user's cache directory].",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the results [default: runs/<time>-<suite>].",
+)
+@click.option(
+    "--placebo", is_flag=True, help="Measure the base through an adapter that changes nothing, too: the noise floor."
+)
 @click.option(
     "--precision",
     type=click.Choice(["nf4", "fp4", "int8", "none"]),
@@ -75,26 +146,34 @@ from evalharness.results import RESULTS
 def run_command(**given: Any) -> int:
     """Evaluate candidates against their base and say, task by task, what they forgot.
 
-    Leaves results.json, measurements.parquet, samples/, run.json and report.html in --out. Interrupted, give the same command again:
-    nothing is answered twice. Without --gate it ends with 0, or with 5 if something failed.
+    Leaves results.json, measurements.parquet, samples/, run.json and report.html in --out. Interrupted, give the same
+    command again: nothing is answered twice. Without --gate it ends with 0, or with 5 if something failed.
     """
     job = _job(given)
-    evaluate, write_report = registry.find(pipeline.KNOWN, "evaluate", "stage"), registry.find(report.KNOWN, "write", "stage")
-    with progress.watcher(given["quiet"], given["verbose"]) as watcher:
-        found = evaluate(job, watcher)
-        watcher.phase("writing the report")
+    evaluate, write_report = (
+        registry.find(run.REGISTRY, "evaluate", "stage"),
+        registry.find(report.REGISTRY, "write", "stage"),
+    )
+    with progress.listener(given["quiet"], given["verbose"]) as listener:
+        found = evaluate(job, listener)
+        listener.phase("writing the report")
         page = write_report(job.out)
     if given["as_json"]:
         click.echo((job.out / RESULTS).read_text(), nl=False)
     else:
-        for line in (*verdict_lines(found), *unexplained(found), *(plain(line) for line in overlap.lines(found)), *drift_lines(found)):
+        for line in (
+            *verdict_lines(found),
+            *unexplained(found),
+            *(plain(line) for line in overlap.lines(found)),
+            *drift_lines(found),
+        ):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:
             click.echo(f"gate:   evalharness gate {shlex.quote(str(job.out))}")
     if given["gate"]:
         return decide(found, given["on_inconclusive"], quiet=given["as_json"])
-    return NotComparableError.exit_code if found.troubles else 0
+    return NotComparableError.exit_code if found.errors else 0
 
 
 def _job(given: dict[str, Any]) -> Job:
@@ -103,7 +182,21 @@ def _job(given: dict[str, Any]) -> Job:
     if not (given["suite"] or given["tasks"]):
         raise UsageError("run", "nothing to evaluate", "name a --suite or one or more --task")
     margin, named_margins = margins(given["margin_texts"])
-    same = ("models", "base", "baseline", "suite", "tasks", "target", "data_dir", "include", "limit", "num_fewshot", "split", "seed", "alpha")
+    same = (
+        "models",
+        "base",
+        "baseline",
+        "suite",
+        "tasks",
+        "target",
+        "data_dir",
+        "include",
+        "limit",
+        "num_fewshot",
+        "split",
+        "seed",
+        "alpha",
+    )
     return Job(
         **{key: given[key] for key in same},
         **{key: given[key] for key in ("allow_noop", "placebo", "precision")},
@@ -127,7 +220,11 @@ def _train_data(texts: Sequence[str]) -> dict[str, Path]:
     option = "--train-data"
     whole = [text for text in texts if "=" not in text or Path(text).exists()]
     if len(whole) > 1:
-        raise UsageError(option, f"several for all ({', '.join(whole)})", "give one folder that holds all, or NAME=PATH for one of them")
+        raise UsageError(
+            option,
+            f"several for all ({', '.join(whole)})",
+            "give one folder that holds all, or NAME=PATH for one of them",
+        )
     for text in whole:
         if not Path(text).exists():
             raise UsageError(option, f"{text} does not exist", "a file or folder of rows would be right")

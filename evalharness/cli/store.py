@@ -11,7 +11,7 @@ import click
 
 from evalharness.cli.options import debug_option
 from evalharness.errors import StoreError
-from evalharness.places import default_store
+from evalharness.paths import default_store
 from evalharness.store import Store
 
 
@@ -21,7 +21,11 @@ def store_command() -> None:
 
 
 @store_command.command("info")
-@click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="The store's file [default: in the user's cache directory].")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The store's file [default: in the user's cache directory].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def info_command(store: Path | None, as_json: bool, debug: bool) -> None:
@@ -34,4 +38,6 @@ def info_command(store: Path | None, as_json: bool, debug: bool) -> None:
     if as_json:
         click.echo(json.dumps({**asdict(facts), "path": str(path)}, indent=1))
     else:
-        click.echo(f"{path}: {facts.answers:,} answers of {facts.models} models, {facts.bytes:,} bytes, {facts.damaged} damaged")
+        click.echo(
+            f"{path}: {facts.answers:,} answers of {facts.models} models, {facts.bytes:,} bytes, {facts.damaged} damaged"
+        )

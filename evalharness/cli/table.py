@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 
+from evalharness.analysis.diagnosis import lost
 from evalharness.cli.main import plain
-from evalharness.diagnose import lost
 from evalharness.metrics import CHOOSE
-from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
-from evalharness.report.asked import asked_lines
+from evalharness.records.results import Comparison, Estimate, ModelRow, Results
+from evalharness.report.early_stopping_table import asked_lines
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.wording import flag_words, general_of
 
 GLYPHS = {"forgotten": "▼ forgotten", "retained": "● retained", "inconclusive": "? inconclusive", None: ""}
 HEAD = ("", "n", "base", "candidate", "difference", "interval", "lost", "gained", "verdict")
 INTERVAL = HEAD.index("interval")
-REASONS = ("base_at_chance", "margin_exceeds_skill", "incomplete", "suite_not_tested")  # flags that say why there is no other verdict
+REASONS = (
+    "base_at_chance",
+    "margin_exceeds_skill",
+    "incomplete",
+    "suite_not_tested",
+)  # flags that say why there is no other verdict
 RIGHT = range(1, 8)  # columns of numbers
 MANY = 8  # members of a gate unit; more are shown as their group alone
 
 
 def verdict_lines(results: Results) -> Iterator[str]:
-    """A table per candidate: the suite first, then groups, then tasks; of large groups only the group. Then the suite's published average."""
+    """A table per candidate: the suite first, then groups, then tasks; of large groups only the group. Then the suite's
+    published average.
+    """
     units = {c.task for c in results.comparisons if c.unit and c.level == "group"}
-    large = {name: set(tasks) for name, tasks in results.signature.get("groups", {}).items() if name in units and len(tasks) > MANY}
+    large = {
+        name: set(tasks)
+        for name, tasks in results.signature.get("groups", {}).items()
+        if name in units and len(tasks) > MANY
+    }
     folded = set().union(*large.values())
     for model in results.models:
         if not model.judged:
@@ -36,22 +47,30 @@ def verdict_lines(results: Results) -> Iterator[str]:
         yield from (f"  {line}" for line in aligned([_head(rows), *(_row(c, model) for c in rows)], RIGHT))
         yield from (plain(f"  the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
         yield from (plain(f"  {line}") for line in _notes(own, results.signature.get("alpha", 0.05)))
-        yield from (plain(f"  {found.task}: {found.says}") for found in results.diagnoses if found.candidate == model.name)
+        yield from (
+            plain(f"  {found.task}: {found.says}") for found in results.diagnoses if found.candidate == model.name
+        )
     if in_rounds := asked_lines(results):
         yield ""
         yield from (plain(line) for line in in_rounds)
     yield from _beside(results)
-    if results.troubles:
+    if results.errors:
         yield ""
-        yield f"{len(results.troubles)} examples got no answer; this run is incomplete:"
-        for trouble in results.troubles[:5]:
-            yield plain(f"  {trouble.model} / {trouble.task} / {trouble.example}: {trouble.reason}")
+        yield f"{len(results.errors)} examples got no answer; this run is incomplete:"
+        for example_error in results.errors[:5]:
+            yield plain(
+                f"  {example_error.model} / {example_error.task} / {example_error.example}: {example_error.reason}"
+            )
 
 
 def unexplained(results: Results) -> Iterator[str]:
     """How to find out what was lost, where choices were and nobody was asked; nothing else."""
     explained = {(found.task, found.candidate) for found in results.diagnoses}
-    units = [c for c in results.comparisons if c.unit and c.primary and c.level != "suite" and c.metric.partition(",")[0] in CHOOSE]
+    units = [
+        c
+        for c in results.comparisons
+        if c.unit and c.primary and c.level != "suite" and c.metric.partition(",")[0] in CHOOSE
+    ]
     tasks = dict.fromkeys(plain(c.task) for c in units if lost(c) and (c.task, c.candidate) not in explained)
     if tasks and not results.signature.get("explain"):
         yield ""
@@ -62,7 +81,10 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
     """What is said below a candidate's table: parts of gate units, general ability, the published average."""
     parts = [c for c in own if c.adjustment == "Benjamini-Hochberg"]
     if parts:
-        counts = [sum(q is not None and q <= alpha for q in of) for of in ([c.q_forgotten for c in parts], [c.q_difference for c in parts])]
+        counts = [
+            sum(q is not None and q <= alpha for q in of)
+            for of in ([c.q_forgotten for c in parts], [c.q_difference for c in parts])
+        ]
         told = f"{counts[0]} fell by more than the margin, {counts[1]} differ from the base"
         yield f"of {len(parts)} tasks within gate units {told} at q ≤ {alpha:g} (Benjamini-Hochberg; they decide nothing)"
     for c in own:
@@ -83,7 +105,11 @@ def _beside(results: Results) -> Iterator[str]:
         yield ""
         yield plain(found.says)
         head = ("", "n", "quantised", "unquantised", "difference", "interval")
-        rows = [(plain(c.task), str(c.n), c.quantised, c.unquantised, c.difference, c.interval or "–") for c in found.changes if c.level != "suite"]
+        rows = [
+            (plain(c.task), str(c.n), c.quantised, c.unquantised, c.difference, c.interval or "–")
+            for c in found.changes
+            if c.level != "suite"
+        ]
         yield from (f"  {line}" for line in aligned([head, *rows], range(1, len(head))))
 
 
@@ -113,7 +139,9 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
         verdict += f" (about {c.examples_needed:,} examples would decide)"
     verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
     counts = ("–", "–") if c.lost is None else (str(c.lost), str(c.gained))
-    scores = (_score(c.base), _score(c.candidate_score), _signed(c.difference.value)) if c.n else ("–", "–", "–")  # nothing is no score
+    scores = (
+        (_score(c.base), _score(c.candidate_score), _signed(c.difference.value)) if c.n else ("–", "–", "–")
+    )  # nothing is no score
     return (plain(name), _asked(c), *scores, _interval(c.difference), *counts, verdict)
 
 
@@ -131,12 +159,19 @@ def _signed(value: float) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    return "–" if estimate.low is None or estimate.high is None else f"{_signed(estimate.low)} … {_signed(estimate.high)}"
+    return (
+        "–" if estimate.low is None or estimate.high is None else f"{_signed(estimate.low)} … {_signed(estimate.high)}"
+    )
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> Iterator[str]:
-    """Rows of equally many cells as lines with columns as wide as their widest cell; those in `right` are set to the right."""
+    """Rows of equally many cells as lines with columns as wide as their widest cell; those in `right` are set to the
+    right.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         yield "  ".join(cells).rstrip()

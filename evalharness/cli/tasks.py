@@ -16,10 +16,10 @@ from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, paths, with_options
 from evalharness.cli.prompts import first_prompts, prompt_lines
 from evalharness.cli.table import aligned
+from evalharness.data.grouping import reader_of
+from evalharness.data.sources import DataSource
 from evalharness.errors import EvalHarnessError, TaskError, did_you_mean
 from evalharness.metrics.base import build, check_asked
-from evalharness.readers.grouping import reader_of
-from evalharness.readers.sources import DataSource
 from evalharness.records.tasks import Suite, Task
 from evalharness.tasks.claims import contradiction
 from evalharness.tasks.library import Library
@@ -30,8 +30,26 @@ Found = TypeVar("Found")
 Standing = Literal["runs", "needs code", "not supported", "wrong"]
 
 COLUMNS = ("task", "family", "answers by", "primary", "margin", "chance", "unit", "evaluates", "tags")
-SHOWN = ("version", "family", "output_type", "source", "evaluation_split", "fewshot_split", "training_split", "num_fewshot", "sampler")
-TEMPLATES = ("description", "doc_to_text", "doc_to_choice", "doc_to_target", "target_delimiter", "fewshot_delimiter", "gen_prefix")
+SHOWN = (
+    "version",
+    "family",
+    "output_type",
+    "source",
+    "evaluation_split",
+    "fewshot_split",
+    "training_split",
+    "num_fewshot",
+    "sampler",
+)
+TEMPLATES = (
+    "description",
+    "doc_to_text",
+    "doc_to_choice",
+    "doc_to_target",
+    "target_delimiter",
+    "fewshot_delimiter",
+    "gen_prefix",
+)
 OURS = ("document", "unit", "unit_name", "variant_of", "value", "choice_scores", "labels", "reader", "repeats")
 
 
@@ -45,13 +63,16 @@ def tasks_command() -> None:
 @click.option("--family", help="Only tasks of this family.")
 @click.option("--tag", help="Only tasks with this tag.")
 @click.option("--all", "everything", is_flag=True, help="Parts of tasks and other ways of asking them, too.")
-@click.option("--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files.")
+@click.option(
+    "--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def list_command(pattern: str | None, **given: Any) -> None:
     """All tasks, groups and suites, or those whose name matches PATTERN (a name or a glob such as 'mmlu_*').
 
-    Without PATTERN and --tag, tasks that are a part of another, or another way of asking it, are left out; --all shows them.
+    Without PATTERN and --tag, tasks that are a part of another, or another way of asking it, are left out; --all shows
+    them.
     """
     family, tag = given["family"], given["tag"]
     library = Library(given["include"])
@@ -69,35 +90,63 @@ def list_command(pattern: str | None, **given: Any) -> None:
     if given["as_json"]:
         found = {
             "tasks": [_line(task) for task in tasks],
-            "groups": [{"name": group.name, "tasks": group.tasks, "metric": group.metric, "unit": group.unit} for group in groups],
+            "groups": [
+                {"name": group.name, "tasks": group.tasks, "metric": group.metric, "unit": group.unit}
+                for group in groups
+            ],
             "suites": [{"name": suite.name, "tasks": suite.tasks} for suite in suites],
             "cannot run": {name: str(error) for name, error in broken.items()},
         }
         click.echo(json.dumps(found, indent=1))
         return
     rows = [
-        (t.name, t.family, t.output_type, t.primary, f"{t.margin:g}", f"{t.chance:.3g}", t.unit_name, t.evaluation_split, " ".join(t.tags))
+        (
+            t.name,
+            t.family,
+            t.output_type,
+            t.primary,
+            f"{t.margin:g}",
+            f"{t.chance:.3g}",
+            t.unit_name,
+            t.evaluation_split,
+            " ".join(t.tags),
+        )
         for t in tasks
     ]
     for line in aligned([[plain(cell) for cell in row] for row in (COLUMNS, *rows)] if rows else []):
         click.echo(line)
     for group in groups:
-        click.echo(plain(f"group {group.name}: {len(group.tasks)} tasks pooled by {group.metric}{', one gate unit' if group.unit else ''}"))
+        click.echo(
+            plain(
+                f"group {group.name}: {len(group.tasks)} tasks pooled by {group.metric}{', one gate unit' if group.unit else ''}"
+            )
+        )
     for suite in suites:
-        click.echo(plain(f"suite {suite.name}: {len(suite.tasks)} tasks{f', at most {suite.limit} examples each' if suite.limit else ''}"))
+        click.echo(
+            plain(
+                f"suite {suite.name}: {len(suite.tasks)} tasks{f', at most {suite.limit} examples each' if suite.limit else ''}"
+            )
+        )
     if broken:
         click.echo(f"{len(broken)} more cannot run here; `tasks validate` says why")
 
 
 @tasks_command.command("show")
 @click.argument("name")
-@click.option("--num-fewshot", default=2, show_default=True, type=click.IntRange(min=0), help="Shots of the second prompt that is shown.")
+@click.option(
+    "--num-fewshot",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Shots of the second prompt that is shown.",
+)
 @click.option("--split", help="Show rows of this split instead of the task's own.")
 @with_options(*data_options)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def show_command(name: str, **given: Any) -> None:
-    """What the task, group, tag or suite NAME asks and how it is scored, and a task's first prompts where rows are in a file.
+    """What the task, group, tag or suite NAME asks and how it is scored, and a task's first prompts where rows are in a
+    file.
 
     The rows are those of --data-dir or --data, else of the embedded world, else a few invented ones.
     """
@@ -122,20 +171,26 @@ def show_command(name: str, **given: Any) -> None:
 
 @tasks_command.command("validate")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files.")
+@click.option(
+    "--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def validate_command(files: tuple[Path, ...], include: tuple[Path, ...], as_json: bool, debug: bool) -> int:
     """Do the task, group or suite files at PATH (files or folders) run here? Ends with 2 where one does not.
 
-    Each is one of: runs; needs code (asks for Python, which is not run); not supported; wrong (also where it says that lm-eval computes the
-    same and what it asks for contradicts that). Rows are not read.
+    Each is one of: runs; needs code (asks for Python, which is not run); not supported; wrong (also where it says that
+    lm-eval computes the same and what it asks for contradicts that). Rows are not read.
     """
     library = Library((*include, *(file for file in files if file.is_dir())))
     found = [(path, *standing(library, path)) for file in files for path in _yaml_files(file)]
     counts = Counter(standing for _, standing, _ in found)
     if as_json:
-        click.echo(json.dumps([{"path": str(path), "standing": standing, "why": why} for path, standing, why in found], indent=1))
+        click.echo(
+            json.dumps(
+                [{"path": str(path), "standing": standing, "why": why} for path, standing, why in found], indent=1
+            )
+        )
     else:
         for path, its_standing, why in found:
             click.echo(plain(f"{path}: {its_standing}" + (f": {why}" if why else "")))
@@ -163,7 +218,9 @@ def standing(library: Library, path: Path) -> tuple[Standing, str]:
 
 
 def _runs(task: Task, definition: Mapping[str, Any]) -> str:
-    """Builds what a task is scored by. Modules of `evaluate` are foreign code, and may be far away: they are only named. Raises TaskError."""
+    """Builds what a task is scored by. Modules of `evaluate` are foreign code, and may be far away: they are only
+    named. Raises TaskError.
+    """
     modules = [spec.name for spec in task.metrics if is_module(spec)]
     for spec in task.metrics:
         if not is_module(spec):
@@ -171,7 +228,11 @@ def _runs(task: Task, definition: Mapping[str, Any]) -> str:
             check_asked(spec, task.output_type)
     reader_of(task)
     if why := contradiction(task, definition):
-        fix = "subset (other metrics of it are the same) or no would be right" if task.lm_eval == "same" else "no would be right"
+        fix = (
+            "subset (other metrics of it are the same) or no would be right"
+            if task.lm_eval == "same"
+            else "no would be right"
+        )
         raise TaskError(task.source, f"metadata.lm_eval is {task.lm_eval}, but {why}", fix)
     return f"with {', '.join(modules)} of `evaluate`" if modules else ""
 
@@ -232,10 +293,24 @@ def _line(task: Task) -> dict[str, Any]:
 def _facts(task: Task) -> dict[str, Any]:
     """A task as `show` has it."""
     facts = {key: getattr(task, key) for key in ("name", *SHOWN)}
-    data = {"dataset": "/".join(filter(None, (task.dataset_path, task.dataset_name))), "source": str(task.source), "licence": task.licence}
-    metrics = [{"id": spec.id, "name": spec.name, "filter": spec.filter, "options": dict(spec.options)} for spec in task.metrics]
+    data = {
+        "dataset": "/".join(filter(None, (task.dataset_path, task.dataset_name))),
+        "source": str(task.source),
+        "licence": task.licence,
+    }
+    metrics = [
+        {"id": spec.id, "name": spec.name, "filter": spec.filter, "options": dict(spec.options)}
+        for spec in task.metrics
+    ]
     filters = {name: steps for name, steps in task.filters if name != "none"}
-    scored = {"filters": filters, "metrics": metrics, "primary": task.primary, "margin": task.margin, "chance": task.chance, "lm_eval": task.lm_eval}
+    scored = {
+        "filters": filters,
+        "metrics": metrics,
+        "primary": task.primary,
+        "margin": task.margin,
+        "chance": task.chance,
+        "lm_eval": task.lm_eval,
+    }
     asked = {key: getattr(task, key) for key in (*TEMPLATES, *OURS)} | {"wordings": task.templates, "twin": task.twin}
     ends = {"stop": task.stop, "max_tokens": task.max_tokens} if task.output_type == "generate_until" else {}
     return {**facts, **data, **asked, **ends, **scored, "tags": task.tags, "digest": task.digest}
@@ -244,7 +319,11 @@ def _facts(task: Task) -> dict[str, Any]:
 def _suite_facts(suite: Suite) -> dict[str, Any]:
     facts = {field.name: getattr(suite, field.name) for field in fields(suite)}
     average = asdict(suite.average) if suite.average else None
-    return facts | {"groups": [group.name for group in suite.groups], "margins": dict(suite.margins), "average": average}
+    return facts | {
+        "groups": [group.name for group in suite.groups],
+        "margins": dict(suite.margins),
+        "average": average,
+    }
 
 
 def _show(facts: Mapping[str, Any], as_json: bool) -> None:
@@ -252,7 +331,11 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1, default=str))
         return
     prompts = facts.get("prompts", [])
-    shown = [(key, value) for key, value in _flat(facts) if not key.startswith(("prompts", "note")) and value not in (None, "", (), [], {})]
+    shown = [
+        (key, value)
+        for key, value in _flat(facts)
+        if not key.startswith(("prompts", "note")) and value not in (None, "", (), [], {})
+    ]
     width = min(40, max(len(key) for key, _ in shown))
     for key, value in shown:
         click.echo(plain(f"{key.ljust(width)}  {_said(value)}"))

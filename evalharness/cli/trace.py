@@ -10,47 +10,116 @@ from typing import Any
 
 import click
 
-from evalharness import campaigns, registry
+from evalharness import experiments, registry
 from evalharness.cli import progress
 from evalharness.cli.main import plain
-from evalharness.cli.options import chat_options, data_options, debug_option, engine_options, margins, pairs, paths, with_options
+from evalharness.cli.options import (
+    chat_options,
+    data_options,
+    debug_option,
+    engine_options,
+    margins,
+    pairs,
+    paths,
+    with_options,
+)
 from evalharness.cli.sweep import lines
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.places import default_store, run_folder
+from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
+from evalharness.report.stage_text import notes, sentences, tables
 from evalharness.report.stages import STAGES
-from evalharness.report.stagewords import notes, sentences, tables
 from evalharness.results import REPORT
 
-SAME = ("base", "suite", "tasks", "data_dir", "include", "limit", "num_fewshot", "split", "seed", "alpha", "precision", "allow_noop")
+SAME = (
+    "base",
+    "suite",
+    "tasks",
+    "data_dir",
+    "include",
+    "limit",
+    "num_fewshot",
+    "split",
+    "seed",
+    "alpha",
+    "precision",
+    "allow_noop",
+)
 CHAT = ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")
 
 
 @click.command("trace")
-@click.option("--base", metavar="[NAME=]PATH", help="What the first stage was trained from; found beside the weights where it is recorded.")
-@click.option("--stage", "stages", multiple=True, metavar="[NAME=]PATH", help="A stage of training, in order. Repeatable.")
-@click.option("--model", "models", multiple=True, metavar="'DIR/*'", help="Instead: the checkpoint-N folders in DIR, in the order of N. Repeatable.")
-@click.option("--learned", multiple=True, metavar="STAGE=TASK,…", help="What a stage was trained on, where training.json does not say.")
-@click.option("--joint", metavar="[NAME=]PATH", help="A model trained on everything at once: what intransigence is measured against.")
-@click.option("--fresh", metavar="[NAME=]PATH", help="A model that learned nothing: what forward transfer is measured from [default: the base].")
+@click.option(
+    "--base",
+    metavar="[NAME=]PATH",
+    help="What the first stage was trained from; found beside the weights where it is recorded.",
+)
+@click.option(
+    "--stage", "stages", multiple=True, metavar="[NAME=]PATH", help="A stage of training, in order. Repeatable."
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="'DIR/*'",
+    help="Instead: the checkpoint-N folders in DIR, in the order of N. Repeatable.",
+)
+@click.option(
+    "--learned",
+    multiple=True,
+    metavar="STAGE=TASK,…",
+    help="What a stage was trained on, where training.json does not say.",
+)
+@click.option(
+    "--joint",
+    metavar="[NAME=]PATH",
+    help="A model trained on everything at once: what intransigence is measured against.",
+)
+@click.option(
+    "--fresh",
+    metavar="[NAME=]PATH",
+    help="A model that learned nothing: what forward transfer is measured from [default: the base].",
+)
 @click.option("--suite", help="A suite of tasks.")
 @click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable.")
 @with_options(*data_options)
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many examples a task (whole units, at least one), drawn with --seed.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="At most this many examples a task (whole units, at least one), drawn with --seed.",
+)
 @click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
 @click.option("--split", help="Evaluate this split instead of each task's own.")
 @with_options(*chat_options)
 @click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and resampling.")
-@click.option("--margin", "margin_texts", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable.")
 @click.option(
-    "--alpha", default=0.05, show_default=True, type=click.FloatRange(0, 0.5, min_open=True, max_open=True), help="Error rate of either verdict."
+    "--margin",
+    "margin_texts",
+    multiple=True,
+    metavar="[TASK=]DELTA",
+    help="The largest drop that is acceptable. Repeatable.",
+)
+@click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    help="Error rate of either verdict.",
 )
 @with_options(*engine_options)
 @click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
 @click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
-@click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="File of answers [default: in the user's cache directory].")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results [default: runs/<time>-<suite>].")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of answers [default: in the user's cache directory].",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the results [default: runs/<time>-<suite>].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print stages.json and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
@@ -58,15 +127,18 @@ CHAT = ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")
 def trace_command(**given: Any) -> int:
     """Follow every task through the stages of a training: scores after each, what was forgotten and when.
 
-    One run over the base and all stages, and stages.json beside its results: accuracy, backward and forward transfer, forgetting and
-    intransigence with intervals, and for each task the first stage at which it is forgotten, corrected for all looks (docs/stages.md).
-    Interrupted, give the same command again: nothing is answered twice.
+    One run over the base and all stages, and stages.json beside its results: accuracy, backward and forward transfer,
+    forgetting and intransigence with intervals, and for each task the first stage at which it is forgotten, corrected
+    for all looks (docs/stages.md). Interrupted, give the same command again: nothing is answered twice.
     """
-    asked_type, run_trace = (registry.find(campaigns.KNOWN, name, "campaign") for name in ("trace-asked", "trace"))
-    learned = {stage: tuple(task.strip() for task in of.split(",")) for stage, of in pairs("--learned", given["learned"]).items()}
+    asked_type, run_trace = (registry.find(experiments.REGISTRY, name, "campaign") for name in ("trace-asked", "trace"))
+    learned = {
+        stage: tuple(task.strip() for task in of.split(","))
+        for stage, of in pairs("--learned", given["learned"]).items()
+    }
     asked = asked_type(_job(given), learned, given["joint"], given["fresh"])
-    with progress.watcher(given["quiet"] or given["as_json"], given["verbose"]) as watcher:
-        stages, found = run_trace(asked, watcher)
+    with progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
+        stages, found = run_trace(asked, listener)
     if given["as_json"]:
         click.echo((asked.job.out / STAGES).read_text(encoding="utf-8"), nl=False)
     else:
@@ -76,9 +148,11 @@ def trace_command(**given: Any) -> int:
         for sentence in (*sentences(stages), *notes(stages)):
             click.echo(plain(sentence))
         click.echo(f"\nreport: {asked.job.out / REPORT}")
-        if found.troubles:
-            click.echo(f"{len(found.troubles)} examples got no answer: evalharness gate {shlex.quote(str(asked.job.out))}")
-    return NotComparableError.exit_code if found.troubles else 0
+        if found.errors:
+            click.echo(
+                f"{len(found.errors)} examples got no answer: evalharness gate {shlex.quote(str(asked.job.out))}"
+            )
+    return NotComparableError.exit_code if found.errors else 0
 
 
 def _job(given: dict[str, Any]) -> Job:
@@ -101,7 +175,13 @@ def _job(given: dict[str, Any]) -> Job:
 def _models(stages: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
     """The stages in order; of the two options, whose order among each other is not known, only one may be given."""
     if stages and models:
-        raise UsageError("trace", "--stage and --model together have no order", "name all stages with --stage, 'DIR/*' included")
+        raise UsageError(
+            "trace", "--stage and --model together have no order", "name all stages with --stage, 'DIR/*' included"
+        )
     if not (stages or models):
-        raise UsageError("trace", "no stage", "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders")
+        raise UsageError(
+            "trace",
+            "no stage",
+            "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders",
+        )
     return (*stages, *models)

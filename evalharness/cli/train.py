@@ -15,10 +15,10 @@ from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
 from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, paths, shares, targets, weights, with_options
+from evalharness.data.lock import default_lock
+from evalharness.data.sources import DataSource, check_overrides
 from evalharness.errors import UsageError
-from evalharness.places import default_store
-from evalharness.readers.lock import default_lock
-from evalharness.readers.sources import DataSource, check_overrides
+from evalharness.paths import default_store
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, LEARNING_RATES, WAYS, Method
@@ -31,52 +31,137 @@ WORDS = (ALL_LINEAR, ATTENTION)
 
 what_options = (
     click.option("--method", required=True, type=click.Choice(get_args(Method)), help=f"{METHODS}."),
-    click.option("--base", default="", metavar="PATH", help="What to train: directory or hub id[@revision]. Known where --after is given."),
-    click.option("--after", metavar="PATH", help="A candidate to go on from: its weights, its adapter, or its adapter merged (docs/training.md)."),
-    click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the candidate; must not exist."),
+    click.option(
+        "--base",
+        default="",
+        metavar="PATH",
+        help="What to train: directory or hub id[@revision]. Known where --after is given.",
+    ),
+    click.option(
+        "--after",
+        metavar="PATH",
+        help="A candidate to go on from: its weights, its adapter, or its adapter merged (docs/training.md).",
+    ),
+    click.option(
+        "--out", required=True, type=click.Path(path_type=Path), help="Folder of the candidate; must not exist."
+    ),
 )
 example_options = (
-    click.option("--task", "target", default="", help="The task to learn, from its training split. With --train-file: what the file teaches."),
-    click.option("--template", metavar="NAME", help="Ask in this other wording of the task; all: rows spread over all its wordings."),
-    click.option("--train-file", type=FILE, help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}.'),
-    click.option("--mix", "mix_texts", multiple=True, metavar="TASK[=WEIGHT]", help="Learn this task, group or suite, too; the target weighs 1."),
-    click.option("--replay", "replay_texts", multiple=True, metavar="TASK=FRACTION", help="Share of the examples from an old task, group or suite."),
-    click.option("--validation", type=float, metavar="FRACTION", help="Hold out this share of the examples, and keep the weights best on it."),
+    click.option(
+        "--task",
+        "target",
+        default="",
+        help="The task to learn, from its training split. With --train-file: what the file teaches.",
+    ),
+    click.option(
+        "--template",
+        metavar="NAME",
+        help="Ask in this other wording of the task; all: rows spread over all its wordings.",
+    ),
+    click.option(
+        "--train-file", type=FILE, help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}.'
+    ),
+    click.option(
+        "--mix",
+        "mix_texts",
+        multiple=True,
+        metavar="TASK[=WEIGHT]",
+        help="Learn this task, group or suite, too; the target weighs 1.",
+    ),
+    click.option(
+        "--replay",
+        "replay_texts",
+        multiple=True,
+        metavar="TASK=FRACTION",
+        help="Share of the examples from an old task, group or suite.",
+    ),
+    click.option(
+        "--validation",
+        type=float,
+        metavar="FRACTION",
+        help="Hold out this share of the examples, and keep the weights best on it.",
+    ),
     click.option("--validation-file", type=FILE, help="Validate on this file instead."),
     *data_options,
 )
 length_options = (
     click.option("--steps", type=int, help="Optimiser steps."),
     click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given [default: 3]."),
-    click.option("--batch-size", default=16, show_default=True, type=int, help="Examples (or packs) of a forward pass."),
-    click.option("--gradient-accumulation", default=1, show_default=True, type=int, help="Forward passes of an optimiser step."),
+    click.option(
+        "--batch-size", default=16, show_default=True, type=int, help="Examples (or packs) of a forward pass."
+    ),
+    click.option(
+        "--gradient-accumulation", default=1, show_default=True, type=int, help="Forward passes of an optimiser step."
+    ),
     click.option("--lr", "learning_rate", type=float, help=f"Learning rate [default: {RATES}]."),
-    click.option("--lr-scheduler", "scheduler", default="linear", show_default=True, type=click.Choice(get_args(Scheduler)), help="After warm-up."),
-    click.option("--warmup", default=0.05, show_default=True, type=float, help="Share of the steps in which the rate rises."),
+    click.option(
+        "--lr-scheduler",
+        "scheduler",
+        default="linear",
+        show_default=True,
+        type=click.Choice(get_args(Scheduler)),
+        help="After warm-up.",
+    ),
+    click.option(
+        "--warmup", default=0.05, show_default=True, type=float, help="Share of the steps in which the rate rises."
+    ),
     click.option("--weight-decay", default=0.0, show_default=True, type=float, help="AdamW's."),
-    click.option("--eval-every", type=int, metavar="STEPS", help="Validate so often [default: once a pass]; the best weights are kept."),
+    click.option(
+        "--eval-every",
+        type=int,
+        metavar="STEPS",
+        help="Validate so often [default: once a pass]; the best weights are kept.",
+    ),
     click.option("--patience", type=int, metavar="N", help="Stop after N validations without a better loss."),
-    click.option("--save-every", type=int, metavar="STEPS", help="Save so often; killed, the same command goes on from there."),
-    click.option("--seed", default=1234, show_default=True, type=int, help="Of initialisation, order, mixing and what is held out."),
+    click.option(
+        "--save-every", type=int, metavar="STEPS", help="Save so often; killed, the same command goes on from there."
+    ),
+    click.option(
+        "--seed",
+        default=1234,
+        show_default=True,
+        type=int,
+        help="Of initialisation, order, mixing and what is held out.",
+    ),
 )
 method_options = (
     click.option("--rank", type=int, help="lora, qlora: rank of the update [default: 8]."),
-    click.option("--alpha", type=float, help="lora, qlora: scale of the update, alpha / rank [default: twice the rank]."),
+    click.option(
+        "--alpha", type=float, help="lora, qlora: scale of the update, alpha / rank [default: twice the rank]."
+    ),
     click.option("--dropout", type=float, help="lora, qlora: dropout on the update's input [default: 0]."),
-    click.option("--targets", help=f"lora, qlora, ia3: {' | '.join(WORDS)} | names (q_proj,v_proj) | a regular expression of whole paths."),
+    click.option(
+        "--targets",
+        help=f"lora, qlora, ia3: {' | '.join(WORDS)} | names (q_proj,v_proj) | a regular expression of whole paths.",
+    ),
     click.option("--dora", is_flag=True, help="lora, qlora: direction and magnitude apart."),
     click.option("--rslora", is_flag=True, help="lora, qlora: scale by alpha / √rank."),
     click.option("--virtual-tokens", type=int, help="prompt, prefix, p-tuning: how many [default: 20]."),
     click.option("--encoder-hidden", "hidden", type=int, help="p-tuning: width of its network [default: the model's]."),
-    click.option("--train", "parameters", multiple=True, metavar="PATTERN", help="layers: parameters to train (*.layers.3.*, *norm*). Repeatable."),
+    click.option(
+        "--train",
+        "parameters",
+        multiple=True,
+        metavar="PATTERN",
+        help="layers: parameters to train (*.layers.3.*, *norm*). Repeatable.",
+    ),
 )
 machine_options = (
-    click.option("--max-length", type=int, metavar="TOKENS", help="Most tokens of an example, or of a pack [default: the window; a pack: 1024]."),
-    click.option("--packing", is_flag=True, help="Several examples a row, which do not see one another (decoder-only models)."),
+    click.option(
+        "--max-length",
+        type=int,
+        metavar="TOKENS",
+        help="Most tokens of an example, or of a pack [default: the window; a pack: 1024].",
+    ),
+    click.option(
+        "--packing", is_flag=True, help="Several examples a row, which do not see one another (decoder-only models)."
+    ),
     click.option("--group-by-length", is_flag=True, help="Batches of examples of about the same length."),
     click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--dtype", default="float32", show_default=True, type=click.Choice(get_args(Dtype)), help="Type of the weights."),
+    click.option(
+        "--dtype", default="float32", show_default=True, type=click.Choice(get_args(Dtype)), help="Type of the weights."
+    ),
 )
 
 
@@ -123,18 +208,18 @@ Grouped.groups = tuple((heading, _names(options)) for heading, options in SECTIO
 def train_command(**given: Any) -> int:
     """Make a candidate from a base: train it on a task's rows or on a file (docs/training.md).
 
-    The loss is on the answers only. training.json beside the weights names base, task, data and settings, so that `evalharness run`
-    needs no --base and no --target. The same seed gives the same weights on a CPU.
+    The loss is on the answers only. training.json beside the weights names base, task, data and settings, so that
+    `evalharness run` needs no --base and no --target. The same seed gives the same weights on a CPU.
     """
     recipe = _recipe(given)
     if Path(recipe.out).exists():
         raise UsageError("--out", f"{recipe.out} exists already", "remove it, or name another folder")
-    registry.find(training.KNOWN, "check", "stage")(recipe)
+    registry.find(training.REGISTRY, "check", "stage")(recipe)
     library = Library(given["include"])
     source = DataSource(given["data_dir"], paths("--data", given["data"]), lock=default_lock(default_store(os.environ)))
     examples = gather(recipe, library, source)
     check_overrides([library.task(name) for name in examples.tasks], source)
-    train = registry.find(training.KNOWN, "train", "stage")
+    train = registry.find(training.REGISTRY, "train", "stage")
     out: Path = train(recipe, examples, _silent if given["quiet"] or given["as_json"] else _tell)
     text = (out / TRAINING).read_text()
     if given["as_json"]:
@@ -163,7 +248,18 @@ def summary(out: Path, facts: dict[str, Any]) -> list[str]:
 
 
 def _recipe(given: dict[str, Any]) -> Recipe:
-    changed = ("mix_texts", "replay_texts", "data_dir", "data", "include", "as_json", "quiet", "debug", "targets", "out")
+    changed = (
+        "mix_texts",
+        "replay_texts",
+        "data_dir",
+        "data",
+        "include",
+        "as_json",
+        "quiet",
+        "debug",
+        "targets",
+        "out",
+    )
     files = {name: None if given[name] is None else str(given[name]) for name in ("train_file", "validation_file")}
     return Recipe(
         **{**{key: value for key, value in given.items() if key not in changed}, **files},

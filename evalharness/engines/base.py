@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.records.asking import Failure, Request, Response
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.requests import Failure, Request, Response
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 
 class Engine(Protocol):
@@ -18,20 +19,23 @@ class Engine(Protocol):
     info: EngineInfo
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        """One response or failure per request, in any order: a Ranking for a Rank, a Generation for a Generate, a Scoring for a Score, a
-        Profiling for a Profile.
+        """One response or failure per request, in any order: a Ranking for a Rank, a Generation for a Generate, a
+        Scoring for a Score, a Profiling for a Profile.
 
-        A request that cannot be answered yields a Failure; only a dead engine raises. A text of a Score that is longer than the window is
-        scored in disjoint pieces, each token once, the first after the prefix token (BOS, else EOS); one of no tokens is 0 nats over 0 tokens.
+        A request that cannot be answered yields a Failure; only a dead engine raises. A text of a Score that is longer
+        than the window is scored in disjoint pieces, each token once, the first after the prefix token (BOS, else EOS);
+        one of no tokens is 0 nats over 0 tokens.
         """
         ...
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
     ) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), adapter or soft prompt on or off, by the very code path that scores or decodes.
+        """Logits after each prompt, (n, vocabulary), adapter or soft prompt on or off, by the very code path that
+        scores or decodes.
 
-        `merged` (path "score"): those of the model with its adapter merged into its weights. Raises Unmergeable where it cannot be.
+        `merged` (path "score"): those of the model with its adapter merged into its weights. Raises Unmergeable where
+        it cannot be.
         """
         ...
 
@@ -45,7 +49,9 @@ class Unmergeable(ValueError):
 
 
 class EngineFactory(Protocol):
-    """Opens engines of one kind. `describe` is cheap: it loads no weights, so that a run whose answers are all stored never does."""
+    """Opens engines of one kind. `describe` is cheap: it loads no weights, so that a run whose answers are all stored
+    never does.
+    """
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """What an engine opened with these arguments would report as its `info`."""
@@ -54,7 +60,8 @@ class EngineFactory(Protocol):
     def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> Engine:
         """Load the model. Raises ModelError where it cannot be loaded completely.
 
-        `after` is the engine opened before, which answers no more: what both share (the base's weights) is taken over, the rest released.
+        `after` is the engine opened before, which answers no more: what both share (the base's weights) is taken over,
+        the rest released.
         """
         ...
 
@@ -63,31 +70,7 @@ class EngineFactory(Protocol):
         ...
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """How this model is spoken to; None where it has no chat template. Loads the tokenizer only. Raises ModelError for a broken template."""
-        ...
-
-
-class Unrenderable(ValueError):
-    """Turns that a chat template refuses; the message is its reason."""
-
-
-class ChatRenderer(Protocol):
-    """A model's own chat template. Those that render alike have one fingerprint."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def takes_system(self) -> bool:
-        """Does what a system turn says reach the prompt?"""
-        ...
-
-    def render(self, messages: Sequence[Mapping[str, str]], continued: bool) -> str:
-        """Messages ({"role": "system", "user" or "assistant", "content": text}) to a prompt that ends with the opening of the model's turn, or,
-        `continued`, inside the last message. Raises Unrenderable.
+        """How this model is spoken to; None where it has no chat template. Loads the tokenizer only. Raises ModelError
+        for a broken template.
         """
         ...
-
-
-class TokenCounter(Protocol):
-    def __call__(self, text: str) -> int: ...

@@ -1,4 +1,6 @@
-"""A function from requests to responses, as an engine: for tests and for trying things without a model. Counts what it is asked."""
+"""A function from requests to responses, as an engine: for tests and for trying things without a model. Counts what it
+is asked.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
-from evalharness.engines.base import ChatRenderer, Engine, TokenCounter
-from evalharness.records.asking import Failure, Request, Response
+from evalharness.engines.base import Engine
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.requests import Failure, Request, Response
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 Reply = Callable[[Request], Response | Failure]
 VOCABULARY = 8
 
 
 class ScriptedEngine:
-    """Answers by `reply`, in the order asked. Its logits depend on the prompt, and on the adapter where the checkpoint has one."""
+    """Answers by `reply`, in the order asked. Its logits depend on the prompt, and on the adapter where the checkpoint
+    has one.
+    """
 
     def __init__(self, factory: ScriptedFactory, checkpoint: Checkpoint, info: EngineInfo) -> None:
         self.info, self.closed = info, False
@@ -34,7 +39,10 @@ class ScriptedEngine:
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
     ) -> NDArray[np.float64]:
         moved = 1.0 if adapter and self._checkpoint.adapter not in ("", "PLACEBO") else 0.0
-        return np.array([[(len(prompt) + token) % 5 + moved * token for token in range(VOCABULARY)] for prompt in prompts], dtype=np.float64)
+        return np.array(
+            [[(len(prompt) + token) % 5 + moved * token for token in range(VOCABULARY)] for prompt in prompts],
+            dtype=np.float64,
+        )
 
     def close(self) -> None:
         self.closed = True
@@ -54,12 +62,15 @@ class ScriptedChat:
 
 
 class ScriptedFactory:
-    """Opens ScriptedEngines that answer by `reply`, or by `replies[checkpoint name]` where there is one; `chats` are their chat templates.
+    """Opens ScriptedEngines that answer by `reply`, or by `replies[checkpoint name]` where there is one; `chats` are
+    their chat templates.
 
     `opened` lists the names of checkpoints opened, `asked` has (checkpoint name, request) of every request answered.
     """
 
-    def __init__(self, reply: Reply, replies: Mapping[str, Reply] | None = None, chats: Mapping[str, ChatRenderer] | None = None) -> None:
+    def __init__(
+        self, reply: Reply, replies: Mapping[str, Reply] | None = None, chats: Mapping[str, ChatRenderer] | None = None
+    ) -> None:
         self.reply, self.replies, self.chats = reply, replies or {}, chats or {}
         self.opened: list[str] = []
         self.asked: list[tuple[str, Request]] = []

@@ -1,7 +1,8 @@
 """A folder that lm-eval wrote with `--log_samples` to a Logged: the values it logged, never an answer read again.
 
-Lines of samples_TASK_DATE.jsonl carry `doc_hash`, `prompt_hash`, `target_hash`, the filter, and one value a metric (lm-eval 0.4.4 and later;
-loggers/evaluation_tracker.py). results_DATE.json says what is better, which tasks make a group, and how the model was run.
+Lines of samples_TASK_DATE.jsonl carry `doc_hash`, `prompt_hash`, `target_hash`, the filter, and one value a metric
+(lm-eval 0.4.4 and later; loggers/evaluation_tracker.py). results_DATE.json says what is better, which tasks make a
+group, and how the model was run.
 """
 
 from __future__ import annotations
@@ -12,16 +13,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalharness.data.files import decode, kind, plain, unreadable
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.logged import Answer, Logged, LoggedTask
-from evalharness.readers.files import decode, kind, plain, unreadable
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
 DATE = r"(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
 SAMPLES = re.compile(rf"samples_(?P<task>.+)_{DATE}\.jsonl")
 RESULTS = re.compile(rf".+_{DATE}\.json")  # results_DATE.json, or what --output_path NAME.json makes of NAME
-SETTINGS = ("model_dtype", "limit", "chat_template_sha", "system_instruction_sha", "fewshot_as_multiturn", "lm_eval_version", "transformers_version")
+SETTINGS = (
+    "model_dtype",
+    "limit",
+    "chat_template_sha",
+    "system_instruction_sha",
+    "fewshot_as_multiturn",
+    "lm_eval_version",
+    "transformers_version",
+)
 NEEDED = ("doc_hash", "prompt_hash", "target_hash", "filter", "metrics")
 AGAIN = "run lm-eval again with --log_samples, or copy the file again"
 
@@ -38,7 +47,9 @@ def is_unsampled(path: Path) -> bool:
 
 
 def read(path: Path, name: str, library: Library) -> Logged:
-    """The newest log of every task in the folder. Raises UsageError where several models lie there, DataError for lines that are not lm-eval's."""
+    """The newest log of every task in the folder. Raises UsageError where several models lie there, DataError for lines
+    that are not lm-eval's.
+    """
     folders = _folders(path)
     if len(folders) > 1:
         found = ", ".join(folder.name for folder in folders)
@@ -75,12 +86,17 @@ def _newest(folder: Path, notices: list[str]) -> dict[str, tuple[str, Path]]:
         if match := SAMPLES.fullmatch(file.name):
             found.setdefault(match["task"], []).append((match["date"], file))
     doubled = {task: files for task, files in found.items() if len(files) > 1}
-    notices += [f"{folder}: {task} was logged {len(files)} times; the newest counts ({max(files)[0]})" for task, files in doubled.items()]
+    notices += [
+        f"{folder}: {task} was logged {len(files)} times; the newest counts ({max(files)[0]})"
+        for task, files in doubled.items()
+    ]
     return {task: max(files) for task, files in found.items()}
 
 
 def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
-    """What the results file of each date says, oldest first; nothing where there is none, or it cannot be read (the samples decide)."""
+    """What the results file of each date says, oldest first; nothing where there is none, or it cannot be read (the
+    samples decide).
+    """
     found = {}
     for file in folder.glob("*.json"):
         if (match := RESULTS.fullmatch(file.name)) and match["date"] in dates:
@@ -118,7 +134,9 @@ def _leaves(group: str, children: Mapping[str, Sequence[str]], depth: int = 0) -
 
 
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line from 1, object) with all that is NEEDED in it, hashes and filter being texts. Raises DataError with file and line."""
+    """(line from 1, object) with all that is NEEDED in it, hashes and filter being texts. Raises DataError with file
+    and line.
+    """
     try:
         with file.open("rb") as opened:
             for number, data in enumerate(opened, 1):
@@ -145,7 +163,9 @@ def _line(place: str, text: str) -> dict[str, Any]:
 
 
 def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> LoggedTask | None:
-    """The answers by metric, the one that decides first; None where the file is empty. `unit`: template of what rows belong to."""
+    """The answers by metric, the one that decides first; None where the file is empty. `unit`: template of what rows
+    belong to.
+    """
     answers: dict[str, list[Answer]] = {}
     seen: dict[tuple[str, str], int] = {}
     choices: list[int] = []
@@ -158,13 +178,21 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         choices.append(_choices(line))
         for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
-                raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", "run lm-eval again with --log_samples")
+                raise DataError(
+                    f"{file}:{number}",
+                    f"names the metric {metric} and has no value of it",
+                    "run lm-eval again with --log_samples",
+                )
             if _finite(line[metric]):
-                answers.setdefault(metric if pipe == "none" else f"{metric},{pipe}", []).append(Answer(key, document, of, line[metric]))
+                answers.setdefault(metric if pipe == "none" else f"{metric},{pipe}", []).append(
+                    Answer(key, document, of, line[metric])
+                )
     if not answers:
         return None
     stated = _mapping(_mapping(about, "higher_is_better"), name)
-    higher = {metric: stated[named] for metric in answers if isinstance(stated.get(named := metric.partition(",")[0]), bool)}
+    higher = {
+        metric: stated[named] for metric in answers if isinstance(stated.get(named := metric.partition(",")[0]), bool)
+    }
     chance = sum(1 / number for number in choices) / len(choices) if all(choices) else 0.0
     version = str(_mapping(about, "versions").get(name, ""))
     return LoggedTask(name, {metric: tuple(found) for metric, found in answers.items()}, higher, chance, version)
@@ -178,16 +206,22 @@ def _finite(value: Any) -> bool:
 
 
 def _choices(line: Mapping[str, Any]) -> int:
-    """How many continuations were ranked; 0 where something was generated. Mutual information asks for each once more, without its question."""
+    """How many continuations were ranked; 0 where something was generated. Mutual information asks for each once more,
+    without its question.
+    """
     arguments = line.get("arguments")
     if not isinstance(arguments, dict) or len(arguments) < 2:
         return 0
-    ranked = all(isinstance(argument, dict) and isinstance(argument.get("arg_1"), str) for argument in arguments.values())
+    ranked = all(
+        isinstance(argument, dict) and isinstance(argument.get("arg_1"), str) for argument in arguments.values()
+    )
     return ranked * (len(arguments) // 2 if "acc_mutual_info" in line["metrics"] else len(arguments))
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:
-    """What the example belongs to, by our task file of the same name; itself where there is none, or the document lacks a column."""
+    """What the example belongs to, by our task file of the same name; itself where there is none, or the document lacks
+    a column.
+    """
     if template is None or not isinstance(document, dict):
         return key
     try:

@@ -1,4 +1,6 @@
-"""The nouns of an import: logged answers of one model, as read from its files and before they are paired with another's."""
+"""The nouns of an import: logged answers of one model, as read from its files and before they are paired with
+another's.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,11 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """What was logged of one example by one metric. `key` pairs it: equal keys are the same question asked the same way with the same gold.
+    """What was logged of one example by one metric. `key` pairs it: equal keys are the same question asked the same way
+    with the same gold.
 
-    `document`: of the question alone, however and how often it was asked; `value`: the score, or what a corpus metric makes its score of.
+    `document`: of the question alone, however and how often it was asked; `value`: the score, or what a corpus metric
+    makes its score of.
     """
 
     key: str
@@ -21,7 +25,9 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoggedTask:
-    """One task of one model. `answers`: metric id -> its answers; `higher`: metric id -> is more better, if it says; `chance`: of accuracy."""
+    """One task of one model. `answers`: metric id -> its answers; `higher`: metric id -> is more better, if it says;
+    `chance`: of accuracy.
+    """
 
     name: str
     answers: Mapping[str, tuple[Answer, ...]]
@@ -32,7 +38,9 @@ class LoggedTask:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One model's log. `groups`: group -> its tasks; `settings`: how it was run, as far as the log says; `notices`: what was passed over."""
+    """One model's log. `groups`: group -> its tasks; `settings`: how it was run, as far as the log says; `notices`:
+    what was passed over.
+    """
 
     name: str
     path: str

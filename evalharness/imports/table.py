@@ -1,8 +1,8 @@
 """A plain table (CSV, TSV, JSONL, parquet) of one model's scores to a Logged.
 
-Columns: `id`; `score`, or `prediction` and `answer` (right where they are equal, white space around them aside); and, if there are any, `task`
-(else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any text that tells how the question was asked). A row
-without a value in a column that others have is an error.
+Columns: `id`; `score`, or `prediction` and `answer` (right where they are equal, white space around them aside); and,
+if there are any, `task` (else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any
+text that tells how the question was asked). A row without a value in a column that others have is an error.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
+from evalharness.data.files import numbered, parquet_rows, text_cells, unreadable
 from evalharness.errors import DataError
 from evalharness.imports.logged import Answer, Logged, LoggedTask
-from evalharness.readers.files import numbered, parquet_rows, text_cells, unreadable
 
 FORMS = (".csv", ".tsv", ".jsonl", ".parquet")
 NEEDED = "columns `id` and `score`, or `id`, `prediction` and `answer`"
@@ -31,7 +31,9 @@ def is_table(path: Path) -> bool:
 
 
 def read(path: Path, name: str) -> Logged:
-    """The file's scores by task. Raises DataError naming the file and the first line that is wrong (of a parquet file: the row, from 1)."""
+    """The file's scores by task. Raises DataError naming the file and the first line that is wrong (of a parquet file:
+    the row, from 1).
+    """
     rows = _rows(path)
     if not rows:
         return Logged(name, str(path), {}, notices=(f"{path}: no rows in it",))
@@ -43,11 +45,21 @@ def read(path: Path, name: str) -> Logged:
     for number, row in rows:
         for column in needed:
             if _nothing(row.get(column)) or (column == "id" and row[column] == ""):
-                raise DataError(f"{path}:{number}", f"no {column}", "every row needs one; an empty text says that nothing was answered")
-    metrics = sorted({str(row["metric"]) for _, row in rows}) if "metric" in columns else [SCORED if graded else "exact_match"]
+                raise DataError(
+                    f"{path}:{number}",
+                    f"no {column}",
+                    "every row needs one; an empty text says that nothing was answered",
+                )
+    metrics = (
+        sorted({str(row["metric"]) for _, row in rows})
+        if "metric" in columns
+        else [SCORED if graded else "exact_match"]
+    )
     if len(metrics) > 1:
         raise DataError(path, f"several metrics ({', '.join(metrics)})", "give a file for each")
-    tasks = {task: LoggedTask(task, {metrics[0]: found}, {}, 0.0) for task, found in _by_task(path, rows, graded).items()}
+    tasks = {
+        task: LoggedTask(task, {metrics[0]: found}, {}, 0.0) for task, found in _by_task(path, rows, graded).items()
+    }
     settings = {"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))}
     return Logged(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
 
@@ -58,7 +70,11 @@ def _by_task(path: Path, rows: Sequence[tuple[int, Row]], graded: bool) -> dict[
     for number, row in rows:
         task, answer = str(row.get("task", path.stem)), _answer(f"{path}:{number}", row, graded)
         if answer.document in found.setdefault(task, {}):
-            raise DataError(f"{path}:{number}", f"{task} has the id {answer.document!r} several times", "ids must be distinct within a task")
+            raise DataError(
+                f"{path}:{number}",
+                f"{task} has the id {answer.document!r} several times",
+                "ids must be distinct within a task",
+            )
         found[task][answer.document] = answer
     return {task: tuple(answers.values()) for task, answers in found.items()}
 
@@ -91,6 +107,13 @@ def _answer(place: str, row: Row, graded: bool) -> Answer:
         if not -1e300 < value < 1e300:
             raise DataError(place, f"the score {row['score']!r} is no number", "a finite number would be right")
     else:
-        value = float(row["prediction"] == row["answer"] or str(row["prediction"]).strip() == str(row["answer"]).strip())
+        value = float(
+            row["prediction"] == row["answer"] or str(row["prediction"]).strip() == str(row["answer"]).strip()
+        )
     asked = [str(row[column]) for column in ("prompt", "answer") if column in row]
-    return Answer(f"{identity}-{fingerprint.of_value(asked)[:16]}" if asked else identity, identity, str(row.get("unit", identity)), value)
+    return Answer(
+        f"{identity}-{fingerprint.of_value(asked)[:16]}" if asked else identity,
+        identity,
+        str(row.get("unit", identity)),
+        value,
+    )

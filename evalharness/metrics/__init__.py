@@ -1,6 +1,6 @@
 """Predictions to rows of sufficient statistics, and sums of rows to scores: one metric a name."""
 
-KNOWN: dict[str, str] = {
+REGISTRY: dict[str, str] = {
     "acc": "evalharness.metrics.choice:acc",
     "acc_norm": "evalharness.metrics.choice:acc_norm",
     "acc_bytes": "evalharness.metrics.choice:acc_bytes",
@@ -43,9 +43,36 @@ KNOWN: dict[str, str] = {
     "evaluate": "evalharness.metrics.evaluate_module:evaluate_module",
 }
 
-CHOOSE = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "multiple_choice_grade", "brier_score", "ece", "mcc", "f1", "f1a", "em_all", "parity")
+CHOOSE = (
+    "acc",
+    "acc_norm",
+    "acc_bytes",
+    "acc_mutual_info",
+    "multiple_choice_grade",
+    "brier_score",
+    "ece",
+    "mcc",
+    "f1",
+    "f1a",
+    "em_all",
+    "parity",
+)
 TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
-WRITE = ("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed", *TEXTS)
+WRITE = (
+    "rouge1",
+    "rouge2",
+    "rougeL",
+    "rougeLsum",
+    "bleu",
+    "chrf",
+    "chrf++",
+    "ter",
+    "nist",
+    "meteor",
+    "cider",
+    "unparsed",
+    *TEXTS,
+)
 EITHER = ("exact_match", "em", "token_f1")
 READS: dict[str, tuple[str, ...]] = {  # output type to the metrics that can read its answers
     "multiple_choice": (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),

@@ -1,6 +1,8 @@
-"""A short answer, written or picked, to exact match and overlap of words with the best of the right answers, as SQuAD and ReCoRD score.
+"""A short answer, written or picked, to exact match and overlap of words with the best of the right answers, as SQuAD
+and ReCoRD score.
 
-Both sides are made comparable first: lower case, no ASCII punctuation, no English article, single spaces (Rajpurkar et al. 2016).
+Both sides are made comparable first: lower case, no ASCII punctuation, no English article, single spaces (Rajpurkar et
+al. 2016).
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from collections.abc import Callable, Sequence
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, chosen, options_of
-from evalharness.records.asking import Example, Generation
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
-# A tag of the example (a task's `metadata.labels`): a JSON list with one text for each choice, what the choice answers where it says more.
+# A tag of the example (a task's `metadata.labels`): a JSON list with one text for each choice, what the choice answers
+# where it says more.
 # ReCoRD's choices are whole sentences with a name put into the gap; compared are the names.
 NAMES_TAG = "choice_names"
 
@@ -28,7 +31,12 @@ ARTICLES = re.compile(r"\b(a|an|the)\b")
 def em(spec: MetricSpec) -> Metric:
     """1 where the answer equals one of the right ones, both normalised."""
     options_of(spec, ())
-    return Mean(spec.id, "binary", "em|normalise:squad|refs:max|v:1", _best(spec.name, lambda answer, right: float(answer == right)))
+    return Mean(
+        spec.id,
+        "binary",
+        "em|normalise:squad|refs:max|v:1",
+        _best(spec.name, lambda answer, right: float(answer == right)),
+    )
 
 
 def token_f1(spec: MetricSpec) -> Metric:
@@ -42,7 +50,9 @@ def normalised(text: str) -> str:
 
 
 def _overlap(answer: str, right: str) -> float:
-    """Two normalised texts to F1 of their words; one without words agrees with another such (as in SQuAD 2.0), and with nothing else."""
+    """Two normalised texts to F1 of their words; one without words agrees with another such (as in SQuAD 2.0), and with
+    nothing else.
+    """
     ours, theirs = answer.split(), right.split()
     if not ours or not theirs:
         return float(ours == theirs)
@@ -60,7 +70,9 @@ def _best(name: str, compare: Callable[[str, str], float]) -> Callable[[Predicti
 
 
 def _texts(prediction: Prediction, name: str) -> tuple[str | None, Sequence[str]]:
-    """The answer, None where none could be read out of what was written, and all right answers. Raises TaskError where there is none of these."""
+    """The answer, None where none could be read out of what was written, and all right answers. Raises TaskError where
+    there is none of these.
+    """
     example = prediction.example
     if isinstance(prediction.response, Generation):
         answer, right = prediction.text, example.references
@@ -68,7 +80,9 @@ def _texts(prediction: Prediction, name: str) -> tuple[str | None, Sequence[str]
         names = _names(example, name)
         answer, right = names[chosen(prediction, name)], tuple(names[gold] for gold in example.gold)
     if not right:
-        raise TaskError(f"metric {name}", f"example {example.id} has no right answer", "give it a reference, or a right choice")
+        raise TaskError(
+            f"metric {name}", f"example {example.id} has no right answer", "give it a reference, or a right choice"
+        )
     return answer, right
 
 
@@ -80,7 +94,15 @@ def _names(example: Example, name: str) -> Sequence[str]:
         found = json.loads(text)
     except ValueError:
         found = None
-    if not isinstance(found, list) or len(found) != len(example.choices) or not all(isinstance(each, str) for each in found):
+    if (
+        not isinstance(found, list)
+        or len(found) != len(example.choices)
+        or not all(isinstance(each, str) for each in found)
+    ):
         what = f"label {NAMES_TAG!r} of example {example.id} is {text[:80]!r}"
-        raise TaskError(f"metric {name}", what, f"a JSON list of {len(example.choices)} texts, one for each choice ({{{{ … | tojson }}}})")
+        raise TaskError(
+            f"metric {name}",
+            what,
+            f"a JSON list of {len(example.choices)} texts, one for each choice ({{{{ … | tojson }}}})",
+        )
     return found

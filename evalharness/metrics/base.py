@@ -1,6 +1,7 @@
 """A metric's spec or its stored facts to the metric itself; and the mean of per-example values, which most metrics are.
 
-`build` imports what the metric needs to read predictions. `from_facts` imports nothing heavy where rows only have to be scored again.
+`build` imports what the metric needs to read predictions. `from_facts` imports nothing heavy where rows only have to be
+scored again.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from evalharness import registry
 from evalharness.errors import TaskError, UsageError, did_you_mean
-from evalharness.metrics import KNOWN, READS
-from evalharness.records.asking import Example, Generation, Ranking
-from evalharness.records.measured import Metric, MetricFacts, MetricKind, Prediction
+from evalharness.metrics import READS, REGISTRY
+from evalharness.records.measurements import Metric, MetricFacts, MetricKind, Prediction
+from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
-# What lm-eval's metric_list may say beside a metric's name without changing it; any other value would be another metric. Other means: "mean".
+# What lm-eval's metric_list may say beside a metric's name without changing it; any other value would be another
+# metric. Other means: "mean".
 AGGREGATIONS = {
     "mcc": "matthews_corrcoef",
     "f1": "f1",
@@ -33,7 +35,9 @@ AGGREGATIONS = {
     "byte_perplexity": "weighted_perplexity",
     "bits_per_byte": "bits_per_byte",
 }
-PACKAGES = {"pycocoevalcap": "pycocoevalcap"}  # what a metric may need that is not installed with this package: module -> what pip knows it as
+PACKAGES = {
+    "pycocoevalcap": "pycocoevalcap"
+}  # what a metric may need that is not installed with this package: module -> what pip knows it as
 
 
 @runtime_checkable
@@ -63,7 +67,9 @@ class ByUnit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A metric that is the mean of one value per example: rows (value, 1), score = sum of values / count, and 0 where the count is 0."""
+    """A metric that is the mean of one value per example: rows (value, 1), score = sum of values / count, and 0 where
+    the count is 0.
+    """
 
     id: str
     kind: MetricKind
@@ -88,7 +94,8 @@ def ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.f
 
 
 def build(spec: MetricSpec) -> Metric:
-    """The metric that a task asks for. Raises TaskError for an unknown name, an unknown option, or a piece that is not installed.
+    """The metric that a task asks for. Raises TaskError for an unknown name, an unknown option, or a piece that is not
+    installed.
 
     A name with a slash, and any name whose entry says `hf_evaluate: true`, is a module of the `evaluate` library.
     """
@@ -96,10 +103,12 @@ def build(spec: MetricSpec) -> Metric:
     if name == "evaluate" and spec.name == "evaluate":
         raise TaskError("metric evaluate", "is a way, not a metric", "name the module and add `hf_evaluate: true`")
     try:
-        make: Callable[[MetricSpec], Metric] = registry.find(KNOWN, name, "metric")
+        make: Callable[[MetricSpec], Metric] = registry.find(REGISTRY, name, "metric")
     except UsageError:
-        hint = did_you_mean(spec.name, set(KNOWN) - {"evaluate"})
-        raise TaskError(f"metric {spec.name}", "is unknown", f"{hint} A module of `evaluate` is asked for with `hf_evaluate: true`") from None
+        hint = did_you_mean(spec.name, set(REGISTRY) - {"evaluate"})
+        raise TaskError(
+            f"metric {spec.name}", "is unknown", f"{hint} A module of `evaluate` is asked for with `hf_evaluate: true`"
+        ) from None
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
@@ -111,14 +120,22 @@ def build(spec: MetricSpec) -> Metric:
 
 
 def check_asked(spec: MetricSpec, output_type: str) -> None:
-    """Can the metric read what such a task is answered with? Raises TaskError. Modules of `evaluate` say so themselves."""
-    if spec.name in KNOWN and not spec.options.get("hf_evaluate") and spec.name not in READS[output_type]:
+    """Can the metric read what such a task is answered with? Raises TaskError. Modules of `evaluate` say so
+    themselves.
+    """
+    if spec.name in REGISTRY and not spec.options.get("hf_evaluate") and spec.name not in READS[output_type]:
         where = [kind for kind, names in READS.items() if spec.name in names]
-        raise TaskError(f"metric {spec.id}", f"cannot read the answers of a {output_type} task", f"it is for {' and '.join(where)} tasks")
+        raise TaskError(
+            f"metric {spec.id}",
+            f"cannot read the answers of a {output_type} task",
+            f"it is for {' and '.join(where)} tasks",
+        )
 
 
 def from_facts(facts: MetricFacts) -> Metric:
-    """The metric able to score stored rows again. Binary and graded metrics come back without their library and cannot read predictions."""
+    """The metric able to score stored rows again. Binary and graded metrics come back without their library and cannot
+    read predictions.
+    """
     if facts.kind in ("binary", "graded"):
         return Mean(facts.id, facts.kind, facts.signature, _no_value, facts.low, facts.high, facts.higher_is_better)
     if facts.kind == "opaque":
@@ -127,7 +144,9 @@ def from_facts(facts: MetricFacts) -> Metric:
 
 
 def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:
-    """What has to be kept of a metric beside its rows; with `examples`, the signature also says how many references they have."""
+    """What has to be kept of a metric beside its rows; with `examples`, the signature also says how many references
+    they have.
+    """
     signed = examples and isinstance(metric, SignedByExamples)
     signature = metric.signature_with(examples) if signed else metric.signature  # type: ignore[attr-defined]
     return MetricFacts(
@@ -163,7 +182,9 @@ class ScoredElsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(ScoredElsewhere):
-    """A metric that is no function of summed rows: `value` gives one number for all predictions. Raises what `value` raises."""
+    """A metric that is no function of summed rows: `value` gives one number for all predictions. Raises what `value`
+    raises.
+    """
 
     value: Callable[[Sequence[Prediction]], float]
 
@@ -172,9 +193,15 @@ class Opaque(ScoredElsewhere):
 
 
 def options_of(spec: MetricSpec, known: Iterable[str]) -> Mapping[str, Any]:
-    """The options of an entry that its metric reads. Raises TaskError, with a suggestion, for one that it does not know."""
+    """The options of an entry that its metric reads. Raises TaskError, with a suggestion, for one that it does not
+    know.
+    """
     known = set(known)
-    options = {key: value for key, value in spec.options.items() if key not in ("aggregation", "higher_is_better", "hf_evaluate")}
+    options = {
+        key: value
+        for key, value in spec.options.items()
+        if key not in ("aggregation", "higher_is_better", "hf_evaluate")
+    }
     for key in options:
         if key not in known:
             fix = did_you_mean(key, known) if known else "it takes none"
@@ -193,12 +220,18 @@ def flag(spec: MetricSpec, options: Mapping[str, Any], key: str) -> bool:
 def chosen(prediction: Prediction, name: str) -> int:
     """The index of the choice that a ranking prefers. Raises TaskError where nothing was ranked."""
     if prediction.choice is None or not isinstance(prediction.response, Ranking):
-        raise TaskError(f"metric {name}", f"example {prediction.example.id} has no ranked choices", "it is for multiple_choice tasks")
+        raise TaskError(
+            f"metric {name}",
+            f"example {prediction.example.id} has no ranked choices",
+            "it is for multiple_choice tasks",
+        )
     return prediction.choice
 
 
 def ranked(prediction: Prediction, name: str, least: int = 1) -> NDArray[np.float64]:
-    """The summed log-probabilities of an example's choices, in nats. Raises TaskError where nothing was ranked, or fewer than `least` choices."""
+    """The summed log-probabilities of an example's choices, in nats. Raises TaskError where nothing was ranked, or
+    fewer than `least` choices.
+    """
     chosen(prediction, name)
     choices, response = prediction.example.choices, prediction.response
     if len(choices) < least:
@@ -208,9 +241,13 @@ def ranked(prediction: Prediction, name: str, least: int = 1) -> NDArray[np.floa
 
 
 def written(prediction: Prediction, name: str) -> str | None:
-    """The text read out of a generation, None where its filter found none. Raises TaskError where nothing was written."""
+    """The text read out of a generation, None where its filter found none. Raises TaskError where nothing was
+    written.
+    """
     if not isinstance(prediction.response, Generation):
-        raise TaskError(f"metric {name}", f"example {prediction.example.id} has no generated text", "it is for generate_until tasks")
+        raise TaskError(
+            f"metric {name}", f"example {prediction.example.id} has no generated text", "it is for generate_until tasks"
+        )
     return prediction.text
 
 
@@ -225,7 +262,11 @@ def _refuse_other_meaning(spec: MetricSpec, metric: Metric) -> None:
         raise TaskError(f"metric {spec.name}", f"aggregation {aggregation!r} is not what it is computed by", fix)
     better = spec.options.get("higher_is_better", metric.higher_is_better)
     if better is not metric.higher_is_better:
-        raise TaskError(f"metric {spec.name}", f"higher_is_better is {better!r}", f"{str(metric.higher_is_better).lower()} would be right")
+        raise TaskError(
+            f"metric {spec.name}",
+            f"higher_is_better is {better!r}",
+            f"{str(metric.higher_is_better).lower()} would be right",
+        )
 
 
 def _no_value(prediction: Prediction) -> float:

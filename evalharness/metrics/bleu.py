@@ -1,7 +1,8 @@
 """Generated text to corpus BLEU, 0-100, from sacrebleu's sufficient statistics.
 
-A row is [output length, reference length, matches of 1- to 4-grams, 1- to 4-grams of the output] (10 numbers), as sacrebleu lays
-them out; the score of summed rows is sacrebleu's, in float64 and over any leading shape, so that it can be resampled.
+A row is [output length, reference length, matches of 1- to 4-grams, 1- to 4-grams of the output] (10 numbers), as
+sacrebleu lays them out; the score of summed rows is sacrebleu's, in float64 and over any leading shape, so that it can
+be resampled.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sacrebleu.metrics.bleu import BLEU
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics.base import flag, options_of
 from evalharness.metrics.translation import OfCounts
-from evalharness.records.measured import Metric
+from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
 
 ORDERS = 4
@@ -23,12 +24,17 @@ LOCAL_TOKENIZERS = ("13a", "intl", "char", "zh", "none")  # the others download 
 
 
 def bleu(spec: MetricSpec) -> Metric:
-    """Options: lowercase (default false), tokenize (default 13a). Raises TaskError for a tokenizer that would have to be downloaded."""
+    """Options: lowercase (default false), tokenize (default 13a). Raises TaskError for a tokenizer that would have to
+    be downloaded.
+    """
     options = options_of(spec, ("lowercase", "tokenize"))
     lowercase, tokenize = flag(spec, options, "lowercase"), options.get("tokenize", "13a")
     if tokenize not in LOCAL_TOKENIZERS:
-        raise TaskError(f"metric {spec.name}", f"tokenize is {tokenize!r}", did_you_mean(str(tokenize), LOCAL_TOKENIZERS))
-    # effective_order and no smoothing concern only the sentence's own score, which is not used; they keep sacrebleu from warning.
+        raise TaskError(
+            f"metric {spec.name}", f"tokenize is {tokenize!r}", did_you_mean(str(tokenize), LOCAL_TOKENIZERS)
+        )
+    # effective_order and no smoothing concern only the sentence's own score, which is not used; they keep sacrebleu
+    # from warning.
     counter = BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=True, smooth_method="none")
 
     def count(text: str, references: Sequence[str]) -> Sequence[float]:
@@ -40,10 +46,11 @@ def bleu(spec: MetricSpec) -> Metric:
 
 
 def corpus_bleu(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Statistics (..., 10) to BLEU (...), 0-100: geometric mean of clipped precisions times the brevity penalty (Papineni et al. 2002).
+    """Statistics (..., 10) to BLEU (...), 0-100: geometric mean of clipped precisions times the brevity penalty
+    (Papineni et al. 2002).
 
-    The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 where nothing matches,
-    where the output has no 4-gram at all, and where there are no examples.
+    The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 where
+    nothing matches, where the output has no 4-gram at all, and where there are no examples.
     """
     output, reference = sums[..., 0], sums[..., 1]
     matches, grams = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]

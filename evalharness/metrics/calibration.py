@@ -1,4 +1,6 @@
-"""Ranked choices to the expected calibration error: how far the model's confidence in the choice it picks is from how often that is right."""
+"""Ranked choices to the expected calibration error: how far the model's confidence in the choice it picks is from how
+often that is right.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,17 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import options_of, ranked, ratio
-from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricKind, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationError:
-    """Rows (bins × 3), flattened: in the bin that the confidence falls in 1, the confidence, and 1 where the choice is right; 0 elsewhere.
+    """Rows (bins × 3), flattened: in the bin that the confidence falls in 1, the confidence, and 1 where the choice is
+    right; 0 elsewhere.
 
-    Confidence is the probability of the picked choice, by a softmax over the summed log-probabilities of all. Bins are equally wide and hold
-    their upper end: (0, 1/bins], … (Guo et al. 2017, equation 3).
+    Confidence is the probability of the picked choice, by a softmax over the summed log-probabilities of all. Bins are
+    equally wide and hold their upper end: (0, 1/bins], … (Guo et al. 2017, equation 3).
     """
 
     id: str

@@ -1,6 +1,8 @@
-"""Ranked choices to accuracy: raw, by length, by mutual information, by what each choice is worth; and to the Brier score of their probabilities.
+"""Ranked choices to accuracy: raw, by length, by mutual information, by what each choice is worth; and to the Brier
+score of their probabilities.
 
-Definitions are lm-evaluation-harness's (`ConfigurableTask.process_results`), so that numbers can be set beside its own; the grade is BIG-bench's.
+Definitions are lm-evaluation-harness's (`ConfigurableTask.process_results`), so that numbers can be set beside its own;
+the grade is BIG-bench's.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import numpy as np
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, chosen, flag, options_of, ranked
-from evalharness.records.asking import Ranking
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
+from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
 
 Value = Callable[[Prediction], float]
@@ -36,31 +38,44 @@ def acc_norm(spec: MetricSpec) -> Metric:
 def acc_bytes(spec: MetricSpec) -> Metric:
     """As `acc`, each log-probability divided by the number of UTF-8 bytes of the choice's text."""
     options_of(spec, ())
-    return Mean(spec.id, "binary", "acc_bytes|pick:per-byte|ties:first|v:1", _normalised(spec.name, lambda text: len(text.encode())))
+    return Mean(
+        spec.id,
+        "binary",
+        "acc_bytes|pick:per-byte|ties:first|v:1",
+        _normalised(spec.name, lambda text: len(text.encode())),
+    )
 
 
 def brier_score(spec: MetricSpec) -> Metric:
-    """Sum over choices of (probability - is it gold)², probabilities a softmax of the summed log-probabilities; 0 best, 2 worst.
+    """Sum over choices of (probability - is it gold)², probabilities a softmax of the summed log-probabilities; 0 best,
+    2 worst.
 
     With several right choices the gold mass is spread evenly over them.
     """
     options_of(spec, ())
-    return Mean(spec.id, "graded", "brier_score|softmax:sum|v:1", _brier(spec.name), low=0.0, high=2.0, higher_is_better=False)
+    return Mean(
+        spec.id, "graded", "brier_score|softmax:sum|v:1", _brier(spec.name), low=0.0, high=2.0, higher_is_better=False
+    )
 
 
 def acc_mutual_info(spec: MetricSpec) -> Metric:
-    """As `acc`, each log-probability less the one that the same continuation has without any context (Brown et al. 2020, section 2.4).
+    """As `acc`, each log-probability less the one that the same continuation has without any context (Brown et al.
+    2020, section 2.4).
 
     The response has the pairs with context first and then, in the same order, those without.
     """
     options_of(spec, ())
-    return Mean(spec.id, "binary", "acc_mutual_info|pick:conditional-unconditional|ties:first|v:1", _informed(spec.name))
+    return Mean(
+        spec.id, "binary", "acc_mutual_info|pick:conditional-unconditional|ties:first|v:1", _informed(spec.name)
+    )
 
 
 def multiple_choice_grade(spec: MetricSpec) -> Metric:
-    """What the choice with the highest summed log-probability is worth: its target score in BIG-bench, else 1 for a right one.
+    """What the choice with the highest summed log-probability is worth: its target score in BIG-bench, else 1 for a
+    right one.
 
-    Option `fractional` (default false): scores between 0 and 1 are meant. Rows then are graded; without it such a row is an error.
+    Option `fractional` (default false): scores between 0 and 1 are meant. Rows then are graded; without it such a row
+    is an error.
     """
     fractional = flag(spec, options_of(spec, ("fractional",)), "fractional")
     signature = f"multiple_choice_grade|pick:sum|ties:first|scores:{'0-1' if fractional else '0,1'}|v:1"
@@ -107,7 +122,11 @@ def _graded(name: str, fractional: bool) -> Value:
         allowed = "numbers from 0 to 1" if fractional else "0 and 1 (`fractional: true` takes what lies between)"
         for score in example.scores:
             if not 0 <= score <= 1 or (score not in (0, 1) and not fractional):
-                raise TaskError(f"metric {name}", f"a choice of example {example.id} is worth {score:g}", f"{allowed} would be right")
+                raise TaskError(
+                    f"metric {name}",
+                    f"a choice of example {example.id} is worth {score:g}",
+                    f"{allowed} would be right",
+                )
         return example.scores[choice]
 
     return value

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import chosen, options_of, ratio
-from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricKind, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 @dataclass(frozen=True, slots=True)
 class JointCounts:
-    """A corpus metric that is a function of the confusion matrix, (..., classes, classes) with gold down and chosen across."""
+    """A corpus metric that is a function of the confusion matrix, (..., classes, classes) with gold down and chosen
+    across.
+    """
 
     id: str
     signature: str
@@ -38,7 +40,11 @@ class JointCounts:
         """Raises TaskError where the example has more choices than the metric was told of, or several right ones."""
         example, choice = prediction.example, chosen(prediction, self.id)
         if len(example.gold) != 1:
-            raise TaskError(f"metric {self.id}", f"example {example.id} has {len(example.gold)} right choices", "it needs exactly one")
+            raise TaskError(
+                f"metric {self.id}",
+                f"example {example.id} has {len(example.gold)} right choices",
+                "it needs exactly one",
+            )
         if max(choice, example.gold[0]) >= self.classes:
             what = f"example {example.id} has {len(example.choices)} choices, the metric was told of {self.classes}"
             raise TaskError(f"metric {self.id}", what, "state `classes:` in the task's metric entry")
@@ -52,7 +58,9 @@ class JointCounts:
 
 
 def mcc(spec: MetricSpec) -> Metric:
-    """Matthews correlation, of several classes too (Gorodkin 2004); 0 where it is undefined, as in scikit-learn. Option `classes`, default 2."""
+    """Matthews correlation, of several classes too (Gorodkin 2004); 0 where it is undefined, as in scikit-learn. Option
+    `classes`, default 2.
+    """
     classes = _classes(spec)
     return JointCounts(spec.id, f"mcc|classes:{classes}|v:1", classes, _matthews, low=-1.0)
 
@@ -60,23 +68,33 @@ def mcc(spec: MetricSpec) -> Metric:
 def f1(spec: MetricSpec) -> Metric:
     """F1 of choice 1, or an average over classes; 0 where it is undefined, and averages as in scikit-learn's f1_score.
 
-    Options: classes (default 2); average: binary (default; two classes), macro (unweighted mean over the classes that occur as a gold or a
-    chosen label: a class that never does is left out, one that is never hit counts 0), micro (of summed counts, which here is accuracy).
+    Options: classes (default 2); average: binary (default; two classes), macro (unweighted mean over the classes that
+    occur as a gold or a chosen label: a class that never does is left out, one that is never hit counts 0), micro (of
+    summed counts, which here is accuracy).
     """
     classes, average = _classes(spec), spec.options.get("average", "binary")
     if not isinstance(average, str) or average not in AVERAGES or (average == "binary" and classes != 2):
-        raise TaskError(f"metric {spec.name}", f"average {average!r} with {classes} classes", "binary with 2 classes, macro or micro would be right")
+        raise TaskError(
+            f"metric {spec.name}",
+            f"average {average!r} with {classes} classes",
+            "binary with 2 classes, macro or micro would be right",
+        )
     return JointCounts(spec.id, f"f1|average:{average}|classes:{classes}|v:1", classes, AVERAGES[average], low=0.0)
 
 
 def f1a(spec: MetricSpec) -> Metric:
-    """MultiRC's F1a: F1 over all answer options of all questions, of the label "this answer is right" (Khashabi et al. 2018).
+    """MultiRC's F1a: F1 over all answer options of all questions, of the label "this answer is right" (Khashabi et al.
+    2018).
 
     Option `positive` (default 1): index of the choice that says so, 0 or 1.
     """
     positive = options_of(spec, ("positive",)).get("positive", 1)
     if isinstance(positive, bool) or not isinstance(positive, int) or positive not in (0, 1):
-        raise TaskError(f"metric {spec.name}", f"positive is {positive!r}", "0 or 1, the index of the choice that calls an answer right")
+        raise TaskError(
+            f"metric {spec.name}",
+            f"positive is {positive!r}",
+            "0 or 1, the index of the choice that calls an answer right",
+        )
 
     def of_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         return _f1_per_class(matrix)[..., positive]

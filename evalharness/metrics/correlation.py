@@ -1,6 +1,8 @@
-"""Numbers read out of ranked choices to their correlation with the numbers asked for: Pearson's from six sums, Spearman's over all examples.
+"""Numbers read out of ranked choices to their correlation with the numbers asked for: Pearson's from six sums,
+Spearman's over all examples.
 
-A model's number is the mean of the choices' numbers, weighted by their probabilities (softmax of the summed log-probabilities).
+A model's number is the mean of the choices' numbers, weighted by their probabilities (softmax of the summed
+log-probabilities).
 """
 
 from __future__ import annotations
@@ -15,15 +17,18 @@ from scipy.stats import rankdata
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, options_of, ranked, ratio
-from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricKind, Prediction
 from evalharness.records.tasks import MetricSpec
 
-FLAT = 1e-12  # a spread below this share of the squares may be rounding (a mean a million times the deviation): taken for constant
+# a spread below this share of the squares may be rounding (a mean a million times the deviation): taken for constant
+FLAT = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Pearson:
-    """Rows (1, x, y, x², y², xy): x the model's number, y the one asked for. 0 where either side is constant, and for fewer than two examples."""
+    """Rows (1, x, y, x², y², xy): x the model's number, y the one asked for. 0 where either side is constant, and for
+    fewer than two examples.
+    """
 
     id: str
     signature: str = "pearson|x:expectation|softmax:sum|v:1"
@@ -49,7 +54,8 @@ def pearson(spec: MetricSpec) -> Metric:
 
 
 def spearman(spec: MetricSpec) -> Metric:
-    """Spearman's rho of expected and asked-for number: Pearson's r of ranks, equal numbers sharing the mean of theirs. Ranks are no sums: opaque.
+    """Spearman's rho of expected and asked-for number: Pearson's r of ranks, equal numbers sharing the mean of theirs.
+    Ranks are no sums: opaque.
 
     A task states the number that is asked for as `metadata.value`. 0 where either side is constant.
     """
@@ -61,7 +67,9 @@ def spearman(spec: MetricSpec) -> Metric:
         x, y = (rankdata(column) - (len(pairs) + 1) / 2 for column in pairs.T)
         return float(correlation(np.array([len(pairs), x.sum(), y.sum(), x @ x, y @ y, x @ y], dtype=np.float64)))
 
-    return Opaque(id=spec.id, signature="spearman|x:expectation|softmax:sum|ties:mean|v:1", low=-1.0, high=1.0, value=value)
+    return Opaque(
+        id=spec.id, signature="spearman|x:expectation|softmax:sum|ties:mean|v:1", low=-1.0, high=1.0, value=value
+    )
 
 
 def correlation(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,7 +85,9 @@ def _numbers(prediction: Prediction, name: str) -> tuple[float, float]:
     """(the model's number, the number asked for)."""
     example, logprobs = prediction.example, ranked(prediction, name)
     if example.value is None:
-        raise TaskError(f"metric {name}", f"example {example.id} asks for no number", "state `metadata.value` in the task file")
+        raise TaskError(
+            f"metric {name}", f"example {example.id} asks for no number", "state `metadata.value` in the task file"
+        )
     weights = np.exp(logprobs - logprobs.max())
     numbers = np.array([_number(choice, example.id, name) for choice in example.choices])
     return float(weights @ numbers / weights.sum()), example.value
@@ -89,5 +99,9 @@ def _number(choice: str, example: str, name: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise TaskError(f"metric {name}", f"the choice {choice[:40]!r} of example {example} is no number", "choices such as 0, 1, 2.5 would be right")
+        raise TaskError(
+            f"metric {name}",
+            f"the choice {choice[:40]!r} of example {example} is no number",
+            "choices such as 0, 1, 2.5 would be right",
+        )
     return number

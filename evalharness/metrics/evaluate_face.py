@@ -1,10 +1,13 @@
-"""Our metrics as `evaluate.Metric`: for `evaluate.combine`, and for `.compute(predictions=…, references=…)` outside a run.
+"""Our metrics as `evaluate.Metric`: for `evaluate.combine`, and for `.compute(predictions=…, references=…)` outside a
+run.
 
-    >>> evaluate.combine([face("rougeL", use_stemmer=True), face("exact_match")]).compute(predictions=["a b"], references=[["a b", "c"]])
+    >>> evaluate.combine([face("rougeL", use_stemmer=True), face("exact_match")]).compute(predictions=["a b"],
+    references=[["a b", "c"]])
 
-What goes in depends on the metric: texts and one or several reference texts (exact_match, em, token_f1, rouge…, bleu, chrf, ter…); chosen and
-right indices (acc, mcc, f1, f1a); log-probabilities of the choices and right indices (brier_score, ece, and acc_norm and acc_bytes, which also
-need `choices=`). Metrics that read more of an example than that (its unit, its labels, the length of its text) have no face.
+What goes in depends on the metric: texts and one or several reference texts (exact_match, em, token_f1, rouge…, bleu,
+chrf, ter…); chosen and right indices (acc, mcc, f1, f1a); log-probabilities of the choices and right indices
+(brier_score, ece, and acc_norm and acc_bytes, which also need `choices=`). Metrics that read more of an example than
+that (its unit, its labels, the length of its text) have no face.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ import numpy as np
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build
-from evalharness.records.asking import Example, Generation, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
 CHOSEN = ("acc", "mcc", "f1", "f1a")
@@ -47,7 +50,11 @@ class Face(evaluate.Metric):  # type: ignore[misc]
         self.spec, self.metric = spec, build(spec)
         if spec.name not in (*CHOSEN, *RANKED, *TEXTS):
             what = "reads more of an example than a prediction and its references"
-            raise TaskError(f"metric {spec.name}", what, f"of the metrics, these have a face: {', '.join((*CHOSEN, *RANKED, *TEXTS))}")
+            raise TaskError(
+                f"metric {spec.name}",
+                what,
+                f"of the metrics, these have a face: {', '.join((*CHOSEN, *RANKED, *TEXTS))}",
+            )
         self.form = "chosen" if spec.name in CHOSEN else "ranked" if spec.name in RANKED else "text"
         super().__init__(**{"keep_in_memory": True, **settings})
         self.info.module_name = spec.name
@@ -60,7 +67,9 @@ class Face(evaluate.Metric):  # type: ignore[misc]
             features=FEATURES[self.form],
         )
 
-    def _compute(self, predictions: Sequence[Any], references: Sequence[Any], choices: Sequence[Sequence[str]] | None = None) -> dict[str, float]:
+    def _compute(
+        self, predictions: Sequence[Any], references: Sequence[Any], choices: Sequence[Sequence[str]] | None = None
+    ) -> dict[str, float]:
         if self.spec.name in ("acc_norm", "acc_bytes") and choices is None:
             raise ValueError(f"{self.spec.name} needs choices=: the texts of the choices of each example")
         read = list(self._predictions(predictions, references, choices))
@@ -70,14 +79,18 @@ class Face(evaluate.Metric):  # type: ignore[misc]
         sums = np.array(rows, dtype=np.float64).reshape(len(rows), self.metric.width).sum(0)
         return {self.metric.id: float(self.metric.score(sums))}
 
-    def _predictions(self, predictions: Sequence[Any], references: Sequence[Any], choices: Sequence[Sequence[str]] | None) -> Iterator[Prediction]:
+    def _predictions(
+        self, predictions: Sequence[Any], references: Sequence[Any], choices: Sequence[Sequence[str]] | None
+    ) -> Iterator[Prediction]:
         texts = choices if choices is not None else [()] * len(predictions)
         for index, (output, reference, names) in enumerate(zip(predictions, references, texts, strict=True)):
             yield _prediction(self.form, str(index), output, reference, tuple(names))
 
 
 def face(name: str, **options: Any) -> Face:
-    """The metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for one that is unknown or has no face."""
+    """The metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for one that is
+    unknown or has no face.
+    """
     on = ",stemmer" if options.get("use_stemmer") is True else ""
     return Face(MetricSpec(name + on, name, options))
 
@@ -85,9 +98,13 @@ def face(name: str, **options: Any) -> Face:
 def _prediction(form: str, name: str, output: Any, reference: Any, choices: tuple[str, ...]) -> Prediction:
     if form == "text":
         references = (reference,) if isinstance(reference, str) else tuple(reference)
-        return Prediction(Example(name, name, "", references=references), Generation(name, output, "eos", 0), text=output)
+        return Prediction(
+            Example(name, name, "", references=references), Generation(name, output, "eos", 0), text=output
+        )
     if form == "chosen":
-        return Prediction(Example(name, name, "", gold=(int(reference),)), Ranking(name, (), (), ()), choice=int(output))
+        return Prediction(
+            Example(name, name, "", gold=(int(reference),)), Ranking(name, (), (), ()), choice=int(output)
+        )
     logprobs = tuple(float(value) for value in output)
     example = Example(name, name, "", choices=choices or ("",) * len(logprobs), gold=(int(reference),))
     return Prediction(example, Ranking(name, logprobs, (), ()), choice=int(np.argmax(logprobs)))

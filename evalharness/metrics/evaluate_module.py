@@ -1,6 +1,8 @@
-"""A module of the `evaluate` library, by local path or by name, as a task metric: one number for all predictions, never a gate.
+"""A module of the `evaluate` library, by local path or by name, as a task metric: one number for all predictions, never
+a gate.
 
-Its code is run as it is (a local file, or one from the hub), which is what naming it with `hf_evaluate: true` or by path asks for.
+Its code is run as it is (a local file, or one from the hub), which is what naming it with `hf_evaluate: true` or by
+path asks for.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import evaluate
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, options_of
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 OURS = ("key", "low", "high")
@@ -24,16 +26,20 @@ OURS = ("key", "low", "high")
 def evaluate_module(spec: MetricSpec) -> Metric:
     """Load the module now, so that a missing one is found before any model runs. Raises TaskError.
 
-    It is handed all predictions: chosen indices for ranked tasks, texts for generated ones; references are one index or text per prediction, or
-    lists of texts where an example has several. Options: key (which number to take where there are several), low and high (for display),
-    higher_is_better; all others are handed to the module's `compute`.
+    It is handed all predictions: chosen indices for ranked tasks, texts for generated ones; references are one index or
+    text per prediction, or lists of texts where an example has several. Options: key (which number to take where there
+    are several), low and high (for display), higher_is_better; all others are handed to the module's `compute`.
     """
     options = options_of(spec, spec.options)
     try:
         module = evaluate.load(spec.name, keep_in_memory=True)
     except Exception as error:  # absent, hub away, or foreign code that does not import: one answer for all
         what = f"no module of `evaluate` could be loaded: {type(error).__name__}: {_first_line(error)}"
-        fix = "its file exists but cannot be run" if Path(spec.name).exists() else "a path to its folder, or a hub name while online, would be right"
+        fix = (
+            "its file exists but cannot be run"
+            if Path(spec.name).exists()
+            else "a path to its folder, or a hub name while online, would be right"
+        )
         raise TaskError(f"metric {spec.name}", what, fix) from error
     arguments = {key: value for key, value in options.items() if key not in OURS}
 
@@ -41,8 +47,12 @@ def evaluate_module(spec: MetricSpec) -> Metric:
         outputs, references = _columns(predictions)
         try:
             found = module.compute(predictions=outputs, references=references, **arguments)
-        except Exception as error:  # a module is foreign code: whatever it raises is a failure of this metric, not of the run
-            raise TaskError(f"metric {spec.id}", f"the module failed: {type(error).__name__}: {_first_line(error)}") from error
+        except (
+            Exception
+        ) as error:  # a module is foreign code: whatever it raises is a failure of this metric, not of the run
+            raise TaskError(
+                f"metric {spec.id}", f"the module failed: {type(error).__name__}: {_first_line(error)}"
+            ) from error
         return _number(spec.id, found or {}, options.get("key"))
 
     content = getattr(module, "_hash", None) or "unknown"
@@ -59,9 +69,14 @@ def evaluate_module(spec: MetricSpec) -> Metric:
 def _columns(predictions: Sequence[Prediction]) -> tuple[list[Any], list[Any]]:
     """What the module is given: outputs, and references in the simplest form that holds them all."""
     if predictions and predictions[0].choice is not None:
-        return [prediction.choice for prediction in predictions], [prediction.example.gold[0] for prediction in predictions]
+        return [prediction.choice for prediction in predictions], [
+            prediction.example.gold[0] for prediction in predictions
+        ]
     several = any(len(prediction.example.references) != 1 for prediction in predictions)
-    references = [list(prediction.example.references) if several else prediction.example.references[0] for prediction in predictions]
+    references = [
+        list(prediction.example.references) if several else prediction.example.references[0]
+        for prediction in predictions
+    ]
     return [prediction.text or "" for prediction in predictions], references
 
 
@@ -69,7 +84,9 @@ def _number(where: str, found: Mapping[str, Any], key: str | None) -> float:
     if key is None and len(found) == 1:
         key = next(iter(found))
     if key is None or key not in found:
-        raise TaskError(f"metric {where}", f"the module returned {', '.join(found) or 'nothing'}", "`key:` names the one to take")
+        raise TaskError(
+            f"metric {where}", f"the module returned {', '.join(found) or 'nothing'}", "`key:` names the one to take"
+        )
     value = found[key]
     if not isinstance(value, Real) or not math.isfinite(float(value)):
         raise TaskError(f"metric {where}", f"{key} is {value!r}", "a single finite number would be right")

@@ -12,15 +12,15 @@ from nltk.translate.meteor_score import meteor_score
 from evalharness.errors import TaskError
 from evalharness.metrics import sentences
 from evalharness.metrics.base import Mean, options_of, written
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 def meteor(spec: MetricSpec) -> Metric:
     """Matches of words, of their Porter stems, and of WordNet synonyms; with several references the best one counts.
 
-    nltk looks for synonyms of the stems (of "chilli", not "chilly"), so that fewer are found than the paper means; the published numbers
-    that come from it have that, too.
+    nltk looks for synonyms of the stems (of "chilli", not "chilly"), so that fewer are found than the paper means; the
+    published numbers that come from it have that, too.
     Raises TaskError where WordNet is not installed.
     """
     options_of(spec, ())

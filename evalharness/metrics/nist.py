@@ -1,6 +1,7 @@
 """Generated text to corpus NIST (Doddington 2002), as nltk computes it.
 
-How much an n-gram informs is counted over all references of the corpus, so that the score is no function of summed rows: opaque.
+How much an n-gram informs is counted over all references of the corpus, so that the score is no function of summed
+rows: opaque.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, options_of, written
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 def nist(spec: MetricSpec) -> Metric:
-    """Tokens are those of mteval-v13a, lower case unless `case_sensitive`, as the NIST script has it. `high` is for display; more is possible.
+    """Tokens are those of mteval-v13a, lower case unless `case_sensitive`, as the NIST script has it. `high` is for
+    display; more is possible.
 
-    Options: n (5), the longest n-gram; case_sensitive (false). Orders of which no output has an n-gram add nothing (nltk would divide by zero).
+    Options: n (5), the longest n-gram; case_sensitive (false). Orders of which no output has an n-gram add nothing
+    (nltk would divide by zero).
     """
     options = options_of(spec, ("n", "case_sensitive"))
     order, cased = options.get("n", 5), options.get("case_sensitive", False)

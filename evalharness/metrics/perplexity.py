@@ -1,4 +1,6 @@
-"""Log-probabilities of texts to perplexities and bits per byte, as lm-evaluation-harness defines them: lower is better."""
+"""Log-probabilities of texts to perplexities and bits per byte, as lm-evaluation-harness defines them: lower is
+better.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,15 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import options_of, ratio
-from evalharness.records.asking import Ranking, Scoring
-from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.requests import Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
 
 SPACE = re.compile(r"\s+")
 MOST = 200.0  # nats: a perplexity stops at e^200, since squares and cubes of a score must stay finite numbers
 
-# A guess that knows nothing: one of 256 bytes, one of 100 000 words. Scores can be worse; `high` is a scale for display and guards.
+# A guess that knows nothing: one of 256 bytes, one of 100 000 words. Scores can be worse; `high` is a scale for display
+# and guards.
 BYTES, WORDS = 256.0, 100_000.0
 
 Floats = NDArray[np.float64]
@@ -28,7 +31,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PerPiece:
-    """Rows (log-probability in nats, pieces that the text has); the score is a function of nats per piece, 0 where there are no pieces."""
+    """Rows (log-probability in nats, pieces that the text has); the score is a function of nats per piece, 0 where
+    there are no pieces.
+    """
 
     id: str
     signature: str
@@ -50,7 +55,9 @@ class PerPiece:
 
 
 def word_perplexity(spec: MetricSpec) -> Metric:
-    """exp(nats per word) of whole texts, words being what white space parts (an empty piece at either end counts, as there)."""
+    """exp(nats per word) of whole texts, words being what white space parts (an empty piece at either end counts, as
+    there).
+    """
     return _of_texts(spec, lambda text: len(SPACE.split(text)), "words:white-space", _power, (1.0, WORDS))
 
 
@@ -78,7 +85,13 @@ def perplexity(spec: MetricSpec) -> Metric:
     return PerPiece(spec.id, "perplexity|per:continuation|v:1", read, _power, 1.0, WORDS)
 
 
-def _of_texts(spec: MetricSpec, pieces: Callable[[str], int], counted: str, of_nats: Callable[[Floats], Floats], ends: tuple[float, float]) -> Metric:
+def _of_texts(
+    spec: MetricSpec,
+    pieces: Callable[[str], int],
+    counted: str,
+    of_nats: Callable[[Floats], Floats],
+    ends: tuple[float, float],
+) -> Metric:
     options_of(spec, ())
     return PerPiece(spec.id, f"{spec.name}|{counted}|v:1", partial(_nats, spec.name, pieces), of_nats, *ends)
 

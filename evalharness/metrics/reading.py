@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from evalharness.metrics.base import Mean, options_of
-from evalharness.records.measured import Metric
+from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
 
 
 def unparsed(spec: MetricSpec) -> Metric:
     """1 where the metric's filter found no answer in the text; lower is better."""
     options_of(spec, ())
-    return Mean(spec.id, "binary", "unparsed|v:1", lambda prediction: float(prediction.unparsed), higher_is_better=False)
+    return Mean(
+        spec.id, "binary", "unparsed|v:1", lambda prediction: float(prediction.unparsed), higher_is_better=False
+    )

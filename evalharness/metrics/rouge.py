@@ -1,7 +1,8 @@
 """Generated text to ROUGE-1, -2, -L and -Lsum F-measures, as the rouge-score package computes them.
 
--Lsum compares sentence by sentence; rouge-score takes each line for a sentence, so texts are first put one sentence a line by rules
-of ours (`sentences`), whose version is in the signature. With several references the best one counts, or the mean over them.
+-Lsum compares sentence by sentence; rouge-score takes each line for a sentence, so texts are first put one sentence a
+line by rules of ours (`sentences`), whose version is in the signature. With several references the best one counts, or
+the mean over them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from rouge_score import rouge_scorer, tokenize, tokenizers
 from evalharness.errors import TaskError
 from evalharness.metrics import sentences
 from evalharness.metrics.base import Mean, flag, options_of, written
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 def rouge(spec: MetricSpec) -> Metric:
     """The F-measure that the entry's name says (rouge1, rouge2, rougeL, rougeLsum), 0-1.
 
-    Options: use_stemmer (Porter), off by default; references, which of several count: `max` (default) or `mean`. Raises TaskError.
+    Options: use_stemmer (Porter), off by default; references, which of several count: `max` (default) or `mean`. Raises
+    TaskError.
     """
     options = options_of(spec, ("use_stemmer", "references"))
     stemmed, several = flag(spec, options, "use_stemmer"), options.get("references", "max")
@@ -51,7 +53,9 @@ def _signature(name: str, stemmed: bool, references: str) -> str:
 
 
 class RememberingTokenizer(tokenizers.Tokenizer):  # type: ignore[misc]
-    """rouge-score's own tokenizer, remembering words and texts: four ROUGE metrics read the same texts, and Porter's rules are slow."""
+    """rouge-score's own tokenizer, remembering words and texts: four ROUGE metrics read the same texts, and Porter's
+    rules are slow.
+    """
 
     def __init__(self, stemmed: bool) -> None:
         self.stem = lru_cache(maxsize=1 << 16)(porter.PorterStemmer().stem)

@@ -1,4 +1,6 @@
-"""Ranked choices that are the same for every example to how far the picks are from the right answers' places: always "A", whatever is asked."""
+"""Ranked choices that are the same for every example to how far the picks are from the right answers' places: always
+"A", whatever is asked.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,19 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import chosen, options_of, ratio
-from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricKind, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionBias:
-    """Rows (picks, rights), of each choice by its place, flattened: 1 where it is picked, and 1 where it is right, shared among several.
+    """Rows (picks, rights), of each choice by its place, flattened: 1 where it is picked, and 1 where it is right,
+    shared among several.
 
-    The score is the total variation distance of the two distributions, ½ Σ |picks − rights| / examples: 0 where every choice is picked as often as
-    it is right, which says nothing of whether it is picked where it is right. The bias is that of Zheng et al. 2024 (arXiv 2309.03882), who
-    measure it by the spread of recalls; the distance is ours, because it has a value also where a choice is never right.
+    The score is the total variation distance of the two distributions, ½ Σ |picks − rights| / examples: 0 where every
+    choice is picked as often as it is right, which says nothing of whether it is picked where it is right. The bias is
+    that of Zheng et al. 2024 (arXiv 2309.03882), who measure it by the spread of recalls; the distance is ours, because
+    it has a value also where a choice is never right.
     """
 
     id: str
@@ -56,6 +60,10 @@ class SelectionBias:
 def selection_bias(spec: MetricSpec) -> Metric:
     """Option `choices`: the texts of the choices, in order."""
     choices = options_of(spec, ("choices",)).get("choices")
-    if not isinstance(choices, (list, tuple)) or len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
+    if (
+        not isinstance(choices, (list, tuple))
+        or len(choices) < 2
+        or not all(isinstance(choice, str) for choice in choices)
+    ):
         raise TaskError(f"metric {spec.name}", f"choices is {choices!r}", "a list of two or more texts would be right")
     return SelectionBias(spec.id, tuple(choices))

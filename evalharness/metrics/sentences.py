@@ -1,4 +1,6 @@
-"""A text to one sentence a line, by rules that need no download; `VERSION` goes into the signature of every score that stands on them."""
+"""A text to one sentence a line, by rules that need no download; `VERSION` goes into the signature of every score that
+stands on them.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,36 @@ END = re.compile(r"""[.!?]+["'”’)\]]*\s+(?=["'“‘(\[]*[A-Z0-9ÀÖØ-Þ#])
 
 # Words whose full stop ends no sentence (lower case, without the stop).
 ABBREVIATIONS = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "capt", "sgt", "lt", "sen", "gov", "rev", "hon", "vs", "etc", "e.g", "i.e", "approx", "vol"]
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sr",
+        "jr",
+        "st",
+        "capt",
+        "sgt",
+        "lt",
+        "sen",
+        "gov",
+        "rev",
+        "hon",
+        "vs",
+        "etc",
+        "e.g",
+        "i.e",
+        "approx",
+        "vol",
+    ]
 )
 
 
 def one_a_line(text: str) -> str:
-    """The text with a newline after each sentence. Newlines that are there stay, as sentence ends; empty lines are dropped."""
+    """The text with a newline after each sentence. Newlines that are there stay, as sentence ends; empty lines are
+    dropped.
+    """
     return "\n".join(sentence for line in text.split("\n") for sentence in _sentences(line))
 
 

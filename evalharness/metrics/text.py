@@ -1,6 +1,7 @@
 """Generated text to exact match with any of its references.
 
-The normalisation is lm-evaluation-harness's `exact_match_hf_evaluate` (which is the `evaluate` library's `exact_match`).
+The normalisation is lm-evaluation-harness's `exact_match_hf_evaluate` (which is the `evaluate` library's
+`exact_match`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Callable
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, flag, options_of, written
-from evalharness.records.asking import Ranking
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
+from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
 
 FLAGS = ("ignore_case", "ignore_punctuation", "ignore_numbers")
@@ -21,10 +22,11 @@ DIGITS = str.maketrans("", "", string.digits)
 
 
 def exact_match(spec: MetricSpec) -> Metric:
-    """1 where the text equals one of the references, both normalised; on ranked tasks, 1 where a right choice is what greedy decoding gives.
+    """1 where the text equals one of the references, both normalised; on ranked tasks, 1 where a right choice is what
+    greedy decoding gives.
 
-    Options: ignore_case, ignore_punctuation (ASCII), ignore_numbers (ASCII digits), regexes_to_ignore (removed first, in order).
-    Raises TaskError for an unknown option or a pattern that does not compile.
+    Options: ignore_case, ignore_punctuation (ASCII), ignore_numbers (ASCII digits), regexes_to_ignore (removed first,
+    in order). Raises TaskError for an unknown option or a pattern that does not compile.
     """
     options = options_of(spec, (*FLAGS, "regexes_to_ignore"))
     case, punctuation, numbers = (flag(spec, options, key) for key in FLAGS)
@@ -39,7 +41,12 @@ def exact_match(spec: MetricSpec) -> Metric:
 
     ignored = [name.removeprefix("ignore_") for name, on in zip(FLAGS, (case, punctuation, numbers), strict=True) if on]
     ignored += [f"/{pattern.pattern}/" for pattern in patterns]
-    return Mean(spec.id, "binary", f"exact_match|ignore:{','.join(ignored) or 'nothing'}|refs:any|v:1", _matcher(spec.name, normalise))
+    return Mean(
+        spec.id,
+        "binary",
+        f"exact_match|ignore:{','.join(ignored) or 'nothing'}|refs:any|v:1",
+        _matcher(spec.name, normalise),
+    )
 
 
 def _matcher(name: str, normalise: Callable[[str], str]) -> Callable[[Prediction], float]:

@@ -1,6 +1,7 @@
 """Generated text to corpus chrF, chrF++ and TER, from sacrebleu's sufficient statistics.
 
-As for BLEU, scores of summed rows are sacrebleu's, in float64 and over any leading shape, so that they can be resampled; so are the signatures.
+As for BLEU, scores of summed rows are sacrebleu's, in float64 and over any leading shape, so that they can be
+resampled; so are the signatures.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from sacrebleu.metrics.ter import TER
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import flag, options_of, ratio, written
-from evalharness.records.asking import Example
-from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
 
 ORDERS = {"char_order": 6, "word_order": 0, "beta": 2}  # sacrebleu's defaults, and lm-evaluation-harness's
@@ -29,7 +30,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class OfCounts:
-    """A corpus metric of sacrebleu's. `count`: a text and its references to a row; `of_sums`: summed rows (..., width) to scores (...)."""
+    """A corpus metric of sacrebleu's. `count`: a text and its references to a row; `of_sums`: summed rows (..., width)
+    to scores (...).
+    """
 
     id: str
     settings: str  # of the signature, between the number of references and the version
@@ -69,28 +72,35 @@ def chrf(spec: MetricSpec) -> Metric:
     """
     options = options_of(spec, (*ORDERS, "lowercase", "whitespace"))
     numbers: dict[str, Any] = {
-        key: _whole(spec, options, key, 2 if (spec.name, key) == ("chrf++", "word_order") else usual) for key, usual in ORDERS.items()
+        key: _whole(spec, options, key, 2 if (spec.name, key) == ("chrf++", "word_order") else usual)
+        for key, usual in ORDERS.items()
     }
     counter = CHRF(**numbers, lowercase=flag(spec, options, "lowercase"), whitespace=flag(spec, options, "whitespace"))
     orders, beta = counter.order, counter.beta
 
     def count(text: str, references: Sequence[str]) -> Sequence[float]:
         # The statistics are in no public field of a chrF score, as BLEU's and TER's are.
-        found: Sequence[float] = counter._extract_corpus_statistics([text], [[reference] for reference in references])[0]
+        found: Sequence[float] = counter._extract_corpus_statistics([text], [[reference] for reference in references])[
+            0
+        ]
         return found
 
     case, space = ("lc" if counter.lowercase else "mixed"), ("yes" if counter.whitespace else "no")
     settings = f"case:{case}|eff:yes|nc:{counter.char_order}|nw:{counter.word_order}|space:{space}"
     if beta != ORDERS["beta"]:
         settings += f"|beta:{beta}"  # sacrebleu's signature is silent about it
-    return OfCounts(spec.id, settings, count, lambda sums: corpus_chrf(sums, orders, beta), 3 * orders, higher_is_better=True)
+    return OfCounts(
+        spec.id, settings, count, lambda sums: corpus_chrf(sums, orders, beta), 3 * orders, higher_is_better=True
+    )
 
 
 def ter(spec: MetricSpec) -> Metric:
-    """Translation edit rate (Snover et al. 2006): edits and shifts over words of the reference, times 100; lower is better.
+    """Translation edit rate (Snover et al. 2006): edits and shifts over words of the reference, times 100; lower is
+    better.
 
-    With several references the fewest edits count, over the mean length. `high` is what an empty output has; one much longer than its
-    reference can have more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support, case_sensitive.
+    With several references the fewest edits count, over the mean length. `high` is what an empty output has; one much
+    longer than its reference can have more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support,
+    case_sensitive.
     """
     options = options_of(spec, TER_FLAGS)
     on: dict[str, Any] = {key: flag(spec, options, key) for key in TER_FLAGS}
@@ -107,9 +117,11 @@ def ter(spec: MetricSpec) -> Metric:
 
 
 def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
-    """Statistics (..., 3 × orders) to chrF (...), 0-100: F-beta of the mean precision and the mean recall over n-gram orders.
+    """Statistics (..., 3 × orders) to chrF (...), 0-100: F-beta of the mean precision and the mean recall over n-gram
+    orders.
 
-    Per order: n-grams of the output, of the reference, and common ones. An order that either side has none of is left out.
+    Per order: n-grams of the output, of the reference, and common ones. An order that either side has none of is left
+    out.
     """
     output, reference, common = np.moveaxis(sums.reshape(*sums.shape[:-1], orders, 3), -1, 0)
     usable = (output > 0) & (reference > 0)
@@ -119,7 +131,9 @@ def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
 
 
 def corpus_ter(sums: Floats) -> Floats:
-    """Statistics (..., 2) of edits and words to TER (...): 100 where there is something written and no reference word, 0 where there is neither."""
+    """Statistics (..., 2) of edits and words to TER (...): 100 where there is something written and no reference word,
+    0 where there is neither.
+    """
     edits, words = sums[..., 0], sums[..., 1]
     return 100.0 * np.where(words > 0, ratio(edits, words), edits > 0)
 
@@ -128,5 +142,7 @@ def _whole(spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int) -
     """A whole number, `usual` where absent. Raises TaskError."""
     value, least = options.get(key, usual), 0 if key == "word_order" else 1
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10:
-        raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"a whole number from {least} to 10 would be right")
+        raise TaskError(
+            f"metric {spec.name}", f"{key} is {value!r}", f"a whole number from {least} to 10 would be right"
+        )
     return value

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.metrics.base import chosen, options_of, ratio
-from evalharness.records.measured import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricKind, Prediction
 from evalharness.records.tasks import MetricSpec
 
 
@@ -43,7 +43,9 @@ class OfUnits:
 
 
 def em_all(spec: MetricSpec) -> Metric:
-    """MultiRC's EM: the share of questions whose answer options are all judged rightly (Khashabi et al. 2018). A unit is a question."""
+    """MultiRC's EM: the share of questions whose answer options are all judged rightly (Khashabi et al. 2018). A unit
+    is a question.
+    """
     options_of(spec, ())
 
     def all_right(predictions: Sequence[Prediction]) -> bool:
@@ -53,7 +55,8 @@ def em_all(spec: MetricSpec) -> Metric:
 
 
 def parity(spec: MetricSpec) -> Metric:
-    """Gender parity: the share of pairs that are answered alike, right or wrong (AX-g, Rudinger et al. 2018). A unit is a pair.
+    """Gender parity: the share of pairs that are answered alike, right or wrong (AX-g, Rudinger et al. 2018). A unit is
+    a pair.
 
     A pair of which a limit or a failure left one row says nothing and is not counted.
     """

@@ -1,11 +1,13 @@
-"""Texts as a model wrote them, before any filter, to what they look like: how often empty, how repetitive, how long, how often cut off."""
+"""Texts as a model wrote them, before any filter, to what they look like: how often empty, how repetitive, how long,
+how often cut off.
+"""
 
 from __future__ import annotations
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, options_of
-from evalharness.records.asking import Generation
-from evalharness.records.measured import Metric, Prediction
+from evalharness.records.measurements import Metric, Prediction
+from evalharness.records.requests import Generation
 from evalharness.records.tasks import MetricSpec
 
 GRAM = 4  # words, as Welleck et al. report it
@@ -14,14 +16,21 @@ GRAM = 4  # words, as Welleck et al. report it
 def empty(spec: MetricSpec) -> Metric:
     """1 where nothing but white space was written; lower is better."""
     options_of(spec, ())
-    return Mean(spec.id, "binary", "empty|v:1", lambda prediction: float(not _raw(prediction, spec.name).text.strip()), higher_is_better=False)
+    return Mean(
+        spec.id,
+        "binary",
+        "empty|v:1",
+        lambda prediction: float(not _raw(prediction, spec.name).text.strip()),
+        higher_is_better=False,
+    )
 
 
 def repetition(spec: MetricSpec) -> Metric:
-    """The share of a text's n-grams of words that stood in it before, 1 − distinct / all; 0 where it has none. Lower is better.
+    """The share of a text's n-grams of words that stood in it before, 1 − distinct / all; 0 where it has none. Lower is
+    better.
 
-    seq-rep-n of Welleck et al. 2020 (arXiv 1908.04319, section 6.1), over words between white space instead of tokens. Option: n (4). A loop
-    without gaps is one word, which `length` and `cut` show.
+    seq-rep-n of Welleck et al. 2020 (arXiv 1908.04319, section 6.1), over words between white space instead of tokens.
+    Option: n (4). A loop without gaps is one word, which `length` and `cut` show.
     """
     n = _whole(spec, "n", GRAM)
 
@@ -34,8 +43,8 @@ def repetition(spec: MetricSpec) -> Metric:
 
 
 def length(spec: MetricSpec) -> Metric:
-    """New tokens that were written, end token and stop string included where the engine counts them. Neither direction is better: a difference
-    above 0 is longer. Option `most` (128): what no text is longer than, in tokens.
+    """New tokens that were written, end token and stop string included where the engine counts them. Neither direction
+    is better: a difference above 0 is longer. Option `most` (128): what no text is longer than, in tokens.
     """
     most = _whole(spec, "most", 128)
 
@@ -48,13 +57,21 @@ def length(spec: MetricSpec) -> Metric:
 def cut(spec: MetricSpec) -> Metric:
     """1 where the text ended only because it had reached the limit; lower is better."""
     options_of(spec, ())
-    return Mean(spec.id, "binary", "cut|v:1", lambda each: float(_raw(each, spec.name).finish_reason == "length"), higher_is_better=False)
+    return Mean(
+        spec.id,
+        "binary",
+        "cut|v:1",
+        lambda each: float(_raw(each, spec.name).finish_reason == "length"),
+        higher_is_better=False,
+    )
 
 
 def _raw(prediction: Prediction, name: str) -> Generation:
     """What was written. Raises TaskError where nothing was."""
     if not isinstance(prediction.response, Generation):
-        raise TaskError(f"metric {name}", f"example {prediction.example.id} has no generated text", "it is for generate_until tasks")
+        raise TaskError(
+            f"metric {name}", f"example {prediction.example.id} has no generated text", "it is for generate_until tasks"
+        )
     return prediction.response
 
 

@@ -1,4 +1,6 @@
-"""The nouns: every value that passes from one stage to the next. Frozen dataclasses; no behaviour beyond what their content implies.
+"""The nouns: every value that passes from one stage to the next. Frozen dataclasses; no behaviour beyond what their
+content implies.
 
-Task ─rows→ Example ─prompt→ Request ─engine→ Response ─read out→ Prediction ─metric→ Measurement ─pair→ Comparison → Results
+Task ─rows→ Example ─prompt→ Request ─engine→ Response ─read out→ Prediction ─metric→ Measurement ─pair→ Comparison →
+Results
 """

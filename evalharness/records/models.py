@@ -15,12 +15,17 @@ Kind = str  # "base", "full", how an adapter works ("lora", "prompt", "ia3", …
 Architecture = Literal["causal", "seq2seq"]  # decoder-only, or encoder-decoder
 
 
-REFERENCES = ("placebo", "unquantised")  # kinds of models that are measured beside the candidates, described, and never judged
+REFERENCES = (
+    "placebo",
+    "unquantised",
+)  # kinds of models that are measured beside the candidates, described, and never judged
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision, never of name or path."""
+    """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision,
+    never of name or path.
+    """
 
     name: str
     kind: Kind
@@ -34,10 +39,13 @@ class Checkpoint:
     virtual_tokens: int = 0
     target_task: str | None = None  # what it was trained on, from training.json or --target
     architecture: Architecture = "causal"
-    adapter: str = ""  # peft's type of an adapter ("LORA", "PREFIX_TUNING", …), "PLACEBO" of one that changes nothing; "": full weights
+    # peft's type of an adapter ("LORA", "PREFIX_TUNING", …), "PLACEBO" of one that changes nothing; "": full weights
+    adapter: str = ""
     precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not
     adapter_task: int | None = None  # which task's prompt answers, of an adapter that learned several
-    training: Mapping[str, Any] = field(default_factory=dict)  # what training.json says of its making: method, learning_rate, rank, seconds, …
+    training: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what training.json says of its making: method, learning_rate, rank, seconds, …
 
     @property
     def weights(self) -> Path:
@@ -58,7 +66,9 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What can move a number, and its fingerprint: algorithm version, device, dtype, attention, batch plan, threads, library versions."""
+    """What can move a number, and its fingerprint: algorithm version, device, dtype, attention, batch plan, threads,
+    library versions.
+    """
 
     name: str
     details: Mapping[str, Any]

@@ -12,7 +12,9 @@ OutputType = Literal["multiple_choice", "loglikelihood", "loglikelihood_rolling"
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """One entry of a task's `metric_list`. `name` is the registry's; `id` is what results show ("exact_match,strict")."""
+    """One entry of a task's `metric_list`. `name` is the registry's; `id` is what results show
+    ("exact_match,strict").
+    """
 
     id: str
     name: str
@@ -22,7 +24,9 @@ class MetricSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One YAML file, checked. Strings under `doc_to_*` and `description` are templates or column names, as lm-eval has them."""
+    """One YAML file, checked. Strings under `doc_to_*` and `description` are templates or column names, as lm-eval has
+    them.
+    """
 
     name: str
     version: str
@@ -58,14 +62,18 @@ class Task:
     tags: tuple[str, ...]
     lm_eval: Literal["same", "subset", "no"]
     digest: str  # of the definition after includes
-    shots: Mapping[str, Any] = field(default_factory=dict)  # what differs for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
+    shots: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what differs for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
     unit_name: str = "example"  # what a unit is called
     variant_of: str | None = None  # the task of which this is a part, or another way of asking
     licence: str = ""
     value: str | None = None  # template of the number that the row asks for
     choice_scores: str | None = None  # template of what each choice is worth
     labels: Mapping[str, str] = field(default_factory=dict)  # templates of the example's tags
-    templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # other wordings: name -> the keys that differ
+    templates: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # other wordings: name -> the keys that differ
     twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is to be written
     repeats: int = 1
     perturbation: str | None = None  # how the texts of its rows are disturbed
@@ -105,7 +113,8 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """A suite's published average: the plain mean over entries, an entry ("mnli+mnli_mismatch": acc) being the mean over its tasks and metrics.
+    """A suite's published average: the plain mean over entries, an entry ("mnli+mnli_mismatch": acc) being the mean
+    over its tasks and metrics.
 
     `normalised`: scores are first put on a scale from chance (0) to best (1).
     """

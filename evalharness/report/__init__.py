@@ -1,6 +1,8 @@
-"""Results in, one HTML file out. The figures are reached by name, so that matplotlib is loaded only when a page is made."""
+"""Results in, one HTML file out. The figures are reached by name, so that matplotlib is loaded only when a page is
+made.
+"""
 
-KNOWN = {
+REGISTRY = {
     "write": "evalharness.report.folder:write",
     "html": "evalharness.report.page:render",
     "forest": "evalharness.report.figures:forest",

@@ -1,4 +1,6 @@
-"""A sweep to its figure: target gain against forgetting, the points of one series joined in the order of their learning rates."""
+"""A sweep to its figure: target gain against forgetting, the points of one series joined in the order of their learning
+rates.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def curves(sweep: Sweep) -> str:
             _draw_line(axes, number, series, stops, tips)
         _finish(axes, sweep, lines)
         _legend(axes, list(lines))
-    return inline(Drawing(figure, "curves", "Target gain against forgetting over learning rates", "; ".join(tips.values()), tips))
+    return inline(
+        Drawing(figure, "curves", "Target gain against forgetting over learning rates", "; ".join(tips.values()), tips)
+    )
 
 
 def _lines(sweep: Sweep) -> dict[str, list[_Stop]]:
@@ -58,7 +62,11 @@ def _lines(sweep: Sweep) -> dict[str, list[_Stop]]:
 
 def _spot(point: Point) -> tuple[float, float, bool] | None:
     of = point.validation
-    return None if of is None or of.gain is None or of.suite is None else (of.suite.value, of.gain.value, of.learned is True)
+    return (
+        None
+        if of is None or of.gain is None or of.suite is None
+        else (of.suite.value, of.gain.value, of.learned is True)
+    )
 
 
 def _draw_line(axes: Axes, number: int, series: str, stops: Sequence[_Stop], tips: dict[str, str]) -> None:
@@ -75,12 +83,50 @@ def _draw_line(axes: Axes, number: int, series: str, stops: Sequence[_Stop], tip
         if len(stop.seeds) > 1:
             for across, up, known in stop.seeds:
                 face = colour if known else NAMES["paper"]
-                axes.plot([across], [up], marker="o", markersize=2.6, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=0.7, zorder=3)
-        look = {"markerfacecolor": colour if learned * 2 > len(stop.seeds) else NAMES["paper"], "markeredgecolor": colour}
+                axes.plot(
+                    [across],
+                    [up],
+                    marker="o",
+                    markersize=2.6,
+                    markerfacecolor=face,
+                    markeredgecolor=colour,
+                    markeredgewidth=0.7,
+                    zorder=3,
+                )
+        look = {
+            "markerfacecolor": colour if learned * 2 > len(stop.seeds) else NAMES["paper"],
+            "markeredgecolor": colour,
+        }
         if stop.chosen:
-            axes.plot([x], [y], marker="o", markersize=14, markerfacecolor="none", markeredgecolor=NAMES["ink"], markeredgewidth=0.9, zorder=4)
-        axes.plot([x], [y], marker=marker, markersize=SIZES.get(marker, 5) * 1.35, markeredgewidth=1.3, gid=gid, zorder=4, **look)
-        axes.annotate(f"{stop.rate:g}", (x, y), xytext=(5, 4), textcoords="offset points", fontsize=6.6, color=NAMES["muted"], zorder=5)
+            axes.plot(
+                [x],
+                [y],
+                marker="o",
+                markersize=14,
+                markerfacecolor="none",
+                markeredgecolor=NAMES["ink"],
+                markeredgewidth=0.9,
+                zorder=4,
+            )
+        axes.plot(
+            [x],
+            [y],
+            marker=marker,
+            markersize=SIZES.get(marker, 5) * 1.35,
+            markeredgewidth=1.3,
+            gid=gid,
+            zorder=4,
+            **look,
+        )
+        axes.annotate(
+            f"{stop.rate:g}",
+            (x, y),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=6.6,
+            color=NAMES["muted"],
+            zorder=5,
+        )
 
 
 def _finish(axes: Axes, sweep: Sweep, lines: dict[str, list[_Stop]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records.findings import Diagnosis, Measure, Results
+from evalharness.records.results import Diagnosis, Measure, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 
@@ -47,7 +47,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One diagnosis as the page has it. `fates`: a row an outcome: words, answers lost to it, gained from it, its part of the difference."""
+    """One diagnosis as the page has it. `fates`: a row an outcome: words, answers lost to it, gained from it, its part
+    of the difference.
+    """
 
     anchor: str
     candidate: str
@@ -67,12 +69,18 @@ def shown(results: Results) -> list[Shown]:
     """In the order of the candidates, then of the tasks."""
     order = candidates_of(results)
     there = [found for found in results.diagnoses if found.candidate in order]
-    return [_shown(found, f"diagnosis-{i}") for i, found in enumerate(sorted(there, key=lambda found: order.index(found.candidate)), 1)]
+    return [
+        _shown(found, f"diagnosis-{i}")
+        for i, found in enumerate(sorted(there, key=lambda found: order.index(found.candidate)), 1)
+    ]
 
 
 def _shown(found: Diagnosis, anchor: str) -> Shown:
     flips = found.flips
-    parts = ((flips.lost_unreadable, flips.gained_unreadable, flips.unreadable), (flips.lost_wrong, flips.gained_wrong, flips.wrong))
+    parts = (
+        (flips.lost_unreadable, flips.gained_unreadable, flips.unreadable),
+        (flips.lost_wrong, flips.gained_wrong, flips.wrong),
+    )
     fates = tuple(
         (title, f"{away:,}", f"{back:,}", f"{wording.signed(part.value)} {wording.interval(part)}".strip())
         for title, (away, back, part) in zip(TITLES, parts, strict=True)
@@ -113,11 +121,17 @@ def _beside(found: Diagnosis) -> list[str]:
     said = []
     if found.leaning:
         sides = [
-            f"{name} “{of.choice}” in {wording.percent(of.picked, 0)} (right in {wording.percent(of.right, 0)})" for name, of in found.leaning.items()
+            f"{name} “{of.choice}” in {wording.percent(of.picked, 0)} (right in {wording.percent(of.right, 0)})"
+            for name, of in found.leaning.items()
         ]
         said.append(f"Picked most beyond its share: {', '.join(sides)}")
     if found.spread:
         of = found.spread
-        ranges = [f"{name} {' to '.join(map(wording.plain, values))}" for name, values in (("base", of.base), ("candidate", of.candidate))]
-        said.append(f"Over {of.wordings} wordings: {', '.join(ranges)}, difference {' to '.join(map(wording.signed, of.difference))}")
+        ranges = [
+            f"{name} {' to '.join(map(wording.plain, values))}"
+            for name, values in (("base", of.base), ("candidate", of.candidate))
+        ]
+        said.append(
+            f"Over {of.wordings} wordings: {', '.join(ranges)}, difference {' to '.join(map(wording.signed, of.difference))}"
+        )
     return said

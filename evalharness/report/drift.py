@@ -1,4 +1,5 @@
-"""Results to how far the candidates' predictions moved from their base's: ranked tables and sentences for the page and the terminal.
+"""Results to how far the candidates' predictions moved from their base's: ranked tables and sentences for the page and
+the terminal.
 
 Nothing is judged here: an early warning beside the verdicts.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records.findings import Drift, Estimate, Results
+from evalharness.records.results import Drift, Estimate, Results
 from evalharness.report import wording
 
 LONGEST = 60  # characters of a name
@@ -18,7 +19,9 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One model on one kind of text. `cells`: KL, agreement, cross-entropy, each with its interval; () where `reason` says why."""
+    """One model on one kind of text. `cells`: KL, agreement, cross-entropy, each with its interval; () where `reason`
+    says why.
+    """
 
     rank: str
     model: str
@@ -79,11 +82,15 @@ def _said(drifts: list[Drift]) -> list[str]:
     if first is not None and first.kl is not None and first.agreement is not None:
         bound = "" if first.exact else "at least "
         head = f"{wording.one_line(first.model, LONGEST)} drifted most {on(first)}: {bound}{_nats(first.kl.value)} nats a token, "
-        found.append(f"{head}and another likeliest token than the base's at {wording.percent(1 - first.agreement.value)} of them")
+        found.append(
+            f"{head}and another likeliest token than the base's at {wording.percent(1 - first.agreement.value)} of them"
+        )
     left = max((drift.rest for drift in drifts if drift.rest is not None and not drift.exact), default=None)
     if left is not None:
         aside = f"{wording.percent(left)} of the base's probability, taken as one token"
-        found.append(f"KL is a lower bound: the {drifts[0].top_k} likeliest tokens of the base are looked at one by one, the rest ({aside}) together")
+        found.append(
+            f"KL is a lower bound: the {drifts[0].top_k} likeliest tokens of the base are looked at one by one, the rest ({aside}) together"
+        )
     for drift in drifts:
         if drift.failed and drift.kl is not None:
             left_out = f"{wording.counted(drift.failed, 'text')} got no answer and {'is' if drift.failed == 1 else 'are'} left out"

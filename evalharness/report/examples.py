@@ -1,4 +1,6 @@
-"""Flips to the JSON island of the page: lost first, the largest changes of every (task, candidate) first, within a budget of bytes."""
+"""Flips to the JSON island of the page: lost first, the largest changes of every (task, candidate) first, within a
+budget of bytes.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from evalharness.records.findings import Flip
-from evalharness.records.measured import Sample
+from evalharness.records.measurements import Sample
+from evalharness.records.results import Flip
 from evalharness.report import wording
 
 PER_PAIR = 200  # most examples of one (task, candidate)
@@ -19,7 +21,9 @@ PROMPT_CHARACTERS, TEXT_CHARACTERS = 2400, 1600
 
 @dataclass(frozen=True, slots=True)
 class Island:
-    """What the page carries. `pairs`: (task, candidate) with examples, to the task's number; `json` is safe inside a script element."""
+    """What the page carries. `pairs`: (task, candidate) with examples, to the task's number; `json` is safe inside a
+    script element.
+    """
 
     json: str
     shown: int
@@ -51,13 +55,23 @@ class _Packer:
         scores = [_number(flip.base.score), _number(flip.sample.score)]
         cut = int(flip.sample.truncated or flip.base.truncated)
         self.rows.append(
-            [candidate, task, int(flip.direction == "gained"), wording.one_line(flip.sample.id), *(self.texts[text] for text in texts), *scores, cut]
+            [
+                candidate,
+                task,
+                int(flip.direction == "gained"),
+                wording.one_line(flip.sample.id),
+                *(self.texts[text] for text in texts),
+                *scores,
+                cut,
+            ]
         )
         return True
 
 
 def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Island:
-    """As many flips as `budget` bytes hold, taken in turns from every (task, candidate), so that none crowds out the others."""
+    """As many flips as `budget` bytes hold, taken in turns from every (task, candidate), so that none crowds out the
+    others.
+    """
     tasks = list(dict.fromkeys(flip.task for flip in flips))
     queues: dict[tuple[str, str], list[Flip]] = {}
     for flip in flips:
@@ -85,7 +99,11 @@ def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Islan
 
 def _rank(flip: Flip) -> tuple[bool, float]:
     before, after = flip.base.score, flip.sample.score
-    change = abs(after - before) if before is not None and after is not None and math.isfinite(before) and math.isfinite(after) else 0.0
+    change = (
+        abs(after - before)
+        if before is not None and after is not None and math.isfinite(before) and math.isfinite(after)
+        else 0.0
+    )
     return flip.direction == "gained", -change
 
 

@@ -1,4 +1,6 @@
-"""Nested facts (the signature, run.json) and troubles to small tables for "how it was measured", "cost" and "incomplete"."""
+"""Nested facts (the signature, run.json) and errors to small tables for "how it was measured", "cost" and
+"incomplete".
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records.measured import Trouble
+from evalharness.records.measurements import ExampleError
 from evalharness.report import wording
 
 DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
@@ -35,7 +37,7 @@ class FactTable:
 
 
 @dataclass(frozen=True, slots=True)
-class TroubleRow:
+class ErrorRow:
     """Examples of one task and model that failed for the same reason."""
 
     task: str
@@ -61,13 +63,17 @@ def _table(title: str, facts: Mapping[str, Any]) -> FactTable:
     if not all(isinstance(value, Mapping) for value in facts.values()):
         return FactTable(title, (), _pairs(facts))
     columns = tuple(dict.fromkeys(str(column) for row in facts.values() for column in row))
-    rows = tuple((str(name), tuple(_fact(column, row.get(column)) for column in columns)) for name, row in facts.items())
+    rows = tuple(
+        (str(name), tuple(_fact(column, row.get(column)) for column in columns)) for name, row in facts.items()
+    )
     return FactTable(title, tuple(column.replace("_", " ") for column in columns), rows)
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Two levels of names as one."""
-    return {f"{task} · {model}": row for task, of in facts.items() if isinstance(of, Mapping) for model, row in of.items()}
+    return {
+        f"{task} · {model}": row for task, of in facts.items() if isinstance(of, Mapping) for model, row in of.items()
+    }
 
 
 def _pairs(facts: Mapping[str, Any]) -> tuple[tuple[str, tuple[Fact, ...]], ...]:
@@ -82,7 +88,9 @@ def _title(key: str) -> str:
 def _fact(key: str, value: Any) -> Fact:
     """A value by what its key says of its unit ("seconds", "…_s", "…_bytes", "…_share")."""
     if isinstance(value, Mapping):
-        return Fact("; ".join(f"{name}: {_fact(str(name), inner).text}" for name, inner in value.items()) or wording.NONE)
+        return Fact(
+            "; ".join(f"{name}: {_fact(str(name), inner).text}" for name, inner in value.items()) or wording.NONE
+        )
     if key == "notices" and isinstance(value, Sequence) and not isinstance(value, str):
         return Fact("; ".join(map(str, value)) or wording.NONE)
     if isinstance(value, str) and DIGEST.fullmatch(value):
@@ -97,14 +105,16 @@ def _fact(key: str, value: Any) -> Fact:
     return Fact(wording.any_value(value))
 
 
-def trouble_rows(troubles: Sequence[Trouble]) -> tuple[list[TroubleRow], int]:
+def trouble_rows(errors: Sequence[ExampleError]) -> tuple[list[ErrorRow], int]:
     """Troubles by task, model and reason, the most frequent first, and how many rows are left out."""
-    counts = Counter((trouble.task, trouble.model, trouble.reason) for trouble in troubles)
+    counts = Counter((example_error.task, example_error.model, example_error.reason) for example_error in errors)
     examples: dict[tuple[str, str, str], list[str]] = {}
-    for trouble in troubles:
-        examples.setdefault((trouble.task, trouble.model, trouble.reason), []).append(trouble.example)
+    for example_error in errors:
+        examples.setdefault((example_error.task, example_error.model, example_error.reason), []).append(
+            example_error.example
+        )
     rows = [
-        TroubleRow(task, model, reason, count, ", ".join(ids[:5]) + (" …" if count > 5 else ""))
+        ErrorRow(task, model, reason, count, ", ".join(ids[:5]) + (" …" if count > 5 else ""))
         for (task, model, reason), count in counts.most_common()
         for ids in [[example for example in examples[task, model, reason] if example]]
     ]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evalharness.records.findings import Comparison, Results
+from evalharness.records.results import Comparison, Results
 from evalharness.report import wording
-from evalharness.report.made import joined
 from evalharness.report.order import candidates_of, in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.tables import learned_words
+from evalharness.report.training_table import joined
 
 MARKERS = "sD^*PX<>"  # with 8 colours; the page's legend shows the same shapes
 SIZES = {"*": 8.5, "P": 6.6, "X": 6.4, "s": 5.4, "D": 5.0, "^": 6.0, "<": 6.0, ">": 6.0}
@@ -43,7 +43,9 @@ class _Row:
 
 
 def forest(results: Results) -> str:
-    """Differences of gate units, suite and targets with their intervals, each in units of its margin δ. Empty where none has a margin."""
+    """Differences of gate units, suite and targets with their intervals, each in units of its margin δ. Empty where
+    none has a margin.
+    """
     names = candidates_of(results)
     rows = _forest_rows(results)
     if not rows:
@@ -55,12 +57,23 @@ def forest(results: Results) -> str:
     with style():
         figure = Figure(figsize=(width, height + top + bottom))
         figure.patch.set_visible(False)
-        axes = figure.add_axes((left / width, bottom / (height + top + bottom), (width - left - right) / width, height / (height + top + bottom)))
+        axes = figure.add_axes(
+            (
+                left / width,
+                bottom / (height + top + bottom),
+                (width - left - right) / width,
+                height / (height + top + bottom),
+            )
+        )
         tips = _draw_rows(axes, rows, names, height)
         _finish_forest(axes, rows)
     level = f"{100 * rows[0].comparisons[0].ci_level:g} %"
-    decided = [f"{c.candidate} on {c.task}: {c.verdict}" for row in rows for c in row.comparisons if c.verdict == "forgotten"]
-    description = f"One line per candidate and task; intervals {level}. " + ("Forgotten: " + "; ".join(decided) if decided else "None is forgotten.")
+    decided = [
+        f"{c.candidate} on {c.task}: {c.verdict}" for row in rows for c in row.comparisons if c.verdict == "forgotten"
+    ]
+    description = f"One line per candidate and task; intervals {level}. " + (
+        "Forgotten: " + "; ".join(decided) if decided else "None is forgotten."
+    )
     return inline(Drawing(figure, "forest", "Differences from the base in units of the margin", description, tips))
 
 
@@ -119,7 +132,11 @@ def _draw_point(axes: Axes, c: Comparison, at: float, candidate: int, gid: str) 
 
 def _tip(c: Comparison) -> str:
     places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
-    parts = [f"{c.candidate} on {c.task}: {wording.signed(c.difference.value, places)}", wording.interval(c.difference, places), c.verdict or ""]
+    parts = [
+        f"{c.candidate} on {c.task}: {wording.signed(c.difference.value, places)}",
+        wording.interval(c.difference, places),
+        c.verdict or "",
+    ]
     return " ".join(part for part in parts if part)
 
 
@@ -211,8 +228,20 @@ def _draw_candidate(axes: Axes, point: _Point) -> None:
         axes.plot([left, right], [y, y], color=colour, linewidth=1.3, zorder=3)
     if low is not None and high is not None:
         axes.plot([x, x], [low, high], color=colour, linewidth=1.3, zorder=3)
-    look = {"markerfacecolor": colour if point.learned else NAMES["paper"], "markeredgecolor": colour, "markeredgewidth": 1.5}
-    axes.plot([x], [y], marker=marker, markersize=SIZES.get(marker, 5) * 1.7, gid=f"candidate-{point.candidate}", zorder=4, **look)
+    look = {
+        "markerfacecolor": colour if point.learned else NAMES["paper"],
+        "markeredgecolor": colour,
+        "markeredgewidth": 1.5,
+    }
+    axes.plot(
+        [x],
+        [y],
+        marker=marker,
+        markersize=SIZES.get(marker, 5) * 1.7,
+        gid=f"candidate-{point.candidate}",
+        zorder=4,
+        **look,
+    )
 
 
 def _finish_tradeoff(axes: Axes, points: Sequence[_Point], margin: float | None, targets: Sequence[str]) -> None:
@@ -244,7 +273,9 @@ def _bars(axes: Axes, point: _Point) -> list[tuple[float, float, float, float]]:
 
 
 def _write_names(axes: Axes, points: Sequence[_Point]) -> None:
-    """Names beside the points, each in the first of eight places where it covers neither an edge, a point nor an earlier name."""
+    """Names beside the points, each in the first of eight places where it covers neither an edge, a point nor an
+    earlier name.
+    """
     box = axes.get_window_extent()
     spots = [axes.transData.transform((p.x[0], p.y[0])) for p in points]
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in spots] + [bar for point in points for bar in _bars(axes, point)]
@@ -257,11 +288,21 @@ def _write_names(axes: Axes, points: Sequence[_Point]) -> None:
             start = x + 8 * scale if side == 1 else x - 8 * scale - wide
             area = (start, y + dy * scale, start + wide, y + dy * scale + high)
             inside = area[0] > box.x0 and area[2] < box.x1 and area[1] > box.y0 and area[3] < box.y1
-            if inside and not any(area[0] < t[2] and t[0] < area[2] and area[1] < t[3] and t[1] < area[3] for t in taken):
+            if inside and not any(
+                area[0] < t[2] and t[0] < area[2] and area[1] < t[3] and t[1] < area[3] for t in taken
+            ):
                 break
         else:
             side, dy, area = 1, 6, (x, y, x, y)
         taken.append(area)
         align = "left" if side == 1 else "right"
-        text = axes.annotate(label, (point.x[0], point.y[0]), xytext=(8 * side, dy), textcoords="offset points", ha=align, va="bottom", fontsize=8.2)
+        text = axes.annotate(
+            label,
+            (point.x[0], point.y[0]),
+            xytext=(8 * side, dy),
+            textcoords="offset points",
+            ha=align,
+            va="bottom",
+            fontsize=8.2,
+        )
         text.set_gid(f"label-{point.candidate}")

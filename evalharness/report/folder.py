@@ -11,7 +11,9 @@ from evalharness.report.sweep import read_sweep
 
 
 def write(run: Path) -> Path:
-    """Render the page of a finished run and return its path. Raises UsageError where the folder holds no results, StoreError."""
+    """Render the page of a finished run and return its path. Raises UsageError where the folder holds no results,
+    StoreError.
+    """
     run = run.parent if run.name == results.RESULTS else run
     path, found, sweep = run / results.REPORT, results.read_results(run), read_sweep(run)
     names = {model.name for model in found.models}

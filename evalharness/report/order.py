@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from evalharness.records.findings import Comparison, Results
 from evalharness.records.models import REFERENCES
+from evalharness.records.results import Comparison, Results
 
 
 def candidates_of(results: Results) -> tuple[str, ...]:
     """Candidates in the order of the models, then those only the comparisons know."""
     named = [model.name for model in results.models if model.judged]
     beside = {model.name for model in results.models if model.kind in REFERENCES}
-    return tuple(name for name in dict.fromkeys([*named, *(comparison.candidate for comparison in results.comparisons)]) if name not in beside)
+    return tuple(
+        name
+        for name in dict.fromkeys([*named, *(comparison.candidate for comparison in results.comparisons)])
+        if name not in beside
+    )
 
 
 def targets_of(results: Results) -> dict[str, str]:
@@ -21,7 +25,8 @@ def targets_of(results: Results) -> dict[str, str]:
 
 
 def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[str, list[Comparison]]]:
-    """Deciding comparisons by task: the suite first, each group before its members. Second: the comparisons, one a candidate.
+    """Deciding comparisons by task: the suite first, each group before its members. Second: the comparisons, one a
+    candidate.
 
     `of`: the models whose comparisons are meant; None: the candidates.
     """
@@ -31,13 +36,19 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
         if comparison.primary and comparison.candidate in names:
             rows.setdefault((comparison.level, comparison.task), []).append(comparison)
     group = members_of(results)
-    members = {key: [k for k in rows if k[0] == "task" and key[0] == "group" and group.get(k[1]) == key[1]] for key in rows}
+    members = {
+        key: [k for k in rows if k[0] == "task" and key[0] == "group" and group.get(k[1]) == key[1]] for key in rows
+    }
     inner = {key for keys in members.values() for key in keys}
     place, listed = {key: i for i, key in enumerate(rows)}, groups_of(results)
 
     def where(key: tuple[str, str]) -> tuple[bool, int, int]:
         within = listed.get(key[1], ()) if key[0] == "group" else ()
-        return key[0] != "suite", min(place[k] for k in [key, *members[key], *(("task", t) for t in within if ("task", t) in place)]), -len(within)
+        return (
+            key[0] != "suite",
+            min(place[k] for k in [key, *members[key], *(("task", t) for t in within if ("task", t) in place)]),
+            -len(within),
+        )
 
     heads = sorted((key for key in rows if key not in inner), key=where)
     found = [key for head in heads for key in [head, *members[head]]]
@@ -57,13 +68,17 @@ def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
 def groups_of(results: Results) -> dict[str, tuple[str, ...]]:
     """Group to its tasks, where the signature lists them."""
     listed = results.signature.get("groups")
-    if isinstance(listed, Mapping) and all(isinstance(tasks, Sequence) and not isinstance(tasks, str) for tasks in listed.values()):
+    if isinstance(listed, Mapping) and all(
+        isinstance(tasks, Sequence) and not isinstance(tasks, str) for tasks in listed.values()
+    ):
         return {str(name): tuple(map(str, tasks)) for name, tasks in listed.items()}
     return {}
 
 
 def members_of(results: Results) -> dict[str, str]:
-    """Task to the smallest group that pools it: as the signature lists groups, else tasks that are no gate unit of a group's family."""
+    """Task to the smallest group that pools it: as the signature lists groups, else tasks that are no gate unit of a
+    group's family.
+    """
     if isinstance(results.signature.get("groups"), Mapping):
         largest_first = sorted(groups_of(results).items(), key=lambda item: -len(item[1]))
         return {task: name for name, tasks in largest_first for task in tasks}

@@ -1,4 +1,5 @@
-"""Results to what candidates had seen of the evaluation in training: sentences for the terminal and the page, and a table of both parts.
+"""Results to what candidates had seen of the evaluation in training: sentences for the terminal and the page, and a
+table of both parts.
 
 Nothing is judged here: verdicts stand on all examples.
 """
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records.findings import Comparison, Results
+from evalharness.records.results import Comparison, Results
 from evalharness.report import wording
 
 CLEAN, OVERLAPPING = "@clean", "@overlapping"
@@ -44,7 +45,9 @@ class OverlapRow:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What the page says. `said`: sentences; `notices`: what could not be looked at; `rows` of tasks of which something had been seen."""
+    """What the page says. `said`: sentences; `notices`: what could not be looked at; `rows` of tasks of which something
+    had been seen.
+    """
 
     said: tuple[str, ...]
     notices: tuple[str, ...]
@@ -58,7 +61,11 @@ def overlap(results: Results) -> Overlap | None:
     if not candidates:
         return None
     said = [sentence for name, facts in candidates.items() for sentence in _sentences(results, name, facts)]
-    notices = [f"{wording.one_line(name, LONGEST)}: {notice}" for name, facts in candidates.items() for notice in facts.get("notices", ())]
+    notices = [
+        f"{wording.one_line(name, LONGEST)}: {notice}"
+        for name, facts in candidates.items()
+        for notice in facts.get("notices", ())
+    ]
     rows = [row for name, facts in candidates.items() for row in _rows(results, name, facts)]
     method = results.signature["overlap"].get("method", {})
     return Overlap(tuple(said), tuple(notices), tuple(rows), int(method.get("run", 0)))
@@ -71,7 +78,9 @@ def lines(results: Results) -> list[str]:
         said = _sentences(results, name, facts)
         found += said[:MOST]
         if len(said) > MOST:
-            found.append(f"{wording.counted(len(said) - MOST, 'more task')} overlap with what {name} was {_used(facts)} on: see the report")
+            found.append(
+                f"{wording.counted(len(said) - MOST, 'more task')} overlap with what {name} was {_used(facts)} on: see the report"
+            )
     return ["", *found] if found else []
 
 
@@ -79,7 +88,11 @@ def _candidates(results: Results) -> dict[str, Mapping[str, Any]]:
     listed = results.signature.get("overlap")
     of = listed.get("candidates") if isinstance(listed, Mapping) else None
     there = {c.candidate for c in results.comparisons}
-    return {str(name): facts for name, facts in of.items() if name in there and isinstance(facts, Mapping)} if isinstance(of, Mapping) else {}
+    return (
+        {str(name): facts for name, facts in of.items() if name in there and isinstance(facts, Mapping)}
+        if isinstance(of, Mapping)
+        else {}
+    )
 
 
 def _seen(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
@@ -93,8 +106,13 @@ def _sentences(results: Results, name: str, facts: Mapping[str, Any]) -> list[st
     found = [_sentence(results, name, task, counts, _used(facts)) for task, counts in _seen(facts)]
     if found or not facts.get("sources"):
         return found
-    rows, asked = sum(source["rows"] for source in facts["sources"]), sum(counts["examples"] for counts in facts["tasks"].values())
-    return [f"none of {wording.counted(asked, 'example')} overlaps with the {wording.counted(rows, 'row')} that {short} was {_used(facts)} on"]
+    rows, asked = (
+        sum(source["rows"] for source in facts["sources"]),
+        sum(counts["examples"] for counts in facts["tasks"].values()),
+    )
+    return [
+        f"none of {wording.counted(asked, 'example')} overlaps with the {wording.counted(rows, 'row')} that {short} was {_used(facts)} on"
+    ]
 
 
 def _used(facts: Mapping[str, Any]) -> str:
@@ -125,20 +143,41 @@ def _consequence(whole: Comparison, clean: Comparison) -> str:
 
 
 def _deciding(results: Results, name: str, task: str) -> Comparison | None:
-    return next((c for c in results.comparisons if (c.task, c.candidate, c.primary) == (task, name, True) and c.level != "suite"), None)
+    return next(
+        (
+            c
+            for c in results.comparisons
+            if (c.task, c.candidate, c.primary) == (task, name, True) and c.level != "suite"
+        ),
+        None,
+    )
 
 
 def _part_of(results: Results, name: str, task: str, part: str) -> Comparison | None:
     """The row of a part by the metric that decides the task."""
     deciding = _deciding(results, name, task)
     metric = deciding.metric if deciding else None
-    return next((c for c in results.comparisons if (c.task, c.candidate, c.metric) == (f"{task}{part}", name, metric)), None)
+    return next(
+        (c for c in results.comparisons if (c.task, c.candidate, c.metric) == (f"{task}{part}", name, metric)), None
+    )
 
 
 def _rows(results: Results, name: str, facts: Mapping[str, Any]) -> list[OverlapRow]:
     tasks = dict(_seen(facts))
-    parts = {c.task.removesuffix(part) for part in (CLEAN, OVERLAPPING) for c in results.comparisons if c.candidate == name and c.task.endswith(part)}
-    names = [*tasks, *(c.task for c in results.comparisons if c.level == "group" and c.candidate == name and c.primary and c.task in parts)]
+    parts = {
+        c.task.removesuffix(part)
+        for part in (CLEAN, OVERLAPPING)
+        for c in results.comparisons
+        if c.candidate == name and c.task.endswith(part)
+    }
+    names = [
+        *tasks,
+        *(
+            c.task
+            for c in results.comparisons
+            if c.level == "group" and c.candidate == name and c.primary and c.task in parts
+        ),
+    ]
     found = []
     for task in names:
         whole = _deciding(results, name, task)

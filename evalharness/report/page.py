@@ -12,23 +12,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evalharness import registry
-from evalharness.places import shipped
-from evalharness.records.findings import Results
+from evalharness.paths import shipped
+from evalharness.records.results import Results
 from evalharness.report import (
-    KNOWN,
-    asked,
+    REGISTRY,
     diagnoses,
     drift,
+    early_stopping_table,
     examples,
     facts,
-    made,
     order,
     overlap,
     references,
     sentences,
-    stagewords,
+    stage_text,
     tables,
-    ways,
+    training_table,
+    variants,
     wording,
 )
 from evalharness.report import sweep as sweeps
@@ -39,11 +39,16 @@ LEAST_FOR_EXAMPLES = 200_000
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that figures.MARKERS draws, in its order
 
 
-def render(results: Results, cost: Mapping[str, Any] | None = None, sweep: sweeps.Sweep | None = None, stages: Stages | None = None) -> str:
+def render(
+    results: Results,
+    cost: Mapping[str, Any] | None = None,
+    sweep: sweeps.Sweep | None = None,
+    stages: Stages | None = None,
+) -> str:
     """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are.
 
-    `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that with id "stages"; all else
-    depends on `results` alone.
+    `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that
+    with id "stages"; all else depends on `results` alone.
     """
     folder = shipped("reports")
     template = environment(folder).get_template("page.html.jinja")
@@ -56,7 +61,12 @@ def render(results: Results, cost: Mapping[str, Any] | None = None, sweep: sweep
 def environment(folder: Path) -> Environment:
     """Templates whose every value is made visible and escaped on its way out; a missing value is an error."""
     return Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, finalize=_finalized, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalized,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
@@ -74,16 +84,20 @@ def _examples(results: Results, budget: int) -> dict[str, Any]:
 def _sweep(sweep: sweeps.Sweep | None) -> dict[str, Any]:
     if sweep is None:
         return {"sweep": None}
-    return {"sweep": sweep, "sweep_tables": sweeps.tables(sweep), "curves": Markup(registry.find(KNOWN, "curves", "figure")(sweep))}
+    return {
+        "sweep": sweep,
+        "sweep_tables": sweeps.tables(sweep),
+        "curves": Markup(registry.find(REGISTRY, "curves", "figure")(sweep)),
+    }
 
 
 def _stages(stages: Stages | None) -> dict[str, Any]:
     if stages is None:
         return {"stages": None}
-    figure = Markup(registry.find(KNOWN, "trajectories", "figure")(stages))
-    tables = (stagewords.measure_table(stages), stagewords.task_table(stages))
-    rows = list(stagewords.page_rows(stages))
-    said = {"stages_said": stagewords.sentences(stages), "stages_notes": list(stagewords.notes(stages))}
+    figure = Markup(registry.find(REGISTRY, "trajectories", "figure")(stages))
+    tables = (stage_text.measure_table(stages), stage_text.task_table(stages))
+    rows = list(stage_text.page_rows(stages))
+    said = {"stages_said": stage_text.sentences(stages), "stages_notes": list(stage_text.notes(stages))}
     return {"stages": stages, "stage_tables": tables, "stage_rows": rows, "trajectories": figure, **said}
 
 
@@ -91,9 +105,9 @@ def _about(results: Results) -> dict[str, Any]:
     folder = shipped("reports")
     script = (folder / "script.js").read_text("utf-8")
     cards = sentences.cards(results)
-    rows, left_out = facts.trouble_rows(results.troubles)
+    rows, left_out = facts.trouble_rows(results.errors)
     candidates = order.candidates_of(results)
-    beside, crowd = ways.asides_of(results), ways.crowd(results)
+    beside, crowd = variants.asides_of(results), variants.crowd(results)
     suite = next((c.task for c in results.comparisons if c.level == "suite"), None) or results.signature.get("suite")
     return {
         "style": Markup((folder / "style.css").read_text("utf-8")),
@@ -106,25 +120,25 @@ def _about(results: Results) -> dict[str, Any]:
         "marks": [mark_of(i) for i in range(len(candidates))],
         "headline": sentences.headline(cards),
         "cards": cards,
-        "troubles": rows,
-        "troubles_left_out": left_out,
-        "trouble_count": len(results.troubles),
+        "errors": rows,
+        "errors_left_out": left_out,
+        "error_count": len(results.errors),
         "level": next((c.ci_level for c in results.comparisons), 0.9),
-        "forest": Markup(registry.find(KNOWN, "forest", "figure")(results)),
-        "tradeoff": Markup(registry.find(KNOWN, "tradeoff", "figure")(results)),
+        "forest": Markup(registry.find(REGISTRY, "forest", "figure")(results)),
+        "tradeoff": Markup(registry.find(REGISTRY, "tradeoff", "figure")(results)),
         "ungained": [model.name for model in results.models if model.judged and model.target_gain is None],
         "models": results.models,
         "noise_floor": references.noise_floor(results),
         "quantisation": references.quantisation(results),
-        "made_columns": made.COLUMNS,
-        "made": made.made_rows(results),
+        "made_columns": training_table.COLUMNS,
+        "made": training_table.made_rows(results),
         "gain_of": tables.gain_of,
         "learned_words": tables.learned_words,
-        "ways": ways.way_tables(results),
-        "overview": ways.overview(results),
-        "asked_rows": asked.asked_rows(results),
-        "asked_lines": asked.asked_lines(results),
-        "shared": asked.SHARED,
+        "ways": variants.way_tables(results),
+        "overview": variants.overview(results),
+        "asked_rows": early_stopping_table.asked_rows(results),
+        "asked_lines": early_stopping_table.asked_lines(results),
+        "shared": early_stopping_table.SHARED,
         "overlap": overlap.overlap(results),
         "drift": drift.tables(results),
         "diagnoses": diagnoses.shown(results),

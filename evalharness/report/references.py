@@ -1,10 +1,12 @@
-"""Comparisons of references with their base to what they mean: the noise floor of a placebo, and what quantisation alone changes."""
+"""Comparisons of references with their base to what they mean: the noise floor of a placebo, and what quantisation
+alone changes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records.findings import Comparison, Results
+from evalharness.records.results import Comparison, Results
 from evalharness.report import wording
 from evalharness.report.order import in_order
 
@@ -35,12 +37,20 @@ class Quantisation:
 
 
 def noise_floor(results: Results) -> str:
-    """How far the base through an adapter that changes nothing is from the base, and what follows; empty where that was not measured."""
+    """How far the base through an adapter that changes nothing is from the base, and what follows; empty where that was
+    not measured.
+    """
     rows = [c for _, of_task in in_order(results, _named(results, PLACEBO)) for c in of_task if c.level == "task"]
     if not rows:
         return ""
-    furthest, flips = max(rows, key=lambda c: abs(c.difference.value)), sum((c.lost or 0) + (c.gained or 0) for c in rows)
-    size, asked = abs(furthest.difference.value), f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}"
+    furthest, flips = (
+        max(rows, key=lambda c: abs(c.difference.value)),
+        sum((c.lost or 0) + (c.gained or 0) for c in rows),
+    )
+    size, asked = (
+        abs(furthest.difference.value),
+        f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}",
+    )
     if not size and not flips:
         return f"noise floor 0: through an adapter that changes nothing the base scores as without one ({asked}), so attaching alone moves no score"
     where = f"{wording.one_line(furthest.task, 40)}, {wording.one_line(furthest.metric, 40)}"
@@ -66,4 +76,12 @@ def _named(results: Results, kind: str) -> tuple[str, ...]:
 def _change(c: Comparison) -> Change:
     places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
     scores = (wording.plain(score.value, places) for score in (c.base, c.candidate_score))
-    return Change(c.task, c.level, c.metric, c.n, *scores, wording.signed(c.difference.value, places), wording.interval(c.difference, places))
+    return Change(
+        c.task,
+        c.level,
+        c.metric,
+        c.n,
+        *scores,
+        wording.signed(c.difference.value, places),
+        wording.interval(c.difference, places),
+    )

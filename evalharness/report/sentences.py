@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evalharness.gate import Policy, judge
-from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
+from evalharness.analysis.gate import Policy, judge
 from evalharness.records.models import REFERENCES
+from evalharness.records.results import Comparison, Estimate, ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 
@@ -79,7 +79,11 @@ def exit_code(results: Results, name: str) -> int:
         results,
         models=tuple(model for model in results.models if model.name in (name, base) or not model.judged),
         comparisons=tuple(c for c in results.comparisons if c.candidate == name),
-        troubles=tuple(trouble for trouble in results.troubles if trouble.model == name or trouble.model not in candidates_of(results)),
+        errors=tuple(
+            example_error
+            for example_error in results.errors
+            if example_error.model == name or example_error.model not in candidates_of(results)
+        ),
         flips=(),
     )
     return judge(alone, Policy()).exit_code
@@ -115,7 +119,9 @@ def _learning(model: ModelRow | None, lost: bool) -> str:
         return f"whether it learned its target {target} " + (f"cannot be told{gain}" if gain else "was not measured")
     if model.learned_target:
         return f"it learned its target {target}{gain}"
-    return f"it did not learn its target {target}{gain}, " + ("and forgot for nothing" if lost else "so small forgetting here is no success")
+    return f"it did not learn its target {target}{gain}, " + (
+        "and forgot for nothing" if lost else "so small forgetting here is no success"
+    )
 
 
 def _gain(model: ModelRow) -> str:
@@ -129,7 +135,11 @@ def _ruling(code: int, suite: Comparison | None) -> str:
     if code == 3:
         return "it must not ship"
     if code == 4:
-        needed = f", about {suite.examples_needed:,} examples would decide" if suite is not None and suite.examples_needed else ""
+        needed = (
+            f", about {suite.examples_needed:,} examples would decide"
+            if suite is not None and suite.examples_needed
+            else ""
+        )
         return f"the gate is undecided{needed}, and by default does not let it pass"
     return "the run is incomplete, so the gate does not let it pass"
 
@@ -138,7 +148,9 @@ def _suite(suite: Comparison | None) -> str:
     if suite is None:
         return ""
     difference = f"{wording.signed(suite.difference.value)} {wording.interval(suite.difference)}".strip()
-    return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}" + (f", {suite.verdict}" if suite.verdict else "")
+    return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}" + (
+        f", {suite.verdict}" if suite.verdict else ""
+    )
 
 
 def _general(suite: Comparison | None) -> list[str]:

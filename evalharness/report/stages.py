@@ -10,7 +10,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import UsageError
-from evalharness.records.findings import Estimate
+from evalharness.records.results import Estimate
 from evalharness.results import RESULTS
 
 STAGES, SCHEMA_VERSION = "stages.json", 1
@@ -26,9 +26,11 @@ KINDS = {"learned": "tasks that were learned", "general": "general abilities", "
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; `verdict` of the run on that.
+    """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; `verdict`
+    of the run on that.
 
-    `reference`: the model since which it is asked whether the task was forgotten, None at the stage that taught it; `since`: the difference to it;
+    `reference`: the model since which it is asked whether the task was forgotten, None at the stage that taught it;
+    `since`: the difference to it;
     `retained`: the share of its skill over chance; `p_adjusted`: over all tasks and stages; `state`: the verdict by it.
     """
 
@@ -47,10 +49,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One task, or group that is one gate unit. `learned`: the stage that taught it, counted from 1; 0: a general ability, known to the base.
+    """One task, or group that is one gate unit. `learned`: the stage that taught it, counted from 1; 0: a general
+    ability, known to the base.
 
-    `kind`: of its metric; `scale`: what its scores are divided by in the measures, None where it is in none of them, for `reason`.
-    `first`: the first stage, after the one that taught it, at which it is shown to be forgotten; `after`: what came then, a key of stagewords.AFTER.
+    `kind`: of its metric; `scale`: what its scores are divided by in the measures, None where it is in none of them,
+    for `reason`.
+    `first`: the first stage, after the one that taught it, at which it is shown to be forgotten; `after`: what came
+    then, a key of stagewords.AFTER.
     `untaught`: the first stage before it was taught at which what the base could do is shown to be forgotten.
     """
 
@@ -80,7 +85,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One measure over tasks of one kind (a key of KINDS). `tasks`: how many of them; `reason`: why there is no value."""
+    """One measure over tasks of one kind (a key of KINDS). `tasks`: how many of them; `reason`: why there is no
+    value.
+    """
 
     over: str
     name: str
@@ -91,7 +98,9 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """All of stages.json. `learned`: what each stage was trained on; `tests`: in the family of the correction; `of`: digest of results.json."""
+    """All of stages.json. `learned`: what each stage was trained on; `tests`: in the family of the correction; `of`:
+    digest of results.json.
+    """
 
     base: str
     stages: tuple[str, ...]
@@ -110,11 +119,16 @@ class Stages:
 
 def to_json(stages: Stages) -> str:
     """The content of stages.json."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(stages)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return (
+        json.dumps({"schema_version": SCHEMA_VERSION, **asdict(stages)}, indent=1, ensure_ascii=False, allow_nan=False)
+        + "\n"
+    )
 
 
 def read_stages(folder: Path) -> Stages | None:
-    """The stages whose stages.json lies in a run's folder; None where there is none, or one of another run. Raises UsageError for another file."""
+    """The stages whose stages.json lies in a run's folder; None where there is none, or one of another run. Raises
+    UsageError for another file.
+    """
     path = folder / STAGES
     if not path.is_file():
         return None
@@ -127,9 +141,13 @@ def read_stages(folder: Path) -> Stages | None:
         columns = tuple(_column(of) for of in found["columns"])
         measures = tuple(Measure(**{**of, "estimate": _estimate(of["estimate"])}) for of in found["measures"])
         learned = {stage: tuple(tasks) for stage, tasks in found["learned"].items()}
-        return Stages(**{**found, "stages": tuple(found["stages"]), "learned": learned, "columns": columns, "measures": measures})
+        return Stages(
+            **{**found, "stages": tuple(found["stages"]), "learned": learned, "columns": columns, "measures": measures}
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(path, f"not a stages.json of evalharness ({type(error).__name__}: {error})", "give the command again") from error
+        raise UsageError(
+            path, f"not a stages.json of evalharness ({type(error).__name__}: {error})", "give the command again"
+        ) from error
 
 
 def _column(of: Mapping[str, Any]) -> Column:

@@ -1,4 +1,6 @@
-"""A matplotlib figure to an inline SVG element: same bytes every time, safe among others on one page, in the page's colours and font."""
+"""A matplotlib figure to an inline SVG element: same bytes every time, safe among others on one page, in the page's
+colours and font.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def _adopt(element: ElementTree.Element, prefix: str, tips: Mapping[str, str]) -
         elif key == "clip-path":
             element.set(key, value.replace("url(#", f"url(#{prefix}-"))
         elif key == "style":
-            value = re.sub(r"#[0-9a-f]{6}", lambda found: f"var({COLOURS[found[0]]})" if found[0] in COLOURS else found[0], value)
+            value = re.sub(
+                r"#[0-9a-f]{6}", lambda found: f"var({COLOURS[found[0]]})" if found[0] in COLOURS else found[0], value
+            )
             element.set(key, re.sub(r"font-family: [^;]*", "font-family: var(--sans)", value))
 
 

@@ -1,4 +1,6 @@
-"""sweep.json to what a reader sees of a sweep: its points as values, and the two tables that the terminal, the page and docs/sweep.md share."""
+"""sweep.json to what a reader sees of a sweep: its points as values, and the two tables that the terminal, the page and
+docs/sweep.md share.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from evalharness.errors import UsageError
-from evalharness.records.findings import Estimate
+from evalharness.records.results import Estimate
 from evalharness.report import wording
 
 SWEEP, SCHEMA_VERSION = "sweep.json", 1
@@ -21,7 +23,8 @@ TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was measured of one candidate on one kind of rows. `metrics`: the target task's, by id; `gain`: by the one that decides.
+    """What was measured of one candidate on one kind of rows. `metrics`: the target task's, by id; `gain`: by the one
+    that decides.
 
     `suite`: mean difference of the gate units in units of skill, the target left out; `forgotten`: of how many `units`.
     """
@@ -36,7 +39,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One candidate of the grid. `series`: method and rank, of which one rate is chosen; `loss`: nats a completion token, validation rows.
+    """One candidate of the grid. `series`: method and rank, of which one rate is chosen; `loss`: nats a completion
+    token, validation rows.
 
     `made`: trainable, parameters, bytes, seconds, steps, examples of its training; `test`: of chosen ones only.
     """
@@ -86,11 +90,16 @@ class Sweep:
 
 def to_json(sweep: Sweep) -> str:
     """The content of sweep.json."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(sweep)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return (
+        json.dumps({"schema_version": SCHEMA_VERSION, **asdict(sweep)}, indent=1, ensure_ascii=False, allow_nan=False)
+        + "\n"
+    )
 
 
 def read_sweep(folder: Path) -> Sweep | None:
-    """The sweep whose sweep.json lies in a folder; None where there is none. Raises UsageError for another file of that name."""
+    """The sweep whose sweep.json lies in a folder; None where there is none. Raises UsageError for another file of that
+    name.
+    """
     path = folder / SWEEP
     if not path.is_file():
         return None
@@ -98,11 +107,16 @@ def read_sweep(folder: Path) -> Sweep | None:
         found = dict(json.loads(path.read_text(encoding="utf-8")))
         if found.pop("schema_version") != SCHEMA_VERSION:
             raise UsageError(path, "a sweep of another version of evalharness", "give the command again")
-        points = tuple(Point(**{**of, "validation": _outcome(of["validation"]), "test": _outcome(of["test"])}) for of in found.pop("points"))
+        points = tuple(
+            Point(**{**of, "validation": _outcome(of["validation"]), "test": _outcome(of["test"])})
+            for of in found.pop("points")
+        )
         chosen = tuple(Choice(**{**of, "names": tuple(of["names"])}) for of in found.pop("chosen"))
         return Sweep(**{**found, "points": points, "chosen": chosen, "notices": tuple(found["notices"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(path, f"not a sweep.json of evalharness ({type(error).__name__}: {error})", "give the command again") from error
+        raise UsageError(
+            path, f"not a sweep.json of evalharness ({type(error).__name__}: {error})", "give the command again"
+        ) from error
 
 
 def _outcome(of: Mapping[str, Any] | None) -> Outcome | None:
@@ -117,7 +131,9 @@ def _outcome(of: Mapping[str, Any] | None) -> Outcome | None:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A title, what to know of it, column titles, and rows of as many texts; columns in `numbers` are set to the right, remarks are words."""
+    """A title, what to know of it, column titles, and rows of as many texts; columns in `numbers` are set to the right,
+    remarks are words.
+    """
 
     title: str
     note: str
@@ -135,9 +151,15 @@ def tables(sweep: Sweep) -> list[Table]:
 
 
 def chosen_table(sweep: Sweep) -> Table:
-    """One row a series at its chosen rate: the rank table of the LoRA paper with what was forgotten and what it cost."""
+    """One row a series at its chosen rate: the rank table of the LoRA paper with what was forgotten and what it
+    cost.
+    """
     by_name = {point.name: point for point in sweep.points}
-    metrics = tuple(dict.fromkeys(metric for point in sweep.points for outcome in [point.test] if outcome for metric in outcome.metrics))
+    metrics = tuple(
+        dict.fromkeys(
+            metric for point in sweep.points for outcome in [point.test] if outcome for metric in outcome.metrics
+        )
+    )
     rows = []
     for choice in sweep.chosen:
         points = [by_name[name] for name in choice.names]
@@ -149,7 +171,10 @@ def chosen_table(sweep: Sweep) -> Table:
                 wording.NONE if first.rank is None else str(first.rank),
                 f"{choice.learning_rate:g}",
                 wording.plain(mean(point.loss for point in points), 3),
-                *(_mean_of(tested, lambda outcome, metric=metric: outcome.metrics.get(metric), wording.plain) for metric in metrics),
+                *(
+                    _mean_of(tested, lambda outcome, metric=metric: outcome.metrics.get(metric), wording.plain)
+                    for metric in metrics
+                ),
                 _gain(tested),
                 _forgotten(tested),
                 _mean_of(tested, lambda outcome: outcome.suite.value if outcome.suite else None, wording.signed),
@@ -161,7 +186,19 @@ def chosen_table(sweep: Sweep) -> Table:
     seeds = max((len(choice.names) for choice in sweep.chosen), default=0)
     over = f"means over {seeds} seeds" if seeds > 1 else "one seed"
     note = f"Test rows of {sweep.task}, {over}; each at the rate chosen on other rows. val_loss: nats a token of the answer, on the rows chosen on."
-    columns = ("method", "rank", "rate", "val_loss", *metrics, "gain on the target", "forgotten", "suite, in skill", "trainable", "size", "training")
+    columns = (
+        "method",
+        "rank",
+        "rate",
+        "val_loss",
+        *metrics,
+        "gain on the target",
+        "forgotten",
+        "suite, in skill",
+        "trainable",
+        "size",
+        "training",
+    )
     return Table("Chosen, on test rows", note, columns, tuple(rows))
 
 
@@ -175,7 +212,9 @@ def rate_table(sweep: Sweep) -> Table:
         lost = [point for point in points if point.status != TRAINED]
         remarks = [_chosen(rate, [of for name, of in every if name == series])] if (series, rate) in chosen else []
         if learned < len(found):
-            remarks.append(f"learned its target in {learned} of {len(found)} seeds" if learned else "did not learn its target")
+            remarks.append(
+                f"learned its target in {learned} of {len(found)} seeds" if learned else "did not learn its target"
+            )
         for status in dict.fromkeys(point.status for point in lost):
             remarks.append(f"{status}: seed {', '.join(str(point.seed) for point in lost if point.status == status)}")
         rows.append(
@@ -215,7 +254,9 @@ def mean(values: Sequence[float | None] | Iterator[float | None]) -> float | Non
     return fmean(known) if known else None
 
 
-def _mean_of(outcomes: Sequence[Outcome], read: Callable[[Outcome], float | None], write: Callable[[float | None, int], str]) -> str:
+def _mean_of(
+    outcomes: Sequence[Outcome], read: Callable[[Outcome], float | None], write: Callable[[float | None, int], str]
+) -> str:
     value = mean([read(outcome) for outcome in outcomes])
     return write(value, wording.places_for((value,)))
 

@@ -1,5 +1,8 @@
-"""Comparisons and models to the rows of the page's tables. Nothing is estimated here: numbers are formatted, and divided by one another for the
-two relative percentages of the classic fine-tuning table (change over the base; change over the fully fine-tuned candidate)."""
+"""Comparisons and models to the rows of the page's tables. Nothing is estimated here: numbers are formatted, and
+divided by one another for the
+two relative percentages of the classic fine-tuning table (change over the base; change over the fully fine-tuned
+candidate).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,16 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from evalharness.records.findings import Comparison, Estimate, ModelRow, Results
+from evalharness.records.results import Comparison, Estimate, ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One candidate on one task of the matrix. `flips`: the task's number in the list of examples, where some are shown there."""
+    """One candidate on one task of the matrix. `flips`: the task's number in the list of examples, where some are shown
+    there.
+    """
 
     verdict: str | None
     score: str
@@ -36,7 +41,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """One task, group, family or suite by its deciding metric; `cells` in the order of the candidates, None where one was not compared."""
+    """One task, group, family or suite by its deciding metric; `cells` in the order of the candidates, None where one
+    was not compared.
+    """
 
     task: str
     level: str
@@ -65,7 +72,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LabTable:
-    """Models × metrics of one task. Each line: model, kind, then (score, over base, over the full fine-tuning) a metric."""
+    """Models × metrics of one task. Each line: model, kind, then (score, over base, over the full fine-tuning) a
+    metric.
+    """
 
     task: str
     target: bool
@@ -89,8 +98,15 @@ DETAIL_COLUMNS = tuple(
 
 
 def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[MatrixRow]:
-    """Tasks × candidates. `flips`: the (task, candidate) pairs of which examples are listed, to the task's number in that list."""
-    names, targets, group, calibrated = candidates_of(results), targets_of(results), members_of(results), _calibration(results)
+    """Tasks × candidates. `flips`: the (task, candidate) pairs of which examples are listed, to the task's number in
+    that list.
+    """
+    names, targets, group, calibrated = (
+        candidates_of(results),
+        targets_of(results),
+        members_of(results),
+        _calibration(results),
+    )
     large = {name: len(tasks) for name, tasks in groups_of(results).items() if len(tasks) > MANY}
     rows = []
     for task, comparisons in with_families(results):
@@ -101,7 +117,14 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
         aims, shown = ({}, {}) if first.level == "family" else (targets, flips)  # a task may have a family's name
         cells = {
             c.candidate: replace(
-                _cell(c, first, places, aims.get(c.candidate) == task, names.index(c.candidate), shown.get((task, c.candidate))),
+                _cell(
+                    c,
+                    first,
+                    places,
+                    aims.get(c.candidate) == task,
+                    names.index(c.candidate),
+                    shown.get((task, c.candidate)),
+                ),
                 calibration=calibrated.get((c.level, task, c.candidate), ""),
             )
             for c in comparisons
@@ -127,7 +150,9 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
 
 
 def _places(comparisons: Sequence[Comparison]) -> int:
-    return wording.places_for(value for c in comparisons for value in (c.base.value, c.candidate_score.value, c.difference.value))
+    return wording.places_for(
+        value for c in comparisons for value in (c.base.value, c.candidate_score.value, c.difference.value)
+    )
 
 
 def _cell(c: Comparison, first: Comparison, places: int, target: bool, candidate: int, flips: int | None) -> Cell:
@@ -150,11 +175,15 @@ def _cell(c: Comparison, first: Comparison, places: int, target: bool, candidate
 
 
 def _calibration(results: Results) -> dict[tuple[str, str, str], str]:
-    """By (level, task, candidate): how far the candidate's certainty is from its accuracy, and the base's, where a run measured it."""
+    """By (level, task, candidate): how far the candidate's certainty is from its accuracy, and the base's, where a run
+    measured it.
+    """
     found: dict[tuple[str, str, str], list[str]] = {}
     for c in results.comparisons:
         if c.metric in CALIBRATION and not c.primary:
-            words = f"{CALIBRATION[c.metric]} {wording.plain(c.candidate_score.value)} (base {wording.plain(c.base.value)})"
+            words = (
+                f"{CALIBRATION[c.metric]} {wording.plain(c.candidate_score.value)} (base {wording.plain(c.base.value)})"
+            )
             found.setdefault((c.level, c.task, c.candidate), []).append(words)
     return {key: ", ".join(words) for key, words in found.items()}
 
@@ -163,24 +192,36 @@ def _calibration(results: Results) -> dict[tuple[str, str, str], str]:
 
 
 def reference_candidate(results: Results) -> str | None:
-    """The fully fine-tuned candidate with the largest gain on its target (the first where none was measured); None without one."""
+    """The fully fine-tuned candidate with the largest gain on its target (the first where none was measured); None
+    without one.
+    """
     full = [model for model in results.models if model.base is not None and model.kind == "full"]
-    return max(full, key=lambda model: model.target_gain.value if model.target_gain else float("-inf")).name if full else None
+    return (
+        max(full, key=lambda model: model.target_gain.value if model.target_gain else float("-inf")).name
+        if full
+        else None
+    )
 
 
 def frame(results: Results) -> pd.DataFrame:
-    """One line a comparison, with `over_base` and `over_full` (shares; NaN where the divisor is missing or not above 0); names made visible.
+    """One line a comparison, with `over_base` and `over_full` (shares; NaN where the divisor is missing or not above
+    0); names made visible.
 
     A full fine-tuning that lost nine tenths of the base's score on a task is no reference there: `over_full` is NaN.
     """
     columns = ["level", "task", "metric", "candidate", "base", "score"]
     shown = wording.visible  # pandas cannot hold unpaired surrogates, which file names may bring
     scores = [(c.base.value, c.candidate_score.value) if c.n else (math.nan, math.nan) for c in results.comparisons]
-    rows = [(c.level, shown(c.task), shown(c.metric), shown(c.candidate), *pair) for c, pair in zip(results.comparisons, scores, strict=True)]
+    rows = [
+        (c.level, shown(c.task), shown(c.metric), shown(c.candidate), *pair)
+        for c, pair in zip(results.comparisons, scores, strict=True)
+    ]
     table = pd.DataFrame(rows, columns=columns).astype({"base": float, "score": float})
     reference = shown(reference_candidate(results) or "")
     keys = ["level", "task", "metric"]
-    full = table[table["candidate"] == reference].drop_duplicates(keys)[[*keys, "score"]].rename(columns={"score": "full"})
+    full = (
+        table[table["candidate"] == reference].drop_duplicates(keys)[[*keys, "score"]].rename(columns={"score": "full"})
+    )
     table = table.merge(full, on=keys, how="left")
     table["over_base"] = table["score"] / table["base"].where(table["base"] > 0) - 1
     stands = (table["full"] > 0) & (table["full"] > COLLAPSED * table["base"])
@@ -214,7 +255,17 @@ def _detail(c: Comparison, over_base: float, over_full: float) -> tuple[Entry, .
         *(Entry(wording.NONE if count is None else f"{count:,}", count) for count in (c.lost, c.gained)),
         _share(c.flips.forgotten if c.flips else None),
         _share(c.retention),
-        *(Entry(wording.p_value(p), p) for p in (c.p_forgotten, c.p_forgotten_adjusted, c.p_retained, c.p_difference, c.q_forgotten, c.q_difference)),
+        *(
+            Entry(wording.p_value(p), p)
+            for p in (
+                c.p_forgotten,
+                c.p_forgotten_adjusted,
+                c.p_retained,
+                c.p_difference,
+                c.q_forgotten,
+                c.q_difference,
+            )
+        ),
         Entry(wording.NONE if c.examples_needed is None else f"{c.examples_needed:,}", c.examples_needed),
         Entry("; ".join(words), "; ".join(words), "flags", c.flags),
     )
@@ -235,7 +286,8 @@ def _finite(value: float) -> float | None:
 
 
 def lab_tables(results: Results) -> list[LabTable]:
-    """Tasks with more than one metric, and every target: scores of all models with both relative percentages. Targets first.
+    """Tasks with more than one metric, and every target: scores of all models with both relative percentages. Targets
+    first.
 
     Other ways of asking a task have tables of their own.
     """
@@ -254,13 +306,25 @@ def _lab_table(results: Results, task: str, part: pd.DataFrame, target: bool) ->
     metrics = tuple(part["metric"].unique())
     kinds = {wording.visible(model.name): wording.kind_words(model.kind) for model in results.models}
     base_names = [model.name for model in results.models if model.base is None] or ["base"]
-    places = {metric: wording.places_for([*rows["base"], *rows["score"]], fine=4) for metric, rows in part.groupby("metric")}
+    places = {
+        metric: wording.places_for([*rows["base"], *rows["score"]], fine=4) for metric, rows in part.groupby("metric")
+    }
     base = part.drop_duplicates("metric").set_index("metric")["base"]
-    lines = [(base_names[0], "the original", tuple((wording.plain(base[metric], places[metric]), "", "") for metric in metrics))]
+    lines = [
+        (
+            base_names[0],
+            "the original",
+            tuple((wording.plain(base[metric], places[metric]), "", "") for metric in metrics),
+        )
+    ]
     for candidate, rows in part.groupby("candidate", sort=False):
         by_metric = rows.drop_duplicates("metric").set_index("metric").reindex(list(metrics))
         cells = [
-            (wording.plain(line.score, places[str(line.Index)]), wording.signed_percent(line.over_base), wording.signed_percent(line.over_full))
+            (
+                wording.plain(line.score, places[str(line.Index)]),
+                wording.signed_percent(line.over_base),
+                wording.signed_percent(line.over_full),
+            )
             for line in by_metric.itertuples()
         ]
         lines.append((str(candidate), kinds.get(str(candidate), ""), tuple(cells)))

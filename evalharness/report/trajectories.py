@@ -18,7 +18,8 @@ CHARACTERS = 70  # of stage names side by side; more are turned
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A task's points, (stage, skill retained, low, high, forgotten?): before it was taught, from the base's skill on, and since, from that of the
+    """A task's points, (stage, skill retained, low, high, forgotten?): before it was taught, from the base's skill on,
+    and since, from that of the
     stage that taught it."""
 
     name: str
@@ -52,20 +53,35 @@ def _line(column: Column) -> _Line | None:
         for number, cell in enumerate(column.cells, 1)
         if cell.retained is not None
     ]
-    parts = {0: [point for point in points if point[0] < column.learned], column.learned: [point for point in points if point[0] > column.learned]}
-    return _Line(column.name, tuple(((start, 1.0, None, None, False), *part) for start, part in parts.items() if part)) if points else None
+    parts = {
+        0: [point for point in points if point[0] < column.learned],
+        column.learned: [point for point in points if point[0] > column.learned],
+    }
+    return (
+        _Line(column.name, tuple(((start, 1.0, None, None, False), *part) for start, part in parts.items() if part))
+        if points
+        else None
+    )
 
 
 def _draw(axes: Axes, number: int, line: _Line, names: list[str], tips: dict[str, str]) -> None:
     colour, marker = colour_of(number), marker_of(number)
     for part in line.parts:
-        axes.plot([point[0] for point in part], [point[1] for point in part], color=colour, linewidth=1.3, alpha=0.8, zorder=2)
+        axes.plot(
+            [point[0] for point in part], [point[1] for point in part], color=colour, linewidth=1.3, alpha=0.8, zorder=2
+        )
     for place, value, low, high, forgotten in (point for part in line.parts for point in part):
         gid = f"task-{number}-{place}"
         if low is not None and high is not None:
             axes.plot([place, place], [low, high], color=colour, linewidth=0.7, alpha=0.55, zorder=1)
-        tips[gid] = f"{wording.one_line(line.name, 40)} after {names[place]}: {wording.plain(value, 2)}{', forgotten' if forgotten else ''}"
-        look = {"markerfacecolor": colour if forgotten else NAMES["paper"], "markeredgecolor": colour, "markeredgewidth": 1.2}
+        tips[gid] = (
+            f"{wording.one_line(line.name, 40)} after {names[place]}: {wording.plain(value, 2)}{', forgotten' if forgotten else ''}"
+        )
+        look = {
+            "markerfacecolor": colour if forgotten else NAMES["paper"],
+            "markeredgecolor": colour,
+            "markeredgewidth": 1.2,
+        }
         axes.plot([place], [value], marker=marker, markersize=SIZES.get(marker, 5) * 1.2, gid=gid, zorder=3, **look)
 
 
@@ -76,7 +92,13 @@ def _finish(axes: Axes, names: list[str], turned: bool) -> None:
     axes.axhline(1, color=NAMES["muted"], linewidth=0.9, zorder=0)
     axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=0)
     axes.grid(color=NAMES["line"], linewidth=0.5, zorder=0)
-    axes.set_xticks(range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(names)),
+        names,
+        rotation=40 if turned else 0,
+        ha="right" if turned else "center",
+        rotation_mode="anchor",
+    )
     axes.tick_params(length=3, labelsize=8, color=NAMES["line"], labelcolor=NAMES["muted"])
     axes.set_ylabel("skill retained  (1: all of it, 0: at chance)", fontsize=8.5)
 

@@ -1,4 +1,6 @@
-"""Verdicts, flags and numbers to the words and glyphs that a reader sees; hostile text to text that shows what is in it."""
+"""Verdicts, flags and numbers to the words and glyphs that a reader sees; hostile text to text that shows what is in
+it.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,20 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final
 
-from evalharness.records.findings import Estimate, MeanDifference
+from evalharness.records.results import Estimate, MeanDifference
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
 
 VERDICTS: Final = {  # verdict: (glyph, one line for the glossary)
-    "forgotten": ("▼", "the score fell by more than the margin: p forgotten, Holm-adjusted over the candidate's gate units, is at most α"),
+    "forgotten": (
+        "▼",
+        "the score fell by more than the margin: p forgotten, Holm-adjusted over the candidate's gate units, is at most α",
+    ),
     "retained": ("●", "a fall by the margin or more is ruled out: p retained is at most α"),
-    "inconclusive": ("?", "neither is shown with this many examples; where it can be told, the number that would decide it is given"),
+    "inconclusive": (
+        "?",
+        "neither is shown with this many examples; where it can be told, the number that would decide it is given",
+    ),
 }
 
 FLAGS: Final = {  # flag: (short words, what it means)
@@ -22,7 +30,10 @@ FLAGS: Final = {  # flag: (short words, what it means)
         "forgotten before correction",
         "the task alone would count as forgotten, but not after Holm's correction for the number of gate units looked at",
     ),
-    "drop_detected": ("real drop", "the whole interval lies below zero: there is a loss, whether or not it is larger than the margin"),
+    "drop_detected": (
+        "real drop",
+        "the whole interval lies below zero: there is a loss, whether or not it is larger than the margin",
+    ),
     "improved": ("improved", "the whole interval lies above zero"),
     "base_at_chance": (
         "base at chance",
@@ -32,9 +43,18 @@ FLAGS: Final = {  # flag: (short words, what it means)
         "margin exceeds skill",
         "the margin is more than 20 % of what the base scores over chance, so a fall within it could be a large loss; never retained",
     ),
-    "incomplete": ("examples missing", "some examples got no answer from one of the two models and are left out; nothing may pass the gate on this"),
-    "few_changes": ("few changes", "so few answers changed that an exact or stricter test decided in place of the usual one"),
-    "truncated": ("prompts cut", "some prompts were longer than the window and were cut: shots first, then the end of the document"),
+    "incomplete": (
+        "examples missing",
+        "some examples got no answer from one of the two models and are left out; nothing may pass the gate on this",
+    ),
+    "few_changes": (
+        "few changes",
+        "so few answers changed that an exact or stricter test decided in place of the usual one",
+    ),
+    "truncated": (
+        "prompts cut",
+        "some prompts were longer than the window and were cut: shots first, then the end of the document",
+    ),
     "prompts_differ": (
         "asked differently",
         "base and candidate were asked the same questions in different prompts, each in its own form, because that was allowed",
@@ -83,14 +103,22 @@ _JOINERS = {"\u200c", "\u200d"}  # Persian and emoji need them
 
 
 def visible(text: str) -> str:
-    """`text` with each control, bidirectional, invisible and unpaired character replaced by ⟨U+XXXX⟩; newlines and tabs stay."""
-    if text.replace("\n", "").replace("\t", "").isprintable():  # most are: the characters below are none of them printable to Python
+    """`text` with each control, bidirectional, invisible and unpaired character replaced by ⟨U+XXXX⟩; newlines and tabs
+    stay.
+    """
+    if (
+        text.replace("\n", "").replace("\t", "").isprintable()
+    ):  # most are: the characters below are none of them printable to Python
         return text
     return "".join(map(_visible_character, text.replace("\r\n", "\n")))
 
 
 def _visible_character(character: str) -> str:
-    if character in "\n\t" or character in _JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"):
+    if (
+        character in "\n\t"
+        or character in _JOINERS
+        or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")
+    ):
         return character
     return f"⟨U+{ord(character):04X}⟩"
 

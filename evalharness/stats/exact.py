@@ -1,9 +1,9 @@
 """Few gained and lost answers to exact p-values at a margin: Tango's statistic without its normal approximation.
 
-The null fixes Δ = −margin but not ψ = P(an answer changed). Given ψ, the number of changes is binomial(n, ψ), and the losses among m changes
-are binomial(m, r) with r = (ψ + margin) / 2ψ on the boundary. The p-value is the largest over the ψ that the data leave possible (a confidence
-set of level 1 − GAMMA) plus GAMMA: R. L. Berger and D. D. Boos (1994), JASA 89:1012-1016. That bounds the work: 40 changes of 20 000
-answers need some 150 values of m.
+The null fixes Δ = −margin but not ψ = P(an answer changed). Given ψ, the number of changes is binomial(n, ψ), and the
+losses among m changes are binomial(m, r) with r = (ψ + margin) / 2ψ on the boundary. The p-value is the largest over
+the ψ that the data leave possible (a confidence set of level 1 − GAMMA) plus GAMMA: R. L. Berger and D. D. Boos (1994),
+JASA 89:1012-1016. That bounds the work: 40 changes of 20 000 answers need some 150 values of m.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ Side = Literal["forgotten", "retained"]
 def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: float = 1.0) -> float:
     """p of H0: Δ ≥ −margin (side "forgotten") or of H0: Δ ≤ −margin (side "retained"), valid at every n. n = 0 gives 1.
 
-    Never below GAMMA. Meant for fewer than FEW_CHANGES changes: work grows with the square of their number. A p that is above `enough` may come
-    back smaller than it is, and still above it: who only asks whether it is need not wait for the largest ψ.
+    Never below GAMMA. Meant for fewer than FEW_CHANGES changes: work grows with the square of their number. A p that is
+    above `enough` may come back smaller than it is, and still above it: who only asks whether it is need not wait for
+    the largest ψ.
     """
     if n <= 0:
         return 1.0
@@ -44,7 +45,9 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: f
         if low > high:
             return GAMMA
     changes, limit = _region(gained, lost, n, margin, side, _window(low, high, n))
-    rates = np.union1d(np.linspace(low, high, GRID), np.clip(margin, low, high))  # the null's worst share of losses has a kink at the margin
+    rates = np.union1d(
+        np.linspace(low, high, GRID), np.clip(margin, low, high)
+    )  # the null's worst share of losses has a kink at the margin
     largest = 0.0
     for _ in range(2):
         found = _probability(rates, changes, limit, n, margin, side)
@@ -79,7 +82,9 @@ def _window(low: float, high: float, n: int) -> NDArray[np.float64]:
 def _region(
     gained: int, lost: int, n: int, margin: float, side: Side, changes: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each number of changes, the losses at least as telling as those observed: at most (retained) or at least (forgotten) the limit."""
+    """For each number of changes, the losses at least as telling as those observed: at most (retained) or at least
+    (forgotten) the limit.
+    """
     losses = np.arange(0, changes[-1] + 1)[None, :]
     statistic = tango_statistic(changes[:, None] - losses, losses, n, -margin)
     observed = float(tango_statistic(gained, lost, n, -margin))
@@ -93,7 +98,12 @@ def _region(
 
 
 def _probability(
-    rates: NDArray[np.float64], changes: NDArray[np.float64], limit: NDArray[np.float64], n: int, margin: float, side: Side
+    rates: NDArray[np.float64],
+    changes: NDArray[np.float64],
+    limit: NDArray[np.float64],
+    n: int,
+    margin: float,
+    side: Side,
 ) -> NDArray[np.float64]:
     """P(region) at each rate of change, with the share of losses that makes it largest under the null. -> (rates,)"""
     psi = np.maximum(rates, 1e-300)[:, None]
@@ -101,7 +111,9 @@ def _probability(
     log_weight = gammaln(n + 1) - gammaln(changes + 1) - gammaln(n - changes + 1)
     weight = np.exp(log_weight + xlogy(changes, psi) + xlog1py(n - changes, -psi))
     below = limit if side == "retained" else limit - 1
-    inside = np.broadcast_to(np.where(below < 0, 0.0, 1.0), weight.shape).copy()  # P(losses ≤ below); 1 where below = changes
+    inside = np.broadcast_to(
+        np.where(below < 0, 0.0, 1.0), weight.shape
+    ).copy()  # P(losses ≤ below); 1 where below = changes
     if side == "forgotten":
         inside = np.where(weight < NEGLIGIBLE, 0.0, inside)
     row, column = np.nonzero((weight >= NEGLIGIBLE) & (below >= 0) & (below < changes))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the order given: rejecting those ≤ α errs anywhere with probability ≤ α, whatever the dependence.
+    """Adjusted p-values in the order given: rejecting those ≤ α errs anywhere with probability ≤ α, whatever the
+    dependence.
 
     S. Holm (1979), Scandinavian Journal of Statistics 6:65-70.
     """
@@ -19,8 +20,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the order given: of those ≤ q, a share of at most q is expected to be false, for p-values that are independent or
-    rise and fall together. For looking through many rows that decide nothing (MMLU's subjects): it does not bound the chance of any error, Holm does.
+    """Adjusted p-values in the order given: of those ≤ q, a share of at most q is expected to be false, for p-values
+    that are independent or rise and fall together. For looking through many rows that decide nothing (MMLU's subjects):
+    it does not bound the chance of any error, Holm does.
 
     Y. Benjamini and Y. Hochberg (1995), Journal of the Royal Statistical Society B 57:289-300.
     """

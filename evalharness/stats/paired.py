@@ -1,7 +1,8 @@
-"""Counts of gained and lost answers to a test at a margin, an interval and a test of no difference (0/1 scores, paired).
+"""Counts of gained and lost answers to a test at a margin, an interval and a test of no difference (0/1 scores,
+paired).
 
-Of n units that both models answered, `gained` were wrong before and right now, `lost` the other way round; Δ = (gained − lost) / n.
-Counts may be fractions: an effective sample is n divided by a design effect.
+Of n units that both models answered, `gained` were wrong before and right now, `lost` the other way round; Δ = (gained
+− lost) / n. Counts may be fractions: an effective sample is n divided by a design effect.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ HALVINGS = 60  # of an interval of width 2: below the spacing of floats
 
 
 def tango_statistic(gained: ArrayLike, lost: ArrayLike, n: ArrayLike, difference: ArrayLike) -> NDArray[np.float64]:
-    """Score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. Large where the data lie above `difference`.
+    """Score statistic of H0: Δ = `difference`, standard normal under it; arrays broadcast. Large where the data lie
+    above `difference`.
 
-    T. Tango (1998), Statistics in Medicine 17:891-908: the variance is taken at the maximum likelihood under H0, so zero cells are no trouble.
-    McNemar's statistic is the case difference = 0. Where the variance is zero the statistic is 0 for data on H0 and infinite off it.
+    T. Tango (1998), Statistics in Medicine 17:891-908: the variance is taken at the maximum likelihood under H0, so
+    zero cells are no example_error. McNemar's statistic is the case difference = 0. Where the variance is zero the
+    statistic is 0 for data on H0 and infinite off it.
     """
     b, c, size, delta = (np.asarray(value, dtype=np.float64) for value in (gained, lost, n, difference))
     linear = -b - c + (2 * size - b + c) * delta
@@ -46,7 +49,9 @@ def tango_p(gained: float, lost: float, n: float, margin: float) -> tuple[float,
 
 @lru_cache(maxsize=4096)
 def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[float, float]:
-    """Interval of Δ with two-sided coverage `level`: the differences that the score test does not reject. n = 0 gives (−1, 1)."""
+    """Interval of Δ with two-sided coverage `level`: the differences that the score test does not reject. n = 0 gives
+    (−1, 1).
+    """
     if n <= 0:
         return -1.0, 1.0
     z, observed = float(ndtri(0.5 + level / 2)), (gained - lost) / n
@@ -64,7 +69,9 @@ def tango_interval(gained: float, lost: float, n: float, level: float) -> tuple[
 
 
 def _statistic(gained: float, lost: float, n: float, difference: float) -> float:
-    """`tango_statistic` of plain numbers, bit for bit: in a search for one end, arrays of one number would take most of the time."""
+    """`tango_statistic` of plain numbers, bit for bit: in a search for one end, arrays of one number would take most of
+    the time.
+    """
     linear = -gained - lost + (2 * n - gained + lost) * difference
     constant = -lost * difference * (1 - difference)
     root = math.sqrt(max(linear * linear - 8 * n * constant, 0.0))

@@ -1,4 +1,6 @@
-"""Pairs of several tasks to one: their units as if they were of one task, or weighted so that every task counts the same."""
+"""Pairs of several tasks to one: their units as if they were of one task, or weighted so that every task counts the
+same.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ from evalharness.stats.assess import Pairs
 def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) -> Pairs:
     """All units of the members, with the mean chance over their examples. Members without units are left out.
 
-    `macro`: the score is the plain mean of the members' scores, which must be Σ row[0] / Σ row[1]: the rows of each are scaled so that their
-    counts add up to the same, and the chance is the plain mean. Scaled rows are no longer 0 or 1: "binary" becomes "graded".
+    `macro`: the score is the plain mean of the members' scores, which must be Σ row[0] / Σ row[1]: the rows of each are
+    scaled so that their counts add up to the same, and the chance is the plain mean. Scaled rows are no longer 0 or 1:
+    "binary" becomes "graded".
     """
     first = next((pairs for pairs in members if len(pairs.base)), members[0])
     counted = [pairs for pairs in members if len(pairs.base)] or [first]
@@ -30,7 +33,9 @@ def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) 
         kind="graded" if macro or any(pairs.kind == "graded" for pairs in members) else first.kind,
         chance=float(np.average([pairs.chance for pairs in counted], weights=weights if sum(weights) else None)),
         margin=margin,
-        lots=None if first.lots is None else np.concatenate([pairs.lots for pairs in counted if pairs.lots is not None]),
+        lots=None
+        if first.lots is None
+        else np.concatenate([pairs.lots for pairs in counted if pairs.lots is not None]),
     )
 
 

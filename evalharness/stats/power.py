@@ -1,8 +1,9 @@
-"""What a number of units can decide, before anything is run; and an undecided comparison to the number of units that would decide it.
+"""What a number of units can decide, before anything is run; and an undecided comparison to the number of units that
+would decide it.
 
-Before: the probability of each verdict on 0/1 answers is added up over all numbers of changes and losses, each judged by the verdict's own rule; no
-normal approximation stands in for it. After: the observed counts (or test statistics) are scaled from n units to n′ and the rule is applied to them,
-which is a projection, not a promise.
+Before: the probability of each verdict on 0/1 answers is added up over all numbers of changes and losses, each judged
+by the verdict's own rule; no normal approximation stands in for it. After: the observed counts (or test statistics) are
+scaled from n units to n′ and the rule is applied to them, which is a projection, not a promise.
 """
 
 from __future__ import annotations
@@ -34,26 +35,38 @@ class Odds(NamedTuple):
 
 
 def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, float]) -> Odds:
-    """Verdicts on n independent 0/1 answers, if a share `flips` of them changes and the score truly falls by `drop` (negative: rises).
+    """Verdicts on n independent 0/1 answers, if a share `flips` of them changes and the score truly falls by `drop`
+    (negative: rises).
 
-    `alphas`: what p_forgotten and p_retained must reach; with k gate units p_forgotten must reach α / k to be sure of Holm's adjustment. More answers
-    change than `flips` where the drop takes it. Dependent rows: n is their number divided by the design effect.
+    `alphas`: what p_forgotten and p_retained must reach; with k gate units p_forgotten must reach α / k to be sure of
+    Holm's adjustment. More answers change than `flips` where the drop takes it. Dependent rows: n is their number
+    divided by the design effect.
     """
     flips = min(1.0, max(flips, abs(drop)))
     if n < MIN_UNITS:
         return Odds(0.0, 0.0, 1.0)
     first, last = _changes(n, flips)
     changes = np.arange(first, last + 1, dtype=np.float64)
-    weight = np.exp(gammaln(n + 1) - gammaln(changes + 1) - gammaln(n - changes + 1) + xlogy(changes, flips) + xlog1py(n - changes, -flips))
+    weight = np.exp(
+        gammaln(n + 1)
+        - gammaln(changes + 1)
+        - gammaln(n - changes + 1)
+        + xlogy(changes, flips)
+        + xlog1py(n - changes, -flips)
+    )
     losing = (flips + drop) / (2 * flips) if flips else 0.0
-    fewest, most = _limits(n, changes, margin, "forgotten", alphas[0]), _limits(n, changes, margin, "retained", alphas[1])
+    fewest, most = (
+        _limits(n, changes, margin, "forgotten", alphas[0]),
+        _limits(n, changes, margin, "retained", alphas[1]),
+    )
     forgotten = float(weight @ (1 - _at_most(fewest - 1, changes, losing)))
     retained = float(weight @ _at_most(most, changes, losing))
     return Odds(forgotten, retained, max(0.0, 1 - forgotten - retained))
 
 
 def certifiable_margin(n: int, flips: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest margin at which n answers are called retained with probability ≥ `power`, if nothing is lost and a share `flips` changes.
+    """The smallest margin at which n answers are called retained with probability ≥ `power`, if nothing is lost and a
+    share `flips` changes.
 
     To half a percent of itself; at most .999.
     """
@@ -72,7 +85,8 @@ def certifiable_margin(n: int, flips: float, power: float = 0.8, alpha: float = 
 
 
 def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> float | None:
-    """The smallest true drop that n answers call forgotten with probability ≥ `power`. None: not even the loss of everything.
+    """The smallest true drop that n answers call forgotten with probability ≥ `power`. None: not even the loss of
+    everything.
 
     `flips`: share of answers that change, or as many as the drop takes. With k gate units `alpha` is α / k.
     """
@@ -86,7 +100,8 @@ def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alp
 
 
 def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
-    """Independent 0/1 answers with which a drop beyond the margin is called forgotten, or a smaller one retained, with probability ≥ `power`.
+    """Independent 0/1 answers with which a drop beyond the margin is called forgotten, or a smaller one retained, with
+    probability ≥ `power`.
 
     None where the drop is the margin or more than MOST would be needed.
     """
@@ -100,7 +115,8 @@ def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8
     if about > MOST:
         return None
     return smallest(
-        lambda n: all(odds(math.ceil(n * more), flips, drop, margin, alphas)[side] >= power for more in NEARBY), max(MIN_UNITS, int(0.7 * about))
+        lambda n: all(odds(math.ceil(n * more), flips, drop, margin, alphas)[side] >= power for more in NEARBY),
+        max(MIN_UNITS, int(0.7 * about)),
     )
 
 
@@ -115,13 +131,17 @@ def _changes(n: int, flips: float) -> tuple[int, int]:
 
 
 def _at_most(losses: NDArray[np.float64], changes: NDArray[np.float64], losing: float) -> NDArray[np.float64]:
-    """P(losses of so many changes ≤ the given), where each change is a loss with probability `losing`. Below 0 gives 0."""
+    """P(losses of so many changes ≤ the given), where each change is a loss with probability `losing`. Below 0 gives
+    0.
+    """
     inside = np.clip(losses, 0, changes)
     return np.where(losses < 0, 0.0, np.where(losses >= changes, 1.0, bdtr(inside, changes.astype(np.int64), losing)))
 
 
 def _limits(n: int, changes: NDArray[np.float64], margin: float, side: Side, alpha: float) -> NDArray[np.float64]:
-    """Of each number of changes, the fewest losses that are forgotten (changes + 1: none are), or the most that are retained (−1: none are)."""
+    """Of each number of changes, the fewest losses that are forgotten (changes + 1: none are), or the most that are
+    retained (−1: none are).
+    """
     forgotten = side == "forgotten"
     if alpha <= 0:
         return changes + 1 if forgotten else np.full(len(changes), -1.0)
@@ -155,7 +175,9 @@ def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, 
 
 
 def smallest(decided: Callable[[int], bool], first: int, most: int = MOST) -> int | None:
-    """Smallest n in [first, most] with decided(n), by growing steps and bisection, as if `decided` stayed true once it is. None: not even `most`."""
+    """Smallest n in [first, most] with decided(n), by growing steps and bisection, as if `decided` stayed true once it
+    is. None: not even `most`.
+    """
     low, high, step = first - 1, first, max(1, first // 16)
     while not decided(high):
         if high >= most:
@@ -167,8 +189,11 @@ def smallest(decided: Callable[[int], bool], first: int, most: int = MOST) -> in
     return high
 
 
-def needed_by_counts(gained: float, lost: float, effective: float, units: int, margin: float, alphas: tuple[float, float]) -> int | None:
-    """Units at which the score test would decide, gains and losses staying as frequent. `effective`: the sample size that `units` are worth.
+def needed_by_counts(
+    gained: float, lost: float, effective: float, units: int, margin: float, alphas: tuple[float, float]
+) -> int | None:
+    """Units at which the score test would decide, gains and losses staying as frequent. `effective`: the sample size
+    that `units` are worth.
 
     `alphas`: what p_forgotten (before adjustment) and p_retained must reach; an alpha of 0 rules a verdict out.
     None where the difference sits on the margin or needs more than MOST units.
@@ -176,12 +201,16 @@ def needed_by_counts(gained: float, lost: float, effective: float, units: int, m
 
     if not units:
         return None
-    side = 1 if gained - lost + margin * effective > 0 else 0  # only the verdict on the observed side of the margin can be reached
+    side = (
+        1 if gained - lost + margin * effective > 0 else 0
+    )  # only the verdict on the observed side of the margin can be reached
     if alphas[side] <= 0:
         return None
 
     def by(test: Callable[[float, float, float, float], tuple[float, float]]) -> Callable[[int], bool]:
-        return lambda size: test(gained * size / units, lost * size / units, effective * size / units, margin)[side] <= alphas[side]
+        return lambda size: (
+            test(gained * size / units, lost * size / units, effective * size / units, margin)[side] <= alphas[side]
+        )
 
     first = smallest(by(tango_p), max(units + 1, MIN_UNITS))  # the normal approximation is quick and near
     if first is None:
@@ -190,17 +219,27 @@ def needed_by_counts(gained: float, lost: float, effective: float, units: int, m
 
 
 def needed_by_scaling(
-    p_values: tuple[float, float], units: int, changed: int, decreased: int, reach: float, margin: float, alphas: tuple[float, float]
+    p_values: tuple[float, float],
+    units: int,
+    changed: int,
+    decreased: int,
+    reach: float,
+    margin: float,
+    alphas: tuple[float, float],
 ) -> int | None:
     """Units at which a resampled verdict would be decided: z grows with √n′, numbers of changed units with n′.
 
-    `p_values`: resampled p_forgotten and p_retained now; `reach`: score lost if every unit lost all it can; `alphas` as `needed_by_counts`.
+    `p_values`: resampled p_forgotten and p_retained now; `reach`: score lost if every unit lost all it can; `alphas` as
+    `needed_by_counts`.
     """
     z_values = [-float(ndtri(min(max(p, 1e-12), 1 - 1e-12))) for p in p_values]
 
     def decided(size: int) -> bool:
         scale = size / units
-        reached = [bool(alpha > 0 and z * math.sqrt(scale) >= -float(ndtri(alpha))) for z, alpha in zip(z_values, alphas, strict=True)]
+        reached = [
+            bool(alpha > 0 and z * math.sqrt(scale) >= -float(ndtri(alpha)))
+            for z, alpha in zip(z_values, alphas, strict=True)
+        ]
         guarded = changed * scale >= ENOUGH_CHANGED or full_loss_p(decreased * scale, size, reach, margin) <= alphas[1]
         return reached[0] or (reached[1] and guarded)
 

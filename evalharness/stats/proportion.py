@@ -1,4 +1,6 @@
-"""0/1 rows of one model to a score with an interval, and dependent rows to the number of independent ones they are worth."""
+"""0/1 rows of one model to a score with an interval, and dependent rows to the number of independent ones they are
+worth.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from scipy.special import ndtri
 
 
 def wilson(right: float, n: float, level: float) -> tuple[float, float]:
-    """Interval of a proportion with two-sided coverage `level`, from `right` of n (fractions allowed). n = 0 gives (0, 1).
+    """Interval of a proportion with two-sided coverage `level`, from `right` of n (fractions allowed). n = 0 gives (0,
+    1).
 
     E. B. Wilson (1927), JASA 22:209-212.
     """
@@ -24,15 +27,19 @@ def wilson(right: float, n: float, level: float) -> tuple[float, float]:
 
 
 def whole_units(sizes: NDArray[np.float64]) -> float:
-    """The design effect if all rows of a unit went the same way: Σ size² / Σ size. `sizes`: rows in each unit, (units,)."""
+    """The design effect if all rows of a unit went the same way: Σ size² / Σ size. `sizes`: rows in each unit,
+    (units,).
+    """
     return float((sizes**2).sum() / sizes.sum()) if sizes.sum() > 0 else 1.0
 
 
 def few_units(sizes: NDArray[np.float64]) -> float:
-    """What an estimated design effect is multiplied by because few units stand behind it: at least 1, near 1 for many. `sizes`: (units,).
+    """What an estimated design effect is multiplied by because few units stand behind it: at least 1, near 1 for many.
+    `sizes`: (units,).
 
-    Stands for Student's t in a test that has normal quantiles z: t² / z² = 1 + (1 + z²) / 2ν for ν degrees of freedom, and (1 + z²) / 2 = 1.85 at a
-    level of .05, here 2. Units of unequal size count as (Σ size)² / Σ size². Units of one row have no estimated effect: 1.
+    Stands for Student's t in a test that has normal quantiles z: t² / z² = 1 + (1 + z²) / 2ν for ν degrees of freedom,
+    and (1 + z²) / 2 = 1.85 at a level of .05, here 2. Units of unequal size count as (Σ size)² / Σ size². Units of one
+    row have no estimated effect: 1.
     """
     if sizes.max(initial=0.0) <= 1:
         return 1.0
@@ -40,10 +47,12 @@ def few_units(sizes: NDArray[np.float64]) -> float:
 
 
 def design_effect(sums: NDArray[np.float64], sizes: NDArray[np.float64], variance: float) -> float:
-    """How many dependent rows carry the information of one: variance of the mean over units, over that of independent rows. At least 1.
+    """How many dependent rows carry the information of one: variance of the mean over units, over that of independent
+    rows. At least 1.
 
-    `sums`: summed rows of each unit, (units,); `sizes`: rows in each, (units,); `variance`: of one row. The variance over units is that of the
-    ratio Σ sums / Σ sizes (W. G. Cochran, Sampling Techniques, 1977, §9A). Where there is nothing to estimate it from, `whole_units`.
+    `sums`: summed rows of each unit, (units,); `sizes`: rows in each, (units,); `variance`: of one row. The variance
+    over units is that of the ratio Σ sums / Σ sizes (W. G. Cochran, Sampling Techniques, 1977, §9A). Where there is
+    nothing to estimate it from, `whole_units`.
     """
     units, total = len(sums), float(sizes.sum())
     if units < 2 or total <= 0 or variance <= 0:

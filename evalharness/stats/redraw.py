@@ -1,4 +1,6 @@
-"""What is assumed of answers, or an earlier run's rows, to sets of answers drawn afresh: of two models that are equally good, or of one that lost."""
+"""What is assumed of answers, or an earlier run's rows, to sets of answers drawn afresh: of two models that are equally
+good, or of one that lost.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ Losing = Callable[[float], Drawing | None]
 
 
 def answers(n: int, score: float, flips: float, chance: float, drop: float = 0.0) -> Drawing | None:
-    """n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, or as much as the drop takes."""
+    """n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, or as much
+    as the drop takes.
+    """
     if not 0 <= drop <= 1:
         return None
     flips = max(flips, drop)
@@ -44,8 +48,9 @@ def _share(sums: Floats) -> Floats:
 def again(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
     """So many units of an earlier run's, drawn with replacement, the models' rows of each swapped at random.
 
-    Without a drop neither model is better in truth. With one, the better row of a changed unit is the base's so much more often that the candidate's
-    score is lower by it; where that is not enough, changed units are drawn more often. None where it never is.
+    Without a drop neither model is better in truth. With one, the better row of a changed unit is the base's so much
+    more often that the candidate's score is lower by it; where that is not enough, changed units are drawn more often.
+    None where it never is.
     """
     tilt = _tilt(pairs, drop)
     if tilt is None:
@@ -57,7 +62,10 @@ def again(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
     def draw(rng: np.random.Generator) -> Pairs:
         many = int(rng.binomial(units, share))
         sizes = (many, units - many)
-        places = np.concatenate([kind[rng.integers(0, len(kind), size)] for kind, size in zip(kinds, sizes, strict=True) if size] or [kinds[0]])
+        places = np.concatenate(
+            [kind[rng.integers(0, len(kind), size)] for kind, size in zip(kinds, sizes, strict=True) if size]
+            or [kinds[0]]
+        )
         kept = (rng.random(units) < first)[:, None]
         base, candidate = np.where(kept, better[places], worse[places]), np.where(kept, worse[places], better[places])
         return replace(pairs, base=base, candidate=candidate, sizes=pairs.sizes[places])
@@ -66,11 +74,15 @@ def again(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
 
 
 def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | None:
-    """(share of changed units, probability that the better row is the base's, better and worse rows (units, width)) for an expected drop."""
+    """(share of changed units, probability that the better row is the base's, better and worse rows (units, width)) for
+    an expected drop.
+    """
     changed = np.any(pairs.base != pairs.candidate, axis=1)
     units, seen, whole = len(changed), float(changed.mean()) if len(changed) else 0.0, pairs.candidate.sum(axis=0)
     raises = pairs.sign * (pairs.score(whole + pairs.base - pairs.candidate) - pairs.score(whole)) > 0
-    better, worse = (np.where(raises[:, None], *rows) for rows in ((pairs.base, pairs.candidate), (pairs.candidate, pairs.base)))
+    better, worse = (
+        np.where(raises[:, None], *rows) for rows in ((pairs.base, pairs.candidate), (pairs.candidate, pairs.base))
+    )
     if drop <= 0 or not changed.any():
         return (seen, 0.5, better, worse) if drop <= 0 else None
 

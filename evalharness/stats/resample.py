@@ -1,6 +1,8 @@
-"""Rows of sufficient statistics to resampled scores, BCa intervals, p-values at a margin and a test of no difference, over units.
+"""Rows of sufficient statistics to resampled scores, BCa intervals, p-values at a margin and a test of no difference,
+over units.
 
-A metric is a function of summed rows (Score), so a resample is weights @ rows whatever the metric. All randomness is the Generator passed in.
+A metric is a function of summed rows (Score), so a resample is weights @ rows whatever the metric. All randomness is
+the Generator passed in.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ EXACT_UNITS = 12  # at most so many changed units: every sign pattern is tried
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """Resampled values of one statistic. `replicates`: sorted, (replicates,); `acceleration`: BCa's a; `freedom`: units less strata; `spread`: the
-    standard error, by the jackknife.
+    """Resampled values of one statistic. `replicates`: sorted, (replicates,); `acceleration`: BCa's a; `freedom`: units
+    less strata; `spread`: the standard error, by the jackknife.
 
-    BCa (B. Efron 1987, JASA 82:171-185) has its normal quantiles z widened to t·√(n/(n−1)), which repairs the too narrow intervals of small samples
-    (T. Hesterberg 2015, The American Statistician 69:371-386). Its two corrections, for bias and for skewness, are themselves estimated: where few
-    rows bear the whole difference they are noise, and BCa errs more often than Student's t does; where the rows are skew, t errs more often. So an
-    interval reaches as far as either does, and a p-value is the larger one.
+    BCa (B. Efron 1987, JASA 82:171-185) has its normal quantiles z widened to t·√(n/(n−1)), which repairs the too
+    narrow intervals of small samples (T. Hesterberg 2015, The American Statistician 69:371-386). Its two corrections,
+    for bias and for skewness, are themselves estimated: where few rows bear the whole difference they are noise, and
+    BCa errs more often than Student's t does; where the rows are skew, t errs more often. So an interval reaches as far
+    as either does, and a p-value is the larger one.
     """
 
     estimate: float
@@ -67,7 +70,9 @@ class Bootstrap:
         return float(stdtr(self.freedom, distance / self.spread))
 
     def _p(self, beyond: int, side: float) -> float:
-        """The level at which an end of the interval meets the value, from the share of replicates on the null's side of it."""
+        """The level at which an end of the interval meets the value, from the share of replicates on the null's side of
+        it.
+        """
         tail = (1 + int(beyond)) / (1 + len(self.replicates))
         bias = self._bias()
         distance = -side * float(ndtri(min(tail, 1 - 1e-12))) - bias
@@ -98,7 +103,9 @@ class Bootstrap:
 
 
 def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """The distinct of rows (n, width) in lexical order, and how often each comes: `np.unique` along axis 0, many times as fast."""
+    """The distinct of rows (n, width) in lexical order, and how often each comes: `np.unique` along axis 0, many times
+    as fast.
+    """
     ordered = rows[np.lexsort(rows.T[::-1])]
     first = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
     return ordered[first], np.diff(np.append(first, len(rows)))
@@ -107,7 +114,8 @@ def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
 def resampled_sums(rows: Floats, replicates: int, rng: np.random.Generator) -> Floats:
     """Sums of n rows drawn with replacement from the n rows (n, width). -> (replicates, width)
 
-    Few distinct rows are drawn as multinomial counts, which is the same law; otherwise at most CELLS weights are held at once.
+    Few distinct rows are drawn as multinomial counts, which is the same law; otherwise at most CELLS weights are held
+    at once.
     """
     n = len(rows)
     distinct, counts = distinct_rows(rows)
@@ -127,14 +135,18 @@ def resampled_sums(rows: Floats, replicates: int, rng: np.random.Generator) -> F
 
 
 def influence(rows: Floats, score: Score) -> Floats:
-    """Jackknife influence of each unit on the score, (n,): mean of the leave-one-out scores minus the one without it, times (n − 1) / n."""
+    """Jackknife influence of each unit on the score, (n,): mean of the leave-one-out scores minus the one without it,
+    times (n − 1) / n.
+    """
     n = len(rows)
     left_out = score(rows.sum(axis=0) - rows)
     return (left_out.mean() - left_out) * (n - 1) / n
 
 
 def acceleration(influences: Floats) -> float:
-    """BCa's a from influences (n,); for strata, those of all strata, each times its stratum's weight. 0 where nothing varies."""
+    """BCa's a from influences (n,); for strata, those of all strata, each times its stratum's weight. 0 where nothing
+    varies.
+    """
     spread = float((influences**2).sum())
     return float((influences**3).sum() / (6 * spread**1.5)) if spread > 1e-24 else 0.0
 
@@ -148,8 +160,11 @@ def bootstrap(rows: Floats, score: Score, replicates: int, rng: np.random.Genera
     return Bootstrap(estimate, np.sort(values), acceleration(influences), n - 1, spread)
 
 
-def swapped_differences(first: Floats, second: Floats, score: Score, replicates: int, rng: np.random.Generator) -> Floats:
-    """Differences second − first after the two rows of each unit were swapped at random, as if the models were one. -> (replicates,)
+def swapped_differences(
+    first: Floats, second: Floats, score: Score, replicates: int, rng: np.random.Generator
+) -> Floats:
+    """Differences second − first after the two rows of each unit were swapped at random, as if the models were one. ->
+    (replicates,)
 
     Rows are (n, width). Approximate randomization; for scores that are means, the sign-flip test.
     """
@@ -166,7 +181,8 @@ def swapped_differences(first: Floats, second: Floats, score: Score, replicates:
 
 
 def swap_p(first: Floats, second: Floats, score: Score, nulls: Floats) -> float:
-    """Two-sided p of H0: the two models' rows are exchangeable. `nulls` are `swapped_differences`, used where too many units changed
+    """Two-sided p of H0: the two models' rows are exchangeable. `nulls` are `swapped_differences`, used where too many
+    units changed
     to try every pattern of swaps. Nothing changed gives 1."""
     start, change, away = _changes(first, second)
     observed = float(score(start + change.sum(axis=0)) - score(away - change.sum(axis=0)))
@@ -184,6 +200,8 @@ def monte_carlo_p(observed: float, nulls: Floats) -> float:
 
 
 def _changes(first: Floats, second: Floats) -> tuple[Floats, Floats, Floats]:
-    """Where no unit's second row is in place: sums, then what each changed unit adds (changed, width), then the other side's sums."""
+    """Where no unit's second row is in place: sums, then what each changed unit adds (changed, width), then the other
+    side's sums.
+    """
     change = (second - first)[np.any(second != first, axis=1)]
     return first.sum(axis=0), change, first.sum(axis=0) + change.sum(axis=0)

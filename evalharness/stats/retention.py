@@ -13,16 +13,20 @@ from evalharness.stats.verdict import ENOUGH_CHANGED, unseen_interval
 
 
 def retention(pairs: Pairs, level: float) -> Interval | None:
-    """Chance-corrected retention, (candidate − chance) / (base − chance): 1 where all skill is there, 0 where none is left, above 1 where it grew.
+    """Chance-corrected retention, (candidate − chance) / (base − chance): 1 where all skill is there, 0 where none is
+    left, above 1 where it grew.
 
-    Fieller's interval of a ratio (E. C. Fieller 1954, JRSS B 16:175-185) with jackknifed variances over units and Student's t, so that base and
-    candidate may be, and are, correlated. None where the base's skill is not significant at this level: the ratio then has no bounded interval.
-    While few units changed, the candidate's variance is that with one more, which changed by all it can.
+    Fieller's interval of a ratio (E. C. Fieller 1954, JRSS B 16:175-185) with jackknifed variances over units and
+    Student's t, so that base and candidate may be, and are, correlated. None where the base's skill is not significant
+    at this level: the ratio then has no bounded interval. While few units changed, the candidate's variance is that
+    with one more, which changed by all it can.
     """
     units = len(pairs.base)
     if units < 2:
         return None
-    scores = [pairs.sign * (float(pairs.score(rows.sum(axis=0))) - pairs.chance) for rows in (pairs.base, pairs.candidate)]
+    scores = [
+        pairs.sign * (float(pairs.score(rows.sum(axis=0))) - pairs.chance) for rows in (pairs.base, pairs.candidate)
+    ]
     base, candidate = scores
     moves = np.stack([influence(rows, pairs.score) for rows in (pairs.base, pairs.candidate)])
     (base_var, shared), (_, candidate_var) = moves @ moves.T * units / (units - 1)
@@ -44,7 +48,8 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """Shares of all answers. `lost`, `gained`: that changed from right to wrong and back, as counted. `forgotten`, `learned`: the same of answers
+    """Shares of all answers. `lost`, `gained`: that changed from right to wrong and back, as counted. `forgotten`,
+    `learned`: the same of answers
     that were known, with guesses taken out; the estimates may be below 0 and are then shown as 0."""
 
     lost: float
@@ -53,15 +58,19 @@ class Flips:
     learned: Interval
 
 
-def chance_adjusted_flips(base: Floats, candidate: Floats, choices: Floats, level: float, clusters: Floats | None = None) -> Flips | None:
+def chance_adjusted_flips(
+    base: Floats, candidate: Floats, choices: Floats, level: float, clusters: Floats | None = None
+) -> Flips | None:
     """Flips of 0/1 answers (n,) to questions with so many `choices` (n,), more than 1. None for fewer than two units.
 
-    Whoever does not know an answer is right by luck once in `choices` times, and lucky flips are no forgetting. Suppose each answer is known or
-    guessed, and that the two models guess independently: with c = 1 / choices and P01 the share wrong before and right after,
-    P00 = U(1 − c)² and P10 = F(1 − c) + U c (1 − c) for the shares U known by neither and F forgotten, so F = P10 / (1 − c) − c P00 / (1 − c)², and
-    P01 likewise. Models of one family guess alike: then too much is taken out, and the truth lies between this and the raw share.
-    The idea is that of J. Harmon et al. (2025, arXiv:2510.17776), who take the guesses from the two accuracies; taking them from the joint counts, as
-    here, is derived above. Intervals: Student's t over `clusters` (n,), ids of dependent rows. Raises ValueError for a question with one choice.
+    Whoever does not know an answer is right by luck once in `choices` times, and lucky flips are no forgetting. Suppose
+    each answer is known or guessed, and that the two models guess independently: with c = 1 / choices and P01 the share
+    wrong before and right after, P00 = U(1 − c)² and P10 = F(1 − c) + U c (1 − c) for the shares U known by neither and
+    F forgotten, so F = P10 / (1 − c) − c P00 / (1 − c)², and P01 likewise. Models of one family guess alike: then too
+    much is taken out, and the truth lies between this and the raw share. The idea is that of J. Harmon et al. (2025,
+    arXiv:2510.17776), who take the guesses from the two accuracies; taking them from the joint counts, as here, is
+    derived above. Intervals: Student's t over `clusters` (n,), ids of dependent rows. Raises ValueError for a question
+    with one choice.
     """
     luck = 1 / np.asarray(choices, dtype=np.float64)
     if (luck >= 1).any():
@@ -77,7 +86,9 @@ def chance_adjusted_flips(base: Floats, candidate: Floats, choices: Floats, leve
 
 
 def _mean(values: Floats, ids: Floats, level: float) -> Interval:
-    """Mean of values (n,), kept within 0 and 1, with its interval over clusters; one more than was seen where nothing varies."""
+    """Mean of values (n,), kept within 0 and 1, with its interval over clusters; one more than was seen where nothing
+    varies.
+    """
     sums, sizes = np.bincount(ids, values), np.bincount(ids)
     mean, units = float(values.mean()), len(sums)
     spread = float(np.sqrt(((sums - mean * sizes) ** 2).sum() * units / (units - 1))) / len(values)

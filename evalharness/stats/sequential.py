@@ -1,13 +1,16 @@
-"""Paired differences in random order, to verdicts that may be read after every single one: e-processes, their family, an interval, a certificate.
+"""Paired differences in random order, to verdicts that may be read after every single one: e-processes, their family,
+an interval, a certificate.
 
-An e-process is a bet against a null: what the capital of someone is who starts with 1 and bets at each unit, at odds that are fair or worse if the
-null is true. Whenever one looks, P(capital ever ≥ 1/α) ≤ α under the null (J. Ville 1939). So "stop once it has" errs with probability at most α,
-which no fixed-sample test does when it is read again and again.
+An e-process is a bet against a null: what the capital of someone is who starts with 1 and bets at each unit, at odds
+that are fair or worse if the null is true. Whenever one looks, P(capital ever ≥ 1/α) ≤ α under the null (J. Ville
+1939). So "stop once it has" errs with probability at most α, which no fixed-sample test does when it is read again and
+again.
 
-Nulls are those of the verdict: Δ ≥ −margin (its e-process is evidence for "forgotten") and Δ ≤ −margin ("retained"). Bets are those of
-I. Waudby-Smith and A. Ramdas (2024), JRSS B 86:1-27, §§4-5: a factor 1 + λ(x − m) for a value x that is bounded on the side against which one bets
-and has mean m under the null; λ is a fixed share of the largest bet that cannot lose more than everything, and the capital is averaged over a grid
-of shares. Nothing is assumed of the values but their bounds: 0/1 answers, graded scores and sums over the rows of a unit alike.
+Nulls are those of the verdict: Δ ≥ −margin (its e-process is evidence for "forgotten") and Δ ≤ −margin ("retained").
+Bets are those of I. Waudby-Smith and A. Ramdas (2024), JRSS B 86:1-27, §§4-5: a factor 1 + λ(x − m) for a value x that
+is bounded on the side against which one bets and has mean m under the null; λ is a fixed share of the largest bet that
+cannot lose more than everything, and the capital is averaged over a grid of shares. Nothing is assumed of the values
+but their bounds: 0/1 answers, graded scores and sums over the rows of a unit alike.
 
 Units must come in random order, which is not the order of a file, and both models answer the same ones.
 """
@@ -35,10 +38,12 @@ HALVINGS = 50
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Units in the order in which they were answered. `net` (units,): candidate minus base, oriented so that + is better, summed over a unit's rows.
+    """Units in the order in which they were answered. `net` (units,): candidate minus base, oriented so that + is
+    better, summed over a unit's rows.
 
-    `sizes` (units,): rows in each; Δ is Σ net / Σ sizes. `largest`: rows in the largest unit there can be. `reach`: the most that one row can change
-    (1 on a 0-1 scale). Raises ValueError for values beyond the bounds, which would make the bets invalid.
+    `sizes` (units,): rows in each; Δ is Σ net / Σ sizes. `largest`: rows in the largest unit there can be. `reach`: the
+    most that one row can change (1 on a 0-1 scale). Raises ValueError for values beyond the bounds, which would make
+    the bets invalid.
     """
 
     net: Floats
@@ -60,8 +65,9 @@ def single(differences: Sequence[float] | Floats, reach: float = 1.0) -> Stream:
 
 
 def evidence(stream: Stream, margin: float, side: Side, population: int | None = None) -> Floats:
-    """Logarithm of the e-process for `side` after each unit, (units,). Rejecting where it has reached log(1/α) errs with probability ≤ α, however
-    the time was chosen. Units are drawn independently of one another; for a sample of a finite `population` see `certificate`.
+    """Logarithm of the e-process for `side` after each unit, (units,). Rejecting where it has reached log(1/α) errs
+    with probability ≤ α, however the time was chosen. Units are drawn independently of one another; for a sample of a
+    finite `population` see `certificate`.
     """
     seen, bound = _excess(stream, margin, side)
     if population is None:
@@ -75,19 +81,24 @@ def evidence(stream: Stream, margin: float, side: Side, population: int | None =
 
 
 def certificate(stream: Stream, margin: float, side: Side, population: int) -> Floats:
-    """As `evidence`, of the difference on one finite set of `population` units of which `stream` is a random sample without replacement, (units,).
+    """As `evidence`, of the difference on one finite set of `population` units of which `stream` is a random sample
+    without replacement, (units,).
 
-    What is certified is the score on this very set had all of it been answered, not on questions like these. The null fixes the sum over the set,
-    so a bound on the mean of what is left follows from what was seen, and bets are made against that (Waudby-Smith and Ramdas 2024, §5). Where
-    nothing that is left could make the null true any more, the logarithm is inf. Raises ValueError for more units than there are.
+    What is certified is the score on this very set had all of it been answered, not on questions like these. The null
+    fixes the sum over the set, so a bound on the mean of what is left follows from what was seen, and bets are made
+    against that (Waudby-Smith and Ramdas 2024, §5). Where nothing that is left could make the null true any more, the
+    logarithm is inf. Raises ValueError for more units than there are.
     """
     if len(stream.net) > population:
         raise ValueError("more units were seen than there are")
     return evidence(stream, margin, side, population)
 
 
-def first_decision(stream: Stream, margin: float, alpha: float, population: int | None = None, least: int = MIN_UNITS) -> tuple[int, Verdict]:
-    """After how many units a verdict may be given, and which: the first of the two e-processes to reach 1/α, not before `least` units.
+def first_decision(
+    stream: Stream, margin: float, alpha: float, population: int | None = None, least: int = MIN_UNITS
+) -> tuple[int, Verdict]:
+    """After how many units a verdict may be given, and which: the first of the two e-processes to reach 1/α, not before
+    `least` units.
 
     (all units, "inconclusive") where neither did. Each wrong verdict has probability ≤ α.
     """
@@ -99,13 +110,17 @@ def first_decision(stream: Stream, margin: float, alpha: float, population: int 
 
 
 def interval(stream: Stream, alpha: float, population: int | None = None) -> tuple[float, float]:
-    """Bounds of Δ that may be read at any time: each errs, ever, with probability ≤ α (two-sided coverage 1 − 2α, as the fixed-sample intervals).
+    """Bounds of Δ that may be read at any time: each errs, ever, with probability ≤ α (two-sided coverage 1 − 2α, as
+    the fixed-sample intervals).
 
     The values whose e-processes never reached 1/α. No unit gives (−reach, reach).
     """
     ends = []
     for side, sign in (("retained", 1.0), ("forgotten", -1.0)):
-        rejected, kept = -sign * stream.reach, sign * stream.reach  # capital falls towards `kept` at every time, whatever the share
+        rejected, kept = (
+            -sign * stream.reach,
+            sign * stream.reach,
+        )  # capital falls towards `kept` at every time, whatever the share
         for _ in range(HALVINGS if len(stream.net) else 0):
             middle = (rejected + kept) / 2
             beaten = evidence(stream, -middle, side, population).max() >= -math.log(alpha)  # type: ignore[arg-type]
@@ -115,11 +130,12 @@ def interval(stream: Stream, alpha: float, population: int | None = None) -> tup
 
 
 def e_holm(logs: Sequence[float]) -> list[float]:
-    """Logarithms of e-values of one family, adjusted: rejecting those ≥ log(1/α) errs anywhere with probability ≤ α, whatever the dependence.
+    """Logarithms of e-values of one family, adjusted: rejecting those ≥ log(1/α) errs anywhere with probability ≤ α,
+    whatever the dependence.
 
-    The closed test in which a set of nulls is judged by the mean of its e-values: the least mean of each with any number of the smallest ones
-    (V. Vovk and R. Wang 2021, Annals of Statistics 49:1736-1754, Algorithm 1). Values of e-processes are e-values at any stopping time, so
-    they may be adjusted whenever one looks. The order given is kept.
+    The closed test in which a set of nulls is judged by the mean of its e-values: the least mean of each with any
+    number of the smallest ones (V. Vovk and R. Wang 2021, Annals of Statistics 49:1736-1754, Algorithm 1). Values of
+    e-processes are e-values at any stopping time, so they may be adjusted whenever one looks. The order given is kept.
     """
     values = np.asarray(logs, dtype=np.float64)
     order = np.argsort(values, kind="stable")
@@ -141,7 +157,9 @@ def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
 
 
 def _capital(gains: Floats) -> Floats:
-    """Logarithm of the averaged capital after each unit, from what the largest bet would win of each, ≥ −1, (units,)."""
+    """Logarithm of the averaged capital after each unit, from what the largest bet would win of each, ≥ −1,
+    (units,).
+    """
     with np.errstate(divide="ignore"):
         logs = np.cumsum(np.log1p(SHARES * np.maximum(gains, -1.0)[:, None]), axis=0)
     return np.asarray(logsumexp(logs, axis=1) - math.log(len(SHARES)))

@@ -1,9 +1,10 @@
 """What was found of each gate unit to what holds for the suite: the mean difference in units of the base's skill.
 
-Skill is the base's score over chance. A difference divided by it says which share of what the base could do was lost. The denominators are those
-of the full data and are held fixed in every resample: a resampled denominator may come near zero where the base is little above chance, and the
-ratio's replicates then have no useful spread. What is tested is thus a mean of differences with weights given by the base's observed skill; that
-the base's luck is in both is corrected for in the tests and the interval, not in the value.
+Skill is the base's score over chance. A difference divided by it says which share of what the base could do was lost.
+The denominators are those of the full data and are held fixed in every resample: a resampled denominator may come near
+zero where the base is little above chance, and the ratio's replicates then have no useful spread. What is tested is
+thus a mean of differences with weights given by the base's observed skill; that the base's luck is in both is corrected
+for in the tests and the interval, not in the value.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ Weighing = Literal["units", "skill", "answers"]
 
 
 def weights(findings: Sequence[Finding], by: Weighing = "units") -> NDArray[np.float64]:
-    """What each finding's difference is multiplied by before they are added up, (findings,), so that losing all skill everywhere adds up to −1.
+    """What each finding's difference is multiplied by before they are added up, (findings,), so that losing all skill
+    everywhere adds up to −1.
 
-    "units": every gate unit counts the same (the plain mean of the shares that were lost). "skill": a unit counts by how much the base can do
-    there (the share of all skill, added up over units). "answers": by skill times size (the share of all answers known beyond chance). The weights
-    know nothing of the candidate, so each is a valid test, of its own question. Where sizes or skills differ, the later ones vary much less.
+    "units": every gate unit counts the same (the plain mean of the shares that were lost). "skill": a unit counts by
+    how much the base can do there (the share of all skill, added up over units). "answers": by skill times size (the
+    share of all answers known beyond chance). The weights know nothing of the candidate, so each is a valid test, of
+    its own question. Where sizes or skills differ, the later ones vary much less.
     """
     skill = np.array([finding.skill for finding in findings])
     if by == "units":
@@ -40,19 +43,26 @@ def _counts(findings: Sequence[Finding], by: Weighing) -> NDArray[np.float64]:
     return np.array([finding.units if by == "answers" else 1 for finding in findings], dtype=np.float64)
 
 
-def combine(findings: Sequence[Finding], margin: float, level: float, rng: np.random.Generator, by: Weighing = "units") -> Finding:
-    """One finding for the suite, in skill units: the base has 1, a candidate that lost everything 0. `by`: see `weights`.
+def combine(
+    findings: Sequence[Finding], margin: float, level: float, rng: np.random.Generator, by: Weighing = "units"
+) -> Finding:
+    """One finding for the suite, in skill units: the base has 1, a candidate that lost everything 0. `by`: see
+    `weights`.
 
-    Stratified bootstrap, and Student's t over strata, as in `Bootstrap`: each unit's replicates are independent resamples of its own rows, put in a
-    random order and averaged. BCa's acceleration is left at 0: a mean over strata is nearly symmetric, and skewness estimated from few changes only
-    adds error. While fewer than ENOUGH_CHANGED units changed in all, p_retained is at least that of every decrease taking the most that one unit
-    could take from the mean. The `bootstrap` of what is found is without the base's luck: `at_margin` tests it at another margin.
+    Stratified bootstrap, and Student's t over strata, as in `Bootstrap`: each unit's replicates are independent
+    resamples of its own rows, put in a random order and averaged. BCa's acceleration is left at 0: a mean over strata
+    is nearly symmetric, and skewness estimated from few changes only adds error. While fewer than ENOUGH_CHANGED units
+    changed in all, p_retained is at least that of every decrease taking the most that one unit could take from the
+    mean. The `bootstrap` of what is found is without the base's luck: `at_margin` tests it at another margin.
 
-    `findings` with no skill or fewer than two units must have been left out. None left gives values without intervals and p-values of 1.
+    `findings` with no skill or fewer than two units must have been left out. None left gives values without intervals
+    and p-values of 1.
     """
     whole = Interval(1.0)
     if not findings:
-        return Finding(0, whole, whole, Interval(0.0), margin, 1.0, False, p_forgotten=1.0, p_retained=1.0, p_difference=1.0)
+        return Finding(
+            0, whole, whole, Interval(0.0), margin, 1.0, False, p_forgotten=1.0, p_retained=1.0, p_difference=1.0
+        )
     scales = weights(findings, by).tolist()
     value = sum(weight * finding.difference.value for weight, finding in zip(scales, findings, strict=True))
     boots, swaps = [finding.bootstrap for finding in findings], [finding.nulls for finding in findings]
@@ -86,20 +96,28 @@ def at_margin(suite: Finding, margin: float) -> tuple[float, float]:
 
 
 def mean_difference(findings: Sequence[Finding], level: float, rng: np.random.Generator) -> Interval | None:
-    """The plain mean of differences on one scale, each finding's counting the same, with its interval: `combine` with a skill of 1 that is no
+    """The plain mean of differences on one scale, each finding's counting the same, with its interval: `combine` with a
+    skill of 1 that is no
     estimate. Every finding must have replicates. None for none."""
     if not findings:
         return None
-    return combine([replace(finding, skill=1.0, base_variance=0.0, base_covariance=0.0) for finding in findings], 0.0, level, rng).difference
+    return combine(
+        [replace(finding, skill=1.0, base_variance=0.0, base_covariance=0.0) for finding in findings], 0.0, level, rng
+    ).difference
 
 
 def _luck(findings: Sequence[Finding], by: Weighing) -> float:
-    """By how much the suite's value is expected to be too high: the bias of a ratio to second order (Cochran, Sampling Techniques, 1977, §6.8).
+    """By how much the suite's value is expected to be too high: the bias of a ratio to second order (Cochran, Sampling
+    Techniques, 1977, §6.8).
 
-    Where the base was lucky its skill is overstated and part of its luck goes when the candidate answers: losses are divided by too much, gains by
-    too little. With 100 answers, one in ten of which changes, that is an eighth of a margin of .02, in every unit alike.
+    Where the base was lucky its skill is overstated and part of its luck goes when the candidate answers: losses are
+    divided by too much, gains by too little. With 100 answers, one in ten of which changes, that is an eighth of a
+    margin of .02, in every unit alike.
     """
-    skill, gain = np.array([finding.skill for finding in findings]), np.array([finding.difference.value for finding in findings])
+    skill, gain = (
+        np.array([finding.skill for finding in findings]),
+        np.array([finding.difference.value for finding in findings]),
+    )
     variance, covariance = np.array([(finding.base_variance, finding.base_covariance) for finding in findings]).T
     if by == "units":
         return float((gain * variance / skill**3 - covariance / skill**2).mean())
@@ -109,11 +127,12 @@ def _luck(findings: Sequence[Finding], by: Weighing) -> float:
 
 
 def _freedom_and_spread(findings: Sequence[Finding], scales: Sequence[float]) -> tuple[float, float]:
-    """Degrees of freedom and standard error of the suite's value, with one more changed unit than was seen, where it weighs most.
+    """Degrees of freedom and standard error of the suite's value, with one more changed unit than was seen, where it
+    weighs most.
 
-    The variances of the strata add up; a small unit that rules the sum lends it its few degrees of freedom (F. E. Satterthwaite 1946, Biometrics
-    Bulletin 2:110-114). In such a unit a few changes, or none, say little of its variance: hence the one more. Where changes are many, or no unit
-    weighs more than the others, it is nothing.
+    The variances of the strata add up; a small unit that rules the sum lends it its few degrees of freedom (F. E.
+    Satterthwaite 1946, Biometrics Bulletin 2:110-114). In such a unit a few changes, or none, say little of its
+    variance: hence the one more. Where changes are many, or no unit weighs more than the others, it is nothing.
     """
     parts, one_more, uncertain = [], 0.0, 0.0
     for weight, finding in zip(scales, findings, strict=True):

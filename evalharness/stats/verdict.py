@@ -18,8 +18,12 @@ ENOUGH_CHANGED = 20  # changed units from which a bootstrap is trusted to say "r
 SKILL_SHARE = 0.2  # a margin above this share of the base's score over chance cannot certify anything
 
 
-def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, can_retain: bool, at_chance: bool) -> Verdict:
-    """`p_forgotten` adjusted for its family. `can_retain`: the margin is small against the base's skill; `at_chance`: there is no skill to lose."""
+def decide(
+    p_forgotten: float, p_retained: float, alpha: float, *, units: int, can_retain: bool, at_chance: bool
+) -> Verdict:
+    """`p_forgotten` adjusted for its family. `can_retain`: the margin is small against the base's skill; `at_chance`:
+    there is no skill to lose.
+    """
     if units < MIN_UNITS or at_chance:
         return "inconclusive"
     if p_forgotten <= alpha:
@@ -47,7 +51,8 @@ def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -
 
 
 def full_loss_p(decreased: float, units: int, reach: float, margin: float) -> float:
-    """p_retained as if each decreased unit had lost all that a unit can and none had gained. `reach`: score lost if all units did.
+    """p_retained as if each decreased unit had lost all that a unit can and none had gained. `reach`: score lost if all
+    units did.
 
     What a bootstrap cannot know while few units changed: how large the losses are that it has not seen.
     """
@@ -57,7 +62,8 @@ def full_loss_p(decreased: float, units: int, reach: float, margin: float) -> fl
 
 
 def unseen_interval(units: int, reach: float, level: float) -> tuple[float, float]:
-    """The interval of a difference where no unit changed: what `units` units may have missed. `reach`: score lost if all units lost all they can.
+    """The interval of a difference where no unit changed: what `units` units may have missed. `reach`: score lost if
+    all units lost all they can.
 
     A bootstrap of equal rows has no spread and would claim certainty; Tango's interval of 0 gained and 0 lost does not.
     """

@@ -1,4 +1,6 @@
-"""A task's word that lm-eval computes the same number to what contradicts it. What is meant is lm-eval 0.4.13, running this very file."""
+"""A task's word that lm-eval computes the same number to what contradicts it. What is meant is lm-eval 0.4.13, running
+this very file.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def contradiction(task: Task, definition: Mapping[str, Any]) -> str:
         return ""
     listed = _listed(task, definition)
     if task.lm_eval == "subset":
-        return "" if any(not _not_computed(task, spec) for spec in listed) else "lm-eval computes no metric of its metric_list"
+        return (
+            ""
+            if any(not _not_computed(task, spec) for spec in listed)
+            else "lm-eval computes no metric of its metric_list"
+        )
     primary = next(spec for spec in task.metrics if spec.id == task.primary)
     if primary not in listed:
         return f"its primary metric {primary.id} stands under metadata, where lm-eval does not look"
@@ -70,6 +76,10 @@ def _asked_otherwise(task: Task) -> str:
         functions = [str(step["function"]) for step in steps]
         if OUR_FILTER in functions:
             return f"its filter {name} uses {OUR_FILTER}, which lm-eval does not have"
-        if late := [each for each in functions[functions.index("take_first") :] if each != "take_first"] if "take_first" in functions else []:
+        if (
+            late := [each for each in functions[functions.index("take_first") :] if each != "take_first"]
+            if "take_first" in functions
+            else []
+        ):
             return f"in its filter {name}, {late[0]} comes after take_first, where lm-eval sees single letters"
     return ""

@@ -8,25 +8,34 @@ from dataclasses import replace
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.records.asking import Example
+from evalharness.records.requests import Example
 from evalharness.records.tasks import Task
 from evalharness.tasks.fitting import Draft
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.templates import TemplateProblem, literal, render
 from evalharness.tasks.turns import Chat
 
-GUESSED = ("acc", "acc_norm", "acc_bytes", "multiple_choice_grade", "em")  # metrics whose expected value for a guess is the mean worth of the choices
+GUESSED = (
+    "acc",
+    "acc_norm",
+    "acc_bytes",
+    "multiple_choice_grade",
+    "em",
+)  # metrics whose expected value for a guess is the mean worth of the choices
 
 
 class NoLabel(TemplateProblem):
     """A row whose answer is none: label -1, or outside the choices."""
 
 
-def example(renderer: Renderer, index: int, draft: Draft, chat: Chat | None = None, whole: Draft | None = None) -> Example:
-    """The example of row `index`, as it is asked of a chat model where `chat` says so. Raises NoLabel, and TemplateProblem naming the column
-    at fault.
+def example(
+    renderer: Renderer, index: int, draft: Draft, chat: Chat | None = None, whole: Draft | None = None
+) -> Example:
+    """The example of row `index`, as it is asked of a chat model where `chat` says so. Raises NoLabel, and
+    TemplateProblem naming the column at fault.
 
-    Its identity never knows of the template: it is made from the plain prompt, or from that of `whole`, before anything was cut to fit.
+    Its identity never knows of the template: it is made from the plain prompt, or from that of `whole`, before anything
+    was cut to fit.
     """
     task = renderer.task
     made, base = _unnamed(renderer, draft), whole or draft
@@ -60,7 +69,9 @@ def _unnamed(renderer: Renderer, draft: Draft) -> Example:
 
 
 def chance(task: Task, examples: Sequence[Example]) -> float:
-    """Expected primary score of a uniform guess among the choices of these very examples; the task's own figure where that says nothing."""
+    """Expected primary score of a uniform guess among the choices of these very examples; the task's own figure where
+    that says nothing.
+    """
     primary = next((spec.name for spec in task.metrics if spec.id == task.primary), "")
     if primary not in GUESSED or task.output_type != "multiple_choice" or not examples:
         return task.chance
@@ -90,7 +101,10 @@ def _references(task: Task, asked: Question) -> tuple[str, ...]:
         if not asked.target:
             raise NoLabel("has no reference", task.doc_to_target if isinstance(task.doc_to_target, str) else "")
         indices = range(len(asked.choices))
-        return tuple(asked.choices[answer] if isinstance(answer, int) and answer in indices else str(answer) for answer in asked.target)
+        return tuple(
+            asked.choices[answer] if isinstance(answer, int) and answer in indices else str(answer)
+            for answer in asked.target
+        )
     return (answer_of(asked),)
 
 
@@ -100,9 +114,13 @@ def _scores(renderer: Renderer, draft: Draft, choices: int) -> tuple[float, ...]
     if source is None:
         return ()
     found = draft.row.get(source) if source in renderer.columns else _listed(render(source, draft.row))
-    numbers = isinstance(found, (list, tuple)) and all(isinstance(each, (int, float)) and math.isfinite(each) for each in found)
+    numbers = isinstance(found, (list, tuple)) and all(
+        isinstance(each, (int, float)) and math.isfinite(each) for each in found
+    )
     if not numbers or len(found or ()) != choices:
-        raise TemplateProblem(f"gives {str(found)[:80]!r}, which is no list of one number for each of the {choices} choices", source)
+        raise TemplateProblem(
+            f"gives {str(found)[:80]!r}, which is no list of one number for each of the {choices} choices", source
+        )
     return tuple(float(each) for each in found or ())
 
 

@@ -30,7 +30,11 @@ class Fields:
         """The error for a value of the wrong type. Python code is an error of its own."""
         value = self.values.get(key)
         if isinstance(value, Code):
-            return NeedsCode(value.where, f"{self._name(key)} is Python code ({value.named}), which is not run", f"{right} would be right")
+            return NeedsCode(
+                value.where,
+                f"{self._name(key)} is Python code ({value.named}), which is not run",
+                f"{right} would be right",
+            )
         shown = f" ({value!r})" if isinstance(value, (str, int, float, bool)) else ""
         return TaskError(self.path, f"{self._name(key)} is {kind(value)}{shown}", f"{right} would be right")
 
@@ -105,7 +109,9 @@ class Fields:
         return value
 
     def one_of(self, key: str, known: Iterable[str], default: str) -> str:
-        """A word out of `known`. YAML reads a bare `no` as false; where "no" is one of the words, that is what was meant."""
+        """A word out of `known`. YAML reads a bare `no` as false; where "no" is one of the words, that is what was
+        meant.
+        """
         known = tuple(known)
         value = "no" if self.values.get(key) is False and "no" in known else self.text(key, default)
         if value not in known:

@@ -1,7 +1,8 @@
 """The texts that answer one request to the text that is scored: lm-evaluation-harness's declarative filters.
 
-A pipeline maps lists of texts to lists of texts, and the first of what is left is scored. Answers are greedy, so where a task has `repeats`
-all of its texts are equal. lm-eval unwraps the list in `take_first`, and a filter after that would see single letters; here it sees the text.
+A pipeline maps lists of texts to lists of texts, and the first of what is left is scored. Answers are greedy, so where
+a task has `repeats` all of its texts are equal. lm-eval unwraps the list in `take_first`, and a filter after that would
+see single letters; here it sees the text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from evalharness.tasks.reading import written_choice
 
 REGEX = r"#### (\-?[0-9\.\,]+)"  # lm-eval's default pattern: the answer line of GSM8K
 FALLBACK = "[invalid]"
-CHOICES_TAG, CHOICES = "choices_of_the_row", "{{ choices | tojson }}"  # lm-eval's multi_choice_regex reads the row's column `choices`
+CHOICES_TAG, CHOICES = (
+    "choices_of_the_row",
+    "{{ choices | tojson }}",
+)  # lm-eval's multi_choice_regex reads the row's column `choices`
 
 Step = Mapping[str, Any]
 
@@ -56,11 +60,15 @@ class Filtered:
 
 
 def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1) -> None:
-    """Refuse a pipeline that cannot run. Raises TaskError for an unknown or refused filter, an unknown option, a pattern that does not compile."""
+    """Refuse a pipeline that cannot run. Raises TaskError for an unknown or refused filter, an unknown option, a
+    pattern that does not compile.
+    """
     for step in steps:
         name = step.get("function") if isinstance(step, Mapping) else None
         if name in REFUSED:
-            raise TaskError(where, f"filter {name!r} is not supported: it {REFUSED[name]}", f"known: {', '.join(OPTIONS)}")
+            raise TaskError(
+                where, f"filter {name!r} is not supported: it {REFUSED[name]}", f"known: {', '.join(OPTIONS)}"
+            )
         if not isinstance(name, str) or name not in OPTIONS:
             raise TaskError(where, f"unknown filter {name!r}", did_you_mean(str(name), OPTIONS))
         for key in step:
@@ -71,7 +79,8 @@ def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1
 
 
 def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = ()) -> Filtered:
-    """What is scored of one request's texts; `unparsed` where a regex found nothing or a map had no entry for what it was given.
+    """What is scored of one request's texts; `unparsed` where a regex found nothing or a map had no entry for what it
+    was given.
 
     The steps must have passed `check`. `choices`: of the row, for multi_choice_regex.
     """
@@ -83,26 +92,40 @@ def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = 
 
 def reads_choices(pipelines: Sequence[tuple[str, Sequence[Step]]]) -> bool:
     """Does one of the pipelines look at the row's choices?"""
-    return any(step.get("function") in ("multi_choice_regex", "written_choice") for _, steps in pipelines for step in steps)
+    return any(
+        step.get("function") in ("multi_choice_regex", "written_choice") for _, steps in pipelines for step in steps
+    )
 
 
 def choices_of(tags: Mapping[str, str]) -> tuple[str, ...]:
-    """The row's choices out of an example's tags; () where the task's filters do not read them. Raises TaskError where they are no texts."""
+    """The row's choices out of an example's tags; () where the task's filters do not read them. Raises TaskError where
+    they are no texts.
+    """
     if CHOICES_TAG not in tags:
         return ()
     found = json.loads(tags[CHOICES_TAG])
     if not isinstance(found, (list, dict)) or not all(isinstance(choice, str) for choice in found):
-        raise TaskError("multi_choice_regex", f"the row's column 'choices' holds {tags[CHOICES_TAG][:80]}", "a list of texts would be right")
+        raise TaskError(
+            "multi_choice_regex",
+            f"the row's column 'choices' holds {tags[CHOICES_TAG][:80]}",
+            "a list of texts would be right",
+        )
     return tuple(found)
 
 
 def _check_values(name: str, step: Step, where: object, repeats: int) -> None:
     if name == "map" and not isinstance(step.get("mapping_dict", {}), Mapping):
-        raise TaskError(where, f"mapping_dict is {step['mapping_dict']!r}", "a mapping of texts to texts would be right")
+        raise TaskError(
+            where, f"mapping_dict is {step['mapping_dict']!r}", "a mapping of texts to texts would be right"
+        )
     if name == "take_first_k":
         k = step.get("k")
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= repeats:
-            raise TaskError(where, f"filter 'take_first_k' has k: {k!r}", f"a whole number from 1 to the task's repeats ({repeats}) would be right")
+            raise TaskError(
+                where,
+                f"filter 'take_first_k' has k: {k!r}",
+                f"a whole number from 1 to the task's repeats ({repeats}) would be right",
+            )
     for key in FLAGS:
         if not isinstance(step.get(key, False), bool):
             raise TaskError(where, f"{key} of the filter {name!r} is {step[key]!r}", "true or false would be right")
@@ -116,14 +139,21 @@ def _check_values(name: str, step: Step, where: object, repeats: int) -> None:
     ignored = step.get("regexes_to_ignore") or []
     if not isinstance(ignored, list):
         raise TaskError(where, f"regexes_to_ignore is {ignored!r}", "a list of regular expressions would be right")
-    for key, pattern in (("regex_pattern", step.get("regex_pattern", REGEX)), *(("regexes_to_ignore", pattern) for pattern in ignored)):
+    for key, pattern in (
+        ("regex_pattern", step.get("regex_pattern", REGEX)),
+        *(("regexes_to_ignore", pattern) for pattern in ignored),
+    ):
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            raise TaskError(where, f"{key} does not compile: {error}", "a Python regular expression would be right") from None
+            raise TaskError(
+                where, f"{key} does not compile: {error}", "a Python regular expression would be right"
+            ) from None
 
 
-def _each(change: Callable[[Step, Filtered], Filtered]) -> Callable[[Step, list[Filtered], Sequence[str]], list[Filtered]]:
+def _each(
+    change: Callable[[Step, Filtered], Filtered],
+) -> Callable[[Step, list[Filtered], Sequence[str]], list[Filtered]]:
     """A filter that changes every text for itself."""
     return lambda step, before, choices: [change(step, text) for text in before]
 
@@ -136,7 +166,8 @@ def _majority(step: Step, before: list[Filtered], choices: Sequence[str]) -> lis
 def _found(matches: Sequence[Any], group_select: int) -> str | None:
     """The `group_select`-th match; of several groups the first that is not empty; stripped. None where there is none.
 
-    Where fewer matches exist than `group_select` asks for, lm-eval stops with an IndexError; here nothing could be read.
+    Where fewer matches exist than `group_select` asks for, lm-eval stops with an IndexError; here nothing could be
+    read.
     """
     try:
         match = matches[group_select]
@@ -149,16 +180,22 @@ def _found(matches: Sequence[Any], group_select: int) -> str | None:
 
 def _regex(step: Step, before: Filtered) -> Filtered:
     match = _found(re.findall(step.get("regex_pattern", REGEX), before.text), step.get("group_select", 0))
-    return Filtered(step.get("fallback", FALLBACK), unparsed=True) if match is None else Filtered(match, before.unparsed)
+    return (
+        Filtered(step.get("fallback", FALLBACK), unparsed=True) if match is None else Filtered(match, before.unparsed)
+    )
 
 
 def _multi_choice_regex(step: Step, before: list[Filtered], choices: Sequence[str]) -> list[Filtered]:
-    """The pattern's match; else a choice whose text stands in the answer, as its letter "(B)"; else a letter after a colon; else the fallback."""
+    """The pattern's match; else a choice whose text stands in the answer, as its letter "(B)"; else a letter after a
+    colon; else the fallback.
+    """
     letters = [chr(ord("A") + index) for index in range(len(choices))]
     texts = [_without_ignored(step, choice.strip()) for choice in choices]
     by_text = {text: f"({letter})" for text, letter in zip(texts, letters, strict=True)}
     by_letter = {letter: f"({letter})" for letter in letters}
-    any_text = re.compile("|".join(sorted(map(re.escape, texts), key=len, reverse=True)))  # longest first: one may begin with another
+    any_text = re.compile(
+        "|".join(sorted(map(re.escape, texts), key=len, reverse=True))
+    )  # longest first: one may begin with another
     any_letter = re.compile(rf":[\s]*({'|'.join(map(re.escape, letters))})")
     group, fallback = step.get("group_select", 0), step.get("fallback", FALLBACK)
 
@@ -189,8 +226,14 @@ def _punctuation() -> dict[int, None]:
 
 def _written_choice(step: Step, before: list[Filtered], choices: Sequence[str]) -> list[Filtered]:
     """The choice that each text gives; the fallback where it gives none."""
-    given = [written_choice(answer.text, choices, step.get("letters") is True, step.get("exact") is True) for answer in before]
-    return [Filtered(FALLBACK, True) if choice is None else Filtered(choice, was.unparsed) for choice, was in zip(given, before, strict=True)]
+    given = [
+        written_choice(answer.text, choices, step.get("letters") is True, step.get("exact") is True)
+        for answer in before
+    ]
+    return [
+        Filtered(FALLBACK, True) if choice is None else Filtered(choice, was.unparsed)
+        for choice, was in zip(given, before, strict=True)
+    ]
 
 
 def _map(step: Step, before: Filtered) -> Filtered:

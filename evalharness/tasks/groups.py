@@ -1,4 +1,6 @@
-"""Group and suite files' mappings to checked Groups and Suites. A group is lm-eval's `group:`, a suite is this harness's own."""
+"""Group and suite files' mappings to checked Groups and Suites. A group is lm-eval's `group:`, a suite is this
+harness's own.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,34 @@ from evalharness.tasks.metadata import FAMILIES, MARGIN
 
 GROUP_KEYS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag")
 ALIASES = ("task_alias", "group_alias")
-DEFINING = ("dataset_path", "include", "custom_dataset", "class")  # what a task written out in a group cannot do without
-SUITE_KEYS = ("suite", "description", "tasks", "limit", "num_fewshot", "split", "margin", "margins", "data", "limits", "fewshots", "average")
+DEFINING = (
+    "dataset_path",
+    "include",
+    "custom_dataset",
+    "class",
+)  # what a task written out in a group cannot do without
+SUITE_KEYS = (
+    "suite",
+    "description",
+    "tasks",
+    "limit",
+    "num_fewshot",
+    "split",
+    "margin",
+    "margins",
+    "data",
+    "limits",
+    "fewshots",
+    "average",
+)
 SUITE_MARGIN = 0.02  # in units of skill (score over chance)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry of a group: a name, the keys that the group and the entry change in its tasks, and the entry where it could define something new."""
+    """One entry of a group: a name, the keys that the group and the entry change in its tasks, and the entry where it
+    could define something new.
+    """
 
     name: str
     around: Mapping[str, Any]
@@ -36,8 +58,8 @@ class Member:
 
 
 def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any]) -> list[Member]:
-    """What a group lists. Every key that is no group's own changes its tasks: the group's, then `pushed` from around it, then the entry's (lm-eval's
-    order). Raises TaskError.
+    """What a group lists. Every key that is no group's own changes its tasks: the group's, then `pushed` from around
+    it, then the entry's (lm-eval's order). Raises TaskError.
     """
     listed = values.get("task")
     items = [listed] if isinstance(listed, str) else listed
@@ -48,9 +70,11 @@ def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any])
 
 
 def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> Group:
-    """The group with these leaf tasks. Its metric is the first of `aggregate_metric_list`, else its first task's primary.
+    """The group with these leaf tasks. Its metric is the first of `aggregate_metric_list`, else its first task's
+    primary.
 
-    Raises TaskError where a metric is computed by some members and not by others; one that no member computes is left out, as lm-eval does.
+    Raises TaskError where a metric is computed by some members and not by others; one that no member computes is left
+    out, as lm-eval does.
     """
     fields = Fields(values, path)
     metadata = fields.part("metadata")
@@ -64,7 +88,9 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
                 raise TaskError(path, f"its metric {each!r} is not computed by {task.name}", f"that task has {known}")
     margin = metadata.number("margin")
     if margin is None and unit and metric.split(",")[0] in scoring.OTHER_SCALES:
-        raise TaskError(path, f"metadata.margin is missing: {metric} is not on a 0-1 scale", "state the drop that may be tolerated")
+        raise TaskError(
+            path, f"metadata.margin is missing: {metric} is not on a 0-1 scale", "state the drop that may be tolerated"
+        )
     families = {task.family for task in tasks}
     return Group(
         name=fields.required_text("group"),
@@ -114,7 +140,9 @@ def check_suite(suite: Suite, path: Path, tasks: Sequence[Task], groups: Iterabl
         known = [*names, *groups]
         for name in named:
             if name not in known:
-                raise TaskError(path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, known))
+                raise TaskError(
+                    path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, known)
+                )
     if suite.average is None:
         return
     metrics = {task.name: [spec.id for spec in task.metrics] for task in tasks}
@@ -122,10 +150,16 @@ def check_suite(suite: Suite, path: Path, tasks: Sequence[Task], groups: Iterabl
         for name in entry.split("+"):
             key = f"average.over.{entry}"
             if name not in metrics:
-                raise TaskError(path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, metrics))
+                raise TaskError(
+                    path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, metrics)
+                )
             for metric in wanted:
                 if metric not in metrics[name]:
-                    raise TaskError(path, f"{key} names the metric {metric!r}, which {name} does not compute", did_you_mean(metric, metrics[name]))
+                    raise TaskError(
+                        path,
+                        f"{key} names the metric {metric!r}, which {name} does not compute",
+                        did_you_mean(metric, metrics[name]),
+                    )
 
 
 def _numbers(fields: Fields, key: str, least: int) -> dict[str, int]:
@@ -150,19 +184,29 @@ def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> Mem
     if isinstance(item, str):
         return Member(item, around)
     if not isinstance(item, dict):
-        raise TaskError(path, f"the group {group!r} lists {kind(item)}", "names, or mappings with `task:` or `group:`, would be right")
+        raise TaskError(
+            path,
+            f"the group {group!r} lists {kind(item)}",
+            "names, or mappings with `task:` or `group:`, would be right",
+        )
     name = item.get("group", item.get("task"))
     if not isinstance(name, str):
-        raise TaskError(path, f"the group {group!r} lists a mapping without a name", "`task: NAME` or `group: NAME` would be right")
+        raise TaskError(
+            path, f"the group {group!r} lists a mapping without a name", "`task: NAME` or `group: NAME` would be right"
+        )
     own = {key: value for key, value in item.items() if key not in ("group", "task", *ALIASES)}
     defines = "task" in item if "group" in item else any(key in around or key in own for key in DEFINING)
     return Member(name, around, own, item if defines else None)
 
 
 def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]:
-    """Ids of the metrics that a group pools, each with its filters, and whether a task weighs as many examples as it has."""
+    """Ids of the metrics that a group pools, each with its filters, and whether a task weighs as many examples as it
+    has.
+    """
     listed = fields.values.get("aggregate_metric_list")
-    entries = Fields({"aggregate_metric_list": [listed] if isinstance(listed, dict) else listed}, fields.path).mappings("aggregate_metric_list")
+    entries = Fields({"aggregate_metric_list": [listed] if isinstance(listed, dict) else listed}, fields.path).mappings(
+        "aggregate_metric_list"
+    )
     found: dict[str, None] = {}
     sized: set[bool] = set()
     for number, values in enumerate(entries or ()):
@@ -170,17 +214,27 @@ def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]
         entry.refuse_unknown(("metric", "aggregation", "weight_by_size", "filter_list"))
         if entry.values.get("aggregation", "mean") != "mean":
             error = entry.wrong("aggregation", "mean")
-            raise error if isinstance(error, NeedsCode) else NotSupported(fields.path, f"{entry.within}: {error.what}", "mean would be right")
+            raise (
+                error
+                if isinstance(error, NeedsCode)
+                else NotSupported(fields.path, f"{entry.within}: {error.what}", "mean would be right")
+            )
         ids = _ids(entry, tasks)
         found |= dict.fromkeys(ids)
         sized.add(entry.boolean("weight_by_size", True))
     if len(sized) == 2:
-        raise NotSupported(fields.path, "weight_by_size differs between metrics of the group", "one value for all of them would be right")
+        raise NotSupported(
+            fields.path,
+            "weight_by_size differs between metrics of the group",
+            "one value for all of them would be right",
+        )
     return list(found), sized != {False}
 
 
 def _ids(entry: Fields, tasks: Sequence[Task]) -> list[str]:
-    """An entry's metric through the filters that it names, else through every filter that the tasks have; none where no task computes it."""
+    """An entry's metric through the filters that it names, else through every filter that the tasks have; none where no
+    task computes it.
+    """
     name = entry.required_text("metric")
     computed = dict.fromkeys(spec.id for task in tasks for spec in task.metrics if name in (spec.name, spec.id))
     filters = entry.texts("filter_list")

@@ -1,7 +1,7 @@
 """Folders of task files to tasks, groups and suites by name, tag, glob or path.
 
-Names are found by looking at the top-level lines of each file; a file is parsed when something asks for what it defines, and all of
-them are parsed only when a tag is asked for. Later folders override earlier ones.
+Names are found by looking at the top-level lines of each file; a file is parsed when something asks for what it
+defines, and all of them are parsed only when a tag is asked for. Later folders override earlier ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.places import shipped
+from evalharness.paths import shipped
 from evalharness.records.tasks import Group, Suite, Task
 from evalharness.tasks.groups import Member, check_suite, group_from, members_of, suite_from
 from evalharness.tasks.loading import Parsed, load, with_includes
@@ -42,7 +42,8 @@ class _Entry:
 
 
 class Library:
-    """Every task, group and suite that can be named. `include`: more folders (or files), whose names win over the shipped ones.
+    """Every task, group and suite that can be named. `include`: more folders (or files), whose names win over the
+    shipped ones.
 
     Suites have names of their own: a suite may be called like a group, a tag or a task.
     """
@@ -92,17 +93,23 @@ class Library:
         return self._tasks[name]
 
     def definition(self, name: str) -> Mapping[str, Any]:
-        """The task's mapping, its includes merged. Raises TaskError for an unknown name or a file that cannot be read."""
+        """The task's mapping, its includes merged. Raises TaskError for an unknown name or a file that cannot be
+        read.
+        """
         return self._values(name, "task")[0]
 
     def group(self, name: str) -> Group:
-        """The group of this name, its members as leaf tasks. Raises TaskError as `task` does, and where the members do not exist."""
+        """The group of this name, its members as leaf tasks. Raises TaskError as `task` does, and where the members do
+        not exist.
+        """
         values, path = self._values(name, "group")
         leaves = self._leaves(name, 0)
         return group_from(values, path, [self.task(leaf) for leaf in leaves])
 
     def suite(self, name: str) -> Suite:
-        """The suite of this name, or of the YAML file at this path, its groups resolved to member tasks. Raises TaskError."""
+        """The suite of this name, or of the YAML file at this path, its groups resolved to member tasks. Raises
+        TaskError.
+        """
         if name not in self._suites and _is_path(name):
             _, name = self.add(Path(name))
         values, path = self._values(name, "suite")
@@ -120,7 +127,8 @@ class Library:
     def select(self, patterns: Sequence[str]) -> tuple[Task, ...]:
         """The tasks that names, globs, tags, groups or paths of YAML files stand for, each once, in order.
 
-        A glob passes over variants of other tasks, unless it matches nothing else. Raises TaskError where a pattern stands for none.
+        A glob passes over variants of other tasks, unless it matches nothing else. Raises TaskError where a pattern
+        stands for none.
         """
         names: dict[str, None] = {}
         for pattern in patterns:
@@ -128,7 +136,9 @@ class Library:
         return tuple(self.task(name) for name in names)
 
     def add(self, path: Path) -> tuple[EntryKind, str]:
-        """Make one file known, and say what it defines. Its name wins over others. Raises TaskError where it defines nothing."""
+        """Make one file known, and say what it defines. Its name wins over others. Raises TaskError where it defines
+        nothing.
+        """
         defined = _kind_of(self._read(path))
         if defined is None:
             raise TaskError(path, "defines no task, group or suite", "a key `task:` with a name would be right")
@@ -162,7 +172,10 @@ class Library:
     def _defined_in(self, path: Path) -> Iterator[tuple[str, _Entry]]:
         """What a file defines, by its top-level lines; by parsing it where the lines do not say."""
         try:
-            heads = {match[1].decode(): (match[2] or match[3] or b"").decode(errors="replace").strip() for match in HEAD.finditer(path.read_bytes())}
+            heads = {
+                match[1].decode(): (match[2] or match[3] or b"").decode(errors="replace").strip()
+                for match in HEAD.finditer(path.read_bytes())
+            }
         except OSError:
             return
         defined = _kind_of({key: name for key, name in heads.items() if name})
@@ -181,9 +194,13 @@ class Library:
         if entry is None or entry.kind != kind:
             known = [other for other, entry in self._named(kind).items() if entry.kind == kind]
             other = next((each[name].kind for each in (self._entries, self._suites) if name in each), "")
-            raise TaskError(name, f"no {kind} has this name{f' (it is a {other})' if other else ''}", did_you_mean(name, known))
+            raise TaskError(
+                name, f"no {kind} has this name{f' (it is a {other})' if other else ''}", did_you_mean(name, known)
+            )
         if entry.twin:
-            raise TaskError(entry.path, f"{kind} {name!r} is also defined in {entry.twin}", "give one of them another name")
+            raise TaskError(
+                entry.path, f"{kind} {name!r} is also defined in {entry.twin}", "give one of them another name"
+            )
         return self._read(entry.path) if entry.values is None else entry.values, entry.path
 
     def _read(self, path: Path) -> dict[str, Any]:
@@ -195,7 +212,9 @@ class Library:
 
     def _of_members(self, named: Mapping[str, int]) -> dict[str, int]:
         """Numbers by task, where a group's number is that of each of its tasks which has none of its own."""
-        groups = {leaf: number for name, number in named.items() if self.is_group(name) for leaf in self._leaves(name, 0)}
+        groups = {
+            leaf: number for name, number in named.items() if self.is_group(name) for leaf in self._leaves(name, 0)
+        }
         return groups | {name: number for name, number in named.items() if not self.is_group(name)}
 
     def _expand(self, pattern: str, where: Path | None = None) -> list[str]:
@@ -220,7 +239,9 @@ class Library:
         raise TaskError(where or pattern, f"no task, group or tag is called {pattern!r}", did_you_mean(pattern, known))
 
     def _inside(self, name: str) -> bool:
-        """Is it the name GROUP::NAME of something that a group writes out or changes? Reading the group makes it known."""
+        """Is it the name GROUP::NAME of something that a group writes out or changes? Reading the group makes it
+        known.
+        """
         outer = name.partition("::")[0]
         if "::" in name and outer not in self._looked_into and self.is_group(outer):
             self._looked_into.add(outer)
@@ -232,10 +253,14 @@ class Library:
         if not self.is_group(name):
             self._values(name, "task")
             return [name]
-        return list(dict.fromkeys(leaf for child in self._children(name, depth) for leaf in self._leaves(child, depth + 1)))
+        return list(
+            dict.fromkeys(leaf for child in self._children(name, depth) for leaf in self._leaves(child, depth + 1))
+        )
 
     def _children(self, name: str, depth: int) -> list[str]:
-        """Names of the tasks and groups that a group lists; those that it writes out or changes become known as GROUP::NAME."""
+        """Names of the tasks and groups that a group lists; those that it writes out or changes become known as
+        GROUP::NAME.
+        """
         values, path = self._values(name, "group")
         if depth > DEEPEST:
             raise TaskError(path, f"the group {name!r} contains itself", f"groups nest at most {DEEPEST} deep")
@@ -256,18 +281,26 @@ class Library:
         entry, inside = self._entries[name], f"{group}::{name}"
         values, place = self._values(name, entry.kind)
         if entry.kind == "group":
-            return self._derive(inside, _Entry("group", place, None, {**values, "group": inside}, {**entry.pushed, **changes}))
+            return self._derive(
+                inside, _Entry("group", place, None, {**values, "group": inside}, {**entry.pushed, **changes})
+            )
         return self._derive(inside, _Entry("task", place, None, {**values, **changes, "task": inside}))
 
     def _written_out(self, member: Member, group: str, path: Path) -> str:
         inside, values = f"{group}::{member.name}", member.inline or {}
         if "group" in values:  # what is around it wins over its own keys, as in lm-eval
             return self._derive(inside, _Entry("group", path, None, {**values, "group": inside}, member.around))
-        return self._derive(inside, _Entry("task", path, None, with_includes({**member.changes, "task": inside}, path, self._parsed)))
+        return self._derive(
+            inside, _Entry("task", path, None, with_includes({**member.changes, "task": inside}, path, self._parsed))
+        )
 
     def _derive(self, name: str, entry: _Entry) -> str:
         before = self._entries.get(name)
-        if before is not None and (before.kind, before.values, before.pushed) != (entry.kind, entry.values, entry.pushed):
+        if before is not None and (before.kind, before.values, before.pushed) != (
+            entry.kind,
+            entry.values,
+            entry.pushed,
+        ):
             raise TaskError(entry.path, f"{name!r} stands for two different things", "give one of them another name")
         self._entries[name] = entry
         return name

@@ -1,4 +1,6 @@
-"""A task file to one mapping: YAML parsed safely, includes merged, Python references kept as marks that nothing runs."""
+"""A task file to one mapping: YAML parsed safely, includes merged, Python references kept as marks that nothing
+runs.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Code:
 
     @property
     def named(self) -> str:
-        """The function, and its file where that lies beside the file that holds the tag (not the one that includes it), as lm-eval finds it."""
+        """The function, and its file where that lies beside the file that holds the tag (not the one that includes it),
+        as lm-eval finds it.
+        """
         module, _, name = self.function.rpartition(".")
         file = Path(self.where.rpartition(":")[0]).parent / f"{module.replace('.', '/')}.py"
         return f"{name} of {file}" if module and file.is_file() else self.function
@@ -46,7 +50,9 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class TaskLoader(_Loader):  # type: ignore[misc]
-    """YAML 1.1 as lm-eval reads it, but a key may not stand twice with different values (there the last one wins), and dates stay texts."""
+    """YAML 1.1 as lm-eval reads it, but a key may not stand twice with different values (there the last one wins), and
+    dates stay texts.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Any, yaml.Node] = {}
@@ -78,7 +84,9 @@ def _function(loader: TaskLoader, node: yaml.Node) -> Code:
 def _float(loader: TaskLoader, node: yaml.ScalarNode) -> float:
     number = float(loader.construct_yaml_float(node))
     if not math.isfinite(number):
-        raise yaml.constructor.ConstructorError(None, None, f"{node.value} is not a number that can be used", node.start_mark)
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value} is not a number that can be used", node.start_mark
+        )
     return number
 
 
@@ -95,7 +103,8 @@ Parsed = dict[Path, dict[str, Any]]
 
 
 def load(path: Path, parsed: Parsed | None = None) -> dict[str, Any]:
-    """The file's mapping with its includes merged: shallowly, in their order, the file's own keys last (lm-eval's rule).
+    """The file's mapping with its includes merged: shallowly, in their order, the file's own keys last (lm-eval's
+    rule).
 
     A file may be included by several others (a diamond); a file that includes itself, directly or not, is refused.
     Raises TaskError naming file and line.
@@ -148,7 +157,9 @@ def _merged(own: dict[str, Any], path: Path, above: tuple[Path, ...], parsed: Pa
     merged: dict[str, Any] = {}
     for name in names:
         if not isinstance(name, str):
-            raise TaskError(path, f"include is {kind(name)}", "the path of a YAML file, or a list of such paths, would be right")
+            raise TaskError(
+                path, f"include is {kind(name)}", "the path of a YAML file, or a list of such paths, would be right"
+            )
         target = (path.parent / Path(name).expanduser()).resolve()
         if not target.is_file():
             raise TaskError(path, f"includes {name}, which is no file", f"it was looked for at {target}")
@@ -160,7 +171,9 @@ def _merged(own: dict[str, Any], path: Path, above: tuple[Path, ...], parsed: Pa
 
 def _read(path: Path) -> str:
     if not path.is_file():
-        raise TaskError(path, "is no regular file" if path.exists() else "does not exist", "the path of a YAML file would be right")
+        raise TaskError(
+            path, "is no regular file" if path.exists() else "does not exist", "the path of a YAML file would be right"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -182,7 +195,11 @@ def _check_size(value: Any, path: Path) -> None:
         nonlocal left
         left -= 1
         if left < 0 or depth > DEEPEST:
-            raise TaskError(path, "is too deep or too large once its aliases are expanded", f"at most {DEEPEST} levels and {MOST_NODES} values")
+            raise TaskError(
+                path,
+                "is too deep or too large once its aliases are expanded",
+                f"at most {DEEPEST} levels and {MOST_NODES} values",
+            )
         if isinstance(value, Mapping):
             for item in value.values():
                 walk(item, depth + 1)
@@ -195,5 +212,13 @@ def _check_size(value: Any, path: Path) -> None:
 
 def kind(value: Any) -> str:
     """What a value is, in an error's words."""
-    names = {dict: "a mapping", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        type(None): "nothing",
+    }
     return f"Python code ({value.named})" if isinstance(value, Code) else names.get(type(value), type(value).__name__)

@@ -1,13 +1,15 @@
-"""What only this harness's task files say, under `metadata`, to parts of a Task; and what holds for a file that says none of it.
+"""What only this harness's task files say, under `metadata`, to parts of a Task; and what holds for a file that says
+none of it.
 
 A file without any of these keys (a user's own, or one of lm-eval's) runs by these rules:
 
     family   "other"
-    primary  the first metric of `metric_list` on a 0-1 scale (or, as correlations are, on -1-1); else the first of MARGINS; else the first,
+    primary  the first metric of `metric_list` on a 0-1 scale (or, as correlations are, on -1-1); else the first of
+    MARGINS; else the first,
              a perplexity or a module of `evaluate`, and then the task only describes: it never gates
     margin   .02 on a 0-1 scale, else that of MARGINS
-    chance   1 / number of choices, where the choices are fixed in the file and the metric is an accuracy; else that of NO_SKILL; else 0
-    lm_eval  "no": nobody has said that the number is lm-eval's
+    chance   1 / number of choices, where the choices are fixed in the file and the metric is an accuracy; else that of
+    NO_SKILL; else 0 lm_eval  "no": nobody has said that the number is lm-eval's
     version  `metadata.version`, else "0"
 """
 
@@ -38,10 +40,33 @@ FAMILIES = ("glue", "superglue", "mmlu", "bigbench_lite", "summarization", "tran
 ACCURACIES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 CLAIMS = ("same", "subset", "no")
 OURS = (
-    *("family", "chance", "primary", "margin", "metrics", "lm_eval", "document", "unit", "unit_name", "reader", "variant_of"),
+    *(
+        "family",
+        "chance",
+        "primary",
+        "margin",
+        "metrics",
+        "lm_eval",
+        "document",
+        "unit",
+        "unit_name",
+        "reader",
+        "variant_of",
+    ),
     *("value", "choice_scores", "labels", "templates", "twin"),
 )
-OTHERS = ("version", "num_fewshot", "licence", "license", "source", "citation", "homepage", "note", "notes", "description")
+OTHERS = (
+    "version",
+    "num_fewshot",
+    "licence",
+    "license",
+    "source",
+    "citation",
+    "homepage",
+    "note",
+    "notes",
+    "description",
+)
 
 
 def checked(metadata: Fields) -> Fields:
@@ -59,7 +84,12 @@ def is_ours(metadata: Fields) -> bool:
 def told(metadata: Fields) -> dict[str, Any]:
     """What is said of rows, units and other ways of asking. Raises TaskError."""
     labels, templates, twin = (metadata.part(key) for key in ("labels", "templates", "twin"))
-    check_templates(*(Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}") for name, text in labels.values.items()))
+    check_templates(
+        *(
+            Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}")
+            for name, text in labels.values.items()
+        )
+    )
     return {
         "version": str(metadata.values.get("version", "0")),
         "family": metadata.one_of("family", FAMILIES, "other"),
@@ -96,14 +126,24 @@ def _primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
     if name in able:
         return able[str(name)]
     if name is not None and any(spec.id == name for spec in metrics):
-        raise TaskError(metadata.path, f"metadata.primary is {name!r}, a module of `evaluate`", f"it only describes; {did_you_mean('', able)}")
+        raise TaskError(
+            metadata.path,
+            f"metadata.primary is {name!r}, a module of `evaluate`",
+            f"it only describes; {did_you_mean('', able)}",
+        )
     if name is not None:
-        raise TaskError(metadata.path, f"metadata.primary is {name!r}, which is no metric of this task", did_you_mean(name, able))
+        raise TaskError(
+            metadata.path, f"metadata.primary is {name!r}, which is no metric of this task", did_you_mean(name, able)
+        )
     if not metrics:
         raise TaskError(metadata.path, "has no metric", "metric_list names one or more")
     if is_ours(metadata):
         if not able:
-            raise TaskError(metadata.path, "has no metric that can decide", "a module of `evaluate` only describes; list one more metric")
+            raise TaskError(
+                metadata.path,
+                "has no metric that can decide",
+                "a module of `evaluate` only describes; list one more metric",
+            )
         return next(iter(able.values()))
     on_unit_scale = [spec for spec in able.values() if spec.name not in scoring.OTHER_SCALES]
     return next(iter((*on_unit_scale, *(spec for spec in able.values() if spec.name in MARGINS), *metrics)))
@@ -114,10 +154,18 @@ def _margin(metadata: Fields, primary: MetricSpec) -> float:
     if margin is None:
         if primary.name in scoring.OTHER_SCALES and is_ours(metadata):
             scale = scoring.OTHER_SCALES[primary.name]
-            raise TaskError(metadata.path, f"metadata.margin is missing: {primary.id} runs from {scale}", "state the drop that may be tolerated")
+            raise TaskError(
+                metadata.path,
+                f"metadata.margin is missing: {primary.id} runs from {scale}",
+                "state the drop that may be tolerated",
+            )
         return MARGINS.get(primary.name, MARGIN)
     if margin <= 0:
-        raise TaskError(metadata.path, f"metadata.margin is {margin}", "a positive number in the primary metric's unit would be right")
+        raise TaskError(
+            metadata.path,
+            f"metadata.margin is {margin}",
+            "a positive number in the primary metric's unit would be right",
+        )
     return margin
 
 
@@ -132,7 +180,9 @@ def _chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...
 
 
 def _fixed_number(choices: str | tuple[str, ...] | None) -> int:
-    """How many choices every row has, where the file says so: a list, or a template that is one list literal; else 0."""
+    """How many choices every row has, where the file says so: a list, or a template that is one list literal; else
+    0.
+    """
     if not isinstance(choices, str):
         return len(choices or ())
     try:

@@ -1,11 +1,13 @@
-"""A row to the same row with its texts disturbed, as people type them. What counts as right, and every choice, stays as it was.
+"""A row to the same row with its texts disturbed, as people type them. What counts as right, and every choice, stays as
+it was.
 
-    typos    one word in twenty, and at least one, of four letters or more: two letters swapped, one left out or one doubled
+    typos    one word in twenty, and at least one, of four letters or more: two letters swapped, one left out or one
+    doubled
     case     lower case
     spacing  a space between two words becomes one, two or three
 
-The idea is HELM's robustness (Liang et al. 2022, arXiv 2211.09110), whose disturbances come from NL-Augmenter (Dhole et al. 2021, arXiv 2112.02721);
-the rates are ours. Draws depend on seed, task, disturbance and row alone.
+The idea is HELM's robustness (Liang et al. 2022, arXiv 2211.09110), whose disturbances come from NL-Augmenter (Dhole et
+al. 2021, arXiv 2112.02721); the rates are ours. Draws depend on seed, task, disturbance and row alone.
 """
 
 from __future__ import annotations
@@ -27,13 +29,19 @@ Row = Mapping[str, Any]
 
 TYPO_RATE = 0.05  # of the words that are long enough
 WIDEST = 3  # spaces
-UNITS = {"typos": r"[^\W\d_]{4,}", "case": r"\w+", "spacing": r"(?<=\S) (?=\S)"}  # what of a text is changed, piece by piece
+UNITS = {
+    "typos": r"[^\W\d_]{4,}",
+    "case": r"\w+",
+    "spacing": r"(?<=\S) (?=\S)",
+}  # what of a text is changed, piece by piece
 KEPT = r"@\w+|^[ \t]*choice:"  # placeholders, and the word before a listed choice
 PLACES = re.compile(r"(^|_)(start|end|span|offset)s?\d*(_|$)")  # columns that point into a text
 
 
 def perturbed(renderer: Renderer, index: int, row: Row, seed: int) -> Row:
-    """Row `index` as the task's disturbance leaves it; the row itself where the task has none. Raises TemplateProblem as rendering does."""
+    """Row `index` as the task's disturbance leaves it; the row itself where the task has none. Raises TemplateProblem
+    as rendering does.
+    """
     task = renderer.task
     if task.perturbation is None:
         return row
@@ -46,18 +54,27 @@ def perturbed(renderer: Renderer, index: int, row: Row, seed: int) -> Row:
 
 
 def text_columns(renderer: Renderer, row: Row) -> list[str]:
-    """Columns whose text the prompt shows and nothing else depends on: no choice, answer, unit, label or condition of a template."""
+    """Columns whose text the prompt shows and nothing else depends on: no choice, answer, unit, label or condition of a
+    template.
+    """
     task, columns = renderer.task, renderer.columns
     shown, asked_about = _shown(task.doc_to_text) if task.doc_to_text not in columns else ({task.doc_to_text}, set())
     others = (task.doc_to_choice, task.doc_to_target, task.unit, task.value, task.choice_scores, *task.labels.values())
-    fixed = {name for source in others if isinstance(source, str) for name in ({source} if source in columns else _names(source))}
+    fixed = {
+        name
+        for source in others
+        if isinstance(source, str)
+        for name in ({source} if source in columns else _names(source))
+    }
     return sorted(column for column in shown - asked_about - fixed if isinstance(row.get(column), str))
 
 
 def why_not(task: Task, rows: Sequence[Row], seed: int) -> str:
     """Why the disturbance of `task` says nothing about these rows; empty where it does."""
     columns = frozenset(column for row in rows for column in row)
-    pointing = sorted(column for column in columns if PLACES.search(column) and not isinstance(rows[0].get(column), str | None))
+    pointing = sorted(
+        column for column in columns if PLACES.search(column) and not isinstance(rows[0].get(column), str | None)
+    )
     if pointing:
         return f"its rows point at words of their texts by number ({', '.join(pointing)})"
     renderer = Renderer(task, columns)
@@ -67,7 +84,11 @@ def why_not(task: Task, rows: Sequence[Row], seed: int) -> str:
         changes = any(perturbed(renderer, index, row, seed) != row for index, row in enumerate(rows))
     except TemplateProblem:
         return ""  # said with its row when the prompts are made
-    return "" if changes else "it would change no row" + (" (their texts are lower case already)" if task.perturbation == "case" else "")
+    return (
+        ""
+        if changes
+        else "it would change no row" + (" (their texts are lower case already)" if task.perturbation == "case" else "")
+    )
 
 
 def _disturbed(way: str, text: str, kept: str, draw: random.Random) -> str:
@@ -98,7 +119,9 @@ CHANGES: dict[str, Callable[[str, random.Random], str]] = {
 @lru_cache(maxsize=256)
 def _kept(choices: tuple[str, ...]) -> str:
     """Pattern of what stays as it is: placeholders, and every choice that stands in the text as a whole."""
-    words = sorted({choice.strip() for choice in choices if len(choice.strip()) > 1}, key=lambda word: (-len(word), word))
+    words = sorted(
+        {choice.strip() for choice in choices if len(choice.strip()) > 1}, key=lambda word: (-len(word), word)
+    )
     return "|".join([KEPT, *(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words)])
 
 
@@ -112,7 +135,9 @@ def _names(source: str) -> frozenset[str]:
 def _shown(source: str) -> tuple[frozenset[str], frozenset[str]]:
     """Columns whose value a template prints, and those that it compares, tests, loops over or cuts up first."""
     tree = ENVIRONMENT.parse(source)
-    printed = frozenset(name.name for output in tree.find_all(nodes.Output) for child in output.nodes for name in _printed(child))
+    printed = frozenset(
+        name.name for output in tree.find_all(nodes.Output) for child in output.nodes for name in _printed(child)
+    )
     return printed, _names(source) - printed | frozenset(name.name for name in _asked_about(tree))
 
 

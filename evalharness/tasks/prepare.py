@@ -8,13 +8,13 @@ from itertools import accumulate
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.engines.base import Unrenderable
+from evalharness.data.grouping import grouped
+from evalharness.data.sources import DataSource, Rows, read_rows
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.metrics.base import build, check_asked
-from evalharness.readers.grouping import grouped
-from evalharness.readers.sources import DataSource, Rows, read_rows
-from evalharness.records.asking import Example, Generate, Prepared, Rank, Request, Score
+from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
 from evalharness.records.tasks import Task
+from evalharness.records.tokenizers import Unrenderable
 from evalharness.tasks.examples import NoLabel, chance, example
 from evalharness.tasks.fitting import Draft, Fitter
 from evalharness.tasks.perturb import perturbed
@@ -28,11 +28,13 @@ Header = tuple[tuple[Turn, ...], ...]  # the turns of every shot
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """How to ask a task. `limit`: that many examples, drawn by `seed`; `budget`: most tokens of prompt and answer together, as `count` counts.
+class PromptSettings:
+    """How to ask a task. `limit`: that many examples, drawn by `seed`; `budget`: most tokens of prompt and answer
+    together, as `count` counts.
 
-    `system`: what stands before the task's description; `chat`: by whose template, else plainly. `whole_ids`: examples are told apart by what
-    they were before anything was cut to fit, so that a model asked by another template, which leaves other room, can be paired with this one.
+    `system`: what stands before the task's description; `chat`: by whose template, else plainly. `whole_ids`: examples
+    are told apart by what they were before anything was cut to fit, so that a model asked by another template, which
+    leaves other room, can be paired with this one.
     `apart`: an encoder reads the prompt and a decoder the answer, each within the budget.
     """
 
@@ -56,11 +58,12 @@ class TrainingPairs:
     digest: str
 
 
-def prepare(task: Task, source: DataSource, asking: Asking) -> Prepared:
+def prepare(task: Task, source: DataSource, asking: PromptSettings) -> PreparedTask:
     """Every example of the split, or of a seeded part of it in the order of the data.
 
-    Raises DataError naming task, split, row and column for a row that cannot be asked or has no label, and TaskError for a metric that
-    cannot be computed. A prompt that does not fit the budget is a failure of that example; a text that is scored whole always fits, in pieces.
+    Raises DataError naming task, split, row and column for a row that cannot be asked or has no label, and TaskError
+    for a metric that cannot be computed. A prompt that does not fit the budget is a failure of that example; a text
+    that is scored whole always fits, in pieces.
     """
     _check(asking)
     for spec in task.metrics:
@@ -73,7 +76,15 @@ def prepare(task: Task, source: DataSource, asking: Asking) -> Prepared:
     shots, header = _shots(task, source, asking, columns)
     renderer = Renderer(task, columns)
     budget = None if task.output_type == "loglikelihood_rolling" else asking.budget
-    fitter = Fitter(task, renderer, budget, asking.count, lambda asked: _continuations(task, asked, asking.chat), asking.chat, asking.apart)
+    fitter = Fitter(
+        task,
+        renderer,
+        budget,
+        asking.count,
+        lambda asked: _continuations(task, asked, asking.chat),
+        asking.chat,
+        asking.apart,
+    )
     units = _units(task, rows.rows, places)
     chosen = _chosen(task, units, asking)
     examples: list[Example] = []
@@ -99,7 +110,7 @@ def prepare(task: Task, source: DataSource, asking: Asking) -> Prepared:
             requests.append(_request(task, fitted, asking.chat))
     prompts = fingerprint.of_value([[asked.id, request.id] for asked, request in zip(examples, requests, strict=True)])
     made, guessing = tuple(examples), chance(task, examples)
-    return Prepared(task, made, tuple(requests), tuple(failures), len(units), rows.digest, prompts, guessing)
+    return PreparedTask(task, made, tuple(requests), tuple(failures), len(units), rows.digest, prompts, guessing)
 
 
 def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
@@ -132,7 +143,11 @@ class _Places:
 
     def error(self, index: int, problem: TemplateProblem) -> DataError:
         column = f"column {problem.column!r}: " if problem.column else ""
-        return DataError(f"{self.task.name}, split {self.split!r}, row {index}", f"{column}{problem.what}", f"the rows come from {self.origin}")
+        return DataError(
+            f"{self.task.name}, split {self.split!r}, row {index}",
+            f"{column}{problem.what}",
+            f"the rows come from {self.origin}",
+        )
 
     def refused(self, index: int, problem: Unrenderable) -> ModelError:
         where = f"{self.task.name}, split {self.split!r}, row {index}"
@@ -143,14 +158,16 @@ class _Places:
         """One row's wrong label; where every row has the same one, the split has no labels at all."""
         column = problem.column
         if len(rows) > 1 and all(column in row and row[column] in (-1, None, "") for row in rows):
-            known = [name for name in (self.task.validation_split, self.task.training_split) if name and name != self.split]
+            known = [
+                name for name in (self.task.validation_split, self.task.training_split) if name and name != self.split
+            ]
             fix = f"evaluate a split that has some{f' ({known[0]})' if known else ''}; the rows come from {self.origin}"
             what = f"has no labels (column {column!r} is {rows[0].get(column)!r} in every row)"
             return DataError(f"{self.task.name}, split {self.split!r}", what, fix)
         return self.error(index, problem)
 
 
-def _check(asking: Asking) -> None:
+def _check(asking: PromptSettings) -> None:
     if asking.limit is not None and asking.limit < 1:
         raise UsageError("limit", f"is {asking.limit}", "a whole number from 1 up would be right")
     if asking.num_fewshot is not None and asking.num_fewshot < 0:
@@ -172,8 +189,10 @@ def _units(task: Task, rows: Sequence[Row], places: _Places) -> list[list[int]]:
     return list(units.values())
 
 
-def _chosen(task: Task, units: Sequence[list[int]], asking: Asking) -> Sequence[int]:
-    """Rows to ask: whole units, as many as the limit holds, at least one. A smaller limit takes a part of what a larger one takes."""
+def _chosen(task: Task, units: Sequence[list[int]], asking: PromptSettings) -> Sequence[int]:
+    """Rows to ask: whole units, as many as the limit holds, at least one. A smaller limit takes a part of what a larger
+    one takes.
+    """
     order = list(units)
     if asking.limit is not None and asking.limit < sum(map(len, units)):
         generator("limit", asking.seed, task.name).shuffle(order)
@@ -182,8 +201,12 @@ def _chosen(task: Task, units: Sequence[list[int]], asking: Asking) -> Sequence[
     return sorted(index for unit in order for index in unit)
 
 
-def _shots(task: Task, source: DataSource, asking: Asking, columns: frozenset[str]) -> tuple[Shots, Callable[[Sequence[Row]], Header]]:
-    """Where shots come from, and how rows become their turns (each rendered once). A text that is scored whole has none."""
+def _shots(
+    task: Task, source: DataSource, asking: PromptSettings, columns: frozenset[str]
+) -> tuple[Shots, Callable[[Sequence[Row]], Header]]:
+    """Where shots come from, and how rows become their turns (each rendered once). A text that is scored whole has
+    none.
+    """
     number = task.num_fewshot if asking.num_fewshot is None else asking.num_fewshot
     number = 0 if task.output_type == "loglikelihood_rolling" else number
     pool: Sequence[Row] = ()

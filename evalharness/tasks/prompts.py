@@ -1,7 +1,8 @@
-"""A row to the texts that are asked: lm-eval's way of resolving `doc_to_*`, and of putting shots, question and answer together.
+"""A row to the texts that are asked: lm-eval's way of resolving `doc_to_*`, and of putting shots, question and answer
+together.
 
-A string under `doc_to_*` that is the name of a column means that column's value as it stands; any other string is a template. All texts are
-those of lm-eval 0.4.13's ConfigurableTask, byte for byte.
+A string under `doc_to_*` that is the name of a column means that column's value as it stands; any other string is a
+template. All texts are those of lm-eval 0.4.13's ConfigurableTask, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Target = str | int | list[Any]
 class Question:
     """One row, rendered. `contexts`: one text, or with several inputs one per choice; then `gold` is the right context.
 
-    `prefix` is the generated prefix, `target` what the row's answer is (a text, an index into `choices`, or a list of either).
+    `prefix` is the generated prefix, `target` what the row's answer is (a text, an index into `choices`, or a list of
+    either).
     """
 
     contexts: tuple[str, ...]
@@ -35,7 +37,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """The templates of a task, with the columns of the split that is evaluated; `for_shots` swaps in what the task changes for shots."""
+    """The templates of a task, with the columns of the split that is evaluated; `for_shots` swaps in what the task
+    changes for shots.
+    """
 
     task: Task
     columns: Set[str]
@@ -50,7 +54,9 @@ class Renderer:
         if not isinstance(text, int):
             return Question((text,), False, choices or (), target, None, prefix)
         if not choices or not 0 <= text < len(choices):
-            raise TemplateProblem(f"doc_to_text is {text}, which is none of the {len(choices or ())} choices", self.task.doc_to_text)
+            raise TemplateProblem(
+                f"doc_to_text is {text}, which is none of the {len(choices or ())} choices", self.task.doc_to_text
+            )
         return Question(choices, True, choices, target, text, prefix)
 
     def field(self, row: Row, source: str) -> str:
@@ -135,7 +141,9 @@ class Renderer:
 
 
 def answer_of(asked: Question) -> str:
-    """The text of the right answer: of several the first. Raises TemplateProblem where the label is none of the choices."""
+    """The text of the right answer: of several the first. Raises TemplateProblem where the label is none of the
+    choices.
+    """
     target = asked.target
     if isinstance(target, list):
         if not target:

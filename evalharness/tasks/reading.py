@@ -1,11 +1,14 @@
-"""What a model wrote, and the choices it had, to the choice that it wrote: to the letter, or wherever in the text it stands.
+"""What a model wrote, and the choices it had, to the choice that it wrote: to the letter, or wherever in the text it
+stands.
 
     exact    the text without the white space around it is a choice, or its letter where letters were listed
-    lenient  the first choice, or letter, that stands in the text between word boundaries; of two that begin at the same place the longer one.
-             Case, punctuation and the width of gaps do not matter; choices without a letter are looked for as they stand
+    lenient  the first choice, or letter, that stands in the text between word boundaries; of two that begin at the same
+    place the longer one.
+             Case, punctuation and the width of gaps do not matter; choices without a letter are looked for as they
+             stand
 
-A single letter is read where it is a capital that stands alone ("B", "(B)", "B."), or where it is the whole text. "A" and "I" before a word
-in small letters are words of English and no answer.
+A single letter is read where it is a capital that stands alone ("B", "(B)", "B."), or where it is the whole text. "A"
+and "I" before a word in small letters are words of English and no answer.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def written_choice(text: str, choices: Sequence[str], letters: bool, exact: bool) -> str | None:
-    """The choice that `text` gives, as `choices` has it; None where it gives none. `letters`: the choices were listed as A, B, C …"""
+    """The choice that `text` gives, as `choices` has it; None where it gives none. `letters`: the choices were listed
+    as A, B, C …
+    """
     named = tuple(zip(LETTERS, choices, strict=False)) if letters and len(choices) <= len(LETTERS) else ()
     if exact:
         answers = dict(named) | {choice.strip(): choice for choice in reversed(choices)}

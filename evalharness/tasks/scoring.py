@@ -1,7 +1,7 @@
 """`metric_list`, `filter_list` and `generation_kwargs` of a task file to metric specs, filter pipelines and limits.
 
-The id of a metric is its name, ",stemmer" where it stems, ",macro" or ",micro" where an F1 is averaged so, ",mean" where the mean
-over references counts, and ",NAME" of the filter pipeline unless that is "none".
+The id of a metric is its name, ",stemmer" where it stems, ",macro" or ",micro" where an F1 is averaged so, ",mean"
+where the mean over references counts, and ",NAME" of the filter pipeline unless that is "none".
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.metrics import KNOWN
+from evalharness.metrics import REGISTRY
 from evalharness.records.tasks import MetricSpec
 from evalharness.tasks import filters
 from evalharness.tasks.fields import Fields
@@ -71,13 +71,19 @@ def repeats(fields: Fields) -> int:
 
 
 def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: Fields) -> tuple[MetricSpec, ...]:
-    """One spec per metric and filter pipeline. Raises TaskError for a metric that is unknown, or two with the same id."""
+    """One spec per metric and filter pipeline. Raises TaskError for a metric that is unknown, or two with the same
+    id.
+    """
     found: dict[str, MetricSpec] = {}
     for entry in listed:
         name = entry.get("metric")
         if not isinstance(name, str) or not name:
-            raise TaskError(fields.path, f"an entry of metric_list has the metric {name!r}", "each entry names one: `- metric: acc`")
-        options = {key: value for key, value in entry.items() if key not in ("metric", "weight_by_size")}  # the last is a group's word
+            raise TaskError(
+                fields.path, f"an entry of metric_list has the metric {name!r}", "each entry names one: `- metric: acc`"
+            )
+        options = {
+            key: value for key, value in entry.items() if key not in ("metric", "weight_by_size")
+        }  # the last is a group's word
         _check_name(name, options, fields)
         local = fields.path.parent / name
         if "/" in name and local.exists():
@@ -96,15 +102,23 @@ def is_module(spec: MetricSpec) -> bool:
 
 
 def lengths_and_stops(fields: Fields, fewshot_delimiter: str) -> tuple[int, tuple[str, ...]]:
-    """(most new tokens, stop strings) of a generating task. Sampling is refused: base and candidate must be asked the same way, greedily."""
+    """(most new tokens, stop strings) of a generating task. Sampling is refused: base and candidate must be asked the
+    same way, greedily.
+    """
     asked = fields.part("generation_kwargs")
     asked.refuse_unknown((*LENGTHS, "until", "do_sample", "temperature", "top_p", "top_k", "num_beams"))
     sampling = asked.boolean("do_sample")
     hot = (asked.number("temperature") or 0.0) > 0 and "do_sample" not in asked.values
     if sampling or hot:
-        raise NotSupported(fields.path, "generation_kwargs ask for sampling", "answers are decoded greedily: do_sample: false, temperature: 0")
+        raise NotSupported(
+            fields.path,
+            "generation_kwargs ask for sampling",
+            "answers are decoded greedily: do_sample: false, temperature: 0",
+        )
     if (asked.whole("num_beams", 1) or 1) > 1:
-        raise NotSupported(fields.path, "generation_kwargs ask for beam search", "answers are decoded greedily: num_beams: 1")
+        raise NotSupported(
+            fields.path, "generation_kwargs ask for beam search", "answers are decoded greedily: num_beams: 1"
+        )
     given = (asked.whole(key, 1) for key in LENGTHS)
     most = next((length for length in given if length is not None), MAX_TOKENS)
     stops = asked.texts("until") if asked.values.get("until") is not None else (fewshot_delimiter,)
@@ -124,13 +138,23 @@ def _check_steps(steps: Sequence[Mapping[str, Any]], where: str, repeats: int) -
 def _check_name(name: str, options: Mapping[str, Any], fields: Fields) -> None:
     wanted = options.get("hf_evaluate", False)
     if not isinstance(wanted, bool):
-        raise TaskError(fields.path, f"hf_evaluate of the metric {name!r} is {wanted!r}", "true or false would be right")
-    if wanted or "/" in name or (name in KNOWN and name != "evaluate"):
+        raise TaskError(
+            fields.path, f"hf_evaluate of the metric {name!r} is {wanted!r}", "true or false would be right"
+        )
+    if wanted or "/" in name or (name in REGISTRY and name != "evaluate"):
         return
-    names = set(KNOWN) - {"evaluate"}
+    names = set(REGISTRY) - {"evaluate"}
     if name in ELSEWHERE:
-        raise NotSupported(fields.path, f"the metric {name!r} is not computed here: {ELSEWHERE[name]}", f"known: {', '.join(sorted(names))}")
-    raise TaskError(fields.path, f"unknown metric {name!r}", f"{did_you_mean(name, names)} (a module of `evaluate` needs `hf_evaluate: true`)")
+        raise NotSupported(
+            fields.path,
+            f"the metric {name!r} is not computed here: {ELSEWHERE[name]}",
+            f"known: {', '.join(sorted(names))}",
+        )
+    raise TaskError(
+        fields.path,
+        f"unknown metric {name!r}",
+        f"{did_you_mean(name, names)} (a module of `evaluate` needs `hf_evaluate: true`)",
+    )
 
 
 def _id(name: str, options: Mapping[str, Any], pipe: str) -> str:

@@ -1,11 +1,12 @@
-"""A pool of rows to the solved examples that stand before a question: the same for every model, engine, limit and order of work.
+"""A pool of rows to the solved examples that stand before a question: the same for every model, engine, limit and order
+of work.
 
     seeded       one draw for the whole task from hash(seed, task), so that its header is shared by all prompts
     first_n      the first rows, as published protocols ask
     per_example  a draw of its own for each example, from hash(seed, task, row)
 
-A row equal to the evaluated one is never its own shot; the next of the draw takes its place. lm-eval's `default` sampler means a seeded
-draw too, but it is another draw: numbers with shots agree with lm-eval's only under first_n.
+A row equal to the evaluated one is never its own shot; the next of the draw takes its place. lm-eval's `default`
+sampler means a seeded draw too, but it is another draw: numbers with shots agree with lm-eval's only under first_n.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Shots:
     order: tuple[int, ...]  # the draw, long enough to replace what is taken out; unused by per_example
 
     def before(self, row: Row, key: str) -> list[Row]:
-        """The shots of one evaluated row; `key` tells it from the others. Raises DataError where the pool is too small."""
+        """The shots of one evaluated row; `key` tells it from the others. Raises DataError where the pool is too
+        small.
+        """
         if self.number == 0:
             return []
         order: Sequence[int] = self.order
@@ -71,4 +74,8 @@ def draw(task: Task, pool: Sequence[Row], number: int, seed: int) -> Shots:
 
 def _too_few(task: Task, number: int, there: int) -> DataError:
     split = task.fewshot_split or "fewshot_config.samples"
-    return DataError(task.name, f"{number} shots are asked for, but {split!r} has {there} other rows", f"--num-fewshot {there} at most")
+    return DataError(
+        task.name,
+        f"{number} shots are asked for, but {split!r} has {there} other rows",
+        f"--num-fewshot {there} at most",
+    )

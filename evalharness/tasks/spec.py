@@ -1,7 +1,7 @@
 """A task file's mapping to a checked Task.
 
-lm-eval's declarative keys mean what they mean there. What only this harness has stands under `metadata` (metadata.py, which also says
-what holds for a file without it).
+lm-eval's declarative keys mean what they mean there. What only this harness has stands under `metadata` (metadata.py,
+which also says what holds for a file without it).
 """
 
 from __future__ import annotations
@@ -20,20 +20,49 @@ from evalharness.tasks.wordings import SHOT_KEYS, check_templates, choices, targ
 
 SAMPLERS = {"default": "seeded", "seeded": "seeded", "first_n": "first_n", "per_example": "per_example"}
 
-# Keys of lm-eval's TaskConfig. "code" keys can only hold Python; "passed over" keys change nothing that is computed here.
+# Keys of lm-eval's TaskConfig. "code" keys can only hold Python; "passed over" keys change nothing that is computed
+# here.
 READ = (
-    *("task", "tag", "dataset_path", "dataset_name", "dataset_kwargs", "output_type", "repeats", "unsafe_code", "metadata"),
+    *(
+        "task",
+        "tag",
+        "dataset_path",
+        "dataset_name",
+        "dataset_kwargs",
+        "output_type",
+        "repeats",
+        "unsafe_code",
+        "metadata",
+    ),
     *("training_split", "validation_split", "test_split", "fewshot_split", "fewshot_config", "num_fewshot"),
-    *("doc_to_text", "doc_to_target", "doc_to_choice", "description", "target_delimiter", "fewshot_delimiter", "gen_prefix"),
+    *(
+        "doc_to_text",
+        "doc_to_target",
+        "doc_to_choice",
+        "description",
+        "target_delimiter",
+        "fewshot_delimiter",
+        "gen_prefix",
+    ),
     *("generation_kwargs", "filter_list", "metric_list"),
 )
 CODE = ("class", "custom_dataset", "process_docs", "process_results")
 MULTIMODAL = ("doc_to_image", "doc_to_audio", "use_prompt")
-PASSED_OVER = ("task_alias", "should_decontaminate", "doc_to_decontamination_query", "group", "group_alias", "task_list", "include")
+PASSED_OVER = (
+    "task_alias",
+    "should_decontaminate",
+    "doc_to_decontamination_query",
+    "group",
+    "group_alias",
+    "task_list",
+    "include",
+)
 
 
 def task_from_file(path: Path) -> Task:
-    """The task that a YAML file defines. Raises TaskError naming file, key and what would be right; NeedsCode, NotSupported."""
+    """The task that a YAML file defines. Raises TaskError naming file, key and what would be right; NeedsCode,
+    NotSupported.
+    """
     return task_from(load(path), path)
 
 
@@ -98,7 +127,9 @@ def _scored(fields: Fields, ours: Fields, output: OutputType) -> dict[str, Any]:
     pipes = scoring.pipelines(fields)
     listed, more = fields.mappings("metric_list"), ours.mappings("metrics")
     default = [{"metric": name} for name in scoring.DEFAULT_METRICS[output]] if more is None else []
-    metrics = scoring.metrics([*(default if listed is None else listed), *(more or [])], [name for name, _ in pipes], fields)
+    metrics = scoring.metrics(
+        [*(default if listed is None else listed), *(more or [])], [name for name, _ in pipes], fields
+    )
     return {"filters": pipes, "metrics": metrics, **metadata.deciding(ours, metrics, choices(fields, "doc_to_choice"))}
 
 
@@ -112,7 +143,11 @@ def _refuse_what_cannot_run(fields: Fields) -> None:
         if code is not None or (key in CODE and value is not None):
             where, what = (code.where, f" ({code.named})") if code else (fields.path, "")
             fix = "write the task with templates, or prepare its rows beforehand"
-            raise NeedsCode(where, f"{key} {'is' if value is code or not code else 'holds'} Python code{what}, which is not run", fix)
+            raise NeedsCode(
+                where,
+                f"{key} {'is' if value is code or not code else 'holds'} Python code{what}, which is not run",
+                fix,
+            )
     for key in MULTIMODAL:
         if fields.values.get(key) is not None:
             raise NotSupported(fields.path, f"{key} is not supported", "prompts are texts made by doc_to_text")
@@ -148,7 +183,9 @@ def _fewshot_split(fields: Fields, shots: Fields) -> str | None:
 
 
 def _shots(shots: Fields, split: str | None) -> dict[str, Any]:
-    """What `fewshot_config` says about shots alone: rows listed in the file, and templates that differ from the task's."""
+    """What `fewshot_config` says about shots alone: rows listed in the file, and templates that differ from the
+    task's.
+    """
     shots.refuse_unknown(("sampler", "split", "samples", "process_docs", "fewshot_indices", *SHOT_KEYS))
     if shots.values.get("process_docs") is not None:
         raise shots.wrong("process_docs", "a split whose rows need no change")
@@ -166,7 +203,9 @@ def _digest(values: Mapping[str, Any], path: Path) -> str:
     try:
         return fingerprint.of_value(_plain(values))
     except (TypeError, ValueError) as error:
-        raise TaskError(path, f"holds a value that is no text, number, list or mapping ({error})", "write it in quotes") from None
+        raise TaskError(
+            path, f"holds a value that is no text, number, list or mapping ({error})", "write it in quotes"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,6 @@
-"""A template and a row to a text, in Jinja's immutable sandbox: undefined names are errors, output and loops are bounded."""
+"""A template and a row to a text, in Jinja's immutable sandbox: undefined names are errors, output and loops are
+bounded.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,25 @@ from jinja2.visitor import NodeTransformer
 
 LONGEST = 4_000_000  # characters of one rendered text, and of one repeated or padded value
 MOST_STEPS = 100_000  # loop steps of one rendering
-UNBOUNDED = ("center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map")  # methods of texts that can make one of any length
-REMOVED = ("center", "format", "indent", "random", "pprint", "wordwrap", "batch", "slice")  # filters: unbounded, or not the same each time
+UNBOUNDED = (
+    "center",
+    "ljust",
+    "rjust",
+    "zfill",
+    "expandtabs",
+    "format",
+    "format_map",
+)  # methods of texts that can make one of any length
+REMOVED = (
+    "center",
+    "format",
+    "indent",
+    "random",
+    "pprint",
+    "wordwrap",
+    "batch",
+    "slice",
+)  # filters: unbounded, or not the same each time
 
 
 class TemplateProblem(Exception):
@@ -54,7 +73,9 @@ class _Bounded(ImmutableSandboxedEnvironment):
         return not (isinstance(obj, str) and attr in UNBOUNDED) and super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "*" and (_size(left) * (right if isinstance(right, int) else 1) > LONGEST or _size(right) * _count(left) > LONGEST):
+        if operator == "*" and (
+            _size(left) * (right if isinstance(right, int) else 1) > LONGEST or _size(right) * _count(left) > LONGEST
+        ):
             raise SecurityError("a repeated value is too long")
         if operator == "+" and _size(left) + _size(right) > LONGEST:
             raise SecurityError("a joined value is too long")
@@ -92,7 +113,9 @@ def compiled(source: str) -> Template:
 
 
 def render(source: str, row: Mapping[str, Any]) -> str:
-    """The template with the row's columns as variables. Raises TemplateProblem where a column is missing or a limit is passed."""
+    """The template with the row's columns as variables. Raises TemplateProblem where a column is missing or a limit is
+    passed.
+    """
     _steps_left.set(MOST_STEPS)
     pieces: list[str] = []
     length = 0
@@ -104,7 +127,16 @@ def render(source: str, row: Mapping[str, Any]) -> str:
             pieces.append(piece)
     except UndefinedError as error:
         raise TemplateProblem(str(error.message), _column(str(error.message))) from None
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, re.error) as error:
+    except (
+        TemplateError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        re.error,
+    ) as error:
         raise TemplateProblem(f"{type(error).__name__}: {error}") from None
     return "".join(pieces)
 
@@ -164,7 +196,11 @@ def _size(value: Any) -> int:
 
 
 def _count(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and abs(value) < 1 << 62 else (1 << 62 if isinstance(value, (int, float)) else 1)
+    return (
+        int(value)
+        if isinstance(value, (int, float)) and abs(value) < 1 << 62
+        else (1 << 62 if isinstance(value, (int, float)) else 1)
+    )
 
 
 ENVIRONMENT = _Bounded()

@@ -1,7 +1,7 @@
 """Turns of a conversation to a prompt: one text, or what the model's own chat template makes of them.
 
-Both are lm-eval 0.4.13's, byte for byte: in a plain prompt every turn is followed by its delimiter; under a template delimiters are left out,
-unless the shots stand together with the question in one turn of the user's.
+Both are lm-eval 0.4.13's, byte for byte: in a plain prompt every turn is followed by its delimiter; under a template
+delimiters are left out, unless the shots stand together with the question in one turn of the user's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalharness.engines.base import ChatRenderer
+from evalharness.records.tokenizers import ChatRenderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Chat:
     multiturn: bool = True
 
     def prompt(self, turns: Sequence[Turn]) -> str:
-        """The prompt up to where the model goes on: its own turn, or inside that turn where it begins with a generated prefix.
+        """The prompt up to where the model goes on: its own turn, or inside that turn where it begins with a generated
+        prefix.
 
         Raises Unrenderable where the template refuses the turns.
         """
@@ -45,7 +46,9 @@ def plain(turns: Sequence[Turn]) -> str:
 
 
 def question(text: str, prefix: str, delimiter: str) -> tuple[Turn, ...]:
-    """A question, and the start of its answer where there is one; the delimiter between them unless one of them has white space there."""
+    """A question, and the start of its answer where there is one; the delimiter between them unless one of them has
+    white space there.
+    """
     if not prefix:
         return (Turn("user", text),)
     return Turn("user", text, delimiter if needs_gap(text, prefix) else ""), Turn("assistant", prefix)

@@ -1,14 +1,16 @@
-"""A task to the same task asked in another way, a Task of its own named PARENT@WAY: the same rows, shots and limit, other prompts.
+"""A task to the same task asked in another way, a Task of its own named PARENT@WAY: the same rows, shots and limit,
+other prompts.
 
     sst2@NAME     another wording, of `metadata.templates`
     sst2@written  the generative twin of a choice task: asked to write the answer, greedily, until the end of the line
     sst2@chosen   the same prompts and choices, scored by what tells more of a ranking than how often it is right
     sst2@typos    the texts of its rows disturbed (perturb.py); also @case, @spacing
 
-A twin is asked with the task's own prompt where its choices are fixed words of the file, or all stand in that prompt; otherwise they are
-listed in front of it. What is written is scored twice: `strict`, where the text is the right choice and nothing else, and `lenient`,
-where the first choice that stands in it is the right one (reading.py); `unparsed` is the share of texts that give none. The texts as they
-are give four more numbers (metrics/written.py). A task says under `metadata.twin` what its twin asks instead.
+A twin is asked with the task's own prompt where its choices are fixed words of the file, or all stand in that prompt;
+otherwise they are listed in front of it. What is written is scored twice: `strict`, where the text is the right choice
+and nothing else, and `lenient`, where the first choice that stands in it is the right one (reading.py); `unparsed` is
+the share of texts that give none. The texts as they are give four more numbers (metrics/written.py). A task says under
+`metadata.twin` what its twin asks instead.
 """
 
 from __future__ import annotations
@@ -46,21 +48,31 @@ class Unfit(Exception):
 
 
 def worded(task: Task, name: str) -> Task:
-    """The task in its wording `name`. Raises KeyError where it has none of that name, TaskError where the name is a way's of ours."""
+    """The task in its wording `name`. Raises KeyError where it has none of that name, TaskError where the name is a
+    way's of ours.
+    """
     if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES) or "@" in name:
-        raise TaskError(task.source, f"a wording is called {name!r}, which is the name of another way of asking", "give it another name")
+        raise TaskError(
+            task.source,
+            f"a wording is called {name!r}, which is the name of another way of asking",
+            "give it another name",
+        )
     changes = task.templates[name]
     shots = {key: value for key, value in task.shots.items() if key not in changes}  # they are worded alike
     return _named(replace(task, **changes, shots=shots), task, name, dict(changes))
 
 
 def disturbed(task: Task, way: str) -> Task:
-    """The task with the texts of its rows disturbed. Whether that says anything about its rows, `perturb.why_not` tells."""
+    """The task with the texts of its rows disturbed. Whether that says anything about its rows, `perturb.why_not`
+    tells.
+    """
     return _named(replace(task, perturbation=way), task, way, {})
 
 
 def chosen(task: Task) -> Task:
-    """The very requests of a choice task, whose answers are read by its primary metric, accuracy, calibration and the bias of its picks."""
+    """The very requests of a choice task, whose answers are read by its primary metric, accuracy, calibration and the
+    bias of its picks.
+    """
     kept = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
     ids = {spec.id for spec in kept}
     more = [MetricSpec(name, name) for name in ("acc", *CALIBRATION) if name not in ids]
@@ -69,12 +81,20 @@ def chosen(task: Task) -> Task:
 
 def picks(task: Task) -> tuple[MetricSpec, ...]:
     """How evenly choices are picked, where they are the same for all rows; else nothing."""
-    fixed = task.output_type == "multiple_choice" and isinstance(task.doc_to_choice, tuple) and len(task.doc_to_choice) > 1
-    return (MetricSpec(BIAS, BIAS, {"choices": [str(choice).strip() for choice in task.doc_to_choice or ()]}),) if fixed else ()
+    fixed = (
+        task.output_type == "multiple_choice" and isinstance(task.doc_to_choice, tuple) and len(task.doc_to_choice) > 1
+    )
+    return (
+        (MetricSpec(BIAS, BIAS, {"choices": [str(choice).strip() for choice in task.doc_to_choice or ()]}),)
+        if fixed
+        else ()
+    )
 
 
 def written(task: Task, rows: Sequence[Row]) -> Task:
-    """The generative twin of a choice task; `rows` are those it is asked about. Raises Unfit, and TaskError for a wrong `metadata.twin`."""
+    """The generative twin of a choice task; `rows` are those it is asked about. Raises Unfit, and TaskError for a wrong
+    `metadata.twin`.
+    """
     if task.output_type != "multiple_choice":
         raise Unfit("it has no choices")
     changes = {key: value for key, value in task.twin.items() if key != "generation_kwargs"}
@@ -85,10 +105,18 @@ def written(task: Task, rows: Sequence[Row]) -> Task:
         raise Unfit("its choices stand in the middle of the text, so none can be written after it")
     listing = _listing(renderer)
     letters = False
-    if "doc_to_text" not in changes and not isinstance(asked.doc_to_choice, tuple) and not all(map(_shows_choices, questions)):
+    if (
+        "doc_to_text" not in changes
+        and not isinstance(asked.doc_to_choice, tuple)
+        and not all(map(_shows_choices, questions))
+    ):
         own = f"{{{{{asked.doc_to_text}}}}}" if asked.doc_to_text in renderer.columns else asked.doc_to_text
         changes["doc_to_text"], letters = listing.in_front() + own, True
-        asked = replace(asked, doc_to_text=changes["doc_to_text"], shots={k: v for k, v in asked.shots.items() if k != "doc_to_text"})
+        asked = replace(
+            asked,
+            doc_to_text=changes["doc_to_text"],
+            shots={k: v for k, v in asked.shots.items() if k != "doc_to_text"},
+        )
     longest = max((len(choice) for question in questions for choice in question.choices), default=0)
     most, stop = _limits(task, min(MOST_TOKENS, SPARE_TOKENS + longest))
     step = {"function": "written_choice", "letters": letters}
@@ -98,7 +126,10 @@ def written(task: Task, rows: Sequence[Row]) -> Task:
         max_tokens=most,
         stop=stop,
         filters=(("strict", ({**step, "exact": True},)), ("lenient", (step,))),
-        metrics=(*(MetricSpec(id_, id_.split(",")[0], filter=id_.split(",")[1]) for id_ in (LENIENT, STRICT, UNPARSED)), *_looks(most)),
+        metrics=(
+            *(MetricSpec(id_, id_.split(",")[0], filter=id_.split(",")[1]) for id_ in (LENIENT, STRICT, UNPARSED)),
+            *_looks(most),
+        ),
         primary=LENIENT,
         chance=0.0,
         value=None,
@@ -110,14 +141,18 @@ def written(task: Task, rows: Sequence[Row]) -> Task:
 
 
 def _looks(most: int) -> tuple[MetricSpec, ...]:
-    """What is seen of texts before anything is read out of them. Lengths are on one scale, so that a group's can be pooled."""
+    """What is seen of texts before anything is read out of them. Lengths are on one scale, so that a group's can be
+    pooled.
+    """
     options = {"length": {"most": max(most, MOST_TOKENS)}}
     return tuple(MetricSpec(name, name, options.get(name, {})) for name in TEXTS)
 
 
 def _named(derived: Task, parent: Task, way: str, changes: Mapping[str, Any]) -> Task:
     digest = fingerprint.of_value([parent.digest, way, changes])
-    return replace(derived, name=f"{parent.name}@{way}", variant_of=parent.name, digest=digest, tags=(), templates={}, lm_eval="no")
+    return replace(
+        derived, name=f"{parent.name}@{way}", variant_of=parent.name, digest=digest, tags=(), templates={}, lm_eval="no"
+    )
 
 
 def _questions(renderer: Renderer, rows: Sequence[Row]) -> Iterator[Question]:
@@ -136,8 +171,14 @@ def _shows_choices(question: Question) -> bool:
 def _limits(task: Task, most: int) -> tuple[int, tuple[str, ...]]:
     """(most new tokens, stop strings) of a twin."""
     given = Fields(task.twin, task.source, "metadata.twin").mapping("generation_kwargs")
-    merged = {"until": ["\n"], **({} if any(key in given for key in scoring.LENGTHS) else {"max_gen_toks": most}), **given}
-    return scoring.lengths_and_stops(Fields({"generation_kwargs": merged}, task.source, "metadata.twin"), task.fewshot_delimiter)
+    merged = {
+        "until": ["\n"],
+        **({} if any(key in given for key in scoring.LENGTHS) else {"max_gen_toks": most}),
+        **given,
+    }
+    return scoring.lengths_and_stops(
+        Fields({"generation_kwargs": merged}, task.source, "metadata.twin"), task.fewshot_delimiter
+    )
 
 
 # ---- choices as a template can list them -----------------------------------------------------------------------------
@@ -145,7 +186,9 @@ def _limits(task: Task, most: int) -> tuple[int, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """What stands before an expression (statements that print nothing), and the expression whose value is the list of choices."""
+    """What stands before an expression (statements that print nothing), and the expression whose value is the list of
+    choices.
+    """
 
     before: str
     expression: str
@@ -161,7 +204,9 @@ class _Listing:
 
 
 def _listing(renderer: Renderer) -> _Listing:
-    """The choices of a task as a template can list them. Raises Unfit where they are pieced together to the text of a list."""
+    """The choices of a task as a template can list them. Raises Unfit where they are pieced together to the text of a
+    list.
+    """
     source = renderer.task.doc_to_choice
     if isinstance(source, tuple):
         return _Listing("", json.dumps(source))

@@ -1,4 +1,6 @@
-"""The keys that make a prompt, of a task, of its shots or of another wording, to templates, targets and choices that are checked."""
+"""The keys that make a prompt, of a task, of its shots or of another wording, to templates, targets and choices that
+are checked.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from evalharness.tasks.templates import TemplateProblem, compiled
 SHOT_KEYS = ("doc_to_text", "doc_to_target", "doc_to_choice", "gen_prefix", "fewshot_delimiter", "target_delimiter")
 WORDING_KEYS = (*SHOT_KEYS, "description")
 TWIN_KEYS = (*WORDING_KEYS, "generation_kwargs")
-TEMPLATES = ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix", "unit", "value", "choice_scores")
+TEMPLATES = (
+    "doc_to_text",
+    "doc_to_target",
+    "doc_to_choice",
+    "description",
+    "gen_prefix",
+    "unit",
+    "value",
+    "choice_scores",
+)
 
 
 def check_templates(*parts: Fields) -> None:
@@ -56,7 +67,9 @@ def target(fields: Fields, key: str) -> str | int | tuple[Any, ...]:
 
 
 def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
-    """A list of texts, or what renders to one; of a mapping its values; None where the key is absent. Raises TaskError."""
+    """A list of texts, or what renders to one; of a mapping its values; None where the key is absent. Raises
+    TaskError.
+    """
     value = fields.values.get(key)
     if value is None or isinstance(value, str):
         return value
@@ -65,5 +78,7 @@ def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
         raise fields.wrong(key, "a list of choices, a template or the name of a column")
     for item in items:
         if not isinstance(item, str):
-            raise TaskError(fields.path, f"{key} holds {kind(item)} ({item!r})", "choices are texts; write them in quotes")
+            raise TaskError(
+                fields.path, f"{key} holds {kind(item)} ({item!r})", "choices are texts; write them in quotes"
+            )
     return tuple(items)

@@ -1,4 +1,6 @@
-"""A model in memory to the one that is trained: all its weights or some, adapter layers in it, or virtual tokens before its texts."""
+"""A model in memory to the one that is trained: all its weights or some, adapter layers in it, or virtual tokens before
+its texts.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,11 @@ Trained = PreTrainedModel | PeftModel
 
 
 def adapt(model: PreTrainedModel, recipe: Recipe) -> Trained:
-    """The model with exactly those parameters trainable that the method trains. Raises UsageError where it can train nothing in this model.
+    """The model with exactly those parameters trainable that the method trains. Raises UsageError where it can train
+    nothing in this model.
 
-    New virtual tokens start from what the model makes of tokens drawn from its vocabulary, where peft's own start lies far above their scale.
+    New virtual tokens start from what the model makes of tokens drawn from its vocabulary, where peft's own start lies
+    far above their scale.
     """
     if not recipe.way.adapter:
         model.requires_grad_(recipe.method == "full")
@@ -50,7 +54,11 @@ def adapt(model: PreTrainedModel, recipe: Recipe) -> Trained:
         try:
             trained = get_peft_model(model, makers[recipe.way.adapter](model, recipe, task))
         except (ValueError, NotImplementedError) as error:
-            raise UsageError(f"--method {recipe.method}", f"peft cannot put it into this model ({first_line(error)})", "another method") from None
+            raise UsageError(
+                f"--method {recipe.method}",
+                f"peft cannot put it into this model ({first_line(error)})",
+                "another method",
+            ) from None
         if recipe.method == "prefix":
             _start_prefix(trained, model)
     return trained
@@ -58,7 +66,9 @@ def adapt(model: PreTrainedModel, recipe: Recipe) -> Trained:
 
 @contextmanager
 def expected_warnings() -> Iterator[None]:
-    """Without what peft says of things that are as they should be: its deprecation notice, and GPT-2's transposed layers."""
+    """Without what peft says of things that are as they should be: its deprecation notice, and GPT-2's transposed
+    layers.
+    """
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out is set to False.*")
         yield
@@ -77,8 +87,9 @@ def _lora(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
 
 
 def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
-    """Factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): of keys, values and the second layer of
-    the feed-forward network, where peft knows these layers of the architecture and no others are named.
+    """Factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): of keys, values
+    and the second layer of the feed-forward network, where peft knows these layers of the architecture and no others
+    are named.
     """
     kind = model.config.model_type
     if recipe.option("targets") is None:
@@ -115,16 +126,20 @@ def _virtual(recipe: Recipe, task: TaskType) -> Mapping[str, Any]:
 
 @torch.no_grad()
 def _start_prefix(trained: PeftModel, model: PreTrainedModel) -> None:
-    """A new prefix starts as the keys and values that the model itself makes of tokens of its vocabulary (Li and Liang 2021, "real words").
+    """A new prefix starts as the keys and values that the model itself makes of tokens of its vocabulary (Li and Liang
+    2021, "real words").
 
-    Models whose cache does not have the prefix's shape keep peft's random start. Encoder-decoder models: of the decoder's self-attention.
+    Models whose cache does not have the prefix's shape keep peft's random start. Encoder-decoder models: of the
+    decoder's self-attention.
     """
     table = trained.prompt_encoder["default"].embedding.weight
     tokens = torch.randint(0, model.get_input_embeddings().weight.shape[0], (1, table.shape[0])).to(table.device)
     training = model.training
     model.eval()
     if model.config.is_encoder_decoder:
-        cache = model(input_ids=tokens[:, :1], decoder_input_ids=tokens, use_cache=True).past_key_values.self_attention_cache
+        cache = model(
+            input_ids=tokens[:, :1], decoder_input_ids=tokens, use_cache=True
+        ).past_key_values.self_attention_cache
     else:
         cache = model(input_ids=tokens, use_cache=True).past_key_values
     model.train(training)

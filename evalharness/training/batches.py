@@ -1,4 +1,6 @@
-"""Encoded examples to the tensors of a batch: one example a row, or several that do not see one another; and batches of like lengths."""
+"""Encoded examples to the tensors of a batch: one example a row, or several that do not see one another; and batches of
+like lengths.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,13 @@ POOL = 32  # batches whose examples are sorted by length together
 ROUNDS = 7003  # part of seeds
 
 
-def collate(rows: Sequence[Row], pad: int, architecture: Architecture = "causal", packed: bool = False) -> dict[str, torch.Tensor]:
+def collate(
+    rows: Sequence[Row], pad: int, architecture: Architecture = "causal", packed: bool = False
+) -> dict[str, torch.Tensor]:
     """Tensors (rows, longest), padded on the right; "tokens" is how many of them are real.
 
-    Packed rows have no mask but positions that begin again with every example, by which transformers keeps attention inside each of them;
-    the gap at the end counts as an example of its own.
+    Packed rows have no mask but positions that begin again with every example, by which transformers keeps attention
+    inside each of them; the gap at the end counts as an example of its own.
     """
     ids = [[token for example in row for token in example.ids] for row in rows]
     labels = [[label for example in row for label in example.labels] for row in rows]
@@ -27,7 +31,9 @@ def collate(rows: Sequence[Row], pad: int, architecture: Architecture = "causal"
     found = {"input_ids": _filled(ids, pad), "labels": _filled(labels, IGNORED), "tokens": torch.tensor(tokens)}
     if packed:
         longest = found["input_ids"].shape[1]
-        starts = [[*(len(example.ids) for example in row), longest - len(each)] for row, each in zip(rows, ids, strict=True)]
+        starts = [
+            [*(len(example.ids) for example in row), longest - len(each)] for row, each in zip(rows, ids, strict=True)
+        ]
         found["position_ids"] = torch.tensor([[place for length in row for place in range(length)] for row in starts])
     else:
         found["attention_mask"] = _filled([[1] * len(each) for each in ids], 0)
@@ -53,23 +59,29 @@ def packs(examples: Sequence[Encoded], room: int) -> list[Row]:
 
 
 def grouped(rows: Sequence[Row], size: int, number: int, seed: int) -> list[tuple[Row, ...]]:
-    """`number` batches of rows of about the same length: a seeded order for every pass, sorted by length within pools of batches, and the
-    batches of a pool in a seeded order again, so that long ones do not come together.
+    """`number` batches of rows of about the same length: a seeded order for every pass, sorted by length within pools
+    of batches, and the batches of a pool in a seeded order again, so that long ones do not come together.
     """
     found: list[tuple[Row, ...]] = []
     while len(found) < number:
         rng = np.random.default_rng([seed, ROUNDS, len(found)])
         order = rng.permutation(len(rows)).tolist()
         for start in range(0, len(order), POOL * size):
-            pool = sorted(order[start : start + POOL * size], key=lambda index: -sum(example.width for example in rows[index]))
-            batches = [tuple(rows[index] for index in pool[first : first + size]) for first in range(0, len(pool), size)]
+            pool = sorted(
+                order[start : start + POOL * size], key=lambda index: -sum(example.width for example in rows[index])
+            )
+            batches = [
+                tuple(rows[index] for index in pool[first : first + size]) for first in range(0, len(pool), size)
+            ]
             found += [batches[place] for place in rng.permutation(len(batches))]
     return found[:number]
 
 
 @torch.no_grad()
 def keeps_packs_apart(model: torch.nn.Module, vocabulary: int) -> bool:
-    """Does the model give the second text of a pack the logits that it has alone? Asked of two short texts of arbitrary tokens."""
+    """Does the model give the second text of a pack the logits that it has alone? Asked of two short texts of arbitrary
+    tokens.
+    """
     device = next(model.parameters()).device
     first, second = (torch.arange(start, start + 6, device=device)[None] % vocabulary for start in (3, 7))
     positions = torch.arange(6, device=device)[None]
@@ -77,7 +89,9 @@ def keeps_packs_apart(model: torch.nn.Module, vocabulary: int) -> bool:
     model.eval()
     try:
         alone = model(input_ids=second, use_cache=False).logits[0]
-        together = model(input_ids=torch.cat([first, second], 1), position_ids=torch.cat([positions, positions], 1), use_cache=False).logits[0, 6:]
+        together = model(
+            input_ids=torch.cat([first, second], 1), position_ids=torch.cat([positions, positions], 1), use_cache=False
+        ).logits[0, 6:]
     except (TypeError, ValueError, RuntimeError):
         return False  # no position_ids in this architecture
     finally:

@@ -1,4 +1,6 @@
-"""Tasks and files to a TrainingSet: solved examples of the target, mixed with those of other tasks, and some held out to validate."""
+"""Tasks and files to a TrainingSet: solved examples of the target, mixed with those of other tasks, and some held out
+to validate.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from evalharness import fingerprint
+from evalharness.data.sources import DataSource
 from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
-from evalharness.readers.sources import DataSource
 from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
 from evalharness.tasks.variants import worded
-from evalharness.training import lines
-from evalharness.training.lines import Example
+from evalharness.training import jsonl
+from evalharness.training.jsonl import Example
 from evalharness.training.recipe import EVERY, Recipe
 
 Examples = tuple[Example, ...]
@@ -28,7 +30,8 @@ WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the sam
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What a candidate is trained on: pairs or conversations. `counts`: examples per task or file, what is to be learned first.
+    """What a candidate is trained on: pairs or conversations. `counts`: examples per task or file, what is to be
+    learned first.
 
     `digest` is of the examples in order; `sources`: where they come from; `held`: the same of `validation`.
     """
@@ -50,11 +53,12 @@ class TrainingSet:
 
 
 def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
-    """All that the recipe asks for: the target's training split or the file, other tasks by their shares, and validation rows.
+    """All that the recipe asks for: the target's training split or the file, other tasks by their shares, and
+    validation rows.
 
-    A mixed or replayed name may be a task, a group, a tag or a suite; its share is then divided equally among its tasks (the target left out).
-    Raises TaskError for an unknown task or one without a training split, DataError for missing or empty rows, UsageError for shares, wordings
-    and validation rows that cannot be had.
+    A mixed or replayed name may be a task, a group, a tag or a suite; its share is then divided equally among its tasks
+    (the target left out). Raises TaskError for an unknown task or one without a training split, DataError for missing
+    or empty rows, UsageError for shares, wordings and validation rows that cannot be had.
     """
     found = _Gatherer(recipe, library, source)
     learned = found.learned()
@@ -86,16 +90,20 @@ class _Gatherer:
 
     def file(self, path: str) -> Examples:
         """The examples of a file."""
-        examples, digest = lines.read(Path(path))
+        examples, digest = jsonl.read(Path(path))
         self.sources.append({"kind": "file", "path": str(Path(path).resolve()), "digest": digest})
         return examples
 
     def task(self, name: str, use: str) -> Examples:
-        """A task's solved examples, of its split to train on or to validate on, in the wording (or wordings) of the recipe."""
+        """A task's solved examples, of its split to train on or to validate on, in the wording (or wordings) of the
+        recipe.
+        """
         task = self.library.task(name)
         split = task.training_split if use == "train" else task.validation_split
         if split is None:
-            raise TaskError(task.source, "names no training_split", "train on a task that has one, or add it to the file")
+            raise TaskError(
+                task.source, "names no training_split", "train on a task that has one, or add it to the file"
+            )
         wordings = [task]
         if self.recipe.template == EVERY:
             wordings += [worded(task, wording) for wording in task.templates]
@@ -112,10 +120,16 @@ class _Gatherer:
         return pairs
 
     def validation(self) -> tuple[Examples, dict[str, Any]]:
-        """Examples of the validation file, or of the task's validation split where losses are asked for and nothing else is said."""
+        """Examples of the validation file, or of the task's validation split where losses are asked for and nothing
+        else is said.
+        """
         if self.recipe.validation_file:
-            examples, digest = lines.read(Path(self.recipe.validation_file))
-            return examples, {"kind": "file", "path": str(Path(self.recipe.validation_file).resolve()), "file_digest": digest}
+            examples, digest = jsonl.read(Path(self.recipe.validation_file))
+            return examples, {
+                "kind": "file",
+                "path": str(Path(self.recipe.validation_file).resolve()),
+                "file_digest": digest,
+            }
         if not self.recipe.validates or self.recipe.validation is not None:
             return (), {}
         fix = "hold some training rows out with --validation 0.1, or give --validation-file"
@@ -147,7 +161,9 @@ class _Gatherer:
         tasks = self.library.select(self.library.suite(name).tasks if name in self.library.suites() else [name])
         others = tuple(task for task in tasks if task.name != self.recipe.target)
         if not others:
-            raise UsageError(f"{option} {name}", "is the target itself", "name tasks that the candidate should not forget")
+            raise UsageError(
+                f"{option} {name}", "is the target itself", "name tasks that the candidate should not forget"
+            )
         return others
 
     def check_wordings(self) -> None:
@@ -156,7 +172,11 @@ class _Gatherer:
         if asked is not None and not self.known:
             raise UsageError("--template", "no task of this training has another wording", "leave it out")
         if asked not in (None, EVERY, *self.known):
-            raise UsageError("--template", f"no task of this training has a wording {asked!r}", did_you_mean(str(asked), (*self.known, EVERY)))
+            raise UsageError(
+                "--template",
+                f"no task of this training has a wording {asked!r}",
+                did_you_mean(str(asked), (*self.known, EVERY)),
+            )
 
 
 def mix(target: str, pairs: Examples, others: Mapping[str, tuple[float, Examples]], seed: int) -> TrainingSet:
@@ -192,7 +212,9 @@ def _spread(wordings: Sequence[Examples], seed: int) -> Examples:
 
 
 def _split(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
-    """(to train on, held out): the fraction, at least one, drawn by the seed. Equal examples stay together, so that none is on both sides."""
+    """(to train on, held out): the fraction, at least one, drawn by the seed. Equal examples stay together, so that
+    none is on both sides.
+    """
     times, held = Counter(examples), set[Example]()
     wanted = max(1, round(fraction * len(examples)))
     for index in np.random.default_rng([seed, HELD_OUT]).permutation(len(examples)):
@@ -202,5 +224,9 @@ def _split(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Ex
         held.add(examples[index])
     kept, out = tuple(each for each in examples if each not in held), tuple(each for each in examples if each in held)
     if not kept:
-        raise UsageError("--validation", f"{fraction:g} of {len(examples)} examples leaves none to train on", "a smaller fraction, or more examples")
+        raise UsageError(
+            "--validation",
+            f"{fraction:g} of {len(examples)} examples leaves none to train on",
+            "a smaller fraction, or more examples",
+        )
     return kept, out

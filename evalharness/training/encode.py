@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalharness.engines.base import Unrenderable
-from evalharness.engines.chat import ChatTemplate
-from evalharness.engines.texts import Texts, Untokenizable
+from evalharness.engines.hf.chat import ChatTemplate
+from evalharness.engines.hf.tokenizer_adapter import Texts, Untokenizable
 from evalharness.errors import DataError
 from evalharness.records.models import Architecture
-from evalharness.training.lines import Example, Turns, is_turns
+from evalharness.records.tokenizers import Unrenderable
+from evalharness.training.jsonl import Example, Turns, is_turns
 
 IGNORED = -100  # the label that cross-entropy passes over
 Span = tuple[tuple[int, ...], tuple[int, ...]]  # what is given, what is to be learned after it
@@ -18,7 +18,8 @@ Span = tuple[tuple[int, ...], tuple[int, ...]]  # what is given, what is to be l
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Causal: `ids` and `labels` of one length, labels IGNORED on what is given. Encoder-decoder: the encoder's ids, the decoder's labels.
+    """Causal: `ids` and `labels` of one length, labels IGNORED on what is given. Encoder-decoder: the encoder's ids,
+    the decoder's labels.
 
     `cut`: tokens dropped from the left of what is given.
     """
@@ -40,7 +41,9 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One model's way with examples. `given`: most tokens of an example (encoder-decoder: of the encoder's text); `written`: of a completion."""
+    """One model's way with examples. `given`: most tokens of an example (encoder-decoder: of the encoder's text);
+    `written`: of a completion.
+    """
 
     texts: Texts
     architecture: Architecture = "causal"
@@ -49,11 +52,13 @@ class Encoder:
     chat: ChatTemplate | None = None
 
     def encode(self, example: Example) -> tuple[Encoded, ...]:
-        """The example as the model sees it: one for a pair; for a conversation one, or one for each turn of the assistant where the template
-        renders earlier turns otherwise once others follow (and for encoder-decoder models).
+        """The example as the model sees it: one for a pair; for a conversation one, or one for each turn of the
+        assistant where the template renders earlier turns otherwise once others follow (and for encoder-decoder
+        models).
 
-        What is given and does not fit loses tokens from the left (evaluation cuts shots and documents instead). Raises DataError where a
-        completion alone does not fit, is empty, or cannot be tokenised, and for conversations without or against the template.
+        What is given and does not fit loses tokens from the left (evaluation cuts shots and documents instead). Raises
+        DataError where a completion alone does not fit, is empty, or cannot be tokenised, and for conversations without
+        or against the template.
         """
         try:
             spans = self._turns(example) if is_turns(example) else [self._pair(str(example[0]), str(example[1]))]
@@ -66,7 +71,8 @@ class Encoder:
     def _pair(self, prompt: str, completion: str) -> Span:
         """Split as the engine splits what it scores, the end token after the completion.
 
-        Encoder-decoder models: the prompt with special tokens, the completion without, spaces that end the prompt going with the completion.
+        Encoder-decoder models: the prompt with special tokens, the completion without, spaces that end the prompt going
+        with the completion.
         """
         if self.architecture == "causal":
             pair = self.texts.pair(prompt, completion)
@@ -91,7 +97,9 @@ class Encoder:
         try:
             return [self._turn(self.chat, messages, place) for place in answers]
         except Unrenderable as error:
-            raise DataError(_where(example), f"the chat template refuses its turns ({error})", "leave it out, or mend it") from None
+            raise DataError(
+                _where(example), f"the chat template refuses its turns ({error})", "leave it out, or mend it"
+            ) from None
 
     def _turn(self, chat: ChatTemplate, messages: list[dict[str, str]], place: int) -> Span:
         before, whole = chat.render(messages[:place], False), chat.ended(messages[: place + 1])
@@ -125,7 +133,9 @@ class Encoder:
 
 
 def joined(spans: Sequence[Span]) -> list[list[tuple[tuple[int, ...], bool]]]:
-    """Spans, each of which goes on where the one before ended, as one line of parts (tokens, learned?); a line of its own for any other."""
+    """Spans, each of which goes on where the one before ended, as one line of parts (tokens, learned?); a line of its
+    own for any other.
+    """
     found: list[list[tuple[tuple[int, ...], bool]]] = []
     said: tuple[int, ...] = ()
     for given, written in spans:
@@ -148,4 +158,8 @@ def _where(example: Example) -> str:
 
 def _too_long(example: Example, tokens: int, room: int) -> DataError:
     what = "the turns after its first question have" if is_turns(example) else "its completion has"
-    return DataError(_where(example), f"{what} {tokens} tokens, the window (or --max-length) leaves {room}", "leave it out, or shorten it")
+    return DataError(
+        _where(example),
+        f"{what} {tokens} tokens, the window (or --max-length) leaves {room}",
+        "leave it out, or shorten it",
+    )

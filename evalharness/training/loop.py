@@ -1,7 +1,8 @@
 """A recipe and solved examples to a candidate's directory, through transformers' Trainer.
 
-All is written to a hidden folder beside `out` and renamed at the end: nothing half-made ever looks like a candidate. A training that was
-killed goes on from the last state it saved when it is given again, and ends with the weights of an uninterrupted one (on a CPU).
+All is written to a hidden folder beside `out` and renamed at the end: nothing half-made ever looks like a candidate. A
+training that was killed goes on from the last state it saved when it is given again, and ends with the weights of an
+uninterrupted one (on a CPU).
 """
 
 from __future__ import annotations
@@ -16,18 +17,28 @@ import torch
 from transformers import PrinterCallback, set_seed
 
 from evalharness.checkpoints.weights import Loaded
-from evalharness.engines.chat import template_of
-from evalharness.engines.texts import Texts
+from evalharness.engines.hf.chat import template_of
+from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.errors import DataError, StoreError, UsageError
 from evalharness.training.adapt import Trained, expected_warnings, finite, sizes
 from evalharness.training.batches import Row, collate, grouped, keeps_packs_apart, packs
 from evalharness.training.data import Examples, TrainingSet
 from evalharness.training.encode import Encoded, Encoder
-from evalharness.training.leave import Course, describe, losses_told, save, write
+from evalharness.training.output_lock import Work, refuse_existing, working
 from evalharness.training.recipe import Recipe
+from evalharness.training.save import Course, describe, losses_told, save, write
 from evalharness.training.start import Start, check_machine, opened, room, starting, trained
-from evalharness.training.trainer import CompletionTrainer, Report, Watch, arguments, best_of, diverged, last_saved, load_trained, losses_of
-from evalharness.training.work import Work, refuse_existing, working
+from evalharness.training.trainer import (
+    CompletionTrainer,
+    Report,
+    Watch,
+    arguments,
+    best_of,
+    diverged,
+    last_saved,
+    load_trained,
+    losses_of,
+)
 
 PACK = 1024  # tokens of a pack where neither the window nor --max-length is smaller, and no example is longer
 
@@ -46,10 +57,12 @@ class Fed:
 
 
 def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
-    """Train, and leave a candidate (weights or adapter, training.json, the tokenizer with full weights) at `recipe.out`.
+    """Train, and leave a candidate (weights or adapter, training.json, the tokenizer with full weights) at
+    `recipe.out`.
 
-    Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not. Raises UsageError, DataError, ModelError or
-    StoreError before training for anything wrong, ModelError where the loss or the weights stop being finite; then `out` does not exist.
+    Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not. Raises UsageError,
+    DataError, ModelError or StoreError before training for anything wrong, ModelError where the loss or the weights
+    stop being finite; then `out` does not exist.
     """
     out = Path(recipe.out)
     refuse_existing(out)
@@ -69,9 +82,13 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
             work.finish()
         except torch.OutOfMemoryError:
             fix = "a smaller one with --gradient-accumulation, or --gradient-checkpointing"
-            raise UsageError("--batch-size", f"{recipe.batch_size} examples do not fit the memory of {recipe.device}", fix) from None
+            raise UsageError(
+                "--batch-size", f"{recipe.batch_size} examples do not fit the memory of {recipe.device}", fix
+            ) from None
         except OSError as error:
-            raise StoreError(out, f"cannot be written ({error.strerror or error})", "make room, or name another folder with --out") from None
+            raise StoreError(
+                out, f"cannot be written ({error.strerror or error})", "make room, or name another folder with --out"
+            ) from None
     return out
 
 
@@ -81,7 +98,9 @@ def _fed(recipe: Recipe, examples: TrainingSet, start: Start, loaded: Loaded, re
     given, written = room(recipe, start)
     if loaded.tokenizer.eos_token_id is None:
         report("note: the tokenizer has no end token, so the candidate does not learn where an answer ends")
-    encoder = Encoder(Texts(loaded.tokenizer), loaded.architecture, given, written, template_of(start.under.path, loaded.tokenizer))
+    encoder = Encoder(
+        Texts(loaded.tokenizer), loaded.architecture, given, written, template_of(start.under.path, loaded.tokenizer)
+    )
     encoded, held = _encoded(encoder, examples.pairs), _encoded(encoder, examples.validation)
     cut = sum(example.cut > 0 for example in encoded)
     if cut:
@@ -91,9 +110,18 @@ def _fed(recipe: Recipe, examples: TrainingSet, start: Start, loaded: Loaded, re
         if loaded.architecture == "seq2seq":
             raise UsageError("--packing", "an encoder-decoder model reads one example at a time", "--group-by-length")
         if not keeps_packs_apart(loaded.model, loaded.model.get_input_embeddings().weight.shape[0]):
-            raise UsageError("--packing", f"a {loaded.model.config.model_type} model lets packed examples see one another", "--group-by-length")
+            raise UsageError(
+                "--packing",
+                f"a {loaded.model.config.model_type} model lets packed examples see one another",
+                "--group-by-length",
+            )
         longest = max(example.width for example in encoded)
-        rows = packs(encoded, max(longest, PACK if given is None else min(given, PACK)) if recipe.max_length is None else max(longest, given or 0))
+        rows = packs(
+            encoded,
+            max(longest, PACK if given is None else min(given, PACK))
+            if recipe.max_length is None
+            else max(longest, given or 0),
+        )
     return Fed(tuple(rows), tuple((example,) for example in held), len(encoded), cut, encoder.texts.pad)
 
 
@@ -112,7 +140,12 @@ def _goes_on(work: Work, recipe: Recipe, start: Start, examples: TrainingSet, re
     free = {"out", "save_every", "device"}  # nothing about the weights, or nothing that can be told from here
     making = {key: value for key, value in recipe.to_json().items() if key not in free}
     after = start.after.fingerprint if start.after is not None else None
-    record = {"recipe": making, "under": start.under.fingerprint, "after": after, "data": [examples.digest, examples.held.get("digest")]}
+    record = {
+        "recipe": making,
+        "under": start.under.fingerprint,
+        "after": after,
+        "data": [examples.digest, examples.held.get("digest")],
+    }
     begun = any(work.states.glob("checkpoint-*"))
     if not work.take_up(record) and begun:
         report("note: what was left unfinished here was of another recipe, base or data: begun anew")

@@ -10,11 +10,12 @@ ALL_LINEAR, ATTENTION = "all-linear", "attention"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One method. `adapter`: peft's type of what it leaves, "" where it leaves full weights; `soft`: it puts virtual tokens before the text.
+class TrainingMethod:
+    """One method. `adapter`: peft's type of what it leaves, "" where it leaves full weights; `soft`: it puts virtual
+    tokens before the text.
 
-    `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `options`: its own ones and their defaults,
-    None where the default depends on something else.
+    `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `options`: its own
+    ones and their defaults, None where the default depends on something else.
     """
 
     what: str
@@ -30,16 +31,18 @@ class Way:
 
 
 _LOW_RANK = {"rank": 8, "alpha": None, "dropout": 0.0, "targets": ALL_LINEAR, "dora": False, "rslora": False}
-WAYS: dict[str, Way] = {
-    "full": Way("all weights", 1e-5),
-    "lora": Way("low-rank updates", 2e-4, "LORA", options=_LOW_RANK),
-    "qlora": Way("low-rank updates of 4-bit weights", 2e-4, "LORA", options=_LOW_RANK),
-    "ia3": Way("one factor a feature", 5e-3, "IA3", options={"targets": None}),
-    "prompt": Way("a soft prompt", 3e-3, "PROMPT_TUNING", True, {"virtual_tokens": 20}),
-    "prefix": Way("a prefix in every layer", 3e-3, "PREFIX_TUNING", True, {"virtual_tokens": 20}),
-    "p-tuning": Way("a soft prompt behind a small network", 1e-3, "P_TUNING", True, {"virtual_tokens": 20, "hidden": None}),
-    "bitfit": Way("biases", 1e-3),
-    "layers": Way("chosen parameters", 1e-5, options={"parameters": ()}),
+WAYS: dict[str, TrainingMethod] = {
+    "full": TrainingMethod("all weights", 1e-5),
+    "lora": TrainingMethod("low-rank updates", 2e-4, "LORA", options=_LOW_RANK),
+    "qlora": TrainingMethod("low-rank updates of 4-bit weights", 2e-4, "LORA", options=_LOW_RANK),
+    "ia3": TrainingMethod("one factor a feature", 5e-3, "IA3", options={"targets": None}),
+    "prompt": TrainingMethod("a soft prompt", 3e-3, "PROMPT_TUNING", True, {"virtual_tokens": 20}),
+    "prefix": TrainingMethod("a prefix in every layer", 3e-3, "PREFIX_TUNING", True, {"virtual_tokens": 20}),
+    "p-tuning": TrainingMethod(
+        "a soft prompt behind a small network", 1e-3, "P_TUNING", True, {"virtual_tokens": 20, "hidden": None}
+    ),
+    "bitfit": TrainingMethod("biases", 1e-3),
+    "layers": TrainingMethod("chosen parameters", 1e-5, options={"parameters": ()}),
 }
 LEARNING_RATES: dict[str, float] = {name: way.rate for name, way in WAYS.items()}
 OPTIONS = tuple(dict.fromkeys(option for way in WAYS.values() for option in way.options))

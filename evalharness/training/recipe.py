@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.training.methods import ALL_LINEAR, ATTENTION, OPTIONS, WAYS, Method, Way, flag, having
+from evalharness.training.methods import ALL_LINEAR, ATTENTION, OPTIONS, WAYS, Method, TrainingMethod, flag, having
 
 Dtype = Literal["float32", "bfloat16"]
 Scheduler = Literal["linear", "cosine", "constant"]
@@ -28,10 +28,11 @@ COUNTS = (
 class Recipe:
     """Fields are as given; `option`, `rate` and `to_json` fill in the method's defaults.
 
-    `base`, `out`, `after`, the files: as typed. `steps` wins over `epochs`; with neither, three epochs. A step is `batch_size` x
-    `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention", names of linear layers, or one regular
-    expression that their whole paths match. `mix`: more tasks and their weights, the target's being 1; `replay`: task to the fraction of
-    the training examples that come from it. `warmup`: share of the steps. Options of another method are refused.
+    `base`, `out`, `after`, the files: as typed. `steps` wins over `epochs`; with neither, three epochs. A step is
+    `batch_size` x `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention",
+    names of linear layers, or one regular expression that their whole paths match. `mix`: more tasks and their weights,
+    the target's being 1; `replay`: task to the fraction of the training examples that come from it. `warmup`: share of
+    the steps. Options of another method are refused.
     """
 
     method: Method
@@ -79,9 +80,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raises UsageError for anything that cannot be trained with."""
-        for name, known in (("method", get_args(Method)), ("dtype", get_args(Dtype)), ("scheduler", get_args(Scheduler))):
+        for name, known in (
+            ("method", get_args(Method)),
+            ("dtype", get_args(Dtype)),
+            ("scheduler", get_args(Scheduler)),
+        ):
             if getattr(self, name) not in known:
-                raise UsageError(flag(name), f"unknown {name} {getattr(self, name)!r}", did_you_mean(str(getattr(self, name)), known))
+                raise UsageError(
+                    flag(name), f"unknown {name} {getattr(self, name)!r}", did_you_mean(str(getattr(self, name)), known)
+                )
         for name, wanted in (("base", not self.after), ("out", True), ("target", not self.train_file)):
             if wanted and not getattr(self, name):
                 raise UsageError(flag(name), "is missing", "state it")
@@ -98,7 +105,11 @@ class Recipe:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise UsageError("--seed", f"{self.seed!r}", "a whole number from 0 to 4294967295 would be right")
         ranges = {"alpha": ABOVE_ZERO, "epochs": ABOVE_ZERO, "dropout": SHARE, "warmup": SHARE, "validation": INSIDE}
-        for name, range_ in {"learning_rate": ABOVE_ZERO, "weight_decay": ("of at least 0", lambda number: number >= 0), **ranges}.items():
+        for name, range_ in {
+            "learning_rate": ABOVE_ZERO,
+            "weight_decay": ("of at least 0", lambda number: number >= 0),
+            **ranges,
+        }.items():
             if getattr(self, name) is not None:
                 _number(flag(name), getattr(self, name), *range_)
 
@@ -107,7 +118,9 @@ class Recipe:
             if getattr(self, name) not in (None, False, ()) and name not in self.way.options:
                 raise UsageError(flag(name), f"is no option of {self.method}", f"it belongs to {having(name)}")
         if self.targets is not None and not all(self.target_names or [""]):
-            raise UsageError("--targets", "names no layer", f"{ALL_LINEAR}, {ATTENTION}, or names such as q_proj,v_proj")
+            raise UsageError(
+                "--targets", "names no layer", f"{ALL_LINEAR}, {ATTENTION}, or names such as q_proj,v_proj"
+            )
         if self.method == "layers" and not all(self.parameters or [""]):
             raise UsageError("--train", "names no parameters", "give patterns such as model.layers.3.* or *norm*")
 
@@ -116,14 +129,22 @@ class Recipe:
             if getattr(self, one) and getattr(self, other):
                 raise UsageError(flag(one), f"given together with {flag(other)}", "state one of them")
         if self.packing and self.way.soft:
-            raise UsageError("--packing", f"{self.method}: what stands before a text would stand before a pack only", "--group-by-length")
+            raise UsageError(
+                "--packing",
+                f"{self.method}: what stands before a text would stand before a pack only",
+                "--group-by-length",
+            )
         if self.gradient_checkpointing and self.method == "prefix":
-            raise UsageError("--gradient-checkpointing", "a prefix lives in the cache, which checkpointing switches off", "leave it out")
+            raise UsageError(
+                "--gradient-checkpointing",
+                "a prefix lives in the cache, which checkpointing switches off",
+                "leave it out",
+            )
         if self.train_file and self.template:
             raise UsageError("--template", "a file of examples has no wordings", "leave it out")
 
     @property
-    def way(self) -> Way:
+    def way(self) -> TrainingMethod:
         """What the method is."""
         return WAYS[self.method]
 
@@ -146,7 +167,9 @@ class Recipe:
     @property
     def validates(self) -> bool:
         """Are there to be validation losses?"""
-        return any(value is not None for value in (self.validation, self.validation_file, self.eval_every, self.patience))
+        return any(
+            value is not None for value in (self.validation, self.validation_file, self.eval_every, self.patience)
+        )
 
     @property
     def learned(self) -> str:
@@ -188,13 +211,19 @@ class Recipe:
 
 
 def check_shares(mix: Mapping[str, float], replay: Mapping[str, float]) -> None:
-    """Raises UsageError unless weights are above 0, fractions between 0 and 1, and the fractions leave room for the rest."""
+    """Raises UsageError unless weights are above 0, fractions between 0 and 1, and the fractions leave room for the
+    rest.
+    """
     for task, weight in mix.items():
         _number(f"--mix {task}", weight, *ABOVE_ZERO)
     for task, fraction in replay.items():
         _number(f"--replay {task}", fraction, *INSIDE)
     if sum(replay.values()) >= 1:
-        raise UsageError("--replay", f"the fractions add up to {sum(replay.values()):g}", "less than 1: the rest is what is to be learned")
+        raise UsageError(
+            "--replay",
+            f"the fractions add up to {sum(replay.values()):g}",
+            "less than 1: the rest is what is to be learned",
+        )
 
 
 def _plain(value: Any) -> Any:

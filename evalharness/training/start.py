@@ -1,4 +1,6 @@
-"""A recipe to what training starts from: the base, or the stage before, in memory, and what the candidate will stand on."""
+"""A recipe to what training starts from: the base, or the stage before, in memory, and what the candidate will stand
+on.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ OF_CONFIG = {  # options to the fields of peft's configurations that say the sam
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """`under`: the full weights that training starts from (an adapter's own base); `base`: what the candidate is compared with by default.
+    """`under`: the full weights that training starts from (an adapter's own base); `base`: what the candidate is
+    compared with by default.
 
-    They are one, but for full weights trained after a stage: those are compared with the first base. `after`: the stage before, if any.
+    They are one, but for full weights trained after a stage: those are compared with the first base. `after`: the stage
+    before, if any.
     """
 
     under: Checkpoint
@@ -47,20 +51,28 @@ class Start:
 
 
 def check_machine(recipe: Recipe) -> None:
-    """Raises UsageError, before anything is read, for a device that is not there and for 4-bit weights without what they need."""
+    """Raises UsageError, before anything is read, for a device that is not there and for 4-bit weights without what
+    they need.
+    """
     if (device_of(recipe.device).index or 0) > 0:
         what = f"{recipe.device}: training uses the first accelerator that it sees"
         raise UsageError("--device", what, "set CUDA_VISIBLE_DEVICES and give --device cuda")
     if recipe.method != "qlora":
         return
     if device_of(recipe.device).type != "cuda":
-        raise UsageError("--method qlora", "4-bit weights need an NVIDIA GPU, and this training has none", "--method lora trains the same updates")
+        raise UsageError(
+            "--method qlora",
+            "4-bit weights need an NVIDIA GPU, and this training has none",
+            "--method lora trains the same updates",
+        )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError("--method qlora", "bitsandbytes is not installed", "install it, or use --method lora")
 
 
 def starting(recipe: Recipe) -> Start:
-    """Whose weights training starts from. Raises ModelError or UsageError where the base or the stage before cannot be trained on."""
+    """Whose weights training starts from. Raises ModelError or UsageError where the base or the stage before cannot be
+    trained on.
+    """
     start = _starting(recipe)
     if start.under.precision and not recipe.way.adapter:
         what = f"its weights are quantised ({start.under.precision}), which only adapters can be trained on"
@@ -72,7 +84,11 @@ def _starting(recipe: Recipe) -> Start:
     if recipe.after is None:
         base = recognise(recipe.base, role="base")
         if base.kind != "base":
-            raise ModelError(base.path, "is an adapter, not a base to train", "go on from it with --after, or merge it into its base first")
+            raise ModelError(
+                base.path,
+                "is an adapter, not a base to train",
+                "go on from it with --after, or merge it into its base first",
+            )
         return Start(base, base)
     after = recognise(recipe.after, base=recipe.base or None)
     verify(after)
@@ -91,9 +107,17 @@ def _refuse_change(recipe: Recipe, after: Checkpoint) -> None:
         what = f"{after.path} is an adapter of type {after.adapter}, on which {recipe.method} cannot be put"
         raise UsageError("--after", what, _instead(after))
     if after.adapter == "P_TUNING":
-        raise UsageError("--after", f"{after.path}: p-tuning leaves no network to go on training", "train it in one go, or use --method prompt")
+        raise UsageError(
+            "--after",
+            f"{after.path}: p-tuning leaves no network to go on training",
+            "train it in one go, or use --method prompt",
+        )
     if (recipe.method == "qlora") != (after.precision == PRECISION) and recipe.way.adapter:
-        raise UsageError("--after", f"{after.path} was trained on weights of another precision", "go on with the method that it was trained with")
+        raise UsageError(
+            "--after",
+            f"{after.path} was trained on weights of another precision",
+            "go on with the method that it was trained with",
+        )
 
 
 def _instead(after: Checkpoint) -> str:
@@ -107,7 +131,8 @@ def _instead(after: Checkpoint) -> str:
 def opened(recipe: Recipe, start: Start) -> Loaded:
     """The weights that training starts from. All that changes weights themselves holds them in float32 while it trains.
 
-    Those under qlora are held in 4 bits and compute in bfloat16; what is not quantised is float32 (Dettmers et al. 2023).
+    Those under qlora are held in 4 bits and compute in bfloat16; what is not quantised is float32 (Dettmers et al.
+    2023).
     """
     if recipe.method != "qlora":
         return load(start.under, recipe.dtype if recipe.way.adapter else "float32", recipe.device)
@@ -117,9 +142,11 @@ def opened(recipe: Recipe, start: Start) -> Loaded:
 
 
 def trained(model: PreTrainedModel, recipe: Recipe, start: Start) -> tuple[Trained, Recipe]:
-    """The model with what is to be trained, and the recipe as it is: an adapter that goes on keeps its own rank, targets and length.
+    """The model with what is to be trained, and the recipe as it is: an adapter that goes on keeps its own rank,
+    targets and length.
 
-    Full weights start from the adapter merged into its base. Raises UsageError for options that are not those of the adapter.
+    Full weights start from the adapter merged into its base. Raises UsageError for options that are not those of the
+    adapter.
     """
     if not start.continues or start.after is None:
         return adapt(model, recipe), recipe
@@ -135,7 +162,9 @@ def trained(model: PreTrainedModel, recipe: Recipe, start: Start) -> tuple[Train
 
 @torch.no_grad()
 def _soft(model: PreTrainedModel, after: Checkpoint) -> PeftModel:
-    """Virtual tokens that go on, which peft itself loads to answer only. What was made by a network when they began are now values of their own."""
+    """Virtual tokens that go on, which peft itself loads to answer only. What was made by a network when they began are
+    now values of their own.
+    """
     config = PeftConfig.from_pretrained(str(after.path))
     config.inference_mode, config.base_model_name_or_path = False, None
     for name, plainly in (("prefix_projection", False), ("prompt_tuning_init", "RANDOM")):
@@ -155,19 +184,24 @@ def _kept(recipe: Recipe, config: PeftConfig) -> Recipe:
         has = tuple(sorted(has)) if isinstance(has, set | list) else has
         asked = tuple(sorted(given)) if isinstance(given, tuple) else given
         if given not in (None, False) and asked != has and not (option == "targets" and isinstance(given, str)):
-            raise UsageError(f"--{option.replace('_', '-')}", f"{given!r}: the adapter that goes on has {has!r}", "leave it out")
+            raise UsageError(
+                f"--{option.replace('_', '-')}", f"{given!r}: the adapter that goes on has {has!r}", "leave it out"
+            )
         found[option] = has
     return replace(recipe, **found)
 
 
 def room(recipe: Recipe, start: Start) -> tuple[int | None, int | None]:
-    """Most tokens of (an example, or the encoder's text; what a decoder writes): the window, less virtual tokens, and --max-length.
+    """Most tokens of (an example, or the encoder's text; what a decoder writes): the window, less virtual tokens, and
+    --max-length.
 
     Raises UsageError where the virtual tokens leave none.
     """
     window, virtual = start.under.window, _virtual(recipe, start)
     on_decoder = recipe.method == "prefix" and start.under.architecture == "seq2seq"
-    given, written = (None if window is None else window - (0 if off else virtual) for off in (on_decoder, not on_decoder))
+    given, written = (
+        None if window is None else window - (0 if off else virtual) for off in (on_decoder, not on_decoder)
+    )
     for left in (given, written):
         if left is not None and left < 2:
             raise UsageError("--virtual-tokens", f"{virtual} leave no room in a window of {window}", "fewer")
@@ -179,13 +213,21 @@ def room(recipe: Recipe, start: Start) -> tuple[int | None, int | None]:
 def _virtual(recipe: Recipe, start: Start) -> int:
     if not recipe.way.soft:
         return 0
-    return start.after.virtual_tokens if start.continues and start.after is not None else recipe.option("virtual_tokens")
+    return (
+        start.after.virtual_tokens if start.continues and start.after is not None else recipe.option("virtual_tokens")
+    )
 
 
 def named(start: Start, recipe: Recipe) -> dict[str, Any]:
-    """How training.json names the base and the stage before: relative to the candidate's directory, so that all can move together."""
+    """How training.json names the base and the stage before: relative to the candidate's directory, so that all can
+    move together.
+    """
     out = Path(recipe.out).resolve()
-    typed = (recipe.base or str(start.base.path)) if recipe.after is None or start.base.path != start.under.path or start.continues else recipe.after
+    typed = (
+        (recipe.base or str(start.base.path))
+        if recipe.after is None or start.base.path != start.under.path or start.continues
+        else recipe.after
+    )
     local = Path(typed.partition("=")[2] or typed).expanduser().exists() or Path(typed).expanduser().exists()
     found = {"base": os.path.relpath(start.base.path, out) if local else typed, "base_as_given": typed}
     if start.after is not None:

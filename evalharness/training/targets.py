@@ -1,4 +1,6 @@
-"""What was asked to be trained, to the layers and parameters of a model that it means; what means nothing is refused by name."""
+"""What was asked to be trained, to the layers and parameters of a model that it means; what means nothing is refused by
+name.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ SIGNS = frozenset("*+?^$|()[]{}\\")  # no name of a layer has one of these: with
 def linear(model: PreTrainedModel) -> dict[str, nn.Module]:
     """Path to module of every linear layer but the output head."""
     head = model.get_output_embeddings()
-    return {name: module for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D)) and module is not head}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+    }
 
 
 def is_pattern(targets: str) -> bool:
@@ -30,7 +36,8 @@ def is_pattern(targets: str) -> bool:
 def targets_of(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
     """`targets` as peft takes them: "all-linear", a regular expression, or names that end the paths of layers.
 
-    Raises UsageError for names and expressions that match no linear layer, and expressions that match something else, too.
+    Raises UsageError for names and expressions that match no linear layer, and expressions that match something else,
+    too.
     """
     layers, targets = linear(model), recipe.option("targets")
     if targets == ALL_LINEAR:
@@ -50,12 +57,16 @@ def targets_of(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
 
 def in_attention(model: PreTrainedModel) -> list[str]:
     """Paths of the linear layers that lie in an attention module."""
-    attention = [name for name, module in model.named_modules() if "attention" in type(module).__name__.lower() and name]
+    attention = [
+        name for name, module in model.named_modules() if "attention" in type(module).__name__.lower() and name
+    ]
     return [name for name in linear(model) if any(name.startswith(f"{around}.") for around in attention)]
 
 
 def endings(wanted: list[str], others: set[str]) -> list[str]:
-    """As short names as possible that end every wanted path and no other one: "q_proj", where it must be "attn.c_proj", or the whole path."""
+    """As short names as possible that end every wanted path and no other one: "q_proj", where it must be "attn.c_proj",
+    or the whole path.
+    """
     found = dict[str, None]()
     for path in wanted:
         parts = path.split(".")
@@ -83,12 +94,16 @@ def _pattern(model: PreTrainedModel, recipe: Recipe, targets: str, layers: dict[
     try:
         found = [name for name, _ in model.named_modules() if re.fullmatch(targets, name)]
     except re.error as error:
-        raise UsageError("--targets", f"{targets!r} is no regular expression ({error})", "mend it, or name layers") from None
+        raise UsageError(
+            "--targets", f"{targets!r} is no regular expression ({error})", "mend it, or name layers"
+        ) from None
     if not found:
         raise _nothing(recipe, targets, layers)
     other = [name for name in found if name not in layers]
     if other:
-        what = f"{targets!r} also matches {other[0] or 'the whole model'!r}, which is no linear layer in the model's body"
+        what = (
+            f"{targets!r} also matches {other[0] or 'the whole model'!r}, which is no linear layer in the model's body"
+        )
         raise UsageError("--targets", what, f"an expression of whole paths such as {next(iter(layers))}")
     return targets
 
@@ -100,7 +115,9 @@ def _nothing(recipe: Recipe, name: str, layers: dict[str, nn.Module]) -> UsageEr
 
 
 def parameters_of(model: PreTrainedModel, recipe: Recipe) -> list[nn.Parameter]:
-    """The parameters that a selective method trains: biases, or those that a pattern matches. Raises UsageError where there are none."""
+    """The parameters that a selective method trains: biases, or those that a pattern matches. Raises UsageError where
+    there are none.
+    """
     named = dict(model.named_parameters(remove_duplicate=False))
     if recipe.method == "bitfit":
         found = [parameter for name, parameter in named.items() if name.endswith(".bias")]
@@ -112,6 +129,10 @@ def parameters_of(model: PreTrainedModel, recipe: Recipe) -> list[nn.Parameter]:
     for pattern in recipe.parameters:
         these = [parameter for name, parameter in named.items() if fnmatchcase(name, pattern)]
         if not these:
-            raise UsageError("--train", f"{pattern!r} matches no parameter", f"a pattern for names such as {', '.join(list(named)[:3])}")
+            raise UsageError(
+                "--train",
+                f"{pattern!r} matches no parameter",
+                f"a pattern for names such as {', '.join(list(named)[:3])}",
+            )
         chosen += these
     return chosen

@@ -1,4 +1,6 @@
-"""transformers' Trainer, where it does otherwise what a candidate needs: the loss, what is saved on the way, and validation."""
+"""transformers' Trainer, where it does otherwise what a candidate needs: the loss, what is saved on the way, and
+validation.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,19 @@ SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one would pass ov
 Batch = dict[str, torch.Tensor]
 
 
-def completion_loss(logits: torch.Tensor, labels: torch.Tensor, architecture: Architecture, over: Any = None) -> torch.Tensor:
-    """Cross-entropy in nats of labels (rows, length) that are not IGNORED, summed and divided by `over` (None: by their number).
+def completion_loss(
+    logits: torch.Tensor, labels: torch.Tensor, architecture: Architecture, over: Any = None
+) -> torch.Tensor:
+    """Cross-entropy in nats of labels (rows, length) that are not IGNORED, summed and divided by `over` (None: by their
+    number).
 
-    Causal logits (rows, virtual tokens + length, vocabulary) predict the next token; a decoder's (rows, length, vocabulary) its label.
+    Causal logits (rows, virtual tokens + length, vocabulary) predict the next token; a decoder's (rows, length,
+    vocabulary) its label.
     """
     if architecture == "seq2seq":
-        flat = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        flat = nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
         return flat / ((labels != IGNORED).sum() if over is None else over)
     labels = nn.functional.pad(labels, (logits.shape[1] - labels.shape[1], 0), value=IGNORED)
     return ForCausalLMLoss(logits, labels, logits.shape[-1], over)
@@ -42,8 +50,9 @@ def completion_loss(logits: torch.Tensor, labels: torch.Tensor, architecture: Ar
 class CompletionTrainer(Trainer):
     """The mean is over the completion tokens of all that is accumulated for a step, whatever the architecture.
 
-    Saved on the way are the trained parameters as they are (an adapter's own format keeps less: no network behind a soft prompt), with
-    optimiser, schedule, random states and history as the Trainer saves them. `held`: batches to validate on.
+    Saved on the way are the trained parameters as they are (an adapter's own format keeps less: no network behind a
+    soft prompt), with optimiser, schedule, random states and history as the Trainer saves them. `held`: batches to
+    validate on.
     """
 
     def __init__(self, architecture: Architecture, held: Sequence[Batch], **given: Any) -> None:
@@ -52,8 +61,12 @@ class CompletionTrainer(Trainer):
         self.model_accepts_loss_kwargs = True  # the loss below takes the number of tokens of the whole step
         self._loss_shifts_labels = architecture == "causal"
 
-    def compute_loss(self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """The loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from which the model makes their inputs."""
+    def compute_loss(
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from which the
+        model makes their inputs.
+        """
         left_out = ("tokens",) if self.architecture == "seq2seq" else ("tokens", "labels")
         outputs = model(**{key: value for key, value in inputs.items() if key not in left_out})
         loss = completion_loss(outputs.logits, inputs["labels"], self.architecture, num_items_in_batch)
@@ -65,13 +78,19 @@ class CompletionTrainer(Trainer):
         return super().training_step(model, inputs, num_items_in_batch)
 
     @torch.no_grad()
-    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
         """The mean loss over all completion tokens of the held batches. Draws no random number."""
         self.model.eval()
         total, tokens = 0.0, 0
         for batch in self.held:
-            number = int((batch["labels"][:, 1:] if self.architecture == "causal" else batch["labels"]).ne(IGNORED).sum())
-            total += float(self.compute_loss(self.model, self._prepare_inputs(batch), num_items_in_batch=number)) * number
+            number = int(
+                (batch["labels"][:, 1:] if self.architecture == "causal" else batch["labels"]).ne(IGNORED).sum()
+            )
+            total += (
+                float(self.compute_loss(self.model, self._prepare_inputs(batch), num_items_in_batch=number)) * number
+            )
             tokens += number
         metrics = {f"{metric_key_prefix}_loss": total / tokens}
         self.log(dict(metrics))
@@ -109,7 +128,9 @@ def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, fl
 
 
 class Watch(TrainerCallback):
-    """Stops at the first loss or gradient that is not finite, keeps the best validated weights, stops when they grow no better, tells progress."""
+    """Stops at the first loss or gradient that is not finite, keeps the best validated weights, stops when they grow no
+    better, tells progress.
+    """
 
     def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report) -> None:
         self.recipe, self.steps, self.best, self.report = recipe, steps, best, report
@@ -130,9 +151,13 @@ class Watch(TrainerCallback):
             raise diverged(self.recipe, f"the loss is {loss}, its gradient {gradient} at step {step}")
         if step % max(1, self.steps // REPORTS) == 0 or step == self.steps:
             left = (time.monotonic() - self.began) / max(1, step - self.first) * (self.steps - step)
-            self.report(f"step {step}/{self.steps}, loss {loss:.4f}" + (f", {_time(left)} left" if step < self.steps else ""))
+            self.report(
+                f"step {step}/{self.steps}, loss {loss:.4f}" + (f", {_time(left)} left" if step < self.steps else "")
+            )
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, model: Any = None, **_: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, model: Any = None, **_: Any
+    ) -> None:
         losses = losses_of(state.log_history, "eval_loss")
         step, loss = losses[-1]
         if not math.isfinite(loss):
@@ -157,11 +182,18 @@ def diverged(recipe: Recipe, what: str) -> ModelError:
     return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
 
 
-OPTIMISER = {"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0}  # AdamW's, and where gradients are clipped
+OPTIMISER = {
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+}  # AdamW's, and where gradients are clipped
 
 
 def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating: int | None) -> TrainingArguments:
-    """The Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so many steps."""
+    """The Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so many
+    steps.
+    """
     batch = 1 if recipe.group_by_length else recipe.batch_size  # grouped batches are made beforehand
     return TrainingArguments(
         output_dir=str(folder),
@@ -197,12 +229,22 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
 
 def _time(seconds: float) -> str:
     whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    return (
+        f"{whole} s"
+        if whole < 60
+        else f"{whole // 60} min"
+        if whole < 3600
+        else f"{whole // 3600} h {whole % 3600 // 60} min"
+    )
 
 
 def last_saved(folder: Path) -> str | None:
     """The newest complete state on the way; the Trainer writes its own state last."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit() and _readable(path / "trainer_state.json")]
+    found = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if path.name.rpartition("-")[2].isdigit() and _readable(path / "trainer_state.json")
+    ]
     return max((os.fspath(path) for path in found), key=lambda path: int(path.rpartition("-")[2]), default=None)
 
 

@@ -1,4 +1,6 @@
-"""The calibration's golden rows: targets hold in them, the page shows them, and the same code draws the small ones again."""
+"""The calibration's golden rows: targets hold in them, the page shows them, and the same code draws the small ones
+again.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,22 @@ def calibrate() -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         yield runpy.run_path(str(HERE / "__main__.py"))
-        for name in [name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(HERE))]:
+        for name in [
+            name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(HERE))
+        ]:
             patch.delitem(sys.modules, name)
 
 
 def test_every_target_is_met(calibrate: dict[str, Any]) -> None:
     targets = calibrate["targets"]
     assert [(claim.what, claim.cell, claim.value) for claim in targets.missed(FULL)] == []
-    assert {part for part in FULL if targets.held({part: FULL[part]})} == {"margin", "suites", "foretold", "watched", "until"}
+    assert {part for part in FULL if targets.held({part: FULL[part]})} == {
+        "margin",
+        "suites",
+        "foretold",
+        "watched",
+        "until",
+    }
 
 
 def test_the_page_shows_what_was_drawn(calibrate: dict[str, Any]) -> None:
@@ -44,16 +54,24 @@ def test_every_cell_was_drawn(calibrate: dict[str, Any]) -> None:
     drawn = {(row["group"], row["cell"]) for row in FULL["margin"]}
     cells = [(cell.group, cell.name) for cell in calibrate["margin"].cells()]
     assert drawn <= set(cells) and len(cells) == len(set(cells)) and len(cells) - len(drawn) < 30
-    assert [(row["group"], row["cell"]) for row in FULL["suites"]] == [(case.kind, case.name) for case in calibrate["suites"].cases()]
+    assert [(row["group"], row["cell"]) for row in FULL["suites"]] == [
+        (case.kind, case.name) for case in calibrate["suites"].cases()
+    ]
     for part in ("foretold", "until"):
-        assert [(row["group"], row["cell"]) for row in FULL[part]] == [(case.group, case.name) for case in calibrate[part].cases()]
+        assert [(row["group"], row["cell"]) for row in FULL[part]] == [
+            (case.group, case.name) for case in calibrate[part].cases()
+        ]
 
 
 def test_the_small_rows_are_drawn_again(calibrate: dict[str, Any]) -> None:
-    assert calibrate["small"]() == json.loads((HERE / "goldens" / "small.json").read_text("utf-8")), "what is drawn has changed: make calibrate"
+    assert calibrate["small"]() == json.loads((HERE / "goldens" / "small.json").read_text("utf-8")), (
+        "what is drawn has changed: make calibrate"
+    )
 
 
-def test_what_is_missed_is_said_and_ends_with_1(calibrate: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missed_is_said_and_ends_with_1(
+    calibrate: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = {part: [dict(row) for row in FULL[part]] for part in FULL}
     (tmp_path / "full.json").write_text(json.dumps(rows), "utf-8")
     again = ["--only", "nothing", "--out", str(tmp_path)]
@@ -66,7 +84,16 @@ def test_what_is_missed_is_said_and_ends_with_1(calibrate: dict[str, Any], tmp_p
 
 
 def margin_row(**changes: Any) -> dict[str, Any]:
-    return {"group": "summaries", "cell": "c", "units": 200, "draws": 1500, "forgotten": 0.065, "retained": 0.0, "covered": 0.88, **changes}
+    return {
+        "group": "summaries",
+        "cell": "c",
+        "units": 200,
+        "draws": 1500,
+        "forgotten": 0.065,
+        "retained": 0.0,
+        "covered": 0.88,
+        **changes,
+    }
 
 
 @pytest.mark.parametrize(
@@ -79,7 +106,10 @@ def margin_row(**changes: Any) -> dict[str, Any]:
         ({"retained": 0.07, "covered": 0.87}, 2),
         ({"covered": 0.5, "units": 199}, 0),  # shown, not held
         ({"covered": 0.87, "units": 40, "group": "passages"}, 1),
-        ({"forgotten": 0.2, "covered": 0.5, "units": 500, "group": "all scores change"}, 0),  # a stress test, shown and not held
+        (
+            {"forgotten": 0.2, "covered": 0.5, "units": 500, "group": "all scores change"},
+            0,
+        ),  # a stress test, shown and not held
     ],
 )
 def test_what_a_row_at_its_margin_is_held_to(calibrate: dict[str, Any], changes: dict[str, Any], missed: int) -> None:
@@ -92,14 +122,63 @@ def test_what_a_row_at_its_margin_is_held_to(calibrate: dict[str, Any], changes:
         ("suites", {"group": "all at the margin", "cell": "c", "draws": 1500, "any forgotten": 0.071}, 1),
         ("suites", {"group": "some at the margin", "cell": "c", "draws": 1500, "all retained": 0.066}, 1),
         ("suites", {"group": "one lost ten points", "cell": "c", "draws": 1500, "found": 0.96, "alone found": 0.94}, 1),
-        ("suites", {"group": "nothing changed", "cell": "c", "draws": 1500, "gate fails": 0.051, "gate passes": 0.9}, 1),
-        ("suites", {"group": "nothing changed", "cell": "c", "draws": 900, "gate passes": 0.84, "foretold": 0.8, "foretold draws": 900}, 0),
-        ("suites", {"group": "nothing changed", "cell": "c", "draws": 900, "gate passes": 0.87, "foretold": 0.8, "foretold draws": 900}, 1),
-        ("foretold", {"group": "g", "cell": "c", "draws": 40_000, "foretold draws": 0, "retained foretold": 0.8, "retained": 0.835}, 1),
-        ("until", {"group": "one at its margin", "cell": "c", "draws": 10_000, "asked": 1.0, "first retained": 0.06}, 1),
+        (
+            "suites",
+            {"group": "nothing changed", "cell": "c", "draws": 1500, "gate fails": 0.051, "gate passes": 0.9},
+            1,
+        ),
+        (
+            "suites",
+            {
+                "group": "nothing changed",
+                "cell": "c",
+                "draws": 900,
+                "gate passes": 0.84,
+                "foretold": 0.8,
+                "foretold draws": 900,
+            },
+            0,
+        ),
+        (
+            "suites",
+            {
+                "group": "nothing changed",
+                "cell": "c",
+                "draws": 900,
+                "gate passes": 0.87,
+                "foretold": 0.8,
+                "foretold draws": 900,
+            },
+            1,
+        ),
+        (
+            "foretold",
+            {
+                "group": "g",
+                "cell": "c",
+                "draws": 40_000,
+                "foretold draws": 0,
+                "retained foretold": 0.8,
+                "retained": 0.835,
+            },
+            1,
+        ),
+        (
+            "until",
+            {"group": "one at its margin", "cell": "c", "draws": 10_000, "asked": 1.0, "first retained": 0.06},
+            1,
+        ),
         ("until", {"group": "one at its margin", "cell": "c", "draws": 100, "asked": 1.0, "first retained": 0.06}, 0),
-        ("until", {"group": "suite at its margin", "cell": "c", "draws": 10_000, "asked": 1.0, "suite retained": 0.06}, 1),
-        ("until", {"group": "one of 15 lost ten points", "cell": "c", "draws": 500, "asked": 0.9, "alone found": 0.94}, 1),
+        (
+            "until",
+            {"group": "suite at its margin", "cell": "c", "draws": 10_000, "asked": 1.0, "suite retained": 0.06},
+            1,
+        ),
+        (
+            "until",
+            {"group": "one of 15 lost ten points", "cell": "c", "draws": 500, "asked": 0.9, "alone found": 0.94},
+            1,
+        ),
         ("until", {"group": "one", "cell": "1 × 1000 answers, flips 0.1, lost 0.08", "draws": 500, "asked": 0.26}, 1),
         (
             "watched",

@@ -1,4 +1,6 @@
-"""Every type of adapter that peft knows, on tiny random models: what is loaded computes what peft itself loads, and the base stays as it is."""
+"""Every type of adapter that peft knows, on tiny random models: what is loaded computes what peft itself loads, and the
+base stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 from tiny_models import DECODED, IDS, TASKS, described, logits, options
 
-from evalharness.checkpoints import twin
+from evalharness.checkpoints import shared_weights
 from evalharness.checkpoints.adapters import attach, layout
 from evalharness.checkpoints.kinds import BOTH, TYPES, refusal
 from evalharness.checkpoints.weights import from_pretrained, load, resident_of
@@ -19,7 +21,11 @@ from evalharness.errors import ModelError
 
 SUPPORTED = [(name, "llama") for name, kind in TYPES.items() if "causal" in kind.architectures]
 SUPPORTED += [(name, "t5") for name, kind in TYPES.items() if "seq2seq" in kind.architectures]
-SUPPORTED += [(name, base) for base in ("gpt2", "qwen3", "bart") for name in ("LORA", "IA3", "PREFIX_TUNING", "P_TUNING", "LN_TUNING")]
+SUPPORTED += [
+    (name, base)
+    for base in ("gpt2", "qwen3", "bart")
+    for name in ("LORA", "IA3", "PREFIX_TUNING", "P_TUNING", "LN_TUNING")
+]
 LAYERS = [pair for pair in SUPPORTED if TYPES[pair[0]].acts == "layers"]
 
 
@@ -48,13 +54,13 @@ def test_every_type_of_the_installed_peft_is_known():
 @pytest.mark.parametrize(("kind", "base"), LAYERS)
 def test_layers_compute_what_peft_computes_and_the_base_stays(kind, base, zoo, tiny, bases):
     model, path = bases(base), zoo[f"{base}-{kind}"]
-    marks, before = twin.marks(model), logits(model)
+    marks, before = shared_weights.marks(model), logits(model)
     put = attach(described(path, zoo[base], kind), model)
     wanted = by_peft(tiny, zoo, base, path, **({"task_ids": torch.tensor([1])} if kind == "POLY" else {}))
     assert torch.equal(logits(put.model), wanted)
     assert not torch.allclose(wanted, before, atol=1e-3)
     assert not put.model.training and put.lead.tokens == 0
-    assert twin.marks(model) == marks
+    assert shared_weights.marks(model) == marks
     assert torch.equal(logits(model), before)
     stored = load_file(zoo[base] / "model.safetensors")
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in stored.items())
@@ -62,7 +68,9 @@ def test_layers_compute_what_peft_computes_and_the_base_stays(kind, base, zoo, t
 
 @pytest.mark.parametrize(("kind", "base"), [pair for pair in SUPPORTED if pair not in LAYERS])
 def test_what_stands_before_the_text_is_peft_s_own_prompt(kind, base, zoo, tiny, bases):
-    """peft's forward of one unpadded row; of embeddings with their logits cut off, and decoded with the tokens that it takes from labels."""
+    """peft's forward of one unpadded row; of embeddings with their logits cut off, and decoded with the tokens that it
+    takes from labels.
+    """
     model, path = bases(base), zoo[f"{base}-{kind}"]
     put = attach(described(path, zoo[base], kind), model)
     more = {"task_ids": torch.tensor([1])} if kind in TASKS else {}
@@ -88,7 +96,9 @@ def test_what_stands_before_the_text_is_peft_s_own_prompt(kind, base, zoo, tiny,
 
 @pytest.mark.parametrize(("kind", "base"), [(kind, base) for kind, base in SUPPORTED if base in ("llama", "t5")])
 def test_the_layout_is_told_without_data(kind, base, zoo, tmp_path, edit_tensors, copy):
-    """Names and shapes of the file are held against the base's on the meta device; what is missing is named there or when it is loaded."""
+    """Names and shapes of the file are held against the base's on the meta device; what is missing is named there or
+    when it is loaded.
+    """
     empty = from_pretrained(zoo[base], device_map="meta")
     found = layout(described(zoo[f"{base}-{kind}"], zoo[base], kind), empty)
     assert not found.replaced and len(found.notices) == int(TYPES[kind].computes)
@@ -158,11 +168,11 @@ def test_forms_of_lora(form, zoo, tiny, bases, tmp_path):
     task = {"task_type": "SEQ_2_SEQ_LM"} if base in tiny.SEQ2SEQ else {}
     path = tiny.make_adapter(zoo[base], tmp_path / "form", tiny.lora(**more, **task))
     model = bases(base)
-    marks, before = twin.marks(model), logits(model)
+    marks, before = shared_weights.marks(model), logits(model)
     put = attach(described(path, zoo[base]), model)
     assert torch.equal(logits(put.model), by_peft(tiny, zoo, base, path))
     assert not torch.allclose(logits(put.model), before, atol=1e-3)
-    assert twin.marks(model) == marks and torch.equal(logits(model), before)
+    assert shared_weights.marks(model) == marks and torch.equal(logits(model), before)
     layout(described(path, zoo[base]), from_pretrained(zoo[base], device_map="meta"))
 
 
@@ -183,7 +193,9 @@ def test_resized_embeddings(zoo, tiny, bases, tmp_path):
 # ---- refused ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "base"), [("XLORA", "llama"), ("LILY", "llama"), ("CPT", "t5"), ("SHADOW", "t5"), ("NEW", "llama")])
+@pytest.mark.parametrize(
+    ("kind", "base"), [("XLORA", "llama"), ("LILY", "llama"), ("CPT", "t5"), ("SHADOW", "t5"), ("NEW", "llama")]
+)
 def test_what_is_not_supported_is_refused_with_its_reason(kind, base, zoo):
     assert refusal(kind, "seq2seq" if base == "t5" else "causal")
     with pytest.raises(ModelError, match=r"unknown|not supported: "):

@@ -1,4 +1,6 @@
-"""Adapters of every type that peft saves, as it saves them: recognised without peft, and verified against their base."""
+"""Adapters of every type that peft saves, as it saves them: recognised without peft, and verified against their
+base.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,18 @@ from evalharness.errors import ModelError
 
 SEVERAL = ("POLY", "MULTITASK_PROMPT_TUNING")
 ON = {"causal": "llama", "seq2seq": "t5"}
-SUPPORTED = [(name, base) for name, kind in TYPES.items() for architecture, base in ON.items() if architecture in kind.architectures]
-REFUSED = [(name, architecture) for name, kind in TYPES.items() for architecture in ON if architecture not in kind.architectures]
+SUPPORTED = [
+    (name, base)
+    for name, kind in TYPES.items()
+    for architecture, base in ON.items()
+    if architecture in kind.architectures
+]
+REFUSED = [
+    (name, architecture)
+    for name, kind in TYPES.items()
+    for architecture in ON
+    if architecture not in kind.architectures
+]
 
 
 def place(path, kind, task=1):
@@ -41,7 +53,9 @@ def test_recognised_and_sound(kind, base, zoo, tiny):
     assert describe(found)["dtypes"]
 
 
-@pytest.mark.parametrize("kind", ["LORA", "VERA", "PVERA", "RANDLORA", "IA3", "LOHA", "PROMPT_TUNING", "PREFIX_TUNING", "LN_TUNING"])
+@pytest.mark.parametrize(
+    "kind", ["LORA", "VERA", "PVERA", "RANDLORA", "IA3", "LOHA", "PROMPT_TUNING", "PREFIX_TUNING", "LN_TUNING"]
+)
 def test_what_can_be_trained_is_counted_as_peft_counts_it(kind, zoo, tiny):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -59,13 +73,21 @@ def test_types_that_are_not_supported_are_refused_by_their_reason(kind, architec
     assert TYPES[kind].why_not in str(error.value) and kind in str(error.value)
 
 
-@pytest.mark.parametrize(("kind", "base", "other"), [("LORA", "llama", "t5"), ("PREFIX_TUNING", "t5", "llama"), ("PROMPT_TUNING", "bart", "gpt2")])
+@pytest.mark.parametrize(
+    ("kind", "base", "other"),
+    [("LORA", "llama", "t5"), ("PREFIX_TUNING", "t5", "llama"), ("PROMPT_TUNING", "bart", "gpt2")],
+)
 def test_an_adapter_for_the_other_architecture(kind, base, other, zoo, copy, edit_json):
-    with pytest.raises(ModelError, match=r"an adapter of an? .* model, and its base .* is an? .* model; give the base that it was trained on"):
+    with pytest.raises(
+        ModelError,
+        match=r"an adapter of an? .* model, and its base .* is an? .* model; give the base that it was trained on",
+    ):
         recognise(str(zoo[f"{base}-{kind}"]), base=str(zoo[other]))
     folder = copy(f"{base}-{kind}", "unsaid")
     edit_json(folder / "adapter_config.json", task_type=None)
-    edit_json(folder / "training.json", architecture="seq2seq" if base in ("t5", "bart") else "causal", base=str(zoo[other]))
+    edit_json(
+        folder / "training.json", architecture="seq2seq" if base in ("t5", "bart") else "causal", base=str(zoo[other])
+    )
     with pytest.raises(ModelError, match="and its base"):
         recognise(str(folder))
 
@@ -98,7 +120,11 @@ def test_one_task_of_several(kind, zoo, copy):
 
 
 def test_tasks_of_checkpoints_that_have_none(zoo):
-    for name, words in (("llama", "full weights have no such choice"), ("llama-LORA", "it learned one"), ("llama-PROMPT_TUNING", "it learned one")):
+    for name, words in (
+        ("llama", "full weights have no such choice"),
+        ("llama-LORA", "it learned one"),
+        ("llama-PROMPT_TUNING", "it learned one"),
+    ):
         with pytest.raises(ModelError, match=words):
             recognise(f"{zoo[name]}#1")
 
@@ -135,13 +161,20 @@ def test_on_a_base_of_another_width(kind, zoo, tiny, tmp_path):
 @pytest.mark.parametrize("kind", ["IA3", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "LOHA"])
 def test_values_that_are_not_finite(kind, copy, edit_tensors):
     folder = copy(f"llama-{kind}")
-    edit_tensors(folder / "adapter_model.safetensors", lambda tensors: next(iter(tensors.values())).view(-1)[:1].fill_(float("nan")))
+    edit_tensors(
+        folder / "adapter_model.safetensors",
+        lambda tensors: next(iter(tensors.values())).view(-1)[:1].fill_(float("nan")),
+    )
     with pytest.raises(ModelError, match="NaN or infinite values in"):
         verify(recognise(place(folder, kind)))
 
 
 def test_what_show_says_of_how_an_adapter_is_made(zoo, tiny, tmp_path):
-    path = tiny.make_adapter(zoo["llama"], tmp_path / "form", tiny.lora(use_dora=True, use_rslora=True, bias="lora_only", target_modules=".*_proj"))
+    path = tiny.make_adapter(
+        zoo["llama"],
+        tmp_path / "form",
+        tiny.lora(use_dora=True, use_rslora=True, bias="lora_only", target_modules=".*_proj"),
+    )
     made = describe(recognise(str(path)))
     assert made["marks"] == ["DoRA", "rsLoRA", "biases: lora_only"]
     assert (made["rank"], made["alpha"], made["targets"]) == (4, 8, ".*_proj")

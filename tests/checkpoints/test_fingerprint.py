@@ -23,7 +23,9 @@ def test_a_copy_under_another_name_is_the_same(name, zoo, copy, edit_json):
     folder = copy(name, "elsewhere")
     base = shutil.copytree(zoo[name.partition("-")[0]], folder.parent / "moved-base")
     if (folder / "adapter_config.json").exists():
-        edit_json(folder / "adapter_config.json", base_model_name_or_path=str(base), inference_mode=False, revision="main")
+        edit_json(
+            folder / "adapter_config.json", base_model_name_or_path=str(base), inference_mode=False, revision="main"
+        )
     else:
         edit_json(folder / "config.json", _name_or_path="somebody/model", transformers_version="4.0")
     edit_json(folder / "training.json", base=str(base), note="how it was made")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_models import described, logits
 
-from evalharness.checkpoints import twin
+from evalharness.checkpoints import shared_weights
 from evalharness.checkpoints.kinds import TYPES
 from evalharness.checkpoints.weights import load
 
@@ -20,7 +20,7 @@ LAYERS = [name for name, kind in TYPES.items() if kind.acts == "layers" and "cau
 @pytest.mark.parametrize("kind", LAYERS)
 def test_merged_is_what_peft_merges(kind, zoo):
     loaded = load(described(zoo[f"llama-{kind}"], zoo["llama"], kind), "float32", "cpu")
-    before, marks = logits(loaded.model), twin.marks(loaded.bare)
+    before, marks = logits(loaded.model), shared_weights.marks(loaded.bare)
     assert bool(loaded.unmergeable) == (kind in CANNOT)
     with loaded.merged() as model:
         if kind in CANNOT:
@@ -35,7 +35,7 @@ def test_merged_is_what_peft_merges(kind, zoo):
     assert torch.equal(first, wanted) and torch.equal(second, wanted)
     assert torch.allclose(first, before, atol=1e-4)
     assert torch.equal(logits(loaded.model), before)
-    assert twin.marks(loaded.bare) == marks
+    assert shared_weights.marks(loaded.bare) == marks
 
 
 @pytest.mark.parametrize("base", ["t5", "gpt2"])
@@ -59,7 +59,10 @@ def test_a_model_that_fails_while_merged_is_put_back(zoo, monkeypatch):
     assert torch.equal(logits(loaded.model), before)
 
 
-@pytest.mark.parametrize(("name", "why"), [("llama", "no adapter"), ("llama-prompt", "virtual tokens"), ("t5-PREFIX_TUNING", "virtual tokens")])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("llama", "no adapter"), ("llama-prompt", "virtual tokens"), ("t5-PREFIX_TUNING", "virtual tokens")],
+)
 def test_what_has_no_layers_is_not_merged(name, why, zoo):
     base, _, kind = name.partition("-")
     kind = {"prompt": "PROMPT_TUNING"}.get(kind, kind)
@@ -81,7 +84,9 @@ def test_a_placebo_changes_nothing(base, zoo):
     loaded = load(described(zoo[base], zoo[base], "PLACEBO"), "float32", "cpu")
     assert torch.equal(torch.random.get_rng_state(), chance)
     assert loaded.adapter is not None and loaded.model is not loaded.bare
-    assert sum("lora_B" in name for name, _ in loaded.model.named_parameters()) >= 14  # in every linear layer but the head
+    assert (
+        sum("lora_B" in name for name, _ in loaded.model.named_parameters()) >= 14
+    )  # in every linear layer but the head
     assert torch.equal(logits(loaded.model), logits(loaded.bare))
     with loaded.merged() as model:
         assert torch.equal(logits(model), logits(loaded.bare))

@@ -1,4 +1,6 @@
-"""Quantised weights: named, counted and checked by their files; what is quantised on loading is another model; references beside a base."""
+"""Quantised weights: named, counted and checked by their files; what is quantised on loading is another model;
+references beside a base.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,16 @@ def test_bitsandbytes(kind, quantised, zoo, copy, edit_json):
 @pytest.mark.parametrize(
     ("kind", "gone", "words"),
     [
-        ("nf4", "model.layers.0.mlp.up_proj.weight.quant_state.bitsandbytes__nf4", "no quantisation state for model.layers.0.mlp.up_proj.weight"),
-        ("nf4", "model.layers.0.mlp.up_proj.weight.absmax", "no quantisation state for model.layers.0.mlp.up_proj.weight"),
+        (
+            "nf4",
+            "model.layers.0.mlp.up_proj.weight.quant_state.bitsandbytes__nf4",
+            "no quantisation state for model.layers.0.mlp.up_proj.weight",
+        ),
+        (
+            "nf4",
+            "model.layers.0.mlp.up_proj.weight.absmax",
+            "no quantisation state for model.layers.0.mlp.up_proj.weight",
+        ),
         ("nf4", "model.layers.1.self_attn.q_proj.weight", "missing model.layers.1.self_attn.q_proj.weight"),
         ("int8", "model.layers.0.mlp.up_proj.SCB", r"no scales \(SCB\) for model.layers.0.mlp.up_proj.weight"),
         ("int8", "model.norm.weight", "missing model.norm.weight"),
@@ -77,7 +87,9 @@ def test_quantised_weights_that_are_incomplete(kind, gone, words, quantised, edi
 
 def test_quantised_weights_that_do_not_fit(quantised, edit_tensors):
     folder, name = quantised("nf4"), "model.layers.0.mlp.up_proj.weight"
-    edit_tensors(folder / "model.safetensors", lambda tensors: tensors.update({name: tensors[name][:-9], "extra": torch.ones(1)}))
+    edit_tensors(
+        folder / "model.safetensors", lambda tensors: tensors.update({name: tensors[name][:-9], "extra": torch.ones(1)})
+    )
     with pytest.raises(ModelError, match=rf"unexpected extra; wrong size {name}: \d+ values where 4608 belong"):
         verify(recognise(str(folder)))
     scales = f"{name}.absmax"
@@ -90,16 +102,40 @@ def test_quantised_weights_that_do_not_fit(quantised, edit_tensors):
 @pytest.mark.parametrize(
     ("stated", "packed", "values"),
     [
-        ({"quant_method": "gptq", "bits": 4}, {"x.qweight": (torch.int32, (6, 96)), "x.qzeros": (torch.int32, (1, 12))}, 48 * 96),
-        ({"quant_method": "gptq", "bits": 8}, {"x.qweight": (torch.int32, (12, 96)), "x.scales": (torch.float16, (1, 96))}, 48 * 96),
-        ({"quant_method": "awq", "w_bit": 4}, {"x.qweight": (torch.int32, (48, 12)), "x.scales": (torch.float16, (1, 96))}, 48 * 96),
         (
-            {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8}}}},
-            {"x.weight_packed": (torch.int32, (96, 12)), "x.weight_scale": (torch.float16, (96, 1)), "x.weight_shape": (torch.int64, (2,))},
+            {"quant_method": "gptq", "bits": 4},
+            {"x.qweight": (torch.int32, (6, 96)), "x.qzeros": (torch.int32, (1, 12))},
             48 * 96,
         ),
-        ({"quant_method": "mxfp4"}, {"x_blocks": (torch.uint8, (2, 96, 3, 16)), "x_scales": (torch.uint8, (2, 96, 3))}, 2 * 96 * 96),
-        ({"quant_method": "fp8"}, {"x.weight": (torch.float8_e4m3fn, (96, 48)), "x.weight_scale_inv": (torch.float32, (1, 1))}, 48 * 96),
+        (
+            {"quant_method": "gptq", "bits": 8},
+            {"x.qweight": (torch.int32, (12, 96)), "x.scales": (torch.float16, (1, 96))},
+            48 * 96,
+        ),
+        (
+            {"quant_method": "awq", "w_bit": 4},
+            {"x.qweight": (torch.int32, (48, 12)), "x.scales": (torch.float16, (1, 96))},
+            48 * 96,
+        ),
+        (
+            {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8}}}},
+            {
+                "x.weight_packed": (torch.int32, (96, 12)),
+                "x.weight_scale": (torch.float16, (96, 1)),
+                "x.weight_shape": (torch.int64, (2,)),
+            },
+            48 * 96,
+        ),
+        (
+            {"quant_method": "mxfp4"},
+            {"x_blocks": (torch.uint8, (2, 96, 3, 16)), "x_scales": (torch.uint8, (2, 96, 3))},
+            2 * 96 * 96,
+        ),
+        (
+            {"quant_method": "fp8"},
+            {"x.weight": (torch.float8_e4m3fn, (96, 48)), "x.weight_scale_inv": (torch.float32, (1, 1))},
+            48 * 96,
+        ),
     ],
 )
 def test_other_methods_are_named_and_counted(stated, packed, values, copy, edit_json):
@@ -123,7 +159,10 @@ def test_older_configurations_name_no_method(tmp_path):
 
 def test_quantised_on_loading_is_another_model(zoo):
     base = recognise(str(zoo["llama"]), role="base")
-    found = {precision: recognise(str(zoo["llama"]), role="base", precision=precision) for precision in ("", "nf4", "fp4", "int8")}
+    found = {
+        precision: recognise(str(zoo["llama"]), role="base", precision=precision)
+        for precision in ("", "nf4", "fp4", "int8")
+    }
     assert found[""] == base
     assert len({one.fingerprint for one in found.values()}) == 4
     assert found["nf4"].fingerprint == fingerprint.of_quantised(base.fingerprint, "nf4")
@@ -159,11 +198,28 @@ def test_references(zoo, quantised):
     base = recognise(f"mine={zoo['llama']}", role="base")
     at = at_precision(base, "nf4")
     placebo, plain = placebo_of(base), unquantised_of(at)
-    assert (placebo.name, placebo.kind, placebo.adapter, placebo.base, placebo.weights) == ("placebo", "placebo", "PLACEBO", base.path, base.path)
-    assert (placebo.trainable, placebo.bytes, placebo.parameters, placebo.window) == (0, 0, base.parameters, base.window)
+    assert (placebo.name, placebo.kind, placebo.adapter, placebo.base, placebo.weights) == (
+        "placebo",
+        "placebo",
+        "PLACEBO",
+        base.path,
+        base.path,
+    )
+    assert (placebo.trainable, placebo.bytes, placebo.parameters, placebo.window) == (
+        0,
+        0,
+        base.parameters,
+        base.window,
+    )
     assert placebo.fingerprint == fingerprint.of_placebo(base.fingerprint) != base.fingerprint
     assert at_precision(placebo, "nf4").fingerprint == placebo_of(at).fingerprint != placebo.fingerprint
-    assert (plain.name, plain.kind, plain.precision, plain.fingerprint, plain.base) == ("unquantised", "unquantised", "", base.fingerprint, base.path)
+    assert (plain.name, plain.kind, plain.precision, plain.fingerprint, plain.base) == (
+        "unquantised",
+        "unquantised",
+        "",
+        base.fingerprint,
+        base.path,
+    )
     assert verify(placebo) == verify(plain) == ()
     with pytest.raises(ModelError, match="its files hold weights quantised to nf4"):
         unquantised_of(recognise(str(quantised("nf4")), role="base"))
@@ -173,7 +229,9 @@ def test_a_configuration_with_infinity(copy, edit_json):
     """Some architectures state limits of Infinity, which Python writes and JSON proper does not know."""
     folder = copy("llama")
     value = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**value, "time_step_limit": [0.0, float("inf")], "x": float("nan")}))
+    (folder / "config.json").write_text(
+        json.dumps({**value, "time_step_limit": [0.0, float("inf")], "x": float("nan")})
+    )
     found = recognise(str(folder)).fingerprint
     (folder / "config.json").write_text(json.dumps({**value, "time_step_limit": [0.0, 9.0], "x": float("nan")}))
     assert recognise(str(folder)).fingerprint != found

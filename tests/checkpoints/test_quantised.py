@@ -1,4 +1,6 @@
-"""Weights held in fewer bits: by bitsandbytes while loading or as they were saved, adapters on them, and clear words without it."""
+"""Weights held in fewer bits: by bitsandbytes while loading or as they were saved, adapters on them, and clear words
+without it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import torch
 from peft import PeftModel
 from tiny_models import described, logits, open_model
 
-from evalharness.checkpoints import quantised, twin
+from evalharness.checkpoints import quantised, shared_weights
 from evalharness.checkpoints.weights import load, resident_of
 from evalharness.errors import ModelError
 
@@ -23,13 +25,18 @@ PRECISIONS = ("nf4", "fp4", "int8")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_without_the_library_the_error_names_it(precision, zoo, monkeypatch):
     monkeypatch.setattr(quantised, "LIBRARY", "no_such_library")
-    with pytest.raises(ModelError, match=rf"weights in {precision} need no_such_library, which is not installed; pip install"):
+    with pytest.raises(
+        ModelError, match=rf"weights in {precision} need no_such_library, which is not installed; pip install"
+    ):
         load(described(zoo["llama"], None, "", precision=precision), "float32", "cpu")
 
 
 @pytest.mark.parametrize(
     ("method", "words"),
-    [("gptq", "cannot be loaded .*; install the library that quantised it"), ("new", "transformers does not know the quantisation")],
+    [
+        ("gptq", "cannot be loaded .*; install the library that quantised it"),
+        ("new", "transformers does not know the quantisation"),
+    ],
 )
 def test_files_of_another_method(method, words, copy, edit_json):
     folder = copy("llama")
@@ -44,15 +51,17 @@ def test_files_of_another_method(method, words, copy, edit_json):
 def test_a_base_is_quantised_while_it_is_loaded(precision, base, zoo):
     loaded = load(described(zoo[base], None, "", precision=precision), "float32", "cpu")
     whole = logits(load(described(zoo[base], None, ""), "float32", "cpu").model)
-    first, marks = logits(loaded.model), twin.marks(loaded.model)
+    first, marks = logits(loaded.model), shared_weights.marks(loaded.model)
     assert loaded.model.is_quantized and not torch.allclose(first, whole, atol=1e-2)
-    assert torch.equal(logits(loaded.model), first) and twin.marks(loaded.model) == marks
+    assert torch.equal(logits(loaded.model), first) and shared_weights.marks(loaded.model) == marks
 
 
 @needs
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_quantised_weights_that_were_saved(precision, zoo, tmp_path):
-    """Every tensor beside the packed ones (absmax, quant_map, SCB) is accounted for; the same answers as before saving."""
+    """Every tensor beside the packed ones (absmax, quant_map, SCB) is accounted for; the same answers as before
+    saving.
+    """
     loaded = load(described(zoo["llama"], None, "", precision=precision), "float32", "cpu")
     wanted = logits(loaded.model)
     loaded.model.save_pretrained(tmp_path / "llama-saved")
@@ -63,7 +72,9 @@ def test_quantised_weights_that_were_saved(precision, zoo, tmp_path):
 
 @needs
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("base", "dtype"), [("llama", "float32"), ("llama", "bfloat16"), ("t5", "float32"), ("gpt2", "float32")])
+@pytest.mark.parametrize(
+    ("base", "dtype"), [("llama", "float32"), ("llama", "bfloat16"), ("t5", "float32"), ("gpt2", "float32")]
+)
 def test_adapters_in_turn_on_one_quantised_base(precision, base, dtype, zoo):
     loaded = load(described(zoo[base], None, "", precision=precision), dtype, "cpu")
     bare, alone = loaded.model, logits(loaded.model)

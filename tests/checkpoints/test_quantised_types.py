@@ -1,4 +1,6 @@
-"""Every type of adapter on quantised weights: its effect is that on the same weights unpacked where the table says so; else it is refused by name."""
+"""Every type of adapter on quantised weights: its effect is that on the same weights unpacked where the table says so;
+else it is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,17 @@ from torch import nn
 
 from evalharness.checkpoints.adapters import attach, layout
 from evalharness.checkpoints.kinds import BITSANDBYTES, TYPES, refusal_on_quantised
-from evalharness.checkpoints.unpacked import empty_model
+from evalharness.checkpoints.quantised_check import empty_model
 from evalharness.checkpoints.weights import load
 from evalharness.errors import ModelError
 
 bnb = pytest.importorskip("bitsandbytes")  # the extra `quant`
-CASES = [(base, kind) for base, named in (("llama", "causal"), ("t5", "seq2seq")) for kind, facts in TYPES.items() if named in facts.architectures]
+CASES = [
+    (base, kind)
+    for base, named in (("llama", "causal"), ("t5", "seq2seq"))
+    for kind, facts in TYPES.items()
+    if named in facts.architectures
+]
 
 
 def unpacked(module):
@@ -67,29 +74,43 @@ def test_its_effect_is_that_on_the_weights_unpacked(base, kind, zoo, pairs, exac
 def answer(found, base):
     put = attach(found, base)
     if put.lead.tokens:
-        tensors = [put.lead.embeddings] if put.lead.cache is None else [one for layer in put.lead.cache for one in layer]
+        tensors = (
+            [put.lead.embeddings] if put.lead.cache is None else [one for layer in put.lead.cache for one in layer]
+        )
         return torch.cat([one.flatten() for one in tensors])
     return logits(put.model)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, facts in TYPES.items() if facts.architectures and "other" not in facts.quantised])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, facts in TYPES.items() if facts.architectures and "other" not in facts.quantised]
+)
 def test_what_is_not_supported_is_refused_by_name_before_anything_is_loaded(kind, zoo):
     for precision in {*BITSANDBYTES, "gptq"} - {*TYPES[kind].quantised}:
         found = described(zoo[f"llama-{kind}"], zoo["llama"], kind, precision=precision)
-        with pytest.raises(ModelError, match=f"peft's {kind} .* cannot answer on a base in {precision}; give its base without quantisation"):
+        with pytest.raises(
+            ModelError,
+            match=f"peft's {kind} .* cannot answer on a base in {precision}; give its base without quantisation",
+        ):
             layout(found, empty_model(zoo["llama"]))
 
 
 def test_the_reasons():
     assert "computes with the packed codes" in refusal_on_quantised("HRA", "int8")
     assert "has no effect" in refusal_on_quantised("UNILORA", "int8")
-    assert refusal_on_quantised("HRA", "") == refusal_on_quantised("LORA", "gptq") == refusal_on_quantised("PLACEBO", "nf4") == ""
+    assert (
+        refusal_on_quantised("HRA", "")
+        == refusal_on_quantised("LORA", "gptq")
+        == refusal_on_quantised("PLACEBO", "nf4")
+        == ""
+    )
     assert all(facts.why_not_quantised for facts in TYPES.values() if "other" not in facts.quantised)
 
 
 @pytest.mark.parametrize("kind", ["PVERA", "RANDLORA"])
 def test_every_shape_of_layer_is_tried_before_a_merge(kind, zoo, tiny, tmp_path):
-    """peft merges some layers and fails in others, or only when a merged one computes: then nothing is merged, and nothing ends."""
+    """peft merges some layers and fails in others, or only when a merged one computes: then nothing is merged, and
+    nothing ends.
+    """
     path = tiny.make_adapter(zoo["llama"], tmp_path / "mine", tiny.adapter_config(kind, "llama"))
     loaded = load(described(path, zoo["llama"], kind, precision="nf4"), "float32", "cpu")
     before = logits(loaded.model)

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from evalharness.checkpoints.describe import describe
-from evalharness.checkpoints.inside import inside
+from evalharness.checkpoints.discover import inside
 from evalharness.checkpoints.recognise import base_of, recognise
 from evalharness.errors import ModelError
 
@@ -103,7 +103,14 @@ def test_an_adapter_without_its_base(copy, zoo, edit_json):
         recognise(str(folder), base=str(zoo["gpt2-prompt"]))
 
 
-ODD = [{"peft_type": "LORAX"}, {"peft_type": None}, {"peft_type": ["LORA"]}, {"task_type": "SEQ_CLS"}, {"task_type": 3}, {"task_type": [3]}]
+ODD = [
+    {"peft_type": "LORAX"},
+    {"peft_type": None},
+    {"peft_type": ["LORA"]},
+    {"task_type": "SEQ_CLS"},
+    {"task_type": 3},
+    {"task_type": [3]},
+]
 
 
 @pytest.mark.parametrize("change", ODD)
@@ -153,7 +160,9 @@ def test_places_that_hold_no_checkpoint(tmp_path, zoo, copy):
         recognise(str(folder))
 
 
-@pytest.mark.parametrize(("name", "file"), [("llama", "model.safetensors"), ("llama-lora", "adapter_model.safetensors")])
+@pytest.mark.parametrize(
+    ("name", "file"), [("llama", "model.safetensors"), ("llama-lora", "adapter_model.safetensors")]
+)
 def test_pickles_are_neither_run_nor_read(name, file, copy, tmp_path):
     """safetensors only: a .bin that would run code on loading stays what it is, a file."""
 
@@ -163,7 +172,9 @@ def test_pickles_are_neither_run_nor_read(name, file, copy, tmp_path):
 
     folder = copy(name)
     (folder / file).rename(folder / "kept.txt")
-    (folder / file.replace("safetensors", "bin").replace("model.bin", "pytorch_model.bin")).write_bytes(pickle.dumps(Evil()))
+    (folder / file.replace("safetensors", "bin").replace("model.bin", "pytorch_model.bin")).write_bytes(
+        pickle.dumps(Evil())
+    )
     with pytest.raises(ModelError, match="safetensors only"):
         recognise(str(folder))
     assert not (tmp_path / "executed").exists()
@@ -187,14 +198,21 @@ def test_the_hub_is_away(tmp_path):
     )
     for more in ({"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}):
         environment = {**os.environ, "HF_HOME": str(tmp_path), **more}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=True)
-        assert done.stdout.startswith("ModelError somebody/model@main: no such directory, and the hub cannot be reached"), done.stdout
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60, check=True
+        )
+        assert done.stdout.startswith(
+            "ModelError somebody/model@main: no such directory, and the hub cannot be reached"
+        ), done.stdout
         assert done.stdout.strip().endswith("give a local path, or go online")
 
 
 def test_no_heavy_library_is_needed():
     code = "import sys, evalharness.checkpoints.recognise; print({'torch', 'transformers', 'peft', 'huggingface_hub'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "set()"
+    )
 
 
 @pytest.mark.parametrize("weights", [True, False])
@@ -203,7 +221,10 @@ def test_full_weights_and_an_adapter_in_one_directory(weights, copy, zoo):
     folder = copy("llama")
     for name in ("adapter_config.json", *(["adapter_model.safetensors"] if weights else [])):
         shutil.copy(zoo["llama-lora"] / name, folder)
-    with pytest.raises(ModelError, match=r"full weights and an adapter .* merged weights: take adapter_config.json away; an adapter: move it"):
+    with pytest.raises(
+        ModelError,
+        match=r"full weights and an adapter .* merged weights: take adapter_config.json away; an adapter: move it",
+    ):
         recognise(str(folder))
     (folder / "adapter_config.json").unlink()
     assert recognise(str(folder)).kind == "full"
@@ -225,10 +246,27 @@ def test_an_adapter_without_its_configuration(copy):
 def test_how_it_was_trained(copy, zoo, edit_json):
     """As `train` writes it; what is no such fact is left out."""
     folder = copy("llama-lora")
-    recipe = {"learning_rate": 1e-3, "rank": 4, "alpha": 8.0, "targets": "all-linear", "virtual_tokens": 20, "seed": 3, "steps": None}
+    recipe = {
+        "learning_rate": 1e-3,
+        "rank": 4,
+        "alpha": 8.0,
+        "targets": "all-linear",
+        "virtual_tokens": 20,
+        "seed": 3,
+        "steps": None,
+    }
     recipe["replay"] = {"rte": 0.1}
     data = {"digest": "d", "examples": 30}
-    edit_json(folder / "training.json", method="lora", recipe=recipe, data=data, steps=12, seconds=1.5, after="../old", base=str(zoo["llama"]))
+    edit_json(
+        folder / "training.json",
+        method="lora",
+        recipe=recipe,
+        data=data,
+        steps=12,
+        seconds=1.5,
+        after="../old",
+        base=str(zoo["llama"]),
+    )
     wanted = {"learning_rate": 1e-3, "rank": 4, "alpha": 8.0, "targets": "all-linear", "steps": 12, "seed": 3}
     wanted |= {"method": "lora", "seconds": 1.5, "examples": 30, "replay": {"rte": 0.1}, "after": "../old"}
     assert recognise(str(folder)).training == wanted
@@ -238,7 +276,9 @@ def test_how_it_was_trained(copy, zoo, edit_json):
     assert "rank" not in recognise(str(folder)).training
     edit_json(folder / "training.json", method="prompt")
     assert recognise(str(folder)).training["virtual_tokens"] == 20
-    edit_json(folder / "training.json", method=["odd", {}], recipe=[1], data="x", steps={"a": {}}, seconds=None, after="")
+    edit_json(
+        folder / "training.json", method=["odd", {}], recipe=[1], data="x", steps={"a": {}}, seconds=None, after=""
+    )
     assert recognise(str(folder)).training == {}
 
 
@@ -250,7 +290,9 @@ def test_training_json_that_is_broken(copy):
             recognise(str(folder))
 
 
-@pytest.mark.parametrize("place", ["a\0b", "x" * 5000, "/" + "y/" * 3000, "~nobody-of-that-name/x", "n=\0", "*", "#1", "a#1", "=x"])
+@pytest.mark.parametrize(
+    "place", ["a\0b", "x" * 5000, "/" + "y/" * 3000, "~nobody-of-that-name/x", "n=\0", "*", "#1", "a#1", "=x"]
+)
 def test_places_that_no_path_can_be(place):
     with pytest.raises(ModelError):
         recognise(place)
@@ -272,7 +314,14 @@ def break_file(path, how, random):
         return
     at = random.randrange(len(data) + 1)
     flipped = data[:at] + bytes(random.randrange(256) for _ in range(9)) + data[at + 9 :]
-    written = {"empty": b"", "cut": data[:at], "flip": flipped, "null": b"null", "list": b'[{"a": 1}]', "deep": b'{"a":' * 50_000}
+    written = {
+        "empty": b"",
+        "cut": data[:at],
+        "flip": flipped,
+        "null": b"null",
+        "list": b'[{"a": 1}]',
+        "deep": b'{"a":' * 50_000,
+    }
     path.write_bytes(written[how])
 
 
@@ -281,7 +330,14 @@ def change_json(path, random):
     try:
         value = json.loads(path.read_text())
         key = random.choice([*value, "quantization_config", "is_encoder_decoder", "base", "peft_type"])
-        path.write_text(json.dumps({**value, key: random.choice([None, 0, -1, "", "x", [], {}, [[]], {"a": []}, 1e308, True, "../..", "\0"])}))
+        path.write_text(
+            json.dumps(
+                {
+                    **value,
+                    key: random.choice([None, 0, -1, "", "x", [], {}, [[]], {"a": []}, 1e308, True, "../..", "\0"]),
+                }
+            )
+        )
     except (ValueError, TypeError, OSError):
         return
 
@@ -296,7 +352,9 @@ def test_whatever_is_broken_ends_in_a_checkpoint_or_a_model_error(name, zoo, tmp
             shutil.copytree(zoo["gpt2"], folder / "checkpoint-2")
         else:
             shutil.copytree(zoo[name], folder)
-        (folder / "training.json").write_text(json.dumps({"base": str(zoo["llama"]), "method": "lora", "recipe": {"rank": 3}}))
+        (folder / "training.json").write_text(
+            json.dumps({"base": str(zoo["llama"]), "method": "lora", "recipe": {"rank": 3}})
+        )
         for _ in range(random.randrange(1, 4)):
             path = random.choice([path for path in sorted(folder.rglob("*")) if path.is_file()])
             if path.suffix == ".json" and random.random() < 0.5:
@@ -315,5 +373,7 @@ def test_whatever_is_broken_ends_in_a_checkpoint_or_a_model_error(name, zoo, tmp
 
 @pytest.mark.parametrize("text", ["out/s-*", "a=out/checkpoint-?", "out/[ab]"])
 def test_patterns_of_a_shell_are_no_hub_ids(text: str) -> None:
-    with pytest.raises(ModelError, match=r"no such directory, and no pattern but a whole folder's is understood; write 'DIR/\*'"):
+    with pytest.raises(
+        ModelError, match=r"no such directory, and no pattern but a whole folder's is understood; write 'DIR/\*'"
+    ):
         recognise(text)

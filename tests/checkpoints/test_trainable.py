@@ -1,4 +1,6 @@
-"""How many parameters a training could change: of every type of adapter what peft counts; of full weights what training.json says."""
+"""How many parameters a training could change: of every type of adapter what peft counts; of full weights what
+training.json says.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +11,35 @@ import torch
 from peft import get_peft_model
 from tiny_models import TASKS, adapter_config, open_model
 
-from evalharness.checkpoints import twin
+from evalharness.checkpoints import shared_weights
 from evalharness.checkpoints.kinds import TYPES
 from evalharness.checkpoints.precision import otherwise
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 
-CASES = [(base, kind) for base, named in (("llama", "causal"), ("t5", "seq2seq")) for kind, facts in TYPES.items() if named in facts.architectures]
+CASES = [
+    (base, kind)
+    for base, named in (("llama", "causal"), ("t5", "seq2seq"))
+    for kind, facts in TYPES.items()
+    if named in facts.architectures
+]
 
 
 @pytest.mark.parametrize(("base", "kind"), CASES)
 def test_what_peft_counts(base, kind, zoo):
-    """peft's get_nb_trainable_parameters; of p-tuning's network nothing is kept, so that without training.json the tokens count."""
+    """peft's get_nb_trainable_parameters; of p-tuning's network nothing is kept, so that without training.json the
+    tokens count.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         wrapped = get_peft_model(open_model(zoo[base]), adapter_config(kind, base))
     wanted = wrapped.get_nb_trainable_parameters()[0]
     if kind == "P_TUNING":
-        wanted = sum(p.numel() for name, p in wrapped.named_parameters() if name.endswith("prompt_encoder.default.embedding.weight"))
+        wanted = sum(
+            p.numel()
+            for name, p in wrapped.named_parameters()
+            if name.endswith("prompt_encoder.default.embedding.weight")
+        )
     task = "#1" if kind in TASKS else ""
     assert recognise(f"{zoo[f'{base}-{kind}']}{task}").trainable == wanted
 
@@ -55,23 +68,31 @@ def test_the_network_of_p_tuning(copy, zoo, edit_json):
 def test_marks_see_what_torch_does_not_count(zoo):
     """`tensor.data` is written past torch's count of writes."""
     model = open_model(zoo["llama"])
-    before = twin.marks(model)
-    assert twin.marks(model) == before
+    before = shared_weights.marks(model)
+    assert shared_weights.marks(model) == before
     weight = model.model.layers[1].mlp.up_proj.weight
     weight.data[0, 0] += 1e-3
-    assert twin.marks(model) != before
+    assert shared_weights.marks(model) != before
     large = torch.nn.Linear(2048, 2048, bias=False)
-    before = twin.marks(large)
+    before = shared_weights.marks(large)
     large.weight.data.add_(1e-4)
-    assert twin.marks(large) != before
+    assert shared_weights.marks(large) != before
 
 
 def test_quantised_otherwise_than_its_base(copy, edit_json, zoo):
     single = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     usual = {**single, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
     assert otherwise(single, None) == ("bnb_4bit_use_double_quant False, its base's True",)
-    assert otherwise(usual, None) == otherwise(single, single) == otherwise(None, None) == otherwise({"quant_method": "gptq"}, None) == ()
-    assert otherwise({**usual, "bnb_4bit_compute_dtype": "bfloat16"}, None) == ("bnb_4bit_compute_dtype 'bfloat16', its base's that of --dtype",)
+    assert (
+        otherwise(usual, None)
+        == otherwise(single, single)
+        == otherwise(None, None)
+        == otherwise({"quant_method": "gptq"}, None)
+        == ()
+    )
+    assert otherwise({**usual, "bnb_4bit_compute_dtype": "bfloat16"}, None) == (
+        "bnb_4bit_compute_dtype 'bfloat16', its base's that of --dtype",
+    )
     eight = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0.0}
     assert otherwise(eight, None) == ("llm_int8_threshold 0.0, its base's 6.0",)
     folder = copy("llama", "mine")

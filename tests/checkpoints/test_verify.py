@@ -1,4 +1,6 @@
-"""Broken checkpoints are refused by the name of what is wrong, before the model is loaded; sound ones give notices only."""
+"""Broken checkpoints are refused by the name of what is wrong, before the model is loaded; sound ones give notices
+only.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from evalharness.checkpoints.verify import verify
 from evalharness.checkpoints.weights import load
 from evalharness.errors import ModelError
 
-ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3", "t5", "bart") for kind in ("", "-lora", "-prompt")]
+ALL = [
+    f"{architecture}{kind}"
+    for architecture in ("llama", "gpt2", "qwen3", "t5", "bart")
+    for kind in ("", "-lora", "-prompt")
+]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -47,7 +53,10 @@ def test_tensors_that_are_wrong(name, what, change, copy, edit_tensors):
 
 
 def test_a_missing_head_is_missed_only_where_it_is_not_tied(copy, edit_tensors, zoo):
-    assert "lm_head.weight" not in AutoModelForCausalLM.from_pretrained(zoo["gpt2"])._tied_weights_keys or verify(recognise(str(zoo["gpt2"]))) == ()
+    assert (
+        "lm_head.weight" not in AutoModelForCausalLM.from_pretrained(zoo["gpt2"])._tied_weights_keys
+        or verify(recognise(str(zoo["gpt2"]))) == ()
+    )
     folder = copy("llama")
     edit_tensors(folder / "model.safetensors", lambda tensors: tensors.pop("lm_head.weight"))
     with pytest.raises(ModelError, match=r"missing lm_head.weight"):
@@ -78,14 +87,20 @@ def test_an_architecture_nobody_knows(copy, edit_json):
 
 # ---- adapters --------------------------------------------------------------------------------------------------------
 
-A, B = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"
+A, B = (
+    "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight",
+    "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight",
+)
 
 
 @pytest.mark.parametrize(
     ("what", "change"),
     [
         (f"missing {A}", lambda tensors: tensors.pop(A)),
-        ("unexpected base_model.model.extra.lora_A.weight", lambda tensors: tensors.update({"base_model.model.extra.lora_A.weight": torch.zeros(2)})),
+        (
+            "unexpected base_model.model.extra.lora_A.weight",
+            lambda tensors: tensors.update({"base_model.model.extra.lora_A.weight": torch.zeros(2)}),
+        ),
         (f"wrong shape {B}", lambda tensors: tensors.update({B: torch.zeros(48, 3)})),
     ],
 )
@@ -111,7 +126,9 @@ def test_a_rank_the_file_does_not_have(copy, edit_json):
         verify(recognise(str(folder)))
 
 
-@pytest.mark.parametrize(("name", "base"), [("llama-lora", "gpt2"), ("gpt2-lora", "llama"), ("llama-lora", "wide"), ("llama-prompt", "wide")])
+@pytest.mark.parametrize(
+    ("name", "base"), [("llama-lora", "gpt2"), ("gpt2-lora", "llama"), ("llama-lora", "wide"), ("llama-prompt", "wide")]
+)
 def test_an_adapter_for_another_base(name, base, zoo, tmp_path, tiny, edit_json):
     if base == "wide":
         config = tiny.make_config("llama", len(tiny.make_tokenizer("llama")))
@@ -139,7 +156,10 @@ def test_a_field_from_the_future_is_a_notice(copy, edit_json):
     assert load(recognise(str(folder)), "float32", "cpu").adapter is not None
 
 
-@pytest.mark.parametrize("options", [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}, {"target_modules": ["q_proj"]}])
+@pytest.mark.parametrize(
+    "options",
+    [{"use_dora": True}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}, {"target_modules": ["q_proj"]}],
+)
 def test_lora_in_all_its_forms(options, zoo, tiny, tmp_path):
     path = tiny.make_adapter(zoo["llama"], tmp_path / "form", tiny.lora(**options))
     assert verify(recognise(str(path))) == ()
@@ -162,7 +182,9 @@ def test_biases_trained_with_an_adapter_are_a_notice(zoo, tiny, tmp_path):
 
 
 def test_embeddings_inside_an_adapter_are_a_notice(zoo, tiny, tmp_path):
-    path = tiny.make_adapter(zoo["llama"], tmp_path / "embeddings", tiny.lora(target_modules=["embed_tokens", "q_proj"]))
+    path = tiny.make_adapter(
+        zoo["llama"], tmp_path / "embeddings", tiny.lora(target_modules=["embed_tokens", "q_proj"])
+    )
     (notice,) = verify(recognise(str(path)))
     assert "replaces tensors of its base" in notice and "embed_tokens" in notice
     load(recognise(str(path)), "float32", "cpu")
@@ -237,7 +259,12 @@ def test_a_tokenizer_that_splits_otherwise_is_a_notice(copy, zoo):
 
 
 def _record(folder, base, edit_json):
-    edit_json(folder / "training.json", base=str(base), base_weights=fingerprint.of_tensors(base), base_fingerprint=fingerprint.of_weights(base))
+    edit_json(
+        folder / "training.json",
+        base=str(base),
+        base_weights=fingerprint.of_tensors(base),
+        base_fingerprint=fingerprint.of_weights(base),
+    )
 
 
 @pytest.mark.parametrize("name", ["gpt2-lora", "gpt2-prompt"])
@@ -246,7 +273,9 @@ def test_an_adapter_on_another_base_of_the_same_shape(name, zoo, copy, tiny, tmp
     assert verify(recognise(str(folder), base=str(other))) == ()  # nothing recorded, nothing to tell it by
     _record(folder, zoo["gpt2"], edit_json)
     assert verify(recognise(str(folder))) == ()
-    with pytest.raises(ModelError, match=r"was trained on another base than .*other .*; give the base that it was trained on"):
+    with pytest.raises(
+        ModelError, match=r"was trained on another base than .*other .*; give the base that it was trained on"
+    ):
         verify(recognise(str(folder), base=str(other)))
     edit_json(folder / "training.json", base_weights=None)  # an older record
     with pytest.raises(ModelError, match="was trained on another base"):
@@ -272,7 +301,10 @@ def test_full_weights_compared_with_another_base_are_noticed(zoo, copy, tiny, tm
 # ---- encoder-decoder models, shards, templates -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "tensor"), [("t5", "encoder.block.1.layer.0.SelfAttention.q.weight"), ("bart", "model.decoder.layers.1.fc1.bias")])
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [("t5", "encoder.block.1.layer.0.SelfAttention.q.weight"), ("bart", "model.decoder.layers.1.fc1.bias")],
+)
 def test_encoder_decoder_tensors_that_are_wrong(name, tensor, copy, edit_tensors):
     folder = copy(name)
     edit_tensors(folder / "model.safetensors", lambda tensors: tensors[tensor].view(-1)[:1].fill_(torch.inf))
@@ -295,7 +327,10 @@ def test_shards(copy, zoo, tiny, edit_tensors):
 
 
 def test_full_weights_and_a_base_that_do_not_go_together(zoo):
-    with pytest.raises(ModelError, match=r"encoder-decoder and decoder-only do not go together: it is t5, its base .* llama; give the base"):
+    with pytest.raises(
+        ModelError,
+        match=r"encoder-decoder and decoder-only do not go together: it is t5, its base .* llama; give the base",
+    ):
         verify(recognise(str(zoo["t5"]), base=str(zoo["llama"])))
 
 
@@ -308,7 +343,10 @@ def test_full_weights_of_another_shape_than_the_base_are_noticed(zoo, copy, tiny
     assert "no fine-tuned copy of" in notice and "num_hidden_layers 2 → 1" in notice
 
 
-@pytest.mark.parametrize(("own", "base", "words"), [("b", "", "has none"), ("", "a", "has no chat template"), ("b", "a", "another than its base")])
+@pytest.mark.parametrize(
+    ("own", "base", "words"),
+    [("b", "", "has none"), ("", "a", "has no chat template"), ("b", "a", "another than its base")],
+)
 def test_a_chat_template_of_its_own_is_a_notice(own, base, words, zoo, copy):
     folder, under = copy("qwen3", "tuned"), copy("qwen3", "under")
     for place, text in ((folder, own), (under, base)):

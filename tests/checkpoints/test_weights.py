@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import Lead, load, load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.weights import VirtualPrefix, load, load_tokenizer, tokenizer_directory
 from evalharness.errors import ModelError, UsageError
 
 
@@ -27,13 +27,16 @@ def test_lora_and_soft_prompt(zoo):
     assert lora.adapter is not None and not lora.model.training and lora.model.dtype == torch.bfloat16
     assert {p.dtype for n, p in lora.model.named_parameters() if "lora_" in n} == {torch.float32}  # peft's default
     soft = load(recognise(str(zoo["gpt2-prompt"])), "float32", "cpu")
-    assert torch.equal(soft.lead.embeddings, load_file(zoo["gpt2-prompt"] / "adapter_model.safetensors")["prompt_embeddings"])
+    assert torch.equal(
+        soft.lead.embeddings, load_file(zoo["gpt2-prompt"] / "adapter_model.safetensors")["prompt_embeddings"]
+    )
     with soft.answering(True) as on, soft.answering(False) as off:
-        assert on == (soft.model, soft.lead) and off == (soft.bare, Lead())
+        assert on == (soft.model, soft.lead) and off == (soft.bare, VirtualPrefix())
 
 
 @pytest.mark.parametrize(
-    ("dtype", "device"), [("float16", "cpu"), ("int4", "cpu"), ("float32", "abacus"), ("float32", "meta"), ("float32", "cuda:99")]
+    ("dtype", "device"),
+    [("float16", "cpu"), ("int4", "cpu"), ("float32", "abacus"), ("float32", "meta"), ("float32", "cuda:99")],
 )
 def test_dtypes_and_devices_that_cannot_be_had(dtype, device, zoo):
     with pytest.raises(UsageError):
@@ -58,7 +61,9 @@ def test_a_base_that_was_cut_short(copy, zoo):
 
 
 def test_loading_says_nothing_and_needs_peft_for_adapters_only(zoo):
-    """No progress bars, load reports or warnings reach the user's terminal; peft (seconds to import) stays out unless there is an adapter."""
+    """No progress bars, load reports or warnings reach the user's terminal; peft (seconds to import) stays out unless
+    there is an adapter.
+    """
     code = (
         "import sys; from evalharness.checkpoints.recognise import recognise; from evalharness.checkpoints.verify import verify\n"
         "from evalharness.checkpoints.weights import load\n"

@@ -39,23 +39,43 @@ def test_show_a_base(run, zoo):
     code, out, _ = run("show", zoo["t5"])
     lines = lines_of(out)
     assert code == 0 and out.startswith("t5\n")
-    assert (lines["kind"], lines["architecture"], lines["precision"]) == ("base", "encoder-decoder (t5)", "not quantised")
+    assert (lines["kind"], lines["architecture"], lines["precision"]) == (
+        "base",
+        "encoder-decoder (t5)",
+        "not quantised",
+    )
     assert lines["base"] == "–" and lines["tokenizer"] == "nothing to compare it with"
     assert re.fullmatch(r"F32 \(\d+ tensors\)", lines["dtype"])
 
 
 def test_show_a_lora(run, zoo, tiny, tmp_path, edit_json):
     path = tiny.make_adapter(zoo["llama"], tmp_path / "mine", tiny.lora(use_dora=True, use_rslora=True))
-    edit_json(path / "training.json", base=str(zoo["llama"]), method="lora", target_task="rte", recipe={"rank": 4, "learning_rate": 0.0002}, data={})
+    edit_json(
+        path / "training.json",
+        base=str(zoo["llama"]),
+        method="lora",
+        target_task="rte",
+        recipe={"rank": 4, "learning_rate": 0.0002},
+        data={},
+    )
     code, out, _ = run("show", path)
     lines = lines_of(out)
     assert code == 0
-    assert (lines["kind"], lines["rank, alpha"], lines["virtual tokens"]) == ("lora (peft's LORA, DoRA, rsLoRA)", "4, 8", "0")
+    assert (lines["kind"], lines["rank, alpha"], lines["virtual tokens"]) == (
+        "lora (peft's LORA, DoRA, rsLoRA)",
+        "4, 8",
+        "0",
+    )
     assert lines["targets"].startswith("down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj (14 modules)")
     assert (lines["trained for"], lines["trained by"]) == ("rte", "method lora, learning_rate 0.0002, rank 4")
     assert lines["base"] == str(zoo["llama"]) and lines["tokenizer"] == "nothing to compare it with"
     facts = json.loads(run("show", path, "--json")[1])
-    assert (facts["adapter"], facts["made"]["marks"], facts["refused"], facts["notices"]) == ("LORA", ["DoRA", "rsLoRA"], None, [])
+    assert (facts["adapter"], facts["made"]["marks"], facts["refused"], facts["notices"]) == (
+        "LORA",
+        ["DoRA", "rsLoRA"],
+        None,
+        [],
+    )
     assert len(facts["made"]["modules"]) == 7 and facts["training"]["rank"] == 4
 
 
@@ -150,7 +170,9 @@ def test_kinds_imports_nothing_heavy():
     code = "import sys\nfrom evalharness.cli.main import main\ntry: main(['checkpoint', 'kinds'])\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "PREFIX_TUNING" in done.stdout
-    assert not {"torch", "transformers", "peft", "datasets", "huggingface_hub"} & set(done.stdout.splitlines()[-1].split())
+    assert not {"torch", "transformers", "peft", "datasets", "huggingface_hub"} & set(
+        done.stdout.splitlines()[-1].split()
+    )
 
 
 def test_the_page_of_kinds_is_up_to_date():

@@ -13,10 +13,10 @@ import pytest
 
 from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
-from evalharness.pipeline.run import evaluate
-from evalharness.records.asking import Failure, Generation, Ranking, Request, Response
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
+from evalharness.records.requests import Failure, Generation, Ranking, Request, Response
+from evalharness.run.evaluation import evaluate
 
 MakeRun = Callable[..., Path]
 
@@ -46,7 +46,9 @@ def unanswered_from(number: int) -> Callable[[Request], Response | Failure]:
 
 @pytest.fixture
 def make_run(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeRun:
-    """A run of `base` (right about everything) against candidates that are wrong about the first so many of 30 echoes."""
+    """A run of `base` (right about everything) against candidates that are wrong about the first so many of 30
+    echoes.
+    """
 
     def make(folder: str, wrong: dict[str, int], deaf: Collection[str] = (), **changes: object) -> Path:
         kinds = ("llama-lora", "llama-prompt")
@@ -100,12 +102,16 @@ def test_tasks_that_only_one_run_has_are_named(make_run: MakeRun, capsys: pytest
     assert "left out: yes_no" in capsys.readouterr().err
 
 
-def test_scores_of_another_task_file_are_not_paired(make_run: MakeRun, small_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_of_another_task_file_are_not_paired(
+    make_run: MakeRun, small_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same prompts, but lower case answers are right, too."""
     other = tmp_path / "other"
     shutil.copytree(small_world / "tasks", other)
     file = other / "echo.yaml"
-    file.write_text(file.read_text().replace("  - metric: exact_match", "  - metric: exact_match\n    ignore_case: true"))
+    file.write_text(
+        file.read_text().replace("  - metric: exact_match", "  - metric: exact_match\n    ignore_case: true")
+    )
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 12}, include=(other,))
     assert ended("compare", one, two) == 5
     assert "echo is not defined or scored as in" in capsys.readouterr().err
@@ -132,18 +138,30 @@ def test_models_of_two_runs_are_paired(make_run: MakeRun, tmp_path: Path) -> Non
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 20})
     assert ended("compare", f"{one}#a", f"{two}#b", "--out", tmp_path / "both") == 0
     row = echo_of(tmp_path / "both", "b")
-    assert (row["base"]["value"], row["candidate_score"]["value"], row["lost"], row["gained"]) == (0.6, pytest.approx(1 / 3), 8, 0)
+    assert (row["base"]["value"], row["candidate_score"]["value"], row["lost"], row["gained"]) == (
+        0.6,
+        pytest.approx(1 / 3),
+        8,
+        0,
+    )
     models = json.loads((tmp_path / "both" / "results.json").read_text())["models"]
     assert [(model["name"], model["base"]) for model in models] == [("a", None), ("b", "a")]
     assert ended("gate", tmp_path / "both") == 3
 
 
 def test_what_only_one_run_describes_is_left_out(make_run: MakeRun, tmp_path: Path) -> None:
-    plain, more = make_run("one", {"a": 12}, tasks=("yes_no",)), make_run("two", {"b": 20}, tasks=("yes_no",), describe=("calibration",))
+    plain, more = (
+        make_run("one", {"a": 12}, tasks=("yes_no",)),
+        make_run("two", {"b": 20}, tasks=("yes_no",), describe=("calibration",)),
+    )
     for first, second in ((f"{plain}#a", f"{more}#b"), (f"{more}#b", f"{plain}#a")):
         out = tmp_path / f"of-{Path(first).name[:3]}"
         assert ended("compare", first, second, "--out", out) == 0
-        metrics = {row["metric"] for row in json.loads((out / "results.json").read_text())["comparisons"] if row["level"] == "task"}
+        metrics = {
+            row["metric"]
+            for row in json.loads((out / "results.json").read_text())["comparisons"]
+            if row["level"] == "task"
+        }
         assert "acc" in metrics and "ece" not in metrics
 
 
@@ -159,7 +177,9 @@ def test_missing_answers_stay_missing(make_run: MakeRun, tmp_path: Path) -> None
     ("changes", "said"),
     [({"limit": 20}, "not the same prompts"), ({"settings": EngineSettings(batch_size=2)}, "different engines")],
 )
-def test_what_cannot_be_paired_is_5(make_run: MakeRun, changes: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_paired_is_5(
+    make_run: MakeRun, changes: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 12}, **changes)
     assert ended("compare", one, two) == 5
     assert said in capsys.readouterr().err
@@ -182,7 +202,10 @@ def test_a_sign_in_a_folders_name_names_no_model(make_run: MakeRun, tmp_path: Pa
     run = make_run("run#2", {"a": 12})
     assert ended("compare", run) == 0
     assert ended("compare", f"{run}#base", f"{run}#a", "--out", tmp_path / "out") == 0
-    assert [model["name"] for model in json.loads((tmp_path / "out" / "results.json").read_text())["models"]] == ["base", "a"]
+    assert [model["name"] for model in json.loads((tmp_path / "out" / "results.json").read_text())["models"]] == [
+        "base",
+        "a",
+    ]
 
 
 def test_gate_codes(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,8 +250,14 @@ def test_runs_that_stopped_early_compare_with_one_another_but_not_by_other_lots(
     whole, other = make_run("whole", {"second": 30}), make_run("other", {"third": 30}, seed=9)
     capsys.readouterr()
     assert ended("compare", whole, f"{early}#first", "--out", tmp_path / "out") == 0
-    rows = {row["task"]: row for row in json.loads((tmp_path / "out" / "results.json").read_text())["comparisons"] if row["primary"]}
-    alone = {row["task"]: row for row in json.loads((early / "results.json").read_text())["comparisons"] if row["primary"]}
+    rows = {
+        row["task"]: row
+        for row in json.loads((tmp_path / "out" / "results.json").read_text())["comparisons"]
+        if row["primary"]
+    }
+    alone = {
+        row["task"]: row for row in json.loads((early / "results.json").read_text())["comparisons"] if row["primary"]
+    }
     assert rows["echo"] == alone["echo"] and rows["echo"]["stopping"]["stopped"] and rows["echo"]["n"] < 30
     assert ended("compare", other, f"{early}#first") == 5
     assert "with the same --seed" in capsys.readouterr().err

@@ -39,7 +39,9 @@ def test_two_tables_get_verdicts_a_page_and_a_gate(tmp_path: Path, capsys: pytes
     assert "retained" in capsys.readouterr().out
 
 
-def test_json_needs_no_folder_and_is_what_would_be_left_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_needs_no_folder_and_is_what_would_be_left_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     base, tuned = table(tmp_path / "base.csv", 380), table(tmp_path / "tuned.csv", 300)
     assert ended("compare", base, tuned, "--json") == 0
     printed = capsys.readouterr().out
@@ -60,17 +62,27 @@ def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.Cap
         (["{base}", "{base}"], 2, "several models named base"),
         (["{base}", "a={base}", "--margin", "three=0.1"], 2, "no task, group or suite 'three'"),
         (["{base}", "{run}"], 2, "cannot be compared with the log of another tool"),
-        (["{wide}", "a={wide}"], 2, "--margin: score of wide is not on a 0-1 scale; state the largest acceptable drop: --margin wide=DELTA"),
+        (
+            ["{wide}", "a={wide}"],
+            2,
+            "--margin: score of wide is not on a 0-1 scale; state the largest acceptable drop: --margin wide=DELTA",
+        ),
         (["{base}", "a={wide}"], 5, "no task in common"),
         (["{base}", "a={broken}"], 2, "has the columns text"),
         (["{base}", "nowhere.csv"], 2, "nowhere.csv: does not exist; compare takes runs"),
         (["nowhere#model"], 2, "nowhere: does not exist; compare takes runs"),
-        (["{unsampled}", "{base}"], 2, "unsampled: holds lm-eval's results and no samples; run lm-eval again with --log_samples"),
+        (
+            ["{unsampled}", "{base}"],
+            2,
+            "unsampled: holds lm-eval's results and no samples; run lm-eval again with --log_samples",
+        ),
         (["{other}", "a={other}"], 2, "other.xlsx: is nothing that can be compared"),
         (["{base}", "{empty}"], 5, "empty.csv: no rows in it"),
     ],
 )
-def test_wrong_on_purpose(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str) -> None:
+def test_wrong_on_purpose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "wide.csv").write_text("id,score\n1,3.5\n2,80\n")
     (tmp_path / "broken.csv").write_text("text\nhello\n")
@@ -97,7 +109,9 @@ def test_logs_are_compared_without_torch(tmp_path: Path) -> None:
     assert "forgotten" in done.stdout
 
 
-def test_tables_without_a_column_task_are_one_task_whatever_their_files_are_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_without_a_column_task_are_one_task_whatever_their_files_are_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, right in (("base", 380), ("tuned", 300)):
         (tmp_path / f"{name}.csv").write_text("id,score\n" + "".join(f"{i},{int(i < right)}\n" for i in range(400)))
     assert ended("compare", tmp_path / "base.csv", f"new={tmp_path / 'tuned.csv'}", "--json") == 0

@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import click
+import hub_stub
 import pytest
 from click.testing import CliRunner, Result
-from readers import hub_stub
 
 from evalharness.cli.data import data_command
 from evalharness.cli.main import evalharness
+from evalharness.data.lock import LOCK, Lock
 from evalharness.errors import DataError, UsageError
-from evalharness.places import shipped
-from evalharness.readers.lock import LOCK, Lock
+from evalharness.paths import shipped
 from evalharness.tasks.library import Library
 
 BENCHMARKS = shipped("fixtures/benchmarks")
@@ -36,7 +36,9 @@ metadata: {licence: "CC0, \\x1b[31mreally"}
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(data_command, [str(argument) for argument in arguments], catch_exceptions=True, standalone_mode=False)
+    return CliRunner().invoke(
+        data_command, [str(argument) for argument in arguments], catch_exceptions=True, standalone_mode=False
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,9 @@ def test_fetch_turns_published_files_into_a_folder_that_verifies(tmp_path: Path)
     assert done.exception is None
     assert "nyu-mll/glue/rte  " in done.output and "validation" in done.output and "not stated by GLUE" in done.output
     written, expected = (folder / "aps/super_glue/boolq/validation.jsonl" for folder in (tmp_path / "out", BENCHMARKS))
-    assert list(map(json.loads, written.read_text().split("\n")[:-1])) == list(map(json.loads, expected.read_text().split("\n")[:-1]))
+    assert list(map(json.loads, written.read_text().split("\n")[:-1])) == list(
+        map(json.loads, expected.read_text().split("\n")[:-1])
+    )
     again = run("verify", "out")
     assert (again.return_value, again.exception) == (0, None)
     assert "4 files as fetched, 0 not" in again.output
@@ -59,7 +63,9 @@ def test_fetch_turns_published_files_into_a_folder_that_verifies(tmp_path: Path)
 
 
 def test_splits_can_be_named_and_those_to_train_on_left_out(tmp_path: Path) -> None:
-    found = json.loads(run("fetch", "--task", "rte", "--data-dir", BENCHMARKS, "--to", "a", "--split", "train", "--json").output)
+    found = json.loads(
+        run("fetch", "--task", "rte", "--data-dir", BENCHMARKS, "--to", "a", "--split", "train", "--json").output
+    )
     assert [(entry["split"], entry["licence"][:10]) for entry in found["files"]] == [("train", "not stated")]
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "mine.yaml").write_text(MINE)
@@ -88,7 +94,10 @@ def test_verify_ends_with_2_and_the_names(tmp_path: Path) -> None:
     done = run("verify", "out")
     assert done.return_value == 2
     assert "nyu-mll/glue/rte/validation.jsonl: changed" in done.output and "more.txt: extra" in done.output
-    assert {fault["what"] for fault in json.loads(run("verify", "out", "--json").output)["faults"]} == {"changed", "extra"}
+    assert {fault["what"] for fault in json.loads(run("verify", "out", "--json").output)["faults"]} == {
+        "changed",
+        "extra",
+    }
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,11 @@ def test_verify_ends_with_2_and_the_names(tmp_path: Path) -> None:
     [
         (("fetch", "--to", "out"), UsageError, "name a --suite or one or more --task"),
         (("fetch", "--task", "rte", "--to", "out", "--data-dir", "."), DataError, "no rows for rte"),
-        (("fetch", "--task", "rte", "--to", "out", "--data-dir", "out"), UsageError, "is the folder that --data-dir reads"),
+        (
+            ("fetch", "--task", "rte", "--to", "out", "--data-dir", "out"),
+            UsageError,
+            "is the folder that --data-dir reads",
+        ),
         (("fetch", "--task", "rte", "--to", "out", "--data", "rta=."), UsageError, "did you mean rte"),
         (("verify", "nowhere"), DataError, "has no MANIFEST.json"),
         (("accept", "nothing"), UsageError, "is no locked data set and no task"),
@@ -141,8 +154,27 @@ def test_fetch_from_a_hub_records_the_commit_and_update_takes_the_newest(tmp_pat
     with hub_stub.serving() as hub:
 
         def fetched(*arguments: str) -> dict[str, str]:
-            command = [sys.executable, "-m", "evalharness", "data", "fetch", "--task", "mine", "--include-path", "mine.yaml", "--json", *arguments]
-            done = subprocess.run(command, env=hub_stub.environment(tmp_path, hub.endpoint), capture_output=True, text=True, cwd=tmp_path, timeout=60)
+            command = [
+                sys.executable,
+                "-m",
+                "evalharness",
+                "data",
+                "fetch",
+                "--task",
+                "mine",
+                "--include-path",
+                "mine.yaml",
+                "--json",
+                *arguments,
+            ]
+            done = subprocess.run(
+                command,
+                env=hub_stub.environment(tmp_path, hub.endpoint),
+                capture_output=True,
+                text=True,
+                cwd=tmp_path,
+                timeout=60,
+            )
             assert done.returncode == 0, done.stderr
             entry: dict[str, str] = json.loads(done.stdout)["files"][0]
             return entry

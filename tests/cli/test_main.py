@@ -42,14 +42,14 @@ def walk(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[tuple
 def test_help_lists_every_command_with_its_own_first_sentence() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for name in cli.KNOWN:
+    for name in cli.REGISTRY:
         assert f"\n  {name} " in out
 
 
-@pytest.mark.parametrize("name", cli.KNOWN)
+@pytest.mark.parametrize("name", cli.REGISTRY)
 def test_every_command_is_documented(name: str) -> None:
     assert SUMMARIES[name]
-    for path, command in walk(registry.find(cli.KNOWN, name, "command"), (name,)):
+    for path, command in walk(registry.find(cli.REGISTRY, name, "command"), (name,)):
         assert command.help, f"{path} has no help"
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.name not in ("help", "version"):
@@ -58,7 +58,7 @@ def test_every_command_is_documented(name: str) -> None:
 
 def test_readme_names_every_command() -> None:
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    for name in cli.KNOWN:
+    for name in cli.REGISTRY:
         assert f"evalharness {name}" in readme, name
 
 
@@ -84,7 +84,9 @@ def test_version() -> None:
         (("store", "info", "--store", "/nowhere/store.sqlite"), "no store here"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_in_one_line_with_code_2(arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_is_said_in_one_line_with_code_2(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert ended(*arguments) == 2
     captured = capsys.readouterr()
     assert said in captured.err
@@ -92,8 +94,10 @@ def test_what_is_wrong_is_said_in_one_line_with_code_2(arguments: tuple[str, ...
     assert captured.out == ""
 
 
-def test_a_crash_of_ours_is_1_and_shows_the_traceback_only_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(cli.KNOWN, "gate", "evalharness.cli.gate:no_such_attribute")
+def test_a_crash_of_ours_is_1_and_shows_the_traceback_only_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(cli.REGISTRY, "gate", "evalharness.cli.gate:no_such_attribute")
     assert ended("gate", "x") == 1
     assert "bug of ours" in (said := capsys.readouterr().err)
     assert "Traceback" not in said
@@ -101,7 +105,9 @@ def test_a_crash_of_ours_is_1_and_shows_the_traceback_only_on_request(monkeypatc
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_interrupt_is_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_is_130_and_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

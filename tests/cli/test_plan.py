@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from evalharness.campaigns import forecast as campaign
-from evalharness.campaigns.cost import Work
-from evalharness.campaigns.forecast import Forecast, Row
 from evalharness.cli.plan import advice, ceiled, lines, plan_command
 from evalharness.errors import UsageError
+from evalharness.experiments import power_forecast as campaign
+from evalharness.experiments.cost import Work
+from evalharness.experiments.power_forecast import Forecast, Row
 from evalharness.stats.forecast import WHY, GateOdds
 
 ROW = Row(
@@ -28,7 +28,9 @@ ODDS = GateOdds(0.35, 0.0, 0.65, 0.02, 0.031, 300)
 
 def told(*rows: Row, **about: object) -> Forecast:
     unknown = tuple(row.name for row in rows if row.how == "unknown")
-    found = Forecast("glue", 0.02, 0.05, 0.8, len(rows), 0.1, 0.5, None, rows, (), ODDS, tuple(row.name for row in rows), unknown)
+    found = Forecast(
+        "glue", 0.02, 0.05, 0.8, len(rows), 0.1, 0.5, None, rows, (), ODDS, tuple(row.name for row in rows), unknown
+    )
     return replace(found, **about)  # type: ignore[arg-type]
 
 
@@ -44,21 +46,45 @@ def plan(world: Path, *arguments: str) -> Result:
 
 
 def test_a_table_with_advice_and_the_gate(small_world: Path, quick: None, tmp_path: Path) -> None:
-    done = plan(small_world, "--task", "yes_no", "--task", "echo", "--flips", "0.5", "--margin", "yes_no=0.1", "--out", str(tmp_path))
+    done = plan(
+        small_world,
+        "--task",
+        "yes_no",
+        "--task",
+        "echo",
+        "--flips",
+        "0.5",
+        "--margin",
+        "yes_no=0.1",
+        "--out",
+        str(tmp_path),
+    )
     assert done.exception is None, done.output
     head, assumption, titles, first, second = done.output.splitlines()[:5]
-    assert head == "suite: what 2 gate units can decide (power 0.8, error rate 0.05)" and "assumed, not known: 50% of the answers" in assumption
+    assert (
+        head == "suite: what 2 gate units can decide (power 0.8, error rate 0.05)"
+        and "assumed, not known: 50% of the answers" in assumption
+    )
     assert titles.split()[:4] == ["units", "of", "worth", "metric"]
     assert first.split()[:6] == ["yes_no", "30", "30", "30", "acc", "0.1"] and second.split()[:2] == ["echo", "30"]
     assert "yes_no: 30 units certify 0." in done.output and "gate, if nothing was forgotten" in done.output
     document = json.loads((tmp_path / "plan.json").read_text())
-    assert [row["name"] for row in document["rows"]] == ["yes_no", "echo"] and document["gate"]["draws"] == 10 and document["advice"]
+    assert (
+        [row["name"] for row in document["rows"]] == ["yes_no", "echo"]
+        and document["gate"]["draws"] == 10
+        and document["advice"]
+    )
 
 
 def test_one_json_document(small_world: Path, quick: None) -> None:
     done = plan(small_world, "--task", "yes_no", "--flips", "0.5", "--limit", "12", "--json")
     document = json.loads(done.output)
-    assert (document["rows"][0]["units"], document["rows"][0]["available"], document["flips"], document["earlier"]) == (12, 30, 0.5, None)
+    assert (document["rows"][0]["units"], document["rows"][0]["available"], document["flips"], document["earlier"]) == (
+        12,
+        30,
+        0.5,
+        None,
+    )
     assert document["work"] == [] and document["loading"] is None
 
 
@@ -80,7 +106,10 @@ def test_advice_is_one_sentence_a_unit_that_is_too_small() -> None:
     def said(**changes: object) -> str:
         return " ".join(advice(told(replace(ROW, **changes))))  # type: ignore[arg-type]
 
-    assert said() == "rte: 277 units certify 0.049, not 0.02: state --margin rte=0.049 (if losing that is acceptable) or pool"
+    assert (
+        said()
+        == "rte: 277 units certify 0.049, not 0.02: state --margin rte=0.049 (if losing that is acceptable) or pool"
+    )
     assert "raise --limit to 1565, or state" in said(available=3000)
     assert said(retained=0.85) == ""
     assert "above 0.04 is large against the base's skill: pool" in said(largest_margin=0.04)
@@ -90,7 +119,10 @@ def test_advice_is_one_sentence_a_unit_that_is_too_small() -> None:
     assert "knows nothing to forget (0.510)" in said(base=0.51, reason=WHY["base_at_chance"])
     assert "20% of the skill of any base (0.1 would be the most)" in said(reason=WHY["margin_exceeds_skill"])
     unknown = said(how="unknown", metric="rougeL", certifiable=None, detectable=None, needed=None, retained=None)
-    assert unknown == "not known without an earlier run (--from RUN), because these metrics are no counts of right answers: rte (rougeL)"
+    assert (
+        unknown
+        == "not known without an earlier run (--from RUN), because these metrics are no counts of right answers: rte (rougeL)"
+    )
 
 
 def test_what_the_lines_say_of_the_gate_and_of_the_work() -> None:
@@ -109,9 +141,18 @@ def test_rounding_up_keeps_two_digits() -> None:
 
 
 def test_no_torch_without_a_base(small_world: Path) -> None:
-    arguments = ["plan", "--include-path", str(small_world / "tasks"), "--data-dir", str(small_world / "data"), "--task", "echo", "-q"]
+    arguments = [
+        "plan",
+        "--include-path",
+        str(small_world / "tasks"),
+        "--data-dir",
+        str(small_world / "data"),
+        "--task",
+        "echo",
+        "-q",
+    ]
     code = (
-        "import sys\nfrom evalharness.campaigns import forecast\nforecast.DRAWS = forecast.FEWEST = 2\nfrom evalharness.cli.main import main\n"
+        "import sys\nfrom evalharness.experiments import forecast\nforecast.DRAWS = forecast.FEWEST = 2\nfrom evalharness.cli.main import main\n"
         f"try:\n    main({[*arguments, '--flips', '0.9']!r})\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "assert not {'torch', 'transformers', 'peft', 'datasets', 'evaluate'} & set(sys.modules)"
     )

@@ -8,14 +8,14 @@ from evalharness.cli import progress
 
 
 def test_lines_say_what_is_done_and_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.Lines() as watcher:
-        watcher.phase("making prompts")
-        watcher.expect(300)
-        watcher.phase("base: sst2")
-        watcher.advance(100, 0)
-        watcher.phase("base: rte")
-        watcher.advance(0, 100)
-        watcher.phase("base: cola")
+    with progress.Lines() as listener:
+        listener.phase("making prompts")
+        listener.expect(300)
+        listener.phase("base: sst2")
+        listener.advance(100, 0)
+        listener.phase("base: rte")
+        listener.advance(0, 100)
+        listener.phase("base: cola")
     first, second, third, fourth = capsys.readouterr().err.splitlines()
     assert first == "making prompts"
     assert second == "base: sst2 [0/300 requests, 0 from the store]"
@@ -31,17 +31,17 @@ def test_hostile_names_are_shown_as_text(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_quiet_is_quiet_but_for_notices(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress.watcher(quiet=True) as watcher:
-        watcher.phase("x")
-        watcher.expect(1)
-        watcher.advance(0, 1)
-        watcher.notice("the tokenizer got a pad token")
+    with progress.listener(quiet=True) as listener:
+        listener.phase("x")
+        listener.expect(1)
+        listener.advance(0, 1)
+        listener.notice("the tokenizer got a pad token")
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "note: the tokenizer got a pad token\n")
 
 
 def test_a_log_gets_lines_and_a_bar_can_be_drawn() -> None:
-    assert isinstance(progress.watcher(quiet=False), progress.Lines)
+    assert isinstance(progress.listener(quiet=False), progress.Lines)
     with progress.Bar() as bar:
         bar.expect(2)
         bar.phase("[red]x[/red]")
@@ -49,7 +49,7 @@ def test_a_log_gets_lines_and_a_bar_can_be_drawn() -> None:
 
 
 def test_verbose_tells_every_block(capsys: pytest.CaptureFixture[str]) -> None:
-    watcher = progress.watcher(quiet=False, verbose=True)
-    watcher.expect(256)
-    watcher.advance(128, 0)
+    listener = progress.listener(quiet=False, verbose=True)
+    listener.expect(256)
+    listener.advance(128, 0)
     assert capsys.readouterr().err == "  128 found, 0 computed [128/256 requests, 128 from the store]\n"

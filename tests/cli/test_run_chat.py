@@ -1,4 +1,6 @@
-"""Chat templates from the command line, with tiny models that have some: exit codes, one line an error, prompts as the template puts them."""
+"""Chat templates from the command line, with tiny models that have some: exit codes, one line an error, prompts as the
+template puts them.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,40 @@ def models(zoo: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def run(models: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(model: str, *options: str, base: str = "base") -> tuple[int, str, str]:
-        common = ["--task", "yes_no", "--task", "echo", "--include-path", str(small_world / "tasks"), "--data-dir", str(small_world / "data")]
-        places = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store.sqlite"), "--limit", "6", "--device", "cpu", "-q"]
+        common = [
+            "--task",
+            "yes_no",
+            "--task",
+            "echo",
+            "--include-path",
+            str(small_world / "tasks"),
+            "--data-dir",
+            str(small_world / "data"),
+        ]
+        places = [
+            "--out",
+            str(tmp_path / "out"),
+            "--store",
+            str(tmp_path / "store.sqlite"),
+            "--limit",
+            "6",
+            "--device",
+            "cpu",
+            "-q",
+        ]
         with pytest.raises(SystemExit) as ended:
-            main(["run", "--model", f"candidate={models[model]}", "--base", f"base={models[base]}", *common, *places, *options])
+            main(
+                [
+                    "run",
+                    "--model",
+                    f"candidate={models[model]}",
+                    "--base",
+                    f"base={models[base]}",
+                    *common,
+                    *places,
+                    *options,
+                ]
+            )
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -38,7 +70,10 @@ def run(models: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pyte
 
 
 def prompts(tmp_path: Path, model: str) -> list[str]:
-    return [json.loads(line)["prompt"] for line in (tmp_path / "out" / "samples" / "yes_no" / f"{model}.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)["prompt"]
+        for line in (tmp_path / "out" / "samples" / "yes_no" / f"{model}.jsonl").read_text().splitlines()
+    ]
 
 
 def test_by_their_common_template(run: Run, tmp_path: Path) -> None:
@@ -53,13 +88,23 @@ def test_by_their_common_template(run: Run, tmp_path: Path) -> None:
 def test_a_model_without_a_template(run: Run) -> None:
     code, _, said = run("same", TEMPLATE, base="plain")
     note, error = said.splitlines()
-    assert code == 2 and "chat template" in note and "base: its tokenizer" in error and "has no chat template; save one" in error
+    assert (
+        code == 2
+        and "chat template" in note
+        and "base: its tokenizer" in error
+        and "has no chat template; save one" in error
+    )
 
 
 def test_different_templates(run: Run) -> None:
     code, _, said = run("other", TEMPLATE)
     note, error = said.splitlines()
-    assert code == 5 and "chat template" in note and "candidate by chat template" in error and "--chat-template-mismatch allow" in error
+    assert (
+        code == 5
+        and "chat template" in note
+        and "candidate by chat template" in error
+        and "--chat-template-mismatch allow" in error
+    )
     code, out, _ = run("other", TEMPLATE, *ALLOW)
     assert code == 0 and "yes_no" in out
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from evalharness.campaigns.grid import EVERY, Grid
 from evalharness.cli import sweep as command
 from evalharness.cli import train
 from evalharness.cli.main import main
 from evalharness.errors import UsageError
-from evalharness.records.findings import Results
+from evalharness.experiments.grid import EVERY, Grid
+from evalharness.records.results import Results
 from evalharness.report.sweep import Choice, Outcome, Point, Sweep
 
 NEEDED = ["--base", "B", "--task", "sst2", "--suite", "glue", "--out", "O"]
@@ -33,17 +33,34 @@ class Asked:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str]]:
     """The command run with a campaign that only listens."""
     outcome = Outcome({"acc": 0.75}, None, True, None, ("rte",), 9)
-    point = Point("lora-r2-lr0.001-s1", "lora-r2", "lora", 2, 1e-3, 1, "trained", "", {"trainable": 1234, "bytes": 5000}, 1.25, outcome, outcome)
-    sweep = Sweep("B", "sst2", "glue", "acc", "The rule.", {}, (point,), (Choice("lora-r2", 1e-3, 0.75, (point.name,)),))
+    point = Point(
+        "lora-r2-lr0.001-s1",
+        "lora-r2",
+        "lora",
+        2,
+        1e-3,
+        1,
+        "trained",
+        "",
+        {"trainable": 1234, "bytes": 5000},
+        1.25,
+        outcome,
+        outcome,
+    )
+    sweep = Sweep(
+        "B", "sst2", "glue", "acc", "The rule.", {}, (point,), (Choice("lora-r2", 1e-3, 0.75, (point.name,)),)
+    )
 
     def ask(*arguments: str) -> tuple[Asked, str]:
         seen: list[Asked] = []
 
-        def run(given: Asked, watcher: object) -> tuple[Sweep, Results]:
+        def run(given: Asked, listener: object) -> tuple[Sweep, Results]:
             seen.append(given)
             return sweep, Results({}, (), ())
 
-        monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"sweep-asked": Asked, "sweep": run}[name])
+        monkeypatch.setattr(
+            command.registry, "find", lambda known, name, what: {"sweep-asked": Asked, "sweep": run}[name]
+        )
         result = CliRunner().invoke(command.sweep_command, [*NEEDED, *arguments], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return seen[0], result.output
@@ -67,11 +84,15 @@ def test_options_to_a_grid(asked: Callable[..., tuple[Asked, str]]) -> None:
 
 
 def test_options_are_read_as_train_reads_them(asked: Callable[..., tuple[Asked, str]]) -> None:
-    """Lists of options, the same for both commands: a regular expression keeps its commas, a mixed task its weight of 1."""
+    """Lists of options, the same for both commands: a regular expression keeps its commas, a mixed task its weight of
+    1.
+    """
     texts = ["--mix", "rte", "--mix", "cola=2", "--replay", "glue=0.1", "--targets", r".*\.[0-9]{1,2}\.q_proj"]
     shared = asked(*texts)[0].grid.shared
     assert shared["targets"] == r".*\.[0-9]{1,2}\.q_proj" and shared["mix"] == {"rte": 1.0, "cola": 2.0}
-    with train.train_command.make_context("train", ["--method", "lora", "--base", "B", "--task", "sst2", "--out", "O", *texts]) as context:
+    with train.train_command.make_context(
+        "train", ["--method", "lora", "--base", "B", "--task", "sst2", "--out", "O", *texts]
+    ) as context:
         recipe = train._recipe(context.params)
     assert (recipe.targets, recipe.mix, recipe.replay) == (shared["targets"], shared["mix"], shared["replay"])
     assert asked("--targets", "q_proj")[0].grid.shared["targets"] == ("q_proj",)
@@ -81,14 +102,20 @@ def test_options_are_read_as_train_reads_them(asked: Callable[..., tuple[Asked, 
 def test_the_page_names_the_options_that_only_train_has() -> None:
     words = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text()
     lacking = words[words.index("What a sweep has not:") : words.index("Then:")]
-    own, others = ({option for each in of.params for option in each.opts} for of in (command.sweep_command, train.train_command))
+    own, others = (
+        {option for each in of.params for option in each.opts} for of in (command.sweep_command, train.train_command)
+    )
     assert {option for option in others - own if option not in lacking} == set()
     assert not {option for option in own if f"`{option}`" in lacking}
 
 
 def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[Asked, str]]) -> None:
     _, shown = asked()
-    assert "Chosen, on test rows" in shown and "Every rate, on validation rows" in shown and "report: O/report.html" in shown
+    assert (
+        "Chosen, on test rows" in shown
+        and "Every rate, on validation rows" in shown
+        and "report: O/report.html" in shown
+    )
     (line,) = [line for line in shown.splitlines() if line.strip().startswith("lora ")]
     assert line.split()[:5] == ["lora", "2", "0.001", "1.250", "0.750"] and "1 of 9" in line and "1,234" in line
 

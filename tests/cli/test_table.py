@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evalharness.cli.table import headline, verdict_lines
-from evalharness.records.findings import Comparison, Estimate, MeanDifference, ModelRow, Results, Stopping
+from evalharness.records.results import Comparison, Estimate, MeanDifference, ModelRow, Results, Stopping
 
 BASE = ModelRow("base", "base", "f0", None, 100, 0, 0.0, 10)
 TUNED = ModelRow("tuned", "lora", "f1", "base", 110, 10, 10 / 110, 4, "sst2", Estimate(0.1, 0.05, 0.15), True)
@@ -35,7 +35,9 @@ def test_an_unknown_target_is_not_spoken_of() -> None:
     assert "target" not in headline(replace(TUNED, target_task=None, target_gain=None, learned_target=None))
 
 
-@pytest.mark.parametrize(("level", "words"), [(0.9, "90 % interval"), (0.98, "98 % interval"), (1 - 2 * 0.005, "99 % interval")])
+@pytest.mark.parametrize(
+    ("level", "words"), [(0.9, "90 % interval"), (0.98, "98 % interval"), (1 - 2 * 0.005, "99 % interval")]
+)
 def test_the_intervals_are_titled_by_their_coverage(level: float, words: str) -> None:
     lines = list(verdict_lines(Results({}, (BASE, TUNED), (replace(ROW, ci_level=level),))))
     assert words in lines[2]
@@ -58,12 +60,16 @@ def test_a_large_group_speaks_for_its_tasks_and_the_published_average_stands_bel
 
 def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
     suite = replace(ROW, task="demo", level="suite", metric="skill", general=MeanDifference(-0.01, -0.02, 0.001, 12))
-    family = replace(ROW, task="glue", level="family", metric="skill", unit=False, primary=False, verdict=None, flags=())
+    family = replace(
+        ROW, task="glue", level="family", metric="skill", unit=False, primary=False, verdict=None, flags=()
+    )
     part = replace(ROW, unit=False, adjustment="Benjamini-Hochberg")
     parts = [replace(part, task=f"m{i}", q_forgotten=q, q_difference=q / 2) for i, q in enumerate((0.01, 0.09))]
     lines = list(verdict_lines(Results({"alpha": 0.05}, (BASE, TUNED), (*parts, family, ROW, suite))))
     names = [line.split()[0] for line in lines[3:8]]
-    assert names == ["demo", "glue", "m0", "m1", "boolq"] and "glue (family)" in lines[4] and "describes" not in lines[4]
+    assert (
+        names == ["demo", "glue", "m0", "m1", "boolq"] and "glue (family)" in lines[4] and "describes" not in lines[4]
+    )
     assert lines[8] == (
         "  of 2 tasks within gate units 1 fell by more than the margin, 2 differ from the base at q ≤ 0.05 (Benjamini-Hochberg; they decide nothing)"
     )
@@ -75,7 +81,14 @@ def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
 
 def test_what_was_stopped_early_shows_how_far_it_was_asked() -> None:
     stopped = replace(ROW, verdict="forgotten", flags=("stopped_early",), stopping=Stopping(50, 400, 3, 20, True))
-    suite = replace(ROW, task="demo", level="suite", metric="skill", flags=("suite_not_tested",), stopping=Stopping(50, 400, 3, 20, True))
+    suite = replace(
+        ROW,
+        task="demo",
+        level="suite",
+        metric="skill",
+        flags=("suite_not_tested",),
+        stopping=Stopping(50, 400, 3, 20, True),
+    )
     lines = list(verdict_lines(Results({}, (BASE, TUNED), (stopped, suite))))
     assert any("50 of 400" in line and "▼ forgotten" in line for line in lines)
     assert any(line.endswith("? inconclusive (suite not tested)") for line in lines)

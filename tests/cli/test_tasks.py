@@ -30,7 +30,9 @@ metric_list: [{metric: acc}]
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(tasks_command, [str(argument) for argument in arguments], catch_exceptions=True, standalone_mode=False)
+    return CliRunner().invoke(
+        tasks_command, [str(argument) for argument in arguments], catch_exceptions=True, standalone_mode=False
+    )
 
 
 def test_list_shows_tasks_groups_and_suites() -> None:
@@ -44,14 +46,22 @@ def test_list_as_json_says_of_each_task_what_a_script_needs() -> None:
     keys = {"task", "family", "output_type", "primary", "metrics", "chance", "unit", "margin", "source", "lm_eval"}
     assert all(keys <= set(task) for task in found.values())
     sst2 = found["sst2"]
-    assert (sst2["family"], sst2["output_type"], sst2["primary"], sst2["metrics"]) == ("glue", "multiple_choice", "acc", ["acc"])
-    assert (sst2["chance"], sst2["unit"], sst2["margin"]) == (0.5, "example", 0.02) and sst2["source"].endswith("tasks/glue/sst2.yaml")
+    assert (sst2["family"], sst2["output_type"], sst2["primary"], sst2["metrics"]) == (
+        "glue",
+        "multiple_choice",
+        "acc",
+        ["acc"],
+    )
+    assert (sst2["chance"], sst2["unit"], sst2["margin"]) == (0.5, "example", 0.02) and sst2["source"].endswith(
+        "tasks/glue/sst2.yaml"
+    )
 
 
 def test_parts_and_other_ways_of_asking_are_listed_when_asked_for(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(GOOD)
     (tmp_path / "part.yaml").write_text(
-        GOOD.replace("task: mine", "task: mine_part") + "tag: parts\nmetadata: {variant_of: mine, unit_name: pair, licence: CC0}\n"
+        GOOD.replace("task: mine", "task: mine_part")
+        + "tag: parts\nmetadata: {variant_of: mine, unit_name: pair, licence: CC0}\n"
     )
 
     def names(*arguments: str) -> set[str]:
@@ -67,7 +77,9 @@ def test_parts_and_other_ways_of_asking_are_listed_when_asked_for(tmp_path: Path
 
 def test_list_goes_on_past_what_cannot_run(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(GOOD)
-    (tmp_path / "code.yaml").write_text(GOOD.replace("task: mine", "task: coded") + "process_docs: !function utils.docs\n")
+    (tmp_path / "code.yaml").write_text(
+        GOOD.replace("task: mine", "task: coded") + "process_docs: !function utils.docs\n"
+    )
     (tmp_path / "group.yaml").write_text("group: both\ntask: [mine, coded]\n")
     found = json.loads(run("list", "--include-path", tmp_path, "--json").output)
     assert "mine" in {task["task"] for task in found["tasks"]} and {"coded", "both"} <= set(found["cannot run"])
@@ -79,19 +91,23 @@ def test_list_touches_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: object) -> None:
         raise AssertionError("rows were read")
 
-    monkeypatch.setattr("evalharness.readers.sources.read_file", refuse)
-    monkeypatch.setattr("evalharness.readers.sources.locate", refuse)
+    monkeypatch.setattr("evalharness.data.sources.read_file", refuse)
+    monkeypatch.setattr("evalharness.data.sources.locate", refuse)
     assert run("list", "--all").exception is None
 
 
 def test_list_narrows_by_name_family_and_tag() -> None:
     found = json.loads(run("list", "mmlu_*", "--json").output)
     assert found["tasks"] and all(task["task"].startswith("mmlu_") for task in found["tasks"])
-    assert {task["family"] for task in json.loads(run("list", "--family", "superglue", "--json").output)["tasks"]} == {"superglue"}
+    assert {task["family"] for task in json.loads(run("list", "--family", "superglue", "--json").output)["tasks"]} == {
+        "superglue"
+    }
     assert "cola" in run("list", "--tag", "glue").output
 
 
-@pytest.mark.parametrize(("arguments", "hint"), [(("sst3",), "sst2"), (("--tag", "gleu"), "glue"), (("--family", "gleu"), "glue")])
+@pytest.mark.parametrize(
+    ("arguments", "hint"), [(("sst3",), "sst2"), (("--tag", "gleu"), "glue"), (("--family", "gleu"), "glue")]
+)
 def test_list_of_nothing_is_an_error_with_a_suggestion(arguments: tuple[str, ...], hint: str) -> None:
     error = run("list", *arguments).exception
     assert isinstance(error, TaskError) and f"did you mean {hint}" in str(error)
@@ -158,7 +174,9 @@ def test_show_still_shows_the_question_where_there_are_no_shots(tmp_path: Path) 
 def test_show_neutralises_control_characters(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(GOOD)
     (tmp_path / "test.json").write_text(json.dumps([{"q": "\x1b[31mred\u202e", "label": 0}]))
-    output = run("show", tmp_path / "mine.yaml", "--data", f"mine={tmp_path / 'test.json'}", "--num-fewshot", "0").output
+    output = run(
+        "show", tmp_path / "mine.yaml", "--data", f"mine={tmp_path / 'test.json'}", "--num-fewshot", "0"
+    ).output
     assert "\x1b" not in output and "\u202e" not in output and "\\u001b[31mred" in output
 
 
@@ -187,10 +205,19 @@ SAME = {  # changes of GOOD: what contradicts the claim
         {METRICS: "metric_list: [{metric: acc}]\nmetadata: {lm_eval: same, primary: mcc, metrics: [{metric: mcc}]}"},
         "stands under metadata",
     ),
-    "ours": ({METRICS: "metric_list: [{metric: multiple_choice_grade}]\nmetadata: {lm_eval: same}"}, "does not compute multiple_choice_grade"),
-    "option": ({METRICS: "metric_list: [{metric: f1, average: macro}]\nmetadata: {lm_eval: same}"}, "does not read the option average of f1"),
+    "ours": (
+        {METRICS: "metric_list: [{metric: multiple_choice_grade}]\nmetadata: {lm_eval: same}"},
+        "does not compute multiple_choice_grade",
+    ),
+    "option": (
+        {METRICS: "metric_list: [{metric: f1, average: macro}]\nmetadata: {lm_eval: same}"},
+        "does not read the option average of f1",
+    ),
     "drawn": ({METRICS: METRICS + "\nnum_fewshot: 3\nmetadata: {lm_eval: same}"}, "3 shots are drawn"),
-    "first": ({METRICS: METRICS + "\nnum_fewshot: 3\nfewshot_config: {sampler: first_n}\nmetadata: {lm_eval: same}"}, ""),
+    "first": (
+        {METRICS: METRICS + "\nnum_fewshot: 3\nfewshot_config: {sampler: first_n}\nmetadata: {lm_eval: same}"},
+        "",
+    ),
     "reader": ({METRICS: METRICS + "\nmetadata: {lm_eval: same, reader: references}"}, "made by the reader references"),
     "filter": (
         {
@@ -207,7 +234,10 @@ SAME = {  # changes of GOOD: what contradicts the claim
         "lowercase comes after take_first",
     ),
     "subset": ({METRICS: METRICS + "\nmetadata: {lm_eval: subset, primary: mcc, metrics: [{metric: mcc}]}"}, ""),
-    "none": ({METRICS: "metric_list: [{metric: em}]\nmetadata: {lm_eval: subset}"}, "computes no metric of its metric_list"),
+    "none": (
+        {METRICS: "metric_list: [{metric: em}]\nmetadata: {lm_eval: subset}"},
+        "computes no metric of its metric_list",
+    ),
 }
 
 

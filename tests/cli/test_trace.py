@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from evalharness.cli import trace as command
 from evalharness.cli.main import main
 from evalharness.errors import UsageError
-from evalharness.records.findings import Estimate, Results
-from evalharness.records.measured import Trouble
+from evalharness.records.measurements import ExampleError
+from evalharness.records.results import Estimate, Results
 from evalharness.report.stages import NAMES, Cell, Column, Measure, Stages
 
 NEEDED = ["--base", "B", "--suite", "glue", "--out", "O"]
@@ -29,8 +29,24 @@ class Asked:
 
 def traced() -> Stages:
     half = Estimate(0.5, 0.4, 0.6)
-    cells = (Cell("s1", 50, half, Estimate(-0.25, -0.3, -0.2), "forgotten", "B", Estimate(-0.25, -0.3, -0.2), half, 0.001, 0.002, "forgotten"),)
-    column = Column("sst2", "task", "acc", "binary", True, True, 0.02, 0.0, 0, half, cells, scale=1.0, first="s1", after="last")
+    cells = (
+        Cell(
+            "s1",
+            50,
+            half,
+            Estimate(-0.25, -0.3, -0.2),
+            "forgotten",
+            "B",
+            Estimate(-0.25, -0.3, -0.2),
+            half,
+            0.001,
+            0.002,
+            "forgotten",
+        ),
+    )
+    column = Column(
+        "sst2", "task", "acc", "binary", True, True, 0.02, 0.0, 0, half, cells, scale=1.0, first="s1", after="last"
+    )
     measures = tuple(Measure(kind, name, 1, half) for kind in ("general", "all") for name in NAMES)
     measures += tuple(Measure("learned", name, 0, None, "no such task") for name in NAMES)
     return Stages("B", ("s1",), {"s1": ()}, None, None, 0.05, 0.9, 1, "The rule.", False, (column,), measures, "")
@@ -40,15 +56,19 @@ def traced() -> Stages:
 def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str, int]]:
     """The command run with a campaign that only listens."""
 
-    def run(*arguments: str, troubles: tuple[Trouble, ...] = ()) -> tuple[Asked, str, int]:
+    def run(*arguments: str, errors: tuple[ExampleError, ...] = ()) -> tuple[Asked, str, int]:
         seen: list[Asked] = []
 
-        def campaign(given: Asked, watcher: object) -> tuple[Stages, Results]:
+        def campaign(given: Asked, listener: object) -> tuple[Stages, Results]:
             seen.append(given)
-            return traced(), Results({}, (), (), troubles)
+            return traced(), Results({}, (), (), errors)
 
-        monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"trace-asked": Asked, "trace": campaign}[name])
-        result = CliRunner().invoke(command.trace_command, [*NEEDED, *arguments], catch_exceptions=False, standalone_mode=False)
+        monkeypatch.setattr(
+            command.registry, "find", lambda known, name, what: {"trace-asked": Asked, "trace": campaign}[name]
+        )
+        result = CliRunner().invoke(
+            command.trace_command, [*NEEDED, *arguments], catch_exceptions=False, standalone_mode=False
+        )
         return seen[0], result.output, result.return_value
 
     return run
@@ -58,14 +78,29 @@ def test_options_to_what_is_asked(ask: Callable[..., tuple[Asked, str, int]]) ->
     given, output, code = ask(
         "--stage", "a=x", "--stage", "b=y", "--learned", "a=sst2,rte", "--joint", "z", "--task", "rte", "--margin", "0.03", "--limit", "9",
     )  # fmt: skip
-    assert given.job.models == ("a=x", "b=y") and given.learned == {"a": ("sst2", "rte")} and (given.joint, given.fresh) == ("z", None)
-    assert (given.job.base, given.job.suite, given.job.tasks, given.job.margin, given.job.limit) == ("B", "glue", ("rte",), 0.03, 9)
-    assert code == 0 and "Stages and tasks" in output and "0.500 (−0.250)▼" in output and "sst2 is forgotten at s1" in output
+    assert (
+        given.job.models == ("a=x", "b=y")
+        and given.learned == {"a": ("sst2", "rte")}
+        and (given.joint, given.fresh) == ("z", None)
+    )
+    assert (given.job.base, given.job.suite, given.job.tasks, given.job.margin, given.job.limit) == (
+        "B",
+        "glue",
+        ("rte",),
+        0.03,
+        9,
+    )
+    assert (
+        code == 0
+        and "Stages and tasks" in output
+        and "0.500 (−0.250)▼" in output
+        and "sst2 is forgotten at s1" in output
+    )
     assert "backward transfer (BWT)" in output and "The rule." in output and "report: O/report.html" in output
 
 
 def test_what_got_no_answer_is_said_and_in_the_exit_code(ask: Callable[..., tuple[Asked, str, int]]) -> None:
-    _, output, code = ask("--model", "x/*", troubles=(Trouble("sst2", "s1", "1", "broken"),))
+    _, output, code = ask("--model", "x/*", errors=(ExampleError("sst2", "s1", "1", "broken"),))
     assert code == 5 and "1 examples got no answer" in output
 
 
@@ -84,7 +119,20 @@ def test_wrong_in_one_line(arguments: list[str], words: str) -> None:
 
 def test_wrong_paths_end_with_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["trace", "--base", str(tmp_path), "--stage", str(tmp_path / "nowhere"), "--suite", "demo", "--out", str(tmp_path / "out"), "-q"])
+        main(
+            [
+                "trace",
+                "--base",
+                str(tmp_path),
+                "--stage",
+                str(tmp_path / "nowhere"),
+                "--suite",
+                "demo",
+                "--out",
+                str(tmp_path / "out"),
+                "-q",
+            ]
+        )
     assert ended.value.code == 2 and capsys.readouterr().err.startswith("Error: ")
 
 

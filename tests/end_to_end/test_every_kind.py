@@ -1,4 +1,6 @@
-"""Every kind of checkpoint through one run with the real engine: full weights, adapters in layers, soft prompts, a prefix, and a placebo."""
+"""Every kind of checkpoint through one run with the real engine: full weights, adapters in layers, soft prompts, a
+prefix, and a placebo.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,11 @@ from types import ModuleType
 import pytest
 from safetensors.torch import load_file, save_file
 
-from evalharness.pipeline.run import evaluate
-from evalharness.prove import Proof
+from evalharness.engines.adapter_check import Proof
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 from evalharness.report.references import noise_floor
+from evalharness.run.evaluation import evaluate
 from evalharness.store import Store
 
 ADAPTERS = {"LORA": "lora", "IA3": "ia3", "PROMPT_TUNING": "prompt", "P_TUNING": "p-tuning", "PREFIX_TUNING": "prefix"}
@@ -25,7 +27,12 @@ MakeJob = Callable[..., Job]
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
     def make(*models: Path, **changes: object) -> Job:
-        place = {"out": tmp_path / "out", "store": tmp_path / "store.sqlite", "base": f"base={zoo['llama']}", "limit": 6}
+        place = {
+            "out": tmp_path / "out",
+            "store": tmp_path / "store.sqlite",
+            "base": f"base={zoo['llama']}",
+            "limit": 6,
+        }
         data = {"tasks": ("yes_no", "echo"), "include": (small_world / "tasks",), "data_dir": small_world / "data"}
         return Job(models=tuple(map(str, models)), **{**place, **data, **changes})
 
@@ -39,8 +46,13 @@ def full(base: Path, directory: Path) -> Path:
     return directory
 
 
-def test_all_of_them_in_one_run_on_one_base(job: MakeJob, tiny: ModuleType, zoo: dict[str, Path], tmp_path: Path) -> None:
-    adapters = [tiny.make_adapter(zoo["llama"], tmp_path / name, tiny.adapter_config(kind, "llama")) for kind, name in ADAPTERS.items()]
+def test_all_of_them_in_one_run_on_one_base(
+    job: MakeJob, tiny: ModuleType, zoo: dict[str, Path], tmp_path: Path
+) -> None:
+    adapters = [
+        tiny.make_adapter(zoo["llama"], tmp_path / name, tiny.adapter_config(kind, "llama"))
+        for kind, name in ADAPTERS.items()
+    ]
     found = evaluate(job(full(zoo["llama"], tmp_path / "whole"), *adapters, placebo=True))
     assert [(m.name, m.kind) for m in found.models] == [
         ("base", "base"),
@@ -48,7 +60,7 @@ def test_all_of_them_in_one_run_on_one_base(job: MakeJob, tiny: ModuleType, zoo:
         *((name, name) for name in ADAPTERS.values()),
         ("placebo", "placebo"),
     ]
-    assert found.troubles == ()
+    assert found.errors == ()
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["loads"] == {str(zoo["llama"]): 1, str(tmp_path / "whole"): 2}
     assert noise_floor(found).startswith("noise floor 0: ")
@@ -63,7 +75,9 @@ def test_all_of_them_in_one_run_on_one_base(job: MakeJob, tiny: ModuleType, zoo:
     assert "loads" not in json.loads((tmp_path / "out" / "run.json").read_text())
 
 
-def test_a_merge_is_measured_and_moves_more_in_fewer_bits(job: MakeJob, tiny: ModuleType, zoo: dict[str, Path], tmp_path: Path) -> None:
+def test_a_merge_is_measured_and_moves_more_in_fewer_bits(
+    job: MakeJob, tiny: ModuleType, zoo: dict[str, Path], tmp_path: Path
+) -> None:
     """In float32 a merge only rounds; in bfloat16 the sum of weight and adapter keeps eight bits."""
     adapter, proofs = tiny.make_adapter(zoo["llama"], tmp_path / "tuned", tiny.lora(r=8)), {}
     for dtype in ("bfloat16", "float32"):
@@ -78,7 +92,9 @@ def test_a_merge_is_measured_and_moves_more_in_fewer_bits(job: MakeJob, tiny: Mo
     assert 0 < 100 * (proofs["float32"].merged or 0) < (proofs["bfloat16"].merged or 0)
 
 
-def test_an_adapter_of_a_quantised_base_is_compared_with_that(job: MakeJob, tiny: ModuleType, zoo: dict[str, Path], tmp_path: Path) -> None:
+def test_an_adapter_of_a_quantised_base_is_compared_with_that(
+    job: MakeJob, tiny: ModuleType, zoo: dict[str, Path], tmp_path: Path
+) -> None:
     pytest.importorskip("bitsandbytes")
     adapter = tiny.make_adapter(zoo["llama"], tmp_path / "tuned", tiny.lora())
     (adapter / "training.json").write_text(json.dumps({"precision": "nf4"}))

@@ -1,5 +1,8 @@
-"""Two models evaluated and logged by the installed lm-eval (0.4.13), and its folders compared as they are: the scores of lm-eval's own results files
-to 1e-9, and McNemar's p of statsmodels on the logged values, paired by the row's number, which our pairing does not look at."""
+"""Two models evaluated and logged by the installed lm-eval (0.4.13), and its folders compared as they are: the scores
+of lm-eval's own results files
+to 1e-9, and McNemar's p of statsmodels on the logged values, paired by the row's number, which our pairing does not
+look at.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,14 @@ from safetensors.torch import load_file, save_file
 from statsmodels.stats.contingency_tables import mcnemar
 
 from evalharness.cli.main import main
-from evalharness.places import shipped
-from evalharness.readers.sources import DataSource, read_rows
+from evalharness.data.sources import DataSource, read_rows
+from evalharness.paths import shipped
 from evalharness.tasks.library import Library
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # lm-eval and the libraries it loads warn of many things
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+]  # lm-eval and the libraries it loads warn of many things
 
 WORLD, BASE = DataSource(shipped("fixtures/world/rows")), shipped("fixtures/models") / "tiny-base"
 LIBRARY = Library()
@@ -69,7 +75,13 @@ def write_tasks(folder: Path) -> Path:
         rows = folder / f"{name}.jsonl"
         first = read_rows(task, "test", WORLD).rows[: case.rows]
         rows.write_text("".join(json.dumps(row) + "\n" for row in [*first, *first[:TWICE]]))
-        over: dict[str, Any] = {"include": str(task.source), "task": name, "tag": [], "dataset_path": "json", "dataset_name": None}
+        over: dict[str, Any] = {
+            "include": str(task.source),
+            "task": name,
+            "tag": [],
+            "dataset_path": "json",
+            "dataset_name": None,
+        }
         over |= {"dataset_kwargs": {"data_files": {"test": str(rows)}}, "test_split": "test", "num_fewshot": 0}
         over |= dict.fromkeys(("training_split", "validation_split", "fewshot_split"))
         if case.also:
@@ -77,7 +89,9 @@ def write_tasks(folder: Path) -> Path:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(over))
     for group, members in GROUPS.items():
         pooled = [{"metric": "acc", "aggregation": "mean", "weight_by_size": True}]
-        (folder / f"group_{group}.yaml").write_text(yaml.safe_dump({"group": group, "task": list(members), "aggregate_metric_list": pooled}))
+        (folder / f"group_{group}.yaml").write_text(
+            yaml.safe_dump({"group": group, "task": list(members), "aggregate_metric_list": pooled})
+        )
     return folder
 
 
@@ -157,7 +171,13 @@ def keyed(compared: Compared) -> Iterator[tuple[dict[str, Any], str, str]]:
 def test_every_logged_metric_is_compared(compared: Compared) -> None:
     found = {(row["task"], row["metric"]) for row, _, _ in keyed(compared)}
     wanted = {(name, "acc") for name, case in CASES.items() if LIBRARY.task(case.ours).output_type == "multiple_choice"}
-    wanted |= {("cola", "mcc"), ("their_reviews", "f1"), ("long_answers", "acc_norm"), ("wmt14-en-fr", "bleu"), ("wmt14-en-fr", "chrf")}
+    wanted |= {
+        ("cola", "mcc"),
+        ("their_reviews", "f1"),
+        ("long_answers", "acc_norm"),
+        ("wmt14-en-fr", "bleu"),
+        ("wmt14-en-fr", "chrf"),
+    }
     wanted |= {("bigbench_repeat_copy_logic_generate_until", metric) for metric in ("exact_match", "exact_match,strip")}
     wanted |= {("mmlu", "acc"), ("theirs", "acc")}
     assert found == wanted
@@ -205,7 +225,9 @@ def test_groups_and_what_our_task_files_say(compared: Compared) -> None:
     assert compared.results["signature"]["engine"]["name"] == "imported"
 
 
-def test_a_model_asked_otherwise_is_not_paired(compared: Compared, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_asked_otherwise_is_not_paired(
+    compared: Compared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = Path(shutil.copytree(compared.folders["noisy"], tmp_path / "other"))
     (file,) = other.glob("*/samples_sst2_*.jsonl")
     lines = [json.loads(text) for text in file.read_text("utf-8").splitlines()]

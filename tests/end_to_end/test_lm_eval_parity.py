@@ -1,4 +1,5 @@
-"""The embedded base on whole tasks, against lm-eval 0.4.13's own loop on the same task files and rows: the same prompts, byte for byte, and the
+"""The embedded base on whole tasks, against lm-eval 0.4.13's own loop on the same task files and rows: the same
+prompts, byte for byte, and the
 same scores."""
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from evalharness.pipeline.run import evaluate
-from evalharness.places import shipped
-from evalharness.readers.sources import DataSource, read_rows
-from evalharness.records.asking import Generate, Rank, Request
+from evalharness.data.sources import DataSource, read_rows
+from evalharness.paths import shipped
 from evalharness.records.job import Job
+from evalharness.records.requests import Generate, Rank, Request
+from evalharness.run.evaluation import evaluate
 from evalharness.tasks.library import Library
-from evalharness.tasks.prepare import Asking, prepare
+from evalharness.tasks.prepare import PromptSettings, prepare
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # lm-eval and the libraries it loads warn of many things
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+]  # lm-eval and the libraries it loads warn of many things
 
 WORLD, BENCHMARKS = shipped("fixtures/world/rows"), Path(__file__).parents[2] / "fixtures" / "benchmarks"
 BASE = shipped("fixtures/models") / "tiny-base"
@@ -32,7 +36,9 @@ LIMIT = 200  # the first rows for lm-eval, which draws none; given to us as a fi
 
 @dataclass(frozen=True)
 class Case:
-    """A task by our metric's id and lm-eval's key for it. `world`: on rows of the embedded world, else on the few of fixtures/benchmarks."""
+    """A task by our metric's id and lm-eval's key for it. `world`: on rows of the embedded world, else on the few of
+    fixtures/benchmarks.
+    """
 
     task: str
     metrics: tuple[tuple[str, str], ...]
@@ -70,7 +76,11 @@ CASES = (
     case("bigbench_strategyqa_multiple_choice", "acc"),
     case("bigbench_winowhy_multiple_choice", "acc"),
     case("bigbench_operators_generate_until", "exact_match,strip"),
-    *(case(f"mmlu_{subject}", "acc", world=world, shots=shots) for subject in MMLU for world, shots in ((True, 0), (False, 5))),
+    *(
+        case(f"mmlu_{subject}", "acc", world=world, shots=shots)
+        for subject in MMLU
+        for world, shots in ((True, 0), (False, 5))
+    ),
 )
 
 
@@ -100,7 +110,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, dict[str, Path]
 
 
 @pytest.fixture(scope="module")
-def ours(rows: dict[Case, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int, str], float]:
+def ours(
+    rows: dict[Case, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, int, str], float]:
     folder, found = tmp_path_factory.mktemp("run"), {}
     for shots in {asked.shots for asked in CASES}:
         cases = [asked for asked in CASES if asked.shots == shots]
@@ -142,7 +154,10 @@ def theirs(rows: dict[Case, dict[str, Path]], tmp_path_factory: pytest.TempPathF
     model = HFLM(pretrained=str(BASE), device="cpu", dtype="float32", batch_size=8)
     names = [f"same_{asked}" for asked in CASES]
     found = simple_evaluate(model=model, tasks=names, task_manager=manager, bootstrap_iters=0, log_samples=True)
-    return {str(asked): {"results": found["results"][f"same_{asked}"], "samples": found["samples"][f"same_{asked}"]} for asked in CASES}
+    return {
+        str(asked): {"results": found["results"][f"same_{asked}"], "samples": found["samples"][f"same_{asked}"]}
+        for asked in CASES
+    }
 
 
 def arguments(request: Request) -> list[tuple[str, str]]:
@@ -155,12 +170,19 @@ def arguments(request: Request) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("asked", CASES, ids=str)
 def test_the_same_prompts(asked: Case, rows: dict[Case, dict[str, Path]], theirs: dict[str, dict[str, Any]]) -> None:
     given = DataSource(overrides={asked.task: rows[asked]["test"].parent})
-    prepared = prepare(LIBRARY.task(asked.task), given, Asking(num_fewshot=asked.shots, split="test"))
+    prepared = prepare(LIBRARY.task(asked.task), given, PromptSettings(num_fewshot=asked.shots, split="test"))
     by_row = {sample["doc_id"]: sample["arguments"] for sample in theirs[str(asked)]["samples"]}
-    asks = [[(pair[0], "" if isinstance(pair[1], dict) else pair[1]) for pair in by_row[number]] for number in sorted(by_row)]
+    asks = [
+        [(pair[0], "" if isinstance(pair[1], dict) else pair[1]) for pair in by_row[number]]
+        for number in sorted(by_row)
+    ]
     assert [arguments(request) for request in prepared.requests] == asks
 
 
-@pytest.mark.parametrize(("asked", "metric", "key"), [(asked, *metric) for asked in CASES for metric in asked.metrics], ids=str)
-def test_the_same_score(asked: Case, metric: str, key: str, ours: dict[tuple[str, int, str], float], theirs: dict[str, dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("asked", "metric", "key"), [(asked, *metric) for asked in CASES for metric in asked.metrics], ids=str
+)
+def test_the_same_score(
+    asked: Case, metric: str, key: str, ours: dict[tuple[str, int, str], float], theirs: dict[str, dict[str, Any]]
+) -> None:
     assert ours[asked.task, asked.shots, metric] == pytest.approx(theirs[str(asked)]["results"][key], abs=1e-6)

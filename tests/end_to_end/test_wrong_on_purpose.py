@@ -1,4 +1,6 @@
-"""What users do wrong, through the command line and the real engine: one clear line, the documented exit code, no traceback."""
+"""What users do wrong, through the command line and the real engine: one clear line, the documented exit code, no
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,35 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(zoo: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`evalharness run` on the small world: (exit code, stdout, stderr). A repeated option wins where click takes one value."""
+    """`evalharness run` on the small world: (exit code, stdout, stderr). A repeated option wins where click takes one
+    value.
+    """
 
-    def call(model: str | Path, *more: str | Path, base: Path | None = zoo["llama"], tasks: Sequence[str] = ("yes_no", "echo")) -> Outcome:
-        arguments = ["run", "--model", str(model), "--include-path", str(small_world / "tasks"), "--data-dir", str(small_world / "data")]
+    def call(
+        model: str | Path,
+        *more: str | Path,
+        base: Path | None = zoo["llama"],
+        tasks: Sequence[str] = ("yes_no", "echo"),
+    ) -> Outcome:
+        arguments = [
+            "run",
+            "--model",
+            str(model),
+            "--include-path",
+            str(small_world / "tasks"),
+            "--data-dir",
+            str(small_world / "data"),
+        ]
         arguments += [part for task in tasks for part in ("--task", task)]
-        arguments += ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store.sqlite"), "--device", "cpu", *map(str, more)]
+        arguments += [
+            "--out",
+            str(tmp_path / "out"),
+            "--store",
+            str(tmp_path / "store.sqlite"),
+            "--device",
+            "cpu",
+            *map(str, more),
+        ]
         arguments += ["--base", f"base={base}"] if base else []
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -49,7 +74,13 @@ def test_it_runs_when_nothing_is_wrong(run: Run, zoo: dict[str, Path], tmp_path:
     assert code == 0
     assert "inconclusive" in out
     assert "base: yes_no [0/120 requests" in err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "measurements.parquet", "samples", "run.json", "report.html"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "results.json",
+        "measurements.parquet",
+        "samples",
+        "run.json",
+        "report.html",
+    }
 
 
 def test_missing_path(run: Run) -> None:
@@ -112,7 +143,10 @@ def test_unknown_task_and_suite(run: Run, zoo: dict[str, Path]) -> None:
     refused(run(zoo["llama-lora"], "--suite", "forgeting", tasks=()), "forgeting", "did you mean forgetting")
 
 
-@pytest.mark.parametrize("text", ["task: [", "task: t\n\tdoc_to_text: x", "just words", "task: t\nunknown_key: 1\ndataset_path: x\ndoc_to_text: y"])
+@pytest.mark.parametrize(
+    "text",
+    ["task: [", "task: t\n\tdoc_to_text: x", "just words", "task: t\nunknown_key: 1\ndataset_path: x\ndoc_to_text: y"],
+)
 def test_malformed_yaml(run: Run, zoo: dict[str, Path], tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     refused(run(zoo["llama-lora"], tasks=(str(tmp_path / "bad.yaml"),)), "bad.yaml")
@@ -151,17 +185,26 @@ def test_out_that_cannot_be_written(run: Run, zoo: dict[str, Path], tmp_path: Pa
 
 
 def test_read_only_out(run: Run, zoo: dict[str, Path]) -> None:
-    refused(run(zoo["llama-lora"], "--out", "/sys/evalharness"), "/sys/evalharness", "cannot write here", "--out")  # not even root can
+    refused(
+        run(zoo["llama-lora"], "--out", "/sys/evalharness"), "/sys/evalharness", "cannot write here", "--out"
+    )  # not even root can
 
 
 def test_unknown_engine(run: Run, zoo: dict[str, Path]) -> None:
     refused(run(zoo["llama-lora"], "--engine", "hff"), "did you mean hf?")
 
 
-def test_forgetting_without_hub_and_data(run: Run, zoo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgetting_without_hub_and_data(
+    run: Run, zoo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "no-data").mkdir()
-    refused(run(zoo["llama-lora"], "--suite", "forgetting", "--data-dir", tmp_path / "no-data", tasks=()), "sst2", "--data-dir", "--data")
+    refused(
+        run(zoo["llama-lora"], "--suite", "forgetting", "--data-dir", tmp_path / "no-data", tasks=()),
+        "sst2",
+        "--data-dir",
+        "--data",
+    )
 
 
 def test_a_name_that_is_hostile_stays_harmless(run: Run, zoo: dict[str, Path], tmp_path: Path) -> None:

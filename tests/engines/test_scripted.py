@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from evalharness.engines.adapter_check import prove
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import ModelError
-from evalharness.prove import prove
-from evalharness.records.asking import Failure, Generate, Generation, Score, Scoring
 from evalharness.records.models import Checkpoint, EngineSettings
+from evalharness.records.requests import Failure, Generate, Generation, Score, Scoring
 
 
 def checkpoint(name: str, kind: str = "base") -> Checkpoint:
@@ -49,4 +49,7 @@ def test_only_adapters_move_its_logits():
 def test_answers_texts_as_it_does_anything_else():
     factory = ScriptedFactory(lambda request: Scoring(request.id, -2.0 * len(request.text), len(request.text)))
     engine = factory.open(checkpoint("x"), EngineSettings())
-    assert list(engine.answer([Score("ab"), Score("")])) == [Scoring(Score("ab").id, -4.0, 2), Scoring(Score("").id, 0.0, 0)]
+    assert list(engine.answer([Score("ab"), Score("")])) == [
+        Scoring(Score("ab").id, -4.0, 2),
+        Scoring(Score("").id, 0.0, 0),
+    ]

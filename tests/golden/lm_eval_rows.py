@@ -1,6 +1,7 @@
 """lm-eval 0.4.13's own task files, read from the installed package, and a few rows of ours for each.
 
-The rows are invented and have the columns that each file's templates name. lm_eval_files.py writes down what lm-eval makes of them.
+The rows are invented and have the columns that each file's templates name. lm_eval_files.py writes down what lm-eval
+makes of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A file of lm-eval's, the rows of each split that it reads, and the shots it is asked with (from `first_n`: the draw of others is not ours)."""
+    """A file of lm-eval's, the rows of each split that it reads, and the shots it is asked with (from `first_n`: the
+    draw of others is not ours).
+    """
 
     file: str
     splits: Mapping[str, Sequence[Row]]
@@ -105,7 +108,14 @@ SUPPORTED = rows(
     "question support distractor1 distractor2 distractor3 correct_answer",
     ("What covers most of the planet?", " Water covers most of the planet.", "sand", "forest", "ice", "water"),
     ("What do bees make?", "", "milk", "silk", "paper", "honey"),
-    ("What does a thermometer measure?", "A thermometer measures temperature.", "weight", "time", "speed", "temperature"),
+    (
+        "What does a thermometer measure?",
+        "A thermometer measures temperature.",
+        "weight",
+        "time",
+        "speed",
+        "temperature",
+    ),
     ("Which organ pumps blood?", "The heart pumps blood.", "the lung", "the ear", "the skin", "the heart"),
 )
 ENDINGS = rows(
@@ -137,7 +147,9 @@ BODY = rows(
     ("How many chambers has a human heart?", ["one", "two", "three", "four"], 3),
 )
 BODY_SHOTS = rows(
-    "question choices answer", ("Which organ hears?", ["ear", "eye", "nose", "skin"], 0), ("What bends?", ["skull", "tooth", "knee", "nail"], 2)
+    "question choices answer",
+    ("Which organ hears?", ["ear", "eye", "nose", "skin"], 0),
+    ("What bends?", ["skull", "tooth", "knee", "nail"], 2),
 )
 SUMS = rows(
     "question answer",
@@ -145,7 +157,8 @@ SUMS = rows(
     ("A book costs $12. What do 3 cost?", "They cost 3 * 12 = 36 dollars.\n#### 36"),
     ("A bus has 40 seats and 15 are taken. How many are free?", "40 - 15 = 25.\n#### 25"),
 )
-# The base is small and writes what it was taught. Some right answers below are what it writes here, so that not every score is 0.
+# The base is small and writes what it was taught. Some right answers below are what it writes here, so that not every
+# score is 0.
 CHATTED = [row | {"answerKey": key} for row, key in zip(SCIENCE, ("B", "The Davids!", "1", "4", "C"), strict=True)]
 REASONED = rows(
     "question choices answer",
@@ -177,10 +190,22 @@ SENTENCES = rows(
     ("We eat bread every day.", "Gu na île cada jour."),
     ("Where is the station?", "Onde está a estación?"),
 )
-LOGIC = rows("input target", ("not True and False is", "False"), ("True or not True is", " Ces femmes."), ("not ( False ) is", "True"))
+LOGIC = rows(
+    "input target",
+    ("not True and False is", "False"),
+    ("True or not True is", " Ces femmes."),
+    ("not ( False ) is", "True"),
+)
 GOALS = rows(
     "prompt solution0 solution1 solution2 solution3 label",
-    ("To dry wet shoes,", "stuff them with paper.", "fill them with water.", "put them in a bag of ice.", "paint them blue.", 0),
+    (
+        "To dry wet shoes,",
+        "stuff them with paper.",
+        "fill them with water.",
+        "put them in a bag of ice.",
+        "paint them blue.",
+        0,
+    ),
     ("To cool hot soup,", "light the stove.", "stir it for a while.", "close the lid.", "add more fire.", 1),
     ("To find north at night,", "ask a fish.", "dig a hole.", "look for the pole star.", "close both eyes.", 2),
 )
@@ -202,7 +227,9 @@ CASES: dict[str, Case] = {
     "mmlu_flan_cot_zeroshot_anatomy": Case("mmlu/flan_cot_zeroshot/mmlu_anatomy.yaml", {"validation": REASONED}),
     "gsm8k": Case("gsm8k/gsm8k.yaml", {"test": SUMS}),
     "arc_challenge_chat": Case("arc/arc_challenge_chat.yaml", {"test": CHATTED}),
-    "bigbench_repeat_copy_logic_generate_until": Case("bigbench/generate_until/repeat_copy_logic.yaml", {"default": COPIES}),
+    "bigbench_repeat_copy_logic_generate_until": Case(
+        "bigbench/generate_until/repeat_copy_logic.yaml", {"default": COPIES}
+    ),
     "bbh_fewshot_boolean_expressions": Case("bbh/fewshot/boolean_expressions.yaml", {"test": LOGIC}, shots=2),
     "galician_bench_flores_en-gl": Case("galician_bench/flores_gl/flores_en-gl.yaml", {"devtest": SENTENCES}),
     "lambada_openai": Case("lambada/lambada_openai.yaml", {"test": LAST_WORDS}),
@@ -216,10 +243,14 @@ def write_rows(folder: Path) -> dict[str, Path]:
     for name, case in CASES.items():
         (folder / name).mkdir(parents=True)
         for split, its_rows in case.splits.items():
-            (folder / name / f"{split}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in its_rows), "utf-8")
+            (folder / name / f"{split}.jsonl").write_text(
+                "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in its_rows), "utf-8"
+            )
     return {name: folder / name for name in CASES}
 
 
 def digest(asked: Any) -> str:
-    """Of everything that a task asks, row by row: lists of (context, continuation), (prompt, stops, most tokens), or (text,)."""
+    """Of everything that a task asks, row by row: lists of (context, continuation), (prompt, stops, most tokens), or
+    (text,).
+    """
     return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()

@@ -15,7 +15,9 @@ from tiny_logs import DATE, Line
 def write_log(tmp_path: Path) -> Callable[..., Path]:
     """A folder of one model: task to its lines, and what results_DATE.json says beside."""
 
-    def write(name: str, tasks: Mapping[str, Sequence[Line]], about: Mapping[str, Any] | None = None, date: str = DATE) -> Path:
+    def write(
+        name: str, tasks: Mapping[str, Sequence[Line]], about: Mapping[str, Any] | None = None, date: str = DATE
+    ) -> Path:
         folder = tmp_path / name / "model__name"
         folder.mkdir(parents=True, exist_ok=True)
         for task, lines in tasks.items():

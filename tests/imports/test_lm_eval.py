@@ -14,7 +14,7 @@ from tiny_logs import DATE, line
 
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError, UsageError
 from evalharness.imports import lm_eval
-from evalharness.imports.measured import Imported, check_margins, imported
+from evalharness.imports.measurements import Imported, check_margins, imported
 from evalharness.metrics.base import from_facts
 from evalharness.tasks.library import Library
 
@@ -29,12 +29,20 @@ def read(path: Path):
 def scores(found: Imported, task: str) -> dict[tuple[str, str], float]:
     """(model, metric) to the score of all rows."""
     facts = {metric.id: metric for fact in found.facts if fact.name == task for metric in fact.metrics}
-    return {(m.model, m.metric): float(from_facts(facts[m.metric]).score(m.rows.sum(0))) for m in found.measurements if m.task == task}
+    return {
+        (m.model, m.metric): float(from_facts(facts[m.metric]).score(m.rows.sum(0)))
+        for m in found.measurements
+        if m.task == task
+    }
 
 
 def test_logged_values_count_by_metric_and_filter(write_log: WriteLog) -> None:
-    base = [line(i, acc=float(i < 6), acc_norm=1.0) for i in range(8)] + [line(i, pipe="strict", acc=0.0) for i in range(8)]
-    tuned = [line(i, acc=float(i < 2), acc_norm=1.0) for i in reversed(range(8))] + [line(i, pipe="strict", acc=1.0) for i in range(8)]
+    base = [line(i, acc=float(i < 6), acc_norm=1.0) for i in range(8)] + [
+        line(i, pipe="strict", acc=0.0) for i in range(8)
+    ]
+    tuned = [line(i, acc=float(i < 2), acc_norm=1.0) for i in reversed(range(8))] + [
+        line(i, pipe="strict", acc=1.0) for i in range(8)
+    ]
     found = imported(read(write_log("base", {"odd": base})), [read(write_log("tuned", {"odd": tuned}))], LIBRARY)
     assert [metric.id for metric in found.facts[0].metrics] == ["acc", "acc_norm", "acc,strict"]
     assert scores(found, "odd") == {
@@ -49,7 +57,10 @@ def test_logged_values_count_by_metric_and_filter(write_log: WriteLog) -> None:
 def test_corpus_metrics_are_those_of_scikit_learn_and_sacrebleu(write_log: WriteLog) -> None:
     rng = np.random.default_rng(3)
     gold, chosen = rng.integers(0, 2, 40).tolist(), rng.integers(0, 2, 40).tolist()
-    texts = [("the cat sat on the mat today", "the cat sat on a mat"), ("a dog ran far away from here", "a dog ran far away from home")]
+    texts = [
+        ("the cat sat on the mat today", "the cat sat on a mat"),
+        ("a dog ran far away from here", "a dog ran far away from home"),
+    ]
     choices = [line(i, f1=[g, c], mcc=[g, c]) for i, (g, c) in enumerate(zip(gold, chosen, strict=True))]
     written = [line(i, bleu=list(pair), chrf=list(pair), ter=list(pair), choices=1) for i, pair in enumerate(texts)]
     log = read(write_log("base", {"choose": choices, "write": written}))
@@ -78,7 +89,11 @@ def test_perplexities_are_sums_of_nats_and_less_is_better(write_log: WriteLog) -
 
 def test_duplicates_are_told_apart_and_another_order_pairs(write_log: WriteLog) -> None:
     same = [line(0, acc=1.0), line(0, acc=0.0), line(1, acc=1.0)]
-    found = imported(read(write_log("base", {"odd": same})), [read(write_log("tuned", {"odd": [same[2], same[0], same[1]]}))], LIBRARY)
+    found = imported(
+        read(write_log("base", {"odd": same})),
+        [read(write_log("tuned", {"odd": [same[2], same[0], same[1]]}))],
+        LIBRARY,
+    )
     base, tuned = found.measurements
     assert len(set(base.units)) == 3
     assert base.units == tuned.units
@@ -100,7 +115,9 @@ def test_rows_that_our_task_file_keeps_together_are_one_unit(write_log: WriteLog
         ({"target": "0"}, "8 of 8 shared documents of odd were asked or judged otherwise"),
     ],
 )
-def test_other_prompts_or_gold_answers_are_never_paired(write_log: WriteLog, changed: dict[str, str], said: str) -> None:
+def test_other_prompts_or_gold_answers_are_never_paired(
+    write_log: WriteLog, changed: dict[str, str], said: str
+) -> None:
     base = read(write_log("base", {"odd": [line(i, acc=1.0) for i in range(8)]}))
     tuned = read(write_log("tuned", {"odd": [line(i, acc=1.0, **changed) for i in range(8)]}))
     with pytest.raises(NotComparableError, match=said):
@@ -149,7 +166,10 @@ def test_groups_of_ours_and_of_the_log(write_log: WriteLog) -> None:
         ("{", "no JSON"),
         ("[1]", "no line of lm-eval's samples"),
         ('{"doc_hash": "a"}', "without prompt_hash, target_hash, filter, metrics"),
-        ('{"doc_hash": "a", "prompt_hash": "b", "target_hash": "c", "filter": "none", "metrics": ["acc"]}', "names the metric acc and has no value"),
+        (
+            '{"doc_hash": "a", "prompt_hash": "b", "target_hash": "c", "filter": "none", "metrics": ["acc"]}',
+            "names the metric acc and has no value",
+        ),
     ],
 )
 def test_lines_that_are_not_lm_evals_are_named(write_log: WriteLog, text: str, said: str) -> None:
@@ -191,7 +211,9 @@ def test_another_metric_never_decides_in_the_place_of_one_that_a_candidate_lacks
     without = read(write_log("without", {"odd": [line(i, acc_norm=1.0) for i in range(8)]}))
     with pytest.raises(NotComparableError, match="without: odd has no scores by acc, which decides"):
         imported(base, [without], LIBRARY)
-    broken = read(write_log("broken", {"odd": [line(i, acc=float("nan") if i == 3 else 0.0, acc_norm=1.0) for i in range(8)]}))
+    broken = read(
+        write_log("broken", {"odd": [line(i, acc=float("nan") if i == 3 else 0.0, acc_norm=1.0) for i in range(8)]})
+    )
     found = imported(base, [broken], LIBRARY)
     assert [metric.id for metric in found.facts[0].metrics] == ["acc"]
     assert found.facts[0].failed == {"broken": 1}
@@ -200,8 +222,15 @@ def test_another_metric_never_decides_in_the_place_of_one_that_a_candidate_lacks
 
 def test_which_way_is_better(write_log: WriteLog) -> None:
     lines = [line(i, choices=1, wer=0.5, oddness=0.5, cer=0.1, acc=1.0) for i in range(4)]
-    found = imported(read(write_log("base", {"odd": lines}, {"higher_is_better": {"odd": {"cer": True}}})), [], LIBRARY, ["acc"])
-    assert {metric.id: metric.higher_is_better for metric in found.facts[0].metrics} == {"wer": False, "oddness": True, "cer": True, "acc": False}
+    found = imported(
+        read(write_log("base", {"odd": lines}, {"higher_is_better": {"odd": {"cer": True}}})), [], LIBRARY, ["acc"]
+    )
+    assert {metric.id: metric.higher_is_better for metric in found.facts[0].metrics} == {
+        "wer": False,
+        "oddness": True,
+        "cer": True,
+        "acc": False,
+    }
     assert [notice for notice in found.notices if "--lower-is-better" in notice] == [
         "odd: oddness is taken to be better the more there is of it; if not: --lower-is-better oddness"
     ]
@@ -209,7 +238,9 @@ def test_which_way_is_better(write_log: WriteLog) -> None:
 
 def test_chance_is_the_mean_over_questions_with_different_numbers_of_choices(write_log: WriteLog) -> None:
     lines = [line(i, choices=4 if i else 2, acc=1.0) for i in range(4)]
-    assert imported(read(write_log("base", {"odd": lines})), [], LIBRARY).facts[0].chance == pytest.approx((3 / 4 + 1 / 2) / 4)
+    assert imported(read(write_log("base", {"odd": lines})), [], LIBRARY).facts[0].chance == pytest.approx(
+        (3 / 4 + 1 / 2) / 4
+    )
 
 
 def test_documents_asked_twice_in_other_words_pair_in_any_order(write_log: WriteLog) -> None:
@@ -228,7 +259,10 @@ def test_no_line_however_odd_is_a_crash(write_log: WriteLog, key: str) -> None:
     good = [line(i, acc=float(i % 2)) for i in range(12)]
     base = read(write_log("base", {"odd": good}))
     for value in ODDITIES:
-        for odd in ([{**each, key: value} if i == 5 else each for i, each in enumerate(good)], [{**each, key: value} for each in good]):
+        for odd in (
+            [{**each, key: value} if i == 5 else each for i, each in enumerate(good)],
+            [{**each, key: value} for each in good],
+        ):
             try:
                 found = imported(base, [read(write_log("tuned", {"odd": odd}))], LIBRARY)
             except EvalHarnessError as error:
@@ -255,11 +289,23 @@ def test_mutual_information_asks_for_each_choice_twice(write_log: WriteLog) -> N
 def test_each_task_is_told_of_by_the_results_file_of_its_own_date(write_log: WriteLog) -> None:
     """Two evaluations into one folder, as more tasks are added to it."""
     earlier, later = "2026-01-01T00-00-00.1", "2026-02-01T00-00-00.1"
-    first = {"group_subtasks": {"numbers": ["odd", "even"]}, "higher_is_better": {"odd": {"badness": False}}, "versions": {"odd": 3}}
-    write_log("base", {name: [line(0, badness=1.0)] for name in ("odd", "even")}, {**first, "config": {"limit": 5}}, earlier)
-    log = read(write_log("base", {"more": [line(0, acc=1.0)]}, {"versions": {"more": 1}, "config": {"limit": 7}}, later))
+    first = {
+        "group_subtasks": {"numbers": ["odd", "even"]},
+        "higher_is_better": {"odd": {"badness": False}},
+        "versions": {"odd": 3},
+    }
+    write_log(
+        "base", {name: [line(0, badness=1.0)] for name in ("odd", "even")}, {**first, "config": {"limit": 5}}, earlier
+    )
+    log = read(
+        write_log("base", {"more": [line(0, acc=1.0)]}, {"versions": {"more": 1}, "config": {"limit": 7}}, later)
+    )
     assert log.groups == {"numbers": ("odd", "even")}
-    assert (log.tasks["odd"].higher, log.tasks["odd"].version, log.tasks["more"].version) == ({"badness": False}, "3", "1")
+    assert (log.tasks["odd"].higher, log.tasks["odd"].version, log.tasks["more"].version) == (
+        {"badness": False},
+        "3",
+        "1",
+    )
     assert log.settings == {"limit": 7}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError
 from evalharness.imports import table
-from evalharness.imports.measured import imported
+from evalharness.imports.measurements import imported
 from evalharness.tasks.library import Library
 
 ROWS = {"task": ["a", "a", "b"], "id": ["1", "2", "1"], "score": [1.0, 0.5, 0.0]}
@@ -26,7 +26,10 @@ def test_one_table_in_every_form_is_the_same(tmp_path: Path, form: str) -> None:
         frame.to_csv(path, index=False, sep="\t" if form == ".tsv" else ",")
     assert table.is_table(path)
     log = table.read(path, "base")
-    assert {name: [answer.value for answer in task.answers["score"]] for name, task in log.tasks.items()} == {"a": [1.0, 0.5], "b": [0.0]}
+    assert {name: [answer.value for answer in task.answers["score"]] for name, task in log.tasks.items()} == {
+        "a": [1.0, 0.5],
+        "b": [0.0],
+    }
     found = imported(log, [table.read(path, "same")], Library())
     assert [(fact.name, fact.metrics[0].kind) for fact in found.facts] == [("a", "graded"), ("b", "binary")]
 
@@ -37,7 +40,9 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_predictions_are_right_where_they_equal_the_answer(tmp_path: Path) -> None:
-    log = table.read(write(tmp_path / "quiz.csv", "id,prediction,answer\n1, yes,yes\n2,no,yes\n3,,\n007,NA,NA\n"), "base")
+    log = table.read(
+        write(tmp_path / "quiz.csv", "id,prediction,answer\n1, yes,yes\n2,no,yes\n3,,\n007,NA,NA\n"), "base"
+    )
     answers = log.tasks["quiz"].answers["exact_match"]
     assert [answer.value for answer in answers] == [1.0, 0.0, 1.0, 1.0]
     assert [answer.document for answer in answers] == ["1", "2", "3", "007"]
@@ -52,7 +57,9 @@ def test_other_gold_answers_or_prompts_are_never_paired(tmp_path: Path) -> None:
 
 
 def test_units_keep_rows_together(tmp_path: Path) -> None:
-    found = imported(table.read(write(tmp_path / "t.csv", "id,score,unit\n1,1,p\n2,0,p\n3,1,q\n"), "base"), [], Library())
+    found = imported(
+        table.read(write(tmp_path / "t.csv", "id,score,unit\n1,1,p\n2,0,p\n3,1,q\n"), "base"), [], Library()
+    )
     assert found.measurements[0].units == ("p", "q")
     assert found.measurements[0].rows.tolist() == [[1.0, 2.0], [1.0, 1.0]]
 
@@ -78,7 +85,9 @@ def test_what_is_no_table_of_scores_is_named(tmp_path: Path, text: str, said: st
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", b'{"id": 1}\n', b'{"id": {"a": 1}, "score": [2]}\n'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", b'{"id": 1}\n', b'{"id": {"a": 1}, "score": [2]}\n']
+)
 def test_damaged_files_never_give_a_traceback(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     try:
@@ -94,7 +103,10 @@ def test_what_spreadsheets_and_pandas_add_is_passed_over(tmp_path: Path) -> None
     assert table.read(tmp_path / "t.csv", "base").tasks["t"].answers["score"][0].value == 0.5
     frame = pd.DataFrame({"id": [1, 2], "prediction": ["a\tb", 'say "no"'], "answer": ["a\tb", "yes"]})
     frame.to_csv(tmp_path / "t.tsv", sep="\t")
-    assert [answer.value for answer in table.read(tmp_path / "t.tsv", "base").tasks["t"].answers["exact_match"]] == [1.0, 0.0]
+    assert [answer.value for answer in table.read(tmp_path / "t.tsv", "base").tasks["t"].answers["exact_match"]] == [
+        1.0,
+        0.0,
+    ]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -117,7 +129,10 @@ def test_types_are_those_of_the_file_and_every_row_needs_its_cells(tmp_path: Pat
     rows += ['{"id": 3, "prediction": 1.0, "answer": 1}']
     log = table.read(write(tmp_path / "t.jsonl", "\n".join(rows)), "base")
     assert [answer.value for answer in log.tasks["t"].answers["exact_match"]] == [1.0, 1.0, 1.0]
-    for broken, column in (('{"id": 4, "prediction": null, "answer": null}', "prediction"), ('{"id": 4, "answer": 1}', "prediction")):
+    for broken, column in (
+        ('{"id": 4, "prediction": null, "answer": null}', "prediction"),
+        ('{"id": 4, "answer": 1}', "prediction"),
+    ):
         with pytest.raises(DataError, match=rf"t\.jsonl:4: no {column}"):
             table.read(write(tmp_path / "t.jsonl", "\n".join([*rows, broken])), "base")
     pd.DataFrame({"id": [1, 2], "prediction": [1, None], "answer": [1, 1]}).to_parquet(tmp_path / "t.parquet")

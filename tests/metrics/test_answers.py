@@ -1,4 +1,6 @@
-"""Exact match and overlap of words of short answers, against the SQuAD scorer in lm-evaluation-harness 0.4.13's ReCoRD task."""
+"""Exact match and overlap of words of short answers, against the SQuAD scorer in lm-evaluation-harness 0.4.13's ReCoRD
+task.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,30 @@ from lm_eval.tasks.super_glue.record.t5_utils import normalize_squad, squad_em_a
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records.asking import Example, Generation, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
-WORDS = ["The", "the", "a", "an", "cat", "Cat's", "U.S.", "-", "über", "ÜBER", "猫", "кот", "and", "theatre", "...", "3.5", "\n", "¿"]
+WORDS = [
+    "The",
+    "the",
+    "a",
+    "an",
+    "cat",
+    "Cat's",
+    "U.S.",
+    "-",
+    "über",
+    "ÜBER",
+    "猫",
+    "кот",
+    "and",
+    "theatre",
+    "...",
+    "3.5",
+    "\n",
+    "¿",
+]
 texts = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
 
 

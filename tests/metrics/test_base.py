@@ -12,18 +12,22 @@ import numpy as np
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics import KNOWN, READS, TEXTS
+from evalharness.metrics import READS, REGISTRY, TEXTS
 from evalharness.metrics.base import OpaqueMetric, build, check_asked, facts_of, from_facts
-from evalharness.records.asking import Example, Generation, Ranking, Scoring
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation, Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
 from evalharness.tasks import scoring
 
 BROUGHT = {"meteor", "cider"}  # need data or a package that does not come with this one: their own files test them
-OURS = sorted(set(KNOWN) - {"evaluate"} - BROUGHT)
+OURS = sorted(set(REGISTRY) - {"evaluate"} - BROUGHT)
 
-WRITTEN = Prediction(Example("0", "0", "", references=("a cat sat",)), Generation("r", "a cat sat", "eos", 1), text="a cat sat")
-RANKED = Prediction(Example("0", "0", "", ("0", "1"), (1,), value=1.0), Ranking("r", (-1.0, -0.5), (1, 1), (False, True)), choice=1)
+WRITTEN = Prediction(
+    Example("0", "0", "", references=("a cat sat",)), Generation("r", "a cat sat", "eos", 1), text="a cat sat"
+)
+RANKED = Prediction(
+    Example("0", "0", "", ("0", "1"), (1,), value=1.0), Ranking("r", (-1.0, -0.5), (1, 1), (False, True)), choice=1
+)
 ASKED_ONCE = Prediction(Example("0", "0", "", ("x",), (0,), ("x",)), Ranking("r", (-1.0,), (1,), (True,)), choice=0)
 SCORED = Prediction(Example("0", "0", "", references=("a text",)), Scoring("r", -3.0, 2))
 FORMS = {  # what is read of an answer; of others: choices that were ranked
@@ -72,21 +76,33 @@ def test_an_answer_that_a_metric_cannot_read_is_an_error_and_never_a_score(name,
     metric = build(spec_of(name))
     prediction = {"written": WRITTEN, "ranked": RANKED, "scored": SCORED, "once": ASKED_ONCE}[form]
     if form in next((forms for names, forms in FORMS.items() if name in names), {"ranked", "once"}):
-        assert metric.point([prediction]) >= metric.low if isinstance(metric, OpaqueMetric) else len(metric.row(prediction)) == metric.width
+        assert (
+            metric.point([prediction]) >= metric.low
+            if isinstance(metric, OpaqueMetric)
+            else len(metric.row(prediction)) == metric.width
+        )
         return
     with pytest.raises(TaskError, match=rf"metric {name.replace('+', '[+]')}: .*; "):
         _ = metric.point([prediction]) if isinstance(metric, OpaqueMetric) else metric.row(prediction)
 
 
 @pytest.mark.parametrize(
-    ("asked", "form"), [("multiple_choice", "ranked"), ("generate_until", "written"), ("loglikelihood", "once"), ("loglikelihood_rolling", "scored")]
+    ("asked", "form"),
+    [
+        ("multiple_choice", "ranked"),
+        ("generate_until", "written"),
+        ("loglikelihood", "once"),
+        ("loglikelihood_rolling", "scored"),
+    ],
 )
 def test_which_answers_a_metric_reads_is_known_before_there_are_any(asked, form):
-    assert set().union(*READS.values()) == set(KNOWN) - {"evaluate"}
-    for name in sorted(set(KNOWN) - {"evaluate"}):
+    assert set().union(*READS.values()) == set(REGISTRY) - {"evaluate"}
+    for name in sorted(set(REGISTRY) - {"evaluate"}):
         if name in READS[asked]:
             check_asked(MetricSpec(name, name), asked)
-            assert form in next((forms for names, forms in FORMS.items() if name in names), {"ranked", "once"}) or name in (*BROUGHT, "unparsed")
+            assert form in next(
+                (forms for names, forms in FORMS.items() if name in names), {"ranked", "once"}
+            ) or name in (*BROUGHT, "unparsed")
         else:
             with pytest.raises(TaskError, match=f"cannot read the answers of a {asked} task; it is for "):
                 check_asked(MetricSpec(name, name), asked)
@@ -121,14 +137,19 @@ def test_entries_as_lm_eval_registers_them_are_fine_and_what_is_not_computed_say
     aggregations = {function.__name__: name for name, function in registry.AGGREGATION_REGISTRY.items()}
     for name in set(registry.METRIC_REGISTRY) & set(OURS):
         better, aggregation = registry.HIGHER_IS_BETTER_REGISTRY[name], registry.METRIC_AGGREGATION_REGISTRY[name]
-        metric = build(MetricSpec(name, name, {"aggregation": aggregations[aggregation.__name__], "higher_is_better": better}))
+        metric = build(
+            MetricSpec(name, name, {"aggregation": aggregations[aggregation.__name__], "higher_is_better": better})
+        )
         assert metric.higher_is_better is better
     assert set(registry.METRIC_REGISTRY) - set(OURS) == set(scoring.ELSEWHERE)
 
 
 @pytest.mark.skipif(find_spec("pycocoevalcap") is not None, reason="pycocoevalcap is installed")
 def test_a_package_that_is_not_installed_is_named():
-    with pytest.raises(TaskError, match="metric cider: needs the package pycocoevalcap, which is not installed; pip install pycocoevalcap"):
+    with pytest.raises(
+        TaskError,
+        match="metric cider: needs the package pycocoevalcap, which is not installed; pip install pycocoevalcap",
+    ):
         build(MetricSpec("cider", "cider"))
 
 
@@ -137,7 +158,7 @@ def test_scoring_rows_again_imports_nothing_heavy():
     code = f"""
 import sys, numpy as np
 from evalharness.metrics.base import from_facts
-from evalharness.records.measured import MetricFacts
+from evalharness.records.measurements import MetricFacts
 known = [(name, "corpus") for name in {corpus}] + [("acc", "binary"), ("em_all", "binary"), ("rougeLsum", "graded"), ("nist", "opaque")]
 for name, kind in known:
     metric = from_facts(MetricFacts(name, name, {{}}, kind, 0.0, 1.0, True, "s"))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build, facts_of, from_facts
-from evalharness.records.asking import Example, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
 EITHER = build(MetricSpec("bbq_bias", "bbq_bias"))
@@ -19,7 +19,9 @@ CHOICES = ("the grandfather", "the grandson", "cannot be known")
 
 def labelled(choice=0, gold=2, **labels):
     tags = {"condition": "ambig", "biased": "0", "unknown": "2"} | labels
-    example = Example("7-x", "7-x", "", CHOICES, (gold,), tags={key: label for key, label in tags.items() if label is not None})
+    example = Example(
+        "7-x", "7-x", "", CHOICES, (gold,), tags={key: label for key, label in tags.items() if label is not None}
+    )
     return Prediction(example, Ranking("r", (0.0,) * 3, (), ()), choice=choice)
 
 
@@ -63,7 +65,9 @@ def test_the_ends_of_the_scale():
 
 def test_a_mixture_of_conditions_is_refused():
     both = [answered(0), answered(0, condition="disambig")]
-    with pytest.raises(TaskError, match="example 7-x is 'disambig' among examples that are 'ambig'; score the two conditions apart"):
+    with pytest.raises(
+        TaskError, match="example 7-x is 'disambig' among examples that are 'ambig'; score the two conditions apart"
+    ):
         EITHER.point(both)
     with pytest.raises(TaskError, match="example 7-x is 'ambig' among examples that are 'disambig'"):
         build(MetricSpec("b", "bbq_bias", {"condition": "disambig"})).row(both[0])

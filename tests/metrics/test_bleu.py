@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
-from evalharness.records.asking import Example, Generation
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
 SPEC = MetricSpec("bleu", "bleu")
-words = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a", "mat", ",", "It's", "3.5", "%", "über", "."]), max_size=9).map(" ".join)
-corpora = st.integers(1, 3).flatmap(lambda n: st.lists(st.tuples(words, st.lists(words, min_size=n, max_size=n)), min_size=1, max_size=6))
+words = st.lists(
+    st.sampled_from(["the", "cat", "sat", "on", "a", "mat", ",", "It's", "3.5", "%", "über", "."]), max_size=9
+).map(" ".join)
+corpora = st.integers(1, 3).flatmap(
+    lambda n: st.lists(st.tuples(words, st.lists(words, min_size=n, max_size=n)), min_size=1, max_size=6)
+)
 
 
 def predicted(text, references):
@@ -31,7 +35,9 @@ def sums(metric, corpus):
 def test_the_score_of_summed_rows_is_sacrebleus(corpus, lowercase, tokenize):
     metric = build(MetricSpec("bleu", "bleu", {"lowercase": lowercase, "tokenize": tokenize}))
     texts, references = zip(*corpus, strict=True)
-    theirs = sacrebleu.corpus_bleu(list(texts), list(zip(*references, strict=True)), lowercase=lowercase, tokenize=tokenize)
+    theirs = sacrebleu.corpus_bleu(
+        list(texts), list(zip(*references, strict=True)), lowercase=lowercase, tokenize=tokenize
+    )
     assert metric.score(sums(metric, corpus)) == pytest.approx(theirs.score, abs=1e-9)
 
 
@@ -42,11 +48,15 @@ def test_references_may_differ_in_number_and_the_signature_is_sacrebleus():
         ("it is cold outside today", ["it is cold outside today"]),
     ]
     theirs = sacrebleu.BLEU()
-    score = theirs.corpus_score([text for text, _ in corpus], [[corpus[0][1][0], corpus[1][1][0]], [corpus[0][1][1], None]]).score
+    score = theirs.corpus_score(
+        [text for text, _ in corpus], [[corpus[0][1][0], corpus[1][1][0]], [corpus[0][1][1], None]]
+    ).score
     assert metric.score(sums(metric, corpus)) == pytest.approx(score, abs=1e-9)
     examples = [predicted(*pair).example for pair in corpus]
     assert facts_of(SPEC, metric, examples).signature == str(theirs.get_signature())
-    assert facts_of(SPEC, metric, examples[:1]).signature.startswith("nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert facts_of(SPEC, metric, examples[:1]).signature.startswith(
+        "nrefs:2|case:mixed|eff:no|tok:13a|smooth:exp|version:"
+    )
 
 
 def test_identity_scores_100_and_nothing_scores_0():

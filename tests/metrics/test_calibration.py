@@ -1,4 +1,5 @@
-"""Expected calibration error against one computed bin by bin from all examples at once, against scikit-learn's calibration curve, and against
+"""Expected calibration error against one computed bin by bin from all examples at once, against scikit-learn's
+calibration curve, and against
 torchmetrics where it is installed."""
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from sklearn.calibration import calibration_curve
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
-from evalharness.records.asking import Example, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
 
@@ -51,7 +52,9 @@ def bin_by_bin(logprobs, golds, bins):
 
 
 rankings = st.integers(2, 5).flatmap(
-    lambda n: st.lists(st.tuples(st.lists(st.floats(-20, 0), min_size=n, max_size=n), st.integers(0, n - 1)), min_size=1, max_size=30)
+    lambda n: st.lists(
+        st.tuples(st.lists(st.floats(-20, 0), min_size=n, max_size=n), st.integers(0, n - 1)), min_size=1, max_size=30
+    )
 )
 
 
@@ -68,23 +71,34 @@ def test_as_bin_by_bin(rows, bins):
 
 @pytest.mark.parametrize("bins", [5, 15])
 def test_as_scikit_learns_calibration_curve(bins):
-    """Its curve has the share of right answers and the mean confidence of every bin that is not empty: their distances, weighted by size."""
+    """Its curve has the share of right answers and the mean confidence of every bin that is not empty: their distances,
+    weighted by size.
+    """
     rng = np.random.default_rng(bins)
     logprobs, golds = rng.normal(0, 2, (400, 3)), rng.integers(0, 3, 400)
     confidence, right = softmax(logprobs, axis=1).max(1), logprobs.argmax(1) == golds
     accurate, confident_in = calibration_curve(right, confidence, n_bins=bins)
     sizes = np.histogram(confidence, np.linspace(0, 1, bins + 1))[0]
     theirs = float(sizes[sizes > 0] @ np.abs(accurate - confident_in)) / 400
-    assert score(metric(bins=bins), [predicted(*row) for row in zip(logprobs, golds, strict=True)]) == pytest.approx(theirs)
+    assert score(metric(bins=bins), [predicted(*row) for row in zip(logprobs, golds, strict=True)]) == pytest.approx(
+        theirs
+    )
 
 
 @pytest.mark.skipif(find_spec("torchmetrics") is None, reason="torchmetrics is not installed")
 def test_as_torchmetrics():
-    torch, functional = importlib.import_module("torch"), importlib.import_module("torchmetrics.functional.classification")
+    torch, functional = (
+        importlib.import_module("torch"),
+        importlib.import_module("torchmetrics.functional.classification"),
+    )
     rng = np.random.default_rng(3)
     logprobs, golds = rng.normal(size=(200, 4)) * 2, rng.integers(0, 4, 200)
-    theirs = functional.multiclass_calibration_error(torch.tensor(log_softmax(logprobs, 1)).exp(), torch.tensor(golds), 4, n_bins=10, norm="l1")
-    assert score(metric(), [predicted(row, gold) for row, gold in zip(logprobs, golds, strict=True)]) == pytest.approx(float(theirs), abs=1e-6)
+    theirs = functional.multiclass_calibration_error(
+        torch.tensor(log_softmax(logprobs, 1)).exp(), torch.tensor(golds), 4, n_bins=10, norm="l1"
+    )
+    assert score(metric(), [predicted(row, gold) for row, gold in zip(logprobs, golds, strict=True)]) == pytest.approx(
+        float(theirs), abs=1e-6
+    )
 
 
 def test_worked_by_hand():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records.asking import Example, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
 
@@ -24,7 +24,8 @@ def value(name, prediction, **options):
     return build(MetricSpec(name, name, options)).row(prediction)[0]
 
 
-# multiple_choice of lm-eval 0.4.13, api/task.py: process_results of a task whose choices and gold are columns of the row.
+# multiple_choice of lm-eval 0.4.13, api/task.py: process_results of a task whose choices and gold are columns of the
+# row.
 def by_lm_eval(task, logprobs, choices, gold):
     return task.process_results({"choices": list(choices), "gold": gold}, [(logprob, False) for logprob in logprobs])
 
@@ -35,7 +36,9 @@ def lm_eval_task():
 
     class Bare(api.ConfigurableTask):
         def __init__(self):
-            self._config = api.TaskConfig(task="bare", output_type="multiple_choice", doc_to_choice="choices", doc_to_target="gold")
+            self._config = api.TaskConfig(
+                task="bare", output_type="multiple_choice", doc_to_choice="choices", doc_to_target="gold"
+            )
             self.OUTPUT_TYPE = "multiple_choice"
             self._metric_fn_list = dict.fromkeys(["acc", "acc_norm", "acc_bytes", "brier_score", "acc_mutual_info"])
             self.multiple_input, self.multiple_target = 0, 0
@@ -106,7 +109,8 @@ def test_mutual_information_needs_every_choice_asked_without_context_too():
 )
 def test_the_grade_is_the_worth_of_the_first_best_choice(choices, fractional):
     logprobs, scores = zip(*choices, strict=True)
-    # What BIG-bench's multiple_choice_grade says in words: the target score of the choice with the highest log-probability.
+    # What BIG-bench's multiple_choice_grade says in words: the target score of the choice with the highest
+    # log-probability.
     best, worth = max(zip(logprobs, [-index for index in range(len(scores))], scores, strict=True))[::2]
     assert best == max(logprobs)
     prediction = predicted(logprobs, "a" * len(choices), [0], scores=scores)
@@ -137,7 +141,10 @@ def test_an_oracle_reaches_the_best_and_its_opposite_the_worst(case):
     right = [0.0 if index == gold else -900.0 for index in range(len(choices))]
     wrong = [-900.0 if index == gold else 0.0 for index in range(len(choices))]
     for name in ("acc", "acc_norm", "acc_bytes", "multiple_choice_grade"):
-        assert (value(name, predicted(right, choices, [gold])), value(name, predicted(wrong, choices, [gold]))) == (1, 0), name
+        assert (value(name, predicted(right, choices, [gold])), value(name, predicted(wrong, choices, [gold]))) == (
+            1,
+            0,
+        ), name
     alone = [-1.0] * len(choices)
     assert value("acc_mutual_info", predicted([*right, *alone], choices, [gold])) == 1
     assert value("acc_mutual_info", predicted([*wrong, *alone], choices, [gold])) == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evalharness.metrics.base import build
-from evalharness.records.asking import Example, Generation
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
 pytest.importorskip("pycocoevalcap", reason="CIDEr needs the package pycocoevalcap, which is not installed")
@@ -30,4 +30,8 @@ def test_equal_texts_score_10_and_others_0():
 def test_one_example_alone_empty_texts_and_none_score_0():
     metric = build(CIDER)
     assert metric.point([]) == metric.point([predicted(RIGHT[0], RIGHT[0])]) == 0
-    assert metric.point([predicted("", text) for text in RIGHT]) == metric.point([predicted(None, text) for text in RIGHT]) == 0
+    assert (
+        metric.point([predicted("", text) for text in RIGHT])
+        == metric.point([predicted(None, text) for text in RIGHT])
+        == 0
+    )

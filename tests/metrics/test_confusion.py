@@ -10,17 +10,22 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records.asking import Example, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
-pytestmark = pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")  # scikit-learn's, of its own reference value
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:A single label was found:UserWarning"
+)  # scikit-learn's, of its own reference value
 
 
 def rows_of(metric, golds, choices, classes=2):
     texts = tuple(str(index) for index in range(classes))
     return np.array(
-        [metric.row(Prediction(Example("0", "0", "", texts, (g,)), Ranking("r", (), (), ()), choice=c)) for g, c in zip(golds, choices, strict=True)]
+        [
+            metric.row(Prediction(Example("0", "0", "", texts, (g,)), Ranking("r", (), (), ()), choice=c))
+            for g, c in zip(golds, choices, strict=True)
+        ]
     )
 
 
@@ -34,7 +39,9 @@ def test_binary_as_scikit_learn(both):
     golds, choices = both
     mcc, f1 = build(MetricSpec("mcc", "mcc")), build(MetricSpec("f1", "f1"))
     assert mcc.score(rows_of(mcc, golds, choices).sum(0)) == pytest.approx(matthews_corrcoef(golds, choices), abs=1e-12)
-    assert f1.score(rows_of(f1, golds, choices).sum(0)) == pytest.approx(f1_score(golds, choices, zero_division=0), abs=1e-12)
+    assert f1.score(rows_of(f1, golds, choices).sum(0)) == pytest.approx(
+        f1_score(golds, choices, zero_division=0), abs=1e-12
+    )
 
 
 @given(labels(4))
@@ -42,7 +49,9 @@ def test_several_classes_as_scikit_learn(both):
     golds, choices = both
     mcc = build(MetricSpec("mcc", "mcc", {"classes": 4}))
     f1 = build(MetricSpec("f1", "f1", {"classes": 4, "average": "macro"}))
-    assert mcc.score(rows_of(mcc, golds, choices, 4).sum(0)) == pytest.approx(matthews_corrcoef(golds, choices), abs=1e-12)
+    assert mcc.score(rows_of(mcc, golds, choices, 4).sum(0)) == pytest.approx(
+        matthews_corrcoef(golds, choices), abs=1e-12
+    )
     theirs = f1_score(golds, choices, average="macro", zero_division=0)
     assert f1.score(rows_of(f1, golds, choices, 4).sum(0)) == pytest.approx(theirs, abs=1e-12)
     micro = build(MetricSpec("f1,micro", "f1", {"classes": 4, "average": "micro"}))
@@ -59,8 +68,10 @@ def test_f1a_is_the_f1_of_the_label_that_says_right(both, positive):
     assert f"positive:{positive}" in metric.signature
 
 
-# CommitmentBank's metric is the unweighted mean of the three classes' F1: lm-eval's cb task. A class that is neither gold nor chosen counts 0
-# there; it is left out here, as scikit-learn has it for the labels that occur. On its 56 rows all three classes are gold.
+# CommitmentBank's metric is the unweighted mean of the three classes' F1: lm-eval's cb task. A class that is neither
+# gold nor chosen counts 0
+# there; it is left out here, as scikit-learn has it for the labels that occur. On its 56 rows all three classes are
+# gold.
 @given(labels(3))
 def test_macro_f1_is_commitment_banks(both):
     golds, choices = both
@@ -73,7 +84,13 @@ def test_macro_f1_is_commitment_banks(both):
 
 def test_an_oracle_reaches_the_best_and_its_opposite_the_worst():
     golds = [0, 1, 1, 0]
-    for name, options in (("f1", {}), ("f1a", {}), ("f1", {"average": "macro"}), ("f1", {"average": "micro"}), ("mcc", {})):
+    for name, options in (
+        ("f1", {}),
+        ("f1a", {}),
+        ("f1", {"average": "macro"}),
+        ("f1", {"average": "micro"}),
+        ("mcc", {}),
+    ):
         metric = build(MetricSpec(name, name, options))
         assert metric.score(rows_of(metric, golds, golds).sum(0)) == metric.high == 1
         assert metric.score(rows_of(metric, golds, [1 - gold for gold in golds]).sum(0)) == metric.low

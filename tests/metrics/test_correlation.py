@@ -12,8 +12,8 @@ from scipy.stats import pearsonr, spearmanr
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
 from evalharness.metrics.correlation import correlation
-from evalharness.records.asking import Example, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
 PEARSON, SPEARMAN = build(MetricSpec("pearson", "pearson")), build(MetricSpec("spearman", "spearman"))
@@ -31,7 +31,9 @@ def says(number, value):
 
 
 def of(predictions):
-    return float(PEARSON.score(np.array([PEARSON.row(each) for each in predictions]).sum(0))), SPEARMAN.point(predictions)
+    return float(PEARSON.score(np.array([PEARSON.row(each) for each in predictions]).sum(0))), SPEARMAN.point(
+        predictions
+    )
 
 
 rankings = st.lists(st.floats(-30, 0, allow_nan=False), min_size=6, max_size=6)

@@ -6,8 +6,8 @@ import pytest
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build, facts_of, from_facts
-from evalharness.records.asking import Example, Generation, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
 MODULE = """
@@ -72,7 +72,10 @@ def test_what_is_no_single_number_is_refused(tmp_path, result, options, said):
 
 
 def test_one_of_several_numbers(tmp_path):
-    assert build(MetricSpec("overlap", module(tmp_path, '{"a": 1, "b": 2}'), {"key": "b"})).point([generated("a", "a")]) == 2
+    assert (
+        build(MetricSpec("overlap", module(tmp_path, '{"a": 1, "b": 2}'), {"key": "b"})).point([generated("a", "a")])
+        == 2
+    )
 
 
 def test_a_module_that_fails_is_an_error_of_the_metric(tmp_path):

@@ -1,4 +1,6 @@
-"""METEOR with a small thesaurus in WordNet's place, against values worked out by the formula of Lavie & Agarwal (2007)."""
+"""METEOR with a small thesaurus in WordNet's place, against values worked out by the formula of Lavie & Agarwal
+(2007).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from nltk.translate.meteor_score import meteor_score
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
 from evalharness.metrics.meteor import with_synonyms
-from evalharness.records.asking import Example, Generation
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
 
@@ -44,7 +46,9 @@ METEOR = with_synonyms(SPEC, Thesaurus(), "thesaurus")
 
 
 def value(text, *references):
-    row = METEOR.row(Prediction(Example("0", "0", "", references=references), Generation("r", text or "", "eos", 1), text=text))
+    row = METEOR.row(
+        Prediction(Example("0", "0", "", references=references), Generation("r", text or "", "eos", 1), text=text)
+    )
     assert row[1] == 1
     return row[0]
 
@@ -87,7 +91,10 @@ def test_sentences_are_split_before_words():
 
 def test_it_is_the_mean_of_values_from_0_to_1_and_signs_what_moves_it():
     assert (METEOR.kind, METEOR.low, METEOR.high, METEOR.higher_is_better) == ("graded", 0, 1, True)
-    assert all(part in METEOR.signature for part in ("alpha:0.9", "beta:3", "gamma:0.5", "wordnet:thesaurus", "tok:nltk-words+rules-1", "nltk:"))
+    assert all(
+        part in METEOR.signature
+        for part in ("alpha:0.9", "beta:3", "gamma:0.5", "wordnet:thesaurus", "tok:nltk-words+rules-1", "nltk:")
+    )
 
 
 def test_without_wordnet_the_metric_says_what_to_install():
@@ -95,7 +102,8 @@ def test_without_wordnet_the_metric_says_what_to_install():
         wordnet.ensure_loaded()
     except LookupError:
         with pytest.raises(
-            TaskError, match=r"metric meteor: needs nltk's WordNet data, which is not installed; `python -m nltk\.downloader wordnet`"
+            TaskError,
+            match=r"metric meteor: needs nltk's WordNet data, which is not installed; `python -m nltk\.downloader wordnet`",
         ):
             build(SPEC)
     else:

@@ -1,4 +1,6 @@
-"""NIST against values that nltk publishes, and against the formula of Doddington (2002) written out for one reference each."""
+"""NIST against values that nltk publishes, and against the formula of Doddington (2002) written out for one reference
+each.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric, build
-from evalharness.records.asking import Example, Generation
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
 words = st.lists(st.sampled_from(["the", "cat", "sat", "on", "mat", "über", "猫"]), max_size=8)
@@ -20,7 +22,9 @@ words = st.lists(st.sampled_from(["the", "cat", "sat", "on", "mat", "über", "�
 
 def nist(corpus, **options):
     predictions = [
-        Prediction(Example("0", "0", "", references=tuple(references)), Generation("r", text or "", "eos", 1), text=text)
+        Prediction(
+            Example("0", "0", "", references=tuple(references)), Generation("r", text or "", "eos", 1), text=text
+        )
         for text, references in corpus
     ]
     return build(MetricSpec("nist", "nist", options)).point(predictions)
@@ -41,7 +45,9 @@ REFERENCES = (
 @pytest.mark.parametrize(("output", "expected"), [(OUTPUTS[0], 3.3709), (OUTPUTS[1], 1.4619)])
 def test_the_published_example(output, expected):
     assert nist([(output, REFERENCES)], case_sensitive=True) == pytest.approx(expected, abs=1e-4)
-    assert nist([(output, REFERENCES)]) != pytest.approx(expected, abs=1e-4)  # lower case unless asked otherwise, as the NIST script
+    assert nist([(output, REFERENCES)]) != pytest.approx(
+        expected, abs=1e-4
+    )  # lower case unless asked otherwise, as the NIST script
 
 
 def grams(tokens, order):
@@ -75,7 +81,9 @@ def test_one_reference_each_as_the_formula(pairs, longest):
 
 
 def test_what_has_nothing_to_score_scores_0():
-    assert nist([]) == nist([("", ["a b"])]) == nist([(None, ["a b"])]) == nist([("a b", [""])]) == nist([("", [""])]) == 0
+    assert (
+        nist([]) == nist([("", ["a b"])]) == nist([(None, ["a b"])]) == nist([("a b", [""])]) == nist([("", [""])]) == 0
+    )
 
 
 def test_it_is_opaque_and_signs_its_settings():
@@ -86,7 +94,12 @@ def test_it_is_opaque_and_signs_its_settings():
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"n": 0}, "from 1 to 10"), ({"n": True}, "from 1 to 10"), ({"case_sensitive": 1}, "true or false"), ({"order": 3}, "unknown option")],
+    [
+        ({"n": 0}, "from 1 to 10"),
+        ({"n": True}, "from 1 to 10"),
+        ({"case_sensitive": 1}, "true or false"),
+        ({"order": 3}, "unknown option"),
+    ],
 )
 def test_refuses_wrong_options(options, said):
     with pytest.raises(TaskError, match=said):

@@ -1,4 +1,6 @@
-"""Perplexities and bits per byte against lm-evaluation-harness 0.4.13: its counts of words and bytes, and its aggregations."""
+"""Perplexities and bits per byte against lm-evaluation-harness 0.4.13: its counts of words and bytes, and its
+aggregations.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from lm_eval.api import metrics as lm_eval
 from lm_eval.api.task import Task
 
 from evalharness.metrics.base import build
-from evalharness.records.asking import Example, Ranking, Scoring
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
 
 ROLLING = {
@@ -53,7 +55,9 @@ def test_whole_texts_as_lm_eval(rows):
 
 @given(st.lists(st.floats(-60, 0), min_size=1, max_size=8))
 def test_continuations_as_lm_eval(logprobs):
-    assert score(metric("perplexity"), [continued(logprob) for logprob in logprobs]) == pytest.approx(lm_eval.perplexity(logprobs), rel=1e-9)
+    assert score(metric("perplexity"), [continued(logprob) for logprob in logprobs]) == pytest.approx(
+        lm_eval.perplexity(logprobs), rel=1e-9
+    )
 
 
 def test_texts_weigh_by_their_length():

@@ -10,8 +10,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
 from evalharness.metrics.sentences import one_a_line
-from evalharness.records.asking import Example, Generation
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
 TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -21,7 +21,9 @@ words = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 
 def rouge(name, text, *references, stemmer=False):
     metric = build(MetricSpec(name, name, {"use_stemmer": stemmer}))
-    return metric.row(Prediction(Example("0", "0", "", references=references), Generation("r", text, "eos", 1), text=text))[0]
+    return metric.row(
+        Prediction(Example("0", "0", "", references=references), Generation("r", text, "eos", 1), text=text)
+    )[0]
 
 
 @given(text=words, reference=words, stemmer=st.booleans())
@@ -41,8 +43,13 @@ def test_the_best_of_several_references_counts(text, references):
 def test_or_their_mean_as_rouge_score_has_each(text, references):
     for name in TYPES:
         metric = build(MetricSpec(name, name, {"references": "mean"}))
-        found = metric.row(Prediction(Example("0", "0", "", references=tuple(references)), Generation("r", text, "eos", 1), text=text))[0]
-        theirs = [RougeScorer([name]).score(one_a_line(reference), one_a_line(text))[name].fmeasure for reference in references]
+        found = metric.row(
+            Prediction(Example("0", "0", "", references=tuple(references)), Generation("r", text, "eos", 1), text=text)
+        )[0]
+        theirs = [
+            RougeScorer([name]).score(one_a_line(reference), one_a_line(text))[name].fmeasure
+            for reference in references
+        ]
         assert found == pytest.approx(sum(theirs) / len(theirs)), name
     assert "refs:mean" in metric.signature
 
@@ -52,7 +59,8 @@ def test_other_ways_to_count_references_are_refused():
         build(MetricSpec("rouge1", "rouge1", {"references": "median"}))
 
 
-# Lecture notes on ROUGE: reference "It is cold outside"; recall 4/4 and precision 4/5 make F1 .89, bigrams 2/3 and 2/4 make .57. They take a
+# Lecture notes on ROUGE: reference "It is cold outside"; recall 4/4 and precision 4/5 make F1 .89, bigrams 2/3 and 2/4
+# make .57. They take a
 # common substring of 2 for ROUGE-L (.44); the longest common subsequence has 4 words (Lin 2004), so .89 is right.
 @pytest.mark.parametrize(
     ("name", "text", "expected"),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
-from evalharness.records.asking import Example, Ranking
-from evalharness.records.measured import MetricFacts, Prediction
+from evalharness.records.measurements import MetricFacts, Prediction
+from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
 LETTERS = ["A", "B", "C", "D"]
@@ -48,7 +48,9 @@ def test_as_the_distance_of_two_histograms(examples):
 
 def test_rows_are_scored_again_from_stored_facts():
     of = metric(["no", "yes"])
-    stored = json.loads(json.dumps(facts_of(MetricSpec("selection_bias", "selection_bias", {"choices": ["no", "yes"]}), of).options))
+    stored = json.loads(
+        json.dumps(facts_of(MetricSpec("selection_bias", "selection_bias", {"choices": ["no", "yes"]}), of).options)
+    )
     facts = MetricFacts("selection_bias", "selection_bias", stored, "corpus", 0.0, 1.0, False, of.signature)
     rows = np.array([of.row(picked(1, (right,), ["no", "yes"])) for right in (0, 1, 0)])
     assert rows.shape == (3, 4)

@@ -9,8 +9,8 @@ from lm_eval.api.metrics import exact_match_hf_evaluate
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build
-from evalharness.records.asking import Example, Generation, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
 
@@ -33,7 +33,10 @@ options = st.fixed_dictionaries(
 @given(texts, st.lists(texts, min_size=1, max_size=3), options)
 def test_any_reference_as_lm_eval(text, references, given_options):
     theirs = exact_match_hf_evaluate([text] * len(references), references, **given_options)["exact_match"] > 0
-    assert build(MetricSpec("em", "exact_match", given_options)).row(generated(text, *references)) == (float(theirs), 1.0)
+    assert build(MetricSpec("em", "exact_match", given_options)).row(generated(text, *references)) == (
+        float(theirs),
+        1.0,
+    )
 
 
 def test_an_empty_text_is_an_answer_and_no_text_is_none():

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, facts_of, from_facts
-from evalharness.records.asking import Example, Generation
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", ",", "It's", "3.5", "%", "über", ".", "猫", "кот", "(hi)", "&amp;"]
 words = st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join)
-corpora = st.integers(1, 3).flatmap(lambda n: st.lists(st.tuples(words, st.lists(words, min_size=n, max_size=n)), min_size=1, max_size=6))
+corpora = st.integers(1, 3).flatmap(
+    lambda n: st.lists(st.tuples(words, st.lists(words, min_size=n, max_size=n)), min_size=1, max_size=6)
+)
 chrf_options = st.fixed_dictionaries(
     {},
     optional={
@@ -27,7 +29,9 @@ chrf_options = st.fixed_dictionaries(
         "whitespace": st.booleans(),
     },
 )
-ter_options = st.fixed_dictionaries({key: st.booleans() for key in ("normalized", "no_punct", "asian_support", "case_sensitive")})
+ter_options = st.fixed_dictionaries(
+    {key: st.booleans() for key in ("normalized", "no_punct", "asian_support", "case_sensitive")}
+)
 
 CORPUS = [
     ("the cat sat on the mat", ["a cat sat on the mat", "the cat sat on a mat"]),
@@ -40,7 +44,9 @@ def metric(name, **options):
 
 
 def predicted(text, references):
-    return Prediction(Example("0", "0", "", references=tuple(references)), Generation("r", text or "", "eos", 1), text=text)
+    return Prediction(
+        Example("0", "0", "", references=tuple(references)), Generation("r", text or "", "eos", 1), text=text
+    )
 
 
 def rows(of, corpus):
@@ -83,7 +89,11 @@ def test_as_lm_eval_aggregates(pairs):
     [
         ("chrf", {}, sacrebleu.CHRF()),
         ("chrf++", {}, sacrebleu.CHRF(word_order=2)),
-        ("chrf", {"lowercase": True, "whitespace": True, "char_order": 4}, sacrebleu.CHRF(lowercase=True, whitespace=True, char_order=4)),
+        (
+            "chrf",
+            {"lowercase": True, "whitespace": True, "char_order": 4},
+            sacrebleu.CHRF(lowercase=True, whitespace=True, char_order=4),
+        ),
         ("ter", {}, sacrebleu.TER()),
         ("ter", {"case_sensitive": True, "normalized": True}, sacrebleu.TER(case_sensitive=True, normalized=True)),
         ("ter", {"no_punct": True, "asian_support": True}, sacrebleu.TER(no_punct=True, asian_support=True)),
@@ -107,7 +117,9 @@ def test_order_does_not_matter_bounds_hold_and_stacks_are_scored_alike(corpus):
     for name in ("chrf", "chrf++", "ter"):
         ours = metric(name)
         table = rows(ours, corpus)
-        sums = np.random.default_rng(0).multinomial(len(table), np.full(len(table), 1 / len(table)), size=(2, 5)) @ table
+        sums = (
+            np.random.default_rng(0).multinomial(len(table), np.full(len(table), 1 / len(table)), size=(2, 5)) @ table
+        )
         stacked = ours.score(sums)
         assert stacked.shape == (2, 5) and stacked[1, 2] == ours.score(sums[1, 2])
         assert (stacked >= 0).all() and (name == "ter" or (stacked <= 100 + 1e-9).all())
@@ -124,7 +136,9 @@ def test_the_ends_of_the_scales():
         assert ours.score(rows(ours, [("", ["a cat"]), (None, ["b"])]).sum(0)) == worst
         assert ours.score(rows(ours, [("", [""])]).sum(0)) == 0
     assert metric("ter").score(rows(metric("ter"), [("a b c", [""])]).sum(0)) == 100
-    assert metric("ter").score(rows(metric("ter"), [("a b c d", ["x"])]).sum(0)) == 400  # longer than right can be worse than nothing
+    assert (
+        metric("ter").score(rows(metric("ter"), [("a b c d", ["x"])]).sum(0)) == 400
+    )  # longer than right can be worse than nothing
 
 
 @pytest.mark.parametrize(

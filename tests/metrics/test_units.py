@@ -1,4 +1,6 @@
-"""All answers of a unit at once: MultiRC's exact match against lm-evaluation-harness's `acc_all`, and the parity of pairs."""
+"""All answers of a unit at once: MultiRC's exact match against lm-evaluation-harness's `acc_all`, and the parity of
+pairs.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,26 @@ from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import ByUnit, build
-from evalharness.records.asking import Example, Generation, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
 EM, PARITY = build(MetricSpec("em_all", "em_all")), build(MetricSpec("parity", "parity"))
 
 
 def judged(gold, choice, unit="0"):
-    return Prediction(Example("0", unit, "", ("no", "yes"), (gold,)), Ranking("r", (0.0, 0.0), (1, 1), (False, False)), choice=choice)
+    return Prediction(
+        Example("0", unit, "", ("no", "yes"), (gold,)), Ranking("r", (0.0, 0.0), (1, 1), (False, False)), choice=choice
+    )
 
 
 def share(metric, units):
     return float(metric.score(np.array([metric.unit_row(unit) for unit in units]).sum(0)))
 
 
-answers = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
+answers = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30
+)
 
 
 @given(answers)
@@ -35,7 +41,9 @@ def test_as_lm_evals_acc_all(rows):
     units = defaultdict(list)
     for paragraph, question, gold, choice in rows:
         units[paragraph, question].append(judged(gold, choice))
-    docs = [{"idx": {"paragraph": paragraph, "question": question}, "label": gold} for paragraph, question, gold, _ in rows]
+    docs = [
+        {"idx": {"paragraph": paragraph, "question": question}, "label": gold} for paragraph, question, gold, _ in rows
+    ]
     theirs = metrics.acc_all([(choice == 1, doc) for (*_, choice), doc in zip(rows, docs, strict=True)])
     assert share(EM, units.values()) == pytest.approx(theirs)
 

@@ -10,8 +10,8 @@ from nltk.util import ngrams
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import build, check_asked
-from evalharness.records.asking import Example, Generation, Ranking
-from evalharness.records.measured import Prediction
+from evalharness.records.measurements import Prediction
+from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
 EXAMPLE = Example("0-a", "0-a", "?", references=("yes",))
@@ -41,7 +41,9 @@ def test_loops_repeat_and_sentences_do_not():
     assert score(metric("repetition", n=1), [made("yes yes no")]) == pytest.approx(1 / 3)
 
 
-@given(st.lists(st.lists(st.sampled_from(["a", "b", "c,", "d."]), max_size=20), min_size=1, max_size=8), st.integers(1, 5))
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "b", "c,", "d."]), max_size=20), min_size=1, max_size=8), st.integers(1, 5)
+)
 def test_repetition_as_by_nltks_ngrams(texts, n):
     """Welleck et al. 2020: 1 − |distinct n-grams| / |n-grams|, averaged over the texts."""
     grams = [list(ngrams(words, n)) for words in texts]
@@ -67,7 +69,10 @@ def test_directions_and_ranges_are_stated():
     assert metric("length", most=7).row(made("x", tokens=9)) == (7.0, 1.0)  # nothing leaves the range
 
 
-@pytest.mark.parametrize(("name", "options"), [("repetition", {"n": 0}), ("repetition", {"n": True}), ("length", {"most": "9"}), ("empty", {"n": 1})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("repetition", {"n": 0}), ("repetition", {"n": True}), ("length", {"most": "9"}), ("empty", {"n": 1})],
+)
 def test_wrong_options_are_refused(name, options):
     with pytest.raises(TaskError, match=r"whole number from 1 up|unknown option"):
         metric(name, **options)

@@ -1,4 +1,6 @@
-"""Runs to render: five candidates on the embedded world's tasks with every verdict, flag and missing value; only a base; a run with troubles."""
+"""Runs to render: five candidates on the embedded world's tasks with every verdict, flag and missing value; only a
+base; a run with errors.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records.findings import (
+from evalharness.records.measurements import ExampleError, Sample
+from evalharness.records.results import (
     Comparison,
     Diagnosis,
     Estimate,
@@ -21,7 +24,6 @@ from evalharness.records.findings import (
     Spread,
     WrittenFlips,
 )
-from evalharness.records.measured import Sample, Trouble
 
 BASE = "tiny-base"
 # name, family, level, gate unit, deciding metric, n, available, base score, margin
@@ -72,7 +74,14 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
     error = spread / 1.645
     p_forgotten, p_retained = _share((delta + margin) / error), _share(-(delta + margin) / error)
     verdict = "forgotten" if p_forgotten * 4 <= 0.05 else "retained" if p_retained <= 0.05 else "inconclusive"
-    flags = [name for name, holds in (("drop_detected", delta + spread < 0 and verdict != "forgotten"), ("improved", delta - spread > 0)) if holds]
+    flags = [
+        name
+        for name, holds in (
+            ("drop_detected", delta + spread < 0 and verdict != "forgotten"),
+            ("improved", delta - spread > 0),
+        )
+        if holds
+    ]
     if task == "rte":
         verdict, flags = "inconclusive", [*flags, "base_at_chance"]
     if task == "cola" and verdict == "retained":
@@ -99,7 +108,9 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
         candidate=candidate,
         n=n,
         base=Estimate(base, base - 0.04 * high, base + 0.04 * high) if level != "suite" else Estimate(1.0),
-        candidate_score=Estimate(base + delta, base + delta - 0.04 * high, base + delta + 0.04 * high) if level != "suite" else Estimate(1.0 + delta),
+        candidate_score=Estimate(base + delta, base + delta - 0.04 * high, base + delta + 0.04 * high)
+        if level != "suite"
+        else Estimate(1.0 + delta),
         difference=Estimate(delta, delta - spread, delta + spread),
         ci_level=0.9,
         lost=counts[0],
@@ -141,10 +152,20 @@ def _describing(comparison: Comparison, metric: str, base: float) -> Comparison:
 
 
 def _models() -> tuple[ModelRow, ...]:
-    def row(name: str, kind: str, trainable: int, size: int, gain: float | None, learned: bool | None, target: str | None = "topics") -> ModelRow:
+    def row(
+        name: str,
+        kind: str,
+        trainable: int,
+        size: int,
+        gain: float | None,
+        learned: bool | None,
+        target: str | None = "topics",
+    ) -> ModelRow:
         estimate = None if gain is None else Estimate(gain, gain - 0.05, gain + 0.05)
         digest = f"{random.Random(name).getrandbits(256):064x}"
-        return ModelRow(name, kind, digest, BASE, 2_836_480, trainable, trainable / 2_836_480, size, target, estimate, learned)  # type: ignore[arg-type]
+        return ModelRow(
+            name, kind, digest, BASE, 2_836_480, trainable, trainable / 2_836_480, size, target, estimate, learned
+        )  # type: ignore[arg-type]
 
     base = ModelRow(BASE, "base", "b" * 64, None, 2_836_480, 0, 0.0, 11_352_004)
     return (
@@ -169,13 +190,22 @@ def _flips(random_: random.Random, comparisons: list[Comparison], most: int) -> 
         for k in range(min(c.lost + c.gained, most)):
             lost = k < c.lost
             text = c.metric.startswith("rouge")
-            right = " ".join(random_.choices(WORDS, k=18)) if text else random_.choice(["yes", "positive", "B", "the harbour"])
+            right = (
+                " ".join(random_.choices(WORDS, k=18))
+                if text
+                else random_.choice(["yes", "positive", "B", "the harbour"])
+            )
             changed = " ".join(word if random_.random() < 0.6 else random_.choice(WORDS) for word in right.split())
             wrong = changed if text else random_.choice(["no", "negative", "C"])
             prompt = f"Passage: {' '.join(random_.choices(WORDS, k=60))}.\nQuestion: where did the {random_.choice(WORDS)} go?\nAnswer:"
             good, bad = (0.71, 0.22) if text else (1.0, 0.0)
             before = Sample(f"{k}-{c.task[:3]}", f"{k}", prompt, right if lost else wrong, right, good if lost else bad)
-            after = replace(before, output=wrong if lost else right, score=bad if lost else good, truncated=c.task == "dialogsum" and k % 5 == 0)
+            after = replace(
+                before,
+                output=wrong if lost else right,
+                score=bad if lost else good,
+                truncated=c.task == "dialogsum" and k % 5 == 0,
+            )
             flips.append(Flip(c.task, c.candidate, "lost" if lost else "gained", before, after))
     return flips
 
@@ -196,7 +226,10 @@ COST = {
     "started": "2026-09-01T10:11:12Z",
     "seconds": 74.218,
     "phases": {"verify": 1.2, "answer": 70.1, "compare": 2.9},
-    "models": {BASE: {"computed": 2890, "stored": 0, "seconds": 12.5}, "lora-r8": {"computed": 2890, "stored": 11, "seconds": 14.1}},
+    "models": {
+        BASE: {"computed": 2890, "stored": 0, "seconds": 12.5},
+        "lora-r8": {"computed": 2890, "stored": 11, "seconds": 14.1},
+    },
     "peak_memory_bytes": 812_000_000,
     "notices": [],
 }
@@ -232,9 +265,14 @@ def only_base() -> Results:
 @pytest.fixture(scope="session")
 def troubled() -> Results:
     """One unanswered example of the base, forty of a candidate, and a task nobody could read."""
-    reasons = [Trouble("sst2", BASE, "17-ab", "logits are not finite"), Trouble("copa", "", "", "rows.jsonl, line 3: not UTF-8")]
-    reasons += [Trouble("dialogsum", "full-high", f"{i}-cd", "the engine stopped: out of memory") for i in range(40)]
-    return replace(full_run(), troubles=tuple(reasons))
+    reasons = [
+        ExampleError("sst2", BASE, "17-ab", "logits are not finite"),
+        ExampleError("copa", "", "", "rows.jsonl, line 3: not UTF-8"),
+    ]
+    reasons += [
+        ExampleError("dialogsum", "full-high", f"{i}-cd", "the engine stopped: out of memory") for i in range(40)
+    ]
+    return replace(full_run(), errors=tuple(reasons))
 
 
 @pytest.fixture(scope="session")
@@ -248,7 +286,16 @@ def _measure(name: str, base: float, candidate: float, low: float, high: float, 
 
 
 def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: object) -> Diagnosis:
-    flips = WrittenFlips(300, 120, 14, 2, 3, Estimate(-118 / 300, -0.44, -0.34), Estimate(-11 / 300, -0.06, -0.01), Estimate(-107 / 300, -0.41, -0.3))
+    flips = WrittenFlips(
+        300,
+        120,
+        14,
+        2,
+        3,
+        Estimate(-118 / 300, -0.44, -0.34),
+        Estimate(-11 / 300, -0.06, -0.01),
+        Estimate(-107 / 300, -0.41, -0.3),
+    )
     measures = (
         _measure("choosing", 0.78, 0.57, -0.25, -0.16),
         _measure("written", 0.74, 0.31, -0.48, -0.38),
@@ -257,12 +304,27 @@ def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: obj
     )
     leaning = {"base": Leaning("yes", 0.55, 0.5), "candidate": Leaning("<b onclick='x'>A</b>", 0.92, 0.5)}
     spread = Spread(3, (0.7, 0.78), (0.5, 0.57), (-0.28, -0.16))
-    found = Diagnosis(task, "task", candidate, f"{task}@written", 300, 0.9, "both", "it chooses worse", measures, flips, leaning, spread)
+    found = Diagnosis(
+        task,
+        "task",
+        candidate,
+        f"{task}@written",
+        300,
+        0.9,
+        "both",
+        "it chooses worse",
+        measures,
+        flips,
+        leaning,
+        spread,
+    )
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
 def explained(run: Results) -> Results:
     """The run with two diagnoses, of a task and of a group, not in the order of the candidates."""
-    group = _diagnosis("prompt-16", "mmlu", level="group", conclusion="format", says="the format", leaning=None, spread=None)
+    group = _diagnosis(
+        "prompt-16", "mmlu", level="group", conclusion="format", says="the format", leaning=None, spread=None
+    )
     return replace(run, diagnoses=(group, _diagnosis()))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from evalharness.records.findings import Results
+from evalharness.records.results import Results
 from evalharness.report.page import render
 from evalharness.report.wording import visible
 
@@ -25,7 +25,9 @@ Open = Callable[..., Page]
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="Chromium is not installed (apt install chromium)"),
+    pytest.mark.skipif(
+        CHROMIUM is None and not os.environ.get("CI"), reason="Chromium is not installed (apt install chromium)"
+    ),
 ]
 
 
@@ -47,13 +49,20 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     def open_(text: str, **options: object) -> Page:
         place = tmp_path / f"report{len(contexts)}.html"
         place.write_text(text, encoding="utf-8")
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})  # type: ignore[arg-type]
+        context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+        )  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: noise.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: noise.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (noise.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: noise.append(f"request: {request.url}") if request.url.split("#")[0] != place.as_uri() else None)
+        page.on(
+            "request",
+            lambda request: (
+                noise.append(f"request: {request.url}") if request.url.split("#")[0] != place.as_uri() else None
+            ),
+        )
         page.goto(place.as_uri())
         return page
 
@@ -72,7 +81,9 @@ def _sorted_by(page: Page, title: str) -> list[float | None]:
     """The values that the rows are sorted by in a column, in the order shown."""
     titles = page.locator("#details-table thead th").all_inner_texts()
     place = next(i for i, text in enumerate(titles) if text.startswith(title))
-    values = page.eval_on_selector_all("#details-table tbody tr", "(rows, i) => rows.map((row) => row.cells[i].dataset.v)", place)
+    values = page.eval_on_selector_all(
+        "#details-table tbody tr", "(rows, i) => rows.map((row) => row.cells[i].dataset.v)", place
+    )
     return [float(value) if value else None for value in values]
 
 
@@ -116,13 +127,17 @@ def test_paging_and_filtering_changed_answers(open_page: Open, report: str, run:
     assert "▼ lost" in first.inner_text() and "dialogsum" in first.inner_text()
     assert first.locator("del").count() > 0 and first.locator("ins").count() > 0
     page.fill("[name=text]", "no such words anywhere")
-    assert page.locator(".flip").count() == 0 and pager.locator("output").inner_text() == "no example fits these filters"
+    assert (
+        page.locator(".flip").count() == 0 and pager.locator("output").inner_text() == "no example fits these filters"
+    )
 
 
 def test_the_word_difference_rebuilds_both_answers(open_page: Open, report: str, run: Results) -> None:
     page = open_page(f"{report}")
     page.select_option("[name=task]", label="dialogsum")
-    shown = page.eval_on_selector_all(".flip", "boxes => boxes.map(box => Array.from(box.querySelectorAll('.answers pre'), pre => pre.textContent))")
+    shown = page.eval_on_selector_all(
+        ".flip", "boxes => boxes.map(box => Array.from(box.querySelectorAll('.answers pre'), pre => pre.textContent))"
+    )
     known = {(f.base.reference, f.base.output, f.sample.output) for f in run.flips if f.task == "dialogsum"}
     assert len(shown) == 50 and {tuple(texts) for texts in shown} <= known
 
@@ -186,11 +201,19 @@ def test_hostile_text_everywhere_is_inert(open_page: Open, run: Results, cost: d
                 sample=replace(f.sample, prompt=bad, output=bad + "a c", reference=bad, id=bad))
         for f in run.flips[:200]
     )  # fmt: skip
-    comparisons = tuple(replace(c, task=bad + c.task, candidate=bad + c.candidate, metric=bad + c.metric, flags=(bad,)) for c in run.comparisons)
-    models = tuple(
-        replace(m, name=bad + m.name, base=m.base and bad + m.base, target_task=bad + (m.target_task or ""), fingerprint=bad) for m in run.models
+    comparisons = tuple(
+        replace(c, task=bad + c.task, candidate=bad + c.candidate, metric=bad + c.metric, flags=(bad,))
+        for c in run.comparisons
     )
-    results = replace(run, models=models, comparisons=comparisons, flips=flips, signature={bad: bad, "tasks": {bad: {bad: bad}}})
+    models = tuple(
+        replace(
+            m, name=bad + m.name, base=m.base and bad + m.base, target_task=bad + (m.target_task or ""), fingerprint=bad
+        )
+        for m in run.models
+    )
+    results = replace(
+        run, models=models, comparisons=comparisons, flips=flips, signature={bad: bad, "tasks": {bad: {bad: bad}}}
+    )
     page = open_page(render(results, {**cost, bad: bad}))
     page.eval_on_selector_all("details", "all => all.forEach(d => { d.open = true; })")
     page.locator(".flip details pre").first.wait_for()
@@ -208,11 +231,15 @@ def test_hostile_text_everywhere_is_inert(open_page: Open, run: Results, cost: d
 def test_only_a_base_and_a_run_with_troubles(open_page: Open, only_base: Results, troubled: Results) -> None:
     assert "nothing to compare" in open_page(render(only_base)).locator("header").inner_text()
     page = open_page(render(troubled))
-    assert page.get_by_role("alert").is_visible() and page.locator("#troubles tbody tr").count() == 3
+    assert page.get_by_role("alert").is_visible() and page.locator("#errors tbody tr").count() == 3
 
 
-@pytest.mark.parametrize("options", [{"java_script_enabled": False}, {"viewport": {"width": 360, "height": 700}}, {"color_scheme": "dark"}])
-def test_what_was_lost_is_said_in_every_way_of_looking(open_page: Open, explained: Results, options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "options", [{"java_script_enabled": False}, {"viewport": {"width": 360, "height": 700}}, {"color_scheme": "dark"}]
+)
+def test_what_was_lost_is_said_in_every_way_of_looking(
+    open_page: Open, explained: Results, options: dict[str, object]
+) -> None:
     page = open_page(render(explained), **options)
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     first = page.locator("#diagnoses article").first
@@ -225,7 +252,9 @@ def test_what_was_lost_is_said_in_every_way_of_looking(open_page: Open, explaine
 
 
 def test_the_written_answers_of_a_diagnosis_are_one_click_away(open_page: Open, explained: Results) -> None:
-    written = tuple(replace(f, task="boolq@written") for f in explained.flips if (f.task, f.candidate) == ("boolq", "full-high"))
+    written = tuple(
+        replace(f, task="boolq@written") for f in explained.flips if (f.task, f.candidate) == ("boolq", "full-high")
+    )
     page = open_page(render(replace(explained, flips=(*explained.flips, *written))))
     page.locator("#diagnosis-1").get_by_role("link", name="examples").click()
     assert page.locator("[name=task] option:checked").inner_text() == "boolq@written"

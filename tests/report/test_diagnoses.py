@@ -1,4 +1,6 @@
-"""Knowledge or format on the page: words first, then where lost answers went, then every measure; and what an older run without it shows."""
+"""Knowledge or format on the page: words first, then where lost answers went, then every measure; and what an older run
+without it shows.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.cli.table import unexplained, verdict_lines
-from evalharness.records.findings import Estimate, Results
-from evalharness.records.measured import Sample
+from evalharness.records.measurements import Sample
+from evalharness.records.results import Estimate, Results
 from evalharness.report import diagnoses
 from evalharness.report.page import render
 
@@ -30,7 +32,9 @@ def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: 
         ("written, no answer to be read", "0.010", "0.420", "fell"),
         ("written, length in tokens", "2.0", "17.2", ""),
     ]
-    assert first.beside[1] == "Over 3 wordings: base 0.700 to 0.780, candidate 0.500 to 0.570, difference −0.280 to −0.160"
+    assert (
+        first.beside[1] == "Over 3 wordings: base 0.700 to 0.780, candidate 0.500 to 0.570, difference −0.280 to −0.160"
+    )
 
 
 def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Results, run: Results) -> None:
@@ -39,7 +43,11 @@ def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Re
     leaning = explained.diagnoses[1].leaning
     assert leaning is not None and leaning["candidate"].choice not in page
     text = re.sub(r"<[^>]+>", " ", section)
-    assert text.index("it chooses worse.") < text.index("texts that cannot be read") < text.index("written, length in tokens")
+    assert (
+        text.index("it chooses worse.")
+        < text.index("texts that cannot be read")
+        < text.index("written, length in tokens")
+    )
     assert "&lt;b onclick" in section
     matrix = page.split('id="matrix"')[1].split("</section>")[0]
     assert matrix.count('href="#diagnosis-') == 2
@@ -48,7 +56,16 @@ def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Re
 
 
 def test_a_candidate_that_the_run_does_not_know_is_passed_over(explained: Results) -> None:
-    assert len(diagnoses.shown(replace(explained, diagnoses=(*explained.diagnoses, replace(explained.diagnoses[0], candidate="nobody"))))) == 2
+    assert (
+        len(
+            diagnoses.shown(
+                replace(
+                    explained, diagnoses=(*explained.diagnoses, replace(explained.diagnoses[0], candidate="nobody"))
+                )
+            )
+        )
+        == 2
+    )
 
 
 def test_written_answers_are_among_the_changed_ones_and_linked(explained: Results, tmp_path: Path) -> None:
@@ -66,7 +83,9 @@ def test_written_answers_are_among_the_changed_ones_and_linked(explained: Result
         ("mmlu_anatomy@written", "prompt-16", "lost"),
     ]
     section = render(replace(found, flips=flips)).split('id="diagnoses"')[1].split("</section>")[0]
-    assert re.findall(r'<a href="#flips" data-task="(\d+)" data-candidate="(\d+)">examples</a>', section) == [("0", "0")]
+    assert re.findall(r'<a href="#flips" data-task="(\d+)" data-candidate="(\d+)">examples</a>', section) == [
+        ("0", "0")
+    ]
 
 
 def test_results_with_and_without_them_are_read(explained: Results, run: Results, tmp_path: Path) -> None:
@@ -78,7 +97,10 @@ def test_results_with_and_without_them_are_read(explained: Results, run: Results
 
 def test_the_terminal_says_it_below_the_candidates_table(explained: Results) -> None:
     lines = list(verdict_lines(explained))
-    heads = [next(i for i, line in enumerate(lines) if line.startswith(name)) for name in ("full-high", "full-low", "prompt-16")]
+    heads = [
+        next(i for i, line in enumerate(lines) if line.startswith(name))
+        for name in ("full-high", "full-low", "prompt-16")
+    ]
     assert heads[0] < lines.index("  boolq: it chooses worse") < heads[1]
     assert heads[2] < lines.index("  mmlu: the format")
 
@@ -88,5 +110,7 @@ def test_what_was_lost_and_not_explained_is_said_once(explained: Results, run: R
     assert line.startswith("knowledge or format? The same command with --explain asks once more about sst2")
     assert "dialogsum" not in line and "demo" not in line  # nothing is chosen there
     assert list(unexplained(replace(explained, signature={**run.signature, "explain": True}))) == []
-    kept = tuple(replace(c, verdict="retained", difference=Estimate(0.0, -0.01, 0.01)) for c in run.comparisons if c.unit)
+    kept = tuple(
+        replace(c, verdict="retained", difference=Estimate(0.0, -0.01, 0.01)) for c in run.comparisons if c.unit
+    )
     assert list(unexplained(replace(run, comparisons=kept))) == []

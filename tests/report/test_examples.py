@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from evalharness.records.findings import Flip, Results
-from evalharness.records.measured import Sample
+from evalharness.records.measurements import Sample
+from evalharness.records.results import Flip, Results
 from evalharness.report.examples import PER_PAIR, pack
 from evalharness.report.order import candidates_of
 
@@ -25,8 +25,17 @@ def test_everything_fits_lost_first(run: Results) -> None:
     directions = [row[2] for row in data["rows"]]
     assert directions == sorted(directions) and set(directions) == {0, 1}
     row = data["rows"][0]
-    flip = next(f for f in run.flips if f.task == data["tasks"][row[1]] and f.candidate == data["candidates"][row[0]] and f.base.id == row[3])
-    assert [data["texts"][i] for i in row[4:8]] == [flip.base.prompt, flip.base.reference, flip.base.output, flip.sample.output]
+    flip = next(
+        f
+        for f in run.flips
+        if f.task == data["tasks"][row[1]] and f.candidate == data["candidates"][row[0]] and f.base.id == row[3]
+    )
+    assert [data["texts"][i] for i in row[4:8]] == [
+        flip.base.prompt,
+        flip.base.reference,
+        flip.base.output,
+        flip.sample.output,
+    ]
     assert row[8:] == [flip.base.score, flip.sample.score, int(flip.sample.truncated)]
 
 

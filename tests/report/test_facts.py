@@ -1,8 +1,8 @@
-"""Signature, cost and troubles as tables."""
+"""Signature, cost and errors as tables."""
 
 from __future__ import annotations
 
-from evalharness.records.measured import Trouble
+from evalharness.records.measurements import ExampleError
 from evalharness.report.facts import MOST_TROUBLES, Fact, fact_tables, trouble_rows
 
 
@@ -25,15 +25,22 @@ def test_values_mappings_and_tables() -> None:
 
 
 def test_units_are_read_from_the_names() -> None:
-    facts = {"seconds": 74.2, "peak_memory_bytes": 812_000_000, "hit_share": 0.5, "tokens": 123456, "flags": [True, "x"], "notices": []}
+    facts = {
+        "seconds": 74.2,
+        "peak_memory_bytes": 812_000_000,
+        "hit_share": 0.5,
+        "tokens": 123456,
+        "flags": [True, "x"],
+        "notices": [],
+    }
     (table,) = fact_tables(facts)
     assert [fact.text for _, (fact,) in table.rows] == ["1 min 14 s", "812 MB", "50.00 %", "123,456", "yes, x", "–"]
 
 
 def test_troubles_are_counted_by_reason() -> None:
-    troubles = [Trouble("t", "m", str(i), "same") for i in range(7)] + [Trouble("t", "m", "", "other")]
-    rows, left_out = trouble_rows(troubles)
+    errors = [ExampleError("t", "m", str(i), "same") for i in range(7)] + [ExampleError("t", "m", "", "other")]
+    rows, left_out = trouble_rows(errors)
     assert [(row.reason, row.count, row.examples) for row in rows] == [("same", 7, "0, 1, 2, 3, 4 …"), ("other", 1, "")]
     assert left_out == 0
-    rows, left_out = trouble_rows([Trouble("t", "m", "1", f"reason {i}") for i in range(MOST_TROUBLES + 9)])
+    rows, left_out = trouble_rows([ExampleError("t", "m", "1", f"reason {i}") for i in range(MOST_TROUBLES + 9)])
     assert (len(rows), left_out) == (MOST_TROUBLES, 9)

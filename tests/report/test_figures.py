@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from evalharness.records.findings import Estimate, Results
+from evalharness.records.results import Estimate, Results
 from evalharness.report import figures
 from evalharness.report.page import MARKS, mark_of
 from evalharness.report.svg import COLOURS
@@ -45,7 +45,17 @@ def test_inline_and_labelled(run: Results) -> None:
 
 def test_the_forest_has_every_unit_verdict_and_candidate_and_no_group_member(run: Results) -> None:
     texts = [element.text for element in ElementTree.fromstring(figures.forest(run)).iter(f"{SVG}text")]
-    for label in ("demo (suite)", "sst2", "mmlu", "wmt16-en-de", "topics (target)", "▼ forgotten", "● retained", "? inconclusive", "margin (−δ)"):
+    for label in (
+        "demo (suite)",
+        "sst2",
+        "mmlu",
+        "wmt16-en-de",
+        "topics (target)",
+        "▼ forgotten",
+        "● retained",
+        "? inconclusive",
+        "margin (−δ)",
+    ):
         assert label in texts
     assert "mmlu_virology" not in texts
     assert sum(text in ("▼ forgotten", "● retained", "? inconclusive") for text in texts) == 11 * 5
@@ -53,7 +63,9 @@ def test_the_forest_has_every_unit_verdict_and_candidate_and_no_group_member(run
 
 def test_points_tell_their_numbers(run: Results) -> None:
     tips = [element.text for element in ElementTree.fromstring(figures.forest(run)).iter(f"{SVG}title")]
-    assert any(str(tip).startswith("full-high on wmt16-en-de: −11.2 [") and str(tip).endswith("] forgotten") for tip in tips)
+    assert any(
+        str(tip).startswith("full-high on wmt16-en-de: −11.2 [") and str(tip).endswith("] forgotten") for tip in tips
+    )
 
 
 def test_candidates_that_did_not_learn_are_hollow_and_said_so(run: Results) -> None:
@@ -68,8 +80,14 @@ def test_candidates_that_did_not_learn_are_hollow_and_said_so(run: Results) -> N
 
 
 def test_points_without_intervals_or_margins(run: Results) -> None:
-    bare = tuple(replace(c, difference=Estimate(c.difference.value), margin=None if c.task == "sst2" else c.margin) for c in run.comparisons)
-    texts = [element.text for element in ElementTree.fromstring(figures.forest(replace(run, comparisons=bare))).iter(f"{SVG}text")]
+    bare = tuple(
+        replace(c, difference=Estimate(c.difference.value), margin=None if c.task == "sst2" else c.margin)
+        for c in run.comparisons
+    )
+    texts = [
+        element.text
+        for element in ElementTree.fromstring(figures.forest(replace(run, comparisons=bare))).iter(f"{SVG}text")
+    ]
     assert "sst2" not in texts and "boolq" in texts
     assert figures.tradeoff(replace(run, comparisons=bare))
 
@@ -82,7 +100,13 @@ def test_nothing_to_draw_is_no_figure(run: Results, only_base: Results) -> None:
 
 def test_names_that_break_other_plots(run: Results) -> None:
     """Two dollar signs start mathtext in matplotlib; scripts without glyphs in its font only warn."""
-    names = {"sst2": "price $x_{$ and $y$", "boolq": "日本語", "copa": "<script>&amp;", "rte": "\x1b[1m\u202e", "dialogsum": "n" * 300}
+    names = {
+        "sst2": "price $x_{$ and $y$",
+        "boolq": "日本語",
+        "copa": "<script>&amp;",
+        "rte": "\x1b[1m\u202e",
+        "dialogsum": "n" * 300,
+    }
     odd = tuple(replace(c, task=names.get(c.task, c.task), candidate=f"$a$ {c.candidate}") for c in run.comparisons)
     models = tuple(replace(model, name=f"$a$ {model.name}") if model.base else model for model in run.models)
     text = figures.forest(replace(run, comparisons=odd, models=models))

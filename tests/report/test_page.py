@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.places import shipped
-from evalharness.records.findings import Comparison, Estimate, Flip, ModelRow, Results, Verdict
-from evalharness.records.measured import Sample, Trouble
+from evalharness.paths import shipped
+from evalharness.records.measurements import ExampleError, Sample
+from evalharness.records.results import Comparison, Estimate, Flip, ModelRow, Results, Verdict
 from evalharness.report import wording
 from evalharness.report.page import render
 
@@ -105,19 +105,28 @@ def test_readable_by_machine_and_without_sight(outline: Outline) -> None:
 
 def test_nothing_is_loaded_and_only_our_script_may_run(page: str, outline: Outline) -> None:
     script = (shipped("reports") / "script.js").read_text()
-    policy = next(attributes["content"] for tag, attributes in outline.elements if tag == "meta" and "http-equiv" in attributes)
+    policy = next(
+        attributes["content"] for tag, attributes in outline.elements if tag == "meta" and "http-equiv" in attributes
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert policy is not None and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
     assert page.count(f"<script>{script}</script>") == 1 and outline.count("script") == 2
     assert not {"link", "img", "iframe", "object", "embed", "base"} & {tag for tag, _ in outline.elements}
-    assert not [key for _, attributes in outline.elements for key in attributes if key.startswith("on") or key in ("src", "srcset", "action")]
+    assert not [
+        key
+        for _, attributes in outline.elements
+        for key in attributes
+        if key.startswith("on") or key in ("src", "srcset", "action")
+    ]
     assert "@import" not in page and set(re.findall(r"url\((.)", page)) <= {"#"}
     assert not re.findall(r"https?://(?!www\.w3\.org/)", page)
 
 
 def test_the_script_sets_text_never_markup() -> None:
     script = (shipped("reports") / "script.js").read_text()
-    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|fetch\(|XMLHttp|import\(", script)
+    assert not re.findall(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|fetch\(|XMLHttp|import\(", script
+    )
 
 
 def _contrast(one: str, two: str) -> float:
@@ -134,10 +143,16 @@ def _contrast(one: str, two: str) -> float:
 
 def test_contrast_in_light_dark_and_print() -> None:
     style = (shipped("reports") / "style.css").read_text()
-    themes = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)]
+    themes = [
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)
+    ]
     assert len(themes) == 3
     for theme in themes:
-        words = [(word, place) for word in ("ink", "muted", "link", "forgotten", "retained", "inconclusive") for place in ("paper", "ground")]
+        words = [
+            (word, place)
+            for word in ("ink", "muted", "link", "forgotten", "retained", "inconclusive")
+            for place in ("paper", "ground")
+        ]
         words += [(word, f"{word}-tint") for word in ("forgotten", "retained", "inconclusive", "target")]
         for word, place in words:
             assert _contrast(theme[word], theme[place]) >= 4.5, (word, place, theme)
@@ -156,7 +171,9 @@ def test_every_verdict_flag_task_and_candidate_is_there(outline: Outline, run: R
     assert shown >= set(wording.FLAGS) - {"incomplete", "forgotten_unadjusted"}
     for flag, (words, meaning) in wording.FLAGS.items():
         assert flag in text and words in text and meaning in text
-    for name in {c.task for c in run.comparisons} | {model.name for model in run.models} | {c.metric for c in run.comparisons}:
+    for name in (
+        {c.task for c in run.comparisons} | {model.name for model in run.models} | {c.metric for c in run.comparisons}
+    ):
         assert name in text
     assert "did not learn" in text and "the model is exactly the base" in text
 
@@ -171,10 +188,19 @@ def test_the_cost_section_is_all_that_cost_moves(run: Results, cost: dict[str, o
     def without_cost(text: str) -> str:
         return re.sub(r'<section id="cost".*?</section>', "", text, flags=re.S)
 
-    first, second, none = render(run, cost), render(run, {**cost, "seconds": 99.0, "notices": ["x" * 5000]}), render(run)
+    first, second, none = (
+        render(run, cost),
+        render(run, {**cost, "seconds": 99.0, "notices": ["x" * 5000]}),
+        render(run),
+    )
     assert first != second != none
     assert without_cost(first) == without_cost(second) == without_cost(none)
-    assert "1 min 14 s" in first and "812 MB" in first and "2026-09-01" in first and "2026-09-01" not in without_cost(first)
+    assert (
+        "1 min 14 s" in first
+        and "812 MB" in first
+        and "2026-09-01" in first
+        and "2026-09-01" not in without_cost(first)
+    )
     assert "not recorded" in none
 
 
@@ -201,7 +227,11 @@ def test_no_answers_to_show(make_run: Callable[..., Results]) -> None:
 def test_a_page_with_very_many_changed_answers_stays_small(make_run: Callable[..., Results]) -> None:
     results = make_run(60)
     long = tuple(
-        replace(flip, base=replace(flip.base, prompt=f"{i} " + "word " * 900), sample=replace(flip.sample, prompt=f"{i} " + "word " * 900))
+        replace(
+            flip,
+            base=replace(flip.base, prompt=f"{i} " + "word " * 900),
+            sample=replace(flip.sample, prompt=f"{i} " + "word " * 900),
+        )
         for i, flip in enumerate(results.flips * 8)
     )
     page = render(replace(results, flips=long))
@@ -215,22 +245,29 @@ RENDER = "import hashlib, pickle, sys; from evalharness.report.page import rende
 
 
 @pytest.mark.parametrize("seed", ["1", "271828"])
-def test_byte_identical_in_another_process(page: str, run: Results, cost: dict[str, object], tmp_path: Path, seed: str) -> None:
+def test_byte_identical_in_another_process(
+    page: str, run: Results, cost: dict[str, object], tmp_path: Path, seed: str
+) -> None:
     stored = tmp_path / "run.pickle"
     stored.write_bytes(pickle.dumps((run, cost)))
     code = RENDER + "print(hashlib.sha256(render(r, c).encode()).hexdigest())"
     elsewhere = subprocess.run(
-        [sys.executable, "-c", code, str(stored)], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}
+        [sys.executable, "-c", code, str(stored)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": seed},
     )
     assert elsewhere.stdout.strip() == hashlib.sha256(page.encode()).hexdigest()
     assert render(run, cost) == page
 
 
 def test_no_heavy_library_is_loaded() -> None:
-    code = (
-        "import evalharness.report.page, evalharness.report.figures, sys; print({'torch', 'transformers', 'datasets', 'evaluate'} & set(sys.modules))"
+    code = "import evalharness.report.page, evalharness.report.figures, sys; print({'torch', 'transformers', 'datasets', 'evaluate'} & set(sys.modules))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "set()"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
 
 
 # ---- hostile text ----------------------------------------------------------------------------------------------------
@@ -294,11 +331,19 @@ def hostile_run(bad: str) -> Results:
                 )
             )  # fmt: skip
         sample = Sample(bad, bad, f"{bad} question", f"{bad} right", f"{bad} gold", 1.0)
-        flips.append(Flip(f"{bad}t1", candidate, "lost", sample, replace(sample, output=f"{bad} wrong", score=0.0, error=bad)))
+        flips.append(
+            Flip(f"{bad}t1", candidate, "lost", sample, replace(sample, output=f"{bad} wrong", score=0.0, error=bad))
+        )
         flips.append(Flip(f"{bad}t2", candidate, "gained", sample, replace(sample, output=bad)))
-    troubles = (Trouble(f"{bad}t1", one, bad, bad), Trouble(bad, bad, bad, bad))
-    signature = {"suite": bad, bad: bad, "list": [bad], "tasks": {bad: {bad: bad, "data": bad}}, f"{bad}m": {bad: {bad: {bad: bad}}}}
-    return Results(signature, models, tuple(comparisons), troubles, tuple(flips))
+    errors = (ExampleError(f"{bad}t1", one, bad, bad), ExampleError(bad, bad, bad, bad))
+    signature = {
+        "suite": bad,
+        bad: bad,
+        "list": [bad],
+        "tasks": {bad: {bad: bad, "data": bad}},
+        f"{bad}m": {bad: {bad: {bad: bad}}},
+    }
+    return Results(signature, models, tuple(comparisons), errors, tuple(flips))
 
 
 @cache
@@ -321,12 +366,22 @@ def test_hostile_text_changes_no_element(bad: str, harmless: list[tuple[str, tup
     page = hostile_page(bad)
     outline = Outline(page)
     assert outline.wrong == []
-    drawn = [entry for entry in _skeleton(outline) if entry[0] not in ("path", "use", "g", "text", "defs", "clippath", "rect")]
-    assert drawn == [entry for entry in harmless if entry[0] not in ("path", "use", "g", "text", "defs", "clippath", "rect")]
+    drawn = [
+        entry
+        for entry in _skeleton(outline)
+        if entry[0] not in ("path", "use", "g", "text", "defs", "clippath", "rect")
+    ]
+    assert drawn == [
+        entry for entry in harmless if entry[0] not in ("path", "use", "g", "text", "defs", "clippath", "rect")
+    ]
     assert {tag for tag, _ in outline.elements} == {tag for tag, _, _ in harmless}
     assert not [key for _, attributes in outline.elements for key in attributes if key.startswith("on")]
     page.encode("utf-8")
-    assert not [character for character in set(page) - {"\n", "\t"} if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+    assert not [
+        character
+        for character in set(page) - {"\n", "\t"}
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    ]
 
 
 @pytest.mark.parametrize("bad", PAYLOADS, ids=range(len(PAYLOADS)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness.records.findings import MeanDifference, Results
-from evalharness.records.measured import Trouble
+from evalharness.records.measurements import ExampleError
+from evalharness.records.results import MeanDifference, Results
 from evalharness.report.sentences import Card, cards, headline
 
 
@@ -15,8 +15,15 @@ def _by_name(results: Results) -> dict[str, Card]:
 
 def test_what_was_forgotten_and_what_was_learned(run: Results) -> None:
     card = _by_name(run)["full-high"]
-    assert card.sentence == "forgot 8 of 10 gate units (worst: dialogsum −0.58); it learned its target topics (+0.72); it must not ship."
-    assert (card.words, card.exit_code, card.counts) == ("must not ship", 3, (("forgotten", 8), ("retained", 1), ("inconclusive", 1)))
+    assert (
+        card.sentence
+        == "forgot 8 of 10 gate units (worst: dialogsum −0.58); it learned its target topics (+0.72); it must not ship."
+    )
+    assert (card.words, card.exit_code, card.counts) == (
+        "must not ship",
+        3,
+        (("forgotten", 8), ("retained", 1), ("inconclusive", 1)),
+    )
     assert card.suite.startswith("suite demo, in units of skill: −0.340 [") and not card.detachable
 
 
@@ -35,7 +42,10 @@ def test_little_forgetting_without_learning_is_no_success(run: Results) -> None:
 def test_forgetting_without_learning_is_said_to_be_for_nothing(run: Results) -> None:
     model = replace(next(model for model in run.models if model.name == "full-high"), learned_target=False)
     models = tuple(model if each.name == model.name else each for each in run.models)
-    assert "did not learn its target topics (+0.72), and forgot for nothing" in _by_name(replace(run, models=models))["full-high"].sentence
+    assert (
+        "did not learn its target topics (+0.72), and forgot for nothing"
+        in _by_name(replace(run, models=models))["full-high"].sentence
+    )
 
 
 def test_an_undecided_suite_and_an_unknown_target(run: Results) -> None:
@@ -46,7 +56,10 @@ def test_an_undecided_suite_and_an_unknown_target(run: Results) -> None:
 
 def test_a_target_that_was_not_measured(run: Results) -> None:
     models = tuple(replace(model, target_task="poems") if model.name == "prompt-16" else model for model in run.models)
-    assert "whether it learned its target poems was not measured" in _by_name(replace(run, models=models))["prompt-16"].sentence
+    assert (
+        "whether it learned its target poems was not measured"
+        in _by_name(replace(run, models=models))["prompt-16"].sentence
+    )
 
 
 def test_everything_retained(run: Results) -> None:
@@ -55,11 +68,11 @@ def test_everything_retained(run: Results) -> None:
 
 
 def test_troubles_make_only_those_incomplete_whom_they_touch(run: Results) -> None:
-    own = replace(run, troubles=(Trouble("sst2", "lora-r8", "1", "broken"),))
+    own = replace(run, errors=(ExampleError("sst2", "lora-r8", "1", "broken"),))
     assert [(card.name, card.exit_code) for card in cards(own)] == [
         ("full-high", 3), ("full-low", 3), ("lora-r8", 5), ("lora-slow", 0), ("prompt-16", 4)
     ]  # fmt: skip
-    of_base = replace(run, troubles=(Trouble("sst2", "tiny-base", "1", "broken"),))
+    of_base = replace(run, errors=(ExampleError("sst2", "tiny-base", "1", "broken"),))
     assert {card.words for card in cards(of_base)} == {"incomplete"}
 
 

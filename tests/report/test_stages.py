@@ -11,11 +11,11 @@ import pytest
 from evalharness import fingerprint
 from evalharness import results as folder_of
 from evalharness.errors import UsageError
-from evalharness.records.findings import Estimate, Results
+from evalharness.records.results import Estimate, Results
 from evalharness.report.folder import write
 from evalharness.report.page import render
+from evalharness.report.stage_text import matrix_table, measure_table, notes, sentences, task_table
 from evalharness.report.stages import Cell, Column, Measure, Stages, read_stages, to_json
-from evalharness.report.stagewords import matrix_table, measure_table, notes, sentences, task_table
 from evalharness.report.svg import COLOURS
 from evalharness.report.trajectories import trajectories
 
@@ -32,12 +32,17 @@ def cell(number: int, score: float, known: float | None, state: str | None, base
     if known is None:
         return blank
     since, kept = around(score - known), around(score / known)
-    return replace(blank, reference="base", since=since, retained=kept, p_forgotten=0.0001, p_adjusted=0.0004, state=state)
+    return replace(
+        blank, reference="base", since=since, retained=kept, p_forgotten=0.0001, p_adjusted=0.0004, state=state
+    )
 
 
 def column(name: str, scores: tuple[float, float, float], states: tuple[str | None, ...], learned: int = 0) -> Column:
     known = [0.5 if i < learned else [0.5, *scores][learned] for i in range(3)]
-    cells = tuple(cell(i, score, known[i] if i != learned - 1 else None, state) for i, (score, state) in enumerate(zip(scores, states, strict=True)))
+    cells = tuple(
+        cell(i, score, known[i] if i != learned - 1 else None, state)
+        for i, (score, state) in enumerate(zip(scores, states, strict=True))
+    )
     first = next((each.stage for each in cells if each.state == "forgotten"), None)
     after = None if first is None else "stays" if states[-1] == "forgotten" else "comes_back"
     head = (name, "task", "acc", "binary", True, True, 0.02, 0.0, learned, around(0.5), cells)
@@ -50,10 +55,20 @@ def stages() -> Stages:
         column("topics", (0.9, 0.7, 0.6), (None, "forgotten", "forgotten"), learned=1),
         column("rte", (0.2, 0.5, 0.5), ("forgotten", "inconclusive", "retained")),
         column("sst2", (0.5, 0.5, 0.5), ("retained", "retained", "retained")),
-        replace(column("points", (0.5, 0.4, 0.3), (None, None, None)), kind="opaque", reason="it has no rows", scale=None),
+        replace(
+            column("points", (0.5, 0.4, 0.3), (None, None, None)), kind="opaque", reason="it has no rows", scale=None
+        ),
     )
-    measures = [Measure(kind, name, 1, around(-0.2)) for kind in ("learned", "all") for name in ("accuracy", "backward_transfer", "forgetting")]
-    measures += [Measure(kind, name, 1, None, "none") for kind in ("learned", "all") for name in ("forward_transfer", "intransigence")]
+    measures = [
+        Measure(kind, name, 1, around(-0.2))
+        for kind in ("learned", "all")
+        for name in ("accuracy", "backward_transfer", "forgetting")
+    ]
+    measures += [
+        Measure(kind, name, 1, None, "none")
+        for kind in ("learned", "all")
+        for name in ("forward_transfer", "intransigence")
+    ]
     measures += [
         Measure("general", name, 0, None, "no such task")
         for name in ("accuracy", "backward_transfer", "forgetting", "forward_transfer", "intransigence")
@@ -64,35 +79,73 @@ def stages() -> Stages:
 
 def test_sentences_name_the_first_stage_and_what_came_after(stages: Stages) -> None:
     found = sentences(stages)
-    assert found[0] == "rte is forgotten at full-low (−0.300 since base, adjusted p <0.001): retained again at the last stage"
-    assert found[1] == "topics is forgotten at full-high (−0.200 since base, adjusted p <0.001): forgotten at every stage after it"
+    assert (
+        found[0]
+        == "rte is forgotten at full-low (−0.300 since base, adjusted p <0.001): retained again at the last stage"
+    )
+    assert (
+        found[1]
+        == "topics is forgotten at full-high (−0.200 since base, adjusted p <0.001): forgotten at every stage after it"
+    )
     assert found[2:4] == ["Not shown to be forgotten at any stage: sst2", "Retained at the last stage: sst2"]
-    assert found[4].endswith(": points") and list(notes(stages)) == ["The rule.", "points is in no measure: it has no rows."]
+    assert found[4].endswith(": points") and list(notes(stages)) == [
+        "The rule.",
+        "points is in no measure: it has no rows.",
+    ]
 
 
 def test_what_was_lost_before_it_was_taught(stages: Stages) -> None:
-    again = replace(column("late", (0.1, 0.2, 0.9), ("forgotten", "forgotten", None), learned=3), first=None, after=None, untaught="full-low")
+    again = replace(
+        column("late", (0.1, 0.2, 0.9), ("forgotten", "forgotten", None), learned=3),
+        first=None,
+        after=None,
+        untaught="full-low",
+    )
     found = replace(stages, columns=(again,), tests=800)
-    assert sentences(found) == ["late is forgotten at full-low (−0.400 since base, adjusted p <0.001): before lora-r8 taught it"]
+    assert sentences(found) == [
+        "late is forgotten at full-low (−0.400 since base, adjusted p <0.001): before lora-r8 taught it"
+    ]
     assert task_table(found).rows[0][1:4] == ("lora-r8", "full-low (before it was taught)", "–")
     assert "late after full-low: 0.20, forgotten" in trajectories(found)
-    assert list(notes(found)) == ["The rule."] and "never below" in list(notes(replace(found, columns=(replace(again, kind="corpus"),))))[1]
+    assert (
+        list(notes(found)) == ["The rule."]
+        and "never below" in list(notes(replace(found, columns=(replace(again, kind="corpus"),))))[1]
+    )
 
 
 def test_the_matrix_lies_along_its_shorter_side(stages: Stages) -> None:
     table = matrix_table(stages)
-    assert table.columns == ("", "topics", "rte", "sst2", "points") and [row[0] for row in table.rows] == ["base", *NAMES, "joint (joint)"]
+    assert table.columns == ("", "topics", "rte", "sst2", "points") and [row[0] for row in table.rows] == [
+        "base",
+        *NAMES,
+        "joint (joint)",
+    ]
     assert table.rows[1][1:3] == ("0.900 (+0.400)*", "0.200 (−0.300)▼") and table.rows[2][1] == "0.700 (+0.200)▼"
     many = replace(stages, columns=stages.columns * 2)
-    assert matrix_table(many).columns == ("", "base", *NAMES, "joint (joint)") and matrix_table(many).rows[0][2] == "0.900 (+0.400)*"
+    assert (
+        matrix_table(many).columns == ("", "base", *NAMES, "joint (joint)")
+        and matrix_table(many).rows[0][2] == "0.900 (+0.400)*"
+    )
 
 
 def test_measures_and_tasks(stages: Stages) -> None:
     table = measure_table(stages)
     assert table.columns == ("", "tasks that were learned (1)", "all tasks (1)")
-    assert [row[1] for row in table.rows] == ["−0.200 [−0.220, −0.180]", "−0.200 [−0.220, −0.180]", "– (none)", "−0.200 [−0.220, −0.180]", "– (none)"]
+    assert [row[1] for row in table.rows] == [
+        "−0.200 [−0.220, −0.180]",
+        "−0.200 [−0.220, −0.180]",
+        "– (none)",
+        "−0.200 [−0.220, −0.180]",
+        "– (none)",
+    ]
     rows = {row[0]: row[1:] for row in task_table(stages).rows}
-    assert rows["topics"] == ("full-low", "full-high", "forgotten at every stage after it", "−0.300 [−0.320, −0.280]", "0.67")
+    assert rows["topics"] == (
+        "full-low",
+        "full-high",
+        "forgotten at every stage after it",
+        "−0.300 [−0.320, −0.280]",
+        "0.67",
+    )
     assert rows["sst2"][1:3] == ("–", "–")
 
 
@@ -104,7 +157,10 @@ def test_there_and_back_and_only_with_its_results(stages: Stages, tmp_path: Path
     assert read_stages(tmp_path) == own
     (tmp_path / "results.json").write_text("{} ")
     assert read_stages(tmp_path) is None
-    for text, words in ((to_json(own).replace('"schema_version": 1', '"schema_version": 9'), "another version"), ("[]", r"not a stages\.json")):
+    for text, words in (
+        (to_json(own).replace('"schema_version": 1', '"schema_version": 9'), "another version"),
+        ("[]", r"not a stages\.json"),
+    ):
         (tmp_path / "stages.json").write_text(text)
         with pytest.raises(UsageError, match=words):
             read_stages(tmp_path)
@@ -118,16 +174,29 @@ def test_the_figure_fills_what_is_forgotten_and_is_the_same_every_time(stages: S
     assert len(ids) == len(set(ids)) and all(key.startswith("trajectories-") for key in ids)
     tips = [str(element.text) for element in root.iter(f"{SVG}title")]
     assert "topics after full-high: 0.78, forgotten" in tips and "sst2 after lora-r8: 1.00" in tips
-    fills = {str(g.get("id")): str(next(g.iter(f"{SVG}use")).get("style")) for g in root.iter(f"{SVG}g") if "-task-" in str(g.get("id"))}
-    assert "fill: var(--c0)" in fills["trajectories-task-0-2"] and "fill: var(--paper)" in fills["trajectories-task-0-1"]
+    fills = {
+        str(g.get("id")): str(next(g.iter(f"{SVG}use")).get("style"))
+        for g in root.iter(f"{SVG}g")
+        if "-task-" in str(g.get("id"))
+    }
+    assert (
+        "fill: var(--c0)" in fills["trajectories-task-0-2"] and "fill: var(--paper)" in fills["trajectories-task-0-1"]
+    )
     assert trajectories(replace(stages, columns=())) == ""
     long = replace(stages, stages=tuple(f"a rather long name of stage {i}" for i in range(3)))
     assert "rotate" in trajectories(long)
 
 
-def test_the_page_has_the_section_where_the_folder_has_stages_of_its_run(run: Results, stages: Stages, tmp_path: Path) -> None:
+def test_the_page_has_the_section_where_the_folder_has_stages_of_its_run(
+    run: Results, stages: Stages, tmp_path: Path
+) -> None:
     page = render(run, stages=stages)
-    assert 'id="stages"' in page and "The rule." in page and "learned here" in page and 't-forgotten"><span><b>0.200</b> −0.300' in page
+    assert (
+        'id="stages"' in page
+        and "The rule." in page
+        and "learned here" in page
+        and 't-forgotten"><span><b>0.200</b> −0.300' in page
+    )
     assert 'id="stages"' not in render(run)
     folder_of.write_results(tmp_path, run)
     (tmp_path / "stages.json").write_text(to_json(stages))

@@ -11,12 +11,23 @@ import pytest
 
 from evalharness import results as folder_of
 from evalharness.errors import UsageError
-from evalharness.records.findings import Estimate, Results
-from evalharness.report import curves, figures, made
+from evalharness.records.results import Estimate, Results
+from evalharness.report import curves, figures, training_table
 from evalharness.report.folder import write
 from evalharness.report.page import render
 from evalharness.report.svg import COLOURS
-from evalharness.report.sweep import Choice, Outcome, Point, Sweep, chosen_table, lines_of, rate_table, read_sweep, tables, to_json
+from evalharness.report.sweep import (
+    Choice,
+    Outcome,
+    Point,
+    Sweep,
+    chosen_table,
+    lines_of,
+    rate_table,
+    read_sweep,
+    tables,
+    to_json,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 # series, rate, gain, suite: of seed 1; seed 2 is a little worse; None: diverged
@@ -29,7 +40,17 @@ GRID = (
 def point(series: str, rate: float, seed: int, gain: float | None, suite: float | None) -> Point:
     method, _, rank = series.partition("-r")
     name = f"{series}-lr{rate:g}-s{seed}"
-    blank = Point(name, series, method, int(rank) if rank else None, rate, seed, "trained", "", {"trainable": 4608, "bytes": 18_432, "seconds": 12.5})
+    blank = Point(
+        name,
+        series,
+        method,
+        int(rank) if rank else None,
+        rate,
+        seed,
+        "trained",
+        "",
+        {"trainable": 4608, "bytes": 18_432, "seconds": 12.5},
+    )
     if gain is None or suite is None:
         return replace(blank, status="diverged", reason="training diverged: the loss is nan", made={})
     less = 0.02 * (seed - 1)
@@ -43,9 +64,22 @@ def point(series: str, rate: float, seed: int, gain: float | None, suite: float 
 @pytest.fixture
 def sweep() -> Sweep:
     points = tuple(point(series, rate, seed, gain, suite) for series, rate, gain, suite in GRID for seed in (1, 2))
-    names = {key: tuple(p.name for p in points if (p.series, p.learning_rate) == key) for key in {(p.series, p.learning_rate) for p in points}}
+    names = {
+        key: tuple(p.name for p in points if (p.series, p.learning_rate) == key)
+        for key in {(p.series, p.learning_rate) for p in points}
+    }
     chosen = tuple(Choice(series, 1e-2, 0.9, names[series, 1e-2]) for series in ("lora-r1", "lora-r8"))
-    return Sweep("tiny-base", "topics", "demo", "acc", "The rule.", {"topics": "validation"}, points, chosen, ("rte: 50 rows are held out",))
+    return Sweep(
+        "tiny-base",
+        "topics",
+        "demo",
+        "acc",
+        "The rule.",
+        {"topics": "validation"},
+        points,
+        chosen,
+        ("rte: 50 rows are held out",),
+    )
 
 
 def test_there_and_back(sweep: Sweep, tmp_path: Path) -> None:
@@ -61,8 +95,17 @@ def test_the_rank_table_has_the_columns_of_the_papers_and_what_was_forgotten(swe
     assert table.columns[:6] == ("method", "rank", "rate", "val_loss", "acc", "brier_score")
     assert [row[:4] for row in table.rows] == [("lora", "1", "0.01", "0.340"), ("lora", "8", "0.01", "0.320")]
     cells = dict(zip(table.columns, table.rows[0], strict=True))
-    assert cells["forgotten"] == "2 of 11" and cells["trainable"] == "4,608" and cells["size"] == "18.4 kB" and cells["training"] == "12.5 s"
-    assert cells["acc"] == "0.900" and cells["gain on the target"] == "+0.650 (+0.640 … +0.660)" and cells["suite, in skill"] == "−0.310"
+    assert (
+        cells["forgotten"] == "2 of 11"
+        and cells["trainable"] == "4,608"
+        and cells["size"] == "18.4 kB"
+        and cells["training"] == "12.5 s"
+    )
+    assert (
+        cells["acc"] == "0.900"
+        and cells["gain on the target"] == "+0.650 (+0.640 … +0.660)"
+        and cells["suite, in skill"] == "−0.310"
+    )
     assert "2 seeds" in table.note and "Test rows" in table.note
 
 
@@ -70,8 +113,13 @@ def test_every_rate_with_its_seeds_and_remarks(sweep: Sweep) -> None:
     table = rate_table(sweep)
     rows = {(row[0], row[1]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert len(rows) == len(GRID)
-    assert rows["full", "0.01"]["remarks"] == "diverged: seed 1, 2" and rows["full", "0.01"]["gain on the target"] == "–"
-    assert rows["lora-r8", "0.001"]["remarks"] == "did not learn its target" and rows["lora-r8", "0.01"]["remarks"] == "chosen, the largest tried"
+    assert (
+        rows["full", "0.01"]["remarks"] == "diverged: seed 1, 2" and rows["full", "0.01"]["gain on the target"] == "–"
+    )
+    assert (
+        rows["lora-r8", "0.001"]["remarks"] == "did not learn its target"
+        and rows["lora-r8", "0.01"]["remarks"] == "chosen, the largest tried"
+    )
     assert rows["full", "0.001"]["suite, in skill"] == "−0.410 (−0.420 … −0.400)"
     single = replace(sweep, points=tuple(p for p in sweep.points if p.seed == 1))
     assert rate_table(single).rows[0][3] == "+0.610 [+0.560, +0.660]"
@@ -94,13 +142,19 @@ def test_the_figure_joins_rates_marks_the_unlearned_hollow_and_is_the_same_every
     tips = [str(element.text) for element in root.iter(f"{SVG}title")]
     assert any(tip.startswith("lora-r8 at 0.001:") and tip.endswith("did not learn") for tip in tips)
     assert any(tip.startswith("lora-r1 at 0.01:") and tip.endswith("learned in 2 of 2, chosen") for tip in tips)
-    fills = {str(g.get("id")): str(next(g.iter(f"{SVG}use")).get("style")) for g in root.iter(f"{SVG}g") if "-stop-" in str(g.get("id"))}
+    fills = {
+        str(g.get("id")): str(next(g.iter(f"{SVG}use")).get("style"))
+        for g in root.iter(f"{SVG}g")
+        if "-stop-" in str(g.get("id"))
+    }
     assert len(fills) == 6, "what diverged has no point"
     assert "fill: var(--paper)" in fills["curves-stop-2-0"] and "fill: var(--c2)" in fills["curves-stop-2-1"]
     assert curves.curves(replace(sweep, points=tuple(p for p in sweep.points if p.validation is None))) == ""
 
 
-def test_the_page_shows_the_sweep_that_chose_its_candidates_and_no_other(run: Results, sweep: Sweep, tmp_path: Path) -> None:
+def test_the_page_shows_the_sweep_that_chose_its_candidates_and_no_other(
+    run: Results, sweep: Sweep, tmp_path: Path
+) -> None:
     page = render(run, sweep=sweep)
     assert 'id="sweep"' in page and "The rule." in page and page.count('role="img"') == 3
     assert re.search(r"Rte: 50 rows are held out\.", page)
@@ -109,7 +163,9 @@ def test_the_page_shows_the_sweep_that_chose_its_candidates_and_no_other(run: Re
     folder_of.write_results(tmp_path, run)
     (tmp_path / "sweep.json").write_text(to_json(sweep))
     assert 'id="sweep"' not in write(tmp_path).read_text()
-    points = tuple(replace(each, name=name) for each, name in zip(sweep.points, ("full-high", "full-low"), strict=False))
+    points = tuple(
+        replace(each, name=name) for each, name in zip(sweep.points, ("full-high", "full-low"), strict=False)
+    )
     own = replace(sweep, chosen=(Choice("full", 1e-4, 0.9, ("full-high", "full-low")),), points=points)
     (tmp_path / "sweep.json").write_text(to_json(own))
     assert 'id="sweep"' in write(tmp_path).read_text()
@@ -120,7 +176,14 @@ def test_the_page_shows_the_sweep_that_chose_its_candidates_and_no_other(run: Re
 
 def trained(run: Results) -> Results:
     facts = {
-        "full-high": {"method": "full", "learning_rate": 1e-3, "steps": 240, "examples": 2000, "seconds": 61.2, "seed": 1},
+        "full-high": {
+            "method": "full",
+            "learning_rate": 1e-3,
+            "steps": 240,
+            "examples": 2000,
+            "seconds": 61.2,
+            "seed": 1,
+        },
         "full-low": {"method": "full", "learning_rate": 1e-4, "after": "stage-1"},
         "lora-r8": {"method": "lora", "rank": 8, "learning_rate": 1e-3},
         "lora-slow": {"method": "lora", "rank": 4, "learning_rate": 1e-5},
@@ -129,17 +192,34 @@ def trained(run: Results) -> Results:
 
 
 def test_how_they_were_made(run: Results) -> None:
-    rows = {row.name: dict(zip(made.COLUMNS, row.cells, strict=True)) for row in made.made_rows(trained(run))}
+    rows = {
+        row.name: dict(zip(training_table.COLUMNS, row.cells, strict=True))
+        for row in training_table.made_rows(trained(run))
+    }
     assert list(rows) == ["full-high", "full-low", "lora-r8", "lora-slow"]
     high = rows["full-high"]
-    assert (high["Method"], high["Rank"], high["Learning rate"], high["Steps"], high["Time"]) == ("full", "–", "0.001", "240", "1 min 01 s")
-    assert high["Forgotten"].endswith(" of 10") and high["Target gain"].startswith("+0.72") and high["Trainable share"] == "100.00 %"
-    assert rows["lora-r8"]["Rank"] == "8" and rows["lora-r8"]["Size on disk"] == "301 kB" and rows["lora-r8"]["Time"] == "–"
+    assert (high["Method"], high["Rank"], high["Learning rate"], high["Steps"], high["Time"]) == (
+        "full",
+        "–",
+        "0.001",
+        "240",
+        "1 min 01 s",
+    )
+    assert (
+        high["Forgotten"].endswith(" of 10")
+        and high["Target gain"].startswith("+0.72")
+        and high["Trainable share"] == "100.00 %"
+    )
+    assert (
+        rows["lora-r8"]["Rank"] == "8"
+        and rows["lora-r8"]["Size on disk"] == "301 kB"
+        and rows["lora-r8"]["Time"] == "–"
+    )
     page = render(trained(run))
     assert "How they were made" in page and "after stage-1" in page and "How they were made" not in render(run)
 
 
 def test_candidates_of_one_method_at_several_rates_are_joined(run: Results) -> None:
-    assert made.joined(trained(run)) == [("full-low", "full-high")]
-    assert made.joined(run) == []
+    assert training_table.joined(trained(run)) == [("full-low", "full-high")]
+    assert training_table.joined(run) == []
     assert figures.tradeoff(trained(run)) != figures.tradeoff(run)

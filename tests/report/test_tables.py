@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records.findings import Comparison, Estimate, FlipShares, ModelRow, Results
+from evalharness.records.results import Comparison, Estimate, FlipShares, ModelRow, Results
 from evalharness.report import tables
 
 
@@ -18,7 +18,9 @@ def test_suite_first_and_members_under_their_group(run: Results) -> None:
         names = [row.task for row in rows]
         assert names[0] == "demo" and rows[0].level == "suite"
         at = names.index("mmlu")
-        assert {row.task for row in rows if row.member} == set(names[at + 1 : at + 5]) and len(names) == len(set(names)) == 15
+        assert {row.task for row in rows if row.member} == set(names[at + 1 : at + 5]) and len(names) == len(
+            set(names)
+        ) == 15
         assert all(row.task.startswith("mmlu_") for row in rows if row.member)
 
 
@@ -34,7 +36,9 @@ def test_a_large_group_speaks_for_its_tasks_but_not_for_a_target(run: Results) -
     half = replace(like, task="half", level="group", unit=False, family="mmlu")
     whole = replace(half, task="whole", unit=True)
     groups = {"half": many[:10], "whole": many}
-    results = replace(run, signature={**run.signature, "groups": groups}, comparisons=(*more, half, whole, *run.comparisons))
+    results = replace(
+        run, signature={**run.signature, "groups": groups}, comparisons=(*more, half, whole, *run.comparisons)
+    )
     rows = {row.task: row for row in tables.matrix(results, {})}
     assert list(rows)[1:3] == ["whole", "half"]
     assert (rows["whole"].folded, rows["half"].folded, rows["sst2"].folded) == (12, 10, 0)
@@ -42,12 +46,16 @@ def test_a_large_group_speaks_for_its_tasks_but_not_for_a_target(run: Results) -
 
 
 def test_a_group_that_only_describes_leaves_its_members_alone(run: Results) -> None:
-    loose = tuple(replace(c, unit=c.level == "task") if c.family == "mmlu" and c.primary else c for c in run.comparisons)
+    loose = tuple(
+        replace(c, unit=c.level == "task") if c.family == "mmlu" and c.primary else c for c in run.comparisons
+    )
     assert not any(row.member for row in tables.matrix(replace(run, comparisons=loose), {}))
 
 
 def test_cells_follow_the_candidates_and_gaps_stay_gaps(run: Results) -> None:
-    without = replace(run, comparisons=tuple(c for c in run.comparisons if (c.task, c.candidate) != ("copa", "lora-r8")))
+    without = replace(
+        run, comparisons=tuple(c for c in run.comparisons if (c.task, c.candidate) != ("copa", "lora-r8"))
+    )
     copa = next(row for row in tables.matrix(without, {("copa", "full-low"): 3}) if row.task == "copa")
     assert [cell is None for cell in copa.cells] == [False, False, True, False, False]
     assert [cell.candidate for cell in copa.cells if cell] == [0, 1, 3, 4]
@@ -55,7 +63,10 @@ def test_cells_follow_the_candidates_and_gaps_stay_gaps(run: Results) -> None:
 
 
 def test_a_cell_paired_on_other_examples_shows_its_own_base(run: Results) -> None:
-    fewer = tuple(replace(c, n=280, base=Estimate(0.9)) if (c.task, c.candidate) == ("sst2", "lora-r8") and c.primary else c for c in run.comparisons)
+    fewer = tuple(
+        replace(c, n=280, base=Estimate(0.9)) if (c.task, c.candidate) == ("sst2", "lora-r8") and c.primary else c
+        for c in run.comparisons
+    )
     sst2 = next(row for row in tables.matrix(replace(run, comparisons=fewer), {}) if row.task == "sst2")
     assert [cell.base for cell in sst2.cells if cell] == ["", "", "0.900, n 280", "", ""]
 
@@ -89,8 +100,15 @@ def test_families_stand_below_the_suite_and_change_nothing_else(run: Results) ->
     assert [(row.task, row.level) for row in rows[:4]] == [("demo", "suite"), *((name, "family") for name in FAMILIES)]
     assert [rows[0], *rows[4:]] == alone
     for row in rows[1:4]:
-        assert not row.unit and not row.target and row.margin == "–" and all(cell and cell.verdict is cell.flips is None for cell in row.cells)
-    assert len(tables.details(results)) == len(results.comparisons) and tables.lab_tables(results) == tables.lab_tables(run)
+        assert (
+            not row.unit
+            and not row.target
+            and row.margin == "–"
+            and all(cell and cell.verdict is cell.flips is None for cell in row.cells)
+        )
+    assert len(tables.details(results)) == len(results.comparisons) and tables.lab_tables(results) == tables.lab_tables(
+        run
+    )
 
 
 def test_what_describes_the_loss_is_in_the_table_of_all_comparisons(run: Results) -> None:
@@ -100,7 +118,10 @@ def test_what_describes_the_loss_is_in_the_table_of_all_comparisons(run: Results
     line, other = tables.details(replace(run, comparisons=(told, rest[0])))
     titles = [title for title, _ in tables.DETAIL_COLUMNS]
     shown = {title: (line[titles.index(title)].text, other[titles.index(title)].text) for title in titles}
-    assert shown["Retention"] == ("0.912 [0.800, 1.020]", "–") and shown["Forgotten without guesses"] == ("0.150 [0.100, 0.200]", "–")
+    assert shown["Retention"] == ("0.912 [0.800, 1.020]", "–") and shown["Forgotten without guesses"] == (
+        "0.150 [0.100, 0.200]",
+        "–",
+    )
     assert shown["q forgotten (BH)"] == ("0.040", "–") and shown["q difference (BH)"] == ("<0.001", "–")
     cells = tables.matrix(replace(run, comparisons=(told, rest[0])), {})[0].cells
     assert [cell.kept for cell in cells if cell] == ["91 % of the skill kept", ""]
@@ -115,11 +136,17 @@ def _score(candidate: str, metric: str, base: float, score: float) -> Comparison
 
 
 def test_the_two_relative_percentages_of_the_lab() -> None:
-    """ROUGE-1 of FLAN-T5-base on DialogSum in the DeepLearning.AI / AWS fine-tuning lab: 0.2334, fully tuned 0.4216, PEFT 0.4081."""
+    """ROUGE-1 of FLAN-T5-base on DialogSum in the DeepLearning.AI / AWS fine-tuning lab: 0.2334, fully tuned 0.4216,
+    PEFT 0.4081.
+    """
     base = ModelRow("flan-t5", "base", "b", None, 1, 0, 0.0, 1)
     full = ModelRow("instruct", "full", "f", "flan-t5", 1, 1, 1.0, 1, "dialogsum", Estimate(0.1882), True)
     peft = ModelRow("peft", "lora", "p", "flan-t5", 1, 1, 0.01, 1, "dialogsum", Estimate(0.1747), True)
-    comparisons = (_score("instruct", "rouge1", 0.2334, 0.4216), _score("peft", "rouge1", 0.2334, 0.4081), _score("peft", "rouge2", 0.0, 0.1))
+    comparisons = (
+        _score("instruct", "rouge1", 0.2334, 0.4216),
+        _score("peft", "rouge1", 0.2334, 0.4081),
+        _score("peft", "rouge2", 0.0, 0.1),
+    )
     results = Results({}, (base, full, peft), comparisons)
     (table,) = tables.lab_tables(results)
     assert table.target and table.metrics == ("rouge1", "rouge2") and table.reference == "instruct"
@@ -127,7 +154,10 @@ def test_the_two_relative_percentages_of_the_lab() -> None:
     assert table.lines[1][2] == (("0.4216", "+80.63 %", "–"), ("–", "–", "–"))
     assert table.lines[2][2] == (("0.4081", "+74.85 %", "−3.20 %"), ("0.1000", "–", "–"))
     titles = [title for title, _ in tables.DETAIL_COLUMNS]
-    shown = [[line[titles.index(title)].text for title in ("Candidate", "vs base", "vs full")] for line in tables.details(results)]
+    shown = [
+        [line[titles.index(title)].text for title in ("Candidate", "vs base", "vs full")]
+        for line in tables.details(results)
+    ]
     assert shown[:2] == [["instruct", "+80.63 %", "–"], ["peft", "+74.85 %", "−3.20 %"]]
 
 
@@ -135,7 +165,9 @@ def test_a_full_fine_tuning_that_collapsed_is_no_reference() -> None:
     base = ModelRow("b", "base", "b", None, 1, 0, 0.0, 1)
     full = ModelRow("full", "full", "f", "b", 1, 1, 1.0, 1, "topics", Estimate(0.7), True)
     lora = ModelRow("lora", "lora", "l", "b", 1, 1, 0.01, 1, "topics", Estimate(0.6), True)
-    results = Results({}, (base, full, lora), (_score("full", "rouge1", 0.8, 0.001), _score("lora", "rouge1", 0.8, 0.75)))
+    results = Results(
+        {}, (base, full, lora), (_score("full", "rouge1", 0.8, 0.001), _score("lora", "rouge1", 0.8, 0.75))
+    )
     frame = tables.frame(results).set_index("candidate")
     assert frame["over_full"].isna().all()
     assert frame.loc["lora", "over_base"] == pytest.approx(-0.0625)

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from evalharness.records.findings import Estimate
+from evalharness.records.results import Estimate
 from evalharness.report import wording
 
 
@@ -31,10 +31,18 @@ def test_what_cannot_be_seen_is_shown(raw: str, shown: str) -> None:
 
 
 def test_every_code_point_becomes_something_that_can_be_written() -> None:
-    everything = "".join(map(chr, range(0x3000))) + "".join(chr(code) for code in range(0xD7F0, 0x11000)) + "".join(map(chr, range(0xE0000, 0xE0200)))
+    everything = (
+        "".join(map(chr, range(0x3000)))
+        + "".join(chr(code) for code in range(0xD7F0, 0x11000))
+        + "".join(map(chr, range(0xE0000, 0xE0200)))
+    )
     shown = wording.visible(everything)
     shown.encode("utf-8")
-    left = {character for character in shown if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")}
+    left = {
+        character
+        for character in shown
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")
+    }
     assert left == {"\n", "\t", "\u200c", "\u200d"}
 
 
@@ -66,15 +74,32 @@ def test_numbers(value: float, places: int, plain: str, signed: str) -> None:
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_no_number_is_a_dash(value: float | None) -> None:
-    assert {wording.plain(value), wording.signed(value), wording.p_value(value), wording.percent(value), wording.signed_percent(value)} == {"–"}
+    assert {
+        wording.plain(value),
+        wording.signed(value),
+        wording.p_value(value),
+        wording.percent(value),
+        wording.signed_percent(value),
+    } == {"–"}
 
 
 def test_intervals_shares_sizes_and_times() -> None:
     assert wording.interval(Estimate(0.1, -0.02, 0.22), 2) == "[−0.02, +0.22]"
     assert wording.interval(Estimate(0.1)) == ""
     assert [wording.percent(share) for share in (1.0, 0.026, 0.0000125)] == ["100.00 %", "2.60 %", "0.0013 %"]
-    assert [wording.in_bytes(n) for n in (0, 999, 301_224, 11_352_004, 2.5e9)] == ["0 B", "999 B", "301 kB", "11.4 MB", "2.5 GB"]
-    assert [wording.in_seconds(s) for s in (0.25, 59.94, 74.2, 7384)] == ["0.25 s", "59.9 s", "1 min 14 s", "2 h 03 min"]
+    assert [wording.in_bytes(n) for n in (0, 999, 301_224, 11_352_004, 2.5e9)] == [
+        "0 B",
+        "999 B",
+        "301 kB",
+        "11.4 MB",
+        "2.5 GB",
+    ]
+    assert [wording.in_seconds(s) for s in (0.25, 59.94, 74.2, 7384)] == [
+        "0.25 s",
+        "59.9 s",
+        "1 min 14 s",
+        "2 h 03 min",
+    ]
     assert [wording.p_value(p) for p in (0.0004, 0.05, 1.0)] == ["<0.001", "0.050", "1.000"]
 
 

@@ -1,4 +1,5 @@
-"""SIGKILL a run at random moments, give the command again, and compare what it leaves with an uninterrupted run, byte by byte.
+"""SIGKILL a run at random moments, give the command again, and compare what it leaves with an uninterrupted run, byte
+by byte.
 
     python tests/soak/kill_and_resume.py --kills 50 --seed 0
 
@@ -20,7 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalharness.places import shipped
+from evalharness.paths import shipped
 from evalharness.store import Store
 
 TASKS = ("sst2", "copa", "dialogsum")
@@ -47,7 +48,19 @@ def command(model: Path, base: Path, place: Path) -> list[str]:
     """A run of three tasks, all of whose output lies in `place`."""
     tasks = [part for name in TASKS for part in ("--task", name)]
     where = ["--data-dir", str(shipped("fixtures/world/rows")), "--split", "test", "--limit", str(LIMIT)]
-    return ["run", "--model", str(model), "--base", str(base), *tasks, *where, "--out", str(place / "out"), "--store", str(place / "store.sqlite")]
+    return [
+        "run",
+        "--model",
+        str(model),
+        "--base",
+        str(base),
+        *tasks,
+        *where,
+        "--out",
+        str(place / "out"),
+        "--store",
+        str(place / "store.sqlite"),
+    ]
 
 
 def soak(folder: Path, kills: int, seed: int) -> Outcome:
@@ -81,7 +94,9 @@ def same(whole: Path, killed: Path) -> None:
         assert one == two, f"{name} differs after {killed}"
     with Store(whole / "store.sqlite") as first, Store(killed / "store.sqlite") as second:
         facts, after = first.facts(), second.facts()
-    assert (facts.answers, facts.models, facts.damaged) == (after.answers, after.models, after.damaged), f"{facts} against {after}"
+    assert (facts.answers, facts.models, facts.damaged) == (after.answers, after.models, after.damaged), (
+        f"{facts} against {after}"
+    )
 
 
 def _without_cost(page: bytes) -> bytes:
@@ -89,13 +104,20 @@ def _without_cost(page: bytes) -> bytes:
 
 
 def _evalharness(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True, env=_quiet())
+    done = subprocess.run(
+        [sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True, env=_quiet()
+    )
     assert done.returncode == 0, done.stderr
 
 
 def _killed(arguments: list[str], after: float) -> int:
     """1 if the process was still running after `after` seconds, and was killed; 0 if it had finished."""
-    process = subprocess.Popen([sys.executable, "-m", "evalharness", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_quiet())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evalharness", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_quiet(),
+    )
     try:
         process.wait(after)
         return 0

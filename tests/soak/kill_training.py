@@ -1,4 +1,5 @@
-"""SIGKILL a training at random moments, give the command again, and compare its weights with an uninterrupted one's, byte by byte.
+"""SIGKILL a training at random moments, give the command again, and compare its weights with an uninterrupted one's,
+byte by byte.
 
     python tests/soak/kill_training.py --kills 20 --seed 0
 
@@ -20,7 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalharness.places import shipped
+from evalharness.paths import shipped
 
 STEPS = 24
 METHODS = {"lora": ["--rank", "4", "--dropout", "0.1"], "full": [], "p-tuning": ["--virtual-tokens", "8"]}
@@ -28,7 +29,9 @@ METHODS = {"lora": ["--rank", "4", "--dropout", "0.1"], "full": [], "p-tuning": 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a soak saw: kills that hit a running process, kills that found states saved, trainings that were let finish."""
+    """What a soak saw: kills that hit a running process, kills that found states saved, trainings that were let
+    finish.
+    """
 
     kills: int
     with_states: int
@@ -37,8 +40,26 @@ class Outcome:
 
 def command(method: str, out: Path) -> list[str]:
     """A training of a few seconds that saves and validates on the way."""
-    shared = ["--base", str(shipped("fixtures/models") / "tiny-base"), "--task", "topics", "--data-dir", str(shipped("fixtures/world/rows"))]
-    length = ["--steps", str(STEPS), "--batch-size", "2", "--save-every", "4", "--eval-every", "8", "--validation", "0.02"]
+    shared = [
+        "--base",
+        str(shipped("fixtures/models") / "tiny-base"),
+        "--task",
+        "topics",
+        "--data-dir",
+        str(shipped("fixtures/world/rows")),
+    ]
+    length = [
+        "--steps",
+        str(STEPS),
+        "--batch-size",
+        "2",
+        "--save-every",
+        "4",
+        "--eval-every",
+        "8",
+        "--validation",
+        "0.02",
+    ]
     return ["train", "--method", method, "--out", str(out), *METHODS[method], *shared, *length, "--device", "cpu", "-q"]
 
 
@@ -79,13 +100,20 @@ def same(whole: Path, killed: Path) -> None:
 
 
 def _evalharness(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True, env=_quiet())
+    done = subprocess.run(
+        [sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True, env=_quiet()
+    )
     assert done.returncode == 0, done.stderr
 
 
 def _killed(arguments: list[str], after: float) -> int:
     """1 if the process was still running after `after` seconds, and was killed; 0 if it had finished."""
-    process = subprocess.Popen([sys.executable, "-m", "evalharness", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_quiet())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evalharness", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_quiet(),
+    )
     try:
         process.wait(after)
         return 0
@@ -106,7 +134,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcome = soak(Path(folder), asked.kills, asked.seed)
-    print(f"{outcome.kills} kills, {outcome.with_states} with states to go on from, {outcome.completions} completions, weights byte-identical")
+    print(
+        f"{outcome.kills} kills, {outcome.with_states} with states to go on from, {outcome.completions} completions, weights byte-identical"
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,15 @@ def pairs(base: Any, candidate: Any, kind: Any = "binary", sizes: Any = None, **
 
 
 def numbers(found: Finding) -> list[float]:
-    values = [*found.base, *found.candidate, *found.difference, found.p_forgotten, found.p_retained, found.p_difference, found.skill]
+    values = [
+        *found.base,
+        *found.candidate,
+        *found.difference,
+        found.p_forgotten,
+        found.p_retained,
+        found.p_difference,
+        found.skill,
+    ]
     return [value for value in values if value is not None]
 
 
@@ -52,7 +60,9 @@ def test_single_answers_are_counted():
     found = assess(pairs(base, other), 0.9, generator)
     assert (found.lost, found.gained, found.units) == (12, 10, 200)
     assert found.difference[1:] == pytest.approx(tango_interval(10, 12, 200, 0.9))
-    assert found.p_retained == exact_p(10, 12, 200, 0.02, "retained") and found.p_forgotten == exact_p(10, 12, 200, 0.02, "forgotten")
+    assert found.p_retained == exact_p(10, 12, 200, 0.02, "retained") and found.p_forgotten == exact_p(
+        10, 12, 200, 0.02, "forgotten"
+    )
     assert found.p_difference == mcnemar(10, 12) and found.few_changes
 
 
@@ -70,7 +80,9 @@ def test_dependent_answers_count_less():
     single = assess(pairs(base, other), 0.9, generator)
     copied = assess(pairs(5 * base, 5 * other, sizes=np.full(400, 5)), 0.9, generator)
     assert copied.counts is not None and copied.counts[2] == pytest.approx(400, rel=0.01)
-    assert copied.difference == pytest.approx(single.difference, abs=1e-3) and copied.base == pytest.approx(single.base, abs=1e-3)
+    assert copied.difference == pytest.approx(single.difference, abs=1e-3) and copied.base == pytest.approx(
+        single.base, abs=1e-3
+    )
     assert copied.units == 400
 
 
@@ -96,7 +108,9 @@ def test_few_graded_changes_do_not_certify():
     other[0] = 0.49
     found = assess(pairs(base, other, "graded"), 0.9, generator)
     assert found.few_changes and verdict(found) == "inconclusive"
-    assert found.difference.low is not None and found.difference.low < -0.02  # nor does the interval: one more loss may be a whole one
+    assert (
+        found.difference.low is not None and found.difference.low < -0.02
+    )  # nor does the interval: one more loss may be a whole one
     assert verdict(assess(pairs(np.full(900, 0.5), np.full(900, 0.5), "graded"), 0.9, generator)) == "retained"
 
 
@@ -115,7 +129,9 @@ def test_a_unit_of_a_corpus_score_may_cost_more_than_its_share():
     sought[:4], found[:3], found[3:4], lost[:2] = 1, 1, 0, 1
     rows, fewer, all_found = (np.column_stack([values, sought]) for values in (found, lost, sought))
     settled = (np.ones(100), recall, "corpus", 0.0, 1.0, 1.0, 0.0, 0.02)
-    assert unit_loss(Pairs(rows, rows, *settled)) == pytest.approx(2 * (1 - 3 / 4))  # without the one missed, recall is 1
+    assert unit_loss(Pairs(rows, rows, *settled)) == pytest.approx(
+        2 * (1 - 3 / 4)
+    )  # without the one missed, recall is 1
     assert unit_loss(Pairs(all_found, rows, *settled)) == pytest.approx(1 / 4)  # what the one change is seen to cost
     assert unit_loss(Pairs(all_found, fewer, *settled)) == pytest.approx(1 / 4)
 
@@ -178,9 +194,16 @@ def test_swapping_the_models_mirrors_the_interval(kind: str):
     base, other = (rng.integers(0, 2, 150) if kind == "binary" else rng.random(150) for _ in range(2))
     there, back = (assess(pairs(*order, kind), 0.9, generator).difference for order in ((base, other), (other, base)))
     assert there.low is not None and there.high is not None and back.low is not None and back.high is not None
-    assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low), abs=0.01 * (kind == "graded") + 1e-9)
+    assert (there.value, there.low, there.high) == pytest.approx(
+        (-back.value, -back.high, -back.low), abs=0.01 * (kind == "graded") + 1e-9
+    )
 
 
 def test_without_a_margin_a_difference_is_only_described():
     found = assess(pairs([1] * 50, [0] * 50, margin=None), 0.9, generator)
-    assert found.p_forgotten is None and found.p_retained is None and found.p_difference is not None and found.examples_needed((0.05, 0.05)) is None
+    assert (
+        found.p_forgotten is None
+        and found.p_retained is None
+        and found.p_difference is not None
+        and found.examples_needed((0.05, 0.05)) is None
+    )

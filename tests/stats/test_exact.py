@@ -22,7 +22,9 @@ def as_telling(gained: int, lost: int, n: int, margin: float, side: Side) -> np.
 
 
 def enumerated(gained: int, lost: int, n: int, margin: float, side: Side) -> float:
-    """The definition, slowly: P(tables as telling as this one) by scipy's multinomial, its largest over ψ in a Clopper-Pearson interval."""
+    """The definition, slowly: P(tables as telling as this one) by scipy's multinomial, its largest over ψ in a
+    Clopper-Pearson interval.
+    """
     region = as_telling(gained, lost, n, margin, side)
     changes = gained + lost
     low = beta.ppf(GAMMA / 2, changes, n - changes + 1) if changes else 0.0
@@ -44,7 +46,9 @@ def test_equals_the_enumeration(n: int, changes: tuple[int, int], side: Side):
 
 @pytest.mark.parametrize(("gained", "lost", "n"), [(6, 22, 210), (5, 34, 354)])
 def test_no_p_is_below_the_probability_at_the_kink(gained: int, lost: int, n: int):
-    """Where every change is a loss the largest probability may stand on a point of the first grid alone, which no finer grid holds again."""
+    """Where every change is a loss the largest probability may stand on a point of the first grid alone, which no finer
+    grid holds again.
+    """
     margin = 0.05
     at_kink = multinomial.pmf(as_telling(gained, lost, n, margin, "forgotten"), n, [0.0, margin, 1 - margin]).sum()
     assert exact_p(gained, lost, n, margin, "forgotten") >= at_kink - 1e-9
@@ -53,7 +57,9 @@ def test_no_p_is_below_the_probability_at_the_kink(gained: int, lost: int, n: in
 @pytest.mark.parametrize("n", [50, 100, 200])
 @pytest.mark.parametrize("rate", [0.05, 0.1])
 def test_verdicts_at_the_margin_err_rarely(n: int, rate: float):
-    """True difference exactly −.02: P(forgotten) and P(retained), summed over all tables that matter, are both wrong verdicts."""
+    """True difference exactly −.02: P(forgotten) and P(retained), summed over all tables that matter, are both wrong
+    verdicts.
+    """
     margin, losing = 0.02, (rate + 0.02) / 2
     forgotten = retained = 0.0
     for changes in range(int(binom.isf(1e-6, n, rate)) + 1):
@@ -71,7 +77,10 @@ def test_verdicts_at_the_margin_err_rarely(n: int, rate: float):
 def test_p_values_are_p_values(n: int, lost: int, gained: int, one: float, other: float):
     lost = min(lost, n)
     gained = min(gained, n - lost)
-    narrow, wide = ([exact_p(gained, lost, n, margin, side) for side in ("forgotten", "retained")] for margin in sorted((one, other)))
+    narrow, wide = (
+        [exact_p(gained, lost, n, margin, side) for side in ("forgotten", "retained")]
+        for margin in sorted((one, other))
+    )
     assert all(0 < p <= 1 for p in (*narrow, *wide))
     assert not (narrow[0] <= 0.05 and narrow[1] <= 0.05)
 
@@ -82,7 +91,9 @@ def test_one_more_loss_makes_retained_less_and_forgotten_more_likely(n: int, los
     lost, gained = min(lost, n // 2), min(gained, n // 4)
     for side, sign in (("forgotten", 1), ("retained", -1)):
         fewer, more = exact_p(gained, lost, n, 0.02, side), exact_p(gained, lost + 1, n, 0.02, side)
-        if min(fewer, more) <= 0.2:  # far from a decision, a confidence set for ψ that moves with the data may turn the order by a little
+        if (
+            min(fewer, more) <= 0.2
+        ):  # far from a decision, a confidence set for ψ that moves with the data may turn the order by a little
             assert sign * (fewer - more) >= -2e-3
 
 
@@ -92,7 +103,9 @@ def test_many_answers_with_few_changes():
     assert exact_p(0, 39, 20_000, 0.0, "forgotten") < 1e-5
 
 
-@pytest.mark.parametrize("case", [(0, 0, 0, 0.02), (0, 0, 1, 0.02), (1, 0, 1, 0.02), (0, 1, 1, 0.0), (0, 39, 39, 1.0), (0, 5, 9, 3)])
+@pytest.mark.parametrize(
+    "case", [(0, 0, 0, 0.02), (0, 0, 1, 0.02), (1, 0, 1, 0.02), (0, 1, 1, 0.0), (0, 39, 39, 1.0), (0, 5, 9, 3)]
+)
 def test_extremes_have_numbers(case: tuple[int, int, int, float]):
     for side in ("forgotten", "retained"):
         assert 0 <= exact_p(*case, side) <= 1

@@ -1,4 +1,6 @@
-"""What is foretold against what the verdicts then are, on answers drawn here; and the pieces against the tests they stand for."""
+"""What is foretold against what the verdicts then are, on answers drawn here; and the pieces against the tests they
+stand for.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ Floats = NDArray[np.float64]
 QUICK = Effort(1000, 400, 1)
 
 
-def paired(base: Floats, candidate: Floats, kind: str = "binary", chance: float = 0.5, margin: float | None = None) -> Pairs:
+def paired(
+    base: Floats, candidate: Floats, kind: str = "binary", chance: float = 0.5, margin: float | None = None
+) -> Pairs:
     one = np.ones(len(base))
     rows = [np.column_stack([values, one]).astype(float) for values in (base, candidate)]
     return Pairs(*rows, one, lambda sums: sums[..., 0] / sums[..., 1], kind, 0.0, 1.0, 1.0, chance, margin)  # type: ignore[arg-type]
@@ -49,7 +53,9 @@ def flipped(n: int, score: float, flips: float, rng: np.random.Generator) -> tup
 def graded(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Scores in 0-1 of which half change a little, either way alike."""
     base = rng.beta(4, 4, n)
-    other = np.where(rng.random(n) < 0.5, np.clip(base + rng.choice([-1, 1], n) * rng.uniform(0.05, 0.3, n), 0, 1), base)
+    other = np.where(
+        rng.random(n) < 0.5, np.clip(base + rng.choice([-1, 1], n) * rng.uniform(0.05, 0.3, n), 0, 1), base
+    )
     return base, other
 
 
@@ -61,7 +67,9 @@ def shares(draw: Callable[[np.random.Generator], Pairs], rule: Rule, times: int,
         of = assess(replace(pairs, margin=rule.margin), 0.9, lambda purpose: rng, QUICK)
         p = min(1.0, rule.tests * (of.p_forgotten or 0.0))
         fits = rule.margin <= 0.2 * of.skill
-        found.append(decide(p, of.p_retained or 0.0, rule.alpha, units=of.units, can_retain=fits, at_chance=of.at_chance))
+        found.append(
+            decide(p, of.p_retained or 0.0, rule.alpha, units=of.units, can_retain=fits, at_chance=of.at_chance)
+        )
     return found.count("retained") / times, found.count("forgotten") / times
 
 
@@ -82,15 +90,29 @@ def test_enumerated_odds_are_how_often_verdicts_come_out(n: int, flips: float, m
 def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -> None:
     told = enumerated(277, 0.1, Rule(0.02, tests=10))
     assert told.certifiable == pytest.approx(0.049, abs=0.001) and told.needed == 1565
-    assert odds(277, 0.1, 0.0, told.certifiable, (0.0, 0.05)).retained >= 0.8 > odds(277, 0.1, 0.0, 0.97 * told.certifiable, (0.0, 0.05)).retained
+    assert (
+        odds(277, 0.1, 0.0, told.certifiable, (0.0, 0.05)).retained
+        >= 0.8
+        > odds(277, 0.1, 0.0, 0.97 * told.certifiable, (0.0, 0.05)).retained
+    )
     assert odds(1565, 0.1, 0.0, 0.02, (0.0, 0.05)).retained >= 0.8
     assert told.detectable is not None and odds(277, 0.1, told.detectable, 0.02, (0.005, 0.0)).forgotten >= 0.8
 
 
 def test_fewer_than_ten_units_decide_nothing() -> None:
     told = enumerated(9, 0.1, Rule(0.02))
-    assert (told.certifiable, told.detectable, told.retained, told.forgotten) == (None, None, 0.0, 0.0) and told.needed == 1565
-    drawn = simulated(partial(again, paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9), Rule(0.02), 20, np.random.default_rng(2))
+    assert (told.certifiable, told.detectable, told.retained, told.forgotten) == (
+        None,
+        None,
+        0.0,
+        0.0,
+    ) and told.needed == 1565
+    drawn = simulated(
+        partial(again, paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9),
+        Rule(0.02),
+        20,
+        np.random.default_rng(2),
+    )
     assert (drawn.certifiable, drawn.detectable, drawn.retained, drawn.forgotten) == (None, None, 0.0, 0.0)
 
 
@@ -100,7 +122,11 @@ def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int,
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
     told = simulated(partial(again, earlier, n), rule, 100, np.random.default_rng(4))
     retained, forgotten = shares(lambda rng: paired(*graded(n, rng), "graded", 0.0), rule, 100, 5)
-    assert near(retained, told.retained, 100, 100) and near(forgotten, told.forgotten, 100, 100) and 0.1 < told.retained < 0.95
+    assert (
+        near(retained, told.retained, 100, 100)
+        and near(forgotten, told.forgotten, 100, 100)
+        and 0.1 < told.retained < 0.95
+    )
     wider = simulated(partial(again, earlier, n), Rule(told.certifiable or 0.0), 100, np.random.default_rng(6))
     assert near(wider.retained, 0.8, 100, 100)
 
@@ -127,19 +153,28 @@ def test_a_drop_as_large_as_the_detectable_one_is_found() -> None:
 
 
 def passages(number: int, rng: np.random.Generator, drop: float = 0.0) -> Pairs:
-    """Five questions a passage, and what happens to a passage happens to all of its questions; one in five passages changes."""
+    """Five questions a passage, and what happens to a passage happens to all of its questions; one in five passages
+    changes.
+    """
     fate = rng.random(number)
     moves = np.where(fate < 0.1 + drop / 2, -4.0, np.where(fate < 0.2, 4.0, 0.0))
     base = np.where(moves < 0, 4.0, np.where(moves > 0, 0.0, rng.integers(2, 6, number)))
     rows = [np.column_stack([values, np.full(number, 5.0)]) for values in (base, base + moves)]
-    return Pairs(*rows, np.full(number, 5.0), lambda sums: sums[..., 0] / sums[..., 1], "binary", 0.0, 1.0, 1.0, 0.2, None)
+    return Pairs(
+        *rows, np.full(number, 5.0), lambda sums: sums[..., 0] / sums[..., 1], "binary", 0.0, 1.0, 1.0, 0.2, None
+    )
 
 
 def test_dependent_answers_are_worth_what_assess_makes_of_them() -> None:
     even = again(passages(3000, np.random.default_rng(1)), 200)
     n, flips = worth(even, np.random.default_rng(2))
     assert 200 < n < 300 and flips == pytest.approx(0.16, abs=0.02)
-    told = simulated(partial(again, passages(3000, np.random.default_rng(1)), 200), Rule(0.08, tests=5), 150, np.random.default_rng(3))
+    told = simulated(
+        partial(again, passages(3000, np.random.default_rng(1)), 200),
+        Rule(0.08, tests=5),
+        150,
+        np.random.default_rng(3),
+    )
     assert near(shares(even, Rule(0.08), 150, 4)[0], told.retained, 150, 150) and told.forgotten < 0.05
     assert near(shares(even, Rule(told.certifiable or 0.0), 150, 5)[0], 0.8, 150, 150)
 
@@ -152,8 +187,14 @@ def test_a_drop_as_large_as_the_detectable_one_is_found_of_dependent_answers() -
 
 
 def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
-    for pairs in (paired(*flipped(300, 0.8, 0.3, np.random.default_rng(1))), paired(*graded(80, np.random.default_rng(2)), "graded")):
-        stated = [assess(replace(pairs, margin=margin), 0.9, lambda purpose: np.random.default_rng(1), QUICK) for margin in (0.02, 0.05)]
+    for pairs in (
+        paired(*flipped(300, 0.8, 0.3, np.random.default_rng(1))),
+        paired(*graded(80, np.random.default_rng(2)), "graded"),
+    ):
+        stated = [
+            assess(replace(pairs, margin=margin), 0.9, lambda purpose: np.random.default_rng(1), QUICK)
+            for margin in (0.02, 0.05)
+        ]
         assert p_of(stated[0], 0.05, "forgotten") == pytest.approx(stated[1].p_forgotten)
         assert p_of(stated[0], 0.05, "retained") == pytest.approx(stated[1].p_retained)
 
@@ -162,9 +203,13 @@ def test_answers_drawn_have_the_score_and_the_flips_asked_for_and_lose_nothing()
     rng = np.random.default_rng(1)
     pairs = answers(40_000, 0.7, 0.2, 0.5)(rng)
     assert pairs.base[:, 0].mean() == pytest.approx(0.7, abs=0.01) and changed(pairs)[1] == pytest.approx(0.2, abs=0.01)
-    assert float(pairs.difference(np.concatenate([pairs.base.sum(0), pairs.candidate.sum(0)]))) == pytest.approx(0.0, abs=0.01)
+    assert float(pairs.difference(np.concatenate([pairs.base.sum(0), pairs.candidate.sum(0)]))) == pytest.approx(
+        0.0, abs=0.01
+    )
     perfect = answers(1000, 1.0, 0.1, 0.5)(rng)
-    assert changed(perfect)[1] == pytest.approx(0.1, abs=0.04)  # a base that is always right cannot gain: it is taken a little lower
+    assert changed(perfect)[1] == pytest.approx(
+        0.1, abs=0.04
+    )  # a base that is always right cannot gain: it is taken a little lower
 
 
 def test_drawing_again_takes_out_what_was_lost_and_keeps_how_much_changed() -> None:
@@ -172,7 +217,9 @@ def test_drawing_again_takes_out_what_was_lost_and_keeps_how_much_changed() -> N
     other[:200] = 0.0
     pairs = paired(base, other)
     drawn = again(pairs, 50_000)(np.random.default_rng(2))
-    assert float(drawn.difference(np.concatenate([drawn.base.sum(0), drawn.candidate.sum(0)]))) == pytest.approx(0.0, abs=0.01)
+    assert float(drawn.difference(np.concatenate([drawn.base.sum(0), drawn.candidate.sum(0)]))) == pytest.approx(
+        0.0, abs=0.01
+    )
     assert changed(drawn)[1] == pytest.approx(changed(pairs)[1], abs=0.01)
     assert changed(paired(base, base)) == (0, 1 / 2000)
     assert base_skill(pairs) == pytest.approx(base.mean() - 0.5)
@@ -184,17 +231,23 @@ def fall(drawn: Pairs) -> float:
 
 @pytest.mark.parametrize("drop", [0.02, 0.06, 0.3, 0.9])
 def test_drawing_again_loses_what_is_asked_for(drop: float) -> None:
-    """Up to all that changes without changing more, beyond it by more changes; of corpus scores and where lower is better, too."""
+    """Up to all that changes without changing more, beyond it by more changes; of corpus scores and where lower is
+    better, too.
+    """
     rng = np.random.default_rng(1)
     pairs = paired(*flipped(2000, 0.7, 0.1, rng))
     drawn = again(pairs, 60_000, drop)(rng)
-    assert fall(drawn) == pytest.approx(drop, abs=0.01) and changed(drawn)[1] == pytest.approx(max(changed(pairs)[1], drop), abs=0.01)
+    assert fall(drawn) == pytest.approx(drop, abs=0.01) and changed(drawn)[1] == pytest.approx(
+        max(changed(pairs)[1], drop), abs=0.01
+    )
     errors = replace(pairs, sign=-1.0)
     assert fall(again(errors, 60_000, drop)(rng)) == pytest.approx(drop, abs=0.01)
     harmonic = replace(pairs, score=lambda sums: 2 * sums[..., 0] / (sums[..., 0] + sums[..., 1]), kind="corpus")
     assert fall(again(harmonic, 60_000, drop)(rng)) == pytest.approx(drop, abs=0.01)
     made_up = answers(60_000, 0.7, 0.1, 0.5, drop)(rng)
-    assert fall(made_up) == pytest.approx(drop, abs=0.01) and changed(made_up)[1] == pytest.approx(max(0.1, drop), abs=0.01)
+    assert fall(made_up) == pytest.approx(drop, abs=0.01) and changed(made_up)[1] == pytest.approx(
+        max(0.1, drop), abs=0.01
+    )
 
 
 def test_more_than_can_be_lost_is_not_drawn() -> None:

@@ -23,7 +23,8 @@ def counts(draw: st.DrawFn) -> tuple[int, int, int]:
 
 
 def test_interval_of_the_airway_data():
-    # Tango's interval for b = 1, c = 7, n = 21 as printed by Fagerland, Lydersen and Laake (2014), Statistics in Medicine 33:2850-2875.
+    # Tango's interval for b = 1, c = 7, n = 21 as printed by Fagerland, Lydersen and Laake (2014), Statistics in
+    # Medicine 33:2850-2875.
     low, high = tango_interval(1, 7, 21, 0.95)
     assert (low, high) == (pytest.approx(-0.5172, abs=5e-5), pytest.approx(-0.0260, abs=5e-5))
 
@@ -35,7 +36,11 @@ def test_zero_changes_certify_two_points_from_133_answers():
 @given(counts())
 def test_at_no_difference_it_is_mcnemars_statistic(case: tuple[int, int, int]):
     gained, lost, n = case
-    expected = statsmodels_mcnemar([[n - gained - lost, gained], [lost, 0]], exact=False, correction=False).statistic if gained + lost else 0.0
+    expected = (
+        statsmodels_mcnemar([[n - gained - lost, gained], [lost, 0]], exact=False, correction=False).statistic
+        if gained + lost
+        else 0.0
+    )
     assert float(tango_statistic(gained, lost, n, 0.0)) ** 2 == pytest.approx(expected, abs=1e-9)
 
 
@@ -69,17 +74,23 @@ def test_mcnemar_is_statsmodels_and_scipys(gained: int, lost: int):
     expected = binomtest(min(gained, lost), gained + lost).pvalue if gained + lost else 1.0
     assert mcnemar(gained, lost) == pytest.approx(expected, rel=1e-9)
     if gained + lost:
-        assert mcnemar(gained, lost) == pytest.approx(statsmodels_mcnemar([[5, gained], [lost, 5]], exact=True).pvalue, rel=1e-9)
+        assert mcnemar(gained, lost) == pytest.approx(
+            statsmodels_mcnemar([[5, gained], [lost, 5]], exact=True).pvalue, rel=1e-9
+        )
 
 
-@pytest.mark.parametrize("case", [(0, 0, 0), (0, 0, 1), (1, 0, 1), (0, 1, 1), (0, 50, 50), (50, 0, 50), (0.3, 0.0, 2.5)])
+@pytest.mark.parametrize(
+    "case", [(0, 0, 0), (0, 0, 1), (1, 0, 1), (0, 1, 1), (0, 50, 50), (50, 0, 50), (0.3, 0.0, 2.5)]
+)
 def test_extremes_have_numbers(case: tuple[float, float, float]):
     numbers = [*tango_interval(*case, 0.9), *tango_p(*case, 0.02), *tango_p(*case, 0.0), *tango_p(*case, 1.0)]
     assert all(math.isfinite(number) for number in numbers)
     assert all(0 <= p <= 1 for p in numbers[2:])
 
 
-@pytest.mark.parametrize(("gained", "lost", "n"), [(0, 0, 50), (3, 9, 120), (0, 4, 30.5), (17.25, 2.5, 800), (400, 350, 15_000), (12, 0, 12)])
+@pytest.mark.parametrize(
+    ("gained", "lost", "n"), [(0, 0, 50), (3, 9, 120), (0, 4, 30.5), (17.25, 2.5, 800), (400, 350, 15_000), (12, 0, 12)]
+)
 def test_the_ends_are_found_with_the_very_statistic(gained: float, lost: float, n: float):
     """The same halvings with the statistic of arrays end at the same floats."""
     z, observed = float(ndtri(0.95)), (gained - lost) / n

@@ -12,7 +12,9 @@ from evalharness.stats.pooling import pooled
 
 def pairs(base: list[int], candidate: list[int], chance: float) -> Pairs:
     rows = [np.array([[value, 1.0] for value in values]).reshape(-1, 2) for values in (base, candidate)]
-    return Pairs(*rows, np.ones(len(base)), lambda sums: ratio(sums[..., 0], sums[..., 1]), "binary", 0.0, 1.0, 1.0, chance, None)
+    return Pairs(
+        *rows, np.ones(len(base)), lambda sums: ratio(sums[..., 0], sums[..., 1]), "binary", 0.0, 1.0, 1.0, chance, None
+    )
 
 
 SMALL, LARGE = pairs([1, 0], [0, 0], 0.5), pairs([1, 1, 1, 0, 1, 0], [1, 1, 0, 0, 1, 1], 0.25)

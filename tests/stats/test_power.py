@@ -1,4 +1,6 @@
-"""Planned odds against the sum over every table; projected sample sizes: the rule itself must decide there, and not one unit earlier."""
+"""Planned odds against the sum over every table; projected sample sizes: the rule itself must decide there, and not one
+unit earlier.
+"""
 
 from __future__ import annotations
 
@@ -65,23 +67,31 @@ def test_fewer_than_ten_units_need_ten():
 
 
 @pytest.mark.parametrize(
-    "n,flips,drop,margin", [(30, 0.3, 0.1, 0.05), (60, 0.1, 0.0, 0.1), (60, 0.1, 0.1, 0.02), (45, 1.0, -0.2, 0.02), (70, 0.9, 0.3, 0.1)]
+    "n,flips,drop,margin",
+    [(30, 0.3, 0.1, 0.05), (60, 0.1, 0.0, 0.1), (60, 0.1, 0.1, 0.02), (45, 1.0, -0.2, 0.02), (70, 0.9, 0.3, 0.1)],
 )
 def test_odds_are_the_sum_over_all_tables(n: int, flips: float, drop: float, margin: float):
     """Every table of gained and lost with its multinomial probability (scipy), judged by the rule."""
     expected = [0.0, 0.0]
     for changes in range(n + 1):
         for lost in range(changes + 1):
-            table = multinomial.pmf([changes - lost, lost, n - changes], n, [(flips - drop) / 2, (flips + drop) / 2, 1 - flips])
+            table = multinomial.pmf(
+                [changes - lost, lost, n - changes], n, [(flips - drop) / 2, (flips + drop) / 2, 1 - flips]
+            )
             if table > 1e-9:
-                expected = [so_far + table * (p <= 0.05) for so_far, p in zip(expected, p_at_margin(changes - lost, lost, n, margin), strict=True)]
+                expected = [
+                    so_far + table * (p <= 0.05)
+                    for so_far, p in zip(expected, p_at_margin(changes - lost, lost, n, margin), strict=True)
+                ]
     found = odds(n, flips, drop, margin, (0.05, 0.05))
     assert found[:2] == pytest.approx(expected, abs=1e-5) and sum(found) == pytest.approx(1)
 
 
 def test_odds_are_what_is_seen():
     rng = np.random.default_rng(0)
-    said = [p_at_margin(*drawn[:2], 300, 0.02)[0] <= 0.01 for drawn in rng.multinomial(300, [0.04, 0.12, 0.84], size=2000)]
+    said = [
+        p_at_margin(*drawn[:2], 300, 0.02)[0] <= 0.01 for drawn in rng.multinomial(300, [0.04, 0.12, 0.84], size=2000)
+    ]
     assert odds(300, 0.16, 0.08, 0.02, (0.01, 0.05)).forgotten == pytest.approx(np.mean(said), abs=0.03)
 
 
@@ -90,13 +100,21 @@ def test_wrong_verdicts_are_rare_and_few_units_decide_nothing():
     assert at_margin.forgotten <= 0.05 and at_margin.retained <= 0.05
     assert odds(9, 0.5, 0.5, 0.02, (0.05, 0.05)) == (0.0, 0.0, 1.0)
     assert odds(400, 0.1, 0.1, 0.02, (0.0, 0.0)) == (0.0, 0.0, 1.0)
-    assert odds(400, 0.0, 0.0, 0.02, (0.05, 0.05)) == (0.0, 1.0, 0.0)  # not one answer changes, and 400 are enough to say so
+    assert odds(400, 0.0, 0.0, 0.02, (0.05, 0.05)) == (
+        0.0,
+        1.0,
+        0.0,
+    )  # not one answer changes, and 400 are enough to say so
 
 
 def test_the_smallest_margin_and_drop():
     margin = certifiable_margin(500, 0.1)
     assert margin == pytest.approx(0.0359, abs=0.0005)  # the normal formula says .0352
-    assert odds(500, 0.1, 0.0, margin, (0.0, 0.05)).retained >= 0.8 > odds(500, 0.1, 0.0, 0.97 * margin, (0.0, 0.05)).retained
+    assert (
+        odds(500, 0.1, 0.0, margin, (0.0, 0.05)).retained
+        >= 0.8
+        > odds(500, 0.1, 0.0, 0.97 * margin, (0.0, 0.05)).retained
+    )
     drop = detectable_drop(500, 0.1, 0.02, alpha=0.05 / 15)
     assert drop is not None and odds(500, 0.1, drop, 0.02, (0.05 / 15, 0.0)).forgotten >= 0.8
     assert odds(500, 0.1, 0.97 * drop, 0.02, (0.05 / 15, 0.0)).forgotten < 0.8

@@ -16,7 +16,9 @@ from evalharness.stats.proportion import design_effect, few_units, whole_units, 
 @given(st.integers(1, 3000), st.floats(0, 1), st.floats(0.5, 0.99))
 def test_wilson_is_statsmodels(n: int, share: float, level: float):
     right = round(share * n)
-    assert wilson(right, n, level) == pytest.approx(proportion_confint(right, n, alpha=1 - level, method="wilson"), abs=1e-12)
+    assert wilson(right, n, level) == pytest.approx(
+        proportion_confint(right, n, alpha=1 - level, method="wilson"), abs=1e-12
+    )
 
 
 def test_wilson_of_nothing_knows_nothing():
@@ -41,7 +43,9 @@ def test_variance_is_the_cluster_robust_one():
     sizes = rng.integers(1, 8, 60)
     unit = np.repeat(np.arange(60), sizes)
     values = ((rng.random(60)[unit] + rng.random(len(unit))) > 1).astype(float)
-    fit = sm.OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": unit, "use_correction": False})
+    fit = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": unit, "use_correction": False}
+    )
     variance = values.mean() * (1 - values.mean())
     effect = design_effect(np.bincount(unit, values), sizes.astype(float), variance)
     assert effect * variance / len(values) * 59 / 60 == pytest.approx(fit.bse[0] ** 2, rel=1e-9)

@@ -1,4 +1,6 @@
-"""Resampling against scipy's bootstrap and permutation test, and of units of many rows against statsmodels' cluster-robust error."""
+"""Resampling against scipy's bootstrap and permutation test, and of units of many rows against statsmodels'
+cluster-robust error.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,12 @@ def test_bca_is_scipys(n: int):
     values = np.random.default_rng(n).exponential(size=n)
     ours = bootstrap(rows(values), mean, 40_000, np.random.default_rng(1)).bca_interval(0.9)
     theirs = scipy_stats.bootstrap(
-        (values,), np.mean, n_resamples=40_000, confidence_level=scipys_level(0.9, n), method="BCa", rng=np.random.default_rng(2)
+        (values,),
+        np.mean,
+        n_resamples=40_000,
+        confidence_level=scipys_level(0.9, n),
+        method="BCa",
+        rng=np.random.default_rng(2),
     ).confidence_interval
     assert ours == pytest.approx((theirs.low, theirs.high), abs=0.05 * values.std() / np.sqrt(n) + 1e-9, rel=0)
 
@@ -69,7 +76,9 @@ def test_the_more_cautious_of_bca_and_t_decides():
     bca_low, bca_high = found.bca_interval(0.9)
     assert bca_low > t_low and bca_high > t_high  # skew to the right: BCa shifts the whole interval there
     assert found.interval(0.9) == pytest.approx((t_low, bca_high))
-    assert found.p_at_most(-1.0) == pytest.approx(scipy_stats.ttest_1samp(values, -1.0, alternative="greater").pvalue, rel=1e-6)
+    assert found.p_at_most(-1.0) == pytest.approx(
+        scipy_stats.ttest_1samp(values, -1.0, alternative="greater").pvalue, rel=1e-6
+    )
     assert found.p_at_least(1.5) > scipy_stats.ttest_1samp(values, 1.5, alternative="less").pvalue
 
 
@@ -108,17 +117,25 @@ def test_errors_of_uneven_units_are_statsmodels_cluster_robust_ones():
     unit = np.repeat(np.arange(150), sizes)
     changes = rng.normal(0, 0.1, 150)[unit] + rng.normal(0, 0.1, len(unit))
     fit = sm.OLS(changes, np.ones(len(changes))).fit(cov_type="cluster", cov_kwds={"groups": unit})
-    found = bootstrap(np.column_stack([np.bincount(unit, changes), sizes]).astype(float), mean, 20_000, np.random.default_rng(16))
+    found = bootstrap(
+        np.column_stack([np.bincount(unit, changes), sizes]).astype(float), mean, 20_000, np.random.default_rng(16)
+    )
     assert found.estimate == pytest.approx(fit.params[0])
-    assert found.spread == pytest.approx(fit.bse[0], rel=0.02) and found.replicates.std() == pytest.approx(fit.bse[0], rel=0.03)
-    assert found.spread > 1.3 * changes.std() / np.sqrt(len(changes))  # rows taken for independent would be surer than they are
+    assert found.spread == pytest.approx(fit.bse[0], rel=0.02) and found.replicates.std() == pytest.approx(
+        fit.bse[0], rel=0.03
+    )
+    assert found.spread > 1.3 * changes.std() / np.sqrt(
+        len(changes)
+    )  # rows taken for independent would be surer than they are
 
 
 def test_sign_flips_are_scipys_permutation_test():
     rng = np.random.default_rng(11)
     base, other = rng.random(9), rng.random(9)
     nulls = swapped_differences(rows(base), rows(other), mean, 20_000, rng)
-    theirs = scipy_stats.permutation_test((base, other), lambda x, y, axis: (y - x).mean(axis=axis), permutation_type="samples", vectorized=True)
+    theirs = scipy_stats.permutation_test(
+        (base, other), lambda x, y, axis: (y - x).mean(axis=axis), permutation_type="samples", vectorized=True
+    )
     assert swap_p(rows(base), rows(other), mean, nulls) == pytest.approx(theirs.pvalue)
     assert monte_carlo_p(float((other - base).mean()), nulls) == pytest.approx(theirs.pvalue, abs=0.015)
 
@@ -135,7 +152,13 @@ def test_many_changes_are_sampled():
 @pytest.mark.parametrize("values", [np.zeros(2), np.ones(50), np.array([0.0, 1.0])])
 def test_degenerate_rows_have_numbers(values: Floats):
     found = bootstrap(rows(values), mean, 200, np.random.default_rng(0))
-    numbers = [*found.interval(0.9), found.p_at_least(-0.02), found.p_at_most(-0.02), found.p_at_least(0.5), found.p_at_most(0.5)]
+    numbers = [
+        *found.interval(0.9),
+        found.p_at_least(-0.02),
+        found.p_at_most(-0.02),
+        found.p_at_least(0.5),
+        found.p_at_most(0.5),
+    ]
     assert np.isfinite(numbers).all() and all(0 < p <= 1 for p in numbers[2:])
 
 

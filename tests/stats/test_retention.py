@@ -1,4 +1,6 @@
-"""What remains of the base's skill against Fieller's formula and simulation; flips without guesses against models that know or guess."""
+"""What remains of the base's skill against Fieller's formula and simulation; flips without guesses against models that
+know or guess.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,18 @@ def mean(sums: Floats) -> Floats:
     return sums[..., 0] / sums[..., 1]
 
 
-def pairs(base: Floats, candidate: Floats, sizes: Floats | None = None, chance: float = 0.25, sign: float = 1.0) -> Pairs:
+def pairs(
+    base: Floats, candidate: Floats, sizes: Floats | None = None, chance: float = 0.25, sign: float = 1.0
+) -> Pairs:
     sizes = np.ones(len(base)) if sizes is None else sizes
     rows = [np.column_stack([values, sizes]) for values in (base, candidate)]
     return Pairs(rows[0], rows[1], sizes, mean, "graded", 0.0, 1.0, sign, chance, None)
 
 
 def test_it_is_the_share_of_skill_with_fiellers_interval() -> None:
-    """Every ratio in the interval, and none outside, is one that a t test of (candidate − chance) − ratio × (base − chance) does not reject."""
+    """Every ratio in the interval, and none outside, is one that a t test of (candidate − chance) − ratio × (base −
+    chance) does not reject.
+    """
     rng = np.random.default_rng(0)
     base = np.clip(rng.normal(0.6, 0.2, 80), 0, 1)
     candidate = np.clip(base + rng.normal(-0.1, 0.15, 80), 0, 1)
@@ -29,7 +35,9 @@ def test_it_is_the_share_of_skill_with_fiellers_interval() -> None:
     assert found is not None and found.value == pytest.approx((candidate.mean() - 0.25) / (base.mean() - 0.25))
     for end in found[1:]:
         left = (candidate - 0.25) - end * (base - 0.25)
-        assert abs(left.mean() / (left.std(ddof=1) / np.sqrt(80))) == pytest.approx(1.6644, abs=1e-3)  # t with 79 degrees of freedom
+        assert abs(left.mean() / (left.std(ddof=1) / np.sqrt(80))) == pytest.approx(
+            1.6644, abs=1e-3
+        )  # t with 79 degrees of freedom
 
 
 def test_it_covers() -> None:
@@ -64,7 +72,9 @@ def test_fewer_errors_are_better_where_lower_is_better() -> None:
     assert found is not None and found.value == pytest.approx(0.8 / 0.9)
 
 
-def know_or_guess(rng: np.random.Generator, n: int, choices: int, forgotten: float, learned: float) -> tuple[Floats, Floats]:
+def know_or_guess(
+    rng: np.random.Generator, n: int, choices: int, forgotten: float, learned: float
+) -> tuple[Floats, Floats]:
     luck = rng.random(n)
     knew = luck < 0.6
     knows = np.where(luck < forgotten, False, np.where(luck > 1 - learned, True, knew))
@@ -78,7 +88,9 @@ def test_guesses_are_taken_out(choices: int) -> None:
     found = chance_adjusted_flips(base, candidate, np.full(200_000, float(choices)), 0.9)
     assert found is not None and found.lost == pytest.approx(((base == 1) & (candidate == 0)).mean())
     assert found.lost > 0.08 + 0.03  # a good part of what is lost was never known
-    assert found.forgotten.value == pytest.approx(0.08, abs=0.006) and found.learned.value == pytest.approx(0.03, abs=0.006)
+    assert found.forgotten.value == pytest.approx(0.08, abs=0.006) and found.learned.value == pytest.approx(
+        0.03, abs=0.006
+    )
 
 
 def test_flips_cover_over_clusters() -> None:
@@ -95,7 +107,9 @@ def test_flips_cover_over_clusters() -> None:
 
 def test_flips_of_extremes() -> None:
     same = chance_adjusted_flips(np.ones(20), np.ones(20), np.full(20, 4.0), 0.9)
-    assert same is not None and same.forgotten.value == 0 and same.forgotten.high is not None and same.forgotten.high > 0
+    assert (
+        same is not None and same.forgotten.value == 0 and same.forgotten.high is not None and same.forgotten.high > 0
+    )
     wrong = chance_adjusted_flips(np.zeros(20), np.zeros(20), np.full(20, 2.0), 0.9)
     assert wrong is not None and wrong.forgotten.value == 0  # an estimate below 0
     assert chance_adjusted_flips(np.ones(1), np.ones(1), np.full(1, 4.0), 0.9) is None

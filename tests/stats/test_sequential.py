@@ -1,4 +1,6 @@
-"""Anytime-valid comparison against the bets written out, and against simulation: errors under optional stopping, and how soon it decides."""
+"""Anytime-valid comparison against the bets written out, and against simulation: errors under optional stopping, and
+how soon it decides.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,19 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from evalharness.stats.sequential import SHARES, SIDES, Floats, Side, Stream, certificate, e_holm, evidence, first_decision, interval, single
+from evalharness.stats.sequential import (
+    SHARES,
+    SIDES,
+    Floats,
+    Side,
+    Stream,
+    certificate,
+    e_holm,
+    evidence,
+    first_decision,
+    interval,
+    single,
+)
 
 ENOUGH = math.log(1 / 0.05)
 
@@ -19,7 +33,9 @@ def answers(rng: np.random.Generator, n: int, flips: float, difference: float) -
 
 
 def written_out(differences: Floats, margin: float, side: Side, population: int | None) -> Floats:
-    """Waudby-Smith and Ramdas' capital, x = (d + 1) / 2 and m = (1 − margin) / 2, a factor 1 + λ (x − m_t) at a time."""
+    """Waudby-Smith and Ramdas' capital, x = (d + 1) / 2 and m = (1 − margin) / 2, a factor 1 + λ (x − m_t) at a
+    time.
+    """
     x, m = (differences + 1) / 2, (1 - margin) / 2
     capital, path, seen = np.ones(len(SHARES)), [], 0.0
     for t, value in enumerate(x):
@@ -42,7 +58,10 @@ def test_is_the_product_of_bets(side: Side, population: int | None) -> None:
 
 def test_a_set_that_was_seen_whole_is_certain() -> None:
     lost = single([-1.0] * 3 + [0.0] * 97)
-    assert certificate(lost, 0.02, "forgotten", 100)[-1] == math.inf and certificate(lost, 0.02, "retained", 100)[-1] < ENOUGH
+    assert (
+        certificate(lost, 0.02, "forgotten", 100)[-1] == math.inf
+        and certificate(lost, 0.02, "retained", 100)[-1] < ENOUGH
+    )
     kept = single([0.0] * 97 + [-1.0])
     assert certificate(kept, 0.02, "retained", 98)[-1] == math.inf
     assert certificate(single([-1.0] * 60), 0.02, "forgotten", 100)[-1] == math.inf  # 40 gains could not mend it
@@ -54,7 +73,9 @@ def test_a_set_that_was_seen_whole_is_certain() -> None:
 @pytest.mark.parametrize("flips", [0.05, 0.3])
 @pytest.mark.parametrize("finite", [False, True])
 def test_errs_rarely_however_often_one_looks(flips: float, finite: bool) -> None:
-    """The true difference is exactly −.02, of all questions or of the finite set: ever reaching 1/α is an error, on both sides."""
+    """The true difference is exactly −.02, of all questions or of the finite set: ever reaching 1/α is an error, on
+    both sides.
+    """
     rng, n, wrong = np.random.default_rng(1), 500, dict.fromkeys(SIDES, 0)
     lost = round(n * (flips + 0.02) / 2)
     fixed = np.repeat([-1.0, 1.0, 0.0], [lost, lost - 10, n - 2 * lost + 10])
@@ -105,8 +126,16 @@ def test_bounds_may_be_read_at_any_time() -> None:
 def test_bounds_and_evidence_agree() -> None:
     stream = single(answers(np.random.default_rng(5), 600, 0.1, -0.06))
     low, high = interval(stream, 0.05, population=900)
-    assert evidence(stream, -(low - 1e-6), "retained", 900).max() >= ENOUGH > evidence(stream, -(low + 1e-6), "retained", 900).max()
-    assert evidence(stream, -(high + 1e-6), "forgotten", 900).max() >= ENOUGH > evidence(stream, -(high - 1e-6), "forgotten", 900).max()
+    assert (
+        evidence(stream, -(low - 1e-6), "retained", 900).max()
+        >= ENOUGH
+        > evidence(stream, -(low + 1e-6), "retained", 900).max()
+    )
+    assert (
+        evidence(stream, -(high + 1e-6), "forgotten", 900).max()
+        >= ENOUGH
+        > evidence(stream, -(high - 1e-6), "forgotten", 900).max()
+    )
 
 
 def closed(values: list[float]) -> list[float]:

@@ -43,7 +43,10 @@ def test_its_interval_is_that_of_independent_strata():
 
 
 def test_a_lost_suite_and_a_kept_one():
-    lost, kept = combined([unit(300, 0.7, 60, 5) for _ in range(4)]), combined([unit(2000, 0.8, 20, 25) for _ in range(4)])
+    lost, kept = (
+        combined([unit(300, 0.7, 60, 5) for _ in range(4)]),
+        combined([unit(2000, 0.8, 20, 25) for _ in range(4)]),
+    )
     assert lost.p_forgotten is not None and lost.p_forgotten < 0.01
     assert kept.p_retained is not None and kept.p_retained < 0.05 and not kept.few_changes
 
@@ -53,7 +56,9 @@ def test_nothing_changed_in_too_few_examples_is_no_proof():
     assert few.p_retained is not None and few.p_retained > 0.05 and few.few_changes
     assert many.p_retained is not None and many.p_retained <= 0.05
     tiny_among_large = combined([unit(500, 0.75, 0, 0), unit(500, 0.75, 0, 0), unit(12, 0.75, 0, 0)])
-    assert tiny_among_large.p_retained is not None and tiny_among_large.p_retained > 0.05  # all of the loss may hide in the small one
+    assert (
+        tiny_among_large.p_retained is not None and tiny_among_large.p_retained > 0.05
+    )  # all of the loss may hide in the small one
 
 
 def test_ways_of_weighing():
@@ -72,16 +77,26 @@ def test_a_unit_that_weighs_much_and_changed_little_does_not_certify():
 
 
 def test_the_bases_luck_is_corrected_for():
-    """A base that is the candidate drawn again: its skill is overstated where it was lucky, and the differences pay for it."""
+    """A base that is the candidate drawn again: its skill is overstated where it was lucky, and the differences pay for
+    it.
+    """
     rng, found = np.random.default_rng(5), []
     for _ in range(60):
         base, other = ((rng.random(60) < 0.6).astype(float) for _ in range(2))
         rows = [np.column_stack([values, np.ones(60)]) for values in (base, other)]
-        found.append(assess(Pairs(rows[0], rows[1], np.ones(60), mean, "binary", 0.0, 1.0, 1.0, 0.25, 0.02), 0.9, lambda purpose: rng))
+        found.append(
+            assess(
+                Pairs(rows[0], rows[1], np.ones(60), mean, "binary", 0.0, 1.0, 1.0, 0.25, 0.02),
+                0.9,
+                lambda purpose: rng,
+            )
+        )
     whole = combined(found)
     assert whole.difference.low is not None and whole.difference.high is not None
     expected = 0.24 / 60 / 0.35**2  # Var(base's score) / skill²: its covariance with the difference is −Var
-    assert whole.difference.value - (whole.difference.low + whole.difference.high) / 2 == pytest.approx(expected, rel=0.3)
+    assert whole.difference.value - (whole.difference.low + whole.difference.high) / 2 == pytest.approx(
+        expected, rel=0.3
+    )
 
 
 def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
@@ -98,7 +113,9 @@ def test_an_empty_suite_decides_nothing():
 
 
 def test_the_mean_difference_is_plain_and_needs_no_skill() -> None:
-    """Units at chance, or below it, count like the others; the interval is that of independent strata, each weighing the same."""
+    """Units at chance, or below it, count like the others; the interval is that of independent strata, each weighing
+    the same.
+    """
     findings = [unit(400, 0.7, 60, 15), unit(300, 0.25, 32, 18), unit(500, 0.1, 30, 20)]
     found = mean_difference(findings, 0.9, np.random.default_rng(1))
     assert found is not None and found.value == pytest.approx((-45 / 400 - 14 / 300 - 10 / 500) / 3)

@@ -23,16 +23,25 @@ from evalharness.stats.verdict import decide, full_loss_p, p_at_margin
     ],
 )
 def test_verdicts(p_forgotten: float, p_retained: float, options: dict, expected: str):
-    assert decide(p_forgotten, p_retained, 0.05, **{"units": 100, "can_retain": True, "at_chance": False, **options}) == expected
+    assert (
+        decide(p_forgotten, p_retained, 0.05, **{"units": 100, "can_retain": True, "at_chance": False, **options})
+        == expected
+    )
 
 
 def test_forty_changes_are_trusted_to_the_normal_approximation():
     assert p_at_margin(20, 20, 900, 0.02) == tango_p(20, 20, 900, 0.02)
-    assert p_at_margin(20, 19, 900, 0.02) == (exact_p(20, 19, 900, 0.02, "forgotten"), exact_p(20, 19, 900, 0.02, "retained"))
+    assert p_at_margin(20, 19, 900, 0.02) == (
+        exact_p(20, 19, 900, 0.02, "forgotten"),
+        exact_p(20, 19, 900, 0.02, "retained"),
+    )
 
 
 def test_fractions_are_rounded_against_the_claim():
-    assert p_at_margin(1.5, 6.5, 80.9, 0.02) == (exact_p(2, 6, 80, 0.02, "forgotten"), exact_p(1, 7, 80, 0.02, "retained"))
+    assert p_at_margin(1.5, 6.5, 80.9, 0.02) == (
+        exact_p(2, 6, 80, 0.02, "forgotten"),
+        exact_p(1, 7, 80, 0.02, "retained"),
+    )
     assert all(0 <= p <= 1 for p in p_at_margin(0.4, 0.4, 0.5, 0.02))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evalharness.readers.sources import DataSource
+from evalharness.data.sources import DataSource
 from evalharness.records.tasks import Task
 from evalharness.tasks.spec import task_from_file
 
@@ -34,7 +34,11 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     def write(name: str = "mine.yaml", **changes: Any) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump({key: value for key, value in {**BASE, **changes}.items() if value is not None}, allow_unicode=True))
+        path.write_text(
+            yaml.safe_dump(
+                {key: value for key, value in {**BASE, **changes}.items() if value is not None}, allow_unicode=True
+            )
+        )
         return path
 
     return write

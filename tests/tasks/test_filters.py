@@ -16,7 +16,10 @@ from evalharness.tasks import filters
 PIPELINES = [
     [{"function": "take_first"}],
     [{"function": "regex", "regex_pattern": r"(\-?[0-9]+)"}, {"function": "take_first"}],
-    [{"function": "regex", "regex_pattern": r"answer is (\w+)|#(\d+)", "group_select": -1, "fallback": "none"}, {"function": "take_first"}],
+    [
+        {"function": "regex", "regex_pattern": r"answer is (\w+)|#(\d+)", "group_select": -1, "fallback": "none"},
+        {"function": "take_first"},
+    ],
     [{"function": "regex", "regex_pattern": r"(x)?(y)?"}, {"function": "take_first"}],
     [{"function": "regex"}, {"function": "take_first"}],
     [
@@ -27,13 +30,16 @@ PIPELINES = [
     [{"function": "uppercase"}, {"function": "regex", "regex_pattern": "([A-D])"}, {"function": "lowercase"}],
 ]
 texts = st.one_of(
-    st.text(st.sampled_from("ab xyYES no12-#\n"), max_size=12), st.sampled_from(["The answer is B, answer is c", "#### 1,234.", " Yes\n", "", "NO"])
+    st.text(st.sampled_from("ab xyYES no12-#\n"), max_size=12),
+    st.sampled_from(["The answer is B, answer is c", "#### 1,234.", " Yes\n", "", "NO"]),
 )
 
 
 def lm_evals_all(steps: list[Any], responses: list[list[str]], rows: list[dict[str, Any]]) -> list[str]:
     """What lm-eval scores of each request's responses."""
-    named = [(step["function"], {key: value for key, value in step.items() if key != "function"} or None) for step in steps]
+    named = [
+        (step["function"], {key: value for key, value in step.items() if key != "function"} or None) for step in steps
+    ]
     found: list[Any] = responses
     for make in build_filter_ensemble("f", named).filters:
         found = list(make().apply(found, rows))
@@ -52,7 +58,11 @@ def test_the_text_is_lm_evals(steps: list[Any], text: str) -> None:
 
 MAJORITIES = [
     [{"function": "majority_vote"}, {"function": "take_first"}],
-    [{"function": "regex", "regex_pattern": r"([a-c])", "fallback": "-"}, {"function": "majority_vote"}, {"function": "take_first"}],
+    [
+        {"function": "regex", "regex_pattern": r"([a-c])", "fallback": "-"},
+        {"function": "majority_vote"},
+        {"function": "take_first"},
+    ],
     [{"function": "take_first_k", "k": 2}, {"function": "majority_vote"}, {"function": "take_first"}],
     [{"function": "take_first_k", "k": 3}, {"function": "take_first"}],
 ]
@@ -73,7 +83,20 @@ LETTERS = [
     {"regex_pattern": r"(\([A-Z]\))", "ignore_case": True, "ignore_punctuation": True},
     {"regex_pattern": "x+", "ignore_case": True, "regexes_to_ignore": [" of", "the "], "fallback": "?"},
 ]
-TOLD = ["(B)", "Guilty", "guilty of romance!", "None of these.", "the answer is C", ": D", "is :A", "b-Side", "xx", "", " ", "«B»"]
+TOLD = [
+    "(B)",
+    "Guilty",
+    "guilty of romance!",
+    "None of these.",
+    "the answer is C",
+    ": D",
+    "is :A",
+    "b-Side",
+    "xx",
+    "",
+    " ",
+    "«B»",
+]
 
 
 @pytest.mark.parametrize("options", LETTERS)
@@ -124,7 +147,10 @@ def test_the_rows_choices_are_texts() -> None:
         ({"function": "multi_choice_regex", "regexes_to_ignore": "x"}, "a list of regular expressions"),
         ({"function": "multi_choice_regex", "regexes_to_ignore": ["("]}, "regexes_to_ignore does not compile"),
         ({"function": "map", "mapping_dict": ["a"]}, "mapping of texts"),
-        ({"function": "multi_choice_regex", "ignore_case": "yes"}, "ignore_case of the filter 'multi_choice_regex' is 'yes'; true or false"),
+        (
+            {"function": "multi_choice_regex", "ignore_case": "yes"},
+            "ignore_case of the filter 'multi_choice_regex' is 'yes'; true or false",
+        ),
         ({"function": "written_choice", "letters": 1}, "letters of the filter"),
         ({"function": "take_first_k"}, "has k: None; a whole number from 1 to the task's repeats"),
         ({"function": "take_first_k", "k": 2}, "has k: 2"),

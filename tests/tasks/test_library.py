@@ -32,7 +32,9 @@ def folder(tmp_path: Path, write: Write) -> Path:
     (tmp_path / "group.yaml").write_text(
         "group: warm_ones\ntask: [red, orange]\naggregate_metric_list: [{metric: acc}]\nmetadata: {unit: true, margin: 0.05}\n"
     )
-    (tmp_path / "all.yaml").write_text("group: colours\ntask:\n  - warm_ones\n  - cold\n  - group: inner\n    task: [pink, red]\n")
+    (tmp_path / "all.yaml").write_text(
+        "group: colours\ntask:\n  - warm_ones\n  - cold\n  - group: inner\n    task: [pink, red]\n"
+    )
     (tmp_path / "suite.yaml").write_text("suite: few\ntasks: [warm_ones, blue]\nlimit: 7\nmargins: {blue: 0.1}\n")
     return tmp_path
 
@@ -101,7 +103,13 @@ def test_unknown_words_get_a_suggestion(folder: Path) -> None:
 
 def test_groups_hold_leaf_tasks(folder: Path) -> None:
     group = Library([folder]).group("warm_ones")
-    assert (group.tasks, group.metric, group.unit, group.margin, group.family) == (("red", "orange"), "acc", True, 0.05, "demo")
+    assert (group.tasks, group.metric, group.unit, group.margin, group.family) == (
+        ("red", "orange"),
+        "acc",
+        True,
+        0.05,
+        "demo",
+    )
     assert not Library([folder]).group("colours").unit
 
 
@@ -113,7 +121,9 @@ def test_suites_resolve_their_groups(folder: Path) -> None:
 
 
 def test_a_number_for_a_group_is_that_of_each_of_its_tasks_but_of_those_with_their_own(folder: Path) -> None:
-    (folder / "s.yaml").write_text("suite: s\ntasks: [warm_ones, blue]\nlimits: {warm_ones: 3, orange: 5}\nfewshots: {warm_ones: 0}\n")
+    (folder / "s.yaml").write_text(
+        "suite: s\ntasks: [warm_ones, blue]\nlimits: {warm_ones: 3, orange: 5}\nfewshots: {warm_ones: 0}\n"
+    )
     suite = Library([folder]).suite("s")
     assert (suite.limits, suite.fewshots) == ({"red": 3, "orange": 5}, {"red": 0, "orange": 0})
 
@@ -142,16 +152,32 @@ def test_wrong_suites_are_named(folder: Path, text: str, message: str) -> None:
         ("group: g\ntask: []\n", TaskError, "task is a list"),
         ("group: g\ntask: [g]\n", TaskError, "contains itself"),
         ("group: g\ntask: [redd]\n", TaskError, "did you mean red"),
-        ("group: g\ntask: [red, blue]\naggregate_metric_list: [{metric: f1}]\n", TaskError, "its metric 'f1' is not computed by red"),
+        (
+            "group: g\ntask: [red, blue]\naggregate_metric_list: [{metric: f1}]\n",
+            TaskError,
+            "its metric 'f1' is not computed by red",
+        ),
         ("group: g\ntask: [{task: redd, num_fewshot: 3}]\n", TaskError, "did you mean red"),
         ("group: g\ntask: [{num_fewshot: 3}]\n", TaskError, "a mapping without a name"),
         ("group: g\ntask: [[red]]\n", TaskError, "lists a list"),
-        ("group: g\ntask: [{task: red, num_fewshot: 1}, {task: red, num_fewshot: 2}]\n", TaskError, "'g::red' stands for two different things"),
+        (
+            "group: g\ntask: [{task: red, num_fewshot: 1}, {task: red, num_fewshot: 2}]\n",
+            TaskError,
+            "'g::red' stands for two different things",
+        ),
         ("group: g\ntask: [{task: red, num_few: 1}]\n", TaskError, "unknown key 'num_few'; did you mean num_fewshot"),
         ("group: g\ntask: [{task: red, process_docs: !function u.f}]\n", NeedsCode, "process_docs is Python code"),
         ("group: g\ntask: [red]\naggregate_metric_list: [{metric: acc, aggregation: median}]\n", NotSupported, "mean"),
-        ("group: g\ntask: [red]\naggregate_metric_list: [{metric: acc, aggregation: !function u.f}]\n", NeedsCode, "aggregation"),
-        (f"group: g\ntask: [red]\naggregate_metric_list: [{BY_SIZE}, {BY_TASK}]\n", NotSupported, "weight_by_size differs"),
+        (
+            "group: g\ntask: [red]\naggregate_metric_list: [{metric: acc, aggregation: !function u.f}]\n",
+            NeedsCode,
+            "aggregation",
+        ),
+        (
+            f"group: g\ntask: [red]\naggregate_metric_list: [{BY_SIZE}, {BY_TASK}]\n",
+            NotSupported,
+            "weight_by_size differs",
+        ),
     ],
 )
 def test_wrong_groups_are_named(folder: Path, text: str, error: type[TaskError], message: str) -> None:
@@ -181,7 +207,9 @@ def test_an_average_names_tasks_and_metrics_that_are_there(folder: Path) -> None
         ("red: [ac]", "names the metric 'ac', which red does not compute"),
     ):
         path.write_text(f"suite: s\ntasks: [red, orange]\naverage: {{name: both, over: {{{over}}}}}\n")
-        with pytest.raises(TaskError, match=rf"s\.yaml: average\.over\.{over.partition(':')[0]} {said}".replace("+", r"\+")):
+        with pytest.raises(
+            TaskError, match=rf"s\.yaml: average\.over\.{over.partition(':')[0]} {said}".replace("+", r"\+")
+        ):
             Library([folder]).suite("s")
 
 
@@ -199,10 +227,16 @@ COMPARED = ("num_fewshot", "description", "fewshot_delimiter", "gen_prefix", "do
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", GROUPS)
-def test_groups_change_their_tasks_as_lm_evals_do(name: str, tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_change_their_tasks_as_lm_evals_do(
+    name: str, tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     (tmp_path / "rows.json").write_text("\n".join(map(json.dumps, ROWS)))
-    local = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(tmp_path / "rows.json")}}, "training_split": None}
+    local = {
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "rows.json")}},
+        "training_split": None,
+    }
     for colour, tag in (("red", "warm"), ("orange", "warm"), ("blue", "cold")):
         write(f"tasks/{colour}.yaml", task=colour, tag=tag, doc_to_text=f"{{{{q}}}} {colour}", **local)
     for group, text in GROUPS.items():
@@ -216,7 +250,9 @@ def test_groups_change_their_tasks_as_lm_evals_do(name: str, tmp_path: Path, wri
 
 
 def test_what_a_group_changes_or_writes_out_has_a_name_of_its_own(folder: Path) -> None:
-    (folder / "_rows_yaml").write_text("dataset_path: rows\ntest_split: test\ndoc_to_text: '{{q}}'\ndoc_to_target: label\n")
+    (folder / "_rows_yaml").write_text(
+        "dataset_path: rows\ntest_split: test\ndoc_to_text: '{{q}}'\ndoc_to_target: label\n"
+    )
     (folder / "g.yaml").write_text(
         "group: g\ntask:\n  - red\n  - {task: blue, num_fewshot: 2}\n  - {task: new, include: _rows_yaml, task_alias: mine}\n"
         "  - group: deep\n    num_fewshot: 1\n    aggregate_metric_list: {metric: acc}\n    task: [red, orange]\n"
@@ -240,7 +276,11 @@ def test_what_a_group_changes_or_writes_out_has_a_name_of_its_own(folder: Path) 
 def test_metrics_of_a_group_are_those_it_names_through_every_filter(folder: Path, write: Write) -> None:
     pipes = [{"name": name, "filter": [{"function": "take_first"}]} for name in ("strict", "loose")]
     for name in ("a", "b"):
-        written = {"output_type": "generate_until", "doc_to_choice": None, "metric_list": [{"metric": "exact_match"}, {"metric": "bleu"}]}
+        written = {
+            "output_type": "generate_until",
+            "doc_to_choice": None,
+            "metric_list": [{"metric": "exact_match"}, {"metric": "bleu"}],
+        }
         write(f"{name}.yaml", task=name, **written, filter_list=pipes)
 
     def group(entries: str) -> Group:

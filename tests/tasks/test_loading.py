@@ -1,4 +1,6 @@
-"""Task files to mappings: includes, repeated keys, Python references, hostile YAML. Merging is held against lm-eval's own loader."""
+"""Task files to mappings: includes, repeated keys, Python references, hostile YAML. Merging is held against lm-eval's
+own loader.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ def test_includes_merge_as_lm_evals_do(tmp_path: Path) -> None:
 
 
 def test_a_diamond_is_fine_and_a_circle_is_not(tmp_path: Path) -> None:
-    path = write(tmp_path, top="include: [a.yaml, b.yaml]\n", a="include: base.yaml\nx: 1\n", b="include: base.yaml\ny: 2\n", base="z: 3\n")
+    path = write(
+        tmp_path,
+        top="include: [a.yaml, b.yaml]\n",
+        a="include: base.yaml\nx: 1\n",
+        b="include: base.yaml\ny: 2\n",
+        base="z: 3\n",
+    )
     assert load(path) == {"x": 1, "y": 2, "z": 3}
     circle = write(tmp_path, one="include: two.yaml\n", two="include: one.yaml\n")
     with pytest.raises(TaskError, match=r"circle \(one\.yaml → two\.yaml → one\.yaml\)"):
@@ -41,7 +49,9 @@ def test_a_diamond_is_fine_and_a_circle_is_not(tmp_path: Path) -> None:
 def test_python_references_are_kept_and_never_run(tmp_path: Path) -> None:
     (tmp_path / "utils.py").write_text("raise SystemExit('ran')")
     path = write(
-        tmp_path, top="include: base.yaml\ndoc_to_text: '{{q}}'\n", base="doc_to_text: !function utils.text\nprocess_docs: !function utils.docs\n"
+        tmp_path,
+        top="include: base.yaml\ndoc_to_text: '{{q}}'\n",
+        base="doc_to_text: !function utils.text\nprocess_docs: !function utils.docs\n",
     )
     found = load(path)
     assert found["doc_to_text"] == "{{q}}"
@@ -65,7 +75,8 @@ def test_python_references_are_kept_and_never_run(tmp_path: Path) -> None:
         ("a: &a [*a]\n", "too deep or too large"),
         ("? [a, b]\n: 1\n", r"top\.yaml"),
         (
-            "a: &x [1,1,1,1,1,1,1,1,1]\n" + "".join(f"{'bcdefgh'[i]}: &{'yzuvwst'[i]} [{','.join(['*' + 'xyzuvws'[i]] * 9)}]\n" for i in range(7)),
+            "a: &x [1,1,1,1,1,1,1,1,1]\n"
+            + "".join(f"{'bcdefgh'[i]}: &{'yzuvwst'[i]} [{','.join(['*' + 'xyzuvws'[i]] * 9)}]\n" for i in range(7)),
             "too large",
         ),
     ],
@@ -80,13 +91,26 @@ def test_a_key_that_stands_twice_with_one_value_is_fine(tmp_path: Path) -> None:
     assert load(path) == load_yaml(path) == {"a": [1, {"b": 2}], "c": "x"}
 
 
-def test_what_many_files_include_is_read_once_and_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, base="x: 1\ntask_list: [t]\n", a="include: base.yaml\ny: 1\n", b="include: [base.yaml, a.yaml]\ny: 2\n")
+def test_what_many_files_include_is_read_once_and_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        tmp_path,
+        base="x: 1\ntask_list: [t]\n",
+        a="include: base.yaml\ny: 1\n",
+        b="include: [base.yaml, a.yaml]\ny: 2\n",
+    )
     read: list[str] = []
     monkeypatch.setattr(loading, "parse", lambda path, parse=loading.parse: read.append(path.name) or parse(path))
     parsed: loading.Parsed = {}
-    assert load(tmp_path / "a.yaml", parsed) == {"x": 1, "y": 1} and load(tmp_path / "b.yaml", parsed) == {"x": 1, "y": 2}
-    assert sorted(read) == ["a.yaml", "b.yaml", "base.yaml"] and load(tmp_path / "base.yaml", parsed) == {"x": 1, "task_list": ["t"]}
+    assert load(tmp_path / "a.yaml", parsed) == {"x": 1, "y": 1} and load(tmp_path / "b.yaml", parsed) == {
+        "x": 1,
+        "y": 2,
+    }
+    assert sorted(read) == ["a.yaml", "b.yaml", "base.yaml"] and load(tmp_path / "base.yaml", parsed) == {
+        "x": 1,
+        "task_list": ["t"],
+    }
 
 
 def test_a_mapping_inside_a_file_includes_from_beside_that_file(tmp_path: Path) -> None:

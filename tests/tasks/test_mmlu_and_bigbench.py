@@ -1,4 +1,6 @@
-"""MMLU's subjects and categories, BIG-bench lite's tasks, and the suites that ask them, against lm-eval's own files and the papers."""
+"""MMLU's subjects and categories, BIG-bench lite's tasks, and the suites that ask them, against lm-eval's own files and
+the papers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from evalharness.places import shipped
+from evalharness.paths import shipped
 from evalharness.tasks.library import Library
 
 LIBRARY = Library()
@@ -18,7 +20,14 @@ TASKS = [name for name in LIBRARY.names() if LIBRARY.task(name).family in ("mmlu
 MMLU = [name for name in TASKS if name.startswith("mmlu_") and not name.endswith(("_continuation", "_cot"))]
 LITE = [name for name in TASKS if "bigbench_lite" in LIBRARY.task(name).tags]
 CATEGORIES = {"stem": 18, "humanities": 13, "social_sciences": 12, "other": 14}  # Hendrycks et al. 2021, appendix B
-WRITTEN = {"auto_debugging", "conlang_translation", "linguistics_puzzles", "operators", "parsinlu_reading_comprehension", "repeat_copy_logic"}
+WRITTEN = {
+    "auto_debugging",
+    "conlang_translation",
+    "linguistics_puzzles",
+    "operators",
+    "parsinlu_reading_comprehension",
+    "repeat_copy_logic",
+}
 
 
 def _subjects(group: str) -> set[str]:
@@ -50,9 +59,15 @@ def test_mmlu_is_one_unit_over_questions() -> None:
 
 def test_the_lite_tasks_are_24_under_lm_evals_names() -> None:
     folder = Path(str(files("lm_eval"))) / "tasks" / "bigbench"
-    theirs = {f"bigbench_{path.stem}_{kind}" for kind in ("multiple_choice", "generate_until") for path in (folder / kind).glob("*.yaml")}
+    theirs = {
+        f"bigbench_{path.stem}_{kind}"
+        for kind in ("multiple_choice", "generate_until")
+        for path in (folder / kind).glob("*.yaml")
+    }
     assert len(LITE) == 24 and set(LITE) <= theirs
-    assert {name.removeprefix("bigbench_").removesuffix("_generate_until") for name in LITE if name.endswith("_until")} == WRITTEN
+    assert {
+        name.removeprefix("bigbench_").removesuffix("_generate_until") for name in LITE if name.endswith("_until")
+    } == WRITTEN
 
 
 def _units(suite: str) -> Iterator[str]:
@@ -72,7 +87,9 @@ def test_mmlu_is_whole_and_one_unit_in_every_suite(name: str) -> None:
 def test_the_published_average_of_bigbench_lite_has_every_task_by_the_metric_that_decides_it() -> None:
     suite = LIBRARY.suite("bigbench_lite")
     assert sorted(suite.tasks) == LITE and suite.average is not None and suite.average.normalised
-    assert {name: list(metrics) for name, metrics in suite.average.over.items()} == {name: [LIBRARY.task(name).primary] for name in LITE}
+    assert {name: list(metrics) for name, metrics in suite.average.over.items()} == {
+        name: [LIBRARY.task(name).primary] for name in LITE
+    }
     decided = Counter(LIBRARY.task(name).primary for name in LITE)
     assert decided == {"multiple_choice_grade": 18, "exact_match,strip": 5, "rougeLsum,strip": 1}
 
@@ -81,13 +98,20 @@ def test_forgetting_is_balanced_and_says_how_much_it_asks() -> None:
     suite = LIBRARY.suite("forgetting")
     families = Counter("mmlu" if unit == "mmlu" else LIBRARY.group(unit).family if LIBRARY.is_group(unit) else LIBRARY.task(unit).family
                        for unit in _units("forgetting"))  # fmt: skip
-    assert max(families.values()) <= 6 and families["mmlu"] == 1 and "rte" in suite.tasks and "sglue_rte" not in suite.tasks
+    assert (
+        max(families.values()) <= 6
+        and families["mmlu"] == 1
+        and "rte" in suite.tasks
+        and "sglue_rte" not in suite.tasks
+    )
     assert sum(suite.limits[name] for name in MMLU) == 1140
     assert "1140 requests" in (shipped("tasks") / "suites" / "forgetting.yaml").read_text()
 
 
 def test_forgetting_full_leaves_out_only_what_has_no_labels_or_would_count_twice() -> None:
     public = ("glue", "superglue", "mmlu", "bigbench_lite", "summarization", "translation")
-    whole = {name for name in LIBRARY.names() if LIBRARY.task(name).family in public and not LIBRARY.task(name).variant_of}
+    whole = {
+        name for name in LIBRARY.names() if LIBRARY.task(name).family in public and not LIBRARY.task(name).variant_of
+    }
     left_out = whole - set(LIBRARY.suite("forgetting-full").tasks)
     assert left_out - {"dialogsum_test"} == {"ax", "axb", "axg", "sglue_rte"}

@@ -19,16 +19,16 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.base import ChatRenderer
-from evalharness.engines.hf import FACTORY
+from evalharness.data.sources import DataSource
+from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import DataError
-from evalharness.places import shipped
-from evalharness.readers.sources import DataSource
-from evalharness.records.asking import Generate, Prepared, Rank, Score
+from evalharness.paths import shipped
+from evalharness.records.requests import Generate, PreparedTask, Rank, Score
 from evalharness.records.tasks import Task
+from evalharness.records.tokenizers import ChatRenderer
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import load
-from evalharness.tasks.prepare import Asking, prepare
+from evalharness.tasks.prepare import PromptSettings, prepare
 from evalharness.tasks.spec import task_from_file
 from evalharness.tasks.turns import Chat
 
@@ -49,12 +49,23 @@ ROWS = [
     for i in range(7)
 ]
 
-CHOICE: dict[str, Any] = {"output_type": "multiple_choice", "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]}
-WRITE: dict[str, Any] = {"output_type": "generate_until", "generation_kwargs": {"until": ["\n"], "max_gen_toks": 17, "do_sample": False}}
+CHOICE: dict[str, Any] = {
+    "output_type": "multiple_choice",
+    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+}
+WRITE: dict[str, Any] = {
+    "output_type": "generate_until",
+    "generation_kwargs": {"until": ["\n"], "max_gen_toks": 17, "do_sample": False},
+}
 WRITE["metric_list"] = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
 
 CASES: dict[str, dict[str, Any]] = {
-    "fixed choices": {**CHOICE, "doc_to_text": "{{q.strip()}}\nAnswer:", "doc_to_target": "label", "doc_to_choice": ["a", "b", "c"]},
+    "fixed choices": {
+        **CHOICE,
+        "doc_to_text": "{{q.strip()}}\nAnswer:",
+        "doc_to_target": "label",
+        "doc_to_choice": ["a", "b", "c"],
+    },
     "choices of a mapping": {
         **CHOICE,
         "doc_to_text": "{{q}}",
@@ -62,7 +73,12 @@ CASES: dict[str, dict[str, Any]] = {
         "doc_to_choice": {"x": "first", "y": "second", "z": "third"},
     },
     "column of choices": {**CHOICE, "doc_to_text": "q", "doc_to_target": "label", "doc_to_choice": "letters"},
-    "template of choices": {**CHOICE, "doc_to_text": "{{passage}}", "doc_to_target": "{{letters.index(answer)}}", "doc_to_choice": "{{letters}}"},
+    "template of choices": {
+        **CHOICE,
+        "doc_to_text": "{{passage}}",
+        "doc_to_target": "{{letters.index(answer)}}",
+        "doc_to_choice": "{{letters}}",
+    },
     "gold as text": {**CHOICE, "doc_to_text": "{{q}}", "doc_to_target": "answer", "doc_to_choice": "letters"},
     "literal of choices": {
         **CHOICE,
@@ -86,7 +102,12 @@ CASES: dict[str, dict[str, Any]] = {
         "doc_to_target": "{{digits}} items are here",
         "doc_to_choice": ["The left box,", "The right box,"],
     },
-    "several inputs from a column": {**CHOICE, "doc_to_text": "label", "doc_to_target": "{{'is it'}}", "doc_to_choice": "letters"},
+    "several inputs from a column": {
+        **CHOICE,
+        "doc_to_text": "label",
+        "doc_to_target": "{{'is it'}}",
+        "doc_to_choice": "letters",
+    },
     "generated prefix of choices": {
         **CHOICE,
         "gen_prefix": "Answer:",
@@ -102,13 +123,23 @@ CASES: dict[str, dict[str, Any]] = {
     "brackets that are no list": {**WRITE, "doc_to_text": "{{q}}", "doc_to_target": "[{{digits}} or so]"},
     "index of choices": {**WRITE, "doc_to_text": "{{q}}", "doc_to_target": "label", "doc_to_choice": "letters"},
     "generated prefix": {**WRITE, "gen_prefix": "{{start}}", "doc_to_text": "{{q.strip()}}", "doc_to_target": "answer"},
-    "generated prefix of a column": {**WRITE, "gen_prefix": "start", "doc_to_text": "{{q}}", "doc_to_target": " {{answer}}"},
+    "generated prefix of a column": {
+        **WRITE,
+        "gen_prefix": "start",
+        "doc_to_text": "{{q}}",
+        "doc_to_target": " {{answer}}",
+    },
     "regex_replace": {
         **WRITE,
         "doc_to_text": "{{passage | regex_replace('[0-9]+', '#')}}\n",
         "doc_to_target": "{{answer | regex_replace('a', 'o', 1)}}",
     },
-    "no generation_kwargs": {"output_type": "generate_until", "metric_list": WRITE["metric_list"], "doc_to_text": "{{q}}", "doc_to_target": "answer"},
+    "no generation_kwargs": {
+        "output_type": "generate_until",
+        "metric_list": WRITE["metric_list"],
+        "doc_to_text": "{{q}}",
+        "doc_to_target": "answer",
+    },
     "bare shots": {
         **WRITE,
         "doc_to_text": "{{q}}",
@@ -126,7 +157,9 @@ CASES: dict[str, dict[str, Any]] = {
         "doc_to_text": "{{q}}",
         "doc_to_target": "label",
         "doc_to_choice": "letters",
-        "metric_list": [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_mutual_info")],
+        "metric_list": [
+            {"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_mutual_info")
+        ],
     },
     "texts scored whole": {
         "output_type": "loglikelihood_rolling",
@@ -158,19 +191,29 @@ def test_requests_equal_lm_evals(name: str, shots: int, rows_file: Path, tmp_pat
     path = tmp_path / "case.yaml"
     path.write_text(yaml.safe_dump(definition))
     theirs = _theirs({**load(path), "num_fewshot": shots})
-    ours = prepare(task_from_file(path), DataSource(), Asking(num_fewshot=shots))
+    ours = prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=shots))
     assert not ours.failures
     assert [_arguments(request) for request in ours.requests] == theirs
 
 
 def test_samples_listed_in_the_file_equal_lm_evals(rows_file: Path, tmp_path: Path) -> None:
     samples = [{"question": "How many legs?", "target": "Four."}, {"question": "How many eyes?", "target": "Two."}]
-    shots = {"sampler": "first_n", "samples": samples, "doc_to_text": "Q: {{question}}\nA:", "doc_to_target": "{{target}}"}
-    definition = _definition({**WRITE, "doc_to_text": "Q: {{q}}\nA:", "doc_to_target": "{{answer}}"}, rows_file) | {"fewshot_config": shots}
+    shots = {
+        "sampler": "first_n",
+        "samples": samples,
+        "doc_to_text": "Q: {{question}}\nA:",
+        "doc_to_target": "{{target}}",
+    }
+    definition = _definition({**WRITE, "doc_to_text": "Q: {{q}}\nA:", "doc_to_target": "{{answer}}"}, rows_file) | {
+        "fewshot_config": shots
+    }
     path = tmp_path / "case.yaml"
     path.write_text(yaml.safe_dump(definition))
     theirs = _theirs({**load(path), "num_fewshot": 2})
-    assert [_arguments(request) for request in prepare(task_from_file(path), DataSource(), Asking(num_fewshot=2)).requests] == theirs
+    assert [
+        _arguments(request)
+        for request in prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=2)).requests
+    ] == theirs
 
 
 @dataclass(frozen=True)
@@ -218,22 +261,28 @@ def test_chat_requests_equal_lm_evals(
     how, (renderer, model) = FORMS[form], chats(FORMS[form].template)
     path = tmp_path / "case.yaml"
     path.write_text(yaml.safe_dump(_definition(CASES[name], rows_file)))
-    options = {"apply_chat_template": True, "chat_template": model.apply_chat_template, "fewshot_as_multiturn": how.multiturn}
+    options = {
+        "apply_chat_template": True,
+        "chat_template": model.apply_chat_template,
+        "fewshot_as_multiturn": how.multiturn,
+    }
     theirs = _theirs({**load(path), "num_fewshot": shots}, system_instruction=how.system or None, **options)
-    asking = Asking(num_fewshot=shots, system=how.system, chat=Chat(renderer, how.multiturn))
+    asking = PromptSettings(num_fewshot=shots, system=how.system, chat=Chat(renderer, how.multiturn))
     ours = prepare(task_from_file(path), DataSource(), asking)
     assert [_arguments(request) for request in ours.requests] == theirs
-    plainly = prepare(task_from_file(path), DataSource(), Asking(num_fewshot=shots, system=how.system))
+    plainly = prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=shots, system=how.system))
     assert [example.id for example in ours.examples] == [example.id for example in plainly.examples]
 
 
 @pytest.mark.parametrize("shots", [0, 2])
 @pytest.mark.parametrize("name", CASES)
-def test_an_instruction_without_a_template_stands_where_lm_eval_puts_it(name: str, shots: int, rows_file: Path, tmp_path: Path) -> None:
+def test_an_instruction_without_a_template_stands_where_lm_eval_puts_it(
+    name: str, shots: int, rows_file: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "case.yaml"
     path.write_text(yaml.safe_dump(_definition(CASES[name], rows_file)))
     theirs = _theirs({**load(path), "num_fewshot": shots}, system_instruction="Be brief.")
-    ours = prepare(task_from_file(path), DataSource(), Asking(num_fewshot=shots, system="Be brief."))
+    ours = prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=shots, system="Be brief."))
     assert [_arguments(request) for request in ours.requests] == theirs
 
 
@@ -260,12 +309,19 @@ def _check_the_same_is_asked(task: Task, definition: Path) -> None:
     """Over the first rows at hand, of the fixtures that have the published form or of the embedded world."""
     shots = 3 if task.sampler == "first_n" else 0  # the other draw is our own
     splits, split, ours = _asked(task, shots)
-    local = {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": splits}, "test_split": split}
+    local = {
+        "dataset_path": "json",
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": splits},
+        "test_split": split,
+    }
     given = {key: None for key in ("training_split", "validation_split", "fewshot_split") if not shots}
     theirs = _theirs({**load_yaml(definition), **local, **given, "num_fewshot": shots}, limit=25)
     assert theirs and not ours.failures
     if task.output_type == "generate_until":
-        assert [_arguments(request)[0][0] for request in ours.requests[:25]] == [arguments[0][0] for arguments in theirs]
+        assert [_arguments(request)[0][0] for request in ours.requests[:25]] == [
+            arguments[0][0] for arguments in theirs
+        ]
     else:
         assert [_arguments(request) for request in ours.requests[:25]] == theirs
 
@@ -275,14 +331,27 @@ def _folders() -> list[Path]:
     return sorted({path.parent for root in map(shipped, ROOTS) for path in root.rglob("*.jsonl")})
 
 
-def _asked(task: Task, shots: int) -> tuple[dict[str, str], str, Prepared]:
-    """Files by split, the split that is asked, and what is: of the task's own rows, else of another set of the same form."""
-    own, kin = f"{task.dataset_path}/{task.dataset_name or 'default'}/", f"{task.dataset_path.replace('google/BIG-bench', 'hails/bigbench')}/"
-    for folder in sorted((folder for folder in _folders() if kin in str(folder)), key=lambda folder: own not in f"{folder}/"):
+def _asked(task: Task, shots: int) -> tuple[dict[str, str], str, PreparedTask]:
+    """Files by split, the split that is asked, and what is: of the task's own rows, else of another set of the same
+    form.
+    """
+    own, kin = (
+        f"{task.dataset_path}/{task.dataset_name or 'default'}/",
+        f"{task.dataset_path.replace('google/BIG-bench', 'hails/bigbench')}/",
+    )
+    for folder in sorted(
+        (folder for folder in _folders() if kin in str(folder)), key=lambda folder: own not in f"{folder}/"
+    ):
         splits = {path.stem: str(path) for path in folder.glob("*.jsonl")}
         split = next(name for name in (task.evaluation_split, "test", *sorted(splits)) if name in splits)
         try:
-            return splits, split, prepare(task, DataSource(overrides={task.name: folder}), Asking(split=split, num_fewshot=shots))
+            return (
+                splits,
+                split,
+                prepare(
+                    task, DataSource(overrides={task.name: folder}), PromptSettings(split=split, num_fewshot=shots)
+                ),
+            )
         except DataError as error:
             problem = error  # rows of this task's kin that have, for instance, no choices
     raise AssertionError(f"no rows of {kin} fit {task.name}: {problem}")
@@ -290,12 +359,20 @@ def _asked(task: Task, shots: int) -> tuple[dict[str, str], str, Prepared]:
 
 def _definition(case: dict[str, Any], rows_file: Path) -> dict[str, Any]:
     files = {"train": str(rows_file), "test": str(rows_file)}
-    base = {"task": "case", "dataset_path": "json", "dataset_kwargs": {"data_files": files}, "training_split": "train", "test_split": "test"}
+    base = {
+        "task": "case",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": files},
+        "training_split": "train",
+        "test_split": "test",
+    }
     return {**base, **case, "fewshot_config": {"sampler": "first_n", **case.get("fewshot_config", {})}}
 
 
 def _theirs(definition: dict[str, Any], limit: int | None = None, **options: Any) -> list[Any]:
-    """What lm-eval asks: per row, the arguments of its requests in order. Its own removal of the row from the shots is kept equal to ours."""
+    """What lm-eval asks: per row, the arguments of its requests in order. Its own removal of the row from the shots is
+    kept equal to ours.
+    """
     task = ConfigurableTask(config=definition)
     task.fewshot_cfg.split = task.fewshot_cfg.split or (None if task.fewshot_cfg.samples else "test")
     task.build_all_requests(limit=limit, **options)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from evalharness.places import shipped
-from evalharness.readers.sources import DataSource, read_rows
+from evalharness.data.sources import DataSource, read_rows
+from evalharness.paths import shipped
 from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.perturb import perturbed, text_columns, why_not
-from evalharness.tasks.prepare import Asking, prepare
+from evalharness.tasks.prepare import PromptSettings, prepare
 from evalharness.tasks.prompts import Renderer
 
 TEXT = "The Baker of the village sold seventeen round loaves before noon, yes, and nobody complained about the price in the morning"
@@ -67,7 +67,12 @@ def test_draws_depend_on_seed_task_way_and_row_alone(make: Make) -> None:
 @pytest.mark.parametrize("way", ["typos", "case", "spacing"])
 def test_choices_and_placeholders_in_a_text_stay(make: Make, way: str) -> None:
     task = make(doc_to_choice="{{[first, second]}}")
-    row = {"q": "@Placeholder saw The  Old Harbour\n  choice: Some Other Town", "first": "The  Old Harbour", "second": "Some Other Town", "label": 0}
+    row = {
+        "q": "@Placeholder saw The  Old Harbour\n  choice: Some Other Town",
+        "first": "The  Old Harbour",
+        "second": "Some Other Town",
+        "label": 0,
+    }
     after = disturbed(task, way, row)
     assert {"first": after["first"], "second": after["second"]} == {"first": row["first"], "second": row["second"]}
     for kept in ("@Placeholder", row["first"], row["second"], "  choice: "):
@@ -87,7 +92,9 @@ def test_choices_and_placeholders_in_a_text_stay(make: Make, way: str) -> None:
         ({"doc_to_text": "{{label}}: {% for each in listed %}{{each}}{% endfor %}"}, []),
     ],
 )
-def test_only_texts_that_are_shown_and_that_nothing_else_depends_on(make: Make, changes: dict[str, Any], shown: list[str]) -> None:
+def test_only_texts_that_are_shown_and_that_nothing_else_depends_on(
+    make: Make, changes: dict[str, Any], shown: list[str]
+) -> None:
     row = {"q": "some text", "other": "more text", "kind": "cause", "label": 1, "listed": ["a text"]}
     assert text_columns(Renderer(make(**changes), frozenset(row)), row) == shown
 
@@ -101,17 +108,25 @@ def test_rows_that_point_into_their_texts_are_left_alone(make: Make) -> None:
 
 def test_a_disturbance_that_changes_nothing_is_told(make: Make) -> None:
     assert "lower case already" in why_not(replace(make(), perturbation="case"), [{"q": "all small", "label": 0}], 1)
-    assert "no text" in why_not(replace(make(doc_to_text="{{label}}"), perturbation="typos"), [{"q": TEXT, "label": 0}], 1)
+    assert "no text" in why_not(
+        replace(make(doc_to_text="{{label}}"), perturbation="typos"), [{"q": TEXT, "label": 0}], 1
+    )
 
 
-@pytest.mark.parametrize("name", ["sst2", "rte", "copa", "mmlu_astronomy", "bigbench_logical_deduction_multiple_choice"])
+@pytest.mark.parametrize(
+    "name", ["sst2", "rte", "copa", "mmlu_astronomy", "bigbench_logical_deduction_multiple_choice"]
+)
 @pytest.mark.parametrize("way", ["typos", "case", "spacing"])
 def test_shipped_tasks_keep_answers_choices_shots_and_units(name: str, way: str) -> None:
     task = Library().task(name)
-    asking = Asking(num_fewshot=2, limit=20, split="test")
+    asking = PromptSettings(num_fewshot=2, limit=20, split="test")
     plain, other = (prepare(each, WORLD, asking) for each in (task, replace(task, perturbation=way)))
     for before, after in zip(plain.examples, other.examples, strict=True):
-        assert (before.choices, before.gold, before.id.split("-")[0]) == (after.choices, after.gold, after.id.split("-")[0])
+        assert (before.choices, before.gold, before.id.split("-")[0]) == (
+            after.choices,
+            after.gold,
+            after.id.split("-")[0],
+        )
     changed = [before.prompt != after.prompt for before, after in zip(plain.examples, other.examples, strict=True)]
     assert any(changed) or (name, way) == ("sst2", "case")
     header = plain.examples[0].prompt.split("\n\n")[:-1]

@@ -44,14 +44,25 @@ def test_choices_of_signs_are_looked_for_as_they_stand() -> None:
     assert lenient("🎬🚢 of course", ("🎬🌊", "🎬🚢")) == "🎬🚢"
 
 
-@pytest.mark.parametrize(("text", "found"), [("-5", "-5"), ("5", "5"), ("it is 5.5.", "5.5"), ("5 .5", "5"), ("15", None)])
+@pytest.mark.parametrize(
+    ("text", "found"), [("-5", "-5"), ("5", "5"), ("it is 5.5.", "5.5"), ("5 .5", "5"), ("15", None)]
+)
 def test_numbers_keep_their_signs_and_points(text: str, found: str | None) -> None:
     assert lenient(text, ("5", "-5", "5.5")) == found
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("B", "B"), ("b", "B"), ("(c)", "C"), ("The answer is D.", "D"), ("A", "A"), ("A mammal", None), ("a mammal, so B", "B"), ("I think so", None)],
+    [
+        ("B", "B"),
+        ("b", "B"),
+        ("(c)", "C"),
+        ("The answer is D.", "D"),
+        ("A", "A"),
+        ("A mammal", None),
+        ("a mammal, so B", "B"),
+        ("I think so", None),
+    ],
 )
 def test_single_letters_are_read_as_answers_and_not_as_words(text: str, found: str | None) -> None:
     assert lenient(text, ("A", "B", "C", "D")) == found
@@ -68,5 +79,9 @@ def test_listed_letters_stand_for_their_choices() -> None:
 def test_strict_takes_nothing_but_the_answer() -> None:
     assert strict(" positive\n", FILM) == "positive"
     assert [strict(text, FILM) for text in ("Positive", "positive.", "is positive")] == [None] * 3
-    assert (strict("B", TOWNS, letters=True), strict("b", TOWNS, letters=True), strict("B", TOWNS)) == ("the harbour", None, None)
+    assert (strict("B", TOWNS, letters=True), strict("b", TOWNS, letters=True), strict("B", TOWNS)) == (
+        "the harbour",
+        None,
+        None,
+    )
     assert strict("A", ("B", "A"), letters=True) == "A"  # a choice's text goes before a letter

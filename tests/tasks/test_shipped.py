@@ -1,15 +1,17 @@
-"""Every shipped task, group and suite is whole, and is what it says it is; all of the demo can be asked from what is shipped."""
+"""Every shipped task, group and suite is whole, and is what it says it is; all of the demo can be asked from what is
+shipped.
+"""
 
 from __future__ import annotations
 
 import pytest
 
+from evalharness.data.sources import DataSource, missing
 from evalharness.metrics.base import build
-from evalharness.places import shipped
-from evalharness.readers.sources import DataSource, missing
+from evalharness.paths import shipped
 from evalharness.tasks.library import Library
 from evalharness.tasks.metadata import ACCURACIES, FAMILIES
-from evalharness.tasks.prepare import Asking, prepare, training_pairs
+from evalharness.tasks.prepare import PromptSettings, prepare, training_pairs
 
 LIBRARY = Library()
 WORLD = DataSource(shipped=shipped("fixtures/world/rows"))
@@ -65,7 +67,7 @@ def test_the_demo_has_all_its_rows() -> None:
 def test_the_demo_can_be_asked_with_and_without_shots(name: str) -> None:
     task = LIBRARY.task(name)
     for shots in (0, 2):
-        prepared = prepare(task, WORLD, Asking(split="test", limit=40, num_fewshot=shots))
+        prepared = prepare(task, WORLD, PromptSettings(split="test", limit=40, num_fewshot=shots))
         assert len(prepared.examples) == 40 and not prepared.failures
         assert len({example.id for example in prepared.examples}) == 40
 

@@ -1,4 +1,6 @@
-"""Which rows stand before a question: shared, in order, never the question itself, and the same however the work is cut up."""
+"""Which rows stand before a question: shared, in order, never the question itself, and the same however the work is cut
+up.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,11 @@ def test_a_row_is_never_its_own_shot_and_only_its_header_changes(make: Make) -> 
 
 def test_copies_of_the_row_are_left_out_too(make: Make) -> None:
     pool = [{"q": "same"}] * 15 + POOL[:3]
-    assert sorted(row["q"] for row in draw(make(), pool, 3, seed=5).before({"q": "same"}, "0")) == ["row 0", "row 1", "row 2"]
+    assert sorted(row["q"] for row in draw(make(), pool, 3, seed=5).before({"q": "same"}, "0")) == [
+        "row 0",
+        "row 1",
+        "row 2",
+    ]
     with pytest.raises(DataError, match=r"4 shots are asked for, but 'train' has 3 other rows"):
         draw(make(), pool, 4, seed=5).before({"q": "same"}, "0")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics import KNOWN
+from evalharness.metrics import REGISTRY
 from evalharness.metrics.base import build
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import filters, groups, metadata, scoring, spec
@@ -41,7 +41,14 @@ def test_our_metadata(make: Make) -> None:
 
 def test_a_file_without_our_metadata_runs_by_stated_rules(make: Make) -> None:
     task = make(metadata={"version": 3, "anything": ["lm-eval", "passes over"]})
-    assert (task.family, task.primary, task.margin, task.chance, task.lm_eval, task.version) == ("other", "acc", 0.02, 0.5, "no", "3")
+    assert (task.family, task.primary, task.margin, task.chance, task.lm_eval, task.version) == (
+        "other",
+        "acc",
+        0.02,
+        0.5,
+        "no",
+        "3",
+    )
     assert make(doc_to_choice={"a": "x", "b": "y", "c": "z"}).chance == pytest.approx(1 / 3)
     assert make(doc_to_choice="['''{{q}} yes''', '''{{q}} no''']").chance == 0.5
     assert make(doc_to_choice="{{options}}").chance == 0.0
@@ -60,15 +67,29 @@ def test_every_filter_pipeline_has_its_own_metric(make: Make) -> None:
         {"name": "strict", "filter": [{"function": "regex", "regex_pattern": "#### (.*)"}, {"function": "take_first"}]},
         {"name": "none", "filter": [{"function": "take_first"}]},
     ]
-    task = make(output_type="generate_until", doc_to_choice=None, metric_list=[{"metric": "exact_match", "ignore_case": True}], filter_list=pipes)
-    assert [(spec.id, spec.filter) for spec in task.metrics] == [("exact_match,strict", "strict"), ("exact_match", "none")]
+    task = make(
+        output_type="generate_until",
+        doc_to_choice=None,
+        metric_list=[{"metric": "exact_match", "ignore_case": True}],
+        filter_list=pipes,
+    )
+    assert [(spec.id, spec.filter) for spec in task.metrics] == [
+        ("exact_match,strict", "strict"),
+        ("exact_match", "none"),
+    ]
     assert dict(task.filters)["strict"][0]["regex_pattern"] == "#### (.*)"
     assert task.primary == "exact_match,strict"
 
 
 def test_generation_limits(make: Make) -> None:
     def limits(kwargs: Any, **more: Any) -> tuple[int, tuple[str, ...]]:
-        task = make(output_type="generate_until", doc_to_choice=None, metric_list=[{"metric": "exact_match"}], generation_kwargs=kwargs, **more)
+        task = make(
+            output_type="generate_until",
+            doc_to_choice=None,
+            metric_list=[{"metric": "exact_match"}],
+            generation_kwargs=kwargs,
+            **more,
+        )
         return task.max_tokens, task.stop
 
     assert limits(None) == (256, ("\n\n",))
@@ -81,7 +102,12 @@ def test_generation_limits(make: Make) -> None:
 @pytest.mark.parametrize("kwargs", [{"do_sample": True}, {"temperature": 0.7}, {"num_beams": 4}])
 def test_sampling_and_beams_are_refused(make: Make, kwargs: dict[str, Any]) -> None:
     with pytest.raises(NotSupported, match="greedily"):
-        make(output_type="generate_until", doc_to_choice=None, metric_list=[{"metric": "exact_match"}], generation_kwargs=kwargs)
+        make(
+            output_type="generate_until",
+            doc_to_choice=None,
+            metric_list=[{"metric": "exact_match"}],
+            generation_kwargs=kwargs,
+        )
 
 
 def test_shots_come_from_where_lm_eval_takes_them(make: Make) -> None:
@@ -91,8 +117,16 @@ def test_shots_come_from_where_lm_eval_takes_them(make: Make) -> None:
     assert make(fewshot_split="shots").fewshot_split == "shots"
     assert make(fewshot_split="shots", fewshot_config={"split": "dev", "sampler": "first_n"}).fewshot_split == "dev"
     listed = make(fewshot_config={"samples": [{"q": "x", "label": 0}], "doc_to_text": "{{q}}!"})
-    assert (listed.fewshot_split, listed.shots["samples"], listed.shots["doc_to_text"]) == (None, ({"q": "x", "label": 0},), "{{q}}!")
-    assert [make(fewshot_config={"sampler": name}).sampler for name in ("default", "first_n", "per_example")] == ["seeded", "first_n", "per_example"]
+    assert (listed.fewshot_split, listed.shots["samples"], listed.shots["doc_to_text"]) == (
+        None,
+        ({"q": "x", "label": 0},),
+        "{{q}}!",
+    )
+    assert [make(fewshot_config={"sampler": name}).sampler for name in ("default", "first_n", "per_example")] == [
+        "seeded",
+        "first_n",
+        "per_example",
+    ]
 
 
 def test_evaluation_is_on_test_else_on_validation(make: Make) -> None:
@@ -135,20 +169,30 @@ def test_a_plain_file_is_decided_on_a_0_1_scale_where_it_has_one(make: Make) -> 
     assert decides("brier_score", "acc", **ranked) == ("acc", 0.02, 0.25)
 
 
-@pytest.mark.parametrize("name", sorted({*MARGINS, *PERPLEXITIES} & set(KNOWN)))
+@pytest.mark.parametrize("name", sorted({*MARGINS, *PERPLEXITIES} & set(REGISTRY)))
 def test_every_scale_that_has_a_rule_of_its_own_is_another_scale(name: str) -> None:
     assert name in scoring.OTHER_SCALES
 
 
 def test_a_text_scored_whole_needs_no_prompt(make: Make) -> None:
-    whole: dict[str, Any] = {"output_type": "loglikelihood_rolling", "doc_to_text": None, "doc_to_choice": None, "doc_to_target": "{{q}}"}
+    whole: dict[str, Any] = {
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": None,
+        "doc_to_choice": None,
+        "doc_to_target": "{{q}}",
+    }
     task = make(**whole, metric_list=[{"metric": "acc"}])
     assert (task.doc_to_text, task.doc_to_target, task.max_tokens) == ("", "{{q}}", 0)
     assert make(**{**whole, "doc_to_text": ""}, metric_list=[{"metric": "acc"}]).doc_to_text == ""
 
 
 def test_repeats_of_a_greedy_answer_are_copies(make: Make) -> None:
-    vote = [{"name": "vote", "filter": [{"function": "take_first_k", "k": 3}, {"function": "majority_vote"}, {"function": "take_first"}]}]
+    vote = [
+        {
+            "name": "vote",
+            "filter": [{"function": "take_first_k", "k": 3}, {"function": "majority_vote"}, {"function": "take_first"}],
+        }
+    ]
     task = make(**{**WRITTEN, "metric_list": [{"metric": "exact_match"}]}, repeats=5, filter_list=vote)
     assert task.repeats == 5 and task.primary == "exact_match,vote"
     with pytest.raises(TaskError, match=r"'take_first_k' has k: 3; a whole number from 1 to the task's repeats \(2\)"):
@@ -156,7 +200,12 @@ def test_repeats_of_a_greedy_answer_are_copies(make: Make) -> None:
 
 
 def test_a_filter_over_the_rows_choices_gets_them_as_a_tag(make: Make) -> None:
-    pipe = [{"name": "letters", "filter": [{"function": "multi_choice_regex", "ignore_case": True}, {"function": "take_first"}]}]
+    pipe = [
+        {
+            "name": "letters",
+            "filter": [{"function": "multi_choice_regex", "ignore_case": True}, {"function": "take_first"}],
+        }
+    ]
     task = make(**{**WRITTEN, "metric_list": [{"metric": "exact_match"}]}, filter_list=pipe)
     assert filters.choices_of(dict.fromkeys(task.labels, '["one", "two"]')) == ("one", "two")
     assert make().labels == {}
@@ -178,14 +227,20 @@ def test_scales_agree_with_the_metrics_themselves() -> None:
         ({"doc_to_txt": "x"}, r"mine\.yaml: unknown key 'doc_to_txt'; did you mean doc_to_text"),
         ({"metadata": {"family": "glue", "marjin": 1}}, r"unknown key 'metadata\.marjin'; did you mean .*margin"),
         ({"metadata": {"family": "gleu"}}, r"metadata\.family is 'gleu'; did you mean glue"),
-        ({"metadata": {"primary": "accc"}}, "metadata.primary is 'accc', which is no metric of this task; did you mean acc"),
+        (
+            {"metadata": {"primary": "accc"}},
+            "metadata.primary is 'accc', which is no metric of this task; did you mean acc",
+        ),
         ({"metadata": {"margin": 0}}, "a positive number"),
         ({"metadata": {"chance": "half"}}, r"metadata\.chance is a text \('half'\); a number"),
         ({"metric_list": [{"metric": "exact_mach"}]}, "unknown metric 'exact_mach'; did you mean exact_match"),
         ({"metric_list": [{"metric": "acc"}, {"metric": "acc"}]}, "'acc' stands twice"),
         ({"metric_list": [{"name": "acc"}]}, "metric None"),
         ({"metric_list": "acc"}, r"metric_list is a text \('acc'\); a list of mappings"),
-        ({"doc_to_choice": [False, True]}, r"doc_to_choice holds true or false \(False\); choices are texts; write them in quotes"),
+        (
+            {"doc_to_choice": [False, True]},
+            r"doc_to_choice holds true or false \(False\); choices are texts; write them in quotes",
+        ),
         ({"doc_to_choice": []}, "doc_to_choice is a list"),
         ({"doc_to_choice": None}, "doc_to_choice is missing"),
         ({"doc_to_text": None}, "doc_to_text is nothing"),
@@ -201,8 +256,14 @@ def test_scales_agree_with_the_metrics_themselves() -> None:
         ({"fewshot_config": {"sampler": "balanced"}}, r"fewshot_config\.sampler is 'balanced'"),
         ({"fewshot_config": {"shots": 3}}, r"unknown key 'fewshot_config\.shots'"),
         ({"filter_list": []}, "filter_list is empty"),
-        ({"filter_list": [{"name": "x", "filter": [{"function": "regexp"}]}]}, "unknown filter 'regexp'; did you mean regex"),
-        ({"output_type": "generate_until", "generation_kwargs": {"untill": "x"}}, r"unknown key 'generation_kwargs\.untill'; did you mean until"),
+        (
+            {"filter_list": [{"name": "x", "filter": [{"function": "regexp"}]}]},
+            "unknown filter 'regexp'; did you mean regex",
+        ),
+        (
+            {"output_type": "generate_until", "generation_kwargs": {"untill": "x"}},
+            r"unknown key 'generation_kwargs\.untill'; did you mean until",
+        ),
         ({"output_type": "generate_until", "generation_kwargs": {"max_gen_toks": 0}}, "whole number from 1 up"),
     ],
 )
@@ -211,12 +272,17 @@ def test_wrong_keys_are_named(make: Make, changes: dict[str, Any], message: str)
         make(**changes)
 
 
-@pytest.mark.parametrize("key", ["process_docs", "process_results", "doc_to_text", "doc_to_target", "doc_to_choice", "custom_dataset", "class"])
+@pytest.mark.parametrize(
+    "key",
+    ["process_docs", "process_results", "doc_to_text", "doc_to_target", "doc_to_choice", "custom_dataset", "class"],
+)
 def test_python_is_refused_with_its_place(tmp_path: Path, key: str, write: Callable[..., Path]) -> None:
     path = write(**{key: None})
     lines = len(path.read_text().splitlines())
     path.write_text(path.read_text() + f"{key}: !function utils.anything\n")
-    with pytest.raises(NeedsCode, match=rf"mine\.yaml:{lines + 1}: {key} is Python code \(utils\.anything\), which is not run"):
+    with pytest.raises(
+        NeedsCode, match=rf"mine\.yaml:{lines + 1}: {key} is Python code \(utils\.anything\), which is not run"
+    ):
         task_from_file(path)
 
 
@@ -244,7 +310,9 @@ def test_what_is_well_formed_but_not_done_here(make: Make, changes: dict[str, An
         ("fewshot_config: {sampler: !function utils.Sampler}", "fewshot_config holds"),
     ],
 )
-def test_python_inside_a_key_is_found_and_named_with_the_file_it_lies_in(write: Callable[..., Path], tmp_path: Path, line: str, key: str) -> None:
+def test_python_inside_a_key_is_found_and_named_with_the_file_it_lies_in(
+    write: Callable[..., Path], tmp_path: Path, line: str, key: str
+) -> None:
     path = write(**({"metric_list": None} if "metric" in line else {}))
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(NeedsCode, match=key + r" Python code \(utils\.\w+\), which is not run"):
@@ -259,7 +327,9 @@ def test_a_custom_filter_is_python(make: Make) -> None:
         make(filter_list=[{"name": "x", "filter": [{"function": "custom", "filter_fn": "f"}]}])
 
 
-def test_the_digest_is_of_the_definition_wherever_it_stands(make: Make, write: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_digest_is_of_the_definition_wherever_it_stands(
+    make: Make, write: Callable[..., Path], tmp_path: Path
+) -> None:
     task = make()
     (tmp_path / "base.yaml").write_text((tmp_path / "mine.yaml").read_text().replace("task: mine\n", ""))
     (tmp_path / "other.yaml").write_text("include: base.yaml\ntask: mine\n")
@@ -268,7 +338,9 @@ def test_the_digest_is_of_the_definition_wherever_it_stands(make: Make, write: C
 
 
 def test_keys_that_lm_eval_has_and_that_change_nothing_here(make: Make) -> None:
-    task = make(should_decontaminate=True, doc_to_decontamination_query="q", task_alias="alias", repeats=1, unsafe_code=False)
+    task = make(
+        should_decontaminate=True, doc_to_decontamination_query="q", task_alias="alias", repeats=1, unsafe_code=False
+    )
     assert task.name == "mine"
 
 

@@ -1,4 +1,6 @@
-"""Templates: what they may do, and what stops the ones that do too much. Results against a plain Jinja environment set up as lm-eval's."""
+"""Templates: what they may do, and what stops the ones that do too much. Results against a plain Jinja environment set
+up as lm-eval's.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,27 @@ def test_an_empty_cell_is_false_and_never_the_text_none() -> None:
     row = {**ROW, "q": None}
     assert render("{% if q %}yes{% else %}no{% endif %}{{ q is none }}", row) == "noTrue"
     assert render("{{ 'asked' if q else 'not asked' }}", row) == "not asked"
-    for source in ("{{q}}", "{{q | trim}}", "{{ 'x' ~ q }}", "{{ q | length }}", "{{ [1, 2] | join(q) }}", "{% for x in q %}{% endfor %}"):
+    for source in (
+        "{{q}}",
+        "{{q | trim}}",
+        "{{ 'x' ~ q }}",
+        "{{ q | length }}",
+        "{{ [1, 2] | join(q) }}",
+        "{% for x in q %}{% endfor %}",
+    ):
         with pytest.raises(TemplateProblem) as caught:
             render(source, row)
         assert (caught.value.what, caught.value.column) == ("'q' is null", "q"), source
 
 
-@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.text() | st.integers() | st.lists(st.text(max_size=5)), min_size=3, max_size=3))
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b", "c"]),
+        st.text() | st.integers() | st.lists(st.text(max_size=5)),
+        min_size=3,
+        max_size=3,
+    )
+)
 def test_values_are_never_read_as_templates(row: dict[str, object]) -> None:
     source = "{{a}}|{{b}}|{{c}}\n"
     assert render(source, row) == apply_template(source, row)
@@ -48,7 +64,12 @@ def test_values_are_never_read_as_templates(row: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     ("source", "column"),
-    [("{{missing}}", "missing"), ("{{nested.y}}", "y"), ("{{missing | length}}", "missing"), ("{% for x in gone %}{% endfor %}", "gone")],
+    [
+        ("{{missing}}", "missing"),
+        ("{{nested.y}}", "y"),
+        ("{{missing | length}}", "missing"),
+        ("{% for x in gone %}{% endfor %}", "gone"),
+    ],
 )
 def test_a_missing_column_is_named(source: str, column: str) -> None:
     with pytest.raises(TemplateProblem) as caught:
@@ -91,7 +112,9 @@ def test_what_does_too_much_or_fails_is_stopped(source: str) -> None:
         render(source, ROW)
 
 
-@pytest.mark.parametrize("source", ["{{q", "{% for %}", "{{ q | center(9) }}", "{{ q | random }}", "{% for x in y recursive %}{% endfor %}"])
+@pytest.mark.parametrize(
+    "source", ["{{q", "{% for %}", "{{ q | center(9) }}", "{{ q | random }}", "{% for x in y recursive %}{% endfor %}"]
+)
 def test_what_does_not_parse_or_is_removed_is_stopped_before_any_row(source: str) -> None:
     with pytest.raises(TemplateProblem):
         compiled(source)

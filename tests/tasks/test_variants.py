@@ -8,35 +8,45 @@ from typing import Any
 
 import pytest
 
-from evalharness.collect import blocks
+from evalharness.data.sources import DataSource
 from evalharness.errors import TaskError
-from evalharness.measure import measure
-from evalharness.readers.sources import DataSource
-from evalharness.records.asking import Generate, Generation
+from evalharness.records.requests import Generate, Generation
 from evalharness.records.tasks import Task
-from evalharness.tasks.prepare import Asking, prepare
+from evalharness.run.collect import blocks
+from evalharness.run.measure import measure
+from evalharness.tasks.prepare import PromptSettings, prepare
 from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED, Unfit, disturbed, worded, written
 
 Make = Callable[..., Task]
 Data = Callable[..., DataSource]
-ROWS = [{"q": f"question {i}", "label": i % 2, "first": f"Answer one {i}", "second": f"answer TWO {i}"} for i in range(6)]
+ROWS = [
+    {"q": f"question {i}", "label": i % 2, "first": f"Answer one {i}", "second": f"answer TWO {i}"} for i in range(6)
+]
 
 
 def asked(task: Task, data: Data, rows: Sequence[dict[str, Any]] = ROWS, **asking: Any) -> Any:
     """What `task` asks, read by its parent's name."""
-    return prepare(replace(task, name="mine"), data(test=rows, train=rows), Asking(**asking))
+    return prepare(replace(task, name="mine"), data(test=rows, train=rows), PromptSettings(**asking))
 
 
-# ---- wordings ---------------------------------------------------------------------------------------------------------
+# ---- wordings --------------------------------------------------------------------------------------------------------
 
-WORDINGS = {"templates": {"claim": {"doc_to_text": "They say {{q}}. True or false?", "doc_to_choice": ["false", "true"]}}}
+WORDINGS = {
+    "templates": {"claim": {"doc_to_text": "They say {{q}}. True or false?", "doc_to_choice": ["false", "true"]}}
+}
 
 
 def test_a_wording_changes_prompt_choices_and_name_and_nothing_else(make: Make, data: Data) -> None:
     task = make(metadata=WORDINGS)
     other = worded(task, "claim")
     found = asked(other, data, num_fewshot=1)
-    assert (other.name, other.variant_of, other.metrics, other.primary, other.margin) == ("mine@claim", "mine", task.metrics, "acc", task.margin)
+    assert (other.name, other.variant_of, other.metrics, other.primary, other.margin) == (
+        "mine@claim",
+        "mine",
+        task.metrics,
+        "acc",
+        task.margin,
+    )
     assert found.examples[0].choices == ("false", "true")
     assert found.examples[0].prompt.count("They say") == 2  # the shot is worded alike
     assert other.digest != task.digest
@@ -60,13 +70,18 @@ def test_each_way_has_its_own_definition(make: Make) -> None:
     assert len({way.digest for way in ways}) == len(ways)
 
 
-# ---- the twin ---------------------------------------------------------------------------------------------------------
+# ---- the twin --------------------------------------------------------------------------------------------------------
 
 
 def test_choices_that_are_fixed_words_are_asked_with_the_tasks_own_prompt(make: Make, data: Data) -> None:
     twin = written(make(), ROWS)
     found = asked(twin, data, num_fewshot=1)
-    assert (twin.name, twin.output_type, twin.stop, twin.primary) == ("mine@written", "generate_until", ("\n",), LENIENT)
+    assert (twin.name, twin.output_type, twin.stop, twin.primary) == (
+        "mine@written",
+        "generate_until",
+        ("\n",),
+        LENIENT,
+    )
     assert found.requests[0].prompt == "question 5 yes\n\nquestion 0"  # the shot shows its answer written
     assert [example.references for example in found.examples[:2]] == [("no",), ("yes",)]
 
@@ -88,12 +103,16 @@ def test_other_choices_are_listed_in_front_of_each_question(make: Make, data: Da
 
 def test_listed_choices_begin_a_template_that_strips_what_is_before_it(make: Make, data: Data) -> None:
     twin = written(make(doc_to_choice="{{[first, second]}}", doc_to_text="{%- set x = q -%}\n{{x}}"), ROWS)
-    assert asked(twin, data).requests[0].prompt == "Choose one of these:\nA. Answer one 0\nB. answer TWO 0\n\nquestion 0"
+    assert (
+        asked(twin, data).requests[0].prompt == "Choose one of these:\nA. Answer one 0\nB. answer TWO 0\n\nquestion 0"
+    )
 
 
 def test_more_choices_than_letters_are_listed_without(make: Make, data: Data) -> None:
     rows = [{**row, "listed": [f"town {i}" for i in range(30)]} for row in ROWS]
-    assert "these:\ntown 0\ntown 1\n" in asked(written(make(doc_to_choice="listed"), rows), data, rows).requests[0].prompt
+    assert (
+        "these:\ntown 0\ntown 1\n" in asked(written(make(doc_to_choice="listed"), rows), data, rows).requests[0].prompt
+    )
 
 
 def test_the_answer_has_room_for_the_longest_choice(make: Make) -> None:
@@ -104,7 +123,15 @@ def test_the_answer_has_room_for_the_longest_choice(make: Make) -> None:
 
 def test_a_task_may_say_what_its_twin_asks(make: Make, data: Data) -> None:
     twin = written(
-        make(metadata={"twin": {"doc_to_text": "{{q}} Write no or yes:", "generation_kwargs": {"until": [".", "\n"], "max_gen_toks": 3}}}), ROWS
+        make(
+            metadata={
+                "twin": {
+                    "doc_to_text": "{{q}} Write no or yes:",
+                    "generation_kwargs": {"until": [".", "\n"], "max_gen_toks": 3},
+                }
+            }
+        ),
+        ROWS,
     )
     assert asked(twin, data).requests[0] == Generate("question 0 Write no or yes:", (".", "\n"), 3)
     with pytest.raises(TaskError, match="max_gen_tok"):
@@ -133,5 +160,5 @@ def test_what_is_written_is_scored_strictly_and_leniently(make: Make, data: Data
     sums = {m.metric: m.rows.sum(axis=0).tolist() for m in measured.measurements}
     looks = {"empty": [1, 6], "repetition": [0, 6], "length": [6, 6], "cut": [0, 6]}
     assert sums == {LENIENT: [4, 6], STRICT: [2, 6], UNPARSED: [2, 6], **looks}
-    assert (measured.unparsed, measured.troubles) == (2, ())
+    assert (measured.unparsed, measured.errors) == (2, ())
     assert len(list(blocks(found.requests))) == 1

@@ -1,4 +1,6 @@
-"""Random models of a few thousand weights, with a word tokenizer, to train on one core in a second: Llama, GPT-2, T5."""
+"""Random models of a few thousand weights, with a word tokenizer, to train on one core in a second: Llama, GPT-2,
+T5.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,40 @@ from transformers import (
 from evalharness.checkpoints.weights import quiet
 from evalharness.training.data import TrainingSet
 
-WORDS = ["good", "bad", "film", "the", "was", "is", "it", "Answer", ":", "yes", "no", "cat", "dog", "\n", "user", "assistant", "system", "<end>"]
+WORDS = [
+    "good",
+    "bad",
+    "film",
+    "the",
+    "was",
+    "is",
+    "it",
+    "Answer",
+    ":",
+    "yes",
+    "no",
+    "cat",
+    "dog",
+    "\n",
+    "user",
+    "assistant",
+    "system",
+    "<end>",
+]
 SIZE = len(WORDS) + 3
 WINDOW = 32
 
 
 def tokenizer(encoder_decoder: bool = False) -> PreTrainedTokenizerFast:
     """Words apart at spaces; a decoder's texts begin with <s>, an encoder's end with </s>."""
-    known = Tokenizer(models.WordLevel({token: index for index, token in enumerate(["<unk>", "<s>", "</s>", *WORDS])}, unk_token="<unk>"))
-    known.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "removed"), pre_tokenizers.Split("\n", "isolated")])
+    known = Tokenizer(
+        models.WordLevel(
+            {token: index for index, token in enumerate(["<unk>", "<s>", "</s>", *WORDS])}, unk_token="<unk>"
+        )
+    )
+    known.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(" ", "removed"), pre_tokenizers.Split("\n", "isolated")]
+    )
     single = "$A </s>" if encoder_decoder else "<s> $A"
     known.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("<s>", 1), ("</s>", 2)])
     return PreTrainedTokenizerFast(tokenizer_object=known, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
@@ -67,7 +94,16 @@ def base(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def with_biases(tmp_path_factory) -> Path:
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=SIZE, n_embd=16, n_layer=2, n_head=2, n_positions=WINDOW, initializer_range=0.2, bos_token_id=1, eos_token_id=2)
+    config = GPT2Config(
+        vocab_size=SIZE,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=WINDOW,
+        initializer_range=0.2,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
     return saved(GPT2LMHeadModel(config), tmp_path_factory.mktemp("models") / "gpt2")
 
@@ -154,5 +190,14 @@ def place(base, tmp_path):
 
 @pytest.fixture
 def given(base, place):
-    common = ["--base", str(base), "--data-dir", str(place / "rows"), "--include-path", str(place / "tasks"), "--device", "cpu"]
+    common = [
+        "--base",
+        str(base),
+        "--data-dir",
+        str(place / "rows"),
+        "--include-path",
+        str(place / "tasks"),
+        "--device",
+        "cpu",
+    ]
     return [*common, "--out", str(place / "candidate"), "--steps", "3", "--lr", "0.01"]

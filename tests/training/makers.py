@@ -9,8 +9,19 @@ from safetensors.torch import load_file
 
 from evalharness.training.recipe import Recipe
 
-RATES = {"full": 0.01, "layers": 0.01, "bitfit": 0.05, "lora": 0.01, "ia3": 0.1, "prompt": 0.1, "prefix": 0.1, "p-tuning": 0.02}
-OWN = {method: {"virtual_tokens": 4} for method in ("prompt", "prefix", "p-tuning")} | {"layers": {"parameters": ("*.1.*",)}}
+RATES = {
+    "full": 0.01,
+    "layers": 0.01,
+    "bitfit": 0.05,
+    "lora": 0.01,
+    "ia3": 0.1,
+    "prompt": 0.1,
+    "prefix": 0.1,
+    "p-tuning": 0.02,
+}
+OWN = {method: {"virtual_tokens": 4} for method in ("prompt", "prefix", "p-tuning")} | {
+    "layers": {"parameters": ("*.1.*",)}
+}
 
 
 def recipe(base, out, method="lora", **changes):

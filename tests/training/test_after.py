@@ -84,7 +84,11 @@ def test_an_adapter_that_goes_on_keeps_its_own_shape(stages, examples, tmp_path)
     ("first", "then", "said"),
     [
         ("lora", "prompt", "cannot be put"),
-        ("prompt", "full", "cannot be put; go on with the same method, or begin anew with --base .*: virtual tokens cannot be merged"),
+        (
+            "prompt",
+            "full",
+            "cannot be put; go on with the same method, or begin anew with --base .*: virtual tokens cannot be merged",
+        ),
         ("p-tuning", "full", "cannot be put; begin anew with --base"),
         ("lora", "ia3", "cannot be put; go on with the same method, or merge it into its base first"),
         ("p-tuning", "p-tuning", "leaves no network"),

@@ -20,7 +20,12 @@ def test_says_what_was_made(given, tmp_path, capsys):
     out, err = capsys.readouterr()
     facts = json.loads((tmp_path / "candidate" / "training.json").read_text())
     assert f"{facts['trainable']:,} of {facts['parameters']:,} parameters" in out
-    assert "8 films, 2 plays" in out and "on disk:" in out and "time:" in out and f"{facts['final_loss']:.4f} at the end" in out
+    assert (
+        "8 films, 2 plays" in out
+        and "on disk:" in out
+        and "time:" in out
+        and f"{facts['final_loss']:.4f} at the end" in out
+    )
     assert "step 3/3, loss" in err
 
 
@@ -48,7 +53,10 @@ def test_json_is_all_there_is_on_stdout(given, tmp_path, capsys):
         (["--task", "films", "--mix", "play"], "did you mean plays"),
         (["--task", "films", "--alpha", "0"], "--alpha"),
         (["--task", "films", "--virtual-tokens", "3"], "is no option of lora"),
-        (["--task", "films", "--method", "qlora", "--base", "nowhere"], "--method qlora: 4-bit weights need an NVIDIA GPU"),
+        (
+            ["--task", "films", "--method", "qlora", "--base", "nowhere"],
+            "--method qlora: 4-bit weights need an NVIDIA GPU",
+        ),
         (["--task", "films", "--template", "shrot"], "did you mean short"),
         (["--task", "films", "--max-length", "2"], "leaves 2"),
         (["--task", "films", "--validation-file", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
@@ -78,7 +86,10 @@ def test_a_file_teaches_and_others_are_mixed_in(given, place, capsys):
 
 def test_conversations_need_a_template_and_have_it(given, talkative, place, capsys):
     file = place / "talks.jsonl"
-    file.write_text(json.dumps({"messages": [{"role": "user", "content": "is it good"}, {"role": "assistant", "content": "yes"}]}) + "\n")
+    file.write_text(
+        json.dumps({"messages": [{"role": "user", "content": "is it good"}, {"role": "assistant", "content": "yes"}]})
+        + "\n"
+    )
     assert ended("--method", "lora", "--train-file", str(file), *given) == 2
     assert "no chat template" in capsys.readouterr().err
     assert ended("--method", "lora", "--train-file", str(file), *given, "--base", str(talkative)) == 0

@@ -1,4 +1,6 @@
-"""How much of the training set comes from where, in which words, what is held out, and the same every time; files line by line."""
+"""How much of the training set comes from where, in which words, what is held out, and the same every time; files line
+by line.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalharness.data.sources import DataSource
 from evalharness.errors import DataError, TaskError, UsageError
-from evalharness.readers.sources import DataSource
 from evalharness.tasks.library import Library
-from evalharness.training import lines
+from evalharness.training import jsonl
 from evalharness.training.data import gather, mix
 from evalharness.training.recipe import Recipe
 
@@ -92,7 +94,12 @@ def test_gathers_prompts_and_answers(world):
     assert found.counts == {"little_new": 6} and found.tasks == ("little_new",) and found.validation == ()
     assert ("little_new text 1 Answer:", " yes") in found.pairs and ("little_new text 0 Answer:", " no") in found.pairs
     (source,) = found.sources
-    assert (source["kind"], source["name"], source["split"], len(source["digest"])) == ("task", "little_new", "train", 64)
+    assert (source["kind"], source["name"], source["split"], len(source["digest"])) == (
+        "task",
+        "little_new",
+        "train",
+        64,
+    )
 
 
 def test_a_group_stands_for_its_tasks_without_the_target(world):
@@ -109,8 +116,14 @@ def test_tasks_are_mixed_by_their_weights_and_what_is_replayed_keeps_its_share(w
 def test_wordings(world):
     assert {prompt.split()[0] for prompt, _ in gather(asked(template="asked"), *world).pairs} == {"is"}
     every = gather(asked(template="all", replay={"little_old": 0.4}), *world).pairs
-    assert sorted(prompt.split()[0] for prompt, _ in every) == sorted(["is", "so", "little_new"] * 2 + ["little_old"] * 4)
-    numbers = [next(word for word in prompt.split() if word.isdigit()) for prompt, _ in every if not prompt.startswith("little_old")]
+    assert sorted(prompt.split()[0] for prompt, _ in every) == sorted(
+        ["is", "so", "little_new"] * 2 + ["little_old"] * 4
+    )
+    numbers = [
+        next(word for word in prompt.split() if word.isdigit())
+        for prompt, _ in every
+        if not prompt.startswith("little_old")
+    ]
     assert sorted(numbers) == list("012345")  # every row once
     assert gather(asked(template="all", replay={"little_old": 0.4}), *world).pairs == every
     with pytest.raises(UsageError, match="did you mean asked"):
@@ -125,7 +138,11 @@ def test_rows_to_validate_on(world):
     assert found.held["kind"] == "fraction" and found.held["examples"] == 2
     found = gather(asked(eval_every=1), *world)
     assert found.validation == (("little_new dev Answer:", " no"),) and len(found.pairs) == 6
-    assert {key: found.held[key] for key in ("kind", "name", "split")} == {"kind": "task", "name": "little_new", "split": "dev"}
+    assert {key: found.held[key] for key in ("kind", "name", "split")} == {
+        "kind": "task",
+        "name": "little_new",
+        "split": "dev",
+    }
     with pytest.raises(UsageError, match="evaluated on its validation split"):
         gather(asked("little_old", patience=1), *world)
     with pytest.raises(UsageError, match="leaves none to train on"):
@@ -134,9 +151,13 @@ def test_rows_to_validate_on(world):
 
 def test_equal_rows_are_never_on_both_sides(world, tmp_path):
     path = tmp_path / "examples.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"is {number % 3}?", "completion": " yes"}) + "\n" for number in range(12)))
+    path.write_text(
+        "".join(json.dumps({"prompt": f"is {number % 3}?", "completion": " yes"}) + "\n" for number in range(12))
+    )
     found = gather(Recipe("full", "base", "out", train_file=str(path), validation=0.25), *world)
-    assert len(found.validation) == 4 and len(set(found.validation)) == 1 and not set(found.pairs) & set(found.validation)
+    assert (
+        len(found.validation) == 4 and len(set(found.validation)) == 1 and not set(found.pairs) & set(found.validation)
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +188,11 @@ def test_files_of_pairs_and_of_conversations(world, tmp_path):
     path.write_text(f"{PAIR}\n\n{PAIR}\n")
     found = gather(Recipe("full", "base", "out", train_file=str(path), replay={"little_old": 0.5}), *world)
     assert found.counts == {str(path): 2, "little_old": 2} and found.pairs.count(("is it?", " yes")) == 2
-    assert found.sources[0] == {"kind": "file", "path": str(path), "digest": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert found.sources[0] == {
+        "kind": "file",
+        "path": str(path),
+        "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
     path.write_text(TALK)
     found = gather(Recipe("full", "base", "out", "little_new", train_file=str(path)), *world)
     assert found.pairs == ((("user", "is it?"), ("assistant", "yes")),) and found.counts == {"little_new": 1}
@@ -198,4 +223,4 @@ def test_lines_that_are_no_examples(tmp_path, text, said):
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=f"examples.jsonl.*{said}"):
-        lines.read(path)
+        jsonl.read(path)

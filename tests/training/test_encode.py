@@ -1,4 +1,6 @@
-"""The loss falls on completions only, and texts are split as in scoring (lm-evaluation-harness 0.4.13's `_encode_pair`)."""
+"""The loss falls on completions only, and texts are split as in scoring (lm-evaluation-harness 0.4.13's
+`_encode_pair`).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import pytest
 from lm_eval.api.model import TemplateLM
 
 from evalharness.checkpoints.weights import load_tokenizer
-from evalharness.engines.chat import ChatTemplate, template_of
-from evalharness.engines.texts import Texts
+from evalharness.engines.hf.chat import ChatTemplate, template_of
+from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.errors import DataError
 from evalharness.training.encode import IGNORED, Encoder
 
@@ -90,20 +92,31 @@ def test_every_turn_of_the_assistant_is_learned_and_no_other(talkative):
 
 def test_a_template_that_forgets_earlier_turns_makes_an_example_of_each(texts):
     asked = "{{ messages[-1 if add_generation_prompt else -2]['content'] }} Answer : "
-    forgetful = ChatTemplate(texts.tokenizer, asked + "{% if not add_generation_prompt %}{{ messages[-1]['content'] }}{% endif %}")
+    forgetful = ChatTemplate(
+        texts.tokenizer, asked + "{% if not add_generation_prompt %}{{ messages[-1]['content'] }}{% endif %}"
+    )
     encoded = Encoder(texts, chat=forgetful).encode(TALK)
-    assert [read(texts, each) for each in encoded] == [["<s> it is good Answer :", "yes </s>"], ["<s> it is bad Answer :", "no film </s>"]]
+    assert [read(texts, each) for each in encoded] == [
+        ["<s> it is good Answer :", "yes </s>"],
+        ["<s> it is bad Answer :", "no film </s>"],
+    ]
 
 
 def test_an_encoder_decoder_model_has_an_example_of_each_turn(talkative, encoder_decoder):
     tokenizer = load_tokenizer(encoder_decoder)
     chat = template_of(talkative, load_tokenizer(talkative))
     one, two = Encoder(Texts(tokenizer), "seq2seq", chat=chat).encode(TALK)
-    assert tokenizer.convert_ids_to_tokens(two.ids) == "user it is good </s> assistant yes </s> user it is bad </s> assistant </s>".split()
+    assert (
+        tokenizer.convert_ids_to_tokens(two.ids)
+        == "user it is good </s> assistant yes </s> user it is bad </s> assistant </s>".split()
+    )
     assert tokenizer.convert_ids_to_tokens(one.labels) == ["yes", "</s>"]
 
 
 def test_a_template_that_asks_otherwise_than_it_records_is_refused(texts):
-    chat = ChatTemplate(texts.tokenizer, "{% for m in messages %}{{ m['content'] }} {% endfor %}{% if add_generation_prompt %}it is {% endif %}")
+    chat = ChatTemplate(
+        texts.tokenizer,
+        "{% for m in messages %}{{ m['content'] }} {% endfor %}{% if add_generation_prompt %}it is {% endif %}",
+    )
     with pytest.raises(DataError, match="once the answer is given"):
         Encoder(texts, chat=chat).encode(TALK)

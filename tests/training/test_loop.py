@@ -1,4 +1,6 @@
-"""A training as a whole: the same from the same seed, in steps of any size, packed or not, validated; what it leaves, and what it never leaves."""
+"""A training as a whole: the same from the same seed, in steps of any size, packed or not, validated; what it leaves,
+and what it never leaves.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ from evalharness.training.loop import train
 from evalharness.training.recipe import Recipe
 
 METHODS = ("full", "lora", "prompt")
-UNEVEN = TrainingSet(tuple(("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)), {"films": 12})
+UNEVEN = TrainingSet(
+    tuple(("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)),
+    {"films": 12},
+)
 
 
 def facts_of(folder):
@@ -32,11 +37,22 @@ def test_what_training_json_says(base, examples, tmp_path):
     out = train(recipe(base, tmp_path / "candidate", steps=8), examples, said.append)
     facts = facts_of(out)
     assert facts["losses"][-1] < facts["losses"][0] and len(facts["losses"]) == facts["steps"] == 8
-    assert facts["base_weights"] == fingerprint.of_tensors(base) and facts["base_fingerprint"] == fingerprint.of_weights(base)
+    assert facts["base_weights"] == fingerprint.of_tensors(base) and facts[
+        "base_fingerprint"
+    ] == fingerprint.of_weights(base)
     assert facts["data"] == {"digest": examples.digest, "examples": 16, "counts": {"films": 16}, "sources": []}
     assert Recipe.from_json(facts["recipe"]).out == str(out)
-    assert facts["optimiser"] == {"name": "AdamW", "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0}
-    lengths = [len(text.split(" ")) for text in ("<s> the film was good \n Answer : yes </s>", "<s> it was bad \n Answer : no </s>")]
+    assert facts["optimiser"] == {
+        "name": "AdamW",
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.999,
+        "adam_epsilon": 1e-8,
+        "max_grad_norm": 1.0,
+    }
+    lengths = [
+        len(text.split(" "))
+        for text in ("<s> the film was good \n Answer : yes </s>", "<s> it was bad \n Answer : no </s>")
+    ]
     assert facts["tokens"] == 2 * 8 * sum(lengths)
     assert facts["peak_memory"] > 1e6 and "after" not in facts and "validation" not in facts
     assert any("step 8/8" in line for line in said) and any("left" in line for line in said)
@@ -46,7 +62,8 @@ def test_what_training_json_says(base, examples, tmp_path):
 def test_the_same_seed_gives_the_same_weights(base, examples, tmp_path, method):
     more = {"dropout": 0.1} if method == "lora" else {}
     one, same, other = (
-        train(recipe(base, tmp_path / name, method, seed=seed, steps=2, **more), examples, silent) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        train(recipe(base, tmp_path / name, method, seed=seed, steps=2, **more), examples, silent)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert equal(one, same) and not equal(one, other)
 
@@ -59,7 +76,10 @@ def test_accumulated_batches_are_one_big_batch(model, tmp_path, request):
     """The mean is over the completion tokens of all of them, of which their parts have different numbers."""
     base = request.getfixturevalue(model)
     sizes = ({"batch_size": size, "gradient_accumulation": 12 // size} for size in (12, 2))
-    big, small = (train(recipe(base, tmp_path / f"{size['batch_size']}", "full", steps=3, **size), UNEVEN, silent) for size in sizes)
+    big, small = (
+        train(recipe(base, tmp_path / f"{size['batch_size']}", "full", steps=3, **size), UNEVEN, silent)
+        for size in sizes
+    )
     assert facts_of(big)["losses"] == pytest.approx(facts_of(small)["losses"], rel=1e-5)
     assert all(torch.allclose(tensor, weights(small)[name], atol=1e-4) for name, tensor in weights(big).items())
 
@@ -68,17 +88,27 @@ def test_accumulated_batches_are_one_big_batch(model, tmp_path, request):
 def test_packed_losses_are_those_of_rows_of_their_own(model, tmp_path, request):
     base = request.getfixturevalue(model)
     plain = train(recipe(base, tmp_path / "plain", "full", batch_size=12, steps=3), UNEVEN, silent)
-    packed = train(recipe(base, tmp_path / "packed", "full", batch_size=12, steps=3, packing=True, max_length=WINDOW), UNEVEN, silent)
+    packed = train(
+        recipe(base, tmp_path / "packed", "full", batch_size=12, steps=3, packing=True, max_length=WINDOW),
+        UNEVEN,
+        silent,
+    )
     assert facts_of(plain)["losses"] == pytest.approx(facts_of(packed)["losses"], rel=1e-5)
     noise = "c_attn.bias"  # a bias of all keys moves no attention: its gradient is rounding
-    assert all(torch.allclose(tensor, weights(packed)[name], atol=1e-4) for name, tensor in weights(plain).items() if noise not in name)
+    assert all(
+        torch.allclose(tensor, weights(packed)[name], atol=1e-4)
+        for name, tensor in weights(plain).items()
+        if noise not in name
+    )
     assert facts_of(plain)["tokens"] == facts_of(packed)["tokens"]
 
 
 WINDOW = 32
 
 
-def test_packing_is_refused_where_examples_would_see_one_another(base, encoder_decoder, examples, tmp_path, monkeypatch):
+def test_packing_is_refused_where_examples_would_see_one_another(
+    base, encoder_decoder, examples, tmp_path, monkeypatch
+):
     with pytest.raises(UsageError, match="--packing: an encoder-decoder model"):
         train(recipe(encoder_decoder, tmp_path / "one", packing=True), examples, silent)
     monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", lambda position_ids: None)
@@ -90,7 +120,10 @@ def test_packs_hold_what_fits():
     examples = [Encoded(tuple(range(length)), tuple(range(length))) for length in (3, 4, 2, 5, 9)]
     assert [[len(each.ids) for each in pack] for pack in packs(examples, 9)] == [[3, 4, 2], [5], [9]]
     batch = collate([tuple(examples[:2]), tuple(examples[2:3])], 0, packed=True)
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3], [0, 1, 0, 1, 2, 3, 4]] and "attention_mask" not in batch
+    assert (
+        batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3], [0, 1, 0, 1, 2, 3, 4]]
+        and "attention_mask" not in batch
+    )
     assert batch["labels"][1].tolist() == [0, 1] + [IGNORED] * 5
 
 
@@ -107,12 +140,18 @@ def test_batches_of_like_lengths(base, tmp_path):
 
 @pytest.mark.parametrize("method", ["full", "lora", "prompt"])
 def test_gradient_checkpointing_changes_no_weights(base, examples, tmp_path, method):
-    one, two = (train(recipe(base, tmp_path / f"{on}", method, gradient_checkpointing=on, steps=2), examples, silent) for on in (True, False))
+    one, two = (
+        train(recipe(base, tmp_path / f"{on}", method, gradient_checkpointing=on, steps=2), examples, silent)
+        for on in (True, False)
+    )
     assert all(torch.allclose(tensor, weights(two)[name], atol=1e-6) for name, tensor in weights(one).items())
 
 
 def test_schedules(base, examples, tmp_path):
-    outs = [train(recipe(base, tmp_path / name, scheduler=name, steps=4, warmup=0.0), examples, silent) for name in ("linear", "cosine", "constant")]
+    outs = [
+        train(recipe(base, tmp_path / name, scheduler=name, steps=4, warmup=0.0), examples, silent)
+        for name in ("linear", "cosine", "constant")
+    ]
     assert len({facts_of(out)["final_loss"] for out in outs}) == 3
 
 
@@ -142,9 +181,15 @@ def test_the_best_weights_are_kept_and_nothing_goes_on_in_vain(base, examples, t
     facts = facts_of(train(plan, validated, said.append))
     losses = dict(facts["validation"]["losses"])
     best = min(losses, key=losses.__getitem__)
-    assert facts["validation"]["best_step"] == best and facts["stopped_early"] and facts["steps"] == max(losses) == best + 4 < 40
+    assert (
+        facts["validation"]["best_step"] == best
+        and facts["stopped_early"]
+        and facts["steps"] == max(losses) == best + 4 < 40
+    )
     assert losses_on(tmp_path / "candidate", held) == pytest.approx(losses[best], abs=1e-4)
-    assert any("stopped early" in line for line in said) and any(f"kept: the weights of step {best}" in line for line in said)
+    assert any("stopped early" in line for line in said) and any(
+        f"kept: the weights of step {best}" in line for line in said
+    )
 
 
 @pytest.mark.parametrize("method", ["prompt", "prefix", "p-tuning", "layers"])

@@ -1,5 +1,5 @@
-"""Every method learns a little task on decoder-only and encoder-decoder models, and what it leaves gives again, loaded by transformers and
-peft, the logits of the model in memory.
+"""Every method learns a little task on decoder-only and encoder-decoder models, and what it leaves gives again, loaded
+by transformers and peft, the logits of the model in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.checkpoints.weights import quiet
 from evalharness.errors import UsageError
-from evalharness.training import leave, loop
+from evalharness.training import loop, save
 
 ADAPTERS = ("lora", "ia3", "prompt", "prefix", "p-tuning")
 CAUSAL = [("base", method) for method in RATES if method != "bitfit"]
@@ -31,7 +31,7 @@ def seen(monkeypatch):
 
     def keeping(recipe, start, loaded, model, folder):
         kept.append(model)
-        leave.save(recipe, start, loaded, model, folder)
+        save.save(recipe, start, loaded, model, folder)
 
     monkeypatch.setattr(loop, "save", keeping)
     return kept
@@ -43,14 +43,20 @@ def logits(model) -> torch.Tensor:
     if model.config.is_encoder_decoder:
         decoder = torch.tensor([[0, 12, 2]])
         with torch.no_grad():
-            return model(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=decoder, use_cache=True).logits
+            return model(
+                input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=decoder, use_cache=True
+            ).logits
     with torch.no_grad():
         return model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True).logits
 
 
 def loaded_again(base, out, method):
     """By transformers and peft alone."""
-    kind = AutoModelForSeq2SeqLM if json.loads((base / "config.json").read_text())["model_type"] == "t5" else AutoModelForCausalLM
+    kind = (
+        AutoModelForSeq2SeqLM
+        if json.loads((base / "config.json").read_text())["model_type"] == "t5"
+        else AutoModelForCausalLM
+    )
     with quiet():
         if method not in ADAPTERS:
             return kind.from_pretrained(out)
@@ -61,15 +67,23 @@ def loaded_again(base, out, method):
 def test_it_learns_and_loads_again(model, method, examples, tmp_path, request, seen):
     base = request.getfixturevalue(model)
     rate = 0.5 if (model, method) == ("encoder_decoder", "prompt") else RATES[method]
-    out = loop.train(recipe(base, tmp_path / "candidate", method, steps=8, batch_size=16, learning_rate=rate), examples, silent)
+    out = loop.train(
+        recipe(base, tmp_path / "candidate", method, steps=8, batch_size=16, learning_rate=rate), examples, silent
+    )
     facts = json.loads((out / "training.json").read_text())
     assert facts["losses"][-1] < 0.9 * facts["losses"][0] and len(facts["losses"]) == 8
-    assert facts["method"] == method and facts["architecture"] == ("seq2seq" if model == "encoder_decoder" else "causal")
+    assert facts["method"] == method and facts["architecture"] == (
+        "seq2seq" if model == "encoder_decoder" else "causal"
+    )
     assert 0 < facts["trainable"] <= facts["parameters"] and facts["precision"] == ""
     assert torch.allclose(logits(loaded_again(base, out, method)), logits(seen[0]), atol=1e-5)
     checkpoint = recognise(str(out))
     verify(checkpoint)
-    assert bool(checkpoint.adapter) == (method in ADAPTERS) and checkpoint.target_task == "films" and checkpoint.base == base.resolve()
+    assert (
+        bool(checkpoint.adapter) == (method in ADAPTERS)
+        and checkpoint.target_task == "films"
+        and checkpoint.base == base.resolve()
+    )
     assert checkpoint.bytes == facts["bytes"]
     if method in ADAPTERS and method != "p-tuning":  # of which only what the network says is kept
         assert checkpoint.trainable == facts["trainable"]
@@ -82,8 +96,12 @@ def changed(base, out):
 
 
 def test_layer_patterns_train_these_and_nothing_else(base, examples, tmp_path):
-    out = loop.train(recipe(base, tmp_path / "one", "layers", parameters=("model.layers.1.*", "*.0.*norm*")), examples, silent)
-    wanted = {name for name in weights(base) if name.startswith("model.layers.1.") or (".0." in name and "norm" in name)}
+    out = loop.train(
+        recipe(base, tmp_path / "one", "layers", parameters=("model.layers.1.*", "*.0.*norm*")), examples, silent
+    )
+    wanted = {
+        name for name in weights(base) if name.startswith("model.layers.1.") or (".0." in name and "norm" in name)
+    }
     assert changed(base, out) == wanted
     facts = json.loads((out / "training.json").read_text())
     assert facts["trainable"] == sum(tensor.numel() for name, tensor in weights(base).items() if name in wanted)
@@ -108,7 +126,11 @@ def test_bitfit_trains_biases_and_says_where_there_are_none(base, with_biases, e
     ],
 )
 def test_where_lora_goes(model, targets, names, examples, tmp_path, request):
-    out = loop.train(recipe(request.getfixturevalue(model), tmp_path / "candidate", targets=targets, rank=2, steps=1), examples, silent)
+    out = loop.train(
+        recipe(request.getfixturevalue(model), tmp_path / "candidate", targets=targets, rank=2, steps=1),
+        examples,
+        silent,
+    )
     paths = [name.split(".lora_")[0] for name in weights(out)]
     assert {next((each for each in names if path.endswith(f".{each}")), path) for path in paths} == names
     assert min(min(tensor.shape) for tensor in weights(out).values()) == 2

@@ -1,4 +1,6 @@
-"""A training that is killed goes on from its last saved state and ends with the weights of an uninterrupted one, bit by bit."""
+"""A training that is killed goes on from its last saved state and ends with the weights of an uninterrupted one, bit by
+bit.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from training.makers import equal, recipe, silent
 from evalharness.errors import StoreError, UsageError
 from evalharness.training import loop, trainer
 from evalharness.training.loop import train
-from evalharness.training.work import Work
+from evalharness.training.output_lock import Work
 
 
 class Killed(BaseException):
@@ -54,7 +56,9 @@ WAYS = {
 def test_it_ends_as_if_nothing_had_happened(base, examples, tmp_path, killed_at, method):
     """Killed in the middle of a pass and at its end, each time a step after the one that was saved."""
     validated = replace(examples, validation=examples.pairs[:2], held={"digest": "x"})
-    plan = recipe(base, tmp_path / "a" / "candidate", method, steps=9, batch_size=3, save_every=2, eval_every=2, **WAYS[method])
+    plan = recipe(
+        base, tmp_path / "a" / "candidate", method, steps=9, batch_size=3, save_every=2, eval_every=2, **WAYS[method]
+    )
     again = replace(plan, out=str(tmp_path / "b" / "candidate"))
     whole = train(plan, validated, silent)
     killed_at(again, validated, 3)
@@ -70,7 +74,10 @@ def test_it_ends_as_if_nothing_had_happened(base, examples, tmp_path, killed_at,
 
 def test_another_recipe_or_other_data_begins_anew(base, examples, tmp_path, killed_at):
     plan = recipe(base, tmp_path / "candidate", save_every=1, steps=4)
-    for other, data in ((replace(plan, learning_rate=0.02), examples), (plan, replace(examples, pairs=examples.pairs[:12]))):
+    for other, data in (
+        (replace(plan, learning_rate=0.02), examples),
+        (plan, replace(examples, pairs=examples.pairs[:12])),
+    ):
         killed_at(plan, examples, 3)
         said = []
         out = train(other, data, said.append)

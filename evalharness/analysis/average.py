@@ -1,0 +1,107 @@
+"""Task rows of a comparison to the suite's published average: one row a candidate, which describes and never
+decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from evalharness.records.measurements import TaskFacts
+from evalharness.records.results import Comparison, Estimate
+from evalharness.records.tasks import Average
+
+Rows = Mapping[tuple[str, str], Comparison]  # by (task, metric)
+CARRIED = ("incomplete", "prompts_differ")  # flags of a task that hold for the average
+
+
+def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
+    """What a run would have to measure, and does not, for the published name to be right; empty where it measures all
+    of it.
+    """
+    tasks = {fact.name: fact for fact in facts}
+    reasons = []
+    for name, metric in _cells(average):
+        task = tasks.get(name)
+        found = None if task is None else next((each for each in task.metrics if each.id == metric), None)
+        if task is None:
+            reasons.append(name)
+        elif found is None:
+            reasons.append(f"{metric} of {name}")
+        elif not found.higher_is_better:
+            reasons.append(f"{name}: {metric} is better when lower")
+        elif average.normalised and metric != task.primary:
+            reasons.append(f"chance of {metric} of {name}")
+        elif average.normalised and task.chance >= found.high:
+            reasons.append(f"{name}: guessing is always right")
+    return list(dict.fromkeys(reasons))
+
+
+def with_average(
+    comparisons: Sequence[Comparison], facts: Sequence[TaskFacts], average: Average | None, suite: str | None
+) -> tuple[Comparison, ...]:
+    """The comparisons and, after each candidate's own, a row of level "suite" whose metric is the average's name.
+
+    No row where something is `lacking`, or where a task of the average has no answered example or was stopped early: an
+    average over less than was published does not carry its name. Base, candidate and difference are points: the suite's
+    verdict and interval are those of the suite unit.
+    """
+    if average is None or lacking(average, facts):
+        return tuple(comparisons)
+    found: list[Comparison] = []
+    for candidate in dict.fromkeys(row.candidate for row in comparisons):
+        own = [row for row in comparisons if row.candidate == candidate]
+        rows = {(row.task, row.metric): row for row in own if row.level == "task"}
+        found += own
+        if all(cell in rows and rows[cell].n and not _stopped(rows[cell]) for cell in _cells(average)):
+            found.append(_row(average, rows, {fact.name: fact for fact in facts}, suite or average.name))
+    return tuple(found)
+
+
+def _stopped(row: Comparison) -> bool:
+    return row.stopping is not None and row.stopping.stopped
+
+
+def _row(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], suite: str) -> Comparison:
+    base, candidate = (_value(average, rows, facts, side) for side in ("base", "candidate_score"))
+    taken = [rows[cell] for cell in _cells(average)]
+    tasks = list({row.task: row for row in taken}.values())
+    return Comparison(
+        task=suite, family="suite", level="suite", unit=False, metric=average.name, primary=False, candidate=taken[0].candidate,
+        n=sum(row.n for row in tasks), base=Estimate(base), candidate_score=Estimate(candidate), difference=Estimate(candidate - base),
+        ci_level=taken[0].ci_level, lost=None, gained=None, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None, p_difference=None,
+        margin=None, verdict=None, flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in taken)), examples_needed=None,
+        available=sum(row.available for row in tasks),
+    )  # fmt: skip
+
+
+def _value(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], side: str) -> float:
+    """The plain mean over entries of the mean over an entry's metrics, each the mean over its tasks."""
+    entries = []
+    for names, metrics in average.over.items():
+        by_metric = [
+            _mean([_score(average, rows[name, metric], facts[name], side) for name in names.split("+")])
+            for metric in metrics
+        ]
+        entries.append(_mean(by_metric))
+    return _mean(entries)
+
+
+def _score(average: Average, row: Comparison, task: TaskFacts, side: str) -> float:
+    """A task's score; where the average is normalised, its place between chance (0) and the best there is (1)."""
+    score = float(getattr(row, side).value)
+    if not average.normalised:
+        return score
+    best = next(metric.high for metric in task.metrics if metric.id == row.metric)
+    return (score - task.chance) / (best - task.chance)
+
+
+def _cells(average: Average) -> list[tuple[str, str]]:
+    """Every (task, metric) that goes in."""
+    return [
+        (name, metric) for names, metrics in average.over.items() for metric in metrics for name in names.split("+")
+    ]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

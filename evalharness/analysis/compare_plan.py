@@ -1,0 +1,87 @@
+"""What is compared with what, and at which margins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evalharness.analysis.pairing import member_metric
+from evalharness.errors import UsageError
+from evalharness.records.measurements import TaskFacts
+from evalharness.records.tasks import Average, Group
+from evalharness.stats.early_stopping import EARLY
+
+UNNAMED = "suite"  # the suite unit of tasks that no suite names
+
+
+@dataclass(frozen=True, slots=True)
+class ComparePlan:
+    """What is compared with what. `targets`: candidate -> the task it was trained on; `margins`: task or group ->
+    margin instead of its own. Raises UsageError for an alpha outside (0, .5) or a margin that is negative or not a
+    number.
+    """
+
+    base: str
+    candidates: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+    suite_name: str | None = None
+    suite_margin: float = 0.02
+    margins: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.05
+    seed: int = 1234
+    describing: tuple[
+        str, ...
+    ] = ()  # tasks and groups that get rows and no verdict: other ways of asking what other tasks ask
+    average: Average | None = None  # the suite's published one
+    references: tuple[str, ...] = ()  # models that are compared like candidates and never judged
+    until_decided: bool = (
+        False  # units were asked in rounds, and a gate unit no longer once its verdict was certain (stats/watching.py)
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 0.5:
+            raise UsageError("alpha", f"{self.alpha} is no error rate", "a number between 0 and 0.5, such as 0.05")
+        for name, margin in {**self.margins, "the suite": self.suite_margin}.items():
+            if not (math.isfinite(margin) and margin >= 0):
+                raise UsageError("margin", f"{margin} of {name} is no acceptable loss", "a number that is not negative")
+
+    @property
+    def level(self) -> float:
+        """Coverage of the intervals, each end of which is a one-sided bound at level 1 − alpha."""
+        return 1 - 2 * self.alpha
+
+    @property
+    def final_alpha(self) -> float:
+        """What a gate unit's fixed sample may err with: alpha, less the share of early verdicts."""
+        return self.alpha * (1 - EARLY) if self.until_decided else self.alpha
+
+    @property
+    def final_level(self) -> float:
+        """Coverage of a gate unit's interval by its fixed sample."""
+        return 1 - 2 * self.final_alpha
+
+    @property
+    def lots_of(self) -> int | None:
+        """The seed by which units were drawn into rounds; None where all were asked at once."""
+        return self.seed if self.until_decided else None
+
+
+def asked_margins(
+    facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, named: Mapping[str, float]
+) -> dict[str, float]:
+    """Margins as a user asks for them: one for every task and group whose deciding metric is on a 0-1 scale, and single
+    ones by name.
+    """
+    if everywhere is None:
+        return dict(named)
+    on_unit_scale = [
+        fact.name for fact in facts for metric in fact.metrics if metric.id == fact.primary and metric.high == 1.0
+    ]
+    grouped = [
+        group.name
+        for group in groups
+        if all(member_metric(group, fact).high == 1.0 for fact in facts if fact.name in group.tasks)
+    ]
+    return {**dict.fromkeys([*on_unit_scale, *grouped], everywhere), **named}

@@ -1,0 +1,79 @@
+"""Measurements of a base and its candidates to comparisons: one row per candidate, task, group, family or suite, and
+metric.
+
+Every number is computed from the same units of both models. Random draws depend on the plan's seed, the task and the
+metric, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evalharness.analysis.candidate_data import Case
+from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.early_stopping import suite_at_looks
+from evalharness.analysis.pairing import Found
+from evalharness.analysis.rows import every_row, unjudged
+from evalharness.analysis.suite import family_rows, suite_row, untrained
+from evalharness.analysis.verdicts import concluded
+from evalharness.records.measurements import Measurement, TaskFacts
+from evalharness.records.results import Comparison, Estimate
+
+
+def compare(
+    facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan
+) -> tuple[Comparison, ...]:
+    """All rows of every candidate, then of every reference: tasks in the order of `facts`, groups, families where there
+    are several, the suite.
+
+    Units that failed on either side are left out of both and flagged. Raises NotComparableError where two models were
+    not asked the same, where a measurement is missing or a row is not finite, and TaskError where the tasks of a gate
+    unit cannot be pooled.
+    """
+    found = {(m.task, m.metric, m.model): m for m in measurements}
+    comparisons: list[Comparison] = []
+    for candidate in (*plan.candidates, *plan.references):
+        case = Case(candidate, [task for task in facts if _was_asked(task, candidate, found, plan)], found, plan)
+        rows = every_row(case)
+        kept = untrained(case, rows)
+        suite = (
+            suite_at_looks(case, rows)
+            if plan.until_decided
+            else suite_row(kept, [row for row in rows if row.unit], plan)
+        )
+        rows += [*family_rows(kept, plan), suite]
+        comparisons += concluded(
+            [unjudged(row) for row in rows] if candidate in plan.references else rows, candidate, plan
+        )
+    return tuple(comparisons)
+
+
+def _was_asked(task: TaskFacts, candidate: str, found: Found, plan: ComparePlan) -> bool:
+    """Ways of asking that only describe may have been asked of some candidates alone."""
+    there = any((task.name, metric.id, candidate) in found for metric in task.metrics)
+    return there or task.name not in plan.describing or bool(task.failed.get(candidate))
+
+
+def target_gain(
+    comparisons: Sequence[Comparison], candidate: str, target: str, facts: Sequence[TaskFacts] = ()
+) -> tuple[Estimate | None, bool | None]:
+    """The candidate's gain on the task it was trained on, and whether it learned it: the interval's lower end is above
+    the task's margin, and that of its score above chance, where `facts` tell it: who comes from below chance up to
+    guessing has learned nothing.
+
+    (None, None) where the target was not compared; no answer to the second where there is no interval or no margin to
+    tell it by.
+    """
+    chances = {
+        task.name: task.chance
+        for task in facts
+        if any(metric.id == task.primary and metric.higher_is_better for metric in task.metrics)
+    }
+    for row in comparisons:
+        if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != "suite":
+            gain, low = row.difference, row.candidate_score.low
+            if gain.low is None or row.margin is None:
+                return gain, None
+            return gain, gain.low > row.margin and (low is None or low > chances.get(target, -math.inf))
+    return None, None

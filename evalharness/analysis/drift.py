@@ -1,0 +1,184 @@
+"""What two models expect at every token of some texts to how far apart they are: an early warning, which decides
+nothing.
+
+Of each place the base names its likeliest tokens, and the other model says what it gives to those: so the two need not
+be in memory together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness import fingerprint
+from evalharness.records.requests import Failure, Profile, Profiling, Response
+from evalharness.records.results import Drift, Estimate
+from evalharness.stats import proportion
+from evalharness.stats.resample import bootstrap
+
+Floats = NDArray[np.float64]
+
+TOP_K = 64
+REPLICATES = 2_000
+NEUTRAL, OWN = "neutral", "own outputs"
+OTHER_TOKENS = "its tokenizer is not the base's, so there are no tokens at which to compare what both expect"
+OTHER_VOCABULARY = (
+    "its vocabulary is smaller than the base's, so there are tokens that the base expects and it does not know"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts of one kind as the base is asked about them; `room` bounds what any model of the run reads of one at a
+    time.
+    """
+
+    kind: str  # NEUTRAL or OWN
+    asked: tuple[Profile, ...]
+
+    @property
+    def digest(self) -> str:
+        return fingerprint.of_value([(request.context, request.text) for request in self.asked])
+
+
+def neutral(texts: Sequence[str], room: int | None) -> Texts:
+    """Running text, read from its beginning."""
+    return Texts(NEUTRAL, tuple(Profile(text, TOP_K, room=room) for text in dict.fromkeys(texts)))
+
+
+def own_outputs(pairs: Sequence[tuple[str, str]]) -> Texts:
+    """(prompt, what the base answered by greedy decoding) pairs."""
+    return Texts(OWN, tuple(Profile(text, TOP_K, prompt) for prompt, text in dict.fromkeys(pairs)))
+
+
+def follow_ups(texts: Texts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
+    """For every text what to ask of another model, at the tokens that the base named; None where the base gave no
+    answer.
+    """
+    found = (base.get(request.id) for request in texts.asked)
+    return [
+        replace(request, top_k=0, at=answer.ids) if isinstance(answer, Profiling) else None
+        for request, answer in zip(texts.asked, found, strict=True)
+    ]
+
+
+def divergence(base: Profiling, model: Profiling) -> Floats:
+    """KL(base ‖ model) at every token, nats, (tokens,): over the base's likeliest tokens, and all others as one.
+
+    Merging outcomes never makes a divergence larger (the log-sum inequality: T. M. Cover and J. A. Thomas, Elements of
+    Information Theory, 2006, §2.7), so it is a lower bound, and exact where the base named its whole vocabulary.
+    """
+    p, q = (
+        np.concatenate([np.array(each.top).reshape(len(each.tokens), -1), _rest(each)], axis=1)
+        for each in (base, model)
+    )
+    with np.errstate(invalid="ignore"):
+        terms = np.where(p == -np.inf, 0.0, np.exp(p) * (p - q))
+    found: Floats = np.maximum(terms.sum(axis=1), 0.0)  # rounding aside, it is not negative
+    return found
+
+
+def _rest(profile: Profiling) -> Floats:
+    """(tokens, 1)"""
+    return np.array([-np.inf if value is None else value for value in profile.rest], dtype=np.float64).reshape(-1, 1)
+
+
+def measured(texts: Texts, model: str, base: Sequence[Response | Failure | None], other: Sequence[Response | Failure | None],
+             how: tuple[float, int]) -> Drift:  # fmt: skip
+    """The drift of `model` on the texts, from answers in their order. `how`: coverage of the intervals, and the seed of
+    the resamples.
+    """
+    level, seed = how
+    empty = Drift(model, texts.kind, texts.digest, TOP_K, level)
+    pairs = [(b, m) for b, m in zip(base, other, strict=True) if isinstance(b, Profiling) and isinstance(m, Profiling)]
+    failed = len(base) - len(pairs)
+    if any(b.tokens != m.tokens for b, m in pairs):
+        return unavailable(texts, model, level, OTHER_TOKENS)
+    if any(theirs is None and ours is not None for b, m in pairs for ours, theirs in zip(b.rest, m.rest, strict=True)):
+        return unavailable(texts, model, level, OTHER_VOCABULARY)
+    pairs = [(b, m) for b, m in pairs if b.tokens]
+    if not pairs:
+        said = next(
+            (answer.reason for answer in (*base, *other) if isinstance(answer, Failure)),
+            "there is no text of this kind",
+        )
+        return replace(empty, failed=failed, reason=said)
+    rows = np.array([_row(b, m) for b, m in pairs])  # (texts, 6)
+    tokens = rows[:, 0].sum()
+    kl = _mean(rows[:, [1, 0]], level, _draw(seed, texts.kind, "kl"))
+    return replace(
+        empty,
+        n=len(pairs),
+        tokens=int(tokens),
+        failed=failed,
+        kl=kl if kl.low is None else replace(kl, low=max(0.0, kl.low)),
+        exact=all(value is None for b, _ in pairs for value in b.rest),
+        rest=float(rows[:, 5].sum() / tokens),
+        agreement=_share(rows[:, 2], rows[:, 0], level),
+        base_cross_entropy=float(rows[:, 3].sum() / tokens),
+        cross_entropy_change=_mean(rows[:, [4, 0]], level, _draw(seed, texts.kind, "cross-entropy")),
+    )
+
+
+def unavailable(texts: Texts, model: str, level: float, reason: str) -> Drift:
+    """A drift that is not known, and why."""
+    return Drift(model, texts.kind, texts.digest, TOP_K, level, reason=reason)
+
+
+def ranked(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Drift, ...]:
+    """Neutral text first, and of each kind the candidates that drifted most; then references; equal divergences share a
+    rank.
+    """
+    kinds = list(dict.fromkeys(drift.text for drift in drifts))
+
+    def rank(drift: Drift) -> int | None:
+        if drift.kl is None or drift.model not in candidates:
+            return None
+        others = (
+            other.kl.value
+            for other in drifts
+            if other.kl is not None and other.text == drift.text and other.model in candidates
+        )
+        return 1 + sum(value > drift.kl.value for value in others)
+
+    with_ranks = [replace(drift, rank=rank(drift)) for drift in drifts]
+    return tuple(sorted(with_ranks, key=lambda d: (kinds.index(d.text), d.rank is None, d.rank or 0)))
+
+
+def _row(base: Profiling, model: Profiling) -> tuple[float, ...]:
+    """Of one text: tokens; sums over them of divergence, agreement, the base's cross-entropy, the change of it, and
+    probability left aside.
+    """
+    ours, theirs = np.array(base.logprobs), np.array(model.logprobs)
+    agree = float(np.sum(np.array(base.argmax) == np.array(model.argmax)))
+    sums = (divergence(base, model).sum(), agree, -ours.sum(), (ours - theirs).sum(), np.exp(_rest(base)).sum())
+    return (float(len(base.tokens)), *map(float, sums))
+
+
+def _mean(rows: Floats, level: float, rng: np.random.Generator) -> Estimate:
+    """Mean per token with its interval over texts; rows are (sum, tokens)."""
+    ratio: Callable[[Floats], Floats] = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
+    value = float(ratio(rows.sum(axis=0)))
+    if len(rows) < 2:
+        return Estimate(value)
+    return Estimate(value, *map(float, bootstrap(rows, ratio, REPLICATES, rng).interval(level)))
+
+
+def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
+    """Share of tokens with Wilson's interval at the number of independent ones that they are worth: tokens of one text
+    depend on each other.
+    """
+    right, total = float(agreeing.sum()), float(tokens.sum())
+    value = right / total
+    if len(tokens) < 2:
+        return Estimate(value)
+    effect = proportion.design_effect(agreeing, tokens, value * (1 - value)) * proportion.few_units(tokens)
+    return Estimate(value, *map(float, proportion.wilson(right / effect, total / effect, level)))
+
+
+def _draw(seed: int, kind: str, purpose: str) -> np.random.Generator:
+    """It knows no candidate's name: renaming moves no number, and all candidates see the same resamples."""
+    return np.random.default_rng(int(fingerprint.of_value([seed, "drift", kind, purpose])[:16], 16))

@@ -1,0 +1,207 @@
+"""Rows whose units were asked in rounds to p-values, intervals and a suite that hold in whatever round each was stopped
+(stats/watching.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from evalharness.analysis.candidate_data import Case
+from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.rows import Row, Watch, unit_rows
+from evalharness.analysis.suite import skilled, suite_row, untrained
+from evalharness.records.results import Certificate, Stopping, Verdict
+from evalharness.stats.assess import Effort, Finding, Interval
+from evalharness.stats.early_stopping import (
+    LOOKS,
+    ROUNDS,
+    Path,
+    adjusted,
+    bounds,
+    certified,
+    either,
+    path,
+    spent,
+    unadjusted,
+)
+from evalharness.stats.multiplicity import holm
+
+GLANCE = Effort(deciding=2, swaps=1)  # what no verdict before the last round looks at is hardly resampled
+STOPPED, UNTESTED = "stopped_early", "suite_not_tested"
+
+
+class Settled(NamedTuple):
+    """The rows of one candidate; p_forgotten of its gate units (but the suite) adjusted over them, by place; how far
+    each row was asked, by place.
+    """
+
+    rows: list[Row]
+    adjusted: dict[int, float]
+    stopping: dict[int, Stopping]
+
+
+def settled(rows: Sequence[Row], plan: ComparePlan) -> Settled:
+    """Gate units get p-values and an interval that share alpha between the rounds and the whole. What else was stopped
+    early was stopped because of what was seen, so that no p-value or interval of a fixed sample holds for it: values
+    remain.
+    """
+    units = [i for i, row in enumerate(rows) if row.unit and row.level != "suite"]
+    paths = {i: _path(rows[i]) for i in units}
+    early = dict(zip(units, adjusted(list(paths.values())), strict=True))
+    late = dict(
+        zip(units, holm([1.0 if _stopped(rows[i]) else rows[i].finding.p_forgotten or 0.0 for i in units]), strict=True)
+    )
+    found = [_points(row) if _stopped(row) and row.level != "suite" else row for row in rows]
+    for i in units:
+        found[i] = replace(found[i], finding=_judged(rows[i], paths[i], plan.alpha))
+    stopping = {i: _stopping(row, row.watch) for i, row in enumerate(rows) if row.watch is not None}
+    stopping |= {
+        i: _with_early(rows[i], stopping[i], (early[i], unadjusted(paths[i])[1]), plan.alpha)
+        for i in stopping.keys() & paths.keys()
+    }
+    return Settled(found, {i: either(early[i], late[i]) for i in units}, stopping)
+
+
+def _path(row: Row) -> Path | None:
+    return None if row.watch is None or row.watch.unit is None else path(row.watch.unit, row.watch.asked)
+
+
+def _stopped(row: Row) -> bool:
+    return row.watch is not None and row.watch.stopped
+
+
+def _points(row: Row) -> Row:
+    """The values of a row, and nothing that a fixed sample would be needed for."""
+    finding = row.finding
+    values = {side: Interval(getattr(finding, side).value) for side in ("base", "candidate", "difference")}
+    finding = replace(finding, **values, p_forgotten=None, p_retained=None, p_difference=None, few_changes=False)
+    flips = None if row.flips is None else replace(row.flips, forgotten=None, learned=None)
+    retention = None if row.retention is None else Interval(row.retention.value)
+    return replace(
+        row,
+        finding=finding,
+        flips=flips,
+        retention=retention,
+        judged=row.judged and row.unit,
+        drill=False,
+        flags=(STOPPED, *row.flags),
+    )
+
+
+def _judged(row: Row, of: Path | None, alpha: float) -> Finding:
+    """A gate unit's finding with what is certain at whatever round it was stopped."""
+    whole, stopped = row.finding, _stopped(row)
+    late = (1.0, 1.0) if stopped else (whole.p_forgotten or 0.0, whole.p_retained or 0.0)
+    p_forgotten, p_retained = (either(early, final) for early, final in zip(unadjusted(of), late, strict=True))
+    finding = _points(row).finding if stopped else whole
+    low, high = (None, None) if stopped else whole.difference[1:]
+    if row.watch is not None and row.watch.unit is not None:
+        ends = bounds(row.watch.unit, alpha)
+        low, high = (
+            end if there is None else pick(there, end)
+            for there, end, pick in ((low, ends[0], max), (high, ends[1], min))
+        )
+        if low > high:  # either may err; then the whole sample speaks
+            low, high = whole.difference[1:]
+    difference = Interval(whole.difference.value, low, high)
+    return replace(finding, difference=difference, p_forgotten=p_forgotten, p_retained=p_retained)
+
+
+def _stopping(row: Row, watch: Watch) -> Stopping:
+    return Stopping(row.finding.units, watch.planned, watch.asked, ROUNDS, watch.stopped)
+
+
+def _with_early(row: Row, of: Stopping, early: tuple[float, float], alpha: float) -> Stopping:
+    """With what is certain of a gate unit by its e-processes. `early`: p_forgotten (adjusted) and p_retained of
+    them.
+    """
+    if (
+        row.watch is None or row.watch.unit is None or of.planned < of.asked
+    ):  # older results do not say how many were planned
+        return of
+    verdict, forgotten, retained = certified(row.watch.unit, of.planned, alpha)
+    return replace(
+        of, p_forgotten=early[0], p_retained=early[1], certificate=Certificate(verdict, of.planned, forgotten, retained)
+    )
+
+
+def standing(case: Case) -> dict[str, Verdict]:
+    """The verdict of every gate unit that is certain by its e-process after the rounds that were asked; "inconclusive"
+    where none is yet.
+    """
+    rows = unit_rows(replace(case, effort=GLANCE))
+    paths = [_path(row) for row in rows]
+    found: dict[str, Verdict] = {}
+    for row, of, p_forgotten in zip(rows, paths, adjusted(paths), strict=True):
+        found[row.task] = row.finding.verdict(either(p_forgotten, 1.0), either(unadjusted(of)[1], 1.0), case.plan.alpha)
+    return found
+
+
+# ---- the suite -------------------------------------------------------------------------------------------------------
+
+
+def suite_at_looks(case: Case, rows: Sequence[Row]) -> Row:
+    """The suite as it stood at the first look that decided, else at the last for which all gate units were asked far
+    enough. `rows`: of now.
+
+    p-values are the least over the looks, each divided by the share of alpha that its look may spend. Where a unit was
+    stopped before the last look and none decided, the suite has values and no verdict of its own: it is flagged.
+    """
+    units = [row for row in rows if row.unit]
+    last = min((row.watch.asked for row in units if row.watch is not None), default=ROUNDS)
+    best, found = (1.0, 1.0), None
+    for look in LOOKS:
+        if look > last:
+            kept = untrained(case, units)
+            return _untested(found or suite_row(kept, units, case.plan), Watch(last, _planned(kept), None))
+        found = suite_at(case, look, units if look == ROUNDS else None)
+        best = (min(best[0], found.finding.p_forgotten or 0.0), min(best[1], found.finding.p_retained or 0.0))
+        found = replace(found, finding=replace(found.finding, p_forgotten=best[0], p_retained=best[1]))
+        if found.finding.verdict(*best, case.plan.alpha) != "inconclusive":
+            break
+    return found or suite_row(untrained(case, units), units, case.plan)
+
+
+def suite_at(case: Case, look: int, units: Sequence[Row] | None = None) -> Row:
+    """The suite as it stands after round `look`, its p-values divided by the share of alpha that this look may spend.
+    `units`: the gate units' rows then, where they are there already.
+
+    Before the last look nothing is decided while the base is at chance in a unit: in the end it may be above it, and
+    the suite would be another one.
+    """
+    then = case.after(look)
+    units = unit_rows(then) if units is None else units
+    share = spent(case.plan.alpha)[look] / case.plan.alpha
+    kept = untrained(then, units)
+    row = suite_row(kept, units, case.plan, 1 - 2 * case.plan.alpha * share)
+    p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))
+    if look < ROUNDS and len(skilled(kept)) < len(kept):
+        p_forgotten = p_retained = 1.0
+    watch = Watch(look, _planned(kept), None)
+    return replace(row, finding=replace(row.finding, p_forgotten=p_forgotten, p_retained=p_retained), watch=watch)
+
+
+def _planned(kept: Sequence[Row]) -> int:
+    """Units of those that the suite is the mean over."""
+    return sum(row.watch.planned for row in skilled(kept) if row.watch)
+
+
+def _untested(row: Row, watch: Watch) -> Row:
+    """What is left of the suite where a gate unit was stopped, because the gate cannot pass: values, and p-values of
+    the looks that there were.
+    """
+    whole, looked = row.finding, row.watch is not None
+    candidate, difference = Interval(whole.candidate.value), Interval(whole.difference.value)
+    p_forgotten, p_retained = (whole.p_forgotten, whole.p_retained) if looked else (1.0, 1.0)
+    finding = replace(
+        whole,
+        candidate=candidate,
+        difference=difference,
+        p_forgotten=p_forgotten,
+        p_retained=p_retained,
+        p_difference=None,
+    )
+    general = None if row.general is None else replace(row.general, low=None, high=None)
+    return replace(row, finding=finding, general=general, flags=(UNTESTED, *row.flags), watch=watch)

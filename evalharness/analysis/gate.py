@@ -1,0 +1,130 @@
+"""Results to a decision: may the candidates ship, and if not, why; one plain line a reason.
+
+0 passes · 3 something was forgotten · 4 the suite is undecided and the policy does not let that pass · 5 incomplete,
+nothing can be concluded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from evalharness.records.measurements import ExampleError
+from evalharness.records.models import REFERENCES
+from evalharness.records.results import Comparison, Results
+
+PASSED, FORGOTTEN, UNDECIDED, INCOMPLETE = 0, 3, 4, 5
+UNTESTED = "suite_not_tested"  # a flag: a gate unit was stopped before the suite was decided
+SHOWN_REASON = 200  # characters of a example_error's reason that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What to do where the suite is undecided."""
+
+    on_inconclusive: Literal["fail", "pass"] = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`reasons`: what failed, one line each; empty where everything passed."""
+
+    exit_code: int
+    reasons: tuple[str, ...]
+
+
+def judge(results: Results, policy: Policy) -> Decision:
+    """Passes when no gate unit is forgotten and the suite of every candidate is retained.
+
+    A run in which something failed is incomplete whatever its verdicts are; what was forgotten in it is named all the
+    same. References decide nothing, nor does what failed of them.
+    """
+    results = _without_references(results)
+    units = [row for row in results.comparisons if row.unit]
+    incomplete = _incomplete(results, units)
+    forgotten = [_forgotten(row) for row in units if row.verdict == "forgotten"]
+    undecided = [
+        _undecided(row) for row in units if row.level == "suite" and row.verdict not in ("retained", "forgotten")
+    ]
+    if policy.on_inconclusive == "pass":
+        undecided = []
+    reasons = tuple(_line(text) for text in (*forgotten, *undecided, *incomplete))
+    if incomplete:
+        return Decision(INCOMPLETE, reasons)
+    if forgotten:
+        return Decision(FORGOTTEN, reasons)
+    return Decision(UNDECIDED if undecided else PASSED, reasons)
+
+
+def _without_references(results: Results) -> Results:
+    beside = {row.name for row in results.models if row.kind in REFERENCES}
+    return replace(
+        results,
+        models=tuple(row for row in results.models if row.name not in beside),
+        comparisons=tuple(row for row in results.comparisons if row.candidate not in beside),
+        errors=tuple(example_error for example_error in results.errors if example_error.model not in beside),
+    )
+
+
+def _incomplete(results: Results, units: Iterable[Comparison]) -> list[str]:
+    """Why nothing can be concluded: nothing was compared, examples failed, or scores were left out."""
+    reasons = [] if results.comparisons else ["incomplete: no candidate was compared with a base"]
+    with_suite = {row.candidate for row in units if row.level == "suite"}
+    candidates = dict.fromkeys(
+        [row.candidate for row in results.comparisons] + [row.name for row in results.models if row.base is not None]
+    )
+    if results.comparisons:
+        reasons += [
+            f"incomplete: {name} has no verdict over the suite" for name in candidates if name not in with_suite
+        ]
+    by_task: dict[tuple[str, str], list[ExampleError]] = {}
+    for example_error in results.errors:
+        by_task.setdefault((example_error.task, example_error.model), []).append(example_error)
+    for (task, model), errors in by_task.items():
+        reasons.append(f"incomplete: {len(errors)} × {model} on {task}: {errors[0].reason[:SHOWN_REASON]}")
+    told = {example_error.task for example_error in results.errors}
+    flagged = [
+        row
+        for row in results.comparisons
+        if "incomplete" in row.flags and row.level == "task" and row.primary and row.task not in told
+    ]
+    reasons += [f"incomplete: {row.candidate} on {row.task}: not all examples were answered" for row in flagged]
+    if not reasons and any("incomplete" in row.flags for row in results.comparisons):
+        reasons.append("incomplete: not all examples were answered")
+    return reasons
+
+
+def _forgotten(row: Comparison) -> str:
+    p = row.p_forgotten if row.p_forgotten_adjusted is None else row.p_forgotten_adjusted
+    changes = "" if row.lost is None else f", {row.lost} lost and {row.gained} gained of {row.n}"
+    return f"forgotten: {row.candidate} on {row.task}: {_difference(row)}, p {_p(p)}{changes}"
+
+
+def _undecided(row: Comparison) -> str:
+    if UNTESTED in row.flags:
+        return f"undecided: {row.candidate} over {row.task}: not tested, because a gate unit was stopped first"
+    needed = (
+        f"; about {row.examples_needed:,} units would decide, {row.n:,} were compared" if row.examples_needed else ""
+    )
+    return f"undecided: {row.candidate} over {row.task}: {_difference(row)}, p_retained {_p(row.p_retained)}{needed}"
+
+
+def _difference(row: Comparison) -> str:
+    """The difference with its interval and its margin, in the metric's unit."""
+    found = row.difference
+    interval = "" if found.low is None or found.high is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
+    margin = "" if row.margin is None else f", margin {row.margin:g}"
+    unit = "skill" if row.level == "suite" else row.metric
+    return f"{unit} {found.value:+.3f}{interval}{margin}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _line(text: str) -> str:
+    """One line of printable text, whatever names and error messages hold."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))

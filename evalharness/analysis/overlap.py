@@ -1,0 +1,375 @@
+"""Rows that a candidate was fine-tuned on, past the questions of an evaluation, to the questions that it had seen.
+
+After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are what stands between white space once case and
+punctuation are gone, and a run of 13 of them that stands in both is an overlap. Three things differ, each for a reason:
+
+    own texts   only what a row brings to its question is looked for, not the wording that the task puts around it:
+    candidates are fine-tuned on
+                rows of the very tasks that they are asked, and the wording stands in every one of those
+    wording     a run of words with 4 in it that more than a tenth of the task's texts share is the task's, too; and one
+    that as a whole more
+                than 2 of its texts share says nothing of any of them
+    short ones  a question of fewer than 13 words is found where all its row brings stands, as it is, in one row, and
+    has 6 words or more; or
+                where it is, as the task renders it, the whole of a text, and has 3 words or more
+
+The evaluation is indexed and the training rows stream past: memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness.data.streams import TextRow
+
+RUN = 13  # words in a row that make an overlap
+LEAST = 6  # words of a shorter question that has to stand in a row as it is
+LEAST_WHOLE = 3  # words of a rendered question that has to be the whole of a text
+WORDING = 4  # words of which a task's wording is made
+SHARED = 0.1  # of a task's distinct texts: what more of them share is wording
+CONSTANT = 0.5  # of a task's questions: a text that more of them hold is wording
+FEW = 2  # what no more texts than this share is not wording
+SAMPLE = 200  # questions that are asked whether they hold a text
+BATCH = 100_000  # words of training rows looked at together
+
+METHOD = {
+    "run": RUN,
+    "least": LEAST,
+    "least_whole": LEAST_WHOLE,
+    "wording": WORDING,
+    "shared": SHARED,
+    "constant": CONSTANT,
+    "version": 1,
+}
+
+Words = tuple[str, ...]
+Hashes = NDArray[np.uint64]
+PRIME = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
+INVERSE = pow(PRIME, -1, 1 << 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One evaluated question. `texts`: what its row brings to it; `forms`: the whole of it, rendered without shots;
+    `answers`: what is right.
+    """
+
+    task: str
+    index: int  # of its row
+    texts: tuple[str, ...]
+    forms: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An item that was seen. `whole`: all of it in one row, else a run of words of it; `answer`: its answer in such a
+    row, too; `place`: the row.
+    """
+
+    whole: bool
+    answer: bool
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a candidate was fine-tuned on, as far as it is known, and which rows of which task it had seen: task ->
+    index of the row -> hit.
+
+    `sources`: kind, name, digest and number of rows of each that was looked through; `notices`: what was not, or not
+    surely, and why.
+    """
+
+    sources: tuple[Mapping[str, Any], ...] = ()
+    hits: Mapping[str, Mapping[int, Hit]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+class _Kept(dict[int, str | None]):
+    """Characters to what becomes of them: punctuation and formatting go, characters of scripts without spaces stand
+    alone.
+    """
+
+    def __missing__(self, code: int) -> str | None:
+        character, kept = chr(code), unicodedata.category(chr(code))
+        gone = kept[0] == "P" or kept in ("Sk", "Cf")
+        self[code] = None if gone else f" {character} " if _unspaced(code) else character
+        return self[code]
+
+
+def _unspaced(code: int) -> bool:
+    return 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code < 0x40000
+
+
+_KEPT = _Kept()
+
+
+def words_of(text: str) -> Words:
+    """NFKC, lower case, without punctuation. Chinese and Japanese characters are words each."""
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return tuple(plain.lower().translate(_KEPT).split())
+
+
+def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
+    """Those texts of a row that stand in `question` as they are, but none that stands within another; the question
+    itself where none does.
+    """
+    asked = _spaced(words_of(question))
+    found = {spaced: text for text in row if (words := words_of(text)) and (spaced := _spaced(words)) in asked}
+    return tuple(
+        text for spaced, text in found.items() if not any(spaced in other for other in found if other != spaced)
+    ) or (question,)
+
+
+def _spaced(words: Sequence[str]) -> str:
+    return f" {' '.join(words)} "
+
+
+# ---- the evaluation's side -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An item made ready, all texts as `_spaced` has them: its own without wording, its whole forms, its answers."""
+
+    texts: tuple[str, ...]
+    forms: frozenset[str]
+    answers: tuple[str, ...]
+    long: bool  # are there words enough to look for the texts as they are
+
+    def within(self, row: Sequence[str]) -> bool:
+        return any(text in self.forms for text in row) or (
+            self.long and all(any(own in text for text in row) for own in self.texts)
+        )
+
+    def answered(self, row: Sequence[str]) -> bool:
+        """Does a text of the row, other than the question, give the answer: alone, at its end, or one of LEAST words or
+        more anywhere?
+        """
+        others = [text for text in row if text not in self.forms and text not in self.texts]
+        return any(
+            text.endswith(answer) or (answer.count(" ") > LEAST and answer in text)
+            for answer in self.answers
+            for text in others
+        )
+
+
+class Index:
+    """The questions of an evaluation, to be found in rows. Keeps 16 bytes for each run of words, and the words of the
+    questions.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = tuple(items)
+        self._numbers: dict[str, int] = {}  # of the questions' words; any other word ends a run
+        runs, keys = list[tuple[Hashes, int]](), dict[int, list[tuple[Hashes, int]]]()
+        tasks: dict[str, list[int]] = {}
+        for number, item in enumerate(self.items):
+            tasks.setdefault(item.task, []).append(number)
+        entries: dict[int, _Entry] = {}
+        for numbers in tasks.values():
+            texts = _without_constants([self.items[number] for number in numbers])
+            coded = {words: self._coded(words) for of in texts for words in of}
+            wording, often = (
+                _wording(list(coded.values())),
+                _counted([np.unique(_windows(codes, RUN)) for codes in coded.values()]),
+            )
+            for number, of in zip(numbers, texts, strict=True):
+                entries[number] = _entry(self.items[number], of)
+                runs += [(telling, number) for words in of if len(telling := _telling(coded[words], wording, often))]
+                if entries[number].long:
+                    key = _rarest(coded[max(of, key=len)], often)
+                    keys.setdefault(min(max(map(len, of)), RUN), []).append((key, number))
+        self._entries = tuple(entries[number] for number in range(len(self.items)))
+        self._tables = [
+            (RUN, True, _Table.of(runs)),
+            *((length, False, _Table.of(keys[length])) for length in sorted(keys)),
+        ]
+        self._forms: dict[str, list[int]] = {}
+        for number, entry in enumerate(self._entries):
+            for form in entry.forms:
+                self._forms.setdefault(form, []).append(number)
+
+    def _coded(self, words: Words) -> Hashes:
+        for word in words:
+            if word not in self._numbers:
+                digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+                self._numbers[word] = int.from_bytes(digest, "big") | 1  # 0 is every other word
+        return np.array([self._numbers[word] for word in words], dtype=np.uint64)
+
+    def search(self, rows: Iterable[TextRow]) -> tuple[dict[int, Hit], int]:
+        """Items (by number) that `rows` hold, and how many rows there were. Raises what reading the rows raises."""
+        found, seen = dict[int, Hit](), 0
+        for batch in _batches(rows):
+            seen += len(batch)
+            self._look(batch, found)
+        return found, seen
+
+    def _look(self, batch: Sequence[tuple[str, tuple[Words, ...]]], found: dict[int, Hit]) -> None:
+        """One batch of rows, each with its place: which may hold which item, and of those, which do."""
+        texts = [words for _, of in batch for words in of]
+        if not texts:
+            return
+        row_of_text = np.repeat(np.arange(len(batch)), [len(of) for _, of in batch])
+        codes = np.array([self._numbers.get(word, 0) for words in texts for word in words], dtype=np.uint64)
+        text_of = np.repeat(np.arange(len(texts)), [len(words) for words in texts])
+        sums, unknown = _sums(codes), np.concatenate([[0], np.cumsum(codes == 0)])
+        telling, looks = set[tuple[int, int]](), set[tuple[int, int]]()
+        for length, decides, table in self._tables:
+            starts = np.arange(max(0, len(codes) - length + 1))
+            starts = starts[
+                (unknown[starts + length] == unknown[starts]) & (text_of[starts] == text_of[starts + length - 1])
+            ]
+            (telling if decides else looks).update(
+                table.pairs(_between(sums, starts, length), row_of_text[text_of[starts]])
+            )
+        for words, row in zip(texts, row_of_text, strict=True):
+            if len(words) >= LEAST_WHOLE:
+                looks.update((int(row), number) for number in self._forms.get(_spaced(words), ()))
+        for row, number in sorted(telling | looks):
+            self._judge(number, batch[row], (row, number) in telling, found)
+
+    def _judge(self, number: int, row: tuple[str, tuple[Words, ...]], run: bool, found: dict[int, Hit]) -> None:
+        """One row that may hold one item. The place that is kept is of the first row that holds the most of it."""
+        before, entry = found.get(number), self._entries[number]
+        if before is not None and before.whole and before.answer:
+            return
+        texts = [_spaced(words) for words in row[1]]
+        whole = entry.within(texts)
+        if whole or run:
+            hit = Hit(whole, entry.answered(texts), row[0])
+            found[number] = hit if before is None else joined(before, hit)
+
+
+def joined(one: Hit, other: Hit) -> Hit:
+    """What two rows (or sources) show of one item."""
+    return replace(other if other.whole and not one.whole else one, answer=one.answer or other.answer)
+
+
+def _entry(item: Item, texts: Sequence[Words]) -> _Entry:
+    forms = frozenset(_spaced(words) for form in item.forms if len(words := words_of(form)) >= LEAST_WHOLE)
+    answers = tuple(_spaced(words) for answer in item.answers if (words := words_of(answer)))
+    return _Entry(tuple(map(_spaced, texts)), forms, answers, sum(map(len, texts)) >= LEAST)
+
+
+def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
+    """The own texts of one task's items, as words, without those that most of its questions hold."""
+    texts = [tuple(words for text in item.texts if (words := words_of(text))) for item in items]
+    counts = Counter(words for of in texts for words in set(of))
+    sample = [_spaced(words_of(item.forms[0] if item.forms else " ".join(item.texts))) for item in items[:SAMPLE]]
+    constant = {words for words, count in counts.items() if count > max(FEW, CONSTANT * len(items))}
+    for words in counts:
+        if len(words) < WORDING and sum(_spaced(words) in question for question in sample) > max(
+            FEW, CONSTANT * len(sample)
+        ):
+            constant.add(words)
+    return [tuple(words for words in of if words not in constant) for of in texts]
+
+
+def _wording(texts: Sequence[Hashes]) -> Hashes:
+    """Runs of WORDING words that more than SHARED of a task's distinct texts hold."""
+    runs, counts = _counted([np.unique(_windows(codes, WORDING)) for codes in texts])
+    return runs[counts > max(FEW, SHARED * len(texts))]
+
+
+def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
+    """The runs of RUN words in which there is no wording, and that are no stock phrase: no more than FEW texts share
+    them.
+    """
+    runs = _windows(codes, RUN)
+    if not len(runs):
+        return runs
+    spoilt = np.concatenate([[0], np.cumsum(np.isin(_windows(codes, WORDING), wording))])
+    starts = np.arange(len(runs))
+    return runs[
+        (spoilt[starts + RUN - WORDING + 1] == spoilt[starts]) & (often[1][np.searchsorted(often[0], runs)] <= FEW)
+    ]
+
+
+def _rarest(codes: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
+    """One run of a text, that fewest texts share, by which rows that may hold the text are found; of a short text all
+    of it.
+    """
+    runs = _windows(codes, min(len(codes), RUN))
+    if len(runs) < 2:
+        return runs
+    place = int(np.argmin(often[1][np.searchsorted(often[0], runs)]))
+    return runs[place : place + 1]
+
+
+def _counted(hashes: Sequence[Hashes]) -> tuple[Hashes, NDArray[np.int64]]:
+    return np.unique(np.concatenate([np.array([], dtype=np.uint64), *hashes]), return_counts=True)
+
+
+# ---- hashes of runs of words -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Hashes in order, and the items that have them: those of hash i are numbers[ends[i]:ends[i + 1]]."""
+
+    hashes: Hashes
+    ends: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[Hashes, int]]) -> _Table:
+        hashes = np.concatenate([np.array([], dtype=np.uint64), *(hashes for hashes, _ in pairs)])
+        numbers = np.repeat(
+            np.array([number for _, number in pairs], dtype=np.int64), [len(hashes) for hashes, _ in pairs]
+        )
+        order = np.argsort(hashes, kind="stable")
+        distinct, starts = np.unique(hashes[order], return_index=True)
+        return cls(distinct, np.concatenate([starts, [len(hashes)]]), numbers[order])
+
+    def pairs(self, hashes: Hashes, rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        """(row, item) of every hash that is known."""
+        if not len(self.hashes) or not len(hashes):
+            return
+        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        known = self.hashes[at] == hashes
+        for place, row in np.unique(np.stack([at[known], rows[known]], axis=1), axis=0).tolist():
+            for number in self.numbers[self.ends[place] : self.ends[place + 1]].tolist():
+                yield row, number
+
+
+def _sums(codes: Hashes) -> Hashes:
+    """Sums of code[t] · PRIME**t over t < i, modulo 2**64, for every i."""
+    powers = np.cumprod(
+        np.concatenate([np.array([1], dtype=np.uint64), np.full(max(0, len(codes) - 1), PRIME, dtype=np.uint64)])
+    )
+    return np.concatenate([np.array([0], dtype=np.uint64), np.cumsum(codes * powers[: len(codes)], dtype=np.uint64)])
+
+
+def _between(sums: Hashes, starts: NDArray[np.int64], length: int) -> Hashes:
+    """The hash of the run of `length` codes from each start: the same wherever the run stands."""
+    undo = np.cumprod(
+        np.concatenate([np.array([1], dtype=np.uint64), np.full(max(0, len(sums) - 1), INVERSE, dtype=np.uint64)])
+    )
+    return (sums[starts + length] - sums[starts]) * undo[starts]
+
+
+def _windows(codes: Hashes, length: int) -> Hashes:
+    return _between(_sums(codes), np.arange(max(0, len(codes) - length + 1)), length)
+
+
+def _batches(rows: Iterable[TextRow]) -> Iterator[list[tuple[str, tuple[Words, ...]]]]:
+    batch, size = list[tuple[str, tuple[Words, ...]]](), 0
+    for row in rows:
+        texts = tuple(words for text in row.texts if (words := words_of(text)))
+        batch.append((row.place, texts))
+        size += sum(map(len, texts))
+        if size >= BATCH or len(batch) >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,213 @@
+"""Measurements of two models on one task to Pairs, the rows of the units that both answered; which tasks' rows can be
+added up; and Pairs to what
+describes forgetting beside the verdict: retention and flips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness import fingerprint
+from evalharness.errors import NotComparableError, TaskError
+from evalharness.metrics.base import from_facts
+from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
+from evalharness.records.results import Estimate, FlipShares
+from evalharness.records.tasks import Group
+from evalharness.stats.assess import Finding, Interval, Pairs
+from evalharness.stats.early_stopping import ROUNDS, round_of
+from evalharness.stats.matching import match
+from evalharness.stats.resample import Floats
+from evalharness.stats.retention import Flips, chance_adjusted_flips, retention
+from evalharness.tasks.metadata import ACCURACIES
+
+Found = Mapping[tuple[str, str, str], Measurement]  # by (task, metric, model)
+Sides = tuple[str, str]  # names of the base and the candidate
+
+
+def _measurement(task: TaskFacts, metric: MetricFacts, model: str, found: Found) -> Measurement:
+    """One model's measurement, empty where all of its examples failed. Raises NotComparableError where there is
+    none.
+    """
+    measurement = found.get((task.name, metric.id, model))
+    if measurement is not None:
+        return measurement
+    if task.failed.get(model):
+        return Measurement(task.name, metric.id, model, (), (), np.zeros((0, 2)))
+    raise NotComparableError(task.name, f"{model} has no scores by {metric.id}", "evaluate both models on this task")
+
+
+def paired(
+    task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found, seed: int | None = None
+) -> tuple[Pairs, bool]:
+    """Rows of the units that both models answered in full, without a margin, and whether units were left out for it.
+
+    `seed`: that by which units were drawn into rounds, where a run may have been stopped early; then rows are of the
+    rounds that both were asked, and come with their lots.
+    """
+    base, other = (_measurement(task, metric, model, found) for model in sides)
+    if seed is not None:
+        base, other = (asked_of_both(task, sides, of, seed) for of in (base, other))
+    if sides[1] in task.partly:
+        base = of_units(base, np.flatnonzero(np.isin(base.units, other.units)))
+    failed = {model: task.failed.get(model, 0) for model in sides}
+    try:
+        matched = match(base.units, base.sizes, other.units, other.sizes)
+    except ValueError as error:
+        raise NotComparableError(
+            task.name, f"{error} in the scores by {metric.id}", "unit ids must be distinct"
+        ) from error
+    unexplained = matched.uneven > sum(failed.values())
+    if unexplained or matched.first_lacks > failed[sides[0]] or matched.second_lacks > failed[sides[1]]:
+        fix = "evaluate both with the same task files, data, shots, limit and seed"
+        raise NotComparableError(task.name, f"{sides[0]} and {sides[1]} were not asked the same prompts/examples", fix)
+    if not (np.isfinite(base.rows).all() and np.isfinite(other.rows).all()):
+        raise NotComparableError(
+            task.name,
+            f"a row of {metric.id} is not a finite number",
+            "evaluate again; an answer that failed has no row",
+        )
+    width = max(base.rows.shape[-1], other.rows.shape[-1])
+    rows = [
+        m.rows[at] if len(at) else np.zeros((0, width)) for m, at in ((base, matched.first), (other, matched.second))
+    ]
+    sizes = np.asarray(base.sizes, dtype=np.float64)[matched.first]
+    sign, kind = (
+        (1.0 if metric.higher_is_better else -1.0),
+        (metric.kind if metric.kind in ("binary", "graded") else "corpus"),
+    )
+    lots = None if seed is None else lots_of(seed, task.name, base.units)[matched.first]
+    pairs = Pairs(
+        rows[0], rows[1], sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None, lots
+    )
+    return pairs, matched.first_lacks + matched.second_lacks + matched.uneven > 0
+
+
+@lru_cache(maxsize=512)
+def lots_of(seed: int, task: str, units: tuple[str, ...]) -> Floats:
+    """Numbers in [0, 1) by which units are asked in turn, (units,): drawn by seed, task and unit, so that they know
+    nothing of answers.
+    """
+    return np.array([fingerprint.uniform_hash([seed, task, unit]) for unit in units], dtype=np.float64)
+
+
+def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed: int) -> Measurement:
+    """The rows of the rounds that both were asked."""
+    last = min(task.rounds.get(model, ROUNDS) for model in sides)
+    if last >= ROUNDS:
+        return measurement
+    return of_units(measurement, np.flatnonzero(round_of(lots_of(seed, task.name, measurement.units)) <= last))
+
+
+def of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp]) -> Measurement:
+    """The rows of the units at these places."""
+    units, sizes = (tuple(of[i] for i in places) for of in (measurement.units, measurement.sizes))
+    return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[np.asarray(places, dtype=np.intp)])
+
+
+def points(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> tuple[Finding, bool]:
+    """An opaque metric has values and nothing that could be resampled."""
+    base, other = (_measurement(task, metric, model, found) for model in sides)
+    units = len(set(base.units) & set(other.units))
+    stopped = task.rounds.get(sides[0]) != task.rounds.get(sides[1])  # their values are of different examples
+    missing = stopped or base.point is None or other.point is None
+    units, values = (0, (0.0, 0.0)) if missing else (units, (base.point or 0.0, other.point or 0.0))
+    sign = 1.0 if metric.higher_is_better else -1.0
+    difference = Interval(sign * (values[1] - values[0]))
+    return Finding(
+        units, Interval(values[0]), Interval(values[1]), difference, None, sign * (values[0] - task.chance), False
+    ), units == 0
+
+
+def member_metric(group: Group, task: TaskFacts) -> MetricFacts:
+    """The group's metric where the task has it, else the one that decides the task."""
+    by_id = {metric.id: metric for metric in task.metrics}
+    return by_id.get(group.metric) or by_id[task.primary]
+
+
+def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
+    """Means on one scale can be pooled; corpus metrics only with themselves, and not so that every task weighs the
+    same.
+    """
+    means = all(metric.kind in ("binary", "graded") for metric in metrics)
+    scales = {(metric.low, metric.high, metric.higher_is_better) for metric in metrics}
+    same = all(
+        (metric.kind, metric.name, metric.options) == ("corpus", metrics[0].name, metrics[0].options)
+        for metric in metrics
+    )
+    return len(scales) == 1 and (means or (same and not macro))
+
+
+def pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
+    """The metric of each member by which the group's rows are added; none where a group that only describes cannot be
+    pooled.
+    """
+    metrics = [member_metric(group, task) for task in members]
+    if (poolable := _poolable(metrics, group.macro)) or not group.unit:
+        return metrics if poolable else []
+    what = "its tasks cannot be pooled: they are scored by " + ", ".join(sorted({metric.id for metric in metrics}))
+    raise TaskError(
+        f"group {group.name}",
+        what,
+        "give them one metric whose rows can be added, or let the group only describe (unit: false)",
+    )
+
+
+# ---- beside the verdict ----------------------------------------------------------------------------------------------
+
+
+def knows_chance(task: TaskFacts, metric: MetricFacts) -> bool:
+    """Is the task's chance that of this metric? It is the primary metric's; every way of picking a choice guesses
+    alike.
+    """
+    primary = next((each.name for each in task.metrics if each.id == task.primary), "")
+    return metric.id == task.primary or {metric.name, primary} <= set(ACCURACIES)
+
+
+def choices_of(pairs: Pairs) -> Floats | None:
+    """How many choices each 0/1 answer was picked from, (n,); None where that cannot be told.
+
+    Rows do not say it, but the chance is the mean of 1 / choices over the questions: where that is one over a whole
+    number, all have that many (or as good a chance: of four choices two are right).
+    """
+    number = round(1 / pairs.chance) if 0 < pairs.chance <= 0.5 else 0
+    single = pairs.kind == "binary" and pairs.sign > 0 and bool((pairs.base[:, 1] == 1).all())
+    return (
+        np.full(len(pairs.base), float(number)) if single and number and abs(pairs.chance * number - 1) < 1e-9 else None
+    )
+
+
+def measures_of(
+    finding: Finding, whole: Pairs, parts: Sequence[Pairs], level: float, chance_known: bool
+) -> dict[str, Any]:
+    """Fields of a row beside its difference: points, retention and flips, where they are known.
+
+    `parts`: `whole` task by task; `chance_known`: the tasks' chances are of this metric.
+    """
+    measures: dict[str, Any] = {"points": (whole.low, whole.high, whole.sign) == (0.0, 1.0, 1.0)}
+    if chance_known and (kept := retention(whole, level)) is not None and all(map(math.isfinite, kept)):
+        measures["retention"] = kept
+    if finding.lost is not None and finding.gained is not None and finding.units:
+        adjusted = _without_guesses(parts, level) if chance_known and whole.kind == "binary" else None
+        of = (adjusted.forgotten, adjusted.learned) if adjusted else ()
+        estimates = [
+            Estimate(*found) if found.high else None for found in of
+        ]  # fewer flips than luck alone makes: both guess alike
+        shares = (count / finding.units for count in (finding.lost + finding.gained, finding.lost, finding.gained))
+        measures["flips"] = FlipShares(*shares, *estimates)
+    return measures
+
+
+def _without_guesses(parts: Sequence[Pairs], level: float) -> Flips | None:
+    choices = [choices_of(pairs) for pairs in parts if len(pairs.base)]
+    if not choices or any(each is None for each in choices):
+        return None
+    base, candidate = (
+        np.concatenate([getattr(pairs, side)[:, 0] for pairs in parts]) for side in ("base", "candidate")
+    )
+    return chance_adjusted_flips(base, candidate, np.concatenate([each for each in choices if each is not None]), level)

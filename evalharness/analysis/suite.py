@@ -1,0 +1,87 @@
+"""Rows of gate units to the mean over them: of the suite, and of every family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from evalharness.analysis.candidate_data import Case
+from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
+from evalharness.analysis.rows import Row, Watch, draws, group_rows
+from evalharness.records.results import Level, MeanDifference
+from evalharness.stats.assess import Finding
+from evalharness.stats.suite import combine, mean_difference
+
+
+def untrained(case: Case, rows: Sequence[Row]) -> list[Row]:
+    """The gate units without what the candidate was trained on; a group that holds that is pooled again without it."""
+    target = case.plan.targets.get(case.candidate, "")
+    holding = {group.name: group for group in case.groups if target in group.tasks}
+    kept: list[Row] = []
+    for row in rows:
+        if row.unit and row.level == "group" and row.task in holding:
+            kept += group_rows(case, holding[row.task], without=target)[:1]
+        elif row.unit and row.task != target:
+            kept.append(row)
+    return kept
+
+
+def skilled(rows: Sequence[Row]) -> list[Row]:
+    """Those in which the base can do something, so that its skill can be lost."""
+    return [row for row in rows if not row.finding.at_chance and row.finding.units >= 2]
+
+
+def suite_row(kept: Sequence[Row], units: Sequence[Row], plan: ComparePlan, level: float | None = None) -> Row:
+    """The mean over the gate units that were kept, in units of skill, without those at chance; beside it the mean of
+    all of them in points.
+
+    `level`: coverage of its interval, instead of the plan's.
+    """
+    name = plan.suite_name or UNNAMED
+    row = _mean_row((name, "suite"), kept, plan, plan.level if level is None else level)
+    flags = [
+        *row.flags,
+        *(flag for flag in ("incomplete", "prompts_differ") if any(flag in each.flags for each in units)),
+    ]
+    scored = [each.finding for each in kept if each.points and each.finding.bootstrap is not None]
+    mean = mean_difference(scored, plan.level, draws(plan, name, "points")("suite"))
+    return replace(
+        row,
+        unit=True,
+        primary=True,
+        judged=True,
+        flags=tuple(flags),
+        general=MeanDifference(*mean, len(scored)) if mean else None,
+    )
+
+
+def family_rows(kept: Sequence[Row], plan: ComparePlan) -> list[Row]:
+    """The same mean over each family's gate units, which describes; none where all are of one family."""
+    families = dict.fromkeys(row.family for row in kept)
+    members = {name: [row for row in kept if row.family == name] for name in families if len(families) > 1}
+    rows = [_mean_row((name, "family"), of, plan, plan.level) for name, of in members.items()]
+    return [
+        replace(row, finding=_undecided(row.finding), watch=_least(of))
+        for row, of in zip(rows, members.values(), strict=True)
+    ]
+
+
+def _mean_row(of: tuple[str, Level], kept: Sequence[Row], plan: ComparePlan, coverage: float) -> Row:
+    name, level = of
+    able = skilled(kept)
+    finding = combine([row.finding for row in able], plan.suite_margin, coverage, draws(plan, name, "skill")(level))
+    flags = ("base_at_chance",) if not able and any(row.finding.at_chance and row.finding.units for row in kept) else ()
+    family, available = name if level == "family" else "suite", sum(row.available for row in able)
+    return Row(name, family, level, False, "skill", False, False, available, flags, finding)
+
+
+def _undecided(finding: Finding) -> Finding:
+    return replace(finding, margin=None, p_forgotten=None, p_retained=None, few_changes=False)
+
+
+def _least(rows: Sequence[Row]) -> Watch | None:
+    """How far all of the rows were asked."""
+    watches = [row.watch for row in rows if row.watch is not None]
+    return (
+        Watch(min(watch.asked for watch in watches), sum(watch.planned for watch in watches), None) if watches else None
+    )

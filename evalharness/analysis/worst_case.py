@@ -1,0 +1,98 @@
+"""What was measured of a task and of its disturbances to the worst of it, row by row, as if that had been a task of its
+own.
+
+After HELM's robustness (Liang et al. 2022, arXiv 2211.09110): for each instance the lowest score over the plain text
+and all disturbed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evalharness import fingerprint
+from evalharness.records.measurements import Measurement, TaskFacts
+from evalharness.records.requests import PreparedTask
+from evalharness.run.variants import Aside
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """The computed task `name`: facts and, per model, one measurement."""
+
+    facts: tuple[TaskFacts, ...]
+    measurements: tuple[Measurement, ...]
+
+
+def worst_cases(
+    asides: Mapping[str, Aside],
+    prepared: Sequence[PreparedTask],
+    facts: Sequence[TaskFacts],
+    measurements: Sequence[Measurement],
+) -> WorstCase:
+    """One task for every aside of kind "worst" (but groups'), in their order, with the metric that the aside names.
+
+    A unit that one of its ways has no answer for is left out, as where an answer failed.
+    """
+    by_name, tasks = {fact.name: fact for fact in facts}, {each.task.name: each for each in prepared}
+    found = {(m.task, m.metric, m.model): m for m in measurements}
+    models = list(dict.fromkeys(m.model for m in measurements))
+    all_facts, all_rows = [], []
+    for name, aside in asides.items():
+        if aside.kind != "worst" or aside.of not in by_name:
+            continue
+        ways = [aside.of, *(way for way, other in asides.items() if other.of == aside.of and other.kind == "disturbed")]
+        all_facts.append(_facts(name, aside.metric, [by_name[way] for way in ways]))
+        sign = 1.0 if all_facts[-1].metrics[0].higher_is_better else -1.0
+        for model in models:
+            parts = [part for way in ways if (part := found.get((way, aside.metric, model))) is not None]
+            if len(parts) == len(ways):
+                all_rows.append(_lowest(name, parts, sign, keyed=tasks[aside.of].task.unit is not None))
+    return WorstCase(tuple(all_facts), tuple(all_rows))
+
+
+def _facts(name: str, metric: str, ways: Sequence[TaskFacts]) -> TaskFacts:
+    plain = ways[0]
+    failed = {model: sum(way.failed.get(model, 0) for way in ways) for way in ways for model in way.failed}
+    of_metric = next(each for each in plain.metrics if each.id == metric)
+    signature = f"{of_metric.signature}|worst:{'+'.join(way.name.rpartition('@')[2] for way in ways[1:])}"
+    return replace(
+        plain,
+        name=name,
+        primary="",
+        truncated=max(way.truncated for way in ways),
+        failed=failed,
+        unparsed={},
+        prompts_digest=fingerprint.of_value([way.prompts_digest for way in ways]),
+        metrics=(replace(of_metric, signature=signature),),
+    )
+
+
+def _lowest(name: str, parts: Sequence[Measurement], sign: float, keyed: bool) -> Measurement:
+    """The worst row of each unit. Unit ids hold a digest of what was asked unless the task gives a key; rows of the
+    data match by their index.
+    """
+    keys = [[unit if keyed else unit.rpartition("-")[0] for unit in part.units] for part in parts]
+    rows = [
+        dict(zip(key, zip(part.sizes, part.rows, strict=True), strict=True))
+        for key, part in zip(keys, parts, strict=True)
+    ]
+    units, sizes, lowest = [], [], []
+    for unit, key in zip(parts[0].units, keys[0], strict=True):
+        ways = [of_way[key] for of_way in rows if key in of_way]
+        if len(ways) < len(parts) or len({size for size, _ in ways}) > 1:
+            continue
+        units.append(unit)
+        sizes.append(ways[0][0])
+        lowest.append(min((row for _, row in ways), key=lambda row: sign * row[0]))
+    width = parts[0].rows.shape[-1]
+    return Measurement(
+        name,
+        parts[0].metric,
+        parts[0].model,
+        tuple(units),
+        tuple(sizes),
+        np.array(lowest, dtype=float).reshape(len(units), width),
+    )

@@ -1,0 +1,78 @@
+"""training.json to the few facts of a candidate's making that results carry. What is not there, or is no such fact, is
+left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evalharness.checkpoints import files
+
+FACTS = ("method", "learning_rate", "rank", "alpha", "targets", "virtual_tokens")
+FACTS += ("steps", "seed", "seconds", "examples", "replay", "after", "precision")
+PLACES = ("recipe", "data")  # objects of training.json that are looked through after itself
+OF_RANK = ("rank", "alpha", "targets")
+WITHOUT_RANK = ("full", "prompt", "prefix", "p-tuning", "bitfit", "layers", "ia3")
+WHOLE = ("full", "bitfit", "layers")  # what leaves full weights
+WITH_TOKENS = ("prompt", "prefix", "p-tuning")
+OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoint on its way
+
+
+def history(directory: Path) -> dict[str, Any]:
+    """The facts of FACTS that training.json states and that mean something for its method; those of a checkpoint-N
+    folder from the one above.
+    """
+    training, place = files.training_of(directory)
+    if isinstance(stage := training.get("after"), dict):  # of the stage before, its name is enough
+        training = {**training, "after": stage.get("name") or stage.get("path")}
+    looked = [training, *(training[key] for key in PLACES if isinstance(training.get(key), dict))]
+    found = {key: next((part[key] for part in looked if _is_fact(part.get(key))), None) for key in FACTS}
+    return {
+        key: value
+        for key, value in found.items()
+        if value is not None and _applies(key, found["method"], place == directory)
+    }
+
+
+def trained_of(directory: Path, parameters: int | None, kind: str = "") -> int:
+    """How many parameters the training could change, as training.json says; 0 where it says nothing, or speaks of
+    another model than this one.
+
+    Files do not tell: full weights hold all, however few were trained, and of virtual tokens made by a network only the
+    tokens are kept.
+    `parameters`: of full weights, None of an adapter, which must be of the `kind` that the training made.
+    """
+    training, _ = files.training_of(directory)
+    trained, whole, method = (training.get(key) for key in ("trainable", "parameters", "method"))
+    if (
+        not isinstance(trained, int)
+        or isinstance(trained, bool)
+        or not isinstance(whole, int)
+        or not 0 < trained <= whole
+    ):
+        return 0
+    made = method == kind if parameters is None else method in WHOLE and whole == parameters
+    return trained if made else 0
+
+
+def _applies(key: str, method: Any, finished: bool) -> bool:
+    if key == "targets" and method == "ia3":
+        return True
+    if key in OF_RANK:
+        return method not in WITHOUT_RANK
+    if key == "virtual_tokens":
+        return method in WITH_TOKENS
+    return finished or key not in OF_THE_END
+
+
+def _is_fact(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return bool(value) and all(_is_fact(item) and not isinstance(item, Mapping | list) for item in value.values())
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, str | int) for item in value)
+    return isinstance(value, str | int) and value != ""

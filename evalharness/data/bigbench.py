@@ -1,0 +1,169 @@
+"""BIG-bench as published (TASK/task.json, TASK/SUBTASK/task.json) to the hub's rows: an example's input becomes the
+whole prompt.
+
+The prompt is put together as BIG-bench does for JSON tasks: task_prefix, example_input_prefix, input, the choices where
+the task appends them, example_output_prefix; the white space around it goes, as on the hub. Two things differ from
+BIG-bench's own code: choices stand in the file's order, where BIG-bench shuffles them, and the splits train and
+validation are a draw of our own (the sizes are BIG-bench's).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalharness.data.files import Row, json_value, kind
+from evalharness.data.layout import Layout, Line, below, child
+from evalharness.errors import DataError
+
+TASK_FILE = "task.json"
+ENDING = "_zero_shot"  # what hails/bigbench adds to the name of a task
+DEFAULTS = {
+    "task_prefix": "",
+    "example_input_prefix": "\nQ: ",
+    "example_output_prefix": "\nA: ",
+    "choice_prefix": "\n  choice: ",
+}
+LEAST, SHARE = 16, 0.2  # validation: a fifth of the examples, or 16
+WHOLE = ("default", "all")  # splits that are every example
+RENDERED = ("inputs", "targets", "multiple_choice_targets", "multiple_choice_scores")
+
+
+def _places(config: str, root: Path) -> Iterator[Path]:
+    for folder in below(
+        root, "bigbench", "bigbench/benchmark_tasks", "benchmark_tasks", "BIG-bench/bigbench/benchmark_tasks"
+    ):
+        place = folder
+        for part in config.removesuffix(ENDING).split("/"):
+            place = child(place, part)
+        if _task_files(place):
+            yield place
+
+
+def _files(config: str, split: str, place: Path) -> Sequence[Path]:
+    return _task_files(place) if split in (*WHOLE, "train", "validation") else ()
+
+
+def _task_files(place: Path) -> list[Path]:
+    """The task's own file, or those of its subtasks in the order of their names."""
+    own = place / TASK_FILE
+    return [own] if own.exists() else sorted(place.glob(f"*/{TASK_FILE}"))
+
+
+def _claims(config: str, path: Path) -> bool:
+    """Rows as the hub has them are a list, or name their prompts `inputs`."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    if path.name == TASK_FILE:
+        return True
+    with path.open("rb") as file:
+        start = file.read(1 << 20).decode(errors="replace")
+    return '"examples"' in start and '"input"' in start
+
+
+def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
+    rows = [row for path in paths for row in _examples(path)]
+    for idx, row in enumerate(rows):
+        row["idx"] = idx
+    if split is None or split in WHOLE:
+        return rows
+    if len(rows) < 2:
+        raise DataError(
+            paths[0], f"has {len(rows)} example, too few for the split {split!r}", f"split {WHOLE[0]} has all examples"
+        )
+    chosen = _validation(len(rows))
+    return [row for row in rows if (row["idx"] in chosen) == (split == "validation")]
+
+
+def _validation(number: int) -> frozenset[int]:
+    """Indices of the validation split: a fifth of the examples, at least 16, at most half; drawn by the digest of the
+    index.
+    """
+    size = min(max(LEAST, math.floor(SHARE * number)), number // 2)
+    return frozenset(sorted(range(number), key=lambda index: hashlib.sha256(str(index).encode()).digest())[:size])
+
+
+def _examples(path: Path) -> list[Row]:
+    found = json_value(path)
+    if isinstance(found, list):
+        found = {"examples": found}
+    if not isinstance(found, dict) or not isinstance(found.get("examples"), list):
+        held = (
+            f"has examples that are {kind(found['examples'])}"
+            if isinstance(found, dict) and "examples" in found
+            else f"holds {kind(found)}"
+        )
+        raise DataError(path, held, 'an object with "examples", a list, would be right')
+    task = Line(path, "1", found)
+    texts = {key: task.text(key) if key in found else default for key, default in DEFAULTS.items()}
+    append = found.get("append_choices_to_input", True)
+    if not isinstance(append, bool):
+        raise task.error(f"'append_choices_to_input' is {kind(append)}", "true or false would be right")
+    examples = [Line(path, f" {line.where.removeprefix('1, ')}", line.row) for line in task.each("examples", least=0)]
+    return [_rendered(line) if "inputs" in line.row else _row(line, texts, append) for line in examples]
+
+
+def _rendered(line: Line) -> Row:
+    """An example that already has the hub's columns."""
+    for key in RENDERED[1:]:
+        if not isinstance(line.get(key, "a list"), list):
+            raise line.error(f"{key!r} is {kind(line.row[key])}", "a list would be right")
+    if len(line.row["multiple_choice_targets"]) != len(line.row["multiple_choice_scores"]):
+        raise line.error("has not as many scores as choices", "a score for each choice would be right")
+    return {"inputs": line.text("inputs"), **{key: line.row[key] for key in RENDERED[1:]}}
+
+
+def _row(line: Line, texts: Mapping[str, str], append: bool) -> Row:
+    scores = _scores(line)
+    choices = "".join(texts["choice_prefix"] + choice for choice in scores) if append else ""
+    asked = (
+        texts["task_prefix"]
+        + texts["example_input_prefix"]
+        + line.text("input")
+        + choices
+        + texts["example_output_prefix"]
+    )
+    targets = (
+        _targets(line)
+        if "target" in line.row
+        else [choice for choice, score in scores.items() if score == max(scores.values())]
+    )
+    if not targets:
+        raise line.error("has neither target nor target_scores", "one of them would be right")
+    choice_scores = {"multiple_choice_targets": list(scores), "multiple_choice_scores": list(scores.values())}
+    return {"inputs": asked.strip(), "targets": targets, **choice_scores}
+
+
+def _scores(line: Line) -> dict[str, Any]:
+    """Choice to what it is worth, in the file's order."""
+    if "target_scores" not in line.row:
+        return {}
+    found = line.inside("target_scores").row
+    for choice, score in found.items():
+        if not isinstance(score, (int, float)) or isinstance(score, bool):
+            raise line.error(f"the score of {choice[:40]!r} is {kind(score)}", "a number would be right")
+    if not found:
+        raise line.error("'target_scores' is empty", "a score for each choice would be right")
+    return found
+
+
+def _targets(line: Line) -> list[str]:
+    found = line.row["target"]
+    targets = found if isinstance(found, list) else [found]
+    for target in targets:
+        if isinstance(target, bool) or not isinstance(target, (str, int, float)):
+            raise line.error(f"'target' is or holds {kind(target)}", "a text, or a list of texts, would be right")
+    return [str(target) for target in targets]
+
+
+LAYOUT = Layout(
+    "BIG-bench (TASK/task.json, TASK/SUBTASK/task.json)",
+    _places,
+    _files,
+    _claims,
+    _read,
+    ("targets", "multiple_choice_targets", "multiple_choice_scores"),
+)

@@ -1,0 +1,132 @@
+"""A task's data set on the hub to rows, through `datasets`; quick and clear where the hub is away.
+
+The first failed connection is remembered for the life of the process: nothing asks again. No scripts are run. Rows are
+copied out and hashed by the caller, so an old copy in `datasets`' cache shows as another data digest.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import datasets
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+from evalharness.data.files import Row, plain
+from evalharness.errors import DataError
+from evalharness.records.tasks import Task
+
+PATIENCE = 5.0  # seconds to connect, and to be told about one data set
+PASSED_ON = (
+    "data_files",
+    "data_dir",
+)  # what of dataset_kwargs load_dataset is given; trust_remote_code and the like are not
+HELP = "give the rows with --data NAME=PATH or --data-dir DIR"
+
+
+@dataclass(slots=True)
+class DatasetsHub:
+    """The hub as this process has found it. `away` says why it cannot be reached, once that is known."""
+
+    away: str = ""
+    revisions: dict[tuple[str, str | None], str] = field(
+        default_factory=dict
+    )  # (dataset_path, asked revision) to commit
+
+    @property
+    def why_away(self) -> str:
+        return f", and the hub is away ({self.away})" if self.away else ", and not on the hub"
+
+    def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[Row], str, str | None]:
+        """(rows, where they came from, commit; None where the cache does not say). Raises DataError, within seconds
+        when the hub is away.
+
+        `pinned`: the commit to read, instead of the newest or the one that the task asks for.
+        """
+        revision = self._revision(task, pinned)
+        extra = {key: value for key, value in task.dataset_kwargs.items() if key in PASSED_ON}
+        datasets.disable_progress_bars()
+        try:
+            found = datasets.load_dataset(task.dataset_path, task.dataset_name, split=split, revision=revision, **extra)
+        except (
+            Exception
+        ) as error:  # `datasets` raises whatever its builders raise; each of them means that there are no rows
+            if isinstance(error, (ConnectionError, TimeoutError)):
+                self.away = _said(error)
+            raise DataError(task.name, f"{_named(task)} cannot be loaded from the hub: {_said(error)}", HELP) from None
+        rows = [{key: plain(value) for key, value in row.items()} for row in found.to_list()]
+        if not rows:
+            raise DataError(task.name, f"the split {split!r} of {_named(task)} has no rows", HELP)
+        return rows, f"hub: {_named(task)} {split} @ {(revision or 'cache')[:12]}", revision
+
+    def has(self, task: Task, pinned: str | None = None) -> bool:
+        """Is there such a data set, as far as can be told without downloading it?"""
+        try:
+            self._revision(task, pinned)
+        except DataError:
+            return False
+        return not constants.is_offline_mode() or self._cached(task)
+
+    def _revision(self, task: Task, pinned: str | None) -> str | None:
+        """The commit to read; None in offline mode, where `datasets` reads its cache. Asks the hub once for each data
+        set.
+        """
+        if constants.is_offline_mode():
+            self.away = "HF_HUB_OFFLINE is set"
+            return None
+        if self.away:
+            raise DataError(task.name, f"{_named(task)} is in no file, and the hub is away ({self.away})", HELP)
+        asked = pinned or task.dataset_kwargs.get("revision")
+        if (task.dataset_path, asked) not in self.revisions:
+            self.revisions[task.dataset_path, asked] = self._ask(task, asked)
+        return self.revisions[task.dataset_path, asked]
+
+    def _ask(self, task: Task, asked: str | None) -> str:
+        """Resolving a name has no time limit of its own, so the question is put in a thread that may be left behind."""
+        answer: list[Any] = []
+
+        def ask() -> None:
+            try:
+                answer.append(HfApi().dataset_info(task.dataset_path, revision=asked, timeout=PATIENCE).sha)
+            except Exception as error:
+                answer.append(error)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(2 * PATIENCE)
+        found = answer[0] if answer else TimeoutError(f"no answer within {2 * PATIENCE:.0f} s")
+        if isinstance(found, str):
+            return found
+        if isinstance(found, GatedRepoError):
+            raise DataError(
+                task.name, f"{_named(task)} is gated on the hub", f"accept its terms there and log in, or {HELP}"
+            )
+        if isinstance(found, RepositoryNotFoundError):
+            raise DataError(task.name, f"the hub has no data set {task.dataset_path}", HELP)
+        answered = isinstance(found, HfHubHTTPError) and found.response is not None and found.response.status_code < 500
+        if answered or isinstance(found, HFValidationError):
+            what = f"the hub refuses {task.dataset_path}{f' @ {asked}' if asked else ''}: {_said(found)}"
+            raise DataError(task.name, what, HELP)
+        self.away = _said(found)
+        raise DataError(task.name, f"{_named(task)} is in no file, and the hub is away ({self.away})", HELP)
+
+    def _cached(self, task: Task) -> bool:
+        try:
+            datasets.load_dataset_builder(task.dataset_path, task.dataset_name)
+        except Exception:  # as above: not in the cache
+            return False
+        return True
+
+
+def _named(task: Task) -> str:
+    return f"{task.dataset_path}/{task.dataset_name}" if task.dataset_name else task.dataset_path
+
+
+def _said(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+HUB = DatasetsHub()

@@ -1,0 +1,129 @@
+"""A data folder in the hub's layout to the files of a split.
+
+Below a data folder these places are looked at, SPLIT with any suffix of `files.SUFFIXES`, or in the hub's pieces
+(SPLIT-00000-of-00002.parquet):
+
+    DATASET_PATH/DATASET_NAME/SPLIT     the layout of the hub ("default" where the task names no dataset_name)
+    DATASET_PATH/SPLIT                  where the task names no dataset_name
+    TASK/SPLIT
+    LAST_PART_OF_DATASET_PATH/DATASET_NAME/SPLIT, …/SPLIT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from evalharness.data.files import SUFFIXES
+from evalharness.errors import DataError, did_you_mean
+from evalharness.records.tasks import Task
+
+
+def below(task: Task, folder: Path) -> Iterator[Path]:
+    """The folder itself, then its subfolder of the task's dataset_name."""
+    yield folder
+    if task.dataset_name:
+        yield folder / task.dataset_name
+
+
+def find(task: Task, split: str, root: Path) -> tuple[list[Path], Path | None]:
+    """The files of a split below a data folder, and the nearest place that has other splits of the data set only."""
+    there: Path | None = None
+    for folder in _places(task, root):
+        if folder.is_dir():
+            if files := split_files(folder, split):
+                return files, None
+            there = there or (folder if _splits_in(folder) else None)
+    return [], there
+
+
+def _places(task: Task, root: Path) -> Iterator[Path]:
+    last = task.dataset_path.rstrip("/").rpartition("/")[2]
+    if not Path(task.dataset_path).is_absolute() and ".." not in Path(task.dataset_path).parts:
+        yield root / task.dataset_path / (task.dataset_name or "default")
+        if not task.dataset_name:
+            yield root / task.dataset_path
+            yield root / task.dataset_path / "data"
+    yield root / task.name
+    if last not in ("", ".."):
+        yield root / last / (task.dataset_name or "default")
+        if not task.dataset_name:
+            yield root / last
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The file of a split, or its pieces. Raises DataError where two files both could be it."""
+    files = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").exists()]
+    if len(files) > 1:
+        raise DataError(folder, f"holds {' and '.join(file.name for file in files)}", "keep one file for each split")
+    return files or sorted(file for file in folder.glob("*-*-of-*.parquet") if file.name.rsplit("-", 3)[0] == split)
+
+
+def _splits_in(folder: Path) -> list[str]:
+    plain = {file.stem for file in folder.iterdir() if file.suffix in SUFFIXES and "-of-" not in file.name}
+    pieces = {file.name.rsplit("-", 3)[0] for file in folder.glob("*-*-of-*.parquet")}
+    return sorted(plain | pieces)
+
+
+def no_split(task: Task, split: str, folder: Path) -> DataError:
+    """A place that has not got the split."""
+    known = _splits_in(folder)
+    fix = (
+        f"splits there: {', '.join(known)}"
+        if known
+        else f"a file {split}.jsonl (or {', '.join(list(SUFFIXES)[1:])}) would be right"
+    )
+    return DataError(folder, f"has no split {split!r} for {task.name}", fix)
+
+
+def data_files(task: Task, split: str) -> list[Path]:
+    """`dataset_path: json` with `dataset_kwargs.data_files`, as lm-eval has it: names without a split are the split
+    "train".
+    """
+    given = task.dataset_kwargs.get("data_files")
+    by_split = given if isinstance(given, Mapping) else {"train": given}
+    if given is None:
+        what = f"dataset_path is {task.dataset_path} without dataset_kwargs.data_files"
+        raise DataError(task.source, what, "data_files: {test: FILE} would be right")
+    if split not in by_split:
+        raise DataError(task.source, f"data_files has no split {split!r}", did_you_mean(split, map(str, by_split)))
+    chosen: Any = by_split[split]
+    names = chosen if isinstance(chosen, list) else [chosen]
+    return [file for name in names for file in _matching(task, name)]
+
+
+def _matching(task: Task, name: Any) -> list[Path]:
+    if not isinstance(name, str) or "://" in name:
+        raise DataError(task.source, f"data_files names {name!r}", "the path of a local file would be right")
+    inside = task.dataset_kwargs.get("data_dir")
+    for root in (task.source.parent, Path.cwd()):
+        root = root / inside if isinstance(inside, str) else root
+        if any(sign in name for sign in "*?["):
+            anchor = Path(name).anchor
+            files = sorted(
+                file for file in (Path(anchor) if anchor else root).glob(name.removeprefix(anchor)) if file.is_file()
+            )
+        else:
+            files = [root / name] if (root / name).exists() else []
+        if files:
+            return files
+    raise DataError(
+        task.source,
+        f"data_files names {name}, which does not exist",
+        f"it was looked for beside the task file and in {Path.cwd()}",
+    )
+
+
+def in_dataset_folder(task: Task, split: str) -> list[Path] | None:
+    """`dataset_path` that is itself a local folder, beside the task file or where the program runs."""
+    for root in (task.source.parent, Path.cwd()):
+        folder = root / task.dataset_path
+        if not folder.is_dir():
+            continue
+        for place in below(task, folder):
+            if place.is_dir() and (files := split_files(place, split)):
+                return files
+        if _splits_in(folder):
+            raise no_split(task, split, folder)
+    return None

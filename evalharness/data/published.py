@@ -1,0 +1,130 @@
+"""A task's data set in the layout that its authors publish: found below a folder, read to rows of the hub's schema.
+
+Below a data folder DIR, names in any case, dashes and underscores aside (a benchmark's own folder may itself be DIR):
+
+    MMLU           mmlu/SPLIT/SUBJECT_SPLIT.csv, data/SPLIT/…                                         SPLIT: dev, val,
+    test
+    GLUE           glue/TASK/SPLIT.tsv, glue_data/TASK/…; glue/MRPC/msr_paraphrase_SPLIT.txt with dev_ids.tsv;
+    glue/diagnostic/diagnostic.tsv
+                   TASK: CoLA SST-2 MRPC QQP STS-B MNLI QNLI RTE WNLI                                  SPLIT: train, dev
+                   (or val), test, dev_matched …
+    SuperGLUE      superglue/TASK/SPLIT.jsonl, super_glue/TASK/…; superglue/AX-b/AX-b.jsonl
+                   TASK: BoolQ CB COPA MultiRC ReCoRD RTE WiC WSC AX-b AX-g                            SPLIT: train,
+                   val, test
+    BIG-bench      bigbench/TASK/task.json, bigbench/TASK/SUBTASK/task.json, …/benchmark_tasks/TASK/…  splits: default,
+    train, validation
+    DialogSum      dialogsum/dialogsum.SPLIT.jsonl                                                     SPLIT: train,
+    dev, test
+    SAMSum         samsum/SPLIT.json                                                                   SPLIT: train,
+    val, test
+    XSum, CNN/DM   xsum/SPLIT.jsonl, cnn_dailymail/SPLIT.jsonl (or .json, .csv, .parquet)              SPLIT: train, val
+    (or validation), test
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalharness.data import bigbench, glue, mmlu, summaries, superglue
+from evalharness.data.files import Row, check_regular, kind, unreadable
+from evalharness.data.layout import Layout
+from evalharness.errors import DataError
+from evalharness.records.tasks import Task
+
+LAYOUTS: dict[str, Layout] = {  # the last part of a dataset_path, in lower case, to its layout
+    "mmlu": mmlu.LAYOUT,
+    "mmlu_no_train": mmlu.LAYOUT,
+    "glue": glue.LAYOUT,
+    "super_glue": superglue.LAYOUT,
+    "superglue": superglue.LAYOUT,
+    "bigbench": bigbench.LAYOUT,
+    "big-bench": bigbench.LAYOUT,
+    "dialogsum": summaries.DIALOGSUM,
+    "samsum": summaries.SAMSUM,
+    "xsum": summaries.XSUM,
+    "cnn_dailymail": summaries.CNN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The place of a data set; `files` are those of the split, none where the place has not got it."""
+
+    place: Path
+    files: tuple[Path, ...]
+    layout: Layout
+
+    def no_split(self, task: Task, split: str) -> DataError:
+        there = sorted(path.name for path in self.place.iterdir())
+        listed = ", ".join(there[:12]) + (", …" if len(there) > 12 else "")
+        return DataError(self.place, f"has no split {split!r} for {task.name} ({self.layout.name})", f"there: {listed}")
+
+
+def find(task: Task, split: str, root: Path) -> Found | None:
+    """The nearest place below `root` with the split, else the nearest without it, else None. Reads no rows."""
+    layout = _layout(task)
+    return None if layout is None else _nearest(layout, task, split, list(layout.places(_config(task), root)))
+
+
+def find_in(task: Task, split: str, folder: Path) -> Found | None:
+    """As `find`, where the folder may itself be the place of the task's data set."""
+    layout = _layout(task)
+    if layout is None:
+        return None
+    here = [folder] if layout.files(_config(task), split, folder) else []
+    return _nearest(layout, task, split, [*here, *layout.places(_config(task), folder)])
+
+
+def claims(task: Task, path: Path) -> bool:
+    """Is this file of the published form of the task's data set, rather than rows as the hub has them?"""
+    layout = _layout(task)
+    return layout is not None and layout.claims(_config(task), path)
+
+
+def read(task: Task, split: str | None, paths: Sequence[Path]) -> list[Row]:
+    """The rows of a split in the hub's schema; split None: all rows that the files hold.
+
+    Raises DataError naming file and line (or example) for whatever is not of the layout's form, and for files without
+    rows.
+    """
+    layout = _layout(task)
+    assert layout is not None, f"{task.dataset_path} has no published layout"
+    try:
+        for path in paths:
+            check_regular(path)
+        rows = layout.read(_config(task), split, paths)
+    except OSError as error:
+        raise unreadable(Path(error.filename or paths[0]), error) from None
+    if not rows:
+        raise DataError(paths[0], "has no rows", f"at least one row would be right: {layout.name}")
+    return rows
+
+
+def check_lists(task: Task, rows: Sequence[Row], origin: str) -> None:
+    """Raises DataError where a column of the data set that holds lists holds something else: a template would take a
+    text's letters for items.
+    """
+    layout = _layout(task)
+    for column in layout.lists if layout else ():
+        for number, row in enumerate(rows):
+            if column in row and not isinstance(row[column], list):
+                raise DataError(
+                    f"{origin}, row {number}",
+                    f"column {column!r} holds {kind(row[column])}",
+                    "a list would be right (CSV has none)",
+                )
+
+
+def _nearest(layout: Layout, task: Task, split: str, places: Sequence[Path]) -> Found | None:
+    found = [Found(place, tuple(layout.files(_config(task), split, place)), layout) for place in places]
+    return next((each for each in found if each.files), found[0] if found else None)
+
+
+def _layout(task: Task) -> Layout | None:
+    return LAYOUTS.get(task.dataset_path.rstrip("/").rpartition("/")[2].lower())
+
+
+def _config(task: Task) -> str:
+    return task.dataset_name or ""

@@ -1,0 +1,248 @@
+"""A task and a split to its rows: from the files that the user names, a data folder, what is shipped, or the hub, in
+this order.
+
+A data folder may be in the hub's layout (hub_layout.py) or in the layouts that benchmarks are published in
+(published.py). Where both have a split, the hub's wins; a place that exists without the split is an error, never a
+reason to search on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from evalharness import registry
+from evalharness.data import REGISTRY, hub_layout, published
+from evalharness.data.files import Row, read_file, unreadable
+from evalharness.data.lock import Lock
+from evalharness.errors import DataError, UsageError, did_you_mean
+from evalharness.records.tasks import Task
+
+BUILDERS = {
+    "json": (".json", ".jsonl"),
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet",),
+}  # dataset_path values that mean local files
+WAYS = "give a folder with --data-dir DIR or the rows of one task with --data NAME=PATH, or run once where the hub can be reached"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where rows may come from. `overrides`: task name, dataset_path or "dataset_path/dataset_name" to a folder of
+    splits or one file.
+
+    One file stands for every split of the task; shots are then drawn from it without the evaluated row. `lock`: the
+    file that pins what is read from the hub; None: nothing is pinned.
+    """
+
+    data_dir: Path | None = None
+    overrides: Mapping[str, Path] = field(default_factory=dict)
+    shipped: Path | None = None
+    lock: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows in their order, the digest of their content (never of a path), where they came from, for people, and the
+    hub's commit.
+    """
+
+    rows: tuple[Row, ...]
+    digest: str
+    origin: str
+    revision: str | None = None
+
+
+class Hub(Protocol):
+    """What readers/hub.py offers. `pinned`: the commit to read, whatever is newest."""
+
+    def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[Row], str, str | None]: ...
+
+    def has(self, task: Task, pinned: str | None = None) -> bool: ...
+
+    @property
+    def why_away(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """Files of a split; `split` None where one file was named for all splits."""
+
+    files: tuple[Path, ...]
+    split: str | None
+    published: bool
+
+
+def read_rows(where: Task, split: str, source: DataSource) -> Rows:
+    """The rows of one split of a task. Raises DataError where there are none, where they cannot be read, or are not
+    those of the lock file.
+    """
+    located = _located(where, split, source)
+    if located is None:
+        return _from_hub(where, split, source)
+    files = located.files
+    if located.published:
+        found = published.read(where, located.split, files)
+    else:
+        keyword = where.dataset_kwargs.get("field") if where.dataset_path in BUILDERS else None
+        found = [row for path in files for row in read_file(path, keyword)]
+    origin = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    published.check_lists(where, found, origin)
+    return Rows(tuple(found), digest_of(found, origin), origin)
+
+
+def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
+    """One error that names every task whose rows to evaluate (`split`, else the task's own) are nowhere; None where all
+    are at hand.
+
+    Reads no rows. The hub is asked at most once: when it does not answer, everything that is not in a file is missing.
+    A task whose folder is there without the split is in the error too.
+    """
+    absent: list[str] = []
+    wrong: list[DataError] = []
+    for task in tasks:
+        try:
+            if locate(task, split or task.evaluation_split, source) is None and not _hub().has(
+                task, _pinned(task, source)
+            ):
+                absent.append(task.name)
+        except DataError as error:
+            wrong.append(error)
+    if not absent:
+        return wrong[0] if wrong else None
+    pins = [task.dataset_path for task in tasks if task.name in absent and _pinned(task, source)]
+    reason = _hub().why_away + (
+        f" at the commit that {source.lock} has for {', '.join(dict.fromkeys(pins))}" if pins else ""
+    )
+    also = "".join(f" Also: {error}." for error in wrong)
+    where = absent[0] if len(absent) == 1 else f"{len(absent)} tasks"
+    return DataError(where, f"no rows for {', '.join(absent)}: not in a file{reason}.{also}"[:4000].rstrip("."), WAYS)
+
+
+def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
+    """Raises UsageError where the user gives rows to a name that none of the tasks goes by: they would be passed over
+    in silence.
+    """
+    known = {name for task in tasks for name in _names(task)}
+    for name in sorted(source.overrides.keys() - known):
+        raise UsageError("--data", f"no task or data set of this command is called {name!r}", did_you_mean(name, known))
+
+
+def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
+    """The files that hold a split; None where only the hub can have it. Reads no rows.
+
+    Raises DataError where a place for this task exists, but has no file for the split.
+    """
+    located = _located(task, split, source)
+    return None if located is None else list(located.files)
+
+
+def digest_of(rows: Sequence[Row], origin: str) -> str:
+    """SHA-256 over the rows in their order. Raises DataError for a row whose text is no Unicode (a lone surrogate)."""
+    digest = hashlib.sha256()
+    for number, row in enumerate(rows):
+        try:
+            digest.update(
+                json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+            )
+        except UnicodeEncodeError:
+            raise DataError(
+                origin, f"row {number} holds half a character (a lone surrogate)", "write whole Unicode characters"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                origin,
+                f"row {number} holds a value that cannot be used: {error}",
+                "texts, numbers and lists would be right",
+            ) from None
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _names(task: Task) -> tuple[str, ...]:
+    """What the task or its data set may be called, the nearest first; a derived task (sst2@typos) goes by its parent's
+    name, too.
+    """
+    config = [f"{task.dataset_path}/{task.dataset_name}"] if task.dataset_name else []
+    return (*dict.fromkeys((task.name, task.name.partition("@")[0])), *config, task.dataset_path)
+
+
+def _located(task: Task, split: str, source: DataSource) -> _Located | None:
+    if not split or split in (".", "..") or "/" in split or "\\" in split:
+        raise DataError(task.name, f"{split!r} is no name of a split", "a plain name such as test would be right")
+    override = next((source.overrides[name] for name in _names(task) if name in source.overrides), None)
+    try:
+        if override is not None:
+            return _in_override(task, split, override)
+        for root in (source.data_dir, source.shipped):
+            if root is not None and (located := _in_root(task, split, root)):
+                return located
+        files = (
+            hub_layout.data_files(task, split)
+            if task.dataset_path in BUILDERS
+            else hub_layout.in_dataset_folder(task, split)
+        )
+    except OSError as error:
+        raise unreadable(Path(error.filename or task.name), error) from None
+    return _Located(tuple(files), split, False) if files else None
+
+
+def _in_override(task: Task, split: str, path: Path) -> _Located:
+    if not path.exists():
+        raise DataError(
+            path, f"does not exist (--data for {task.name})", "a folder of splits or one file of rows would be right"
+        )
+    if not path.is_dir():
+        return _Located((path,), None, published.claims(task, path))
+    for folder in hub_layout.below(task, path):
+        if files := hub_layout.split_files(folder, split):
+            return _as_found(task, split, files)
+    found = published.find_in(task, split, path)
+    if found is not None and found.files:
+        return _Located(found.files, split, True)
+    raise found.no_split(task, split) if found else hub_layout.no_split(task, split, path)
+
+
+def _in_root(task: Task, split: str, root: Path) -> _Located | None:
+    if not root.is_dir():
+        raise DataError(root, "is no folder", "--data-dir names a folder of data sets")
+    files, there = hub_layout.find(task, split, root)
+    if files:
+        return _as_found(task, split, files)
+    found = published.find(task, split, root)
+    if found is not None and found.files and (there is None or there in (found.place, *found.place.parents)):
+        return _Located(found.files, split, True)
+    if there is not None:
+        raise hub_layout.no_split(task, split, there)
+    if found is not None:
+        raise found.no_split(task, split)
+    return None
+
+
+def _as_found(task: Task, split: str, files: Sequence[Path]) -> _Located:
+    """Files that are named as the hub names them may still be of the published form: SuperGLUE's train.jsonl and
+    test.jsonl are.
+    """
+    return _Located(tuple(files), split, published.claims(task, files[0]))
+
+
+def _pinned(task: Task, source: DataSource) -> str | None:
+    return Lock(source.lock).revision(task) if source.lock else None
+
+
+def _from_hub(task: Task, split: str, source: DataSource) -> Rows:
+    found, origin, revision = _hub().read(task, split, _pinned(task, source))
+    published.check_lists(task, found, origin)
+    digest = digest_of(found, origin)
+    if source.lock:
+        Lock(source.lock).settle(task, split, revision, len(found), digest)
+    return Rows(tuple(found), digest, origin, revision)
+
+
+def _hub() -> Hub:
+    hub: Hub = registry.find(REGISTRY, "hub", "reader")
+    return hub

@@ -1,0 +1,189 @@
+"""SuperGLUE as published (TASK/train.jsonl, val.jsonl, test.jsonl) to the hub's rows.
+
+Words and truth values become the hub's label numbers, a file without labels gives -1. One passage of MultiRC becomes a
+row for each of its answers, one of ReCoRD a row for each of its queries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalharness.data.files import MARK, Row, numbered
+from evalharness.data.layout import SPLITS, Layout, Line, below, child, named
+
+SUFFIXES = (".jsonl",)
+FOLDERS = {
+    "boolq": "BoolQ", "cb": "CB", "copa": "COPA", "multirc": "MultiRC", "record": "ReCoRD", "rte": "RTE", "wic": "WiC", "wsc": "WSC",
+    "wsc.fixed": "WSC", "axb": "AX-b", "axg": "AX-g",
+}  # fmt: skip
+ENTAILS = ("entailment", "not_entailment")
+WORDS = {"cb": ("entailment", "contradiction", "neutral"), "rte": ENTAILS, "axb": ENTAILS, "axg": ENTAILS}
+TEXTS = {  # the columns that are texts, and those that are whole numbers
+    "boolq": ("question", "passage"),
+    "cb": ("premise", "hypothesis"),
+    "copa": ("premise", "choice1", "choice2", "question"),
+    "rte": ("premise", "hypothesis"),
+    "wic": ("word", "sentence1", "sentence2"),
+    "wsc": ("text",),
+    "axb": ("sentence1", "sentence2"),
+    "axg": ("premise", "hypothesis"),
+}
+NUMBERS = {"wic": ("start1", "start2", "end1", "end2")}
+SPANS = ("span1", "span2")
+
+
+def _places(config: str, root: Path) -> Iterator[Path]:
+    for folder in below(root, "superglue", "superglue_data") if config in FOLDERS else ():
+        place = child(folder, FOLDERS[config])
+        if place.is_dir() and any(path.suffix.lower() in SUFFIXES for path in place.iterdir()):
+            yield place
+
+
+def _files(config: str, split: str, place: Path) -> Sequence[Path]:
+    stems = SPLITS.get(split, ()) if config in FOLDERS else ()
+    if config in ("axb", "axg") and split == "test":
+        stems = (*stems, FOLDERS[config])  # the diagnostics are one file, AX-b.jsonl
+    return named(place, stems, SUFFIXES)
+
+
+def _claims(config: str, path: Path) -> bool:
+    """Rows as the hub has them have a number for a label, and no object but their idx."""
+    if path.suffix.lower() not in SUFFIXES or not path.is_file() or config not in FOLDERS:
+        return False
+    with path.open("rb") as file:
+        first = next((line for line in file if line.removeprefix(MARK).strip()), b"")
+    try:
+        row = json.loads(first.removeprefix(MARK))
+    except ValueError:
+        return False
+    if not isinstance(row, dict):
+        return False
+    if config in ("multirc", "record"):
+        return isinstance(row.get("passage"), dict)
+    label = row.get("label")
+    return "target" in row or not isinstance(label, int) or isinstance(label, bool)
+
+
+def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
+    make: Callable[[str, Line], Iterator[Row]] = {"multirc": _answers, "record": _queries}.get(config, _row)
+    rows: list[Row] = []
+    seen: dict[str, str] = {}  # idx -> line
+    for path in paths:
+        for number, found in numbered(path):
+            line = Line(path, str(number), found)
+            for row in make(config, line):
+                key = json.dumps(row["idx"])
+                if key in seen:
+                    raise line.error(
+                        f"has the idx {key}, as line {seen[key]} has", "an idx of its own for each row would be right"
+                    )
+                seen[key] = line.where
+                rows.append(row)
+                _check_label(row, rows[0], line)
+    return rows
+
+
+def _check_label(row: Row, first: Row, line: Line) -> None:
+    """Either all rows of a file have a label or none has."""
+    has, other = (row.get("label", -1) != -1 or bool(row.get("answers")) for row in (row, first))
+    if has != other:
+        what = "has a label, though rows before it have none" if has else "has no label, though rows before it have one"
+        raise line.error(what, "labels in every row, or in none, would be right")
+
+
+def _row(config: str, line: Line) -> Iterator[Row]:
+    kind = "wsc" if config.startswith("wsc") else config
+    row: Row = {key: line.text(key) for key in TEXTS[kind]}
+    row |= {key: line.whole(key) for key in NUMBERS.get(kind, ())}
+    if kind == "wsc":
+        spans = line.inside("target") if "target" in line.row else line
+        row |= {f"{span}_index": spans.whole(f"{span}_index") for span in SPANS} | {
+            f"{span}_text": spans.text(f"{span}_text") for span in SPANS
+        }
+    if config == "wsc.fixed":
+        row |= {f"{span}_text": _mended(row, span) for span in SPANS}
+    if kind == "copa" and row["question"] not in ("cause", "effect"):
+        raise line.error(f"the question is {row['question'][:40]!r}", "cause or effect would be right")
+    yield row | {"idx": line.whole("idx"), "label": _label(config, line)}
+
+
+def _answers(config: str, line: Line) -> Iterator[Row]:
+    passage = line.inside("passage")
+    for question in passage.each("questions"):
+        for answer in question.each("answers"):
+            idx = {"paragraph": line.whole("idx"), "question": question.whole("idx"), "answer": answer.whole("idx")}
+            texts = {
+                "paragraph": passage.text("text"),
+                "question": question.text("question"),
+                "answer": answer.text("text"),
+            }
+            yield texts | {"idx": idx, "label": _label(config, answer)}
+
+
+def _queries(config: str, line: Line) -> Iterator[Row]:
+    """`entities`: the marked texts of the passage, each once; published spans include their last character, the hub's
+    end after it.
+    """
+    passage = line.inside("passage")
+    text = passage.text("text")
+    spans = sorted((_span(entity, text) for entity in passage.each("entities")), key=lambda span: span[0])
+    names = [text[start:end] for start, end in spans]
+    marked = {"text": names, "start": [start for start, _ in spans], "end": [end for _, end in spans]}
+    for query in line.each("qas"):
+        answers = (
+            sorted({answer.text("text") for answer in query.each("answers", least=0)}) if "answers" in query.row else []
+        )
+        if "@placeholder" not in query.text("query"):
+            raise query.error("the query has no @placeholder", "the place that an entity fills is marked so")
+        row = {
+            "passage": text,
+            "query": query.text("query"),
+            "entities": list(dict.fromkeys(names)),
+            "entity_spans": marked,
+        }
+        yield row | {"answers": answers, "idx": {"passage": line.whole("idx"), "query": query.whole("idx")}}
+
+
+def _span(entity: Line, text: str) -> tuple[int, int]:
+    start, last = entity.whole("start"), entity.whole("end")
+    if not 0 <= start <= last < len(text):
+        raise entity.error(
+            f"the span {start} to {last} is not in the passage of {len(text)} characters",
+            "places of its first and last character would be right",
+        )
+    return start, last + 1
+
+
+def _label(config: str, line: Line) -> int:
+    """The hub's number; -1 where the line has no label. Raises DataError for a label that is none of the task's."""
+    words = WORDS.get(config, ("false", "true"))
+    found: Any = line.row.get("label", -1)
+    if isinstance(found, str) and found in words:
+        return words.index(found)
+    if isinstance(found, bool) and config in WORDS:
+        raise line.error(f"the label is {str(found).lower()}", f"{' or '.join(words)} would be right")
+    if isinstance(found, int) and (-1 if "label" not in line.row else 0) <= found < len(words):
+        return int(found)
+    right = " or ".join(words) if config in WORDS else "0 or 1" if config in ("copa", "multirc") else "true or false"
+    raise line.error(f"the label is {str(found)[:40]!r}", f"{right} would be right")
+
+
+def _mended(row: Row, span: str) -> str:
+    """A span's text as it stands in the text: case of its first letter, white space and last full stop; as it is where
+    that does not help.
+    """
+    found: str = row[f"{span}_text"]
+    words = row["text"].split()
+    if not found or found in row["text"] or not 0 <= row[f"{span}_index"] < len(words):
+        return found
+    first = found[0].lower() if words[row[f"{span}_index"]][0].islower() else found[0].upper()
+    mended = (first + found[1:]).rstrip(".").replace("\n", " ")
+    return mended if mended in row["text"] else found
+
+
+LAYOUT = Layout(
+    "SuperGLUE (TASK/train.jsonl, val.jsonl, test.jsonl)", _places, _files, _claims, _read, ("entities", "answers")
+)

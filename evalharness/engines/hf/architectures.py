@@ -1,0 +1,21 @@
+"""A loaded model to the way it is asked."""
+
+from __future__ import annotations
+
+from evalharness.checkpoints.weights import Loaded
+from evalharness.engines.hf.batching import ModelAdapter
+from evalharness.engines.hf.causal import Causal
+from evalharness.engines.hf.seq2seq import Seq2Seq
+from evalharness.engines.hf.tokenizer_adapter import Texts
+
+ASKERS: dict[str, type[Causal] | type[Seq2Seq]] = {"causal": Causal, "seq2seq": Seq2Seq}
+
+
+def asker_of(loaded: Loaded, texts: Texts, window: int | None) -> ModelAdapter:
+    """The asker of the model's architecture. Raises ModelError for a decoder that has nothing to begin with."""
+    return ASKERS[loaded.architecture](loaded, texts, window)
+
+
+def texts_of(loaded: Loaded) -> Texts:
+    """The tokenizer's way with prompts to this model."""
+    return Texts(loaded.tokenizer, apart=loaded.architecture == "seq2seq")

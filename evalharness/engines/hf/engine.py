@@ -1,0 +1,222 @@
+"""A Checkpoint to an engine that answers with transformers on this machine, one plain loop for every kind of
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evalharness.checkpoints.fingerprint import of_tokenizer
+from evalharness.checkpoints.recognise import at_precision
+from evalharness.checkpoints.weights import (
+    DTYPES,
+    Loaded,
+    Resident,
+    attention_of,
+    device_of,
+    dtype_of,
+    load,
+    load_tokenizer,
+    resident_of,
+    tokenizer_directory,
+)
+from evalharness.engines.base import Engine, Unmergeable
+from evalharness.engines.hf.architectures import texts_of
+from evalharness.engines.hf.chat import template_of
+from evalharness.engines.hf.decoding import Decoder
+from evalharness.engines.hf.profiles import Profiler
+from evalharness.engines.hf.scoring import Scorer
+from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.errors import ModelError, UsageError
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter
+
+ALGORITHM = 2  # raise it with any change that can move a number
+LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
+
+
+class HFEngine:
+    """One opened model. Batches are planned inside the block that `answer` is given, the same for a base and its
+    candidates.
+
+    While it is open the model is in eval mode; closed, nothing about it is other than it was.
+    """
+
+    def __init__(self, loaded: Loaded, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
+        texts, bounds = texts_of(loaded), (1 if loaded.alone else settings.batch_size, settings.batch_tokens)
+        self.info = info
+        self._loaded: Loaded | None = loaded
+        self._asked = (texts, window, bounds, _free)
+        self._scorer = Scorer(loaded, *self._asked)
+        self._decoder = Decoder(loaded, *self._asked)
+        self._profiler = Profiler(loaded, *self._asked)
+        wholes = [whole for whole in (loaded.adapter, loaded.model, loaded.bare) if whole is not None]
+        self._training = [module for whole in wholes for module in whole.modules() if module.training]
+        for module in self._training:
+            module.training = False
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
+        """One response or failure per request: rankings first, then texts scored whole, generations, profiles. Equal
+        requests are answered each.
+        """
+        yield from self._scorer.rank([request for request in requests if isinstance(request, Rank)])
+        yield from self._scorer.score([request for request in requests if isinstance(request, Score)])
+        yield from self._decoder.generate([request for request in requests if isinstance(request, Generate)])
+        yield from self._profiler.profile([request for request in requests if isinstance(request, Profile)])
+
+    def next_token_logits(
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
+    ) -> NDArray[np.float64]:
+        """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes. Raises
+        Unmergeable.
+        """
+        if merged:
+            return self._merged_logits(prompts)
+        return (
+            self._scorer.last_logits(prompts, adapter)
+            if path == "score"
+            else self._decoder.next_logits(prompts, adapter)
+        )
+
+    def _merged_logits(self, prompts: Sequence[str]) -> NDArray[np.float64]:
+        assert self._loaded is not None
+        if self._loaded.unmergeable:
+            raise Unmergeable(self._loaded.unmergeable)
+        with self._loaded.merged() as model:
+            assert model is not None
+            return Scorer(replace(self._loaded, model=model), *self._asked).last_logits(prompts, adapter=True)
+
+    def close(self) -> None:
+        """Free the model's memory; the engine answers no more."""
+        self.hand_over()
+
+    def hand_over(self) -> Resident | None:
+        """Close, but keep the base's weights for the engine opened next; None where they cannot be kept."""
+        if self._loaded is None:
+            return None
+        for module in self._training:
+            module.training = True
+        resident = resident_of(self._loaded)
+        self._loaded, self._training = None, []
+        del self._scorer, self._decoder, self._profiler
+        _free()
+        return resident
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counts tokens. Counters of equal tokenizers are equal, so that a text need not be counted once for every
+    candidate.
+    """
+
+    tokenizer: str  # fingerprint
+    texts: Texts = field(compare=False)
+
+    def __call__(self, text: str) -> int:
+        return len(self.texts.encode(text))
+
+
+class Factory:
+    """Opens HFEngines."""
+
+    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
+        """What can move a number, known without loading weights. Raises UsageError for settings that cannot be had,
+        ModelError for a config.
+        """
+        device = device_of(settings.device)
+        dtype_of(settings.dtype, device)
+        if settings.batch_size < 1 or settings.batch_tokens < 1:
+            raise UsageError(
+                "--batch-size", f"{settings.batch_size} rows of {settings.batch_tokens} tokens", "both at least 1"
+            )
+        return _info(settings, device, settings.dtype, attention_of(_weights_of(checkpoint), checkpoint.architecture))
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> HFEngine:
+        """The model in memory, on the weights that `after` had where these are the same, else in their place.
+
+        Raises ModelError where it cannot be loaded completely, and where its files are not those any more that were
+        recognised.
+        """
+        resident = after.hand_over() if isinstance(after, HFEngine) else None
+        if after is not None:
+            after.close()
+        info = self.describe(checkpoint, settings)
+        if device_of(settings.device).type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = False
+        loaded = load(checkpoint, settings.dtype, settings.device, resident)
+        if at_precision(checkpoint, checkpoint.precision).fingerprint != checkpoint.fingerprint:
+            what = "its files changed after they were looked at, so that its answers would be kept under another model's name"
+            raise ModelError(checkpoint.path, what, "give the command again once they are all written")
+        return HFEngine(loaded, info, settings, checkpoint.window)
+
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+        """Tokens of a text as this model would read it alone, special tokens that the tokenizer adds included."""
+        directory = tokenizer_directory(checkpoint)
+        return Counter(of_tokenizer(directory), Texts(load_tokenizer(directory)))
+
+    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
+        """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be
+        used.
+        """
+        directory = tokenizer_directory(checkpoint)
+        return template_of(directory, load_tokenizer(directory))
+
+
+def opened(loaded: Loaded, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+    """An engine on a model that is in memory already, whatever device, dtype and mode it is in; only batch sizes are
+    the settings'.
+    """
+    dtype = next((name for name, kind in DTYPES.items() if kind == loaded.model.dtype), str(loaded.model.dtype))
+    info = _info(settings, loaded.device, dtype, loaded.model.config._attn_implementation)
+    return HFEngine(loaded, info, settings, checkpoint.window)
+
+
+def _info(settings: EngineSettings, device: torch.device, dtype: str, attention: str) -> EngineInfo:
+    details: dict[str, Any] = {
+        "algorithm": ALGORITHM,
+        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "dtype": dtype,
+        "adapter_dtype": "float32",
+        "attention": attention,
+        "batch_size": settings.batch_size,
+        "batch_tokens": settings.batch_tokens,
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "tf32": False,
+    }
+    return EngineInfo(
+        "hf", {**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}, **_quantiser()}
+    )
+
+
+def _quantiser() -> dict[str, str]:
+    """The library of quantised weights, where it is installed: which of the models need it is not the engine's to
+    say.
+    """
+    found = importlib.util.find_spec("bitsandbytes") is not None
+    return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if found else {}
+
+
+def _weights_of(checkpoint: Checkpoint) -> Path:
+    if checkpoint.adapter and checkpoint.base is None:
+        raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
+    return checkpoint.weights
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+FACTORY = Factory()

@@ -1,0 +1,118 @@
+"""Texts to token ids, exactly as lm-eval's HFLM and TemplateLM do it by default, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+
+class Untokenizable(ValueError):
+    """A text that cannot be asked; the message is the reason to report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A context and its continuation as tokens; neither is empty."""
+
+    context: tuple[int, ...]
+    continuation: tuple[int, ...]
+
+    @property
+    def fed(self) -> tuple[int, ...]:
+        """What a decoder-only model reads: all but the last token, which it need only predict."""
+        return (self.context + self.continuation)[:-1]
+
+
+class Texts:
+    """One tokenizer's way with prompts. `prefix` stands for an empty context: BOS, else EOS, else None.
+
+    `apart`: context and continuation are read by different halves of the model (encoder, decoder), and tokenised apart.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, apart: bool = False) -> None:
+        self.tokenizer, self.apart = tokenizer, apart
+        self.prefix: int | None = (
+            tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        )
+        self._prefix_text = "" if self.prefix is None else tokenizer.decode([self.prefix])
+        # pads are masked; the id only has to exist
+        pads = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
+        self.pad = next(token for token in pads if token is not None)
+
+    def encode(self, text: str, special: bool | None = None) -> tuple[int, ...]:
+        """Token ids; special tokens as the tokenizer adds them, but no second BOS where the text brings one. `special`
+        overrides.
+        """
+        if special is None:
+            special = not (self._prefix_text and text.startswith(self._prefix_text))
+        try:
+            return tuple(self.tokenizer.encode(text, add_special_tokens=special, verbose=False))
+        except (TypeError, UnicodeEncodeError) as error:
+            raise Untokenizable(f"the text cannot be tokenised ({error})") from None
+
+    def prompt(self, text: str) -> tuple[int, ...]:
+        """Token ids of a prompt to go on from; an empty one is the prefix token."""
+        return self.encode(text) or self._need_prefix()
+
+    def pair(self, context: str, continuation: str) -> Pair:
+        """Context and continuation, split where the tokens of the context alone end; tokenised apart, the continuation
+        has no special tokens.
+
+        Spaces that end the context go with the continuation. Where a token spans the seam and leaves no continuation,
+        its last token is scored (lm-eval stops with an assertion there). Raises Untokenizable for an empty
+        continuation.
+        """
+        empty = context == ""
+        if context.rstrip() != context:
+            cut = len(context.rstrip())
+            context, continuation = context[:cut], context[cut:] + continuation
+        if empty or (context == "" and not self.apart):
+            return self._without_context(continuation)
+        if self.apart:
+            return Pair(self.prompt(context), self._some(self.encode(continuation, special=False)))
+        whole, before = self.encode(context + continuation), self.encode(context)
+        after = whole[len(before) :]
+        if not continuation or not whole:
+            raise Untokenizable("an empty continuation has no probability")
+        if not after:
+            before, after = whole[:-1], whole[-1:]
+        return Pair(before or self._need_prefix(), after)
+
+    def pieces(self, text: str, room: int, special: bool | None = None) -> tuple[Pair, ...]:
+        """A whole text cut so that every token is scored once and none reads more than `room` tokens; () for a text of
+        no tokens.
+
+        As lm-eval's get_rolling_token_windows with one token of context: the prefix token stands before the first
+        piece, one token of the text before every later one, and before the last as many as there is room for. A BOS
+        that the tokenizer adds is scored too, unless `special` is False.
+        """
+        tokens = self.encode(text, special)
+        if not tokens:
+            return ()
+        found = [Pair(self._need_prefix(), tokens[:room])]
+        for start in range(room, len(tokens), room):
+            end = min(start + room, len(tokens))
+            found.append(Pair(tokens[end - room - 1 : start], tokens[start:end]))
+        return tuple(found)
+
+    def _without_context(self, continuation: str) -> Pair:
+        tokens, prefix = self.encode(continuation, special=False), self._need_prefix()
+        if tokens[:1] == prefix:
+            tokens = tokens[1:]
+        return Pair(prefix, self._some(tokens))
+
+    def _some(self, continuation: tuple[int, ...]) -> tuple[int, ...]:
+        if not continuation:
+            raise Untokenizable("an empty continuation has no probability")
+        return continuation
+
+    def _need_prefix(self) -> tuple[int, ...]:
+        if self.prefix is None:
+            raise Untokenizable("an empty context, and the tokenizer has neither BOS nor EOS to stand for it")
+        return (self.prefix,)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of generated tokens, special ones left out."""
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=True)

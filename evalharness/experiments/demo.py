@@ -1,0 +1,127 @@
+"""The embedded world to a report: train the demo's candidates from fixtures/demo/recipes.json, then evaluate and
+compare them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalharness.checkpoints.files import TRAINING
+from evalharness.checkpoints.fingerprint import of_weights
+from evalharness.data.sources import DataSource
+from evalharness.errors import DataError
+from evalharness.paths import shipped
+from evalharness.records.job import Job
+from evalharness.records.results import Results
+from evalharness.report.folder import write
+from evalharness.run.evaluation import evaluate
+from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.tasks.library import Library
+from evalharness.training.data import gather
+from evalharness.training.loop import train
+from evalharness.training.recipe import Recipe
+
+SUITE = "demo"
+RECIPES = "recipes.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which candidates the demo trains. `fields`: candidate name to fields of its Recipe (all but base, out, target and
+    seed).
+    """
+
+    target: str
+    fields: Mapping[str, Mapping[str, Any]]
+
+    def recipe(self, name: str, base: Path, out: Path, seed: int) -> Recipe:
+        return Recipe(**{**self.fields[name], "base": str(base), "out": str(out), "target": self.target, "seed": seed})
+
+
+def plan() -> Plan:
+    """The shipped plan. Raises DataError where the file is not one."""
+    path = shipped("fixtures/demo") / RECIPES
+    try:
+        document = json.loads(path.read_text())
+        return Plan(document["target"], document["candidates"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(path, f"not the demo's recipes ({error})", "install evalharness again") from error
+
+
+def base() -> Path:
+    """The embedded base checkpoint."""
+    return shipped("fixtures/models") / "tiny-base"
+
+
+def world() -> DataSource:
+    """The rows of the embedded world."""
+    return DataSource(shipped=shipped("fixtures/world/rows"))
+
+
+def make_candidate(
+    recipe: Recipe, source: DataSource, listener: ProgressListener, library: Library | None = None
+) -> Path:
+    """Train, unless the very candidate is there already: same recipe, same base, same rows. An older one is replaced.
+
+    Raises UsageError where something lies in its place that is no trained candidate.
+    """
+    out, examples = Path(recipe.out), gather(recipe, library or Library(), source)
+    made, data = _made(out), [examples.digest, examples.held.get("digest")]
+    if made == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": data}:
+        listener.phase(f"{out.name} is trained already")
+        return out
+    if made is not None:
+        shutil.rmtree(out)
+    return train(recipe, examples, listener.phase)
+
+
+def _made(out: Path) -> dict[str, Any] | None:
+    """What made the candidate at `out`; None where there is none, so that `train` refuses to overwrite anything
+    else.
+    """
+    try:
+        facts = json.loads((out / TRAINING).read_text())
+        data = [facts["data"]["digest"], facts["data"].get("validation", {}).get("digest")]
+        return {"recipe": facts["recipe"], "base_fingerprint": facts["base_fingerprint"], "data": data}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def run_demo(
+    folder: Path,
+    seed: int = 1234,
+    listener: ProgressListener | None = None,
+    limit: int | None = None,
+    chosen: Plan | None = None,
+) -> Results:
+    """Train the candidates into `folder`/candidates, evaluate them on the demo suite's test rows, and leave the report
+    in `folder`.
+
+    `limit`: at most so many rows a task; `chosen`: other candidates than the shipped plan's. Interrupted, a second call
+    goes on where the first one was.
+    """
+    listener, chosen = listener or SilentListener(), chosen or plan()
+    made = []
+    for name in chosen.fields:
+        listener.phase(f"training {name}")
+        recipe = chosen.recipe(name, base(), folder / "candidates" / name, seed)
+        made.append(make_candidate(recipe, world(), listener))
+    job = Job(
+        models=tuple(str(path) for path in made),
+        base=str(base()),
+        suite=SUITE,
+        target=chosen.target,
+        limit=limit,
+        out=folder,
+        store=folder / "store.sqlite",
+        seed=seed,
+        explain=True,
+    )
+    found = evaluate(job, listener)
+    write(folder)
+    return found

@@ -1,0 +1,227 @@
+"""PreparedTask tasks and, where there is one, an earlier run, to the gate units of a comparison and what is known of
+how their answers change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.metrics.base import ByUnit, build, from_facts
+from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
+from evalharness.records.requests import PreparedTask
+from evalharness.results import read_measurements, run_and_model
+from evalharness.stats.assess import Pairs
+from evalharness.stats.matching import match
+from evalharness.stats.pooling import pooled
+from evalharness.stats.proportion import whole_units
+from evalharness.stats.redraw import Drawing, again, answers, changed
+
+FROM = "--from"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One task of a gate unit: `sizes` (units asked,) are the rows of each; `seen`: what an earlier run's two models
+    scored.
+    """
+
+    task: TaskFacts
+    metric: MetricFacts
+    sizes: np.ndarray
+    examples: int
+    seen: Pairs | None = None
+
+    def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
+        """How to draw its answers if that much is lost. Unknown dependence within units is taken to be complete. None:
+        nothing is known of its rows,
+        or so much cannot be lost."""
+        many = bool(self.sizes.max(initial=0) > 1)
+        if self.seen is not None and (many or self.metric.kind != "binary"):
+            return again(self.seen, len(self.sizes), drop)
+        if self.metric.kind != "binary" or self.task.chance >= 1:
+            return None
+        score, share = self.task.chance + skill * (1 - self.task.chance), flips
+        if self.seen is not None:
+            score, share = float(self.seen.score(self.seen.base.sum(axis=0))), changed(self.seen)[1]
+        n = int(self.sizes.sum() / whole_units(self.sizes)) if many else len(self.sizes)
+        return answers(max(1, n), score, share, self.task.chance, drop)
+
+
+@dataclass(frozen=True, slots=True)
+class GateUnit:
+    """A task, or a group of them pooled, that gets a verdict."""
+
+    name: str
+    level: str
+    family: str
+    metric: MetricFacts
+    margin: float
+    members: tuple[Member, ...]
+    macro: bool = False
+
+    @property
+    def units(self) -> int:
+        return sum(len(member.sizes) for member in self.members)
+
+    @property
+    def available(self) -> int:
+        return sum(member.task.available for member in self.members)
+
+    @property
+    def examples(self) -> int:
+        return sum(member.examples for member in self.members)
+
+    @property
+    def binary(self) -> bool:
+        """Can its verdicts be enumerated?"""
+        return not self.macro and all(member.metric.kind == "binary" for member in self.members)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return np.concatenate([member.sizes for member in self.members])
+
+    @property
+    def seen(self) -> Pairs | None:
+        """An earlier run's rows of the whole unit; None where it lacks a task of it."""
+        found = [member.seen for member in self.members if member.seen is not None]
+        return pooled(found, self.margin, self.macro) if found and len(found) == len(self.members) else None
+
+    @property
+    def largest_skill(self) -> float:
+        """The most that a base can be over chance."""
+        best = [
+            abs((m.metric.high if m.metric.higher_is_better else m.metric.low) - m.task.chance) for m in self.members
+        ]
+        return float(
+            np.average(best, weights=None if self.macro else [max(1, member.examples) for member in self.members])
+        )
+
+    @property
+    def chance(self) -> float:
+        weights = None if self.macro else [max(1, member.examples) for member in self.members]
+        return float(np.average([member.task.chance for member in self.members], weights=weights))
+
+    def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
+        """As `Member.drawing`, of all members together, each of which loses as much."""
+        every = [member.drawing(flips, skill, drop) for member in self.members]
+        known = [drawing for drawing in every if drawing is not None]
+        if len(known) < len(every):
+            return None
+        if len(known) == 1 and not self.macro:
+            return known[0]
+        return lambda rng: pooled([drawing(rng) for drawing in known], None, self.macro)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a finished run measured of its base and of one candidate."""
+
+    text: str
+    base: str
+    candidate: str
+    measurements: dict[tuple[str, str, str], Measurement]
+
+    def pairs(self, task: TaskFacts, metric: MetricFacts) -> Pairs | None:
+        """The rows of the units that both answered; None where there are none."""
+        found = [self.measurements.get((task.name, metric.id, model)) for model in (self.base, self.candidate)]
+        if any(each is None or each.point is not None or each.rows.shape[-1] == 0 for each in found):
+            return None
+        base, other = (each for each in found if each is not None)
+        places = match(base.units, base.sizes, other.units, other.sizes)
+        if not len(places.first):
+            return None
+        rows, sizes = (
+            (base.rows[places.first], other.rows[places.second]),
+            np.asarray(base.sizes, dtype=np.float64)[places.first],
+        )
+        kind: Any = metric.kind if metric.kind in ("binary", "graded") else "corpus"
+        sign = 1.0 if metric.higher_is_better else -1.0
+        return Pairs(*rows, sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None)
+
+
+def read_earlier(text: str) -> Earlier:
+    """RUN or RUN#NAME; without a name the candidate of which most units changed, which is the most careful. Raises
+    UsageError.
+    """
+    path, name = run_and_model(text)
+    facts, measurements, about = read_measurements(path)
+    if any(fact.rounds for fact in facts):
+        what = "was stopped early: how often answers change is not to be read off rows that were chosen by when to stop"
+        raise UsageError(f"{FROM} {text}", what, "name a run that asked everything")
+    try:
+        base, candidates = str(about["plan"]["base"]), [str(each) for each in about["plan"]["candidates"]]
+    except (KeyError, TypeError) as error:
+        raise UsageError(
+            f"{FROM} {text}",
+            f"does not say what was compared ({type(error).__name__})",
+            "name the folder of a finished run",
+        ) from error
+    if name and name not in candidates:
+        raise UsageError(f"{FROM} {text}", f"no candidate {name!r} in this run", did_you_mean(name, candidates))
+    if not candidates:
+        raise UsageError(f"{FROM} {text}", "this run compared no candidate with its base", "name a run that did")
+    by_key = {(m.task, m.metric, m.model): m for m in measurements}
+    most = max(candidates, key=lambda candidate: _share_changed(by_key, base, candidate))
+    return Earlier(path, base, name or most, by_key)
+
+
+def _share_changed(measurements: dict[tuple[str, str, str], Measurement], base: str, candidate: str) -> float:
+    shares = []
+    for (task, metric, model), m in measurements.items():
+        other = measurements.get((task, metric, candidate))
+        if (
+            model == base
+            and other is not None
+            and other.rows.shape == m.rows.shape
+            and other.units == m.units
+            and m.rows.size
+        ):
+            shares.append(float(np.any(m.rows != other.rows, axis=1).mean()))
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def gate_units(
+    plan: ComparePlan, facts: Sequence[TaskFacts], prepared: Sequence[PreparedTask], earlier: Earlier | None
+) -> list[GateUnit]:
+    """The units that the gate looks at, in the order of a comparison: tasks, then groups. Opaque metrics, and tasks
+    that describe, are none.
+    """
+    tasks = {fact.name: (fact, of_task) for fact, of_task in zip(facts, prepared, strict=True)}
+    groups = [
+        group
+        for group in plan.groups
+        if group.unit and group.name not in plan.describing and any(name in tasks for name in group.tasks)
+    ]
+    grouped = {name for group in groups for name in group.tasks}
+    units = []
+    for name, (fact, of_task) in tasks.items():
+        primary = next((metric for metric in fact.metrics if metric.id == fact.primary), None)
+        if name in grouped or name in plan.describing or primary is None or primary.kind == "opaque":
+            continue
+        member = _member(fact, of_task, primary, earlier)
+        units.append(GateUnit(name, "task", fact.family, primary, plan.margins.get(name, fact.margin), (member,)))
+    for group in groups:
+        members = []
+        for fact, of_task in (tasks[name] for name in group.tasks if name in tasks):
+            by_id = {metric.id: metric for metric in fact.metrics}
+            members.append(_member(fact, of_task, by_id.get(group.metric) or by_id[fact.primary], earlier))
+        margin = plan.margins.get(group.name, group.margin)
+        units.append(
+            GateUnit(group.name, "group", group.family, members[0].metric, margin, tuple(members), group.macro)
+        )
+    return units
+
+
+def _member(fact: TaskFacts, prepared: PreparedTask, metric: MetricFacts, earlier: Earlier | None) -> Member:
+    spec = next(spec for spec in prepared.task.metrics if spec.id == metric.id)
+    counts = np.array(list(Counter(example.unit for example in prepared.examples).values()), dtype=np.float64)
+    rows = np.ones(len(counts)) if isinstance(build(spec), ByUnit) else counts
+    seen = earlier.pairs(fact, metric) if earlier else None
+    return Member(fact, metric, rows, len(prepared.examples), seen)

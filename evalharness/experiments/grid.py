@@ -1,0 +1,98 @@
+"""What a sweep varies to its points: every method × rank × learning rate × seed as one Recipe with a name of its
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.training.methods import OPTIONS, WAYS
+from evalharness.training.recipe import Recipe
+
+RANK = "rank"  # the option of methods of which the rank is swept
+EVERY = ""  # in place of a method: the rates of all that have none of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """`rates`: method (EVERY: all others) to learning rates; `shared`: fields of every Recipe that are not varied
+    (steps, replay, …).
+
+    Raises UsageError for an unknown method, an empty or a repeated value.
+    """
+
+    methods: tuple[str, ...]
+    rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    ranks: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = (1234,)
+    shared: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            if method not in WAYS:
+                raise UsageError("--method", f"unknown method {method!r}", did_you_mean(method, WAYS))
+        for method in self.rates:
+            if method != EVERY and method not in self.methods:
+                raise UsageError(
+                    "--lr", f"rates of {method!r}, which is not swept", f"one of {', '.join(self.methods)}"
+                )
+        values: list[tuple[str, Sequence[Any]]] = [("--method", self.methods), ("--seed", self.seeds)]
+        values += [("--lr", rates) for rates in self.rates.values()] + ([("--rank", self.ranks)] if self.ranks else [])
+        for option, given in values:
+            if not given or len(set(given)) < len(given):
+                raise UsageError(option, "names a value twice" if given else "names none", "every value once")
+        if self.ranks and not any(RANK in WAYS[method].options for method in self.methods):
+            raise UsageError("--rank", f"none of {', '.join(self.methods)} has a rank", "sweep lora, or leave it out")
+
+    def rates_of(self, method: str) -> tuple[float, ...]:
+        """The method's own rates, else those of every method, else its one default; in ascending order."""
+        return tuple(sorted(self.rates.get(method, self.rates.get(EVERY, (WAYS[method].rate,)))))
+
+    def ranks_of(self, method: str) -> tuple[int | None, ...]:
+        """None: the method has no rank, or the recipe's own is taken."""
+        return self.ranks if self.ranks and RANK in WAYS[method].options else (None,)
+
+    def points(self, base: str, target: str, folder: Path) -> tuple[GridPoint, ...]:
+        """Every point, with its candidate at `folder`/<name>. A shared option is of the methods that have it. Raises
+        UsageError for a recipe that cannot be trained with.
+        """
+        return tuple(self._points(base, target, folder))
+
+    def _points(self, base: str, target: str, folder: Path) -> Iterator[GridPoint]:
+        for method in self.methods:
+            for rank in self.ranks_of(method):
+                for rate in self.rates_of(method):
+                    for seed in self.seeds:
+                        own = {
+                            "method": method,
+                            "learning_rate": rate,
+                            "seed": seed,
+                            **({} if rank is None else {"rank": rank}),
+                        }
+                        series = method if rank is None else f"{method}-r{rank}"
+                        name = f"{series}-lr{rate:g}-s{seed}"
+                        fields = {
+                            key: value
+                            for key, value in self.shared.items()
+                            if key not in OPTIONS or key in WAYS[method].options
+                        }
+                        recipe = Recipe(**{**fields, **own, "base": base, "target": target, "out": str(folder / name)})
+                        yield GridPoint(
+                            name, series, recipe.option(RANK) if RANK in WAYS[method].options else None, recipe
+                        )
+
+
+@dataclass(frozen=True, slots=True)
+class GridPoint:
+    """One candidate to be. `series`: method and swept rank, of which one learning rate is chosen; `rank`: None where
+    the method has none.
+    """
+
+    name: str
+    series: str
+    rank: int | None
+    recipe: Recipe

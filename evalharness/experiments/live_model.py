@@ -1,0 +1,190 @@
+"""A model in memory, while it is being trained, to an engine that answers with it, and back to exactly what it was."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import PeftModel
+from transformers import EncoderDecoderCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from evalharness.checkpoints.files import window_of
+from evalharness.checkpoints.kinds import TYPES, refusal
+from evalharness.checkpoints.weights import DTYPES, Loaded, VirtualPrefix
+from evalharness.engines.base import Engine
+from evalharness.engines.hf.chat import template_of
+from evalharness.engines.hf.engine import Counter, HFEngine, opened
+from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.errors import ModelError
+from evalharness.records.models import Architecture, Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter
+
+MODEL, BASE = "model", "base"
+NOWHERE = Path()
+
+
+@dataclass(slots=True)
+class LiveModel:
+    """A model under training, plain or wrapped by peft, with its tokenizer. It stands in for an engine factory, too:
+    its two checkpoints, `BASE` (the adapter off) and `MODEL`, are opened where they are.
+    """
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def plain(self) -> PreTrainedModel:
+        """The transformers model, with adapter layers inside if it has any."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def adapter(self) -> str:
+        """peft's type of the active adapter; "" of a plain model."""
+        return str(self.model.active_peft_config.peft_type.value) if isinstance(self.model, PeftModel) else ""
+
+    @property
+    def architecture(self) -> Architecture:
+        return "seq2seq" if self.plain.config.is_encoder_decoder else "causal"
+
+    @property
+    def dtype(self) -> str:
+        return next((name for name, kind in DTYPES.items() if kind == self.plain.dtype), str(self.plain.dtype))
+
+    def checkpoint(self, name: str, target: str | None = None) -> Checkpoint:
+        """What the pipeline calls it. Raises ModelError for an adapter that cannot be evaluated."""
+        if self.adapter and (why := refusal(self.adapter, self.architecture)):
+            raise ModelError(name, why, "evaluate it after training with an adapter that is supported")
+        counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.model.parameters()]
+        whole, trained = sum(number for number, _ in counts), sum(number for number, known in counts if known)
+        kind = "base" if name == BASE else TYPES[self.adapter].kind if self.adapter else "full"
+        return Checkpoint(
+            name=name,
+            kind=kind,
+            path=NOWHERE,
+            base=NOWHERE,
+            fingerprint=f"in memory: {name}",
+            parameters=whole,
+            trainable=0 if name == BASE else trained,
+            bytes=0,
+            window=window_of(self.plain.config.to_dict()),
+            virtual_tokens=0 if name == BASE else self._virtual,
+            target_task=target,
+            architecture=self.architecture,
+            adapter="" if name == BASE else self.adapter,
+        )
+
+    @property
+    def _virtual(self) -> int:
+        return (
+            int(getattr(self.model.active_peft_config, "num_virtual_tokens", 0) or 0)
+            if isinstance(self.model, PeftModel)
+            else 0
+        )
+
+    @contextlib.contextmanager
+    def answering(self, checkpoint: Checkpoint, settings: EngineSettings) -> Iterator[Engine]:
+        """An engine on the model as it is now, or with its adapter off; afterwards everything is as it was before."""
+        off = (
+            self.model.disable_adapter()
+            if isinstance(self.model, PeftModel) and checkpoint.name == BASE
+            else contextlib.nullcontext()
+        )
+        with untouched(self.model), own_forward(self.plain), torch.no_grad(), off:
+            engine = self._opened(checkpoint, settings)
+            try:
+                yield engine
+            finally:
+                engine.close()
+
+    def _opened(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+        plain = self.plain
+        loaded = Loaded(plain, plain, self.tokenizer, plain.device, self.architecture)
+        if isinstance(self.model, PeftModel) and checkpoint.name != BASE:
+            loaded.adapter, loaded.lead = self.model, self._lead(self.model)
+        return opened(loaded, checkpoint, settings)
+
+    def _lead(self, wrapped: PeftModel) -> VirtualPrefix:
+        """What a soft prompt or a prefix puts before every text now, as it will be when it is saved and loaded
+        again.
+        """
+        acts, plain = TYPES[self.adapter].acts, self.plain
+        if acts == "layers":
+            return VirtualPrefix()
+        training = [module for module in wrapped.modules() if module.training]
+        wrapped.eval()  # a prompt encoder may have dropout
+        try:
+            prompt = wrapped.get_prompt(1)
+        finally:
+            for module in training:
+                module.training = True
+        if acts == "embeddings":
+            return VirtualPrefix(prompt[0, : self._virtual].detach().to(plain.device, plain.dtype))
+        cache = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
+        layers = [(layer.keys, layer.values) for layer in cache.layers if getattr(layer, "keys", None) is not None]
+        return VirtualPrefix(
+            cache=tuple(
+                (keys[0].detach().to(plain.dtype), values[0].detach().to(plain.dtype)) for keys, values in layers
+            )
+        )
+
+    # ---- as a factory ------------------------------------------------------------------------------------------------
+
+    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
+        """What an engine on the model would report."""
+        with self.answering(checkpoint, settings) as engine:
+            return engine.info
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> Engine:
+        """Not this way: an engine on a living model has to be given back (`answering`)."""
+        raise NotImplementedError
+
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+        return Counter("in memory", Texts(self.tokenizer))
+
+    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
+        return template_of(NOWHERE, self.tokenizer)
+
+
+@contextlib.contextmanager
+def own_forward(model: torch.nn.Module) -> Iterator[None]:
+    """Without the autocast that accelerate puts around `forward` in mixed precision: the weights answer as they will
+    when they are saved.
+    """
+    around, original = vars(model).get("forward"), vars(model).get("_original_forward")
+    if around is None or original is None:
+        yield
+        return
+    model.forward = original
+    try:
+        yield
+    finally:
+        model.forward = around
+
+
+@contextlib.contextmanager
+def untouched(model: torch.nn.Module) -> Iterator[None]:
+    """Whatever is asked of the model inside: the random numbers to come, its modes and its buffers are afterwards what
+    they were.
+    """
+    drawn, numbers, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(module, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]
+    try:
+        yield
+    finally:
+        random.setstate(drawn)
+        np.random.set_state(numbers)
+        torch.set_rng_state(torch_state)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+        for module, training in modes:
+            module.training = training
+        for module, name, buffer in buffers:  # some rotary embeddings compute theirs anew for longer texts
+            if module._buffers.get(name) is not buffer:
+                module._buffers[name] = buffer

@@ -1,0 +1,297 @@
+"""A job without candidates to what its comparison could decide: for every gate unit, for the gate, and at what cost in
+tokens and time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalharness import engines, fingerprint, registry
+from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
+from evalharness.checkpoints.recognise import recognise
+from evalharness.engines.base import EngineFactory
+from evalharness.errors import UsageError
+from evalharness.experiments.cost import Work, counted, probed
+from evalharness.experiments.gate_units import Earlier, GateUnit, gate_units, read_earlier
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import PreparedTask
+from evalharness.run.conclude import facts_before, planned
+from evalharness.run.plan import RunPlan, plan_without_candidates
+from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.run.prompts import make_prompts
+from evalharness.stats.assess import Effort, Pairs, score_interval
+from evalharness.stats.forecast import (
+    WHY,
+    GateOdds,
+    Outlook,
+    Rule,
+    at_chance,
+    blocked,
+    enumerated,
+    gate,
+    replicates,
+    simulated,
+    worth,
+)
+from evalharness.stats.proportion import whole_units
+from evalharness.stats.redraw import base_skill, changed
+from evalharness.stats.verdict import SKILL_SHARE
+from evalharness.tasks.prepare import PromptSettings, prepare
+
+NOBODY = Checkpoint("base", "base", Path(), None, "", 0, 0, 0, None)  # stands in where no model is given
+CELLS, DRAWS, FEWEST = 300_000_000, 300, 60  # resampled units in all of a unit's simulation; draws at most and at least
+ROUGH = 100  # units of an earlier run, below which a share of changes is rough
+GATE_ASSESSED = 4_000  # units that are assessed in the gate's simulation
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`flips`, `skill`: share of answers that change, and of the possible skill that the base has, where no earlier run
+    (`earlier`: RUN[#NAME]) says; `power`: with which probability a claim should come out; `probe`: requests a task that
+    are answered to take the time. Raises UsageError.
+    """
+
+    job: Job
+    power: float = 0.8
+    flips: float = 0.1
+    skill: float = 0.5
+    earlier: str | None = None
+    probe: int = 0
+
+    def __post_init__(self) -> None:
+        for option, value, most in (
+            ("--power", self.power, 0.999),
+            ("--flips", self.flips, 1.0),
+            ("--skill", self.skill, 1.0),
+        ):
+            if not 0 < value <= most:
+                raise UsageError(
+                    option,
+                    f"{value} is not a share above 0 and at most {most:g}",
+                    "such as 0.8 for --power and 0.1 for --flips",
+                )
+        if self.probe and not self.job.base:
+            raise UsageError("--probe", "there is no model to answer", "name one with --base PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One gate unit. `effective`: independent units that its rows are worth; `flips`: share of changed answers; `base`:
+    score of an earlier run; `how`: assumed | known (flips, enumerated) | simulated (from an earlier run's rows) |
+    unknown (no numbers). `needed`: units; `base_needed`: what the base must score for the margin to be small against
+    its skill; `largest_margin`: the largest that is (of a perfect base, where its score is not known). `reason`: why it
+    can only come out inconclusive.
+    """
+
+    name: str
+    level: str
+    family: str
+    metric: str
+    kind: str
+    available: int
+    units: int
+    examples: int
+    effective: float
+    margin: float
+    how: str
+    flips: float | None
+    base: float | None
+    base_needed: float
+    largest_margin: float
+    reason: str | None
+    certifiable: float | None = None
+    detectable: float | None = None
+    needed: int | None = None
+    retained: float | None = None
+    forgotten: float | None = None
+    draws: int = 0
+    expected: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`gate` is of the units in `gate_over`; `without`: those whose rows are not known. `loading`: seconds that the
+    base took.
+    """
+
+    suite: str
+    suite_margin: float
+    alpha: float
+    power: float
+    tests: int
+    flips: float
+    skill: float
+    earlier: str | None
+    rows: tuple[Row, ...]
+    describing: tuple[str, ...]
+    gate: GateOdds | None
+    gate_over: tuple[str, ...]
+    without: tuple[str, ...]
+    work: tuple[Work, ...] = ()
+    loading: float | None = None
+    notices: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+def forecast(asked: Asked, listener: ProgressListener | None = None, factory: EngineFactory | None = None) -> Forecast:
+    """What the job's comparison could decide. No model answers but for the probe. Raises EvalHarnessError for what the
+    user can mend.
+    """
+    listener, job = listener or SilentListener(), asked.job
+    listener.phase("reading tasks")
+    earlier = read_earlier(asked.earlier) if asked.earlier else None
+    base = recognise(job.base, role="base") if job.base else NOBODY
+    run_plan = plan_without_candidates(job, base)
+    factory = (factory or registry.find(engines.REGISTRY, job.settings.engine, "engine")) if job.base else None
+    prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _plainly(job, run_plan)
+    plan, facts = planned(job, run_plan, prepared), facts_before(run_plan, prepared)
+    units = gate_units(plan, facts, prepared, earlier)
+    rows = []
+    for unit in units:
+        listener.phase(f"foretelling {unit.name}")
+        rows.append(_row(unit, Rule(unit.margin, job.alpha, len(units), asked.power), asked))
+    odds, over = _gate(units, rows, plan, asked, listener)
+    decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
+    work, loading = _work(asked, base, prepared, listener, factory) if factory else ((), None)
+    failed = sum(len(of_task.failures) for of_task in prepared)
+    return Forecast(
+        plan.suite_name or UNNAMED, plan.suite_margin, job.alpha, asked.power, len(units), asked.flips, asked.skill,
+        f"{earlier.text}#{earlier.candidate}" if earlier else None, tuple(rows), tuple(fact.name for fact in facts if fact.name not in decided),
+        odds, over, tuple(row.name for row in rows if row.how == "unknown"), work, loading, _notices(run_plan, earlier, units, failed),
+    )  # fmt: skip
+
+
+def _plainly(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
+    """The tasks as they would be asked, nothing being cut: without a model no window is known."""
+    made = []
+    for task in run_plan.tasks:
+        asking = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.seed, run_plan.split)
+        made.append(replace(prepare(run_plan.read_as(task), run_plan.source, asking), task=task))
+    return tuple(made)
+
+
+def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[GateUnit], failed: int) -> tuple[str, ...]:
+    said = [*run_plan.notices]
+    if failed:
+        said.append(f"{failed} examples do not fit into the base's window: a run would be incomplete")
+    lacking = [unit.name for unit in units if earlier and unit.seen is None]
+    if lacking:
+        said.append(f"not in the earlier run: {', '.join(lacking)}")
+    few = [unit.name for unit in units if (seen := unit.seen) is not None and len(seen.base) < ROUGH]
+    if few:
+        said.append(f"fewer than {ROUGH} units in the earlier run, so what it says of them is rough: {', '.join(few)}")
+    return tuple(said)
+
+
+# ---- one unit --------------------------------------------------------------------------------------------------------
+
+
+def _rng(asked: Asked, *of: str) -> np.random.Generator:
+    return np.random.default_rng(int(fingerprint.of_value([asked.job.seed, "forecast", *of])[:16], 16))
+
+
+def _row(unit: GateUnit, rule: Rule, asked: Asked) -> Row:
+    seen, rng = unit.seen, _rng(asked, unit.name)
+    effective, flips, how = _design(unit, seen, asked, rng)
+    base = None if seen is None else float(seen.score(seen.base.sum(axis=0)))
+    guesses = None if seen is None else _guesses(unit, seen, effective, rule.alpha)
+    skill = unit.largest_skill if seen is None else base_skill(seen)
+    reason = blocked(unit.units, unit.margin, skill, guesses)
+    up = 1.0 if unit.metric.higher_is_better else -1.0
+    row = Row(
+        unit.name, unit.level, unit.family, unit.metric.id, unit.metric.kind, unit.available, unit.units, unit.examples, round(effective, 1),
+        unit.margin, how, flips, base, round(unit.chance + up * unit.margin / SKILL_SHARE, 9), max(0.0, SKILL_SHARE * skill),
+        WHY[reason] if reason else None,
+    )  # fmt: skip
+    drawing = unit.drawing(asked.flips, asked.skill)
+    if how == "unknown" or drawing is None or not unit.units:
+        return replace(row, expected="inconclusive" if reason else "unknown")
+    dependent = how == "known" and seen is not None and unit.sizes.max(initial=0) > 1
+    outlook = None if how == "simulated" else enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
+    if outlook is None or dependent:
+        times = int(np.clip(CELLS / (unit.units * replicates(rule.tests)), FEWEST, DRAWS))
+        drawn = simulated(lambda drop: unit.drawing(asked.flips, asked.skill, drop), rule, times, rng)
+        needed = None if drawn.needed is None else math.ceil(drawn.needed * effective / unit.units)
+        outlook = replace(drawn, needed=needed)
+    return _told(row, outlook, reason is not None)
+
+
+def _told(row: Row, outlook: Outlook, hopeless: bool) -> Row:
+    """The row with what was found. A unit that cannot be retained is none of the probabilities that the test alone
+    would give.
+    """
+    retained = 0.0 if hopeless else outlook.retained
+    needed = None if outlook.needed is None else math.ceil(outlook.needed * row.units / max(row.effective, 1e-9))
+    chances = {"retained": retained, "forgotten": outlook.forgotten, "inconclusive": 1 - retained - outlook.forgotten}
+    return replace(
+        row, certifiable=outlook.certifiable, detectable=outlook.detectable, needed=needed, retained=retained, forgotten=outlook.forgotten,
+        draws=outlook.draws, expected=max(chances, key=chances.__getitem__),
+    )  # fmt: skip
+
+
+def _design(
+    unit: GateUnit, seen: Pairs | None, asked: Asked, rng: np.random.Generator
+) -> tuple[float, float | None, str]:
+    """(independent units that its rows are worth, share of answers that changes, how that is known)."""
+    single = bool(unit.sizes.max(initial=0) <= 1)
+    if unit.binary and seen is None:
+        return float(unit.units if single else unit.sizes.sum() / whole_units(unit.sizes)), asked.flips, "assumed"
+    if unit.binary and seen is not None:
+        drawing = unit.drawing(asked.flips, asked.skill)
+        return (
+            (float(unit.units), changed(seen)[1], "known")
+            if single or drawing is None
+            else (*worth(drawing, rng), "known")
+        )
+    if seen is not None:
+        return float(unit.units), changed(seen)[1], "simulated"
+    drawn = unit.drawing(asked.flips, asked.skill) is not None
+    return float(unit.units), asked.flips if drawn else None, "simulated" if drawn else "unknown"
+
+
+def _guesses(unit: GateUnit, seen: Pairs, effective: float, alpha: float) -> bool:
+    """Would the earlier run's base be taken for one that knows nothing?"""
+    if unit.binary and seen.sign > 0:
+        return at_chance(float(seen.score(seen.base.sum(axis=0))), seen.chance, max(1.0, effective), alpha)
+    found = score_interval(seen, seen.base, 1 - 2 * alpha, np.random.default_rng(0), Effort(1000, 1000, 1))
+    worst = found.low if seen.sign > 0 else found.high
+    return seen.sign * ((found.value if worst is None else worst) - seen.chance) <= 0
+
+
+def _gate(
+    units: Sequence[GateUnit], rows: Sequence[Row], plan: ComparePlan, asked: Asked, listener: ProgressListener
+) -> tuple[GateOdds | None, tuple[str, ...]]:
+    """The gate's odds over the units of which rows can be drawn, and their names."""
+    known = [unit for unit, row in zip(units, rows, strict=True) if row.how != "unknown" and unit.units]
+    drawings = [drawing for unit in known if (drawing := unit.drawing(asked.flips, asked.skill)) is not None]
+    if not drawings:
+        return None, ()
+    listener.phase("drawing the gate")
+    heavy = sum(unit.units for unit in known if unit.metric.kind != "binary") * replicates(len(drawings))
+    times = int(np.clip(min(GATE_ASSESSED / len(drawings), 4 * CELLS / max(1, heavy)), FEWEST, DRAWS))
+    rule = Rule(plan.suite_margin, asked.job.alpha, len(drawings), asked.power)
+    found = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(asked, "gate"))
+    return found, tuple(unit.name for unit in known)
+
+
+def _work(
+    asked: Asked, base: Checkpoint, prepared: Sequence[PreparedTask], listener: ProgressListener, factory: EngineFactory
+) -> tuple[tuple[Work, ...], float | None]:
+    """Every task's tokens and, where a probe is asked for, its time; and the seconds that loading took."""
+    listener.phase("counting tokens")
+    count = factory.token_counter(base)
+    work = tuple(counted(of_task, count) for of_task in prepared)
+    if not asked.probe:
+        return work, None
+    listener.phase(f"probing {base.name}")
+    return probed(work, prepared, asked.probe, base, lambda: factory.open(base, asked.job.settings))

@@ -1,0 +1,137 @@
+"""Tasks to the rows that a sweep chooses on: never those that it reports on, and never those that it trains on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalharness import results
+from evalharness.data.sources import DataSource, missing, read_rows
+from evalharness.errors import DataError
+from evalharness.records.tasks import Task
+from evalharness.run.plan import RunPlan
+from evalharness.tasks.templates import TemplateProblem, render
+
+HELD_OUT = "held_out"  # the name of the split that is made where a task has none to choose on
+SHARE, MOST, LEAST = 10, 500, 10  # a tenth of the training rows, so many at most; fewer choose nothing
+SEED = 1234  # which rows are held out never depends on the sweep, so that sweeps of one task can be compared
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`splits`: task to the split that it is chosen on; `held`: task to the rows held out of its training split, where
+    that was needed; `absent`: tasks with no rows but those that are reported on; `source`: of training and of choosing.
+    """
+
+    splits: Mapping[str, str]
+    source: DataSource
+    held: Mapping[str, int] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+    def run_plan(self, run_plan: RunPlan) -> RunPlan:
+        """The run_plan over the rows to choose on; tasks that have none are left out."""
+        tasks = tuple(
+            replace(task, evaluation_split=self.splits[task.name])
+            for task in run_plan.tasks
+            if task.name in self.splits
+        )
+        return replace(run_plan, tasks=tasks, source=self.source, split=None)
+
+    def notices(self) -> list[str]:
+        """What a user should know of the rows that are chosen on."""
+        said = [
+            f"{task}: {number} of its training rows are held out to choose on" for task, number in self.held.items()
+        ]
+        return said + (
+            [f"not measured while choosing, for want of other rows: {', '.join(self.absent)}"] if self.absent else []
+        )
+
+
+def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], folder: Path) -> Selection:
+    """The validation split of each task, else rows held out of its training split; `trained`: tasks whose training rows
+    are used.
+
+    Rows held out, and what is left to train on, are written to `folder`/<task>. Raises DataError where nothing is left
+    to choose the target on.
+    """
+    splits: dict[str, str] = {}
+    held: dict[str, int] = {}
+    overrides = dict(run_plan.source.overrides)
+    absent = []
+    for task in run_plan.tasks:
+        reported = run_plan.split or task.evaluation_split
+        validation = task.validation_split
+        if validation and validation != reported and missing([task], run_plan.source, validation) is None:
+            splits[task.name] = validation
+            continue
+        place = folder / results.file_name(task.name)
+        number = _hold_out(task, run_plan.source, place, task.name in trained, reported)
+        if number:
+            splits[task.name], held[task.name], overrides[task.name] = HELD_OUT, number, place
+        elif task.name == target.name:
+            what = f"there are no rows to choose on: it is reported on its split {reported!r}"
+            raise DataError(
+                target.name, what, f"a validation split of its own, or a training split of {SHARE * LEAST} rows or more"
+            )
+        else:
+            absent.append(task.name)
+    return Selection(splits, replace(run_plan.source, overrides=overrides), held, tuple(absent))
+
+
+def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, reported: str) -> int:
+    """Writes the task's splits with rows held out; gives their number, 0 where that cannot be."""
+    training = task.training_split
+    if (
+        training is None
+        or training == reported
+        or task.dataset_kwargs.get("field")
+        or missing([task], source, training) is not None
+    ):
+        return 0
+    rows = read_rows(task, training, source).rows
+    chosen = _chosen(task, rows)
+    if len(chosen) < LEAST:
+        return 0
+    _write(place / f"{HELD_OUT}.jsonl", [row for index, row in enumerate(rows) if index in chosen])
+    if trained or task.fewshot_split == training:
+        _write(place / f"{training}.jsonl", [row for index, row in enumerate(rows) if index not in chosen])
+    if task.fewshot_split not in (None, training) and missing([task], source, task.fewshot_split) is None:
+        _write(place / f"{task.fewshot_split}.jsonl", read_rows(task, str(task.fewshot_split), source).rows)
+    return len(chosen)
+
+
+def _chosen(task: Task, rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Indices of a seeded tenth of the rows, whole units, and what a reader would group together."""
+    units: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        units.setdefault(_unit(task, index, row), []).append(index)
+    found: set[int] = set()
+    wanted, together = min(MOST, len(rows) // SHARE), list(units.values())
+    for at in np.random.default_rng(SEED).permutation(len(together)):
+        unit = together[at]
+        if len(found) + len(unit) <= wanted:
+            found.update(unit)
+        if len(found) == wanted:
+            break
+    return found
+
+
+def _unit(task: Task, index: int, row: Mapping[str, Any]) -> str:
+    if task.reader == "references":
+        return str(row.get("dialogue"))
+    try:
+        return render(task.unit, row) if task.unit else str(index)
+    except TemplateProblem:
+        return str(index)
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The rows as JSON lines; left alone where they are there already, so that a second call moves nothing."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        results.write_text(path, text)

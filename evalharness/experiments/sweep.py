@@ -1,0 +1,230 @@
+"""A grid of recipes to one comparison: every point is measured on rows to choose on, one rate a series is chosen, then
+the test rows are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from evalharness import results
+from evalharness.checkpoints.files import TRAINING
+from evalharness.checkpoints.recognise import recognise
+from evalharness.errors import ModelError, UsageError, did_you_mean
+from evalharness.experiments.grid import Grid, GridPoint
+from evalharness.experiments.selection import selection_of
+from evalharness.experiments.sweep_point import LOST, Work, make_point, outcome
+from evalharness.metrics.base import build
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.results import Results
+from evalharness.report.folder import write
+from evalharness.report.sweep import LOSS, SWEEP, TRAINED, Choice, Point, Sweep, grouped, read_sweep, to_json
+from evalharness.run.evaluation import evaluate
+from evalharness.run.plan import make_run_plan
+from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.tasks.library import Library
+from evalharness.training.data import gather
+from evalharness.training.start import check_machine
+
+CANDIDATES, VALIDATION, ROWS, STORE = "candidates", "validation", "rows", "store.sqlite"
+RULE = "Of each series the rate with the best mean {what} over all seeds was chosen, the smaller of equals; rates with a failed seed cannot be."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A sweep as asked for. `job`: how the chosen candidates are evaluated (its models are not known yet); its `target`
+    is learned and its `out` holds everything. `select`: a metric of the target, LOSS, or None: the one that decides it.
+    `processes`: points made at a time.
+    """
+
+    job: Job
+    grid: Grid
+    select: str | None = None
+    processes: int = 1
+
+
+def run_sweep(asked: Asked, listener: ProgressListener | None = None) -> tuple[Sweep, Results]:
+    """Make, measure, choose, and compare the chosen candidates with their base on test rows, which are not read before.
+
+    Leaves sweep.json, and what a run leaves, in the job's `out`. Interrupted, a second call goes on where the first one
+    was. Raises EvalHarnessError; for what the user can mend before anything is trained. ModelError where no rate could
+    be chosen.
+    """
+    listener, job = listener or SilentListener(), asked.job
+    works, sweep = _planned(asked, listener)
+    points = tuple(_made(works, asked.processes, listener))
+    sweep = replace(
+        sweep, points=points, chosen=tuple(choose(points, sweep.select, _lower_is_better(asked, sweep.select)))
+    )
+    _write(job.out, sweep)
+    if not sweep.chosen:
+        reasons = "; ".join(dict.fromkeys(point.reason for point in points if point.reason))
+        raise ModelError(
+            "sweep", f"no learning rate can be chosen: {reasons}"[:600], "smaller learning rates with --lr"
+        )
+    for point in points:
+        if point.status != TRAINED:
+            listener.notice(f"{point.name} {point.status}: {point.reason}")
+    listener.phase("the chosen candidates on test rows")
+    paths = {work.point.name: work.point.recipe.out for work in works}
+    chosen = [name for choice in sweep.chosen for name in choice.names]
+    found = evaluate(replace(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
+    tested = [replace(p, test=outcome(found, p.name, sweep.task)) if p.name in chosen else p for p in points]
+    sweep = replace(sweep, points=tuple(tested))
+    _write(job.out, sweep)
+    write(job.out)
+    return sweep, found
+
+
+def choose(points: Sequence[Point], select: str, lower: bool) -> Iterator[Choice]:
+    """One rate a series: the best mean over seeds on the rows to choose on, the smaller of equals. `lower`: less of
+    `select` is better.
+    """
+    by_series: dict[str, list[Choice]] = {}
+    for (series, rate), same in grouped(Sweep("", "", "", select, "", {}, tuple(points))).items():
+        scores = [score_of(point, select) for point in same]
+        if all(score is not None for score in scores):
+            mean = fmean(score for score in scores if score is not None)
+            by_series.setdefault(series, []).append(Choice(series, rate, mean, tuple(point.name for point in same)))
+    for choices in by_series.values():
+        yield min(choices, key=lambda choice: (choice.score if lower else -choice.score, choice.learning_rate))
+
+
+def score_of(point: Point, select: str) -> float | None:
+    """What the point is chosen by; None where it has none."""
+    if point.status != TRAINED or point.validation is None:
+        return None
+    return point.loss if select == LOSS else point.validation.metrics.get(select)
+
+
+# ---- before anything is trained --------------------------------------------------------------------------------------
+
+
+def _planned(asked: Asked, listener: ProgressListener) -> tuple[list[Work], Sweep]:
+    """Everything checked that can be: tasks, rows, base, every recipe, what is chosen by."""
+    job, grid = asked.job, asked.grid
+    if not (job.base and job.target):
+        raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
+    listener.phase("reading tasks and rows")
+    base, library = recognise(job.base, role="base"), Library(job.include)
+    run_plan = make_run_plan(replace(job, models=(f"unchanged={base.path}",)))
+    target, select = library.task(job.target), _selected_by(asked)
+    points = grid.points(str(base.path), target.name, job.out / CANDIDATES)
+    for point in points:
+        check_machine(point.recipe)
+    _not_another(job.out, base, target.name, job.suite or "")
+    trained = gather(points[0].recipe, library, run_plan.source).tasks
+    selection = selection_of(run_plan, target, trained, job.out / ROWS)
+    of_seed = {point.recipe.seed: point for point in points}
+    digests = {seed: gather(point.recipe, library, selection.source).digest for seed, point in of_seed.items()}
+    for notice in selection.notices():
+        listener.notice(notice)
+    threads = (
+        None if asked.processes == 1 else max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // asked.processes))
+    )
+    works = [Work(point, _job_of(job, point), selection, digests[point.recipe.seed], threads) for point in points]
+    rule = RULE.format(what="loss" if select == LOSS else select)
+    notices, splits = tuple(selection.notices()), dict(selection.splits)
+    return works, Sweep(
+        base.name, target.name, job.suite or "", select, rule, splits, (), (), notices, base.fingerprint
+    )
+
+
+def _selected_by(asked: Asked) -> str:
+    """Raises UsageError where the target has no such metric."""
+    target = Library(asked.job.include).task(asked.job.target or "")
+    if asked.select is None:
+        return target.primary
+    known = [LOSS, *(spec.id for spec in target.metrics)]
+    if asked.select not in known:
+        raise UsageError("--select", f"{target.name} has no metric {asked.select!r}", did_you_mean(asked.select, known))
+    return asked.select
+
+
+def _lower_is_better(asked: Asked, select: str) -> bool:
+    target = Library(asked.job.include).task(asked.job.target or "")
+    return select == LOSS or any(spec.id == select and not build(spec).higher_is_better for spec in target.metrics)
+
+
+def _job_of(job: Job, point: GridPoint) -> Job:
+    """The run of one point on the rows to choose on."""
+    return replace(job, models=(f"{point.name}={point.recipe.out}",), out=job.out / VALIDATION / point.name)
+
+
+def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
+    """Raises UsageError where the folder holds the sweep of another base, task or suite, finished or not, which would
+    be lost.
+    """
+    before = read_sweep(out)
+    if before is not None and (before.task, before.suite) != (task, suite):
+        raise UsageError(
+            "--out", f"{out} holds a sweep of {before.task} over {before.suite or 'no suite'}", "name another folder"
+        )
+    left = _left_by(out) | (
+        {(before.base_fingerprint, before.task)} if before is not None and before.base_fingerprint else set()
+    )
+    for fingerprint, learned in left - {(base.fingerprint, task)}:
+        what = (
+            f"another base{f' ({before.base})' if before else ''}" if fingerprint != base.fingerprint else f"{learned}"
+        )
+        raise UsageError("--out", f"{out} holds a sweep of {what}", "name another folder")
+
+
+def _left_by(out: Path) -> set[tuple[str, str]]:
+    """(the base's fingerprint, the task) of every candidate that an earlier sweep left in the folder, and of every one
+    that diverged.
+    """
+    found = set()
+    for path in [*(out / CANDIDATES).glob(f"*/{TRAINING}"), *(out / CANDIDATES).glob(f"*{LOST}")]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found.add(
+                (facts["base"] if path.name.endswith(LOST) else facts["base_fingerprint"], facts["recipe"]["target"])
+            )
+    return found
+
+
+# ---- making points ---------------------------------------------------------------------------------------------------
+
+
+def _made(works: Sequence[Work], processes: int, listener: ProgressListener) -> list[Point]:
+    """Every point, in the order of the grid. Of several processes the first begins alone: it answers for the base, too,
+    once for all.
+    """
+    found: dict[str, Point] = {}
+
+    def keep(point: Point) -> None:
+        found[point.name] = point
+        listener.phase(f"{len(found)} of {len(works)} points: {point.name} {point.status}")
+
+    if processes == 1:
+        for work in works:
+            listener.phase(f"training {work.point.name}")
+            keep(make_point(work, listener))
+        return list(found.values())
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        keep(pool.submit(make_point, works[0]).result())
+        for done in as_completed([pool.submit(make_point, work) for work in works[1:]]):
+            keep(done.result())
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    pool.shutdown()
+    return [found[work.point.name] for work in works]
+
+
+def _write(out: Path, sweep: Sweep) -> None:
+    results.write_text(out / SWEEP, to_json(sweep))

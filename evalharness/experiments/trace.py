@@ -1,0 +1,109 @@
+"""Ordered stages of training to one run over all of them, and to what each stage did to what was known before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from evalharness import engines, registry, results
+from evalharness.checkpoints.discover import ALL
+from evalharness.checkpoints.naming import exists, parse
+from evalharness.engines.base import EngineFactory
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.experiments.continual_metrics import Track, stages_of
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.results import Results
+from evalharness.report.folder import write
+from evalharness.report.stages import STAGES, Stages, to_json
+from evalharness.run.contamination import with_overlaps
+from evalharness.run.evaluation import settle
+from evalharness.run.plan import RunPlan, make_run_plan
+from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.run.run_log import RunLog, tell
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be traced. `job`: its models are the stages, in order. `learned`: stage to tasks, where training.json
+    does not say or says less.
+
+    `joint`: a model trained on everything at once; `fresh`: one that learned nothing. Both are measured as candidates
+    beside the stages.
+    """
+
+    job: Job
+    learned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    joint: str | None = None
+    fresh: str | None = None
+
+
+def run_trace(
+    asked: Asked, listener: ProgressListener | None = None, factory: EngineFactory | None = None
+) -> tuple[Stages, Results]:
+    """Measure base and stages on the same questions, and follow every task through them.
+
+    Leaves what a run leaves, its page and stages.json in the job's `out`. Interrupted, a second call answers nothing
+    twice. Raises EvalHarnessError for what the user can mend, before any answer is computed.
+    """
+    listener, run_log = listener or SilentListener(), RunLog()
+    job, beside = _job(asked)
+    factory = factory or registry.find(engines.REGISTRY, job.settings.engine, "engine")
+    with run_log.timed("prepare"):
+        listener.phase("reading tasks and checkpoints")
+        run_plan = make_run_plan(job)
+        run_plan, track = _tracked(asked, run_plan, beside)
+        run_plan = with_overlaps(job, run_plan)
+        tell(_unmeasured(run_plan, track), listener, run_log)
+    (job.out / STAGES).unlink(missing_ok=True)
+    found = settle(job, run_plan, listener, factory, run_log)
+    listener.phase("over the stages")
+    stages = stages_of(job.out, track)
+    results.write_text(job.out / STAGES, to_json(stages))
+    write(job.out)
+    return stages, found
+
+
+def _job(asked: Asked) -> tuple[Job, tuple[str, ...]]:
+    """The run's job, and which of joint and fresh there are: its last models."""
+    if not asked.job.models:
+        raise UsageError(
+            "trace",
+            "no stage",
+            "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders",
+        )
+    if asked.job.until_decided:
+        raise UsageError("trace", "stages that are stopped early are not all asked the same", "leave until_decided out")
+    beside = {key: text for key, text in (("joint", asked.joint), ("fresh", asked.fresh)) if text is not None}
+    for key, text in beside.items():
+        if text.endswith(ALL) and not exists(text):
+            raise UsageError(f"--{key}", f"{text!r} is several checkpoints", "name one")
+    named = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
+    tasks = dict.fromkeys([*asked.job.tasks, *(task for of in asked.learned.values() for task in of)])
+    return replace(asked.job, models=(*asked.job.models, *named), tasks=tuple(tasks)), tuple(beside)
+
+
+def _tracked(asked: Asked, run_plan: RunPlan, beside: tuple[str, ...]) -> tuple[RunPlan, Track]:
+    """The run_plan in which every stage has as its target what it learned, and the stages by name."""
+    cut = len(run_plan.candidates) - len(beside)
+    stages, others = run_plan.candidates[:cut], run_plan.candidates[cut:]
+    names = [stage.name for stage in stages]
+    for name in asked.learned:
+        if name not in names:
+            raise UsageError("--learned", f"no stage {name!r}", did_you_mean(name, names))
+    learned = {
+        stage.name: asked.learned.get(stage.name, (stage.target_task,) if stage.target_task else ()) for stage in stages
+    }
+    told: list[Checkpoint] = [
+        replace(stage, target_task=learned[stage.name][0] if learned[stage.name] else None) for stage in stages
+    ]
+    by_kind = dict(zip(beside, (other.name for other in others), strict=True))
+    track = Track(run_plan.base.name, tuple(names), learned, by_kind.get("joint"), by_kind.get("fresh"))
+    return replace(run_plan, candidates=(*told, *others)), track
+
+
+def _unmeasured(run_plan: RunPlan, track: Track) -> list[str]:
+    """What stages learned and nobody is asked about, for want of rows."""
+    asked = {task.name for task in run_plan.tasks} | {group.name for group in run_plan.groups}
+    lacking = [(stage, task) for stage, of in track.learned.items() for task in of if task not in asked]
+    return [f"{task}, which {stage} learned, is not measured: its rows are not at hand" for stage, task in lacking]

@@ -1,0 +1,164 @@
+"""What metrics make of answers: predictions, rows of sufficient statistics, and what a comparison must know of tasks
+and metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness.records.requests import Example, Response
+
+MetricKind = Literal["binary", "graded", "corpus", "opaque"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """All that a metric may see: the example, the response, and the answer read out of it.
+
+    `choice`: index of the ranked choice with the highest log-probability (first of equals); `text`: the filtered output
+    of a generation.
+    """
+
+    example: Example
+    response: Response
+    choice: int | None = None
+    text: str | None = None
+    unparsed: bool = False
+
+
+class Metric(Protocol):
+    """A row of sufficient statistics per unit, and a function of their weighted sum (the form sacrebleu's metrics have
+    inside).
+
+    `kind`: "binary" rows are (0 or 1, 1) and the score their ratio; "graded" the same with values in [low, high];
+    "corpus": `score` is any function of the summed row; "opaque": no rows, only `point`.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> MetricKind: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def higher_is_better(self) -> bool: ...
+    @property
+    def signature(self) -> str: ...
+
+    def row(self, prediction: Prediction) -> tuple[float, ...]:
+        """The sufficient statistics of one prediction, `width` numbers; rows of a unit are added."""
+        ...
+
+    def score(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Summed rows (..., width) to scores (...), in the metric's natural unit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One model's rows of one metric on one task. `rows` is (n, width) in the order of `units`; opaque metrics have
+    width 0 and `point`.
+    """
+
+    task: str
+    metric: str
+    model: str
+    units: tuple[str, ...]
+    sizes: tuple[int, ...]  # examples in each unit
+    rows: NDArray[np.float64]
+    point: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFacts:
+    """What a comparison must know of a metric without importing the task: enough to score rows again from
+    measurements.parquet.
+    """
+
+    id: str
+    name: str
+    options: Mapping[str, Any]
+    kind: MetricKind
+    low: float
+    high: float
+    higher_is_better: bool
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What a comparison must know of a task."""
+
+    name: str
+    family: str
+    version: str
+    primary: str
+    margin: float
+    chance: float
+    available: int
+    truncated: int
+    failed: Mapping[str, int]  # model name -> examples that got no answer
+    unparsed: Mapping[str, int]  # model name -> generations no answer could be read from
+    data_digest: str
+    prompts_digest: str
+    metrics: tuple[MetricFacts, ...]
+    prompts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # model name -> digest of its prompts, where it is not `prompts_digest`
+    planned: int = 0  # units that were to be asked; 0 where older results do not say
+    largest: int = 1  # examples in the largest of them
+    rounds: Mapping[str, int] = field(
+        default_factory=dict
+    )  # model name -> rounds that it was asked, where it was stopped before the last
+    partly: tuple[str, ...] = ()  # models that were asked about the rows alone at which another task was stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line of samples/TASK/MODEL.jsonl. `score` is the primary metric's value of this example alone (None for
+    corpus metrics).
+    """
+
+    id: str
+    unit: str
+    prompt: str
+    output: str
+    reference: str
+    score: float | None
+    truncated: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleError:
+    """Something that failed during the run; a run with errors is incomplete (exit code 5)."""
+
+    task: str
+    model: str
+    example: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """One model on one task. `unparsed`: generations that the primary metric's filter could read no answer from;
+    `rounds`: that it was asked,
+    where it was asked in rounds and stopped before the last; `partly`: about those rows alone at which another task was
+    stopped.
+    """
+
+    measurements: tuple[Measurement, ...]
+    samples: tuple[Sample, ...]
+    errors: tuple[ExampleError, ...]
+    unparsed: int
+    rounds: int | None = None
+    partly: bool = False

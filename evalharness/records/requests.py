@@ -1,0 +1,171 @@
+"""What is asked of a model and what it answers: rendered examples, requests, responses, and a task made ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evalharness import fingerprint
+from evalharness.records.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One rendered row. What counts as right is known here and only here.
+
+    `id` is "index-digest", the digest being of the rendered content, so that equal ids mean the same question asked the
+    same way. `choices` and `gold` belong to ranked tasks (gold: indices that count as right; `scores`: what each choice
+    is worth, () where gold says it all; `value`: the number asked for), `references` to generated ones and to texts
+    that are scored whole.
+    """
+
+    id: str
+    unit: str
+    prompt: str
+    choices: tuple[str, ...] = ()
+    gold: tuple[int, ...] = ()
+    references: tuple[str, ...] = ()
+    truncated: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    scores: tuple[float, ...] = ()
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Ask for log P(continuation | context) of every (context, continuation) pair of one example."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def id(self) -> str:
+        return fingerprint.of_value(["rank", self.pairs])
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Ask for a greedy continuation, cut before the first of the `stop` strings, of at most `max_tokens` new tokens."""
+
+    prompt: str
+    stop: tuple[str, ...]
+    max_tokens: int
+
+    @property
+    def id(self) -> str:
+        return fingerprint.of_value(["generate", self.prompt, self.stop, self.max_tokens])
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Ask for log P(text), a text longer than the window in pieces."""
+
+    text: str
+
+    @property
+    def id(self) -> str:
+        return fingerprint.of_value(["score", self.text])
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Ask, token by token, what is expected in `text`: after `context`, or ("") from its beginning, in pieces of at
+    most `room` tokens.
+
+    `top_k`: how many of the likeliest tokens to name at each place. `at` (token by token): ask for these tokens'
+    log-probabilities instead.
+    """
+
+    text: str
+    top_k: int
+    context: str = ""
+    room: int | None = None
+    at: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def id(self) -> str:
+        return fingerprint.of_value(["profile", self.text, self.top_k, self.context, self.room, self.at])
+
+
+Request = Rank | Generate | Score | Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Answer to Rank, one entry a pair: summed log-probability in nats, tokens in the continuation, is it what greedy
+    decoding gives.
+    """
+
+    request_id: str
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+    greedy: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Answer to Generate: the text, why it ended ("stop": a stop string, "eos", "length"), and the number of new
+    tokens.
+    """
+
+    request_id: str
+    text: str
+    finish_reason: Literal["stop", "eos", "length"]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Answer to Score: summed log-probability of the text in nats, and its number of tokens."""
+
+    request_id: str
+    logprob: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profiling:
+    """Answer to Profile, one entry a token of the text: its id, its log-probability in nats, and the likeliest token's
+    id.
+
+    `ids`, the likeliest tokens first, and `top`, their log-probabilities; where certain tokens were asked for, `ids` is
+    () and `top` theirs.
+    `rest`: log-probability of all other tokens together, None where there are none. Rounded to 1e-9.
+    """
+
+    request_id: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    argmax: tuple[int, ...]
+    ids: tuple[tuple[int, ...], ...]
+    top: tuple[tuple[float, ...], ...]
+    rest: tuple[float | None, ...]
+
+
+Response = Ranking | Generation | Scoring | Profiling
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that got no answer, and why. It is never stored and never scored."""
+
+    request_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTask:
+    """A task made ready for any model. `requests[i]` asks `examples[i]`; `failures` are rows that could not be
+    asked.
+    """
+
+    task: Task
+    examples: tuple[Example, ...]
+    requests: tuple[Request, ...]
+    failures: tuple[tuple[str, str], ...]  # (example id, reason)
+    available: int  # units the evaluation split holds, before any limit
+    data_digest: str
+    prompts_digest: str
+    # primary score that guessing among the choices of these very examples would have; the task's own where that is not
+    # known
+    chance: float

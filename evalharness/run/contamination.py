@@ -1,0 +1,269 @@
+"""A run_plan to the same with what each candidate had seen of it: the rows it was fine-tuned on, past the questions
+that it will be asked.
+
+Which rows those are, `--train-data` says, else the training.json beside the candidate's weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from evalharness import fingerprint, results
+from evalharness.analysis.overlap import Hit, Index, Item, Seen, joined, own_texts
+from evalharness.data.grouping import grouped
+from evalharness.data.sources import DataSource, read_rows
+from evalharness.data.streams import TextRow, files_at, text_rows, texts_in
+from evalharness.errors import DataError, EvalHarnessError, UsageError, did_you_mean
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import Example
+from evalharness.records.tasks import Task
+from evalharness.run.plan import RunPlan
+from evalharness.tasks.library import Library
+from evalharness.tasks.prepare import PromptSettings, TrainingPairs, prepare, training_pairs
+from evalharness.tasks.variants import worded
+
+OPTION, TRAINING = "--train-data", "training.json"
+EVERY = "all"  # the wording of a training that used all of them
+ROWS = "rows"  # the folder in which a sweep leaves what it held out, and what it trained on
+SELECTED = "selected on"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSource:
+    """One source as training.json tells it, with the wording in which its rows were asked. `folder`: the candidate's,
+    for relative paths.
+
+    `selected`: nothing was learned from its rows, but weights were chosen by them.
+    """
+
+    source: Mapping[str, Any]
+    wording: str | None
+    folder: Path
+    selected: bool = False
+
+    @property
+    def name(self) -> Any:
+        """Of the file or of the task."""
+        return self.source.get("path") if self.source.get("kind") == "file" else self.source.get("name")
+
+    @property
+    def digest(self) -> Any:
+        """What the rows had then; of a file to validate on, the file's own, which older records lack."""
+        return self.source.get("file_digest" if self.selected and self.source.get("kind") == "file" else "digest")
+
+
+def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
+    """The run_plan with `overlaps` of every candidate whose training rows are known, and a notice for what could not be
+    looked at.
+
+    Raises UsageError for a name that no candidate has, DataError naming file and line for rows that `--train-data`
+    names and that cannot be read.
+    """
+    names = [candidate.name for candidate in run_plan.candidates]
+    for name in job.train_data:
+        if name and name not in names:
+            raise UsageError(OPTION, f"no candidate {name!r} in this run", did_you_mean(name, names))
+    given = {name: path for name in names if (path := job.train_data.get(name, job.train_data.get(""))) is not None}
+    told = {candidate.name: _told(candidate) for candidate in run_plan.candidates if candidate.name not in given}
+    if not given and not any(sources or notices for sources, notices in told.values()):
+        return run_plan
+    search = _Search(run_plan, job)
+    overlaps = {name: search.in_path(given[name]) if name in given else search.in_told(*told[name]) for name in names}
+    notices = [f"{name}: {notice}" for name, seen in overlaps.items() for notice in seen.notices]
+    known = {name: seen for name, seen in overlaps.items() if seen.sources or seen.notices}
+    return replace(run_plan, overlaps=known, notices=(*run_plan.notices, *notices))
+
+
+def _told(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
+    """What a candidate's training.json, and those of the candidates that it was trained after, say of their rows; and
+    what they do not.
+    """
+    sources, notices, folder, seen = list[TrainingSource](), list[str](), candidate.path, set[Path]()
+    while folder.resolve() not in seen:
+        seen.add(folder.resolve())
+        facts = _facts(folder)
+        data = facts.get("data")
+        listed = data.get("sources") if isinstance(data, Mapping) else None
+        wording = recipe.get("template") if isinstance(recipe := facts.get("recipe"), Mapping) else None
+        sources += [
+            TrainingSource(source, wording, folder)
+            for source in (listed if isinstance(listed, list) else ())
+            if isinstance(source, Mapping)
+        ]
+        held = data.get("validation") if isinstance(data, Mapping) else None
+        if isinstance(held, Mapping) and held.get("kind") in ("file", "task"):  # a fraction is of the sources above
+            sources.append(TrainingSource(held, wording, folder, selected=True))
+        after = facts.get("after")
+        after = after.get("path") if isinstance(after, Mapping) else after
+        if not isinstance(after, str):
+            break
+        folder = folder / after
+        if not (folder / TRAINING).is_file():
+            notices.append(f"it was trained after {after}, whose own training rows are not known here")
+    return tuple(sorted(sources, key=lambda each: each.selected)), tuple(notices)
+
+
+def _facts(folder: Path) -> Mapping[str, Any]:
+    """A training.json as far as it can be read: whether it is right is asked where candidates are recognised."""
+    try:
+        found = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class _Search:
+    """The questions of one run_plan, indexed once, and what was found in each source, looked through once."""
+
+    def __init__(self, run_plan: RunPlan, job: Job) -> None:
+        self.run_plan, self.library = run_plan, Library(job.include)
+        self.index = Index(
+            [
+                item
+                for task in run_plan.tasks
+                if task.name not in run_plan.asides
+                for item in _items(run_plan, task, job.seed)
+            ]
+        )
+        self.known: dict[str, tuple[dict[int, Hit], int]] = {}
+
+    def in_path(self, path: Path) -> Seen:
+        """What the rows at `path` hold. Raises DataError."""
+        hits, rows = self._hits(str(path.resolve()), lambda: text_rows(path))
+        digests = [fingerprint.of_file(file) for file in files_at(path)]
+        digest = digests[0] if len(digests) == 1 else fingerprint.of_value(digests)
+        return self._seen([({"kind": "file", "name": path.name, "digest": digest, "rows": rows}, hits)], [])
+
+    def in_told(self, told: tuple[TrainingSource, ...], notices: tuple[str, ...]) -> Seen:
+        """What the sources of a training.json hold; a notice for each that is not there, is unreadable, or has
+        changed.
+        """
+        found, said = [], list(notices)
+        for each in told:
+            try:
+                label, rows, digest = _file(each) if each.source.get("kind") == "file" else self._task(each)
+                hits, count = self._hits(f"{label['kind']} {each.name} {label.get('split')} {digest}", rows)
+            except (EvalHarnessError, OSError, KeyError, TypeError) as error:
+                reason = (
+                    str(error)
+                    if isinstance(error, EvalHarnessError)
+                    else f"{TRAINING} does not tell it apart ({type(error).__name__})"
+                )
+                said.append(
+                    f"what it was {_used(each)} on is not at hand, so overlap with it is not known: {each.name} ({reason})"
+                )
+                continue
+            if digest != each.digest:
+                said.append(
+                    f"{each.name} is not, or not surely, what it was {_used(each)} on: the rows have another digest than {TRAINING} says"
+                )
+            if each.selected:
+                label["use"] = SELECTED
+                said += _selected(each, set(hits) - {number for _, of in found for number in of})
+            found.append(({**label, "digest": digest, "rows": count}, hits))
+        return self._seen(found, said)
+
+    def _task(self, told: TrainingSource) -> tuple[dict[str, str], Any, str]:
+        """The rows of a task's split: their columns, and the prompts and answers that training made of them.
+
+        A sweep trains on what it did not hold out to choose on, and leaves that beside its candidates.
+        """
+        name, split, source = str(told.source["name"]), str(told.source["split"]), self.run_plan.source
+        task = self.library.task(name)
+        asked = worded(task, told.wording) if told.wording in task.templates else task
+        label = {"kind": "task", "name": name, "split": split}
+        place = told.folder.resolve().parent.parent / ROWS / results.file_name(name)
+        if (place / f"{split}.jsonl").is_file():
+            left = replace(source, overrides={**source.overrides, name: place})
+            if (pairs := training_pairs(asked, left, split)).digest == told.digest:
+                return label, lambda: _split(task, split, left, pairs), pairs.digest
+        pairs = training_pairs(asked, source, split)
+        return (
+            label,
+            lambda: _split(task, split, source, pairs),
+            "" if told.wording == EVERY and task.templates else pairs.digest,
+        )
+
+    def _hits(self, key: str, rows: Any) -> tuple[dict[int, Hit], int]:
+        if key not in self.known:
+            self.known[key] = self.index.search(rows())
+        return self.known[key]
+
+    def _seen(self, found: list[tuple[dict[str, Any], dict[int, Hit]]], notices: list[str]) -> Seen:
+        hits: dict[str, dict[int, Hit]] = {}
+        for _, of in found:
+            for number, hit in of.items():
+                item = self.index.items[number]
+                of_task = hits.setdefault(item.task, {})
+                of_task[item.index] = joined(of_task[item.index], hit) if item.index in of_task else hit
+        return Seen(
+            tuple(label for label, _ in found),
+            {task: dict(sorted(of.items())) for task, of in hits.items()},
+            tuple(notices),
+        )
+
+
+def _used(told: TrainingSource) -> str:
+    return SELECTED.removesuffix(" on") if told.selected else "fine-tuned"
+
+
+def _selected(told: TrainingSource, numbers: set[int]) -> list[str]:
+    """A word where questions stand in what weights were chosen by, and not in what was learned."""
+    if not numbers:
+        return []
+    verb = "question stands" if len(numbers) == 1 else "questions stand"
+    return [
+        f"{len(numbers)} {verb} in {told.name}, not among the rows that it was trained on, but among those that it was {SELECTED}"
+    ]
+
+
+def _file(told: TrainingSource) -> tuple[dict[str, str], Any, str]:
+    path = told.folder / Path(str(told.source["path"]))
+    files_at(path)
+    return {"kind": "file", "name": path.name}, lambda: text_rows(path), fingerprint.of_file(path)
+
+
+def _split(task: Task, split: str, source: DataSource, pairs: TrainingPairs) -> Iterator[TextRow]:
+    rows = grouped(read_rows(task, split, source), task).rows
+    if len(rows) != len(pairs.pairs):
+        raise DataError(
+            task.name, f"its split {split!r} changed while it was read", "leave the files alone during a run"
+        )
+    for index, (row, pair) in enumerate(zip(rows, pairs.pairs, strict=True)):
+        yield TextRow((*texts_in(row), *pair), f"{task.name}, split {split}, row {index}")
+
+
+def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
+    """What a task of the run asks, without shots: as the task puts it, and without what it says before every
+    question.
+    """
+    read_as, split = run_plan.read_as(task), run_plan.split or task.evaluation_split
+    rows = grouped(read_rows(read_as, split, run_plan.source), read_as).rows
+    asking = PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed, split=split)
+    bare = prepare(replace(read_as, description=""), run_plan.source, asking).examples
+    whole = prepare(read_as, run_plan.source, asking).examples if task.description else bare
+    for example, described in zip(bare, whole, strict=True):
+        index = index_of(example)
+        forms = tuple(dict.fromkeys((*_questions(example), *_questions(described))))
+        texts = [text for form in _questions(example) for text in own_texts(tuple(texts_in(rows[index])), form)]
+        answers = (
+            ()
+            if task.output_type == "loglikelihood_rolling"
+            else example.references or tuple(example.choices[gold] for gold in example.gold)
+        )
+        yield Item(task.name, index, tuple(dict.fromkeys(texts)), forms, answers)
+
+
+def _questions(example: Example) -> tuple[str, ...]:
+    """The prompt; a text that is scored whole is its own."""
+    return (example.prompt,) if example.prompt else example.references
+
+
+def index_of(example: Example) -> int:
+    """The row from which an example was made."""
+    return int(example.id.partition("-")[0])

@@ -1,0 +1,132 @@
+"""A run's models, each in its turn, to how far the candidates' predictions have moved from the base's (--drift)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from evalharness.analysis.drift import OTHER_TOKENS, follow_ups, measured, neutral, own_outputs, ranked, unavailable
+from evalharness.data.paragraphs import paragraphs
+from evalharness.errors import UsageError
+from evalharness.paths import shipped
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import Failure, Generate, Generation, Profile, Response
+from evalharness.records.results import Drift
+from evalharness.records.tokenizers import TokenCounter
+from evalharness.run.collect import Lane, collect
+from evalharness.run.plan import RunPlan
+from evalharness.run.prompts import Prompts
+from evalharness.run.session import Session
+
+CORPUS = "neutral.txt"
+MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it
+MOST_CHARACTERS = 2_000  # of a paragraph; more are cut off at a space
+MOST_OUTPUTS = 128  # of the base's own, the tasks in turn
+
+Answers = dict[str, Response | Failure]
+
+
+def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
+    """The paragraphs on which to look; () where the job does not ask for it. Raises UsageError, DataError."""
+    if not (job.drift or job.drift_text):
+        return ()
+    if not isinstance(run_plan.base, Checkpoint):
+        raise UsageError(
+            "--drift",
+            "the base does not answer in this run: its scores are an earlier run's",
+            "give --base instead of --baseline",
+        )
+    found = paragraphs(job.drift_text or shipped("fixtures/drift") / CORPUS)
+    kept = found if len(found) <= MOST_TEXTS else [found[i * len(found) // MOST_TEXTS] for i in range(MOST_TEXTS)]
+    return tuple(map(_shortened, kept))
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return text[:MOST_CHARACTERS].rpartition(" ")[0] or text[:MOST_CHARACTERS]
+
+
+class DriftRecorder:
+    """What every model of a run expects in the same texts. The base must be the first to be followed."""
+
+    def __init__(self, job: Job, run_plan: RunPlan, prompts: Prompts, texts: Sequence[str]) -> None:
+        self.job, self.run_plan, self.prompts = job, run_plan, prompts
+        windows = [
+            checkpoint.window - checkpoint.virtual_tokens
+            for checkpoint in run_plan.checkpoints
+            if checkpoint.window is not None
+        ]
+        self.texts = [neutral(texts, min(windows, default=None))] if texts else []
+        self.base: Answers = {}
+        self.count: TokenCounter | None = None
+        self.drifts: list[Drift] = []
+
+    def follow(self, session: Session) -> None:
+        """Ask a model whose tasks are answered, while its engine may still be open."""
+        if not self.texts:
+            return
+        checkpoint = session.checkpoint
+        session.context.listener.phase(f"{checkpoint.name}: drift")
+        if checkpoint.name == self.run_plan.base.name:
+            self.texts += [own] if (own := own_outputs(self._outputs(session))).asked else []
+            self.base = _answers(session, [request for texts in self.texts for request in texts.asked])
+            self.count = session.context.slot.factory.token_counter(checkpoint)
+            return
+        if not self._shares_tokens(session):
+            self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in self.texts]
+            return
+        asked = [follow_ups(texts, self.base) for texts in self.texts]
+        answers = _answers(
+            session, [request for of_kind in asked for request in of_kind if request is not None]
+        )  # together, as of the base
+        for texts, of_kind in zip(self.texts, asked, strict=True):
+            base = [self.base[request.id] for request in texts.asked]
+            other = [None if request is None else answers[request.id] for request in of_kind]
+            self.drifts.append(measured(texts, checkpoint.name, base, other, (self._level, self.job.seed)))
+
+    def found(self) -> tuple[Drift, ...]:
+        """Of every model but the base, ranked; () where the job did not ask."""
+        return ranked(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
+
+    @property
+    def _level(self) -> float:
+        return 1 - 2 * self.job.alpha
+
+    def _shares_tokens(self, session: Session) -> bool:
+        count, own = self.count, session.context.slot.factory.token_counter(session.checkpoint)
+        return count == own or all(
+            count is not None and count(r.text) == own(r.text) for texts in self.texts for r in texts.asked
+        )
+
+    def _outputs(self, session: Session) -> list[tuple[str, str]]:
+        """(prompt, output) of the base on the run's generative tasks, the first of every task, then the second …; empty
+        ones left out.
+        """
+        tasks = [
+            task
+            for task in self.prompts.by_model[session.checkpoint.name]
+            if task.task.name not in self.run_plan.asides
+        ]
+        asked = [[request for request in task.requests if isinstance(request, Generate)] for task in tasks]
+        context, ids = session.context, [request.id for requests in asked for request in requests]
+        stored = context.store.read(session.checkpoint.fingerprint, context.info.fingerprint, ids)
+        in_turn = [request for turn in zip_longest(*asked) for request in turn if request is not None]
+        outputs = [
+            (request.prompt, answer.text)
+            for request in in_turn
+            if isinstance(answer := stored.get(request.id), Generation)
+        ]
+        return [pair for pair in dict.fromkeys(outputs) if pair[1].strip()][:MOST_OUTPUTS]
+
+
+def _answers(session: Session, requests: Sequence[Profile]) -> Answers:
+    context, checkpoint = session.context, session.checkpoint
+
+    def advance(stored: int, computed: int) -> None:
+        context.run_log.count(checkpoint.name, stored=stored, computed=computed)
+
+    return collect(
+        requests, Lane(checkpoint.fingerprint, context.info.fingerprint, context.store, session.open, advance)
+    )

@@ -1,0 +1,206 @@
+"""Base and candidates asked side by side, one round of every task at a time, until each gate unit's verdict is certain
+or its units are at an end.
+
+Who is asked on is decided candidate by candidate, after every round, by what `compare` would say of the answers so far
+(compare/watched.py, stats/watching.py); the base is asked what any candidate is. EarlyStopping are drawn by
+uniform_hash from seed, task and unit, so that a run which is killed and resumed asks the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness.analysis.candidate_data import Case
+from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.early_stopping import standing, suite_at
+from evalharness.analysis.pairing import lots_of
+from evalharness.errors import UsageError
+from evalharness.metrics.base import build
+from evalharness.records.job import Job
+from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import Failure, PreparedTask, Response
+from evalharness.records.results import Verdict
+from evalharness.run.conclude import facts_before
+from evalharness.run.measure import measure
+from evalharness.run.plan import RunPlan
+from evalharness.run.prompts import Prompts
+from evalharness.run.session import RunContext, Session, part_of
+from evalharness.stats.early_stopping import LOOKS, ROUNDS, asked_on, round_of
+
+OPTION = "--until-decided"
+Key = tuple[str, str]  # model, task
+
+
+def check(job: Job, run_plan: RunPlan) -> None:
+    """Raises UsageError for what cannot be had of a run that may stop early."""
+    if not job.until_decided:
+        return
+    held = Counter(name for group in run_plan.groups if group.unit for name in group.tasks)
+    if shared := [name for name, count in held.items() if count > 1]:
+        what = f"{shared[0]} is in several groups that are gate units, of which one may be stopped and the other not"
+        raise UsageError(
+            OPTION, what, "let one of the groups only describe (unit: false), or let the run go to its end"
+        )
+    if run_plan.asides:
+        what = f"{len(run_plan.asides)} other ways of asking ({next(iter(run_plan.asides))} …) would be asked of what was stopped early"
+        raise UsageError(
+            OPTION, what, "leave out --template all and --describe robustness, generation; or let the run go to its end"
+        )
+
+
+@dataclass(slots=True)
+class EarlyStopping:
+    """The state of such a run. `asked`: rounds of each task that each model was asked; `places`: the round of each
+    example; `failed`: examples
+    without a row; `stopped`: tasks that a candidate is asked no more; `suites`: its suite's verdict, where a look has
+    decided it.
+    """
+
+    context: RunContext
+    run_plan: RunPlan
+    prompts: Prompts
+    plan: ComparePlan
+    asked: dict[Key, int] = field(default_factory=dict)
+    answers: dict[Key, dict[str, Response | Failure]] = field(default_factory=dict)
+    rows: dict[tuple[str, str, str], list[Measurement]] = field(default_factory=dict)
+    failed: dict[Key, int] = field(default_factory=dict)
+    places: dict[Key, NDArray[np.int_]] = field(default_factory=dict)
+    stopped: dict[str, frozenset[str]] = field(default_factory=dict)
+    suites: dict[str, Verdict] = field(default_factory=dict)
+    facts: list[TaskFacts] = field(default_factory=list)
+
+    def ask(self, order: Sequence[Checkpoint], known: Mapping[str, Sequence[TaskOutcome]]) -> None:
+        """All rounds. `known`: the base's measurements where an earlier run has them. References are asked at the end
+        what the base was.
+        """
+        self.facts = facts_before(self.run_plan, self.prompts.by_model[self.plan.base])
+        beside = {reference.name for reference in self.run_plan.references}
+        turn = [checkpoint for checkpoint in order if checkpoint.name not in beside]
+        for name, measured in known.items():
+            for of_task in measured:
+                self.rows |= {(m.task, m.metric, name): [m] for m in of_task.measurements}
+            self.asked |= {(name, task.task.name): ROUNDS for task in self.prompts.by_model[name]}
+        for number in range(1, ROUNDS + 1):
+            if not any(self._wanted(checkpoint.name) for checkpoint in turn):
+                break
+            self.context.listener.phase(f"round {number} of {ROUNDS}")
+            for checkpoint in turn:
+                self._ask_round(checkpoint, number)
+            turn.reverse()  # who answered last is still in memory
+            for candidate in self.run_plan.candidates:
+                self._look(candidate.name, number)
+        for reference in (checkpoint for checkpoint in order if checkpoint.name in beside):
+            for number in range(1, ROUNDS + 1):
+                self._ask_round(reference, number)
+
+    def measured(self, session: Session) -> list[TaskOutcome]:
+        """Everything that one model was asked, scored; samples/ written."""
+        name, found = session.checkpoint.name, []
+        for task in self.prompts.by_model[name]:
+            key = (name, task.task.name)
+            rounds = self.asked.get(key, 0)
+            part = self._part(name, task, (1, rounds))
+            scored = session.score(replace(part, failures=task.failures), self.answers.get(key, {}))
+            found.append(replace(scored, rounds=rounds if rounds < ROUNDS else None))
+        self.context.run_log.left(name)
+        return found
+
+    # ---- one round ---------------------------------------------------------------------------------------------------
+
+    def _wanted(self, model: str) -> list[PreparedTask]:
+        """What a candidate, or the base for any of them, is asked next."""
+        candidates = [candidate.name for candidate in self.run_plan.candidates]
+        asking = [model] if model in candidates else candidates
+        every = [
+            frozenset(task.task.name for task in self.prompts.by_model[model]) - self.stopped.get(name, frozenset())
+            for name in asking
+        ]
+        wanted = frozenset().union(*every)
+        return [task for task in self.prompts.by_model[model] if task.task.name in wanted]
+
+    def _ask_round(self, checkpoint: Checkpoint, number: int) -> None:
+        name, base = checkpoint.name, self.run_plan.base.name
+        session = Session(self.context, checkpoint)
+        begun, is_reference = time.perf_counter(), checkpoint in self.run_plan.references
+        tasks = self.prompts.by_model[name] if is_reference else self._wanted(name)
+        for task in tasks:
+            key = (name, task.task.name)
+            if is_reference and number > self.asked.get((base, task.task.name), 0):
+                continue
+            part = self._part(name, task, (number, number))
+            answers = session.answers(part) if part.requests else {}
+            self.answers.setdefault(key, {}).update(answers)
+            self.asked[key] = number
+            if not is_reference:
+                self._score(part, answers, name)
+        self.context.run_log.count(name, seconds=time.perf_counter() - begun)
+
+    def _part(self, model: str, task: PreparedTask, rounds: tuple[int, int]) -> PreparedTask:
+        """The examples whose units are in the first to the last of `rounds`, in the order of the data; without the
+        failures of its rows.
+        """
+        key = (model, task.task.name)
+        if key not in self.places:
+            self.places[key] = round_of(
+                lots_of(self.plan.seed, task.task.name, tuple(example.unit for example in task.examples))
+            )
+        kept = np.flatnonzero((self.places[key] >= rounds[0]) & (self.places[key] <= rounds[1])).tolist()
+        return part_of(task, kept)
+
+    def _score(self, part: PreparedTask, answers: Mapping[str, Response | Failure], model: str) -> None:
+        """Rows of the metrics that decide something, beside those of the rounds before."""
+        groups = {group.metric for group in self.run_plan.groups if part.task.name in group.tasks}
+        deciding = tuple(spec for spec in part.task.metrics if spec.id == part.task.primary or spec.id in groups)
+        if any(build(spec).kind == "opaque" for spec in deciding):
+            return
+        scored = measure(replace(part, task=replace(part.task, metrics=deciding)), answers, model)
+        key = (model, part.task.name)
+        self.failed[key] = self.failed.get(key, 0) + len(scored.errors)
+        for measurement in scored.measurements:
+            self.rows.setdefault((measurement.task, measurement.metric, model), []).append(measurement)
+
+    # ---- after a round -----------------------------------------------------------------------------------------------
+
+    def _look(self, candidate: str, number: int) -> None:
+        """Who of this candidate's tasks is asked on."""
+        if len(self.stopped.get(candidate, ())) == len(self.prompts.by_model[candidate]) or number == ROUNDS:
+            return
+        case = self._case(candidate)
+        verdicts = standing(case)
+        if (
+            number in LOOKS
+            and "forgotten" not in verdicts.values()
+            and self.suites.get(candidate, "inconclusive") == "inconclusive"
+        ):
+            row = suite_at(case, number).finding
+            self.suites[candidate] = row.verdict(row.p_forgotten or 0.0, row.p_retained or 0.0, self.plan.alpha)
+        on = asked_on(verdicts, self.suites.get(candidate, "inconclusive"))
+        members = {group.name: group.tasks for group in case.groups if group.unit}
+        ended = [name for unit in verdicts.keys() - on for name in members.get(unit, (unit,))]
+        self.stopped[candidate] = self.stopped.get(candidate, frozenset()) | frozenset(ended)
+
+    def _case(self, candidate: str) -> Case:
+        models = (self.plan.base, candidate)
+        found = {key: _joined(parts) for key, parts in self.rows.items() if key[2] in models}
+        facts = [fact for fact in self.facts if (fact.name, fact.primary, candidate) in found]
+        rounds, failed = (
+            [{model: of.get((model, fact.name), 0) for model in models} for fact in facts]
+            for of in (self.asked, self.failed)
+        )
+        facts = [
+            replace(fact, rounds=asked, failed=lost) for fact, asked, lost in zip(facts, rounds, failed, strict=True)
+        ]
+        return Case(candidate, facts, found, self.plan)
+
+
+def _joined(parts: Sequence[Measurement]) -> Measurement:
+    """Rows of several rounds as one measurement; a unit is in one round, so none is in two parts."""
+    units, sizes = (tuple(each for part in parts for each in getattr(part, of)) for of in ("units", "sizes"))
+    return replace(parts[0], units=units, sizes=sizes, rows=np.concatenate([part.rows for part in parts]))

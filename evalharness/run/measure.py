@@ -1,0 +1,163 @@
+"""A prepared task and a model's answers to measurements (rows per unit), samples to read, and what failed.
+
+A failed answer is never a score: its example has no row. An empty generation is a valid answer that scores 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from evalharness.errors import TaskError
+from evalharness.metrics import base
+from evalharness.records.measurements import ExampleError, Measurement, Metric, Prediction, Sample, TaskOutcome
+from evalharness.records.requests import Example, Failure, Generation, PreparedTask, Ranking, Response, Scoring
+from evalharness.records.tasks import Task
+from evalharness.tasks import filters
+
+WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them failed
+
+
+def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str) -> TaskOutcome:
+    """Score one model's answers, keyed by request id. Raises TaskError where a metric is unknown.
+
+    Rows of a unit are added; units stand in the order in which their first answered example does. Rows that could not
+    be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is a ExampleError.
+    """
+    metrics = {spec.id: base.build(spec) for spec in prepared.task.metrics}
+    answered: list[tuple[Example, Response]] = []
+    broken: dict[str, str] = {}
+    for example, request in zip(prepared.examples, prepared.requests, strict=True):
+        answer = answers.get(request.id)
+        reason = _what_is_wrong(example, answer)
+        if reason:
+            broken[example.id] = reason
+        elif answer is not None and not isinstance(answer, Failure):
+            answered.append((example, answer))
+    errors = [
+        ExampleError(prepared.task.name, model, example, reason)
+        for example, reason in (*prepared.failures, *broken.items())
+    ]
+
+    copies = prepared.task.repeats
+    read = {
+        name: [_read(example, answer, steps, copies) for example, answer in answered]
+        for name, steps in _pipelines(prepared.task).items()
+    }
+    measurements = []
+    for spec in prepared.task.metrics:
+        measurement, failed = _measurement(prepared.task.name, model, metrics[spec.id], read[spec.filter])
+        measurements.append(measurement)
+        errors += failed
+    deciding = {spec.id: spec for spec in prepared.task.metrics}[prepared.task.primary]
+    shown = {prediction.example.id: prediction for prediction in read[deciding.filter]}
+    samples = (
+        _sample(example, shown.get(example.id), metrics[deciding.id], broken.get(example.id))
+        for example in prepared.examples
+    )
+    return TaskOutcome(
+        tuple(measurements), tuple(samples), tuple(errors), sum(prediction.unparsed for prediction in shown.values())
+    )
+
+
+def _what_is_wrong(example: Example, answer: Response | Failure | None) -> str:
+    """Why this example cannot be scored; empty where it can."""
+    if answer is None:
+        return "no answer was collected"
+    if isinstance(answer, Failure):
+        return answer.reason
+    if isinstance(answer, Ranking) and not all(map(math.isfinite, answer.logprobs)):
+        return "a log-probability is not a finite number"
+    if isinstance(answer, Scoring) and not math.isfinite(answer.logprob):
+        return "the log-probability is not a finite number"
+    if isinstance(answer, Generation) and not example.references:
+        return "the row has no reference to compare with"
+    return ""
+
+
+def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
+    """The steps of each filter pipeline that a metric of the task reads through. `none` needs no definition and does
+    nothing.
+    """
+    defined = {"none": (), **dict(task.filters)}
+    for spec in task.metrics:
+        if spec.filter not in defined:
+            raise TaskError(
+                task.source, f"metric {spec.id} reads through filter {spec.filter!r}, which filter_list does not define"
+            )
+    return {spec.filter: defined[spec.filter] for spec in task.metrics}
+
+
+def _read(example: Example, answer: Response, steps: Sequence[filters.Step], copies: int) -> Prediction:
+    """The answer read out of a response: the first of the most likely choices, or the filtered text (asked `copies`
+    times, greedily).
+    """
+    if isinstance(answer, Ranking):
+        logprobs = answer.logprobs[: len(example.choices)]
+        return Prediction(example, answer, choice=max(range(len(logprobs)), key=logprobs.__getitem__))
+    if isinstance(answer, Scoring):
+        return Prediction(example, answer)
+    filtered = filters.apply(steps, [answer.text] * copies, filters.choices_of(example.tags))
+    return Prediction(example, answer, text=filtered.text, unparsed=filtered.unparsed)
+
+
+def _measurement(
+    task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
+) -> tuple[Measurement, list[ExampleError]]:
+    """Rows (units, width) of one metric, or the point of an opaque one with width 0, and what the metric could not
+    score.
+    """
+    rows: list[tuple[float, ...]] = []
+    sizes: dict[str, int] = {}  # examples of each unit, in the order in which the first stands
+    at: list[str] = []
+    point, errors = None, []
+    for unit, together in _rows_together(metric, predictions):
+        try:
+            rows.append(metric.unit_row(together) if isinstance(metric, base.ByUnit) else metric.row(together[0]))
+        except TaskError as error:
+            errors += [ExampleError(task, model, prediction.example.id, str(error)) for prediction in together]
+            continue
+        sizes[unit] = sizes.get(unit, 0) + len(together)
+        at.append(unit)
+    if isinstance(metric, base.OpaqueMetric):
+        try:
+            point = metric.point(predictions)
+        except TaskError as error:
+            errors.append(ExampleError(task, model, WHOLE_TASK, str(error)))
+    place = {unit: index for index, unit in enumerate(sizes)}
+    sums = np.zeros((len(place), metric.width))
+    np.add.at(sums, [place[unit] for unit in at], np.array(rows, dtype=np.float64).reshape(len(rows), metric.width))
+    return Measurement(task, metric.id, model, tuple(sizes), tuple(sizes.values()), sums, point), errors
+
+
+def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[tuple[str, list[Prediction]]]:
+    """Predictions that make one row: each alone, or all of a unit where the metric's row of a unit is no sum."""
+    if not isinstance(metric, base.ByUnit):
+        return [(prediction.example.unit, [prediction]) for prediction in predictions]
+    found: dict[str, list[Prediction]] = {}
+    for prediction in predictions:
+        found.setdefault(prediction.example.unit, []).append(prediction)
+    return list(found.items())
+
+
+def _sample(example: Example, prediction: Prediction | None, metric: Metric, error: str | None) -> Sample:
+    """What a person reads of one example: what the model said (before filters) and what would have been right."""
+    output, score = "", None
+    if prediction is not None:
+        response = prediction.response
+        output = _output(example, response, prediction.choice)
+        if metric.kind in ("binary", "graded"):
+            try:
+                score = float(metric.score(np.array(metric.row(prediction), dtype=np.float64)))
+            except TaskError as problem:  # which is a example_error of the measurement already
+                error = str(problem)
+    right = example.references or tuple(example.choices[gold] for gold in example.gold)
+    return Sample(example.id, example.unit, example.prompt, output, " | ".join(right), score, example.truncated, error)
+
+
+def _output(example: Example, response: Response, choice: int | None) -> str:
+    if isinstance(response, Generation):
+        return response.text
+    return f"{response.logprob:.6g} nats" if isinstance(response, Scoring) else example.choices[choice or 0]

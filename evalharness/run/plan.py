@@ -1,0 +1,253 @@
+"""A Job to a RunPlan: the tasks, their data, the base and the candidates, each checked before any answer is
+computed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from evalharness.analysis.baseline import Baseline, read
+from evalharness.analysis.compare_plan import UNNAMED
+from evalharness.analysis.overlap import Seen
+from evalharness.checkpoints.discover import expand_all
+from evalharness.checkpoints.recognise import base_of, recognise
+from evalharness.data.grouping import grouped
+from evalharness.data.lock import default_lock
+from evalharness.data.sources import DataSource, Row, check_overrides, missing, read_rows
+from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
+from evalharness.paths import shipped
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.records.tasks import Group, Suite, Task
+from evalharness.run.reference_models import at_one_precision, beside, check_architectures, precision_of, quantised
+from evalharness.run.variants import Aside, described, ways_of
+from evalharness.tasks.library import Library
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A job made concrete. `asides`: tasks and groups that are asked in another way beside, and get no verdict, by
+    name.
+    """
+
+    tasks: tuple[Task, ...]
+    suite: Suite | None
+    groups: tuple[Group, ...]
+    base: Checkpoint | Baseline
+    candidates: tuple[Checkpoint, ...]
+    source: DataSource
+    split: str | None  # evaluated instead of each task's own
+    limit: int | None  # examples a task, where the job says so, else what the suite says
+    num_fewshot: int | None  # instead of each task's own
+    limits: Mapping[str, int] = field(default_factory=dict)  # of single tasks
+    fewshots: Mapping[str, int] = field(default_factory=dict)
+    asides: Mapping[str, Aside] = field(default_factory=dict)
+    origins: Mapping[str, Task] = field(
+        default_factory=dict
+    )  # a task in another way to the library's task about whose rows it asks
+    notices: tuple[str, ...] = ()
+    references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
+    overlaps: Mapping[str, Seen] = field(
+        default_factory=dict
+    )  # by candidate, where it is known on what it was fine-tuned
+
+    def origin(self, task: Task) -> Task:
+        """The library's task of which this is one way of asking; itself where it is the library's."""
+        return self.origins.get(task.name, task)
+
+    def read_as(self, task: Task) -> Task:
+        """The task by the name of its origin, by which rows are found and drawn: every way of asking gets the same rows
+        and shots.
+        """
+        return replace(task, name=self.origin(task).name)
+
+    def limit_of(self, task: Task) -> int | None:
+        origin = self.origin(task)
+        return self.limits.get(origin.name, self.limits.get(origin.variant_of or "", self.limit))
+
+    def shots_of(self, task: Task) -> int | None:
+        origin = self.origin(task)
+        return self.fewshots.get(origin.name, self.fewshots.get(origin.variant_of or "", self.num_fewshot))
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """Names by which a user, a suite or a checkpoint knows tasks to those that they have in this run, where
+        `--template` changed them.
+        """
+        return {origin.name: name for name, origin in self.origins.items() if name not in self.asides}
+
+    @property
+    def precision(self) -> str:
+        """At which base and candidates answer; "" where nothing is quantised."""
+        return (self.base if isinstance(self.base, Checkpoint) else self.candidates[0]).precision
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Everything that has to answer, the base first unless an earlier run answered for it, references last."""
+        base = (self.base,) if isinstance(self.base, Checkpoint) else ()
+        return (*base, *self.candidates, *self.references)
+
+
+def make_run_plan(job: Job) -> RunPlan:
+    """The run_plan that a job asks for. Raises EvalHarnessError naming what is wrong with which task, data or
+    checkpoint.
+    """
+    ways_of(job)
+    job = replace(job, models=expand_all(job.models))
+    wanted = _wanted(job)
+    if not job.models:
+        raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
+    base, candidates = _from_baseline(job, read(job.baseline)) if job.baseline else _with_base(job)
+    _check_names([base.name, *(candidate.name for candidate in candidates)])
+    references = beside(job, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
+    return replace(_asked(job, wanted, base, candidates), references=references)
+
+
+def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
+    """The run_plan of a job before there are candidates. Raises EvalHarnessError as `make_run_plan` does."""
+    return _asked(job, _wanted(job), base, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a job names, out of the library."""
+
+    library: Library
+    suite: Suite | None
+    groups: tuple[Group, ...]
+    names: tuple[str, ...]
+
+
+def _wanted(job: Job) -> _Wanted:
+    library = Library(job.include)
+    suite = library.suite(job.suite) if job.suite else None
+    groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))
+    names = tuple(dict.fromkeys([*(suite.tasks if suite else ()), *(task.name for task in library.select(job.tasks))]))
+    if not names:
+        raise UsageError("run", "no task to evaluate", "name a --suite or one or more --task")
+    return _Wanted(library, suite, groups, names)
+
+
+def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:
+    """The tasks and their data, for these models."""
+    library, suite, groups = wanted.library, wanted.suite, wanted.groups
+    source = DataSource(
+        job.data_dir, job.data, shipped(suite.data) if suite and suite.data else None, default_lock(job.store)
+    )
+    split = job.split or (suite.split if suite else None)
+    tasks = [library.task(name) for name in wanted.names]
+    tasks += [
+        task for task in _targets(job, candidates, library) if job.target or missing([task], source, split) is None
+    ]
+    tasks = list({task.name: task for task in tasks}.values())
+    check_overrides(tasks, source)
+    if (error := missing(tasks, source, split)) is not None:
+        raise error
+    asked = described(job, tasks, groups, lambda task: _rows_of(task, source, split))
+    known = (
+        {task.name for task in (*tasks, *asked.tasks)}
+        | {group.name for group in groups}
+        | {suite.name if suite else UNNAMED}
+    )
+    known -= asked.asides.keys()
+    for name in sorted(job.margins.keys() - known):
+        raise UsageError("--margin", f"no task, group or suite {name!r} in this run", did_you_mean(name, known))
+    limit = _given(job.limit, suite.limit if suite else None)
+    shots = _given(job.num_fewshot, suite.num_fewshot if suite else None)
+    limits = suite.limits if suite and job.limit is None else {}
+    fewshots = suite.fewshots if suite and job.num_fewshot is None else {}
+    ways = (asked.asides, asked.origins, asked.notices)
+    return RunPlan(
+        asked.tasks, suite, asked.groups, base, tuple(candidates), source, split, limit, shots, limits, fewshots, *ways
+    )
+
+
+def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[Row, ...]:
+    return grouped(read_rows(task, split or task.evaluation_split, source), task).rows
+
+
+def _given(asked: int | None, otherwise: int | None) -> int | None:
+    return otherwise if asked is None else asked
+
+
+def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
+    base = recognise(_base_of_all(job), role="base")
+    candidates = tuple(recognise(text, base=str(base.path), target=job.target) for text in job.models)
+    check_architectures(base, candidates)
+    return at_one_precision(job, base, candidates)
+
+
+def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkpoint, ...]]:
+    """The base's weights are not needed, but to load adapters; where they are known, they must be those that were
+    scored.
+    """
+    if job.out.resolve() in (baseline.path.resolve(), baseline.path.resolve().parent):
+        raise UsageError("--out", f"{job.out} holds the baseline, which would be written over", "name another folder")
+    candidates = tuple(recognise(text, base=job.base, target=job.target) for text in job.models)
+    precision = precision_of(job, candidates)
+    candidates = tuple(quantised(candidate, precision) for candidate in candidates)
+    for candidate in candidates:
+        if (
+            candidate.base is not None
+            and quantised(recognise(str(candidate.base), role="base"), precision).fingerprint
+            != baseline.row.fingerprint
+        ):
+            what = f"its base {candidate.base} is not the model whose scores these are ({baseline.name})"
+            raise NotComparableError(
+                candidate.name, what, "give the baseline of its own base, or --base instead of --baseline"
+            )
+    return baseline, candidates
+
+
+def _no_placebo(job: Job) -> tuple[Checkpoint, ...]:
+    if job.placebo:
+        raise UsageError(
+            "--placebo",
+            "there is no base to put an adapter on: its scores are an earlier run's",
+            "give --base instead of --baseline",
+        )
+    return ()
+
+
+def _base_of_all(job: Job) -> str:
+    """The one base that all candidates share."""
+    if job.base:
+        return job.base
+    found: dict[str, str] = {}  # fingerprint -> text
+    for text in job.models:
+        base = base_of(text)
+        if base is None:
+            what = "its base is unknown (no training.json and no adapter_config.json beside the weights)"
+            raise UsageError(
+                text,
+                what,
+                "name the checkpoint it was trained from with --base PATH, or an earlier run of it with --baseline RUN",
+            )
+        found.setdefault(recognise(base, role="base").fingerprint, base)
+    if len(found) > 1:
+        raise UsageError(
+            "run", f"candidates of different bases ({', '.join(found.values())})", "give one run for each base"
+        )
+    return next(iter(found.values()))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            fix = "tell them apart with --model NAME=PATH or --base NAME=PATH"
+            raise UsageError(name, f"{names.count(name)} checkpoints of this run have this name", fix)
+
+
+def _targets(job: Job, candidates: Sequence[Checkpoint], library: Library) -> list[Task]:
+    """What the candidates were trained on. A target that only training.json names may be unknown here: then it is left
+    out.
+    """
+    if job.target:
+        return [library.task(job.target)]
+    found = []
+    for name in dict.fromkeys(c.target_task for c in candidates if c.target_task):
+        with contextlib.suppress(TaskError):
+            found.append(library.task(name))
+    return found

@@ -1,0 +1,104 @@
+"""A base and its candidates to the precision at which both answer, and to the references that are measured beside
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalharness.checkpoints.files import CONFIG, read_json
+from evalharness.checkpoints.precision import ON_LOADING, QUANTISED
+from evalharness.checkpoints.recognise import at_precision, placebo_of, unquantised_of
+from evalharness.errors import ModelError, UsageError, did_you_mean
+from evalharness.records.job import Job
+from evalharness.records.models import Architecture, Checkpoint
+
+NONE = "none"  # --precision none: nothing is quantised that its own files do not quantise
+WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}
+
+
+def check_architectures(base: Checkpoint, candidates: Sequence[Checkpoint]) -> None:
+    """Raises ModelError for a candidate that cannot have come from its base."""
+    for candidate in candidates:
+        if candidate.architecture != base.architecture:
+            what = (
+                f"is {WORDS[candidate.architecture]}, its base {base.name} {WORDS[base.architecture]}: not comparable"
+            )
+            raise ModelError(candidate.path, what, "give the checkpoint that it was trained from with --base PATH")
+
+
+def precision_of(job: Job, candidates: Sequence[Checkpoint]) -> str:
+    """The one precision ("": not quantised) at which base and candidates answer: --precision, else what the candidates
+    are for.
+
+    Raises UsageError where candidates differ, so that there is no one base for them.
+    """
+    if job.precision == NONE:
+        return ""
+    if job.precision:
+        if job.precision not in ON_LOADING:
+            what = f"{job.precision!r} is nothing that weights can be quantised to"
+            raise UsageError("--precision", what, did_you_mean(job.precision, (*ON_LOADING, NONE)))
+        if others := [c.name for c in candidates if _settled(c) and c.precision != job.precision]:
+            what = (
+                f"the files of {', '.join(others)} hold weights that are quantised in another way than {job.precision}"
+            )
+            raise UsageError("--precision", what, "leave it out, or give them a run of their own")
+        return job.precision
+    found: dict[str, list[str]] = {}
+    for candidate in candidates:
+        found.setdefault(candidate.precision, []).append(candidate.name)
+    if len(found) > 1:
+        listed = "; ".join(
+            f"{precision or 'not quantised'}: {', '.join(names)}" for precision, names in sorted(found.items())
+        )
+        what = f"candidates of different precisions ({listed}), which no one base answers for"
+        raise UsageError("run", what, "give one run for each, or --precision P to ask all of them at one")
+    return next(iter(found))
+
+
+def at_one_precision(
+    job: Job, base: Checkpoint, candidates: Sequence[Checkpoint]
+) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
+    """Base and candidates as they will answer. Raises UsageError where they cannot do so at one precision and the job
+    does not want it so.
+    """
+    precision = precision_of(job, candidates)
+    base = quantised(base, precision)
+    if base.precision != precision and job.precision != NONE:
+        what = f"its files are quantised ({base.precision}), its candidates' are {f'as well, otherwise ({precision})' if precision else 'not'}"
+        raise UsageError(
+            base.name, what, f"give a --base like its candidates, or --precision {NONE} to compare them as they are"
+        )
+    return base, tuple(quantised(candidate, precision) for candidate in candidates)
+
+
+def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
+    """The same at `precision`; itself where it is, or where its own files say how it is quantised."""
+    if checkpoint.precision == precision or _settled(checkpoint):
+        return checkpoint
+    if precision not in ("", *ON_LOADING):
+        what = f"cannot be quantised as its candidates' files are ({precision})"
+        raise UsageError(
+            checkpoint.name, what, f"give a --base that is, or --precision {NONE} to compare with the base as it is"
+        )
+    return at_precision(checkpoint, precision)
+
+
+def _settled(checkpoint: Checkpoint) -> bool:
+    """Do its own files say how it is quantised?"""
+    return bool(checkpoint.precision) and QUANTISED in read_json(checkpoint.weights / CONFIG)
+
+
+def beside(job: Job, base: Checkpoint, candidates: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """The references of a run: the base without quantisation where it is quantised, and the base through an adapter
+    that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one.
+    """
+    found = [unquantised_of(base)] if base.precision and not _settled(base) else []
+    found += [placebo_of(base)] if job.placebo else []
+    taken = {base.name, *(candidate.name for candidate in candidates)}
+    for reference in found:
+        if reference.name in taken:
+            what = "is the name of what this run measures beside its candidates"
+            raise UsageError(reference.name, what, "give the checkpoint another with --model NAME=PATH")
+    return tuple(found)

@@ -1,0 +1,165 @@
+"""Scores after each stage of training, stages × tasks, to the measures of continual learning, with intervals from rows
+over units.
+
+Row i of a matrix holds the scores after stage i, row 0 those of the base before any; every score is oriented so that +
+is better. Task j was learned at stage `learned[j]`; 0 means that the base could do it already (a general ability), so
+that everything that happened to it since counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness.stats.assess import FULL, Effort, Interval
+from evalharness.stats.resample import Bootstrap, Floats, Score, acceleration, resampled_sums
+
+Measure = Callable[[Floats], Floats]
+"""Matrices (..., stages, tasks) to values (...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is known beside the scores. `learned`: the stage at which each task was learned, (tasks,). `fresh`: scores
+    of a model that learned nothing, for forward transfer; None takes the base's. `joint`: scores of a model trained on
+    everything at once, for intransigence.
+
+    Either are numbers, taken as known, or the row of the matrices, behind those of the stages, that holds them: models
+    that answered the same questions vary with the same resamples. Raises ValueError where numbers are not of one
+    length, or a stage is negative.
+    """
+
+    learned: tuple[int, ...]
+    fresh: tuple[float, ...] | int | None = None
+    joint: tuple[float, ...] | int | None = None
+
+    def __post_init__(self) -> None:
+        if any(stage < 0 for stage in self.learned) or any(
+            isinstance(given, tuple) and len(given) != len(self.learned) for given in (self.fresh, self.joint)
+        ):
+            raise ValueError("one stage of 0 or more, and one score, is needed of each task")
+
+    @property
+    def beside(self) -> tuple[int, ...]:
+        """Rows that are no stages."""
+        return tuple({row: None for row in (self.fresh, self.joint) if isinstance(row, int)})
+
+
+def measures(course: Course, stages: int) -> dict[str, Measure]:
+    """Functions of matrices whose first `stages` rows are those of the stages, by name; without those for which there
+    is no task.
+
+    accuracy: mean over all tasks after the last stage (ACC). backward_transfer: mean over tasks learned before the last
+    stage of the score after it minus that when learned (BWT; negative is forgetting). forward_transfer: mean over tasks
+    learned after stage 1 of the score just before they were learned minus `fresh` (FWT). All three: D. Lopez-Paz and M.
+    Ranzato (2017), NeurIPS, arXiv:1706.08840.
+    forgetting: mean over tasks learned before the last stage of the best score from then on to the stage before the
+    last, minus that after it.
+    intransigence: mean over tasks learned at a stage of `joint` minus the score when learned. Both: A. Chaudhry et al.
+    (2018), arXiv:1801.10112.
+
+    The best of several scores is too high by luck, so forgetting is above 0 even where nothing is forgotten; backward
+    transfer has no such bias. Raises ValueError for a task learned after the last stage, and where a row beside the
+    stages is one of them.
+    """
+    learned, last = np.array(course.learned, dtype=int), stages - 1
+    if stages < 1 or (learned > last).any() or any(row < stages for row in course.beside):
+        raise ValueError("a task is learned after the last stage, or a row beside the stages is one of them")
+    earlier, later, taught = np.flatnonzero(learned < last), np.flatnonzero(learned > 1), np.flatnonzero(learned > 0)
+    found: dict[str, Measure] = {"accuracy": lambda scores: scores[..., last, :].mean(axis=-1)} if len(learned) else {}
+    if len(earlier):
+        found["backward_transfer"] = lambda scores: (
+            scores[..., last, earlier] - scores[..., learned[earlier], earlier]
+        ).mean(axis=-1)
+        found["forgetting"] = lambda scores: _lost_since_best(scores[..., :stages, :], learned, earlier).mean(axis=-1)
+    if len(later):
+        fresh = _held(0 if course.fresh is None else course.fresh, later)
+        found["forward_transfer"] = lambda scores: (scores[..., learned[later] - 1, later] - fresh(scores)).mean(
+            axis=-1
+        )
+    if len(taught) and course.joint is not None:
+        joint = _held(course.joint, taught)
+        found["intransigence"] = lambda scores: (joint(scores) - scores[..., learned[taught], taught]).mean(axis=-1)
+    return found
+
+
+def _held(of: tuple[float, ...] | int, tasks: NDArray[np.int_]) -> Measure:
+    """The scores of some tasks, from matrices or as they are known, (..., tasks) or (tasks,)."""
+    known = None if isinstance(of, int) else np.array(of)[tasks]
+    return lambda scores: np.asarray(scores[..., of, tasks]) if known is None else known
+
+
+def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[np.int_]) -> Floats:
+    """Best score from learning to the stage before the last, minus the last, (..., tasks)."""
+    known = np.arange(scores.shape[-2] - 1)[:, None] >= learned[tasks]
+    best = np.where(known, scores[..., :-1, :][..., tasks], -np.inf).max(axis=-2)
+    return np.asarray(best - scores[..., -1, :][..., tasks])
+
+
+def with_intervals(
+    rows: Sequence[Floats],
+    score: Sequence[Score],
+    course: Course,
+    level: float,
+    rng: np.random.Generator,
+    effort: Effort = FULL,
+) -> dict[str, Interval]:
+    """Every measure with its interval. `rows[j]`: the rows of task j after every stage, then those of the models that
+    `course` names by their row, (units, stages and others, width), the same units in the same order; `score[j]`: summed
+    rows (..., width) to oriented scores. A unit is what was drawn independently, with all its rows (a passage, a
+    dialogue).
+
+    Units are resampled within each task, the same for all stages. Intervals are those of `Bootstrap`. A task with fewer
+    than two units is refused.
+    """
+    if any(len(each) < 2 for each in rows):
+        raise ValueError("a task has fewer than two units")
+    stages = rows[0].shape[1] - len(course.beside) if rows else 0
+    resampled = np.stack(
+        [
+            _scores(resampled_sums(each.reshape(len(each), -1), effort.deciding, rng), each, of)
+            for each, of in _zip(rows, score)
+        ],
+        -1,
+    )
+    whole = np.stack([_scores(each.reshape(len(each), -1).sum(axis=0), each, of) for each, of in _zip(rows, score)], -1)
+    found = {}
+    for name, measure in measures(course, stages).items():
+        strata = [_influence(measure, whole, place, each, of) for place, (each, of) in enumerate(_zip(rows, score))]
+        parts = np.array([float((moves**2).sum()) * len(moves) / (len(moves) - 1) for moves in strata])
+        uncertain = float((parts**2 / [len(moves) - 1 for moves in strata]).sum())
+        freedom = (
+            float(parts.sum()) ** 2 / uncertain
+            if uncertain > 1e-300
+            else float(sum(len(moves) - 1 for moves in strata))
+        )
+        estimate = float(measure(whole))
+        boot = Bootstrap(
+            estimate,
+            np.sort(measure(resampled)),
+            acceleration(np.concatenate(strata)),
+            freedom,
+            float(np.sqrt(parts.sum())),
+        )
+        found[name] = Interval(estimate, *boot.interval(level))
+    return found
+
+
+def _zip(rows: Sequence[Floats], score: Sequence[Score]) -> list[tuple[Floats, Score]]:
+    return list(zip(rows, score, strict=True))
+
+
+def _scores(sums: Floats, rows: Floats, score: Score) -> Floats:
+    """Flat sums (..., stages × width) to scores (..., stages)."""
+    return np.asarray(score(sums.reshape(*sums.shape[:-1], *rows.shape[1:])))
+
+
+def _influence(measure: Measure, whole: Floats, place: int, rows: Floats, score: Score) -> Floats:
+    """Jackknife influence on a measure of each unit of one task, (units,), all other tasks held as they are."""
+    scores = np.broadcast_to(whole, (len(rows), *whole.shape)).copy()
+    scores[..., place] = _scores(rows.reshape(len(rows), -1).sum(axis=0) - rows.reshape(len(rows), -1), rows, score)
+    left_out = measure(scores)
+    return np.asarray((left_out.mean() - left_out) * (len(rows) - 1) / len(rows))

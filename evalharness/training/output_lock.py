@@ -1,0 +1,118 @@
+"""The folder in which a candidate is made: locked, labelled with what is being made, taken up again after a kill, and
+renamed at the end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import DataError, ModelError, StoreError, UsageError
+
+RECORD, LOCK = "making.json", "lock"
+HOPELESS = (UsageError, DataError, ModelError)  # the same again would end the same
+
+
+class Work:
+    """`.NAME.unfinished` beside `out`. `states`: what training saves on the way; `best`: the best validated weights;
+    `made`: the candidate.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.folder = out, out.parent / f".{out.name}.unfinished"
+        self.states, self.best, self.made = (
+            self.folder / "states",
+            self.folder / "best.safetensors",
+            self.folder / "made",
+        )
+
+    def take_up(self, record: Mapping[str, Any]) -> bool:
+        """Make the folder ready. True where it holds states of the very same training; what another one left is
+        removed.
+        """
+        shutil.rmtree(self.made, ignore_errors=True)
+        try:
+            same = json.loads((self.folder / RECORD).read_text()) == json.loads(json.dumps(record))
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            shutil.rmtree(self.states, ignore_errors=True)
+            self.best.unlink(missing_ok=True)
+            (self.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        self.states.mkdir(exist_ok=True)
+        self.made.mkdir()
+        return same
+
+    def finish(self) -> None:
+        """The candidate to its place, in one step."""
+        refuse_existing(self.out)
+        self.made.rename(self.out)
+
+
+@contextmanager
+def working(out: Path) -> Iterator[Work]:
+    """The folder, this process alone in it. It stays behind where going on later makes sense: interrupted or short of
+    room, with states saved.
+
+    Raises UsageError where another process trains to the same place, StoreError where the folder cannot be made.
+    """
+    work = Work(out)
+    try:
+        lock = _locked(work.folder)
+    except BlockingIOError:
+        raise UsageError(
+            "--out", f"{out} is being made by another process", "wait for it, or name another folder"
+        ) from None
+    except OSError as error:
+        raise StoreError(
+            out, f"cannot be made ({error.strerror})", "name a folder that can be written to with --out"
+        ) from None
+    keep = False
+    try:
+        refuse_existing(out)
+        yield work
+    except HOPELESS:
+        raise
+    except BaseException:
+        keep = any(work.states.glob("checkpoint-*"))
+        raise
+    finally:
+        if keep:
+            shutil.rmtree(work.made, ignore_errors=True)
+        else:
+            shutil.rmtree(work.folder, ignore_errors=True)
+        os.close(lock)
+
+
+def refuse_existing(out: Path) -> None:
+    """Raises UsageError where something lies in the candidate's place."""
+    if out.exists() or out.is_symlink():
+        raise UsageError("--out", f"{out} exists already", "remove it, or name another folder")
+
+
+def _locked(folder: Path) -> int:
+    """An open file that holds the folder's lock until it is closed or the process ends, however it ends."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
+            if not folder.parent.is_dir():
+                raise
+            continue  # its holder has just removed the folder
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_ino == os.stat(folder / LOCK).st_ino:
+                return lock
+        except FileNotFoundError:  # its holder has just finished and removed the folder
+            pass
+        except OSError:
+            os.close(lock)
+            raise
+        os.close(lock)

@@ -1,0 +1,243 @@
+"""The rule on its own, and where written answers went: against pairs counted one by one, and Tango's interval of those
+counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.comparison import compare
+from evalharness.analysis.diagnosis import (
+    ALIKE,
+    ALONE,
+    CHANCE,
+    KEPT,
+    LESS,
+    MORE,
+    OTHERWISE,
+    Ground,
+    Reading,
+    diagnose,
+    read,
+)
+from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
+from evalharness.records.results import Comparison, Diagnosis, Estimate, WrittenFlips
+from evalharness.records.tasks import Group
+from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED
+
+FELL, KEEPS, LITTLE = Estimate(-0.4, -0.5, -0.3), Estimate(0.0, -0.02, 0.02), Estimate(-0.05, -0.08, -0.02)
+VAGUE = Estimate(-0.1, -0.4, 0.2)
+RIGHT, WRONG, UNREAD = "right", "wrong", "unread"
+FATES = (RIGHT, WRONG, UNREAD)
+Outcomes = Sequence[Sequence[str]]  # a unit's answers
+
+
+def row(difference: Estimate, verdict: str | None = None, flags: tuple[str, ...] = ()) -> Comparison:
+    estimates = {key: Estimate(0.5) for key in ("base", "candidate_score")}
+    empty = dict.fromkeys(
+        (
+            "lost",
+            "gained",
+            "p_forgotten",
+            "p_forgotten_adjusted",
+            "p_retained",
+            "p_difference",
+            "margin",
+            "examples_needed",
+        )
+    )
+    named = {
+        "task": "t",
+        "family": "f",
+        "level": "task",
+        "unit": True,
+        "metric": "acc",
+        "primary": True,
+        "candidate": "c",
+    }
+    return Comparison(
+        **named,
+        **estimates,
+        **empty,
+        n=100,
+        difference=difference,
+        ci_level=0.9,
+        verdict=verdict,
+        flags=flags,
+        available=100,
+    )
+
+
+@pytest.mark.parametrize(
+    ("choosing", "written", "strict", "parts", "expected"),
+    [
+        (FELL, FELL, FELL, (KEEPS, FELL, VAGUE), Reading("knowledge")),
+        (FELL, FELL, FELL, (LITTLE, FELL, VAGUE), Reading("both")),
+        (LITTLE, FELL, FELL, (FELL, KEEPS, FELL), Reading("both", MORE)),
+        (FELL, FELL, FELL, (FELL, KEEPS, FELL), Reading("both")),
+        (FELL, KEEPS, FELL, (KEEPS, KEEPS, KEEPS), Reading("unclear", KEPT)),
+        (FELL, LITTLE, FELL, (LITTLE, KEEPS, LITTLE), Reading("unclear", LESS)),
+        (KEEPS, FELL, FELL, (FELL, KEEPS, FELL), Reading("format")),
+        (KEEPS, FELL, FELL, (LITTLE, FELL, VAGUE), Reading("unclear", OTHERWISE)),
+        (KEEPS, FELL, FELL, (KEEPS, FELL, VAGUE), Reading("unclear", OTHERWISE)),
+        (VAGUE, FELL, FELL, (FELL, KEEPS, FELL), Reading("unclear", ALIKE)),  # choosing may have fallen as much
+        (KEEPS, KEEPS, FELL, (KEEPS, KEEPS, KEEPS), Reading("format", ALONE)),
+        (VAGUE, KEEPS, FELL, (KEEPS, KEEPS, KEEPS), Reading("unclear", ALIKE)),
+        (
+            Estimate(0.0),
+            FELL,
+            FELL,
+            (FELL, KEEPS, FELL),
+            Reading("unclear", ALIKE),
+        ),  # without an interval nothing is shown
+    ],
+)
+def test_the_rule(
+    choosing: Estimate, written: Estimate, strict: Estimate, parts: tuple[Estimate, ...], expected: Reading
+) -> None:
+    choice, flips = row(choosing, "inconclusive"), WrittenFlips(100, 1, 1, 0, 0, *parts)
+    assert read(choice, choice, (row(written), row(strict)), flips) == expected
+    at_chance = replace(choice, flags=("base_at_chance",))
+    assert read(at_chance, choice, (row(written), row(strict)), flips) == Reading("unclear", CHANCE)
+
+
+def test_forgotten_counts_as_lost_whatever_the_interval_and_accuracy_is_set_against_writing() -> None:
+    flips = WrittenFlips(100, 1, 1, 0, 0, KEEPS, FELL, VAGUE)
+    forgotten, kept = row(KEEPS, "forgotten"), row(KEEPS, "retained")
+    assert read(forgotten, row(FELL), (row(FELL), row(FELL)), flips) == Reading("knowledge")
+    gone = replace(flips, unreadable=FELL, wrong=KEEPS, balance=FELL)
+    assert read(kept, row(VAGUE), (row(FELL), row(FELL)), gone) == Reading("unclear", ALIKE)
+
+
+# ---- where written answers went --------------------------------------------------------------------------------------
+
+
+def facts(name: str, primary: str, *ids: str) -> TaskFacts:
+    metrics = tuple(MetricFacts(id_, id_.split(",")[0], {}, "binary", 0.0, 1.0, id_ != UNPARSED, "v:1") for id_ in ids)
+    return TaskFacts(name, "f", "1", primary, 0.02, 0.1, 100, 0, {}, {}, "d", "p", metrics)
+
+
+def measured(task: str, model: str, outcomes: Outcomes) -> list[Measurement]:
+    units, sizes = tuple(str(i) for i in range(len(outcomes))), tuple(len(unit) for unit in outcomes)
+
+    def of(metric: str, fate: str) -> Measurement:
+        return Measurement(
+            task,
+            metric,
+            model,
+            units,
+            sizes,
+            np.array([[unit.count(fate), len(unit)] for unit in outcomes], dtype=float),
+        )
+
+    return [of(LENIENT, RIGHT), of(STRICT, RIGHT), of(UNPARSED, UNREAD)]
+
+
+def diagnosed(tasks: dict[str, tuple[Outcomes, Outcomes]], macro: bool | None = None) -> Diagnosis:
+    """Base's and candidate's outcomes by task; what is chosen falls in all of them. `macro`: the tasks are one
+    group.
+    """
+    every, rows = [], []
+    for name, (before, after) in tasks.items():
+        every += [facts(name, "acc", "acc"), facts(f"{name}@written", "", LENIENT, STRICT, UNPARSED)]
+        rows += [*measured(f"{name}@written", "base", before), *measured(f"{name}@written", "new", after)]
+        for model, right in (("base", 1.0), ("new", 0.0)):
+            rows.append(
+                Measurement(name, "acc", model, tuple(map(str, range(30))), (1,) * 30, np.array([[right, 1.0]] * 30))
+            )
+    name = next(iter(tasks)) if macro is None else "all"
+    members = (tuple(tasks), tuple(f"{task}@written" for task in tasks))
+    whole = [
+        Group("all", members[0], "acc", True, 0.02, "f"),
+        Group("all@written", members[1], LENIENT, False, 0.02, "f", (STRICT, UNPARSED)),
+    ]
+    groups = tuple(replace(group, macro=bool(macro)) for group in whole) if macro is not None else ()
+    plan = ComparePlan("base", ("new",), groups, describing=(*members[1], "all@written"))
+    asides = {
+        f"{of}@written": {"of": of, "way": "written", "kind": "written", "metric": LENIENT} for of in (*tasks, name)
+    }
+    (found,) = diagnose(Ground(every, rows, compare(every, rows, plan), asides, "base", groups, plan.seed))
+    return found
+
+
+def tango(gained: int, lost: int, n: int) -> tuple[float, float]:
+    """Tango 1998, equations written out, its ends found by bisection of the score statistic: an independent second
+    implementation.
+    """
+
+    def z(delta: float) -> float:
+        a, b = 2 * n, -gained - lost + (2 * n - gained + lost) * delta
+        q = (np.sqrt(max(b * b - 4 * a * (-lost * delta * (1 - delta)), 0.0)) - b) / (2 * a)
+        return (gained - lost - n * delta) / np.sqrt(max(n * (2 * q + delta * (1 - delta)), 1e-300))
+
+    at, edge, level = (gained - lost) / n, 1 - 1e-9, norm.ppf(0.95)
+    low = -1.0 if at <= -1 else brentq(lambda delta: z(delta) - level, -edge, at - 1e-12)
+    return low, 1.0 if at >= 1 else brentq(lambda delta: z(delta) + level, at + 1e-12, edge)
+
+
+pairs = st.lists(st.tuples(st.sampled_from(FATES), st.sampled_from(FATES)), min_size=12, max_size=60)
+
+
+@settings(max_examples=25, deadline=None)
+@given(pairs)
+def test_single_answers_as_counted_pair_by_pair(found: list[tuple[str, str]]) -> None:
+    flips = diagnosed({"t": ([[before] for before, _ in found], [[after] for _, after in found])}).flips
+    counts, n = Counter(found), len(found)
+    assert (flips.answers, flips.lost_unreadable, flips.lost_wrong) == (n, counts[RIGHT, UNREAD], counts[RIGHT, WRONG])
+    assert (flips.gained_unreadable, flips.gained_wrong) == (counts[UNREAD, RIGHT], counts[WRONG, RIGHT])
+    for part, gained, lost in (
+        (flips.unreadable, counts[UNREAD, RIGHT], counts[RIGHT, UNREAD]),
+        (flips.wrong, counts[WRONG, RIGHT], counts[RIGHT, WRONG]),
+        (flips.balance, counts[UNREAD, RIGHT] + counts[RIGHT, WRONG], counts[RIGHT, UNREAD] + counts[WRONG, RIGHT]),
+    ):
+        assert part.value == pytest.approx((gained - lost) / n, abs=1e-15)
+        if 0 < gained + lost < n:
+            assert (part.low, part.high) == pytest.approx(tango(gained, lost, n), abs=1e-6)
+
+
+units = st.lists(
+    st.integers(1, 4).flatmap(
+        lambda size: st.tuples(*[st.lists(st.sampled_from(FATES), min_size=size, max_size=size)] * 2)
+    ),
+    min_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(units)
+def test_net_counts_of_larger_units_add_up_to_the_difference(found: list[tuple[list[str], list[str]]]) -> None:
+    diagnosis = diagnosed({"t": ([before for before, _ in found], [after for _, after in found])})
+    flips, written = diagnosis.flips, next(measure for measure in diagnosis.measures if measure.name == "written")
+    net = flips.gained_unreadable + flips.gained_wrong - flips.lost_unreadable - flips.lost_wrong
+    assert written.difference.value == pytest.approx(net / flips.answers, abs=1e-15)
+    assert flips.unreadable.value + flips.wrong.value == pytest.approx(written.difference.value, abs=1e-15)
+    assert flips.lost_unreadable <= sum(max(after.count(UNREAD) - before.count(UNREAD), 0) for before, after in found)
+
+
+@pytest.mark.parametrize("macro", [False, True])
+def test_groups_pool_answers_or_weigh_tasks_alike(macro: bool) -> None:
+    large = ([[RIGHT]] * 60, [[UNREAD]] * 30 + [[RIGHT]] * 30)
+    small = ([[RIGHT]] * 20, [[WRONG]] * 20)
+    found = diagnosed({"large": large, "small": small}, macro)
+    flips = found.flips
+    assert (found.task, found.level, flips.answers, flips.lost_unreadable, flips.lost_wrong) == (
+        "all",
+        "group",
+        80,
+        30,
+        20,
+    )
+    expected = (-(30 / 60) / 2, -(20 / 20) / 2) if macro else (-30 / 80, -20 / 80)
+    assert (flips.unreadable.value, flips.wrong.value) == pytest.approx(expected)
+    written = next(measure for measure in found.measures if measure.name == "written")
+    assert written.difference.value == pytest.approx(sum(expected))

@@ -1,0 +1,218 @@
+"""Comparisons of what was asked in rounds: what a stopped row may still say, the suite at its looks, groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.comparison import compare
+from evalharness.analysis.pairing import lots_of
+from evalharness.errors import NotComparableError
+from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
+from evalharness.records.results import Comparison
+from evalharness.records.tasks import Group
+from evalharness.stats.early_stopping import LOOKS, ROUNDS, round_of, spent
+
+ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
+ROUGE = MetricFacts("rougeL", "rougeL", {}, "graded", 0.0, 1.0, True, "rougeL")
+SEED = 1234
+
+
+def task(name: str, n: int, *metrics: MetricFacts, rounds: dict[str, int] | None = None) -> TaskFacts:
+    metrics = metrics or (ACC,)
+    about: dict[str, Any] = {
+        "available": n,
+        "truncated": 0,
+        "failed": {},
+        "unparsed": {},
+        "data_digest": "d",
+        "prompts_digest": "p",
+    }
+    return TaskFacts(
+        name, "glue", "1", metrics[0].id, 0.02, 0.25, metrics=metrics, planned=n, rounds=rounds or {}, **about
+    )
+
+
+def measured(
+    name: str, n: int, flips: float, difference: float, rounds: int = ROUNDS, metric: str = "acc"
+) -> list[Measurement]:
+    """Base (asked everything) and candidate (asked `rounds`), right about four in five; drawn by the task's name."""
+    rng = np.random.default_rng(list(name.encode()))
+    luck, right = rng.random(n), rng.random(n) < 0.8
+    lost = (flips - difference) / 2
+    base = np.where(luck < lost, 1.0, np.where(luck < flips, 0.0, right))
+    other = np.where(luck < lost, 0.0, np.where(luck < flips, 1.0, right))
+    units = tuple(f"{i}-{name}" for i in range(n))
+    asked = np.flatnonzero(round_of(lots_of(SEED, name, units)) <= rounds)
+
+    def of(model: str, values: np.ndarray, places: np.ndarray) -> Measurement:
+        rows = np.column_stack([values[places], np.ones(len(places))])
+        return Measurement(name, metric, model, tuple(units[i] for i in places), (1,) * len(places), rows)
+
+    return [of("base", base, np.arange(n)), of("lora", other, asked)]
+
+
+def plan(**options: Any) -> ComparePlan:
+    return ComparePlan("base", ("lora",), until_decided=True, seed=SEED, **options)
+
+
+def row(rows: tuple[Comparison, ...], name: str, metric: str = "acc") -> Comparison:
+    return next(c for c in rows if c.task == name and c.metric == metric)
+
+
+def test_a_stopped_row_says_what_holds_at_any_round_and_what_describes_has_values_only() -> None:
+    facts = [task("t", 800, ACC, ROUGE, rounds={"lora": 4})]
+    measurements = [*measured("t", 800, 0.2, -0.2, 4), *measured("t", 800, 0.2, -0.2, 4, "rougeL")]
+    found = compare(facts, measurements, plan())
+    deciding, describing = row(found, "t"), row(found, "t", "rougeL")
+    assert (
+        deciding.verdict == "forgotten"
+        and deciding.stopping is not None
+        and deciding.stopping.rounds == 4
+        and deciding.n == deciding.stopping.asked
+    )
+    assert (deciding.base.low, deciding.candidate_score.low, deciding.p_difference, deciding.examples_needed) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    assert (
+        deciding.difference.low is not None
+        and deciding.difference.high is not None
+        and deciding.difference.high < -0.02
+    )
+    assert (describing.difference.low, describing.p_difference, describing.verdict) == (
+        None,
+        None,
+        None,
+    ) and describing.n == deciding.n
+    assert describing.flips is not None and describing.flips.forgotten is None
+    assert deciding.p_forgotten_adjusted is not None and deciding.p_forgotten is not None
+    assert deciding.p_forgotten <= deciding.p_forgotten_adjusted <= 0.05
+
+
+def test_units_that_a_stopped_model_was_asked_and_did_not_answer_are_missed() -> None:
+    facts = [task("t", 400, rounds={"lora": 4})]
+    base, lora = measured("t", 400, 0.1, 0.0, 4)
+    without = replace(lora, units=lora.units[1:], sizes=lora.sizes[1:], rows=lora.rows[1:])
+    with pytest.raises(NotComparableError, match="not asked the same"):
+        compare(facts, [base, without], plan())
+    known = compare([replace(facts[0], failed={"lora": 1})], [base, without], plan())
+    assert "incomplete" in row(known, "t").flags
+
+
+def test_the_suite_is_decided_at_the_first_look_that_can_and_frozen_there() -> None:
+    facts = [task(name, 3000) for name in ("a", "b", "c", "d")]
+    measurements = [m for name in "abcd" for m in measured(name, 3000, 0.01, 0.0)]
+    suite = row(compare(facts, measurements, plan()), "suite", "skill")
+    assert suite.stopping is not None and suite.verdict == "retained" and suite.stopping.rounds == LOOKS[0] == 10
+    early = [replace(fact, rounds={"base": suite.stopping.rounds, "lora": suite.stopping.rounds}) for fact in facts]
+    stopped = row(compare(early, measurements, plan()), "suite", "skill")
+    assert (stopped.verdict, stopped.p_retained, stopped.difference) == (
+        suite.verdict,
+        suite.p_retained,
+        suite.difference,
+    )
+
+
+def test_the_suites_last_look_is_the_usual_test_at_what_is_left_of_alpha() -> None:
+    facts = [task(name, 300) for name in ("a", "b")]
+    measurements = [m for name in "ab" for m in measured(name, 300, 0.1, -0.01)]
+    suite = row(compare(facts, measurements, plan()), "suite", "skill")
+    usual = row(compare(facts, measurements, replace(plan(), until_decided=False)), "suite", "skill")
+    assert suite.verdict == "inconclusive" and suite.stopping is not None and not suite.stopping.stopped
+    assert (
+        suite.difference.value == usual.difference.value
+        and usual.p_retained is not None
+        and suite.p_retained is not None
+    )
+    assert suite.p_retained <= min(1.0, usual.p_retained * 0.05 / spent(0.05)[ROUNDS]) + 0.02
+
+
+def test_a_suite_of_which_a_unit_was_stopped_undecided_has_no_verdict() -> None:
+    facts = [task("a", 400), task("b", 400, rounds={"lora": 3})]
+    found = compare(facts, [*measured("a", 400, 0.1, 0.0), *measured("b", 400, 0.3, -0.3, 3)], plan())
+    suite = row(found, "suite", "skill")
+    assert (
+        row(found, "b").verdict == "forgotten" and suite.verdict == "inconclusive" and "suite_not_tested" in suite.flags
+    )
+    assert (suite.difference.low, suite.p_difference, suite.examples_needed) == (None, None, None)
+    assert suite.stopping is not None and suite.stopping.planned == 800
+
+
+def test_a_group_is_one_unit_whose_members_describe() -> None:
+    facts = [task(name, 300, rounds={"lora": 5}) for name in ("m1", "m2")]
+    measurements = [m for name in ("m1", "m2") for m in measured(name, 300, 0.3, -0.3, 5)]
+    group = Group("pool", ("m1", "m2"), "acc", True, 0.02, "glue")
+    found = compare(facts, measurements, plan(groups=(group,)))
+    pool, member = row(found, "pool"), row(found, "m1")
+    assert (
+        pool.verdict == "forgotten"
+        and pool.stopping is not None
+        and pool.stopping.planned == 600
+        and pool.n == row(found, "m2").n + member.n
+    )
+    assert (member.verdict, member.q_forgotten, member.difference.low) == (None, None, None)
+    macro = compare(facts, measurements, plan(groups=(replace(group, macro=True),)))
+    assert row(macro, "pool").stopping.certificate is None and row(macro, "pool").verdict == "inconclusive"  # type: ignore[union-attr]
+
+
+def test_without_rounds_nothing_is_different() -> None:
+    facts, measurements = [task("t", 400)], measured("t", 400, 0.1, -0.02)
+    plain = compare(facts, measurements, replace(plan(), until_decided=False))
+    assert all(c.stopping is None for c in plain) and not any("stopped_early" in c.flags for c in plain)
+
+
+def weak(n: int, share: float, chance: float) -> tuple[TaskFacts, list[Measurement]]:
+    """A task whose base is right in the same share of every stretch of the lots, just above chance, and whose candidate
+    answers alike.
+    """
+    units = tuple(f"{i}-weak" for i in range(n))
+    order = np.argsort(lots_of(SEED, "weak", units))
+    values = np.empty(n)
+    values[order] = np.diff(np.floor(np.arange(n + 1) * share))
+    rows = np.column_stack([values, np.ones(n)])
+    return replace(task("weak", n), chance=chance), [
+        Measurement("weak", "acc", model, units, (1,) * n, rows) for model in ("base", "lora")
+    ]
+
+
+def test_the_first_look_decides_nothing_while_a_unit_is_at_chance_that_need_not_be_in_the_end() -> None:
+    """Half of 800 answers cannot tell .535 from guessing at .5, all of them can: the suite of the first look would lack
+    the unit.
+    """
+    of_weak, rows = weak(800, 0.535, 0.5)
+    facts = [task(name, 3000) for name in ("a", "b", "c", "d")]
+    measurements = [m for name in "abcd" for m in measured(name, 3000, 0.01, 0.0)]
+    without = row(compare(facts, measurements, plan()), "suite", "skill")
+    found = compare([*facts, of_weak], [*measurements, *rows], plan())
+    suite = row(found, "suite", "skill")
+    assert "base_at_chance" not in row(found, "weak").flags
+    half = row(compare([replace(of_weak, rounds={"lora": 10})], rows, plan()), "weak")
+    assert "base_at_chance" in half.flags
+    assert without.stopping is not None and without.stopping.rounds == 10 and without.verdict == "retained"
+    assert suite.stopping is not None and suite.stopping.rounds == ROUNDS and suite.stopping.planned == 4 * 3000 + 800
+
+
+def test_the_level_of_the_difference_is_not_that_of_the_scores() -> None:
+    """What the base can do is told as in any run; only the difference shares its error."""
+    facts, measurements = [task("t", 400)], measured("t", 400, 0.1, -0.02)
+    here, plain = (
+        row(compare(facts, measurements, plan()), "t"),
+        row(compare(facts, measurements, replace(plan(), until_decided=False)), "t"),
+    )
+    assert (
+        here.base == plain.base
+        and here.candidate_score == plain.candidate_score
+        and here.difference != plain.difference
+    )
+
+
+def test_results_that_do_not_say_how_many_were_planned_have_no_certificate() -> None:
+    stopping = row(compare([replace(task("t", 400), planned=0)], measured("t", 400, 0.1, 0.0), plan()), "t").stopping
+    assert stopping is not None and stopping.certificate is None

@@ -1,0 +1,170 @@
+"""What prove refuses, on engines whose logits are written down here; real engines are proved in tests/engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalharness.engines.adapter_check import Proof, prove, remark
+from evalharness.engines.base import Unmergeable
+from evalharness.errors import ModelError
+from evalharness.records.models import Checkpoint, EngineInfo
+
+ADAPTERS = {"lora": "LORA", "prompt": "PROMPT_TUNING", "placebo": "PLACEBO"}
+PROMPTS = ["one two three four", "five"]
+
+
+class Written:
+    """Logits by a rule: rule(prompt, adapter, path, rows in the batch) -> one row; merged ones by another, where there
+    is one.
+    """
+
+    def __init__(self, rule, dtype="float32", merge=None):
+        self.rule, self.merge, self.info = rule, merge, EngineInfo("written", {"dtype": dtype})
+        self.asked = []
+
+    def answer(self, requests):
+        return iter(())
+
+    def next_token_logits(self, prompts, *, adapter, path, merged=False):
+        if merged:
+            if self.merge is None:
+                raise Unmergeable("written down nowhere")
+            self.asked.append(len(prompts))
+            return np.array([self.merge(prompt) for prompt in prompts], dtype=np.float64)
+        return np.array([self.rule(prompt, adapter, path, len(prompts)) for prompt in prompts], dtype=np.float64)
+
+    def close(self):
+        pass
+
+
+def model(kind="lora"):
+    return Checkpoint("tuned", kind, Path("tuned"), None, "f" * 64, 10, 5, 40, None, adapter=ADAPTERS.get(kind, ""))
+
+
+def test_the_largest_change_of_each_path():
+    engine = Written(
+        lambda prompt, adapter, path, rows: [len(prompt), 2.0 + adapter * (0.5 if path == "score" else 3.0)]
+    )
+    assert prove(engine, model(), PROMPTS, allow_noop=False) == Proof(scoring=0.5, decoding=3.0, padding=0.0)
+
+
+@pytest.mark.parametrize(("dead", "words"), [("score", "in scoring"), ("decode", "in decoding")])
+def test_an_adapter_that_answers_in_one_path_only(dead, words):
+    """The known bug of soft prompts that scoring uses and generation drops."""
+    engine = Written(lambda prompt, adapter, path, rows: [1.0, adapter * (path != dead)])
+    with pytest.raises(ModelError, match=f"changes no logit {words}:.*--allow-noop"):
+        prove(engine, model("prompt"), PROMPTS, allow_noop=False)
+    assert prove(engine, model("prompt"), PROMPTS, allow_noop=True).padding == 0.0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_non_finite_logits(kind, value):
+    with pytest.raises(ModelError, match="non-finite logits in decoding"):
+        prove(
+            Written(lambda prompt, adapter, path, rows: [1.0, value if path == "decode" else adapter]),
+            model(kind),
+            PROMPTS,
+            allow_noop=False,
+        )
+
+
+def test_tokens_ruled_out_are_no_fault():
+    engine = Written(lambda prompt, adapter, path, rows: [float(adapter), -np.inf])
+    assert prove(engine, model(), PROMPTS, allow_noop=False).scoring == 1.0
+
+
+def test_full_weights_have_nothing_to_switch():
+    assert prove(Written(lambda *_: [1.0, 2.0]), model("full"), PROMPTS, allow_noop=False) == Proof(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("moved", "dtype", "fine"),
+    [(5e-4, "float32", True), (2e-3, "float32", False), (2e-3, "bfloat16", True), (1.0, "bfloat16", False)],
+)
+def test_padding_must_move_nothing(moved, dtype, fine):
+    engine = Written(
+        lambda prompt, adapter, path, rows: [adapter + (rows > 1) * moved * (path == "decode"), 8.0], dtype
+    )
+    if fine:
+        assert prove(engine, model(), PROMPTS, allow_noop=False).padding == pytest.approx(moved)
+    else:
+        with pytest.raises(ModelError, match=r"decoding moves by .* padded"):
+            prove(engine, model(), PROMPTS, allow_noop=False)
+
+
+# ---- merged into the weights
+
+
+def test_what_a_merge_moves():
+    """Of sixteen prompts, looked at a few at a time: the largest change of a logit, and how often another token comes
+    out on top.
+    """
+    asked = ["x" * (1 + i) for i in range(16)]
+    engine = Written(
+        lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: [1.0, 2.0 - 0.1 * len(prompt)]
+    )
+    proof = prove(engine, model(), asked, allow_noop=False)
+    assert (proof.merged, proof.moved, proof.asked) == (
+        pytest.approx(1.6),
+        7,
+        16,
+    )  # from ten letters on the first token wins
+    assert engine.asked == [4, 4, 4, 4]
+    said = remark(proof, "bfloat16")
+    assert said.startswith("merged into its weights in bfloat16, 7 of 16 greedy tokens change")
+    assert said.endswith("serve it unmerged, or evaluate the merged weights")
+
+
+def test_a_merge_that_moves_no_decision_is_no_matter():
+    engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: [1.01, 2.0])
+    proof = prove(engine, model(), PROMPTS, allow_noop=False)
+    assert (proof.merged, proof.moved, proof.asked, remark(proof, "float32")) == (pytest.approx(0.01), 0, 2, "")
+
+
+def test_what_cannot_be_merged_or_has_no_adapter_says_nothing():
+    adapter = prove(
+        Written(lambda prompt, adapter, path, rows: [adapter, 2.0]), model("prompt"), PROMPTS, allow_noop=False
+    )
+    full = prove(Written(lambda *_: [1.0], merge=lambda prompt: [9.0]), model("full"), PROMPTS, allow_noop=False)
+    assert {(proof.merged, proof.moved, remark(proof, "float32")) for proof in (adapter, full)} == {(None, 0, "")}
+
+
+def test_a_merge_that_fails_half_way_ends_nothing():
+    proof = prove(
+        Written(lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: 1 // 0),
+        model(),
+        PROMPTS,
+        allow_noop=False,
+    )
+    assert (proof.merged, proof.moved, proof.asked) == (None, 0, 0)
+
+
+def test_a_merge_that_overflows_moves_everything():
+    engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], "float16", merge=lambda prompt: [np.nan, 2.0])
+    proof = prove(engine, model(), PROMPTS, allow_noop=False)
+    assert (proof.merged, proof.moved) == (np.inf, 2)
+
+
+# ---- an adapter that changes nothing
+
+
+def test_a_placebo_is_no_noop_to_refuse():
+    assert prove(Written(lambda *_: [1.0, 2.0]), model("placebo"), PROMPTS, allow_noop=False) == Proof(0.0, 0.0, 0.0)
+    rounding = Written(lambda prompt, adapter, path, rows: [1.0 + 1e-6 * adapter])
+    assert prove(rounding, model("placebo"), PROMPTS, allow_noop=False).scoring == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("allow_noop", [True, False])
+def test_a_placebo_that_changes_something_is_a_fault(allow_noop):
+    engine = Written(lambda prompt, adapter, path, rows: [1.0 + 0.01 * adapter * (path == "decode")])
+    with pytest.raises(ModelError, match=r"changes nothing moves a logit in decoding by 0\.01"):
+        prove(engine, model("placebo"), PROMPTS, allow_noop)
+
+
+def test_there_must_be_prompts():
+    with pytest.raises(ValueError, match="at least one prompt"):
+        prove(Written(lambda *_: [1.0]), model(), [], allow_noop=False)

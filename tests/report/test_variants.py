@@ -1,0 +1,216 @@
+"""Other ways of asking on the page: tables and the overview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from evalharness.records.results import Comparison, Estimate, Results
+from evalharness.report import order, tables, variants
+from evalharness.report.facts import fact_tables
+from evalharness.report.page import render
+from evalharness.report.sentences import cards
+
+ASIDES = {
+    "boolq@claim": ("boolq", "claim", "wording", "acc"),
+    "boolq@bare": ("boolq", "bare", "wording", "acc"),
+    "boolq@typos": ("boolq", "typos", "disturbed", "acc"),
+    "boolq@worst": ("boolq", "worst", "worst", "acc"),
+    "boolq@written": ("boolq", "written", "written", "exact_match,lenient"),
+    "cola@typos": ("cola", "typos", "disturbed", "mcc"),
+    "cola@worst": ("cola", "worst", "worst", "acc"),
+    "mmlu@written": ("mmlu", "written", "written", "exact_match,lenient"),
+    "mmlu_anatomy@written": ("mmlu_anatomy", "written", "written", "exact_match,lenient"),
+}
+
+
+def aside(like: Comparison, task: str, metric: str, base: float, change: float, width: float = 0.02) -> Comparison:
+    return replace(
+        like, task=task, metric=metric, primary=False, unit=False, verdict=None, margin=None, flags=(), base=Estimate(base),
+        candidate_score=Estimate(base + change), difference=Estimate(change, change - width, change + width), p_forgotten=None,
+        p_forgotten_adjusted=None, p_retained=None, examples_needed=None,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def otherwise(run: Results) -> Results:
+    """The run with three tasks and a group asked in other ways: lora-r8 no longer writes answers, and full-low writes
+    others than it chooses.
+    """
+    of = {(c.task, c.candidate): c for c in run.comparisons if c.primary}
+    more = []
+    for candidate in order.candidates_of(run):
+        like, kept = of["boolq", candidate], 0.0
+        more += [
+            aside(like, "boolq@claim", "acc", 0.70, kept),
+            aside(like, "boolq@bare", "acc", 0.81, -0.005),
+            aside(like, "boolq@typos", "acc", 0.75, kept),
+        ]
+        more.append(aside(like, "boolq@worst", "acc", 0.66, -0.06))
+        lost, unread = (
+            (-0.4, -0.5) if candidate == "lora-r8" else (-0.4, 0.0) if candidate == "full-low" else (0.0, 0.0)
+        )
+        for name, parent in (
+            ("boolq@written", "boolq"),
+            ("mmlu@written", "mmlu"),
+            ("mmlu_anatomy@written", "mmlu_anatomy"),
+        ):
+            for metric, base, change in (
+                ("exact_match,lenient", 0.7, lost),
+                ("exact_match,strict", 0.6, lost),
+                ("unparsed,lenient", 0.1, unread),
+            ):
+                more.append(aside(of[parent, candidate], name, metric, base, change))
+        like = of["cola", candidate]
+        more += [
+            aside(like, "cola@typos", "mcc", 0.3, -0.1),
+            aside(like, "cola", "acc", 0.7, 0.0),
+            aside(like, "cola@worst", "acc", 0.6, 0.0),
+        ]
+        more += [
+            aside(like, "cola", "ece", 0.08, 0.02),
+            aside(of["demo", candidate], "demo", "glue_score", 0.7123, -0.0146),
+        ]
+    more = [
+        replace(c, candidate_score=Estimate(c.base.value - c.difference.value)) if c.metric == "unparsed,lenient" else c
+        for c in more
+    ]
+    keys = ("of", "way", "kind", "metric")
+    signature = {
+        **run.signature,
+        "asides": {name: dict(zip(keys, values, strict=True)) for name, values in ASIDES.items()},
+        "groups": {"mmlu": ["mmlu_anatomy", "mmlu_astronomy", "mmlu_virology", "mmlu_world_religions"]},
+    }
+    return replace(run, signature=signature, comparisons=(*run.comparisons, *more))
+
+
+def by_task(found: list[variants.WayTable]) -> Mapping[str, variants.WayTable]:
+    return {table.task: table for table in found}
+
+
+def test_every_way_is_a_line_with_base_and_candidates(otherwise: Results) -> None:
+    found = by_task(variants.way_tables(otherwise))
+    assert list(found) == ["cola", "boolq", "mmlu", "mmlu_anatomy"]
+    lines = found["boolq"].rows
+    assert [row.words for row in lines] == [
+        "as the task asks",
+        "wording “claim”",
+        "wording “bare”",
+        "largest minus smallest over wordings",
+        "with typos",
+        "worst of plain and disturbed, row by row",
+        "written, the answer anywhere in the text",
+        "written, the answer and nothing else",
+        "written, share without an answer",
+    ]
+    assert [row.plain for row in lines] == [True] + [False] * 8
+    assert (lines[1].base, lines[1].cells[0]) == (
+        "0.700",
+        variants.WayCell("0.700", "0.000", "[−0.020, +0.020]", "", 0.0),
+    )
+    worst = lines[5].cells[2]
+    assert worst is not None
+    assert (worst.difference, worst.moved) == ("−0.060", "fell")
+    assert lines[3].base == "0.110"  # 0.81 − 0.70, the task's own 0.78 between them
+
+
+def test_a_worst_case_by_another_metric_has_its_plain_score_beside_it(otherwise: Results) -> None:
+    lines = by_task(variants.way_tables(otherwise))["cola"].rows
+    assert [(row.words, row.metric) for row in lines] == [
+        ("as the task asks", "mcc"),
+        ("with typos", "mcc"),
+        ("as the task asks", "acc"),
+        ("worst of plain and disturbed, row by row", "acc"),
+    ]
+
+
+def test_the_overview_has_a_line_a_task_and_groups_for_their_members(otherwise: Results) -> None:
+    seen = variants.overview(otherwise)
+    assert seen is not None
+    assert seen.columns == ("as asked", "other wording, lowest", "typos", "worst of all", "written")
+    assert [(task, level) for task, level, _ in seen.lines] == [("cola", "task"), ("boolq", "task"), ("mmlu", "group")]
+    cells = {task: of for task, _, of in seen.lines}
+    lowest = cells["boolq"][1][2]
+    assert lowest is not None
+    assert lowest.difference == "−0.005"
+    assert cells["cola"][4] == ()
+    assert len(cells["mmlu"][4]) == 5
+
+
+def test_the_other_tables_leave_them_out(otherwise: Results, run: Results) -> None:
+    assert {lab.task for lab in tables.lab_tables(otherwise)} - {lab.task for lab in tables.lab_tables(run)} == {"cola"}
+    assert [row.task for row in tables.matrix(otherwise, {})] == [row.task for row in tables.matrix(run, {})]
+    assert len(tables.details(otherwise)) == len(otherwise.comparisons)
+
+
+def test_calibration_stands_in_the_cell_of_its_task(otherwise: Results) -> None:
+    cell = next(row for row in tables.matrix(otherwise, {}) if row.task == "cola").cells[0]
+    assert cell is not None
+    assert cell.calibration == "calibration error 0.100 (base 0.080)"
+
+
+def test_the_published_average_stands_on_the_card(otherwise: Results, run: Results) -> None:
+    assert cards(otherwise)[0].average == "glue_score 0.698 (base 0.712, −0.015)"
+    assert cards(run)[0].average == ""
+
+
+def test_the_page_shows_them_and_a_run_without_them_has_no_such_section(otherwise: Results, run: Results) -> None:
+    page, plain = render(otherwise), render(run)
+    for words in ("Other ways of asking", "wording “claim”", "calibration error 0.100", "glue_score 0.698"):
+        assert words in page
+    assert "against 5 candidates on 13 tasks" in page
+    assert "against 5 candidates on 13 tasks" in plain
+    assert 'id="ways"' not in plain
+
+
+def test_a_signature_that_says_nothing_sensible_of_asides_is_passed_over(run: Results) -> None:
+    for asides in (
+        None,
+        [],
+        {"x": "y"},
+        {"x@y": {"of": "boolq"}},
+        {"x@y": {"of": "nothing", "way": "y", "kind": "wording", "metric": "acc"}},
+    ):
+        broken = replace(run, signature={**run.signature, "asides": asides})
+        assert (variants.way_tables(broken), variants.overview(broken)) == ([], None)
+
+
+def test_efficiency_is_one_table_of_tasks_and_models() -> None:
+    spent = {
+        "sst2": {"base": {"seconds": 12.5, "computed": 10, "stored": 0, "prompt_tokens": 41250, "answer_tokens": 20}}
+    }
+    (table,) = fact_tables({"efficiency": spent})
+    assert table.columns == ("seconds", "computed", "stored", "prompt tokens", "answer tokens")
+    assert [(name, [fact.text for fact in row]) for name, row in table.rows] == [
+        ("sst2 · base", ["12.5 s", "10", "0", "41,250", "20"])
+    ]
+
+
+def test_groups_speak_for_many_members_asked_otherwise(run: Results) -> None:
+    """Twenty members, each with a twin: the page has the group's ways, results.json the rest."""
+    like = next(c for c in run.comparisons if c.task == "mmlu_anatomy" and c.candidate == "lora-r8")
+    group = next(c for c in run.comparisons if c.task == "mmlu" and c.candidate == "lora-r8")
+    names = [f"subject_{i}" for i in range(20)]
+    rows = [replace(like, task=name) for name in names] + [
+        aside(like, f"{name}@written", "exact_match,lenient", 0.7, 0.0) for name in names
+    ]
+    asides = {
+        f"{name}@written": dict(
+            zip(("of", "way", "kind", "metric"), (name, "written", "written", "exact_match,lenient"), strict=True)
+        )
+        for name in names
+    }
+    asides["mmlu@written"] = {**asides["subject_0@written"], "of": "mmlu"}
+    whole = aside(group, "mmlu@written", "exact_match,lenient", 0.7, 0.0)
+    signature = {
+        **run.signature,
+        "asides": asides,
+        "groups": {"mmlu": names, "mmlu@written": [f"{name}@written" for name in names]},
+    }
+    many = replace(run, signature=signature, comparisons=(group, *rows, whole))
+    assert [table.task for table in variants.way_tables(many)] == ["mmlu"]
+    page = render(many)
+    assert "subject_3@written" not in page.split('id="measured"')[0]
+    assert "what 20 other ways of asking single members gave is in results.json" in page

@@ -1,0 +1,238 @@
+"""From answers to rows, samples and errors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalharness.errors import TaskError
+from evalharness.metrics.base import build
+from evalharness.records.requests import Example, Failure, Generate, Generation, PreparedTask, Rank, Ranking
+from evalharness.records.tasks import MetricSpec, Task
+from evalharness.run.measure import measure
+from evalharness.tasks.filters import CHOICES_TAG
+
+
+def task(output_type, metrics, primary, filters=()):
+    return Task(
+        name="demo",
+        version="1",
+        family="demo",
+        output_type=output_type,
+        source=Path("demo.yaml"),
+        dataset_path="demo",
+        dataset_name=None,
+        dataset_kwargs={},
+        evaluation_split="test",
+        fewshot_split=None,
+        training_split=None,
+        validation_split=None,
+        doc_to_text="q",
+        doc_to_target="a",
+        doc_to_choice=None,
+        description="",
+        target_delimiter=" ",
+        fewshot_delimiter="\n\n",
+        gen_prefix="",
+        num_fewshot=0,
+        sampler="seeded",
+        max_tokens=8,
+        stop=("\n",),
+        filters=filters,
+        metrics=metrics,
+        primary=primary,
+        margin=0.02,
+        chance=0.5,
+        document=None,
+        unit=None,
+        reader=None,
+        tags=(),
+        lm_eval="no",
+        digest="d",
+    )
+
+
+def ranked(golds, logprobs, units=None, metrics=("acc",)):
+    specs = tuple(MetricSpec(name, name) for name in metrics)
+    examples = tuple(
+        Example(
+            f"{i}-x",
+            units[i] if units else f"{i}-x",
+            f"q{i}",
+            ("no", "yes"),
+            gold if isinstance(gold, tuple) else (gold,),
+        )
+        for i, gold in enumerate(golds)
+    )
+    requests = tuple(Rank(tuple((example.prompt, " " + choice) for choice in example.choices)) for example in examples)
+    answers = {
+        request.id: answer if isinstance(answer, Failure) else Ranking(request.id, answer, (1, 1), (False, False))
+        for request, answer in zip(requests, logprobs, strict=True)
+    }
+    return PreparedTask(
+        task("multiple_choice", specs, metrics[0]), examples, requests, (), len(golds), "d", "p", 0.5
+    ), answers
+
+
+def generated(texts, references, metrics, filters=()):
+    examples = tuple(Example(f"{i}-x", f"{i}-x", f"q{i}", references=given) for i, given in enumerate(references))
+    requests = tuple(Generate(example.prompt, ("\n",), 8) for example in examples)
+    answers = {
+        request.id: Generation(request.id, text, "eos", 1) for request, text in zip(requests, texts, strict=True)
+    }
+    return PreparedTask(
+        task("generate_until", metrics, metrics[0].id, filters), examples, requests, (), len(texts), "d", "p", 0.5
+    ), answers
+
+
+def test_ranked_answers_become_rows_and_samples():
+    prepared, answers = ranked([1, 0, (0, 1)], [(-2, -1), (-2, -1), (-1, -1)], metrics=("acc", "acc_norm"))
+    found = measure(prepared, answers, "base")
+    acc, acc_norm = found.measurements
+    assert acc.rows.tolist() == [[1, 1], [0, 1], [1, 1]] and acc.rows.dtype == np.float64
+    assert acc.units == ("0-x", "1-x", "2-x") and acc.sizes == (1, 1, 1) and acc.model == "base" and acc.point is None
+    assert acc_norm.metric == "acc_norm"
+    assert [(sample.output, sample.reference, sample.score) for sample in found.samples] == [
+        ("yes", "yes", 1),
+        ("yes", "no", 0),
+        ("no", "no | yes", 1),
+    ]
+    assert found.errors == () and found.unparsed == 0
+
+
+def test_rows_of_a_unit_are_added_in_order_of_first_appearance():
+    prepared, answers = ranked([1, 1, 0, 1], [(-2, -1), (-1, -2), (-1, -2), (-2, -1)], units=["b", "a", "b", "a"])
+    (acc,) = measure(prepared, answers, "m").measurements
+    assert acc.units == ("b", "a") and acc.sizes == (2, 2)
+    assert acc.rows.tolist() == [[2, 2], [1, 2]]
+
+
+def test_a_failure_is_never_a_score():
+    prepared, answers = ranked([1, 1, 1, 1], [Failure("r", "out of memory"), (-2, -1), (math.nan, -1), (-2, -1)])
+    del answers[prepared.requests[3].id]
+    found = measure(prepared, answers, "m")
+    assert found.measurements[0].units == ("1-x",)
+    assert [(example_error.example, example_error.reason) for example_error in found.errors] == [
+        ("0-x", "out of memory"),
+        ("2-x", "a log-probability is not a finite number"),
+        ("3-x", "no answer was collected"),
+    ]
+    assert [sample.error is None for sample in found.samples] == [False, True, False, False]
+    assert found.samples[0].score is None and found.samples[0].output == ""
+
+
+def test_rows_that_could_not_be_asked_are_troubles_too():
+    prepared, answers = ranked([1], [(-2, -1)])
+    prepared = PreparedTask(
+        prepared.task, prepared.examples, prepared.requests, (("7-y", "too long"),), 2, "d", "p", 0.5
+    )
+    assert [
+        (example_error.example, example_error.reason) for example_error in measure(prepared, answers, "m").errors
+    ] == [("7-y", "too long")]
+
+
+def test_no_answer_at_all_leaves_empty_rows():
+    prepared, _ = ranked([1], [(-2, -1)])
+    (acc,) = measure(prepared, {}, "m").measurements
+    assert acc.rows.shape == (0, 2) and acc.units == () and acc.sizes == ()
+
+
+def test_each_metric_reads_through_its_own_filter():
+    number = ({"function": "regex", "regex_pattern": r"(\d+)"},)
+    metrics = (
+        MetricSpec("exact_match,number", "exact_match", filter="number"),
+        MetricSpec("exact_match", "exact_match"),
+    )
+    prepared, answers = generated(
+        ["it is 42", "42", "none", ""], [("42",)] * 4, metrics, (("number", number), ("none", ()))
+    )
+    found = measure(prepared, answers, "m")
+    assert [measurement.rows[:, 0].tolist() for measurement in found.measurements] == [[1, 1, 0, 0], [0, 1, 0, 0]]
+    assert found.unparsed == 2
+    assert [sample.output for sample in found.samples] == ["it is 42", "42", "none", ""]
+    assert [sample.score for sample in found.samples] == [1, 1, 0, 0]
+
+
+def test_an_empty_generation_scores_0():
+    metrics = (MetricSpec("rouge1", "rouge1"), MetricSpec("bleu", "bleu"))
+    prepared, answers = generated(["", "it is very cold"], [("it is cold",), ("it is very cold", "cold")], metrics)
+    found = measure(prepared, answers, "m")
+    rouge, bleu = found.measurements
+    assert rouge.rows.tolist() == [[0, 1], [1, 1]]
+    assert build(metrics[1]).score(bleu.rows[1]) == pytest.approx(100)
+    assert found.errors == () and found.samples[0].score == 0
+    assert found.samples[1].reference == "it is very cold | cold"
+
+
+def test_corpus_metrics_have_no_score_of_one_example():
+    prepared, answers = ranked([1, 0], [(-2, -1), (-2, -1)], metrics=("mcc",))
+    found = measure(prepared, answers, "m")
+    assert found.measurements[0].rows.shape == (2, 4)
+    assert [sample.score for sample in found.samples] == [None, None]
+
+
+def test_an_opaque_metric_has_a_point_or_is_a_trouble(tmp_path):
+    folder = tmp_path / "length"
+    folder.mkdir()
+    (folder / "length.py").write_text(
+        "import datasets\nimport evaluate\n\n\nclass Length(evaluate.Metric):\n    def _info(self):\n"
+        '        text = datasets.Value("string")\n'
+        '        return evaluate.MetricInfo(description="", citation="", inputs_description="",\n'
+        '            features=datasets.Features({"predictions": text, "references": text}))\n\n'
+        "    def _compute(self, predictions, references):\n"
+        '        return {"length": sum(map(len, predictions)) / (0 if "x" in predictions else len(predictions))}\n'
+    )
+    metrics = (MetricSpec("exact_match", "exact_match"), MetricSpec("length", str(folder)))
+    prepared, answers = generated(["aa", "bbbb"], [("aa",), ("b",)], metrics)
+    length = measure(prepared, answers, "m").measurements[1]
+    assert length.point == 3 and length.rows.shape == (2, 0) and length.units == ("0-x", "1-x")
+    prepared, answers = generated(["x"], [("x",)], metrics)
+    found = measure(prepared, answers, "m")
+    assert found.measurements[1].point is None and found.measurements[0].rows.tolist() == [[1, 1]]
+    assert [example_error.example for example_error in found.errors] == ["*"] and "ZeroDivisionError" in found.errors[
+        0
+    ].reason
+
+
+def test_an_example_that_a_metric_cannot_score_is_a_trouble():
+    prepared, answers = ranked([(0, 1), 1], [(-2, -1), (-2, -1)], metrics=("acc", "mcc"))
+    found = measure(prepared, answers, "m")
+    assert found.measurements[0].units == ("0-x", "1-x") and found.measurements[1].units == ("1-x",)
+    assert found.errors[0].example == "0-x" and "right choices" in found.errors[0].reason
+
+
+def test_unknown_metrics_and_filters_are_errors_of_the_task():
+    prepared, answers = ranked([1], [(-2, -1)], metrics=("accuracy",))
+    with pytest.raises(TaskError, match="accuracy"):
+        measure(prepared, answers, "m")
+    prepared, answers = generated(["a"], [("a",)], (MetricSpec("exact_match,x", "exact_match", filter="x"),))
+    with pytest.raises(TaskError, match="reads through filter 'x'"):
+        measure(prepared, answers, "m")
+
+
+def test_filters_see_as_many_copies_as_the_task_repeats_and_the_rows_choices():
+    steps = (
+        {"function": "multi_choice_regex"},
+        {"function": "take_first_k", "k": 3},
+        {"function": "majority_vote"},
+        {"function": "take_first"},
+    )
+    metric = MetricSpec("exact_match,letters", "exact_match", filter="letters")
+    prepared, answers = generated(["it is the hare"], [("(B)",)], (metric,), (("letters", steps),))
+    example = replace(prepared.examples[0], tags={CHOICES_TAG: '["fox", "the hare"]'})
+    prepared = replace(prepared, task=replace(prepared.task, repeats=3), examples=(example,))
+    found = measure(prepared, answers, "base")
+    assert found.measurements[0].rows.tolist() == [[1.0, 1.0]] and found.unparsed == 0
+
+
+def test_what_a_metric_cannot_score_is_a_trouble_and_a_sample_without_a_score():
+    prepared, answers = ranked((0, 1), ((-1.0, -2.0), (-2.0, -1.0)), metrics=("multiple_choice_grade",))
+    partly = replace(prepared.examples[1], scores=(0.5, 0.0))
+    found = measure(replace(prepared, examples=(prepared.examples[0], partly)), answers, "m")
+    assert [example_error.example for example_error in found.errors] == ["1-x"]
+    assert [sample.score for sample in found.samples] == [1.0, None]
+    assert found.samples[1].error is not None and "fractional" in found.samples[1].error

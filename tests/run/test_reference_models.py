@@ -1,0 +1,252 @@
+"""What is measured beside the candidates: a placebo's noise floor, and what quantisation alone changes; neither is ever
+judged.
+"""
+
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalharness import results
+from evalharness.analysis.gate import Policy, judge
+from evalharness.cli.table import verdict_lines
+from evalharness.engines.base import Engine
+from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
+from evalharness.errors import ModelError, UsageError
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint, EngineSettings
+from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
+from evalharness.report.page import render
+from evalharness.report.references import noise_floor, quantisation
+from evalharness.report.sentences import exit_code
+from evalharness.run.evaluation import evaluate
+from evalharness.run.plan import make_run_plan
+from evalharness.run.reference_models import check_architectures
+
+MakeJob = Callable[..., Job]
+
+
+def parrot(request: Request) -> Response:
+    if isinstance(request, Rank):
+        return Ranking(request.id, (-1.0, 0.0), (1, 1), (False, True))
+    return Generation(request.id, request.prompt[:-2] if isinstance(request, Generate) else "", "stop", 1)
+
+
+def but(every: int) -> Callable[[Request], Response]:
+    """Like `parrot`, but wrong about each prompt of `echo` whose length is a multiple of `every`."""
+
+    def reply(request: Request) -> Response:
+        wrong = isinstance(request, Generate) and len(request.prompt) % every == 0
+        return Generation(request.id, "?", "stop", 1) if wrong else parrot(request)
+
+    return reply
+
+
+@pytest.fixture
+def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
+    def make(*models: Path, out: str = "out", **changes: object) -> Job:
+        return Job(
+            models=tuple(map(str, models or (zoo["llama-lora"],))),
+            base=str(changes.pop("base", f"base={zoo['llama']}")),
+            tasks=("yes_no", "echo"),
+            include=(small_world / "tasks",),
+            data_dir=small_world / "data",
+            out=tmp_path / out,
+            store=tmp_path / f"{out}.sqlite",
+            **changes,
+        )
+
+    return make
+
+
+def nf4(adapter: Path, edit_json: Callable[..., None]) -> Path:
+    """The adapter as one that was trained on a base quantised to nf4."""
+    edit_json(adapter / "training.json", precision="nf4")
+    return adapter
+
+
+# ---- placebo
+
+
+def test_the_same_numerics_have_no_noise(job: MakeJob) -> None:
+    factory = ScriptedFactory(parrot, {"llama-lora": but(2)})
+    found = evaluate(job(placebo=True), factory=factory)
+    assert [(model.name, model.kind, model.base, model.judged) for model in found.models] == [
+        ("base", "base", None, False),
+        ("llama-lora", "lora", "base", True),
+        ("placebo", "placebo", "base", False),
+    ]
+    beside = [c for c in found.comparisons if c.candidate == "placebo"]
+    assert {(c.verdict, c.unit, c.p_forgotten_adjusted) for c in beside} == {(None, False, None)}
+    assert {(c.difference.value, c.lost or 0, c.gained or 0) for c in beside} == {(0.0, 0, 0)}
+    assert {flip.candidate for flip in found.flips} == {"llama-lora"}
+    assert noise_floor(found).startswith("noise floor 0: ") and "60 answers on 2 tasks" in noise_floor(found)
+    assert any(line == noise_floor(found) for line in verdict_lines(found))
+
+
+def test_a_placebo_changes_nothing_about_the_candidates(job: MakeJob, tmp_path: Path) -> None:
+    with_it = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"llama-lora": but(2), "placebo": but(7)}))
+    without = evaluate(job(out="plain"), factory=ScriptedFactory(parrot, {"llama-lora": but(2)}))
+    assert tuple(c for c in with_it.comparisons if c.candidate != "placebo") == without.comparisons
+    assert with_it.flips == without.flips
+    assert judge(with_it, Policy()) == judge(without, Policy())
+    assert noise_floor(without) == ""
+
+
+def test_what_numerics_alone_move_is_the_floor(job: MakeJob) -> None:
+    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": but(7)}))
+    (echo,) = [
+        c for c in found.comparisons if (c.candidate, c.task, c.level, c.primary) == ("placebo", "echo", "task", True)
+    ]
+    assert echo.lost and echo.difference.value == pytest.approx(-echo.lost / 30)
+    said = noise_floor(found)
+    assert (
+        f"largest |difference| {echo.lost / 30:.4f} (echo, exact_match), {echo.lost} flips in 60 answers on 2 tasks"
+        in said
+    )
+    assert f"N{said[1:]}" in html.unescape(render(found))
+
+
+def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
+    def deaf(request: Request) -> Response | Failure:
+        return Failure(request.id, "deaf") if isinstance(request, Generate) else parrot(request)
+
+    found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
+    assert {example_error.model for example_error in found.errors} == {"placebo"}
+    assert judge(found, Policy("pass")).exit_code == 0
+    assert exit_code(found, "llama-lora") == judge(found, Policy()).exit_code != 5
+
+
+def test_a_placebo_needs_a_base_that_answers_and_a_free_name(
+    job: MakeJob, zoo: dict[str, Path], tmp_path: Path
+) -> None:
+    evaluate(job(out="first"), factory=ScriptedFactory(parrot))
+    with pytest.raises(UsageError, match="no base to put an adapter on"):
+        evaluate(replace(job(placebo=True), base=None, baseline=tmp_path / "first"), factory=ScriptedFactory(parrot))
+    taken = replace(job(placebo=True), models=(f"placebo={zoo['llama-lora']}",))
+    with pytest.raises(UsageError, match="name of what this run measures beside"):
+        evaluate(taken, factory=ScriptedFactory(parrot))
+
+
+# ---- precision
+
+
+class Quantising(ScriptedFactory):
+    """Everything at nf4 is wrong about some of `echo`; `precisions` of what was opened."""
+
+    def __init__(self) -> None:
+        super().__init__(parrot)
+        self.precisions: dict[str, str] = {}
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> ScriptedEngine:
+        self.precisions[checkpoint.name] = checkpoint.precision
+        self.replies = {**self.replies, checkpoint.name: but(2) if checkpoint.precision else parrot}
+        return super().open(checkpoint, settings, after)
+
+
+def test_the_base_is_measured_at_the_precision_of_its_candidates(
+    job: MakeJob, copy: Callable[..., Path], edit_json: Callable[..., None]
+) -> None:
+    factory = Quantising()
+    found = evaluate(job(nf4(copy("llama-lora"), edit_json), placebo=True), factory=factory)
+    assert factory.precisions == {"base": "nf4", "llama-lora": "nf4", "unquantised": "", "placebo": "nf4"}
+    assert [model.name for model in found.models] == ["base", "llama-lora", "unquantised", "placebo"]
+    rows = {c.candidate: c for c in found.comparisons if c.task == "echo" and c.primary}
+    assert rows["llama-lora"].difference.value == rows["placebo"].difference.value == 0.0
+    assert rows["unquantised"].difference.value == pytest.approx(
+        (rows["unquantised"].gained or 0) / 30
+    )  # the base as it is minus at nf4
+    assert rows["unquantised"].difference.value > 0
+    assert (rows["unquantised"].verdict, rows["unquantised"].unit) == (None, False)
+    told = quantisation(found)
+    assert told is not None and told.says.startswith("quantisation alone: the base as it is minus the base in nf4")
+    lines = list(verdict_lines(found))
+    assert told.says in lines
+    (echo,) = (line for line in lines[lines.index(told.says) :] if line.lstrip().startswith("echo"))
+    assert echo.split()[1:5] == [
+        "30",
+        f"{rows['unquantised'].base.value:.3f}",
+        "1.000",
+        f"+{rows['unquantised'].difference.value:.3f}",
+    ]
+    assert "Quantisation alone: the base unquantised minus quantised" in render(found)
+    assert results.read_results(job().out).signature["precision"] == "nf4"
+
+
+def test_precision_can_be_forced(
+    job: MakeJob, zoo: dict[str, Path], copy: Callable[..., Path], edit_json: Callable[..., None]
+) -> None:
+    trained = nf4(copy("llama-lora"), edit_json)
+    for asked, models, expected in (
+        ("none", (trained,), {"base": "", "llama-lora": ""}),
+        ("int8", (trained,), {"base": "int8", "llama-lora": "int8", "unquantised": ""}),
+        ("nf4", (zoo["llama-prompt"],), {"base": "nf4", "llama-prompt": "nf4", "unquantised": ""}),
+    ):
+        run_plan = make_run_plan(job(*models, precision=asked))
+        assert {checkpoint.name: checkpoint.precision for checkpoint in run_plan.checkpoints} == expected
+    plain, quantised = make_run_plan(job(zoo["llama-prompt"])), make_run_plan(job(zoo["llama-prompt"], precision="nf4"))
+    assert plain.references == ()
+    assert {c.fingerprint for c in plain.checkpoints} == {
+        quantised.references[0].fingerprint,
+        plain.candidates[0].fingerprint,
+    }
+
+
+@pytest.mark.parametrize("precision", ["nf", "gptq", "float8"])
+def test_what_is_no_precision_is_refused(job: MakeJob, precision: str) -> None:
+    with pytest.raises(UsageError, match="nothing that weights can be quantised to"):
+        make_run_plan(job(precision=precision))
+
+
+def test_candidates_of_two_precisions_are_refused(
+    job: MakeJob, zoo: dict[str, Path], copy: Callable[..., Path], edit_json: Callable[..., None]
+) -> None:
+    trained = nf4(copy("llama-lora"), edit_json)
+    with pytest.raises(
+        UsageError,
+        match=r"candidates of different precisions \(not quantised: llama-prompt; nf4: llama-lora\).*--precision",
+    ):
+        make_run_plan(job(trained, zoo["llama-prompt"]))
+    assert {c.precision for c in make_run_plan(job(trained, zoo["llama-prompt"], precision="nf4")).candidates} == {
+        "nf4"
+    }
+
+
+def test_files_that_are_quantised_stay_as_they_are(
+    job: MakeJob, copy: Callable[..., Path], edit_json: Callable[..., None]
+) -> None:
+    full = copy("llama", "full")
+    edit_json(full / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+    with pytest.raises(
+        UsageError, match=r"base: cannot be quantised as its candidates' files are \(gptq\).*--precision none"
+    ):
+        make_run_plan(job(full))
+    run_plan = make_run_plan(job(full, precision="none"))
+    assert [(c.name, c.precision) for c in run_plan.checkpoints] == [("base", ""), ("full", "gptq")]
+    with pytest.raises(UsageError, match="quantised in another way than nf4"):
+        make_run_plan(job(full, precision="nf4"))
+    with pytest.raises(UsageError, match=r"its files are quantised \(gptq\), its candidates' are not"):
+        make_run_plan(job(Path(shutil.copytree(copy("llama", "plain"), full.parent / "other")), base=f"base={full}"))
+
+
+# ---- architectures
+
+
+def test_an_encoder_decoder_candidate_is_not_comparable_with_a_decoder(job: MakeJob, zoo: dict[str, Path]) -> None:
+    run_plan = make_run_plan(job(zoo["llama-lora"]))
+    assert isinstance(run_plan.base, Checkpoint)
+    other = replace(run_plan.candidates[0], architecture="seq2seq")
+    with pytest.raises(
+        ModelError, match="is an encoder-decoder model, its base base a decoder-only model: not comparable"
+    ) as refused:
+        check_architectures(run_plan.base, (other,))
+    assert refused.value.exit_code == 2
+    factory = ScriptedFactory(parrot)
+    with pytest.raises(ModelError, match="not comparable"):
+        evaluate(job(zoo["t5"]), factory=factory)
+    assert factory.asked == []

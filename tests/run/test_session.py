@@ -1,0 +1,189 @@
+"""One engine at a time: who is opened when and after whom, what the run counts of it, and that no result depends on
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from evalharness.checkpoints import weights
+from evalharness.engines.base import Engine
+from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
+from evalharness.errors import ModelError
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint, EngineSettings
+from evalharness.records.requests import Generation, Ranking, Request, Response
+from evalharness.run.evaluation import evaluate, settle
+from evalharness.run.plan import make_run_plan
+from evalharness.run.progress import SilentListener
+
+MakeJob = Callable[..., Job]
+
+
+def yes(request: Request) -> Response:
+    if hasattr(request, "pairs"):
+        return Ranking(request.id, (-1.0, 0.0), (1, 1), (False, True))
+    return Generation(request.id, "yes", "stop", 1)
+
+
+class Merging(ScriptedEngine):
+    """Its merged logits prefer token 0 where the prompt is long."""
+
+    def next_token_logits(self, prompts, *, adapter, path, merged=False):
+        logits = super().next_token_logits(prompts, adapter=adapter, path=path)
+        logits[[merged and len(prompt) > 10 for prompt in prompts], 0] += 100.0
+        return logits
+
+
+class Recording(ScriptedFactory):
+    """Remembers after whom each was opened, and every engine."""
+
+    def __init__(self, engine: type[ScriptedEngine] = ScriptedEngine, refuses: str = "") -> None:
+        super().__init__(yes)
+        self.engine, self.refuses = engine, refuses
+        self.engines: list[ScriptedEngine] = []
+        self.after: list[str | None] = []
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> ScriptedEngine:
+        self.after.append(
+            next((name for name, engine in zip(self.opened, self.engines, strict=True) if engine is after), None)
+        )
+        if self.engines:
+            assert after is self.engines[-1], "there is an engine left that nobody closes"
+        if checkpoint.name == self.refuses:
+            raise ModelError(checkpoint.name, "cannot be loaded")
+        super().open(checkpoint, settings, after)
+        self.engines.append(self.engine(self, checkpoint, self.describe(checkpoint, settings)))
+        return self.engines[-1]
+
+
+@pytest.fixture
+def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
+    def make(*models: str, out: str = "out", **changes: object) -> Job:
+        return Job(
+            models=tuple(name if "/" in name else f"{name}={zoo[name]}" for name in models or ("llama-lora",)),
+            base=f"base={zoo['llama']}",
+            tasks=("yes_no", "echo"),
+            include=(small_world / "tasks",),
+            data_dir=small_world / "data",
+            out=tmp_path / out,
+            store=tmp_path / "store.sqlite",
+            **changes,
+        )
+
+    return make
+
+
+def tuned(base: Path, directory: Path) -> Path:
+    """The base with other weights."""
+    shutil.copytree(base, directory)
+    tensors = {name: 1.01 * tensor for name, tensor in load_file(base / "model.safetensors").items()}
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    return directory
+
+
+def test_the_bases_weights_stay_from_their_first_proof_to_their_last_answer(
+    job: MakeJob, zoo: dict[str, Path], tmp_path: Path
+) -> None:
+    full = tuned(zoo["llama"], tmp_path / "full")
+    factory, asked = Recording(), job("llama-lora", str(full), "llama-prompt")
+    found = evaluate(asked, factory=factory)
+    at_home = ["base", "llama-lora", "llama-prompt"]
+    assert factory.opened == ["full", *at_home, *at_home, "full"]
+    assert factory.after == [None, *factory.opened[:-1]]
+    assert all(engine.closed for engine in factory.engines)
+    told = json.loads((asked.out / "run.json").read_text())
+    assert told["loads"] == {str(full): 2, str(zoo["llama"]): 1}
+    assert list(told["peak_memory_bytes_after"]) == [*at_home, "full"]
+    assert [model.name for model in found.models] == ["base", "llama-lora", "full", "llama-prompt"]
+    assert list(dict.fromkeys(c.candidate for c in found.comparisons)) == ["llama-lora", "full", "llama-prompt"]
+
+
+def test_results_do_not_depend_on_who_sat_when(job: MakeJob, zoo: dict[str, Path], tmp_path: Path) -> None:
+    """A second run, for which only one model's answers are missing, leaves the same bytes."""
+    full = tuned(zoo["llama"], tmp_path / "full")
+    names = (str(full), "llama-lora")
+    evaluate(job(*names, out="one"), factory=Recording())
+    evaluate(replace(job("llama-lora", out="other"), store=tmp_path / "second.sqlite"), factory=Recording())
+    later = Recording()
+    evaluate(replace(job(*names, out="two"), store=tmp_path / "second.sqlite"), factory=later)
+    assert set(later.opened) == {"full"}
+    for name in ("results.json", "measurements.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_model_that_cannot_be_loaded_leaves_no_engine_open(job: MakeJob) -> None:
+    factory = Recording(refuses="llama-prompt")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        evaluate(job("llama-lora", "llama-prompt"), factory=factory)
+    assert factory.asked == []
+    assert [engine.closed for engine in factory.engines] == [True, True]
+
+
+def test_what_a_merge_would_move_is_said_in_every_run(job: MakeJob) -> None:
+    class TrainingSource(SilentListener):
+        said: tuple[str, ...] = ()
+
+        def notice(self, text: str) -> None:
+            self.said = (*self.said, text)
+
+    first, second = TrainingSource(), TrainingSource()
+    evaluate(job(), first, Recording(Merging))
+    evaluate(job(), second, idle := Recording(Merging))
+    (said,) = (text for text in first.said if "greedy tokens change" in text)
+    assert said.startswith("llama-lora: merged into its weights in ") and " of 16 greedy tokens change" in said
+    assert idle.opened == []
+    assert said in second.said
+    assert said in json.loads((job().out / "run.json").read_text())["notices"]
+    still = TrainingSource()
+    evaluate(replace(job(), store=job().store.with_name("third.sqlite")), still, Recording())
+    assert not any("greedy tokens" in text for text in still.said)
+
+
+def test_a_campaign_may_bring_its_own_contest(job: MakeJob) -> None:
+    asked = job("llama-lora", "llama-prompt")
+    run_plan = make_run_plan(asked)
+    one = replace(run_plan, candidates=run_plan.candidates[1:])
+    found = settle(asked, one, SilentListener(), Recording())
+    assert [model.name for model in found.models] == ["base", "llama-prompt"]
+
+
+def test_every_checkpoint_of_a_folder(job: MakeJob, zoo: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("llama-lora", "llama-prompt"):
+        shutil.copytree(zoo[name], tmp_path / "tuned" / name)
+    found = evaluate(job(f"{tmp_path / 'tuned'}/*"), factory=Recording())
+    assert [model.name for model in found.models] == ["base", "llama-lora", "llama-prompt"]
+
+
+def test_three_adapters_on_one_base_read_its_weights_once(
+    job: MakeJob, tiny: ModuleType, zoo: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real engine, and each candidate answering as it does alone."""
+    made = [tiny.make_adapter(zoo["llama"], tmp_path / f"r{rank}", tiny.lora(r=rank)) for rank in (2, 3, 4)]
+    read, from_pretrained = list[Path](), weights.from_pretrained
+
+    def counted(directory: Path, **options: object) -> object:
+        read.append(directory)
+        return from_pretrained(directory, **options)
+
+    monkeypatch.setattr(weights, "from_pretrained", counted)
+    found = evaluate(replace(job(*map(str, made)), limit=6))
+    assert read == [zoo["llama"]]
+    assert json.loads((tmp_path / "out/run.json").read_text())["loads"] == {str(zoo["llama"]): 1}
+    alone = evaluate(replace(job(str(made[2]), out="alone"), limit=6, store=tmp_path / "alone.sqlite"))
+    together = [c for c in found.comparisons if c.candidate == "r4"]
+    assert [(c.task, c.candidate_score, c.difference) for c in together] == [
+        (c.task, c.candidate_score, c.difference) for c in alone.comparisons
+    ]
+    samples = "samples/echo/r4.jsonl"
+    assert (tmp_path / "out" / samples).read_bytes() == (tmp_path / "alone" / samples).read_bytes()
+    assert np.isfinite([c.difference.value for c in together]).all()

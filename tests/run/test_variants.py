@@ -1,0 +1,374 @@
+"""Other wordings, twins, disturbed rows and more metrics beside the verdicts, on the whole road with an engine that has
+no model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalharness import results
+from evalharness.analysis.gate import Policy, judge
+from evalharness.cli.main import main
+from evalharness.engines.scripted import ScriptedFactory
+from evalharness.errors import NotComparableError, TaskError, UsageError
+from evalharness.records.job import Job
+from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
+from evalharness.records.results import Comparison, Results
+from evalharness.results import read_measurements, read_run
+from evalharness.run.evaluation import evaluate
+
+RATES = """
+task: rates
+dataset_path: local/yes_no
+test_split: test
+training_split: train
+output_type: multiple_choice
+doc_to_text: "{{text}} ?"
+doc_to_choice: ["no", "yes"]
+doc_to_target: label
+metric_list: [{metric: acc}, {metric: mcc}]
+metadata:
+  version: 1.0
+  family: other
+  primary: acc
+  margin: 0.3
+  lm_eval: "no"
+  templates:
+    claim: {doc_to_text: "{{text}} :", doc_to_choice: ["false", "true"]}
+    bare: {doc_to_text: "{{text}}"}
+"""
+BLIND = RATES.replace("rates", "blind").replace("{{text}} ?", "number {{label}}")
+POOL = """
+group: pool
+task: [rates, yes_no]
+aggregate_metric_list: [{metric: acc}]
+metadata: {version: 1.0, unit: true, family: other}
+"""
+SUITE = """
+suite: small
+tasks: [rates, echo]
+margins: {rates: 0.4}
+average: {name: small_score, over: {rates: [acc, mcc], echo: [exact_match]}}
+"""
+
+
+def reply(right: str, written: str) -> Callable[[Request], Response | Failure]:
+    """Ranks `right` first where it is a choice, else the second one; writes `written`, or repeats an echo."""
+
+    def answer(request: Request) -> Response | Failure:
+        if isinstance(request, Rank):
+            words = [continuation.strip() for _, continuation in request.pairs]
+            best = words.index(right) if right in words else 1
+            likely = tuple(-1.0 if i == best else -3.0 for i in range(len(words)))
+            return Ranking(request.id, likely, tuple(1 for _ in words), tuple(i == best for i in range(len(words))))
+        echo = request.prompt.endswith(" :")
+        return Generation(request.id, request.prompt[:-2] if echo else written, "stop", 3)
+
+    return answer
+
+
+@pytest.fixture
+def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Callable[..., Job]:
+    (tmp_path / "tasks").mkdir()
+    for name, text in (("rates", RATES), ("blind", BLIND), ("pool", POOL), ("small", SUITE)):
+        (tmp_path / "tasks" / f"{name}.yaml").write_text(text)
+
+    def make(**changes: Any) -> Job:
+        return Job(
+            models=(f"lora={zoo['llama-lora']}",),
+            base=f"base={zoo['llama']}",
+            include=(small_world / "tasks", tmp_path / "tasks"),
+            data_dir=small_world / "data",
+            out=tmp_path / "out",
+            store=tmp_path / "store.sqlite",
+            **{"tasks": ("rates",), **changes},
+        )
+
+    return make
+
+
+@pytest.fixture
+def factory() -> ScriptedFactory:
+    """A candidate that chooses as its base does, and no longer writes an answer."""
+    return ScriptedFactory(reply("yes", "yes"), {"lora": reply("yes", "that depends")})
+
+
+class TrainingSource:
+    """What a listener is told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def phase(self, text: str) -> None: ...
+    def expect(self, requests: int) -> None: ...
+    def advance(self, stored: int, computed: int) -> None: ...
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def rows(found: Results) -> dict[tuple[str, str], Comparison]:
+    return {(c.task, c.metric): c for c in found.comparisons}
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and path.name != "run.json"
+    }
+
+
+# ---- nothing that decides moves --------------------------------------------------------------------------------------
+
+
+def test_what_decides_is_the_same_with_and_without_what_describes(
+    job: Callable[..., Job], factory: ScriptedFactory
+) -> None:
+    tasks = ("pool", "echo")
+    plain = evaluate(job(tasks=tasks), factory=factory)
+    more = evaluate(
+        job(tasks=tasks, templates="all", describe=("calibration", "robustness", "generation")), factory=factory
+    )
+    decided = [c for c in more.comparisons if c.primary]
+    assert decided == [c for c in plain.comparisons if c.primary]
+    beside = [c for c in more.comparisons if "@" in c.task]
+    assert beside and all(
+        (c.verdict, c.margin, c.unit, c.primary, c.p_forgotten) == (None, None, False, False, None) for c in beside
+    )
+    assert judge(more, Policy()) == judge(plain, Policy())
+
+
+def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(
+    job: Callable[..., Job], factory: ScriptedFactory
+) -> None:
+    asked = job(templates="all", describe=("calibration", "robustness", "generation", "efficiency"))
+    evaluate(asked, factory=factory)
+    first = files(asked.out)
+    idle = ScriptedFactory(reply("never", "never"))
+    evaluate(asked, factory=idle)
+    assert (idle.asked, files(asked.out)) == ([], first)
+
+
+def test_every_way_asks_about_the_same_rows_with_the_same_shots(
+    job: Callable[..., Job], factory: ScriptedFactory
+) -> None:
+    asked = job(templates="all", limit=9, num_fewshot=1, describe=("robustness", "generation"))
+    evaluate(asked, factory=factory)
+    facts, _, about = read_measurements(asked.out)
+    tasks = ["rates", *(name for name in about["signature"]["asides"] if not name.endswith("@worst"))]
+    assert tasks == ["rates", *(f"rates@{way}" for way in ("claim", "bare", "typos", "case", "spacing", "written"))]
+    samples = {name: results.read_samples(asked.out, name, "base") for name in tasks}
+    indices = {name: [sample.id.split("-")[0] for sample in found] for name, found in samples.items()}
+    assert set(map(tuple, indices.values())) == {tuple(indices["rates"])}
+    assert len(indices["rates"]) == 9
+    shots = {name: [sample.prompt.split("\n\n")[0] for sample in found] for name, found in samples.items()}
+    assert shots["rates@typos"] == shots["rates@case"] == shots["rates@written"] == shots["rates"]
+    assert {fact.name: fact.primary for fact in facts} == {
+        "rates": "acc",
+        **dict.fromkeys([*tasks[1:], "rates@worst"], ""),
+    }
+
+
+# ---- what is described -----------------------------------------------------------------------------------------------
+
+
+def test_knowledge_and_format_are_told_apart(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    found = rows(evaluate(job(describe=("generation",)), factory=factory))
+    assert found["rates", "acc"].difference.value == 0.0
+    lost = found["rates@written", "exact_match,lenient"]
+    assert (lost.base.value, lost.candidate_score.value, lost.lost) == (0.5, 0.0, 15)
+    assert lost.difference.high is not None and lost.difference.high < 0
+    unread = found["rates@written", "unparsed,lenient"]
+    assert (unread.base.value, unread.candidate_score.value, unread.difference.value) == (0.0, 1.0, -1.0)
+
+
+def test_the_worst_of_all_disturbances_row_by_row(job: Callable[..., Job]) -> None:
+    """Checked against the minimum taken by hand from the samples of every way."""
+
+    def steady(request: Request) -> Response | Failure:
+        return reply("yes" if int(request.id[:6], 16) % 2 else "no", "yes")(request)
+
+    asked = job(describe=("robustness",))
+    found = rows(evaluate(asked, factory=ScriptedFactory(steady)))["rates@worst", "acc"]
+    ways = ("rates", "rates@typos", "rates@case", "rates@spacing")
+    for model, value in (("base", found.base.value), ("lora", found.candidate_score.value)):
+        scores = np.array([[sample.score for sample in results.read_samples(asked.out, way, model)] for way in ways])
+        assert value == pytest.approx(scores.min(axis=0).mean())
+        assert value < scores.mean(axis=1).min()
+    assert (found.n, found.difference.value, found.lost) == (30, 0.0, 0)
+    assert found.difference.low is not None and found.difference.low < 0
+
+
+def test_calibration_adds_its_metrics_to_choice_tasks(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    found = rows(evaluate(job(tasks=("rates", "echo"), describe=("calibration",)), factory=factory))
+    sure = 1 / (1 + np.exp(-2.0))  # of the choice that is 2 nats likelier
+    assert found["rates", "brier_score"].base.value == pytest.approx((2 * (1 - sure) ** 2 + 2 * sure**2) / 2)
+    assert found["rates", "ece"].base.value == pytest.approx(
+        sure - 0.5
+    )  # all answers are equally sure, half of them right
+    assert {metric for task, metric in found if task == "echo"} == {"exact_match", "rougeL,stemmer"}
+
+
+def test_bias_needs_a_task_that_says_what_is_biased(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    with pytest.raises(UsageError, match="condition, biased, unknown"):
+        evaluate(job(describe=("bias",)), factory=factory)
+    assert factory.asked == []
+
+
+def test_efficiency_is_in_run_json_and_nowhere_else(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    asked = job(tasks=("rates", "echo"), describe=("efficiency",))
+    evaluate(asked, factory=factory)
+    spent = (read_run(asked.out) or {})["efficiency"]
+    assert {task: list(of) for task, of in spent.items()} == {"rates": ["base", "lora"], "echo": ["base", "lora"]}
+    words = sum(len(sample.prompt.split()) for sample in results.read_samples(asked.out, "rates", "base"))
+    first = spent["rates"]["base"]
+    assert (first["computed"], first["stored"], first["prompt_tokens"], first["answer_tokens"]) == (30, 0, words, 60)
+    assert spent["echo"]["lora"]["answer_tokens"] == 90
+    evaluate(asked, factory=factory)
+    again = (read_run(asked.out) or {})["efficiency"]["rates"]["base"]
+    assert (again["computed"], again["stored"], again["prompt_tokens"]) == (0, 30, words)
+    assert "second" not in (asked.out / "results.json").read_text()
+
+
+def test_groups_are_described_as_their_members_are(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    found = rows(evaluate(job(tasks=("pool",), describe=("calibration", "generation", "robustness")), factory=factory))
+    pooled = found["pool@written", "exact_match,lenient"]
+    assert (pooled.level, pooled.n, pooled.base.value, pooled.candidate_score.value) == ("group", 60, 0.5, 0.0)
+    read = ("exact_match,lenient", "exact_match,strict", "unparsed,lenient")
+    assert {metric for task, metric in found if task == "pool@written"} == {
+        *read,
+        "empty",
+        "repetition",
+        "length",
+        "cut",
+    }
+    assert {(t, m) for t, m in found if t.startswith("pool@") and "written" not in t} == {
+        (f"pool@{w}", "acc") for w in ("typos", "case", "spacing", "worst")
+    }
+    assert found["pool", "brier_score"].verdict is None
+    assert found["pool", "acc"].verdict is not None
+
+
+def test_the_user_is_told_what_is_asked_and_what_is_not(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    told = TrainingSource()
+    evaluate(job(describe=("robustness", "generation"), tasks=("rates", "blind")), told, factory)
+    assert told.notices == [
+        "not asked: blind@typos, blind@case, blind@spacing: its prompt shows no text that is neither a choice nor needed as it stands",
+        "other ways of asking: 150 more requests a model, beside the 60 of the tasks themselves",
+    ]
+    evaluate(job(describe=("generation",), tasks=("echo",)), told, factory)
+    assert told.notices[2:] == [
+        "no task of this run ranks choices: --describe has nothing to add to its scores but times and tokens"
+    ]
+
+
+# ---- another wording instead of the task's own -----------------------------------------------------------------------
+
+
+def test_a_wording_is_judged_as_the_task_would_be(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    asked = job(tasks=("pool", "echo"), templates="claim", margins={"rates": 0.25}, target="rates", limit=20)
+    told = TrainingSource()
+    found = evaluate(asked, told, factory)
+    row = rows(found)["rates@claim", "acc"]
+    assert (row.primary, row.verdict is None, row.margin, row.n) == (True, False, 0.25, 20)
+    assert "rates" not in {c.task for c in found.comparisons}
+    assert found.signature["groups"] == {"pool": ["rates@claim", "yes_no"]}
+    assert (found.models[1].target_task, found.models[1].learned_target) == ("rates@claim", False)
+    assert told.notices == ["asked in their own wording, because they have none called 'claim': yes_no, echo"]
+
+
+def test_a_suites_margins_hold_for_its_tasks_in_another_wording(
+    job: Callable[..., Job], factory: ScriptedFactory
+) -> None:
+    told = TrainingSource()
+    found = evaluate(job(tasks=(), suite="small", templates="bare"), told, factory)
+    assert rows(found)["rates@bare", "acc"].margin == 0.4
+    assert told.notices[-1] == "small_score is left out: this run does not measure rates as it is published"
+    assert "small_score" not in {c.metric for c in found.comparisons}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"templates": "clam"}, UsageError, "no task of this run has a wording 'clam'; did you mean claim"),
+        ({"templates": "claim", "tasks": ("echo",)}, UsageError, "no task of this run has another wording"),
+        ({"describe": ("robust",)}, UsageError, "'robust' is nothing that can be described"),
+        ({"margins": {"rates@typos": 0.1}, "describe": ("robustness",)}, UsageError, "rates@typos"),
+    ],
+)
+def test_unknown_names_are_refused_first(
+    job: Callable[..., Job], factory: ScriptedFactory, changes: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        evaluate(job(**changes), factory=factory)
+    assert factory.asked == []
+
+
+def test_a_wording_by_a_name_of_ours_is_a_wrong_file(
+    job: Callable[..., Job], factory: ScriptedFactory, tmp_path: Path
+) -> None:
+    (tmp_path / "tasks" / "rates.yaml").write_text(RATES.replace("bare:", "typos:"))
+    with pytest.raises(TaskError, match="name of another way of asking"):
+        evaluate(job(templates="all"), factory=factory)
+
+
+# ---- the suite's average, and comparing again ------------------------------------------------------------------------
+
+
+def test_the_suites_average_is_one_more_row_that_describes(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    found = evaluate(job(tasks=(), suite="small"), factory=factory)
+    average = rows(found)["small", "small_score"]
+    assert (average.level, average.primary, average.unit, average.verdict) == ("suite", False, False, None)
+    acc, mcc, echo = (rows(found)[key] for key in (("rates", "acc"), ("rates", "mcc"), ("echo", "exact_match")))
+    assert average.base.value == pytest.approx(((acc.base.value + mcc.base.value) / 2 + echo.base.value) / 2)
+    assert average.candidate_score.value == average.base.value
+
+
+def test_compare_gives_the_same_rows_from_the_measurements_alone(
+    job: Callable[..., Job], factory: ScriptedFactory, tmp_path: Path
+) -> None:
+    asked = job(tasks=(), suite="small", templates="all", describe=("robustness", "generation", "calibration"))
+    found = evaluate(asked, factory=factory)
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", str(asked.out), "--out", str(tmp_path / "again")])
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert again["comparisons"] == json.loads((asked.out / "results.json").read_text())["comparisons"]
+    assert again["signature"]["asides"] == found.signature["asides"]
+
+
+def test_a_baseline_stands_in_for_every_way_that_it_was_asked(
+    job: Callable[..., Job], factory: ScriptedFactory, tmp_path: Path, zoo: dict[str, Path]
+) -> None:
+    asked = job(describe=("robustness", "generation"))
+    found = evaluate(asked, factory=factory)
+    later = replace(
+        asked, base=str(zoo["llama"]), baseline=asked.out, out=tmp_path / "later", store=tmp_path / "other.sqlite"
+    )
+    assert evaluate(later, factory=factory).comparisons == found.comparisons
+    with pytest.raises(NotComparableError, match=r"rates@claim: the base was not evaluated on this task"):
+        evaluate(replace(later, templates="all"), factory=factory)
+
+
+def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job]) -> None:
+    def broken(request: Request) -> Response | Failure:
+        fails = not isinstance(request, Rank) and request.prompt.startswith("b")
+        return Failure(request.id, "the engine stopped") if fails else reply("yes", "yes")(request)
+
+    found = evaluate(job(describe=("generation",)), factory=ScriptedFactory(reply("yes", "yes"), {"lora": broken}))
+    assert {example_error.task for example_error in found.errors} <= {"rates@written"}
+    assert rows(found)["rates", "acc"].flags == tuple(
+        flag for flag in rows(found)["rates", "acc"].flags if flag != "incomplete"
+    )
+
+
+def test_the_command_takes_words_with_commas(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--model", "x", "--task", "sst2", "--describe", "calibration, robustnes"])
+    assert "'robustnes' is nothing that can be described; did you mean robustness?" in capsys.readouterr().err
