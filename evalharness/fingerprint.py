@@ -1,4 +1,7 @@
-"""Content to a short name for it: a value, a text, a file. Equal content, equal name, on every machine."""
+"""Name content by its hash (a value, a text, a file), and draw random numbers that hang on content alone.
+
+Equal content has the same name, and the same draws, on every machine.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 CHUNK = 1 << 22
 
@@ -33,7 +38,10 @@ def of_file(path: Path) -> str:
 
 
 def uniform_hash(value: Any) -> float:
-    """A number in [0, 1) that hangs on nothing but the JSON-like value: as if drawn by uniform_hash, and the same
-    whenever it is drawn again.
-    """
+    """A number in [0, 1) that depends on nothing but the JSON-like value: the same whenever it is drawn again."""
     return int(of_value(value)[:13], 16) / 16**13
+
+
+def generator(value: Any) -> np.random.Generator:
+    """Random numbers that depend on nothing but the JSON-like value (a seed and names of what is drawn)."""
+    return np.random.default_rng(int(of_value(value)[:16], 16))

@@ -287,7 +287,7 @@ class _Case:
 
     def _draw(self, name: str, purpose: str) -> np.random.Generator:
         """It knows no candidate's name, as comparisons' draws do not."""
-        return np.random.default_rng(int(fingerprint.of_value([self.ground.seed, self.twin, name, purpose])[:16], 16))
+        return fingerprint.generator([self.ground.seed, self.twin, name, purpose])
 
 
 def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequence[int]) -> Pairs:

@@ -181,4 +181,4 @@ def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
 
 def _draw(seed: int, kind: str, purpose: str) -> np.random.Generator:
     """It knows no candidate's name: renaming moves no number, and all candidates see the same resamples."""
-    return np.random.default_rng(int(fingerprint.of_value([seed, "drift", kind, purpose])[:16], 16))
+    return fingerprint.generator([seed, "drift", kind, purpose])

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from evalharness import fingerprint
 from evalharness.analysis.candidate_data import Case
 from evalharness.analysis.compare_plan import ComparePlan
@@ -180,7 +178,7 @@ def draws(plan: ComparePlan, task: str, metric: str) -> Draw:
     """Generators for one comparison. They know no candidate's name: renaming moves no number, and all candidates see
     the same resamples.
     """
-    return lambda purpose: np.random.default_rng(int(fingerprint.of_value([plan.seed, task, metric, purpose])[:16], 16))
+    return lambda purpose: fingerprint.generator([plan.seed, task, metric, purpose])
 
 
 def _assessed(case: Case, pairs: Pairs, of: tuple[str, str], unit: bool) -> Finding:

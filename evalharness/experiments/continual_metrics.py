@@ -353,7 +353,7 @@ def _measures(run: _Run, columns: Sequence[Column], pairs: Mapping[str, Mapping[
         if of:
             rows = [np.stack([pairs[column.name][model].candidate for model in models], axis=1) for column in of]
             scores = [_oriented(column, pairs[column.name][run.track.base], mixed) for column in of]
-            rng = np.random.default_rng(int(fingerprint.of_value([run.plan.seed, "stages", kind])[:16], 16))
+            rng = fingerprint.generator([run.plan.seed, "stages", kind])
             found = with_intervals(
                 rows, scores, Course(tuple(column.learned for column in of), fresh, joint), run.plan.level, rng
             )

@@ -197,7 +197,7 @@ def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[GateUni
 
 
 def _rng(asked: Asked, *of: str) -> np.random.Generator:
-    return np.random.default_rng(int(fingerprint.of_value([asked.job.seed, "forecast", *of])[:16], 16))
+    return fingerprint.generator([asked.job.seed, "forecast", *of])
 
 
 def _row(unit: GateUnit, rule: Rule, asked: Asked) -> Row:
