@@ -20,7 +20,7 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 PUBLIC = {
     "evaluate": "evalharness.api:evaluate",
     "Results": "evalharness.records.results:Results",
-    "Comparison": "evalharness.records.results:Comparison",
+    "Comparison": "evalharness.records.comparison:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
     "ForgettingCallback": "evalharness.experiments.callback:ForgettingCallback",
 }

@@ -22,24 +22,10 @@ from numpy.typing import NDArray
 
 from evalharness import fingerprint
 from evalharness.errors import DataError, StoreError, UsageError
+from evalharness.records.comparison import Certificate, Comparison, Estimate, FlipShares, MeanDifference, Stopping
+from evalharness.records.diagnosis import Diagnosis, Leaning, Measure, Spread, WrittenFlips
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, Sample, TaskFacts
-from evalharness.records.results import (
-    Certificate,
-    Comparison,
-    Diagnosis,
-    Drift,
-    Estimate,
-    Flip,
-    FlipShares,
-    Leaning,
-    MeanDifference,
-    Measure,
-    ModelRow,
-    Results,
-    Spread,
-    Stopping,
-    WrittenFlips,
-)
+from evalharness.records.results import Drift, Flip, ModelRow, Results
 
 SCHEMA_VERSION = 1
 RESULTS, MEASUREMENTS, SAMPLES, RUN, REPORT = (

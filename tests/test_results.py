@@ -15,8 +15,9 @@ import pytest
 
 from evalharness import results
 from evalharness.errors import StoreError, UsageError
+from evalharness.records.comparison import Comparison, Estimate, FlipShares, MeanDifference
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, Sample, TaskFacts
-from evalharness.records.results import Comparison, Estimate, FlipShares, MeanDifference, ModelRow, Results
+from evalharness.records.results import ModelRow, Results
 
 COMPARISON = Comparison(
     task="sst2", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="c", n=3,

@@ -7,8 +7,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import TaskFacts
-from evalharness.records.results import Comparison, Estimate
 from evalharness.records.tasks import Average
 
 Rows = Mapping[tuple[str, str], Comparison]  # by (task, metric)

@@ -17,8 +17,8 @@ from evalharness.analysis.pairing import Found
 from evalharness.analysis.rows import every_row, unjudged
 from evalharness.analysis.suite import family_rows, suite_row, untrained
 from evalharness.analysis.verdicts import concluded
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import Measurement, TaskFacts
-from evalharness.records.results import Comparison, Estimate
 
 
 def compare(

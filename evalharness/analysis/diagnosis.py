@@ -30,17 +30,9 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.analysis.pairing import paired
 from evalharness.metrics import TEXTS
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.diagnosis import Conclusion, Diagnosis, Leaning, Measure, Spread, WrittenFlips
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.results import (
-    Comparison,
-    Conclusion,
-    Diagnosis,
-    Estimate,
-    Leaning,
-    Measure,
-    Spread,
-    WrittenFlips,
-)
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Pairs, assess
 from evalharness.stats.pooling import pooled

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
+from evalharness.records.comparison import Estimate
 from evalharness.records.requests import Failure, Profile, Profiling, Response
-from evalharness.records.results import Drift, Estimate
+from evalharness.records.results import Drift
 from evalharness.stats import proportion
 from evalharness.stats.resample import bootstrap
 

@@ -12,7 +12,7 @@ from evalharness.analysis.candidate_data import Case
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.rows import Row, Watch, unit_rows
 from evalharness.analysis.suite import skilled, suite_row, untrained
-from evalharness.records.results import Certificate, Stopping, Verdict
+from evalharness.records.comparison import Certificate, Stopping, Verdict
 from evalharness.stats.assess import Effort, Finding, Interval
 from evalharness.stats.early_stopping import (
     LOOKS,

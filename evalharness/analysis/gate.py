@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from evalharness.records.comparison import Comparison
 from evalharness.records.measurements import ExampleError
 from evalharness.records.models import REFERENCES
-from evalharness.records.results import Comparison, Results
+from evalharness.records.results import Results
 
 PASSED, FORGOTTEN, UNDECIDED, INCOMPLETE = 0, 3, 4, 5
 UNTESTED = "suite_not_tested"  # a flag: a gate unit was stopped before the suite was decided

@@ -18,9 +18,9 @@ from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.overlap import METHOD, Seen
 from evalharness.analysis.pairing import asked_of_both, of_units
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.requests import PreparedTask
-from evalharness.records.results import Comparison, Estimate
 from evalharness.records.tasks import Group
 from evalharness.run.contamination import index_of
 from evalharness.run.plan import RunPlan

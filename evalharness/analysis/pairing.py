@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, TaskError
 from evalharness.metrics.base import from_facts
+from evalharness.records.comparison import Estimate, FlipShares
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.results import Estimate, FlipShares
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Finding, Interval, Pairs
 from evalharness.stats.early_stopping import ROUNDS, round_of

@@ -15,8 +15,8 @@ from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.pairing import knows_chance, measures_of, paired, points, pooled_metrics
 from evalharness.errors import NotComparableError
 from evalharness.metrics.base import ByUnit, from_facts
+from evalharness.records.comparison import FlipShares, Level, MeanDifference
 from evalharness.records.measurements import MetricFacts, TaskFacts
-from evalharness.records.results import FlipShares, Level, MeanDifference
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Draw, Finding, Interval, Pairs, assess
 from evalharness.stats.early_stopping import ROUNDS, Watched, watched

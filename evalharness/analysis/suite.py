@@ -8,7 +8,7 @@ from dataclasses import replace
 from evalharness.analysis.candidate_data import Case
 from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
 from evalharness.analysis.rows import Row, Watch, draws, group_rows
-from evalharness.records.results import Level, MeanDifference
+from evalharness.records.comparison import Level, MeanDifference
 from evalharness.stats.assess import Finding
 from evalharness.stats.suite import combine, mean_difference
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.early_stopping import settled
 from evalharness.analysis.rows import Row
-from evalharness.records.results import Comparison, Estimate, Stopping, Verdict
+from evalharness.records.comparison import Comparison, Estimate, Stopping, Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
 
 PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate units

@@ -18,9 +18,10 @@ from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
+from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.models import REFERENCES
-from evalharness.records.results import Estimate, ModelRow, Results
+from evalharness.records.results import ModelRow, Results
 from evalharness.records.tasks import Average, Group
 from evalharness.results import (
     open_folder,

@@ -7,7 +7,8 @@ from collections.abc import Container, Iterator, Sequence
 from evalharness.analysis.diagnosis import lost
 from evalharness.cli.main import plain
 from evalharness.metrics import CHOOSE
-from evalharness.records.results import Comparison, Estimate, ModelRow, Results
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.results import ModelRow, Results
 from evalharness.report.early_stopping_table import asked_lines
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.wording import flag_words, general_of

@@ -16,8 +16,8 @@ from evalharness import fingerprint, results
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.metrics.base import from_facts
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.results import Comparison, Estimate
 from evalharness.records.tasks import Group
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
 from evalharness.stats.assess import Interval, Pairs

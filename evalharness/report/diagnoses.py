@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records.results import Diagnosis, Measure, Results
+from evalharness.records.diagnosis import Diagnosis, Measure
+from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records.results import Drift, Estimate, Results
+from evalharness.records.comparison import Estimate
+from evalharness.records.results import Drift, Results
 from evalharness.report import wording
 
 LONGEST = 60  # characters of a name

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalharness.records.results import Comparison, Results
+from evalharness.records.comparison import Comparison
+from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, in_order
 

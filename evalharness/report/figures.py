@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evalharness.records.results import Comparison, Results
+from evalharness.records.comparison import Comparison
+from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from evalharness.records.comparison import Comparison
 from evalharness.records.models import REFERENCES
-from evalharness.records.results import Comparison, Results
+from evalharness.records.results import Results
 
 
 def candidates_of(results: Results) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records.results import Comparison, Results
+from evalharness.records.comparison import Comparison
+from evalharness.records.results import Results
 from evalharness.report import wording
 
 CLEAN, OVERLAPPING = "@clean", "@overlapping"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalharness.analysis.gate import Policy, judge
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.models import REFERENCES
-from evalharness.records.results import Comparison, Estimate, ModelRow, Results
+from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 

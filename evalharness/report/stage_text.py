@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.results import Estimate
+from evalharness.records.comparison import Estimate
 from evalharness.report import wording
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
 from evalharness.report.sweep import Table

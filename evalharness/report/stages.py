@@ -10,7 +10,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import UsageError
-from evalharness.records.results import Estimate
+from evalharness.records.comparison import Estimate
 from evalharness.results import RESULTS
 
 STAGES, SCHEMA_VERSION = "stages.json", 1

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from evalharness.errors import UsageError
-from evalharness.records.results import Estimate
+from evalharness.records.comparison import Estimate
 from evalharness.report import wording
 
 SWEEP, SCHEMA_VERSION = "sweep.json", 1

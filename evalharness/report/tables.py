@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from evalharness.records.results import Comparison, Estimate, ModelRow, Results
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
 

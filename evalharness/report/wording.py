@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final
 
-from evalharness.records.results import Estimate, MeanDifference
+from evalharness.records.comparison import Estimate, MeanDifference
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
 

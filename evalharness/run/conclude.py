@@ -17,11 +17,12 @@ from evalharness.analysis.overlap_split import Found, apart, asides_of, signed, 
 from evalharness.analysis.rows import check_groups
 from evalharness.analysis.worst_case import worst_cases
 from evalharness.metrics.base import build, facts_of
+from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts, TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.records.requests import PreparedTask
-from evalharness.records.results import Comparison, ModelRow, Results
+from evalharness.records.results import ModelRow, Results
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts, questions
 from evalharness.stats.early_stopping import LOOKS, ROUNDS

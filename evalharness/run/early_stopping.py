@@ -22,11 +22,11 @@ from evalharness.analysis.early_stopping import standing, suite_at
 from evalharness.analysis.pairing import lots_of
 from evalharness.errors import UsageError
 from evalharness.metrics.base import build
+from evalharness.records.comparison import Verdict
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Failure, PreparedTask, Response
-from evalharness.records.results import Verdict
 from evalharness.run.conclude import facts_before
 from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan

@@ -21,10 +21,10 @@ from evalharness.data.grouping import grouped
 from evalharness.data.sources import read_rows
 from evalharness.errors import UsageError
 from evalharness.metrics.base import build
+from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts, TaskOutcome
 from evalharness.records.requests import PreparedTask
-from evalharness.records.results import Comparison
 from evalharness.records.tasks import Task
 from evalharness.run.conclude import all_facts, planned
 from evalharness.run.plan import RunPlan

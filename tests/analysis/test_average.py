@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from evalharness.analysis.average import lacking, with_average
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import MetricFacts, TaskFacts
-from evalharness.records.results import Comparison, Estimate
 from evalharness.records.tasks import Average
 
 # What GLUE's leaderboard does with a task's two metrics and with MNLI's two parts, on invented scores.

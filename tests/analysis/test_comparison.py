@@ -17,8 +17,9 @@ from evalharness.analysis.comparison import compare, target_gain
 from evalharness.analysis.gate import Policy, judge
 from evalharness.analysis.rows import check_groups
 from evalharness.errors import NotComparableError, TaskError, UsageError
+from evalharness.records.comparison import Comparison, Estimate, FlipShares
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.results import Comparison, Estimate, FlipShares, ModelRow, Results
+from evalharness.records.results import ModelRow, Results
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Pairs
 from evalharness.stats.retention import chance_adjusted_flips, retention

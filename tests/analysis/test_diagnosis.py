@@ -30,8 +30,9 @@ from evalharness.analysis.diagnosis import (
     diagnose,
     read,
 )
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.diagnosis import Diagnosis, WrittenFlips
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.results import Comparison, Diagnosis, Estimate, WrittenFlips
 from evalharness.records.tasks import Group
 from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED
 

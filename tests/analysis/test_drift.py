@@ -21,8 +21,9 @@ from evalharness.analysis.drift import (
     own_outputs,
     ranked,
 )
+from evalharness.records.comparison import Estimate
 from evalharness.records.requests import Failure, Profile, Profiling
-from evalharness.records.results import Drift, Estimate
+from evalharness.records.results import Drift
 
 HOW = (0.9, 7)
 VOCABULARY = 20

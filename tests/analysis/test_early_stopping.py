@@ -12,8 +12,8 @@ from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.pairing import lots_of
 from evalharness.errors import NotComparableError
+from evalharness.records.comparison import Comparison
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.results import Comparison
 from evalharness.records.tasks import Group
 from evalharness.stats.early_stopping import LOOKS, ROUNDS, round_of, spent
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from evalharness.analysis.gate import Decision, Policy, judge
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import ExampleError
-from evalharness.records.results import Comparison, Estimate, ModelRow, Results
+from evalharness.records.results import ModelRow, Results
 
 ROW = Comparison(
     task="boolq", family="superglue", level="task", unit=True, metric="acc", primary=True, candidate="lora", n=300, base=Estimate(0.8, 0.76, 0.84),

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from evalharness.cli.table import headline, verdict_lines
-from evalharness.records.results import Comparison, Estimate, MeanDifference, ModelRow, Results, Stopping
+from evalharness.records.comparison import Comparison, Estimate, MeanDifference, Stopping
+from evalharness.records.results import ModelRow, Results
 
 BASE = ModelRow("base", "base", "f0", None, 100, 0, 0.0, 10)
 TUNED = ModelRow("tuned", "lora", "f1", "base", 110, 10, 10 / 110, 4, "sst2", Estimate(0.1, 0.05, 0.15), True)

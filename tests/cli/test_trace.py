@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from evalharness.cli import trace as command
 from evalharness.cli.main import main
 from evalharness.errors import UsageError
+from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import ExampleError
-from evalharness.records.results import Estimate, Results
+from evalharness.records.results import Results
 from evalharness.report.stages import NAMES, Cell, Column, Measure, Stages
 
 NEEDED = ["--base", "B", "--suite", "glue", "--out", "O"]

@@ -11,19 +11,10 @@ from dataclasses import replace
 
 import pytest
 
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.diagnosis import Diagnosis, Leaning, Measure, Spread, WrittenFlips
 from evalharness.records.measurements import ExampleError, Sample
-from evalharness.records.results import (
-    Comparison,
-    Diagnosis,
-    Estimate,
-    Flip,
-    Leaning,
-    Measure,
-    ModelRow,
-    Results,
-    Spread,
-    WrittenFlips,
-)
+from evalharness.records.results import Flip, ModelRow, Results
 
 BASE = "tiny-base"
 # name, family, level, gate unit, deciding metric, n, available, base score, margin

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.cli.table import unexplained, verdict_lines
+from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import Sample
-from evalharness.records.results import Estimate, Results
+from evalharness.records.results import Results
 from evalharness.report import diagnoses
 from evalharness.report.page import render
 

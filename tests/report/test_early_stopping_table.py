@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness.records.results import Certificate, Results, Stopping
+from evalharness.records.comparison import Certificate, Stopping
+from evalharness.records.results import Results
 from evalharness.report import early_stopping_table
 from evalharness.report.page import render
 

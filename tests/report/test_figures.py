@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from evalharness.records.results import Estimate, Results
+from evalharness.records.comparison import Estimate
+from evalharness.records.results import Results
 from evalharness.report import figures
 from evalharness.report.page import MARKS, mark_of
 from evalharness.report.svg import COLOURS

@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from evalharness.paths import shipped
+from evalharness.records.comparison import Comparison, Estimate, Verdict
 from evalharness.records.measurements import ExampleError, Sample
-from evalharness.records.results import Comparison, Estimate, Flip, ModelRow, Results, Verdict
+from evalharness.records.results import Flip, ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.page import render
 

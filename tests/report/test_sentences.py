@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from evalharness.records.comparison import MeanDifference
 from evalharness.records.measurements import ExampleError
-from evalharness.records.results import MeanDifference, Results
+from evalharness.records.results import Results
 from evalharness.report.sentences import Card, cards, headline
 
 

@@ -11,7 +11,8 @@ import pytest
 from evalharness import fingerprint
 from evalharness import results as folder_of
 from evalharness.errors import UsageError
-from evalharness.records.results import Estimate, Results
+from evalharness.records.comparison import Estimate
+from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.report.page import render
 from evalharness.report.stage_text import matrix_table, measure_table, notes, sentences, task_table

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records.results import Comparison, Estimate, FlipShares, ModelRow, Results
+from evalharness.records.comparison import Comparison, Estimate, FlipShares
+from evalharness.records.results import ModelRow, Results
 from evalharness.report import tables
 
 

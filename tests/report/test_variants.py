@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records.results import Comparison, Estimate, Results
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.results import Results
 from evalharness.report import order, tables, variants
 from evalharness.report.facts import fact_tables
 from evalharness.report.page import render

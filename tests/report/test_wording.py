@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from evalharness.records.results import Estimate
+from evalharness.records.comparison import Estimate
 from evalharness.report import wording
 
 

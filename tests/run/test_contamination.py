@@ -15,9 +15,10 @@ from evalharness import fingerprint, results
 from evalharness.data.sources import DataSource
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, UsageError
+from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.requests import Failure, Rank, Ranking, Request, Response
-from evalharness.records.results import Comparison, Results
+from evalharness.records.results import Results
 from evalharness.report import overlap
 from evalharness.report.page import render
 from evalharness.run.evaluation import evaluate

@@ -23,9 +23,10 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.gate_units import read_earlier
 from evalharness.metrics.base import from_facts
+from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
-from evalharness.records.results import Comparison, Results
+from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
 from evalharness.stats.early_stopping import EARLY, ROUNDS, round_of
 from evalharness.stats.sequential import evidence, single

@@ -18,10 +18,11 @@ from evalharness.analysis.gate import Policy, judge
 from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
+from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
-from evalharness.records.results import Diagnosis, Results
+from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
 from evalharness.run.explain import RunState, explained
 

@@ -18,9 +18,10 @@ from evalharness.analysis.gate import Policy, judge
 from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, TaskError, UsageError
+from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
-from evalharness.records.results import Comparison, Results
+from evalharness.records.results import Results
 from evalharness.results import read_measurements, read_run
 from evalharness.run.evaluation import evaluate
 

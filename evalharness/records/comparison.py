@@ -1,0 +1,129 @@
+"""What comparing a candidate with its base gives: estimates, flips, how far a row was asked, and the comparison itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["task", "group", "family", "suite"]
+
+
+Adjustment = Literal["Holm", "Benjamini-Hochberg"]
+
+
+Verdict = Literal["forgotten", "retained", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its interval; no interval (None) where the metric is opaque or there are too few units."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlipShares:
+    """Shares of the compared units: that changed, got worse, got better. `forgotten`, `learned`: the same of answers
+    that were known, lucky guesses
+    taken out; None where it is not known how likely one is, and where fewer flipped than luck alone would make: the two
+    models guess alike.
+    """
+
+    share: float
+    lost: float
+    gained: float
+    forgotten: Estimate | None = None
+    learned: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeanDifference:
+    """The plain mean of the differences of so many gate units, in natural points, with its interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a set of `population` units would show had all of it been answered, of which a random part was: the verdict
+    on that very set, certain at level 1 − α, and the p-values of its two nulls. It says nothing of other questions, and
+    no gate looks at it.
+    """
+
+    verdict: Verdict
+    population: int
+    p_forgotten: float
+    p_retained: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """How far a row's units were asked, where they are asked in rounds and no longer once a verdict is certain.
+
+    `asked` of `planned` units, in `rounds` of `of` rounds; `stopped`: before the last. `p_forgotten` (adjusted by
+    e-Holm over the gate units) and
+    `p_retained`: of the e-processes alone, valid at whatever round one stops; None, like `certificate`, of rows that
+    have none.
+    """
+
+    asked: int
+    planned: int
+    rounds: int
+    of: int
+    stopped: bool
+    p_forgotten: float | None = None
+    p_retained: float | None = None
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
+
+    Differences are oriented so that + is better. `unit`: this row is a gate unit. `verdict`, `margin` and the margin's
+    p-values are None on rows that only describe (metrics that are not primary). `examples_needed` is None where the
+    verdict is decided, or where the true difference seems to sit on the margin. What stands after `available`
+    describes; it is None in results of older versions.
+    """
+
+    task: str
+    family: str
+    level: Level
+    unit: bool
+    metric: str
+    primary: bool
+    candidate: str
+    n: int
+    base: Estimate
+    candidate_score: Estimate
+    difference: Estimate
+    ci_level: float
+    lost: int | None
+    gained: int | None
+    p_forgotten: float | None
+    p_forgotten_adjusted: float | None
+    p_retained: float | None
+    p_difference: float | None
+    margin: float | None
+    verdict: Verdict | None
+    flags: tuple[str, ...]
+    examples_needed: int | None
+    available: int
+    retention: Estimate | None = (
+        None  # share of the base's score over chance that is left; None where that score is not significant
+    )
+    flips: FlipShares | None = None
+    adjustment: Adjustment | None = (
+        None  # Holm made p_forgotten_adjusted (gate units), Benjamini and Hochberg q_* (drill-downs)
+    )
+    q_forgotten: float | None = None
+    q_difference: float | None = None
+    general: MeanDifference | None = (
+        None  # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
+    )
+    stopping: Stopping | None = None  # None where all units were asked at once
