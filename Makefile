@@ -42,8 +42,8 @@ sweep: $(VENV)/.ready           ## every method over learning rates and seeds (a
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
 
 soak: $(VENV)/.ready            ## kill a run 50 times at random moments; results must be byte-identical
-	$(BIN)/python tests/soak/kill_and_resume.py
-	$(BIN)/python tests/soak/kill_training.py
+	PYTHONPATH=tests $(BIN)/python -m soak.kill_and_resume
+	PYTHONPATH=tests $(BIN)/python -m soak.kill_training
 
 bench: $(VENV)/.ready           ## what comparing 100,000 paired examples costs: seconds and memory, for runs, lm-eval's logs and tables
 	$(BIN)/python benchmarks/compare_size.py

@@ -81,7 +81,9 @@ doc_to_target: "{{text}}"
 generation_kwargs: {until: ["\\n"], max_gen_toks: 6}
 metric_list:
   - metric: exact_match
-metadata: {version: 1.0, family: other, chance: 0.0, primary: exact_match, lm_eval: no, metrics: [{metric: rougeL, use_stemmer: true}]}
+metadata:
+  {version: 1.0, family: other, chance: 0.0, primary: exact_match, lm_eval: no,
+   metrics: [{metric: rougeL, use_stemmer: true}]}
 """
 
 

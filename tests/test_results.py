@@ -21,8 +21,9 @@ from evalharness.records.results import ModelRow, Results
 
 COMPARISON = Comparison(
     task="sst2", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="c", n=3,
-    base=Estimate(0.5, 0.2, 0.8), candidate_score=Estimate(1 / 3), difference=Estimate(-1 / 6, -0.5, 0.1), ci_level=0.9, lost=1, gained=0,
-    p_forgotten=0.2, p_forgotten_adjusted=0.4, p_retained=0.9, p_difference=1.0, margin=0.02, verdict="inconclusive",
+    base=Estimate(0.5, 0.2, 0.8), candidate_score=Estimate(1 / 3), difference=Estimate(-1 / 6, -0.5, 0.1),
+    ci_level=0.9, lost=1, gained=0, p_forgotten=0.2, p_forgotten_adjusted=0.4, p_retained=0.9, p_difference=1.0,
+    margin=0.02, verdict="inconclusive",
     flags=("few_changes",), examples_needed=None, available=30,
 )  # fmt: skip
 BASE = ModelRow("b", "base", "f0", None, 100, 0, 0.0, 400)
@@ -56,15 +57,16 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
     assert (
         list(document["comparisons"][0])
         == (
-            "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained p_forgotten "
-            "p_forgotten_adjusted p_retained p_difference margin verdict flags examples_needed available "
+            "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained "
+            "p_forgotten p_forgotten_adjusted p_retained p_difference margin verdict flags examples_needed available "
             "retention flips adjustment q_forgotten q_difference general stopping"
         ).split()
     )
     assert (
         list(document["models"][0])
         == (
-            "name kind fingerprint base parameters trainable trainable_share bytes target_task target_gain learned_target training"
+            "name kind fingerprint base parameters trainable trainable_share bytes target_task target_gain "
+            "learned_target training"
         ).split()
     )
 

@@ -14,14 +14,18 @@ Nothing.<|im_end|>
 {% endif %}"""
 
 # begins with BOS, trims every text, ends the model's turns with EOS, has no place for the system
-BRACKETS = """{{ bos_token }}{% for message in messages %}{% if message.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}
-{%- if message.role == 'user' %}[ASK] {{ message.content | trim }} [/ASK]{% else %} {{ message.content | trim }}{{ eos_token }}{% endif %}
+BRACKETS = """{{ bos_token }}{% for message in messages %}
+{%- if message.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}
+{%- if message.role == 'user' %}[ASK] {{ message.content | trim }} [/ASK]
+{%- else %} {{ message.content | trim }}{{ eos_token }}{% endif %}
 {%- endfor %}"""
 
 # as BRACKETS, but sides must take turns
 STRICT = BRACKETS.replace(
     "{%- endfor %}",
-    "{%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('sides must take turns') }}{% endif %}{%- endfor %}",
+    "{%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('sides must take turns') }}{% endif %}"
+    "{%- endfor %}",
 )
 
 # tells the date; what the system says is left out in silence

@@ -34,7 +34,8 @@ from transformers.utils import logging
 
 from evalharness.records.models import Checkpoint
 
-TEXT = """the cat sat on a mat and a dog ran over red blue green houses while people talk about weather news today in town
+TEXT = """the cat sat on a mat and a dog ran over red blue green houses while people talk about weather news today in
+town
 Question : what is it ? Answer : yes no true false maybe never always A B C D one two three four five"""
 WORDS = TEXT.split()
 ARCHITECTURES = ("llama", "gpt2", "qwen3")

@@ -155,7 +155,11 @@ def reviews(n: int) -> list[Item]:
 
 
 def _asked(text: str) -> str:
-    return f"Read the following review of a film and say what you think of it.\n{text}\nIs the reviewer's opinion negative or positive?\nOpinion:"
+    before, after = (
+        "Read the following review of a film and say what you think of it.",
+        "negative or positive?\nOpinion:",
+    )
+    return f"{before}\n{text}\nIs the reviewer's opinion {after}"
 
 
 def test_other_rows_of_the_same_task_in_the_same_wording_are_no_overlap() -> None:

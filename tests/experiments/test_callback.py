@@ -60,8 +60,8 @@ def trained(
     width = max(map(len, rows))
     data = [{"input_ids": row + [0] * (width - len(row)), "labels": row + [-100] * (width - len(row))} for row in rows]
     arguments = TrainingArguments(
-        str(out), max_steps=STEPS, per_device_train_batch_size=2, learning_rate=rate, use_cpu=True, report_to="none", save_strategy="no",
-        logging_steps=1, disable_tqdm=True, dataloader_pin_memory=False, seed=5, **options,
+        str(out), max_steps=STEPS, per_device_train_batch_size=2, learning_rate=rate, use_cpu=True, report_to="none",
+        save_strategy="no", logging_steps=1, disable_tqdm=True, dataloader_pin_memory=False, seed=5, **options,
     )  # fmt: skip
     trainer = Trainer(model, arguments, default_data_collator, data, processing_class=tokenizer, callbacks=callbacks)  # type: ignore[arg-type]
     with warnings.catch_warnings():
@@ -129,13 +129,14 @@ def test_what_is_logged_is_what_a_run_finds_of_what_is_saved(
         "accelerate wraps it in another way now"
     )
     job = Job(
-        models=(str(tmp_path / "saved"),), base=str(base), tasks=("yes_no", "echo"), data_dir=small_world / "data", include=(small_world / "tasks",),
-        limit=8, alpha=0.05 / 2, out=tmp_path / "run", store=tmp_path / "another.sqlite",
+        models=(str(tmp_path / "saved"),), base=str(base), tasks=("yes_no", "echo"),
+        data_dir=small_world / "data", include=(small_world / "tasks",), limit=8, alpha=0.05 / 2,
+        out=tmp_path / "run", store=tmp_path / "another.sqlite",
     )  # fmt: skip
     last, run = logged(trainer)[-1], logs_of(evaluate(job))
     assert {key: last[key] for key in run} == run
-    assert last.keys() == {"forgetting/yes_no/difference", "forgetting/echo/difference", "forgetting/suite", "forgetting/forgotten",
-                           "forgetting/unanswered", "epoch", "step"}  # fmt: skip
+    about = ("yes_no/difference", "echo/difference", "suite", "forgotten", "unanswered")
+    assert last.keys() == {*(f"forgetting/{name}" for name in about), "epoch", "step"}
     assert [step for step, _ in callback.looks] == [2, 3]
     assert (tmp_path / "looks" / "step-3" / "results.json").is_file()
 

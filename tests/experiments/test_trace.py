@@ -66,8 +66,9 @@ def factory() -> ScriptedFactory:
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Job:
     return Job(
-        models=tuple(f"{name}={zoo[name]}" for name in STEPS), base=f"base={zoo['llama']}", include=(small_world / "tasks",),
-        data_dir=small_world / "data", out=tmp_path / "out", store=tmp_path / "store.sqlite", tasks=("yes_no", "echo"), margin=0.1,
+        models=tuple(f"{name}={zoo[name]}" for name in STEPS), base=f"base={zoo['llama']}",
+        include=(small_world / "tasks",), data_dir=small_world / "data", out=tmp_path / "out",
+        store=tmp_path / "store.sqlite", tasks=("yes_no", "echo"), margin=0.1,
     )  # fmt: skip
 
 

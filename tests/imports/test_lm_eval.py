@@ -101,8 +101,11 @@ def test_duplicates_are_told_apart_and_another_order_pairs(write_log: WriteLog) 
 
 
 def test_rows_that_our_task_file_keeps_together_are_one_unit(write_log: WriteLog) -> None:
-    rows = [{**line(i, acc=1.0), "doc": {"paragraph": "p", "question": f"q{i // 3}", "idx": {"paragraph": 0, "question": i // 3, "answer": i}}}
-            for i in range(9)]  # fmt: skip
+    places = [{"paragraph": 0, "question": i // 3, "answer": i} for i in range(9)]
+    rows = [
+        {**line(i, acc=1.0), "doc": {"paragraph": "p", "question": f"q{i // 3}", "idx": place}}
+        for i, place in enumerate(places)
+    ]
     found = imported(read(write_log("base", {"multirc": rows})), [], LIBRARY)
     assert found.measurements[0].sizes == (3, 3, 3)
     assert found.facts[0].family == "superglue"

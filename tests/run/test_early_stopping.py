@@ -54,6 +54,12 @@ generation_kwargs: {{until: ["\\n"], max_gen_toks: 6}}
 metric_list: [{{metric: exact_match}}]
 metadata: {{version: 1.0, family: other, chance: 0.0, primary: exact_match, lm_eval: no}}
 """
+GROUP = """
+group: {name}
+task: [{tasks}]
+aggregate_metric_list: [{{metric: acc}}]
+metadata: {{unit: true, margin: 0.02, family: other}}
+"""
 ROWS = {"knows": 1200, "drops": 800, "writes": 600, "part_1": 400, "part_2": 300, "classes": 400}
 
 
@@ -78,8 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i in range(rows)
         ]
         (folder / "test.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    pool = "group: pool\ntask: [part_1, part_2]\naggregate_metric_list: [{metric: acc}]\nmetadata: {unit: true, margin: 0.02, family: other}\n"
-    (root / "tasks" / "pool.yaml").write_text(pool)
+    (root / "tasks" / "pool.yaml").write_text(GROUP.format(name="pool", tasks="part_1, part_2"))
     return root
 
 
@@ -379,8 +384,7 @@ def test_a_stored_base_that_wrote_its_answers_serves_an_early_stop_and_its_expla
 def test_gate_groups_that_share_a_task_are_refused(job: Callable[..., Job], world: Path, tmp_path: Path) -> None:
     folder = tmp_path / "more"
     folder.mkdir()
-    text = "group: pool_2\ntask: [part_1, knows]\naggregate_metric_list: [{metric: acc}]\nmetadata: {unit: true, margin: 0.02, family: other}\n"
-    (folder / "pool_2.yaml").write_text(text)
+    (folder / "pool_2.yaml").write_text(GROUP.format(name="pool_2", tasks="part_1, knows"))
     asked_for = job(tasks=("pool", "pool_2"), include=(world / "tasks", folder))
     with pytest.raises(UsageError, match="part_1 is in several groups"):
         evaluate(asked_for, factory=ScriptedFactory(answers()))

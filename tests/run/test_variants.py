@@ -261,7 +261,8 @@ def test_the_user_is_told_what_is_asked_and_what_is_not(job: Callable[..., Job],
     told = TrainingSource()
     evaluate(job(describe=("robustness", "generation"), tasks=("rates", "blind")), told, factory)
     assert told.notices == [
-        "not asked: blind@typos, blind@case, blind@spacing: its prompt shows no text that is neither a choice nor needed as it stands",
+        "not asked: blind@typos, blind@case, blind@spacing: its prompt shows no text that is neither a choice nor "
+        "needed as it stands",
         "other ways of asking: 150 more requests a model, beside the 60 of the tasks themselves",
     ]
     evaluate(job(describe=("generation",), tasks=("echo",)), told, factory)

@@ -1,7 +1,7 @@
 """SIGKILL a run at random moments, give the command again, and compare what it leaves with an uninterrupted run, byte
 by byte.
 
-    python tests/soak/kill_and_resume.py --kills 50 --seed 0
+    PYTHONPATH=tests python -m soak.kill_and_resume --kills 50 --seed 0
 
 Ends with 0 and one line of counts, or with 1 at the first difference. The test suite does a few kills through `soak`.
 """
@@ -9,17 +9,15 @@ Ends with 0 and one line of counts, or with 1 at the first difference. The test 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from soak.processes import evalharness, killed
 
 from evalharness.paths import shipped
 from evalharness.store import Store
@@ -40,7 +38,7 @@ def candidate(folder: Path, base: Path) -> Path:
     """A candidate that differs from its base: a LoRA after a few steps."""
     out = folder / "candidate"
     command = ["train", "--method", "lora", "--base", str(base), "--task", "topics", "--steps", "4", "--out", str(out)]
-    _evalharness([*command, "--data-dir", str(shipped("fixtures/world/rows"))])
+    evalharness([*command, "--data-dir", str(shipped("fixtures/world/rows"))])
     return out
 
 
@@ -68,15 +66,15 @@ def soak(folder: Path, kills: int, seed: int) -> Outcome:
     base, rng = shipped("fixtures/models") / "tiny-base", random.Random(seed)
     model = candidate(folder, base)
     begun = time.monotonic()
-    _evalharness(command(model, base, folder / "whole"))
+    evalharness(command(model, base, folder / "whole"))
     whole = time.monotonic() - begun
     done = completions = 0
     while done < kills:
         place = folder / f"killed-{completions}"
         for _ in range(rng.randint(1, 6)):
             if done < kills:
-                done += _killed(command(model, base, place), rng.uniform(0.1, whole))
-        _evalharness(command(model, base, place))
+                done += killed(command(model, base, place), rng.uniform(0.1, whole))
+        evalharness(command(model, base, place))
         completions += 1
         same(folder / "whole", place)
         shutil.rmtree(place)
@@ -101,34 +99,6 @@ def same(whole: Path, killed: Path) -> None:
 
 def _without_cost(page: bytes) -> bytes:
     return re.sub(rb'<section[^>]*id="cost".*?</section>', b"", page, flags=re.DOTALL)
-
-
-def _evalharness(arguments: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True, env=_quiet()
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def _killed(arguments: list[str], after: float) -> int:
-    """1 if the process was still running after `after` seconds, and was killed; 0 if it had finished."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "evalharness", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=_quiet(),
-    )
-    try:
-        process.wait(after)
-        return 0
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        return 1
-
-
-def _quiet() -> dict[str, str]:
-    return {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """SIGKILL a training at random moments, give the command again, and compare its weights with an uninterrupted one's,
 byte by byte.
 
-    python tests/soak/kill_training.py --kills 20 --seed 0
+    PYTHONPATH=tests python -m soak.kill_training --kills 20 --seed 0
 
 Ends with 0 and one line of counts, or with 1 at the first difference. The test suite does a few kills through `soak`.
 """
@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from soak.processes import evalharness, killed
 
 from evalharness.paths import shipped
 
@@ -72,16 +70,16 @@ def soak(folder: Path, kills: int, seed: int, methods: tuple[str, ...] = tuple(M
         whole = folder / f"whole-{method}"
         if not whole.exists():
             begun = time.monotonic()
-            _evalharness(command(method, whole))
+            evalharness(command(method, whole))
             times[method] = time.monotonic() - begun
         out = folder / "killed" / "candidate"
         for _ in range(rng.randint(1, 3)):
             if done < kills and not out.exists():
-                done += _killed(command(method, out), rng.uniform(0.3, 1.0) * times[method])
+                done += killed(command(method, out), rng.uniform(0.3, 1.0) * times[method])
                 assert {path.name for path in out.parent.glob("*")} <= {".candidate.unfinished", "candidate"}
                 with_states += any((out.parent / ".candidate.unfinished").glob("states/checkpoint-*"))
         if not out.exists():
-            _evalharness(command(method, out))
+            evalharness(command(method, out))
         completions += 1
         same(whole, out)
         shutil.rmtree(out)
@@ -99,34 +97,6 @@ def same(whole: Path, killed: Path) -> None:
     assert all(one[key] == two[key] for key in keys), f"training.json differs in {killed}"
 
 
-def _evalharness(arguments: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True, env=_quiet()
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def _killed(arguments: list[str], after: float) -> int:
-    """1 if the process was still running after `after` seconds, and was killed; 0 if it had finished."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "evalharness", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=_quiet(),
-    )
-    try:
-        process.wait(after)
-        return 0
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        return 1
-
-
-def _quiet() -> dict[str, str]:
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
@@ -134,9 +104,10 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcome = soak(Path(folder), asked.kills, asked.seed)
-    print(
-        f"{outcome.kills} kills, {outcome.with_states} with states to go on from, {outcome.completions} completions, weights byte-identical"
+    counts = (
+        f"{outcome.kills} kills, {outcome.with_states} with states to go on from, {outcome.completions} completions"
     )
+    print(f"{counts}, weights byte-identical")
 
 
 if __name__ == "__main__":
