@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import Row, json_value, kind
+from evalharness.data.files import DataRow, json_value, kind
 from evalharness.data.layout import Layout, Line, below, child
 from evalharness.errors import DataError
 
@@ -64,10 +64,9 @@ def _claims(config: str, path: Path) -> bool:
     return '"examples"' in start and '"input"' in start
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
-    rows = [row for path in paths for row in _examples(path)]
-    for idx, row in enumerate(rows):
-        row["idx"] = idx
+def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
+    examples = [example for path in paths for example in _examples(path)]
+    rows: list[DataRow] = [{**example, "idx": idx} for idx, example in enumerate(examples)]
     if split is None or split in WHOLE:
         return rows
     if len(rows) < 2:
@@ -86,7 +85,7 @@ def _validation(number: int) -> frozenset[int]:
     return frozenset(sorted(range(number), key=lambda index: hashlib.sha256(str(index).encode()).digest())[:size])
 
 
-def _examples(path: Path) -> list[Row]:
+def _examples(path: Path) -> list[DataRow]:
     found = json_value(path)
     if isinstance(found, list):
         found = {"examples": found}
@@ -106,7 +105,7 @@ def _examples(path: Path) -> list[Row]:
     return [_rendered(line) if "inputs" in line.row else _row(line, texts, append) for line in examples]
 
 
-def _rendered(line: Line) -> Row:
+def _rendered(line: Line) -> DataRow:
     """An example that already has the hub's columns."""
     for key in RENDERED[1:]:
         if not isinstance(line.get(key, "a list"), list):
@@ -116,7 +115,7 @@ def _rendered(line: Line) -> Row:
     return {"inputs": line.text("inputs"), **{key: line.row[key] for key in RENDERED[1:]}}
 
 
-def _row(line: Line, texts: Mapping[str, str], append: bool) -> Row:
+def _row(line: Line, texts: Mapping[str, str], append: bool) -> DataRow:
     scores = _scores(line)
     choices = "".join(texts["choice_prefix"] + choice for choice in scores) if append else ""
     asked = (
@@ -137,7 +136,7 @@ def _row(line: Line, texts: Mapping[str, str], append: bool) -> Row:
     return {"inputs": asked.strip(), "targets": targets, **choice_scores}
 
 
-def _scores(line: Line) -> dict[str, Any]:
+def _scores(line: Line) -> Mapping[str, Any]:
     """Choice to what it is worth, in the file's order."""
     if "target_scores" not in line.row:
         return {}

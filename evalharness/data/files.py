@@ -8,7 +8,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +17,8 @@ from pyarrow import parquet
 
 from evalharness.errors import DataError
 
-Row = dict[str, Any]
+DataRow = Mapping[str, Any]
+"""A row of a data set: its columns by name, values as JSON has them."""
 
 MARK = b"\xef\xbb\xbf"  # what some editors put before UTF-8 text
 WRAPPERS = ("data", "examples")  # a JSON file may hold {"data": [rows]}
@@ -26,7 +27,7 @@ REAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
 csv.field_size_limit(1 << 30)  # the module's own limit, 128 KiB, is shorter than a book chapter
 
 
-def read_file(path: Path, field: str | None = None) -> list[Row]:
+def read_file(path: Path, field: str | None = None) -> list[DataRow]:
     """The rows of one file, by its suffix. `field`: the key that holds the rows of a JSON file.
 
     Raises DataError for a path that is no regular file, a suffix that is not known, bytes that are not UTF-8, a line
@@ -57,11 +58,11 @@ def unreadable(path: Path, error: OSError) -> DataError:
     return DataError(path, f"cannot be read ({error.strerror or error})", "a readable file would be right")
 
 
-def _jsonl(path: Path) -> list[Row]:
+def _jsonl(path: Path) -> list[DataRow]:
     return [row for _, row in numbered(path)]
 
 
-def numbered(path: Path) -> Iterator[tuple[int, Row]]:
+def numbered(path: Path) -> Iterator[tuple[int, DataRow]]:
     """(line, object) of a file of JSON lines, lines counted from 1; empty ones are passed over."""
     for number, line in enumerate(path.read_bytes().removeprefix(MARK).split(b"\n"), start=1):
         if not line.strip():
@@ -91,7 +92,7 @@ def json_value(path: Path) -> Any:
         raise DataError(path, f"is not JSON: {_said(error)}", "one JSON document would be right") from None
 
 
-def _json(path: Path, field: str | None = None) -> list[Row]:
+def _json(path: Path, field: str | None = None) -> list[DataRow]:
     text = decode(path.read_bytes().removeprefix(MARK), path)
     if not text.strip():
         return []
@@ -118,11 +119,11 @@ def _json(path: Path, field: str | None = None) -> list[Row]:
     return found
 
 
-def _csv(path: Path) -> list[Row]:
+def _csv(path: Path) -> list[DataRow]:
     return _typed_rows(*_table(path, csv.reader(_lines(path), strict=True)))
 
 
-def _tsv(path: Path) -> list[Row]:
+def _tsv(path: Path) -> list[DataRow]:
     """Tab-separated as GLUE publishes it: quotes are plain characters."""
     return _typed_rows(*_table(path, csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)))
 
@@ -165,7 +166,7 @@ def _table(path: Path, reader: Any) -> tuple[list[str], list[tuple[int, list[str
     return header, lines
 
 
-def _typed_rows(header: list[str], lines: list[tuple[int, list[str]]]) -> list[Row]:
+def _typed_rows(header: list[str], lines: list[tuple[int, list[str]]]) -> list[DataRow]:
     """A column of numbers only becomes numbers, an empty cell among numbers None."""
     columns = [_typed(column) for column in zip(*(cells for _, cells in lines), strict=True)]
     return [dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)]
@@ -187,7 +188,7 @@ def _typed(column: tuple[str, ...]) -> list[Any]:
     return list(column)
 
 
-def parquet_rows(path: Path) -> list[Row]:
+def parquet_rows(path: Path) -> list[DataRow]:
     """The rows of a Parquet file, as JSON could hold them. Raises DataError for what is no such file."""
     try:
         table = parquet.read_table(path)
@@ -243,7 +244,7 @@ def kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-SUFFIXES: dict[str, Callable[[Path], list[Row]]] = {
+SUFFIXES: dict[str, Callable[[Path], list[DataRow]]] = {
     ".jsonl": _jsonl,
     ".json": _json,
     ".csv": _csv,

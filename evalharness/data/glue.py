@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import MARK, Row, decode
+from evalharness.data.files import MARK, DataRow, decode
 from evalharness.data.layout import SPLITS, Layout, below, child, named
 from evalharness.errors import DataError
 
@@ -85,7 +85,7 @@ def _claims(config: str, path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and config in TEXTS
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
+def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
     path, *others = paths
     lines = list(_lines(path))
     if not lines:
@@ -95,7 +95,7 @@ def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
     (_, header), *records = lines
     columns = _columns(config, header, path)
     in_dev = {tuple(cells[:2]) for _, cells in _lines(others[0])} if others else set()
-    rows = []
+    rows: list[DataRow] = []
     for index, (number, cells) in enumerate(_joined(records, len(header))):
         if len(cells) != len(header):
             fix = f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})"

@@ -1,19 +1,20 @@
-"""Rows that belong together to one row each: what a task's `reader:` names."""
+"""Put rows that belong together into one row each, as the `reader:` of a task says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from evalharness import registry
 from evalharness.data import REGISTRY
-from evalharness.data.files import Row
-from evalharness.data.sources import Rows
+from evalharness.data.files import DataRow
+from evalharness.data.sources import DataSplit
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
 
-def grouped(rows: Rows, task: Task) -> Rows:
+def grouped(rows: DataSplit, task: Task) -> DataSplit:
     """The rows as the task's reader groups them; as they are where it names none. The digest stays that of the rows as
     read.
 
@@ -29,18 +30,18 @@ def grouped(rows: Rows, task: Task) -> Rows:
         raise DataError(f"{task.name} from {rows.origin}", what, "rows that have it") from None
 
 
-def reader_of(task: Task) -> Callable[[Sequence[Row]], list[Row]] | None:
-    """What the task's rows are grouped by; None where it names nothing. Raises UsageError for an unknown name."""
-    ways = {name: place for name, place in REGISTRY.items() if name != "hub"}
-    return registry.find(ways, task.reader, "reader") if task.reader else None
+def reader_of(task: Task) -> Callable[[Sequence[DataRow]], list[DataRow]] | None:
+    """The function that groups the task's rows; None where it names none. Raises UsageError for an unknown name."""
+    readers = {name: place for name, place in REGISTRY.items() if name != "hub"}
+    return registry.find(readers, task.reader, "reader") if task.reader else None
 
 
-def references(rows: Sequence[Row]) -> list[Row]:
-    """Rows of one dialogue with a `summary` each to one row with `summaries`, a list; in the order of first appearance
-    (DialogSum's test split).
+def references(rows: Sequence[DataRow]) -> list[DataRow]:
+    """One row for each dialogue, its summaries in a list `summaries`; in the order of first appearance.
+
+    DialogSum's test split has three summaries of each dialogue, as rows of their own.
     """
-    found: dict[str, Row] = {}
+    dialogues: dict[str, dict[str, Any]] = {}
     for row in rows:
-        first = found.setdefault(row["dialogue"], {**row, "summaries": []})
-        first["summaries"].append(row["summary"])
-    return list(found.values())
+        dialogues.setdefault(row["dialogue"], {**row, "summaries": []})["summaries"].append(row["summary"])
+    return list(dialogues.values())

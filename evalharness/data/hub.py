@@ -14,7 +14,7 @@ import datasets
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
-from evalharness.data.files import Row, plain
+from evalharness.data.files import DataRow, plain
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
@@ -39,7 +39,7 @@ class DatasetsHub:
     def why_away(self) -> str:
         return f", and the hub is away ({self.away})" if self.away else ", and not on the hub"
 
-    def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[Row], str, str | None]:
+    def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]:
         """(rows, where they came from, commit; None where the cache does not say). Raises DataError, within seconds
         when the hub is away.
 
@@ -56,7 +56,7 @@ class DatasetsHub:
             if isinstance(error, (ConnectionError, TimeoutError)):
                 self.away = _said(error)
             raise DataError(task.name, f"{_named(task)} cannot be loaded from the hub: {_said(error)}", HELP) from None
-        rows = [{key: plain(value) for key, value in row.items()} for row in found.to_list()]
+        rows: list[DataRow] = [{key: plain(value) for key, value in row.items()} for row in found.to_list()]
         if not rows:
             raise DataError(task.name, f"the split {split!r} of {_named(task)} has no rows", HELP)
         return rows, f"hub: {_named(task)} {split} @ {(revision or 'cache')[:12]}", revision

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import Row, kind
+from evalharness.data.files import DataRow, kind
 from evalharness.errors import DataError
 
 SPLITS = {
@@ -33,7 +33,7 @@ class Layout:
     places: Callable[[str, Path], Iterator[Path]]
     files: Callable[[str, str, Path], Sequence[Path]]
     claims: Callable[[str, Path], bool]
-    read: Callable[[str, str | None, Sequence[Path]], list[Row]]
+    read: Callable[[str, str | None, Sequence[Path]], list[DataRow]]
     lists: tuple[str, ...] = ()
 
 
@@ -43,7 +43,7 @@ class Line:
 
     path: Path
     where: str  # "17", "example 3"
-    row: Row = field(repr=False)
+    row: DataRow = field(repr=False)
 
     def error(self, what: str, fix: str) -> DataError:
         return DataError(f"{self.path}:{self.where}", what, fix)

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evalharness.data.files import MARK, Row, decode
+from evalharness.data.files import MARK, DataRow, decode
 from evalharness.data.layout import Layout, below, named
 from evalharness.errors import DataError
 
@@ -47,11 +47,11 @@ def _claims(config: str, path: Path) -> bool:
     return "choices" not in [name.strip().strip('"').lower() for name in first.split(",")]
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
+def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
     return [row for path in paths for row in _rows(path, config if config != ALL else path.stem.rpartition("_")[0])]
 
 
-def _rows(path: Path, subject: str) -> Iterator[Row]:
+def _rows(path: Path, subject: str) -> Iterator[DataRow]:
     lines = io.StringIO(decode(path.read_bytes().removeprefix(MARK), path), newline="")
     reader = csv.reader(lines, strict=True)
     try:
@@ -68,7 +68,7 @@ def _is_header(cells: Sequence[str]) -> bool:
     return [cell.strip().lower() for cell in cells[1:5]] == LETTERS and cells[-1].strip().upper() not in ANSWERS
 
 
-def _row(cells: Sequence[str], subject: str, where: str) -> Row:
+def _row(cells: Sequence[str], subject: str, where: str) -> DataRow:
     if len(cells) != FIELDS:
         fix = "question, four answers and the letter of the right one would be right"
         raise DataError(where, f"has {len(cells)} field{'s' if len(cells) != 1 else ''}", fix)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.data import bigbench, glue, mmlu, summaries, superglue
-from evalharness.data.files import Row, check_regular, kind, unreadable
+from evalharness.data.files import DataRow, check_regular, kind, unreadable
 from evalharness.data.layout import Layout
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
@@ -83,7 +83,7 @@ def claims(task: Task, path: Path) -> bool:
     return layout is not None and layout.claims(_config(task), path)
 
 
-def read(task: Task, split: str | None, paths: Sequence[Path]) -> list[Row]:
+def read(task: Task, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
     """The rows of a split in the hub's schema; split None: all rows that the files hold.
 
     Raises DataError naming file and line (or example) for whatever is not of the layout's form, and for files without
@@ -102,7 +102,7 @@ def read(task: Task, split: str | None, paths: Sequence[Path]) -> list[Row]:
     return rows
 
 
-def check_lists(task: Task, rows: Sequence[Row], origin: str) -> None:
+def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
     """Raises DataError where a column of the data set that holds lists holds something else: a template would take a
     text's letters for items.
     """

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from evalharness import registry
 from evalharness.data import REGISTRY, hub_layout, published
-from evalharness.data.files import Row, read_file, unreadable
+from evalharness.data.files import DataRow, read_file, unreadable
 from evalharness.data.lock import Lock
 from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
@@ -46,12 +46,12 @@ class DataSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class DataSplit:
     """Rows in their order, the digest of their content (never of a path), where they came from, for people, and the
     hub's commit.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[DataRow, ...]
     digest: str
     origin: str
     revision: str | None = None
@@ -60,7 +60,7 @@ class Rows:
 class Hub(Protocol):
     """What readers/hub.py offers. `pinned`: the commit to read, whatever is newest."""
 
-    def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[Row], str, str | None]: ...
+    def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]: ...
 
     def has(self, task: Task, pinned: str | None = None) -> bool: ...
 
@@ -77,7 +77,7 @@ class _Located:
     published: bool
 
 
-def read_rows(where: Task, split: str, source: DataSource) -> Rows:
+def read_rows(where: Task, split: str, source: DataSource) -> DataSplit:
     """The rows of one split of a task. Raises DataError where there are none, where they cannot be read, or are not
     those of the lock file.
     """
@@ -92,7 +92,7 @@ def read_rows(where: Task, split: str, source: DataSource) -> Rows:
         found = [row for path in files for row in read_file(path, keyword)]
     origin = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     published.check_lists(where, found, origin)
-    return Rows(tuple(found), digest_of(found, origin), origin)
+    return DataSplit(tuple(found), digest_of(found, origin), origin)
 
 
 def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
@@ -141,7 +141,7 @@ def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
     return None if located is None else list(located.files)
 
 
-def digest_of(rows: Sequence[Row], origin: str) -> str:
+def digest_of(rows: Sequence[DataRow], origin: str) -> str:
     """SHA-256 over the rows in their order. Raises DataError for a row whose text is no Unicode (a lone surrogate)."""
     digest = hashlib.sha256()
     for number, row in enumerate(rows):
@@ -234,13 +234,13 @@ def _pinned(task: Task, source: DataSource) -> str | None:
     return Lock(source.lock).revision(task) if source.lock else None
 
 
-def _from_hub(task: Task, split: str, source: DataSource) -> Rows:
+def _from_hub(task: Task, split: str, source: DataSource) -> DataSplit:
     found, origin, revision = _hub().read(task, split, _pinned(task, source))
     published.check_lists(task, found, origin)
     digest = digest_of(found, origin)
     if source.lock:
         Lock(source.lock).settle(task, split, revision, len(found), digest)
-    return Rows(tuple(found), digest, origin, revision)
+    return DataSplit(tuple(found), digest, origin, revision)
 
 
 def _hub() -> Hub:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from evalharness.data.files import MARK, SUFFIXES, Row, numbered, read_file
+from evalharness.data.files import MARK, SUFFIXES, DataRow, numbered, read_file
 from evalharness.data.layout import SPLITS, Layout, Line, below, named
 
 COLUMNS = {  # the texts that a row must have, and the column of its id
@@ -49,8 +49,8 @@ def _claims(name: str, config: str, path: Path) -> bool:
     return '"fname"' in start or '"summary1"' in start
 
 
-def _read(name: str, config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
-    rows: list[Row] = []
+def _read(name: str, config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
+    rows: list[DataRow] = []
     seen: dict[bytes, str] = {}  # digest of a line -> where it is
     for path in paths:
         for line in _lines(path):
@@ -71,11 +71,11 @@ def _lines(path: Path) -> Iterator[Line]:
     return (Line(path, f" row {number}", row) for number, row in enumerate(read_file(path)))
 
 
-def _row(name: str, line: Line) -> Row:
-    return line.row | {column: line.text(column) for column in COLUMNS[name]}
+def _row(name: str, line: Line) -> DataRow:
+    return {**line.row} | {column: line.text(column) for column in COLUMNS[name]}
 
 
-def _dialogues(line: Line) -> list[Row]:
+def _dialogues(line: Line) -> list[DataRow]:
     """The hub's rows of one dialogue: its test set has three summaries each, as rows test_0_1, test_0_2, test_0_3."""
     name = line.text("fname") if "fname" in line.row else line.get("id", "a name")
     numbers = [key.removeprefix("summary") for key in line.row if key.startswith("summary") and key != "summary"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import MARK, Row, numbered
+from evalharness.data.files import MARK, DataRow, numbered
 from evalharness.data.layout import SPLITS, Layout, Line, below, child, named
 
 SUFFIXES = (".jsonl",)
@@ -67,9 +67,9 @@ def _claims(config: str, path: Path) -> bool:
     return "target" in row or not isinstance(label, int) or isinstance(label, bool)
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
-    make: Callable[[str, Line], Iterator[Row]] = {"multirc": _answers, "record": _queries}.get(config, _row)
-    rows: list[Row] = []
+def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
+    make: Callable[[str, Line], Iterator[DataRow]] = {"multirc": _answers, "record": _queries}.get(config, _row)
+    rows: list[DataRow] = []
     seen: dict[str, str] = {}  # idx -> line
     for path in paths:
         for number, found in numbered(path):
@@ -86,7 +86,7 @@ def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[Row]:
     return rows
 
 
-def _check_label(row: Row, first: Row, line: Line) -> None:
+def _check_label(row: DataRow, first: DataRow, line: Line) -> None:
     """Either all rows of a file have a label or none has."""
     has, other = (row.get("label", -1) != -1 or bool(row.get("answers")) for row in (row, first))
     if has != other:
@@ -94,9 +94,9 @@ def _check_label(row: Row, first: Row, line: Line) -> None:
         raise line.error(what, "labels in every row, or in none, would be right")
 
 
-def _row(config: str, line: Line) -> Iterator[Row]:
+def _row(config: str, line: Line) -> Iterator[DataRow]:
     kind = "wsc" if config.startswith("wsc") else config
-    row: Row = {key: line.text(key) for key in TEXTS[kind]}
+    row: dict[str, Any] = {key: line.text(key) for key in TEXTS[kind]}
     row |= {key: line.whole(key) for key in NUMBERS.get(kind, ())}
     if kind == "wsc":
         spans = line.inside("target") if "target" in line.row else line
@@ -110,7 +110,7 @@ def _row(config: str, line: Line) -> Iterator[Row]:
     yield row | {"idx": line.whole("idx"), "label": _label(config, line)}
 
 
-def _answers(config: str, line: Line) -> Iterator[Row]:
+def _answers(config: str, line: Line) -> Iterator[DataRow]:
     passage = line.inside("passage")
     for question in passage.each("questions"):
         for answer in question.each("answers"):
@@ -123,7 +123,7 @@ def _answers(config: str, line: Line) -> Iterator[Row]:
             yield texts | {"idx": idx, "label": _label(config, answer)}
 
 
-def _queries(config: str, line: Line) -> Iterator[Row]:
+def _queries(config: str, line: Line) -> Iterator[DataRow]:
     """`entities`: the marked texts of the passage, each once; published spans include their last character, the hub's
     end after it.
     """
@@ -171,7 +171,7 @@ def _label(config: str, line: Line) -> int:
     raise line.error(f"the label is {str(found)[:40]!r}", f"{right} would be right")
 
 
-def _mended(row: Row, span: str) -> str:
+def _mended(row: DataRow, span: str) -> str:
     """A span's text as it stands in the text: case of its first letter, white space and last full stop; as it is where
     that does not help.
     """

@@ -17,6 +17,7 @@ from evalharness.analysis.baseline import measured as answered_before
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.diagnosis import lost
+from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import read_rows
 from evalharness.errors import UsageError
@@ -32,7 +33,7 @@ from evalharness.run.prompts import Prompts, make_prompts
 from evalharness.run.run_log import tell
 from evalharness.run.session import RunContext, Session, part_of, turns
 from evalharness.run.variants import Described, explaining
-from evalharness.tasks.variants import WRITTEN, Row, Unfit, written
+from evalharness.tasks.variants import WRITTEN, Unfit, written
 
 OPTION = "--explain"
 NOBODY = TaskOutcome((), (), (), 0)  # of whoever was not asked
@@ -157,7 +158,7 @@ def _asked(run_plan: RunPlan, names: set[str]) -> Described:
     return replace(asked, tasks=new, groups=groups, asides=asides)
 
 
-def _rows(run_plan: RunPlan, origin: Task) -> Sequence[Row]:
+def _rows(run_plan: RunPlan, origin: Task) -> Sequence[DataRow]:
     return grouped(read_rows(origin, run_plan.split or origin.evaluation_split, run_plan.source), origin).rows
 
 

@@ -13,9 +13,10 @@ from evalharness.analysis.compare_plan import UNNAMED
 from evalharness.analysis.overlap import Seen
 from evalharness.checkpoints.discover import expand_all
 from evalharness.checkpoints.recognise import base_of, recognise
+from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.lock import default_lock
-from evalharness.data.sources import DataSource, Row, check_overrides, missing, read_rows
+from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
 from evalharness.paths import shipped
 from evalharness.records.job import Job
@@ -164,7 +165,7 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
     )
 
 
-def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[Row, ...]:
+def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[DataRow, ...]:
     return grouped(read_rows(task, split or task.evaluation_split, source), task).rows
 
 

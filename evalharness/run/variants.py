@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
+from evalharness.data.files import DataRow
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import build
 from evalharness.records.job import Job
@@ -30,7 +31,6 @@ EVERY = "all"  # --template all: every wording beside the task's own
 BIAS = "bbq_bias"
 BIAS_LABELS = ("condition", "biased", "unknown")
 
-Rows = Sequence[Mapping[str, Any]]
 Kind = Literal["wording", "written", "chosen", "disturbed", "worst"]
 
 
@@ -63,7 +63,9 @@ def ways_of(job: Job) -> frozenset[str]:
     return frozenset(job.describe)
 
 
-def described(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Callable[[Task], Rows]) -> Described:
+def described(
+    job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Callable[[Task], Sequence[DataRow]]
+) -> Described:
     """Everything to ask. `rows_of`: the rows that are evaluated of a task of the library; read only where a way of
     asking depends on them.
 
@@ -101,7 +103,10 @@ def described(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of:
 
 
 def explaining(
-    tasks: Sequence[Task], groups: Sequence[Group], origins: Mapping[str, Task], rows_of: Callable[[Task], Rows]
+    tasks: Sequence[Task],
+    groups: Sequence[Group],
+    origins: Mapping[str, Task],
+    rows_of: Callable[[Task], Sequence[DataRow]],
 ) -> Described:
     """What is asked of choice tasks that were lost: the answer written, the ranking by more metrics, every other
     wording.
@@ -219,7 +224,7 @@ class _Beside:
         )
 
 
-def _asked_otherwise(task: Task, ways: Iterable[str], rows: Rows, beside: _Beside, seed: int) -> None:
+def _asked_otherwise(task: Task, ways: Iterable[str], rows: Sequence[DataRow], beside: _Beside, seed: int) -> None:
     """The disturbances and the twin of one choice task."""
     if "robustness" in ways:
         for derived in (variants.disturbed(task, way) for way in variants.DISTURBANCES):
@@ -235,7 +240,7 @@ def _asked_otherwise(task: Task, ways: Iterable[str], rows: Rows, beside: _Besid
         _twin(task, rows, beside)
 
 
-def _twin(task: Task, rows: Rows, beside: _Beside) -> bool:
+def _twin(task: Task, rows: Sequence[DataRow], beside: _Beside) -> bool:
     """Adds the twin of a choice task, where there can be one."""
     try:
         beside.add(variants.written(task, rows), task, "written")

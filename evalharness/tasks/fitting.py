@@ -8,15 +8,14 @@ for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from evalharness.data.files import DataRow
 from evalharness.records.tasks import Task
 from evalharness.tasks.prompts import Question, Renderer
 from evalharness.tasks.turns import Chat, Turn, plain, question
 
-Row = Mapping[str, Any]
 SLACK = 16  # tokens by which a whole may have more than its parts together
 
 
@@ -27,7 +26,7 @@ class Draft:
     system: str
     shots: tuple[tuple[Turn, ...], ...]
     asked: Question
-    row: Row
+    row: DataRow
     truncated: bool = False
 
     def contexts(self, task: Task, chat: Chat | None = None) -> tuple[str, ...]:

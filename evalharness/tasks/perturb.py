@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
 
 from jinja2 import meta, nodes
 
+from evalharness.data.files import DataRow
 from evalharness.records.tasks import Task
 from evalharness.tasks.prompts import Renderer
 from evalharness.tasks.shots import generator
 from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem
-
-Row = Mapping[str, Any]
 
 TYPO_RATE = 0.05  # of the words that are long enough
 WIDEST = 3  # spaces
@@ -38,7 +36,7 @@ KEPT = r"@\w+|^[ \t]*choice:"  # placeholders, and the word before a listed choi
 PLACES = re.compile(r"(^|_)(start|end|span|offset)s?\d*(_|$)")  # columns that point into a text
 
 
-def perturbed(renderer: Renderer, index: int, row: Row, seed: int) -> Row:
+def perturbed(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRow:
     """Row `index` as the task's disturbance leaves it; the row itself where the task has none. Raises TemplateProblem
     as rendering does.
     """
@@ -53,7 +51,7 @@ def perturbed(renderer: Renderer, index: int, row: Row, seed: int) -> Row:
     return {**row, **{column: _disturbed(task.perturbation, row[column], kept, draw) for column in columns}}
 
 
-def text_columns(renderer: Renderer, row: Row) -> list[str]:
+def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
     """Columns whose text the prompt shows and nothing else depends on: no choice, answer, unit, label or condition of a
     template.
     """
@@ -69,7 +67,7 @@ def text_columns(renderer: Renderer, row: Row) -> list[str]:
     return sorted(column for column in shown - asked_about - fixed if isinstance(row.get(column), str))
 
 
-def why_not(task: Task, rows: Sequence[Row], seed: int) -> str:
+def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
     """Why the disturbance of `task` says nothing about these rows; empty where it does."""
     columns = frozenset(column for row in rows for column in row)
     pointing = sorted(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 from evalharness import fingerprint
+from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
-from evalharness.data.sources import DataSource, Rows, read_rows
+from evalharness.data.sources import DataSource, DataSplit, read_rows
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.metrics.base import build, check_asked
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
@@ -23,7 +23,6 @@ from evalharness.tasks.shots import Shots, draw, generator
 from evalharness.tasks.templates import TemplateProblem, render
 from evalharness.tasks.turns import Chat, Turn, delimited
 
-Row = Mapping[str, Any]
 Header = tuple[tuple[Turn, ...], ...]  # the turns of every shot
 
 
@@ -154,7 +153,7 @@ class _Places:
         fix = "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right"
         return ModelError(where, f"the chat template refuses its turns ({problem})", fix)
 
-    def unlabelled(self, index: int, problem: NoLabel, rows: Sequence[Row]) -> DataError:
+    def unlabelled(self, index: int, problem: NoLabel, rows: Sequence[DataRow]) -> DataError:
         """One row's wrong label; where every row has the same one, the split has no labels at all."""
         column = problem.column
         if len(rows) > 1 and all(column in row and row[column] in (-1, None, "") for row in rows):
@@ -174,11 +173,11 @@ def _check(asking: PromptSettings) -> None:
         raise UsageError("num_fewshot", f"is {asking.num_fewshot}", "a whole number from 0 up would be right")
 
 
-def _rows(task: Task, split: str, source: DataSource) -> Rows:
+def _rows(task: Task, split: str, source: DataSource) -> DataSplit:
     return grouped(read_rows(task, split, source), task)
 
 
-def _units(task: Task, rows: Sequence[Row], places: _Places) -> list[list[int]]:
+def _units(task: Task, rows: Sequence[DataRow], places: _Places) -> list[list[int]]:
     """Indices of the rows of each unit, in the order of the data."""
     units: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
@@ -203,13 +202,13 @@ def _chosen(task: Task, units: Sequence[list[int]], asking: PromptSettings) -> S
 
 def _shots(
     task: Task, source: DataSource, asking: PromptSettings, columns: frozenset[str]
-) -> tuple[Shots, Callable[[Sequence[Row]], Header]]:
+) -> tuple[Shots, Callable[[Sequence[DataRow]], Header]]:
     """Where shots come from, and how rows become their turns (each rendered once). A text that is scored whole has
     none.
     """
     number = task.num_fewshot if asking.num_fewshot is None else asking.num_fewshot
     number = 0 if task.output_type == "loglikelihood_rolling" else number
-    pool: Sequence[Row] = ()
+    pool: Sequence[DataRow] = ()
     place = _Places(task, "fewshot_config.samples", str(task.source))
     if number and task.fewshot_split is None:
         pool = task.shots.get("samples", ())
@@ -219,7 +218,7 @@ def _shots(
     renderer = Renderer(task, columns, for_shots=True)
     turns: dict[int, tuple[Turn, ...]] = {}
 
-    def header(chosen: Sequence[Row]) -> Header:
+    def header(chosen: Sequence[DataRow]) -> Header:
         for row in chosen:
             if id(row) not in turns:
                 try:
@@ -231,7 +230,7 @@ def _shots(
     return draw(task, pool, number, asking.seed), header
 
 
-def _draft(renderer: Renderer, row: Row, shots: Header, system: str) -> Draft:
+def _draft(renderer: Renderer, row: DataRow, shots: Header, system: str) -> Draft:
     said = delimited(system, renderer.field(row, renderer.task.description), renderer.task.fewshot_delimiter)
     return Draft(said, shots, renderer.question(row), row)
 

@@ -7,15 +7,15 @@ template. All texts are those of lm-eval 0.4.13's ConfigurableTask, byte for byt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
+from evalharness.data.files import DataRow
 from evalharness.records.tasks import Task
 from evalharness.tasks.templates import TemplateProblem, literal, render
 from evalharness.tasks.turns import Turn, delimited, needs_gap, question
 
-Row = Mapping[str, Any]
 Target = str | int | list[Any]
 
 
@@ -45,7 +45,7 @@ class Renderer:
     columns: Set[str]
     for_shots: bool = False
 
-    def question(self, row: Row) -> Question:
+    def question(self, row: DataRow) -> Question:
         """Raises TemplateProblem naming the column at fault."""
         choices = self._choices(row)
         text = self._text(row, has_choices=choices is not None)
@@ -59,14 +59,14 @@ class Renderer:
             )
         return Question(choices, True, choices, target, text, prefix)
 
-    def field(self, row: Row, source: str) -> str:
+    def field(self, row: DataRow, source: str) -> str:
         """A column's value or a rendered template, as text; "" for no source."""
         if not source:
             return ""
         value = self._value(row, source) if source in self.columns else render(source, row)
         return value if isinstance(value, str) else str(value)
 
-    def shot(self, row: Row) -> tuple[Turn, ...]:
+    def shot(self, row: DataRow) -> tuple[Turn, ...]:
         """A solved example. An empty answer leaves the question bare, as in lm-eval."""
         asked = self.question(row)
         text = asked.contexts[asked.gold or 0]
@@ -80,7 +80,7 @@ class Renderer:
         value = self.task.shots.get(key) if self.for_shots else None
         return getattr(self.task, key) if value is None else value
 
-    def _text(self, row: Row, has_choices: bool) -> str | int:
+    def _text(self, row: DataRow, has_choices: bool) -> str | int:
         source = self._of("doc_to_text")
         if source in self.columns:
             value = self._value(row, source)
@@ -90,7 +90,7 @@ class Renderer:
         text = render(source, row)
         return _number(text, "doc_to_text") if text.isdigit() and has_choices else text
 
-    def _target(self, row: Row, has_choices: bool) -> Target:
+    def _target(self, row: DataRow, has_choices: bool) -> Target:
         source = self._of("doc_to_target")
         if isinstance(source, tuple):
             return list(source)
@@ -114,7 +114,7 @@ class Renderer:
             return found if isinstance(found, list) else text
         return text
 
-    def _choices(self, row: Row) -> tuple[str, ...] | None:
+    def _choices(self, row: DataRow) -> tuple[str, ...] | None:
         source = self._of("doc_to_choice")
         if source is None or isinstance(source, tuple):
             return source
@@ -134,7 +134,7 @@ class Renderer:
             raise TemplateProblem(f"has the choice {wrong!r}, which is no text", name)
         return tuple(found)
 
-    def _value(self, row: Row, column: str) -> Any:
+    def _value(self, row: DataRow, column: str) -> Any:
         if column not in row:
             raise TemplateProblem("is missing", column)
         return row[column]

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from evalharness.data.files import DataRow
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
-
-Row = Mapping[str, Any]
 
 SPARE = 1000  # rows drawn beyond the number asked for, to stand in for rows equal to the evaluated one
 
@@ -36,12 +34,12 @@ class Shots:
     """Which rows of `pool` stand before an evaluated row. `number` of them, in order."""
 
     task: Task
-    pool: Sequence[Row]
+    pool: Sequence[DataRow]
     number: int
     seed: int
     order: tuple[int, ...]  # the draw, long enough to replace what is taken out; unused by per_example
 
-    def before(self, row: Row, key: str) -> list[Row]:
+    def before(self, row: DataRow, key: str) -> list[DataRow]:
         """The shots of one evaluated row; `key` tells it from the others. Raises DataError where the pool is too
         small.
         """
@@ -51,7 +49,7 @@ class Shots:
         if self.task.sampler == "per_example":
             drawn = min(len(self.pool), self.number + SPARE)
             order = generator("shots", self.seed, self.task.name, key).sample(range(len(self.pool)), drawn)
-        chosen: list[Row] = []
+        chosen: list[DataRow] = []
         for index in order:
             if self.pool[index] != row:
                 chosen.append(self.pool[index])
@@ -60,7 +58,7 @@ class Shots:
         raise _too_few(self.task, self.number, len(chosen))
 
 
-def draw(task: Task, pool: Sequence[Row], number: int, seed: int) -> Shots:
+def draw(task: Task, pool: Sequence[DataRow], number: int, seed: int) -> Shots:
     """The shots of a task. Raises DataError where the pool has fewer rows than shots are asked for."""
     if number > len(pool):
         raise _too_few(task, number, len(pool))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evalharness import fingerprint
+from evalharness.data.files import DataRow
 from evalharness.errors import TaskError
 from evalharness.metrics import TEXTS
 from evalharness.records.tasks import MetricSpec, Task
@@ -30,8 +31,6 @@ from evalharness.tasks.filters import CHOICES_TAG
 from evalharness.tasks.prompts import Question, Renderer
 from evalharness.tasks.reading import LETTERS
 from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem
-
-Row = Mapping[str, Any]
 
 WRITTEN, CHOSEN = "written", "chosen"
 DISTURBANCES = tuple(perturb.UNITS)
@@ -91,7 +90,7 @@ def picks(task: Task) -> tuple[MetricSpec, ...]:
     )
 
 
-def written(task: Task, rows: Sequence[Row]) -> Task:
+def written(task: Task, rows: Sequence[DataRow]) -> Task:
     """The generative twin of a choice task; `rows` are those it is asked about. Raises Unfit, and TaskError for a wrong
     `metadata.twin`.
     """
@@ -155,7 +154,7 @@ def _named(derived: Task, parent: Task, way: str, changes: Mapping[str, Any]) ->
     )
 
 
-def _questions(renderer: Renderer, rows: Sequence[Row]) -> Iterator[Question]:
+def _questions(renderer: Renderer, rows: Sequence[DataRow]) -> Iterator[Question]:
     """The rows rendered; one that cannot be is named when the prompts are made."""
     for row in rows:
         try:
