@@ -32,9 +32,10 @@ from evalharness.stats.early_stopping import (
     unadjusted,
     watched,
 )
+from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.suite import combine
-from evalharness.stats.verdict import Verdict, decide
+from evalharness.stats.verdict import decide
 
 SUITE_MARGIN, LARGEST = 0.02, 25.0  # of the suite, in skill; rows in the largest passage
 
@@ -142,7 +143,7 @@ def replay(
 class Verdicts:
     """The suite's verdict so far."""
 
-    verdict: Verdict = "inconclusive"
+    verdict: Verdict = Verdict.INCONCLUSIVE
 
     def look(self, units: Sequence[Pairs], number: int, rng: np.random.Generator) -> None:
         share = spent(ALPHA)[number]

@@ -7,12 +7,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Average
 
 Rows = Mapping[tuple[str, str], Comparison]  # by (task, metric)
-CARRIED = ("incomplete", "prompts_differ")  # flags of a task that hold for the average
+CARRIED = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)  # flags of a task that hold for the average
 
 
 def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
@@ -51,7 +51,7 @@ def with_average(
     found: list[Comparison] = []
     for candidate in dict.fromkeys(row.candidate for row in comparisons):
         own = [row for row in comparisons if row.candidate == candidate]
-        rows = {(row.task, row.metric): row for row in own if row.level == "task"}
+        rows = {(row.task, row.metric): row for row in own if row.level == Level.TASK}
         found += own
         if all(cell in rows and rows[cell].n and not _stopped(rows[cell]) for cell in _cells(average)):
             found.append(_row(average, rows, {fact.name: fact for fact in facts}, suite or average.name))
@@ -67,7 +67,7 @@ def _row(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], suite: st
     taken = [rows[cell] for cell in _cells(average)]
     tasks = list({row.task: row for row in taken}.values())
     return Comparison(
-        task=suite, family="suite", level="suite", unit=False, metric=average.name, primary=False, candidate=taken[0].candidate,
+        task=suite, family="suite", level=Level.SUITE, unit=False, metric=average.name, primary=False, candidate=taken[0].candidate,
         n=sum(row.n for row in tasks), base=Estimate(base), candidate_score=Estimate(candidate), difference=Estimate(candidate - base),
         ci_level=taken[0].ci_level, lost=None, gained=None, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None, p_difference=None,
         margin=None, verdict=None, flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in taken)), examples_needed=None,

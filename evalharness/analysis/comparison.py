@@ -17,7 +17,7 @@ from evalharness.analysis.pairing import Found
 from evalharness.analysis.rows import every_row, unjudged
 from evalharness.analysis.suite import family_rows, suite_row, untrained
 from evalharness.analysis.verdicts import concluded
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.measurements import Measurement, TaskFacts
 
 
@@ -71,7 +71,7 @@ def target_gain(
         if any(metric.id == task.primary and metric.higher_is_better for metric in task.metrics)
     }
     for row in comparisons:
-        if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != "suite":
+        if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != Level.SUITE:
             gain, low = row.difference, row.candidate_score.low
             if gain.low is None or row.margin is None:
                 return gain, None

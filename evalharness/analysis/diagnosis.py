@@ -30,21 +30,22 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.analysis.pairing import paired
 from evalharness.metrics import TEXTS
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.diagnosis import Conclusion, Diagnosis, Leaning, Measure, Spread, WrittenFlips
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Pairs, assess
+from evalharness.stats.enums import Verdict
 from evalharness.stats.pooling import pooled
 from evalharness.stats.resample import Floats
 from evalharness.tasks.variants import BIAS, CALIBRATION, LENIENT, STRICT, UNPARSED
 
 ACCURACY = "acc"
 HEADS: dict[Conclusion, str] = {
-    "knowledge": "knowledge seems to be lost, not the format",
-    "both": "it chooses worse, and more of what it writes cannot be read",
-    "format": "the knowledge seems to be there, the format not",
-    "unclear": "knowledge or format cannot be told apart",
+    Conclusion.KNOWLEDGE: "knowledge seems to be lost, not the format",
+    Conclusion.BOTH: "it chooses worse, and more of what it writes cannot be read",
+    Conclusion.FORMAT: "the knowledge seems to be there, the format not",
+    Conclusion.UNCLEAR: "knowledge or format cannot be told apart",
 }
 CHANCE = "the base itself is not better than chance"
 KEPT = "it chooses worse, and what it writes shows no loss"
@@ -85,7 +86,7 @@ class Reading(NamedTuple):
 
 def lost(choice: Comparison) -> bool:
     """Did a gate unit regress: forgotten, or the whole interval below 0?"""
-    return choice.verdict == "forgotten" or fell(choice.difference)
+    return choice.verdict == Verdict.FORGOTTEN or fell(choice.difference)
 
 
 def fell(difference: Estimate) -> bool:
@@ -100,7 +101,7 @@ def diagnose(ground: Ground) -> tuple[Diagnosis, ...]:
     twins = {aside["of"]: name for name, aside in ground.asides.items() if aside["kind"] == "written"}
     found = []
     for choice in ground.comparisons:
-        if not (choice.unit and choice.primary and choice.level in ("task", "group") and choice.task in twins):
+        if not (choice.unit and choice.primary and choice.level in (Level.TASK, Level.GROUP) and choice.task in twins):
             continue
         twin = twins[choice.task]
         written, strict, unread = (rows.get((twin, metric, choice.candidate)) for metric in (LENIENT, STRICT, UNPARSED))
@@ -118,25 +119,29 @@ def read(
     text, and alone.
     """
     lenient, strict = written
-    if "base_at_chance" in choice.flags:
-        return Reading("unclear", CHANCE)
+    if Flag.BASE_AT_CHANCE in choice.flags:
+        return Reading(Conclusion.UNCLEAR, CHANCE)
     if lost(choice):
         unreadable, wrong = fell(flips.unreadable), fell(flips.wrong)
         if not (unreadable or wrong):
-            return Reading("unclear", KEPT)
+            return Reading(Conclusion.UNCLEAR, KEPT)
         if _above(lenient, accuracy):
-            return Reading("unclear", LESS)
+            return Reading(Conclusion.UNCLEAR, LESS)
         mostly = MORE if _above(accuracy, lenient) and fell(flips.balance) else ""
-        return Reading("both", mostly) if unreadable else Reading("knowledge")
+        return Reading(Conclusion.BOTH, mostly) if unreadable else Reading(Conclusion.KNOWLEDGE)
     if not fell(lenient.difference):
         return (
-            Reading("format", ALONE)
+            Reading(Conclusion.FORMAT, ALONE)
             if _above(lenient, strict) and _above(accuracy, strict)
-            else Reading("unclear", ALIKE)
+            else Reading(Conclusion.UNCLEAR, ALIKE)
         )
     if not _above(accuracy, lenient):
-        return Reading("unclear", ALIKE)
-    return Reading("format") if fell(flips.unreadable) and fell(flips.balance) else Reading("unclear", OTHERWISE)
+        return Reading(Conclusion.UNCLEAR, ALIKE)
+    return (
+        Reading(Conclusion.FORMAT)
+        if fell(flips.unreadable) and fell(flips.balance)
+        else Reading(Conclusion.UNCLEAR, OTHERWISE)
+    )
 
 
 def _above(one: Comparison, other: Comparison) -> bool:

@@ -12,7 +12,7 @@ from evalharness.analysis.candidate_data import Case
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.rows import Row, Watch, unit_rows
 from evalharness.analysis.suite import skilled, suite_row, untrained
-from evalharness.records.comparison import Certificate, Stopping, Verdict
+from evalharness.records.comparison import Certificate, Flag, Level, Stopping
 from evalharness.stats.assess import Effort, Finding, Interval
 from evalharness.stats.early_stopping import (
     LOOKS,
@@ -26,10 +26,10 @@ from evalharness.stats.early_stopping import (
     spent,
     unadjusted,
 )
+from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 
 GLANCE = Effort(deciding=2, swaps=1)  # what no verdict before the last round looks at is hardly resampled
-STOPPED, UNTESTED = "stopped_early", "suite_not_tested"
 
 
 class Settled(NamedTuple):
@@ -47,13 +47,13 @@ def settled(rows: Sequence[Row], plan: ComparePlan) -> Settled:
     early was stopped because of what was seen, so that no p-value or interval of a fixed sample holds for it: values
     remain.
     """
-    units = [i for i, row in enumerate(rows) if row.unit and row.level != "suite"]
+    units = [i for i, row in enumerate(rows) if row.unit and row.level != Level.SUITE]
     paths = {i: _path(rows[i]) for i in units}
     early = dict(zip(units, adjusted(list(paths.values())), strict=True))
     late = dict(
         zip(units, holm([1.0 if _stopped(rows[i]) else rows[i].finding.p_forgotten or 0.0 for i in units]), strict=True)
     )
-    found = [_points(row) if _stopped(row) and row.level != "suite" else row for row in rows]
+    found = [_points(row) if _stopped(row) and row.level != Level.SUITE else row for row in rows]
     for i in units:
         found[i] = replace(found[i], finding=_judged(rows[i], paths[i], plan.alpha))
     stopping = {i: _stopping(row, row.watch) for i, row in enumerate(rows) if row.watch is not None}
@@ -86,7 +86,7 @@ def _points(row: Row) -> Row:
         retention=retention,
         judged=row.judged and row.unit,
         drill=False,
-        flags=(STOPPED, *row.flags),
+        flags=(Flag.STOPPED_EARLY, *row.flags),
     )
 
 
@@ -159,7 +159,7 @@ def suite_at_looks(case: Case, rows: Sequence[Row]) -> Row:
         found = suite_at(case, look, units if look == ROUNDS else None)
         best = (min(best[0], found.finding.p_forgotten or 0.0), min(best[1], found.finding.p_retained or 0.0))
         found = replace(found, finding=replace(found.finding, p_forgotten=best[0], p_retained=best[1]))
-        if found.finding.verdict(*best, case.plan.alpha) != "inconclusive":
+        if found.finding.verdict(*best, case.plan.alpha) != Verdict.INCONCLUSIVE:
             break
     return found or suite_row(untrained(case, units), units, case.plan)
 
@@ -204,4 +204,4 @@ def _untested(row: Row, watch: Watch) -> Row:
         p_difference=None,
     )
     general = None if row.general is None else replace(row.general, low=None, high=None)
-    return replace(row, finding=finding, general=general, flags=(UNTESTED, *row.flags), watch=watch)
+    return replace(row, finding=finding, general=general, flags=(Flag.SUITE_NOT_TESTED, *row.flags), watch=watch)

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Literal
 
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.measurements import ExampleError
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import Results
+from evalharness.stats.enums import Verdict
 
-PASSED, FORGOTTEN, UNDECIDED, INCOMPLETE = 0, 3, 4, 5
-UNTESTED = "suite_not_tested"  # a flag: a gate unit was stopped before the suite was decided
 SHOWN_REASON = 200  # characters of a example_error's reason that are shown
+
+
+class GateOutcome(IntEnum):
+    """What the gate ends with; the value is the exit code."""
+
+    PASSED = 0
+    FORGOTTEN = 3
+    UNDECIDED = 4
+    INCOMPLETE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class Policy:
 class Decision:
     """`reasons`: what failed, one line each; empty where everything passed."""
 
-    exit_code: int
+    exit_code: GateOutcome
     reasons: tuple[str, ...]
 
 
@@ -44,18 +53,20 @@ def judge(results: Results, policy: Policy) -> Decision:
     results = _without_references(results)
     units = [row for row in results.comparisons if row.unit]
     incomplete = _incomplete(results, units)
-    forgotten = [_forgotten(row) for row in units if row.verdict == "forgotten"]
+    forgotten = [_forgotten(row) for row in units if row.verdict == Verdict.FORGOTTEN]
     undecided = [
-        _undecided(row) for row in units if row.level == "suite" and row.verdict not in ("retained", "forgotten")
+        _undecided(row)
+        for row in units
+        if row.level == Level.SUITE and row.verdict not in (Verdict.RETAINED, Verdict.FORGOTTEN)
     ]
     if policy.on_inconclusive == "pass":
         undecided = []
     reasons = tuple(_line(text) for text in (*forgotten, *undecided, *incomplete))
     if incomplete:
-        return Decision(INCOMPLETE, reasons)
+        return Decision(GateOutcome.INCOMPLETE, reasons)
     if forgotten:
-        return Decision(FORGOTTEN, reasons)
-    return Decision(UNDECIDED if undecided else PASSED, reasons)
+        return Decision(GateOutcome.FORGOTTEN, reasons)
+    return Decision(GateOutcome.UNDECIDED if undecided else GateOutcome.PASSED, reasons)
 
 
 def _without_references(results: Results) -> Results:
@@ -71,7 +82,7 @@ def _without_references(results: Results) -> Results:
 def _incomplete(results: Results, units: Iterable[Comparison]) -> list[str]:
     """Why nothing can be concluded: nothing was compared, examples failed, or scores were left out."""
     reasons = [] if results.comparisons else ["incomplete: no candidate was compared with a base"]
-    with_suite = {row.candidate for row in units if row.level == "suite"}
+    with_suite = {row.candidate for row in units if row.level == Level.SUITE}
     candidates = dict.fromkeys(
         [row.candidate for row in results.comparisons] + [row.name for row in results.models if row.base is not None]
     )
@@ -88,10 +99,10 @@ def _incomplete(results: Results, units: Iterable[Comparison]) -> list[str]:
     flagged = [
         row
         for row in results.comparisons
-        if "incomplete" in row.flags and row.level == "task" and row.primary and row.task not in told
+        if Flag.INCOMPLETE in row.flags and row.level == Level.TASK and row.primary and row.task not in told
     ]
     reasons += [f"incomplete: {row.candidate} on {row.task}: not all examples were answered" for row in flagged]
-    if not reasons and any("incomplete" in row.flags for row in results.comparisons):
+    if not reasons and any(Flag.INCOMPLETE in row.flags for row in results.comparisons):
         reasons.append("incomplete: not all examples were answered")
     return reasons
 
@@ -103,7 +114,7 @@ def _forgotten(row: Comparison) -> str:
 
 
 def _undecided(row: Comparison) -> str:
-    if UNTESTED in row.flags:
+    if Flag.SUITE_NOT_TESTED in row.flags:
         return f"undecided: {row.candidate} over {row.task}: not tested, because a gate unit was stopped first"
     needed = (
         f"; about {row.examples_needed:,} units would decide, {row.n:,} were compared" if row.examples_needed else ""
@@ -116,7 +127,7 @@ def _difference(row: Comparison) -> str:
     found = row.difference
     interval = "" if found.low is None or found.high is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
     margin = "" if row.margin is None else f", margin {row.margin:g}"
-    unit = "skill" if row.level == "suite" else row.metric
+    unit = "skill" if row.level == Level.SUITE else row.metric
     return f"{unit} {found.value:+.3f}{interval}{margin}"
 
 

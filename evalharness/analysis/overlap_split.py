@@ -18,7 +18,7 @@ from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.overlap import METHOD, Seen
 from evalharness.analysis.pairing import asked_of_both, of_units
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.requests import PreparedTask
 from evalharness.records.tasks import Group
@@ -66,7 +66,9 @@ def apart(run_plan: RunPlan, found: Found, plan: ComparePlan) -> tuple[Compariso
             }
             shown = {f"{name}@{part}" for name in (*split, *(group.name for group in pooled))}
             of_part = [
-                row for row in _part(part, asked, alone, wanted, pooled) if row.task in shown and row.level != "suite"
+                row
+                for row in _part(part, asked, alone, wanted, pooled)
+                if row.task in shown and row.level != Level.SUITE
             ]
             rows += [
                 _point(row) if {*members.get(row.task, ()), row.task} & stopped else replace(row, primary=False)

@@ -15,7 +15,7 @@ from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.pairing import knows_chance, measures_of, paired, points, pooled_metrics
 from evalharness.errors import NotComparableError
 from evalharness.metrics.base import ByUnit, from_facts
-from evalharness.records.comparison import FlipShares, Level, MeanDifference
+from evalharness.records.comparison import Flag, FlipShares, Level, MeanDifference
 from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Draw, Finding, Interval, Pairs, assess
@@ -52,7 +52,7 @@ class Row:
     primary: bool
     judged: bool
     available: int
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     finding: Finding
     drill: bool = False  # a part of a gate unit, to look into
     points: bool = False  # scored from 0 to 1, 1 being the best
@@ -103,7 +103,7 @@ def task_row(case: Case, task: TaskFacts, metric: MetricFacts, unit: bool) -> Ro
     return Row(
         task.name,
         task.family,
-        "task",
+        Level.TASK,
         judged and unit,
         metric.id,
         primary,
@@ -145,7 +145,19 @@ def group_rows(case: Case, group: Group, without: str = "") -> list[Row]:
         flags = _data_flags(members, case.candidate, plan.base, any(dropped for _, dropped in each))
         available = sum(task.available for task in members)
         rows.append(
-            Row(group.name, group.family, "group", unit, metric, judged, judged, available, flags, finding, **measures)
+            Row(
+                group.name,
+                group.family,
+                Level.GROUP,
+                unit,
+                metric,
+                judged,
+                judged,
+                available,
+                flags,
+                finding,
+                **measures,
+            )
         )
     return rows
 
@@ -196,7 +208,7 @@ def _assessed(case: Case, pairs: Pairs, of: tuple[str, str], unit: bool) -> Find
     return finding
 
 
-def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: bool) -> tuple[str, ...]:
+def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: bool) -> tuple[Flag, ...]:
     unparsed = any(task.unparsed.get(model, 0) for task in tasks for model in (base, candidate))
     incomplete = dropped or any(task.failed.get(model, 0) for task in tasks for model in (base, candidate))
     differ = any(
@@ -204,10 +216,10 @@ def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: 
         for task in tasks
     )
     shown = {
-        "truncated": any(task.truncated for task in tasks),
-        "unparsed": unparsed,
-        "incomplete": incomplete,
-        "prompts_differ": differ,
+        Flag.TRUNCATED: any(task.truncated for task in tasks),
+        Flag.UNPARSED: unparsed,
+        Flag.INCOMPLETE: incomplete,
+        Flag.PROMPTS_DIFFER: differ,
     }
     return tuple(flag for flag, is_set in shown.items() if is_set)
 
@@ -219,6 +231,6 @@ def unjudged(row: Row) -> Row:
         row,
         unit=False,
         judged=False,
-        flags=tuple(flag for flag in row.flags if flag != "base_at_chance"),
+        flags=tuple(flag for flag in row.flags if flag != Flag.BASE_AT_CHANCE),
         finding=finding,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from evalharness.analysis.candidate_data import Case
 from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
 from evalharness.analysis.rows import Row, Watch, draws, group_rows
-from evalharness.records.comparison import Level, MeanDifference
+from evalharness.records.comparison import Flag, Level, MeanDifference
 from evalharness.stats.assess import Finding
 from evalharness.stats.suite import combine, mean_difference
 
@@ -19,7 +19,7 @@ def untrained(case: Case, rows: Sequence[Row]) -> list[Row]:
     holding = {group.name: group for group in case.groups if target in group.tasks}
     kept: list[Row] = []
     for row in rows:
-        if row.unit and row.level == "group" and row.task in holding:
+        if row.unit and row.level == Level.GROUP and row.task in holding:
             kept += group_rows(case, holding[row.task], without=target)[:1]
         elif row.unit and row.task != target:
             kept.append(row)
@@ -38,10 +38,10 @@ def suite_row(kept: Sequence[Row], units: Sequence[Row], plan: ComparePlan, leve
     `level`: coverage of its interval, instead of the plan's.
     """
     name = plan.suite_name or UNNAMED
-    row = _mean_row((name, "suite"), kept, plan, plan.level if level is None else level)
+    row = _mean_row((name, Level.SUITE), kept, plan, plan.level if level is None else level)
     flags = [
         *row.flags,
-        *(flag for flag in ("incomplete", "prompts_differ") if any(flag in each.flags for each in units)),
+        *(flag for flag in (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER) if any(flag in each.flags for each in units)),
     ]
     scored = [each.finding for each in kept if each.points and each.finding.bootstrap is not None]
     mean = mean_difference(scored, plan.level, draws(plan, name, "points")("suite"))
@@ -59,7 +59,7 @@ def family_rows(kept: Sequence[Row], plan: ComparePlan) -> list[Row]:
     """The same mean over each family's gate units, which describes; none where all are of one family."""
     families = dict.fromkeys(row.family for row in kept)
     members = {name: [row for row in kept if row.family == name] for name in families if len(families) > 1}
-    rows = [_mean_row((name, "family"), of, plan, plan.level) for name, of in members.items()]
+    rows = [_mean_row((name, Level.FAMILY), of, plan, plan.level) for name, of in members.items()]
     return [
         replace(row, finding=_undecided(row.finding), watch=_least(of))
         for row, of in zip(rows, members.values(), strict=True)
@@ -70,8 +70,10 @@ def _mean_row(of: tuple[str, Level], kept: Sequence[Row], plan: ComparePlan, cov
     name, level = of
     able = skilled(kept)
     finding = combine([row.finding for row in able], plan.suite_margin, coverage, draws(plan, name, "skill")(level))
-    flags = ("base_at_chance",) if not able and any(row.finding.at_chance and row.finding.units for row in kept) else ()
-    family, available = name if level == "family" else "suite", sum(row.available for row in able)
+    flags = (
+        (Flag.BASE_AT_CHANCE,) if not able and any(row.finding.at_chance and row.finding.units for row in kept) else ()
+    )
+    family, available = name if level == Level.FAMILY else "suite", sum(row.available for row in able)
     return Row(name, family, level, False, "skill", False, False, available, flags, finding)
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.early_stopping import settled
 from evalharness.analysis.rows import Row
-from evalharness.records.comparison import Comparison, Estimate, Stopping, Verdict
+from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, Stopping
+from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
 
 PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate units
@@ -18,24 +19,27 @@ def concluded(rows: Sequence[Row], candidate: str, plan: ComparePlan) -> list[Co
     """Holm over the gate units without the suite, Benjamini and Hochberg over their parts, then a verdict for every
     judged row.
     """
-    family = [i for i, row in enumerate(rows) if row.unit and row.level != "suite"]
+    family = [i for i, row in enumerate(rows) if row.unit and row.level != Level.SUITE]
     stopping: Mapping[int, Stopping] = {}
     if plan.until_decided:
         rows, adjusted, stopping = settled(rows, plan)
     else:
         adjusted = dict(zip(family, holm([rows[i].finding.p_forgotten or 0.0 for i in family]), strict=True))
-    adjusted |= {i: row.finding.p_forgotten or 0.0 for i, row in enumerate(rows) if row.unit and row.level == "suite"}
+    adjusted |= {
+        i: row.finding.p_forgotten or 0.0 for i, row in enumerate(rows) if row.unit and row.level == Level.SUITE
+    }
     tests = dict.fromkeys(family, max(1, len(family)))
     found = [_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)) for i, row in enumerate(rows)]
     found = [
-        replace(row, adjustment="Holm" if i in tests else None, stopping=stopping.get(i)) for i, row in enumerate(found)
+        replace(row, adjustment=Adjustment.HOLM if i in tests else None, stopping=stopping.get(i))
+        for i, row in enumerate(found)
     ]
     drills = [i for i, row in enumerate(rows) if row.drill]
     for i, p_forgotten, p_difference in zip(
         drills, *(_q([getattr(found[i], p) for i in drills]) for p in PARTS), strict=True
     ):
         found[i] = replace(
-            found[i], adjustment="Benjamini-Hochberg", q_forgotten=p_forgotten, q_difference=p_difference
+            found[i], adjustment=Adjustment.BENJAMINI_HOCHBERG, q_forgotten=p_forgotten, q_difference=p_difference
         )
     return found
 
@@ -53,21 +57,21 @@ def _comparison(row: Row, candidate: str, plan: ComparePlan, adjusted: float | N
     """
     finding = row.finding
     verdict: Verdict | None = None
-    needed, flags = None, list[str]()
+    needed, flags = None, list[Flag]()
     if row.judged and finding.margin is not None and finding.p_forgotten is not None and finding.p_retained is not None:
         at_chance = finding.at_chance and finding.units > 0
         p_forgotten = finding.p_forgotten if adjusted is None else adjusted
         verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
-        if verdict == "inconclusive" and not at_chance and not (row.watch and row.watch.stopped):
+        if verdict == Verdict.INCONCLUSIVE and not at_chance and not (row.watch and row.watch.stopped):
             share = plan.final_alpha
             needed = finding.examples_needed((share / tests, share if finding.can_retain else 0.0))
-        flags += ["forgotten_unadjusted"] if finding.p_forgotten <= plan.alpha < p_forgotten else []
-        flags += ["base_at_chance"] if at_chance else []
-        flags += ["margin_exceeds_skill"] if finding.units and not (finding.can_retain or at_chance) else []
+        flags += [Flag.FORGOTTEN_UNADJUSTED] if finding.p_forgotten <= plan.alpha < p_forgotten else []
+        flags += [Flag.BASE_AT_CHANCE] if at_chance else []
+        flags += [Flag.MARGIN_EXCEEDS_SKILL] if finding.units and not (finding.can_retain or at_chance) else []
     low, high = finding.difference.low, finding.difference.high
-    flags += ["drop_detected"] if high is not None and high < 0 and verdict != "forgotten" else []
-    flags += ["improved"] if low is not None and low > 0 else []
-    flags += ["few_changes"] if finding.few_changes else []
+    flags += [Flag.DROP_DETECTED] if high is not None and high < 0 and verdict != Verdict.FORGOTTEN else []
+    flags += [Flag.IMPROVED] if low is not None and low > 0 else []
+    flags += [Flag.FEW_CHANGES] if finding.few_changes else []
     return Comparison(
         task=row.task, family=row.family, level=row.level, unit=row.unit, metric=row.metric, primary=row.primary, candidate=candidate,
         n=finding.units, base=Estimate(*finding.base), candidate_score=Estimate(*finding.candidate), difference=Estimate(*finding.difference),

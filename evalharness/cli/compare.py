@@ -18,7 +18,7 @@ from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
 from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
-from evalharness.records.comparison import Estimate
+from evalharness.records.comparison import Estimate, Flag
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import ModelRow, Results
@@ -98,7 +98,9 @@ def compare_command(
     else:
         for line in verdict_lines(compared.results):
             click.echo(line)
-    return NotComparableError.exit_code if any("incomplete" in row.flags for row in compared.results.comparisons) else 0
+    return (
+        NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in compared.results.comparisons) else 0
+    )
 
 
 @dataclass(frozen=True, slots=True)

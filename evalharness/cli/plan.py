@@ -20,6 +20,7 @@ from evalharness.errors import UsageError
 from evalharness.experiments.cost import Work
 from evalharness.experiments.power_forecast import Asked, Forecast, Row, forecast
 from evalharness.paths import default_store
+from evalharness.records.comparison import Level
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 from evalharness.results import write_text
@@ -206,7 +207,7 @@ def _cells(row: Row, power: float) -> tuple[str, ...]:
             f"{draws}{row.retained:.2f}",
         )
     expected = f"{row.expected}: {row.reason}" if row.reason else row.expected
-    name = row.name + (" (group)" if row.level == "group" else "")
+    name = row.name + (" (group)" if row.level == Level.GROUP else "")
     worth = f"{row.effective:,.0f}"
     return (
         name,

@@ -7,20 +7,26 @@ from collections.abc import Container, Iterator, Sequence
 from evalharness.analysis.diagnosis import lost
 from evalharness.cli.main import plain
 from evalharness.metrics import CHOOSE
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report.early_stopping_table import asked_lines
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.wording import flag_words, general_of
+from evalharness.stats.enums import Verdict
 
-GLYPHS = {"forgotten": "▼ forgotten", "retained": "● retained", "inconclusive": "? inconclusive", None: ""}
+GLYPHS = {
+    Verdict.FORGOTTEN: "▼ forgotten",
+    Verdict.RETAINED: "● retained",
+    Verdict.INCONCLUSIVE: "? inconclusive",
+    None: "",
+}
 HEAD = ("", "n", "base", "candidate", "difference", "interval", "lost", "gained", "verdict")
 INTERVAL = HEAD.index("interval")
 REASONS = (
-    "base_at_chance",
-    "margin_exceeds_skill",
-    "incomplete",
-    "suite_not_tested",
+    Flag.BASE_AT_CHANCE,
+    Flag.MARGIN_EXCEEDS_SKILL,
+    Flag.INCOMPLETE,
+    Flag.SUITE_NOT_TESTED,
 )  # flags that say why there is no other verdict
 RIGHT = range(1, 8)  # columns of numbers
 MANY = 8  # members of a gate unit; more are shown as their group alone
@@ -30,7 +36,7 @@ def verdict_lines(results: Results) -> Iterator[str]:
     """A table per candidate: the suite first, then groups, then tasks; of large groups only the group. Then the suite's
     published average.
     """
-    units = {c.task for c in results.comparisons if c.unit and c.level == "group"}
+    units = {c.task for c in results.comparisons if c.unit and c.level == Level.GROUP}
     large = {
         name: set(tasks)
         for name, tasks in results.signature.get("groups", {}).items()
@@ -41,8 +47,8 @@ def verdict_lines(results: Results) -> Iterator[str]:
         if not model.judged:
             continue
         own = [c for c in results.comparisons if c.candidate == model.name]
-        rows = [c for c in own if c.level == "family" or (c.primary and c.task not in folded - {model.target_task})]
-        rows.sort(key=lambda c: ("suite", "family", "group", "task").index(c.level))
+        rows = [c for c in own if c.level == Level.FAMILY or (c.primary and c.task not in folded - {model.target_task})]
+        rows.sort(key=lambda c: (Level.SUITE, Level.FAMILY, Level.GROUP, Level.TASK).index(c.level))
         yield ""
         yield headline(model)
         yield from (f"  {line}" for line in aligned([_head(rows), *(_row(c, model) for c in rows)], RIGHT))
@@ -70,7 +76,7 @@ def unexplained(results: Results) -> Iterator[str]:
     units = [
         c
         for c in results.comparisons
-        if c.unit and c.primary and c.level != "suite" and c.metric.partition(",")[0] in CHOOSE
+        if c.unit and c.primary and c.level != Level.SUITE and c.metric.partition(",")[0] in CHOOSE
     ]
     tasks = dict.fromkeys(plain(c.task) for c in units if lost(c) and (c.task, c.candidate) not in explained)
     if tasks and not results.signature.get("explain"):
@@ -80,7 +86,7 @@ def unexplained(results: Results) -> Iterator[str]:
 
 def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
     """What is said below a candidate's table: parts of gate units, general ability, the published average."""
-    parts = [c for c in own if c.adjustment == "Benjamini-Hochberg"]
+    parts = [c for c in own if c.adjustment == Adjustment.BENJAMINI_HOCHBERG]
     if parts:
         counts = [
             sum(q is not None and q <= alpha for q in of)
@@ -92,7 +98,7 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
         if c.general is not None:
             interval = _interval(Estimate(c.general.value, c.general.low, c.general.high))
             yield f"general ability: {_signed(c.general.value)} ({interval}), the mean over {general_of(c.general)} (no verdict)"
-        if c.level == "suite" and not c.primary:
+        if c.level == Level.SUITE and not c.primary:
             scores = f"base {_score(c.base)}, candidate {_score(c.candidate_score)}, difference {_signed(c.difference.value)}"
             yield f"{c.metric}: {scores} (published average; no verdict)"
 
@@ -109,7 +115,7 @@ def _beside(results: Results) -> Iterator[str]:
         rows = [
             (plain(c.task), str(c.n), c.quantised, c.unquantised, c.difference, c.interval or "–")
             for c in found.changes
-            if c.level != "suite"
+            if c.level != Level.SUITE
         ]
         yield from (f"  {line}" for line in aligned([head, *rows], range(1, len(head))))
 
@@ -133,10 +139,10 @@ def headline(model: ModelRow) -> str:
 
 
 def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
-    name = c.task + ("" if c.level == "task" else f" ({c.level})")
+    name = c.task + ("" if c.level == Level.TASK else f" ({c.level})")
     name += " (target)" if c.task == model.target_task else ""
-    verdict = GLYPHS[c.verdict] + ("" if c.unit or c.level in ("family", "suite") else " (describes)")
-    if c.verdict == "inconclusive" and c.examples_needed:
+    verdict = GLYPHS[c.verdict] + ("" if c.unit or c.level in (Level.FAMILY, Level.SUITE) else " (describes)")
+    if c.verdict == Verdict.INCONCLUSIVE and c.examples_needed:
         verdict += f" (about {c.examples_needed:,} examples would decide)"
     verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
     counts = ("–", "–") if c.lost is None else (str(c.lost), str(c.gained))
@@ -148,7 +154,9 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
 
 def _asked(c: Comparison) -> str:
     """Units compared; of how many, where they were stopped early."""
-    return f"{c.n} of {c.stopping.planned}" if c.stopping and c.stopping.stopped and c.level != "family" else str(c.n)
+    return (
+        f"{c.n} of {c.stopping.planned}" if c.stopping and c.stopping.stopped and c.level != Level.FAMILY else str(c.n)
+    )
 
 
 def _score(estimate: Estimate) -> str:

@@ -22,6 +22,7 @@ from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import ModelError, StoreError, UsageError, did_you_mean
 from evalharness.experiments.live_model import BASE, MODEL, NOWHERE, LiveModel
 from evalharness.paths import default_store
+from evalharness.records.comparison import Level
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineSettings
@@ -34,6 +35,7 @@ from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.prompts import Prompts, make_prompts
 from evalharness.run.reference_models import WORDS
+from evalharness.stats.enums import Verdict
 from evalharness.store import Store
 
 PREFIX = "forgetting"
@@ -149,11 +151,11 @@ class ForgettingCallback(TrainerCallback):
 
 def logs_of(found: Results) -> dict[str, float]:
     """What is logged of one look. Differences are by each unit's deciding metric, the suite's in units of skill."""
-    units = [c for c in found.comparisons if c.unit and c.level != "suite"]
+    units = [c for c in found.comparisons if c.unit and c.level != Level.SUITE]
     logs = {f"{PREFIX}/{c.task}/difference": c.difference.value for c in units}
-    logs |= {f"{PREFIX}/suite": c.difference.value for c in found.comparisons if c.level == "suite" and c.primary}
+    logs |= {f"{PREFIX}/suite": c.difference.value for c in found.comparisons if c.level == Level.SUITE and c.primary}
     target = found.models[1].target_task
-    logs[f"{PREFIX}/forgotten"] = float(sum(c.verdict == "forgotten" and c.task != target for c in units))
+    logs[f"{PREFIX}/forgotten"] = float(sum(c.verdict == Verdict.FORGOTTEN and c.task != target for c in units))
     return {**logs, f"{PREFIX}/unanswered": float(len(found.errors))}
 
 

@@ -16,17 +16,18 @@ from evalharness import fingerprint, results
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.metrics.base import from_facts
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
 from evalharness.stats.assess import Interval, Pairs
 from evalharness.stats.continual import Course, with_intervals
+from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pooling import pooled
 from evalharness.stats.resample import Floats, Score
 from evalharness.stats.retention import retention
-from evalharness.stats.verdict import Verdict, decide
+from evalharness.stats.verdict import decide
 
 RULE = (
     "A task is tested after every stage but the one that taught it: against that stage if later, against the base if earlier or where no stage "
@@ -102,7 +103,7 @@ def stages_of(out: Path, track: Track) -> Stages:
     facts, measurements, about = results.read_measurements(out)
     found = {(m.task, m.metric, m.model): m for m in measurements}
     deciding = {
-        (c.task, c.candidate): c for c in results.read_results(out).comparisons if c.primary and c.level != "suite"
+        (c.task, c.candidate): c for c in results.read_results(out).comparisons if c.primary and c.level != Level.SUITE
     }
     run = _Run(track, {fact.name: fact for fact in facts}, found, _plan_of(about["plan"], track), deciding)
     subjects = list(_subjects(run))
@@ -218,7 +219,7 @@ def _since(run: _Run, subjects: Sequence[_Subject]) -> dict[tuple[str, str], Com
             found |= {
                 (row.task, row.candidate): row
                 for row in rows
-                if row.task in names and row.primary and row.level != "suite"
+                if row.task in names and row.primary and row.level != Level.SUITE
             }
     return found
 
@@ -247,7 +248,7 @@ def _tested(run: _Run, columns: Sequence[Column], since: Mapping[tuple[str, str]
 
 
 def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:
-    can_retain, at_chance = "margin_exceeds_skill" not in row.flags, "base_at_chance" in row.flags
+    can_retain, at_chance = Flag.MARGIN_EXCEEDS_SKILL not in row.flags, Flag.BASE_AT_CHANCE in row.flags
     p_retained = 1.0 if row.p_retained is None else row.p_retained
     return decide(adjusted, p_retained, alpha, units=row.n, can_retain=can_retain, at_chance=at_chance)
 
@@ -255,18 +256,18 @@ def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:
 def _with_first(column: Column) -> Column:
     states = [cell.state for cell in column.cells]
     early, states = states[: column.learned], states[column.learned :]
-    if "forgotten" in early:
-        column = replace(column, untaught=column.cells[early.index("forgotten")].stage)
-    if "forgotten" not in states:
+    if Verdict.FORGOTTEN in early:
+        column = replace(column, untaught=column.cells[early.index(Verdict.FORGOTTEN)].stage)
+    if Verdict.FORGOTTEN not in states:
         return column
-    place = states.index("forgotten")
+    place = states.index(Verdict.FORGOTTEN)
     later = states[place + 1 :]
     if not later:
         after = "last"
-    elif set(later) == {"forgotten"}:
+    elif set(later) == {Verdict.FORGOTTEN}:
         after = "stays"
     else:
-        after = "comes_back" if later[-1] == "retained" else "undecided"
+        after = "comes_back" if later[-1] == Verdict.RETAINED else "undecided"
     return replace(column, first=column.cells[column.learned + place].stage, after=after)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import ByUnit, build, from_facts
+from evalharness.records.comparison import Level
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import PreparedTask
 from evalharness.results import read_measurements, run_and_model
@@ -206,7 +207,7 @@ def gate_units(
         if name in grouped or name in plan.describing or primary is None or primary.kind == "opaque":
             continue
         member = _member(fact, of_task, primary, earlier)
-        units.append(GateUnit(name, "task", fact.family, primary, plan.margins.get(name, fact.margin), (member,)))
+        units.append(GateUnit(name, Level.TASK, fact.family, primary, plan.margins.get(name, fact.margin), (member,)))
     for group in groups:
         members = []
         for fact, of_task in (tasks[name] for name in group.tasks if name in tasks):
@@ -214,7 +215,7 @@ def gate_units(
             members.append(_member(fact, of_task, by_id.get(group.metric) or by_id[fact.primary], earlier))
         margin = plan.margins.get(group.name, group.margin)
         units.append(
-            GateUnit(group.name, "group", group.family, members[0].metric, margin, tuple(members), group.macro)
+            GateUnit(group.name, Level.GROUP, group.family, members[0].metric, margin, tuple(members), group.macro)
         )
     return units
 

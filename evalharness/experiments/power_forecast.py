@@ -27,6 +27,7 @@ from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.stats.assess import Effort, Pairs, score_interval
+from evalharness.stats.enums import Verdict
 from evalharness.stats.forecast import (
     WHY,
     GateOdds,
@@ -215,7 +216,7 @@ def _row(unit: GateUnit, rule: Rule, asked: Asked) -> Row:
     )  # fmt: skip
     drawing = unit.drawing(asked.flips, asked.skill)
     if how == "unknown" or drawing is None or not unit.units:
-        return replace(row, expected="inconclusive" if reason else "unknown")
+        return replace(row, expected=Verdict.INCONCLUSIVE if reason else "unknown")
     dependent = how == "known" and seen is not None and unit.sizes.max(initial=0) > 1
     outlook = None if how == "simulated" else enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
     if outlook is None or dependent:
@@ -232,7 +233,11 @@ def _told(row: Row, outlook: Outlook, hopeless: bool) -> Row:
     """
     retained = 0.0 if hopeless else outlook.retained
     needed = None if outlook.needed is None else math.ceil(outlook.needed * row.units / max(row.effective, 1e-9))
-    chances = {"retained": retained, "forgotten": outlook.forgotten, "inconclusive": 1 - retained - outlook.forgotten}
+    chances = {
+        Verdict.RETAINED: retained,
+        Verdict.FORGOTTEN: outlook.forgotten,
+        Verdict.INCONCLUSIVE: 1 - retained - outlook.forgotten,
+    }
     return replace(
         row, certifiable=outlook.certifiable, detectable=outlook.detectable, needed=needed, retained=retained, forgotten=outlook.forgotten,
         draws=outlook.draws, expected=max(chances, key=chances.__getitem__),

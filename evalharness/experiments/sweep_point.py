@@ -19,6 +19,7 @@ from evalharness.errors import ModelError
 from evalharness.experiments.demo import make_candidate
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.selection import Selection
+from evalharness.records.comparison import Level
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Rank, Ranking
@@ -29,6 +30,7 @@ from evalharness.run.contamination import index_of
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.stats.enums import Verdict
 from evalharness.store import Store
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare, training_pairs
@@ -86,10 +88,12 @@ def outcome(found: Results, name: str, target: str) -> Outcome:
     """What was found of one candidate."""
     rows = [c for c in found.comparisons if c.candidate == name]
     model = next(model for model in found.models if model.name == name)
-    units = [c for c in rows if c.unit and c.level != "suite" and c.task != target]
-    suite = next((c.difference for c in rows if c.level == "suite" and c.primary), None)
-    metrics = {c.metric: c.candidate_score.value for c in rows if c.task == target and c.level in ("task", "group")}
-    lost = tuple(c.task for c in units if c.verdict == "forgotten")
+    units = [c for c in rows if c.unit and c.level != Level.SUITE and c.task != target]
+    suite = next((c.difference for c in rows if c.level == Level.SUITE and c.primary), None)
+    metrics = {
+        c.metric: c.candidate_score.value for c in rows if c.task == target and c.level in (Level.TASK, Level.GROUP)
+    }
+    lost = tuple(c.task for c in units if c.verdict == Verdict.FORGOTTEN)
     return Outcome(metrics, model.target_gain, model.learned_target, suite, lost, len(units))
 
 

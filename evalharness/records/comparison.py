@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
-Level = Literal["task", "group", "family", "suite"]
-
-
-Adjustment = Literal["Holm", "Benjamini-Hochberg"]
+from evalharness.stats.enums import Verdict
 
 
-Verdict = Literal["forgotten", "retained", "inconclusive"]
+class Level(StrEnum):
+    """Over what a row of the comparisons is."""
+
+    TASK = "task"
+    GROUP = "group"  # the rows of several tasks, pooled
+    FAMILY = "family"  # the mean over one family's gate units, which describes
+    SUITE = "suite"  # the mean over gate units
+
+
+class Adjustment(StrEnum):
+    """By which correction for many tests a row was adjusted."""
+
+    HOLM = "Holm"
+    BENJAMINI_HOCHBERG = "Benjamini-Hochberg"
+
+
+class Flag(StrEnum):
+    """What a reader of a row must know beside its verdict; docs/statistics.md says when each is set."""
+
+    FORGOTTEN_UNADJUSTED = "forgotten_unadjusted"
+    BASE_AT_CHANCE = "base_at_chance"
+    MARGIN_EXCEEDS_SKILL = "margin_exceeds_skill"
+    DROP_DETECTED = "drop_detected"
+    IMPROVED = "improved"
+    FEW_CHANGES = "few_changes"
+    STOPPED_EARLY = "stopped_early"
+    SUITE_NOT_TESTED = "suite_not_tested"
+    TRUNCATED = "truncated"
+    UNPARSED = "unparsed"
+    INCOMPLETE = "incomplete"
+    PROMPTS_DIFFER = "prompts_differ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +138,7 @@ class Comparison:
     p_difference: float | None
     margin: float | None
     verdict: Verdict | None
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     examples_needed: int | None
     available: int
     retention: Estimate | None = (

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 from evalharness.records.comparison import Estimate, Level
 
-Conclusion = Literal["knowledge", "format", "both", "unclear"]
+
+class Conclusion(StrEnum):
+    """What a candidate seems to have lost."""
+
+    KNOWLEDGE = "knowledge"
+    FORMAT = "format"
+    BOTH = "both"
+    UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True, slots=True)

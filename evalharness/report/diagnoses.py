@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records.diagnosis import Diagnosis, Measure
+from evalharness.records.diagnosis import Conclusion, Diagnosis, Measure
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
 
 SHORT = {
-    "knowledge": "knowledge seems lost",
-    "format": "the format seems lost",
-    "both": "chooses worse, less readable",
-    "unclear": "unclear what was lost",
+    Conclusion.KNOWLEDGE: "knowledge seems lost",
+    Conclusion.FORMAT: "the format seems lost",
+    Conclusion.BOTH: "chooses worse, less readable",
+    Conclusion.UNCLEAR: "unclear what was lost",
 }
 WORDS = {
     "choosing": "chosen by likelihood",

@@ -7,15 +7,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, in_order
+from evalharness.stats.enums import Verdict
 
 OF_THE_SET = {
-    "forgotten": "▼ fell by more than the margin",
-    "retained": "● did not fall by the margin",
-    "inconclusive": "? not certain yet",
+    Verdict.FORGOTTEN: "▼ fell by more than the margin",
+    Verdict.RETAINED: "● did not fall by the margin",
+    Verdict.INCONCLUSIVE: "? not certain yet",
 }
 SHARED = "half of α is for verdicts before the last round, half for what was asked to the end"
 
@@ -86,7 +87,7 @@ def asked_lines(results: Results) -> list[str]:
         units = [
             c
             for c in results.comparisons
-            if c.candidate == name and c.unit and c.primary and c.level != "suite" and c.stopping is not None
+            if c.candidate == name and c.unit and c.primary and c.level != Level.SUITE and c.stopping is not None
         ]
         if units:
             said.append(f"{wording.one_line(name)}: {_saved(units)}")

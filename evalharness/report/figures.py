@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.tables import learned_words
 from evalharness.report.training_table import joined
+from evalharness.stats.enums import Verdict
 
 MARKERS = "sD^*PX<>"  # with 8 colours; the page's legend shows the same shapes
 SIZES = {"*": 8.5, "P": 6.6, "X": 6.4, "s": 5.4, "D": 5.0, "^": 6.0, "<": 6.0, ">": 6.0}
@@ -70,7 +71,10 @@ def forest(results: Results) -> str:
         _finish_forest(axes, rows)
     level = f"{100 * rows[0].comparisons[0].ci_level:g} %"
     decided = [
-        f"{c.candidate} on {c.task}: {c.verdict}" for row in rows for c in row.comparisons if c.verdict == "forgotten"
+        f"{c.candidate} on {c.task}: {c.verdict}"
+        for row in rows
+        for c in row.comparisons
+        if c.verdict == Verdict.FORGOTTEN
     ]
     description = f"One line per candidate and task; intervals {level}. " + (
         "Forgotten: " + "; ".join(decided) if decided else "None is forgotten."
@@ -85,9 +89,9 @@ def _forest_rows(results: Results) -> list[_Row]:
     for task, comparisons in in_order(results):
         first = comparisons[0]
         shown = sorted((c for c in comparisons if c.margin and c.n), key=lambda c: order[c.candidate])
-        if not shown or (first.level == "task" and task in group and task not in targets):
+        if not shown or (first.level == Level.TASK and task in group and task not in targets):
             continue
-        suffix = " (suite)" if first.level == "suite" else " (target)" if task in targets else ""
+        suffix = " (suite)" if first.level == Level.SUITE else " (target)" if task in targets else ""
         rows.append(_Row(wording.one_line(task, 30) + suffix, tuple(shown)))
     return rows
 
@@ -199,7 +203,7 @@ def tradeoff(results: Results) -> str:
 
 
 def _points(results: Results) -> tuple[list[_Point], float | None, list[str]]:
-    suites = {c.candidate: c for c in results.comparisons if c.level == "suite" and c.primary}
+    suites = {c.candidate: c for c in results.comparisons if c.level == Level.SUITE and c.primary}
     names = candidates_of(results)
     points, targets = [], []
     for model in results.models:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import Results
 
@@ -38,16 +38,17 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
             rows.setdefault((comparison.level, comparison.task), []).append(comparison)
     group = members_of(results)
     members = {
-        key: [k for k in rows if k[0] == "task" and key[0] == "group" and group.get(k[1]) == key[1]] for key in rows
+        key: [k for k in rows if k[0] == Level.TASK and key[0] == Level.GROUP and group.get(k[1]) == key[1]]
+        for key in rows
     }
     inner = {key for keys in members.values() for key in keys}
     place, listed = {key: i for i, key in enumerate(rows)}, groups_of(results)
 
     def where(key: tuple[str, str]) -> tuple[bool, int, int]:
-        within = listed.get(key[1], ()) if key[0] == "group" else ()
+        within = listed.get(key[1], ()) if key[0] == Level.GROUP else ()
         return (
-            key[0] != "suite",
-            min(place[k] for k in [key, *members[key], *(("task", t) for t in within if ("task", t) in place)]),
+            key[0] != Level.SUITE,
+            min(place[k] for k in [key, *members[key], *((Level.TASK, t) for t in within if (Level.TASK, t) in place)]),
             -len(within),
         )
 
@@ -60,9 +61,9 @@ def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
     """`in_order` of the candidates, the families' means, which describe, after the suite."""
     rows, families, names = in_order(results), dict[str, list[Comparison]](), candidates_of(results)
     for comparison in results.comparisons:
-        if comparison.level == "family" and comparison.candidate in names:
+        if comparison.level == Level.FAMILY and comparison.candidate in names:
             families.setdefault(comparison.task, []).append(comparison)
-    place = sum(of[0].level == "suite" for _, of in rows)
+    place = sum(of[0].level == Level.SUITE for _, of in rows)
     return [*rows[:place], *families.items(), *rows[place:]]
 
 
@@ -83,8 +84,12 @@ def members_of(results: Results) -> dict[str, str]:
     if isinstance(results.signature.get("groups"), Mapping):
         largest_first = sorted(groups_of(results).items(), key=lambda item: -len(item[1]))
         return {task: name for name, tasks in largest_first for task in tasks}
-    family = {comparison.family: comparison.task for comparison in results.comparisons if comparison.level == "group"}
+    family = {
+        comparison.family: comparison.task for comparison in results.comparisons if comparison.level == Level.GROUP
+    }
     judged = [c for c in results.comparisons if c.candidate in candidates_of(results)]
-    outside = {c.task for c in judged if c.level == "task" and c.primary and not c.unit and c.family in family}
+    outside = {c.task for c in judged if c.level == Level.TASK and c.primary and not c.unit and c.family in family}
     targets = set(targets_of(results).values())
-    return {c.task: family[c.family] for c in results.comparisons if c.level == "task" and c.task in outside - targets}
+    return {
+        c.task: family[c.family] for c in results.comparisons if c.level == Level.TASK and c.task in outside - targets
+    }

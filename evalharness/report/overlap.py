@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 
@@ -148,7 +148,7 @@ def _deciding(results: Results, name: str, task: str) -> Comparison | None:
         (
             c
             for c in results.comparisons
-            if (c.task, c.candidate, c.primary) == (task, name, True) and c.level != "suite"
+            if (c.task, c.candidate, c.primary) == (task, name, True) and c.level != Level.SUITE
         ),
         None,
     )
@@ -176,7 +176,7 @@ def _rows(results: Results, name: str, facts: Mapping[str, Any]) -> list[Overlap
         *(
             c.task
             for c in results.comparisons
-            if c.level == "group" and c.candidate == name and c.primary and c.task in parts
+            if c.level == Level.GROUP and c.candidate == name and c.primary and c.task in parts
         ),
     ]
     found = []

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from evalharness import registry
 from evalharness.paths import shipped
+from evalharness.records.comparison import Level
 from evalharness.records.results import Results
 from evalharness.report import (
     REGISTRY,
@@ -108,13 +109,17 @@ def _about(results: Results) -> dict[str, Any]:
     rows, left_out = facts.trouble_rows(results.errors)
     candidates = order.candidates_of(results)
     beside, crowd = variants.asides_of(results), variants.crowd(results)
-    suite = next((c.task for c in results.comparisons if c.level == "suite"), None) or results.signature.get("suite")
+    suite = next((c.task for c in results.comparisons if c.level == Level.SUITE), None) or results.signature.get(
+        "suite"
+    )
     return {
         "style": Markup((folder / "style.css").read_text("utf-8")),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "suite": suite,
-        "tasks": list(dict.fromkeys(c.task for c in results.comparisons if c.level == "task" and c.task not in beside)),
+        "tasks": list(
+            dict.fromkeys(c.task for c in results.comparisons if c.level == Level.TASK and c.task not in beside)
+        ),
         "bases": [model.name for model in results.models if model.base is None],
         "candidates": candidates,
         "marks": [mark_of(i) for i in range(len(candidates))],

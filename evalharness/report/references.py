@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import in_order
@@ -41,7 +41,7 @@ def noise_floor(results: Results) -> str:
     """How far the base through an adapter that changes nothing is from the base, and what follows; empty where that was
     not measured.
     """
-    rows = [c for _, of_task in in_order(results, _named(results, PLACEBO)) for c in of_task if c.level == "task"]
+    rows = [c for _, of_task in in_order(results, _named(results, PLACEBO)) for c in of_task if c.level == Level.TASK]
     if not rows:
         return ""
     furthest, flips = (

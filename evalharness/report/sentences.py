@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evalharness.analysis.gate import Policy, judge
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.analysis.gate import GateOutcome, Policy, judge
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of
+from evalharness.stats.enums import Verdict
 
 GATE = {  # exit code of the gate: (class, glyph, words)
-    0: ("retained", "●", "may ship"),
-    3: ("forgotten", "▼", "must not ship"),
-    4: ("inconclusive", "?", "undecided"),
-    5: ("incomplete", "!", "incomplete"),
+    GateOutcome.PASSED: ("retained", "●", "may ship"),
+    GateOutcome.FORGOTTEN: ("forgotten", "▼", "must not ship"),
+    GateOutcome.UNDECIDED: ("inconclusive", "?", "undecided"),
+    GateOutcome.INCOMPLETE: ("incomplete", "!", "incomplete"),
 }
 FOR_NOTHING = "may ship but did not learn"
 LONGEST = 60  # characters of a name in a sentence; the tables of models and of comparisons have it whole
@@ -33,7 +34,7 @@ class Card:
     gate: str
     glyph: str
     words: str
-    exit_code: int
+    exit_code: GateOutcome
     sentence: str
     counts: tuple[tuple[str, int], ...]
     suite: str
@@ -49,13 +50,13 @@ def cards(results: Results) -> list[Card]:
 
 def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     own = [c for c in results.comparisons if c.candidate == name]
-    units = [c for c in own if c.unit and c.primary and c.level != "suite"]
-    suite = next((c for c in own if c.level == "suite" and c.primary), None)
+    units = [c for c in own if c.unit and c.primary and c.level != Level.SUITE]
+    suite = next((c for c in own if c.level == Level.SUITE and c.primary), None)
     code = exit_code(results, name)
-    gate, glyph, words = GATE.get(code, GATE[5])
-    if code == 0 and model is not None and model.learned_target is False:
+    gate, glyph, words = GATE[code]
+    if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
         gate, glyph, words = "inconclusive", "?", FOR_NOTHING
-    lost = any(c.verdict == "forgotten" for c in units)
+    lost = any(c.verdict == Verdict.FORGOTTEN for c in units)
     parts = [_forgetting(units), _learning(model, lost), _ruling(code, suite)]
     counts = tuple((verdict, sum(c.verdict == verdict for c in units)) for verdict in wording.VERDICTS)
     return Card(
@@ -68,12 +69,12 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
         sentence="; ".join(part for part in parts if part) + ".",
         counts=counts,
         suite=_suite(suite),
-        average="; ".join([*_general(suite), *(_average(c) for c in own if c.level == "suite" and not c.primary)]),
+        average="; ".join([*_general(suite), *(_average(c) for c in own if c.level == Level.SUITE and not c.primary)]),
         detachable=model is not None and model.kind not in ("base", "full", "imported", *REFERENCES),
     )
 
 
-def exit_code(results: Results, name: str) -> int:
+def exit_code(results: Results, name: str) -> GateOutcome:
     """What the gate under its default policy would end with if `name` were the only candidate."""
     base = next((model.base for model in results.models if model.name == name), None)
     alone = replace(
@@ -101,14 +102,14 @@ def _forgetting(units: Sequence[Comparison]) -> str:
     count = {verdict: sum(c.verdict == verdict for c in units) for verdict in wording.VERDICTS}
     if not units:
         return "no gate unit was compared"
-    lost = [c for c in units if c.verdict == "forgotten"]
+    lost = [c for c in units if c.verdict == Verdict.FORGOTTEN]
     if lost:
         worst = min(lost, key=lambda c: c.difference.value / c.margin if c.margin else c.difference.value)
         label = "worst: " if len(lost) > 1 else ""
         return f"forgot {len(lost)} of {total} ({label}{wording.one_line(worst.task, LONGEST)} {_difference(worst)})"
-    if count["retained"] == len(units):
+    if count[Verdict.RETAINED] == len(units):
         return f"retained all of {total}" if len(units) > 1 else "retained its one gate unit"
-    return f"forgot none of {total} for certain: {count['retained']} retained, {count['inconclusive']} inconclusive"
+    return f"forgot none of {total} for certain: {count[Verdict.RETAINED]} retained, {count[Verdict.INCONCLUSIVE]} inconclusive"
 
 
 def _learning(model: ModelRow | None, lost: bool) -> str:
@@ -130,12 +131,12 @@ def _gain(model: ModelRow) -> str:
     return "" if gain is None else wording.signed(gain.value, wording.places_for((gain.value, gain.low, gain.high), 2))
 
 
-def _ruling(code: int, suite: Comparison | None) -> str:
-    if code == 0:
+def _ruling(code: GateOutcome, suite: Comparison | None) -> str:
+    if code == GateOutcome.PASSED:
         return "the gate lets it pass"
-    if code == 3:
+    if code == GateOutcome.FORGOTTEN:
         return "it must not ship"
-    if code == 4:
+    if code == GateOutcome.UNDECIDED:
         needed = (
             f", about {suite.examples_needed:,} examples would decide"
             if suite is not None and suite.examples_needed

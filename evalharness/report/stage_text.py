@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Estimate
+from evalharness.records.comparison import Estimate, Level
 from evalharness.report import wording
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
 from evalharness.report.sweep import Table
+from evalharness.stats.enums import Verdict
 
 AFTER = {  # what became of a task after the first stage at which it was forgotten
     "last": "the last stage",
@@ -32,7 +33,7 @@ def sentences(stages: Stages) -> list[str]:
     said = [_forgotten(stages, column, name) for column, name in sorted(lost, key=lambda of: place[of[1]])]
     tested = [column for column in stages.columns if any(cell.state for cell in column.cells)]
     if kept := [column for column in tested if column.first is None and column.untaught is None]:
-        whole = [column for column in kept if column.cells[-1].state == "retained"]
+        whole = [column for column in kept if column.cells[-1].state == Verdict.RETAINED]
         said.append(f"Not shown to be forgotten at any stage: {_names(kept)}")
         if whole:
             said.append(f"Retained at the last stage: {_names(whole)}")
@@ -135,7 +136,7 @@ def _shown(column: Column, cell: Cell) -> Shown:
     glyph = wording.VERDICTS[cell.state][0] if cell.state else ""
     mark = (
         f"{glyph} {cell.state}"
-        if cell.state in ("forgotten", "retained")
+        if cell.state in (Verdict.FORGOTTEN, Verdict.RETAINED)
         else "learned here"
         if learned_here(column, cell)
         else ""
@@ -152,7 +153,13 @@ def _shown(column: Column, cell: Cell) -> Shown:
 
 def _cell(column: Column, cell: Cell) -> str:
     places = _places(column)
-    mark = wording.VERDICTS["forgotten"][0] if cell.state == "forgotten" else "*" if learned_here(column, cell) else ""
+    mark = (
+        wording.VERDICTS[Verdict.FORGOTTEN][0]
+        if cell.state == Verdict.FORGOTTEN
+        else "*"
+        if learned_here(column, cell)
+        else ""
+    )
     return f"{wording.plain(cell.score.value, places)} ({wording.signed(cell.difference.value, places)}){mark}"
 
 
@@ -226,7 +233,7 @@ def notes(stages: Stages) -> Iterator[str]:
     yield stages.rule
     if any(measure.name == "forward_transfer" and measure.estimate for measure in stages.measures):
         yield f"Forward transfer is measured from the scores of {stages.fresh or f'the base ({stages.base})'}."
-    resampled = any(column.unit and (column.kind, column.level) != ("binary", "task") for column in stages.columns)
+    resampled = any(column.unit and (column.kind, column.level) != ("binary", Level.TASK) for column in stages.columns)
     if resampled and stages.tests > stages.alpha * RESAMPLES:
         p = f"a resampled p-value is never below 1 in {RESAMPLES:,}"
         yield f"Over {stages.tests} tests graded and corpus scores can hardly be called forgotten: {p}. Trace fewer stages."

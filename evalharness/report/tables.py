@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
@@ -112,10 +112,10 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
     rows = []
     for task, comparisons in with_families(results):
         first = comparisons[0]
-        if first.level == "task" and group.get(task) in large and task not in targets.values():
+        if first.level == Level.TASK and group.get(task) in large and task not in targets.values():
             continue
         places = _places(comparisons)
-        aims, shown = ({}, {}) if first.level == "family" else (targets, flips)  # a task may have a family's name
+        aims, shown = ({}, {}) if first.level == Level.FAMILY else (targets, flips)  # a task may have a family's name
         cells = {
             c.candidate: replace(
                 _cell(
@@ -134,7 +134,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
             MatrixRow(
                 task=task,
                 level=first.level,
-                member=first.level == "task" and task in group,
+                member=first.level == Level.TASK and task in group,
                 unit=first.unit,
                 target=task in aims.values(),
                 metric=first.metric,
@@ -144,7 +144,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
                 base=wording.plain(first.base.value, places) if first.n else wording.NONE,
                 base_interval=wording.interval(first.base, places, sign=False),
                 cells=tuple(cells.get(name) for name in names),
-                folded=large.get(task, 0) if first.level == "group" else 0,
+                folded=large.get(task, 0) if first.level == Level.GROUP else 0,
             )
         )
     return rows
@@ -241,7 +241,7 @@ def _detail(c: Comparison, over_base: float, over_full: float) -> tuple[Entry, .
     places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
     words = [wording.flag_words(flag)[0] for flag in c.flags] + ([] if c.primary else ["describes only"])
     return (
-        Entry(c.task, c.task, "task" if c.level == "task" else c.level),
+        Entry(c.task, c.task, "task" if c.level == Level.TASK else c.level),
         Entry(c.metric, c.metric, "text"),
         Entry(c.candidate, c.candidate, "text"),
         Entry(c.verdict or wording.NONE, c.verdict, "verdict"),

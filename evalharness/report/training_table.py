@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from evalharness.records.comparison import Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.tables import gain_of
@@ -41,7 +42,7 @@ def made_rows(results: Results) -> list[MadeRow]:
 
 
 def _row(results: Results, model: ModelRow) -> MadeRow:
-    units = [c for c in results.comparisons if c.candidate == model.name and c.unit and c.level != "suite"]
+    units = [c for c in results.comparisons if c.candidate == model.name and c.unit and c.level != Level.SUITE]
     facts = model.training
     cells = (
         _shown(facts.get("method")),

@@ -11,6 +11,7 @@ from evalharness.report import wording
 from evalharness.report.figures import SIZES, colour_of, marker_of
 from evalharness.report.stages import Column, Stages
 from evalharness.report.svg import NAMES, Drawing, inline, style
+from evalharness.stats.enums import Verdict
 
 LOW, HIGH = -0.25, 1.6  # of skill retained: beyond it lines leave the figure
 CHARACTERS = 70  # of stage names side by side; more are turned
@@ -49,7 +50,7 @@ def trajectories(stages: Stages) -> str:
 def _line(column: Column) -> _Line | None:
     """None where the models that knew the task had no skill above chance, so that nothing can be followed."""
     points = [
-        (number, cell.retained.value, cell.retained.low, cell.retained.high, cell.state == "forgotten")
+        (number, cell.retained.value, cell.retained.low, cell.retained.high, cell.state == Verdict.FORGOTTEN)
         for number, cell in enumerate(column.cells, 1)
         if cell.retained is not None
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, in_order, members_of
@@ -159,7 +159,7 @@ def _asked(results: Results) -> list[tuple[str, Comparison, dict[str, Mapping[st
     found = []
     for task, comparisons in in_order(results):
         own = {name: aside for name, aside in asides.items() if aside["of"] == task and aside["kind"] in KINDS}
-        if own and comparisons[0].level != "suite":
+        if own and comparisons[0].level != Level.SUITE:
             found.append((task, comparisons[0], own))
     return found
 

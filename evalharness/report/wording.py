@@ -6,72 +6,73 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from evalharness.records.comparison import Estimate, MeanDifference
+from evalharness.records.comparison import Estimate, Flag, MeanDifference
+from evalharness.stats.enums import Verdict
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
 
-VERDICTS: Final = {  # verdict: (glyph, one line for the glossary)
-    "forgotten": (
+VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line for the glossary)
+    Verdict.FORGOTTEN: (
         "▼",
         "the score fell by more than the margin: p forgotten, Holm-adjusted over the candidate's gate units, is at most α",
     ),
-    "retained": ("●", "a fall by the margin or more is ruled out: p retained is at most α"),
-    "inconclusive": (
+    Verdict.RETAINED: ("●", "a fall by the margin or more is ruled out: p retained is at most α"),
+    Verdict.INCONCLUSIVE: (
         "?",
         "neither is shown with this many examples; where it can be told, the number that would decide it is given",
     ),
 }
 
-FLAGS: Final = {  # flag: (short words, what it means)
-    "forgotten_unadjusted": (
+FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it means)
+    Flag.FORGOTTEN_UNADJUSTED: (
         "forgotten before correction",
         "the task alone would count as forgotten, but not after Holm's correction for the number of gate units looked at",
     ),
-    "drop_detected": (
+    Flag.DROP_DETECTED: (
         "real drop",
         "the whole interval lies below zero: there is a loss, whether or not it is larger than the margin",
     ),
-    "improved": ("improved", "the whole interval lies above zero"),
-    "base_at_chance": (
+    Flag.IMPROVED: ("improved", "the whole interval lies above zero"),
+    Flag.BASE_AT_CHANCE: (
         "base at chance",
         "the base itself does no better than guessing, so there was nothing to forget; never more than inconclusive, and outside “all retained”",
     ),
-    "margin_exceeds_skill": (
+    Flag.MARGIN_EXCEEDS_SKILL: (
         "margin exceeds skill",
         "the margin is more than 20 % of what the base scores over chance, so a fall within it could be a large loss; never retained",
     ),
-    "incomplete": (
+    Flag.INCOMPLETE: (
         "examples missing",
         "some examples got no answer from one of the two models and are left out; nothing may pass the gate on this",
     ),
-    "few_changes": (
+    Flag.FEW_CHANGES: (
         "few changes",
         "so few answers changed that an exact or stricter test decided in place of the usual one",
     ),
-    "truncated": (
+    Flag.TRUNCATED: (
         "prompts cut",
         "some prompts were longer than the window and were cut: shots first, then the end of the document",
     ),
-    "prompts_differ": (
+    Flag.PROMPTS_DIFFER: (
         "asked differently",
         "base and candidate were asked the same questions in different prompts, each in its own form, because that was allowed",
     ),
-    "stopped_early": (
+    Flag.STOPPED_EARLY: (
         "stopped early",
         "asked in rounds and no longer once it was certain; the verdict, its interval and its p-values hold at whatever round one stops, "
         "other numbers describe only what was asked",
     ),
-    "suite_not_tested": (
+    Flag.SUITE_NOT_TESTED: (
         "suite not tested",
         "a gate unit was stopped before the suite was decided (at these margins), so it was not asked to its end; its value is of what was asked",
     ),
-    "unparsed": ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
+    Flag.UNPARSED: ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
 }
 
-QUIET: Final = {"few_changes"}  # how it was tested, not what it means: left to the table of all comparisons
+QUIET: Final = {Flag.FEW_CHANGES}  # how it was tested, not what it means: left to the table of all comparisons
 
 KINDS: Final = {
     "base": "base",

@@ -22,7 +22,6 @@ from evalharness.analysis.early_stopping import standing, suite_at
 from evalharness.analysis.pairing import lots_of
 from evalharness.errors import UsageError
 from evalharness.metrics.base import build
-from evalharness.records.comparison import Verdict
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
 from evalharness.records.models import Checkpoint
@@ -33,6 +32,7 @@ from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.session import RunContext, Session, part_of
 from evalharness.stats.early_stopping import LOOKS, ROUNDS, asked_on, round_of
+from evalharness.stats.enums import Verdict
 
 OPTION = "--until-decided"
 Key = tuple[str, str]  # model, task
@@ -176,12 +176,12 @@ class EarlyStopping:
         verdicts = standing(case)
         if (
             number in LOOKS
-            and "forgotten" not in verdicts.values()
-            and self.suites.get(candidate, "inconclusive") == "inconclusive"
+            and Verdict.FORGOTTEN not in verdicts.values()
+            and self.suites.get(candidate, Verdict.INCONCLUSIVE) == Verdict.INCONCLUSIVE
         ):
             row = suite_at(case, number).finding
             self.suites[candidate] = row.verdict(row.p_forgotten or 0.0, row.p_retained or 0.0, self.plan.alpha)
-        on = asked_on(verdicts, self.suites.get(candidate, "inconclusive"))
+        on = asked_on(verdicts, self.suites.get(candidate, Verdict.INCONCLUSIVE))
         members = {group.name: group.tasks for group in case.groups if group.unit}
         ended = [name for unit in verdicts.keys() - on for name in members.get(unit, (unit,))]
         self.stopped[candidate] = self.stopped.get(candidate, frozenset()) | frozenset(ended)

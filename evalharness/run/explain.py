@@ -22,7 +22,7 @@ from evalharness.data.grouping import grouped
 from evalharness.data.sources import read_rows
 from evalharness.errors import UsageError
 from evalharness.metrics.base import build
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts, TaskOutcome
 from evalharness.records.requests import PreparedTask
@@ -116,13 +116,13 @@ def _losers(found: RunState) -> dict[str, frozenset[str]]:
     names: dict[str, frozenset[str]] = {}
     for unit in units:
         if _regressed(unit):
-            of_unit = members[unit.task] if unit.level == "group" else frozenset([unit.task])
+            of_unit = members[unit.task] if unit.level == Level.GROUP else frozenset([unit.task])
             names[unit.candidate] = names.get(unit.candidate, frozenset()) | (of_unit & able)
     return {candidate: tasks for candidate, tasks in names.items() if tasks}
 
 
 def _regressed(unit: Comparison) -> bool:
-    return unit.unit and unit.primary and unit.level in ("task", "group") and lost(unit)
+    return unit.unit and unit.primary and unit.level in (Level.TASK, Level.GROUP) and lost(unit)
 
 
 def _deciding(fact: TaskFacts, named: set[str]) -> TaskFacts:

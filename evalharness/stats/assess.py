@@ -12,17 +12,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from evalharness.stats import paired, power, proportion
+from evalharness.stats.enums import Verdict
 from evalharness.stats.exact import FEW_CHANGES
 from evalharness.stats.resample import Bootstrap, Floats, Score, bootstrap, influence, swap_p, swapped_differences
-from evalharness.stats.verdict import (
-    ENOUGH_CHANGED,
-    SKILL_SHARE,
-    Verdict,
-    decide,
-    full_loss_p,
-    p_at_margin,
-    unseen_interval,
-)
+from evalharness.stats.verdict import ENOUGH_CHANGED, SKILL_SHARE, decide, full_loss_p, p_at_margin, unseen_interval
 
 
 class Effort(NamedTuple):

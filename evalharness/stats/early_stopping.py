@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from evalharness.stats.assess import Pairs
-from evalharness.stats.sequential import SIDES, Floats, Stream, certificate, e_holm, evidence, interval
-from evalharness.stats.verdict import Verdict
+from evalharness.stats.enums import SIDES, Verdict
+from evalharness.stats.sequential import Floats, Stream, certificate, e_holm, evidence, interval
 
 ROUNDS = 20
 LOOKS = (10, 20)  # rounds after which the suite is tested
@@ -84,8 +84,8 @@ def path(unit: Watched, asked: int) -> Path:
     found = {}
     for side in SIDES:
         logs = np.concatenate([[0.0], evidence(unit.stream, unit.margin, side)])
-        found[side] = (np.maximum.accumulate(logs) if side == "retained" else logs)[ends]
-    return Path(found["forgotten"], found["retained"])
+        found[side] = (np.maximum.accumulate(logs) if side == Verdict.RETAINED else logs)[ends]
+    return Path(found[Verdict.FORGOTTEN], found[Verdict.RETAINED])
 
 
 def adjusted(paths: Sequence[Path | None]) -> list[float]:
@@ -134,8 +134,12 @@ def certified(unit: Watched, population: int, alpha: float) -> tuple[Verdict, fl
         math.exp(-max(float(certificate(unit.stream, unit.margin, side, population).max(initial=0.0)), 0.0))
         for side in SIDES
     )
-    verdict: Verdict = (
-        "forgotten" if forgotten <= min(alpha, retained) else "retained" if retained <= alpha else "inconclusive"
+    verdict = (
+        Verdict.FORGOTTEN
+        if forgotten <= min(alpha, retained)
+        else Verdict.RETAINED
+        if retained <= alpha
+        else Verdict.INCONCLUSIVE
     )
     return verdict, forgotten, retained
 
@@ -153,9 +157,9 @@ def asked_on(verdicts: Mapping[str, Verdict], suite: Verdict) -> AbstractSet[str
     What is forgotten is asked no more: the gate cannot pass, whatever else comes. What is retained is asked on as long
     as the gate may pass and the suite, of which it is a part, is undecided.
     """
-    settled = "forgotten" in (suite, *verdicts.values()) or suite == "retained"
+    settled = Verdict.FORGOTTEN in (suite, *verdicts.values()) or suite == Verdict.RETAINED
     return {
         name
         for name, verdict in verdicts.items()
-        if verdict == "inconclusive" or (verdict == "retained" and not settled)
+        if verdict == Verdict.INCONCLUSIVE or (verdict == Verdict.RETAINED and not settled)
     }

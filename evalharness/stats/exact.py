@@ -9,12 +9,12 @@ JASA 89:1012-1016. That bounds the work: 40 changes of 20 000 answers need some 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, betaincinv, gammaln, xlog1py, xlogy
 
+from evalharness.stats.enums import Side, Verdict
 from evalharness.stats.paired import tango_statistic
 
 GAMMA = 1e-6  # paid for leaving out the ψ that the data exclude
@@ -23,8 +23,6 @@ GRID = 24  # values of ψ tried first; then REFINED around the best, twice
 REFINED = 9
 NEGLIGIBLE = 1e-14  # probability of a number of changes not worth a tail probability; counted as inside the region
 FEW_CHANGES = 40  # fewer changes than this: the normal approximation is not trusted
-
-Side = Literal["forgotten", "retained"]
 
 
 @lru_cache(maxsize=4096)
@@ -38,9 +36,9 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: f
     if n <= 0:
         return 1.0
     if margin >= 1:
-        return 1.0 if side == "forgotten" else GAMMA
+        return 1.0 if side == Verdict.FORGOTTEN else GAMMA
     low, high = _possible_rates(gained + lost, n)
-    if side == "retained":
+    if side == Verdict.RETAINED:
         low = max(low, margin)  # a smaller rate of change cannot lose as much as the margin
         if low > high:
             return GAMMA
@@ -90,7 +88,7 @@ def _region(
     observed = float(tango_statistic(gained, lost, n, -margin))
     slack = 1e-9 * (1 + abs(observed))
     possible = losses <= changes[:, None]
-    if side == "retained":
+    if side == Verdict.RETAINED:
         inside = possible & (statistic >= observed - slack)
         return changes, np.where(inside, losses, -1.0).max(axis=1)
     inside = possible & (statistic <= observed + slack)
@@ -110,12 +108,12 @@ def _probability(
     share = np.minimum(1.0, (psi + margin) / (2 * psi))
     log_weight = gammaln(n + 1) - gammaln(changes + 1) - gammaln(n - changes + 1)
     weight = np.exp(log_weight + xlogy(changes, psi) + xlog1py(n - changes, -psi))
-    below = limit if side == "retained" else limit - 1
+    below = limit if side == Verdict.RETAINED else limit - 1
     inside = np.broadcast_to(
         np.where(below < 0, 0.0, 1.0), weight.shape
     ).copy()  # P(losses ≤ below); 1 where below = changes
-    if side == "forgotten":
+    if side == Verdict.FORGOTTEN:
         inside = np.where(weight < NEGLIGIBLE, 0.0, inside)
     row, column = np.nonzero((weight >= NEGLIGIBLE) & (below >= 0) & (below < changes))
     inside[row, column] = bdtr(below[column], changes[column].astype(np.int64), share[row, 0])
-    return (weight * (inside if side == "retained" else 1 - inside)).sum(axis=1)
+    return (weight * (inside if side == Verdict.RETAINED else 1 - inside)).sum(axis=1)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from evalharness.stats.assess import Effort, Finding, assess, resampled_p
-from evalharness.stats.exact import Side
+from evalharness.stats.enums import Side, Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
@@ -156,8 +156,8 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
         certifiable if certifiable < reach and units >= MIN_UNITS else None,
         drop,
         max(MIN_UNITS, needed) if needed <= MOST else None,
-        verdicts.count("retained") / times,
-        verdicts.count("forgotten") / times,
+        verdicts.count(Verdict.RETAINED) / times,
+        verdicts.count(Verdict.FORGOTTEN) / times,
         times,
     )
 
@@ -178,7 +178,7 @@ def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
     low, high, retained, unsure = 0.0, most, 0, list(findings)
     while high - low > max(NEAR * high, 1e-9 * most):
         middle = (low + high) / 2
-        here = [p_of(finding, middle, "retained") <= rule.alpha for finding in unsure]
+        here = [p_of(finding, middle, Verdict.RETAINED) <= rule.alpha for finding in unsure]
         enough = retained + sum(here) >= rule.power * len(findings)
         low, high, retained = (low, middle, retained) if enough else (middle, high, retained + sum(here))
         unsure = [finding for finding, is_retained in zip(unsure, here, strict=True) if is_retained is enough]
@@ -245,7 +245,7 @@ def replicates(tests: int) -> int:
     return max(1000, 60 * tests)
 
 
-def verdict_of(finding: Finding, p_forgotten: float, alpha_forgotten: float, alpha: float) -> str:
+def verdict_of(finding: Finding, p_forgotten: float, alpha_forgotten: float, alpha: float) -> Verdict:
     """The verdict as a comparison gives it. `p_forgotten` is held against `alpha_forgotten`, p_retained against
     `alpha`.
     """
@@ -301,9 +301,9 @@ def gate(
         )
         whole = verdict_of(suite, suite.p_forgotten or 0.0, rule.alpha, rule.alpha)
         certified.append(_smallest(lambda margin, of=suite: at_margin(of, margin)[1] <= rule.alpha, 1.0, 0.02))
-        forgotten = "forgotten" in (whole, *verdicts)
-        ends["fails" if forgotten else "passes" if whole == "retained" else "undecided"] += 1
-        ends["all"] += all(verdict == "retained" for verdict in verdicts)
+        forgotten = Verdict.FORGOTTEN in (whole, *verdicts)
+        ends["fails" if forgotten else "passes" if whole == Verdict.RETAINED else "undecided"] += 1
+        ends["all"] += all(verdict == Verdict.RETAINED for verdict in verdicts)
     margin = float(np.quantile(certified, rule.power, method="higher"))
     shares = (ends[which] / times for which in ("passes", "fails", "undecided", "all"))
     return GateOdds(*shares, margin if margin <= SKILL_SHARE else None, times)

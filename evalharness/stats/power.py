@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrik, gammaln, ndtr, ndtri, xlog1py, xlogy
 
-from evalharness.stats.exact import FEW_CHANGES, Side, exact_p
+from evalharness.stats.enums import Side, Verdict
+from evalharness.stats.exact import FEW_CHANGES, exact_p
 from evalharness.stats.paired import tango_p, tango_statistic
 from evalharness.stats.verdict import ENOUGH_CHANGED, MIN_UNITS, full_loss_p, p_at_margin
 
@@ -56,8 +57,8 @@ def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, 
     )
     losing = (flips + drop) / (2 * flips) if flips else 0.0
     fewest, most = (
-        _limits(n, changes, margin, "forgotten", alphas[0]),
-        _limits(n, changes, margin, "retained", alphas[1]),
+        _limits(n, changes, margin, Verdict.FORGOTTEN, alphas[0]),
+        _limits(n, changes, margin, Verdict.RETAINED, alphas[1]),
     )
     forgotten = float(weight @ (1 - _at_most(fewest - 1, changes, losing)))
     retained = float(weight @ _at_most(most, changes, losing))
@@ -142,7 +143,7 @@ def _limits(n: int, changes: NDArray[np.float64], margin: float, side: Side, alp
     """Of each number of changes, the fewest losses that are forgotten (changes + 1: none are), or the most that are
     retained (−1: none are).
     """
-    forgotten = side == "forgotten"
+    forgotten = side == Verdict.FORGOTTEN
     if alpha <= 0:
         return changes + 1 if forgotten else np.full(len(changes), -1.0)
     low, high = np.full(len(changes), -1.0), changes + 1
@@ -161,7 +162,7 @@ def _limits(n: int, changes: NDArray[np.float64], margin: float, side: Side, alp
 @lru_cache(maxsize=200_000)
 def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, guess: int) -> int:
     """As `_limits`, where the exact test decides. `guess`: the score test's."""
-    step = -1 if side == "forgotten" else 1
+    step = -1 if side == Verdict.FORGOTTEN else 1
 
     def decided(lost: int) -> bool:
         return 0 <= lost <= changes and exact_p(changes - lost, lost, n, margin, side, alpha) <= alpha

@@ -20,17 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from evalharness.stats.verdict import MIN_UNITS, Verdict
+from evalharness.stats.enums import SIDES, Side, Verdict
+from evalharness.stats.verdict import MIN_UNITS
 
 Floats = NDArray[np.float64]
-Side = Literal["forgotten", "retained"]
-SIDES: tuple[Side, Side] = ("forgotten", "retained")
 
 SHARES = np.arange(1, 11) / 10  # of the largest bet; their capitals are averaged
 HALVINGS = 50
@@ -106,7 +104,7 @@ def first_decision(
     enough = -math.log(alpha)
     times = {side: np.flatnonzero(path[least - 1 :] >= enough)[:1] for side, path in paths.items()}
     reached = sorted((int(time[0]) + least, side) for side, time in times.items() if len(time))
-    return reached[0] if reached else (len(stream.net), "inconclusive")
+    return reached[0] if reached else (len(stream.net), Verdict.INCONCLUSIVE)
 
 
 def interval(stream: Stream, alpha: float, population: int | None = None) -> tuple[float, float]:
@@ -116,7 +114,7 @@ def interval(stream: Stream, alpha: float, population: int | None = None) -> tup
     The values whose e-processes never reached 1/α. No unit gives (−reach, reach).
     """
     ends = []
-    for side, sign in (("retained", 1.0), ("forgotten", -1.0)):
+    for side, sign in ((Verdict.RETAINED, 1.0), (Verdict.FORGOTTEN, -1.0)):
         rejected, kept = (
             -sign * stream.reach,
             sign * stream.reach,
@@ -151,7 +149,7 @@ def e_holm(logs: Sequence[float]) -> list[float]:
 def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
     """What the null says is ≥ 0 in the mean, of each unit, and the most it can be."""
     over = stream.net + margin * stream.sizes
-    if side == "forgotten":
+    if side == Verdict.FORGOTTEN:
         return over, (stream.reach + margin) * stream.largest
     return -over, (stream.reach - margin) * stream.largest
 

@@ -6,12 +6,10 @@ forgotten: the loss is larger than the margin; retained: it is smaller; inconclu
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-from evalharness.stats.exact import FEW_CHANGES, Side, exact_p
+from evalharness.stats.enums import Side, Verdict
+from evalharness.stats.exact import FEW_CHANGES, exact_p
 from evalharness.stats.paired import tango_interval, tango_p
-
-Verdict = Literal["forgotten", "retained", "inconclusive"]
 
 MIN_UNITS = 10  # fewer decide nothing
 ENOUGH_CHANGED = 20  # changed units from which a bootstrap is trusted to say "retained"
@@ -25,15 +23,15 @@ def decide(
     there is no skill to lose.
     """
     if units < MIN_UNITS or at_chance:
-        return "inconclusive"
+        return Verdict.INCONCLUSIVE
     if p_forgotten <= alpha:
-        return "forgotten"
-    return "retained" if p_retained <= alpha and can_retain else "inconclusive"
+        return Verdict.FORGOTTEN
+    return Verdict.RETAINED if p_retained <= alpha and can_retain else Verdict.INCONCLUSIVE
 
 
 def p_at_margin(gained: float, lost: float, n: float, margin: float) -> tuple[float, float]:
     """(p_forgotten, p_retained) of 0/1 counts."""
-    return p_on_side(gained, lost, n, margin, "forgotten"), p_on_side(gained, lost, n, margin, "retained")
+    return p_on_side(gained, lost, n, margin, Verdict.FORGOTTEN), p_on_side(gained, lost, n, margin, Verdict.RETAINED)
 
 
 def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -> float:
@@ -42,10 +40,10 @@ def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -
     Fractions (an effective sample) are rounded against the claim that is tested.
     """
     if gained + lost >= FEW_CHANGES:
-        return tango_p(gained, lost, n, margin)[0 if side == "forgotten" else 1]
+        return tango_p(gained, lost, n, margin)[0 if side == Verdict.FORGOTTEN else 1]
     size = math.floor(n + 1e-9)
     more, fewer = (lambda value: math.ceil(value - 1e-9)), (lambda value: math.floor(value + 1e-9))
-    if side == "forgotten":
+    if side == Verdict.FORGOTTEN:
         return exact_p(min(more(gained), size), min(fewer(lost), max(0, size - more(gained))), size, margin, side)
     return exact_p(min(fewer(gained), max(0, size - more(lost))), min(more(lost), size), size, margin, side)
 
@@ -58,7 +56,7 @@ def full_loss_p(decreased: float, units: int, reach: float, margin: float) -> fl
     """
     if reach <= 0:
         return 1.0
-    return p_on_side(0.0, min(decreased, units), units, margin / reach, "retained")
+    return p_on_side(0.0, min(decreased, units), units, margin / reach, Verdict.RETAINED)
 
 
 def unseen_interval(units: int, reach: float, level: float) -> tuple[float, float]:

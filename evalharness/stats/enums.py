@@ -1,0 +1,27 @@
+"""The words that tests and results share: verdicts, and kinds of scores."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+
+class Verdict(StrEnum):
+    """What the difference of one gate unit shows, held against its margin."""
+
+    FORGOTTEN = "forgotten"  # the loss is larger than the margin
+    RETAINED = "retained"  # the loss is smaller than the margin
+    INCONCLUSIVE = "inconclusive"
+
+
+Side = Literal[Verdict.FORGOTTEN, Verdict.RETAINED]  # what a one-sided test may show
+SIDES: tuple[Side, Side] = (Verdict.FORGOTTEN, Verdict.RETAINED)
+
+
+class MetricKind(StrEnum):
+    """How a metric's score follows from its rows of sufficient statistics."""
+
+    BINARY = "binary"  # rows are (0 or 1, 1) and the score their ratio
+    GRADED = "graded"  # the same with values in [low, high]
+    CORPUS = "corpus"  # any function of the summed row
+    OPAQUE = "opaque"  # there are no rows, only the score
