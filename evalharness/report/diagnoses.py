@@ -1,7 +1,8 @@
-"""Diagnoses to the page: what is said, a table of measures, where the lost answers went. Nothing is estimated here."""
+"""Show diagnoses: what is said, a table of measures, where the lost answers went. Nothing is estimated here."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evalharness.records.diagnosis import Conclusion, Diagnosis, Measure
@@ -34,22 +35,19 @@ TITLES = ("texts that cannot be read", "texts that are readable and wrong")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MeasureView:
     """One measure. `moved`: "fell" or "rose" where the whole interval lies on one side of zero."""
 
     words: str
     metric: str
-    base: str
-    candidate: str
-    difference: str
-    interval: str
+    scores: wording.ScoreChange
     moved: str
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One diagnosis as the page has it. `fates`: a row an outcome: words, answers lost to it, gained from it, its part
-    of the difference.
+class DiagnosisView:
+    """One diagnosis as the page has it. `fates`: for each outcome words, the answers lost to it and gained from it, and
+    its part of the difference.
     """
 
     anchor: str
@@ -60,79 +58,65 @@ class Shown:
     conclusion: str
     short: str
     says: str
-    lines: tuple[Line, ...]
+    lines: tuple[MeasureView, ...]
     fates: tuple[tuple[str, str, str, str], ...]
     answers: str
     beside: tuple[str, ...]
 
 
-def shown(results: Results) -> list[Shown]:
-    """In the order of the candidates, then of the tasks."""
+def views(results: Results) -> list[DiagnosisView]:
+    """In the order of the candidates, then of the tasks; diagnoses of models that are no candidates are left out."""
     order = candidates_of(results)
-    there = [found for found in results.diagnoses if found.candidate in order]
+    known = [diagnosis for diagnosis in results.diagnoses if diagnosis.candidate in order]
     return [
-        _shown(found, f"diagnosis-{i}")
-        for i, found in enumerate(sorted(there, key=lambda found: order.index(found.candidate)), 1)
+        _view(diagnosis, f"diagnosis-{i}")
+        for i, diagnosis in enumerate(sorted(known, key=lambda diagnosis: order.index(diagnosis.candidate)), 1)
     ]
 
 
-def _shown(found: Diagnosis, anchor: str) -> Shown:
-    flips = found.flips
+def _view(diagnosis: Diagnosis, anchor: str) -> DiagnosisView:
+    flips = diagnosis.flips
     parts = (
         (flips.lost_unreadable, flips.gained_unreadable, flips.unreadable),
         (flips.lost_wrong, flips.gained_wrong, flips.wrong),
     )
-    fates = tuple(
-        (title, f"{away:,}", f"{back:,}", f"{wording.signed(part.value)} {wording.interval(part)}".strip())
-        for title, (away, back, part) in zip(TITLES, parts, strict=True)
-    )
-    return Shown(
+    return DiagnosisView(
         anchor=anchor,
-        candidate=found.candidate,
-        task=found.task,
-        twin=found.twin,
-        level=found.level,
-        conclusion=found.conclusion,
-        short=SHORT[found.conclusion],
-        says=found.says,
-        lines=tuple(map(_line, found.measures)),
-        fates=fates,
+        candidate=diagnosis.candidate,
+        task=diagnosis.task,
+        twin=diagnosis.twin,
+        level=diagnosis.level,
+        conclusion=diagnosis.conclusion,
+        short=SHORT[diagnosis.conclusion],
+        says=diagnosis.says,
+        lines=tuple(map(_measure, diagnosis.measures)),
+        fates=tuple(
+            (title, f"{lost:,}", f"{gained:,}", wording.with_interval(part))
+            for title, (lost, gained, part) in zip(TITLES, parts, strict=True)
+        ),
         answers=wording.counted(flips.answers, "written answer"),
-        beside=tuple(_beside(found)),
+        beside=tuple(_beside(diagnosis)),
     )
 
 
-def _line(measure: Measure) -> Line:
-    places = wording.places_for((measure.base.value, measure.candidate.value, measure.difference.value))
-    low, high = measure.difference.low, measure.difference.high
-    moved = "fell" if high is not None and high < 0 else "rose" if low is not None and low > 0 else ""
-    return Line(
+def _measure(measure: Measure) -> MeasureView:
+    return MeasureView(
         words=WORDS.get(measure.name, measure.name),
         metric=measure.metric,
-        base=wording.plain(measure.base.value, places),
-        candidate=wording.plain(measure.candidate.value, places),
-        difference=wording.signed(measure.difference.value, places),
-        interval=wording.interval(measure.difference, places),
-        moved="" if measure.name == NEITHER else moved,
+        scores=wording.score_change(measure.base, measure.candidate, measure.difference),
+        moved="" if measure.name == NEITHER else wording.direction(measure.difference),
     )
 
 
-def _beside(found: Diagnosis) -> list[str]:
+def _beside(diagnosis: Diagnosis) -> Iterator[str]:
     """Sentences on what is picked most, and on other wordings."""
-    said = []
-    if found.leaning:
+    if diagnosis.leaning:
         sides = [
-            f"{name} “{of.choice}” in {wording.percent(of.picked, 0)} (right in {wording.percent(of.right, 0)})"
-            for name, of in found.leaning.items()
+            f"{name} “{most.choice}” in {wording.percent(most.picked, 0)} (right in {wording.percent(most.right, 0)})"
+            for name, most in diagnosis.leaning.items()
         ]
-        said.append(f"Picked most beyond its share: {', '.join(sides)}")
-    if found.spread:
-        of = found.spread
-        ranges = [
-            f"{name} {' to '.join(map(wording.plain, values))}"
-            for name, values in (("base", of.base), ("candidate", of.candidate))
-        ]
-        said.append(
-            f"Over {of.wordings} wordings: {', '.join(ranges)}, difference {' to '.join(map(wording.signed, of.difference))}"
-        )
-    return said
+        yield f"Picked most beyond its share: {', '.join(sides)}"
+    if spread := diagnosis.spread:
+        base, candidate = (" to ".join(map(wording.plain, side)) for side in (spread.base, spread.candidate))
+        difference = " to ".join(map(wording.signed, spread.difference))
+        yield f"Over {spread.wordings} wordings: base {base}, candidate {candidate}, difference {difference}"

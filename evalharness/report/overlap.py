@@ -1,5 +1,5 @@
-"""Results to what candidates had seen of the evaluation in training: sentences for the terminal and the page, and a
-table of both parts.
+"""Say what candidates had seen of the evaluation in training: sentences for the terminal and the page, and a table of
+the scores on what was seen and on what was not.
 
 Nothing is judged here: verdicts stand on all examples.
 """
@@ -20,48 +20,46 @@ MOST = 8  # sentences about one candidate in a terminal
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Scores on one part of a task, as they are shown."""
+class PartScores:
+    """The scores on one part of a task, as they are shown."""
 
-    n: str = wording.NONE
-    base: str = wording.NONE
-    candidate: str = wording.NONE
-    difference: str = wording.NONE
-    interval: str = ""
+    n: str
+    scores: wording.ScoreChange
+
+
+NOT_COMPARED = PartScores(wording.NONE, wording.ScoreChange(wording.NONE, wording.NONE, wording.NONE, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class OverlapRow:
-    """One candidate and one task (or group) of which it had seen some. `counts` is empty of a group."""
+    """One candidate and one task (or group) of which it had seen something. `counts` is empty for a group."""
 
     candidate: str
     task: str
     level: str
     metric: str
     counts: str
-    all: Part
-    clean: Part
-    overlapping: Part
+    all: PartScores
+    clean: PartScores
+    overlapping: PartScores
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What the page says. `said`: sentences; `notices`: what could not be looked at; `rows` of tasks of which something
-    had been seen.
-    """
+    """What the page says. `notices`: what could not be looked at; `rows`: of tasks of which something had been seen."""
 
-    said: tuple[str, ...]
+    sentences: tuple[str, ...]
     notices: tuple[str, ...]
     rows: tuple[OverlapRow, ...]
     run: int  # words in a row that make an overlap
 
 
 def overlap(results: Results) -> Overlap | None:
-    """None where nothing is known of what any candidate was fine-tuned on."""
+    """The section of the page; None where nothing is known of what any candidate was fine-tuned on."""
     candidates = _candidates(results)
     if not candidates:
         return None
-    said = [sentence for name, facts in candidates.items() for sentence in _sentences(results, name, facts)]
+    sentences = [sentence for name, facts in candidates.items() for sentence in _sentences(results, name, facts)]
     notices = [
         f"{wording.one_line(name, LONGEST)}: {notice}"
         for name, facts in candidates.items()
@@ -69,20 +67,19 @@ def overlap(results: Results) -> Overlap | None:
     ]
     rows = [row for name, facts in candidates.items() for row in _rows(results, name, facts)]
     method = results.signature["overlap"].get("method", {})
-    return Overlap(tuple(said), tuple(notices), tuple(rows), int(method.get("run", 0)))
+    return Overlap(tuple(sentences), tuple(notices), tuple(rows), int(method.get("run", 0)))
 
 
 def lines(results: Results) -> list[str]:
     """The sentences as a terminal shows them, the most overlapping tasks of each candidate first."""
-    found: list[str] = []
+    shown: list[str] = []
     for name, facts in _candidates(results).items():
-        said = _sentences(results, name, facts)
-        found += said[:MOST]
-        if len(said) > MOST:
-            found.append(
-                f"{wording.counted(len(said) - MOST, 'more task')} overlap with what {name} was {_used(facts)} on: see the report"
-            )
-    return ["", *found] if found else []
+        sentences = _sentences(results, name, facts)
+        shown += sentences[:MOST]
+        if len(sentences) > MOST:
+            more = wording.counted(len(sentences) - MOST, "more task")
+            shown.append(f"{more} overlap with what {name} was {_used(facts)} on: see the report")
+    return ["", *shown] if shown else []
 
 
 def _candidates(results: Results) -> dict[str, Mapping[str, Any]]:
@@ -103,21 +100,17 @@ def _seen(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
 
 
 def _sentences(results: Results, name: str, facts: Mapping[str, Any]) -> list[str]:
+    sentences = [_sentence(results, name, task, counts, _used(facts)) for task, counts in _seen(facts)]
+    if sentences or not facts.get("sources"):
+        return sentences
+    rows = wording.counted(sum(source["rows"] for source in facts["sources"]), "row")
+    examples = wording.counted(sum(counts["examples"] for counts in facts["tasks"].values()), "example")
     short = wording.one_line(name, LONGEST)
-    found = [_sentence(results, name, task, counts, _used(facts)) for task, counts in _seen(facts)]
-    if found or not facts.get("sources"):
-        return found
-    rows, asked = (
-        sum(source["rows"] for source in facts["sources"]),
-        sum(counts["examples"] for counts in facts["tasks"].values()),
-    )
-    return [
-        f"none of {wording.counted(asked, 'example')} overlaps with the {wording.counted(rows, 'row')} that {short} was {_used(facts)} on"
-    ]
+    return [f"none of {examples} overlaps with the {rows} that {short} was {_used(facts)} on"]
 
 
 def _used(facts: Mapping[str, Any]) -> str:
-    """What its rows were for, by some of which weights may have been selected only."""
+    """What its rows were used for; by some of them weights may only have been selected."""
     return "fine-tuned or selected" if any(source.get("use") for source in facts.get("sources", ())) else "fine-tuned"
 
 
@@ -165,34 +158,32 @@ def _part_of(results: Results, name: str, task: str, part: str) -> Comparison | 
 
 def _rows(results: Results, name: str, facts: Mapping[str, Any]) -> list[OverlapRow]:
     tasks = dict(_seen(facts))
-    parts = {
-        c.task.removesuffix(part)
-        for part in (CLEAN, OVERLAPPING)
-        for c in results.comparisons
-        if c.candidate == name and c.task.endswith(part)
-    }
-    names = [
-        *tasks,
-        *(
-            c.task
-            for c in results.comparisons
-            if c.level == Level.GROUP and c.candidate == name and c.primary and c.task in parts
-        ),
-    ]
-    found = []
-    for task in names:
+    own = [c for c in results.comparisons if c.candidate == name]
+    parts = {c.task.removesuffix(part) for part in (CLEAN, OVERLAPPING) for c in own if c.task.endswith(part)}
+    groups = [c.task for c in own if c.level == Level.GROUP and c.primary and c.task in parts]
+    rows = []
+    for task in (*tasks, *groups):
         whole = _deciding(results, name, task)
-        if whole is not None:
-            of = [whole, *(_part_of(results, name, task, part) for part in (CLEAN, OVERLAPPING))]
-            counts = tasks.get(task)
-            said = f"{counts['overlapping']:,} of {counts['examples']:,}" if counts else ""
-            found.append(OverlapRow(name, task, whole.level, whole.metric, said, *map(_shown, of)))
-    return found
+        if whole is None:
+            continue
+        counts = tasks.get(task)
+        row = OverlapRow(
+            candidate=name,
+            task=task,
+            level=whole.level,
+            metric=whole.metric,
+            counts=f"{counts['overlapping']:,} of {counts['examples']:,}" if counts else "",
+            all=_part_scores(whole),
+            clean=_part_scores(_part_of(results, name, task, CLEAN)),
+            overlapping=_part_scores(_part_of(results, name, task, OVERLAPPING)),
+        )
+        rows.append(row)
+    return rows
 
 
-def _shown(c: Comparison | None) -> Part:
-    if c is None:
-        return Part()
-    places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
-    scores = (wording.plain(score.value, places) for score in (c.base, c.candidate_score))
-    return Part(f"{c.n:,}", *scores, wording.signed(c.difference.value, places), wording.interval(c.difference, places))
+def _part_scores(c: Comparison | None) -> PartScores:
+    return (
+        NOT_COMPARED
+        if c is None
+        else PartScores(f"{c.n:,}", wording.score_change(c.base, c.candidate_score, c.difference))
+    )

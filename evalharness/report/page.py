@@ -108,7 +108,7 @@ def _about(results: Results) -> dict[str, Any]:
     cards = sentences.cards(results)
     rows, left_out = facts.trouble_rows(results.errors)
     candidates = order.candidates_of(results)
-    beside, crowd = variants.asides_of(results), variants.crowd(results)
+    beside, left_to_groups = variants.asides_of(results), variants.left_to_groups(results)
     suite = next((c.task for c in results.comparisons if c.level == Level.SUITE), None) or results.signature.get(
         "suite"
     )
@@ -139,19 +139,19 @@ def _about(results: Results) -> dict[str, Any]:
         "made": training_table.made_rows(results),
         "gain_of": tables.gain_of,
         "learned_words": tables.learned_words,
-        "ways": variants.way_tables(results),
+        "ways": variants.variant_tables(results),
         "overview": variants.overview(results),
         "asked_rows": early_stopping_table.asked_rows(results),
         "asked_lines": early_stopping_table.asked_lines(results),
         "shared": early_stopping_table.SHARED,
         "overlap": overlap.overlap(results),
         "drift": drift.tables(results),
-        "diagnoses": diagnoses.shown(results),
+        "diagnoses": diagnoses.views(results),
         "lab": tables.lab_tables(results),
         "reference": tables.reference_candidate(results),
         "detail_columns": tables.DETAIL_COLUMNS,
-        "details": tables.details(results, crowd),
-        "crowd": len({c.task for c in results.comparisons if c.task in crowd}),
+        "details": tables.details(results, left_to_groups),
+        "left_to_groups": len({c.task for c in results.comparisons if c.task in left_to_groups}),
         "signature": facts.fact_tables({key: value for key, value in results.signature.items() if key != "overlap"}),
         "flags_used": list(dict.fromkeys(flag for c in results.comparisons for flag in c.flags)),
         "say": wording,

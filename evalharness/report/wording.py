@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from evalharness.records.comparison import Estimate, Flag, MeanDifference
@@ -184,6 +185,40 @@ def interval(estimate: Estimate, places: int = 3, sign: bool = True) -> str:
         return ""
     write = signed if sign else plain
     return f"[{write(estimate.low, places)}, {write(estimate.high, places)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChange:
+    """The scores of base and candidate, their difference and its interval, as texts; an interval may be empty."""
+
+    base: str
+    candidate: str
+    difference: str
+    interval: str
+
+
+def score_change(base: Estimate, candidate: Estimate, difference: Estimate, places: int | None = None) -> ScoreChange:
+    """All with `places` decimals; None: as many as the three values need."""
+    if places is None:
+        places = places_for((base.value, candidate.value, difference.value))
+    return ScoreChange(
+        base=plain(base.value, places),
+        candidate=plain(candidate.value, places),
+        difference=signed(difference.value, places),
+        interval=interval(difference, places),
+    )
+
+
+def with_interval(estimate: Estimate, places: int = 3) -> str:
+    """ "+0.41 [+0.36, +0.45]"; the difference alone where there is no interval."""
+    return f"{signed(estimate.value, places)} {interval(estimate, places)}".strip()
+
+
+def direction(difference: Estimate) -> str:
+    """ "fell" or "rose" where the whole interval lies on one side of zero, else empty."""
+    if difference.high is not None and difference.high < 0:
+        return "fell"
+    return "rose" if difference.low is not None and difference.low > 0 else ""
 
 
 def p_value(p: float | None) -> str:

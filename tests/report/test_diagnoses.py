@@ -19,7 +19,7 @@ from evalharness.report.page import render
 
 
 def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: Results) -> None:
-    first, second = diagnoses.shown(explained)
+    first, second = diagnoses.views(explained)
     assert [(found.candidate, found.task, found.short) for found in (first, second)] == [
         ("full-high", "boolq", "chooses worse, less readable"),
         ("prompt-16", "mmlu", "the format seems lost"),
@@ -28,7 +28,7 @@ def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: 
         ("texts that cannot be read", "120", "2", "−0.393 [−0.440, −0.340]"),
         ("texts that are readable and wrong", "14", "3", "−0.037 [−0.060, −0.010]"),
     )
-    assert [(line.words, line.base, line.candidate, line.moved) for line in first.lines[1:]] == [
+    assert [(line.words, line.scores.base, line.scores.candidate, line.moved) for line in first.lines[1:]] == [
         ("written, right anywhere in the text", "0.740", "0.310", "fell"),
         ("written, no answer to be read", "0.010", "0.420", "fell"),
         ("written, length in tokens", "2.0", "17.2", ""),
@@ -59,7 +59,7 @@ def test_the_page_says_it_before_the_tables_and_beside_the_verdict(explained: Re
 def test_a_candidate_that_the_run_does_not_know_is_passed_over(explained: Results) -> None:
     assert (
         len(
-            diagnoses.shown(
+            diagnoses.views(
                 replace(
                     explained, diagnoses=(*explained.diagnoses, replace(explained.diagnoses[0], candidate="nobody"))
                 )

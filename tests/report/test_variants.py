@@ -87,12 +87,12 @@ def otherwise(run: Results) -> Results:
     return replace(run, signature=signature, comparisons=(*run.comparisons, *more))
 
 
-def by_task(found: list[variants.WayTable]) -> Mapping[str, variants.WayTable]:
+def by_task(found: list[variants.VariantTable]) -> Mapping[str, variants.VariantTable]:
     return {table.task: table for table in found}
 
 
 def test_every_way_is_a_line_with_base_and_candidates(otherwise: Results) -> None:
-    found = by_task(variants.way_tables(otherwise))
+    found = by_task(variants.variant_tables(otherwise))
     assert list(found) == ["cola", "boolq", "mmlu", "mmlu_anatomy"]
     lines = found["boolq"].rows
     assert [row.words for row in lines] == [
@@ -109,7 +109,7 @@ def test_every_way_is_a_line_with_base_and_candidates(otherwise: Results) -> Non
     assert [row.plain for row in lines] == [True] + [False] * 8
     assert (lines[1].base, lines[1].cells[0]) == (
         "0.700",
-        variants.WayCell("0.700", "0.000", "[−0.020, +0.020]", "", 0.0),
+        variants.VariantCell("0.700", "0.000", "[−0.020, +0.020]", "", 0.0),
     )
     worst = lines[5].cells[2]
     assert worst is not None
@@ -118,7 +118,7 @@ def test_every_way_is_a_line_with_base_and_candidates(otherwise: Results) -> Non
 
 
 def test_a_worst_case_by_another_metric_has_its_plain_score_beside_it(otherwise: Results) -> None:
-    lines = by_task(variants.way_tables(otherwise))["cola"].rows
+    lines = by_task(variants.variant_tables(otherwise))["cola"].rows
     assert [(row.words, row.metric) for row in lines] == [
         ("as the task asks", "mcc"),
         ("with typos", "mcc"),
@@ -175,7 +175,7 @@ def test_a_signature_that_says_nothing_sensible_of_asides_is_passed_over(run: Re
         {"x@y": {"of": "nothing", "way": "y", "kind": "wording", "metric": "acc"}},
     ):
         broken = replace(run, signature={**run.signature, "asides": asides})
-        assert (variants.way_tables(broken), variants.overview(broken)) == ([], None)
+        assert (variants.variant_tables(broken), variants.overview(broken)) == ([], None)
 
 
 def test_efficiency_is_one_table_of_tasks_and_models() -> None:
@@ -211,7 +211,7 @@ def test_groups_speak_for_many_members_asked_otherwise(run: Results) -> None:
         "groups": {"mmlu": names, "mmlu@written": [f"{name}@written" for name in names]},
     }
     many = replace(run, signature=signature, comparisons=(group, *rows, whole))
-    assert [table.task for table in variants.way_tables(many)] == ["mmlu"]
+    assert [table.task for table in variants.variant_tables(many)] == ["mmlu"]
     page = render(many)
     assert "subject_3@written" not in page.split('id="measured"')[0]
     assert "what 20 other ways of asking single members gave is in results.json" in page

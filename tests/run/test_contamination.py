@@ -284,7 +284,7 @@ def test_rows_that_are_away_are_a_notice(
     assert about(found)["tasks"] == {}
     page = overlap.overlap(found)
     assert page is not None
-    assert page.said == ()
+    assert page.sentences == ()
     assert "not at hand" in render(found)
 
 
@@ -399,7 +399,7 @@ def test_terminal_and_page_say_it(job: Callable[..., Job], trained: Path) -> Non
     assert 'id="overlap"' in page
     assert 'id="ways"' not in page
     (line,) = overlap.overlap(found).rows
-    assert (line.counts, line.clean.n, line.overlapping.difference) == ("4 of 40", "36", "+0.750")
+    assert (line.counts, line.clean.n, line.overlapping.scores.difference) == ("4 of 40", "36", "+0.750")
 
 
 def test_a_clean_difference_on_the_other_side_of_the_margin_is_said(job: Callable[..., Job], trained: Path) -> None:
