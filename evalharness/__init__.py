@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from typing import Any
+
+from evalharness import registry
 
 __version__ = "0.1.0"
 
@@ -30,5 +31,4 @@ __all__ = ["Comparison", "EvalHarnessError", "ForgettingCallback", "Results", "_
 def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
         raise AttributeError(f"module 'evalharness' has no attribute {name!r}")
-    module, _, attribute = PUBLIC[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return registry.find(PUBLIC, name, "attribute")

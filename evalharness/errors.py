@@ -6,6 +6,7 @@ EvalHarnessError            1  (only its children are raised)
 ├── DataError               2  rows of a task
 ├── ModelError              2  a checkpoint
 ├── StoreError              2  the store or the output folder
+├── MissingPackageError     2  a package that an extra of this one brings
 └── NotComparableError      5  something failed during the run, or two runs cannot be paired
 """
 
@@ -51,6 +52,12 @@ class ModelError(EvalHarnessError):
 
 class StoreError(EvalHarnessError):
     """The store or the output folder cannot be read or written."""
+
+    exit_code = 2
+
+
+class MissingPackageError(EvalHarnessError):
+    """A package is not installed that comes with an extra of this one."""
 
     exit_code = 2
 

@@ -22,6 +22,7 @@ def test_the_line() -> None:
         (errors.DataError, 2),
         (errors.ModelError, 2),
         (errors.StoreError, 2),
+        (errors.MissingPackageError, 2),
         (errors.NotComparableError, 5),
     ],
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from evalharness import engines, registry
-from evalharness.errors import UsageError
+from evalharness.errors import MissingPackageError, UsageError
 
 REGISTRY = {"join": "os.path:join", "joined": "os.path:joined"}
 
@@ -23,3 +25,15 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 def test_nothing_near_lists_what_there_is() -> None:
     with pytest.raises(UsageError, match="known: hf"):
         registry.find(engines.REGISTRY, "zzzz", "engine")
+
+
+def test_a_piece_whose_packages_an_extra_brings_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    said = r"^engine hf: needs the packages of the extra \[hf\] \(torch is not installed\); pip install 'evalharness\[hf\]'"
+    with pytest.raises(MissingPackageError, match=said):
+        registry.find({"hf": "torch:nn"}, "hf", "engine")
+
+
+def test_another_missing_module_is_a_crash() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        registry.find({"x": "no_such_module:x"}, "x", "piece")

@@ -1,60 +1,218 @@
-"""The wheel works where the source tree is not: it carries the tasks, the report's look, and what the demo needs."""
+"""The wheel works where neither the source tree nor torch is: what it carries, what it needs, and what it does then."""
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
+import venv
 import zipfile
+from importlib.metadata import distribution, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from evalharness.cli.prompts import first_prompts
+from evalharness.data.sources import DataSource
+from evalharness.registry import EXTRA_OF
+from evalharness.tasks.library import Library
 
 ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED_BY_OTHERS = {"accelerate", "tokenizers", "bitsandbytes"}  # transformers imports them, we do not
+BROUGHT_BY_NO_EXTRA = {"pycocoevalcap"}  # of the metric CIDEr, which says so
+
+
+ROOTS = ("benchmarks", "world/rows")
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared(texts: list[str]) -> set[str]:
+    return {normal(Requirement(text).name) for text in texts} - {"evalharness"}
+
+
+BASE, EXTRAS = declared(PROJECT["dependencies"]), PROJECT["optional-dependencies"]
+
+
+def closure(names: set[str]) -> set[str]:
+    """The distributions of these names and all that they require, extras aside."""
+    known, open_ = set(), set(names)
+    while open_:
+        name = open_.pop()
+        known.add(name)
+        required = [Requirement(text) for text in requires(name) or ()]
+        wanted = {normal(each.name) for each in required if not each.marker or each.marker.evaluate({"extra": ""})}
+        open_ |= wanted - known
+    return known
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel's content and nothing else."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(ROOT)]
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = (folder / "dist").glob("evalharness-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+    (path,) = folder.glob("evalharness-*.whl")
+    return path
 
 
-def run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, cwd=installed.parent, env=environment
-    )
+@pytest.fixture(scope="module")
+def light(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel, what it requires without an extra, and nothing else."""
+    place = tmp_path_factory.mktemp("light") / "venv"
+    venv.create(place, symlinks=True)
+    (site,) = place.glob("lib/python*/site-packages")
+    for name in closure(BASE):
+        found = distribution(name)
+        for top in {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}:
+            (site / top).symlink_to(Path(str(found.locate_file(top))))
+    pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--no-index", str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)  # fails where a requirement is not met
+    return place
 
 
-def test_it_is_the_wheel_that_is_imported(installed: Path) -> None:
-    done = run(installed, "-c", "import evalharness; print(evalharness.__file__)")
-    assert done.stdout.strip() == str(installed / "evalharness" / "__init__.py")
-
-
-def test_tasks_reports_and_the_demo_are_there(installed: Path) -> None:
-    names = (
-        "tasks/suites/demo.yaml",
-        "reports/page.html.jinja",
-        "fixtures/models/tiny-base/model.safetensors",
-        "fixtures/demo/recipes.json",
-    )
-    for name in names:
-        assert (installed / "evalharness" / "shipped" / name).is_file(), name
-    assert not list(installed.rglob("*.pyc"))
-
-
-def test_a_run_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    base = installed / "evalharness" / "shipped" / "fixtures" / "models" / "tiny-base"
-    out = tmp_path / "out"
-    models = ["--model", f"same={base}", "--base", str(base)]
-    where = ["--limit", "3", "--out", str(out), "--store", str(tmp_path / "s.sqlite"), "--device", "cpu"]
-    done = run(installed, "-m", "evalharness", "run", *models, "--suite", "demo", *where)
+@pytest.fixture(scope="module")
+def finished(light: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A small run that the wheel's code made where torch is, and what it printed."""
+    base, out = places_in(light)["BASE"], tmp_path_factory.mktemp("run")
+    models = ["--model", f"same={base}", "--base", str(base), "--suite", "demo", "--limit", "3", "--device", "cpu"]
+    places = ["--out", str(out / "out"), "--store", str(out / "store.sqlite")]
+    command = [sys.executable, "-m", "evalharness", "run", *models, *places]
+    environment = {**os.environ, "PYTHONPATH": str(base.parents[4]), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=light, env=environment)
     assert done.returncode == 0, done.stderr
+    return out / "out", done.stdout
+
+
+def places_in(light: Path, run: Path = Path()) -> dict[str, Path]:
+    """What stands for a path in the command lines below."""
+    (fixtures,) = light.glob("lib/python*/site-packages/evalharness/shipped/fixtures")
+    return {"BASE": fixtures / "models" / "tiny-base", "ROWS": fixtures / "world" / "rows", "RUN": run}
+
+
+def evalharness(light: Path, *arguments: str | Path) -> tuple[int, str, str]:
+    """The installed command in the light environment: exit code, stdout, stderr."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment["XDG_CACHE_HOME"] = str(light / "cache")
+    command = [str(light / "bin" / "evalharness"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=light, env=environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+# ---- what is declared ------------------------------------------------------------------------------------------------
+
+
+def test_every_import_is_declared_and_every_requirement_imported() -> None:
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "evalharness").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "evalharness"}
+    brought_by = packages_distributions()
+    imported = {normal(brought_by[module][0]) for module in modules - BROUGHT_BY_NO_EXTRA}
+    heavy = declared([*EXTRAS["hf"], *EXTRAS["quant"]])
+    assert imported == (BASE | heavy) - NEEDED_BY_OTHERS
+
+
+def test_a_missing_package_is_told_by_the_extra_that_brings_it() -> None:
+    named = {extra: {normal(name) for name, of in EXTRA_OF.items() if of == extra} for extra in set(EXTRA_OF.values())}
+    assert named == {extra: declared(EXTRAS[extra]) for extra in ("hf", "quant")}
+
+
+def test_the_tested_set_pins_what_is_declared() -> None:
+    pins = {normal(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().split()}
+    assert pins >= BASE | declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["test"]])
+
+
+# ---- what is in it ---------------------------------------------------------------------------------------------------
+
+
+def test_it_carries_what_is_read_and_no_generator(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = [Path(name).relative_to("evalharness/shipped") for name in archive.namelist() if "/shipped/" in name]
+    rest = {path for path in shipped if path.parts[0] not in ("tasks", "reports") and path.parts[1] != "benchmarks"}
+    assert {path.suffix for path in shipped if path.parts[0] == "tasks"} == {"", ".yaml"}
+    assert {path.suffix for path in shipped if path.parts[0] == "reports"} == {".jinja", ".css", ".js"}
+    base = {path for path in rest if path.is_relative_to("fixtures/models/tiny-base")}
+    assert "model.safetensors" in {path.name for path in base}
+    rows = {path for path in rest if path.is_relative_to("fixtures/world/rows")}
+    assert {path.stem for path in rows} == {"train", "validation", "test", "dev"}
+    assert rest - base - rows == {Path("fixtures/demo/recipes.json"), Path("fixtures/drift/neutral.txt")}
+    assert not [path for path in shipped if path.suffix in (".py", ".pyc")]
+
+
+def test_the_benchmark_rows_in_it_are_those_that_tasks_show_shows(wheel: Path) -> None:
+    """Of the benchmarks' invented rows only those folders of data sets are in it that `tasks show` reads, beside those
+    of which the embedded world has rows, too.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name.partition("/shipped/fixtures/")[2] for name in archive.namelist()]
+    folders = {root: {Path(name).relative_to(root).parent for name in names if name.startswith(root)} for root in ROOTS}
+    opened: set[str] = set()
+    sys.addaudithook(lambda event, arguments: opened.add(str(arguments[0])) if event == "open" else None)
+    library = Library()
+    for name in library.names():
+        assert first_prompts(library.task(name), None, DataSource(), 2)[0], name
+    benchmarks = ROOT / "fixtures" / "benchmarks"
+    read = {path.parent.relative_to(benchmarks) for path in map(Path, opened) if path.is_relative_to(benchmarks)}
+    assert folders["benchmarks"] - folders["world/rows"] == read
+
+
+# ---- what it does without torch --------------------------------------------------------------------------------------
+
+
+def test_a_run_from_the_wheel(finished: tuple[Path, str]) -> None:
+    out, said = finished
     assert {"results.json", "report.html"} <= {path.name for path in out.iterdir()}
-    assert run(installed, "-m", "evalharness", "gate", str(out)).returncode == 4  # three examples a task decide nothing
+    assert "inconclusive" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("train", "--help"),
+        ("tasks", "list", "--all"),
+        ("tasks", "show", "mnli"),
+        ("plan", "--task", "sst2", "--data-dir", "ROWS", "--limit", "20", "--quiet"),
+        ("report", "RUN"),
+        ("compare", "RUN"),
+    ],
+    ids=" ".join,
+)
+def test_what_works_without_an_extra(light: Path, finished: tuple[Path, str], arguments: tuple[str, ...]) -> None:
+    code, said, error = evalharness(light, *(places_in(light, finished[0]).get(word, word) for word in arguments))
+    assert (code, error) == (0, "")
+    assert said
+
+
+def test_the_gate_works_without_an_extra(light: Path, finished: tuple[Path, str]) -> None:
+    assert evalharness(light, "gate", finished[0])[0] == 4  # three examples a task decide nothing
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--model", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
+        ("trace", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
+        ("train", "--method", "lora", "--base", "BASE", "--task", "sst2", "--data-dir", "ROWS", "--out", "candidate"),
+        ("sweep", "--base", "BASE", "--task", "sst2", "--suite", "demo", "--out", "sweep"),
+        ("demo", "--out", "demo"),
+        ("data", "fetch", "--task", "sst2", "--to", "rows"),
+        ("checkpoint", "show", "BASE"),
+        ("plan", "--suite", "demo", "--limit", "20", "--base", "BASE"),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_what_needs_the_extra_says_so(light: Path, arguments: tuple[str, ...]) -> None:
+    code, _, error = evalharness(light, *(places_in(light).get(word, word) for word in arguments))
+    assert code == 2
+    assert re.search(r"^Error: .+: needs the packages of the extra \[hf\] \(\w+ is not installed\); ", error, re.M)
+    assert error.endswith("pip install 'evalharness[hf]' would be right\n")
