@@ -18,6 +18,7 @@ from margin import ALPHA, COUNTED, LEVEL, WORLDS, found_in, verdict
 from worlds import Answers, World
 
 from evalharness.stats.assess import Effort, Pairs, assess
+from evalharness.stats.enums import MetricKind
 from evalharness.stats.forecast import Rule, simulated
 from evalharness.stats.power import certifiable_margin, detectable_drop, odds
 from evalharness.stats.redraw import again
@@ -126,6 +127,6 @@ def _seen(
             found = found_in(replace(world, margin=margin), rng)
         else:
             pairs = replace(world(rng), margin=margin)
-            found = assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == "binary" else EFFORT)
+            found = assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == MetricKind.BINARY else EFFORT)
         said += verdict(found, min(1.0, tests * (found.p_forgotten or 0.0))) == claim
     return said / case.draws

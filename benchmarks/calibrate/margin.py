@@ -18,6 +18,7 @@ from targets import COVERED, WRONG, drawn_again, enough
 from worlds import SHAPES, Answers, World, confusions, dialogues, passages, rewritten, summaries, translations
 
 from evalharness.stats.assess import Effort, Finding, assess
+from evalharness.stats.enums import MetricKind
 from evalharness.stats.verdict import decide
 
 ALPHA, LEVEL = 0.05, 0.9
@@ -161,7 +162,7 @@ def found_in(world: World, rng: np.random.Generator, whole: bool = False) -> Fin
             EFFORT if whole else COUNTED,
         )
     pairs = world(rng)
-    return assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == "binary" and not whole else EFFORT)
+    return assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == MetricKind.BINARY and not whole else EFFORT)
 
 
 @lru_cache(maxsize=100_000)

@@ -18,6 +18,7 @@ from scipy.optimize import brentq
 from evalharness.metrics.base import build, ratio
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.assess import Pairs
+from evalharness.stats.enums import MetricKind
 
 Floats = NDArray[np.float64]
 World = Callable[[np.random.Generator], Pairs]
@@ -60,7 +61,7 @@ class Answers:
         place = np.arange(self.n)
         base = (place < lost + kept).astype(float)
         candidate = ((place >= lost) & (place < lost + kept + gained)).astype(float)
-        return of_values(base, candidate, "binary", self.margin, chance=self.chance)
+        return of_values(base, candidate, MetricKind.BINARY, self.margin, chance=self.chance)
 
     def __call__(self, rng: np.random.Generator) -> Pairs:
         return self.pairs(*self.counts(rng))
@@ -87,7 +88,7 @@ def passages(
         return of_values(
             np.bincount(unit, base, units),
             np.bincount(unit, base + change, units),
-            "binary",
+            MetricKind.BINARY,
             margin,
             sizes.astype(float),
         )
@@ -121,7 +122,7 @@ def summaries(n: int, flips: float, drop: float, shape: str, margin: float = 0.0
         size = np.where(down, rng.beta(*losses, n), np.where(up, rng.beta(*gains, n), 0.0))
         worse = rng.random(n) * (1 - size)
         base = np.where(down, worse + size, worse)
-        return of_values(base, np.where(down, worse, worse + size), "graded", margin)
+        return of_values(base, np.where(down, worse, worse + size), MetricKind.GRADED, margin)
 
     return draw
 
@@ -158,7 +159,7 @@ def dialogues(
         return of_values(
             np.bincount(unit, base, units),
             np.bincount(unit, base + change, units),
-            "graded",
+            MetricKind.GRADED,
             margin,
             sizes.astype(float),
         )
@@ -181,7 +182,7 @@ def rewritten(n: int, spread: float, skew: float, drop: float, margin: float = 0
                 / np.sqrt((np.exp(square) - 1) * np.exp(square))
             )
         base = rng.uniform(0.3, 0.7, n)
-        return of_values(base, base - drop + spread * z, "graded", margin)
+        return of_values(base, base - drop + spread * z, MetricKind.GRADED, margin)
 
     return draw
 
@@ -222,7 +223,9 @@ def confusions(
         cell = rng.choice(classes**3, n, p=joint / joint.sum())
         one = np.eye(classes**2)
         rows = [one[gold.ravel()[cell] * classes + answer.ravel()[cell]] for answer in (old, new)]
-        return Pairs(rows[0], rows[1], np.ones(n), scored.score, "corpus", scored.low, scored.high, 1.0, 0.0, margin)
+        return Pairs(
+            rows[0], rows[1], np.ones(n), scored.score, MetricKind.CORPUS, scored.low, scored.high, 1.0, 0.0, margin
+        )
 
     return draw
 
@@ -250,7 +253,7 @@ def translations(n: int, flips: float, drop: float, margin: float = 1.0) -> Worl
 
     def draw(rng: np.random.Generator) -> Pairs:
         base, candidate = rows(rng, n, worse)
-        return Pairs(base, candidate, np.ones(n), scored.score, "corpus", 0.0, 100.0, 1.0, 0.0, margin)
+        return Pairs(base, candidate, np.ones(n), scored.score, MetricKind.CORPUS, 0.0, 100.0, 1.0, 0.0, margin)
 
     return draw
 

@@ -24,6 +24,7 @@ from evalharness.records.requests import PreparedTask
 from evalharness.records.tasks import Group
 from evalharness.run.contamination import index_of
 from evalharness.run.plan import RunPlan
+from evalharness.stats.enums import MetricKind
 
 CLEAN, OVERLAPPING, KIND = "clean", "overlapping", "apart"
 
@@ -45,7 +46,7 @@ def apart(run_plan: RunPlan, found: Found, plan: ComparePlan) -> tuple[Compariso
     scored = {
         fact.name
         for fact in found.facts
-        if any(metric.id == fact.primary and metric.kind != "opaque" for metric in fact.metrics)
+        if any(metric.id == fact.primary and metric.kind != MetricKind.OPAQUE for metric in fact.metrics)
     }
     groups = [group for group in run_plan.groups if group.name not in run_plan.asides and scored >= set(group.tasks)]
     for candidate, units in _units(run_plan, found).items():
@@ -120,7 +121,7 @@ def _part(
     """One candidate's comparisons on one part of the tasks in `units`, which names what it has seen of each."""
     facts, measurements = list[TaskFacts](), list[Measurement]()
     for fact in found.facts:
-        metrics = tuple(metric for metric in fact.metrics if metric.kind != "opaque")
+        metrics = tuple(metric for metric in fact.metrics if metric.kind != MetricKind.OPAQUE)
         ids = {metric.id for metric in metrics} if fact.name in units else set[str]()
         rows = [
             m

@@ -21,6 +21,7 @@ from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Finding, Interval, Pairs
 from evalharness.stats.early_stopping import ROUNDS, round_of
+from evalharness.stats.enums import MetricKind
 from evalharness.stats.matching import match
 from evalharness.stats.resample import Floats
 from evalharness.stats.retention import Flips, chance_adjusted_flips, retention
@@ -79,7 +80,7 @@ def paired(
     sizes = np.asarray(base.sizes, dtype=np.float64)[matched.first]
     sign, kind = (
         (1.0 if metric.higher_is_better else -1.0),
-        (metric.kind if metric.kind in ("binary", "graded") else "corpus"),
+        (metric.kind if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else MetricKind.CORPUS),
     )
     lots = None if seed is None else lots_of(seed, task.name, base.units)[matched.first]
     pairs = Pairs(
@@ -134,10 +135,10 @@ def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
     """Means on one scale can be pooled; corpus metrics only with themselves, and not so that every task weighs the
     same.
     """
-    means = all(metric.kind in ("binary", "graded") for metric in metrics)
+    means = all(metric.kind in (MetricKind.BINARY, MetricKind.GRADED) for metric in metrics)
     scales = {(metric.low, metric.high, metric.higher_is_better) for metric in metrics}
     same = all(
-        (metric.kind, metric.name, metric.options) == ("corpus", metrics[0].name, metrics[0].options)
+        (metric.kind, metric.name, metric.options) == (MetricKind.CORPUS, metrics[0].name, metrics[0].options)
         for metric in metrics
     )
     return len(scales) == 1 and (means or (same and not macro))
@@ -176,7 +177,7 @@ def choices_of(pairs: Pairs) -> Floats | None:
     number, all have that many (or as good a chance: of four choices two are right).
     """
     number = round(1 / pairs.chance) if 0 < pairs.chance <= 0.5 else 0
-    single = pairs.kind == "binary" and pairs.sign > 0 and bool((pairs.base[:, 1] == 1).all())
+    single = pairs.kind == MetricKind.BINARY and pairs.sign > 0 and bool((pairs.base[:, 1] == 1).all())
     return (
         np.full(len(pairs.base), float(number)) if single and number and abs(pairs.chance * number - 1) < 1e-9 else None
     )
@@ -193,7 +194,7 @@ def measures_of(
     if chance_known and (kept := retention(whole, level)) is not None and all(map(math.isfinite, kept)):
         measures["retention"] = kept
     if finding.lost is not None and finding.gained is not None and finding.units:
-        adjusted = _without_guesses(parts, level) if chance_known and whole.kind == "binary" else None
+        adjusted = _without_guesses(parts, level) if chance_known and whole.kind == MetricKind.BINARY else None
         of = (adjusted.forgotten, adjusted.learned) if adjusted else ()
         estimates = [
             Estimate(*found) if found.high else None for found in of

@@ -20,6 +20,7 @@ from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 from evalharness.stats.assess import Draw, Finding, Interval, Pairs, assess
 from evalharness.stats.early_stopping import ROUNDS, Watched, watched
+from evalharness.stats.enums import MetricKind
 from evalharness.stats.pooling import pooled
 
 
@@ -87,9 +88,9 @@ def task_row(case: Case, task: TaskFacts, metric: MetricFacts, unit: bool) -> Ro
     """`unit`: the task is one the gate looks at, not a part of a group that is."""
     plan, sides = case.plan, (case.plan.base, case.candidate)
     primary = metric.id == task.primary
-    judged = primary and metric.kind != "opaque" and task.name not in plan.describing
+    judged = primary and metric.kind != MetricKind.OPAQUE and task.name not in plan.describing
     measures: dict[str, Any] = {}
-    if metric.kind == "opaque":
+    if metric.kind == MetricKind.OPAQUE:
         finding, dropped = points(task, metric, sides, case.found)
     else:
         pairs, dropped = paired(task, metric, sides, case.found, plan.lots_of)

@@ -13,8 +13,11 @@ from evalharness.checkpoints.kinds import TYPES, refusal
 from evalharness.errors import ModelError, did_you_mean
 from evalharness.records.models import Architecture, Kind
 
-ARCHITECTURES: dict[str, Architecture] = {"CAUSAL_LM": "causal", "SEQ_2_SEQ_LM": "seq2seq"}
-WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}
+ARCHITECTURES: dict[str, Architecture] = {"CAUSAL_LM": Architecture.CAUSAL, "SEQ_2_SEQ_LM": Architecture.SEQ2SEQ}
+WORDS: dict[Architecture, str] = {
+    Architecture.CAUSAL: "a decoder-only model",
+    Architecture.SEQ2SEQ: "an encoder-decoder model",
+}
 TASKS = {"MULTITASK_PROMPT_TUNING": "num_tasks", "POLY": "n_tasks"}  # where an adapter says how many tasks it learned
 FROZEN = {  # stored and never trained: random, taken from the base, or the places of what is trained
     "ADAMSS": ("adamss_newB",),

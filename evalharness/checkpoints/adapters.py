@@ -24,7 +24,7 @@ from evalharness.errors import ModelError
 from evalharness.records.models import Architecture, Checkpoint
 
 FIX = "the adapter is for another base or was saved incompletely: give --base, or save it again"
-TASKS: dict[Architecture, str] = {"causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
+TASKS: dict[Architecture, str] = {Architecture.CAUSAL: "CAUSAL_LM", Architecture.SEQ2SEQ: "SEQ_2_SEQ_LM"}
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -214,7 +214,7 @@ def _width(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) ->
 
 def architecture(model: PreTrainedModel) -> Architecture:
     """Of a model in memory."""
-    return "seq2seq" if model.config.is_encoder_decoder else "causal"
+    return Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
 
 
 # ---- onto the model --------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from typing import Literal
 
 from evalharness.records.models import Architecture
 
-BOTH: tuple[Architecture, ...] = ("causal", "seq2seq")
-CAUSAL: tuple[Architecture, ...] = ("causal",)
+BOTH: tuple[Architecture, ...] = (Architecture.CAUSAL, Architecture.SEQ2SEQ)
+CAUSAL: tuple[Architecture, ...] = (Architecture.CAUSAL,)
 PLACEBO = "PLACEBO"
 BITSANDBYTES = ("nf4", "fp4", "int8")
 EVERY = (*BITSANDBYTES, "other")

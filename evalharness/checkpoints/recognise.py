@@ -151,7 +151,7 @@ def _full(named: Named, directory: Path, base: str | None, role: Role) -> Checkp
 
 def architecture_of(config: dict[str, Any]) -> Architecture:
     """What config.json says: an encoder-decoder model or a decoder-only one."""
-    return "seq2seq" if config.get("is_encoder_decoder") is True else "causal"
+    return Architecture.SEQ2SEQ if config.get("is_encoder_decoder") is True else Architecture.CAUSAL
 
 
 def _config(directory: Path) -> dict[str, Any]:

@@ -37,9 +37,15 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-CLASSES = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
-MAPPINGS = {"causal": MODEL_FOR_CAUSAL_LM_MAPPING, "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING}
-WANTED = {"causal": "give a causal language model", "seq2seq": "give an encoder-decoder model that writes text"}
+CLASSES = {Architecture.CAUSAL: AutoModelForCausalLM, Architecture.SEQ2SEQ: AutoModelForSeq2SeqLM}
+MAPPINGS = {
+    Architecture.CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING,
+    Architecture.SEQ2SEQ: MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+}
+WANTED = {
+    Architecture.CAUSAL: "give a causal language model",
+    Architecture.SEQ2SEQ: "give an encoder-decoder model that writes text",
+}
 UNLOADABLE = (
     OSError,
     ValueError,
@@ -99,7 +105,7 @@ class Loaded:
     bare: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
-    architecture: Architecture = "causal"
+    architecture: Architecture = Architecture.CAUSAL
     lead: VirtualPrefix = field(default_factory=VirtualPrefix)
     adapter: PeftModel | None = None
     resident: Resident | None = None
@@ -179,7 +185,7 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def attention_of(directory: Path, architecture: Architecture = "causal") -> str:
+def attention_of(directory: Path, architecture: Architecture = Architecture.CAUSAL) -> str:
     """The attention implementation that the model is opened with: sdpa where the architecture has it, else eager."""
     with quiet():
         try:
@@ -195,7 +201,11 @@ def attention_of(directory: Path, architecture: Architecture = "causal") -> str:
 
 def architecture_of(directory: Path) -> Architecture:
     """What config.json says: an encoder-decoder model or a causal one."""
-    return "seq2seq" if files.read_json(directory / files.CONFIG).get("is_encoder_decoder") is True else "causal"
+    return (
+        Architecture.SEQ2SEQ
+        if files.read_json(directory / files.CONFIG).get("is_encoder_decoder") is True
+        else Architecture.CAUSAL
+    )
 
 
 def first_line(error: BaseException) -> str:

@@ -221,7 +221,7 @@ def kinds_command(as_json: bool, debug: bool) -> None:
 
 def _adapter_row(name: str) -> dict[str, Any]:
     found = TYPES[name]
-    supported = {architecture: architecture in found.architectures for architecture in BOTH}
+    supported = {str(architecture): architecture in found.architectures for architecture in BOTH}
     on = {"quantised": list(found.quantised), "why_not_quantised": found.why_not_quantised}
     return {"type": name, "kind": found.kind, "acts": found.acts, **supported, "why_not": found.why_not, **on}
 

@@ -20,7 +20,7 @@ from evalharness.data.grouping import reader_of
 from evalharness.data.sources import DataSource
 from evalharness.errors import EvalHarnessError, TaskError, did_you_mean
 from evalharness.metrics.base import build, check_asked
-from evalharness.records.tasks import Suite, Task
+from evalharness.records.tasks import OutputType, Suite, Task
 from evalharness.tasks.claims import contradiction
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import NeedsCode, NotSupported
@@ -312,7 +312,7 @@ def _facts(task: Task) -> dict[str, Any]:
         "lm_eval": task.lm_eval,
     }
     asked = {key: getattr(task, key) for key in (*TEMPLATES, *OURS)} | {"wordings": task.templates, "twin": task.twin}
-    ends = {"stop": task.stop, "max_tokens": task.max_tokens} if task.output_type == "generate_until" else {}
+    ends = {"stop": task.stop, "max_tokens": task.max_tokens} if task.output_type == OutputType.GENERATE_UNTIL else {}
     return {**facts, **data, **asked, **ends, **scored, "tags": task.tags, "digest": task.digest}
 
 

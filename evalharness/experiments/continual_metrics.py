@@ -22,7 +22,7 @@ from evalharness.records.tasks import Group
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
 from evalharness.stats.assess import Interval, Pairs
 from evalharness.stats.continual import Course, with_intervals
-from evalharness.stats.enums import Verdict
+from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pooling import pooled
 from evalharness.stats.resample import Floats, Score
@@ -287,11 +287,14 @@ def _pairs(run: _Run, subject: _Subject) -> dict[str, Pairs]:
     for fact, metric in subject.members:
         of = [run.found.get((fact.name, metric.id, model)) for model in models]
         measured = [each for each in of if each is not None]
-        if metric.kind == "opaque" or len(measured) < len(of):
+        if metric.kind == MetricKind.OPAQUE or len(measured) < len(of):
             return {}
         places = _shared(measured)
         sizes, sign = np.array(measured[0].sizes, dtype=np.float64)[places[0]], 1.0 if metric.higher_is_better else -1.0
-        kind, score = (metric.kind if metric.kind in ("binary", "graded") else "corpus"), from_facts(metric).score
+        kind, score = (
+            (metric.kind if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else MetricKind.CORPUS),
+            from_facts(metric).score,
+        )
         rows = [each.rows[place] for each, place in zip(measured, places, strict=True)]
         for model, own in zip(models, rows, strict=True):
             members[model].append(
@@ -319,7 +322,7 @@ def _with_scales(
     for column, subject in zip(columns, subjects, strict=True):
         largest = max(abs(subject.metric.low), abs(subject.metric.high))
         of = pairs[column.name]
-        if column.kind == "opaque":
+        if column.kind == MetricKind.OPAQUE:
             reason = OPAQUE
         elif not column.unit:
             reason = SINGLE

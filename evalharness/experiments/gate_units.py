@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import PreparedTask
 from evalharness.results import read_measurements, run_and_model
 from evalharness.stats.assess import Pairs
+from evalharness.stats.enums import MetricKind
 from evalharness.stats.matching import match
 from evalharness.stats.pooling import pooled
 from evalharness.stats.proportion import whole_units
@@ -44,9 +44,9 @@ class Member:
         nothing is known of its rows,
         or so much cannot be lost."""
         many = bool(self.sizes.max(initial=0) > 1)
-        if self.seen is not None and (many or self.metric.kind != "binary"):
+        if self.seen is not None and (many or self.metric.kind != MetricKind.BINARY):
             return again(self.seen, len(self.sizes), drop)
-        if self.metric.kind != "binary" or self.task.chance >= 1:
+        if self.metric.kind != MetricKind.BINARY or self.task.chance >= 1:
             return None
         score, share = self.task.chance + skill * (1 - self.task.chance), flips
         if self.seen is not None:
@@ -82,7 +82,7 @@ class GateUnit:
     @property
     def binary(self) -> bool:
         """Can its verdicts be enumerated?"""
-        return not self.macro and all(member.metric.kind == "binary" for member in self.members)
+        return not self.macro and all(member.metric.kind == MetricKind.BINARY for member in self.members)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -142,7 +142,7 @@ class Earlier:
             (base.rows[places.first], other.rows[places.second]),
             np.asarray(base.sizes, dtype=np.float64)[places.first],
         )
-        kind: Any = metric.kind if metric.kind in ("binary", "graded") else "corpus"
+        kind = metric.kind if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else MetricKind.CORPUS
         sign = 1.0 if metric.higher_is_better else -1.0
         return Pairs(*rows, sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None)
 
@@ -204,7 +204,7 @@ def gate_units(
     units = []
     for name, (fact, of_task) in tasks.items():
         primary = next((metric for metric in fact.metrics if metric.id == fact.primary), None)
-        if name in grouped or name in plan.describing or primary is None or primary.kind == "opaque":
+        if name in grouped or name in plan.describing or primary is None or primary.kind == MetricKind.OPAQUE:
             continue
         member = _member(fact, of_task, primary, earlier)
         units.append(GateUnit(name, Level.TASK, fact.family, primary, plan.margins.get(name, fact.margin), (member,)))

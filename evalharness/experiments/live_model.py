@@ -49,7 +49,7 @@ class LiveModel:
 
     @property
     def architecture(self) -> Architecture:
-        return "seq2seq" if self.plain.config.is_encoder_decoder else "causal"
+        return Architecture.SEQ2SEQ if self.plain.config.is_encoder_decoder else Architecture.CAUSAL
 
     @property
     def dtype(self) -> str:

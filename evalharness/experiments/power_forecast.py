@@ -27,7 +27,7 @@ from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.stats.assess import Effort, Pairs, score_interval
-from evalharness.stats.enums import Verdict
+from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.forecast import (
     WHY,
     GateOdds,
@@ -282,7 +282,7 @@ def _gate(
     if not drawings:
         return None, ()
     listener.phase("drawing the gate")
-    heavy = sum(unit.units for unit in known if unit.metric.kind != "binary") * replicates(len(drawings))
+    heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY) * replicates(len(drawings))
     times = int(np.clip(min(GATE_ASSESSED / len(drawings), 4 * CELLS / max(1, heavy)), FEWEST, DRAWS))
     rule = Rule(plan.suite_margin, asked.job.alpha, len(drawings), asked.power)
     found = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(asked, "gate"))

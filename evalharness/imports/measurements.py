@@ -18,6 +18,7 @@ from evalharness.metrics import REGISTRY
 from evalharness.metrics.base import build, facts_of
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group, MetricSpec, Task
+from evalharness.stats.enums import MetricKind
 from evalharness.tasks.library import Library
 
 MARGIN = 0.02  # of 0-1 scores, where no task file of ours says otherwise
@@ -168,7 +169,7 @@ def _numbers(metric: str, name: str, values: Sequence[float], higher: bool) -> t
     if not np.isfinite(values).all():
         return None
     low, high = (0.0, 1.0) if min(values) >= 0 and max(values) <= 1 else (min(values), max(values))
-    kind = "binary" if set(values) <= {0.0, 1.0} else "graded"
+    kind = MetricKind.BINARY if set(values) <= {0.0, 1.0} else MetricKind.GRADED
     facts = MetricFacts(metric, name, {}, kind, low, high, higher, f"{name}|as logged")
     return facts, lambda value: (float(value), 1.0)
 
@@ -262,7 +263,7 @@ def _facts(task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str
     """The task as `ours`, our own file of that name, has it, else by what is logged."""
     answers = task.answers[metrics[0].id]
     known = ours is not None and ours.primary == metrics[0].id
-    chance = ours.chance if ours is not None and known else task.chance if metrics[0].kind == "binary" else 0.0
+    chance = ours.chance if ours is not None and known else task.chance if metrics[0].kind == MetricKind.BINARY else 0.0
     return TaskFacts(
         name=task.name,
         family=ours.family if ours else "imported",

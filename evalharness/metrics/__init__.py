@@ -1,5 +1,9 @@
 """Predictions to rows of sufficient statistics, and sums of rows to scores: one metric a name."""
 
+from __future__ import annotations
+
+from evalharness.records.tasks import OutputType
+
 REGISTRY: dict[str, str] = {
     "acc": "evalharness.metrics.choice:acc",
     "acc_norm": "evalharness.metrics.choice:acc_norm",
@@ -74,9 +78,9 @@ WRITE = (
     *TEXTS,
 )
 EITHER = ("exact_match", "em", "token_f1")
-READS: dict[str, tuple[str, ...]] = {  # output type to the metrics that can read its answers
-    "multiple_choice": (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),
-    "generate_until": (*WRITE, *EITHER),
-    "loglikelihood": ("acc", "acc_norm", "acc_bytes", "exact_match", "perplexity"),
-    "loglikelihood_rolling": ("word_perplexity", "byte_perplexity", "bits_per_byte"),
+READS: dict[OutputType, tuple[str, ...]] = {  # output type to the metrics that can read its answers
+    OutputType.MULTIPLE_CHOICE: (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),
+    OutputType.GENERATE_UNTIL: (*WRITE, *EITHER),
+    OutputType.LOGLIKELIHOOD: ("acc", "acc_norm", "acc_bytes", "exact_match", "perplexity"),
+    OutputType.LOGLIKELIHOOD_ROLLING: ("word_perplexity", "byte_perplexity", "bits_per_byte"),
 }

@@ -18,6 +18,7 @@ from evalharness.metrics.base import Mean, chosen, options_of
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 # A tag of the example (a task's `metadata.labels`): a JSON list with one text for each choice, what the choice answers
 # where it says more.
@@ -33,7 +34,7 @@ def em(spec: MetricSpec) -> Metric:
     options_of(spec, ())
     return Mean(
         spec.id,
-        "binary",
+        MetricKind.BINARY,
         "em|normalise:squad|refs:max|v:1",
         _best(spec.name, lambda answer, right: float(answer == right)),
     )
@@ -42,7 +43,7 @@ def em(spec: MetricSpec) -> Metric:
 def token_f1(spec: MetricSpec) -> Metric:
     """F1 of the words that the answer shares with a right one, both normalised; the best of the right ones counts."""
     options_of(spec, ())
-    return Mean(spec.id, "graded", "token_f1|normalise:squad|refs:max|v:1", _best(spec.name, _overlap))
+    return Mean(spec.id, MetricKind.GRADED, "token_f1|normalise:squad|refs:max|v:1", _best(spec.name, _overlap))
 
 
 def normalised(text: str) -> str:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from evalharness import registry
 from evalharness.errors import TaskError, UsageError, did_you_mean
 from evalharness.metrics import READS, REGISTRY
-from evalharness.records.measurements import Metric, MetricFacts, MetricKind, Prediction
+from evalharness.records.measurements import Metric, MetricFacts, Prediction
 from evalharness.records.requests import Example, Generation, Ranking
-from evalharness.records.tasks import MetricSpec
+from evalharness.records.tasks import MetricSpec, OutputType
+from evalharness.stats.enums import MetricKind
 
 # What lm-eval's metric_list may say beside a metric's name without changing it; any other value would be another
 # metric. Other means: "mean".
@@ -119,7 +120,7 @@ def build(spec: MetricSpec) -> Metric:
     return metric
 
 
-def check_asked(spec: MetricSpec, output_type: str) -> None:
+def check_asked(spec: MetricSpec, output_type: OutputType) -> None:
     """Can the metric read what such a task is answered with? Raises TaskError. Modules of `evaluate` say so
     themselves.
     """
@@ -136,9 +137,9 @@ def from_facts(facts: MetricFacts) -> Metric:
     """The metric able to score stored rows again. Binary and graded metrics come back without their library and cannot
     read predictions.
     """
-    if facts.kind in ("binary", "graded"):
+    if facts.kind in (MetricKind.BINARY, MetricKind.GRADED):
         return Mean(facts.id, facts.kind, facts.signature, _no_value, facts.low, facts.high, facts.higher_is_better)
-    if facts.kind == "opaque":
+    if facts.kind == MetricKind.OPAQUE:
         return ScoredElsewhere(facts.id, facts.signature, facts.low, facts.high, facts.higher_is_better)
     return build(MetricSpec(facts.id, facts.name, facts.options))
 
@@ -170,7 +171,7 @@ class ScoredElsewhere:
     low: float
     high: float
     higher_is_better: bool = True
-    kind: MetricKind = "opaque"
+    kind: MetricKind = MetricKind.OPAQUE
     width: int = 0
 
     def row(self, prediction: Prediction) -> tuple[float, ...]:
@@ -256,7 +257,7 @@ def _refuse_other_meaning(spec: MetricSpec, metric: Metric) -> None:
     if spec.options.get("hf_evaluate") or "/" in spec.name:
         return
     aggregation = spec.options.get("aggregation")
-    natural = AGGREGATIONS.get(spec.name, "mean" if metric.kind in ("binary", "graded") else None)
+    natural = AGGREGATIONS.get(spec.name, "mean" if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else None)
     if aggregation not in (None, natural):
         fix = f"{natural!r} would be right" if natural else "leave it out"
         raise TaskError(f"metric {spec.name}", f"aggregation {aggregation!r} is not what it is computed by", fix)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, chosen, options_of, ratio
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 CONDITIONS = ("ambig", "disambig")
 BETTER: Mapping[str, str] = {
@@ -43,7 +44,7 @@ class Bias:
 
     id: str
     condition: str
-    kind: MetricKind = "corpus"
+    kind: MetricKind = MetricKind.CORPUS
     width: int = 4
     low: float = -1.0
     high: float = 1.0

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import options_of, ranked, ratio
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class CalibrationError:
 
     id: str
     bins: int
-    kind: MetricKind = "corpus"
+    kind: MetricKind = MetricKind.CORPUS
     low: float = 0.0
     high: float = 1.0
     higher_is_better: bool = False

@@ -16,6 +16,7 @@ from evalharness.metrics.base import Mean, chosen, flag, options_of, ranked
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 Value = Callable[[Prediction], float]
 
@@ -26,13 +27,13 @@ def acc(spec: MetricSpec) -> Metric:
     Where a single continuation was asked for, 1 where it is what greedy decoding gives.
     """
     options_of(spec, ())
-    return Mean(spec.id, "binary", "acc|pick:sum|ties:first|v:1", _accuracy(spec.name))
+    return Mean(spec.id, MetricKind.BINARY, "acc|pick:sum|ties:first|v:1", _accuracy(spec.name))
 
 
 def acc_norm(spec: MetricSpec) -> Metric:
     """As `acc`, each log-probability divided by the number of characters of the choice's text."""
     options_of(spec, ())
-    return Mean(spec.id, "binary", "acc_norm|pick:per-character|ties:first|v:1", _normalised(spec.name, len))
+    return Mean(spec.id, MetricKind.BINARY, "acc_norm|pick:per-character|ties:first|v:1", _normalised(spec.name, len))
 
 
 def acc_bytes(spec: MetricSpec) -> Metric:
@@ -40,7 +41,7 @@ def acc_bytes(spec: MetricSpec) -> Metric:
     options_of(spec, ())
     return Mean(
         spec.id,
-        "binary",
+        MetricKind.BINARY,
         "acc_bytes|pick:per-byte|ties:first|v:1",
         _normalised(spec.name, lambda text: len(text.encode())),
     )
@@ -54,7 +55,13 @@ def brier_score(spec: MetricSpec) -> Metric:
     """
     options_of(spec, ())
     return Mean(
-        spec.id, "graded", "brier_score|softmax:sum|v:1", _brier(spec.name), low=0.0, high=2.0, higher_is_better=False
+        spec.id,
+        MetricKind.GRADED,
+        "brier_score|softmax:sum|v:1",
+        _brier(spec.name),
+        low=0.0,
+        high=2.0,
+        higher_is_better=False,
     )
 
 
@@ -66,7 +73,10 @@ def acc_mutual_info(spec: MetricSpec) -> Metric:
     """
     options_of(spec, ())
     return Mean(
-        spec.id, "binary", "acc_mutual_info|pick:conditional-unconditional|ties:first|v:1", _informed(spec.name)
+        spec.id,
+        MetricKind.BINARY,
+        "acc_mutual_info|pick:conditional-unconditional|ties:first|v:1",
+        _informed(spec.name),
     )
 
 
@@ -79,7 +89,9 @@ def multiple_choice_grade(spec: MetricSpec) -> Metric:
     """
     fractional = flag(spec, options_of(spec, ("fractional",)), "fractional")
     signature = f"multiple_choice_grade|pick:sum|ties:first|scores:{'0-1' if fractional else '0,1'}|v:1"
-    return Mean(spec.id, "graded" if fractional else "binary", signature, _graded(spec.name, fractional))
+    return Mean(
+        spec.id, MetricKind.GRADED if fractional else MetricKind.BINARY, signature, _graded(spec.name, fractional)
+    )
 
 
 def _accuracy(name: str) -> Value:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import chosen, options_of, ratio
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class JointCounts:
     of_matrix: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     low: float
     high: float = 1.0
-    kind: MetricKind = "corpus"
+    kind: MetricKind = MetricKind.CORPUS
     higher_is_better: bool = True
 
     @property

@@ -17,8 +17,9 @@ from scipy.stats import rankdata
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Opaque, options_of, ranked, ratio
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 # a spread below this share of the squares may be rounding (a mean a million times the deviation): taken for constant
 FLAT = 1e-12
@@ -32,7 +33,7 @@ class Pearson:
 
     id: str
     signature: str = "pearson|x:expectation|softmax:sum|v:1"
-    kind: MetricKind = "corpus"
+    kind: MetricKind = MetricKind.CORPUS
     width: int = 6
     low: float = -1.0
     high: float = 1.0

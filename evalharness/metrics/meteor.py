@@ -14,6 +14,7 @@ from evalharness.metrics import sentences
 from evalharness.metrics.base import Mean, options_of, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 
 def meteor(spec: MetricSpec) -> Metric:
@@ -48,4 +49,4 @@ def with_synonyms(spec: MetricSpec, synonyms: Any, edition: str) -> Metric:
         return float(meteor_score(references, tokens(text), wordnet=synonyms))
 
     settings = f"alpha:0.9|beta:3|gamma:0.5|refs:max|tok:nltk-words+rules-{sentences.VERSION}|wordnet:{edition}"
-    return Mean(spec.id, "graded", f"meteor|{settings}|nltk:{version('nltk')}", value)
+    return Mean(spec.id, MetricKind.GRADED, f"meteor|{settings}|nltk:{version('nltk')}", value)

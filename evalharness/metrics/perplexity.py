@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import options_of, ratio
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 SPACE = re.compile(r"\s+")
 MOST = 200.0  # nats: a perplexity stops at e^200, since squares and cubes of a score must stay finite numbers
@@ -41,7 +42,7 @@ class PerPiece:
     of_nats: Callable[[Floats], Floats]
     low: float
     high: float
-    kind: MetricKind = "corpus"
+    kind: MetricKind = MetricKind.CORPUS
     width: int = 2
     higher_is_better: bool = False
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from evalharness.metrics.base import Mean, options_of
 from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 
 def unparsed(spec: MetricSpec) -> Metric:
     """1 where the metric's filter found no answer in the text; lower is better."""
     options_of(spec, ())
     return Mean(
-        spec.id, "binary", "unparsed|v:1", lambda prediction: float(prediction.unparsed), higher_is_better=False
+        spec.id,
+        MetricKind.BINARY,
+        "unparsed|v:1",
+        lambda prediction: float(prediction.unparsed),
+        higher_is_better=False,
     )

@@ -19,6 +19,7 @@ from evalharness.metrics import sentences
 from evalharness.metrics.base import Mean, flag, options_of, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 
 def rouge(spec: MetricSpec) -> Metric:
@@ -43,7 +44,7 @@ def rouge(spec: MetricSpec) -> Metric:
         found = [float(scorer.score(reference, output)[spec.name].fmeasure) for reference in references]
         return max(found) if several == "max" else math.fsum(found) / len(found)
 
-    return Mean(spec.id, "graded", _signature(spec.name, stemmed, several), value)
+    return Mean(spec.id, MetricKind.GRADED, _signature(spec.name, stemmed, several), value)
 
 
 def _signature(name: str, stemmed: bool, references: str) -> str:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import chosen, options_of, ratio
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class SelectionBias:
 
     id: str
     choices: tuple[str, ...]
-    kind: MetricKind = "corpus"
+    kind: MetricKind = MetricKind.CORPUS
     low: float = 0.0
     high: float = 1.0
     higher_is_better: bool = False

@@ -15,6 +15,7 @@ from evalharness.metrics.base import Mean, flag, options_of, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 FLAGS = ("ignore_case", "ignore_punctuation", "ignore_numbers")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -43,7 +44,7 @@ def exact_match(spec: MetricSpec) -> Metric:
     ignored += [f"/{pattern.pattern}/" for pattern in patterns]
     return Mean(
         spec.id,
-        "binary",
+        MetricKind.BINARY,
         f"exact_match|ignore:{','.join(ignored) or 'nothing'}|refs:any|v:1",
         _matcher(spec.name, normalise),
     )

@@ -18,9 +18,10 @@ from sacrebleu.metrics.ter import TER
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import flag, options_of, ratio, written
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 ORDERS = {"char_order": 6, "word_order": 0, "beta": 2}  # sacrebleu's defaults, and lm-evaluation-harness's
 TER_FLAGS = ("normalized", "no_punct", "asian_support", "case_sensitive")
@@ -40,7 +41,7 @@ class OfCounts:
     of_sums: Callable[[Floats], Floats]
     width: int
     higher_is_better: bool
-    kind: MetricKind = "corpus"
+    kind: MetricKind = MetricKind.CORPUS
     low: float = 0.0
     high: float = 100.0
 

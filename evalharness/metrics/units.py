@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.metrics.base import chosen, options_of, ratio
-from evalharness.records.measurements import Metric, MetricKind, Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class OfUnits:
     signature: str
     holds: Callable[[Sequence[Prediction]], bool]
     least: int = 1
-    kind: MetricKind = "binary"
+    kind: MetricKind = MetricKind.BINARY
     width: int = 2
     low: float = 0.0
     high: float = 1.0

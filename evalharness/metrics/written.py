@@ -9,6 +9,7 @@ from evalharness.metrics.base import Mean, options_of
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Generation
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 GRAM = 4  # words, as Welleck et al. report it
 
@@ -18,7 +19,7 @@ def empty(spec: MetricSpec) -> Metric:
     options_of(spec, ())
     return Mean(
         spec.id,
-        "binary",
+        MetricKind.BINARY,
         "empty|v:1",
         lambda prediction: float(not _raw(prediction, spec.name).text.strip()),
         higher_is_better=False,
@@ -39,7 +40,7 @@ def repetition(spec: MetricSpec) -> Metric:
         grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
         return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
-    return Mean(spec.id, "graded", f"repetition|gram:{n}|pieces:words|v:1", share, higher_is_better=False)
+    return Mean(spec.id, MetricKind.GRADED, f"repetition|gram:{n}|pieces:words|v:1", share, higher_is_better=False)
 
 
 def length(spec: MetricSpec) -> Metric:
@@ -51,7 +52,7 @@ def length(spec: MetricSpec) -> Metric:
     def tokens(prediction: Prediction) -> float:
         return float(min(_raw(prediction, spec.name).tokens, most))
 
-    return Mean(spec.id, "graded", f"length|unit:tokens|most:{most}|v:1", tokens, high=float(most))
+    return Mean(spec.id, MetricKind.GRADED, f"length|unit:tokens|most:{most}|v:1", tokens, high=float(most))
 
 
 def cut(spec: MetricSpec) -> Metric:
@@ -59,7 +60,7 @@ def cut(spec: MetricSpec) -> Metric:
     options_of(spec, ())
     return Mean(
         spec.id,
-        "binary",
+        MetricKind.BINARY,
         "cut|v:1",
         lambda each: float(_raw(each, spec.name).finish_reason == "length"),
         higher_is_better=False,

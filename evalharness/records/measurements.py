@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.records.requests import Example, Response
-
-MetricKind = Literal["binary", "graded", "corpus", "opaque"]
+from evalharness.stats.enums import MetricKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,7 @@ class Metric(Protocol):
     """A row of sufficient statistics per unit, and a function of their weighted sum (the form sacrebleu's metrics have
     inside).
 
-    `kind`: "binary" rows are (0 or 1, 1) and the score their ratio; "graded" the same with values in [low, high];
-    "corpus": `score` is any function of the summed row; "opaque": no rows, only `point`.
+    Of an opaque metric there are no rows, only a `point`.
     """
 
     @property

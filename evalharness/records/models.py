@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from evalharness import fingerprint
 
 Kind = str  # "base", "full", how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds), or one of REFERENCES
 
 
-Architecture = Literal["causal", "seq2seq"]  # decoder-only, or encoder-decoder
+class Architecture(StrEnum):
+    """How a model reads and writes."""
+
+    CAUSAL = "causal"  # decoder-only
+    SEQ2SEQ = "seq2seq"  # encoder-decoder
 
 
 REFERENCES = (
@@ -38,7 +43,7 @@ class Checkpoint:
     window: int | None  # positions the model has; None: no limit known
     virtual_tokens: int = 0
     target_task: str | None = None  # what it was trained on, from training.json or --target
-    architecture: Architecture = "causal"
+    architecture: Architecture = Architecture.CAUSAL
     # peft's type of an adapter ("LORA", "PREFIX_TUNING", …), "PLACEBO" of one that changes nothing; "": full weights
     adapter: str = ""
     precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-OutputType = Literal["multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until"]
+
+class OutputType(StrEnum):
+    """How a task is answered; the names are lm-eval's."""
+
+    MULTIPLE_CHOICE = "multiple_choice"  # the likeliest of the choices
+    LOGLIKELIHOOD = "loglikelihood"  # the likelihood of one continuation
+    LOGLIKELIHOOD_ROLLING = "loglikelihood_rolling"  # the likelihood of a whole text
+    GENERATE_UNTIL = "generate_until"  # a written answer
 
 
 @dataclass(frozen=True, slots=True)

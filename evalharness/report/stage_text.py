@@ -11,7 +11,7 @@ from evalharness.records.comparison import Estimate, Level
 from evalharness.report import wording
 from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
 from evalharness.report.sweep import Table
-from evalharness.stats.enums import Verdict
+from evalharness.stats.enums import MetricKind, Verdict
 
 AFTER = {  # what became of a task after the first stage at which it was forgotten
     "last": "the last stage",
@@ -233,7 +233,9 @@ def notes(stages: Stages) -> Iterator[str]:
     yield stages.rule
     if any(measure.name == "forward_transfer" and measure.estimate for measure in stages.measures):
         yield f"Forward transfer is measured from the scores of {stages.fresh or f'the base ({stages.base})'}."
-    resampled = any(column.unit and (column.kind, column.level) != ("binary", Level.TASK) for column in stages.columns)
+    resampled = any(
+        column.unit and (column.kind, column.level) != (MetricKind.BINARY, Level.TASK) for column in stages.columns
+    )
     if resampled and stages.tests > stages.alpha * RESAMPLES:
         p = f"a resampled p-value is never below 1 in {RESAMPLES:,}"
         yield f"Over {stages.tests} tests graded and corpus scores can hardly be called forgotten: {p}. Trace fewer stages."

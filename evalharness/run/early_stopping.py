@@ -32,7 +32,7 @@ from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.session import RunContext, Session, part_of
 from evalharness.stats.early_stopping import LOOKS, ROUNDS, asked_on, round_of
-from evalharness.stats.enums import Verdict
+from evalharness.stats.enums import MetricKind, Verdict
 
 OPTION = "--until-decided"
 Key = tuple[str, str]  # model, task
@@ -158,7 +158,7 @@ class EarlyStopping:
         """Rows of the metrics that decide something, beside those of the rounds before."""
         groups = {group.metric for group in self.run_plan.groups if part.task.name in group.tasks}
         deciding = tuple(spec for spec in part.task.metrics if spec.id == part.task.primary or spec.id in groups)
-        if any(build(spec).kind == "opaque" for spec in deciding):
+        if any(build(spec).kind == MetricKind.OPAQUE for spec in deciding):
             return
         scored = measure(replace(part, task=replace(part.task, metrics=deciding)), answers, model)
         key = (model, part.task.name)

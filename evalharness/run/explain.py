@@ -26,7 +26,7 @@ from evalharness.records.comparison import Comparison, Level
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts, TaskOutcome
 from evalharness.records.requests import PreparedTask
-from evalharness.records.tasks import Task
+from evalharness.records.tasks import OutputType, Task
 from evalharness.run.conclude import all_facts, planned
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts, make_prompts
@@ -134,7 +134,9 @@ def _deciding(fact: TaskFacts, named: set[str]) -> TaskFacts:
 
 def _choice_tasks(run_plan: RunPlan) -> list[Task]:
     return [
-        task for task in run_plan.tasks if task.output_type == "multiple_choice" and task.name not in run_plan.asides
+        task
+        for task in run_plan.tasks
+        if task.output_type == OutputType.MULTIPLE_CHOICE and task.name not in run_plan.asides
     ]
 
 

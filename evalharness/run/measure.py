@@ -15,6 +15,7 @@ from evalharness.metrics import base
 from evalharness.records.measurements import ExampleError, Measurement, Metric, Prediction, Sample, TaskOutcome
 from evalharness.records.requests import Example, Failure, Generation, PreparedTask, Ranking, Response, Scoring
 from evalharness.records.tasks import Task
+from evalharness.stats.enums import MetricKind
 from evalharness.tasks import filters
 
 WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them failed
@@ -148,7 +149,7 @@ def _sample(example: Example, prediction: Prediction | None, metric: Metric, err
     if prediction is not None:
         response = prediction.response
         output = _output(example, response, prediction.choice)
-        if metric.kind in ("binary", "graded"):
+        if metric.kind in (MetricKind.BINARY, MetricKind.GRADED):
             try:
                 score = float(metric.score(np.array(metric.row(prediction), dtype=np.float64)))
             except TaskError as problem:  # which is a example_error of the measurement already

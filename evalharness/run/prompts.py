@@ -12,9 +12,9 @@ from evalharness.analysis.baseline import Baseline
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.models import Checkpoint
+from evalharness.records.models import Architecture, Checkpoint
 from evalharness.records.requests import PreparedTask
-from evalharness.records.tasks import Task
+from evalharness.records.tasks import OutputType, Task
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.prepare import PromptSettings, prepare
@@ -63,7 +63,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory) -> Prompts
         _strictest([factory.token_counter(checkpoint) for checkpoint in run_plan.checkpoints]),
     )
     multiturn, system = job.fewshot_as_multiturn is not False, job.system_instruction or ""
-    apart = all(checkpoint.architecture == "seq2seq" for checkpoint in run_plan.checkpoints)
+    apart = all(checkpoint.architecture == Architecture.SEQ2SEQ for checkpoint in run_plan.checkpoints)
 
     def prepared(task: Task, renderer: ChatRenderer | None) -> PreparedTask:
         chat = None if renderer is None else Chat(renderer, multiturn)
@@ -158,7 +158,9 @@ def _deafness(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, .
     """
     deaf = [name for name, renderer in renderers.items() if renderer is not None and not renderer.takes_system]
     described = [
-        task.name for task in run_plan.tasks if task.description and task.output_type != "loglikelihood_rolling"
+        task.name
+        for task in run_plan.tasks
+        if task.description and task.output_type != OutputType.LOGLIKELIHOOD_ROLLING
     ]
     if deaf and job.system_instruction:
         what = f"the chat template of {deaf[0]} has no place for what the system says"

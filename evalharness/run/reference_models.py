@@ -14,7 +14,10 @@ from evalharness.records.job import Job
 from evalharness.records.models import Architecture, Checkpoint
 
 NONE = "none"  # --precision none: nothing is quantised that its own files do not quantise
-WORDS: dict[Architecture, str] = {"causal": "a decoder-only model", "seq2seq": "an encoder-decoder model"}
+WORDS: dict[Architecture, str] = {
+    Architecture.CAUSAL: "a decoder-only model",
+    Architecture.SEQ2SEQ: "an encoder-decoder model",
+}
 
 
 def check_architectures(base: Checkpoint, candidates: Sequence[Checkpoint]) -> None:

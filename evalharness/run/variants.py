@@ -22,7 +22,8 @@ from evalharness.data.files import DataRow
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import build
 from evalharness.records.job import Job
-from evalharness.records.tasks import Group, MetricSpec, Task
+from evalharness.records.tasks import Group, MetricSpec, OutputType, Task
+from evalharness.stats.enums import MetricKind
 from evalharness.tasks import perturb, variants
 from evalharness.tasks.variants import CALIBRATION
 
@@ -89,10 +90,10 @@ def described(
             for name in task.templates:
                 beside.add(variants.worded(task, name), task, "wording")
     for task in tasks if ways & {"robustness", "generation"} else ():
-        if task.output_type == "multiple_choice":
+        if task.output_type == OutputType.MULTIPLE_CHOICE:
             _asked_otherwise(task, ways, rows_of(origins.get(task.name, task)), beside, job.seed)
     if ways & {"robustness", "generation", "calibration"} and not any(
-        task.output_type == "multiple_choice" for task in tasks
+        task.output_type == OutputType.MULTIPLE_CHOICE for task in tasks
     ):
         teller.say(
             "no task of this run ranks choices: --describe has nothing to add to its scores but times and tokens"
@@ -176,14 +177,14 @@ def _renamed(group: Group, names: Mapping[str, str]) -> Group:
 
 def _with(task: Task, more: Sequence[MetricSpec]) -> Task:
     """A choice task with more metrics, those that it lacks."""
-    if task.output_type != "multiple_choice":
+    if task.output_type != OutputType.MULTIPLE_CHOICE:
         return task
     known = {spec.name for spec in task.metrics}
     return replace(task, metrics=(*task.metrics, *(spec for spec in more if spec.name not in known)))
 
 
 def _calibrated_group(group: Group, tasks: Mapping[str, Task]) -> Group:
-    ranked = all(tasks[name].output_type == "multiple_choice" for name in group.tasks if name in tasks)
+    ranked = all(tasks[name].output_type == OutputType.MULTIPLE_CHOICE for name in group.tasks if name in tasks)
     return (
         replace(group, also=(*group.also, *(name for name in CALIBRATION if name not in group.also)))
         if ranked
@@ -256,7 +257,12 @@ def _by_rows(task: Task) -> str:
     """
     specs = sorted(task.metrics, key=lambda spec: spec.id != task.primary)
     return next(
-        (spec.id for spec in specs if spec.name not in CALIBRATION and build(spec).kind in ("binary", "graded")), ""
+        (
+            spec.id
+            for spec in specs
+            if spec.name not in CALIBRATION and build(spec).kind in (MetricKind.BINARY, MetricKind.GRADED)
+        ),
+        "",
     )
 
 

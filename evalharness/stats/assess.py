@@ -7,12 +7,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from evalharness.stats import paired, power, proportion
-from evalharness.stats.enums import Verdict
+from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.exact import FEW_CHANGES
 from evalharness.stats.resample import Bootstrap, Floats, Score, bootstrap, influence, swap_p, swapped_differences
 from evalharness.stats.verdict import ENOUGH_CHANGED, SKILL_SHARE, decide, full_loss_p, p_at_margin, unseen_interval
@@ -44,7 +44,7 @@ class Interval(NamedTuple):
 class Pairs:
     """What two models scored on the same n units, rows (n, width), and how to read it.
 
-    "binary" and "graded" scores are Σ row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function of the
+    Binary and graded scores are Σ row[0] / Σ row[1], values in [low, high]; a corpus score is any function of the
     summed rows. `sizes` (n,): examples in each unit. `sign`: −1 where a lower score is better. `chance` and `margin` in
     the metric's natural unit; no margin: only described. `lots` (n,): numbers in [0, 1) by which units are asked in
     turn, where a run may stop before all were.
@@ -54,7 +54,7 @@ class Pairs:
     candidate: Floats
     sizes: Floats
     score: Score
-    kind: Literal["binary", "graded", "corpus"]
+    kind: MetricKind
     low: float
     high: float
     sign: float
@@ -164,7 +164,7 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final:
     }  # fmt: skip
     if units >= 2:
         fields |= _resampled(pairs, draw, effort)
-    if pairs.kind == "binary":
+    if pairs.kind == MetricKind.BINARY:
         fields |= _counted(pairs, changes["changed"], level if final is None else final)
         return Finding(difference=Interval(value, *fields.pop("ends")), **fields)
     found = Finding(difference=Interval(value), **fields)
@@ -187,7 +187,7 @@ def score_interval(
     for others.
     """
     value = float(pairs.score(rows.sum(axis=0)))
-    if pairs.kind == "binary":
+    if pairs.kind == MetricKind.BINARY:
         total = float(rows[:, 1].sum())
         effect = 1.0
         if rows[:, 1].max(initial=0) > 1:
@@ -208,7 +208,7 @@ def unit_loss(pairs: Pairs) -> float:
     goes wrong is one left out and another put in.
     """
     share = (pairs.high - pairs.low) * float(pairs.sizes.max() / max(pairs.sizes.sum(), 1.0))
-    if pairs.kind != "corpus" or len(pairs.base) < 2:
+    if pairs.kind != MetricKind.CORPUS or len(pairs.base) < 2:
         return share
     whole = pairs.base.sum(axis=0)
     left_out = float(np.abs(pairs.score(whole - pairs.base) - pairs.score(whole)).max())
@@ -219,7 +219,7 @@ def _changes(pairs: Pairs) -> dict[str, Any]:
     """Counts of changed units and how much they move the score. A corpus score's unit decreased if putting the base's
     row back would raise it.
     """
-    if pairs.kind == "corpus":
+    if pairs.kind == MetricKind.CORPUS:
         moves = -pairs.sign * _put_back(pairs)
     else:
         net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
@@ -227,7 +227,7 @@ def _changes(pairs: Pairs) -> dict[str, Any]:
     decreased, squares = int((moves < 0).sum()), float(moves @ moves)
     found = {"changed": len(moves), "decreased": decreased, "largest": float(np.abs(moves).max(initial=0.0))}
     found["effective"] = float(np.abs(moves).sum()) ** 2 / squares if squares > 0 else 0.0
-    return found if pairs.kind == "corpus" else found | {"lost": decreased, "gained": len(moves) - decreased}
+    return found if pairs.kind == MetricKind.CORPUS else found | {"lost": decreased, "gained": len(moves) - decreased}
 
 
 def _put_back(pairs: Pairs) -> Floats:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from evalharness.stats.assess import Pairs
-from evalharness.stats.enums import SIDES, Verdict
+from evalharness.stats.enums import SIDES, MetricKind, Verdict
 from evalharness.stats.sequential import Floats, Stream, certificate, e_holm, evidence, interval
 
 ROUNDS = 20
@@ -68,7 +68,7 @@ def watched(pairs: Pairs, lots: Floats, largest: float) -> Watched | None:
     means of bounded rows with the same weights in both models (MCC, BLEU): those have no e-process and are asked to the
     end.
     """
-    if pairs.kind == "corpus" or pairs.margin is None or not math.isfinite(pairs.high - pairs.low):
+    if pairs.kind == MetricKind.CORPUS or pairs.margin is None or not math.isfinite(pairs.high - pairs.low):
         return None
     if not np.array_equal(pairs.base[:, 1], pairs.candidate[:, 1]):
         return None

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from evalharness.stats.assess import Effort, Finding, assess, resampled_p
-from evalharness.stats.enums import Side, Verdict
+from evalharness.stats.enums import MetricKind, Side, Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
@@ -166,7 +166,7 @@ def _drawn(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -
     resampled, counted = Effort(deciding=replicates(rule.tests), describing=400, swaps=1), Effort(2, 2, 1)
     drawn = [replace(drawing(rng), margin=rule.margin) for _ in range(times)]
     return [
-        assess(pairs, 1 - 2 * rule.alpha, lambda _: rng, counted if pairs.kind == "binary" else resampled)
+        assess(pairs, 1 - 2 * rule.alpha, lambda _: rng, counted if pairs.kind == MetricKind.BINARY else resampled)
         for pairs in drawn
     ]
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from evalharness.stats.assess import Pairs
+from evalharness.stats.enums import MetricKind
 
 
 def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) -> Pairs:
@@ -17,7 +18,7 @@ def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) 
 
     `macro`: the score is the plain mean of the members' scores, which must be Σ row[0] / Σ row[1]: the rows of each are
     scaled so that their counts add up to the same, and the chance is the plain mean. Scaled rows are no longer 0 or 1:
-    "binary" becomes "graded".
+    A binary score becomes a graded one.
     """
     first = next((pairs for pairs in members if len(pairs.base)), members[0])
     counted = [pairs for pairs in members if len(pairs.base)] or [first]
@@ -30,7 +31,7 @@ def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) 
         base=np.concatenate([pairs.base for pairs in counted]),
         candidate=np.concatenate([pairs.candidate for pairs in counted]),
         sizes=np.concatenate([pairs.sizes for pairs in counted]),
-        kind="graded" if macro or any(pairs.kind == "graded" for pairs in members) else first.kind,
+        kind=MetricKind.GRADED if macro or any(pairs.kind == MetricKind.GRADED for pairs in members) else first.kind,
         chance=float(np.average([pairs.chance for pairs in counted], weights=weights if sum(weights) else None)),
         margin=margin,
         lots=None

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from evalharness.stats.assess import Pairs
+from evalharness.stats.enums import MetricKind
 from evalharness.stats.resample import Floats
 
 Drawing = Callable[[np.random.Generator], Pairs]
@@ -36,7 +37,7 @@ def answers(n: int, score: float, flips: float, chance: float, drop: float = 0.0
     def draw(rng: np.random.Generator) -> Pairs:
         drawn = np.repeat(cells, rng.multinomial(n, shares / shares.sum()), axis=0)
         base, candidate = (np.column_stack([drawn[:, i], one]) for i in (0, 1))
-        return Pairs(base, candidate, one, _share, "binary", 0.0, 1.0, 1.0, chance, None)
+        return Pairs(base, candidate, one, _share, MetricKind.BINARY, 0.0, 1.0, 1.0, chance, None)
 
     return draw
 

@@ -7,14 +7,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evalharness.records.tasks import MetricSpec, Task
+from evalharness.records.tasks import MetricSpec, OutputType, Task
 from evalharness.tasks import scoring
 
 COMPUTED = {  # by lm-eval, of a task that runs no code; any other name is never produced, or is looked up in `evaluate`
-    "multiple_choice": ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "f1", "mcc", "brier_score"),
-    "loglikelihood": ("acc", "perplexity"),
-    "loglikelihood_rolling": ("word_perplexity", "byte_perplexity", "bits_per_byte"),
-    "generate_until": ("exact_match", "bleu", "chrf", "chrf++", "ter"),
+    OutputType.MULTIPLE_CHOICE: (
+        "acc",
+        "acc_norm",
+        "acc_bytes",
+        "acc_mutual_info",
+        "exact_match",
+        "f1",
+        "mcc",
+        "brier_score",
+    ),
+    OutputType.LOGLIKELIHOOD: ("acc", "perplexity"),
+    OutputType.LOGLIKELIHOOD_ROLLING: ("word_perplexity", "byte_perplexity", "bits_per_byte"),
+    OutputType.GENERATE_UNTIL: ("exact_match", "bleu", "chrf", "chrf++", "ter"),
 }
 READ = {  # options that lm-eval reads, or (the classes of mcc) that change nothing there
     "exact_match": ("ignore_case", "ignore_punctuation", "ignore_numbers", "regexes_to_ignore"),

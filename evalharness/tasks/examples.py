@@ -9,7 +9,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.records.requests import Example
-from evalharness.records.tasks import Task
+from evalharness.records.tasks import OutputType, Task
 from evalharness.tasks.fitting import Draft
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.templates import TemplateProblem, literal, render
@@ -44,22 +44,22 @@ def example(
     parts += [part for part in (list(content.scores), content.value, content.tags) if part not in ([], None, {})]
     identity = f"{index}-{fingerprint.of_value(parts)[:8]}"
     unit = render(task.unit, base.row) if task.unit else identity
-    put = chat if task.output_type != "loglikelihood_rolling" else None
+    put = chat if task.output_type != OutputType.LOGLIKELIHOOD_ROLLING else None
     return replace(made, id=identity, unit=unit, prompt=made.prompt if put is None else draft.contexts(task, put)[0])
 
 
 def _unnamed(renderer: Renderer, draft: Draft) -> Example:
     """All of an example but its identity and unit."""
     task, asked = renderer.task, draft.asked
-    prompt = "" if task.output_type == "loglikelihood_rolling" else draft.contexts(task)[0]
+    prompt = "" if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else draft.contexts(task)[0]
     choices: tuple[str, ...] = asked.choices
     gold: tuple[int, ...] = ()
     references: tuple[str, ...] = ()
-    if task.output_type == "generate_until":
+    if task.output_type == OutputType.GENERATE_UNTIL:
         choices, references = (), _references(task, asked)
-    elif task.output_type == "loglikelihood":
+    elif task.output_type == OutputType.LOGLIKELIHOOD:
         choices, gold, references = (answer_of(asked),), (0,), (answer_of(asked),)
-    elif task.output_type == "loglikelihood_rolling":
+    elif task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
         choices, references = (), (answer_of(asked),)
     else:
         gold = _gold(task, asked)
@@ -73,7 +73,7 @@ def chance(task: Task, examples: Sequence[Example]) -> float:
     that says nothing.
     """
     primary = next((spec.name for spec in task.metrics if spec.id == task.primary), "")
-    if primary not in GUESSED or task.output_type != "multiple_choice" or not examples:
+    if primary not in GUESSED or task.output_type != OutputType.MULTIPLE_CHOICE or not examples:
         return task.chance
     worth = [sum(each.scores) if each.scores else float(len(each.gold)) for each in examples]
     return math.fsum(total / len(each.choices) for total, each in zip(worth, examples, strict=True)) / len(examples)

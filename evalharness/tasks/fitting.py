@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalharness.data.files import DataRow
-from evalharness.records.tasks import Task
+from evalharness.records.tasks import OutputType, Task
 from evalharness.tasks.prompts import Question, Renderer
 from evalharness.tasks.turns import Chat, Turn, plain, question
 
@@ -119,7 +119,7 @@ class Fitter:
         return self._together(parts + question + SLACK + 2 * len(draft.shots), draft) <= self.budget
 
     def _reserved(self, draft: Draft) -> int:
-        if self.task.output_type == "generate_until":
+        if self.task.output_type == OutputType.GENERATE_UNTIL:
             return self.task.max_tokens
         return max(map(self._remembered, self.continuations(draft.asked)))
 

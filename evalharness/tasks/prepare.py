@@ -13,7 +13,7 @@ from evalharness.data.sources import DataSource, DataSplit, read_rows
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.metrics.base import build, check_asked
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
-from evalharness.records.tasks import Task
+from evalharness.records.tasks import OutputType, Task
 from evalharness.records.tokenizers import Unrenderable
 from evalharness.tasks.examples import NoLabel, chance, example
 from evalharness.tasks.fitting import Draft, Fitter
@@ -74,7 +74,7 @@ def prepare(task: Task, source: DataSource, asking: PromptSettings) -> PreparedT
     columns = frozenset(column for row in rows.rows for column in row)
     shots, header = _shots(task, source, asking, columns)
     renderer = Renderer(task, columns)
-    budget = None if task.output_type == "loglikelihood_rolling" else asking.budget
+    budget = None if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else asking.budget
     fitter = Fitter(
         task,
         renderer,
@@ -123,7 +123,7 @@ def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
             draft = _draft(renderer, row, (), "")
             example(renderer, index, draft)
             right = draft.asked.gold or 0
-            delimiter = "" if task.output_type == "loglikelihood" else task.target_delimiter
+            delimiter = "" if task.output_type == OutputType.LOGLIKELIHOOD else task.target_delimiter
             pairs.append((draft.contexts(task)[right], delimiter + answer_of(draft.asked)))
         except NoLabel as problem:
             raise places.unlabelled(index, problem, rows.rows) from None
@@ -207,7 +207,7 @@ def _shots(
     none.
     """
     number = task.num_fewshot if asking.num_fewshot is None else asking.num_fewshot
-    number = 0 if task.output_type == "loglikelihood_rolling" else number
+    number = 0 if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else number
     pool: Sequence[DataRow] = ()
     place = _Places(task, "fewshot_config.samples", str(task.source))
     if number and task.fewshot_split is None:
@@ -237,7 +237,7 @@ def _draft(renderer: Renderer, row: DataRow, shots: Header, system: str) -> Draf
 
 def _continuations(task: Task, asked: Question, chat: Chat | None) -> tuple[str, ...]:
     """What is scored after the context, as lm-eval joins it."""
-    if task.output_type == "loglikelihood":
+    if task.output_type == OutputType.LOGLIKELIHOOD:
         return (answer_of(asked),)
     begun = bool(task.gen_prefix) and not task.gen_prefix[-1].isspace()
     delimiter = task.target_delimiter if chat is None or begun else ""  # a turn of its own needs no delimiter
@@ -247,10 +247,10 @@ def _continuations(task: Task, asked: Question, chat: Chat | None) -> tuple[str,
 
 
 def _request(task: Task, draft: Draft, chat: Chat | None) -> Request:
-    if task.output_type == "loglikelihood_rolling":
+    if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
         return Score(answer_of(draft.asked))
     contexts = draft.contexts(task, chat)
-    if task.output_type == "generate_until":
+    if task.output_type == OutputType.GENERATE_UNTIL:
         return Generate(contexts[0], task.stop, task.max_tokens)
     continuations = _continuations(task, draft.asked, chat)
     if len(contexts) == 1:

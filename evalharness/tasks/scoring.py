@@ -11,7 +11,7 @@ from typing import Any
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import REGISTRY
-from evalharness.records.tasks import MetricSpec
+from evalharness.records.tasks import MetricSpec, OutputType
 from evalharness.tasks import filters
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import NeedsCode, NotSupported
@@ -23,10 +23,10 @@ MOST_REPEATS = 10_000
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # by priority, as lm-eval has it
 NO_FILTER: Pipelines = (("none", ({"function": "take_first"},)),)
 DEFAULT_METRICS = {  # lm-eval's
-    "multiple_choice": ("acc", "acc_norm"),
-    "loglikelihood": ("perplexity", "acc"),
-    "loglikelihood_rolling": ("word_perplexity", "byte_perplexity", "bits_per_byte"),
-    "generate_until": ("exact_match",),
+    OutputType.MULTIPLE_CHOICE: ("acc", "acc_norm"),
+    OutputType.LOGLIKELIHOOD: ("perplexity", "acc"),
+    OutputType.LOGLIKELIHOOD_ROLLING: ("word_perplexity", "byte_perplexity", "bits_per_byte"),
+    OutputType.GENERATE_UNTIL: ("exact_match",),
 }
 OTHER_SCALES = {
     **dict.fromkeys(("bleu", "chrf", "chrf++"), "0 to 100"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from evalharness import fingerprint
 from evalharness.errors import TaskError
@@ -70,7 +70,7 @@ def task_from(values: Mapping[str, Any], path: Path) -> Task:
     """The task of a mapping whose includes are merged. Raises as `task_from_file`."""
     fields = Fields(values, path)
     _refuse_what_cannot_run(fields)
-    output = cast(OutputType, fields.one_of("output_type", get_args(OutputType), "generate_until"))
+    output = OutputType(fields.one_of("output_type", tuple(OutputType), "generate_until"))
     ours, shots = metadata.checked(fields.part("metadata")), fields.part("fewshot_config")
     check_templates(fields, shots, ours)
     fewshot_split = _fewshot_split(fields, shots)
@@ -104,11 +104,11 @@ def task_from(values: Mapping[str, Any], path: Path) -> Task:
 def _asked(fields: Fields, output: OutputType) -> dict[str, Any]:
     """The part of a Task that makes prompts and ends generations."""
     listed = choices(fields, "doc_to_choice")
-    if output == "multiple_choice" and listed is None:
+    if output == OutputType.MULTIPLE_CHOICE and listed is None:
         raise TaskError(fields.path, "doc_to_choice is missing", "a multiple_choice task names its choices")
     delimiter = str(fields.text("fewshot_delimiter", "\n\n"))
-    most, stops = scoring.lengths_and_stops(fields, delimiter) if output == "generate_until" else (0, ())
-    nothing_before = output == "loglikelihood_rolling" and fields.values.get("doc_to_text") is None
+    most, stops = scoring.lengths_and_stops(fields, delimiter) if output == OutputType.GENERATE_UNTIL else (0, ())
+    nothing_before = output == OutputType.LOGLIKELIHOOD_ROLLING and fields.values.get("doc_to_text") is None
     return {
         "doc_to_text": "" if nothing_before else template(fields, "doc_to_text"),
         "doc_to_target": target(fields, "doc_to_target"),

@@ -24,7 +24,7 @@ from evalharness import fingerprint
 from evalharness.data.files import DataRow
 from evalharness.errors import TaskError
 from evalharness.metrics import TEXTS
-from evalharness.records.tasks import MetricSpec, Task
+from evalharness.records.tasks import MetricSpec, OutputType, Task
 from evalharness.tasks import perturb, scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.filters import CHOICES_TAG
@@ -81,7 +81,9 @@ def chosen(task: Task) -> Task:
 def picks(task: Task) -> tuple[MetricSpec, ...]:
     """How evenly choices are picked, where they are the same for all rows; else nothing."""
     fixed = (
-        task.output_type == "multiple_choice" and isinstance(task.doc_to_choice, tuple) and len(task.doc_to_choice) > 1
+        task.output_type == OutputType.MULTIPLE_CHOICE
+        and isinstance(task.doc_to_choice, tuple)
+        and len(task.doc_to_choice) > 1
     )
     return (
         (MetricSpec(BIAS, BIAS, {"choices": [str(choice).strip() for choice in task.doc_to_choice or ()]}),)
@@ -94,7 +96,7 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
     """The generative twin of a choice task; `rows` are those it is asked about. Raises Unfit, and TaskError for a wrong
     `metadata.twin`.
     """
-    if task.output_type != "multiple_choice":
+    if task.output_type != OutputType.MULTIPLE_CHOICE:
         raise Unfit("it has no choices")
     changes = {key: value for key, value in task.twin.items() if key != "generation_kwargs"}
     asked = replace(task, **changes, shots={key: value for key, value in task.shots.items() if key not in changes})
@@ -121,7 +123,7 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
     step = {"function": "written_choice", "letters": letters}
     twin = replace(
         asked,
-        output_type="generate_until",
+        output_type=OutputType.GENERATE_UNTIL,
         max_tokens=most,
         stop=stop,
         filters=(("strict", ({**step, "exact": True},)), ("lenient", (step,))),

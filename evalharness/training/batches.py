@@ -18,7 +18,7 @@ ROUNDS = 7003  # part of seeds
 
 
 def collate(
-    rows: Sequence[Row], pad: int, architecture: Architecture = "causal", packed: bool = False
+    rows: Sequence[Row], pad: int, architecture: Architecture = Architecture.CAUSAL, packed: bool = False
 ) -> dict[str, torch.Tensor]:
     """Tensors (rows, longest), padded on the right; "tokens" is how many of them are real.
 
@@ -27,7 +27,7 @@ def collate(
     """
     ids = [[token for example in row for token in example.ids] for row in rows]
     labels = [[label for example in row for label in example.labels] for row in rows]
-    tokens = sum(map(len, ids)) + (sum(map(len, labels)) if architecture == "seq2seq" else 0)
+    tokens = sum(map(len, ids)) + (sum(map(len, labels)) if architecture == Architecture.SEQ2SEQ else 0)
     found = {"input_ids": _filled(ids, pad), "labels": _filled(labels, IGNORED), "tokens": torch.tensor(tokens)}
     if packed:
         longest = found["input_ids"].shape[1]

@@ -46,7 +46,7 @@ class Encoder:
     """
 
     texts: Texts
-    architecture: Architecture = "causal"
+    architecture: Architecture = Architecture.CAUSAL
     given: int | None = None
     written: int | None = None
     chat: ChatTemplate | None = None
@@ -64,7 +64,7 @@ class Encoder:
             spans = self._turns(example) if is_turns(example) else [self._pair(str(example[0]), str(example[1]))]
         except Untokenizable as error:
             raise DataError(_where(example), str(error), "leave it out, or mend it") from None
-        if self.architecture == "seq2seq":
+        if self.architecture == Architecture.SEQ2SEQ:
             return tuple(self._sides(example, span) for span in spans)
         return tuple(self._line(example, line) for line in joined(spans))
 
@@ -74,7 +74,7 @@ class Encoder:
         Encoder-decoder models: the prompt with special tokens, the completion without, spaces that end the prompt going
         with the completion.
         """
-        if self.architecture == "causal":
+        if self.architecture == Architecture.CAUSAL:
             pair = self.texts.pair(prompt, completion)
             return pair.context, self._ended(pair.continuation)
         cut = len(prompt.rstrip())
@@ -106,8 +106,8 @@ class Encoder:
         if not whole.startswith(before):
             raise Unrenderable("what it puts before an answer is not what it puts there once the answer is given")
         given = self.texts.encode(before)
-        written = self.texts.encode(whole)[len(given) :] if self.architecture == "causal" else ()
-        if self.architecture == "seq2seq" or self.texts.encode(whole)[: len(given)] != given:
+        written = self.texts.encode(whole)[len(given) :] if self.architecture == Architecture.CAUSAL else ()
+        if self.architecture == Architecture.SEQ2SEQ or self.texts.encode(whole)[: len(given)] != given:
             written = self.texts.encode(whole[len(before) :], special=False)
         if not written:
             raise Untokenizable("an empty continuation has no probability")

@@ -20,6 +20,7 @@ from evalharness.checkpoints.weights import Loaded
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.errors import DataError, StoreError, UsageError
+from evalharness.records.models import Architecture
 from evalharness.training.adapt import Trained, expected_warnings, finite, sizes
 from evalharness.training.batches import Row, collate, grouped, keeps_packs_apart, packs
 from evalharness.training.data import Examples, TrainingSet
@@ -107,7 +108,7 @@ def _fed(recipe: Recipe, examples: TrainingSet, start: Start, loaded: Loaded, re
         report(f"note: {cut} of {len(encoded)} prompts are longer than the window and lose their beginning")
     rows: list[Row] = [(example,) for example in encoded]
     if recipe.packing:
-        if loaded.architecture == "seq2seq":
+        if loaded.architecture == Architecture.SEQ2SEQ:
             raise UsageError("--packing", "an encoder-decoder model reads one example at a time", "--group-by-length")
         if not keeps_packs_apart(loaded.model, loaded.model.get_input_embeddings().weight.shape[0]):
             raise UsageError(
@@ -164,7 +165,7 @@ def _fit(recipe: Recipe, model: Trained, fed: Fed, work: Work, report: Report) -
     cached = model.config.use_cache  # the Trainer switches it off in the configuration that is saved
     with expected_warnings():
         trainer = CompletionTrainer(
-            architecture="seq2seq" if model.config.is_encoder_decoder else "causal",
+            architecture=Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL,
             held=held,
             model=model,
             args=arguments(recipe, steps, model.device.type == "cpu", work.states, validating),
@@ -189,7 +190,7 @@ def _fit(recipe: Recipe, model: Trained, fed: Fed, work: Work, report: Report) -
 
 
 def _collator(recipe: Recipe, model: Trained, pad: int) -> Collator:
-    architecture = "seq2seq" if model.config.is_encoder_decoder else "causal"
+    architecture = Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
 
     def collated(rows: list[Row]) -> dict[str, torch.Tensor]:
         return collate(rows[0] if recipe.group_by_length else rows, pad, architecture, recipe.packing)  # type: ignore[arg-type]

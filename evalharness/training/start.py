@@ -20,7 +20,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.checkpoints.weights import Loaded, device_of, load
 from evalharness.errors import ModelError, UsageError
-from evalharness.records.models import Checkpoint
+from evalharness.records.models import Architecture, Checkpoint
 from evalharness.training.adapt import Trained, adapt, expected_warnings
 from evalharness.training.recipe import Recipe
 
@@ -198,7 +198,7 @@ def room(recipe: Recipe, start: Start) -> tuple[int | None, int | None]:
     Raises UsageError where the virtual tokens leave none.
     """
     window, virtual = start.under.window, _virtual(recipe, start)
-    on_decoder = recipe.method == "prefix" and start.under.architecture == "seq2seq"
+    on_decoder = recipe.method == "prefix" and start.under.architecture == Architecture.SEQ2SEQ
     given, written = (
         None if window is None else window - (0 if off else virtual) for off in (on_decoder, not on_decoder)
     )

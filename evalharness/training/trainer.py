@@ -38,7 +38,7 @@ def completion_loss(
     Causal logits (rows, virtual tokens + length, vocabulary) predict the next token; a decoder's (rows, length,
     vocabulary) its label.
     """
-    if architecture == "seq2seq":
+    if architecture == Architecture.SEQ2SEQ:
         flat = nn.functional.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
@@ -59,7 +59,7 @@ class CompletionTrainer(Trainer):
         super().__init__(eval_dataset=list(held) or None, **given)
         self.architecture, self.held = architecture, held
         self.model_accepts_loss_kwargs = True  # the loss below takes the number of tokens of the whole step
-        self._loss_shifts_labels = architecture == "causal"
+        self._loss_shifts_labels = architecture == Architecture.CAUSAL
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -67,7 +67,7 @@ class CompletionTrainer(Trainer):
         """The loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from which the
         model makes their inputs.
         """
-        left_out = ("tokens",) if self.architecture == "seq2seq" else ("tokens", "labels")
+        left_out = ("tokens",) if self.architecture == Architecture.SEQ2SEQ else ("tokens", "labels")
         outputs = model(**{key: value for key, value in inputs.items() if key not in left_out})
         loss = completion_loss(outputs.logits, inputs["labels"], self.architecture, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
@@ -86,7 +86,9 @@ class CompletionTrainer(Trainer):
         total, tokens = 0.0, 0
         for batch in self.held:
             number = int(
-                (batch["labels"][:, 1:] if self.architecture == "causal" else batch["labels"]).ne(IGNORED).sum()
+                (batch["labels"][:, 1:] if self.architecture == Architecture.CAUSAL else batch["labels"])
+                .ne(IGNORED)
+                .sum()
             )
             total += (
                 float(self.compute_loss(self.model, self._prepare_inputs(batch), num_items_in_batch=number)) * number

@@ -7,8 +7,9 @@ from evalharness.engines.hf.batching import ModelAdapter
 from evalharness.engines.hf.causal import Causal
 from evalharness.engines.hf.seq2seq import Seq2Seq
 from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.records.models import Architecture
 
-ASKERS: dict[str, type[Causal] | type[Seq2Seq]] = {"causal": Causal, "seq2seq": Seq2Seq}
+ASKERS: dict[Architecture, type[Causal] | type[Seq2Seq]] = {Architecture.CAUSAL: Causal, Architecture.SEQ2SEQ: Seq2Seq}
 
 
 def asker_of(loaded: Loaded, texts: Texts, window: int | None) -> ModelAdapter:
@@ -18,4 +19,4 @@ def asker_of(loaded: Loaded, texts: Texts, window: int | None) -> ModelAdapter:
 
 def texts_of(loaded: Loaded) -> Texts:
     """The tokenizer's way with prompts to this model."""
-    return Texts(loaded.tokenizer, apart=loaded.architecture == "seq2seq")
+    return Texts(loaded.tokenizer, apart=loaded.architecture == Architecture.SEQ2SEQ)
