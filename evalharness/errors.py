@@ -68,6 +68,11 @@ class NotComparableError(EvalHarnessError):
     exit_code = 5
 
 
+def first_line(error: object) -> str:
+    """The first line of an exception's text; the name of its class where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
     """A hint for a mistyped name: the nearest known names, or the first few when nothing is near."""
     names = sorted(known)

@@ -16,7 +16,7 @@ import click
 from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, paths, with_options
 from evalharness.cli.table import aligned
-from evalharness.data.fetch import Entry, Wanted, fetch, verify, wanted
+from evalharness.data.fetch import ManifestEntry, TaskSplit, fetch, splits_to_fetch, verify
 from evalharness.data.lock import Lock, default_lock, key_of
 from evalharness.data.sources import DataSource, check_overrides, missing
 from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
@@ -82,7 +82,7 @@ def fetch_command(**given: Any) -> None:
     if source.data_dir is not None and source.data_dir.resolve() == folder.resolve():
         raise UsageError("--to", f"{folder} is the folder that --data-dir reads", "another folder would be right")
     check_overrides(tasks, source)
-    splits = wanted(tasks, given["splits"], given["training"])
+    splits = splits_to_fetch(tasks, given["splits"], given["training"])
     if not splits:
         raise UsageError(
             "data fetch", "the rows of these tasks are files of their own", "name tasks whose rows are on the hub"
@@ -152,10 +152,10 @@ def _tasks(library: Library, suite: Suite | None, patterns: Sequence[str]) -> li
 
 
 def _fetched(
-    splits: Sequence[Wanted], source: DataSource, folder: Path, update: bool
-) -> tuple[list[tuple[Entry, bool]], list[str]]:
+    splits: Sequence[TaskSplit], source: DataSource, folder: Path, update: bool
+) -> tuple[list[tuple[ManifestEntry, bool]], list[str]]:
     """The entries, and whether they were written just now; and what has no rows to train on."""
-    found: list[tuple[Entry, bool]] = []
+    found: list[tuple[ManifestEntry, bool]] = []
     without: list[str] = []
     for each in splits:
         try:
@@ -167,7 +167,7 @@ def _fetched(
     return found, without
 
 
-def _show(fetched: Sequence[tuple[Entry, bool]], without: Sequence[str]) -> None:
+def _show(fetched: Sequence[tuple[ManifestEntry, bool]], without: Sequence[str]) -> None:
     rows = [
         (f"{e.data_set}/{e.config}", e.split, f"{e.rows:,}", e.licence, "" if new else "(was there)")
         for e, new in fetched

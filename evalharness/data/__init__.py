@@ -1,3 +1,6 @@
-"""Files and hub data sets to rows. `reader:` in a task's metadata names a way of grouping rows."""
+"""Read rows from files, published layouts and the hub.
+
+`reader:` in a task's metadata names one of the functions that group rows.
+"""
 
 REGISTRY: dict[str, str] = {"hub": "evalharness.data.hub:HUB", "references": "evalharness.data.grouping:references"}

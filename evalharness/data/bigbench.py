@@ -1,5 +1,4 @@
-"""BIG-bench as published (TASK/task.json, TASK/SUBTASK/task.json) to the hub's rows: an example's input becomes the
-whole prompt.
+"""Read BIG-bench as published (TASK/task.json, TASK/SUBTASK/task.json) into the hub's rows: an input is a whole prompt.
 
 The prompt is put together as BIG-bench does for JSON tasks: task_prefix, example_input_prefix, input, the choices where
 the task appends them, example_output_prefix; the white space around it goes, as on the hub. Two things differ from
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.data.files import DataRow, json_value, kind
-from evalharness.data.layout import Layout, Line, below, child
+from evalharness.data.layout import JsonObject, PublishedLayout, below, child
 from evalharness.errors import DataError
 
 TASK_FILE = "task.json"
@@ -53,7 +52,7 @@ def _task_files(place: Path) -> list[Path]:
     return [own] if own.exists() else sorted(place.glob(f"*/{TASK_FILE}"))
 
 
-def _claims(config: str, path: Path) -> bool:
+def _recognises(config: str, path: Path) -> bool:
     """Rows as the hub has them are a list, or name their prompts `inputs`."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
@@ -86,83 +85,77 @@ def _validation(number: int) -> frozenset[int]:
 
 
 def _examples(path: Path) -> list[DataRow]:
-    found = json_value(path)
-    if isinstance(found, list):
-        found = {"examples": found}
-    if not isinstance(found, dict) or not isinstance(found.get("examples"), list):
-        held = (
-            f"has examples that are {kind(found['examples'])}"
-            if isinstance(found, dict) and "examples" in found
-            else f"holds {kind(found)}"
+    content = json_value(path)
+    if isinstance(content, list):
+        content = {"examples": content}
+    if not isinstance(content, dict) or not isinstance(content.get("examples"), list):
+        has_key = isinstance(content, dict) and "examples" in content
+        raise DataError(
+            path,
+            f"has examples that are {kind(content['examples'])}" if has_key else f"holds {kind(content)}",
+            'an object with "examples", a list, would be right',
         )
-        raise DataError(path, held, 'an object with "examples", a list, would be right')
-    task = Line(path, "1", found)
-    texts = {key: task.text(key) if key in found else default for key, default in DEFAULTS.items()}
-    append = found.get("append_choices_to_input", True)
+    task = JsonObject(path, "1", content)
+    texts = {key: task.text(key) if key in content else default for key, default in DEFAULTS.items()}
+    append = content.get("append_choices_to_input", True)
     if not isinstance(append, bool):
         raise task.error(f"'append_choices_to_input' is {kind(append)}", "true or false would be right")
-    examples = [Line(path, f" {line.where.removeprefix('1, ')}", line.row) for line in task.each("examples", least=0)]
-    return [_rendered(line) if "inputs" in line.row else _row(line, texts, append) for line in examples]
+    examples = [
+        JsonObject(path, f" {line.where.removeprefix('1, ')}", line.values) for line in task.each("examples", least=0)
+    ]
+    return [_rendered(line) if "inputs" in line.values else _row(line, texts, append) for line in examples]
 
 
-def _rendered(line: Line) -> DataRow:
+def _rendered(line: JsonObject) -> DataRow:
     """An example that already has the hub's columns."""
     for key in RENDERED[1:]:
         if not isinstance(line.get(key, "a list"), list):
-            raise line.error(f"{key!r} is {kind(line.row[key])}", "a list would be right")
-    if len(line.row["multiple_choice_targets"]) != len(line.row["multiple_choice_scores"]):
+            raise line.error(f"{key!r} is {kind(line.values[key])}", "a list would be right")
+    if len(line.values["multiple_choice_targets"]) != len(line.values["multiple_choice_scores"]):
         raise line.error("has not as many scores as choices", "a score for each choice would be right")
-    return {"inputs": line.text("inputs"), **{key: line.row[key] for key in RENDERED[1:]}}
+    return {"inputs": line.text("inputs"), **{key: line.values[key] for key in RENDERED[1:]}}
 
 
-def _row(line: Line, texts: Mapping[str, str], append: bool) -> DataRow:
+def _row(line: JsonObject, texts: Mapping[str, str], append: bool) -> DataRow:
     scores = _scores(line)
     choices = "".join(texts["choice_prefix"] + choice for choice in scores) if append else ""
-    asked = (
-        texts["task_prefix"]
-        + texts["example_input_prefix"]
-        + line.text("input")
-        + choices
-        + texts["example_output_prefix"]
-    )
-    targets = (
-        _targets(line)
-        if "target" in line.row
-        else [choice for choice, score in scores.items() if score == max(scores.values())]
-    )
+    prompt = texts["task_prefix"] + texts["example_input_prefix"] + line.text("input") + choices
+    prompt += texts["example_output_prefix"]
+    best = [choice for choice, score in scores.items() if score == max(scores.values())]
+    targets = _targets(line) if "target" in line.values else best
     if not targets:
         raise line.error("has neither target nor target_scores", "one of them would be right")
     choice_scores = {"multiple_choice_targets": list(scores), "multiple_choice_scores": list(scores.values())}
-    return {"inputs": asked.strip(), "targets": targets, **choice_scores}
+    return {"inputs": prompt.strip(), "targets": targets, **choice_scores}
 
 
-def _scores(line: Line) -> Mapping[str, Any]:
-    """Choice to what it is worth, in the file's order."""
-    if "target_scores" not in line.row:
+def _scores(line: JsonObject) -> Mapping[str, Any]:
+    """What each choice is worth, in the file's order."""
+    if "target_scores" not in line.values:
         return {}
-    found = line.inside("target_scores").row
-    for choice, score in found.items():
+    scores = line.inside("target_scores").values
+    for choice, score in scores.items():
         if not isinstance(score, (int, float)) or isinstance(score, bool):
             raise line.error(f"the score of {choice[:40]!r} is {kind(score)}", "a number would be right")
-    if not found:
+    if not scores:
         raise line.error("'target_scores' is empty", "a score for each choice would be right")
-    return found
+    return scores
 
 
-def _targets(line: Line) -> list[str]:
-    found = line.row["target"]
-    targets = found if isinstance(found, list) else [found]
+def _targets(line: JsonObject) -> list[str]:
+    target = line.values["target"]
+    targets = target if isinstance(target, list) else [target]
     for target in targets:
         if isinstance(target, bool) or not isinstance(target, (str, int, float)):
             raise line.error(f"'target' is or holds {kind(target)}", "a text, or a list of texts, would be right")
     return [str(target) for target in targets]
 
 
-LAYOUT = Layout(
+LAYOUT = PublishedLayout(
     "BIG-bench (TASK/task.json, TASK/SUBTASK/task.json)",
     _places,
     _files,
-    _claims,
+    _recognises,
     _read,
     ("targets", "multiple_choice_targets", "multiple_choice_scores"),
 )

@@ -1,5 +1,4 @@
-"""Tasks to a folder of rows in the hub's layout, with a manifest of what is in it; and such a folder to what is wrong
-with it.
+"""Fetch the rows of tasks into a folder in the hub's layout, with a manifest; and verify such a folder against it.
 
 DIR/DATASET_PATH/CONFIG/SPLIT.jsonl     CONFIG is "default" where the task names no dataset_name
 DIR/MANIFEST.json                       each file's data set, rows, sha256, revision and licence
@@ -7,28 +6,26 @@ DIR/MANIFEST.json                       each file's data set, rows, sha256, revi
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from evalharness.data.files import json_value
+from evalharness import fingerprint
+from evalharness.data.files import json_value, unreadable, write_whole
 from evalharness.data.sources import BUILDERS, DataSource, read_rows
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
 MANIFEST = "MANIFEST.json"
 VERSION = 1
-CHUNK = 1 << 20  # bytes
 
 Use = Literal["evaluation", "shots", "training", "asked for"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TaskSplit:
     """A split of a data set, the first task that uses it, and for what."""
 
     task: Task
@@ -41,7 +38,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """A file of the manifest. `sha256` is of the file's bytes; `revision`: the hub's commit, None for rows that came
     from files.
     """
@@ -65,36 +62,33 @@ class Fault:
     why: str
 
 
-def wanted(tasks: Sequence[Task], splits: Sequence[str] = (), training: bool = False) -> list[Wanted]:
-    """What the tasks read: the evaluated split, that of the shots, with `training` that of the training; or exactly
-    `splits`. Each once.
+def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training: bool = False) -> list[TaskSplit]:
+    """The splits that the tasks read: the evaluated one, that of the shots, with `training` the one to train on; or
+    exactly `splits`. Each once. Tasks whose rows are local files already have none.
     """
-    found: dict[str, Wanted] = {}
+    by_file: dict[str, TaskSplit] = {}
     for task in tasks:
-        if (
-            task.dataset_path in BUILDERS
-            or Path(task.dataset_path).is_absolute()
-            or ".." in PurePosixPath(task.dataset_path).parts
-        ):
-            continue  # its rows are files of its own already
+        path = PurePosixPath(task.dataset_path)
+        if task.dataset_path in BUILDERS or path.is_absolute() or ".." in path.parts:
+            continue
         uses: list[tuple[str | None, Use]] = [(task.evaluation_split, "evaluation"), (task.fewshot_split, "shots")]
         uses += [(task.training_split, "training")] if training else []
         for split, use in [(split, "asked for") for split in splits] or uses:
             if split:
-                each = Wanted(task, split, use)
-                found.setdefault(each.file, each)
-    return list(found.values())
+                each = TaskSplit(task, split, use)
+                by_file.setdefault(each.file, each)
+    return list(by_file.values())
 
 
-def fetch(each: Wanted, source: DataSource, folder: Path, update: bool = False) -> tuple[Entry, bool]:
-    """One split to its file, and its entry to the manifest; was it written (or already there)?
+def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = False) -> tuple[ManifestEntry, bool]:
+    """Write one split to its file and its entry to the manifest. Returns the entry, and False where the file was there.
 
     A file that the manifest vouches for is kept, unless `update`. Raises DataError where another file is in the way,
     and as `read_rows`.
     """
     path = folder / each.file
-    known = {entry.file: entry for entry in manifest(folder)}
-    before = known.get(each.file)
+    entries = {entry.file: entry for entry in manifest(folder)}
+    before = entries.get(each.file)
     if path.exists():
         if before is None:
             raise DataError(
@@ -106,51 +100,42 @@ def fetch(each: Wanted, source: DataSource, folder: Path, update: bool = False) 
             )
         if not update:
             return before, False
-    rows = read_rows(each.task, each.split, source)
+    rows, task = read_rows(each.task, each.split, source), each.task
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.rows).encode()
-    task = each.task
-    digest = hashlib.sha256(text).hexdigest()
-    entry = Entry(
+    entry = ManifestEntry(
         each.file,
         task.dataset_path,
         task.dataset_name or "default",
         each.split,
         len(rows.rows),
-        digest,
+        fingerprint.of_bytes(text),
         rows.revision,
         task.licence or "not stated",
     )
-    _save(
-        folder, {**known, each.file: entry}
-    )  # first: a file that it does not tell of would be in the way when the command is given again
+    # The manifest first: a file that it does not tell of would be in the way when the command is given again.
+    _save(folder, {**entries, each.file: entry})
     _write(path, text)
     return entry, True
 
 
-def manifest(folder: Path) -> list[Entry]:
-    """What the folder's manifest tells of; nothing where there is none. Raises DataError for one that cannot be
+def manifest(folder: Path) -> list[ManifestEntry]:
+    """The entries of the folder's manifest; none where there is no manifest. Raises DataError for one that cannot be
     read.
     """
     path = folder / MANIFEST
     if not path.exists():
         return []
-    try:
-        found = json_value(path)
-    except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror or error})", "a manifest would be right") from None
-    entries = (
-        [_entry(item) for item in found["files"]]
-        if isinstance(found, dict) and isinstance(found.get("files"), list)
-        else [None]
-    )
-    if None in entries or not isinstance(found, dict) or found.get("version") != VERSION:
+    content = json_value(path)
+    files = content.get("files") if isinstance(content, dict) and content.get("version") == VERSION else None
+    entries = [_entry(item) for item in files] if isinstance(files, list) else [None]
+    if None in entries:
         raise DataError(
             path, f"is no manifest of version {VERSION}", "one that `evalharness data fetch` has written would be right"
         )
     return [entry for entry in entries if entry is not None]
 
 
-def verify(folder: Path) -> tuple[list[Entry], list[Fault]]:
+def verify(folder: Path) -> tuple[list[ManifestEntry], list[Fault]]:
     """The files that are as the manifest tells, and the faults: missing, changed, and extra ones. Raises DataError
     without a manifest.
     """
@@ -160,21 +145,21 @@ def verify(folder: Path) -> tuple[list[Entry], list[Fault]]:
         )
     entries = manifest(folder)
     faults = {entry.file: fault for entry in entries if (fault := _fault(folder, entry)) is not None}
-    told = {MANIFEST, *(entry.file for entry in entries)}
-    extra = [Fault(name, "extra", f"{MANIFEST} does not tell of it") for name in _files(folder) if name not in told]
+    in_manifest = {MANIFEST, *(entry.file for entry in entries)}
+    extra = [
+        Fault(name, "extra", f"{MANIFEST} does not tell of it") for name in _files(folder) if name not in in_manifest
+    ]
     return [entry for entry in entries if entry.file not in faults], [*faults.values(), *extra]
 
 
-def _fault(folder: Path, entry: Entry) -> Fault | None:
+def _fault(folder: Path, entry: ManifestEntry) -> Fault | None:
     path = folder / entry.file
     if not path.is_file():
         return Fault(entry.file, "missing", f"{entry.rows} rows")
-    found = _sha256(path)
-    return (
-        None
-        if found == entry.sha256
-        else Fault(entry.file, "changed", f"sha256 {found[:16]}…, fetched {entry.sha256[:16]}…")
-    )
+    digest = _sha256(path)
+    if digest == entry.sha256:
+        return None
+    return Fault(entry.file, "changed", f"sha256 {digest[:16]}…, fetched {entry.sha256[:16]}…")
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -183,32 +168,26 @@ def _files(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def _entry(item: Any) -> Entry | None:
+def _entry(item: Any) -> ManifestEntry | None:
     """An entry as JSON has it; None where it is none. No entry may point out of the folder."""
-    if not isinstance(item, Mapping) or set(item) != set(Entry.__dataclass_fields__):
+    if not isinstance(item, Mapping) or set(item) != set(ManifestEntry.__dataclass_fields__):
         return None
     texts = all(isinstance(item[key], str) for key in ("file", "data_set", "config", "split", "sha256", "licence"))
     if not texts or not isinstance(item["rows"], int) or not isinstance(item["revision"], (str, type(None))):
         return None
     path = PurePosixPath(item["file"])
-    return None if path.is_absolute() or ".." in path.parts else Entry(**item)
+    return None if path.is_absolute() or ".." in path.parts else ManifestEntry(**item)
 
 
-def _save(folder: Path, entries: Mapping[str, Entry]) -> None:
+def _save(folder: Path, entries: Mapping[str, ManifestEntry]) -> None:
     files = [asdict(entries[name]) for name in sorted(entries)]
-    _write(
-        folder / MANIFEST,
-        (json.dumps({"version": VERSION, "files": files}, indent=1, ensure_ascii=False) + "\n").encode(),
-    )
+    text = json.dumps({"version": VERSION, "files": files}, indent=1, ensure_ascii=False) + "\n"
+    _write(folder / MANIFEST, text.encode())
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(data)
-        scratch.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise DataError(
             path, f"cannot be written ({error.strerror or error})", "a folder that can be written would be right"
@@ -216,11 +195,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
+        return fingerprint.of_file(path)
     except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror or error})", "a readable file would be right") from None
-    return digest.hexdigest()
+        raise unreadable(path, error) from None

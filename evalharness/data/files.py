@@ -1,4 +1,4 @@
-"""A data file to rows: JSON lines, JSON, CSV, TSV, Parquet. Whatever cannot be read is named with file and line."""
+"""Read the rows of a data file: JSON lines, JSON, CSV, TSV, Parquet. Errors name file and line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import datetime
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import Any, NoReturn
 import pyarrow as pa
 from pyarrow import parquet
 
-from evalharness.errors import DataError
+from evalharness.errors import DataError, first_line
 
 DataRow = Mapping[str, Any]
 """A row of a data set: its columns by name, values as JSON has them."""
 
-MARK = b"\xef\xbb\xbf"  # what some editors put before UTF-8 text
+MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors put before UTF-8 text
 WRAPPERS = ("data", "examples")  # a JSON file may hold {"data": [rows]}
 WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 REAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
@@ -49,12 +50,15 @@ def read_file(path: Path, field: str | None = None) -> list[DataRow]:
 def check_regular(path: Path) -> None:
     """Raises DataError for a path that is no regular file: opening a pipe would wait for ever."""
     if not path.is_file():
-        what = "is no regular file" if path.exists() else "does not exist"
-        raise DataError(path, what, f"a file of rows would be right ({', '.join(SUFFIXES)})")
+        raise DataError(
+            path,
+            "is no regular file" if path.exists() else "does not exist",
+            f"a file of rows would be right ({', '.join(SUFFIXES)})",
+        )
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
-    """What the system says of a file that cannot be opened or read."""
+    """The error for a file that the system cannot open or read."""
     return DataError(path, f"cannot be read ({error.strerror or error})", "a readable file would be right")
 
 
@@ -72,7 +76,7 @@ def numbered(path: Path) -> Iterator[tuple[int, DataRow]]:
             row = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"{path}:{number}", f"is not JSON: {_said(error)}", "one object a line would be right"
+                f"{path}:{number}", f"is not JSON: {first_line(error)}", "one object a line would be right"
             ) from None
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}", f"holds {kind(row)}", "one object a line would be right")
@@ -80,43 +84,44 @@ def numbered(path: Path) -> Iterator[tuple[int, DataRow]]:
 
 
 def json_value(path: Path) -> Any:
-    """What a JSON file holds. Raises DataError for bytes that are not UTF-8 and for what is not JSON."""
-    text = decode(path.read_bytes().removeprefix(MARK), path)
+    """What a JSON file holds. Raises DataError for a file that cannot be read, bytes that are not UTF-8, and what is
+    not JSON.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}:{error.lineno}", f"is not JSON: {error.msg}", "one JSON document would be right"
-        ) from None
+        return json.loads(read_text(path), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise unreadable(path, error) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(path, f"is not JSON: {_said(error)}", "one JSON document would be right") from None
+        raise _not_json(path, error, "one JSON document would be right") from None
 
 
 def _json(path: Path, field: str | None = None) -> list[DataRow]:
-    text = decode(path.read_bytes().removeprefix(MARK), path)
+    text = read_text(path)
     if not text.strip():
         return []
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and field is None:
-            return _jsonl(path)  # JSON lines under the name .json, as `datasets` allows
-        raise DataError(
-            f"{path}:{error.lineno}", f"is not JSON: {error.msg}", "a list of objects would be right"
-        ) from None
+        rows = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise DataError(path, f"is not JSON: {_said(error)}", "a list of objects would be right") from None
+        if getattr(error, "msg", "") == "Extra data" and field is None:
+            return _jsonl(path)  # JSON lines under the name .json, as `datasets` allows
+        raise _not_json(path, error, "a list of objects would be right") from None
     keys = (field,) if field else WRAPPERS
-    if isinstance(found, dict):
-        found = next((found[key] for key in keys if key in found), found)
-    if not isinstance(found, list):
+    if isinstance(rows, dict):
+        rows = next((rows[key] for key in keys if key in rows), rows)
+    if not isinstance(rows, list):
         raise DataError(
-            path, f"holds {kind(found)}", f"a list of objects, alone or under {' or '.join(keys)}, would be right"
+            path, f"holds {kind(rows)}", f"a list of objects, alone or under {' or '.join(keys)}, would be right"
         )
-    for number, row in enumerate(found):
+    for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise DataError(path, f"row {number} is {kind(row)}", "an object would be right")
-    return found
+    return rows
+
+
+def _not_json(path: Path, error: Exception, right: str) -> DataError:
+    if isinstance(error, json.JSONDecodeError):
+        return DataError(f"{path}:{error.lineno}", f"is not JSON: {error.msg}", right)
+    return DataError(path, f"is not JSON: {first_line(error)}", right)
 
 
 def _csv(path: Path) -> list[DataRow]:
@@ -129,15 +134,20 @@ def _tsv(path: Path) -> list[DataRow]:
 
 
 def text_cells(path: Path, delimiter: str) -> list[tuple[int, dict[str, str]]]:
-    """(line on which it ends, row) of a file with a header line, every cell being the text that it is. Raises DataError
-    and OSError.
+    """(line on which it ends, row) of a file with a header line; no cell is turned into a number. Raises DataError and
+    OSError.
     """
     header, lines = _table(path, csv.reader(_lines(path), delimiter=delimiter, strict=True))
     return [(number, dict(zip(header, cells, strict=True))) for number, cells in lines]
 
 
+def read_text(path: Path) -> str:
+    """A file's text, without a byte order mark. Raises OSError, and DataError for bytes that are not UTF-8."""
+    return decode(path.read_bytes().removeprefix(MARK), path)
+
+
 def _lines(path: Path) -> Iterable[str]:
-    return io.StringIO(decode(path.read_bytes().removeprefix(MARK), path), newline="")
+    return io.StringIO(read_text(path), newline="")
 
 
 def _table(path: Path, reader: Any) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -157,13 +167,21 @@ def _table(path: Path, reader: Any) -> tuple[list[str], list[tuple[int, list[str
             if not line:
                 continue
             if len(line) != len(header):
-                fix = f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})"
-                raise DataError(f"{path}:{reader.line_num}", f"has {len(line)} fields", fix)
+                raise DataError(
+                    f"{path}:{reader.line_num}",
+                    f"has {len(line)} fields",
+                    f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})",
+                )
             lines.append((reader.line_num, line))
     except csv.Error as error:
-        fix = "quotes that open must close, and be doubled inside a field"
-        raise DataError(f"{path}:{reader.line_num}", f"cannot be read: {error}", fix) from None
+        raise not_csv(path, reader.line_num, error) from None
     return header, lines
+
+
+def not_csv(path: Path, line: int, error: csv.Error) -> DataError:
+    """The error for a line that cannot be split into fields."""
+    fix = "quotes that open must close, and be doubled inside a field"
+    return DataError(f"{path}:{line}", f"cannot be read: {error}", fix)
 
 
 def _typed_rows(header: list[str], lines: list[tuple[int, list[str]]]) -> list[DataRow]:
@@ -177,14 +195,14 @@ def _typed(column: tuple[str, ...]) -> list[Any]:
     stand.
     """
     filled = [cell for cell in column if cell]
-    makers: tuple[tuple[Callable[[str], object], Callable[[str], Any]], ...] = (
+    parsers: tuple[tuple[Callable[[str], object], Callable[[str], Any]], ...] = (
         (WHOLE.fullmatch, int),
         (REAL.fullmatch, float),
         (("True", "False", "true", "false").__contains__, lambda cell: cell in ("True", "true")),
     )
-    for matches, make in makers:
+    for matches, parse in parsers:
         if filled and all(matches(cell) for cell in filled):
-            return [make(cell) if cell else None for cell in column]
+            return [parse(cell) if cell else None for cell in column]
     return list(column)
 
 
@@ -193,7 +211,7 @@ def parquet_rows(path: Path) -> list[DataRow]:
     try:
         table = parquet.read_table(path)
     except (pa.ArrowException, ValueError) as error:
-        raise DataError(path, f"is not Parquet: {_said(error)}", "a Parquet file would be right") from None
+        raise DataError(path, f"is not Parquet: {first_line(error)}", "a Parquet file would be right") from None
     return [{key: plain(value) for key, value in row.items()} for row in table.to_pylist()]
 
 
@@ -218,20 +236,27 @@ def decode(data: bytes, path: Path, lines_before: int = 0) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         line = lines_before + 1 + data.count(b"\n", 0, error.start)
-        what = f"holds bytes that are not UTF-8 ({data[error.start : error.start + 4].hex(' ')})"
-        raise DataError(f"{path}:{line}", what, "save the file as UTF-8") from None
+        raise DataError(
+            f"{path}:{line}",
+            f"holds bytes that are not UTF-8 ({data[error.start : error.start + 4].hex(' ')})",
+            "save the file as UTF-8",
+        ) from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _said(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and the folders above it. Raises OSError."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch.write_bytes(data)
+    scratch.replace(path)
 
 
 def kind(value: Any) -> str:
-    """What a JSON value is, in a word or two."""
+    """The type of a JSON value, in a word or two."""
     names = {
         dict: "an object",
         list: "a list",

@@ -1,4 +1,4 @@
-"""GLUE as published (TASK/train.tsv, dev.tsv, test.tsv; MRPC's msr_paraphrase texts) to the hub's rows.
+"""Read GLUE as published (TASK/train.tsv, dev.tsv, test.tsv; MRPC's msr_paraphrase texts) into the hub's rows.
 
 A quote is a plain character. Words for labels become the hub's numbers; a file without the label's column gives -1.
 QQP's train.tsv has a few questions with a line break in quotes: such a line is put together with the next.
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import MARK, DataRow, decode
-from evalharness.data.layout import SPLITS, Layout, below, child, named
+from evalharness.data.files import DataRow, read_text
+from evalharness.data.layout import SPLITS, PublishedLayout, below, child, named
 from evalharness.errors import DataError
 
 SUFFIXES = (".tsv", ".txt")
@@ -39,9 +39,13 @@ ENTAILS = ("entailment", "not_entailment")
 THREE = ("entailment", "neutral", "contradiction")
 WORDS = {"qnli": ENTAILS, "rte": ENTAILS, "mnli": THREE, "mnli_matched": THREE, "mnli_mismatched": THREE, "ax": THREE}
 FOLDERS = {
-    "cola": ("CoLA",), "sst2": ("SST-2",), "mrpc": ("MRPC",), "qqp": ("QQP",), "stsb": ("STS-B",), "qnli": ("QNLI",), "rte": ("RTE",),
-    "wnli": ("WNLI",), "mnli": ("MNLI",), "mnli_matched": ("MNLI",), "mnli_mismatched": ("MNLI",), "ax": ("diagnostic", "AX"),
-}  # fmt: skip
+    **{
+        name.lower().replace("-", ""): (name,)
+        for name in ("CoLA", "SST-2", "MRPC", "QQP", "STS-B", "QNLI", "RTE", "WNLI")
+    },
+    **dict.fromkeys(("mnli", "mnli_matched", "mnli_mismatched"), ("MNLI",)),
+    "ax": ("diagnostic", "AX"),
+}
 UNKNOWN: dict[str, Any] = {"stsb": -1.0}  # the label of a row whose file has none, where it is not -1
 HIGHEST = 5.0  # of STS-B's scores
 
@@ -57,15 +61,13 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
     if config not in FOLDERS:
         return ()
     if config == "ax":
-        wanted = ("diagnostic-full", "diagnostic", "AX", "test") if split == "test" else ()
-        return next((files for stem in wanted if (files := named(place, [stem], SUFFIXES))), ())
+        names = ("diagnostic-full", "diagnostic", "AX", "test") if split == "test" else ()
+        return next((files for stem in names if (files := named(place, [stem], SUFFIXES))), ())
     part = config.removeprefix("mnli_") if config.startswith("mnli_") else split.partition("_")[2]
     ending = f"_{part}" if part else ""
     stems = [name + ending for name in SPLITS.get(split.removesuffix(ending), ())]
-    found: Sequence[Path] = named(place, stems, SUFFIXES)
-    if config != "mrpc":
-        return found
-    return _msr(split, place) if split == "test" or not found else found
+    files = named(place, stems, SUFFIXES)
+    return _msr(split, place) if config == "mrpc" and (split == "test" or not files) else files
 
 
 def _msr(split: str, place: Path) -> Sequence[Path]:
@@ -81,7 +83,7 @@ def _msr(split: str, place: Path) -> Sequence[Path]:
     return named(place, SPLITS.get(split, ()), SUFFIXES)
 
 
-def _claims(config: str, path: Path) -> bool:
+def _recognises(config: str, path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and config in TEXTS
 
 
@@ -98,39 +100,42 @@ def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow
     rows: list[DataRow] = []
     for index, (number, cells) in enumerate(_joined(records, len(header))):
         if len(cells) != len(header):
-            fix = f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})"
-            raise DataError(f"{path}:{number}", f"has {len(cells)} field{'s' if len(cells) != 1 else ''}", fix)
+            raise DataError(
+                f"{path}:{number}",
+                f"has {len(cells)} field{'s' if len(cells) != 1 else ''}",
+                f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})",
+            )
         if others and (tuple(cells[1:3]) in in_dev) != (split == "validation"):
             continue
         texts = {column: cells[place] for column, place in columns.items() if column != "label"}
-        label = (
-            _label(config, cells[columns["label"]].strip(), f"{path}:{number}")
-            if "label" in columns
-            else UNKNOWN.get(config, -1)
-        )
+        label = UNKNOWN.get(config, -1)
+        if "label" in columns:
+            label = _label(config, cells[columns["label"]].strip(), f"{path}:{number}")
         rows.append({**texts, "label": label, "idx": index})
     return rows
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    text = decode(path.read_bytes().removeprefix(MARK), path)
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.rstrip("\r"):
             yield number, line.removesuffix("\r").split("\t")
 
 
 def _columns(config: str, header: Sequence[str], path: Path) -> dict[str, int]:
-    """The hub's column to its place in a line; without "label" where the file has none."""
+    """The place in a line of each of the hub's columns; without "label" where the file has none."""
     names = [name.strip().lower() for name in header]
-    found = {}
+    columns = {}
     for column, aliases in TEXTS[config].items():
         place = next((names.index(alias) for alias in aliases if alias in names), None)
         if place is None:
-            fix = f"a column {' or '.join(aliases)} would be right"
-            raise DataError(f"{path}:1", f"the header names {', '.join(header)[:200]!r}", fix)
-        found[column] = place
+            raise DataError(
+                f"{path}:1",
+                f"the header names {', '.join(header)[:200]!r}",
+                f"a column {' or '.join(aliases)} would be right",
+            )
+        columns[column] = place
     label = next((names.index(alias) for alias in LABEL_NAMES if alias in names), None)
-    return found if label is None else found | {"label": label}
+    return columns if label is None else columns | {"label": label}
 
 
 def _joined(records: Sequence[tuple[int, list[str]]], fields: int) -> list[tuple[int, list[str]]]:
@@ -173,4 +178,4 @@ def _score(text: str, where: str) -> float:
     return value
 
 
-LAYOUT = Layout("GLUE (TASK/train.tsv, dev.tsv, test.tsv)", _places, _files, _claims, _read)
+LAYOUT = PublishedLayout("GLUE (TASK/train.tsv, dev.tsv, test.tsv)", _places, _files, _recognises, _read)

@@ -26,8 +26,11 @@ def grouped(rows: DataSplit, task: Task) -> DataSplit:
     try:
         return replace(rows, rows=tuple(reader(rows.rows)))
     except KeyError as error:
-        what = f"the reader {task.reader!r} needs the column {error.args[0]!r}"
-        raise DataError(f"{task.name} from {rows.origin}", what, "rows that have it") from None
+        raise DataError(
+            f"{task.name} from {rows.origin}",
+            f"the reader {task.reader!r} needs the column {error.args[0]!r}",
+            "rows that have it",
+        ) from None
 
 
 def reader_of(task: Task) -> Callable[[Sequence[DataRow]], list[DataRow]] | None:

@@ -1,4 +1,4 @@
-"""A task's data set on the hub to rows, through `datasets`; quick and clear where the hub is away.
+"""Read a task's data set from the hub through `datasets`, and say quickly and clearly where the hub is away.
 
 The first failed connection is remembered for the life of the process: nothing asks again. No scripts are run. Rows are
 copied out and hashed by the caller, so an old copy in `datasets`' cache shows as another data digest.
@@ -15,25 +15,22 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
 from evalharness.data.files import DataRow, plain
-from evalharness.errors import DataError
+from evalharness.errors import DataError, first_line
 from evalharness.records.tasks import Task
 
 PATIENCE = 5.0  # seconds to connect, and to be told about one data set
-PASSED_ON = (
-    "data_files",
-    "data_dir",
-)  # what of dataset_kwargs load_dataset is given; trust_remote_code and the like are not
+PASSED_ON = ("data_files", "data_dir")  # what load_dataset gets of dataset_kwargs; not trust_remote_code and the like
 HELP = "give the rows with --data NAME=PATH or --data-dir DIR"
 
 
 @dataclass(slots=True)
 class DatasetsHub:
-    """The hub as this process has found it. `away` says why it cannot be reached, once that is known."""
+    """What this process knows of the hub. `away` says why it cannot be reached, once that is known; `revisions`: the
+    commit of each (dataset_path, revision as requested).
+    """
 
     away: str = ""
-    revisions: dict[tuple[str, str | None], str] = field(
-        default_factory=dict
-    )  # (dataset_path, asked revision) to commit
+    revisions: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
     @property
     def why_away(self) -> str:
@@ -49,14 +46,14 @@ class DatasetsHub:
         extra = {key: value for key, value in task.dataset_kwargs.items() if key in PASSED_ON}
         datasets.disable_progress_bars()
         try:
-            found = datasets.load_dataset(task.dataset_path, task.dataset_name, split=split, revision=revision, **extra)
-        except (
-            Exception
-        ) as error:  # `datasets` raises whatever its builders raise; each of them means that there are no rows
+            table = datasets.load_dataset(task.dataset_path, task.dataset_name, split=split, revision=revision, **extra)
+        except Exception as error:  # whatever a builder of `datasets` raises means that there are no rows
             if isinstance(error, (ConnectionError, TimeoutError)):
-                self.away = _said(error)
-            raise DataError(task.name, f"{_named(task)} cannot be loaded from the hub: {_said(error)}", HELP) from None
-        rows: list[DataRow] = [{key: plain(value) for key, value in row.items()} for row in found.to_list()]
+                self.away = _reason(error)
+            raise DataError(
+                task.name, f"{_named(task)} cannot be loaded from the hub: {_reason(error)}", HELP
+            ) from None
+        rows: list[DataRow] = [{key: plain(value) for key, value in row.items()} for row in table.to_list()]
         if not rows:
             raise DataError(task.name, f"the split {split!r} of {_named(task)} has no rows", HELP)
         return rows, f"hub: {_named(task)} {split} @ {(revision or 'cache')[:12]}", revision
@@ -78,38 +75,32 @@ class DatasetsHub:
             return None
         if self.away:
             raise DataError(task.name, f"{_named(task)} is in no file, and the hub is away ({self.away})", HELP)
-        asked = pinned or task.dataset_kwargs.get("revision")
-        if (task.dataset_path, asked) not in self.revisions:
-            self.revisions[task.dataset_path, asked] = self._ask(task, asked)
-        return self.revisions[task.dataset_path, asked]
+        requested = pinned or task.dataset_kwargs.get("revision")
+        if (task.dataset_path, requested) not in self.revisions:
+            self.revisions[task.dataset_path, requested] = self._resolve(task, requested)
+        return self.revisions[task.dataset_path, requested]
 
-    def _ask(self, task: Task, asked: str | None) -> str:
-        """Resolving a name has no time limit of its own, so the question is put in a thread that may be left behind."""
-        answer: list[Any] = []
-
-        def ask() -> None:
-            try:
-                answer.append(HfApi().dataset_info(task.dataset_path, revision=asked, timeout=PATIENCE).sha)
-            except Exception as error:
-                answer.append(error)
-
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(2 * PATIENCE)
-        found = answer[0] if answer else TimeoutError(f"no answer within {2 * PATIENCE:.0f} s")
-        if isinstance(found, str):
-            return found
-        if isinstance(found, GatedRepoError):
+    def _resolve(self, task: Task, revision: str | None) -> str:
+        """The commit of a revision. Raises DataError."""
+        answer = _commit(task.dataset_path, revision)
+        if isinstance(answer, str):
+            return answer
+        if isinstance(answer, GatedRepoError):
             raise DataError(
                 task.name, f"{_named(task)} is gated on the hub", f"accept its terms there and log in, or {HELP}"
             )
-        if isinstance(found, RepositoryNotFoundError):
+        if isinstance(answer, RepositoryNotFoundError):
             raise DataError(task.name, f"the hub has no data set {task.dataset_path}", HELP)
-        answered = isinstance(found, HfHubHTTPError) and found.response is not None and found.response.status_code < 500
-        if answered or isinstance(found, HFValidationError):
-            what = f"the hub refuses {task.dataset_path}{f' @ {asked}' if asked else ''}: {_said(found)}"
-            raise DataError(task.name, what, HELP)
-        self.away = _said(found)
+        status = (
+            answer.response.status_code if isinstance(answer, HfHubHTTPError) and answer.response is not None else 500
+        )
+        if status < 500 or isinstance(answer, HFValidationError):
+            raise DataError(
+                task.name,
+                f"the hub refuses {task.dataset_path}{f' @ {revision}' if revision else ''}: {_reason(answer)}",
+                HELP,
+            )
+        self.away = _reason(answer)
         raise DataError(task.name, f"{_named(task)} is in no file, and the hub is away ({self.away})", HELP)
 
     def _cached(self, task: Task) -> bool:
@@ -120,13 +111,31 @@ class DatasetsHub:
         return True
 
 
+def _commit(data_set: str, revision: str | None) -> str | Exception:
+    """The commit of a revision, or why there is no answer.
+
+    Resolving the hub's host name has no time limit of its own, so this is done in a thread that may be left behind.
+    """
+    answer: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answer.append(HfApi().dataset_info(data_set, revision=revision, timeout=PATIENCE).sha)
+        except Exception as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(2 * PATIENCE)
+    return answer[0] if answer else TimeoutError(f"no answer within {2 * PATIENCE:.0f} s")
+
+
 def _named(task: Task) -> str:
     return f"{task.dataset_path}/{task.dataset_name}" if task.dataset_name else task.dataset_path
 
 
-def _said(error: object) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+def _reason(error: object) -> str:
+    return first_line(error)[:200]
 
 
 HUB = DatasetsHub()

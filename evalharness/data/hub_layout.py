@@ -1,4 +1,4 @@
-"""A data folder in the hub's layout to the files of a split.
+"""Find the files of a split in a data folder that has the hub's layout.
 
 Below a data folder these places are looked at, SPLIT with any suffix of `files.SUFFIXES`, or in the hub's pieces
 (SPLIT-00000-of-00002.parquet):
@@ -29,13 +29,12 @@ def below(task: Task, folder: Path) -> Iterator[Path]:
 
 def find(task: Task, split: str, root: Path) -> tuple[list[Path], Path | None]:
     """The files of a split below a data folder, and the nearest place that has other splits of the data set only."""
-    there: Path | None = None
-    for folder in _places(task, root):
-        if folder.is_dir():
-            if files := split_files(folder, split):
-                return files, None
-            there = there or (folder if _splits_in(folder) else None)
-    return [], there
+    without: Path | None = None
+    for folder in filter(Path.is_dir, _places(task, root)):
+        if files := split_files(folder, split):
+            return files, None
+        without = without or (folder if _splits_in(folder) else None)
+    return [], without
 
 
 def _places(task: Task, root: Path) -> Iterator[Path]:
@@ -67,25 +66,26 @@ def _splits_in(folder: Path) -> list[str]:
 
 
 def no_split(task: Task, split: str, folder: Path) -> DataError:
-    """A place that has not got the split."""
+    """The error for a folder of the data set that does not have the split."""
     known = _splits_in(folder)
-    fix = (
-        f"splits there: {', '.join(known)}"
-        if known
-        else f"a file {split}.jsonl (or {', '.join(list(SUFFIXES)[1:])}) would be right"
-    )
+    fix = f"a file {split}.jsonl (or {', '.join(list(SUFFIXES)[1:])}) would be right"
+    if known:
+        fix = f"splits there: {', '.join(known)}"
     return DataError(folder, f"has no split {split!r} for {task.name}", fix)
 
 
 def data_files(task: Task, split: str) -> list[Path]:
-    """`dataset_path: json` with `dataset_kwargs.data_files`, as lm-eval has it: names without a split are the split
-    "train".
+    """The files of `dataset_kwargs.data_files` for `dataset_path: json`, as in lm-eval: names without a split are the
+    split "train". Raises DataError.
     """
     given = task.dataset_kwargs.get("data_files")
     by_split = given if isinstance(given, Mapping) else {"train": given}
     if given is None:
-        what = f"dataset_path is {task.dataset_path} without dataset_kwargs.data_files"
-        raise DataError(task.source, what, "data_files: {test: FILE} would be right")
+        raise DataError(
+            task.source,
+            f"dataset_path is {task.dataset_path} without dataset_kwargs.data_files",
+            "data_files: {test: FILE} would be right",
+        )
     if split not in by_split:
         raise DataError(task.source, f"data_files has no split {split!r}", did_you_mean(split, map(str, by_split)))
     chosen: Any = by_split[split]
@@ -101,9 +101,7 @@ def _matching(task: Task, name: Any) -> list[Path]:
         root = root / inside if isinstance(inside, str) else root
         if any(sign in name for sign in "*?["):
             anchor = Path(name).anchor
-            files = sorted(
-                file for file in (Path(anchor) if anchor else root).glob(name.removeprefix(anchor)) if file.is_file()
-            )
+            files = sorted(filter(Path.is_file, (Path(anchor) if anchor else root).glob(name.removeprefix(anchor))))
         else:
             files = [root / name] if (root / name).exists() else []
         if files:
@@ -116,7 +114,9 @@ def _matching(task: Task, name: Any) -> list[Path]:
 
 
 def in_dataset_folder(task: Task, split: str) -> list[Path] | None:
-    """`dataset_path` that is itself a local folder, beside the task file or where the program runs."""
+    """The files of a `dataset_path` that is itself a local folder, beside the task file or where the program runs; None
+    where there is no such folder. Raises DataError for a folder without the split.
+    """
     for root in (task.source.parent, Path.cwd()):
         folder = root / task.dataset_path
         if not folder.is_dir():

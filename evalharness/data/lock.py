@@ -1,4 +1,4 @@
-"""What was read from the hub, to a lock file and back: the commit of each data set and the digest of each split's rows.
+"""Record in a lock file what was read from the hub: the commit of each data set and the digest of each split's rows.
 
 The first reading of a split is recorded. Later ones read the recorded commit, and rows with another digest are refused
 until the record is given up (`Lock.forget`), because two runs on different rows cannot be compared.
@@ -7,12 +7,11 @@ until the record is given up (`Lock.forget`), because two runs on different rows
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import json_value
+from evalharness.data.files import json_value, write_whole
 from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
 
@@ -35,8 +34,8 @@ class Lock:
 
     def revision(self, task: Task) -> str | None:
         """The commit of the task's data set that is to be read; None where none is recorded."""
-        found: str | None = self._sets.get(key_of(task), {}).get("revision")
-        return found
+        revision: str | None = self._sets.get(key_of(task), {}).get("revision")
+        return revision
 
     def settle(self, task: Task, split: str, revision: str | None, rows: int, digest: str) -> None:
         """Record a reading, or check it. Raises DataError, naming both digests, where the rows are not those that were
@@ -46,32 +45,32 @@ class Lock:
         entry = self._sets.setdefault(name, {"revision": revision, "splits": {}})
         before = entry["splits"].get(config, {}).get(split)
         if before is not None and before["sha256"] != digest:
-            what = (
-                f"the split {split!r} of {name}/{config} has other rows than before: {rows} with digest {digest[:16]}…"
-            )
-            was = f"{self.path} has {before['rows']} with {before['sha256'][:16]}… (commit {entry['revision'] or 'unknown'})"
+            now = f"{rows} with digest {digest[:16]}…"
+            was = f"{before['rows']} with {before['sha256'][:16]}… (commit {entry['revision'] or 'unknown'})"
             raise DataError(
-                task.name, what, f"{was}; to go on with the new ones: evalharness data accept {name} --lock {self.path}"
+                task.name,
+                f"the split {split!r} of {name}/{config} has other rows than before: {now}",
+                f"{self.path} has {was}; to go on with the new ones: evalharness data accept {name} --lock {self.path}",
             )
-        known = {"rows": rows, "sha256": digest}
-        if before == known and (entry["revision"] or not revision):
+        reading = {"rows": rows, "sha256": digest}
+        if before == reading and (entry["revision"] or not revision):
             return
         entry["revision"] = entry["revision"] or revision
-        entry["splits"].setdefault(config, {})[split] = known
+        entry["splits"].setdefault(config, {})[split] = reading
         self._write()
 
     def forget(self, names: Iterable[str]) -> list[str]:
         """Give up what is recorded of these data sets; the next reading is recorded anew. Raises UsageError for one
         that is not recorded.
         """
-        gone = list(dict.fromkeys(names))
-        for name in gone:
+        forgotten = list(dict.fromkeys(names))
+        for name in forgotten:
             if name not in self._sets:
                 raise UsageError(name, f"is not in {self.path}", did_you_mean(name, self._sets))
             del self._sets[name]
-        if gone:
+        if forgotten:
             self._write()
-        return gone
+        return forgotten
 
     def names(self) -> set[str]:
         """The data sets that are recorded."""
@@ -79,38 +78,31 @@ class Lock:
 
     def _write(self) -> None:
         text = json.dumps({"version": VERSION, "data_sets": self._sets}, indent=1, sort_keys=True) + "\n"
-        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_text(text)
-            scratch.replace(self.path)
+            write_whole(self.path, text.encode())
         except OSError as error:
-            what = f"cannot be written ({error.strerror or error})"
             raise DataError(
-                self.path, what, "a lock file in a folder that can be written would be right (--lock)"
+                self.path,
+                f"cannot be written ({error.strerror or error})",
+                "a lock file in a folder that can be written would be right (--lock)",
             ) from None
 
 
 def key_of(task: Task) -> str:
-    """What the lock file calls the task's data set: its path on the hub, and the revision that the task file asks
-    for.
-    """
-    asked = task.dataset_kwargs.get("revision")
-    return f"{task.dataset_path}@{asked}" if asked else task.dataset_path
+    """The lock file's name for the task's data set: its path on the hub, and the revision that the task file states."""
+    revision = task.dataset_kwargs.get("revision")
+    return f"{task.dataset_path}@{revision}" if revision else task.dataset_path
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        found = json_value(path)
-    except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror or error})", "a lock file would be right") from None
-    if not isinstance(found, dict) or found.get("version") != VERSION or not _well_formed(found.get("data_sets")):
+    content = json_value(path)
+    if not isinstance(content, dict) or content.get("version") != VERSION or not _well_formed(content.get("data_sets")):
         raise DataError(
             path, f"is no lock file of version {VERSION}", "remove it: the next reading of a data set is recorded anew"
         )
-    sets: dict[str, Any] = found["data_sets"]
+    sets: dict[str, Any] = content["data_sets"]
     return sets
 
 
@@ -123,5 +115,5 @@ def _well_formed(sets: object) -> bool:
         return False
     records = [record for splits in configs if isinstance(splits, dict) for record in splits.values()]
     return all(isinstance(splits, dict) for splits in configs) and all(
-        isinstance(r, dict) and {"rows", "sha256"} <= r.keys() for r in records
+        isinstance(record, dict) and {"rows", "sha256"} <= record.keys() for record in records
     )

@@ -1,6 +1,4 @@
-"""MMLU as published (SPLIT/SUBJECT_SPLIT.csv: question, four answers, the letter of the right one) to the hub's
-rows.
-"""
+"""Read MMLU as published (SPLIT/SUBJECT_SPLIT.csv: question, four answers, the right letter) into the hub's rows."""
 
 from __future__ import annotations
 
@@ -9,8 +7,8 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evalharness.data.files import MARK, DataRow, decode
-from evalharness.data.layout import Layout, below, named
+from evalharness.data.files import MARK, DataRow, not_csv, read_text
+from evalharness.data.layout import PublishedLayout, below, named
 from evalharness.errors import DataError
 
 FIELDS = 6
@@ -30,15 +28,15 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
     names = SPLITS.get(split, (split,))
     for folder in (*(place / name for name in names), place):
         if config == ALL:
-            found = sorted(path for name in names for path in folder.glob(f"*_{name}.csv"))
+            files = sorted(path for name in names for path in folder.glob(f"*_{name}.csv"))
         else:
-            found = named(folder, [f"{config}_{name}" for name in names], [".csv"])
-        if found:
-            return found
+            files = named(folder, [f"{config}_{name}" for name in names], [".csv"])
+        if files:
+            return files
     return ()
 
 
-def _claims(config: str, path: Path) -> bool:
+def _recognises(config: str, path: Path) -> bool:
     """Rows as the hub has them hold the four answers in one column, `choices`."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
@@ -52,15 +50,13 @@ def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow
 
 
 def _rows(path: Path, subject: str) -> Iterator[DataRow]:
-    lines = io.StringIO(decode(path.read_bytes().removeprefix(MARK), path), newline="")
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         for number, cells in enumerate(reader):
             if cells and not (number == 0 and _is_header(cells)):
                 yield _row(cells, subject, f"{path}:{reader.line_num}")
     except csv.Error as error:
-        fix = "quotes that open must close, and be doubled inside a field"
-        raise DataError(f"{path}:{reader.line_num}", f"cannot be read: {error}", fix) from None
+        raise not_csv(path, reader.line_num, error) from None
 
 
 def _is_header(cells: Sequence[str]) -> bool:
@@ -70,8 +66,11 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 def _row(cells: Sequence[str], subject: str, where: str) -> DataRow:
     if len(cells) != FIELDS:
-        fix = "question, four answers and the letter of the right one would be right"
-        raise DataError(where, f"has {len(cells)} field{'s' if len(cells) != 1 else ''}", fix)
+        raise DataError(
+            where,
+            f"has {len(cells)} field{'s' if len(cells) != 1 else ''}",
+            "question, four answers and the letter of the right one would be right",
+        )
     question, *choices, letter = cells
     answer = ANSWERS.get(letter.strip().upper())
     if answer is None:
@@ -79,4 +78,4 @@ def _row(cells: Sequence[str], subject: str, where: str) -> DataRow:
     return {"question": question, "subject": subject, "choices": choices, "answer": answer}
 
 
-LAYOUT = Layout("MMLU (SPLIT/SUBJECT_SPLIT.csv)", _places, _files, _claims, _read, ("choices",))
+LAYOUT = PublishedLayout("MMLU (SPLIT/SUBJECT_SPLIT.csv)", _places, _files, _recognises, _read, ("choices",))

@@ -1,10 +1,11 @@
-"""A text file to its paragraphs: what stands between empty lines, on one line each."""
+"""Split a text file into its paragraphs, which stand between empty lines; each becomes one line."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
-from evalharness.data.files import MARK, decode, unreadable
+from evalharness.data.files import read_text, unreadable
 from evalharness.errors import DataError
 
 RIGHT = "a file of running text (UTF-8), paragraphs parted by empty lines, would be right"
@@ -17,16 +18,11 @@ def paragraphs(path: Path) -> list[str]:
     if not path.is_file():
         raise DataError(path, "is no regular file" if path.exists() else "does not exist", RIGHT)
     try:
-        text = decode(path.read_bytes().removeprefix(MARK), path)
+        text = read_text(path)
     except OSError as error:
         raise unreadable(path, error) from None
-    found, lines = dict[str, None](), list[str]()
-    for line in (*text.splitlines(), ""):
-        if line.strip():
-            lines.append(line.strip())
-        elif lines:
-            found[" ".join(lines)] = None
-            lines = []
-    if not found:
+    lines = (line.strip() for line in text.splitlines())
+    distinct = dict.fromkeys(" ".join(block) for is_text, block in groupby(lines, key=bool) if is_text)
+    if not distinct:
         raise DataError(path, "holds no text", RIGHT)
-    return list(found)
+    return list(distinct)

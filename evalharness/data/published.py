@@ -1,24 +1,24 @@
-"""A task's data set in the layout that its authors publish: found below a folder, read to rows of the hub's schema.
+"""Find a task's data set in the layout that its authors publish, and read it into rows of the hub's schema.
 
 Below a data folder DIR, names in any case, dashes and underscores aside (a benchmark's own folder may itself be DIR):
 
-    MMLU           mmlu/SPLIT/SUBJECT_SPLIT.csv, data/SPLIT/…                                         SPLIT: dev, val,
-    test
+    MMLU           mmlu/SPLIT/SUBJECT_SPLIT.csv, data/SPLIT/…
+                   SPLIT: dev, val, test
     GLUE           glue/TASK/SPLIT.tsv, glue_data/TASK/…; glue/MRPC/msr_paraphrase_SPLIT.txt with dev_ids.tsv;
-    glue/diagnostic/diagnostic.tsv
-                   TASK: CoLA SST-2 MRPC QQP STS-B MNLI QNLI RTE WNLI                                  SPLIT: train, dev
-                   (or val), test, dev_matched …
+                   glue/diagnostic/diagnostic.tsv
+                   TASK: CoLA SST-2 MRPC QQP STS-B MNLI QNLI RTE WNLI
+                   SPLIT: train, dev (or val), test, dev_matched …
     SuperGLUE      superglue/TASK/SPLIT.jsonl, super_glue/TASK/…; superglue/AX-b/AX-b.jsonl
-                   TASK: BoolQ CB COPA MultiRC ReCoRD RTE WiC WSC AX-b AX-g                            SPLIT: train,
-                   val, test
-    BIG-bench      bigbench/TASK/task.json, bigbench/TASK/SUBTASK/task.json, …/benchmark_tasks/TASK/…  splits: default,
-    train, validation
-    DialogSum      dialogsum/dialogsum.SPLIT.jsonl                                                     SPLIT: train,
-    dev, test
-    SAMSum         samsum/SPLIT.json                                                                   SPLIT: train,
-    val, test
-    XSum, CNN/DM   xsum/SPLIT.jsonl, cnn_dailymail/SPLIT.jsonl (or .json, .csv, .parquet)              SPLIT: train, val
-    (or validation), test
+                   TASK: BoolQ CB COPA MultiRC ReCoRD RTE WiC WSC AX-b AX-g
+                   SPLIT: train, val, test
+    BIG-bench      bigbench/TASK/task.json, bigbench/TASK/SUBTASK/task.json, …/benchmark_tasks/TASK/…
+                   SPLIT: default, train, validation
+    DialogSum      dialogsum/dialogsum.SPLIT.jsonl
+                   SPLIT: train, dev, test
+    SAMSum         samsum/SPLIT.json
+                   SPLIT: train, val, test
+    XSum, CNN/DM   xsum/SPLIT.jsonl, cnn_dailymail/SPLIT.jsonl (or .json, .csv, .parquet)
+                   SPLIT: train, val (or validation), test
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from pathlib import Path
 
 from evalharness.data import bigbench, glue, mmlu, summaries, superglue
 from evalharness.data.files import DataRow, check_regular, kind, unreadable
-from evalharness.data.layout import Layout
+from evalharness.data.layout import PublishedLayout
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
-LAYOUTS: dict[str, Layout] = {  # the last part of a dataset_path, in lower case, to its layout
+LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in lower case, to its layout
     "mmlu": mmlu.LAYOUT,
     "mmlu_no_train": mmlu.LAYOUT,
     "glue": glue.LAYOUT,
@@ -49,26 +49,26 @@ LAYOUTS: dict[str, Layout] = {  # the last part of a dataset_path, in lower case
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The place of a data set; `files` are those of the split, none where the place has not got it."""
+class PublishedSplit:
+    """The folder of a data set; `files` are those of the split, none where the folder does not have it."""
 
     place: Path
     files: tuple[Path, ...]
-    layout: Layout
+    layout: PublishedLayout
 
     def no_split(self, task: Task, split: str) -> DataError:
-        there = sorted(path.name for path in self.place.iterdir())
-        listed = ", ".join(there[:12]) + (", …" if len(there) > 12 else "")
+        names = sorted(path.name for path in self.place.iterdir())
+        listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
         return DataError(self.place, f"has no split {split!r} for {task.name} ({self.layout.name})", f"there: {listed}")
 
 
-def find(task: Task, split: str, root: Path) -> Found | None:
+def find(task: Task, split: str, root: Path) -> PublishedSplit | None:
     """The nearest place below `root` with the split, else the nearest without it, else None. Reads no rows."""
     layout = _layout(task)
     return None if layout is None else _nearest(layout, task, split, list(layout.places(_config(task), root)))
 
 
-def find_in(task: Task, split: str, folder: Path) -> Found | None:
+def find_in(task: Task, split: str, folder: Path) -> PublishedSplit | None:
     """As `find`, where the folder may itself be the place of the task's data set."""
     layout = _layout(task)
     if layout is None:
@@ -77,10 +77,10 @@ def find_in(task: Task, split: str, folder: Path) -> Found | None:
     return _nearest(layout, task, split, [*here, *layout.places(_config(task), folder)])
 
 
-def claims(task: Task, path: Path) -> bool:
+def recognises(task: Task, path: Path) -> bool:
     """Is this file of the published form of the task's data set, rather than rows as the hub has them?"""
     layout = _layout(task)
-    return layout is not None and layout.claims(_config(task), path)
+    return layout is not None and layout.recognises(_config(task), path)
 
 
 def read(task: Task, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
@@ -117,12 +117,12 @@ def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
                 )
 
 
-def _nearest(layout: Layout, task: Task, split: str, places: Sequence[Path]) -> Found | None:
-    found = [Found(place, tuple(layout.files(_config(task), split, place)), layout) for place in places]
-    return next((each for each in found if each.files), found[0] if found else None)
+def _nearest(layout: PublishedLayout, task: Task, split: str, places: Sequence[Path]) -> PublishedSplit | None:
+    splits = [PublishedSplit(place, tuple(layout.files(_config(task), split, place)), layout) for place in places]
+    return next((each for each in splits if each.files), splits[0] if splits else None)
 
 
-def _layout(task: Task) -> Layout | None:
+def _layout(task: Task) -> PublishedLayout | None:
     return LAYOUTS.get(task.dataset_path.rstrip("/").rpartition("/")[2].lower())
 
 

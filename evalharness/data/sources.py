@@ -1,9 +1,8 @@
-"""A task and a split to its rows: from the files that the user names, a data folder, what is shipped, or the hub, in
-this order.
+"""Read the rows of a task's split from the files that the user names, a data folder, the shipped rows, or the hub.
 
-A data folder may be in the hub's layout (hub_layout.py) or in the layouts that benchmarks are published in
-(published.py). Where both have a split, the hub's wins; a place that exists without the split is an error, never a
-reason to search on.
+They are looked for in this order. A data folder may be in the hub's layout (hub_layout.py) or in the layouts that
+benchmarks are published in (published.py). Where both have a split, the hub's wins; a folder that exists without the
+split is an error, never a reason to search on.
 """
 
 from __future__ import annotations
@@ -22,12 +21,11 @@ from evalharness.data.lock import Lock
 from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
 
-BUILDERS = {
-    "json": (".json", ".jsonl"),
-    "csv": (".csv", ".tsv"),
-    "parquet": (".parquet",),
-}  # dataset_path values that mean local files
-WAYS = "give a folder with --data-dir DIR or the rows of one task with --data NAME=PATH, or run once where the hub can be reached"
+BUILDERS = ("json", "csv", "parquet")  # values of dataset_path that mean local files
+HELP = (
+    "give a folder with --data-dir DIR or the rows of one task with --data NAME=PATH, "
+    "or run once where the hub can be reached"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True)
 class DataSplit:
-    """Rows in their order, the digest of their content (never of a path), where they came from, for people, and the
-    hub's commit.
+    """The rows of one split in their order. `digest`: of their content, never of a path; `origin`: where they came
+    from, for people; `revision`: the hub's commit.
     """
 
     rows: tuple[DataRow, ...]
@@ -58,7 +56,7 @@ class DataSplit:
 
 
 class Hub(Protocol):
-    """What readers/hub.py offers. `pinned`: the commit to read, whatever is newest."""
+    """The interface of data/hub.py. `pinned`: the commit to read, whatever is newest."""
 
     def read(self, task: Task, split: str, pinned: str | None = None) -> tuple[list[DataRow], str, str | None]: ...
 
@@ -77,22 +75,22 @@ class _Located:
     published: bool
 
 
-def read_rows(where: Task, split: str, source: DataSource) -> DataSplit:
+def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
     """The rows of one split of a task. Raises DataError where there are none, where they cannot be read, or are not
     those of the lock file.
     """
-    located = _located(where, split, source)
+    located = _located(task, split, source)
     if located is None:
-        return _from_hub(where, split, source)
+        return _from_hub(task, split, source)
     files = located.files
     if located.published:
-        found = published.read(where, located.split, files)
+        rows = published.read(task, located.split, files)
     else:
-        keyword = where.dataset_kwargs.get("field") if where.dataset_path in BUILDERS else None
-        found = [row for path in files for row in read_file(path, keyword)]
+        keyword = task.dataset_kwargs.get("field") if task.dataset_path in BUILDERS else None
+        rows = [row for path in files for row in read_file(path, keyword)]
     origin = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    published.check_lists(where, found, origin)
-    return DataSplit(tuple(found), digest_of(found, origin), origin)
+    published.check_lists(task, rows, origin)
+    return DataSplit(tuple(rows), digest_of(rows, origin), origin)
 
 
 def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
@@ -106,21 +104,19 @@ def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None)
     wrong: list[DataError] = []
     for task in tasks:
         try:
-            if locate(task, split or task.evaluation_split, source) is None and not _hub().has(
-                task, _pinned(task, source)
-            ):
+            files = locate(task, split or task.evaluation_split, source)
+            if files is None and not _hub().has(task, _pinned(task, source)):
                 absent.append(task.name)
         except DataError as error:
             wrong.append(error)
     if not absent:
         return wrong[0] if wrong else None
     pins = [task.dataset_path for task in tasks if task.name in absent and _pinned(task, source)]
-    reason = _hub().why_away + (
-        f" at the commit that {source.lock} has for {', '.join(dict.fromkeys(pins))}" if pins else ""
-    )
+    at_commit = f" at the commit that {source.lock} has for {', '.join(dict.fromkeys(pins))}" if pins else ""
     also = "".join(f" Also: {error}." for error in wrong)
     where = absent[0] if len(absent) == 1 else f"{len(absent)} tasks"
-    return DataError(where, f"no rows for {', '.join(absent)}: not in a file{reason}.{also}"[:4000].rstrip("."), WAYS)
+    what = f"no rows for {', '.join(absent)}: not in a file{_hub().why_away}{at_commit}.{also}"
+    return DataError(where, what[:4000].rstrip("."), HELP)
 
 
 def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
@@ -146,9 +142,8 @@ def digest_of(rows: Sequence[DataRow], origin: str) -> str:
     digest = hashlib.sha256()
     for number, row in enumerate(rows):
         try:
-            digest.update(
-                json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-            )
+            text = json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            digest.update(text.encode() + b"\n")
         except UnicodeEncodeError:
             raise DataError(
                 origin, f"row {number} holds half a character (a lone surrogate)", "write whole Unicode characters"
@@ -159,13 +154,12 @@ def digest_of(rows: Sequence[DataRow], origin: str) -> str:
                 f"row {number} holds a value that cannot be used: {error}",
                 "texts, numbers and lists would be right",
             ) from None
-        digest.update(b"\n")
     return digest.hexdigest()
 
 
 def _names(task: Task) -> tuple[str, ...]:
-    """What the task or its data set may be called, the nearest first; a derived task (sst2@typos) goes by its parent's
-    name, too.
+    """The names of the task or its data set, the nearest first; a derived task (sst2@typos) has its parent's name,
+    too.
     """
     config = [f"{task.dataset_path}/{task.dataset_name}"] if task.dataset_name else []
     return (*dict.fromkeys((task.name, task.name.partition("@")[0])), *config, task.dataset_path)
@@ -181,11 +175,8 @@ def _located(task: Task, split: str, source: DataSource) -> _Located | None:
         for root in (source.data_dir, source.shipped):
             if root is not None and (located := _in_root(task, split, root)):
                 return located
-        files = (
-            hub_layout.data_files(task, split)
-            if task.dataset_path in BUILDERS
-            else hub_layout.in_dataset_folder(task, split)
-        )
+        local = hub_layout.data_files if task.dataset_path in BUILDERS else hub_layout.in_dataset_folder
+        files = local(task, split)
     except OSError as error:
         raise unreadable(Path(error.filename or task.name), error) from None
     return _Located(tuple(files), split, False) if files else None
@@ -197,37 +188,35 @@ def _in_override(task: Task, split: str, path: Path) -> _Located:
             path, f"does not exist (--data for {task.name})", "a folder of splits or one file of rows would be right"
         )
     if not path.is_dir():
-        return _Located((path,), None, published.claims(task, path))
+        return _Located((path,), None, published.recognises(task, path))
     for folder in hub_layout.below(task, path):
         if files := hub_layout.split_files(folder, split):
-            return _as_found(task, split, files)
-    found = published.find_in(task, split, path)
-    if found is not None and found.files:
-        return _Located(found.files, split, True)
-    raise found.no_split(task, split) if found else hub_layout.no_split(task, split, path)
+            return _named_as_on_hub(task, split, files)
+    located = published.find_in(task, split, path)
+    if located is not None and located.files:
+        return _Located(located.files, split, True)
+    raise located.no_split(task, split) if located else hub_layout.no_split(task, split, path)
 
 
 def _in_root(task: Task, split: str, root: Path) -> _Located | None:
     if not root.is_dir():
         raise DataError(root, "is no folder", "--data-dir names a folder of data sets")
-    files, there = hub_layout.find(task, split, root)
+    files, without = hub_layout.find(task, split, root)
     if files:
-        return _as_found(task, split, files)
-    found = published.find(task, split, root)
-    if found is not None and found.files and (there is None or there in (found.place, *found.place.parents)):
-        return _Located(found.files, split, True)
-    if there is not None:
-        raise hub_layout.no_split(task, split, there)
-    if found is not None:
-        raise found.no_split(task, split)
+        return _named_as_on_hub(task, split, files)
+    located = published.find(task, split, root)
+    if located is not None and located.files and (without is None or located.place.is_relative_to(without)):
+        return _Located(located.files, split, True)
+    if without is not None:
+        raise hub_layout.no_split(task, split, without)
+    if located is not None:
+        raise located.no_split(task, split)
     return None
 
 
-def _as_found(task: Task, split: str, files: Sequence[Path]) -> _Located:
-    """Files that are named as the hub names them may still be of the published form: SuperGLUE's train.jsonl and
-    test.jsonl are.
-    """
-    return _Located(tuple(files), split, published.claims(task, files[0]))
+def _named_as_on_hub(task: Task, split: str, files: Sequence[Path]) -> _Located:
+    """Such files may still be of the published form: SuperGLUE's train.jsonl and test.jsonl are."""
+    return _Located(tuple(files), split, published.recognises(task, files[0]))
 
 
 def _pinned(task: Task, source: DataSource) -> str | None:
@@ -235,12 +224,12 @@ def _pinned(task: Task, source: DataSource) -> str | None:
 
 
 def _from_hub(task: Task, split: str, source: DataSource) -> DataSplit:
-    found, origin, revision = _hub().read(task, split, _pinned(task, source))
-    published.check_lists(task, found, origin)
-    digest = digest_of(found, origin)
+    rows, origin, revision = _hub().read(task, split, _pinned(task, source))
+    published.check_lists(task, rows, origin)
+    digest = digest_of(rows, origin)
     if source.lock:
-        Lock(source.lock).settle(task, split, revision, len(found), digest)
-    return DataSplit(tuple(found), digest, origin, revision)
+        Lock(source.lock).settle(task, split, revision, len(rows), digest)
+    return DataSplit(tuple(rows), digest, origin, revision)
 
 
 def _hub() -> Hub:

@@ -1,11 +1,13 @@
-"""A file or folder of any rows to the texts of each row, one row at a time: for what is read once, past something else,
-and never kept.
+"""Stream the texts of every row of a file or folder, whatever its columns, one row at a time and never kept.
+
+For training data that is read once, to look for evaluated texts in it.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from evalharness.data.files import MARK, decode, kind, read_file, unreadable
-from evalharness.errors import DataError
+from evalharness.data.files import MARK, decode, kind, not_csv, read_file, unreadable
+from evalharness.errors import DataError, first_line
 
 BATCH = 1024  # rows of a Parquet file held at once
 TAIL = 400  # characters of the lines before that a line of running text is read together with
@@ -60,13 +62,11 @@ def files_at(path: Path) -> list[Path]:
     """The files that `text_rows` reads. Raises DataError where there is none."""
     known = f"files of rows or texts would be right ({', '.join(READERS)})"
     if path.is_dir():
-        below = (
-            file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts)
-        )
-        found = sorted(file for file in below if file.suffix.lower() in READERS and file.is_file())
-        if not found:
+        visible = (file for file in path.rglob("*") if not re.search(r"(^|/)\.", file.relative_to(path).as_posix()))
+        files = sorted(file for file in visible if file.suffix.lower() in READERS and file.is_file())
+        if not files:
             raise DataError(path, "holds no file of rows", known)
-        return found
+        return files
     if not path.is_file():
         raise DataError(path, "is no regular file" if path.exists() else "does not exist", known)
     if path.suffix.lower() not in READERS:
@@ -88,8 +88,9 @@ def _jsonl(path: Path) -> Iterator[TextRow]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"{path}:{number}", f"is not JSON: {said}", "one object a line would be right") from None
+            raise DataError(
+                f"{path}:{number}", f"is not JSON: {first_line(error)}", "one object a line would be right"
+            ) from None
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}", f"holds {kind(row)}", "one object a line would be right")
         yield TextRow(tuple(texts_in(row)), f"{path}:{number}")
@@ -110,8 +111,7 @@ def _tsv(path: Path) -> Iterator[TextRow]:
 
 def _cells(path: Path, reader: Any) -> Iterator[TextRow]:
     """Every line's cells; a header is a row like any other, since there may be none."""
-    width = 0
-    begun = 1
+    width, first = 0, 1  # `first`: the line on which the row begins
     try:
         for cells in reader:
             width = width or len(cells)
@@ -121,11 +121,10 @@ def _cells(path: Path, reader: Any) -> Iterator[TextRow]:
                     f"has {len(cells)} fields",
                     f"{width}, as the first line has, would be right",
                 )
-            yield TextRow(tuple(cell for cell in cells if cell), f"{path}:{begun}")
-            begun = reader.line_num + 1
+            yield TextRow(tuple(cell for cell in cells if cell), f"{path}:{first}")
+            first = reader.line_num + 1
     except csv.Error as error:
-        fix = "quotes that open must close, and be doubled inside a field"
-        raise DataError(f"{path}:{reader.line_num}", f"cannot be read: {error}", fix) from None
+        raise not_csv(path, reader.line_num, error) from None
 
 
 def _parquet(path: Path) -> Iterator[TextRow]:
@@ -138,21 +137,23 @@ def _parquet(path: Path) -> Iterator[TextRow]:
                     number += 1
     except (pa.ArrowException, ValueError) as error:
         raise DataError(
-            f"{path}, row {number}", f"is not Parquet: {str(error).splitlines()[0]}", "a Parquet file would be right"
+            f"{path}, row {number}", f"is not Parquet: {first_line(error)}", "a Parquet file would be right"
         ) from None
 
 
 def _text(path: Path) -> Iterator[TextRow]:
-    """Line by line, and each line once more behind the end of those before it: sentences run over line ends. An empty
-    line parts texts.
+    """Line by line, and each line once more behind the end of those before it, as sentences run over line ends. Empty
+    lines part texts.
     """
     before = ""
     for number, line in enumerate(_lines(path), start=1):
-        said = line.strip()
-        together = f"{before} {said}" if before and said else ""
-        before = (together or said)[-TAIL:].partition(" ")[2] if len(together or said) > TAIL else together or said
-        if said:
-            yield TextRow((said, together) if together else (said,), f"{path}:{number}")
+        text = line.strip()
+        together = f"{before} {text}" if before and text else ""
+        before = together or text
+        if len(before) > TAIL:
+            before = before[-TAIL:].partition(" ")[2]
+        if text:
+            yield TextRow((text, together) if together else (text,), f"{path}:{number}")
 
 
 READERS: dict[str, Callable[[Path], Iterator[TextRow]]] = {

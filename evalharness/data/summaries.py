@@ -1,17 +1,17 @@
-"""DialogSum, SAMSum, XSum and CNN/DailyMail as files of their own to the hub's rows; a dialogue with summary1, summary2
-… is a row for each.
+"""Read DialogSum, SAMSum, XSum and CNN/DailyMail as published into the hub's rows.
+
+A dialogue with summary1, summary2 … becomes a row for each of them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from evalharness import fingerprint
 from evalharness.data.files import MARK, SUFFIXES, DataRow, numbered, read_file
-from evalharness.data.layout import SPLITS, Layout, Line, below, named
+from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, named
 
 COLUMNS = {  # the texts that a row must have, and the column of its id
     "dialogsum": ("dialogue", "summary"),
@@ -40,8 +40,8 @@ def _files(name: str, config: str, split: str, place: Path) -> Sequence[Path]:
     return own or named(place, stems, list(SUFFIXES))
 
 
-def _claims(name: str, config: str, path: Path) -> bool:
-    """DialogSum's own files name a dialogue `fname`; those of the others are as the hub has them."""
+def _recognises(name: str, config: str, path: Path) -> bool:
+    """DialogSum's own files name a dialogue `fname`; the files of the others have the hub's columns."""
     if name != "dialogsum" or path.suffix.lower() not in (".jsonl", ".json") or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -51,58 +51,49 @@ def _claims(name: str, config: str, path: Path) -> bool:
 
 def _read(name: str, config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
     rows: list[DataRow] = []
-    seen: dict[bytes, str] = {}  # digest of a line -> where it is
+    places: dict[str, str] = {}  # digest of an object -> where it is
     for path in paths:
         for line in _lines(path):
-            found = hashlib.sha256(json.dumps(line.row, sort_keys=True).encode()).digest()
-            if found in seen and ("id" in line.row or "fname" in line.row):
-                raise line.error(f"repeats {seen[found]}, id and all", "each row once would be right")
-            seen[found] = line.where.strip() if line.where.startswith(" ") else f"line {line.where}"
+            digest = fingerprint.of_value(line.values)
+            if digest in places and ("id" in line.values or "fname" in line.values):
+                raise line.error(f"repeats {places[digest]}, id and all", "each row once would be right")
+            places[digest] = line.where.strip() if line.where.startswith(" ") else f"line {line.where}"
             rows += _dialogues(line) if name == "dialogsum" else [_row(name, line)]
     return rows
 
 
-def _lines(path: Path) -> Iterator[Line]:
+def _lines(path: Path) -> Iterator[JsonObject]:
     """The objects of a file of JSON lines, or of one JSON list, whatever its suffix."""
     with path.open("rb") as file:
         start = file.read(64).removeprefix(MARK).lstrip()[:1]
     if start == b"{" and path.suffix.lower() == ".jsonl":
-        return (Line(path, str(number), row) for number, row in numbered(path))
-    return (Line(path, f" row {number}", row) for number, row in enumerate(read_file(path)))
+        return (JsonObject(path, str(number), row) for number, row in numbered(path))
+    return (JsonObject(path, f" row {number}", row) for number, row in enumerate(read_file(path)))
 
 
-def _row(name: str, line: Line) -> DataRow:
-    return {**line.row} | {column: line.text(column) for column in COLUMNS[name]}
+def _row(name: str, line: JsonObject) -> DataRow:
+    return {**line.values} | {column: line.text(column) for column in COLUMNS[name]}
 
 
-def _dialogues(line: Line) -> list[DataRow]:
+def _dialogues(line: JsonObject) -> list[DataRow]:
     """The hub's rows of one dialogue: its test set has three summaries each, as rows test_0_1, test_0_2, test_0_3."""
-    name = line.text("fname") if "fname" in line.row else line.get("id", "a name")
-    numbers = [key.removeprefix("summary") for key in line.row if key.startswith("summary") and key != "summary"]
-    if not numbers:
-        return [
-            {
-                "id": name,
-                "dialogue": line.text("dialogue"),
-                "summary": line.text("summary"),
-                "topic": line.row.get("topic", ""),
-            }
-        ]
+    name = line.text("fname") if "fname" in line.values else line.get("id", "a name")
+    numbers = [key.removeprefix("summary") for key in line.values if key.startswith("summary") and key != "summary"]
     return [
         {
-            "id": f"{name}_{n}",
+            "id": f"{name}_{number}" if number else name,
             "dialogue": line.text("dialogue"),
-            "summary": line.text(f"summary{n}"),
-            "topic": line.row.get(f"topic{n}", ""),
+            "summary": line.text(f"summary{number}"),
+            "topic": line.values.get(f"topic{number}", ""),
         }
-        for n in numbers
+        for number in numbers or [""]
     ]
 
 
-def _layout(name: str, form: str) -> Layout:
-    parts: tuple[Callable[..., object], ...] = (_places, _files, _claims, _read)
-    places, files, claims, read = (partial(part, name) for part in parts)
-    return Layout(form, places, files, claims, read)  # type: ignore[arg-type]
+def _layout(name: str, form: str) -> PublishedLayout:
+    return PublishedLayout(
+        form, partial(_places, name), partial(_files, name), partial(_recognises, name), partial(_read, name)
+    )
 
 
 DIALOGSUM = _layout("dialogsum", "DialogSum (dialogsum.SPLIT.jsonl)")

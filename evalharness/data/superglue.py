@@ -1,4 +1,4 @@
-"""SuperGLUE as published (TASK/train.jsonl, val.jsonl, test.jsonl) to the hub's rows.
+"""Read SuperGLUE as published (TASK/train.jsonl, val.jsonl, test.jsonl) into the hub's rows.
 
 Words and truth values become the hub's label numbers, a file without labels gives -1. One passage of MultiRC becomes a
 row for each of its answers, one of ReCoRD a row for each of its queries.
@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.data.files import MARK, DataRow, numbered
-from evalharness.data.layout import SPLITS, Layout, Line, below, child, named
+from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, named
 
 SUFFIXES = (".jsonl",)
 FOLDERS = {
-    "boolq": "BoolQ", "cb": "CB", "copa": "COPA", "multirc": "MultiRC", "record": "ReCoRD", "rte": "RTE", "wic": "WiC", "wsc": "WSC",
-    "wsc.fixed": "WSC", "axb": "AX-b", "axg": "AX-g",
-}  # fmt: skip
+    **{name.lower(): name for name in ("BoolQ", "CB", "COPA", "MultiRC", "ReCoRD", "RTE", "WiC", "WSC")},
+    "wsc.fixed": "WSC",
+    "axb": "AX-b",
+    "axg": "AX-g",
+}
 ENTAILS = ("entailment", "not_entailment")
 WORDS = {"cb": ("entailment", "contradiction", "neutral"), "rte": ENTAILS, "axb": ENTAILS, "axg": ENTAILS}
 TEXTS = {  # the columns that are texts, and those that are whole numbers
@@ -49,7 +51,7 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
     return named(place, stems, SUFFIXES)
 
 
-def _claims(config: str, path: Path) -> bool:
+def _recognises(config: str, path: Path) -> bool:
     """Rows as the hub has them have a number for a label, and no object but their idx."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file() or config not in FOLDERS:
         return False
@@ -68,41 +70,42 @@ def _claims(config: str, path: Path) -> bool:
 
 
 def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
-    make: Callable[[str, Line], Iterator[DataRow]] = {"multirc": _answers, "record": _queries}.get(config, _row)
+    make: Callable[[str, JsonObject], Iterator[DataRow]] = {"multirc": _answers, "record": _queries}.get(config, _row)
     rows: list[DataRow] = []
-    seen: dict[str, str] = {}  # idx -> line
+    lines: dict[str, str] = {}  # idx -> line
     for path in paths:
-        for number, found in numbered(path):
-            line = Line(path, str(number), found)
+        for number, values in numbered(path):
+            line = JsonObject(path, str(number), values)
             for row in make(config, line):
                 key = json.dumps(row["idx"])
-                if key in seen:
+                if key in lines:
                     raise line.error(
-                        f"has the idx {key}, as line {seen[key]} has", "an idx of its own for each row would be right"
+                        f"has the idx {key}, as line {lines[key]} has", "an idx of its own for each row would be right"
                     )
-                seen[key] = line.where
+                lines[key] = line.where
                 rows.append(row)
                 _check_label(row, rows[0], line)
     return rows
 
 
-def _check_label(row: DataRow, first: DataRow, line: Line) -> None:
+def _check_label(row: DataRow, first: DataRow, line: JsonObject) -> None:
     """Either all rows of a file have a label or none has."""
     has, other = (row.get("label", -1) != -1 or bool(row.get("answers")) for row in (row, first))
     if has != other:
-        what = "has a label, though rows before it have none" if has else "has no label, though rows before it have one"
-        raise line.error(what, "labels in every row, or in none, would be right")
+        raise line.error(
+            "has a label, though rows before it have none" if has else "has no label, though rows before it have one",
+            "labels in every row, or in none, would be right",
+        )
 
 
-def _row(config: str, line: Line) -> Iterator[DataRow]:
+def _row(config: str, line: JsonObject) -> Iterator[DataRow]:
     kind = "wsc" if config.startswith("wsc") else config
     row: dict[str, Any] = {key: line.text(key) for key in TEXTS[kind]}
     row |= {key: line.whole(key) for key in NUMBERS.get(kind, ())}
     if kind == "wsc":
-        spans = line.inside("target") if "target" in line.row else line
-        row |= {f"{span}_index": spans.whole(f"{span}_index") for span in SPANS} | {
-            f"{span}_text": spans.text(f"{span}_text") for span in SPANS
-        }
+        spans = line.inside("target") if "target" in line.values else line
+        row |= {f"{span}_index": spans.whole(f"{span}_index") for span in SPANS}
+        row |= {f"{span}_text": spans.text(f"{span}_text") for span in SPANS}
     if config == "wsc.fixed":
         row |= {f"{span}_text": _mended(row, span) for span in SPANS}
     if kind == "copa" and row["question"] not in ("cause", "effect"):
@@ -110,7 +113,7 @@ def _row(config: str, line: Line) -> Iterator[DataRow]:
     yield row | {"idx": line.whole("idx"), "label": _label(config, line)}
 
 
-def _answers(config: str, line: Line) -> Iterator[DataRow]:
+def _answers(config: str, line: JsonObject) -> Iterator[DataRow]:
     passage = line.inside("passage")
     for question in passage.each("questions"):
         for answer in question.each("answers"):
@@ -123,7 +126,7 @@ def _answers(config: str, line: Line) -> Iterator[DataRow]:
             yield texts | {"idx": idx, "label": _label(config, answer)}
 
 
-def _queries(config: str, line: Line) -> Iterator[DataRow]:
+def _queries(config: str, line: JsonObject) -> Iterator[DataRow]:
     """`entities`: the marked texts of the passage, each once; published spans include their last character, the hub's
     end after it.
     """
@@ -133,9 +136,7 @@ def _queries(config: str, line: Line) -> Iterator[DataRow]:
     names = [text[start:end] for start, end in spans]
     marked = {"text": names, "start": [start for start, _ in spans], "end": [end for _, end in spans]}
     for query in line.each("qas"):
-        answers = (
-            sorted({answer.text("text") for answer in query.each("answers", least=0)}) if "answers" in query.row else []
-        )
+        given = query.each("answers", least=0) if "answers" in query.values else []
         if "@placeholder" not in query.text("query"):
             raise query.error("the query has no @placeholder", "the place that an entity fills is marked so")
         row = {
@@ -144,10 +145,11 @@ def _queries(config: str, line: Line) -> Iterator[DataRow]:
             "entities": list(dict.fromkeys(names)),
             "entity_spans": marked,
         }
+        answers = sorted({answer.text("text") for answer in given})
         yield row | {"answers": answers, "idx": {"passage": line.whole("idx"), "query": query.whole("idx")}}
 
 
-def _span(entity: Line, text: str) -> tuple[int, int]:
+def _span(entity: JsonObject, text: str) -> tuple[int, int]:
     start, last = entity.whole("start"), entity.whole("end")
     if not 0 <= start <= last < len(text):
         raise entity.error(
@@ -157,33 +159,33 @@ def _span(entity: Line, text: str) -> tuple[int, int]:
     return start, last + 1
 
 
-def _label(config: str, line: Line) -> int:
+def _label(config: str, line: JsonObject) -> int:
     """The hub's number; -1 where the line has no label. Raises DataError for a label that is none of the task's."""
     words = WORDS.get(config, ("false", "true"))
-    found: Any = line.row.get("label", -1)
-    if isinstance(found, str) and found in words:
-        return words.index(found)
-    if isinstance(found, bool) and config in WORDS:
-        raise line.error(f"the label is {str(found).lower()}", f"{' or '.join(words)} would be right")
-    if isinstance(found, int) and (-1 if "label" not in line.row else 0) <= found < len(words):
-        return int(found)
+    label: Any = line.values.get("label", -1)
+    if isinstance(label, str) and label in words:
+        return words.index(label)
+    if isinstance(label, bool) and config in WORDS:
+        raise line.error(f"the label is {str(label).lower()}", f"{' or '.join(words)} would be right")
+    if isinstance(label, int) and (-1 if "label" not in line.values else 0) <= label < len(words):
+        return int(label)
     right = " or ".join(words) if config in WORDS else "0 or 1" if config in ("copa", "multirc") else "true or false"
-    raise line.error(f"the label is {str(found)[:40]!r}", f"{right} would be right")
+    raise line.error(f"the label is {str(label)[:40]!r}", f"{right} would be right")
 
 
 def _mended(row: DataRow, span: str) -> str:
     """A span's text as it stands in the text: case of its first letter, white space and last full stop; as it is where
     that does not help.
     """
-    found: str = row[f"{span}_text"]
+    text: str = row[f"{span}_text"]
     words = row["text"].split()
-    if not found or found in row["text"] or not 0 <= row[f"{span}_index"] < len(words):
-        return found
-    first = found[0].lower() if words[row[f"{span}_index"]][0].islower() else found[0].upper()
-    mended = (first + found[1:]).rstrip(".").replace("\n", " ")
-    return mended if mended in row["text"] else found
+    if not text or text in row["text"] or not 0 <= row[f"{span}_index"] < len(words):
+        return text
+    first = text[0].lower() if words[row[f"{span}_index"]][0].islower() else text[0].upper()
+    mended = (first + text[1:]).rstrip(".").replace("\n", " ")
+    return mended if mended in row["text"] else text
 
 
-LAYOUT = Layout(
-    "SuperGLUE (TASK/train.jsonl, val.jsonl, test.jsonl)", _places, _files, _claims, _read, ("entities", "answers")
+LAYOUT = PublishedLayout(
+    "SuperGLUE (TASK/train.jsonl, val.jsonl, test.jsonl)", _places, _files, _recognises, _read, ("entities", "answers")
 )

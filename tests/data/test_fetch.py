@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.data.fetch import MANIFEST, fetch, manifest, verify, wanted
+from evalharness.data.fetch import MANIFEST, fetch, manifest, splits_to_fetch, verify
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
@@ -35,17 +35,22 @@ def task(of: Of) -> Task:
 
 
 def filled(task: Task, source: DataSource, folder: Path, update: bool = False) -> list[bool]:
-    return [fetch(each, source, folder, update)[1] for each in wanted([task])]
+    return [fetch(each, source, folder, update)[1] for each in splits_to_fetch([task])]
 
 
 def test_splits_that_a_task_uses_each_once(of: Of) -> None:
     task = of("who/what", "part", training_split="train", fewshot_split="dev")
-    assert [(each.split, each.use) for each in wanted([task, task])] == [("test", "evaluation"), ("dev", "shots")]
-    assert [each.split for each in wanted([task], training=True)] == ["test", "dev", "train"]
-    assert [(each.file, each.use) for each in wanted([task], ["train"])] == [("who/what/part/train.jsonl", "asked for")]
-    assert next(each.file for each in wanted([of("who/what")])) == "who/what/default/test.jsonl"
+    assert [(each.split, each.use) for each in splits_to_fetch([task, task])] == [
+        ("test", "evaluation"),
+        ("dev", "shots"),
+    ]
+    assert [each.split for each in splits_to_fetch([task], training=True)] == ["test", "dev", "train"]
+    assert [(each.file, each.use) for each in splits_to_fetch([task], ["train"])] == [
+        ("who/what/part/train.jsonl", "asked for")
+    ]
+    assert next(each.file for each in splits_to_fetch([of("who/what")])) == "who/what/default/test.jsonl"
     for path in ("json", "/absolute", "../above"):
-        assert wanted([of(path)]) == []
+        assert splits_to_fetch([of(path)]) == []
 
 
 def test_published_files_become_the_hubs_layout_with_the_same_rows(

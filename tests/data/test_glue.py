@@ -17,7 +17,10 @@ from evalharness.records.tasks import Task
 Of = Callable[..., Task]
 Lay = Callable[..., Path]
 
-MNLI = "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse\tsentence1\tsentence2"
+MNLI = (
+    "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\t"
+    "sentence2_parse\tsentence1\tsentence2"
+)
 FILES = {  # config: (place, text, first row, all labels)
     "cola": (
         "CoLA/dev.tsv",
@@ -33,27 +36,32 @@ FILES = {  # config: (place, text, first row, all labels)
     ),
     "mrpc": (
         "MRPC/dev.tsv",
-        "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t11\t12\tIt rained.\tRain fell.\r\n0\t13\t14\tIt rained.\tIt snowed.\r\n",
+        "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t11\t12\tIt rained.\tRain fell.\r\n"
+        "0\t13\t14\tIt rained.\tIt snowed.\r\n",
         {"sentence1": "It rained.", "sentence2": "Rain fell."},
         [1, 0],
     ),
     "qqp": (
         "QQP/dev.tsv",
-        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tWhat is tea?\tTea is what?\t1\n2\t4\t5\tA?\tB?\t0\n",
+        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tWhat is tea?\tTea is what?\t1\n"
+        "2\t4\t5\tA?\tB?\t0\n",
         {"question1": "What is tea?", "question2": "Tea is what?"},
         [1, 0],
     ),
     "stsb": (
         "STS-B/dev.tsv",
-        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n0\tg\tf\t2012\t1\tx\tx\tA boat.\tA ship.\t3.800\n"
+        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
+        "0\tg\tf\t2012\t1\tx\tx\tA boat.\tA ship.\t3.800\n"
         "1\tg\tf\t2012\t2\tx\tx\tA boat.\tA plum.\t0\n",
         {"sentence1": "A boat.", "sentence2": "A ship."},
         [3.8, 0.0],
     ),
     "mnli": (
         "MNLI/dev_matched.tsv",
-        f"{MNLI}\tlabel1\tlabel2\tgold_label\n0\t1\t2\tg\t(\t(\t(\t(\tIt rains.\tIt is wet.\tneutral\tneutral\tentailment\n"
-        "1\t1\t2\tg\t(\t(\t(\t(\tIt rains.\tIt is dry.\tneutral\tneutral\tcontradiction\n2\t1\t2\tg\t(\t(\t(\t(\tA\tB\tx\tx\tneutral\n",
+        f"{MNLI}\tlabel1\tlabel2\tgold_label\n"
+        "0\t1\t2\tg\t(\t(\t(\t(\tIt rains.\tIt is wet.\tneutral\tneutral\tentailment\n"
+        "1\t1\t2\tg\t(\t(\t(\t(\tIt rains.\tIt is dry.\tneutral\tneutral\tcontradiction\n"
+        "2\t1\t2\tg\t(\t(\t(\t(\tA\tB\tx\tx\tneutral\n",
         {"premise": "It rains.", "hypothesis": "It is wet."},
         [0, 2, 1],
     ),
@@ -65,7 +73,8 @@ FILES = {  # config: (place, text, first row, all labels)
     ),
     "rte": (
         "RTE/dev.tsv",
-        "index\tsentence1\tsentence2\tlabel\n0\tIt rained.\tIt was wet.\tentailment\n1\tIt rained.\tIt was dry.\tnot_entailment\n",
+        "index\tsentence1\tsentence2\tlabel\n0\tIt rained.\tIt was wet.\tentailment\n"
+        "1\tIt rained.\tIt was dry.\tnot_entailment\n",
         {"sentence1": "It rained.", "sentence2": "It was wet."},
         [0, 1],
     ),
@@ -159,7 +168,10 @@ def test_mrpc_as_microsoft_publishes_it_is_parted_by_glues_list_of_dev_pairs(of:
 
 def test_a_question_with_a_line_break_in_quotes_is_made_whole(of: Of, lay: Lay) -> None:
     """The published QQP train.tsv has a few such lines (nyu-mll/GLUE-baselines issue 5 shows one)."""
-    text = 'id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tplain?\tplain?\t0\n2\t4\t5\t"Is it\n"\tIs it real?\t0\n3\t6\t7\ta\tb\t1\n'
+    text = (
+        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tplain?\tplain?\t0\n"
+        '2\t4\t5\t"Is it\n"\tIs it real?\t0\n3\t6\t7\ta\tb\t1\n'
+    )
     rows = rows_of(of("nyu-mll/glue", "qqp"), lay({"glue/QQP/train.tsv": text}), "train")
     assert [row["question1"] for row in rows] == ["plain?", "Is it\n", "a"]
 

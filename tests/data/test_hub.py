@@ -26,8 +26,8 @@ from evalharness.data.sources import DataSource, missing, read_rows
 from evalharness.tasks.spec import task_from
 
 def task(name):
-    values = {"task": name, "dataset_path": f"who/{name}", "test_split": "test", "doc_to_text": "q", "doc_to_target": "a"}
-    return task_from(values, Path("x.yaml"))
+    values = {"dataset_path": f"who/{name}", "test_split": "test", "doc_to_text": "q", "doc_to_target": "a"}
+    return task_from({"task": name, **values}, Path("x.yaml"))
 
 tasks = [task(name) for name in ("one", "two", "three")]
 print(missing(tasks, DataSource()))
@@ -124,8 +124,8 @@ from evalharness.data.sources import DataSource, missing, read_rows
 from evalharness.tasks.spec import task_from
 
 lock = Path(sys.argv[1])
-values = {"task": "mine", "dataset_path": "who/what", "dataset_name": "part", "test_split": "test", "doc_to_text": "q", "doc_to_target": "a"}
-task = task_from(values, Path("x.yaml"))
+where = {"dataset_path": "who/what", "dataset_name": "part", "test_split": "test"}
+task = task_from({"task": "mine", **where, "doc_to_text": "q", "doc_to_target": "a"}, Path("x.yaml"))
 
 def read(split="test", path=lock):
     hub.HUB.revisions.clear()  # as a process that has just begun
@@ -133,7 +133,8 @@ def read(split="test", path=lock):
     try:
         assert missing([task], source) is None
         rows = read_rows(task, split, source)
-        print(json.dumps({"rows": rows.rows, "revision": rows.revision, "digest": rows.digest, "origin": rows.origin}), flush=True)
+        values = {"rows": rows.rows, "revision": rows.revision, "digest": rows.digest, "origin": rows.origin}
+        print(json.dumps(values), flush=True)
     except DataError as error:
         print(json.dumps(str(error)), flush=True)
 
