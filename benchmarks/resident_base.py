@@ -67,7 +67,8 @@ def run(root: Path, count: int) -> dict[str, float]:
     weights.from_pretrained = lambda directory, **options: reads.append(directory) or read(directory, **options)
     engine, begun = None, time.perf_counter()
     for number in range(count):
-        engine = FACTORY.open(recognise(str(root / f"lora-{number}"), base=str(root / "base")), SETTINGS, after=engine)
+        checkpoint = recognise(str(root / f"lora-{number}"), base=str(root / "base"))
+        engine = FACTORY.open_after(engine, checkpoint, SETTINGS) if engine else FACTORY.open(checkpoint, SETTINGS)
         assert len(list(engine.answer(REQUESTS))) == len(REQUESTS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"peak": peak, "seconds": time.perf_counter() - begun, "reads": len(reads)}

@@ -1,3 +1,3 @@
-"""Engines by name. Values are factories: objects with `describe`, `open`, `token_counter` and `chat_renderer`."""
+"""Name the engines. Values are factories: objects with `describe` and `open` (base.py)."""
 
 REGISTRY = {"hf": "evalharness.engines.hf.engine:FACTORY"}

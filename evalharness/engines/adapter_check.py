@@ -1,18 +1,18 @@
-"""An opened engine and a few prompts to a Proof: the adapter answers by both code paths, padding moves nothing, and so
-much a merge would move.
+"""Prove that a model's adapter answers by both code paths and that padding moves nothing, and measure what a merge would
+move.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.engines.base import Engine
+from evalharness.engines.base import AdapterProbe, Engine
 from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
@@ -27,16 +27,26 @@ PLACEBO = "PLACEBO"
 @dataclass(frozen=True, slots=True)
 class Proof:
     """Largest change of any logit: by the adapter in either path (0 for full weights, which have none to switch), by
-    padding, and by merging the adapter into its weights (`merged`; None where it cannot be). `moved`: of how many of
-    the `asked` prompts a merge changes the greedy token.
+    padding, and by merging the adapter into its weights (`merged`; None where it cannot be). `changed_tokens`: of how
+    many of the `prompts` a merge changes the greedy token. Not `available`: the engine is no AdapterProbe.
     """
 
     scoring: float
     decoding: float
     padding: float
     merged: float | None = None
-    moved: int = 0
-    asked: int = 0
+    changed_tokens: int = 0
+    prompts: int = 0
+    available: bool = True
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, float]) -> Proof | None:
+        """The proof of which `asdict` made this; None where another version did."""
+        if stored.keys() != {field.name for field in fields(cls)}:
+            return None
+        scoring, decoding, padding = (stored[name] for name in ("scoring", "decoding", "padding"))
+        counts = int(stored["changed_tokens"]), int(stored["prompts"])
+        return cls(scoring, decoding, padding, stored["merged"], *counts, bool(stored["available"]))
 
 
 def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
@@ -48,6 +58,8 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
     """
     if not prompts:
         raise ValueError("prove needs at least one prompt")
+    if not isinstance(engine, AdapterProbe):
+        return Proof(0.0, 0.0, 0.0, available=False)
     together = [*prompts[:FEW], prompts[0][: max(1, len(prompts[0]) // 3)]]  # a short one, so that there is padding
     on = {path: _logits(engine, checkpoint, together, path, adapter=True) for path, _ in PATHS}
     changes = dict.fromkeys(on, 0.0)
@@ -56,26 +68,29 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
             path: _change(on[path], _logits(engine, checkpoint, together, path, adapter=False)) for path, _ in PATHS
         }
         if checkpoint.adapter == PLACEBO:
-            _nothing(engine, checkpoint, on, changes)
+            _check_placebo(engine, checkpoint, on, changes)
         elif not allow_noop:
-            _something(checkpoint, changes)
+            _check_change(checkpoint, changes)
     padding = max(_padding(engine, checkpoint, together, on[path], path) for path, _ in PATHS)
     if not checkpoint.adapter or checkpoint.adapter == PLACEBO:
         return Proof(changes["score"], changes["decode"], padding)
     return Proof(changes["score"], changes["decode"], padding, *_merge(engine, checkpoint, prompts))
 
 
-def remark(proof: Proof, dtype: str) -> str:
-    """What a user should know who means to ship the adapter merged into weights of type `dtype`; empty where a merge
-    moves no decision.
+def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
+    """What a user should know: that nothing shows the adapter to answer, or what a merge of it into weights of type
+    `dtype` moves; empty where there is nothing to say.
     """
-    if not proof.moved:
+    if not proof.available:
+        unproven = "its adapter is unproven: this engine cannot show what it answers without it"
+        return unproven if checkpoint.adapter else ""
+    if not proof.changed_tokens:
         return ""
-    what = f"merged into its weights in {dtype}, {proof.moved} of {proof.asked} greedy tokens change (a logit moves by up to {proof.merged:.2g})"
-    return f"{what}; serve it unmerged, or evaluate the merged weights"
+    what = f"merged into its weights in {dtype}, {proof.changed_tokens} of {proof.prompts} greedy tokens change"
+    return f"{what} (a logit moves by up to {proof.merged:.2g}); serve it unmerged, or evaluate the merged weights"
 
 
-def _something(checkpoint: Checkpoint, changes: dict[Path, float]) -> None:
+def _check_change(checkpoint: Checkpoint, changes: dict[Path, float]) -> None:
     """An adapter must change a logit in either path."""
     still = [words for path, words in PATHS if changes[path] == 0.0]
     if still:
@@ -87,8 +102,8 @@ def _something(checkpoint: Checkpoint, changes: dict[Path, float]) -> None:
         )
 
 
-def _nothing(
-    engine: Engine, checkpoint: Checkpoint, on: dict[Path, NDArray[np.float64]], changes: dict[Path, float]
+def _check_placebo(
+    engine: AdapterProbe, checkpoint: Checkpoint, on: dict[Path, NDArray[np.float64]], changes: dict[Path, float]
 ) -> None:
     """A placebo must change none."""
     for path, words in PATHS:
@@ -101,11 +116,11 @@ def _nothing(
             )
 
 
-def _merge(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str]) -> tuple[float | None, int, int]:
-    """Largest change of a logit by merging, how many greedy tokens change, of how many; (None, 0, 0) where the adapter
-    cannot be merged.
+def _merge(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str]) -> tuple[float | None, int, int]:
+    """Largest change of a logit by merging, how many greedy tokens change, and of how many prompts; (None, 0, 0) where
+    the adapter cannot be merged.
     """
-    furthest, moved = 0.0, 0
+    furthest, changed = 0.0, 0
     for start in range(0, len(prompts), FEW):
         some = prompts[start : start + FEW]
         apart = _logits(engine, checkpoint, some, "score", adapter=True)
@@ -113,19 +128,15 @@ def _merge(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str]) -> tu
             merged = engine.next_token_logits(some, adapter=True, path="score", merged=True)
         except Exception:  # Unmergeable, and whatever peft raises half way: a merge informs, and ends no run
             return None, 0, 0
-        broken = np.isnan(merged).any(axis=1) | ~np.isfinite(merged).any(
-            axis=1
-        )  # of no use, and no reason to refuse it unmerged
-        furthest = max(
-            furthest,
-            *(math.inf if bad else _change(row, other) for row, other, bad in zip(apart, merged, broken, strict=True)),
-        )
-        moved += int((broken | (apart.argmax(axis=1) != merged.argmax(axis=1))).sum())
-    return furthest, moved, len(prompts)
+        for row, other in zip(apart, merged, strict=True):
+            broken = bool(np.isnan(other).any() or not np.isfinite(other).any())  # no reason to refuse it unmerged
+            furthest = max(furthest, math.inf if broken else _change(row, other))
+            changed += broken or int(row.argmax()) != int(other.argmax())
+    return furthest, changed, len(prompts)
 
 
 def _logits(
-    engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], path: Path, adapter: bool
+    engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: Path, adapter: bool
 ) -> NDArray[np.float64]:
     logits = engine.next_token_logits(prompts, adapter=adapter, path=path)
     if np.isnan(logits).any() or np.isposinf(logits).any() or not np.isfinite(logits).any(axis=1).all():
@@ -144,14 +155,14 @@ def _change(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
         return float(np.nanmax(np.where(one == other, 0.0, np.abs(one - other))))
 
 
-def _bound(engine: Engine, logits: NDArray[np.float64]) -> float:
+def _bound(engine: AdapterProbe, logits: NDArray[np.float64]) -> float:
     """What rounding may move."""
     exact = engine.info.details.get("dtype", "float32") == "float32"
     return EXACT if exact else COARSE * float(np.abs(logits[np.isfinite(logits)]).max())
 
 
 def _padding(
-    engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], together: NDArray[np.float64], path: Path
+    engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], together: NDArray[np.float64], path: Path
 ) -> float:
     """Largest difference between a prompt asked alone and in the batch `together`."""
     alone = np.concatenate([_logits(engine, checkpoint, [prompt], path, adapter=True) for prompt in prompts])

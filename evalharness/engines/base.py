@@ -1,9 +1,9 @@
-"""The seam to whatever answers: requests in, responses out, in any order."""
+"""State what an engine and its factory must have, and which capabilities either may have beside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 
 class Engine(Protocol):
-    """One opened model. `answer` is given one block of requests at a time and plans its own batches inside it."""
+    """One opened model, and all that an engine must have. `answer` is given one block of requests at a time and plans its own batches inside it."""
 
     info: EngineInfo
 
@@ -28,6 +28,17 @@ class Engine(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Free the model's memory."""
+        ...
+
+
+@runtime_checkable
+class AdapterProbe(Engine, Protocol):
+    """An optional capability of an engine: logits with the adapter on and off, by which it is proven that the adapter
+    answers.
+    """
+
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
     ) -> NDArray[np.float64]:
@@ -39,31 +50,41 @@ class Engine(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Free the model's memory."""
-        ...
-
 
 class Unmergeable(ValueError):
     """An adapter that cannot be merged into its model's weights; the message is the reason."""
 
 
 class EngineFactory(Protocol):
-    """Opens engines of one kind. `describe` is cheap: it loads no weights, so that a run whose answers are all stored
-    never does.
+    """Opens engines of one kind, and all that a factory must have. `describe` is cheap: it loads no weights, so that a
+    run whose answers are all stored never does.
     """
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """What an engine opened with these arguments would report as its `info`."""
         ...
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> Engine:
-        """Load the model. Raises ModelError where it cannot be loaded completely.
-
-        `after` is the engine opened before, which answers no more: what both share (the base's weights) is taken over,
-        the rest released.
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
+        """Load the model. The engine opened before is closed. Raises ModelError where it cannot be loaded
+        completely.
         """
         ...
+
+
+@runtime_checkable
+class WeightReuse(Protocol):
+    """An optional capability of a factory: weights that two models share stay in memory from one to the next."""
+
+    def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> Engine:
+        """As `open`, in the place of `previous`, which is still open, answers no more, and is closed afterwards."""
+        ...
+
+
+@runtime_checkable
+class ModelTokenizers(Protocol):
+    """An optional capability of a factory: its models' tokenizers. Without it prompts are not cut to a window, tokens
+    not counted, and chat templates not applied.
+    """
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
         """How many tokens a text has for this model; loads the tokenizer only."""

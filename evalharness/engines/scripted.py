@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
-from evalharness.engines.base import Engine
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -78,9 +77,7 @@ class ScriptedFactory:
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         return EngineInfo("scripted", {"batch_size": settings.batch_size})
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> ScriptedEngine:
-        if after is not None:
-            after.close()
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
         self.opened.append(checkpoint.name)
         return ScriptedEngine(self, checkpoint, self.describe(checkpoint, settings))
 

@@ -17,7 +17,7 @@ from evalharness import results
 from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import SHAPE
-from evalharness.engines.base import Engine
+from evalharness.engines.base import Engine, ModelTokenizers
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import ModelError, StoreError, UsageError, did_you_mean
 from evalharness.experiments.live_model import BASE, MODEL, NOWHERE, LiveModel
@@ -200,7 +200,7 @@ class _Tongues:
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         return self._of(checkpoint).chat_renderer(checkpoint)
 
-    def _of(self, checkpoint: Checkpoint) -> Any:
+    def _of(self, checkpoint: Checkpoint) -> ModelTokenizers:
         return self.living if checkpoint.path == NOWHERE else FACTORY
 
 
@@ -212,7 +212,7 @@ def _settings(living: LiveModel, batch_size: int) -> EngineSettings:
 def _asked(job: Job, living: LiveModel) -> _Question:
     """Tasks, rows and prompts checked, and the base's answers."""
     run_plan = _contest(job, living)
-    prompts = make_prompts(job, run_plan, _Tongues(living))  # type: ignore[arg-type]
+    prompts = make_prompts(job, run_plan, _Tongues(living))
     asked = prompts.by_model[run_plan.base.name]
     planned(job, run_plan, asked)
     assert isinstance(run_plan.base, Checkpoint)

@@ -21,7 +21,7 @@ from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.engine import Counter, HFEngine, opened
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.errors import ModelError
-from evalharness.records.models import Architecture, Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.models import Architecture, Checkpoint, EngineSettings
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 MODEL, BASE = "model", "base"
@@ -30,8 +30,8 @@ NOWHERE = Path()
 
 @dataclass(slots=True)
 class LiveModel:
-    """A model under training, plain or wrapped by peft, with its tokenizer. It stands in for an engine factory, too:
-    its two checkpoints, `BASE` (the adapter off) and `MODEL`, are opened where they are.
+    """A model under training, plain or wrapped by peft, with its tokenizer. Its two checkpoints are `BASE` (the adapter
+    off) and `MODEL`; an engine on either is lent by `answering` and given back.
     """
 
     model: PreTrainedModel | PeftModel
@@ -131,17 +131,6 @@ class LiveModel:
                 (keys[0].detach().to(plain.dtype), values[0].detach().to(plain.dtype)) for keys, values in layers
             )
         )
-
-    # ---- as a factory ------------------------------------------------------------------------------------------------
-
-    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """What an engine on the model would report."""
-        with self.answering(checkpoint, settings) as engine:
-            return engine.info
-
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> Engine:
-        """Not this way: an engine on a living model has to be given back (`answering`)."""
-        raise NotImplementedError
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
         return Counter("in memory", Texts(self.tokenizer))

@@ -15,7 +15,7 @@ import numpy as np
 from evalharness import engines, fingerprint, registry
 from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.base import EngineFactory
+from evalharness.engines.base import EngineFactory, ModelTokenizers
 from evalharness.errors import UsageError
 from evalharness.experiments.cost import Work, counted, probed
 from evalharness.experiments.gate_units import Earlier, GateUnit, gate_units, read_earlier
@@ -294,6 +294,8 @@ def _work(
 ) -> tuple[tuple[Work, ...], float | None]:
     """Every task's tokens and, where a probe is asked for, its time; and the seconds that loading took."""
     listener.phase("counting tokens")
+    if not isinstance(factory, ModelTokenizers):
+        return (), None
     count = factory.token_counter(base)
     work = tuple(counted(of_task, count) for of_task in prepared)
     if not asked.probe:

@@ -73,11 +73,21 @@ class EngineSettings:
 class EngineInfo:
     """What can move a number, and its fingerprint: algorithm version, device, dtype, attention, batch plan, threads,
     library versions.
+
+    `unproven`: the models of a run of which the engine cannot show that their adapter answers; no part of the
+    fingerprint.
     """
 
     name: str
     details: Mapping[str, Any]
+    unproven: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         return fingerprint.of_value([self.name, dict(self.details)])
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """As a run's signature has it."""
+        unproven = {"adapter_check": dict.fromkeys(self.unproven, "not available")} if self.unproven else {}
+        return {"name": self.name, "fingerprint": self.fingerprint, **self.details, **unproven}

@@ -266,6 +266,6 @@ def _signature(
         "until_decided": {"rounds": ROUNDS, "looks": list(LOOKS)} if job.until_decided else None,
         "margins": dict(job.margins),
         "precision": run_plan.precision or None,
-        "engine": {"name": info.name, "fingerprint": info.fingerprint, **info.details},
+        "engine": info.signature,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }

@@ -72,7 +72,7 @@ class DriftRecorder:
         if checkpoint.name == self.run_plan.base.name:
             self.texts += [own] if (own := own_outputs(self._outputs(session))).asked else []
             self.base = _answers(session, [request for texts in self.texts for request in texts.asked])
-            self.count = session.context.slot.factory.token_counter(checkpoint)
+            self.count = session.token_counter()
             return
         if not self._shares_tokens(session):
             self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in self.texts]
@@ -95,10 +95,11 @@ class DriftRecorder:
         return 1 - 2 * self.job.alpha
 
     def _shares_tokens(self, session: Session) -> bool:
-        count, own = self.count, session.context.slot.factory.token_counter(session.checkpoint)
-        return count == own or all(
-            count is not None and count(r.text) == own(r.text) for texts in self.texts for r in texts.asked
-        )
+        """Does the model cut these texts into as many tokens as the base does? Yes, where nobody can count."""
+        count, own = self.count, session.token_counter()
+        if count is None or own is None or count == own:
+            return True
+        return all(count(request.text) == own(request.text) for texts in self.texts for request in texts.asked)
 
     def _outputs(self, session: Session) -> list[tuple[str, str]]:
         """(prompt, output) of the base on the run's generative tasks, the first of every task, then the second …; empty

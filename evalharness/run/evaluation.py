@@ -73,8 +73,8 @@ def settle(
     with Store(job.store) as store, EngineSlot(factory, job.settings, run_log) as slot:
         context = RunContext(job, slot, info, store, listener, run_log)
         with run_log.timed("prove"):
-            for checkpoint in to_prove:
-                Session(context, checkpoint).prove(prompts.by_model[checkpoint.name])
+            proven = {c.name: Session(context, c).prove(prompts.by_model[c.name]) for c in to_prove}
+            info = replace(info, unproven=tuple(c.name for c in run_plan.checkpoints if not proven[c.name]))
         listener.expect(
             sum(len(task.requests) for checkpoint in run_plan.checkpoints for task in prompts.by_model[checkpoint.name])
         )

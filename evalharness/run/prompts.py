@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
-from evalharness.engines.base import EngineFactory
+from evalharness.engines.base import EngineFactory, ModelTokenizers
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.models import Architecture, Checkpoint
@@ -48,20 +48,20 @@ def questions(prepared: PreparedTask) -> str:
     return fingerprint.of_value([example.id for example in prepared.examples])
 
 
-def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory) -> Prompts:
-    """Every task's prompts, made once for all models that are asked alike, within the smallest of the windows.
+def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Prompts:
+    """Every task's prompts, made once for all models that are asked alike, within the smallest of the windows; nothing
+    is cut where the factory has no tokenizers.
 
     Raises DataError, TaskError; UsageError and ModelError where a template that is asked for cannot be had;
     NotComparableError where base and candidates would be asked by different ones and the job does not allow it.
     """
     _check_options(job)
-    renderers = _renderers(job, run_plan, factory)
+    tokenizers = factory if isinstance(factory, ModelTokenizers) else None
+    renderers = _renderers(job, run_plan, tokenizers)
     notices = _deafness(job, run_plan, renderers)
     windows = [c.window - c.virtual_tokens for c in run_plan.checkpoints if c.window is not None]
-    budget, count = (
-        min(windows, default=None),
-        _strictest([factory.token_counter(checkpoint) for checkpoint in run_plan.checkpoints]),
-    )
+    budget = min(windows, default=None)
+    count = _strictest([tokenizers.token_counter(c) for c in run_plan.checkpoints]) if tokenizers else None
     multiturn, system = job.fewshot_as_multiturn is not False, job.system_instruction or ""
     apart = all(checkpoint.architecture == Architecture.SEQ2SEQ for checkpoint in run_plan.checkpoints)
 
@@ -112,13 +112,17 @@ def _check_options(job: Job) -> None:
         )
 
 
-def _renderers(job: Job, run_plan: RunPlan, factory: EngineFactory) -> Renderers:
-    """How each model is asked that has to answer."""
+def _renderers(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -> Renderers:
+    """How each model is asked that has to answer. Raises UsageError, ModelError."""
     who = WHO[job.apply_chat_template]
     asked = run_plan.checkpoints if who == "all" else run_plan.candidates if who else ()
     renderers: dict[str, ChatRenderer | None] = {checkpoint.name: None for checkpoint in run_plan.checkpoints}
+    if asked and tokenizers is None:
+        what = f"the engine {job.settings.engine} does not have its models' chat templates"
+        raise UsageError(TEMPLATES, what, "leave it out, or answer with another --engine")
     for checkpoint in asked:
-        renderers[checkpoint.name] = _template_of(checkpoint, run_plan, factory)
+        assert tokenizers is not None
+        renderers[checkpoint.name] = _template_of(checkpoint, run_plan, tokenizers)
     return renderers
 
 
@@ -139,8 +143,8 @@ def _how(template: str | None) -> str:
     return "plainly" if template is None else f"by chat template {template[:8]}"
 
 
-def _template_of(checkpoint: Checkpoint, run_plan: RunPlan, factory: EngineFactory) -> ChatRenderer:
-    renderer = factory.chat_renderer(checkpoint)
+def _template_of(checkpoint: Checkpoint, run_plan: RunPlan, tokenizers: ModelTokenizers) -> ChatRenderer:
+    renderer = tokenizers.chat_renderer(checkpoint)
     if renderer is None:
         alone = (
             f", or ask the candidates alone by theirs ({TEMPLATES}=candidates {MISMATCH} allow)"

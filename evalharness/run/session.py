@@ -11,11 +11,21 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.engines.adapter_check import Proof, prove, remark
-from evalharness.engines.base import Engine, EngineFactory
+from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WeightReuse
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
-from evalharness.records.requests import Failure, PreparedTask, Rank, Ranking, Request, Response, Score
+from evalharness.records.requests import (
+    Failure,
+    Generate,
+    Generation,
+    PreparedTask,
+    Rank,
+    Ranking,
+    Request,
+    Response,
+    Scoring,
+)
 from evalharness.records.tokenizers import TokenCounter
 from evalharness.run.collect import Lane, collect
 from evalharness.run.measure import measure
@@ -50,19 +60,19 @@ class EngineSlot:
         return self._engine is not None and self._checkpoint == checkpoint
 
     def give(self, checkpoint: Checkpoint) -> Engine:
-        """The engine of `checkpoint`, opened after the one that sits here. Raises ModelError; then the slot is
-        empty.
-        """
+        """The engine of `checkpoint`, opened in the place of the one that is open. Raises ModelError; then none is."""
         if self._engine is not None and self.holds(checkpoint):
             return self._engine
-        before, last = self._engine, self._checkpoint
-        self._engine = self._checkpoint = None
-        try:
-            engine = self.factory.open(checkpoint, self._settings, before)
-        except BaseException:
-            if before is not None:
-                before.close()
-            raise
+        previous, last = self._engine, self._checkpoint
+        if previous is not None and isinstance(self.factory, WeightReuse):
+            self._engine = self._checkpoint = None
+            try:
+                engine = self.factory.open_after(previous, checkpoint, self._settings)
+            finally:
+                previous.close()
+        else:
+            self.clear()
+            engine = self.factory.open(checkpoint, self._settings)
         if last is None or weights_of(last) != weights_of(checkpoint):
             self._run_log.loaded(" ".join(filter(None, (str(checkpoint.weights), checkpoint.precision))))
         self._engine, self._checkpoint = engine, checkpoint
@@ -122,17 +132,29 @@ class Session:
         self.loading += time.perf_counter() - begun
         return engine
 
-    def prove(self, prepared: Sequence[PreparedTask]) -> None:
-        """Prove, once for this model and engine, that the adapter answers. Raises ModelError."""
-        model, engine, job = self.checkpoint.fingerprint, self.context.info.fingerprint, self.context.job
-        stored, prompts = self.context.store.proof(model, engine), _prompts(prepared)
-        if stored is None and not prompts:
-            return  # no example could be asked: each is a example_error of this run
-        proof = Proof(**stored) if stored else prove(self.open(), self.checkpoint, prompts, job.allow_noop)
-        if stored is None and not job.allow_noop:
-            self.context.store.add_proof(model, engine, asdict(proof))
-        if said := remark(proof, self.checkpoint.precision or str(self.context.info.details.get("dtype"))):
-            tell([f"{self.checkpoint.name}: {said}"], self.context.listener, self.context.run_log)
+    def token_counter(self) -> TokenCounter | None:
+        """Counts tokens as this model reads them; None where its engine's factory has no tokenizers."""
+        factory = self.context.slot.factory
+        return factory.token_counter(self.checkpoint) if isinstance(factory, ModelTokenizers) else None
+
+    def prove(self, prepared: Sequence[PreparedTask]) -> bool:
+        """Prove, once for this model and engine, that the adapter answers; False where the engine cannot show it.
+        Raises ModelError.
+        """
+        prompts = _prompts(prepared)
+        if not prompts:
+            return True  # no example could be asked: each is an error of this run
+        context, allow_noop = self.context, self.context.job.allow_noop
+        key = self.checkpoint.fingerprint, context.info.fingerprint
+        proof = Proof.from_stored(context.store.proof(*key) or {})
+        if proof is None:
+            proof = prove(self.open(), self.checkpoint, prompts, allow_noop)
+            if not (allow_noop and proof.available):
+                context.store.add_proof(*key, asdict(proof))
+        dtype = self.checkpoint.precision or str(context.info.details.get("dtype"))
+        if notice := remark(proof, self.checkpoint, dtype):
+            tell([f"{self.checkpoint.name}: {notice}"], context.listener, context.run_log)
+        return proof.available or not self.checkpoint.adapter
 
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
         """All tasks answered and measured; samples/ written."""
@@ -167,7 +189,7 @@ class Session:
         )
         if EFFICIENCY in context.job.describe:
             seconds = time.perf_counter() - self.loading - begun
-            tokens = _tokens(task.requests, answers, context.slot.factory.token_counter(self.checkpoint))
+            tokens = _tokens(task.requests, answers, self.token_counter())
             context.run_log.spend(task.task.name, self.checkpoint.name, seconds=seconds, **counts, **tokens)
         return answers
 
@@ -176,8 +198,12 @@ def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[
     """The examples at these places alone. The prompts are those of the whole task, of which this is a part: the digest
     stays.
     """
-    examples, requests = (tuple(of[i] for i in places) for of in (task.examples, task.requests))
-    return replace(task, examples=examples, requests=requests, failures=tuple(failures))
+    return replace(
+        task,
+        examples=tuple(task.examples[i] for i in places),
+        requests=tuple(task.requests[i] for i in places),
+        failures=tuple(failures),
+    )
 
 
 def _prompts(prepared: Sequence[PreparedTask]) -> list[str]:
@@ -189,19 +215,20 @@ def _prompts(prepared: Sequence[PreparedTask]) -> list[str]:
 
 
 def _tokens(
-    requests: Sequence[Request], answers: Mapping[str, Response | Failure], count: TokenCounter
+    requests: Sequence[Request], answers: Mapping[str, Response | Failure], count: TokenCounter | None
 ) -> dict[str, int]:
-    """Tokens of the distinct prompts and of what was answered to them (written, or of the choices that were scored),
-    computed now or stored.
+    """Tokens of the distinct prompts (where they can be counted) and of what was answered to them (written, or of the
+    choices that were scored), computed now or stored.
     """
     distinct = {request.id: request for request in requests}
-    prompts = answered = 0
-    for request in distinct.values():
-        if not isinstance(request, Score):
-            prompts += sum(
-                map(count, {context for context, _ in request.pairs} if isinstance(request, Rank) else {request.prompt})
-            )
+    answered = 0
     for answer in (answers.get(key) for key in distinct):
-        if not isinstance(answer, Failure | None):
-            answered += sum(answer.tokens) if isinstance(answer, Ranking) else answer.tokens
-    return {"prompt_tokens": prompts, "answer_tokens": answered}
+        if isinstance(answer, Ranking):
+            answered += sum(answer.tokens)
+        elif isinstance(answer, Generation | Scoring):
+            answered += answer.tokens
+    if count is None:
+        return {"answer_tokens": answered}
+    contexts = [{text for text, _ in request.pairs} for request in distinct.values() if isinstance(request, Rank)]
+    contexts += [{request.prompt} for request in distinct.values() if isinstance(request, Generate)]
+    return {"prompt_tokens": sum(count(text) for texts in contexts for text in texts), "answer_tokens": answered}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -108,13 +109,13 @@ def test_what_a_merge_moves():
         lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: [1.0, 2.0 - 0.1 * len(prompt)]
     )
     proof = prove(engine, model(), asked, allow_noop=False)
-    assert (proof.merged, proof.moved, proof.asked) == (
+    assert (proof.merged, proof.changed_tokens, proof.prompts) == (
         pytest.approx(1.6),
         7,
         16,
     )  # from ten letters on the first token wins
     assert engine.asked == [4, 4, 4, 4]
-    said = remark(proof, "bfloat16")
+    said = remark(proof, model(), "bfloat16")
     assert said.startswith("merged into its weights in bfloat16, 7 of 16 greedy tokens change")
     assert said.endswith("serve it unmerged, or evaluate the merged weights")
 
@@ -122,7 +123,12 @@ def test_what_a_merge_moves():
 def test_a_merge_that_moves_no_decision_is_no_matter():
     engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], merge=lambda prompt: [1.01, 2.0])
     proof = prove(engine, model(), PROMPTS, allow_noop=False)
-    assert (proof.merged, proof.moved, proof.asked, remark(proof, "float32")) == (pytest.approx(0.01), 0, 2, "")
+    assert (proof.merged, proof.changed_tokens, proof.prompts, remark(proof, model(), "float32")) == (
+        pytest.approx(0.01),
+        0,
+        2,
+        "",
+    )
 
 
 def test_what_cannot_be_merged_or_has_no_adapter_says_nothing():
@@ -130,7 +136,9 @@ def test_what_cannot_be_merged_or_has_no_adapter_says_nothing():
         Written(lambda prompt, adapter, path, rows: [adapter, 2.0]), model("prompt"), PROMPTS, allow_noop=False
     )
     full = prove(Written(lambda *_: [1.0], merge=lambda prompt: [9.0]), model("full"), PROMPTS, allow_noop=False)
-    assert {(proof.merged, proof.moved, remark(proof, "float32")) for proof in (adapter, full)} == {(None, 0, "")}
+    assert {(proof.merged, proof.changed_tokens, remark(proof, model(), "float32")) for proof in (adapter, full)} == {
+        (None, 0, "")
+    }
 
 
 def test_a_merge_that_fails_half_way_ends_nothing():
@@ -140,13 +148,13 @@ def test_a_merge_that_fails_half_way_ends_nothing():
         PROMPTS,
         allow_noop=False,
     )
-    assert (proof.merged, proof.moved, proof.asked) == (None, 0, 0)
+    assert (proof.merged, proof.changed_tokens, proof.prompts) == (None, 0, 0)
 
 
 def test_a_merge_that_overflows_moves_everything():
     engine = Written(lambda prompt, adapter, path, rows: [adapter, 2.0], "float16", merge=lambda prompt: [np.nan, 2.0])
     proof = prove(engine, model(), PROMPTS, allow_noop=False)
-    assert (proof.merged, proof.moved) == (np.inf, 2)
+    assert (proof.merged, proof.changed_tokens) == (np.inf, 2)
 
 
 # ---- an adapter that changes nothing
@@ -163,6 +171,32 @@ def test_a_placebo_that_changes_something_is_a_fault(allow_noop):
     engine = Written(lambda prompt, adapter, path, rows: [1.0 + 0.01 * adapter * (path == "decode")])
     with pytest.raises(ModelError, match=r"changes nothing moves a logit in decoding by 0\.01"):
         prove(engine, model("placebo"), PROMPTS, allow_noop)
+
+
+# ---- an engine that cannot show it
+
+
+def test_without_a_probe_an_adapter_is_unproven_and_full_weights_have_nothing_to_prove():
+    class Served:
+        info = EngineInfo("served", {})
+
+        def answer(self, requests):
+            return iter(())
+
+        def close(self):
+            pass
+
+    proof = prove(Served(), model(), PROMPTS, allow_noop=False)
+    assert not proof.available
+    assert remark(proof, model(), "float32").startswith("its adapter is unproven")
+    assert remark(proof, model("full"), "float32") == ""
+
+
+def test_what_the_store_keeps_is_read_again_and_what_an_older_version_kept_is_not():
+    proof = Proof(0.5, 3.0, 0.0, None, 1, 16)
+    assert Proof.from_stored(asdict(proof)) == proof
+    assert Proof.from_stored({"scoring": 0.5, "decoding": 3.0, "padding": 0.0, "merged": 0.1, "moved": 1}) is None
+    assert Proof.from_stored({}) is None
 
 
 def test_there_must_be_prompts():

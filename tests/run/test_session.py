@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from evalharness.checkpoints import weights
 from evalharness.engines.base import Engine
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.models import Checkpoint, EngineSettings
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Generation, Ranking, Request, Response
 from evalharness.run.evaluation import evaluate, settle
 from evalharness.run.plan import make_run_plan
@@ -45,7 +45,7 @@ class Merging(ScriptedEngine):
 
 
 class Recording(ScriptedFactory):
-    """Remembers after whom each was opened, and every engine."""
+    """Reuses weights: remembers after whom each was opened, and every engine."""
 
     def __init__(self, engine: type[ScriptedEngine] = ScriptedEngine, refuses: str = "") -> None:
         super().__init__(yes)
@@ -53,17 +53,19 @@ class Recording(ScriptedFactory):
         self.engines: list[ScriptedEngine] = []
         self.after: list[str | None] = []
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> ScriptedEngine:
-        self.after.append(
-            next((name for name, engine in zip(self.opened, self.engines, strict=True) if engine is after), None)
-        )
-        if self.engines:
-            assert after is self.engines[-1], "there is an engine left that nobody closes"
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
+        if len(self.after) == len(self.engines):  # not opened by open_after
+            self.after.append(None)
         if checkpoint.name == self.refuses:
             raise ModelError(checkpoint.name, "cannot be loaded")
-        super().open(checkpoint, settings, after)
+        super().open(checkpoint, settings)
         self.engines.append(self.engine(self, checkpoint, self.describe(checkpoint, settings)))
         return self.engines[-1]
+
+    def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
+        assert previous is self.engines[-1] and not self.engines[-1].closed, "an engine is left that nobody closes"
+        self.after.append(self.opened[-1])
+        return self.open(checkpoint, settings)
 
 
 @pytest.fixture
@@ -147,6 +149,60 @@ def test_what_a_merge_would_move_is_said_in_every_run(job: MakeJob) -> None:
     still = TrainingSource()
     evaluate(replace(job(), store=job().store.with_name("third.sqlite")), still, Recording())
     assert not any("greedy tokens" in text for text in still.said)
+
+
+class Served:
+    """An engine of somebody else's: what an engine must have, and nothing beside."""
+
+    def __init__(self, factory: ServedFactory, checkpoint: Checkpoint) -> None:
+        self.info, self.factory, self.checkpoint = factory.describe(checkpoint, EngineSettings()), factory, checkpoint
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        assert self.factory.open_now == [self.checkpoint.name], "two are open at a time"
+        return map(yes, requests)
+
+    def close(self) -> None:
+        self.factory.open_now.remove(self.checkpoint.name)
+
+
+class ServedFactory:
+    def __init__(self) -> None:
+        self.open_now: list[str] = []
+        self.opened = 0
+
+    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
+        return EngineInfo("served", {"version": 1})
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Served:
+        self.open_now.append(checkpoint.name)
+        self.opened += 1
+        return Served(self, checkpoint)
+
+
+def test_an_engine_with_nothing_beside_answers_and_the_results_say_that_adapters_are_unproven(
+    job: MakeJob, tmp_path: Path
+) -> None:
+    asked = job("llama-lora", describe=("efficiency",))
+    factory, idle = ServedFactory(), ServedFactory()
+    found = evaluate(asked, factory=factory)
+    assert factory.opened and factory.open_now == []
+    assert not found.errors and found.comparisons
+    assert found.signature["engine"] == {
+        "name": "served",
+        "fingerprint": factory.describe(None, None).fingerprint,
+        "version": 1,
+        "adapter_check": {"llama-lora": "not available"},
+    }
+    (notice,) = (text for text in json.loads((asked.out / "run.json").read_text())["notices"] if "unproven" in text)
+    assert notice.startswith("llama-lora: its adapter is unproven")
+    written = {name: (asked.out / name).read_bytes() for name in ("results.json", "measurements.parquet")}
+    evaluate(asked, factory=idle)
+    assert idle.opened == 0 and written == {name: (asked.out / name).read_bytes() for name in written}
+
+
+def test_an_engine_without_tokenizers_applies_no_chat_template(job: MakeJob) -> None:
+    with pytest.raises(UsageError, match="--apply-chat-template: the engine hf does not have its models' chat"):
+        evaluate(job(apply_chat_template="all"), factory=ServedFactory())
 
 
 def test_a_campaign_may_bring_its_own_contest(job: MakeJob) -> None:

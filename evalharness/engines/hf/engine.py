@@ -142,15 +142,19 @@ class Factory:
             )
         return _info(settings, device, settings.dtype, attention_of(_weights_of(checkpoint), checkpoint.architecture))
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> HFEngine:
-        """The model in memory, on the weights that `after` had where these are the same, else in their place.
-
-        Raises ModelError where it cannot be loaded completely, and where its files are not those any more that were
-        recognised.
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+        """The model in memory. Raises ModelError where it cannot be loaded completely, and where its files are not
+        those any more that were recognised.
         """
-        resident = after.hand_over() if isinstance(after, HFEngine) else None
-        if after is not None:
-            after.close()
+        return self._open(checkpoint, settings, None)
+
+    def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+        """The model in memory, on the weights that `previous` had where these are the same, else in their place. Raises
+        ModelError as `open` does.
+        """
+        return self._open(checkpoint, settings, previous.hand_over() if isinstance(previous, HFEngine) else None)
+
+    def _open(self, checkpoint: Checkpoint, settings: EngineSettings, resident: Resident | None) -> HFEngine:
         info = self.describe(checkpoint, settings)
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False

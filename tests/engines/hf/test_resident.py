@@ -49,9 +49,9 @@ def test_the_base_after_eight_adapters_is_the_base_before(base, zoo, ask, rankin
     before = ask(engine, requests)
     model, marks = engine._loaded.model, [tensor.clone() for tensor in engine._loaded.model.state_dict().values()]
     for kind in EIGHT:
-        engine = FACTORY.open(point(f"{base}-{kind}", zoo), CPU, after=engine)
+        engine = FACTORY.open_after(engine, point(f"{base}-{kind}", zoo), CPU)
         assert ask(engine, requests) != before
-    engine = FACTORY.open(point(base, zoo), CPU, after=engine)
+    engine = FACTORY.open_after(engine, point(base, zoo), CPU)
     assert ask(engine, requests) == before
     assert engine._loaded.model is model and loads == [base]
     assert all(torch.equal(now, then) for now, then in zip(model.state_dict().values(), marks, strict=True))
@@ -72,7 +72,7 @@ def test_nothing_of_a_closed_adapter_stays_in_memory(kind, zoo, ask, rankings, g
     ]
     assert held
     del loaded, lead, own
-    after = FACTORY.open(point("llama", zoo), CPU, after=engine)
+    after = FACTORY.open_after(engine, point("llama", zoo), CPU)
     gc.collect()
     assert not [ref for ref in held if ref() is not None]
     assert engine._loaded is None and after._loaded is not None
@@ -81,16 +81,16 @@ def test_nothing_of_a_closed_adapter_stays_in_memory(kind, zoo, ask, rankings, g
 def test_other_weights_take_the_place_of_those_before(zoo, loads):
     engine = FACTORY.open(point("llama-LORA", zoo), CPU)
     held = weakref.ref(engine._loaded.bare)
-    engine = FACTORY.open(point("gpt2", zoo), CPU, after=engine)
+    engine = FACTORY.open_after(engine, point("gpt2", zoo), CPU)
     assert held() is None
-    engine = FACTORY.open(point("gpt2-LORA", zoo), EngineSettings(device="cpu", dtype="bfloat16"), after=engine)
+    engine = FACTORY.open_after(engine, point("gpt2-LORA", zoo), EngineSettings(device="cpu", dtype="bfloat16"))
     assert loads == ["llama", "gpt2", "gpt2"] and engine._loaded.model.dtype == torch.bfloat16
 
 
 def test_an_engine_that_was_closed_has_nothing_to_hand_over(zoo, loads):
     engine = FACTORY.open(point("llama", zoo), CPU)
     engine.close()
-    FACTORY.open(point("llama", zoo), CPU, after=engine)
+    FACTORY.open_after(engine, point("llama", zoo), CPU)
     assert loads == ["llama", "llama"]
 
 
