@@ -67,9 +67,9 @@ def test_calibration_takes_log_probabilities():
     assert face("ece", bins=5).compute(predictions=[[0.0, -900.0], [0.0, -900.0]], references=[0, 1]) == {"ece": 0.5}
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_A_FACE if name not in ("meteor", "cider")])
-def test_every_such_metric_has_a_face_named_after_it(name):
-    assert face(name).name == name
+def test_every_such_metric_has_a_face_named_after_it():
+    names = sorted({*WITH_A_FACE} - {"meteor", "cider"})
+    assert [face(name).name for name in names] == names
 
 
 def test_a_metric_that_reads_more_of_an_example_has_none():

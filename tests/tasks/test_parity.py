@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import lm_eval.utils
 import pytest
 import tiny_chats
 import yaml
@@ -179,21 +180,13 @@ def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-@pytest.mark.parametrize("shots", [0, 3])
-@pytest.mark.parametrize("name", CASES)
-def test_requests_equal_lm_evals(name: str, shots: int, rows_file: Path, tmp_path: Path) -> None:
-    definition = _definition(CASES[name], rows_file)
-    path = tmp_path / "case.yaml"
-    path.write_text(yaml.safe_dump(definition))
-    theirs = _theirs({**load(path), "num_fewshot": shots})
-    ours = prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=shots))
-    assert not ours.failures
-    assert [_arguments(request) for request in ours.requests] == theirs
+@pytest.fixture(scope="module", autouse=True)
+def _lm_eval(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """lm-eval reads rows into a cache of these tests alone, and compiles a template once, not once a row."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        patch.setattr("lm_eval.utils.env.from_string", cache(lm_eval.utils.env.from_string))
+        yield
 
 
 def test_samples_listed_in_the_file_equal_lm_evals(rows_file: Path, tmp_path: Path) -> None:
@@ -209,11 +202,9 @@ def test_samples_listed_in_the_file_equal_lm_evals(rows_file: Path, tmp_path: Pa
     }
     path = tmp_path / "case.yaml"
     path.write_text(yaml.safe_dump(definition))
-    theirs = _theirs({**load(path), "num_fewshot": 2})
-    assert [
-        _arguments(request)
-        for request in prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=2)).requests
-    ] == theirs
+    theirs = _requests(_lm_evals_task({**load(path), "num_fewshot": 2}))
+    ours = prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=2))
+    assert [_arguments(request) for request in ours.requests] == theirs
 
 
 @dataclass(frozen=True)
@@ -251,39 +242,35 @@ def chats(zoo: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Cal
     return both
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("shots", [0, 2])
+@pytest.mark.parametrize("shots", [0, 3])
 @pytest.mark.parametrize("name", CASES)
-def test_chat_requests_equal_lm_evals(
-    name: str, shots: int, form: str, rows_file: Path, tmp_path: Path, chats: Callable[[str], tuple[ChatRenderer, HFLM]]
+def test_requests_equal_lm_evals(
+    name: str, shots: int, rows_file: Path, tmp_path: Path, chats: Callable[[str], tuple[ChatRenderer, HFLM]]
 ) -> None:
-    """With build_all_requests as lm-eval's evaluator calls it under --apply_chat_template."""
-    how, (renderer, model) = FORMS[form], chats(FORMS[form].template)
+    """Plain, under an instruction, and as a chat: with build_all_requests as lm-eval's evaluator calls it under
+    --apply_chat_template.
+    """
     path = tmp_path / "case.yaml"
     path.write_text(yaml.safe_dump(_definition(CASES[name], rows_file)))
-    options = {
-        "apply_chat_template": True,
-        "chat_template": model.apply_chat_template,
-        "fewshot_as_multiturn": how.multiturn,
+    task, theirs = task_from_file(path), _lm_evals_task({**load(path), "num_fewshot": shots})
+    plain = {
+        system: prepare(task, DataSource(), PromptSettings(num_fewshot=shots, system=system))
+        for system in ("", "Be brief.")
     }
-    theirs = _theirs({**load(path), "num_fewshot": shots}, system_instruction=how.system or None, **options)
-    asking = PromptSettings(num_fewshot=shots, system=how.system, chat=Chat(renderer, how.multiturn))
-    ours = prepare(task_from_file(path), DataSource(), asking)
-    assert [_arguments(request) for request in ours.requests] == theirs
-    plainly = prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=shots, system=how.system))
-    assert [example.id for example in ours.examples] == [example.id for example in plainly.examples]
-
-
-@pytest.mark.parametrize("shots", [0, 2])
-@pytest.mark.parametrize("name", CASES)
-def test_an_instruction_without_a_template_stands_where_lm_eval_puts_it(
-    name: str, shots: int, rows_file: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "case.yaml"
-    path.write_text(yaml.safe_dump(_definition(CASES[name], rows_file)))
-    theirs = _theirs({**load(path), "num_fewshot": shots}, system_instruction="Be brief.")
-    ours = prepare(task_from_file(path), DataSource(), PromptSettings(num_fewshot=shots, system="Be brief."))
-    assert [_arguments(request) for request in ours.requests] == theirs
+    for system, ours in plain.items():
+        assert not ours.failures
+        assert _asked(ours) == _requests(theirs, system_instruction=system or None), system or "plain"
+    for form, how in FORMS.items():
+        renderer, model = chats(how.template)
+        options = {
+            "apply_chat_template": True,
+            "chat_template": model.apply_chat_template,
+            "fewshot_as_multiturn": how.multiturn,
+        }
+        settings = PromptSettings(num_fewshot=shots, system=how.system, chat=Chat(renderer, how.multiturn))
+        ours = prepare(task, DataSource(), settings)
+        assert _asked(ours) == _requests(theirs, system_instruction=how.system or None, **options), form
+        assert [example.id for example in ours.examples] == [example.id for example in plain[how.system].examples], form
 
 
 SAME = [name for name in LIBRARY.names() if LIBRARY.task(name).lm_eval == "same"]
@@ -295,20 +282,20 @@ LM_EVALS_OWN = {  # its task files, by the name of their task, where ours is the
 }
 
 
-@pytest.mark.parametrize("name", [name for name in SAME if name not in LM_EVALS_OWN])
-def test_lm_eval_asks_the_same_given_our_file(name: str) -> None:
-    _check_the_same_is_asked(LIBRARY.task(name), LIBRARY.task(name).source)
+def test_lm_eval_asks_the_same_given_our_file() -> None:
+    for name in sorted(set(SAME) - set(LM_EVALS_OWN)):
+        _check_the_same_is_asked(LIBRARY.task(name), LIBRARY.task(name).source)
 
 
-@pytest.mark.parametrize("name", [name for name in SAME if name in LM_EVALS_OWN])
-def test_lm_eval_asks_the_same_by_its_own_file_of_that_name(name: str) -> None:
-    _check_the_same_is_asked(LIBRARY.task(name), LM_EVALS_OWN[name])
+def test_lm_eval_asks_the_same_by_its_own_file_of_that_name() -> None:
+    for name in sorted(set(SAME) & set(LM_EVALS_OWN)):
+        _check_the_same_is_asked(LIBRARY.task(name), LM_EVALS_OWN[name])
 
 
 def _check_the_same_is_asked(task: Task, definition: Path) -> None:
     """Over the first rows at hand, of the fixtures that have the published form or of the embedded world."""
     shots = 3 if task.sampler == "first_n" else 0  # the other draw is our own
-    splits, split, ours = _asked(task, shots)
+    splits, split, ours = _prepared_on_rows_at_hand(task, shots)
     local = {
         "dataset_path": "json",
         "dataset_name": None,
@@ -316,14 +303,12 @@ def _check_the_same_is_asked(task: Task, definition: Path) -> None:
         "test_split": split,
     }
     given = {key: None for key in ("training_split", "validation_split", "fewshot_split") if not shots}
-    theirs = _theirs({**load_yaml(definition), **local, **given, "num_fewshot": shots}, limit=25)
-    assert theirs and not ours.failures
+    theirs = _requests(_lm_evals_task({**load_yaml(definition), **local, **given, "num_fewshot": shots}), limit=25)
+    assert theirs and not ours.failures, task.name
     if task.output_type == "generate_until":
-        assert [_arguments(request)[0][0] for request in ours.requests[:25]] == [
-            arguments[0][0] for arguments in theirs
-        ]
+        assert [each[0][0] for each in _asked(ours)[:25]] == [each[0][0] for each in theirs], task.name
     else:
-        assert [_arguments(request) for request in ours.requests[:25]] == theirs
+        assert _asked(ours)[:25] == theirs, task.name
 
 
 @cache
@@ -331,7 +316,7 @@ def _folders() -> list[Path]:
     return sorted({path.parent for root in map(shipped, ROOTS) for path in root.rglob("*.jsonl")})
 
 
-def _asked(task: Task, shots: int) -> tuple[dict[str, str], str, PreparedTask]:
+def _prepared_on_rows_at_hand(task: Task, shots: int) -> tuple[dict[str, str], str, PreparedTask]:
     """Files by split, the split that is asked, and what is: of the task's own rows, else of another set of the same
     form.
     """
@@ -369,17 +354,25 @@ def _definition(case: dict[str, Any], rows_file: Path) -> dict[str, Any]:
     return {**base, **case, "fewshot_config": {"sampler": "first_n", **case.get("fewshot_config", {})}}
 
 
-def _theirs(definition: dict[str, Any], limit: int | None = None, **options: Any) -> list[Any]:
-    """What lm-eval asks: per row, the arguments of its requests in order. Its own removal of the row from the shots is
-    kept equal to ours.
-    """
+def _lm_evals_task(definition: dict[str, Any]) -> ConfigurableTask:
+    """lm-eval's task, whose own removal of the row from the shots is kept equal to ours."""
     task = ConfigurableTask(config=definition)
     task.fewshot_cfg.split = task.fewshot_cfg.split or (None if task.fewshot_cfg.samples else "test")
-    task.build_all_requests(limit=limit, **options)
-    found: dict[int, list[Any]] = {}
+    return task
+
+
+def _requests(task: ConfigurableTask, **options: Any) -> list[Any]:
+    """What lm-eval asks: per row, the arguments of its requests in order."""
+    task.build_all_requests(**options)
+    by_row: dict[int, list[Any]] = {}
     for instance in task.instances:
-        found.setdefault(instance.doc_id, []).append(instance.args)
-    return [found[index] for index in sorted(found)]
+        by_row.setdefault(instance.doc_id, []).append(instance.args)
+    return [by_row[index] for index in sorted(by_row)]
+
+
+def _asked(prepared: PreparedTask) -> list[Any]:
+    """What we ask, in the same form."""
+    return [_arguments(request) for request in prepared.requests]
 
 
 def _arguments(request: Rank | Generate | Score) -> list[Any]:
