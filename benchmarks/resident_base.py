@@ -21,7 +21,7 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from evalharness.checkpoints import weights
+from evalharness.checkpoints import load as loading
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.records.models import EngineSettings
@@ -63,8 +63,8 @@ def make(root: Path) -> None:
 
 def run(root: Path, count: int) -> dict[str, float]:
     """Adapters one after another: peak bytes of this process, seconds, and how often full weights were read."""
-    reads, read = [], weights.from_pretrained
-    weights.from_pretrained = lambda directory, **options: reads.append(directory) or read(directory, **options)
+    reads, read = [], loading.from_pretrained
+    loading.from_pretrained = lambda directory, **options: reads.append(directory) or read(directory, **options)
     engine, begun = None, time.perf_counter()
     for number in range(count):
         checkpoint = recognise(str(root / f"lora-{number}"), base=str(root / "base"))

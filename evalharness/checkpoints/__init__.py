@@ -1,14 +1,14 @@
-"""Checkpoints as files: recognised, fingerprinted, verified, loaded. `REGISTRY` are the pieces that need heavy
+"""Handle checkpoints as files: recognise, fingerprint, verify, load. `REGISTRY` are the pieces that need heavy
 libraries.
 """
 
 REGISTRY = {
     "fetch": "evalharness.checkpoints.hub:fetch",
-    "load": "evalharness.checkpoints.weights:load",
+    "load": "evalharness.checkpoints.load:load",
     "verify": "evalharness.checkpoints.verify:verify",
-    "differences": "evalharness.checkpoints.differences:differences",
-    "attach": "evalharness.checkpoints.adapters:attach",
+    "tokenizer_differences": "evalharness.checkpoints.tokenizer_differences:tokenizer_differences",
+    "attach": "evalharness.checkpoints.attach:attach",
     "merged": "evalharness.checkpoints.merging:merged",
     "unmergeable": "evalharness.checkpoints.merging:unmergeable",
-    "layout": "evalharness.checkpoints.adapters:layout",
+    "adapter_fit": "evalharness.checkpoints.adapter_fit:adapter_fit",
 }

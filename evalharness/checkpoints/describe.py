@@ -1,5 +1,5 @@
-"""A Checkpoint's files to what `checkpoint show` says beyond the Checkpoint: how its adapter is made, types of its
-tensors, what lies inside.
+"""Describe a checkpoint beyond its record, for `checkpoint show`: how its adapter is made, types of its tensors, what
+lies inside.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.discover import inside
-from evalharness.checkpoints.precision import is_beside
+from evalharness.checkpoints.discover import checkpoints_in
+from evalharness.checkpoints.precision import is_auxiliary
 from evalharness.records.models import Checkpoint
 
 RANKS = ("r", "num_ranks", "effective_rank")
@@ -43,7 +43,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     facts |= {"modules": names, "modules_count": number} if number else {}
     facts["tasks"] = _first(config, ("num_tasks", "n_tasks"))
     facts["adapters_inside"] = [
-        path.name for path in inside(checkpoint.path) if (path / files.ADAPTER_CONFIG).is_file()
+        path.name for path in checkpoints_in(checkpoint.path) if (path / files.ADAPTER_CONFIG).is_file()
     ]
     return {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
 
@@ -76,7 +76,7 @@ def _modules(adapter: Iterable[str], base: Iterable[str]) -> tuple[list[str], in
     Files name tensors of the base with and without a model's prefix, so that only the last name of a module can be
     looked for.
     """
-    leaves = {part for name in base if not is_beside(name) for part in name.split(".")[-2:-1]} - {*LEAVES}
+    leaves = {part for name in base if not is_auxiliary(name) for part in name.split(".")[-2:-1]} - {*LEAVES}
     found = set()
     for name in adapter:
         parts = name.split(".")

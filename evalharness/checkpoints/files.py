@@ -1,6 +1,4 @@
-"""A checkpoint's directory to what its files say: JSON, the list of weights files, names and shapes of tensors. No
-tensor is read.
-"""
+"""Read what a checkpoint's files say: JSON, the list of weight files, names and shapes of tensors. No tensor is read."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import ModelError
+from evalharness.records.models import Architecture
 
 CONFIG, ADAPTER_CONFIG, GENERATION_CONFIG = "config.json", "adapter_config.json", "generation_config.json"
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"
@@ -75,11 +74,11 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
         shards = read_json(directory / INDEX).get("weight_map")
         if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
             raise ModelError(directory / INDEX, "names no shards", "save the checkpoint again")
-        files = tuple(directory / name for name in sorted(set(shards.values())))
-        missing = [file.name for file in files if not file.is_file()]
+        paths = tuple(directory / name for name in sorted(set(shards.values())))
+        missing = [path.name for path in paths if not path.is_file()]
         if missing:
             raise ModelError(directory, f"shards missing: {', '.join(missing)}", f"copy every file that {INDEX} names")
-        return files
+        return paths
     return ()
 
 
@@ -103,10 +102,10 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
         raise ModelError(path, f"cannot be read ({error.strerror})", again) from None
     except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise ModelError(path, f"not a readable safetensors file ({error})", again) from None
-    expected, found = 8 + length + end, path.stat().st_size
-    if found != expected:
-        state = "cut short" if found < expected else "longer than it should be"
-        raise ModelError(path, f"{state}: {found} bytes, its header promises {expected}", again)
+    promised, size = 8 + length + end, path.stat().st_size
+    if size != promised:
+        state = "cut short" if size < promised else "longer than it should be"
+        raise ModelError(path, f"{state}: {size} bytes, its header promises {promised}", again)
     if not facts:
         raise ModelError(path, "holds no tensors", again)
     return facts
@@ -122,6 +121,11 @@ def _facts(entry: dict[str, Any]) -> TensorFacts:
 def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:
     """The tensors of several shards together."""
     return {name: facts for path in paths for name, facts in tensors(path).items()}
+
+
+def architecture_of(config: dict[str, Any]) -> Architecture:
+    """What config.json says: an encoder-decoder model or a decoder-only one."""
+    return Architecture.SEQ2SEQ if config.get("is_encoder_decoder") is True else Architecture.CAUSAL
 
 
 def window_of(config: dict[str, Any]) -> int | None:
@@ -144,9 +148,9 @@ def has_weights(directory: Path) -> bool:
     return (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
 
 
-def training_of(directory: Path) -> tuple[dict[str, Any], Path]:
-    """What training.json says, and the directory that it lies in: of a trainer's checkpoint-N folder, the one above. {}
-    where there is none.
+def training_record(directory: Path) -> tuple[dict[str, Any], Path]:
+    """What training.json says ({} where there is none), and the directory that it lies in: of a trainer's checkpoint-N
+    folder, the one above.
     """
     above = [directory.parent] if directory.name.startswith("checkpoint-") else []
     for place in (directory, *above):

@@ -1,4 +1,4 @@
-"""A checkpoint's files to its identity: the content of all that can move an answer, and never a name or a path."""
+"""Compute a checkpoint's identity: the content of all that can move an answer, and never a name or a path."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def _templates(directory: Path) -> dict[str, str]:
     return {path.name: of_file(path) for path in sorted(folder.glob("*.jinja"))} if folder.is_dir() else {}
 
 
-def _speech(directory: Path) -> dict[str, Any]:
+def _tokenizer(directory: Path) -> dict[str, Any]:
     return {**_present(directory, (*files.TOKENIZER_PARTS, files.TOKENIZER_CONFIG)), "templates": _templates(directory)}
 
 
 def of_tokenizer(directory: Path) -> str:
     """Identity of the tokenizer whose files lie in `directory`."""
-    return fingerprint.of_value(_speech(directory))
+    return fingerprint.of_value(_tokenizer(directory))
 
 
 def of_tensors(directory: Path) -> str:
@@ -89,14 +89,14 @@ def of_weights(directory: Path) -> str:
     """
     weights = [of_file(path) for path in files.weight_files(directory)]
     configs = _present(directory, (files.CONFIG, files.GENERATION_CONFIG))
-    return fingerprint.of_value(["weights", weights, configs, _speech(directory)])
+    return fingerprint.of_value(["weights", weights, configs, _tokenizer(directory)])
 
 
 def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
     """Identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks, answering as
     it does for `task`.
     """
-    adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _speech(directory)]
+    adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _tokenizer(directory)]
     return fingerprint.of_value(["adapter", base, adapter, *([] if task is None else [task])])
 
 

@@ -1,4 +1,4 @@
-"""A hub id to a local directory with the few kinds of files that a checkpoint needs. Quick to say when the hub is
+"""Fetch a checkpoint's files from the hub to a local directory, few kinds of files only, and fail fast when it is
 away.
 """
 
@@ -8,50 +8,47 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from evalharness.errors import ModelError
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt", "spiece.model", "sentencepiece.bpe.model")
 UNWANTED = ("*/*", "consolidated*")  # files of other formats and frameworks, which would be fetched for nothing
 PATIENCE = 5.0  # seconds to wait for the hub's answer
+REFUSALS: dict[type[Exception], tuple[str, str]] = {  # the first that fits: one of these is a child of another
+    GatedRepoError: ("this hub repository asks for a login", "run `hf auth login`, or give a local directory"),
+    RevisionNotFoundError: ("the hub has no such revision", "name a branch, tag or commit of the repository"),
+    RepositoryNotFoundError: (
+        "neither a local directory nor a repository on the hub",
+        "check the spelling; a local path starts with ./ or /",
+    ),
+    HFValidationError: ("neither a local directory nor a hub id ({reason})", "a local path starts with ./ or /"),
+    # the hub client's transport errors have no common class
+    Exception: ("no such directory, and the hub cannot be reached ({reason})", "give a local path, or go online"),
+}
 
 
 def fetch(name: str, revision: str | None) -> Path:
     """The local snapshot of a hub repository; the cached one when the hub is away. Raises ModelError when there is
     neither.
     """
-    where = name if revision is None else f"{name}@{revision}"
     quiet = are_progress_bars_disabled()
     disable_progress_bars()
     try:
-        found = snapshot_download(
-            name, revision=revision, etag_timeout=PATIENCE, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                etag_timeout=PATIENCE,
+                allow_patterns=list(WANTED),
+                ignore_patterns=list(UNWANTED),
+            )
         )
-    except GatedRepoError:
-        raise ModelError(
-            where, "this hub repository asks for a login", "run `hf auth login`, or give a local directory"
-        ) from None
-    except RevisionNotFoundError:
-        raise ModelError(
-            where, "the hub has no such revision", "name a branch, tag or commit of the repository"
-        ) from None
-    except RepositoryNotFoundError:
-        raise ModelError(
-            where,
-            "neither a local directory nor a repository on the hub",
-            "check the spelling; a local path starts with ./ or /",
-        ) from None
-    except HFValidationError as error:
-        raise ModelError(
-            where, f"neither a local directory nor a hub id ({error})", "a local path starts with ./ or /"
-        ) from None
-    except Exception as error:  # the hub client's transport errors have no common class
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(
-            where, f"no such directory, and the hub cannot be reached ({reason[0]})", "give a local path, or go online"
-        ) from None
+    except Exception as error:
+        what, fix = next(words for kind, words in REFUSALS.items() if isinstance(error, kind))
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        where = name if revision is None else f"{name}@{revision}"
+        raise ModelError(where, what.format(reason=reason), fix) from None
     finally:
         if not quiet:
             enable_progress_bars()
-    return Path(found)

@@ -1,5 +1,5 @@
-"""Every type of adapter that the installed peft knows: its name here, how it acts, on which architectures and quantised
-weights it is supported.
+"""List every type of adapter that the installed peft knows: its name here, how it acts, on which architectures and
+quantised weights it is supported.
 """
 
 from __future__ import annotations

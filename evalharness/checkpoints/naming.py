@@ -1,4 +1,4 @@
-"""A checkpoint as the user writes it, `[NAME=]PATH[#TASK]` or `[NAME=]HUB_ID[@REV]`, to its parts."""
+"""Parse a checkpoint as the user writes it: `[NAME=]PATH[#TASK]`, `[NAME=]DIR/*` or `[NAME=]HUB_ID[@REV]`."""
 
 from __future__ import annotations
 
@@ -8,52 +8,71 @@ from pathlib import Path
 
 from evalharness.errors import ModelError
 
+EVERY = "/*"
 TASK = re.compile(r"(.+)#(\d{1,9})", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The name to show, a path or hub id, and which task's prompt is asked for of an adapter that learned several."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSpec:
+    """A checkpoint's text in its parts.
+
+    `name`: what results are to call it; `location`: a path as typed, or a hub id; `revision`: of a hub id; `task`:
+    which task's prompt is to answer, of an adapter that learned several.
+    """
 
     name: str | None
-    place: str
+    location: str
+    on_hub: bool = False
+    revision: str | None = None
     task: int | None = None
 
+    @property
+    def path(self) -> Path:
+        """The location as a path, `~` expanded where there is such a home."""
+        try:
+            return Path(self.location).expanduser()
+        except RuntimeError:
+            return Path(self.location)
 
-def exists(place: str | Path) -> bool:
+    @property
+    def names_several(self) -> bool:
+        """Is it `DIR/*`, every checkpoint in a folder?"""
+        return self.location.endswith(EVERY) and not exists(self.location)
+
+    def name_in(self, directory: Path) -> str:
+        """What results call it: as given, else as its directory or repository is called, with the task where one is
+        chosen.
+        """
+        own = self.location.rpartition("/")[2] if self.on_hub else directory.name or "root"
+        return self.name or (own if self.task is None else f"{own}-task{self.task}")
+
+
+def exists(location: str | Path) -> bool:
     """Is there such a file or directory? False, too, for what no path can be."""
     try:
-        return Path(place).expanduser().exists()
+        return Path(location).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
         return False
 
 
-def is_path(place: str) -> bool:
-    """A path, or a hub id? A hub id has one slash at most and does not exist here."""
-    return place.startswith((".", "/", "~")) or place.count("/") > 1 or exists(place)
-
-
-def parse(text: str) -> Named:
-    """The parts. A path that exists wins over every reading of its `=` and `#`. Raises ModelError where nothing is
-    named.
+def parse(text: str) -> CheckpointSpec:
+    """Split the text. A path that exists wins over every reading of its `=`, `#` and `@`; a hub id has one slash at
+    most. Raises ModelError where nothing is named.
     """
-    name, equals, place = text.partition("=")
+    name, equals, location = text.partition("=")
     if not equals or "/" in name or exists(_without_task(text)[0]):
-        name, place = "", text
-    place, task = _without_task(place)
-    if not place.strip() or (text.startswith("=") and place == text[1:]):
+        name, location = "", text
+    location, task = _without_task(location)
+    on_hub = not (location.startswith((".", "/", "~")) or location.count("/") > 1 or exists(location))
+    unnamed = text.startswith("=") and location == text[1:]
+    location, _, revision = location.partition("@") if on_hub else (location, "", "")
+    if not location.strip() or unnamed:
         raise ModelError(repr(text), "names no checkpoint", "write [NAME=]PATH or [NAME=]HUB_ID[@REV]")
-    return Named(name.strip() or None, place, task)
+    return CheckpointSpec(
+        name=name.strip() or None, location=location, on_hub=on_hub, revision=revision or None, task=task
+    )
 
 
-def _without_task(place: str) -> tuple[str, int | None]:
-    match = None if exists(place) else TASK.fullmatch(place)
-    return (match[1], int(match[2])) if match else (place, None)
-
-
-def default_name(named: Named, directory: Path) -> str:
-    """What results call it: as given, else as its directory or repository is called, with the task where one is
-    chosen.
-    """
-    own = directory.name or "root" if is_path(named.place) else named.place.partition("@")[0].rpartition("/")[2]
-    return named.name or (own if named.task is None else f"{own}-task{named.task}")
+def _without_task(location: str) -> tuple[str, int | None]:
+    match = None if exists(location) else TASK.fullmatch(location)
+    return (match[1], int(match[2])) if match else (location, None)

@@ -1,5 +1,5 @@
-"""config.json to the precision in which weights are kept, and the names and shapes of their tensors to a number of
-parameters.
+"""Tell from config.json in which precision weights are kept, and from names and shapes of tensors how many parameters
+they are.
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from evalharness.errors import ModelError
 
 QUANTISED = "quantization_config"  # of config.json
 COMPUTE = "bnb_4bit_compute_dtype"
-OF_FOUR = ("bnb_4bit_use_double_quant", "bnb_4bit_quant_storage", "llm_int8_skip_modules")
-OF_INT8 = ("llm_int8_threshold", "llm_int8_has_fp16_weight", "llm_int8_skip_modules")
-FILED = {
+FOUR_BIT_KEYS = ("bnb_4bit_use_double_quant", "bnb_4bit_quant_storage", "llm_int8_skip_modules")
+INT8_KEYS = ("llm_int8_threshold", "llm_int8_has_fp16_weight", "llm_int8_skip_modules")
+FILE_DEFAULTS = {  # what a file means that does not say
     "bnb_4bit_use_double_quant": False,
     "bnb_4bit_quant_storage": "uint8",
     COMPUTE: "float32",
-}  # what a file means that does not say
-FILED |= {"llm_int8_threshold": 6.0, "llm_int8_has_fp16_weight": False, "llm_int8_skip_modules": None}
-LOADED = {**FILED, "bnb_4bit_use_double_quant": True}  # what `quantised.options` asks for
+    "llm_int8_threshold": 6.0,
+    "llm_int8_has_fp16_weight": False,
+    "llm_int8_skip_modules": None,
+}
+LOADING_DEFAULTS = {**FILE_DEFAULTS, "bnb_4bit_use_double_quant": True}  # what `quantised.loading_options` asks for
 ON_LOADING = ("nf4", "fp4", "int8")  # what weights of more bits can be made while they are loaded
 BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16}  # all others have 8
 PACKED = (".qweight", ".weight_packed")  # several values in each whole number: GPTQ and AWQ, compressed-tensors
 BLOCKS = "_blocks"  # two values in each byte: MXFP4
 BUFFERS = ("masked_bias", "inv_freq", "final_logits_bias")
-BESIDE = (  # what the libraries store beside quantised weights
-    ".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".SCB", ".weight_format",  # bitsandbytes
-    ".qzeros", ".scales", ".g_idx", ".weight_scale", ".weight_scale_inv", ".weight_zero_point", ".weight_shape", ".weight_g_idx",
-    ".input_scale", ".output_scale", ".k_scale", ".v_scale", "_scales",
-)  # fmt: skip
+AUXILIARY = (  # what the libraries store beside quantised weights; first bitsandbytes'
+    *(".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".SCB", ".weight_format"),
+    *(".qzeros", ".scales", ".g_idx", ".weight_scale", ".weight_scale_inv", ".weight_zero_point", ".weight_shape"),
+    *(".weight_g_idx", ".input_scale", ".output_scale", ".k_scale", ".v_scale", "_scales"),
+)
 
 
 def precision_of(where: Path, config: dict[str, Any]) -> str:
     """How the files hold the weights: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the method as
     config.json calls it.
 
-    Raises ModelError where config.json does not say which method it is.
+    Raises ModelError, of the file `where`, where config.json does not say which method it is.
     """
     stated = config.get(QUANTISED)
     if stated is None:
         return ""
     if not isinstance(stated, dict):
         raise ModelError(where, f"{QUANTISED} is {stated!r}", "save the checkpoint again")
-    method = stated.get(
-        "quant_method", "bitsandbytes" if stated.get("load_in_4bit") or stated.get("load_in_8bit") else None
-    )
+    bitsandbytes = stated.get("load_in_4bit") or stated.get("load_in_8bit")
+    method = stated.get("quant_method", "bitsandbytes" if bitsandbytes else None)
     if not isinstance(method, str) or not method:
-        raise ModelError(
-            where, f"{QUANTISED} names no quant_method", "save the checkpoint again with the library that quantised it"
-        )
+        fix = "save the checkpoint again with the library that quantised it"
+        raise ModelError(where, f"{QUANTISED} names no quant_method", fix)
     if method != "bitsandbytes":
         return method
     if stated.get("load_in_8bit") is True:
@@ -61,25 +61,26 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
     return str(kind)
 
 
-def otherwise(stated: Any, base: Any) -> tuple[str, ...]:
+def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
     """In what a quantization_config of bitsandbytes' differs from that of its base; None: the base is quantised on
     loading, in the usual way.
     """
     if not isinstance(stated, dict) or stated.get("quant_method", "bitsandbytes") != "bitsandbytes":
         return ()
-    own, other = ({**FILED, **one} for one in (stated, base if isinstance(base, dict) else {**stated, **LOADED}))
-    keys = OF_INT8 if own.get("load_in_8bit") is True else OF_FOUR
-    found = [
-        f"{key} {own[key]!r}, its base's {other[key]!r}" for key in keys if (own[key] or None) != (other[key] or None)
-    ]
-    if not isinstance(base, dict) and keys is OF_FOUR and own[COMPUTE] != "float32":
-        found.append(f"{COMPUTE} {own[COMPUTE]!r}, its base's that of --dtype")
-    return tuple(found)
+    base_on_loading = not isinstance(base, dict)
+    own = {**FILE_DEFAULTS, **stated}
+    other = {**FILE_DEFAULTS, **({**stated, **LOADING_DEFAULTS} if base_on_loading else base)}
+    keys = INT8_KEYS if own.get("load_in_8bit") is True else FOUR_BIT_KEYS
+    different = [key for key in keys if (own[key] or None) != (other[key] or None)]
+    words = [f"{key} {own[key]!r}, its base's {other[key]!r}" for key in different]
+    if base_on_loading and keys is FOUR_BIT_KEYS and own[COMPUTE] != "float32":
+        words.append(f"{COMPUTE} {own[COMPUTE]!r}, its base's that of --dtype")
+    return tuple(words)
 
 
-def is_beside(name: str) -> bool:
+def is_auxiliary(name: str) -> bool:
     """Is this tensor what a library stores beside quantised weights (scales, code books, states)?"""
-    return name.endswith(BESIDE) or ".quant_state." in name
+    return name.endswith(AUXILIARY) or ".quant_state." in name
 
 
 def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
@@ -87,25 +88,23 @@ def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) 
     tensor = facts[name]
     if QUANTISED not in config:
         return tensor.size
-    if is_beside(name):
+    if is_auxiliary(name):
         return 0
     stored = tensor.size * BITS.get(tensor.dtype, 8)
     if f"{name}.absmax" in facts or name.endswith(BLOCKS):
         return stored // 4
-    return stored // _bits(config[QUANTISED]) if name.endswith(PACKED) else tensor.size
+    return stored // _packed_bits(config[QUANTISED]) if name.endswith(PACKED) else tensor.size
 
 
-def _bits(stated: Any) -> int:
+def _packed_bits(stated: Any) -> int:
     """Bits of a packed weight, 4 where the configuration does not say."""
-    groups = stated.get("config_groups") if isinstance(stated, dict) else None
-    inner = (
-        [group.get("weights") for group in groups.values() if isinstance(group, dict)]
-        if isinstance(groups, dict)
-        else []
-    )
-    places = [(stated, "bits"), (stated, "w_bit"), *((weights, "num_bits") for weights in inner)]
-    found = [place[key] for place, key in places if isinstance(place, dict) and key in place]
-    return next((bits for bits in found if isinstance(bits, int) and 0 < bits <= 32), 4)
+    if not isinstance(stated, dict):
+        return 4
+    groups = stated.get("config_groups")
+    inner = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    weights = [group["weights"] for group in inner if isinstance(group.get("weights"), dict)]
+    bits = (stated.get("bits"), stated.get("w_bit"), *(each.get("num_bits") for each in weights))
+    return next((number for number in bits if isinstance(number, int) and 0 < number <= 32), 4)
 
 
 def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
@@ -121,8 +120,8 @@ def _stored_twice(facts: dict[str, TensorFacts], config: dict[str, Any]) -> set[
     """Encoder-decoder models have one embedding for both sides; a head is tied where the configuration says so."""
     shared = next((name for name in facts if name.endswith("shared.weight")), None)
     sides = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
-    found = {name for name in facts if shared and name.endswith(sides) and facts[name].shape == facts[shared].shape}
+    twice = {name for name in facts if shared and name.endswith(sides) and facts[name].shape == facts[shared].shape}
     table = shared or next((name for name in facts if name.endswith(("embed_tokens.weight", "wte.weight"))), None)
     if "lm_head.weight" in facts and table and config.get("tie_word_embeddings") is True:
-        found.add("lm_head.weight")
-    return found
+        twice.add("lm_head.weight")
+    return twice

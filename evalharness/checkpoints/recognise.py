@@ -1,6 +1,4 @@
-"""`[NAME=]PATH[#TASK]` or `[NAME=]HUB_ID[@REV]` to a Checkpoint: what kind of model the files are (never the name), its
-base, sizes and identity.
-"""
+"""Recognise what kind of model a checkpoint's files are (never its name), its base, sizes and identity."""
 
 from __future__ import annotations
 
@@ -8,20 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from evalharness import registry
-from evalharness.checkpoints import REGISTRY, files, fingerprint
-from evalharness.checkpoints.adapterfiles import adapter_facts, check_base
-from evalharness.checkpoints.discover import inside
-from evalharness.checkpoints.kinds import PLACEBO
-from evalharness.checkpoints.naming import Named, default_name, exists, is_path, parse
+from evalharness.checkpoints import files, fingerprint
+from evalharness.checkpoints.adapter_files import AdapterFacts, adapter_facts, check_base
+from evalharness.checkpoints.derived import at_precision
+from evalharness.checkpoints.discover import checkpoints_in
+from evalharness.checkpoints.locate import WANTED, adapter_base_directory, base_directory, base_named_in, directory_of
+from evalharness.checkpoints.naming import CheckpointSpec, parse
 from evalharness.checkpoints.precision import ON_LOADING, parameter_count, precision_of
-from evalharness.checkpoints.training_facts import history, trained_of
+from evalharness.checkpoints.training_facts import trained_parameters, training_facts
 from evalharness.errors import ModelError
-from evalharness.records.models import Architecture, Checkpoint
+from evalharness.records.models import Checkpoint
 
 Role = Literal["base", "candidate"]
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
-WANTED = "a directory with config.json and model.safetensors, or with adapter_config.json and adapter_model.safetensors"
 SHOWN = 6
 
 
@@ -38,134 +35,76 @@ def recognise(
 
     `precision`: None is what the files say (config.json, or training.json of an adapter that was trained on a quantised
     base), else the base's weights are to be quantised so on loading ("": not at all). The base of full weights may stay
-    unknown (None); an adapter's may not. Raises ModelError, saying what was found, for anything that cannot be
-    evaluated.
+    unknown (None); an adapter's may not. Raises ModelError, saying what the directory holds, for anything that cannot
+    be evaluated.
     """
-    named = parse(text)
+    spec = parse(text)
     try:
-        found = _recognised(named, base, target, role)
-        return found if precision is None else at_precision(found, precision)
+        checkpoint = _recognised(spec, base, target, role)
+        return checkpoint if precision is None else at_precision(checkpoint, precision)
     except (OSError, RuntimeError) as error:  # what cannot be read, or vanished in between; links that go round
-        raise ModelError(
-            named.place, f"cannot be read ({error})", "check its permissions and that nothing else writes there"
-        ) from None
-
-
-def base_of(text: str) -> str | None:
-    """The base that the checkpoint's own files name: training.json ("base") first, then adapter_config.json. A local
-    one is made absolute.
-    """
-    return _base_named_by(directory_of(parse(text)))
-
-
-def directory_of(named: Named) -> Path:
-    """Where the files lie; fetched when it is a hub id. Raises ModelError where there is no such directory."""
-    place = named.place
-    if any(sign in place for sign in "*?[") and not exists(place):
-        what = "no such directory, and no pattern but a whole folder's is understood"
-        raise ModelError(place, what, "write 'DIR/*' for every checkpoint in DIR")
-    if not is_path(place):
-        repository, _, revision = place.partition("@")
-        return Path(registry.find(REGISTRY, "fetch", "checkpoint step")(repository, revision or None))
-    directory = Path(place).expanduser() if place.startswith("~/") else Path(place)
-    if not exists(directory):
-        raise ModelError(place, "no such directory", "check the path; for a base, give --base PATH")
-    if not directory.is_dir():
-        raise ModelError(place, "is a file, not a directory", f"give {WANTED}")
-    return directory.resolve()
+        fix = "check its permissions and that nothing else writes there"
+        raise ModelError(spec.location, f"cannot be read ({error})", fix) from None
 
 
 def holds_itself(directory: Path) -> bool:
     """Is there something at its top to recognise, and be it broken? Else checkpoints can only lie inside."""
-    return (
-        (directory / files.ADAPTER_CONFIG).is_file()
-        or files.has_weights(directory)
-        or (directory / files.ADAPTER).is_file()
-    )
+    adapter = (directory / files.ADAPTER_CONFIG, directory / files.ADAPTER)
+    return files.has_weights(directory) or any(path.is_file() for path in adapter)
 
 
-def _recognised(named: Named, base: str | None, target: str | None, role: Role) -> Checkpoint:
-    directory = directory_of(named)
-    facts, _ = files.training_of(directory)
-    under, own = base or _base_named_by(directory), facts.get("target_task")
-    target = target or (own if isinstance(own, str) and own else None)
-    adapter = (directory / files.ADAPTER_CONFIG).is_file()
-    if adapter and files.has_weights(directory):
-        what = f"full weights and an adapter ({files.ADAPTER_CONFIG}) in one directory, so that it is unclear which of them answers"
+def _recognised(spec: CheckpointSpec, base: str | None, target: str | None, role: Role) -> Checkpoint:
+    directory = directory_of(spec)
+    stated = files.training_record(directory)[0].get("target_task")
+    base = base or base_named_in(directory)
+    is_adapter = (directory / files.ADAPTER_CONFIG).is_file()
+    if is_adapter and files.has_weights(directory):
+        both = f"full weights and an adapter ({files.ADAPTER_CONFIG}) in one directory"
         fix = f"merged weights: take {files.ADAPTER_CONFIG} away; an adapter: move it into a directory of its own"
-        raise ModelError(directory, what, fix)
-    if not adapter and named.task is not None:
-        raise ModelError(
-            named.place,
-            f"#{named.task} asks for one task of several, and full weights have no such choice",
-            f"leave out #{named.task}",
-        )
-    found = _adapter(named, directory, under) if adapter else _full(named, directory, under, role)
-    return replace(found, target_task=target, training=history(directory))
-
-
-def _base_named_by(directory: Path) -> str | None:
-    training, place = files.training_of(directory)
-    adapter = files.read_json(directory / files.ADAPTER_CONFIG) if (directory / files.ADAPTER_CONFIG).is_file() else {}
-    for named, near in ((training.get("base"), place), (adapter.get("base_model_name_or_path"), directory)):
-        if isinstance(named, str) and named:
-            local = [
-                path
-                for path in (near / named, Path(named).expanduser() if named.startswith("~/") else Path(named))
-                if _is_directory(path)
-            ]
-            return str(local[0].resolve()) if local else named
-    return None
-
-
-def _is_directory(path: Path) -> bool:
-    return exists(path) and path.is_dir()
+        raise ModelError(directory, f"{both}, so that it is unclear which of them answers", fix)
+    if not is_adapter and spec.task is not None:
+        what = f"#{spec.task} asks for one task of several, and full weights have no such choice"
+        raise ModelError(spec.location, what, f"leave out #{spec.task}")
+    checkpoint = _adapter(spec, directory, base) if is_adapter else _full_weights(spec, directory, base, role)
+    target = target or (stated if isinstance(stated, str) and stated else None)
+    return replace(checkpoint, target_task=target, training=training_facts(directory))
 
 
 # ---- full weights ----------------------------------------------------------------------------------------------------
 
 
-def _full(named: Named, directory: Path, base: str | None, role: Role) -> Checkpoint:
-    config = _config(directory)
+def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role: Role) -> Checkpoint:
+    config = _checked_config(directory)
     weights = files.weight_files(directory)
     if not weights:
         _refuse_folder_of_several(directory)
-        raise ModelError(
-            directory, f"config.json without weights{_found(directory)}", f"safetensors only: give {WANTED}"
-        )
+        what = f"config.json without weights{_contents(directory)}"
+        raise ModelError(directory, what, f"safetensors only: give {WANTED}")
     parameters = parameter_count(files.all_tensors(weights), config)
     return Checkpoint(
-        name=default_name(named, directory),
+        name=spec.name_in(directory),
         kind="base" if role == "base" else "full",
         path=directory,
-        base=None if role == "base" else _base_directory(base, required=None),
+        base=None if role == "base" else base_directory(base),
         fingerprint=fingerprint.of_weights(directory),
         parameters=parameters,
-        trainable=0 if role == "base" else trained_of(directory, parameters) or parameters,
+        trainable=0 if role == "base" else trained_parameters(directory, parameters) or parameters,
         bytes=sum(path.stat().st_size for path in weights),
         window=files.window_of(config),
-        architecture=architecture_of(config),
+        architecture=files.architecture_of(config),
         precision=precision_of(directory / files.CONFIG, config),
     )
 
 
-def architecture_of(config: dict[str, Any]) -> Architecture:
-    """What config.json says: an encoder-decoder model or a decoder-only one."""
-    return Architecture.SEQ2SEQ if config.get("is_encoder_decoder") is True else Architecture.CAUSAL
-
-
-def _config(directory: Path) -> dict[str, Any]:
+def _checked_config(directory: Path) -> dict[str, Any]:
     """config.json of a model that can be loaded without anybody else's code."""
     where = directory / files.CONFIG
     if not where.is_file():
         _refuse_folder_of_several(directory)
         if (directory / files.ADAPTER).is_file():
             raise ModelError(directory, f"{files.ADAPTER} without {files.ADAPTER_CONFIG}", "save the adapter again")
-        what = (
-            "an empty directory"
-            if not any(directory.iterdir())
-            else f"no checkpoint: no config.json{_found(directory)}"
-        )
+        contents = _contents(directory)
+        what = f"no checkpoint: no config.json{contents}" if contents else "an empty directory"
         raise ModelError(directory, what, f"give {WANTED}")
     config = files.read_json(where)
     if not isinstance(config.get("model_type"), str):
@@ -184,21 +123,16 @@ def _refuse_folder_of_several(directory: Path) -> None:
     """Raises ModelError where the checkpoints lie inside: a trainer's output folder without final weights, or adapters
     under their names.
     """
-    names = [path.name for path in inside(directory)]
+    names = [path.name for path in checkpoints_in(directory)]
     if names:
         listed = ", ".join(names[:SHOWN]) + (f", … {names[-1]}" if len(names) > SHOWN else "")
-        what = (
-            f"no checkpoint itself, but {len(names)} inside: {listed}"
-            if len(names) > 1
-            else f"no checkpoint itself, but one inside: {listed}"
-        )
-        raise ModelError(
-            directory, what, f"name one ({directory / names[-1]}), or every one with '{directory}/*' in quotes"
-        )
+        what = f"no checkpoint itself, but {len(names) if len(names) > 1 else 'one'} inside: {listed}"
+        fix = f"name one ({directory / names[-1]}), or every one with '{directory}/*' in quotes"
+        raise ModelError(directory, what, fix)
 
 
-def _found(directory: Path) -> str:
-    """What lies there instead, for an error message."""
+def _contents(directory: Path) -> str:
+    """What lies there instead, for an error message; "" for an empty directory."""
     unsafe = sorted(path.name for pattern in UNSAFE for path in directory.glob(pattern))
     if unsafe:
         return f", only {', '.join(unsafe[:3])}, which could run code or is of another library"
@@ -206,122 +140,55 @@ def _found(directory: Path) -> str:
     return f", found {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
 
 
-def _base_directory(base: str | None, required: Path | None) -> Path | None:
-    """The base's directory. `required` is the adapter that cannot do without; otherwise a base that is away stays
-    unknown.
-    """
-    if base is None:
-        if required:
-            raise ModelError(
-                required, "neither training.json nor adapter_config.json names its base", "give --base PATH"
-            )
-        return None
-    try:
-        return directory_of(parse(base))
-    except ModelError as error:
-        if required:
-            raise ModelError(
-                required, f"its base {base!r} cannot be found ({error.what})", "give --base PATH"
-            ) from None
-        return None
-
-
 # ---- adapters --------------------------------------------------------------------------------------------------------
 
 
-def _adapter(named: Named, directory: Path, base: str | None) -> Checkpoint:
-    facts = adapter_facts(directory, named.task)
+def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpoint:
+    facts = adapter_facts(directory, spec.task)
     if not (directory / files.ADAPTER).is_file():
-        raise ModelError(
-            directory,
-            f"adapter_config.json without {files.ADAPTER}{_found(directory)}",
-            "safetensors only: save the adapter again",
-        )
-    under = _base_directory(base, required=directory)
-    assert under is not None  # `required` raises
-    if (under / files.ADAPTER_CONFIG).is_file():
-        raise ModelError(
-            directory,
-            f"its base {under} is an adapter itself",
-            "merge that adapter first, or give --base with full weights",
-        )
-    config, weights = _config(under), files.weight_files(under)
-    if not weights:
-        raise ModelError(
-            under,
-            f"the base of {default_name(named, directory)} has no weights{_found(under)}",
-            f"safetensors only: give {WANTED}",
-        )
-    architecture = architecture_of(config)
-    check_base(directory, facts, under, architecture)
-    precision = precision_of(under / files.CONFIG, config)
-    learned_on = "" if precision else _trained_at(directory)
+        what = f"adapter_config.json without {files.ADAPTER}{_contents(directory)}"
+        raise ModelError(directory, what, "safetensors only: save the adapter again")
+    under = adapter_base_directory(directory, base)
+    config = _checked_base_config(directory, under, spec.name_in(directory), facts)
+    weights, stored = files.weight_files(under), precision_of(under / files.CONFIG, config)
+    on_loading = "" if stored else _precision_of_training(directory)
+    base_identity = fingerprint.of_quantised(fingerprint.of_weights(under), on_loading)
+    trained = trained_parameters(directory, None, facts.kind) if facts.virtual_tokens else 0
     return Checkpoint(
-        name=default_name(named, directory),
+        name=spec.name_in(directory),
         kind=facts.kind,
         path=directory,
         base=under,
-        fingerprint=fingerprint.of_adapter(
-            directory, fingerprint.of_quantised(fingerprint.of_weights(under), learned_on), facts.task
-        ),
+        fingerprint=fingerprint.of_adapter(directory, base_identity, facts.task),
         parameters=parameter_count(files.all_tensors(weights), config) + facts.values,
-        trainable=(facts.virtual_tokens and trained_of(directory, None, facts.kind)) or facts.trained,
+        trainable=trained or facts.trained,
         bytes=(directory / files.ADAPTER).stat().st_size,
         window=files.window_of(config),
         virtual_tokens=facts.virtual_tokens,
-        architecture=architecture,
+        architecture=files.architecture_of(config),
         adapter=facts.peft_type,
-        precision=precision or learned_on,
+        precision=stored or on_loading,
         adapter_task=facts.task,
     )
 
 
-def _trained_at(directory: Path) -> str:
+def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFacts) -> dict[str, Any]:
+    """The configuration of the full weights that an adapter is for. Raises ModelError where it cannot be for them."""
+    if (base / files.ADAPTER_CONFIG).is_file():
+        fix = "merge that adapter first, or give --base with full weights"
+        raise ModelError(adapter, f"its base {base} is an adapter itself", fix)
+    config = _checked_config(base)
+    if not files.weight_files(base):
+        what = f"the base of {name} has no weights{_contents(base)}"
+        raise ModelError(base, what, f"safetensors only: give {WANTED}")
+    check_base(adapter, facts, base, files.architecture_of(config))
+    return config
+
+
+def _precision_of_training(directory: Path) -> str:
     """How the base was quantised that an adapter was trained on, as training.json records it."""
-    training, place = files.training_of(directory)
+    training, place = files.training_record(directory)
     stated = training.get("precision") or ""
     if stated not in ("", *ON_LOADING):
         raise ModelError(place / files.TRAINING, f"precision is {stated!r}", f"one of {', '.join(ON_LOADING)}, or none")
     return str(stated)
-
-
-# ---- the same at another precision, and what is measured beside a base -----------------------------------------------
-
-
-def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """The same checkpoint, its full weights (an adapter's base's) quantised to `precision` on loading; "" is as the
-    files hold them.
-
-    Raises ModelError for an unknown precision, and where the files themselves are quantised in another way.
-    """
-    where = checkpoint.weights / files.CONFIG
-    stored = precision_of(where, files.read_json(where))
-    if stored and precision != stored:
-        raise ModelError(
-            checkpoint.weights, f"its files hold weights quantised to {stored}", "give the weights before quantisation"
-        )
-    if precision and not stored and precision not in ON_LOADING:
-        raise ModelError(
-            checkpoint.weights, f"cannot be quantised to {precision!r} on loading", f"one of {', '.join(ON_LOADING)}"
-        )
-    under = fingerprint.of_quantised(fingerprint.of_weights(checkpoint.weights), "" if stored else precision)
-    if checkpoint.adapter == PLACEBO:
-        under = fingerprint.of_placebo(under)
-    elif checkpoint.adapter:
-        under = fingerprint.of_adapter(checkpoint.path, under, checkpoint.adapter_task)
-    return replace(checkpoint, precision=precision, fingerprint=under)
-
-
-def unquantised_of(base: Checkpoint) -> Checkpoint:
-    """The base as its files hold it, to be measured beside the base that is quantised on loading. Raises ModelError
-    where the files are quantised.
-    """
-    return replace(at_precision(base, ""), name="unquantised", kind="unquantised", base=base.path)
-
-
-def placebo_of(base: Checkpoint) -> Checkpoint:
-    """The base behind an adapter that changes nothing: what differs from the base then is noise of the measurement."""
-    mark = fingerprint.of_placebo(base.fingerprint)
-    return replace(
-        base, name="placebo", kind="placebo", base=base.path, fingerprint=mark, adapter=PLACEBO, trainable=0, bytes=0
-    )

@@ -1,34 +1,38 @@
-"""A model to its twin: modules of its own over the same tensors, so that an adapter goes into the twin and the model
-stays as it is.
+"""Copy a model's modules over the same tensors, so that an adapter goes into the copy and the model stays as it is; and
+notice what writes into shared tensors all the same.
 """
 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
 SAMPLE = 1 << 16  # values of a tensor that its mark looks at
+Mark = tuple[int, int, int]  # of a tensor: address, torch's count of writes, sum over a sample
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def twin(model: nn.Module) -> nn.Module:
+def copy_over_same_weights(model: Model) -> Model:
     """A copy of the modules; every parameter is a new one over the same memory, buffers and quantised weights are the
     very same.
 
     New parameters, because peft puts other data into some (`parameter.data = …`); what it writes in place must be
-    cloned first (`own`).
+    cloned first (`unshare`).
     """
-    shared: dict[int, object] = {id(one): one for one in chain(model.buffers(), _hidden(model))}
+    memo: dict[int, object] = {id(one): one for one in chain(model.buffers(), _quantisation_states(model))}
     for parameter in model.parameters():
         plain = type(parameter) is nn.Parameter
-        shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False) if plain else parameter
-    return copy.deepcopy(model, shared)
+        memo[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False) if plain else parameter
+    return copy.deepcopy(model, memo)
 
 
-def _hidden(model: nn.Module) -> list[object]:
+def _quantisation_states(model: nn.Module) -> list[object]:
     """What bitsandbytes' layers hold beside parameters and buffers: the scales of 4-bit weights, the tensors in the
     state of int8 layers.
     """
@@ -38,24 +42,21 @@ def _hidden(model: nn.Module) -> list[object]:
     return [*tensors, *(one["quant_state"] for one in held if one.get("quant_state") is not None)]
 
 
-Mark = tuple[int, int, int]
-
-
 def marks(model: nn.Module) -> tuple[Mark, ...]:
-    """Of every tensor, the scales of quantised weights too: where it lies, how often torch wrote into it, and a sum
-    over its content.
+    """A mark of every tensor, the scales of quantised weights too: where it lies, how often torch wrote into it, and a
+    sum over its content.
 
     The sum is over all of a small tensor and over SAMPLE values spread over a large one: writes past torch's count
     (`tensor.data`, kernels) show where they change the whole of a weight, as a merge does; one of a few values in a
     large tensor may stay unseen.
     """
     return tuple(
-        (tensor.data_ptr(), tensor._version, _sum(tensor))
+        (tensor.data_ptr(), tensor._version, _sample_sum(tensor))
         for tensor in chain(model.parameters(), model.buffers(), _scales(model))
     )
 
 
-def _sum(tensor: torch.Tensor) -> int:
+def _sample_sum(tensor: torch.Tensor) -> int:
     """A weighted sum of the bytes of a sample: an exchange of values moves it as well."""
     if not tensor.numel():
         return 0
@@ -75,32 +76,29 @@ def _scales(model: nn.Module) -> Iterator[torch.Tensor]:
         yield from (value for one, name in places if isinstance(value := getattr(one, name, None), torch.Tensor))
 
 
-def own(model: nn.Module, names: set[str]) -> None:
+def unshare(model: nn.Module, names: set[str]) -> None:
     """Give `model` its own memory for the parameters and buffers of these names; modules that share one go on sharing
     it.
     """
     clones: dict[int, torch.Tensor] = {}
     for path, module in model.named_modules():
-        for tensors in (module._parameters, module._buffers):
+        for tensors in _tensors_of(module):
             for name, tensor in tensors.items():
                 if tensor is not None and (f"{path}.{name}" if path else name) in names:
                     clone = tensor.detach().clone()
-                    clones[id(tensor)] = (
-                        nn.Parameter(clone, requires_grad=False) if isinstance(tensor, nn.Parameter) else clone
-                    )
+                    is_parameter = isinstance(tensor, nn.Parameter)
+                    clones[id(tensor)] = nn.Parameter(clone, requires_grad=False) if is_parameter else clone
     for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if id(tensor) in clones:
-                    tensors[name] = clones[id(tensor)]
+        for tensors in _tensors_of(module):
+            tensors |= {name: clones[id(tensor)] for name, tensor in tensors.items() if id(tensor) in clones}
 
 
-def shared(model: nn.Module) -> set[int]:
+def _tensors_of(module: nn.Module) -> tuple[dict[str, torch.Tensor | None], ...]:
+    """The module's own parameters and buffers, in the dictionaries that torch keeps them in."""
+    return cast(tuple[dict[str, torch.Tensor | None], ...], (module._parameters, module._buffers))
+
+
+def shared_parameters(model: nn.Module) -> set[int]:
     """The ids of parameters that more than one module holds."""
-    held = [
-        id(parameter)
-        for module in model.modules()
-        for parameter in module._parameters.values()
-        if parameter is not None
-    ]
-    return {one for one in held if held.count(one) > 1}
+    times = Counter(id(each) for module in model.modules() for each in module._parameters.values() if each is not None)
+    return {parameter for parameter, number in times.items() if number > 1}

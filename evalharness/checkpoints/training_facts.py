@@ -1,5 +1,5 @@
-"""training.json to the few facts of a candidate's making that results carry. What is not there, or is no such fact, is
-left out.
+"""Read out of training.json the few facts of a candidate's training that results carry. What is not there, or is no
+such fact, is left out.
 """
 
 from __future__ import annotations
@@ -11,33 +11,35 @@ from typing import Any
 
 from evalharness.checkpoints import files
 
-FACTS = ("method", "learning_rate", "rank", "alpha", "targets", "virtual_tokens")
-FACTS += ("steps", "seed", "seconds", "examples", "replay", "after", "precision")
-PLACES = ("recipe", "data")  # objects of training.json that are looked through after itself
+FACTS = (
+    *("method", "learning_rate", "rank", "alpha", "targets", "virtual_tokens"),
+    *("steps", "seed", "seconds", "examples", "replay", "after", "precision"),
+)
+SECTIONS = ("recipe", "data")  # objects of training.json that are looked through after itself
 OF_RANK = ("rank", "alpha", "targets")
 WITHOUT_RANK = ("full", "prompt", "prefix", "p-tuning", "bitfit", "layers", "ia3")
-WHOLE = ("full", "bitfit", "layers")  # what leaves full weights
+FULL_WEIGHTS = ("full", "bitfit", "layers")  # methods that leave full weights
 WITH_TOKENS = ("prompt", "prefix", "p-tuning")
 OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoint on its way
 
 
-def history(directory: Path) -> dict[str, Any]:
+def training_facts(directory: Path) -> dict[str, Any]:
     """The facts of FACTS that training.json states and that mean something for its method; those of a checkpoint-N
     folder from the one above.
     """
-    training, place = files.training_of(directory)
+    training, place = files.training_record(directory)
     if isinstance(stage := training.get("after"), dict):  # of the stage before, its name is enough
         training = {**training, "after": stage.get("name") or stage.get("path")}
-    looked = [training, *(training[key] for key in PLACES if isinstance(training.get(key), dict))]
-    found = {key: next((part[key] for part in looked if _is_fact(part.get(key))), None) for key in FACTS}
+    sections = [training, *(training[key] for key in SECTIONS if isinstance(training.get(key), dict))]
+    facts = {key: next((part[key] for part in sections if _is_fact(part.get(key))), None) for key in FACTS}
     return {
         key: value
-        for key, value in found.items()
-        if value is not None and _applies(key, found["method"], place == directory)
+        for key, value in facts.items()
+        if value is not None and _applies(key, facts["method"], place == directory)
     }
 
 
-def trained_of(directory: Path, parameters: int | None, kind: str = "") -> int:
+def trained_parameters(directory: Path, parameters: int | None, kind: str = "") -> int:
     """How many parameters the training could change, as training.json says; 0 where it says nothing, or speaks of
     another model than this one.
 
@@ -45,17 +47,12 @@ def trained_of(directory: Path, parameters: int | None, kind: str = "") -> int:
     tokens are kept.
     `parameters`: of full weights, None of an adapter, which must be of the `kind` that the training made.
     """
-    training, _ = files.training_of(directory)
+    training, _ = files.training_record(directory)
     trained, whole, method = (training.get(key) for key in ("trainable", "parameters", "method"))
-    if (
-        not isinstance(trained, int)
-        or isinstance(trained, bool)
-        or not isinstance(whole, int)
-        or not 0 < trained <= whole
-    ):
+    if isinstance(trained, bool) or not isinstance(trained, int) or not isinstance(whole, int):
         return 0
-    made = method == kind if parameters is None else method in WHOLE and whole == parameters
-    return trained if made else 0
+    same = method == kind if parameters is None else method in FULL_WEIGHTS and whole == parameters
+    return trained if same and 0 < trained <= whole else 0
 
 
 def _applies(key: str, method: Any, finished: bool) -> bool:

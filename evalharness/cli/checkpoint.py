@@ -12,10 +12,11 @@ import click
 
 from evalharness import checkpoints, registry
 from evalharness.checkpoints.describe import describe
-from evalharness.checkpoints.discover import inside
+from evalharness.checkpoints.discover import checkpoints_in
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
+from evalharness.checkpoints.locate import base_of, directory_of
 from evalharness.checkpoints.naming import parse
-from evalharness.checkpoints.recognise import base_of, directory_of, holds_itself, recognise
+from evalharness.checkpoints.recognise import holds_itself, recognise
 from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option
 from evalharness.cli.table import aligned
@@ -59,7 +60,7 @@ def show_command(model: str, base: str | None, as_json: bool, debug: bool) -> No
     weights whose files name no base are shown as a base. A directory of several checkpoints is listed.
     """
     directory = directory_of(parse(model))
-    several = () if holds_itself(directory) else inside(directory)
+    several = () if holds_itself(directory) else checkpoints_in(directory)
     if several:
         _show_several(directory, several, base, as_json)
         return
@@ -75,7 +76,7 @@ def _facts(found: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | None]:
     facts = {**asdict(found), "path": str(found.path), "base": found.base and str(found.base), "made": describe(found)}
     facts |= {"differences": None, "notices": [], "refused": None}
     try:
-        different = registry.find(checkpoints.REGISTRY, "differences", STEP)(found)
+        different = registry.find(checkpoints.REGISTRY, "tokenizer_differences", STEP)(found)
         facts["differences"] = None if different is None else asdict(different)
         facts["notices"] = list(registry.find(checkpoints.REGISTRY, "verify", STEP)(found))
     except EvalHarnessError as error:

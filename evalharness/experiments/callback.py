@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from evalharness import results
 from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.verify import SHAPE
+from evalharness.checkpoints.verify import SHAPE_KEYS
 from evalharness.engines.base import Engine, ModelTokenizers
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import ModelError, StoreError, UsageError, did_you_mean
@@ -237,7 +237,7 @@ def _base(place: str, living: LiveModel) -> Checkpoint:
         raise ModelError(base.path, what, "give the base that it was made from, or leave base= out")
     own, recorded = living.plain.config.to_dict(), read_json(base.path / CONFIG)
     keys = (
-        SHAPE if living.adapter else (TYPE,)
+        SHAPE_KEYS if living.adapter else (TYPE,)
     )  # weights may grow while they are trained; an adapter means nothing on others
     other = [
         f"{key} {recorded[key]}, not {own[key]}"

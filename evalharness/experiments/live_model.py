@@ -13,9 +13,10 @@ import torch
 from peft import PeftModel
 from transformers import EncoderDecoderCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.files import window_of
 from evalharness.checkpoints.kinds import TYPES, refusal
-from evalharness.checkpoints.weights import DTYPES, Loaded, VirtualPrefix
+from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.base import Engine
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.engine import Counter, HFEngine, opened
@@ -103,7 +104,7 @@ class LiveModel:
 
     def _opened(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
         plain = self.plain
-        loaded = Loaded(plain, plain, self.tokenizer, plain.device, self.architecture)
+        loaded = LoadedModel(plain, plain, self.tokenizer, plain.device, self.architecture)
         if isinstance(self.model, PeftModel) and checkpoint.name != BASE:
             loaded.adapter, loaded.lead = self.model, self._lead(self.model)
         return opened(loaded, checkpoint, settings)

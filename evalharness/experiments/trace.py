@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from evalharness import engines, registry, results
-from evalharness.checkpoints.discover import ALL
-from evalharness.checkpoints.naming import exists, parse
+from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.experiments.continual_metrics import Track, stages_of
@@ -76,7 +75,7 @@ def _job(asked: Asked) -> tuple[Job, tuple[str, ...]]:
         raise UsageError("trace", "stages that are stopped early are not all asked the same", "leave until_decided out")
     beside = {key: text for key, text in (("joint", asked.joint), ("fresh", asked.fresh)) if text is not None}
     for key, text in beside.items():
-        if text.endswith(ALL) and not exists(text):
+        if parse(text).names_several:
             raise UsageError(f"--{key}", f"{text!r} is several checkpoints", "name one")
     named = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
     tasks = dict.fromkeys([*asked.job.tasks, *(task for of in asked.learned.values() for task in of)])

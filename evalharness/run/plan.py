@@ -12,7 +12,8 @@ from evalharness.analysis.baseline import Baseline, read
 from evalharness.analysis.compare_plan import UNNAMED
 from evalharness.analysis.overlap import Seen
 from evalharness.checkpoints.discover import expand_all
-from evalharness.checkpoints.recognise import base_of, recognise
+from evalharness.checkpoints.locate import base_of
+from evalharness.checkpoints.recognise import recognise
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.lock import default_lock

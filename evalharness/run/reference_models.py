@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalharness.checkpoints.derived import at_precision, placebo_of, unquantised_of
 from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.precision import ON_LOADING, QUANTISED
-from evalharness.checkpoints.recognise import at_precision, placebo_of, unquantised_of
 from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.records.job import Job
 from evalharness.records.models import Architecture, Checkpoint

@@ -28,7 +28,7 @@ from peft.utils.constants import (
 from torch import nn
 from transformers import PreTrainedModel
 
-from evalharness.checkpoints.weights import first_line, quiet
+from evalharness.checkpoints.libraries import first_line, quiet
 from evalharness.errors import UsageError
 from evalharness.training.recipe import Recipe
 from evalharness.training.targets import ends, in_attention, linear, matched, parameters_of, targets_of

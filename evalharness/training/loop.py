@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, set_seed
 
-from evalharness.checkpoints.weights import Loaded
+from evalharness.checkpoints.load import LoadedModel
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.errors import DataError, StoreError, UsageError
@@ -93,7 +93,7 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
     return out
 
 
-def _fed(recipe: Recipe, examples: TrainingSet, start: Start, loaded: Loaded, report: Report) -> Fed:
+def _fed(recipe: Recipe, examples: TrainingSet, start: Start, loaded: LoadedModel, report: Report) -> Fed:
     if not examples.pairs:
         raise DataError(recipe.learned, "no training examples", "give a task whose training split has rows")
     given, written = room(recipe, start)

@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 from evalharness import __version__
 from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.files import GENERATION_CONFIG, TRAINING
-from evalharness.checkpoints.weights import Loaded
+from evalharness.checkpoints.load import LoadedModel
 from evalharness.training.adapt import Trained, expected_warnings, sizes
 from evalharness.training.data import TrainingSet
 from evalharness.training.recipe import Recipe
@@ -40,7 +40,7 @@ class Course:
     truncated: int
 
 
-def save(recipe: Recipe, start: Start, loaded: Loaded, model: Trained, folder: Path) -> None:
+def save(recipe: Recipe, start: Start, loaded: LoadedModel, model: Trained, folder: Path) -> None:
     """The weights, as transformers or peft saves them. Full weights have the tokenizer, and the generation
     configuration of their origin, beside.
     """

@@ -15,10 +15,11 @@ from peft import PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
+from evalharness.checkpoints.devices import device_of
 from evalharness.checkpoints.files import ADAPTER
+from evalharness.checkpoints.load import LoadedModel, load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.checkpoints.weights import Loaded, device_of, load
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Architecture, Checkpoint
 from evalharness.training.adapt import Trained, adapt, expected_warnings
@@ -128,7 +129,7 @@ def _instead(after: Checkpoint) -> str:
     return anew if after.adapter == "P_TUNING" else f"go on with the same method, or {anew}"
 
 
-def opened(recipe: Recipe, start: Start) -> Loaded:
+def opened(recipe: Recipe, start: Start) -> LoadedModel:
     """The weights that training starts from. All that changes weights themselves holds them in float32 while it trains.
 
     Those under qlora are held in 4 bits and compute in bfloat16; what is not quantised is float32 (Dettmers et al.

@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 from tiny_models import DECODED, IDS, TASKS, described, logits, options
 
 from evalharness.checkpoints import shared_weights
-from evalharness.checkpoints.adapters import attach, layout
+from evalharness.checkpoints.adapter_fit import adapter_fit
+from evalharness.checkpoints.attach import attach
 from evalharness.checkpoints.kinds import BOTH, TYPES, refusal
-from evalharness.checkpoints.weights import from_pretrained, load, resident_of
+from evalharness.checkpoints.load import load, resident_of
+from evalharness.checkpoints.open_model import from_pretrained
 from evalharness.errors import ModelError
 
 SUPPORTED = [(name, "llama") for name, kind in TYPES.items() if "causal" in kind.architectures]
@@ -100,14 +102,14 @@ def test_the_layout_is_told_without_data(kind, base, zoo, tmp_path, edit_tensors
     when it is loaded.
     """
     empty = from_pretrained(zoo[base], device_map="meta")
-    found = layout(described(zoo[f"{base}-{kind}"], zoo[base], kind), empty)
+    found = adapter_fit(described(zoo[f"{base}-{kind}"], zoo[base], kind), empty)
     assert not found.replaced and len(found.notices) == int(TYPES[kind].computes)
     broken = copy(f"{base}-{kind}")
     first = sorted(load_file(broken / "adapter_model.safetensors"))[0]
     edit_tensors(broken / "adapter_model.safetensors", lambda tensors: tensors.update({"odd one": tensors.pop(first)}))
     empty = from_pretrained(zoo[base], device_map="meta")
     with pytest.raises(ModelError, match=r"missing|Missing|odd one"):
-        layout(described(broken, zoo[base], kind), empty)
+        adapter_fit(described(broken, zoo[base], kind), empty)
         attach(described(broken, zoo[base], kind), from_pretrained(zoo[base]))
 
 
@@ -173,7 +175,7 @@ def test_forms_of_lora(form, zoo, tiny, bases, tmp_path):
     assert torch.equal(logits(put.model), by_peft(tiny, zoo, base, path))
     assert not torch.allclose(logits(put.model), before, atol=1e-3)
     assert shared_weights.marks(model) == marks and torch.equal(logits(model), before)
-    layout(described(path, zoo[base]), from_pretrained(zoo[base], device_map="meta"))
+    adapter_fit(described(path, zoo[base]), from_pretrained(zoo[base], device_map="meta"))
 
 
 def test_resized_embeddings(zoo, tiny, bases, tmp_path):

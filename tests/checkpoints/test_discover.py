@@ -6,9 +6,10 @@ import shutil
 
 import pytest
 
-from evalharness.checkpoints.discover import expand, expand_all, inside
+from evalharness.checkpoints.discover import checkpoints_in, expand, expand_all
+from evalharness.checkpoints.locate import base_of
 from evalharness.checkpoints.naming import parse
-from evalharness.checkpoints.recognise import base_of, recognise
+from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError
 
 
@@ -38,7 +39,7 @@ def names(paths):
 
 
 def test_a_trainers_output_folder(output, zoo):
-    assert names(inside(output)) == ["checkpoint-5", "checkpoint-20", "checkpoint-100"]
+    assert names(checkpoints_in(output)) == ["checkpoint-5", "checkpoint-20", "checkpoint-100"]
     with pytest.raises(ModelError) as error:
         recognise(str(output))
     says = f"no checkpoint itself, but 3 inside: checkpoint-5, checkpoint-20, checkpoint-100; name one ({output}/checkpoint-100), or every one with"
@@ -57,7 +58,7 @@ def test_a_configuration_at_the_top_without_weights(output, zoo):
 def test_an_unfinished_checkpoint_is_not_left_out_in_silence(output):
     (output / "checkpoint-100" / "model.safetensors").unlink()
     (output / "checkpoint-7").mkdir()
-    assert names(inside(output)) == ["checkpoint-5", "checkpoint-7", "checkpoint-20", "checkpoint-100"]
+    assert names(checkpoints_in(output)) == ["checkpoint-5", "checkpoint-7", "checkpoint-20", "checkpoint-100"]
     for name, words in (("checkpoint-7", "an empty directory"), ("checkpoint-100", "config.json without weights")):
         with pytest.raises(ModelError, match=words):
             recognise(str(output / name))
@@ -65,7 +66,7 @@ def test_an_unfinished_checkpoint_is_not_left_out_in_silence(output):
 
 def test_several_adapters_in_one_directory(several):
     assert recognise(str(several)).kind == "lora"  # peft's default one lies at the top
-    assert [recognise(str(path)).kind for path in inside(several)] == ["prompt", "lora"]
+    assert [recognise(str(path)).kind for path in checkpoints_in(several)] == ["prompt", "lora"]
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (several / name).unlink()
     with pytest.raises(ModelError, match=r"no checkpoint itself, but 2 inside: a, b; name one"):
@@ -115,7 +116,7 @@ def test_names_with_an_equals_sign(tmp_path, zoo):
     folder = tmp_path / "lr=1" / "lr=2"
     shutil.copytree(zoo["llama"], folder)
     (text,) = expand(f"x={tmp_path}/lr=1/*")
-    assert (parse(text).name, parse(text).place) == ("x-lr-2", str(folder))
+    assert (parse(text).name, parse(text).location) == ("x-lr-2", str(folder))
     assert [recognise(one).name for one in expand(f"{tmp_path}/lr=1/*")] == ["lr=2"]
 
 

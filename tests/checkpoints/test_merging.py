@@ -11,7 +11,7 @@ from tiny_models import described, logits
 
 from evalharness.checkpoints import shared_weights
 from evalharness.checkpoints.kinds import TYPES
-from evalharness.checkpoints.weights import load
+from evalharness.checkpoints.load import load
 
 CANNOT = {"ADAPTION_PROMPT", "BEFT", "POLY", "SHADOW"}  # BEFT: Llama's layers have no bias to merge into
 LAYERS = [name for name, kind in TYPES.items() if kind.acts == "layers" and "causal" in kind.architectures]

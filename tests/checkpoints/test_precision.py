@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evalharness.checkpoints import fingerprint
+from evalharness.checkpoints.derived import at_precision, placebo_of, unquantised_of
 from evalharness.checkpoints.precision import precision_of
-from evalharness.checkpoints.recognise import at_precision, placebo_of, recognise, unquantised_of
+from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError
 

@@ -14,7 +14,7 @@ from peft import PeftModel
 from tiny_models import described, logits, open_model
 
 from evalharness.checkpoints import quantised, shared_weights
-from evalharness.checkpoints.weights import load, resident_of
+from evalharness.checkpoints.load import load, resident_of
 from evalharness.errors import ModelError
 
 INSTALLED = importlib.util.find_spec("bitsandbytes") is not None

@@ -9,10 +9,11 @@ import torch
 from tiny_models import described, logits, open_model
 from torch import nn
 
-from evalharness.checkpoints.adapters import attach, layout
+from evalharness.checkpoints.adapter_fit import adapter_fit
+from evalharness.checkpoints.attach import attach
 from evalharness.checkpoints.kinds import BITSANDBYTES, TYPES, refusal_on_quantised
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.quantised_check import empty_model
-from evalharness.checkpoints.weights import load
 from evalharness.errors import ModelError
 
 bnb = pytest.importorskip("bitsandbytes")  # the extra `quant`
@@ -91,7 +92,7 @@ def test_what_is_not_supported_is_refused_by_name_before_anything_is_loaded(kind
             ModelError,
             match=f"peft's {kind} .* cannot answer on a base in {precision}; give its base without quantisation",
         ):
-            layout(found, empty_model(zoo["llama"]))
+            adapter_fit(found, empty_model(zoo["llama"]))
 
 
 def test_the_reasons():

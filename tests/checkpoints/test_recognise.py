@@ -14,8 +14,9 @@ from random import Random
 import pytest
 
 from evalharness.checkpoints.describe import describe
-from evalharness.checkpoints.discover import inside
-from evalharness.checkpoints.recognise import base_of, recognise
+from evalharness.checkpoints.discover import checkpoints_in
+from evalharness.checkpoints.locate import base_of
+from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError
 
 
@@ -361,7 +362,7 @@ def test_whatever_is_broken_ends_in_a_checkpoint_or_a_model_error(name, zoo, tmp
                 change_json(path, random)
             else:
                 break_file(path, random.choice(BREAKS), random)
-        for place in (folder, *inside(folder)):
+        for place in (folder, *checkpoints_in(folder)):
             try:
                 found = recognise(str(place))
                 assert found.parameters > 0 and len(found.fingerprint) == 64

@@ -13,7 +13,7 @@ from tiny_models import TASKS, adapter_config, open_model
 
 from evalharness.checkpoints import shared_weights
 from evalharness.checkpoints.kinds import TYPES
-from evalharness.checkpoints.precision import otherwise
+from evalharness.checkpoints.precision import quantisation_differences
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 
@@ -82,19 +82,19 @@ def test_marks_see_what_torch_does_not_count(zoo):
 def test_quantised_otherwise_than_its_base(copy, edit_json, zoo):
     single = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     usual = {**single, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
-    assert otherwise(single, None) == ("bnb_4bit_use_double_quant False, its base's True",)
+    assert quantisation_differences(single, None) == ("bnb_4bit_use_double_quant False, its base's True",)
     assert (
-        otherwise(usual, None)
-        == otherwise(single, single)
-        == otherwise(None, None)
-        == otherwise({"quant_method": "gptq"}, None)
+        quantisation_differences(usual, None)
+        == quantisation_differences(single, single)
+        == quantisation_differences(None, None)
+        == quantisation_differences({"quant_method": "gptq"}, None)
         == ()
     )
-    assert otherwise({**usual, "bnb_4bit_compute_dtype": "bfloat16"}, None) == (
+    assert quantisation_differences({**usual, "bnb_4bit_compute_dtype": "bfloat16"}, None) == (
         "bnb_4bit_compute_dtype 'bfloat16', its base's that of --dtype",
     )
     eight = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0.0}
-    assert otherwise(eight, None) == ("llm_int8_threshold 0.0, its base's 6.0",)
+    assert quantisation_differences(eight, None) == ("llm_int8_threshold 0.0, its base's 6.0",)
     folder = copy("llama", "mine")
     edit_json(folder / "config.json", quantization_config=single)
     found = recognise(str(folder), base=str(zoo["llama"]))

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints import fingerprint
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.checkpoints.weights import load
 from evalharness.errors import ModelError
 
 ALL = [

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from evalharness.checkpoints.load import VirtualPrefix, load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import VirtualPrefix, load, load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
 from evalharness.errors import ModelError, UsageError
 
 
@@ -66,7 +67,7 @@ def test_loading_says_nothing_and_needs_peft_for_adapters_only(zoo):
     """
     code = (
         "import sys; from evalharness.checkpoints.recognise import recognise; from evalharness.checkpoints.verify import verify\n"
-        "from evalharness.checkpoints.weights import load\n"
+        "from evalharness.checkpoints.load import load\n"
         "for place in sys.argv[1:]: c = recognise(place); verify(c); load(c, 'float32', 'cpu'); print('peft' in sys.modules)"
     )
     places = [str(zoo[name]) for name in ("llama", "llama-prompt", "llama-lora")]

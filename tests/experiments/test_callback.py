@@ -24,7 +24,7 @@ from transformers import (
 )
 
 import evalharness
-from evalharness.checkpoints.weights import quiet
+from evalharness.checkpoints.libraries import quiet
 from evalharness.errors import UsageError
 from evalharness.experiments.callback import ForgettingCallback, logs_of
 from evalharness.records.job import Job

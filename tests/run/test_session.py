@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from evalharness.checkpoints import weights
+from evalharness.checkpoints import load as loading
 from evalharness.engines.base import Engine
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
@@ -225,13 +225,13 @@ def test_three_adapters_on_one_base_read_its_weights_once(
 ) -> None:
     """With the real engine, and each candidate answering as it does alone."""
     made = [tiny.make_adapter(zoo["llama"], tmp_path / f"r{rank}", tiny.lora(r=rank)) for rank in (2, 3, 4)]
-    read, from_pretrained = list[Path](), weights.from_pretrained
+    read, from_pretrained = list[Path](), loading.from_pretrained
 
     def counted(directory: Path, **options: object) -> object:
         read.append(directory)
         return from_pretrained(directory, **options)
 
-    monkeypatch.setattr(weights, "from_pretrained", counted)
+    monkeypatch.setattr(loading, "from_pretrained", counted)
     found = evaluate(replace(job(*map(str, made)), limit=6))
     assert read == [zoo["llama"]]
     assert json.loads((tmp_path / "out/run.json").read_text())["loads"] == {str(zoo["llama"]): 1}

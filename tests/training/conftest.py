@@ -21,7 +21,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from evalharness.checkpoints.weights import quiet
+from evalharness.checkpoints.libraries import quiet
 from evalharness.training.data import TrainingSet
 
 WORDS = [

@@ -8,9 +8,9 @@ import pytest
 import torch
 from training.makers import recipe, silent, weights
 
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.checkpoints.weights import load
 from evalharness.errors import UsageError
 from evalharness.training.loop import train
 

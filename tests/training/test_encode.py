@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from lm_eval.api.model import TemplateLM
 
-from evalharness.checkpoints.weights import load_tokenizer
+from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.hf.chat import ChatTemplate, template_of
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.errors import DataError

@@ -12,8 +12,8 @@ import torch
 from training.makers import equal, recipe, silent, weights
 
 from evalharness.checkpoints import fingerprint
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import load
 from evalharness.errors import DataError, ModelError, StoreError, UsageError
 from evalharness.training.batches import collate, grouped, packs
 from evalharness.training.data import TrainingSet

@@ -12,9 +12,9 @@ from peft import PeftModel
 from training.makers import RATES, recipe, silent, weights
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from evalharness.checkpoints.libraries import quiet
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.checkpoints.weights import quiet
 from evalharness.errors import UsageError
 from evalharness.training import loop, save
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 
-from evalharness.checkpoints.weights import VirtualPrefix
+from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.engines.hf.tokenizer_adapter import Pair
 
 Tokens = tuple[int, ...]

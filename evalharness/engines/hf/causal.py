@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from evalharness.checkpoints.weights import Loaded, VirtualPrefix
+from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.hf.batching import (
     UNLIMITED,
     Row,
@@ -30,7 +30,7 @@ class Causal:
 
     padded_rules = ("no_repeat_ngram_size", "min_length", "repetition_penalty", "exponential_decay_length_penalty")
 
-    def __init__(self, loaded: Loaded, texts: Texts, window: int | None) -> None:
+    def __init__(self, loaded: LoadedModel, texts: Texts, window: int | None) -> None:
         self.loaded, self.texts, self.window = loaded, texts, window
         self.own_rules: dict[str, Any] = {}
         self.positioned = "position_ids" in inspect.signature(type(loaded.model).forward).parameters

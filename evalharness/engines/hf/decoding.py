@@ -21,7 +21,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from evalharness.checkpoints.weights import Loaded
+from evalharness.checkpoints.load import LoadedModel
 from evalharness.engines.hf.architectures import asker_of
 from evalharness.engines.hf.batches import Refused, answered, plan
 from evalharness.engines.hf.scoring import NONFINITE
@@ -115,7 +115,12 @@ class Decoder:
     """Decodes with one loaded model, by the greedy part of its generation config."""
 
     def __init__(
-        self, loaded: Loaded, texts: Texts, window: int | None, bounds: tuple[int, int], recover: Callable[[], None]
+        self,
+        loaded: LoadedModel,
+        texts: Texts,
+        window: int | None,
+        bounds: tuple[int, int],
+        recover: Callable[[], None],
     ) -> None:
         self.loaded, self.texts, self.bounds, self.recover = loaded, texts, bounds, recover
         self.asker = asker_of(loaded, texts, window)

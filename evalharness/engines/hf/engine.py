@@ -16,20 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evalharness.checkpoints.derived import at_precision
+from evalharness.checkpoints.devices import DTYPES, device_of, dtype_of
 from evalharness.checkpoints.fingerprint import of_tokenizer
-from evalharness.checkpoints.recognise import at_precision
-from evalharness.checkpoints.weights import (
-    DTYPES,
-    Loaded,
-    Resident,
-    attention_of,
-    device_of,
-    dtype_of,
-    load,
-    load_tokenizer,
-    resident_of,
-    tokenizer_directory,
-)
+from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
+from evalharness.checkpoints.open_model import attention_of
+from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
 from evalharness.engines.base import Engine, Unmergeable
 from evalharness.engines.hf.architectures import texts_of
 from evalharness.engines.hf.chat import template_of
@@ -53,10 +45,10 @@ class HFEngine:
     While it is open the model is in eval mode; closed, nothing about it is other than it was.
     """
 
-    def __init__(self, loaded: Loaded, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
+    def __init__(self, loaded: LoadedModel, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
         texts, bounds = texts_of(loaded), (1 if loaded.alone else settings.batch_size, settings.batch_tokens)
         self.info = info
-        self._loaded: Loaded | None = loaded
+        self._loaded: LoadedModel | None = loaded
         self._asked = (texts, window, bounds, _free)
         self._scorer = Scorer(loaded, *self._asked)
         self._decoder = Decoder(loaded, *self._asked)
@@ -101,7 +93,7 @@ class HFEngine:
         """Free the model's memory; the engine answers no more."""
         self.hand_over()
 
-    def hand_over(self) -> Resident | None:
+    def hand_over(self) -> ResidentWeights | None:
         """Close, but keep the base's weights for the engine opened next; None where they cannot be kept."""
         if self._loaded is None:
             return None
@@ -154,7 +146,7 @@ class Factory:
         """
         return self._open(checkpoint, settings, previous.hand_over() if isinstance(previous, HFEngine) else None)
 
-    def _open(self, checkpoint: Checkpoint, settings: EngineSettings, resident: Resident | None) -> HFEngine:
+    def _open(self, checkpoint: Checkpoint, settings: EngineSettings, resident: ResidentWeights | None) -> HFEngine:
         info = self.describe(checkpoint, settings)
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
@@ -177,7 +169,7 @@ class Factory:
         return template_of(directory, load_tokenizer(directory))
 
 
-def opened(loaded: Loaded, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+def opened(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
     """An engine on a model that is in memory already, whatever device, dtype and mode it is in; only batch sizes are
     the settings'.
     """

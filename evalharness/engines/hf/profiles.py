@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from evalharness.checkpoints.weights import Loaded
+from evalharness.checkpoints.load import LoadedModel
 from evalharness.engines.hf.architectures import asker_of
 from evalharness.engines.hf.batches import Refused, answered, plan
 from evalharness.engines.hf.batching import Row, Tokens
@@ -46,7 +46,12 @@ class Profiler:
     """Profiles with one loaded model. `bounds` are the rows, and the rows × length, of a batch."""
 
     def __init__(
-        self, loaded: Loaded, texts: Texts, window: int | None, bounds: tuple[int, int], recover: Callable[[], None]
+        self,
+        loaded: LoadedModel,
+        texts: Texts,
+        window: int | None,
+        bounds: tuple[int, int],
+        recover: Callable[[], None],
     ) -> None:
         self.texts, self.window, self.bounds, self.recover = texts, window, bounds, recover
         self.loaded, self.asker = loaded, asker_of(loaded, texts, window)

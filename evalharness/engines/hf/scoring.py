@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalharness.checkpoints.weights import Loaded
+from evalharness.checkpoints.load import LoadedModel
 from evalharness.engines.hf.architectures import asker_of
 from evalharness.engines.hf.batches import Refused, answered, plan
 from evalharness.engines.hf.batching import Row, Tokens
@@ -38,7 +38,12 @@ class Scorer:
     """Scores with one loaded model. `bounds` are the rows, and the rows × length, of a batch."""
 
     def __init__(
-        self, loaded: Loaded, texts: Texts, window: int | None, bounds: tuple[int, int], recover: Callable[[], None]
+        self,
+        loaded: LoadedModel,
+        texts: Texts,
+        window: int | None,
+        bounds: tuple[int, int],
+        recover: Callable[[], None],
     ) -> None:
         self.texts, self.window, self.bounds, self.recover = texts, window, bounds, recover
         self.loaded, self.asker = loaded, asker_of(loaded, texts, window)

@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from evalharness.checkpoints.weights import Loaded, VirtualPrefix
+from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.hf.batching import (
     UNLIMITED,
     Row,
@@ -36,7 +36,7 @@ class Seq2Seq:
 
     padded_rules = ("encoder_repetition_penalty", "encoder_no_repeat_ngram_size")
 
-    def __init__(self, loaded: Loaded, texts: Texts, window: int | None) -> None:
+    def __init__(self, loaded: LoadedModel, texts: Texts, window: int | None) -> None:
         self.loaded, self.texts, self.window = loaded, texts, window
         self.start = _start(loaded.model)
         given = loaded.model.generation_config

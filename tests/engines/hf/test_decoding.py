@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import load
 from evalharness.engines.hf.decoding import Decoder
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.records.requests import Failure, Generate, Generation

@@ -18,8 +18,8 @@ import torch
 from peft import PeftModel
 
 from evalharness.checkpoints.kinds import TYPES
+from evalharness.checkpoints.load import LoadedModel, load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import Loaded, load
 from evalharness.engines.hf.architectures import texts_of
 from evalharness.engines.hf.engine import opened
 from evalharness.records.models import Checkpoint, EngineSettings
@@ -49,7 +49,7 @@ class Subject:
     """A checkpoint in memory as we load it, and as peft does."""
 
     checkpoint: Checkpoint
-    loaded: Loaded
+    loaded: LoadedModel
     peft: PeftModel
     options: dict[str, object]  # what peft must be told at each call
 

@@ -13,8 +13,8 @@ from scipy.stats import entropy
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from evalharness.analysis.drift import divergence
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import load
 from evalharness.engines.hf.profiles import BEYOND, Profiler
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.records.requests import Failure, Profile, Profiling, Score

@@ -14,9 +14,10 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from evalharness.checkpoints import weights
+from evalharness.checkpoints import load as loading
+from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import Loaded, load_tokenizer
+from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.base import Unmergeable
 from evalharness.engines.hf.engine import FACTORY, opened
 from evalharness.records.models import EngineSettings
@@ -29,9 +30,9 @@ EIGHT = ["LORA", "PREFIX_TUNING", "IA3", "PROMPT_TUNING", "VERA", "LN_TUNING", "
 @pytest.fixture
 def loads(monkeypatch) -> list[str]:
     """Names of the directories that full weights were read from."""
-    found, read = [], weights.from_pretrained
+    found, read = [], loading.from_pretrained
     monkeypatch.setattr(
-        weights,
+        loading,
         "from_pretrained",
         lambda directory, **options: found.append(directory.name) or read(directory, **options),
     )
@@ -134,7 +135,7 @@ def test_a_model_of_someone_elses_is_left_as_it_was(zoo, engine, ask, rankings, 
     base.generation_config.temperature, base.generation_config.do_sample = 0.7, True
     wrapped.train()
     wrapped.base_model.model.lm_head.eval()  # one that its owner froze
-    loaded = Loaded(base, base, load_tokenizer(zoo["llama"]), base.device, adapter=wrapped)
+    loaded = LoadedModel(base, base, load_tokenizer(zoo["llama"]), base.device, adapter=wrapped)
     modes, config = {name: module.training for name, module in wrapped.named_modules()}, base.generation_config
     grads, hooks = (
         [p.requires_grad for p in wrapped.parameters()],

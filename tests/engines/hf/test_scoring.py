@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import load
 from evalharness.engines.hf.scoring import Scorer
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.records.requests import Failure, Rank, Ranking

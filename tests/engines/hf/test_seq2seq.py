@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM
 
+from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import load
 from evalharness.engines.adapter_check import prove
 from evalharness.engines.hf.architectures import texts_of
 from evalharness.engines.hf.engine import FACTORY

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalharness.checkpoints.weights import load_tokenizer
+from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.hf.tokenizer_adapter import Texts, Untokenizable
 
 ARCHITECTURES = ["llama", "gpt2", "qwen3"]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from evalharness.checkpoints.load import VirtualPrefix, load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.weights import VirtualPrefix, load
 from evalharness.engines.hf.batching import UNLIMITED
 from evalharness.engines.hf.scoring import Scorer
 from evalharness.engines.hf.tokenizer_adapter import Texts

@@ -1,6 +1,4 @@
-"""An adapter's directory to what its files say of it: peft's type, the task that is asked for, virtual tokens, sizes.
-Without peft.
-"""
+"""Read what an adapter's files say of it, without peft: its type, the task that is to answer, virtual tokens, sizes."""
 
 from __future__ import annotations
 
@@ -14,11 +12,8 @@ from evalharness.errors import ModelError, did_you_mean
 from evalharness.records.models import Architecture, Kind
 
 ARCHITECTURES: dict[str, Architecture] = {"CAUSAL_LM": Architecture.CAUSAL, "SEQ_2_SEQ_LM": Architecture.SEQ2SEQ}
-WORDS: dict[Architecture, str] = {
-    Architecture.CAUSAL: "a decoder-only model",
-    Architecture.SEQ2SEQ: "an encoder-decoder model",
-}
-TASKS = {"MULTITASK_PROMPT_TUNING": "num_tasks", "POLY": "n_tasks"}  # where an adapter says how many tasks it learned
+WORDS = {Architecture.CAUSAL: "a decoder-only model", Architecture.SEQ2SEQ: "an encoder-decoder model"}
+TASK_COUNTS = {"MULTITASK_PROMPT_TUNING": "num_tasks", "POLY": "n_tasks"}  # where a type says how many tasks it learned
 FROZEN = {  # stored and never trained: random, taken from the base, or the places of what is trained
     "ADAMSS": ("adamss_newB",),
     "DELORA": ("delora_w_norm",),
@@ -34,7 +29,7 @@ FROZEN = {  # stored and never trained: random, taken from the base, or the plac
 TOKENS = "trainable_tokens_delta"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFacts:
     """`values`: numbers in its file, of which `trained` could be; `learned_for`: the architecture that its task type is
     of, where it says.
@@ -49,8 +44,8 @@ class AdapterFacts:
     learned_for: Architecture | None
 
 
-def adapter_facts(directory: Path, asked: int | None) -> AdapterFacts:
-    """What adapter_config.json and the header of the weights say; `asked`: which of several learned tasks.
+def adapter_facts(directory: Path, task: int | None) -> AdapterFacts:
+    """What adapter_config.json and the header of the weights say; `task`: which of several learned tasks is to answer.
 
     The file of weights may be missing (sizes are 0 then). Raises ModelError for what no adapter of a language model
     says.
@@ -64,55 +59,51 @@ def adapter_facts(directory: Path, asked: int | None) -> AdapterFacts:
     if task_type is not None and task_type not in tuple(ARCHITECTURES):
         what = f"an adapter for task type {task_type!r}, not supported"
         raise ModelError(where, what, f"{' or '.join(ARCHITECTURES)} is that of a model that writes text")
-    acts = TYPES[peft_type].acts
     stored = files.tensors(directory / files.ADAPTER) if (directory / files.ADAPTER).is_file() else {}
     return AdapterFacts(
         kind=TYPES[peft_type].kind,
         peft_type=peft_type,
-        task=_task(directory, config, asked),
-        virtual_tokens=0 if acts == "layers" else _virtual_tokens(where, config),
+        task=_checked_task(directory, config, task),
+        virtual_tokens=0 if TYPES[peft_type].acts == "layers" else _virtual_tokens(where, config),
         values=sum(facts.size for facts in stored.values()),
-        trained=_trained(config, stored),
+        trained=_trained_values(config, stored),
         learned_for=None if task_type is None else ARCHITECTURES[task_type],
     )
 
 
-def _trained(config: dict[str, Any], stored: dict[str, files.TensorFacts]) -> int:
+def _trained_values(config: dict[str, Any], stored: dict[str, files.TensorFacts]) -> int:
     """How many of the stored numbers could be trained."""
     frozen, targets = FROZEN.get(config["peft_type"], ()), config.get("target_modules")
     chosen = {name: facts.size for name, facts in stored.items() if not any(part in frozen for part in name.split("."))}
     if config["peft_type"] == "TRAINABLE_TOKENS":  # of tied embeddings, peft stores one and the same for each place
         ends = tuple(f".{target}.{TOKENS}" for target in ([targets] if isinstance(targets, str) else targets or ()))
         chosen = {name: size for name, size in chosen.items() if name.endswith(ends)} or chosen
-    held, tokens = config.get("num_frozen_tokens"), config.get("num_virtual_tokens")
-    share = (tokens - held) / tokens if config["peft_type"] == "CARTRIDGE" and _counts(held, tokens) else 1
+    share = _trained_share(config) if config["peft_type"] == "CARTRIDGE" else 1.0
     return round(sum(chosen.values()) * share)
 
 
-def _counts(held: Any, tokens: Any) -> bool:
-    return isinstance(held, int) and isinstance(tokens, int) and 0 <= held <= tokens and tokens > 0
+def _trained_share(config: dict[str, Any]) -> float:
+    """The share of a cartridge's virtual tokens that are not frozen; 1 where its configuration does not say."""
+    frozen, tokens = config.get("num_frozen_tokens"), config.get("num_virtual_tokens")
+    if isinstance(frozen, int) and isinstance(tokens, int) and 0 <= frozen <= tokens and tokens > 0:
+        return (tokens - frozen) / tokens
+    return 1.0
 
 
-def _task(directory: Path, config: dict[str, Any], asked: int | None) -> int | None:
+def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> int | None:
     """Which task's prompt answers; None for an adapter that learned one."""
-    key = TASKS.get(config["peft_type"])
-    number = config.get(key, 1) if key else 1
-    if not isinstance(number, int) or number < 1:
-        raise ModelError(directory / files.ADAPTER_CONFIG, f"{key} is {number!r}", "a whole number above zero")
-    if asked is not None and asked >= number:
-        what = (
-            f"there is no task {asked}: it learned {number}"
-            if key
-            else f"#{asked} asks for one task of several, and it learned one"
-        )
-        raise ModelError(directory, what, f"#0 to #{number - 1}" if number > 1 else f"leave out #{asked}")
-    if number > 1 and asked is None:
-        raise ModelError(
-            directory,
-            f"learned {number} tasks, each with a prompt of its own",
-            f"name one: {directory}#0 to {directory}#{number - 1}",
-        )
-    return asked if number > 1 else None
+    key = TASK_COUNTS.get(config["peft_type"])
+    count = config.get(key, 1) if key else 1
+    if not isinstance(count, int) or count < 1:
+        raise ModelError(directory / files.ADAPTER_CONFIG, f"{key} is {count!r}", "a whole number above zero")
+    if task is not None and task >= count:
+        one = f"#{task} asks for one task of several, and it learned one"
+        what = f"there is no task {task}: it learned {count}" if key else one
+        raise ModelError(directory, what, f"#0 to #{count - 1}" if count > 1 else f"leave out #{task}")
+    if count > 1 and task is None:
+        what = f"learned {count} tasks, each with a prompt of its own"
+        raise ModelError(directory, what, f"name one: {directory}#0 to {directory}#{count - 1}")
+    return task if count > 1 else None
 
 
 def _virtual_tokens(where: Path, config: dict[str, Any]) -> int:
@@ -126,14 +117,11 @@ def check_base(directory: Path, facts: AdapterFacts, base: Path, architecture: A
     """Raises ModelError where an adapter cannot have been trained on this base, or its type is not supported on such a
     base.
     """
-    recorded = files.training_of(directory)[0].get("architecture")
+    recorded = files.training_record(directory)[0].get("architecture")
     learned_for = facts.learned_for or next((known for known in WORDS if known == recorded), None)
     if learned_for not in (None, architecture):
         what = f"an adapter of {WORDS[learned_for]}, and its base {base} is {WORDS[architecture]}"
         raise ModelError(directory, what, "give the base that it was trained on with --base")
     if why := refusal(facts.peft_type, architecture):
-        raise ModelError(
-            directory,
-            why,
-            "`checkpoint kinds` lists what is supported; full weights with the adapter merged into them always are",
-        )
+        fix = "`checkpoint kinds` lists what is supported; full weights with the adapter merged into them always are"
+        raise ModelError(directory, why, fix)

@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer and chat template, and its base's, to how they differ."""
+"""Compare a checkpoint's tokenizer and chat template with its base's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.weights import first_line, load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.libraries import first_line
+from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
 from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
@@ -18,7 +19,7 @@ ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
+class TokenizerDifferences:
     """`added`, `dropped`: token to id; `moved`: token to its id in the base and now; `special`: role to token in the
     base and now.
 
@@ -33,21 +34,21 @@ class Differences:
     template: str = ""
 
 
-def differences(checkpoint: Checkpoint) -> Differences | None:
+def tokenizer_differences(checkpoint: Checkpoint) -> TokenizerDifferences | None:
     """How its tokenizer differs from its base's; None where there is nothing to compare. Raises ModelError where one
     cannot be read.
     """
     directory, base = tokenizer_directory(checkpoint), checkpoint.base
     if base is None or base == directory or not files.has_tokenizer(base):
         return None
-    return between(load_tokenizer(directory), load_tokenizer(base))
+    return compare_tokenizers(load_tokenizer(directory), load_tokenizer(base))
 
 
-def between(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> Differences:
+def compare_tokenizers(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> TokenizerDifferences:
     """How `own` differs from `base`."""
     now, before = own.get_vocab(), base.get_vocab()
     roles = {role: (_text(getattr(base, role, None)), _text(getattr(own, role, None))) for role in ROLES}
-    return Differences(
+    return TokenizerDifferences(
         added={token: now[token] for token in now.keys() - before.keys()},
         dropped={token: before[token] for token in before.keys() - now.keys()},
         moved={

@@ -1,0 +1,166 @@
+"""Attach an adapter to a model through peft, with every tensor of its file accounted for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, PromptLearningConfig, get_peft_model
+from peft.tuners.poly.layer import PolyLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file
+from torch import nn
+from transformers import Cache, EncoderDecoderCache, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.adapter_config import TASK_TYPES, adapter_config, task_count, with_plain_start
+from evalharness.checkpoints.adapter_fit import FIX, adapter_tensors, check_shapes, check_width, shapes, unwrapped, wrap
+from evalharness.checkpoints.kinds import PLACEBO, TYPES
+from evalharness.checkpoints.libraries import UNLOADABLE, first_line, first_names, unwarned
+from evalharness.checkpoints.load import VirtualPrefix
+from evalharness.checkpoints.open_model import architecture_of
+from evalharness.checkpoints.shared_weights import copy_over_same_weights, unshare
+from evalharness.errors import ModelError
+from evalharness.records.models import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedAdapter:
+    """What answers with the adapter: the model (`wrapped` is peft's wrapper around it), and what stands before every
+    text.
+    """
+
+    model: PreTrainedModel
+    wrapped: PeftModel | None = None
+    lead: VirtualPrefix = field(default_factory=VirtualPrefix)
+
+
+def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> AttachedAdapter:
+    """A copy of the base over the same weights with the adapter's layers in it, unmerged, in eval mode; or the base with
+    what stands before every text.
+
+    The base stays as it is. Adapter matrices stay float32 on a base of fewer bits where peft has it so (LoRA and most
+    others). Raises ModelError unless each tensor of the file is in the model afterwards, and no tensor of the adapter
+    comes from elsewhere.
+    """
+    if checkpoint.adapter == PLACEBO:
+        return _placebo(base)
+    config, _ = adapter_config(checkpoint, architecture_of(base))
+    # torch's default, which it warns about (FRoD) unless it is said
+    torch.sparse.check_sparse_tensor_invariants.disable()
+    wrapped = _loaded(checkpoint, config, base)
+    if TYPES[checkpoint.adapter].acts == "layers":
+        _fix_task(wrapped, checkpoint.adapter_task or 0)
+        if getattr(base, "is_quantized", False):
+            _try_forward(checkpoint, wrapped.eval())
+        return AttachedAdapter(unwrapped(wrapped).eval(), wrapped.eval())
+    return AttachedAdapter(base, lead=_virtual_prefix(checkpoint, config, wrapped, base))
+
+
+def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PeftModel:
+    """peft's wrapper around a copy of the base, with the adapter's values in it."""
+    stored = load_file(checkpoint.path / files.ADAPTER)
+    wrapped = wrap(checkpoint, config, _writable_copy(checkpoint, config, base))
+    unshare(wrapped, set(stored))  # tensors of the base that the file replaces
+    try:
+        with unwarned():  # what is missing is named below
+            wrapped.load_adapter(
+                str(checkpoint.path), "default", torch_device=str(base.device), autocast_adapter_dtype=True
+            )
+    except UNLOADABLE as error:
+        what = f"does not fit its base {checkpoint.base} ({first_line(error)})"
+        raise ModelError(checkpoint.path, what, FIX) from None
+    _check_values(checkpoint, stored, wrapped)
+    return wrapped
+
+
+def _writable_copy(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PreTrainedModel:
+    """A copy whose weights peft may write into as it puts its layers in: a LoRA that starts from the base's values
+    takes them out of the base.
+    """
+    fresh = copy_over_same_weights(base)
+    if isinstance(getattr(config, "init_lora_weights", None), str):
+        tried = unwrapped(wrap(checkpoint, with_plain_start(config), copy_over_same_weights(base)))
+        layers = [name for name, module in tried.named_modules() if isinstance(module, BaseTunerLayer)]
+        unshare(fresh, {name for name, _ in fresh.named_parameters() if name.rpartition(".")[0] in layers})
+    return fresh
+
+
+def _check_values(checkpoint: Checkpoint, stored: dict[str, torch.Tensor], wrapped: PeftModel) -> None:
+    """Raises ModelError unless the model holds what the file holds."""
+    held = {name: tensor for name, tensor in wrapped.state_dict().items() if name in stored} | adapter_tensors(wrapped)
+    check_shapes(checkpoint, shapes(stored), shapes(held))
+    lost = [name for name, tensor in stored.items() if not torch.equal(tensor.to(held[name].dtype), held[name].cpu())]
+    if lost:
+        raise ModelError(checkpoint.path, f"peft did not load {first_names(lost)}", FIX)
+
+
+def _virtual_prefix(
+    checkpoint: Checkpoint, config: PeftConfig, wrapped: PeftModel, base: PreTrainedModel
+) -> VirtualPrefix:
+    """What the adapter puts before every text, in the base's dtype and on its device."""
+    task = torch.tensor([checkpoint.adapter_task or 0], device=base.device) if task_count(config) else None
+    with torch.no_grad():
+        prompt = wrapped.get_prompt(1, task_ids=task)
+    if TYPES[checkpoint.adapter].acts == "cache":
+        return VirtualPrefix(cache=_cache(checkpoint, prompt, base))
+    check_width(checkpoint, config, base)
+    assert isinstance(config, PromptLearningConfig)
+    return VirtualPrefix(prompt[0, : config.num_virtual_tokens].detach().to(base.device, base.dtype))
+
+
+def _cache(
+    checkpoint: Checkpoint, prompt: object, base: PreTrainedModel
+) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Keys and values of every layer, each (heads, virtual tokens, head size), in the base's dtype. `prompt`: a Cache,
+    whatever peft's annotation says.
+    """
+    own_attention = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
+    assert isinstance(own_attention, Cache)
+    layers = [
+        (layer.keys, layer.values)
+        for layer in own_attention.layers
+        if isinstance(layer, CacheLayerMixin) and layer.keys is not None and layer.values is not None
+    ]
+    wanted = getattr(base.config.get_text_config(decoder=True), "num_hidden_layers", len(layers))
+    if len(layers) != wanted:
+        raise ModelError(checkpoint.path, f"its prefix is for {len(layers)} layers, its base has {wanted}", FIX)
+    return tuple((keys[0].detach().to(base.dtype), values[0].detach().to(base.dtype)) for keys, values in layers)
+
+
+def _fix_task(wrapped: PeftModel, task: int) -> None:
+    """Let Poly's layers mix their skills by one task for good, which peft takes from each call."""
+
+    def with_task(
+        _: nn.Module, given: tuple[torch.Tensor, ...], options: dict[str, object]
+    ) -> tuple[tuple[torch.Tensor, ...], dict[str, object]]:
+        return given, {**options, "task_ids": torch.full((len(given[0]),), task, device=given[0].device)}
+
+    for module in wrapped.modules():
+        if isinstance(module, PolyLayer):
+            module.register_forward_pre_hook(with_task, with_kwargs=True)
+
+
+def _try_forward(checkpoint: Checkpoint, wrapped: PeftModel) -> None:
+    """Call the model once: few types know quantised weights, and peft says so only in the forward pass. Raises
+    ModelError with what it says.
+    """
+    model, ids = unwrapped(wrapped), torch.zeros(1, 2, dtype=torch.long, device=wrapped.device)
+    inputs = {"input_ids": ids, "decoder_input_ids": ids} if model.config.is_encoder_decoder else {"input_ids": ids}
+    try:
+        with torch.no_grad():
+            model(**inputs)
+    except UNLOADABLE as error:
+        on = f"on a base in {checkpoint.precision} and {model.dtype}"
+        what = f"peft's {checkpoint.adapter} does not work {on} ({first_line(error)})"
+        fix = "give the base without quantisation (--precision), or --dtype float32"
+        raise ModelError(checkpoint.path, what, fix) from None
+
+
+def _placebo(base: PreTrainedModel) -> AttachedAdapter:
+    """A copy with a LoRA as it is before training, which adds zero to every linear layer."""
+    with unwarned(), torch.random.fork_rng():
+        config = LoraConfig(r=8, target_modules="all-linear", task_type=TASK_TYPES[architecture_of(base)])
+        wrapped = get_peft_model(copy_over_same_weights(base), config)
+    return AttachedAdapter(unwrapped(wrapped).eval(), wrapped.eval())

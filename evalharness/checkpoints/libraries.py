@@ -1,0 +1,55 @@
+"""Call transformers and peft without their chatter, and turn what they raise into one line."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers.utils import logging
+
+UNLOADABLE = (  # what loading broken or foreign files raises
+    *(OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, IndexError),
+    *(ArithmeticError, AssertionError, re.error, SafetensorError, StrictDataclassError),
+)
+SHOWN = 5
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars and load reports (their content is raised as errors here), nor peft's one
+    deprecation notice.
+    """
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def unwarned() -> Iterator[None]:
+    """As `quiet`, and without any warning: what would be warned about is checked afterwards."""
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def first_names(names: Iterable[str]) -> str:
+    """A few names in order, and how many more."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:SHOWN]) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")

@@ -1,0 +1,169 @@
+"""Load a checkpoint as a model in memory that answers, complete or refused: weights, adapter or soft prompt,
+tokenizer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from evalharness import registry
+from evalharness.checkpoints import REGISTRY, files, fingerprint, quantised, shared_weights
+from evalharness.checkpoints.devices import device_of, dtype_of
+from evalharness.checkpoints.open_model import architecture_in, attention_of, from_pretrained
+from evalharness.checkpoints.precision import QUANTISED
+from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
+from evalharness.errors import ModelError
+from evalharness.records.models import Architecture, Checkpoint
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualPrefix:
+    """What stands before every text: nothing, embeddings (virtual tokens, hidden), or a cache.
+
+    Embeddings stand before the text, of encoder-decoder models the encoder's. The cache is (keys, values) of every
+    layer, each (heads, virtual tokens, head size); of encoder-decoder models those of the decoder's self-attention.
+    """
+
+    embeddings: torch.Tensor | None = None
+    cache: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many virtual tokens there are."""
+        if self.embeddings is not None:
+            return len(self.embeddings)
+        return self.cache[0][0].shape[1] if self.cache else 0
+
+
+@dataclass(slots=True)
+class ResidentWeights:
+    """Full weights in memory that adapters are put on and that stay as they are; `model` is None once released.
+
+    `key` is what they were loaded from and how; `pristine` is the model's own generation configuration, which decoding
+    replaces; `marks` show whether something wrote into them.
+    """
+
+    model: PreTrainedModel | None
+    key: tuple[str, ...]
+    pristine: GenerationConfig
+    marks: tuple[shared_weights.Mark, ...]
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model that answers: `model`, in eval mode, adapter layers inside; `bare` is the base without (the same object
+    where nothing is put in).
+
+    `lead` stands before every text; `adapter` is peft's wrapper around `model`, or None.
+    """
+
+    model: PreTrainedModel
+    bare: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    architecture: Architecture = Architecture.CAUSAL
+    lead: VirtualPrefix = field(default_factory=VirtualPrefix)
+    adapter: PeftModel | None = None
+    resident: ResidentWeights | None = None
+
+    @contextlib.contextmanager
+    def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, VirtualPrefix]]:
+        """With the adapter on or off: the model to ask, and what to put before every text."""
+        yield (self.model, self.lead) if adapter else (self.bare, VirtualPrefix())
+
+    @property
+    def alone(self) -> bool:
+        """Must each row be asked alone? int8 keeps the columns of 16 bits in which any row of the batch has an outlier
+        (Dettmers et al. 2022).
+        """
+        return any(getattr(getattr(module, "state", None), "threshold", 0.0) > 0.0 for module in self.model.modules())
+
+    @property
+    def unmergeable(self) -> str:
+        """Why the adapter cannot be merged into the base's weights; "" where it can."""
+        if self.adapter is None:
+            return "virtual tokens are no weights" if self.lead.tokens else "there is no adapter"
+        return str(registry.find(REGISTRY, "unmergeable", "checkpoint step")(self.adapter))
+
+    @contextlib.contextmanager
+    def merged(self) -> Iterator[PreTrainedModel | None]:
+        """The model computing with every adapter layer merged into its weight, one at a time; None where that cannot
+        be, see `unmergeable`.
+        """
+        if self.unmergeable:
+            yield None
+            return
+        with registry.find(REGISTRY, "merged", "checkpoint step")(self.adapter) as model:
+            yield model
+
+
+def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeights | None = None) -> LoadedModel:
+    """The checkpoint in memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in.
+
+    `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the
+    ones wanted, else released. Raises ModelError where anything is missing, left over or does not fit, UsageError for a
+    dtype or device that cannot be had.
+    """
+    place = device_of(device)
+    kind = dtype_of(dtype, place)
+    if checkpoint.adapter and checkpoint.base is None:
+        raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
+    tokenizer = load_tokenizer(tokenizer_directory(checkpoint))
+    key = (fingerprint.of_weights(checkpoint.weights), dtype, str(place), checkpoint.precision)
+    if resident is None or resident.model is None or resident.key != key:
+        _release(resident)
+        resident = _opened(checkpoint, key, kind, place)
+    bare = resident.model
+    assert bare is not None
+    bare.generation_config = copy.deepcopy(resident.pristine)
+    loaded = LoadedModel(bare, bare, tokenizer, place, architecture_in(checkpoint.weights), resident=resident)
+    if checkpoint.adapter:
+        attached = registry.find(REGISTRY, "attach", "checkpoint step")(checkpoint, bare)
+        loaded.model, loaded.adapter, loaded.lead = attached.model, attached.wrapped, attached.lead
+    return loaded
+
+
+def resident_of(loaded: LoadedModel) -> ResidentWeights | None:
+    """The full weights to hand to the next `load`; None where something wrote into them. `loaded` answers no more."""
+    resident = loaded.resident
+    if resident is None or resident.model is None or shared_weights.marks(resident.model) != resident.marks:
+        _release(resident)
+        return None
+    return resident
+
+
+def _opened(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, place: torch.device) -> ResidentWeights:
+    directory = checkpoint.weights
+    stored = QUANTISED in files.read_json(directory / files.CONFIG)
+    options: dict[str, Any] = {
+        "dtype": kind,
+        "attn_implementation": attention_of(directory, architecture_in(directory)),
+    }
+    if stored or checkpoint.precision:
+        options |= quantised.loading_options(directory, checkpoint.precision, stored, kind, place)
+        model = from_pretrained(directory, **options)
+        quantised.prepare_layers(directory, model)
+    else:
+        model = from_pretrained(directory, **options)
+        torch.nn.Module.to(model, place)
+    # as in a model that an adapter is in: torch multiplies in another order where a weight wants gradients
+    model.eval().requires_grad_(False)
+    return ResidentWeights(model, key, copy.deepcopy(model.generation_config), shared_weights.marks(model))
+
+
+def _release(resident: ResidentWeights | None) -> None:
+    """Let the memory go, whoever still holds the ResidentWeights."""
+    if resident is not None and resident.model is not None:
+        resident.model = None
+        gc.collect()

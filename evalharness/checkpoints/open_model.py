@@ -1,0 +1,122 @@
+"""Open full weights as a transformers model, every tensor accounted for, or as an empty one without data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_line, first_names, quiet
+from evalharness.checkpoints.precision import QUANTISED
+from evalharness.errors import ModelError
+from evalharness.records.models import Architecture
+
+CLASSES = {Architecture.CAUSAL: AutoModelForCausalLM, Architecture.SEQ2SEQ: AutoModelForSeq2SeqLM}
+MAPPINGS = {
+    Architecture.CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING,
+    Architecture.SEQ2SEQ: MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+}
+WANTED = {
+    Architecture.CAUSAL: "give a causal language model",
+    Architecture.SEQ2SEQ: "give an encoder-decoder model that writes text",
+}
+
+
+def architecture_in(directory: Path) -> Architecture:
+    """Of the full weights in a directory."""
+    return files.architecture_of(files.read_json(directory / files.CONFIG))
+
+
+def architecture_of(model: PreTrainedModel) -> Architecture:
+    """Of a model in memory."""
+    return Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
+
+
+def embedding_shape(model: PreTrainedModel) -> torch.Size:
+    """(rows, width) of the input embeddings."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.shape
+
+
+def attention_of(directory: Path, architecture: Architecture = Architecture.CAUSAL) -> str:
+    """The attention implementation that the model is opened with: sdpa where the architecture has it, else eager."""
+    with quiet():
+        try:
+            model: Any = MAPPINGS[architecture][type(AutoConfig.from_pretrained(directory, local_files_only=True))]
+        except UNLOADABLE as error:
+            what = f"no {architecture} model that transformers knows ({first_line(error)})"
+            raise ModelError(directory, what, WANTED[architecture]) from None
+    return "sdpa" if model._supports_sdpa else "eager"
+
+
+def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
+    """Full weights as a model, every tensor accounted for. Raises ModelError naming tensors that are missing, extra or
+    of the wrong shape.
+    """
+    model: PreTrainedModel
+    with quiet():
+        try:
+            model, report = CLASSES[architecture_in(directory)].from_pretrained(
+                directory,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are named below, together
+                **options,
+            )
+        except UNLOADABLE as error:
+            stored = QUANTISED in files.read_json(directory / files.CONFIG)
+            library = "install the library that quantised it, or give the weights before quantisation"
+            fix = library if stored else "give a complete checkpoint"
+            raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
+    if wrong := _misfits(report):
+        what = f"its tensors do not fit its config.json: {'; '.join(wrong)}"
+        raise ModelError(directory, what, "save the checkpoint again, or mend config.json")
+    return model
+
+
+def _misfits(report: Mapping[str, Any]) -> list[str]:
+    """What transformers' loading report says of tensors that have no place, in words."""
+    return [
+        *misnamed(report["missing_keys"], report["unexpected_keys"]),
+        *(
+            f"wrong shape {name}: {tuple(has)} where {tuple(wants)} belongs"
+            for name, has, wants in sorted(report["mismatched_keys"])[:SHOWN]
+        ),
+        *(first_line(RuntimeError(message)) for message in report.get("error_msgs") or ()),
+    ]
+
+
+def misnamed(missing: set[str], unexpected: set[str]) -> list[str]:
+    """Names of tensors that only one of model and file has, in words."""
+    named = {"missing": missing, "unexpected": unexpected}
+    return [f"{what} {first_names(names)}" for what, names in named.items() if names]
+
+
+def empty_model(directory: Path) -> PreTrainedModel:
+    """The full weights' model on the meta device: of files that are not quantised after every tensor was accounted
+    for.
+    """
+    if QUANTISED not in files.read_json(directory / files.CONFIG):
+        return from_pretrained(directory, device_map="meta")
+    with quiet():
+        try:
+            config = copy.deepcopy(
+                AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            )
+            if hasattr(config, QUANTISED):
+                delattr(config, QUANTISED)
+            with torch.device("meta"):
+                model: PreTrainedModel = CLASSES[architecture_in(directory)].from_config(config)
+                return model
+        except UNLOADABLE as error:
+            fix = "give an architecture that transformers has"
+            raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
