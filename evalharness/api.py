@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evalharness import registry, run
 from evalharness.engines.base import EngineFactory
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
 from evalharness.records.results import Results
-from evalharness.run.evaluation import evaluate as evaluate_job
+from evalharness.run.checks import check_job
 from evalharness.run.progress import ProgressListener
 
 
@@ -39,7 +40,9 @@ def evaluate(
         store=Path(store) if store else default_store({}),
         **{name: _typed(name, value) for name, value in options.items()},
     )
-    return evaluate_job(job, listener, factory)
+    check_job(job)
+    results: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
+    return results
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -12,6 +12,7 @@ from evalharness.cli.options import debug_option
 from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError
 from evalharness.results import REPORT
+from evalharness.run.checks import check_folder
 
 
 @click.command("demo")
@@ -34,7 +35,8 @@ def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bo
     Full fine-tuning at a high and at a low learning rate, LoRA, prompt tuning, and full fine-tuning with replay of the
     old tasks. Needs no network and no GPU; interrupted, give the same command again.
     """
-    run_demo = registry.find(experiments.REGISTRY, "demo", "campaign")
+    check_folder(out)
+    run_demo = registry.find(experiments.REGISTRY, "demo", "command")
     with progress.listener(quiet) as listener:
         found = run_demo(out, seed, listener, limit)
     for line in verdict_lines(found):

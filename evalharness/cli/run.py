@@ -31,6 +31,7 @@ from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 from evalharness.report import overlap
 from evalharness.results import RESULTS
+from evalharness.run.checks import check_job
 
 
 @click.command("run")
@@ -150,6 +151,7 @@ def run_command(**given: Any) -> int:
     command again: nothing is answered twice. Without --gate it ends with 0, or with 5 if something failed.
     """
     job = _job(given)
+    check_job(job)
     evaluate, write_report = (
         registry.find(run.REGISTRY, "evaluate", "stage"),
         registry.find(report.REGISTRY, "write", "stage"),

@@ -30,6 +30,7 @@ from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 from evalharness.report.sweep import Table, tables
 from evalharness.results import REPORT
+from evalharness.run.checks import check_job
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, WAYS
 
 SHARED = (
@@ -150,8 +151,10 @@ def sweep_command(**given: Any) -> int:
     Interrupted, give the same command again: nothing is trained or answered twice. With several --jobs, set
     OMP_NUM_THREADS, so that going on with another number of them finds the same answers.
     """
+    job, grid = _job(given), _grid(given)
+    check_job(job)
     asked_type, run_sweep = (registry.find(experiments.REGISTRY, name, "campaign") for name in ("sweep-asked", "sweep"))
-    asked = asked_type(_job(given), _grid(given), given["select"], given["jobs"])
+    asked = asked_type(job, grid, given["select"], given["jobs"])
     with progress.listener(given["quiet"] or given["as_json"]) as listener:
         sweep, found = run_sweep(asked, listener)
     if given["as_json"]:

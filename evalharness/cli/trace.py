@@ -31,6 +31,7 @@ from evalharness.records.models import EngineSettings
 from evalharness.report.stage_text import notes, sentences, tables
 from evalharness.report.stages import STAGES
 from evalharness.results import REPORT
+from evalharness.run.checks import check_job, check_models
 
 SAME = (
     "base",
@@ -131,12 +132,15 @@ def trace_command(**given: Any) -> int:
     forgetting and intransigence with intervals, and for each task the first stage at which it is forgotten, corrected
     for all looks (docs/stages.md). Interrupted, give the same command again: nothing is answered twice.
     """
+    job = _job(given)
+    check_job(job)
+    check_models(filter(None, (given["joint"], given["fresh"])))
     asked_type, run_trace = (registry.find(experiments.REGISTRY, name, "campaign") for name in ("trace-asked", "trace"))
     learned = {
         stage: tuple(task.strip() for task in of.split(","))
         for stage, of in pairs("--learned", given["learned"]).items()
     }
-    asked = asked_type(_job(given), learned, given["joint"], given["fresh"])
+    asked = asked_type(job, learned, given["joint"], given["fresh"])
     with progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
         stages, found = run_trace(asked, listener)
     if given["as_json"]:

@@ -19,6 +19,7 @@ from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides
 from evalharness.errors import UsageError
 from evalharness.paths import default_store
+from evalharness.run.checks import check_paths, check_recipe
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, LEARNING_RATES, WAYS, Method
@@ -214,8 +215,10 @@ def train_command(**given: Any) -> int:
     recipe = _recipe(given)
     if Path(recipe.out).exists():
         raise UsageError("--out", f"{recipe.out} exists already", "remove it, or name another folder")
-    registry.find(training.REGISTRY, "check", "stage")(recipe)
     library = Library(given["include"])
+    check_recipe(recipe, library)
+    check_paths({"--data-dir": given["data_dir"]})
+    registry.find(training.REGISTRY, "check", "stage")(recipe)
     source = DataSource(given["data_dir"], paths("--data", given["data"]), lock=default_lock(default_store(os.environ)))
     examples = gather(recipe, library, source)
     check_overrides([library.task(name) for name in examples.tasks], source)

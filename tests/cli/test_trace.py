@@ -101,7 +101,7 @@ def test_options_to_what_is_asked(ask: Callable[..., tuple[Asked, str, int]]) ->
 
 
 def test_what_got_no_answer_is_said_and_in_the_exit_code(ask: Callable[..., tuple[Asked, str, int]]) -> None:
-    _, output, code = ask("--model", "x/*", errors=(ExampleError("sst2", "s1", "1", "broken"),))
+    _, output, code = ask("--stage", "s1=x", errors=(ExampleError("sst2", "s1", "1", "broken"),))
     assert code == 5 and "1 examples got no answer" in output
 
 

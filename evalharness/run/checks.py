@@ -1,0 +1,132 @@
+"""Check what costs nothing to check: names, paths, the device and writable places, before a library such as torch is
+imported and before a checkpoint is read.
+
+What only the work itself can show (a task without rows, a broken checkpoint) is said later, by whoever finds it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from evalharness import engines
+from evalharness.analysis.compare_plan import UNNAMED
+from evalharness.checkpoints.discover import expand
+from evalharness.checkpoints.naming import is_path, parse
+from evalharness.checkpoints.recognise import directory_of
+from evalharness.errors import StoreError, UsageError, did_you_mean
+from evalharness.records.job import Job
+from evalharness.run.variants import ways_of
+from evalharness.store import Store
+from evalharness.tasks.library import Library
+from evalharness.training.recipe import Recipe
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+ACCELERATORS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # files in /dev of NVIDIA's, WSL's and AMD's drivers
+OUT, STORE = "name a folder that can be written with --out", "name another with --store"
+
+
+def check_job(job: Job) -> None:
+    """Check what a run is given. Raises TaskError, UsageError, ModelError or StoreError for the first thing wrong."""
+    library = Library(job.include)
+    if job.suite:
+        library.suite(job.suite)
+    library.select(job.tasks)
+    if job.target:
+        library.task(job.target)
+    _check_margins(job, library)
+    ways_of(job)
+    if job.settings.engine not in engines.REGISTRY:
+        known = did_you_mean(job.settings.engine, engines.REGISTRY)
+        raise UsageError("engine", f"unknown engine {job.settings.engine!r}", known)
+    check_device(job.settings.device)
+    rows = {f"--data {name}": path for name, path in job.data.items()}
+    check_paths({"--data-dir": job.data_dir, "--baseline": job.baseline, "--drift-text": job.drift_text, **rows})
+    check_models((*filter(None, [job.base]), *job.models))
+    check_folder(job.out)
+    check_store(job.store)
+
+
+def check_recipe(recipe: Recipe, library: Library) -> None:
+    """Check what a training is given. Raises TaskError, UsageError, ModelError or StoreError for the first thing
+    wrong.
+    """
+    if recipe.target:
+        library.task(recipe.target)
+    for name in (*recipe.mix, *recipe.replay):
+        if name not in library.suites():
+            library.select([name])
+    check_device(recipe.device)
+    files = {"--train-file": recipe.train_file, "--validation-file": recipe.validation_file}
+    check_paths({option: Path(file) if file else None for option, file in files.items()})
+    check_models(filter(None, (recipe.base, recipe.after)))
+    check_folder(Path(recipe.out))
+
+
+def _check_margins(job: Job, library: Library) -> None:
+    """Raises UsageError for a margin of what is in no file. Whether the run has it is known only with its checkpoints,
+    which bring their targets.
+    """
+    known = {UNNAMED, *library.names(), *library.groups(), *library.suites(), *filter(None, [job.suite])}
+    for name in sorted(job.margins):
+        if name not in known and not set(name) & {"@", ":"}:  # of a variant of a task, of a member of a group
+            raise UsageError("--margin", f"no task, group or suite {name!r}", did_you_mean(name, known))
+
+
+def check_paths(paths: Mapping[str, Path | None]) -> None:
+    """Check what options name. Raises UsageError for a path that does not exist."""
+    for option, path in paths.items():
+        if path is not None and not path.exists():
+            raise UsageError(option, f"{path} does not exist", "a file or folder that exists would be right")
+
+
+def check_models(texts: Iterable[str]) -> None:
+    """Check checkpoints given by path; hub ids are looked up later. Raises ModelError where there is no directory."""
+    for text in (one for each in texts for one in expand(each)):
+        if is_path((named := parse(text)).place):
+            directory_of(named)
+
+
+def check_device(name: str) -> None:
+    """Raises UsageError for what is no device, and for an accelerator where this machine or its torch has none."""
+    if not DEVICE.fullmatch(name):
+        raise UsageError("--device", f"unknown device {name!r}", "auto, cpu, cuda or cuda:N would be right")
+    if name.startswith("cuda") and (reason := _without_accelerator()):
+        raise UsageError("--device", f"{name} asked for, but {reason}", "use --device auto or cpu")
+
+
+def _without_accelerator() -> str:
+    """Why no accelerator can be used; "" where one may be, which torch knows."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return ""
+    devices = Path("/dev")
+    if version.endswith("+cpu"):
+        return f"the torch that is installed ({version}) is for CPUs only"
+    if devices.is_dir() and not any(path for pattern in ACCELERATORS for path in devices.glob(pattern)):
+        return "this machine has none"
+    return ""
+
+
+def check_folder(folder: Path, fix: str = OUT) -> None:
+    """Check that files can be written in a folder, or where it would be made. Raises StoreError; leaves nothing
+    behind.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise StoreError(folder, f"cannot write here ({error.strerror})", fix) from error
+
+
+def check_store(path: Path) -> None:
+    """Check that the store can be opened, or made. Raises StoreError."""
+    if path.exists():
+        Store(path).close()
+    else:
+        check_folder(path.parent, STORE)

@@ -1,0 +1,134 @@
+"""What is cheap to check is said before torch is imported, whichever command is given it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalharness.errors import EvalHarnessError, StoreError, UsageError
+from evalharness.paths import shipped
+from evalharness.records.job import Job
+from evalharness.run import checks
+
+BASE = str(shipped("fixtures/models") / "tiny-base")
+RUN = ("run", "--model", BASE, "--base", BASE)
+TRACE = ("trace", "--stage", BASE, "--base", BASE)
+TRAIN = ("train", "--method", "lora", "--base", BASE)
+SWEEP = ("sweep", "--base", BASE, "--suite", "demo")
+DEMO, TASK, OUT = ("--suite", "demo"), ("--task", "sst2"), ("--out", "{tmp}/out")
+MISTAKES = {
+    (*RUN, "--suite", "forgeting"): "did you mean forgetting",
+    (*RUN, "--task", "sst"): "did you mean sst2?",
+    (*RUN, "--task", "gleu"): "did you mean glue?",
+    (*RUN, *DEMO, "--target", "sst"): "did you mean sst2?",
+    (*RUN, *DEMO, "--margin", "sst=.1"): "no task, group or suite 'sst'; did you mean sst2",
+    (*RUN, *DEMO, "--describe", "robustnes"): "did you mean robustness?",
+    (*RUN, *DEMO, "--engine", "hff"): "did you mean hf?",
+    (*RUN, *DEMO, "--device", "tpu"): "--device: unknown device 'tpu'; auto, cpu, cuda or cuda:N would be right",
+    (*RUN, *DEMO, "--data-dir", "/nowhere"): "--data-dir: /nowhere does not exist",
+    (*RUN, *DEMO, "--baseline", "/nowhere"): "--baseline: /nowhere does not exist",
+    (*RUN, *DEMO, "--model", "/nowhere/model"): "/nowhere/model: no such directory",
+    (*RUN, *DEMO, "--model", "/nowhere/*"): "no directory /nowhere",
+    (*RUN, *DEMO, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",  # not even root can
+    (*RUN, *DEMO, *OUT, "--store", "/sys/evalharness/s.sqlite"): "/sys/evalharness: cannot write here",
+    (*RUN, *DEMO, *OUT, "--store", "{tmp}/no-store"): "no-store: cannot be used as the store",
+    (*TRACE, "--suite", "forgeting"): "did you mean forgetting",
+    (*TRACE, *DEMO, "--joint", "/nowhere/model"): "/nowhere/model: no such directory",
+    (*TRACE, *DEMO, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
+    (*TRAIN, *OUT, "--task", "sst"): "did you mean sst2?",
+    (*TRAIN, *OUT, *TASK, "--mix", "gleu"): "did you mean glue?",
+    (*TRAIN, *OUT, *TASK, "--device", "tpu"): "--device: unknown device 'tpu'",
+    (*TRAIN, *OUT, *TASK, "--base", "/nowhere/model"): "/nowhere/model: no such directory",
+    (*TRAIN, *OUT, *TASK, "--data-dir", "/nowhere"): "--data-dir: /nowhere does not exist",
+    (*TRAIN, *OUT, "--train-file", "/nowhere.jsonl"): "--train-file: /nowhere.jsonl does not exist",
+    (*TRAIN, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
+    (*SWEEP, *OUT, "--task", "sst"): "did you mean sst2?",
+    (*SWEEP, *OUT, *TASK, "--suite", "forgeting"): "did you mean forgetting",
+    (*SWEEP, *OUT, *TASK, "--device", "tpu"): "--device: unknown device 'tpu'",
+    (*SWEEP, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
+    ("demo", "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
+}
+HEAVY = ("torch", "transformers", "peft", "datasets", "evaluate", "matplotlib")
+PROGRAM = """
+import contextlib, io, json, sys
+from evalharness.cli.main import main
+
+for arguments in json.load(sys.stdin):
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            main(arguments)
+    except SystemExit as ended:
+        print(json.dumps([ended.code, said.getvalue(), sorted(sys.modules)]))
+"""
+
+
+def test_a_mistake_costs_no_import_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "no-store").write_text("no database")
+    commands = [[part.replace("{tmp}", str(tmp_path)) for part in arguments] for arguments in MISTAKES]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], input=json.dumps(commands), capture_output=True, text=True, check=True
+    )
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    for (arguments, wanted), (code, said, modules) in zip(MISTAKES.items(), outcomes, strict=True):
+        assert (code, said.count("\n"), wanted in said) == (2, 1, True), (arguments, said)
+        assert not {*HEAVY} & {*modules}, arguments
+    assert [path.name for path in tmp_path.iterdir()] == ["no-store"]
+
+
+def job(tmp_path: Path, **more: object) -> Job:
+    fields: dict[str, object] = {"models": (BASE,), "base": BASE, "suite": "demo", "out": tmp_path / "a" / "out"}
+    return Job(**{**fields, "store": tmp_path / "b" / "store.sqlite", **more})  # type: ignore[arg-type]
+
+
+def test_nothing_wrong_leaves_nothing(tmp_path: Path) -> None:
+    checks.check_job(job(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_hub_id_is_not_looked_up(tmp_path: Path) -> None:
+    checks.check_job(job(tmp_path, models=("nobody/nothing",), base="nobody/nothing-either@main"))
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu"])
+def test_devices_that_always_are(name: str) -> None:
+    checks.check_device(name)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"), [("2.13.0+cpu", "is for CPUs only"), ("2.13.0", "this machine has none")]
+)
+def test_an_accelerator_that_cannot_be_is_refused(version: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.metadata, "version", lambda _: version)
+    monkeypatch.setattr(checks, "ACCELERATORS", ("no-such-device*",))
+    with pytest.raises(UsageError, match=f"--device: cuda:1 asked for, but .*{reason}.*; use --device auto or cpu"):
+        checks.check_device("cuda:1")
+
+
+def test_an_accelerator_that_may_be_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.metadata, "version", lambda _: "2.13.0+cu130")
+    monkeypatch.setattr(checks, "ACCELERATORS", ("null",))
+    checks.check_device("cuda")
+
+
+def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        StoreError, match=r"file/out: cannot write here .*; name a folder that can be written with --out"
+    ):
+        checks.check_folder(tmp_path / "file" / "out")
+
+
+def test_every_error_is_one_that_the_user_can_mend(tmp_path: Path) -> None:
+    for wrong in (
+        {"suite": "x"},
+        {"tasks": ("x",)},
+        {"data": {"sst2": tmp_path / "x"}},
+        {"drift_text": tmp_path / "x"},
+    ):
+        with pytest.raises(EvalHarnessError):
+            checks.check_job(job(tmp_path, **wrong))
