@@ -15,14 +15,18 @@ HF = "accelerate datasets evaluate huggingface_hub peft safetensors tokenizers t
 EXTRA_OF = {**dict.fromkeys(HF, "hf"), "bitsandbytes": "quant"}  # a module to the extra that brings it
 
 
+def check(known: Mapping[str, str], name: str, what: str) -> None:
+    """Raise UsageError, with the nearest known names, where the table has no such name. Imports nothing."""
+    if name not in known:
+        raise UsageError(what, f"unknown {what} {name!r}", did_you_mean(name, known))
+
+
 def find(known: Mapping[str, str], name: str, what: str) -> Any:
     """The attribute that `name` stands for in the table `known`; `what` says in the error what kind of thing it is.
 
-    Raises UsageError, with the nearest known names, where the table has no such name, and MissingPackageError where the
-    piece needs packages that only an extra brings.
+    Raises UsageError as `check` does, and MissingPackageError where the piece needs packages that only an extra brings.
     """
-    if name not in known:
-        raise UsageError(what, f"unknown {what} {name!r}", did_you_mean(name, known))
+    check(known, name, what)
     module, _, attribute = known[name].partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

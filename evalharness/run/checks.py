@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from evalharness import engines
+from evalharness import engines, registry
 from evalharness.analysis.compare_plan import UNNAMED
 from evalharness.checkpoints.discover import expand
 from evalharness.checkpoints.naming import is_path, parse
@@ -39,9 +39,7 @@ def check_job(job: Job) -> None:
         library.task(job.target)
     _check_margins(job, library)
     ways_of(job)
-    if job.settings.engine not in engines.REGISTRY:
-        known = did_you_mean(job.settings.engine, engines.REGISTRY)
-        raise UsageError("engine", f"unknown engine {job.settings.engine!r}", known)
+    registry.check(engines.REGISTRY, job.settings.engine, "engine")
     check_device(job.settings.device)
     rows = {f"--data {name}": path for name, path in job.data.items()}
     check_paths({"--data-dir": job.data_dir, "--baseline": job.baseline, "--drift-text": job.drift_text, **rows})
