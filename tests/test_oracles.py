@@ -32,7 +32,7 @@ LIBRARY = Library()
 DEMO, FULL = LIBRARY.suite("demo"), LIBRARY.suite("forgetting-full")
 BENCHMARKS = Path(__file__).parents[1] / "fixtures" / "benchmarks"
 APART = ("sglue_rte", "ax", "axb", "axg")
-DRAWS = 1500  # guesses a task
+DRAWS = {"multiple_choice": 1500, "generate_until": 100}  # guesses a task; random letters are worth nothing
 Answer = Callable[[Example, Request], Response]
 
 
@@ -143,7 +143,7 @@ def uniform(draws: random.Random) -> Answer:
 def guessed(place: Place) -> Iterator[np.ndarray]:
     """Summed rows of the deciding metric of guess after guess at all examples."""
     draws, task = random.Random(place.task), LIBRARY.task(place.task)
-    for _ in range(math.ceil(DRAWS / len(prepared(place).examples))):
+    for _ in range(math.ceil(DRAWS[task.output_type] / len(prepared(place).examples))):
         found = measured(place, uniform(draws))
         yield next(m.rows.sum(axis=0) for m in found.measurements if m.metric == task.primary)
 
