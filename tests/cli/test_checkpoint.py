@@ -12,9 +12,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from command_line import exit_code
 
 from evalharness.checkpoints.kinds import TYPES
-from evalharness.cli.main import main
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -24,9 +24,7 @@ def run(capsys):
     """Arguments to (exit code, stdout, stderr)."""
 
     def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main(["checkpoint", *map(str, arguments)])
-        return (ended.value.code, *capsys.readouterr())
+        return (exit_code("checkpoint", *arguments), *capsys.readouterr())
 
     return call
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
+from command_line import exit_code
 
-from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
@@ -67,12 +67,6 @@ def make_run(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeRun
     return make
 
 
-def ended(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    return int(exit_.value.code or 0)
-
-
 def echo_of(out: Path, candidate: str) -> dict[str, object]:
     rows = json.loads((out / "results.json").read_text())["comparisons"]
     return next(row for row in rows if (row["task"], row["candidate"], row["primary"]) == ("echo", candidate, True))
@@ -80,7 +74,7 @@ def echo_of(out: Path, candidate: str) -> dict[str, object]:
 
 def test_comparing_a_run_again_gives_what_the_run_gave(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("run", {"a": 12, "b": 0})
-    assert ended("compare", run, "--out", tmp_path / "again") == 0
+    assert exit_code("compare", run, "--out", tmp_path / "again") == 0
     first, again = (json.loads((out / "results.json").read_text()) for out in (run, tmp_path / "again"))
     assert again["comparisons"] == first["comparisons"]
     assert again["models"] == first["models"]
@@ -89,7 +83,7 @@ def test_comparing_a_run_again_gives_what_the_run_gave(make_run: MakeRun, tmp_pa
 
 def test_the_signature_says_what_was_compared_and_no_path(make_run: MakeRun, tmp_path: Path) -> None:
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 20}, tasks=("echo",))
-    assert ended("compare", f"{one}#a", two, "--alpha", "0.01", "--margin", "0.1", "--out", tmp_path / "both") == 0
+    assert exit_code("compare", f"{one}#a", two, "--alpha", "0.01", "--margin", "0.1", "--out", tmp_path / "both") == 0
     text = (tmp_path / "both" / "results.json").read_text()
     found = json.loads(text)["signature"]
     assert (found["base"], found["alpha"], found["margin"], list(found["tasks"])) == ("a", 0.01, 0.1, ["echo"])
@@ -98,7 +92,7 @@ def test_the_signature_says_what_was_compared_and_no_path(make_run: MakeRun, tmp
 
 def test_tasks_that_only_one_run_has_are_named(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 20}, tasks=("echo",))
-    assert ended("compare", one, two) == 0
+    assert exit_code("compare", one, two) == 0
     assert "left out: yes_no" in capsys.readouterr().err
 
 
@@ -113,14 +107,14 @@ def test_scores_of_another_task_file_are_not_paired(
         file.read_text().replace("  - metric: exact_match", "  - metric: exact_match\n    ignore_case: true")
     )
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 12}, include=(other,))
-    assert ended("compare", one, two) == 5
+    assert exit_code("compare", one, two) == 5
     assert "echo is not defined or scored as in" in capsys.readouterr().err
 
 
 def test_a_wider_margin_changes_the_verdict_and_not_the_numbers(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("run", {"a": 12})
     assert echo_of(run, "a")["verdict"] == "forgotten"
-    assert ended("compare", run, "--margin", "echo=0.9", "--out", tmp_path / "wide") == 0
+    assert exit_code("compare", run, "--margin", "echo=0.9", "--out", tmp_path / "wide") == 0
     wide = echo_of(tmp_path / "wide", "a")
     assert (wide["margin"], wide["verdict"]) == (0.9, "inconclusive")
     assert "margin_exceeds_skill" in wide["flags"]
@@ -129,14 +123,14 @@ def test_a_wider_margin_changes_the_verdict_and_not_the_numbers(make_run: MakeRu
 
 def test_the_suite_of_tasks_that_no_suite_names_has_a_margin_too(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("run", {"a": 12})
-    assert ended("compare", run, "--margin", "suite=0.1", "--out", tmp_path / "wide") == 0
+    assert exit_code("compare", run, "--margin", "suite=0.1", "--out", tmp_path / "wide") == 0
     rows = json.loads((tmp_path / "wide" / "results.json").read_text())["comparisons"]
     assert [row["margin"] for row in rows if row["level"] == "suite"] == [0.1]
 
 
 def test_models_of_two_runs_are_paired(make_run: MakeRun, tmp_path: Path) -> None:
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 20})
-    assert ended("compare", f"{one}#a", f"{two}#b", "--out", tmp_path / "both") == 0
+    assert exit_code("compare", f"{one}#a", f"{two}#b", "--out", tmp_path / "both") == 0
     row = echo_of(tmp_path / "both", "b")
     assert (row["base"]["value"], row["candidate_score"]["value"], row["lost"], row["gained"]) == (
         0.6,
@@ -146,7 +140,7 @@ def test_models_of_two_runs_are_paired(make_run: MakeRun, tmp_path: Path) -> Non
     )
     models = json.loads((tmp_path / "both" / "results.json").read_text())["models"]
     assert [(model["name"], model["base"]) for model in models] == [("a", None), ("b", "a")]
-    assert ended("gate", tmp_path / "both") == 3
+    assert exit_code("gate", tmp_path / "both") == 3
 
 
 def test_what_only_one_run_describes_is_left_out(make_run: MakeRun, tmp_path: Path) -> None:
@@ -156,7 +150,7 @@ def test_what_only_one_run_describes_is_left_out(make_run: MakeRun, tmp_path: Pa
     )
     for first, second in ((f"{plain}#a", f"{more}#b"), (f"{more}#b", f"{plain}#a")):
         out = tmp_path / f"of-{Path(first).name[:3]}"
-        assert ended("compare", first, second, "--out", out) == 0
+        assert exit_code("compare", first, second, "--out", out) == 0
         metrics = {
             row["metric"]
             for row in json.loads((out / "results.json").read_text())["comparisons"]
@@ -168,9 +162,9 @@ def test_what_only_one_run_describes_is_left_out(make_run: MakeRun, tmp_path: Pa
 def test_missing_answers_stay_missing(make_run: MakeRun, tmp_path: Path) -> None:
     """A run in which something failed is incomplete however it is compared again."""
     run = make_run("run", {"a": 0}, deaf={"a"})
-    assert ended("gate", run, "--on-inconclusive", "pass") == 5
-    assert ended("compare", run, "--out", tmp_path / "again") == 5
-    assert ended("gate", tmp_path / "again", "--on-inconclusive", "pass") == 5
+    assert exit_code("gate", run, "--on-inconclusive", "pass") == 5
+    assert exit_code("compare", run, "--out", tmp_path / "again") == 5
+    assert exit_code("gate", tmp_path / "again", "--on-inconclusive", "pass") == 5
 
 
 @pytest.mark.parametrize(
@@ -181,7 +175,7 @@ def test_what_cannot_be_paired_is_5(
     make_run: MakeRun, changes: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, two = make_run("one", {"a": 12}), make_run("two", {"b": 12}, **changes)
-    assert ended("compare", one, two) == 5
+    assert exit_code("compare", one, two) == 5
     assert said in capsys.readouterr().err
 
 
@@ -194,14 +188,14 @@ def test_what_is_wrong_is_2(make_run: MakeRun, capsys: pytest.CaptureFixture[str
         ((run, "--alpha", "0.5"), "--alpha"),
         ((f"{run}#a", run), "several models named a"),
     ):
-        assert ended("compare", *arguments) == 2
+        assert exit_code("compare", *arguments) == 2
         assert said in capsys.readouterr().err
 
 
 def test_a_sign_in_a_folders_name_names_no_model(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("run#2", {"a": 12})
-    assert ended("compare", run) == 0
-    assert ended("compare", f"{run}#base", f"{run}#a", "--out", tmp_path / "out") == 0
+    assert exit_code("compare", run) == 0
+    assert exit_code("compare", f"{run}#base", f"{run}#a", "--out", tmp_path / "out") == 0
     assert [model["name"] for model in json.loads((tmp_path / "out" / "results.json").read_text())["models"]] == [
         "base",
         "a",
@@ -210,12 +204,12 @@ def test_a_sign_in_a_folders_name_names_no_model(make_run: MakeRun, tmp_path: Pa
 
 def test_gate_codes(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     forgot, same = make_run("forgot", {"a": 12}), make_run("same", {"a": 0})
-    assert ended("gate", forgot) == 3
+    assert exit_code("gate", forgot) == 3
     assert "echo" in capsys.readouterr().out
-    assert ended("gate", same) == 4  # 30 examples cannot certify a margin of .02
-    assert ended("gate", same, "--on-inconclusive", "pass") == 0
+    assert exit_code("gate", same) == 4  # 30 examples cannot certify a margin of .02
+    assert exit_code("gate", same, "--on-inconclusive", "pass") == 0
     capsys.readouterr()
-    assert ended("gate", forgot, "--json") == 3
+    assert exit_code("gate", forgot, "--json") == 3
     assert json.loads(capsys.readouterr().out)["exit_code"] == 3
 
 
@@ -238,7 +232,7 @@ def test_compare_gate_and_report_need_no_torch(make_run: MakeRun, tmp_path: Path
 
 def test_a_report_may_be_asked_for_by_the_results_file(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("run", {"a": 12})
-    assert ended("report", run / "results.json") == 0
+    assert exit_code("report", run / "results.json") == 0
     assert capsys.readouterr().out.strip() == str(run / "report.html")
 
 
@@ -249,7 +243,7 @@ def test_runs_that_stopped_early_compare_with_one_another_but_not_by_other_lots(
     early = make_run("early", {"first": 30}, until_decided=True)
     whole, other = make_run("whole", {"second": 30}), make_run("other", {"third": 30}, seed=9)
     capsys.readouterr()
-    assert ended("compare", whole, f"{early}#first", "--out", tmp_path / "out") == 0
+    assert exit_code("compare", whole, f"{early}#first", "--out", tmp_path / "out") == 0
     rows = {
         row["task"]: row
         for row in json.loads((tmp_path / "out" / "results.json").read_text())["comparisons"]
@@ -259,5 +253,5 @@ def test_runs_that_stopped_early_compare_with_one_another_but_not_by_other_lots(
         row["task"]: row for row in json.loads((early / "results.json").read_text())["comparisons"] if row["primary"]
     }
     assert rows["echo"] == alone["echo"] and rows["echo"]["stopping"]["stopped"] and rows["echo"]["n"] < 30
-    assert ended("compare", other, f"{early}#first") == 5
+    assert exit_code("compare", other, f"{early}#first") == 5
     assert "with the same --seed" in capsys.readouterr().err

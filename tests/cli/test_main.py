@@ -11,21 +11,16 @@ from pathlib import Path
 
 import click
 import pytest
+from command_line import exit_code
 
 from evalharness import cli, registry
 from evalharness.cli import main as entry
-from evalharness.cli.main import SUMMARIES, main, plain
+from evalharness.cli.main import SUMMARIES, plain
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
     done = subprocess.run([sys.executable, "-m", "evalharness", *arguments], capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
-
-
-def ended(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        main(list(arguments))
-    return int(exit_.value.code or 0)
 
 
 def walk(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
@@ -87,7 +82,7 @@ def test_version() -> None:
 def test_what_is_wrong_is_said_in_one_line_with_code_2(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ended(*arguments) == 2
+    assert exit_code(*arguments) == 2
     captured = capsys.readouterr()
     assert said in captured.err
     assert "Traceback" not in captured.err
@@ -98,10 +93,10 @@ def test_a_crash_of_ours_is_1_and_shows_the_traceback_only_on_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(cli.REGISTRY, "gate", "evalharness.cli.gate:no_such_attribute")
-    assert ended("gate", "x") == 1
+    assert exit_code("gate", "x") == 1
     assert "bug of ours" in (said := capsys.readouterr().err)
     assert "Traceback" not in said
-    assert ended("gate", "x", "--debug") == 1
+    assert exit_code("gate", "x", "--debug") == 1
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -112,9 +107,9 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(entry.evalharness, "main", interrupted)
-    assert ended("run") == 130
+    assert exit_code("run") == 130
     assert "same command again" in capsys.readouterr().err
-    assert ended("train") == 130
+    assert exit_code("train") == 130
     assert capsys.readouterr().err == "Interrupted.\n"  # training begins anew
 
 
@@ -132,7 +127,7 @@ def test_a_request_to_terminate_is_an_interrupt_that_cleans_up(monkeypatch: pyte
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(entry.evalharness, "main", terminated)
     try:
-        assert ended("train") == 130
+        assert exit_code("train") == 130
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not unfinished.exists()

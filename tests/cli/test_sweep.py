@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from command_line import exit_code
 
 from evalharness.cli import sweep as command
 from evalharness.cli import train
-from evalharness.cli.main import main
 from evalharness.errors import UsageError
 from evalharness.experiments.grid import EVERY, Grid
 from evalharness.records.results import Results
@@ -134,10 +134,9 @@ def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[Asked, 
     ],
 )
 def test_wrong_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["sweep", *NEEDED, *arguments])
+    assert exit_code("sweep", *NEEDED, *arguments) == 2
     said = capsys.readouterr().err
-    assert ended.value.code == 2 and words in said and said.count("\n") == 1
+    assert words in said and said.count("\n") == 1
 
 
 def test_rates_by_method() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from command_line import exit_code
 
 from evalharness.cli import trace as command
-from evalharness.cli.main import main
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import ExampleError
@@ -119,22 +119,9 @@ def test_wrong_in_one_line(arguments: list[str], words: str) -> None:
 
 
 def test_wrong_paths_end_with_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(
-            [
-                "trace",
-                "--base",
-                str(tmp_path),
-                "--stage",
-                str(tmp_path / "nowhere"),
-                "--suite",
-                "demo",
-                "--out",
-                str(tmp_path / "out"),
-                "-q",
-            ]
-        )
-    assert ended.value.code == 2 and capsys.readouterr().err.startswith("Error: ")
+    models = ("--base", tmp_path, "--stage", tmp_path / "nowhere")
+    assert exit_code("trace", *models, "--suite", "demo", "--out", tmp_path / "out", "-q") == 2
+    assert capsys.readouterr().err.startswith("Error: ")
 
 
 def test_json_is_the_file_and_nothing_else(ask: Callable[..., tuple[Asked, str, int]], tmp_path: Path) -> None:

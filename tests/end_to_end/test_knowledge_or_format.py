@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import exit_code
 
-from evalharness.cli.main import main
 from evalharness.experiments.demo import base, world
 from evalharness.results import read_results, read_samples
 from evalharness.tasks.library import Library
@@ -31,8 +31,7 @@ def test_a_model_that_learned_to_mumble_lost_the_format_and_not_what_it_knew(tmp
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     made, out = tmp_path / "mumbler", tmp_path / "out"
     recipe = ["--method", "full", "--lr", "3e-4", "--steps", "240", "--train-file", str(tmp_path / "rows.jsonl")]
-    with pytest.raises(SystemExit, match="0"):
-        main(["train", *recipe, "--base", str(base()), "--out", str(made)])
+    assert exit_code("train", *recipe, "--base", base(), "--out", made) == 0
     asked = [
         "--task",
         "sst2",
@@ -43,22 +42,8 @@ def test_a_model_that_learned_to_mumble_lost_the_format_and_not_what_it_knew(tmp
         "--describe",
         "generation",
     ]
-    with pytest.raises(SystemExit, match="0"):
-        main(
-            [
-                "run",
-                "--model",
-                str(made),
-                "--base",
-                str(base()),
-                *asked,
-                "--store",
-                str(tmp_path / "store.sqlite"),
-                "--out",
-                str(out),
-                "-q",
-            ]
-        )
+    places = ["--store", tmp_path / "store.sqlite", "--out", out, "-q"]
+    assert exit_code("run", "--model", made, "--base", base(), *asked, *places) == 0
     (found,) = read_results(out).diagnoses
     assert found.conclusion == "format", found.says
     unread = [sample for sample in read_samples(out, "sst2@written", "mumbler") if "well" in sample.output]

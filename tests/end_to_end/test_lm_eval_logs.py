@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from command_line import exit_code
 from lm_eval import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.models.huggingface import HFLM
@@ -23,7 +24,6 @@ from lm_eval.tasks import TaskManager
 from safetensors.torch import load_file, save_file
 from statsmodels.stats.contingency_tables import mcnemar
 
-from evalharness.cli.main import main
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.paths import shipped
 from evalharness.tasks.library import Library
@@ -141,9 +141,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     tasks.mkdir()
     write_tasks(tasks)
     logs = {"base": log(BASE, tasks, folder / "base"), "noisy": log(noisy(folder / "model"), tasks, folder / "noisy")}
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", *map(str, logs.values()), "--out", str(folder / "compared")])
-    assert not ended.value.code
+    assert exit_code("compare", *logs.values(), "--out", folder / "compared") == 0
     document = json.loads((folder / "compared" / "results.json").read_text("utf-8"))
     return Compared(logs, document["comparisons"], document)
 
@@ -234,7 +232,5 @@ def test_a_model_asked_otherwise_is_not_paired(
     (file,) = other.glob("*/samples_sst2_*.jsonl")
     lines = [json.loads(text) for text in file.read_text("utf-8").splitlines()]
     file.write_text("".join(json.dumps(line | {"prompt_hash": line["prompt_hash"][::-1]}) + "\n" for line in lines))
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", str(compared.folders["base"]), str(other)])
-    assert ended.value.code == 5
+    assert exit_code("compare", compared.folders["base"], other) == 5
     assert "not the same prompts" in capsys.readouterr().err

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from evalharness.cli.main import main
+from command_line import exit_code
 
 Outcome = tuple[int, str, str]
 Run = Callable[..., Outcome]
@@ -50,11 +49,10 @@ def run(zoo: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pytest.
         ]
         arguments += ["--base", f"base={base}"] if base else []
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
+        ended = exit_code(*arguments)
         said = capsys.readouterr()
         assert "Traceback" not in said.err
-        return int(ended.value.code or 0), said.out, said.err
+        return ended, said.out, said.err
 
     return call
 
@@ -174,9 +172,7 @@ def test_prompt_that_cannot_fit(run: Run, zoo: dict[str, Path], tmp_path: Path) 
     code, out, _ = run(zoo["llama-lora"], "--data", f"echo={tmp_path / 'rows.jsonl'}", tasks=("echo",))
     assert code == 5
     assert "incomplete" in out
-    with pytest.raises(SystemExit) as ended:
-        main(["gate", str(tmp_path / "out")])
-    assert ended.value.code == 5
+    assert exit_code("gate", tmp_path / "out") == 5
 
 
 def test_out_that_cannot_be_written(run: Run, zoo: dict[str, Path], tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import exit_code
 
 from evalharness import results
 from evalharness.analysis.gate import Policy, judge
-from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
 from evalharness.records.diagnosis import Diagnosis
@@ -366,8 +366,7 @@ def test_killed_between_the_rounds_it_goes_on_to_the_same_bytes(job: Callable[..
 def test_compare_gives_the_same_diagnoses_from_the_measurements_alone(job: Callable[..., Job], tmp_path: Path) -> None:
     asked = job(models=("lora", "kept"))
     evaluate(asked, factory=ScriptedFactory(model(), {"lora": model(remembers, _mixed)}))
-    with pytest.raises(SystemExit, match="0"):
-        main(["compare", str(asked.out), "--out", str(tmp_path / "again")])
+    assert exit_code("compare", asked.out, "--out", tmp_path / "again") == 0
     was, now = (json.loads((out / "results.json").read_text()) for out in (asked.out, tmp_path / "again"))
     assert now["diagnoses"] == was["diagnoses"]
     assert now["comparisons"] == was["comparisons"]
@@ -382,8 +381,7 @@ def test_runs_with_and_without_a_second_round_compare(job: Callable[..., Job], t
     evaluate(one, factory=factory)
     evaluate(two, factory=factory)
     for first, second in ((one, two), (two, one)):
-        with pytest.raises(SystemExit, match="0"):
-            main(["compare", str(first.out), str(second.out), "--out", str(tmp_path / "both")])
+        assert exit_code("compare", first.out, second.out, "--out", tmp_path / "both") == 0
         assert "diagnoses" not in json.loads((tmp_path / "both" / "results.json").read_text())
 
 
@@ -481,7 +479,6 @@ def test_without_the_base_it_has_to_have_been_asked_before(
 def test_the_command_says_it_beside_the_verdict(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
     asked = job()
     found_by(asked, model(remembers, _mixed))
-    with pytest.raises(SystemExit, match="0"):
-        main(["compare", str(asked.out)])
+    assert exit_code("compare", asked.out) == 0
     said = capsys.readouterr().out
     assert f"rates: {results.read_results(asked.out).diagnoses[0].says}" in said

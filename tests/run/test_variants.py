@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import exit_code
 
 from evalharness import results
 from evalharness.analysis.gate import Policy, judge
-from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.records.comparison import Comparison
@@ -338,8 +338,7 @@ def test_compare_gives_the_same_rows_from_the_measurements_alone(
 ) -> None:
     asked = job(tasks=(), suite="small", templates="all", describe=("robustness", "generation", "calibration"))
     found = evaluate(asked, factory=factory)
-    with pytest.raises(SystemExit, match="0"):
-        main(["compare", str(asked.out), "--out", str(tmp_path / "again")])
+    assert exit_code("compare", asked.out, "--out", tmp_path / "again") == 0
     again = json.loads((tmp_path / "again" / "results.json").read_text())
     assert again["comparisons"] == json.loads((asked.out / "results.json").read_text())["comparisons"]
     assert again["signature"]["asides"] == found.signature["asides"]
@@ -371,6 +370,5 @@ def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job])
 
 
 def test_the_command_takes_words_with_commas(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["run", "--model", "x", "--task", "sst2", "--describe", "calibration, robustnes"])
+    assert exit_code("run", "--model", "x", "--task", "sst2", "--describe", "calibration, robustnes") == 2
     assert "'robustnes' is nothing that can be described; did you mean robustness?" in capsys.readouterr().err

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from evalharness.cli.main import main
+from command_line import exit_code
 
 
 def ended(*arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main(["train", *arguments])
-    return int(exit_.value.code or 0)
+    return exit_code("train", *arguments)
 
 
 def test_says_what_was_made(given, tmp_path, capsys):

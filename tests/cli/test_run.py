@@ -1,5 +1,5 @@
-"""Chat templates from the command line, with tiny models that have some: exit codes, one line an error, prompts as the
-template puts them.
+"""`run` from the command line: chat templates, with tiny models that have some (exit codes, one line an error, prompts
+as the template puts them), and what `--train-data [NAME=]PATH` means to the job.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import tiny_chats
+from command_line import exit_code
 
-from evalharness.cli.main import main
+from evalharness.cli.run import _train_data
+from evalharness.errors import UsageError
 
 Run = Callable[..., tuple[int, str, str]]
 TEMPLATE, ALLOW = "--apply-chat-template", ("--chat-template-mismatch", "allow")
@@ -50,21 +52,10 @@ def run(models: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pyte
             "cpu",
             "-q",
         ]
-        with pytest.raises(SystemExit) as ended:
-            main(
-                [
-                    "run",
-                    "--model",
-                    f"candidate={models[model]}",
-                    "--base",
-                    f"base={models[base]}",
-                    *common,
-                    *places,
-                    *options,
-                ]
-            )
+        names = ["--model", f"candidate={models[model]}", "--base", f"base={models[base]}"]
+        ended = exit_code("run", *names, *common, *places, *options)
         said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        return ended, said.out, said.err
 
     return run
 
@@ -127,3 +118,25 @@ def test_options_that_mean_nothing(run: Run) -> None:
     code, _, said = run("same", "--fewshot-as-multiturn")
     assert code == 2 and "no turns without a chat template" in said
     assert run("same", f"{TEMPLATE}=bases")[0] == 2
+
+
+def test_train_data_for_all_and_for_one(tmp_path: Path) -> None:
+    rows, odd = tmp_path / "rows.jsonl", tmp_path / "a=b.jsonl"
+    rows.touch()
+    odd.touch()
+    assert _train_data([]) == {}
+    assert _train_data([str(rows), f"lora={odd}"]) == {"": rows, "lora": odd}
+    assert _train_data([str(odd)]) == {"": odd}
+
+
+def test_wrong_train_data_is_named(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.touch()
+    for given, named in (
+        ([str(rows), str(rows)], "several for all"),
+        (["away.jsonl"], "away.jsonl does not exist"),
+        (["lora=away.jsonl"], "--train-data lora: away.jsonl does not exist"),
+        ([f"lora={rows}", f"lora={rows}"], "given twice"),
+    ):
+        with pytest.raises(UsageError, match=named):
+            _train_data(given)

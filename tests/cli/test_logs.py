@@ -8,14 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from evalharness.cli.main import main
-
-
-def ended(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as error:
-        main([str(argument) for argument in arguments])
-    return int(error.value.code or 0)
+from command_line import exit_code
 
 
 def table(path: Path, right: int, of: int = 400, tasks: tuple[str, ...] = ("one", "two")) -> Path:
@@ -27,15 +20,15 @@ def table(path: Path, right: int, of: int = 400, tasks: tuple[str, ...] = ("one"
 def test_two_tables_get_verdicts_a_page_and_a_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, tuned = table(tmp_path / "base.csv", 380), table(tmp_path / "tuned.csv", 300)
     out = tmp_path / "out"
-    assert ended("compare", base, f"new={tuned}", "--out", out, "--json") == 0
+    assert exit_code("compare", base, f"new={tuned}", "--out", out, "--json") == 0
     rows = {row["task"]: row for row in json.loads(capsys.readouterr().out)["comparisons"]}
     assert (rows["one"]["verdict"], rows["two"]["verdict"]) == ("forgotten", "retained")
     assert rows["one"]["lost"] == 80
     assert rows["one"]["difference"]["value"] == pytest.approx(-0.2)
-    assert ended("report", out) == 0
+    assert exit_code("report", out) == 0
     assert "log of another tool" in (out / "report.html").read_text()
-    assert ended("gate", out) == 3
-    assert ended("compare", out, "--margin", "one=0.3") == 0
+    assert exit_code("gate", out) == 3
+    assert exit_code("compare", out, "--margin", "one=0.3") == 0
     assert "retained" in capsys.readouterr().out
 
 
@@ -43,15 +36,15 @@ def test_json_needs_no_folder_and_is_what_would_be_left_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base, tuned = table(tmp_path / "base.csv", 380), table(tmp_path / "tuned.csv", 300)
-    assert ended("compare", base, tuned, "--json") == 0
+    assert exit_code("compare", base, tuned, "--json") == 0
     printed = capsys.readouterr().out
-    assert ended("compare", base, tuned, "--out", tmp_path / "out") == 0
+    assert exit_code("compare", base, tuned, "--out", tmp_path / "out") == 0
     assert (tmp_path / "out" / "results.json").read_text() == printed
 
 
 def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, tuned = table(tmp_path / "base.csv", 30, of=40), table(tmp_path / "tuned.csv", 30, of=38)
-    assert ended("compare", base, tuned) == 5
+    assert exit_code("compare", base, tuned) == 5
     assert "2 examples are not in the log of tuned" in capsys.readouterr().err
 
 
@@ -93,7 +86,7 @@ def test_wrong_on_purpose(
     named = {"base": table(tmp_path / "base.csv", 30, of=40), "run": tmp_path / "run"}
     named |= {name: tmp_path / f"{name}.csv" for name in ("wide", "broken", "empty")}
     named |= {"other": tmp_path / "other.xlsx", "unsampled": tmp_path / "unsampled"}
-    assert ended("compare", *[argument.format(**named) for argument in arguments]) == code
+    assert exit_code("compare", *[argument.format(**named) for argument in arguments]) == code
     assert said in capsys.readouterr().err
 
 
@@ -114,7 +107,7 @@ def test_tables_without_a_column_task_are_one_task_whatever_their_files_are_call
 ) -> None:
     for name, right in (("base", 380), ("tuned", 300)):
         (tmp_path / f"{name}.csv").write_text("id,score\n" + "".join(f"{i},{int(i < right)}\n" for i in range(400)))
-    assert ended("compare", tmp_path / "base.csv", f"new={tmp_path / 'tuned.csv'}", "--json") == 0
+    assert exit_code("compare", tmp_path / "base.csv", f"new={tmp_path / 'tuned.csv'}", "--json") == 0
     said = capsys.readouterr()
     (row,) = [row for row in json.loads(said.out)["comparisons"] if row["level"] == "task"]
     assert (row["task"], row["candidate"], row["verdict"], row["lost"]) == ("base", "new", "forgotten", 80)
