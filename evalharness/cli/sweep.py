@@ -28,7 +28,8 @@ from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.grid import EVERY, Grid
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
-from evalharness.report.sweep import Table, tables
+from evalharness.report.sweep_tables import tables
+from evalharness.report.text_table import TextTable
 from evalharness.results import REPORT
 from evalharness.run.checks import check_job
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, WAYS
@@ -167,7 +168,7 @@ def sweep_command(**given: Any) -> int:
     return NotComparableError.exit_code if found.errors else 0
 
 
-def lines(table: Table) -> Iterator[str]:
+def lines(table: TextTable) -> Iterator[str]:
     """A table as the terminal shows it."""
     yield f"{table.title} ({plain(table.note)})"
     yield from (f"  {plain(line)}" for line in aligned([table.columns, *table.rows], table.numbers))

@@ -113,7 +113,7 @@ def _beside(results: Results) -> Iterator[str]:
         yield plain(found.says)
         head = ("", "n", "quantised", "unquantised", "difference", "interval")
         rows = [
-            (plain(c.task), str(c.n), c.quantised, c.unquantised, c.difference, c.interval or "–")
+            (plain(c.task), str(c.n), c.scores.base, c.scores.candidate, c.scores.difference, c.scores.interval or "–")
             for c in found.changes
             if c.level != Level.SUITE
         ]

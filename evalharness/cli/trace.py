@@ -28,7 +28,8 @@ from evalharness.errors import NotComparableError, UsageError
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
-from evalharness.report.stage_text import notes, sentences, tables
+from evalharness.report.stage_tables import tables
+from evalharness.report.stage_text import notes, sentences
 from evalharness.report.stages import STAGES
 from evalharness.results import REPORT
 from evalharness.run.checks import check_job, check_models

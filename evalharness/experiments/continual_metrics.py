@@ -19,7 +19,7 @@ from evalharness.metrics.base import from_facts
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
-from evalharness.report.stages import KINDS, NAMES, Cell, Column, Measure, Stages
+from evalharness.report.stages import KINDS, NAMES, ContinualMeasure, Stages, StageScore, StageTask
 from evalharness.stats.assess import Interval, Pairs
 from evalharness.stats.continual import Course, with_intervals
 from evalharness.stats.enums import MetricKind, Verdict
@@ -152,21 +152,21 @@ def _metric_in(group: Group, fact: TaskFacts) -> MetricFacts:
     return by_id.get(group.metric) or by_id[fact.primary]
 
 
-def _column(run: _Run, subject: _Subject, pairs: Mapping[str, Pairs]) -> Column:
+def _column(run: _Run, subject: _Subject, pairs: Mapping[str, Pairs]) -> StageTask:
     """A column whose cells know scores and differences to the base; `pairs`: the base's rows and each model's."""
     rows = {
         name: run.comparisons[subject.name, name]
         for name in (*run.track.stages, run.track.joint, run.track.fresh)
         if name is not None
     }
-    first, metric, cells = rows[run.track.stages[0]], subject.metric, list[Cell]()
+    first, metric, cells = rows[run.track.stages[0]], subject.metric, list[StageScore]()
     for number, stage in enumerate(run.track.stages, 1):
         row, kept = rows[stage], None
         known = run.track.known_by(subject.learned, number)
         if known is not None and pairs:
             kept = retention(replace(pairs[stage], base=pairs[known].candidate), run.plan.level)
         cells.append(
-            Cell(
+            StageScore(
                 stage,
                 row.n,
                 row.candidate_score,
@@ -191,7 +191,7 @@ def _column(run: _Run, subject: _Subject, pairs: Mapping[str, Pairs]) -> Column:
         chance,
         subject.learned,
     )
-    return Column(*head, first.base, tuple(cells), **beside)
+    return StageTask(*head, first.base, tuple(cells), **beside)
 
 
 def _estimate(interval: Interval) -> Estimate:
@@ -224,7 +224,7 @@ def _since(run: _Run, subjects: Sequence[_Subject]) -> dict[tuple[str, str], Com
     return found
 
 
-def _tested(run: _Run, columns: Sequence[Column], since: Mapping[tuple[str, str], Comparison]) -> list[Column]:
+def _tested(run: _Run, columns: Sequence[StageTask], since: Mapping[tuple[str, str], Comparison]) -> list[StageTask]:
     """Columns with what became of them: Holm over everything that is tested."""
     keys = [
         (column.name, cell.stage)
@@ -253,7 +253,7 @@ def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:
     return decide(adjusted, p_retained, alpha, units=row.n, can_retain=can_retain, at_chance=at_chance)
 
 
-def _with_first(column: Column) -> Column:
+def _with_first(column: StageTask) -> StageTask:
     states = [cell.state for cell in column.cells]
     early, states = states[: column.learned], states[column.learned :]
     if Verdict.FORGOTTEN in early:
@@ -313,8 +313,8 @@ def _shared(measured: Sequence[Measurement]) -> list[Any]:
 
 
 def _with_scales(
-    columns: Sequence[Column], subjects: Sequence[_Subject], pairs: Mapping[str, Mapping[str, Pairs]]
-) -> tuple[list[Column], bool]:
+    columns: Sequence[StageTask], subjects: Sequence[_Subject], pairs: Mapping[str, Mapping[str, Pairs]]
+) -> tuple[list[StageTask], bool]:
     """Columns with what their scores are divided by in the measures, and whether that is anything: it is where the
     scales differ.
     """
@@ -338,7 +338,9 @@ def _with_scales(
     return found, scaled
 
 
-def _measures(run: _Run, columns: Sequence[Column], pairs: Mapping[str, Mapping[str, Pairs]]) -> Iterator[Measure]:
+def _measures(
+    run: _Run, columns: Sequence[StageTask], pairs: Mapping[str, Mapping[str, Pairs]]
+) -> Iterator[ContinualMeasure]:
     """Every measure over the tasks that a stage taught, over general abilities, and over both."""
     models = [
         run.track.base,
@@ -363,10 +365,10 @@ def _measures(run: _Run, columns: Sequence[Column], pairs: Mapping[str, Mapping[
             )
         for name in NAMES:
             estimate = _estimate(found[name]) if name in found else None
-            yield Measure(kind, name, len(of), estimate, "" if estimate else _why_not(name, of, joint))
+            yield ContinualMeasure(kind, name, len(of), estimate, "" if estimate else _why_not(name, of, joint))
 
 
-def _oriented(column: Column, pairs: Pairs, mixed: bool) -> Score:
+def _oriented(column: StageTask, pairs: Pairs, mixed: bool) -> Score:
     """Summed rows to scores of which more is better, on a common scale. Beside others, a score of which less is better
     counts from the top.
     """
@@ -378,7 +380,7 @@ def _oriented(column: Column, pairs: Pairs, mixed: bool) -> Score:
     return score
 
 
-def _why_not(name: str, columns: Sequence[Column], joint: int | None) -> str:
+def _why_not(name: str, columns: Sequence[StageTask], joint: int | None) -> str:
     if not columns:
         return "no such task"
     if name == "forward_transfer":

@@ -26,25 +26,24 @@ from evalharness.report import (
     overlap,
     references,
     sentences,
+    stage_tables,
     stage_text,
+    sweep_tables,
     tables,
     training_table,
     variants,
     wording,
 )
-from evalharness.report import sweep as sweeps
 from evalharness.report.stages import Stages
+from evalharness.report.sweep import Sweep
 
 BUDGET = 1_950_000  # bytes of a page, cost section aside, as long as its tables alone do not need more
 LEAST_FOR_EXAMPLES = 200_000
-MARKS = "■◆▲★✚✖◀▶"  # the shapes that figures.MARKERS draws, in its order
+MARKS = "■◆▲★✚✖◀▶"  # the shapes that marks.MARKERS draws, in its order
 
 
 def render(
-    results: Results,
-    cost: Mapping[str, Any] | None = None,
-    sweep: sweeps.Sweep | None = None,
-    stages: Stages | None = None,
+    results: Results, cost: Mapping[str, Any] | None = None, sweep: Sweep | None = None, stages: Stages | None = None
 ) -> str:
     """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are.
 
@@ -82,12 +81,12 @@ def _examples(results: Results, budget: int) -> dict[str, Any]:
     return {"island": island, "data": Markup(island.json), "matrix": tables.matrix(results, island.pairs)}
 
 
-def _sweep(sweep: sweeps.Sweep | None) -> dict[str, Any]:
+def _sweep(sweep: Sweep | None) -> dict[str, Any]:
     if sweep is None:
         return {"sweep": None}
     return {
         "sweep": sweep,
-        "sweep_tables": sweeps.tables(sweep),
+        "sweep_tables": sweep_tables.tables(sweep),
         "curves": Markup(registry.find(REGISTRY, "curves", "figure")(sweep)),
     }
 
@@ -96,8 +95,8 @@ def _stages(stages: Stages | None) -> dict[str, Any]:
     if stages is None:
         return {"stages": None}
     figure = Markup(registry.find(REGISTRY, "trajectories", "figure")(stages))
-    tables = (stage_text.measure_table(stages), stage_text.task_table(stages))
-    rows = list(stage_text.page_rows(stages))
+    tables = (stage_tables.measure_table(stages), stage_tables.task_table(stages))
+    rows = list(stage_tables.page_rows(stages))
     said = {"stages_said": stage_text.sentences(stages), "stages_notes": list(stage_text.notes(stages))}
     return {"stages": stages, "stage_tables": tables, "stage_rows": rows, "trajectories": figure, **said}
 
@@ -137,8 +136,8 @@ def _about(results: Results) -> dict[str, Any]:
         "quantisation": references.quantisation(results),
         "made_columns": training_table.COLUMNS,
         "made": training_table.made_rows(results),
-        "gain_of": tables.gain_of,
-        "learned_words": tables.learned_words,
+        "gain_of": training_table.gain_of,
+        "learned_words": training_table.learned_words,
         "ways": variants.variant_tables(results),
         "overview": variants.overview(results),
         "asked_rows": early_stopping_table.asked_rows(results),

@@ -1,5 +1,5 @@
-"""Comparisons of references with their base to what they mean: the noise floor of a placebo, and what quantisation
-alone changes.
+"""Say what comparing references with the base shows: how far an adapter that changes nothing moves scores, and what
+quantisation alone changes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ ALONE = "quantisation alone"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One task's scores of the base quantised and not; `difference`: not quantised minus quantised."""
+class QuantisationChange:
+    """One task's scores of the base quantised (`scores.base`) and not quantised (`scores.candidate`)."""
 
     task: str
     level: str
     metric: str
     n: int
-    quantised: str
-    unquantised: str
-    difference: str
-    interval: str
+    scores: wording.ScoreChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Quantisation:
     """What quantisation changes of the base. `says`: the direction, in a sentence."""
 
     says: str
-    changes: tuple[Change, ...]
+    changes: tuple[QuantisationChange, ...]
 
 
 def noise_floor(results: Results) -> str:
@@ -44,29 +41,26 @@ def noise_floor(results: Results) -> str:
     rows = [c for _, of_task in in_order(results, _named(results, PLACEBO)) for c in of_task if c.level == Level.TASK]
     if not rows:
         return ""
-    furthest, flips = (
-        max(rows, key=lambda c: abs(c.difference.value)),
-        sum((c.lost or 0) + (c.gained or 0) for c in rows),
-    )
-    size, asked = (
-        abs(furthest.difference.value),
-        f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}",
-    )
+    furthest = max(rows, key=lambda c: abs(c.difference.value))
+    size, flips = abs(furthest.difference.value), sum((c.lost or 0) + (c.gained or 0) for c in rows)
+    answers = f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}"
     if not size and not flips:
-        return f"noise floor 0: through an adapter that changes nothing the base scores as without one ({asked}), so attaching alone moves no score"
+        same = f"through an adapter that changes nothing the base scores as without one ({answers})"
+        return f"noise floor 0: {same}, so attaching alone moves no score"
     where = f"{wording.one_line(furthest.task, 40)}, {wording.one_line(furthest.metric, 40)}"
-    found = f"largest |difference| {wording.plain(size, wording.places_for([size], 4))} ({where}), {wording.counted(flips, 'flip')} in {asked}"
-    return f"noise floor: {found}, through an adapter that changes nothing; a candidate's difference of that size is no finding"
+    largest = f"largest |difference| {wording.plain(size, wording.places_for([size], 4))} ({where})"
+    moved = f"{largest}, {wording.counted(flips, 'flip')} in {answers}, through an adapter that changes nothing"
+    return f"noise floor: {moved}; a candidate's difference of that size is no finding"
 
 
 def quantisation(results: Results) -> Quantisation | None:
     """The base without quantisation against the base by which candidates are judged; None where it was not measured."""
-    names = _named(results, UNQUANTISED)
-    rows = [c for _, of_task in in_order(results, names) for c in of_task]
+    rows = [c for _, of_task in in_order(results, _named(results, UNQUANTISED)) for c in of_task]
     if not rows:
         return None
     precision = wording.one_line(str(results.signature.get("precision") or "quantised"), 20)
-    says = f"{ALONE}: the base as it is minus the base in {precision}, with which candidates are compared; above 0 is what quantising took away"
+    difference = f"the base as it is minus the base in {precision}, with which candidates are compared"
+    says = f"{ALONE}: {difference}; above 0 is what quantising took away"
     return Quantisation(says, tuple(map(_change, rows)))
 
 
@@ -74,15 +68,6 @@ def _named(results: Results, kind: str) -> tuple[str, ...]:
     return tuple(model.name for model in results.models if model.kind == kind)
 
 
-def _change(c: Comparison) -> Change:
-    places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
-    scores = (wording.plain(score.value, places) for score in (c.base, c.candidate_score))
-    return Change(
-        c.task,
-        c.level,
-        c.metric,
-        c.n,
-        *scores,
-        wording.signed(c.difference.value, places),
-        wording.interval(c.difference, places),
-    )
+def _change(c: Comparison) -> QuantisationChange:
+    scores = wording.score_change(c.base, c.candidate_score, c.difference)
+    return QuantisationChange(c.task, c.level, c.metric, c.n, scores)

@@ -1,5 +1,5 @@
-"""A matplotlib figure to an inline SVG element: same bytes every time, safe among others on one page, in the page's
-colours and font.
+"""Write a matplotlib figure as an inline SVG element: the same bytes every time, safe among others on one page, in the
+page's colours and font.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import io
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
@@ -20,26 +21,12 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 
-COLOURS = {  # what a figure paints with: the custom property of style.css it becomes
-    "#010101": "--ink", "#020202": "--muted", "#030303": "--line", "#040404": "--paper", "#050505": "--band",
-    "#060606": "--forgotten", "#070707": "--retained", "#080808": "--inconclusive",
+PROPERTIES = ("ink", "muted", "line", "paper", "band", "forgotten", "retained", "inconclusive")
+COLOURS = {  # what a figure paints with: the custom property of style.css that it becomes
+    **{f"#{i:02x}{i:02x}{i:02x}": f"--{name}" for i, name in enumerate(PROPERTIES, 1)},
     **{f"#1000{i:02x}": f"--c{i}" for i in range(8)},
-}  # fmt: skip
-NAMES = {variable.removeprefix("--"): colour for colour, variable in COLOURS.items()}
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "evalharness",
-    "text.parse_math": False,
-    "text.usetex": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.unicode_minus": True,
-    "axes.edgecolor": NAMES["line"],
-    "axes.labelcolor": NAMES["ink"],
-    "text.color": NAMES["ink"],
-    "xtick.color": NAMES["muted"],
-    "ytick.color": NAMES["ink"],
 }
+NAMES = {variable.removeprefix("--"): colour for colour, variable in COLOURS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +40,24 @@ class Drawing:
     tips: Mapping[str, str] = field(default_factory=dict)
 
 
-def style() -> rc_context:  # type: ignore[valid-type]
+def style() -> AbstractContextManager[None]:
     """The settings under which figures are built and written; they leave matplotlib's own as they were."""
-    return rc_context(STYLE)
+    return rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "evalharness",
+            "text.parse_math": False,
+            "text.usetex": False,
+            "font.family": "DejaVu Sans",
+            "font.size": 9,
+            "axes.unicode_minus": True,
+            "axes.edgecolor": NAMES["line"],
+            "axes.labelcolor": NAMES["ink"],
+            "text.color": NAMES["ink"],
+            "xtick.color": NAMES["muted"],
+            "ytick.color": NAMES["ink"],
+        }
+    )
 
 
 def inline(drawing: Drawing) -> str:
@@ -64,7 +66,7 @@ def inline(drawing: Drawing) -> str:
     with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has its own fonts
         drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    root = ElementTree.fromstring(file.getvalue().partition("<svg")[1] + file.getvalue().partition("<svg")[2])
+    root = ElementTree.fromstring(file.getvalue())
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
@@ -88,10 +90,12 @@ def _adopt(element: ElementTree.Element, prefix: str, tips: Mapping[str, str]) -
         elif key == "clip-path":
             element.set(key, value.replace("url(#", f"url(#{prefix}-"))
         elif key == "style":
-            value = re.sub(
-                r"#[0-9a-f]{6}", lambda found: f"var({COLOURS[found[0]]})" if found[0] in COLOURS else found[0], value
-            )
+            value = re.sub("#[0-9a-f]{6}", lambda match: _in_page_colours(match[0]), value)
             element.set(key, re.sub(r"font-family: [^;]*", "font-family: var(--sans)", value))
+
+
+def _in_page_colours(colour: str) -> str:
+    return f"var({COLOURS[colour]})" if colour in COLOURS else colour
 
 
 def _label(root: ElementTree.Element, drawing: Drawing) -> None:

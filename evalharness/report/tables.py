@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from evalharness.records.comparison import Comparison, Estimate, Level
-from evalharness.records.results import ModelRow, Results
+from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
 
@@ -330,26 +330,3 @@ def _lab_table(results: Results, task: str, part: pd.DataFrame, target: bool) ->
         ]
         lines.append((str(candidate), kinds.get(str(candidate), ""), tuple(cells)))
     return LabTable(task, target, metrics, reference_candidate(results), tuple(lines))
-
-
-# ---- models ----------------------------------------------------------------------------------------------------------
-
-
-def gain_of(model: ModelRow, places: int = 2) -> str:
-    """The gain on the target with its interval; empty where it was not measured."""
-    if model.target_gain is None:
-        return ""
-    gain: Estimate = model.target_gain
-    places = wording.places_for((gain.value, gain.low, gain.high), places)
-    return f"{wording.signed(gain.value, places)} {wording.interval(gain, places)}".strip()
-
-
-def learned_words(model: ModelRow) -> str:
-    """Did it learn what it was trained for?"""
-    if model.base is None:
-        return wording.NONE
-    if model.target_task is None:
-        return "target not known" if model.judged else wording.NONE
-    if model.learned_target is None:
-        return "not measured" if model.target_gain is None else "cannot be told"
-    return "learned" if model.learned_target else "did not learn"

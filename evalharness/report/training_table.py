@@ -10,7 +10,6 @@ from typing import Any
 from evalharness.records.comparison import Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
-from evalharness.report.tables import gain_of
 
 COLUMNS = (
     "Method",
@@ -77,3 +76,20 @@ def _rate(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     return wording.NONE if value in (None, "") else wording.one_line(wording.any_value(value), 40)
+
+
+def gain_of(model: ModelRow) -> str:
+    """The gain on the target with its interval; empty where it was not measured."""
+    gain = model.target_gain
+    return "" if gain is None else wording.with_interval(gain, wording.places_for((gain.value, gain.low, gain.high), 2))
+
+
+def learned_words(model: ModelRow) -> str:
+    """Did it learn what it was trained for?"""
+    if model.base is None:
+        return wording.NONE
+    if model.target_task is None:
+        return "target not known" if model.judged else wording.NONE
+    if model.learned_target is None:
+        return "not measured" if model.target_gain is None else "cannot be told"
+    return "learned" if model.learned_target else "did not learn"

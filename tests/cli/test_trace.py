@@ -16,7 +16,7 @@ from evalharness.errors import UsageError
 from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import Results
-from evalharness.report.stages import NAMES, Cell, Column, Measure, Stages
+from evalharness.report.stages import NAMES, ContinualMeasure, Stages, StageScore, StageTask
 
 NEEDED = ["--base", "B", "--suite", "glue", "--out", "O"]
 
@@ -31,7 +31,7 @@ class Asked:
 def traced() -> Stages:
     half = Estimate(0.5, 0.4, 0.6)
     cells = (
-        Cell(
+        StageScore(
             "s1",
             50,
             half,
@@ -45,11 +45,11 @@ def traced() -> Stages:
             "forgotten",
         ),
     )
-    column = Column(
+    column = StageTask(
         "sst2", "task", "acc", "binary", True, True, 0.02, 0.0, 0, half, cells, scale=1.0, first="s1", after="last"
     )
-    measures = tuple(Measure(kind, name, 1, half) for kind in ("general", "all") for name in NAMES)
-    measures += tuple(Measure("learned", name, 0, None, "no such task") for name in NAMES)
+    measures = tuple(ContinualMeasure(kind, name, 1, half) for kind in ("general", "all") for name in NAMES)
+    measures += tuple(ContinualMeasure("learned", name, 0, None, "no such task") for name in NAMES)
     return Stages("B", ("s1",), {"s1": ()}, None, None, 0.05, 0.9, 1, "The rule.", False, (column,), measures, "")
 
 

@@ -26,7 +26,7 @@ from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import Failure, Generate, Generation, Ranking, Request, Response
 from evalharness.records.results import ModelRow
 from evalharness.records.tasks import Group
-from evalharness.report.stages import Column, Stages, read_stages
+from evalharness.report.stages import Stages, StageTask, read_stages
 from evalharness.run.progress import SilentListener
 from evalharness.stats.multiplicity import holm
 
@@ -72,7 +72,7 @@ def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Job:
     )  # fmt: skip
 
 
-def column(stages: Stages, name: str) -> Column:
+def column(stages: Stages, name: str) -> StageTask:
     return next(each for each in stages.columns if each.name == name)
 
 

@@ -12,14 +12,16 @@ import pytest
 
 from evalharness.records.comparison import Estimate
 from evalharness.records.results import Results
-from evalharness.report import figures
+from evalharness.report import marks
+from evalharness.report.forest import forest
 from evalharness.report.page import MARKS, mark_of
 from evalharness.report.svg import COLOURS
+from evalharness.report.tradeoff import tradeoff
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.mark.parametrize("draw", [figures.forest, figures.tradeoff])
+@pytest.mark.parametrize("draw", [forest, tradeoff])
 def test_same_bytes_and_matplotlib_left_alone(draw: Callable[[Results], str], run: Results) -> None:
     before = dict(mpl.rcParams)
     assert draw(run) == draw(run)
@@ -28,7 +30,7 @@ def test_same_bytes_and_matplotlib_left_alone(draw: Callable[[Results], str], ru
 
 def test_inline_and_labelled(run: Results) -> None:
     ids: list[str] = []
-    for name, text in (("forest", figures.forest(run)), ("tradeoff", figures.tradeoff(run))):
+    for name, text in (("forest", forest(run)), ("tradeoff", tradeoff(run))):
         root = ElementTree.fromstring(text)
         assert text.startswith("<svg") and root.get("role") == "img"
         title, description = str(root.get("aria-labelledby")).split()
@@ -45,7 +47,7 @@ def test_inline_and_labelled(run: Results) -> None:
 
 
 def test_the_forest_has_every_unit_verdict_and_candidate_and_no_group_member(run: Results) -> None:
-    texts = [element.text for element in ElementTree.fromstring(figures.forest(run)).iter(f"{SVG}text")]
+    texts = [element.text for element in ElementTree.fromstring(forest(run)).iter(f"{SVG}text")]
     for label in (
         "demo (suite)",
         "sst2",
@@ -63,14 +65,14 @@ def test_the_forest_has_every_unit_verdict_and_candidate_and_no_group_member(run
 
 
 def test_points_tell_their_numbers(run: Results) -> None:
-    tips = [element.text for element in ElementTree.fromstring(figures.forest(run)).iter(f"{SVG}title")]
+    tips = [element.text for element in ElementTree.fromstring(forest(run)).iter(f"{SVG}title")]
     assert any(
         str(tip).startswith("full-high on wmt16-en-de: −11.2 [") and str(tip).endswith("] forgotten") for tip in tips
     )
 
 
 def test_candidates_that_did_not_learn_are_hollow_and_said_so(run: Results) -> None:
-    text = figures.tradeoff(run)
+    text = tradeoff(run)
     assert "lora-slow (did not learn)" in text and "prompt-16" not in text
     root = ElementTree.fromstring(text)
     fills = {}
@@ -86,17 +88,16 @@ def test_points_without_intervals_or_margins(run: Results) -> None:
         for c in run.comparisons
     )
     texts = [
-        element.text
-        for element in ElementTree.fromstring(figures.forest(replace(run, comparisons=bare))).iter(f"{SVG}text")
+        element.text for element in ElementTree.fromstring(forest(replace(run, comparisons=bare))).iter(f"{SVG}text")
     ]
     assert "sst2" not in texts and "boolq" in texts
-    assert figures.tradeoff(replace(run, comparisons=bare))
+    assert tradeoff(replace(run, comparisons=bare))
 
 
 def test_nothing_to_draw_is_no_figure(run: Results, only_base: Results) -> None:
-    assert figures.forest(only_base) == figures.tradeoff(only_base) == ""
+    assert forest(only_base) == tradeoff(only_base) == ""
     no_suite = replace(run, comparisons=tuple(c for c in run.comparisons if c.level != "suite"))
-    assert figures.tradeoff(no_suite) == ""
+    assert tradeoff(no_suite) == ""
 
 
 def test_names_that_break_other_plots(run: Results) -> None:
@@ -110,15 +111,15 @@ def test_names_that_break_other_plots(run: Results) -> None:
     }
     odd = tuple(replace(c, task=names.get(c.task, c.task), candidate=f"$a$ {c.candidate}") for c in run.comparisons)
     models = tuple(replace(model, name=f"$a$ {model.name}") if model.base else model for model in run.models)
-    text = figures.forest(replace(run, comparisons=odd, models=models))
+    text = forest(replace(run, comparisons=odd, models=models))
     words = [element.text for element in ElementTree.fromstring(text).iter(f"{SVG}text")]
     assert {"price $x_{$ and $y$", "日本語", "<script>&amp;", "⟨U+001B⟩[1m⟨U+202E⟩"} <= set(words)
     assert max(len(str(word)) for word in words[:-1]) < 60
-    assert "$a$ lora-r8" in figures.tradeoff(replace(run, comparisons=odd, models=models))
+    assert "$a$ lora-r8" in tradeoff(replace(run, comparisons=odd, models=models))
 
 
 def test_shapes_of_the_legend_are_those_of_the_figures() -> None:
-    shape = dict(zip(figures.MARKERS, MARKS, strict=True))
-    pairs = [(figures.marker_of(i), figures.colour_of(i)) for i in range(56)]
+    shape = dict(zip(marks.MARKERS, MARKS, strict=True))
+    pairs = [(marks.marker_of(i), marks.colour_of(i)) for i in range(56)]
     assert [mark_of(i) for i in range(56)] == [(shape[marker], COLOURS[colour]) for marker, colour in pairs]
     assert len(set(pairs)) == 56

@@ -15,8 +15,9 @@ from evalharness.records.comparison import Estimate
 from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.report.page import render
-from evalharness.report.stage_text import matrix_table, measure_table, notes, sentences, task_table
-from evalharness.report.stages import Cell, Column, Measure, Stages, read_stages, to_json
+from evalharness.report.stage_tables import matrix_table, measure_table, task_table
+from evalharness.report.stage_text import notes, sentences
+from evalharness.report.stages import ContinualMeasure, Stages, StageScore, StageTask, read_stages, to_json
 from evalharness.report.svg import COLOURS
 from evalharness.report.trajectories import trajectories
 
@@ -28,8 +29,8 @@ def around(value: float, half: float = 0.02) -> Estimate:
     return Estimate(value, value - half, value + half)
 
 
-def cell(number: int, score: float, known: float | None, state: str | None, base: float = 0.5) -> Cell:
-    blank = Cell(NAMES[number], 100, around(score), around(score - base), None)
+def cell(number: int, score: float, known: float | None, state: str | None, base: float = 0.5) -> StageScore:
+    blank = StageScore(NAMES[number], 100, around(score), around(score - base), None)
     if known is None:
         return blank
     since, kept = around(score - known), around(score / known)
@@ -38,7 +39,9 @@ def cell(number: int, score: float, known: float | None, state: str | None, base
     )
 
 
-def column(name: str, scores: tuple[float, float, float], states: tuple[str | None, ...], learned: int = 0) -> Column:
+def column(
+    name: str, scores: tuple[float, float, float], states: tuple[str | None, ...], learned: int = 0
+) -> StageTask:
     known = [0.5 if i < learned else [0.5, *scores][learned] for i in range(3)]
     cells = tuple(
         cell(i, score, known[i] if i != learned - 1 else None, state)
@@ -47,7 +50,7 @@ def column(name: str, scores: tuple[float, float, float], states: tuple[str | No
     first = next((each.stage for each in cells if each.state == "forgotten"), None)
     after = None if first is None else "stays" if states[-1] == "forgotten" else "comes_back"
     head = (name, "task", "acc", "binary", True, True, 0.02, 0.0, learned, around(0.5), cells)
-    return Column(*head, joint=around(0.95), scale=1.0, first=first, after=after)
+    return StageTask(*head, joint=around(0.95), scale=1.0, first=first, after=after)
 
 
 @pytest.fixture
@@ -61,17 +64,17 @@ def stages() -> Stages:
         ),
     )
     measures = [
-        Measure(kind, name, 1, around(-0.2))
+        ContinualMeasure(kind, name, 1, around(-0.2))
         for kind in ("learned", "all")
         for name in ("accuracy", "backward_transfer", "forgetting")
     ]
     measures += [
-        Measure(kind, name, 1, None, "none")
+        ContinualMeasure(kind, name, 1, None, "none")
         for kind in ("learned", "all")
         for name in ("forward_transfer", "intransigence")
     ]
     measures += [
-        Measure("general", name, 0, None, "no such task")
+        ContinualMeasure("general", name, 0, None, "no such task")
         for name in ("accuracy", "backward_transfer", "forgetting", "forward_transfer", "intransigence")
     ]
     learned = {NAMES[0]: ("topics",), NAMES[1]: (), NAMES[2]: ()}

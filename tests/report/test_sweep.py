@@ -13,22 +13,13 @@ from evalharness import results as folder_of
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Estimate
 from evalharness.records.results import Results
-from evalharness.report import curves, figures, training_table
+from evalharness.report import curves, tradeoff, training_table
 from evalharness.report.folder import write
 from evalharness.report.page import render
 from evalharness.report.svg import COLOURS
-from evalharness.report.sweep import (
-    Choice,
-    Outcome,
-    Point,
-    Sweep,
-    chosen_table,
-    lines_of,
-    rate_table,
-    read_sweep,
-    tables,
-    to_json,
-)
+from evalharness.report.sweep import Choice, Outcome, Point, Sweep, read_sweep, to_json
+from evalharness.report.sweep_tables import chosen_table, rate_table, tables
+from evalharness.report.text_table import markdown
 
 SVG = "{http://www.w3.org/2000/svg}"
 # series, rate, gain, suite: of seed 1; seed 2 is a little worse; None: diverged
@@ -128,7 +119,7 @@ def test_every_rate_with_its_seeds_and_remarks(sweep: Sweep) -> None:
 
 
 def test_as_markdown(sweep: Sweep) -> None:
-    lines = [line for table in tables(sweep) for line in lines_of(table)]
+    lines = [line for table in tables(sweep) for line in markdown(table)]
     widths = {line.count("|") for line in lines if line.startswith("|")}
     assert len(widths) == 2 and "|---|" in "\n".join(lines)
 
@@ -223,4 +214,4 @@ def test_how_they_were_made(run: Results) -> None:
 def test_candidates_of_one_method_at_several_rates_are_joined(run: Results) -> None:
     assert training_table.joined(trained(run)) == [("full-low", "full-high")]
     assert training_table.joined(run) == []
-    assert figures.tradeoff(trained(run)) != figures.tradeoff(run)
+    assert tradeoff.tradeoff(trained(run)) != tradeoff.tradeoff(run)

@@ -9,7 +9,7 @@ import pytest
 
 from evalharness.records.comparison import Comparison, Estimate, FlipShares
 from evalharness.records.results import ModelRow, Results
-from evalharness.report import tables
+from evalharness.report import tables, training_table
 
 
 def test_suite_first_and_members_under_their_group(run: Results) -> None:
@@ -196,7 +196,7 @@ def test_a_run_without_candidates_has_empty_tables(only_base: Results) -> None:
 
 
 def test_whether_it_learned_in_words(run: Results) -> None:
-    words = {model.name: tables.learned_words(model) for model in run.models}
+    words = {model.name: training_table.learned_words(model) for model in run.models}
     assert words == {
         "tiny-base": "–",
         "full-high": "learned",
@@ -206,5 +206,5 @@ def test_whether_it_learned_in_words(run: Results) -> None:
         "prompt-16": "target not known",
     }
     aimed = replace(run.models[-1], target_task="topics")
-    assert tables.learned_words(aimed) == "not measured"
-    assert tables.learned_words(replace(aimed, target_gain=Estimate(0.1))) == "cannot be told"
+    assert training_table.learned_words(aimed) == "not measured"
+    assert training_table.learned_words(replace(aimed, target_gain=Estimate(0.1))) == "cannot be told"

@@ -1,0 +1,141 @@
+"""Draw the forest: differences from the base with their intervals, each in units of its margin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from evalharness.records.comparison import Comparison, Level
+from evalharness.records.results import Results
+from evalharness.report import wording
+from evalharness.report.marks import colour_of, frame, marker_of, size_of
+from evalharness.report.order import candidates_of, in_order, members_of, targets_of
+from evalharness.report.svg import NAMES, Drawing, inline, style
+from evalharness.stats.enums import Verdict
+
+LINEAR = 3.0  # margins on either side of zero that are drawn to scale; beyond, the axis is logarithmic
+TICKS = (-1000, -300, -100, -30, -10, -3, -2, -1, 0, 1, 2, 3, 10, 30, 100, 300, 1000)
+LINE, GAP = 0.155, 0.11  # inches: height of one candidate's line, and between tasks
+WIDTH, RIGHT, TOP, BOTTOM = 9.4, 1.05, 0.58, 0.55  # inches: of the figure, and of what lies around the axes
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskLines:
+    """One task of the forest and the comparisons that are drawn below one another."""
+
+    label: str
+    comparisons: tuple[Comparison, ...]
+
+
+def forest(results: Results) -> str:
+    """The SVG element, with gate units, suite and targets; empty where none has a margin."""
+    names = candidates_of(results)
+    tasks = _tasks(results)
+    if not tasks:
+        return ""
+    shown = [c for task in tasks for c in task.comparisons]
+    inner = len(shown) * LINE + (len(tasks) + 1) * GAP
+    left, height = 0.3 + 0.07 * max(len(task.label) for task in tasks), inner + TOP + BOTTOM
+    with style():
+        box = (left / WIDTH, BOTTOM / height, (WIDTH - left - RIGHT) / WIDTH, inner / height)
+        figure, axes = frame((WIDTH, height), box)
+        tips = _draw(axes, tasks, names, inner)
+        _finish(axes, shown)
+    lost = "; ".join(f"{c.candidate} on {c.task}: {c.verdict}" for c in shown if c.verdict == Verdict.FORGOTTEN)
+    level = f"One line per candidate and task; intervals {100 * shown[0].ci_level:g} %."
+    description = f"{level} {f'Forgotten: {lost}' if lost else 'None is forgotten.'}"
+    return inline(Drawing(figure, "forest", "Differences from the base in units of the margin", description, tips))
+
+
+def _tasks(results: Results) -> list[_TaskLines]:
+    group, targets = members_of(results), set(targets_of(results).values())
+    order = {name: i for i, name in enumerate(candidates_of(results))}
+    tasks = []
+    for task, comparisons in in_order(results):
+        level = comparisons[0].level
+        shown = sorted((c for c in comparisons if c.margin and c.n), key=lambda c: order[c.candidate])
+        if not shown or (level == Level.TASK and task in group and task not in targets):
+            continue
+        suffix = " (suite)" if level == Level.SUITE else " (target)" if task in targets else ""
+        tasks.append(_TaskLines(wording.one_line(task, 30) + suffix, tuple(shown)))
+    return tasks
+
+
+def _in_margins(c: Comparison) -> list[float]:
+    """The difference, and the ends of its interval where there is one, in units of the margin."""
+    ends = (c.difference.value, c.difference.low, c.difference.high)
+    return [value / (c.margin or 1.0) for value in ends if value is not None]
+
+
+def _draw(axes: Axes, tasks: Sequence[_TaskLines], names: Sequence[str], height: float) -> dict[str, str]:
+    """Draw points, intervals and verdicts, y in inches from the top. Returns the tips of the points by group id."""
+    tips: dict[str, str] = {}
+    ticks, y = [], GAP
+    for number, task in enumerate(tasks):
+        start = y
+        for c in task.comparisons:
+            _draw_point(axes, c, y + LINE / 2, names.index(c.candidate), f"point-{len(tips)}")
+            tips[f"point-{len(tips)}"] = _tip(c)
+            y += LINE
+        ticks.append((start + y) / 2)
+        if number % 2 == 0:
+            axes.axhspan(start - GAP / 2, y + GAP / 2, facecolor=NAMES["band"], zorder=0, linewidth=0)
+        y += GAP
+    axes.set_ylim(height, 0)
+    axes.set_yticks(ticks, labels=[task.label for task in tasks])
+    return tips
+
+
+def _draw_point(axes: Axes, c: Comparison, y: float, candidate: int, gid: str) -> None:
+    value, *ends = _in_margins(c)
+    colour = colour_of(candidate)
+    if len(ends) == 2:
+        axes.plot(ends, [y, y], color=colour, linewidth=1.5, solid_capstyle="butt", zorder=3)
+    axes.plot(
+        [value],
+        [y],
+        linestyle="none",
+        marker=marker_of(candidate),
+        markersize=size_of(candidate),
+        color=colour,
+        markeredgecolor=NAMES["paper"],
+        markeredgewidth=0.5,
+        gid=gid,
+        zorder=4,
+    )
+    if c.verdict is not None:
+        words = f"{wording.VERDICTS[c.verdict][0]} {c.verdict}"
+        place = axes.get_yaxis_transform()
+        axes.text(1.012, y, words, transform=place, va="center", ha="left", fontsize=7.2, color=NAMES[c.verdict])
+
+
+def _tip(c: Comparison) -> str:
+    shown = wording.score_change(c.base, c.candidate_score, c.difference)
+    parts = (f"{c.candidate} on {c.task}: {shown.difference}", shown.interval, c.verdict)
+    return " ".join(part for part in parts if part)
+
+
+def _finish(axes: Axes, shown: Sequence[Comparison]) -> None:
+    values = [value for c in shown for value in _in_margins(c)]
+    axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.6)
+    axes.set_xlim(min(-2.0, *values) * 1.18, max(1.6, *values) * 1.18)
+    ticks = [tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, labels=[f"{tick:d}".replace("-", wording.MINUS) for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.tick_params(axis="x", labelsize=8, length=3, color=NAMES["line"], top=True, labeltop=True)
+    axes.tick_params(axis="y", length=0, pad=7)
+    axes.axvspan(axes.get_xlim()[0], -1, facecolor=NAMES["forgotten"], alpha=0.07, zorder=1, linewidth=0)
+    axes.axvline(0, color=NAMES["muted"], linewidth=1, zorder=2)
+    axes.axvline(-1, color=NAMES["forgotten"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=2)
+    for x, words, offset, side, colour in (
+        (-1, f"margin ({wording.MINUS}δ)", -4, "right", NAMES["forgotten"]),
+        (0, "no change", 4, "left", NAMES["muted"]),
+    ):
+        place, above = axes.get_xaxis_transform(), (offset, 18)
+        note = axes.annotate(words, (x, 1), above, xycoords=place, textcoords="offset points", color=colour, fontsize=8)
+        note.set(ha=side, va="bottom")
+    axes.set_xlabel("difference from the base, in margins δ of each task", fontsize=8.5)
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.8)

@@ -1,0 +1,71 @@
+"""Draw what the page's figures share: the frame, the marks of candidates, the grid, and names beside the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evalharness.report import wording
+from evalharness.report.svg import NAMES
+
+MARKERS = "sD^*PX<>"  # with 8 colours; the page's legend shows the same shapes
+SIZES = {"*": 8.5, "P": 6.6, "X": 6.4, "s": 5.4, "D": 5.0, "^": 6.0, "<": 6.0, ">": 6.0}  # points
+LONGEST = 26  # characters of a name beside the axes
+
+
+def colour_of(i: int) -> str:
+    return NAMES[f"c{i % 8}"]
+
+
+def marker_of(i: int) -> str:
+    """The shape of candidate `i`; from the ninth on colours repeat with other shapes."""
+    return MARKERS[(i + i // 8) % len(MARKERS)]
+
+
+def size_of(i: int) -> float:
+    """How large the shape of candidate `i` is drawn, in points, so that all look equally large."""
+    return SIZES[marker_of(i)]
+
+
+def frame(size: tuple[float, float], box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """A transparent figure of `size` inches with axes at `box`: left, bottom, width and height as shares of it."""
+    figure = Figure(figsize=size)
+    figure.patch.set_visible(False)
+    return figure, figure.add_axes(box)
+
+
+def mark(
+    axes: Axes, at: tuple[float, float], i: int, *, scale: float, edge: float, gid: str, hollow: bool = False
+) -> None:
+    """Draw the mark of candidate `i`, hollow: in the colour of the paper. `edge`: width of its outline in points."""
+    axes.plot(
+        [at[0]],
+        [at[1]],
+        linestyle="none",
+        marker=marker_of(i),
+        markersize=size_of(i) * scale,
+        markerfacecolor=NAMES["paper"] if hollow else colour_of(i),
+        markeredgecolor=colour_of(i),
+        markeredgewidth=edge,
+        gid=gid,
+        zorder=4,
+    )
+
+
+def quiet_grid(axes: Axes) -> None:
+    """Thin grid lines and small ticks."""
+    axes.grid(color=NAMES["line"], linewidth=0.5, zorder=0)
+    axes.tick_params(length=3, labelsize=8, color=NAMES["line"], labelcolor=NAMES["muted"])
+
+
+def names_beside(axes: Axes, names: Sequence[str]) -> None:
+    """Names to the right of the axes, with the marks of the points that they name."""
+    step = min(0.052, 0.98 / len(names))
+    for i, name in enumerate(names):
+        y, colour = 0.98 - step * i, colour_of(i)
+        marker, size = marker_of(i), 1.2 * size_of(i)
+        axes.plot([1.04], [y], marker=marker, markersize=size, color=colour, transform=axes.transAxes, clip_on=False)
+        label = wording.one_line(name, LONGEST)
+        axes.text(1.07, y, label, va="center", fontsize=8.2, transform=axes.transAxes, clip_on=False)

@@ -1,0 +1,135 @@
+"""Tabulate stages of training: scores by stage and task, the measures, and what became of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evalharness.records.comparison import Estimate
+from evalharness.report import wording
+from evalharness.report.stage_text import AFTER, places_of, short
+from evalharness.report.stages import KINDS, NAMES, ContinualMeasure, Stages, StageScore, StageTask
+from evalharness.report.text_table import TextTable, from_rows
+from evalharness.stats.enums import Verdict
+
+
+def tables(stages: Stages) -> list[TextTable]:
+    """The matrix, the measures, and what became of each task: what the terminal shows."""
+    return [matrix_table(stages), measure_table(stages), task_table(stages)]
+
+
+def _beside(stages: Stages) -> Iterator[tuple[str, str, str, list[Estimate | None]]]:
+    """Of the models beside the stages that there are: name, what it is, in words, and its scores by task."""
+    if stages.joint is not None:
+        yield stages.joint, "joint", "trained on everything at once", [task.joint for task in stages.columns]
+    if stages.fresh is not None:
+        yield stages.fresh, "fresh", "learned nothing", [task.fresh for task in stages.columns]
+
+
+def _score(task: StageTask, estimate: Estimate | None) -> str:
+    return wording.plain(estimate.value if estimate else None, places_of(task))
+
+
+def matrix_table(stages: Stages) -> TextTable:
+    """Scores with their differences to the base, ▼ where forgotten: stages down and tasks across, or the reverse where
+    that is narrower.
+    """
+    tasks = stages.columns
+    lines = [("", *(short(task.name) for task in tasks))]
+    lines.append((short(stages.base), *(_score(task, task.base) for task in tasks)))
+    lines += [
+        (short(stage), *(_score_and_change(task, task.cells[number]) for task in tasks))
+        for number, stage in enumerate(stages.stages)
+    ]
+    for name, key, _, estimates in _beside(stages):
+        lines.append((f"{short(name)} ({key})", *map(_score, tasks, estimates)))
+    if len(tasks) > len(lines):
+        lines = list(zip(*lines, strict=True))
+    marks = "▼: forgotten, corrected over all tasks and stages; *: learned here"
+    note = f"scores, and differences to the base, + is better; {marks}"
+    return TextTable("Stages and tasks", note, lines[0], tuple(lines[1:]))
+
+
+def _score_and_change(task: StageTask, cell: StageScore) -> str:
+    mark = "*" if learned_here(task, cell) else ""
+    if cell.state == Verdict.FORGOTTEN:
+        mark = wording.VERDICTS[Verdict.FORGOTTEN][0]
+    return f"{_score(task, cell.score)} ({wording.signed(cell.difference.value, places_of(task))}){mark}"
+
+
+def learned_here(task: StageTask, cell: StageScore) -> bool:
+    """Is it the stage that taught the task?"""
+    return task.learned > 0 and task.cells[task.learned - 1] is cell
+
+
+@dataclass(frozen=True, slots=True)
+class StageCell:
+    """A cell of the page's matrix. `state`: a verdict that colours it, or empty; `mark`: what is to be said of it."""
+
+    score: str
+    change: str = ""
+    interval: str = ""
+    mark: str = ""
+    state: str = ""
+
+
+def page_rows(stages: Stages) -> Iterator[tuple[str, str, tuple[StageCell, ...]]]:
+    """The matrix as the page shows it: model, what it is, and a cell for each task."""
+    tasks = stages.columns
+    yield stages.base, "base", tuple(StageCell(_score(task, task.base)) for task in tasks)
+    for number, stage in enumerate(stages.stages):
+        yield stage, f"stage {number + 1}", tuple(_page_cell(task, task.cells[number]) for task in tasks)
+    for name, _, words, estimates in _beside(stages):
+        yield name, words, tuple(map(StageCell, map(_score, tasks, estimates)))
+
+
+def _page_cell(task: StageTask, cell: StageScore) -> StageCell:
+    mark = "learned here" if learned_here(task, cell) else ""
+    if cell.state in (Verdict.FORGOTTEN, Verdict.RETAINED):
+        mark = f"{wording.VERDICTS[cell.state][0]} {cell.state}"
+    shown = wording.score_change(task.base, cell.score, cell.difference, places_of(task))
+    return StageCell(shown.candidate, shown.difference, shown.interval, mark, cell.state or "")
+
+
+def measure_table(stages: Stages) -> TextTable:
+    """A row for each measure, a column for each kind of tasks."""
+    counts = {kind: max(of.tasks for of in stages.measures if of.over == kind) for kind in KINDS}
+    by_key = {(measure.over, measure.name): measure for measure in stages.measures}
+    places = wording.places_for([measure.estimate.value for measure in stages.measures if measure.estimate])
+    rows = [
+        {"": words}
+        | {f"{KINDS[kind]} ({tasks})": _measured(by_key[kind, name], places) for kind, tasks in counts.items() if tasks}
+        for name, words in NAMES.items()
+    ]
+    unit = "scores as shares of their scales" if stages.scaled else "in the unit of the scores"
+    return from_rows("Measures", f"{100 * stages.level:.4g} % intervals over questions; {unit}", rows)
+
+
+def _measured(measure: ContinualMeasure, places: int) -> str:
+    if measure.estimate is None:
+        return f"{wording.NONE} ({measure.reason})"
+    if measure.name != "accuracy":
+        return wording.with_interval(measure.estimate, places)
+    interval = wording.interval(measure.estimate, places, sign=False)
+    return f"{wording.plain(measure.estimate.value, places)} {interval}".strip()
+
+
+def task_table(stages: Stages) -> TextTable:
+    """A row for each task: who taught it, when it was forgotten, and what is left of it after the last stage."""
+    rows = []
+    for task in stages.columns:
+        last = task.cells[-1]
+        lost = [f"{short(task.untaught)} (before it was taught)"] if task.untaught else []
+        lost += [short(task.first)] if task.first else []
+        row = {
+            "": short(task.name),
+            "known since": short(stages.stages[task.learned - 1] if task.learned else stages.base),
+            "first forgotten at": "; ".join(lost) or wording.NONE,
+            "then": AFTER[task.after] if task.after else wording.NONE,
+            "at the last stage": wording.with_interval(last.since, places_of(task)) if last.since else wording.NONE,
+            "skill retained": wording.plain(last.retained.value if last.retained else None, 2),
+        }
+        rows.append(row)
+    tests = f"Holm over {stages.tests} tests of tasks and stages, α = {stages.alpha:g}"
+    note = f"differences since the model that knew it; forgotten: {tests}"
+    return from_rows("Forgotten when", note, rows)

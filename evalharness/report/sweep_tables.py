@@ -1,0 +1,125 @@
+"""Tabulate a sweep for the terminal, the page and docs/sweep.md: what was chosen, and every rate that was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from evalharness.records.comparison import Estimate
+from evalharness.report import wording
+from evalharness.report.sweep import TRAINED, Choice, Outcome, Point, Sweep, grouped
+from evalharness.report.text_table import REMARKS, TextTable, from_rows
+
+
+def tables(sweep: Sweep) -> list[TextTable]:
+    """What was chosen, on test rows, and the whole grid, on validation rows."""
+    return [table for table in (chosen_table(sweep), rate_table(sweep)) if table.rows]
+
+
+def chosen_table(sweep: Sweep) -> TextTable:
+    """One row for each series at its chosen rate: the table of the LoRA paper with what was forgotten and what it
+    cost.
+    """
+    by_name = {point.name: point for point in sweep.points}
+    metrics = dict.fromkeys(metric for point in sweep.points if point.test for metric in point.test.metrics)
+    rows = [_chosen_row(choice, [by_name[name] for name in choice.names], tuple(metrics)) for choice in sweep.chosen]
+    seeds = max((len(choice.names) for choice in sweep.chosen), default=0)
+    over = f"means over {seeds} seeds" if seeds > 1 else "one seed"
+    rate = "each at the rate chosen on other rows"
+    loss = "val_loss: nats a token of the answer, on the rows chosen on"
+    return from_rows("Chosen, on test rows", f"Test rows of {sweep.task}, {over}; {rate}. {loss}.", rows)
+
+
+def _chosen_row(choice: Choice, points: Sequence[Point], metrics: Sequence[str]) -> dict[str, str]:
+    tested = [point.test for point in points if point.test is not None]
+    scores = {metric: _mean(outcome.metrics.get(metric) for outcome in tested) for metric in metrics}
+    suite = _mean(outcome.suite.value for outcome in tested if outcome.suite)
+    cost = {key: _mean(point.made.get(key) for point in points) or 0 for key in ("trainable", "bytes", "seconds")}
+    return {
+        "method": wording.one_line(points[0].method),
+        "rank": wording.NONE if points[0].rank is None else str(points[0].rank),
+        "rate": f"{choice.learning_rate:g}",
+        "val_loss": wording.plain(_mean(point.loss for point in points)),
+        **{metric: wording.plain(score, wording.places_for((score,))) for metric, score in scores.items()},
+        "gain on the target": _over_seeds(outcome.gain for outcome in tested),
+        "forgotten": _forgotten(tested),
+        "suite, in skill": wording.signed(suite, wording.places_for((suite,))),
+        "trainable": f"{round(cost['trainable']):,}",
+        "size": wording.in_bytes(cost["bytes"]),
+        "training": wording.in_seconds(cost["seconds"]),
+    }
+
+
+def rate_table(sweep: Sweep) -> TextTable:
+    """One row for each series and rate: gain against forgetting, over seeds, on the rows that were chosen on."""
+    every = grouped(sweep)
+    chosen = {(choice.series, choice.learning_rate) for choice in sweep.chosen}
+    rows = []
+    for (series, rate), points in every.items():
+        measured = [point.validation for point in points if point.validation is not None]
+        rates = [tried for name, tried in every if name == series]
+        remarks = [_chosen(rate, rates)] if (series, rate) in chosen else []
+        row = {
+            "series": series,
+            "rate": f"{rate:g}",
+            "seeds": str(len(points)),
+            "gain on the target": _over_seeds(outcome.gain for outcome in measured),
+            "suite, in skill": _over_seeds(outcome.suite for outcome in measured),
+            "forgotten": _forgotten(measured),
+            "val_loss": wording.plain(_mean(point.loss for point in points)),
+            REMARKS: "; ".join([*remarks, *_not_learned(measured), *_failed(points)]),
+        }
+        rows.append(row)
+    over = "mean over seeds and (smallest … largest), one seed with its interval"
+    note = f"Rows that were chosen on, never test rows; {over}. {sweep.rule}"
+    return from_rows("Every rate, on validation rows", note, rows)
+
+
+def _chosen(rate: float, rates: Sequence[float]) -> str:
+    """Where the choice is at an end of the rates that were tried, a better one may lie beyond."""
+    end = "largest" if rate == max(rates) else "smallest" if rate == min(rates) else ""
+    return f"chosen, the {end} tried" if end and len(rates) > 1 else "chosen"
+
+
+def _not_learned(measured: Sequence[Outcome]) -> list[str]:
+    learned = sum(outcome.learned is True for outcome in measured)
+    if learned == len(measured):
+        return []
+    return [f"learned its target in {learned} of {len(measured)} seeds" if learned else "did not learn its target"]
+
+
+def _failed(points: Sequence[Point]) -> list[str]:
+    """The seeds that could not be trained or used, by why."""
+    seeds: dict[str, list[str]] = {}
+    for point in points:
+        if point.status != TRAINED:
+            seeds.setdefault(point.status, []).append(str(point.seed))
+    return [f"{status}: seed {', '.join(of)}" for status, of in seeds.items()]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _over_seeds(estimates: Iterable[Estimate | None]) -> str:
+    """ "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one."""
+    known = [estimate for estimate in estimates if estimate is not None]
+    if not known:
+        return wording.NONE
+    values = [estimate.value for estimate in known]
+    places = wording.places_for(values)
+    if len(known) == 1:
+        return wording.with_interval(known[0], places)
+    mean, least, most = (wording.signed(value, places) for value in (fmean(values), min(values), max(values)))
+    return f"{mean} ({least} … {most})"
+
+
+def _forgotten(outcomes: Sequence[Outcome]) -> str:
+    """ "3 of 12", "3–5 of 12" where seeds differ."""
+    if not outcomes:
+        return wording.NONE
+    counts = sorted(len(outcome.forgotten) for outcome in outcomes)
+    span = f"–{counts[-1]}" if counts[-1] > counts[0] else ""
+    return f"{counts[0]}{span} of {max(outcome.units for outcome in outcomes)}"

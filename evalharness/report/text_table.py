@@ -1,0 +1,39 @@
+"""A table of texts that the terminal, the page and the documentation share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+REMARKS = "remarks"
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A title, what to know of it, column titles, and rows of as many texts; columns in `numbers` are set to the right,
+    remarks are words.
+    """
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def numbers(self) -> range:
+        return range(1, len(self.columns) - (self.columns[-1:] == (REMARKS,)))
+
+
+def from_rows(title: str, note: str, rows: Sequence[Mapping[str, str]]) -> TextTable:
+    """A table of rows that all map the same column titles, in the same order, to texts."""
+    columns = tuple(rows[0]) if rows else ()
+    return TextTable(title, note, columns, tuple(tuple(row.values()) for row in rows))
+
+
+def markdown(table: TextTable) -> Iterator[str]:
+    """The lines of the table as Markdown."""
+    yield from (f"### {table.title}", "", table.note, "")
+    yield f"| {' | '.join(table.columns)} |"
+    yield "|" + "---|" * len(table.columns)
+    for row in table.rows:
+        yield f"| {' | '.join(cell.replace('|', '∣') for cell in row)} |"
