@@ -15,8 +15,8 @@ from pathlib import Path
 from evalharness import engines, registry
 from evalharness.analysis.compare_plan import UNNAMED
 from evalharness.checkpoints.discover import expand
-from evalharness.checkpoints.naming import is_path, parse
-from evalharness.checkpoints.recognise import directory_of
+from evalharness.checkpoints.locate import directory_of
+from evalharness.checkpoints.naming import parse
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.job import Job
 from evalharness.run.variants import ways_of
@@ -84,8 +84,8 @@ def check_paths(paths: Mapping[str, Path | None]) -> None:
 def check_models(texts: Iterable[str]) -> None:
     """Check checkpoints given by path; hub ids are looked up later. Raises ModelError where there is no directory."""
     for text in (one for each in texts for one in expand(each)):
-        if is_path((named := parse(text)).place):
-            directory_of(named)
+        if not (spec := parse(text)).on_hub:
+            directory_of(spec)
 
 
 def check_device(name: str) -> None:
