@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from evalharness.errors import UsageError
+from evalharness.records.models import EngineSettings
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 
 Decorated = Callable[..., Any]
@@ -31,6 +32,13 @@ data_options: tuple[Decorated, ...] = (
 )
 engine_options: tuple[Decorated, ...] = (
     click.option("--engine", default="hf", show_default=True, help="What answers."),
+    click.option(
+        "--engine-option",
+        "engine_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A setting of the engine's own. Repeatable.",
+    ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--dtype",
@@ -78,6 +86,17 @@ def with_options(*options: Decorated) -> Callable[[Decorated], Decorated]:
         return command
 
     return decorate
+
+
+def engine_settings(given: Mapping[str, Any], batch_size: str = "batch_size") -> EngineSettings:
+    """What `engine_options` were given; `batch_size`: the parameter that has it. Raises UsageError."""
+    return EngineSettings(
+        engine=given["engine"],
+        device=given["device"],
+        dtype=given["dtype"],
+        batch_size=given[batch_size],
+        options=pairs("--engine-option", given["engine_options"]),
+    )
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -14,7 +14,15 @@ import click
 
 from evalharness.cli import progress
 from evalharness.cli.main import plain
-from evalharness.cli.options import data_options, debug_option, engine_options, margins, paths, with_options
+from evalharness.cli.options import (
+    data_options,
+    debug_option,
+    engine_options,
+    engine_settings,
+    margins,
+    paths,
+    with_options,
+)
 from evalharness.cli.table import aligned
 from evalharness.errors import UsageError
 from evalharness.experiments.cost import Work
@@ -22,7 +30,6 @@ from evalharness.experiments.power_forecast import Asked, Forecast, Row, forecas
 from evalharness.paths import default_store
 from evalharness.records.comparison import Level
 from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
 from evalharness.results import write_text
 from evalharness.stats.forecast import WHY
 from evalharness.stats.verdict import SKILL_SHARE
@@ -151,7 +158,7 @@ def _asked(given: dict[str, Any]) -> Asked:
         margins=named,
         out=given["out"] or Path(),
         store=default_store(os.environ),
-        settings=EngineSettings(given["engine"], given["device"], given["dtype"], given["batch_size"]),
+        settings=engine_settings(given),
     )
     return Asked(job, **{field.name: given[field.name] for field in fields(Asked) if field.name != "job"})
 

@@ -20,6 +20,7 @@ from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
+    engine_settings,
     margins,
     paths,
     with_options,
@@ -28,7 +29,6 @@ from evalharness.cli.table import unexplained, verdict_lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
 from evalharness.report import overlap
 from evalharness.results import RESULTS
 from evalharness.run.checks import check_job
@@ -213,7 +213,7 @@ def _job(given: dict[str, Any]) -> Job:
         margins=named_margins,
         out=given["out"] or run_folder(given["suite"]),
         store=given["store"] or default_store(os.environ),
-        settings=EngineSettings(given["engine"], given["device"], given["dtype"], given["batch_size"]),
+        settings=engine_settings(given),
     )
 
 

@@ -15,6 +15,7 @@ from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
+    engine_settings,
     margins,
     number,
     paths,
@@ -27,7 +28,6 @@ from evalharness.cli.table import aligned
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.grid import EVERY, Grid
 from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
 from evalharness.report.sweep_tables import tables
 from evalharness.report.text_table import TextTable
 from evalharness.results import REPORT
@@ -125,7 +125,7 @@ METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
     metavar="[TASK=]DELTA",
     help="The largest drop that is acceptable. Repeatable.",
 )
-@with_options(*engine_options[:3])
+@with_options(*engine_options[:4])
 @click.option(
     "--eval-batch-size",
     default=16,
@@ -185,7 +185,7 @@ def _job(given: dict[str, Any]) -> Job:
         store=out / "store.sqlite",
         margin=margin,
         margins=named,
-        settings=EngineSettings(given["engine"], given["device"], given["dtype"], given["eval_batch_size"]),
+        settings=engine_settings(given, "eval_batch_size"),
     )
 
 

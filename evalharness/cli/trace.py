@@ -18,6 +18,7 @@ from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
+    engine_settings,
     margins,
     pairs,
     paths,
@@ -27,7 +28,6 @@ from evalharness.cli.sweep import lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
 from evalharness.report.stage_tables import tables
 from evalharness.report.stage_text import notes, sentences
 from evalharness.report.stages import STAGES
@@ -173,7 +173,7 @@ def _job(given: dict[str, Any]) -> Job:
         margins=named,
         out=given["out"] or run_folder(given["suite"]),
         store=given["store"] or default_store(os.environ),
-        settings=EngineSettings(given["engine"], given["device"], given["dtype"], given["batch_size"]),
+        settings=engine_settings(given),
     )
 
 

@@ -3,4 +3,5 @@
 `reader:` in a task's metadata names one of the functions that group rows.
 """
 
-REGISTRY: dict[str, str] = {"hub": "evalharness.data.hub:HUB", "references": "evalharness.data.grouping:references"}
+REGISTRY: dict[str, str] = {"hub": "evalharness.data.hub:HUB"}
+READERS: dict[str, str] = {"references": "evalharness.data.grouping:references"}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalharness import registry
-from evalharness.data import REGISTRY
+from evalharness.data import READERS
 from evalharness.data.files import DataRow
 from evalharness.data.sources import DataSplit
 from evalharness.errors import DataError
@@ -35,8 +35,7 @@ def grouped(rows: DataSplit, task: Task) -> DataSplit:
 
 def reader_of(task: Task) -> Callable[[Sequence[DataRow]], list[DataRow]] | None:
     """The function that groups the task's rows; None where it names none. Raises UsageError for an unknown name."""
-    readers = {name: place for name, place in REGISTRY.items() if name != "hub"}
-    return registry.find(readers, task.reader, "reader") if task.reader else None
+    return registry.find(READERS, task.reader, "reader") if task.reader else None
 
 
 def references(rows: Sequence[DataRow]) -> list[DataRow]:

@@ -233,5 +233,5 @@ def _from_hub(task: Task, split: str, source: DataSource) -> DataSplit:
 
 
 def _hub() -> Hub:
-    hub: Hub = registry.find(REGISTRY, "hub", "reader")
+    hub: Hub = registry.find(REGISTRY, "hub", "data source")
     return hub

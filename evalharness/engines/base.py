@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalharness import registry
+from evalharness.engines import REGISTRY
+from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -55,6 +58,7 @@ class Unmergeable(ValueError):
     """An adapter that cannot be merged into its model's weights; the message is the reason."""
 
 
+@runtime_checkable
 class EngineFactory(Protocol):
     """Opens engines of one kind, and all that a factory must have. `describe` is cheap: it loads no weights, so that a
     run whose answers are all stored never does.
@@ -95,3 +99,22 @@ class ModelTokenizers(Protocol):
         for a broken template.
         """
         ...
+
+
+def factory_of(settings: EngineSettings) -> EngineFactory:
+    """The factory of the engine that the settings name, ours or another package's. Raises UsageError, and
+    MissingPackageError where it needs an extra.
+    """
+    factory = registry.find(REGISTRY, settings.engine, "engine")
+    if not isinstance(factory, EngineFactory):
+        what = f"{type(factory).__name__} has no methods `describe` and `open`"
+        raise UsageError(f"engine {settings.engine}", what, "an entry point that names such an object would be right")
+    return factory
+
+
+def check_options(settings: EngineSettings, known: Collection[str]) -> None:
+    """Raises UsageError for an option of the settings that the engine does not know. For a factory's `describe`."""
+    for name in settings.options:
+        if name not in known:
+            fix = did_you_mean(name, known) if known else "leave it out: it has none"
+            raise UsageError("--engine-option", f"the engine {settings.engine} has no option {name!r}", fix)

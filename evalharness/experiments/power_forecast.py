@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from evalharness import engines, fingerprint, registry
+from evalharness import fingerprint
 from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.base import EngineFactory, ModelTokenizers
+from evalharness.engines.base import EngineFactory, ModelTokenizers, factory_of
 from evalharness.errors import UsageError
 from evalharness.experiments.cost import Work, counted, probed
 from evalharness.experiments.gate_units import Earlier, GateUnit, gate_units, read_earlier
@@ -153,7 +153,7 @@ def forecast(asked: Asked, listener: ProgressListener | None = None, factory: En
     earlier = read_earlier(asked.earlier) if asked.earlier else None
     base = recognise(job.base, role="base") if job.base else NOBODY
     run_plan = plan_without_candidates(job, base)
-    factory = (factory or registry.find(engines.REGISTRY, job.settings.engine, "engine")) if job.base else None
+    factory = (factory or factory_of(job.settings)) if job.base else None
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _plainly(job, run_plan)
     plan, facts = planned(job, run_plan, prepared), facts_before(run_plan, prepared)
     units = gate_units(plan, facts, prepared, earlier)

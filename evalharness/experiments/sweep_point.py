@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
-from evalharness import engines, registry, results
+from evalharness import results
 from evalharness.checkpoints.files import TRAINING
 from evalharness.checkpoints.fingerprint import of_weights
 from evalharness.checkpoints.recognise import recognise
+from evalharness.engines.base import factory_of
 from evalharness.errors import ModelError
 from evalharness.experiments.demo import make_candidate
 from evalharness.experiments.grid import GridPoint
@@ -109,7 +110,7 @@ def made_of(path: Path) -> dict[str, float]:
 
 
 def _measured(work: Work, listener: ProgressListener) -> tuple[Results, float | None]:
-    factory = registry.find(engines.REGISTRY, work.job.settings.engine, "engine")
+    factory = factory_of(work.job.settings)
     run_plan = work.selection.run_plan(make_run_plan(work.job))
     found = settle(work.job, run_plan, listener, factory)
     listener.phase(f"{work.point.name}: loss on the rows to choose on")
@@ -120,7 +121,7 @@ def _loss(work: Work, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None
     """Mean negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the target
     is chosen on.
     """
-    factory, job = registry.find(engines.REGISTRY, work.job.settings.engine, "engine"), work.job
+    factory, job = factory_of(work.job.settings), work.job
     requests = [Rank((pair,)) for pair in pairs_chosen_on(run_plan, work.point.recipe.target, job.seed)]
     opened: list[Any] = []
 

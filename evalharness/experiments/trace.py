@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from evalharness import engines, registry, results
+from evalharness import results
 from evalharness.checkpoints.naming import parse
-from evalharness.engines.base import EngineFactory
+from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.experiments.continual_metrics import Track, stages_of
 from evalharness.records.job import Job
@@ -47,7 +47,7 @@ def run_trace(
     """
     listener, run_log = listener or SilentListener(), RunLog()
     job, beside = _job(asked)
-    factory = factory or registry.find(engines.REGISTRY, job.settings.engine, "engine")
+    factory = factory or factory_of(job.settings)
     with run_log.timed("prepare"):
         listener.phase("reading tasks and checkpoints")
         run_plan = make_run_plan(job)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from evalharness import fingerprint
+from evalharness import fingerprint, registry
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.imports.logged import Logged, LoggedTask
 from evalharness.metrics import REGISTRY
@@ -140,7 +140,7 @@ def _higher(name: str, metric: str, task: LoggedTask, lower: Collection[str], no
         return False
     if metric in task.higher:
         return task.higher[metric]
-    if plain not in (*LOWER_IS_BETTER, *REGISTRY, *ANYHOW):
+    if plain not in (*LOWER_IS_BETTER, *registry.names(REGISTRY, "metric"), *ANYHOW):
         notices.append(
             f"{name}: {metric} is taken to be better the more there is of it; if not: --lower-is-better {plain}"
         )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import registry
-from evalharness.errors import TaskError, UsageError, did_you_mean
+from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import READS, REGISTRY
 from evalharness.records.measurements import Metric, MetricFacts, Prediction
 from evalharness.records.requests import Example, Generation, Ranking
@@ -103,13 +103,13 @@ def build(spec: MetricSpec) -> Metric:
     name = "evaluate" if spec.options.get("hf_evaluate") or "/" in spec.name else spec.name
     if name == "evaluate" and spec.name == "evaluate":
         raise TaskError("metric evaluate", "is a way, not a metric", "name the module and add `hf_evaluate: true`")
-    try:
-        make: Callable[[MetricSpec], Metric] = registry.find(REGISTRY, name, "metric")
-    except UsageError:
-        hint = did_you_mean(spec.name, set(REGISTRY) - {"evaluate"})
+    if name not in (known := registry.names(REGISTRY, "metric")):
+        hint = did_you_mean(spec.name, set(known) - {"evaluate"})
         raise TaskError(
             f"metric {spec.name}", "is unknown", f"{hint} A module of `evaluate` is asked for with `hf_evaluate: true`"
-        ) from None
+        )
+    try:
+        make: Callable[[MetricSpec], Metric] = registry.find(REGISTRY, name, "metric")
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
@@ -124,13 +124,25 @@ def check_asked(spec: MetricSpec, output_type: OutputType) -> None:
     """Can the metric read what such a task is answered with? Raises TaskError. Modules of `evaluate` say so
     themselves.
     """
-    if spec.name in REGISTRY and not spec.options.get("hf_evaluate") and spec.name not in READS[output_type]:
-        where = [kind for kind, names in READS.items() if spec.name in names]
+    if spec.options.get("hf_evaluate") or spec.name not in registry.names(REGISTRY, "metric"):
+        return
+    if output_type not in (readable := _output_types(spec.name)):
         raise TaskError(
             f"metric {spec.id}",
             f"cannot read the answers of a {output_type} task",
-            f"it is for {' and '.join(where)} tasks",
+            f"it is for {' and '.join(readable)} tasks",
         )
+
+
+def _output_types(name: str) -> list[str]:
+    """The output types whose answers a metric can read; another package's states them in `reads`."""
+    if name in REGISTRY:
+        return [output_type for output_type, metrics in READS.items() if name in metrics]
+    stated = getattr(registry.find(REGISTRY, name, "metric"), "reads", ())
+    if isinstance(stated, str) or not stated or not set(stated) <= set(READS):
+        what = f"says in `reads` that it is for {stated!r}" if stated else "does not say in `reads` what it is for"
+        raise TaskError(f"metric {name}", what, f"one or more of {', '.join(READS)} would be right")
+    return list(stated)
 
 
 def from_facts(facts: MetricFacts) -> Metric:

@@ -60,13 +60,14 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """How to run a model. `batch_tokens` bounds rows × length of one forward pass."""
+    """How to run a model. `batch_tokens` bounds rows × length of one forward pass; `options` are the engine's own."""
 
     engine: str = "hf"
     device: str = "auto"
     dtype: str = "float32"
     batch_size: int = 16
     batch_tokens: int = 2048
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalharness import engines, registry, results
+from evalharness import results
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
 from evalharness.checkpoints.verify import verify
-from evalharness.engines.base import EngineFactory
+from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import NotComparableError
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
@@ -39,7 +39,7 @@ def evaluate(job: Job, listener: ProgressListener | None = None, factory: Engine
     `Results.errors`. `factory` stands in for the engine that `job.settings` names.
     """
     listener, run_log = listener or SilentListener(), RunLog()
-    factory = factory or registry.find(engines.REGISTRY, job.settings.engine, "engine")
+    factory = factory or factory_of(job.settings)
     with run_log.timed("prepare"):
         listener.phase("reading tasks and checkpoints")
         run_plan = with_overlaps(job, make_run_plan(job))

@@ -1,7 +1,8 @@
 """Folders of task files to tasks, groups and suites by name, tag, glob or path.
 
 Names are found by looking at the top-level lines of each file; a file is parsed when something asks for what it
-defines, and all of them are parsed only when a tag is asked for. Later folders override earlier ones.
+defines, and all of them are parsed only when a tag is asked for. Folders that the user names override those that are
+shipped or that other packages bring (entry points `evalharness.tasks`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from evalharness import registry
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.paths import shipped
 from evalharness.records.tasks import Group, Suite, Task
@@ -36,7 +38,7 @@ KINDS: tuple[EntryKind, ...] = ("suite", "group", "task")  # a group has the key
 class _Entry:
     kind: EntryKind
     path: Path
-    twin: Path | None = None  # another file of the same folder with the same name
+    twin: Path | None = None  # another file of the same folder, or of another package, with the same name
     values: Mapping[str, Any] | None = None  # what a group wrote out or changed; None: what the file says
     pushed: Mapping[str, Any] = field(default_factory=dict)  # keys that a group around this group changes in its tasks
 
@@ -56,7 +58,10 @@ class Library:
         self._tasks: dict[str, Task] = {}
         self._tags: dict[str, list[str]] | None = None
         self._looked_into: set[str] = set()
-        for root in (shipped("tasks"), *include):
+        self._index(shipped("tasks"))
+        for folder in registry.task_folders():
+            self._index(folder, keeps_names=True)
+        for root in include:
             self._index(root)
 
     def names(self) -> list[str]:
@@ -152,7 +157,10 @@ class Library:
 
     # ---- names to files
 
-    def _index(self, root: Path) -> None:
+    def _index(self, root: Path, keeps_names: bool = False) -> None:
+        """Make known what the files below `root` define. It wins over what is known under the same names or, with
+        `keeps_names`, makes them ambiguous.
+        """
         if not root.exists():
             raise TaskError(root, "does not exist", "--include-path names a folder of task files, or one task file")
         found: dict[tuple[bool, str], _Entry] = {}
@@ -164,7 +172,11 @@ class Library:
                 else:
                     found[key] = entry
         for (_, name), entry in found.items():
-            self._named(entry.kind)[name] = entry
+            named = self._named(entry.kind)
+            if keeps_names and name in named:
+                named[name].twin = named[name].twin or entry.path
+            else:
+                named[name] = entry
 
     def _named(self, kind: EntryKind) -> dict[str, _Entry]:
         return self._suites if kind == "suite" else self._entries

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evalharness import registry
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import REGISTRY
 from evalharness.records.tasks import MetricSpec, OutputType
@@ -136,14 +137,14 @@ def _check_steps(steps: Sequence[Mapping[str, Any]], where: str, repeats: int) -
 
 
 def _check_name(name: str, options: Mapping[str, Any], fields: Fields) -> None:
+    names = set(registry.names(REGISTRY, "metric")) - {"evaluate"}
     wanted = options.get("hf_evaluate", False)
     if not isinstance(wanted, bool):
         raise TaskError(
             fields.path, f"hf_evaluate of the metric {name!r} is {wanted!r}", "true or false would be right"
         )
-    if wanted or "/" in name or (name in REGISTRY and name != "evaluate"):
+    if wanted or "/" in name or name in names:
         return
-    names = set(REGISTRY) - {"evaluate"}
     if name in ELSEWHERE:
         raise NotSupported(
             fields.path,

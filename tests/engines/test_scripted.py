@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from evalharness.engines.adapter_check import prove
+from evalharness.engines.base import check_options
 from evalharness.engines.scripted import ScriptedFactory
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Failure, Generate, Generation, Score, Scoring
 
@@ -44,6 +45,15 @@ def test_only_adapters_move_its_logits():
         assert prove(factory.open(model, EngineSettings()), model, ["a", "bc"], allow_noop=False).scoring == moved
     with pytest.raises(ModelError, match="changes no logit"):
         prove(factory.open(checkpoint("x"), EngineSettings()), checkpoint("x", "lora"), ["a"], allow_noop=False)
+
+
+def test_an_option_that_an_engine_does_not_have() -> None:
+    settings = EngineSettings("loud", options={"sufix": "!"})
+    check_options(EngineSettings("loud", options={"suffix": "!"}), ("suffix",))
+    with pytest.raises(UsageError, match="--engine-option: the engine loud has no option 'sufix'; did you mean suffix"):
+        check_options(settings, ("suffix",))
+    with pytest.raises(UsageError, match="no option 'sufix'; leave it out: it has none"):
+        check_options(settings, ())
 
 
 def test_answers_texts_as_it_does_anything_else():

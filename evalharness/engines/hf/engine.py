@@ -22,7 +22,7 @@ from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
 from evalharness.checkpoints.open_model import attention_of
 from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
-from evalharness.engines.base import Engine, Unmergeable
+from evalharness.engines.base import Engine, Unmergeable, check_options
 from evalharness.engines.hf.architectures import texts_of
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.decoding import Decoder
@@ -126,6 +126,7 @@ class Factory:
         """What can move a number, known without loading weights. Raises UsageError for settings that cannot be had,
         ModelError for a config.
         """
+        check_options(settings, ())
         device = device_of(settings.device)
         dtype_of(settings.dtype, device)
         if settings.batch_size < 1 or settings.batch_tokens < 1:
