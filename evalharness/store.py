@@ -1,4 +1,4 @@
-"""Answers on disk: (checkpoint fingerprint, engine fingerprint, request id) to a response. One SQLite file, one
+"""Keep answers on disk, each under (checkpoint fingerprint, engine fingerprint, request id): one SQLite file, one
 transaction a block.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import StoreError
@@ -20,6 +21,7 @@ SCHEMA_VERSION = 1
 BUSY_MS = 60_000  # another process may hold the write lock for one block's commit
 PRIMARY_CODE = 0xFF  # the rest of an SQLite error code says where in the library it came up
 MOST_VARIABLES = 500  # of one SQL statement; SQLite's own limit is higher
+RESPONSES = {cls.__name__.lower(): cls for cls in (Generation, Profiling, Ranking, Scoring)}  # by the `kind` in a body
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS answers (
@@ -121,15 +123,15 @@ class Store:
 
     def read(self, model: str, engine: str, requests: Sequence[str]) -> dict[str, Response]:
         """The intact answers among `requests`, by request id."""
-        found: dict[str, Response] = {}
+        intact: dict[str, Response] = {}
         for start in range(0, len(requests), MOST_VARIABLES):
             part = requests[start : start + MOST_VARIABLES]
             marks = ",".join("?" * len(part))
             query = f"SELECT request, body, digest FROM answers WHERE model=? AND engine=? AND request IN ({marks})"
             for request, body, digest in self._select(query, (model, engine, *part)):
                 if digest == _digest(model, engine, request, body):
-                    found[request] = _decode(body)
-        return found
+                    intact[request] = _decode(body)
+        return intact
 
     def add(self, model: str, engine: str, responses: Iterable[Response]) -> None:
         """Keep one block's answers in one transaction. An intact answer that is there already wins; a damaged one is
@@ -191,12 +193,12 @@ def _encode(response: Response) -> str:
 
 def _decode(body: str) -> Response:
     fields = json.loads(body)
-    kind = fields.pop("kind")
-    if kind == "generation":
-        return Generation(**fields)
-    if kind == "scoring":
-        return Scoring(**fields)
-    if kind == "profiling":
-        nested = {name: tuple(map(tuple, fields.pop(name))) for name in ("ids", "top")}
-        return Profiling(fields.pop("request_id"), **nested, **{name: tuple(values) for name, values in fields.items()})
-    return Ranking(fields["request_id"], tuple(fields["logprobs"]), tuple(fields["tokens"]), tuple(fields["greedy"]))
+    response = RESPONSES[fields.pop("kind")]
+    return response(**{name: _with_tuples(value) for name, value in fields.items()})
+
+
+def _with_tuples(value: Any) -> Any:
+    """Lists as tuples, as records have them."""
+    if not isinstance(value, list):
+        return value
+    return tuple(map(_with_tuples, value) if value and isinstance(value[0], list) else value)

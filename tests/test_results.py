@@ -18,6 +18,7 @@ from evalharness.errors import StoreError, UsageError
 from evalharness.records.comparison import Comparison, Estimate, FlipShares, MeanDifference
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, Sample, TaskFacts
 from evalharness.records.results import ModelRow, Results
+from evalharness.results.measurements import COLUMNS, FACTS_KEY
 
 COMPARISON = Comparison(
     task="sst2", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="c", n=3,
@@ -71,7 +72,7 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
     )
 
 
-def test_measures_beside_the_verdict_come_back_and_older_results_have_none(tmp_path: Path) -> None:
+def test_measures_beside_the_verdict_come_back(tmp_path: Path) -> None:
     flips = FlipShares(0.3, 0.2, 0.1, Estimate(0.15, 0.1, 0.2), Estimate(0.05, 0.0, 0.1))
     part = replace(
         COMPARISON,
@@ -87,17 +88,8 @@ def test_measures_beside_the_verdict_come_back_and_older_results_have_none(tmp_p
     results.write_results(tmp_path, full)
     assert results.read_results(tmp_path) == full
     document = json.loads((tmp_path / "results.json").read_text())
-    assert document["schema_version"] == 1 and document["comparisons"][0]["flips"]["forgotten"] == {
-        "value": 0.15,
-        "low": 0.1,
-        "high": 0.2,
-    }
-    for row in document["comparisons"]:
-        for key in ("retention", "flips", "adjustment", "q_forgotten", "q_difference", "general"):
-            del row[key]
-    (tmp_path / "results.json").write_text(json.dumps(document))
-    old = results.read_results(tmp_path)
-    assert old.comparisons[0] == COMPARISON and old.comparisons[2].general is None
+    assert document["schema_version"] == 2
+    assert document["comparisons"][0]["flips"]["forgotten"] == {"value": 0.15, "low": 0.1, "high": 0.2}
 
 
 def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
@@ -108,11 +100,68 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"schema_version": 1}', '{"schema_version": 99}', '{"schema_version": 1, "models": 3}']
+    ("text", "says"),
+    [
+        ("", "results.json: not JSON"),
+        ("{", "results.json: not JSON"),
+        ('{"schema_version": NaN}', "NaN is no number"),
+        ("[]", "results.json: not the results of evalharness"),
+        ("{}", "results.json: not the results of evalharness"),
+        (
+            '{"schema_version": 1}',
+            "results of schema version 1, this evalharness reads 2; run the evaluation again, or",
+        ),
+        ('{"schema_version": 99}', "results of schema version 99, this evalharness reads 2"),
+        ('{"schema_version": 2, "models": 3}', "results.json: the key 'signature' is missing"),
+    ],
 )
-def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "results.json").write_text(text)
-    with pytest.raises(UsageError, match=r"results\.json"):
+    with pytest.raises(UsageError, match=r"results\.json") as error:
+        results.read_results(tmp_path)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says"),
+    [
+        (("comparisons", 0, "difference", "low"), "0.1", "comparisons[0].difference.low: not a number (a text)"),
+        (("comparisons", 0, "n"), 2.5, "comparisons[0].n: not a whole number (a number)"),
+        (("comparisons", 0, "n"), True, "comparisons[0].n: not a whole number (true or false)"),
+        (("comparisons", 0, "task"), None, "comparisons[0].task: not a text (null)"),
+        (("comparisons", 0, "flags"), "improved", "comparisons[0].flags: not a list (a text)"),
+        (("comparisons", 0, "flags", 0), "worse", "comparisons[0].flags[0]: 'worse' is none of forgotten_unadjusted, "),
+        (("comparisons", 0, "verdict"), "lost", "comparisons[0].verdict: 'lost' is none of forgotten, retained, "),
+        (("comparisons", 0, "base"), [1], "comparisons[0].base: not an object (a list)"),
+        (("comparisons", 0, "lots"), 1, "comparisons[0]: the key 'lots' is unknown"),
+        (("models", 1, "training"), [], "models[1].training: not an object (a list)"),
+        (("errors",), {}, "results.json: errors: not a list (an object)"),
+        (("troubles",), [], "results.json: the key 'troubles' is unknown"),
+    ],
+)
+def test_a_value_that_is_wrong_is_named_by_its_key(
+    tmp_path: Path, where: tuple[str | int, ...], value: object, says: str
+) -> None:
+    document = json.loads(results.results_text(RESULTS))
+    inner = document
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError) as error:
+        results.read_results(tmp_path)
+    assert says in str(error.value) and str(error.value).endswith("; run the evaluation again")
+
+
+def test_whole_numbers_stay_whole_and_keys_that_are_missing_are_named(tmp_path: Path) -> None:
+    document = json.loads(results.results_text(RESULTS))
+    document["comparisons"][0]["base"]["value"] = 1
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    results.write_results(tmp_path, results.read_results(tmp_path))
+    assert '"value": 1,' in (tmp_path / "results.json").read_text()
+    del document["comparisons"][0]["difference"]
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"comparisons\[0\]: the key 'difference' is missing"):
         results.read_results(tmp_path)
 
 
@@ -132,13 +181,13 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
         "unit": list("pqrs"),
         "size": [1, 2, 3, 4],
     }
-    head = {results.FACTS_KEY: json.dumps({"tasks": [], "points": [], "about": {}}).encode()}
+    head = {FACTS_KEY: json.dumps({"schema_version": 2, "tasks": [], "points": [], "about": {}}).encode()}
     for rows, fine in (
         ([[1.0, 1.0], [2.0], [3.0, 1.0], [4.0]], True),
         ([[1.0, 1.0], [2.0], [3.0], [4.0]], False),
         ([None, [2.0], [3.0], [4.0]], False),
     ):
-        table = pa.table({**columns, "row": rows}, schema=results.COLUMNS.with_metadata(head))
+        table = pa.table({**columns, "row": rows}, schema=COLUMNS.with_metadata(head))
         pq.write_table(table, tmp_path / "measurements.parquet")
         if not fine:
             with pytest.raises(UsageError, match="not the measurements of evalharness"):
@@ -157,6 +206,30 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
             (2, 4),
             [[2.0], [4.0]],
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"schema_version": 99}, "measurements of schema version 99, this evalharness reads 2"),
+        ({"tasks": [{"name": "sst2"}]}, "measurements.parquet: tasks[0]: the key 'family' is missing"),
+        (
+            {"points": [{"task": "a", "metric": "m", "model": "x", "point": "1"}]},
+            "points[0].point: not a number (a text)",
+        ),
+        ({"about": None}, "about: not an object (null)"),
+    ],
+)
+def test_measurements_with_another_head_are_refused_by_name(
+    tmp_path: Path, change: dict[str, object], says: str
+) -> None:
+    head = {"schema_version": 2, "tasks": [], "points": [], "about": {}} | change
+    columns = {name: [] for name in COLUMNS.names}
+    table = pa.table(columns, schema=COLUMNS.with_metadata({FACTS_KEY: json.dumps(head).encode()}))
+    pq.write_table(table, tmp_path / "measurements.parquet")
+    with pytest.raises(UsageError) as error:
+        results.read_measurements(tmp_path)
+    assert says in str(error.value)
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:
@@ -194,6 +267,17 @@ def test_flips_are_the_examples_whose_score_moved(tmp_path: Path) -> None:
     )
     flips = results.read_results(tmp_path).flips
     assert [(flip.base.id, flip.direction) for flip in flips] == [("1", "lost"), ("2", "gained")]
+
+
+def test_samples_that_are_wrong_are_named_by_line_and_key(tmp_path: Path) -> None:
+    results.write_samples(tmp_path, "t", "m", [sample("1", 0.0), sample("2", 1.0)])
+    path = results.samples_path(tmp_path, "t", "m")
+    path.write_text(path.read_text().replace('"score": 1.0', '"score": "1"'))
+    with pytest.raises(UsageError, match=r"m\.jsonl:2: score: not a number \(a text\)"):
+        results.read_samples(tmp_path, "t", "m")
+    path.write_text("no JSON")
+    with pytest.raises(UsageError, match=r"m\.jsonl:1: not JSON"):
+        results.read_samples(tmp_path, "t", "m")
 
 
 def test_text_of_any_kind_survives_in_samples(tmp_path: Path) -> None:

@@ -45,8 +45,7 @@ def read(path: Path) -> Baseline:
         definitions = {task: of_task["definition"] for task, of_task in about["signature"]["tasks"].items()}
         questions = {task: str(of_task.get("questions")) for task, of_task in about["signature"]["tasks"].items()}
         template = (about["signature"].get("chat") or {}).get("templates", {}).get(name)
-        fields = next(model for model in about["models"] if model["name"] == name)
-        row = replace(results.read_model(fields), base=None)
+        row = replace(next(model for model in results.models_of(about, path) if model.name == name), base=None)
     except (KeyError, StopIteration, TypeError) as error:
         raise UsageError(
             path, f"does not say whose scores these are ({type(error).__name__})", "name the folder of a finished run"

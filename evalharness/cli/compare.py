@@ -22,13 +22,13 @@ from evalharness.records.comparison import Estimate, Flag
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import ModelRow, Results
-from evalharness.records.tasks import Average, Group
 from evalharness.results import (
+    models_of,
     open_folder,
     read_measurements,
-    read_model,
     results_text,
     run_and_model,
+    structured,
     write_measurements,
     write_results,
 )
@@ -166,19 +166,12 @@ def _read(text: str) -> tuple[Side, str]:
     """RUN[#NAME] as everything that the run measured, and the name asked for (empty: none)."""
     path, name = run_and_model(text)
     facts, measurements, about = read_measurements(path)
-    plan = _plan_of(about["plan"])
-    models = tuple(read_model(fields) for fields in about["models"])
+    plan = structured(about.get("plan"), ComparePlan, path, "about.plan")
+    models = models_of(about, path)
     names = [model.name for model in models]
     if name and name not in names:
         raise UsageError(text, f"no model {name!r} in this run", did_you_mean(name, names))
     return Side(text, {fact.name: fact for fact in facts}, measurements, models, plan, about["signature"]), name
-
-
-def _plan_of(fields: Mapping[str, Any]) -> ComparePlan:
-    """A plan as measurements.parquet has it; one of an older run says nothing of averages and asides."""
-    groups = tuple(Group(**{**group, "tasks": tuple(group["tasks"])}) for group in fields["groups"])
-    average = fields.get("average")
-    return ComparePlan(**{**fields, "groups": groups, "average": Average(**average) if average else None})
 
 
 def _only(side: Side, names: Sequence[str]) -> Side:

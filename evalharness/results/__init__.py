@@ -1,0 +1,47 @@
+"""A run on disk: results.json, measurements.parquet, samples/TASK/MODEL.jsonl, run.json."""
+
+from __future__ import annotations
+
+from evalharness.results.documents import read_results, results_text, write_results
+from evalharness.results.files import (
+    MEASUREMENTS,
+    OVERLAP,
+    REPORT,
+    RESULTS,
+    file_name,
+    forget_samples,
+    open_folder,
+    read_run,
+    run_and_model,
+    samples_path,
+    write_run,
+    write_text,
+)
+from evalharness.results.measurements import models_of, read_measurements, write_measurements
+from evalharness.results.samples import read_flips, read_samples, write_samples
+from evalharness.results.structuring import structured
+
+__all__ = [
+    "MEASUREMENTS",
+    "OVERLAP",
+    "REPORT",
+    "RESULTS",
+    "file_name",
+    "forget_samples",
+    "models_of",
+    "open_folder",
+    "read_flips",
+    "read_measurements",
+    "read_results",
+    "read_run",
+    "read_samples",
+    "results_text",
+    "run_and_model",
+    "samples_path",
+    "structured",
+    "write_measurements",
+    "write_results",
+    "write_run",
+    "write_samples",
+    "write_text",
+]

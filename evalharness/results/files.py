@@ -1,0 +1,115 @@
+"""A run's folder: the names of its files, and writing each of them whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evalharness import fingerprint
+from evalharness.errors import StoreError, UsageError
+
+RESULTS, MEASUREMENTS, SAMPLES = "results.json", "measurements.parquet", "samples"
+RUN, REPORT, OVERLAP = "run.json", "report.html", "overlap.jsonl"
+
+
+def open_folder(out: Path) -> None:
+    """Make the run's folder ready. Raises StoreError where nothing can be written there.
+
+    What an older run concluded there is taken away, so that no part of it is taken for this run's if this one does not
+    finish.
+    """
+    try:
+        (out / SAMPLES).mkdir(parents=True, exist_ok=True)
+        probe = out / f".write-test-{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+        for name in (RESULTS, MEASUREMENTS, REPORT, OVERLAP):
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            out, f"cannot write here ({error.strerror})", "name a folder that can be written with --out"
+        ) from error
+
+
+def forget_samples(out: Path) -> None:
+    """Take away the samples that an older run left in the same folder, by the names in its results.json; nothing else
+    that may lie there.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        document = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        for task in document["signature"]["tasks"]:
+            for model in document["models"]:
+                samples_path(out, task, model["name"]).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing. Raises StoreError."""
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: beside its place, then renamed into it. Raises StoreError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise StoreError(
+            path, f"cannot be written ({error.strerror})", "make room, or name another folder with --out"
+        ) from error
+
+
+def to_json(value: Any) -> str:
+    """A document as all of a run's documents are written. Raises ValueError for a number that is not finite."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def inside(run: Path, name: str, what: str) -> Path:
+    """The file `name` of a run's folder, or `run` itself where it is a file. Raises UsageError where there is none."""
+    path = run / name if run.is_dir() else run
+    if not path.is_file():
+        raise UsageError(path, f"no {what} here", "name the folder that a finished `evalharness run` left (its --out)")
+    return path
+
+
+def run_and_model(text: str) -> tuple[Path, str]:
+    """RUN[#NAME] as the run's path and the model's name (empty: none); what exists as it stands is a path, whatever is
+    in its name.
+    """
+    path, sign, name = text.rpartition("#")
+    return (Path(path), name) if sign and not Path(text).exists() else (Path(text), "")
+
+
+def file_name(name: str) -> str:
+    """A task's or model's name as a file name: itself where harmless, else its harmless letters and a hash."""
+    harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", name).lstrip(".")[:80]
+    return harmless if harmless == name else f"{harmless}-{fingerprint.of_value(name)[:8]}"
+
+
+def samples_path(out: Path, task: str, model: str) -> Path:
+    """samples/TASK/MODEL.jsonl in a run's folder, whatever the names are."""
+    return out / SAMPLES / file_name(task) / f"{file_name(model)}.jsonl"
+
+
+def write_run(out: Path, facts: Mapping[str, Any]) -> None:
+    """Write run.json: what differs from run to run, such as times, cache hits, memory, paths, the command."""
+    write_text(out / RUN, to_json(facts))
+
+
+def read_run(run: Path) -> dict[str, Any] | None:
+    """The content of run.json, or None where it is missing or unreadable (it decides nothing)."""
+    try:
+        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,66 @@
+"""samples/TASK/MODEL.jsonl: what each model was asked and answered, one JSON line an example."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from evalharness.errors import UsageError
+from evalharness.records.comparison import Level
+from evalharness.records.measurements import Sample
+from evalharness.records.results import Flip, ModelRow, Results
+from evalharness.results.files import samples_path, write_text
+from evalharness.results.structuring import AGAIN, structured
+
+
+def write_samples(out: Path, task: str, model: str, samples: Sequence[Sample]) -> None:
+    """Write one JSON line an example, in the order of the evaluation. Raises StoreError."""
+    lines = [json.dumps(asdict(sample), ensure_ascii=True, allow_nan=False) for sample in samples]
+    write_text(samples_path(out, task, model), "".join(f"{line}\n" for line in lines))
+
+
+def read_samples(out: Path, task: str, model: str) -> list[Sample]:
+    """The samples of one task and model; none where the file is missing (a report may be made without them). Raises
+    UsageError.
+    """
+    path = samples_path(out, task, model)
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().splitlines()
+    return [_sample(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+
+
+def _sample(line: bytes, where: str) -> Sample:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise UsageError(where, f"not JSON ({error})", AGAIN) from error
+    return structured(value, Sample, where)
+
+
+def read_flips(out: Path, results: Results) -> Iterator[Flip]:
+    """The examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none.
+
+    Written answers are among them where a diagnosis rests on them.
+    """
+    tasks = [c.task for c in results.comparisons if c.level == Level.TASK and c.primary]
+    for model in results.models:
+        if model.base is None or not model.judged:
+            continue
+        for task in dict.fromkeys([*tasks, *_written(results, model)]):
+            base = {sample.id: sample for sample in read_samples(out, task, model.base)}
+            for sample in read_samples(out, task, model.name):
+                before = base.get(sample.id)
+                if before is None or before.score is None or sample.score is None or before.score == sample.score:
+                    continue
+                yield Flip(task, model.name, "lost" if sample.score < before.score else "gained", before, sample)
+
+
+def _written(results: Results, model: ModelRow) -> Iterator[str]:
+    """The tasks with written answers on which a diagnosis of the model rests."""
+    groups = results.signature.get("groups", {})
+    for diagnosis in results.diagnoses:
+        if diagnosis.candidate == model.name:
+            yield from groups.get(diagnosis.twin, [diagnosis.twin])

@@ -1,0 +1,134 @@
+"""Structure JSON as records, strictly: every key and no other, each value of its kind. Errors name the file and the
+key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from typing import Any, TypeVar, get_origin
+
+from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.cols import homogenous_tuple_structure_factory, is_mapping, mapping_structure_factory
+from cattrs.dispatch import StructureHook
+from cattrs.gen import make_dict_structure_fn
+
+from evalharness.errors import UsageError
+
+SCHEMA_VERSION = 2  # of results.json and of the metadata of measurements.parquet
+AGAIN = "run the evaluation again"
+NOUNS = {
+    float: "a number",
+    int: "a whole number",
+    str: "a text",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    type(None): "null",
+}
+
+T = TypeVar("T")
+Factory = Callable[[Any, Converter], StructureHook]  # of the hook for a type
+
+
+def parsed(text: str | bytes, where: object, what: str, version: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """A JSON document of this schema version, without its key `schema_version`. Raises UsageError for any other text."""
+    try:
+        document = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise UsageError(where, f"not JSON ({error})", AGAIN) from error
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise UsageError(where, f"not the {what} of evalharness (they have a key 'schema_version')", AGAIN)
+    if (given := document.pop("schema_version")) != version:
+        wrong = f"{what} of schema version {given}, this evalharness reads {version}"
+        raise UsageError(where, wrong, f"{AGAIN}, or use the version that wrote it")
+    return document
+
+
+def structured(value: object, cls: type[T], where: object, key: str = "") -> T:
+    """What JSON has as a record of type `cls`, or a tuple of records. `key` leads to `value` in the file `where`.
+
+    Raises UsageError that names the key: "runs/x/results.json: comparisons[3].difference.low: not a number (a text)".
+    """
+    try:
+        return _CONVERTER.structure(value, cls)
+    except (BaseValidationError, ValueError) as error:
+        wrong, _, path = transform_error(error, key, lambda each, _: str(each))[0].rpartition(" @ ")
+        path = path.removeprefix(".")
+        raise UsageError(f"{where}: {path}" if path else where, wrong, AGAIN) from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _check(value: object, kind: type) -> None:
+    right = isinstance(value, int | float if kind is float else kind)
+    if not right or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"not {NOUNS[kind]} ({NOUNS[type(value)]})")
+
+
+def _plain(kind: type) -> StructureHook:
+    def structure(value: object, _: object) -> object:
+        _check(value, kind)
+        return value  # as it stands: a whole number among numbers stays one
+
+    return structure
+
+
+def _member(value: Any, enum: type[StrEnum]) -> StrEnum:
+    try:
+        return enum(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is none of {', '.join(enum)}") from None
+
+
+def _checked(kind: type, factory: Factory) -> Factory:
+    """The factory's hooks, which take lists for texts and the like, behind a check of the value's kind."""
+
+    def make(cls: Any, converter: Converter) -> StructureHook:
+        inner = factory(cls, converter)
+
+        def structure(value: object, of: Any) -> Any:
+            _check(value, kind)
+            return inner(value, of)
+
+        return structure
+
+    return make
+
+
+def _is_tuple(cls: object) -> bool:
+    return get_origin(cls) is tuple
+
+
+def _tuple(cls: Any, converter: Converter) -> StructureHook:
+    whole = cls.__args__[-1] is Ellipsis
+    return homogenous_tuple_structure_factory(cls, converter) if whole else converter.gen_structure_hetero_tuple(cls)
+
+
+def _record(cls: Any, converter: Converter) -> StructureHook:
+    inner = make_dict_structure_fn(cls, converter)
+    keys = [field.name for field in fields(cls)]
+
+    def structure(value: dict[str, Any], of: Any) -> Any:
+        for key in keys:
+            if key not in value:
+                raise ValueError(f"the key {key!r} is missing")
+        for key in value:
+            if key not in keys:
+                raise ValueError(f"the key {key!r} is unknown")
+        return inner(value, of)
+
+    return structure
+
+
+_CONVERTER = Converter()
+for _kind in (float, int, str, bool):
+    _CONVERTER.register_structure_hook(_kind, _plain(_kind))
+_CONVERTER.register_structure_hook(StrEnum, _member)
+_CONVERTER.register_structure_hook_factory(_is_tuple, _checked(list, _tuple))
+_CONVERTER.register_structure_hook_factory(is_mapping, _checked(dict, mapping_structure_factory))
+_CONVERTER.register_structure_hook_factory(is_dataclass, _checked(dict, _record))
