@@ -24,7 +24,7 @@ from evalharness.experiments.trace import Asked, run_trace
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import Failure, Generate, Generation, Ranking, Request, Response
-from evalharness.records.results import ModelRow
+from evalharness.records.results import ModelRow, Results
 from evalharness.records.tasks import Group
 from evalharness.report.stages import Stages, StageTask, read_stages
 from evalharness.run.progress import SilentListener
@@ -250,7 +250,7 @@ def folder(out: Path, facts: Sequence[TaskFacts], rows: Mapping[str, Any], group
     results.write_measurements(
         out, facts, measurements, {"plan": asdict(plan), "models": [asdict(model) for model in models], "signature": {}}
     )
-    results.write_results(out, results.Results({"base": "base"}, models, compare(facts, measurements, plan)))
+    results.write_results(out, Results({"base": "base"}, models, compare(facts, measurements, plan)))
     return out
 
 

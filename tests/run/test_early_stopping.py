@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from evalharness import fingerprint, results
+from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.gate import Policy, judge
 from evalharness.analysis.pairing import lots_of
-from evalharness.cli.compare import _plan_of
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.gate_units import read_earlier
@@ -292,7 +292,8 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
 def test_compare_says_the_same_from_the_measurements(job: Callable[..., Job]) -> None:
     found = evaluate(job(), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.1, "part_1": 0.1})}))
     facts, measurements, about = results.read_measurements(job().out)
-    assert compare(facts, measurements, _plan_of(about["plan"])) == found.comparisons
+    plan = results.structured(about["plan"], ComparePlan, "plan")
+    assert compare(facts, measurements, plan) == found.comparisons
     assert results.read_results(job().out).comparisons == found.comparisons
     assert all(from_facts(metric) for fact in facts for metric in fact.metrics)
 
