@@ -6,7 +6,7 @@ REGISTRY = {
     "fetch": "evalharness.checkpoints.hub:fetch",
     "load": "evalharness.checkpoints.load:load",
     "verify": "evalharness.checkpoints.verify:verify",
-    "tokenizer_differences": "evalharness.checkpoints.tokenizer_differences:tokenizer_differences",
+    "tokenizer_differences": "evalharness.checkpoints.tokenizer:tokenizer_differences",
     "attach": "evalharness.checkpoints.attach:attach",
     "merged": "evalharness.checkpoints.merging:merged",
     "unmergeable": "evalharness.checkpoints.merging:unmergeable",

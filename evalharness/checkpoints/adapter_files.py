@@ -54,11 +54,17 @@ def adapter_facts(directory: Path, task: int | None) -> AdapterFacts:
     config = files.read_json(where)
     peft_type, task_type = config.get("peft_type"), config.get("task_type")
     if not isinstance(peft_type, str) or peft_type not in TYPES:
-        fix = f"{did_you_mean(str(peft_type), TYPES)} (`checkpoint kinds` lists all)"
-        raise ModelError(where, f"adapter of type {peft_type!r}, not supported", fix)
+        raise ModelError(
+            where,
+            f"adapter of type {peft_type!r}, not supported",
+            f"{did_you_mean(str(peft_type), TYPES)} (`checkpoint kinds` lists all)",
+        )
     if task_type is not None and task_type not in tuple(ARCHITECTURES):
-        what = f"an adapter for task type {task_type!r}, not supported"
-        raise ModelError(where, what, f"{' or '.join(ARCHITECTURES)} is that of a model that writes text")
+        raise ModelError(
+            where,
+            f"an adapter for task type {task_type!r}, not supported",
+            f"{' or '.join(ARCHITECTURES)} is that of a model that writes text",
+        )
     stored = files.tensors(directory / files.ADAPTER) if (directory / files.ADAPTER).is_file() else {}
     return AdapterFacts(
         kind=TYPES[peft_type].kind,
@@ -101,8 +107,11 @@ def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> 
         what = f"there is no task {task}: it learned {count}" if key else one
         raise ModelError(directory, what, f"#0 to #{count - 1}" if count > 1 else f"leave out #{task}")
     if count > 1 and task is None:
-        what = f"learned {count} tasks, each with a prompt of its own"
-        raise ModelError(directory, what, f"name one: {directory}#0 to {directory}#{count - 1}")
+        raise ModelError(
+            directory,
+            f"learned {count} tasks, each with a prompt of its own",
+            f"name one: {directory}#0 to {directory}#{count - 1}",
+        )
     return task if count > 1 else None
 
 
@@ -120,8 +129,14 @@ def check_base(directory: Path, facts: AdapterFacts, base: Path, architecture: A
     recorded = files.training_record(directory)[0].get("architecture")
     learned_for = facts.learned_for or next((known for known in WORDS if known == recorded), None)
     if learned_for not in (None, architecture):
-        what = f"an adapter of {WORDS[learned_for]}, and its base {base} is {WORDS[architecture]}"
-        raise ModelError(directory, what, "give the base that it was trained on with --base")
+        raise ModelError(
+            directory,
+            f"an adapter of {WORDS[learned_for]}, and its base {base} is {WORDS[architecture]}",
+            "give the base that it was trained on with --base",
+        )
     if why := refusal(facts.peft_type, architecture):
-        fix = "`checkpoint kinds` lists what is supported; full weights with the adapter merged into them always are"
-        raise ModelError(directory, why, fix)
+        raise ModelError(
+            directory,
+            why,
+            "`checkpoint kinds` lists what is supported; full weights with the adapter merged into them always are",
+        )

@@ -14,8 +14,19 @@ from transformers import Cache, EncoderDecoderCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.adapter_config import TASK_TYPES, adapter_config, task_count, with_plain_start
-from evalharness.checkpoints.adapter_fit import FIX, adapter_tensors, check_shapes, check_width, shapes, unwrapped, wrap
+from evalharness.checkpoints.adapter_fit import (
+    FIX,
+    TASK_TYPES,
+    adapter_config,
+    adapter_tensors,
+    check_shapes,
+    check_width,
+    shapes,
+    task_count,
+    unwrapped,
+    with_plain_start,
+    wrap,
+)
 from evalharness.checkpoints.kinds import PLACEBO, TYPES
 from evalharness.checkpoints.libraries import UNLOADABLE, first_line, first_names, unwarned
 from evalharness.checkpoints.load import VirtualPrefix
@@ -37,8 +48,8 @@ class AttachedAdapter:
 
 
 def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> AttachedAdapter:
-    """A copy of the base over the same weights with the adapter's layers in it, unmerged, in eval mode; or the base with
-    what stands before every text.
+    """A copy of the base over the same weights with the adapter's layers in it, unmerged, in eval mode; or the base
+    with what stands before every text.
 
     The base stays as it is. Adapter matrices stay float32 on a base of fewer bits where peft has it so (LoRA and most
     others). Raises ModelError unless each tensor of the file is in the model afterwards, and no tensor of the adapter
@@ -69,8 +80,9 @@ def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -
                 str(checkpoint.path), "default", torch_device=str(base.device), autocast_adapter_dtype=True
             )
     except UNLOADABLE as error:
-        what = f"does not fit its base {checkpoint.base} ({first_line(error)})"
-        raise ModelError(checkpoint.path, what, FIX) from None
+        raise ModelError(
+            checkpoint.path, f"does not fit its base {checkpoint.base} ({first_line(error)})", FIX
+        ) from None
     _check_values(checkpoint, stored, wrapped)
     return wrapped
 
@@ -153,9 +165,11 @@ def _try_forward(checkpoint: Checkpoint, wrapped: PeftModel) -> None:
             model(**inputs)
     except UNLOADABLE as error:
         on = f"on a base in {checkpoint.precision} and {model.dtype}"
-        what = f"peft's {checkpoint.adapter} does not work {on} ({first_line(error)})"
-        fix = "give the base without quantisation (--precision), or --dtype float32"
-        raise ModelError(checkpoint.path, what, fix) from None
+        raise ModelError(
+            checkpoint.path,
+            f"peft's {checkpoint.adapter} does not work {on} ({first_line(error)})",
+            "give the base without quantisation (--precision), or --dtype float32",
+        ) from None
 
 
 def _placebo(base: PreTrainedModel) -> AttachedAdapter:

@@ -20,11 +20,13 @@ def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
     directory = checkpoint.weights
     stored = precision_of(directory / files.CONFIG, files.read_json(directory / files.CONFIG))
     if stored and precision != stored:
-        what = f"its files hold weights quantised to {stored}"
-        raise ModelError(directory, what, "give the weights before quantisation")
+        raise ModelError(
+            directory, f"its files hold weights quantised to {stored}", "give the weights before quantisation"
+        )
     if precision and not stored and precision not in ON_LOADING:
-        what = f"cannot be quantised to {precision!r} on loading"
-        raise ModelError(directory, what, f"one of {', '.join(ON_LOADING)}")
+        raise ModelError(
+            directory, f"cannot be quantised to {precision!r} on loading", f"one of {', '.join(ON_LOADING)}"
+        )
     identity = fingerprint.of_quantised(fingerprint.of_weights(directory), "" if stored else precision)
     if checkpoint.adapter == PLACEBO:
         identity = fingerprint.of_placebo(identity)

@@ -1,4 +1,4 @@
-"""Read what a checkpoint's files say: JSON, the list of weight files, names and shapes of tensors. No tensor is read."""
+"""Read what a checkpoint's files say: JSON, the list of weight files, names and shapes of tensors, but no values."""
 
 from __future__ import annotations
 

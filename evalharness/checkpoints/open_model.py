@@ -51,8 +51,11 @@ def attention_of(directory: Path, architecture: Architecture = Architecture.CAUS
         try:
             model: Any = MAPPINGS[architecture][type(AutoConfig.from_pretrained(directory, local_files_only=True))]
         except UNLOADABLE as error:
-            what = f"no {architecture} model that transformers knows ({first_line(error)})"
-            raise ModelError(directory, what, WANTED[architecture]) from None
+            raise ModelError(
+                directory,
+                f"no {architecture} model that transformers knows ({first_line(error)})",
+                WANTED[architecture],
+            ) from None
     return "sdpa" if model._supports_sdpa else "eager"
 
 
@@ -78,8 +81,11 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
             fix = library if stored else "give a complete checkpoint"
             raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
     if wrong := _misfits(report):
-        what = f"its tensors do not fit its config.json: {'; '.join(wrong)}"
-        raise ModelError(directory, what, "save the checkpoint again, or mend config.json")
+        raise ModelError(
+            directory,
+            f"its tensors do not fit its config.json: {'; '.join(wrong)}",
+            "save the checkpoint again, or mend config.json",
+        )
     return model
 
 
@@ -118,5 +124,6 @@ def empty_model(directory: Path) -> PreTrainedModel:
                 model: PreTrainedModel = CLASSES[architecture_in(directory)].from_config(config)
                 return model
         except UNLOADABLE as error:
-            fix = "give an architecture that transformers has"
-            raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
+            raise ModelError(
+                directory, f"cannot be loaded ({first_line(error)})", "give an architecture that transformers has"
+            ) from None

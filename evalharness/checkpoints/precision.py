@@ -49,8 +49,9 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
     bitsandbytes = stated.get("load_in_4bit") or stated.get("load_in_8bit")
     method = stated.get("quant_method", "bitsandbytes" if bitsandbytes else None)
     if not isinstance(method, str) or not method:
-        fix = "save the checkpoint again with the library that quantised it"
-        raise ModelError(where, f"{QUANTISED} names no quant_method", fix)
+        raise ModelError(
+            where, f"{QUANTISED} names no quant_method", "save the checkpoint again with the library that quantised it"
+        )
     if method != "bitsandbytes":
         return method
     if stated.get("load_in_8bit") is True:

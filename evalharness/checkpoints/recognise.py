@@ -9,8 +9,14 @@ from typing import Any, Literal
 from evalharness.checkpoints import files, fingerprint
 from evalharness.checkpoints.adapter_files import AdapterFacts, adapter_facts, check_base
 from evalharness.checkpoints.derived import at_precision
-from evalharness.checkpoints.discover import checkpoints_in
-from evalharness.checkpoints.locate import WANTED, adapter_base_directory, base_directory, base_named_in, directory_of
+from evalharness.checkpoints.discover import (
+    WANTED,
+    adapter_base_directory,
+    base_directory,
+    base_named_in,
+    checkpoints_in,
+    directory_of,
+)
 from evalharness.checkpoints.naming import CheckpointSpec, parse
 from evalharness.checkpoints.precision import ON_LOADING, parameter_count, precision_of
 from evalharness.checkpoints.training_facts import trained_parameters, training_facts
@@ -43,8 +49,9 @@ def recognise(
         checkpoint = _recognised(spec, base, target, role)
         return checkpoint if precision is None else at_precision(checkpoint, precision)
     except (OSError, RuntimeError) as error:  # what cannot be read, or vanished in between; links that go round
-        fix = "check its permissions and that nothing else writes there"
-        raise ModelError(spec.location, f"cannot be read ({error})", fix) from None
+        raise ModelError(
+            spec.location, f"cannot be read ({error})", "check its permissions and that nothing else writes there"
+        ) from None
 
 
 def holds_itself(directory: Path) -> bool:
@@ -60,11 +67,17 @@ def _recognised(spec: CheckpointSpec, base: str | None, target: str | None, role
     is_adapter = (directory / files.ADAPTER_CONFIG).is_file()
     if is_adapter and files.has_weights(directory):
         both = f"full weights and an adapter ({files.ADAPTER_CONFIG}) in one directory"
-        fix = f"merged weights: take {files.ADAPTER_CONFIG} away; an adapter: move it into a directory of its own"
-        raise ModelError(directory, f"{both}, so that it is unclear which of them answers", fix)
+        raise ModelError(
+            directory,
+            f"{both}, so that it is unclear which of them answers",
+            f"merged weights: take {files.ADAPTER_CONFIG} away; an adapter: move it into a directory of its own",
+        )
     if not is_adapter and spec.task is not None:
-        what = f"#{spec.task} asks for one task of several, and full weights have no such choice"
-        raise ModelError(spec.location, what, f"leave out #{spec.task}")
+        raise ModelError(
+            spec.location,
+            f"#{spec.task} asks for one task of several, and full weights have no such choice",
+            f"leave out #{spec.task}",
+        )
     checkpoint = _adapter(spec, directory, base) if is_adapter else _full_weights(spec, directory, base, role)
     target = target or (stated if isinstance(stated, str) and stated else None)
     return replace(checkpoint, target_task=target, training=training_facts(directory))
@@ -78,8 +91,9 @@ def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role:
     weights = files.weight_files(directory)
     if not weights:
         _refuse_folder_of_several(directory)
-        what = f"config.json without weights{_contents(directory)}"
-        raise ModelError(directory, what, f"safetensors only: give {WANTED}")
+        raise ModelError(
+            directory, f"config.json without weights{_contents(directory)}", f"safetensors only: give {WANTED}"
+        )
     parameters = parameter_count(files.all_tensors(weights), config)
     return Checkpoint(
         name=spec.name_in(directory),
@@ -110,11 +124,17 @@ def _checked_config(directory: Path) -> dict[str, Any]:
     if not isinstance(config.get("model_type"), str):
         raise ModelError(where, "no model_type", "give the directory of a transformers model")
     if "auto_map" in config:
-        fix = "remote code is never run: use an architecture that transformers has"
-        raise ModelError(where, "asks to run code from the checkpoint (auto_map)", fix)
+        raise ModelError(
+            where,
+            "asks to run code from the checkpoint (auto_map)",
+            "remote code is never run: use an architecture that transformers has",
+        )
     if config.get("transformers_weights"):
-        what = f"transformers_weights names another file of weights ({config['transformers_weights']!r}), not supported"
-        raise ModelError(where, what, f"name the file {files.WEIGHTS} and take the key out")
+        raise ModelError(
+            where,
+            f"transformers_weights names another file of weights ({config['transformers_weights']!r}), not supported",
+            f"name the file {files.WEIGHTS} and take the key out",
+        )
     precision_of(where, config)
     return config
 
@@ -126,9 +146,11 @@ def _refuse_folder_of_several(directory: Path) -> None:
     names = [path.name for path in checkpoints_in(directory)]
     if names:
         listed = ", ".join(names[:SHOWN]) + (f", … {names[-1]}" if len(names) > SHOWN else "")
-        what = f"no checkpoint itself, but {len(names) if len(names) > 1 else 'one'} inside: {listed}"
-        fix = f"name one ({directory / names[-1]}), or every one with '{directory}/*' in quotes"
-        raise ModelError(directory, what, fix)
+        raise ModelError(
+            directory,
+            f"no checkpoint itself, but {len(names) if len(names) > 1 else 'one'} inside: {listed}",
+            f"name one ({directory / names[-1]}), or every one with '{directory}/*' in quotes",
+        )
 
 
 def _contents(directory: Path) -> str:
@@ -146,8 +168,11 @@ def _contents(directory: Path) -> str:
 def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpoint:
     facts = adapter_facts(directory, spec.task)
     if not (directory / files.ADAPTER).is_file():
-        what = f"adapter_config.json without {files.ADAPTER}{_contents(directory)}"
-        raise ModelError(directory, what, "safetensors only: save the adapter again")
+        raise ModelError(
+            directory,
+            f"adapter_config.json without {files.ADAPTER}{_contents(directory)}",
+            "safetensors only: save the adapter again",
+        )
     under = adapter_base_directory(directory, base)
     config = _checked_base_config(directory, under, spec.name_in(directory), facts)
     weights, stored = files.weight_files(under), precision_of(under / files.CONFIG, config)
@@ -175,12 +200,16 @@ def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpo
 def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFacts) -> dict[str, Any]:
     """The configuration of the full weights that an adapter is for. Raises ModelError where it cannot be for them."""
     if (base / files.ADAPTER_CONFIG).is_file():
-        fix = "merge that adapter first, or give --base with full weights"
-        raise ModelError(adapter, f"its base {base} is an adapter itself", fix)
+        raise ModelError(
+            adapter,
+            f"its base {base} is an adapter itself",
+            "merge that adapter first, or give --base with full weights",
+        )
     config = _checked_config(base)
     if not files.weight_files(base):
-        what = f"the base of {name} has no weights{_contents(base)}"
-        raise ModelError(base, what, f"safetensors only: give {WANTED}")
+        raise ModelError(
+            base, f"the base of {name} has no weights{_contents(base)}", f"safetensors only: give {WANTED}"
+        )
     check_base(adapter, facts, base, files.architecture_of(config))
     return config
 

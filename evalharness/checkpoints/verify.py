@@ -4,18 +4,25 @@ notices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint
-from evalharness.checkpoints.finite import refuse_nonfinite
 from evalharness.checkpoints.kinds import PLACEBO
-from evalharness.checkpoints.libraries import SHOWN, first_names
+from evalharness.checkpoints.libraries import SHOWN, first_line, first_names
 from evalharness.checkpoints.open_model import embedding_shape, empty_model
 from evalharness.checkpoints.precision import QUANTISED, quantisation_differences
-from evalharness.checkpoints.quantised_check import fits_quantised
-from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
-from evalharness.checkpoints.tokenizer_differences import TokenizerDifferences, compare_tokenizers
+from evalharness.checkpoints.quantised import fits_quantised
+from evalharness.checkpoints.tokenizer import (
+    TokenizerDifferences,
+    compare_tokenizers,
+    load_tokenizer,
+    tokenizer_directory,
+)
 from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
@@ -85,8 +92,11 @@ def _shape_differences(checkpoint: Checkpoint, own: Mapping[str, object], base: 
     """
     if (own.get("is_encoder_decoder") is True) != (base.get("is_encoder_decoder") is True):
         kinds = f"{own.get('model_type')}, its base {checkpoint.base} {base.get('model_type')}"
-        what = f"encoder-decoder and decoder-only do not go together: it is {kinds}"
-        raise ModelError(checkpoint.path, what, "give the base that it was trained from with --base")
+        raise ModelError(
+            checkpoint.path,
+            f"encoder-decoder and decoder-only do not go together: it is {kinds}",
+            "give the base that it was trained from with --base",
+        )
     keys = [key for key in SHAPE_KEYS if key in own and key in base and own[key] != base[key]]
     other = ", ".join(f"{key} {base[key]} → {own[key]}" for key in keys)
     what = f"no fine-tuned copy of {checkpoint.base}, with which it is compared"
@@ -116,8 +126,11 @@ def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
     other = tensors != fingerprint.of_tensors(checkpoint.base) if tensors else bool(whole) and whole != now
     if other and checkpoint.adapter:
         stated = recorded.get("base_as_given") or recorded.get("base")
-        what = f"was trained on another base than {checkpoint.base} (training.json records {stated!r})"
-        raise ModelError(checkpoint.path, what, "give the base that it was trained on with --base")
+        raise ModelError(
+            checkpoint.path,
+            f"was trained on another base than {checkpoint.base} (training.json records {stated!r})",
+            "give the base that it was trained on with --base",
+        )
     if other:
         what = f"training.json records another base than {checkpoint.base}, with which it is compared"
         return (f"{name}: {what}",)
@@ -133,9 +146,11 @@ def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
     tokenizer = load_tokenizer(directory)
     outside = {token: index for token, index in tokenizer.get_vocab().items() if index >= rows}
     if outside:
-        what = f"tokens outside the embedding matrix of {rows} rows: {_tokens(outside)}"
-        fix = "resize the embeddings to the tokenizer, or give the tokenizer that it was trained with"
-        raise ModelError(directory, what, fix)
+        raise ModelError(
+            directory,
+            f"tokens outside the embedding matrix of {rows} rows: {_tokens(outside)}",
+            "resize the embeddings to the tokenizer, or give the tokenizer that it was trained with",
+        )
     if checkpoint.base is None or checkpoint.base == directory or not files.has_tokenizer(checkpoint.base):
         return ()
     return _against_base(checkpoint, compare_tokenizers(tokenizer, load_tokenizer(checkpoint.base)))
@@ -147,9 +162,11 @@ def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> 
     """
     if differences.moved:
         moved = [f"{token!r} from {before} to {now}" for token, (before, now) in differences.moved.items()]
-        what = f"token ids moved against its base {checkpoint.base}: {_some(moved)}"
-        fix = "use the base's tokenizer, or name the right base with --base"
-        raise ModelError(checkpoint.path, what, fix)
+        raise ModelError(
+            checkpoint.path,
+            f"token ids moved against its base {checkpoint.base}: {_some(moved)}",
+            "use the base's tokenizer, or name the right base with --base",
+        )
     notices = []
     if differences.added:
         notices.append(f"tokens added to its base's tokenizer: {_tokens(differences.added)}")
@@ -172,3 +189,41 @@ def _tokens(tokens: Mapping[str, int]) -> str:
 
 def _some(words: list[str]) -> str:
     return ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+CHUNK = 1 << 24  # values looked at together
+
+
+def refuse_nonfinite(path: Path) -> None:
+    """Raises ModelError naming tensors of a safetensors file with NaN or infinite values."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if not all(map(_is_finite, _chunks(file, name)))]  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise ModelError(path, f"cannot be read ({first_line(error)})", "copy or save the file again") from None
+    if names:
+        raise ModelError(
+            path,
+            f"NaN or infinite values in {first_names(names)}",
+            "the training run diverged: take an earlier checkpoint",
+        )
+
+
+def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
+    """A tensor a few rows at a time."""
+    view = file.get_slice(name)
+    shape = view.get_shape()
+    if not shape:
+        yield file.get_tensor(name)
+        return
+    step = max(1, CHUNK // max(1, torch.Size(shape[1:]).numel()))
+    for start in range(0, shape[0], step):
+        yield view[start : start + step]
+
+
+def _is_finite(chunk: torch.Tensor) -> bool:
+    """Torch cannot ask a float of eight bits whether it is finite."""
+    wide = chunk.float() if chunk.element_size() == 1 else chunk
+    return not chunk.is_floating_point() or bool(torch.isfinite(wide).all())

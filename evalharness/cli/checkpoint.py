@@ -12,9 +12,8 @@ import click
 
 from evalharness import checkpoints, registry
 from evalharness.checkpoints.describe import describe
-from evalharness.checkpoints.discover import checkpoints_in
+from evalharness.checkpoints.discover import base_of, checkpoints_in, directory_of
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
-from evalharness.checkpoints.locate import base_of, directory_of
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
 from evalharness.cli.main import plain

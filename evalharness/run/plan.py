@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from evalharness.analysis.baseline import Baseline, read
 from evalharness.analysis.compare_plan import UNNAMED
 from evalharness.analysis.overlap import Seen
-from evalharness.checkpoints.discover import expand_all
-from evalharness.checkpoints.locate import base_of
+from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped

@@ -6,8 +6,7 @@ import shutil
 
 import pytest
 
-from evalharness.checkpoints.discover import checkpoints_in, expand, expand_all
-from evalharness.checkpoints.locate import base_of
+from evalharness.checkpoints.discover import base_of, checkpoints_in, expand, expand_all
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError
@@ -42,8 +41,9 @@ def test_a_trainers_output_folder(output, zoo):
     assert names(checkpoints_in(output)) == ["checkpoint-5", "checkpoint-20", "checkpoint-100"]
     with pytest.raises(ModelError) as error:
         recognise(str(output))
-    says = f"no checkpoint itself, but 3 inside: checkpoint-5, checkpoint-20, checkpoint-100; name one ({output}/checkpoint-100), or every one with"
-    assert says in str(error.value) and f"'{output}/*' in quotes" in str(error.value)
+    what = "no checkpoint itself, but 3 inside: checkpoint-5, checkpoint-20, checkpoint-100"
+    fix = f"name one ({output}/checkpoint-100), or every one with '{output}/*' in quotes"
+    assert (error.value.what, error.value.fix) == (what, fix)
     assert recognise(str(output / "checkpoint-20")).name == "checkpoint-20"
     shutil.copytree(zoo["llama"], output, dirs_exist_ok=True)  # training ended: the final weights are the checkpoint
     assert recognise(str(output)).fingerprint == recognise(str(zoo["llama"])).fingerprint

@@ -13,7 +13,7 @@ from evalharness.checkpoints.adapter_fit import adapter_fit
 from evalharness.checkpoints.attach import attach
 from evalharness.checkpoints.kinds import BITSANDBYTES, TYPES, refusal_on_quantised
 from evalharness.checkpoints.load import load
-from evalharness.checkpoints.quantised_check import empty_model
+from evalharness.checkpoints.quantised import empty_model
 from evalharness.errors import ModelError
 
 bnb = pytest.importorskip("bitsandbytes")  # the extra `quant`

@@ -14,8 +14,7 @@ from random import Random
 import pytest
 
 from evalharness.checkpoints.describe import describe
-from evalharness.checkpoints.discover import checkpoints_in
-from evalharness.checkpoints.locate import base_of
+from evalharness.checkpoints.discover import base_of, checkpoints_in
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError
 
@@ -209,7 +208,8 @@ def test_the_hub_is_away(tmp_path):
 
 
 def test_no_heavy_library_is_needed():
-    code = "import sys, evalharness.checkpoints.recognise; print({'torch', 'transformers', 'peft', 'huggingface_hub'} & set(sys.modules))"
+    heavy = "{'torch', 'transformers', 'peft', 'huggingface_hub'}"
+    code = f"import sys, evalharness.checkpoints.recognise; print({heavy} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "set()"

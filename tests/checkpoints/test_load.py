@@ -66,9 +66,12 @@ def test_loading_says_nothing_and_needs_peft_for_adapters_only(zoo):
     there is an adapter.
     """
     code = (
-        "import sys; from evalharness.checkpoints.recognise import recognise; from evalharness.checkpoints.verify import verify\n"
+        "import sys\n"
         "from evalharness.checkpoints.load import load\n"
-        "for place in sys.argv[1:]: c = recognise(place); verify(c); load(c, 'float32', 'cpu'); print('peft' in sys.modules)"
+        "from evalharness.checkpoints.recognise import recognise\n"
+        "from evalharness.checkpoints.verify import verify\n"
+        "for place in sys.argv[1:]:\n"
+        "    c = recognise(place); verify(c); load(c, 'float32', 'cpu'); print('peft' in sys.modules)"
     )
     places = [str(zoo[name]) for name in ("llama", "llama-prompt", "llama-lora")]
     done = subprocess.run([sys.executable, "-c", code, *places], capture_output=True, text=True, check=True)
