@@ -14,8 +14,7 @@ from pathlib import Path
 
 from evalharness import engines, registry
 from evalharness.analysis.compare_plan import UNNAMED
-from evalharness.checkpoints.discover import expand
-from evalharness.checkpoints.locate import directory_of
+from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.job import Job
