@@ -1,4 +1,4 @@
-"""What comparing a candidate with its base gives: estimates, flips, how far a row was asked, and the comparison itself."""
+"""What comparing a candidate with its base gives: estimates, flips, how far a row was asked, and the comparison."""
 
 from __future__ import annotations
 

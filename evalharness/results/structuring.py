@@ -33,21 +33,21 @@ T = TypeVar("T")
 Factory = Callable[[Any, Converter], StructureHook]  # of the hook for a type
 
 
-def parsed(text: str | bytes, where: object, what: str, version: int = SCHEMA_VERSION) -> dict[str, Any]:
-    """A JSON document of this schema version, without its key `schema_version`. Raises UsageError for any other text."""
+def parsed(text: bytes, where: object, what: str, version: int = SCHEMA_VERSION, fix: str = AGAIN) -> dict[str, Any]:
+    """A JSON document of this schema version, without its key `schema_version`. Raises UsageError for another text."""
     try:
         document = json.loads(text, parse_constant=_refuse)
     except ValueError as error:
-        raise UsageError(where, f"not JSON ({error})", AGAIN) from error
+        raise UsageError(where, f"not JSON ({error})", fix) from error
     if not isinstance(document, dict) or "schema_version" not in document:
-        raise UsageError(where, f"not the {what} of evalharness (they have a key 'schema_version')", AGAIN)
+        raise UsageError(where, f"not the {what} of evalharness (there is no key 'schema_version')", fix)
     if (given := document.pop("schema_version")) != version:
         wrong = f"{what} of schema version {given}, this evalharness reads {version}"
-        raise UsageError(where, wrong, f"{AGAIN}, or use the version that wrote it")
+        raise UsageError(where, wrong, f"{fix}, or use the version that wrote it")
     return document
 
 
-def structured(value: object, cls: type[T], where: object, key: str = "") -> T:
+def structured(value: object, cls: type[T], where: object, key: str = "", fix: str = AGAIN) -> T:
     """What JSON has as a record of type `cls`, or a tuple of records. `key` leads to `value` in the file `where`.
 
     Raises UsageError that names the key: "runs/x/results.json: comparisons[3].difference.low: not a number (a text)".
@@ -57,7 +57,7 @@ def structured(value: object, cls: type[T], where: object, key: str = "") -> T:
     except (BaseValidationError, ValueError) as error:
         wrong, _, path = transform_error(error, key, lambda each, _: str(each))[0].rpartition(" @ ")
         path = path.removeprefix(".")
-        raise UsageError(f"{where}: {path}" if path else where, wrong, AGAIN) from error
+        raise UsageError(f"{where}: {path}" if path else where, wrong, fix) from error
 
 
 def _refuse(constant: str) -> None:

@@ -330,5 +330,5 @@ def test_wrong_before_anything_is_trained(job: Job, monkeypatch: pytest.MonkeyPa
         run_sweep(Asked(replace(job, data_dir=job.out.parent / "nowhere"), GRID))
     job.out.mkdir()
     (job.out / "sweep.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"not a sweep\.json"):
+    with pytest.raises(UsageError, match=r"sweep\.json: not the sweep"):
         run_sweep(Asked(job, GRID))

@@ -78,7 +78,7 @@ def test_there_and_back(sweep: Sweep, tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text(to_json(sweep))
     assert read_sweep(tmp_path) == sweep and read_sweep(tmp_path / "elsewhere") is None
     (tmp_path / "sweep.json").write_text(to_json(sweep).replace('"schema_version": 1', '"schema_version": 99'))
-    with pytest.raises(UsageError, match="another version"):
+    with pytest.raises(UsageError, match="sweep of schema version 99"):
         read_sweep(tmp_path)
 
 
