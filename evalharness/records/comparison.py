@@ -52,10 +52,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class FlipShares:
-    """Shares of the compared units: that changed, got worse, got better. `forgotten`, `learned`: the same of answers
-    that were known, lucky guesses
-    taken out; None where it is not known how likely one is, and where fewer flipped than luck alone would make: the two
-    models guess alike.
+    """Shares of the compared units: that changed, got worse, got better.
+
+    `forgotten`, `learned`: the same of answers that were known, lucky guesses taken out. They are None where it is not
+    known how likely a lucky guess is, and where fewer flipped than luck alone would make: the two models guess alike.
     """
 
     share: float
@@ -77,9 +77,10 @@ class MeanDifference:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a set of `population` units would show had all of it been answered, of which a random part was: the verdict
-    on that very set, certain at level 1 − α, and the p-values of its two nulls. It says nothing of other questions, and
-    no gate looks at it.
+    """What a set of `population` units, of which a random part was answered, would show had all of it been.
+
+    The verdict on that very set is certain at level 1 − α; the p-values are of its two nulls. It says nothing of other
+    questions, and no gate looks at it.
     """
 
     verdict: Verdict
@@ -93,9 +94,8 @@ class Stopping:
     """How far a row's units were asked, where they are asked in rounds and no longer once a verdict is certain.
 
     `asked` of `planned` units, in `rounds` of `of` rounds; `stopped`: before the last. `p_forgotten` (adjusted by
-    e-Holm over the gate units) and
-    `p_retained`: of the e-processes alone, valid at whatever round one stops; None, like `certificate`, of rows that
-    have none.
+    e-Holm over the gate units) and `p_retained` are of the e-processes alone, valid at whatever round one stops; they
+    are None, like `certificate`, of rows that have none.
     """
 
     asked: int
@@ -115,7 +115,7 @@ class Comparison:
     Differences are oriented so that + is better. `unit`: this row is a gate unit. `verdict`, `margin` and the margin's
     p-values are None on rows that only describe (metrics that are not primary). `examples_needed` is None where the
     verdict is decided, or where the true difference seems to sit on the margin. What stands after `available`
-    describes; it is None in results of older versions.
+    describes.
     """
 
     task: str
@@ -141,16 +141,13 @@ class Comparison:
     flags: tuple[Flag, ...]
     examples_needed: int | None
     available: int
-    retention: Estimate | None = (
-        None  # share of the base's score over chance that is left; None where that score is not significant
-    )
+    # share of the base's score over chance that is left; None where that score is not significant
+    retention: Estimate | None = None
     flips: FlipShares | None = None
-    adjustment: Adjustment | None = (
-        None  # Holm made p_forgotten_adjusted (gate units), Benjamini and Hochberg q_* (drill-downs)
-    )
+    # Holm made p_forgotten_adjusted (gate units), Benjamini and Hochberg q_* (drill-downs)
+    adjustment: Adjustment | None = None
     q_forgotten: float | None = None
     q_difference: float | None = None
-    general: MeanDifference | None = (
-        None  # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
-    )
+    # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
+    general: MeanDifference | None = None
     stopping: Stopping | None = None  # None where all units were asked at once

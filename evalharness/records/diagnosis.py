@@ -32,11 +32,11 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFlips:
-    """Where the written answers that are no longer right went, and where those that now are came from: counts of
-    `answers`, net within a unit.
+    """Where the written answers that are no longer right went, and where those that now are came from.
 
-    `unreadable`, `wrong`: the parts of the written score's difference, (gained − lost) / answers each, which add up to
-    it. `balance`: the first minus the second, below 0 where most of a loss is to texts that no answer can be read from.
+    Counts are of `answers`, net within a unit. `unreadable`, `wrong`: the parts of the written score's difference,
+    (gained − lost) / answers each, which add up to it. `balance`: the first minus the second, below 0 where most of a
+    loss is to texts that no answer can be read from.
     """
 
     answers: int
@@ -60,8 +60,8 @@ class Leaning:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Over so many wordings, the task's own among them: the smallest and the largest score of base and candidate, and
-    difference.
+    """The smallest and the largest score of base and candidate, and difference, over so many wordings, the task's own
+    among them.
     """
 
     wordings: int
@@ -72,11 +72,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a candidate lost on a choice task (or a group of them) whose answers were also asked to be written:
-    knowledge, or the format.
+    """What a candidate lost on a choice task, or a group of them: knowledge, or the format of the answer.
 
-    `twin`: under which name the written answers are compared. `says`: the conclusion and what it rests on, in words. It
-    decides nothing.
+    The answers were also asked to be written. `twin`: under which name the written answers are compared. `says`: the
+    conclusion and what it rests on, in words. It decides nothing.
     """
 
     task: str

@@ -35,23 +35,16 @@ class Job:
     allow_noop: bool = False
     placebo: bool = False  # measure the base through an adapter that changes nothing, too: the noise floor
     precision: str | None = None  # of the base and adapters on it ("nf4", "int8", "none"); None: the candidates' own
-    train_data: Mapping[str, Path] = field(
-        default_factory=dict
-    )  # candidate ("" for all) -> the rows it was fine-tuned on
+    train_data: Mapping[str, Path] = field(default_factory=dict)  # candidate ("": all) -> rows it was fine-tuned on
     templates: str | None = None  # a wording to ask in instead of each task's own, or "all": every wording beside it
     until_decided: bool = False  # ask in rounds, and a gate unit no longer once its verdict is certain
     drift: bool = False  # how far the candidates' predictions are from the base's, beside the verdicts
     drift_text: Path | None = None  # neutral text to see it on, instead of ours
-    describe: tuple[
-        str, ...
-    ] = ()  # what is measured beside the verdicts: calibration, robustness, generation, bias, efficiency
+    describe: tuple[str, ...] = ()  # beside the verdicts: calibration, robustness, generation, bias, efficiency
     explain: bool = False  # ask once more where a choice task was lost: is it knowledge or the format of the answer?
-    apply_chat_template: bool | Literal["all", "candidates"] = (
-        False  # True, "all": to every model its own; "candidates": the base plainly
-    )
+    # True, "all": to every model its own; "candidates": the base plainly
+    apply_chat_template: bool | Literal["all", "candidates"] = False
     system_instruction: str | None = None  # what stands before each task's description
     fewshot_as_multiturn: bool | None = None  # under a template, shots as turns of their own; None: yes
-    chat_template_mismatch: Literal["refuse", "allow"] = (
-        "refuse"  # base and candidates that are asked by different templates
-    )
+    chat_template_mismatch: Literal["refuse", "allow"] = "refuse"  # base and candidates asked by different templates
     settings: EngineSettings = field(default_factory=EngineSettings)

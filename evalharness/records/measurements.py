@@ -1,6 +1,4 @@
-"""What metrics make of answers: predictions, rows of sufficient statistics, and what a comparison must know of tasks
-and metrics.
-"""
+"""What metrics read and give: predictions, rows of sufficient statistics, and what a comparison must know of tasks."""
 
 from __future__ import annotations
 
@@ -31,10 +29,8 @@ class Prediction:
 
 
 class Metric(Protocol):
-    """A row of sufficient statistics per unit, and a function of their weighted sum (the form sacrebleu's metrics have
-    inside).
-
-    Of an opaque metric there are no rows, only a `point`.
+    """A row of sufficient statistics per unit, and a function of their weighted sum, the form that sacrebleu's metrics
+    have inside. Of an opaque metric there are no rows, only a `point`.
     """
 
     @property
@@ -57,7 +53,7 @@ class Metric(Protocol):
         ...
 
     def score(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Summed rows (..., width) to scores (...), in the metric's natural unit."""
+        """The scores (...), in the metric's natural unit, of summed rows (..., width)."""
         ...
 
 
@@ -109,14 +105,12 @@ class TaskFacts:
     data_digest: str
     prompts_digest: str
     metrics: tuple[MetricFacts, ...]
-    prompts: Mapping[str, str] = field(
-        default_factory=dict
-    )  # model name -> digest of its prompts, where it is not `prompts_digest`
-    planned: int = 0  # units that were to be asked; 0 where older results do not say
+    # model name -> digest of its prompts, where it is not `prompts_digest`
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    planned: int = 0  # units that were to be asked
     largest: int = 1  # examples in the largest of them
-    rounds: Mapping[str, int] = field(
-        default_factory=dict
-    )  # model name -> rounds that it was asked, where it was stopped before the last
+    # model name -> rounds that it was asked, where it was stopped before the last
+    rounds: Mapping[str, int] = field(default_factory=dict)
     partly: tuple[str, ...] = ()  # models that were asked about the rows alone at which another task was stopped
 
 
@@ -148,10 +142,11 @@ class ExampleError:
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
-    """One model on one task. `unparsed`: generations that the primary metric's filter could read no answer from;
-    `rounds`: that it was asked,
-    where it was asked in rounds and stopped before the last; `partly`: about those rows alone at which another task was
-    stopped.
+    """One model on one task.
+
+    `unparsed`: generations that the primary metric's filter could read no answer from; `rounds`: that it was asked,
+    where it was stopped before the last of them; `partly`: it was asked about those rows alone at which another task
+    was stopped.
     """
 
     measurements: tuple[Measurement, ...]

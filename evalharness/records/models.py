@@ -11,6 +11,7 @@ from typing import Any
 from evalharness import fingerprint
 
 Kind = str  # "base", "full", how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds), or one of REFERENCES
+REFERENCES = ("placebo", "unquantised")  # kinds measured beside the candidates, described, and never judged
 
 
 class Architecture(StrEnum):
@@ -18,12 +19,6 @@ class Architecture(StrEnum):
 
     CAUSAL = "causal"  # decoder-only
     SEQ2SEQ = "seq2seq"  # encoder-decoder
-
-
-REFERENCES = (
-    "placebo",
-    "unquantised",
-)  # kinds of models that are measured beside the candidates, described, and never judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +39,10 @@ class Checkpoint:
     virtual_tokens: int = 0
     target_task: str | None = None  # what it was trained on, from training.json or --target
     architecture: Architecture = Architecture.CAUSAL
-    # peft's type of an adapter ("LORA", "PREFIX_TUNING", …), "PLACEBO" of one that changes nothing; "": full weights
-    adapter: str = ""
+    adapter: str = ""  # peft's type ("LORA", "PREFIX_TUNING", …); "PLACEBO": it changes nothing; "": full weights
     precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not
     adapter_task: int | None = None  # which task's prompt answers, of an adapter that learned several
-    training: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what training.json says of its making: method, learning_rate, rank, seconds, …
+    training: Mapping[str, Any] = field(default_factory=dict)  # of training.json: method, learning_rate, rank, seconds
 
     @property
     def weights(self) -> Path:

@@ -14,8 +14,9 @@ from evalharness.records.models import REFERENCES, Kind
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A model as results.json lists it. `target_gain` and `learned_target` are None where the target is unknown or was
-    not measured.
+    """A model as results.json lists it.
+
+    `target_gain` and `learned_target` are None where the target is unknown or was not measured.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything a run found. `flips` live in samples/, the rest in results.json."""
+    """Everything that a run concluded. `flips` live in samples/, the rest in results.json."""
 
     signature: Mapping[str, Any]
     models: tuple[ModelRow, ...]

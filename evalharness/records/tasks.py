@@ -70,18 +70,16 @@ class Task:
     tags: tuple[str, ...]
     lm_eval: Literal["same", "subset", "no"]
     digest: str  # of the definition after includes
-    shots: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what differs for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
+    # what differs for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
+    shots: Mapping[str, Any] = field(default_factory=dict)
     unit_name: str = "example"  # what a unit is called
     variant_of: str | None = None  # the task of which this is a part, or another way of asking
     licence: str = ""
     value: str | None = None  # template of the number that the row asks for
     choice_scores: str | None = None  # template of what each choice is worth
     labels: Mapping[str, str] = field(default_factory=dict)  # templates of the example's tags
-    templates: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=dict
-    )  # other wordings: name -> the keys that differ
+    # other wordings: name -> the keys that differ
+    templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is to be written
     repeats: int = 1
     perturbation: str | None = None  # how the texts of its rows are disturbed
