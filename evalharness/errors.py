@@ -1,4 +1,4 @@
-"""What can go wrong, as the user meets it: one line "where: what is wrong; what would be right" and an exit code.
+"""Name what can go wrong, as the user meets it: one line "where: what is wrong; what would be right" and an exit code.
 
 EvalHarnessError            1  (only its children are raised)
 ├── UsageError              2  the command line, the configuration

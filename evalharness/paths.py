@@ -1,4 +1,4 @@
-"""Where things lie: the folders shipped beside the code, and the store and the run's folder when nobody names one."""
+"""Find the folders that are shipped with the code, and the store and a run's folder where nobody names one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(folder: str) -> Path:
-    """Where the shipped `folder` ("tasks", "reports", "fixtures/…") lies, in a source tree or in an installed wheel.
+    """The path of a shipped folder ("tasks", "reports", "fixtures/…"), in a source tree or an installed wheel.
 
     Raises FileNotFoundError where it is missing.
     """
     for root in (PACKAGE / "shipped", PACKAGE.parent):
         if (root / folder).is_dir():
             return root / folder
-    raise FileNotFoundError(
-        f"{folder}: not found beside {PACKAGE}; the installation is incomplete, install evalharness again"
-    )
+    raise FileNotFoundError(f"{folder}: not there beside {PACKAGE}; install evalharness again, this one is incomplete")
 
 
 def default_store(environ: Mapping[str, str]) -> Path:

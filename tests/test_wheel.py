@@ -113,7 +113,7 @@ def test_every_import_is_declared_and_every_requirement_imported() -> None:
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    modules = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "evalharness"}
+    modules = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "_typeshed", "evalharness"}
     brought_by = packages_distributions()
     imported = {normal(brought_by[module][0]) for module in modules - BROUGHT_BY_NO_EXTRA}
     heavy = declared([*EXTRAS["hf"], *EXTRAS["quant"]])

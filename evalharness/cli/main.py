@@ -1,4 +1,7 @@
-"""argv to a command, errors to one line and an exit code. Commands are imported when they are called."""
+"""Run the command that argv names, and end with its exit code; print an error as one line.
+
+Commands are imported when they are called.
+"""
 
 from __future__ import annotations
 
@@ -80,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str], debug: bool) -> int:
+    """The exit code of the command; whatever it raises is printed."""
     try:
         code = evalharness.main(arguments, prog_name="evalharness", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -97,12 +101,8 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         click.echo(f"Error: {plain(str(error))}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        kept = (
-            " What is done so far is kept: give the same command again to go on."
-            if arguments and arguments[0] in RESUMED
-            else ""
-        )
-        click.echo(f"Interrupted.{kept}", err=True)
+        kept = " What is done so far is kept: give the same command again to go on."
+        click.echo(f"Interrupted.{kept if {*arguments[:1]} & {*RESUMED} else ''}", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -111,10 +111,8 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         hint = "" if debug else " Give --debug for the traceback."
-        click.echo(
-            f"Error: evalharness crashed ({type(error).__name__}: {plain(str(error))}). This is a bug of ours.{hint}",
-            err=True,
-        )
+        what = f"{type(error).__name__}: {plain(str(error))}"
+        click.echo(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
         return CRASH
 
 

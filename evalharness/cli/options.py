@@ -1,8 +1,9 @@
-"""Options that several commands share, and the Job that `run` makes of them."""
+"""Define the options that several commands share, and read their texts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ chat_options: tuple[Decorated, ...] = (
         type=click.Choice(["refuse", "allow"]),
         default="refuse",
         show_default=True,
-        help="Where their templates give base and candidates different prompts: end with 5, or compare and flag every row.",
+        help="Where their templates give base and candidates different prompts: "
+        "end with 5, or compare and flag every row.",
     ),
 )
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -101,24 +103,24 @@ def engine_settings(given: Mapping[str, Any], batch_size: str = "batch_size") ->
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     """NAME=VALUE texts as a mapping. Raises UsageError naming the option."""
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
+        name, _, value = text.partition("=")
+        if not (name and value):
             raise UsageError(option, f"{text!r} is not NAME=VALUE")
-        if name in found:
+        if name in by_name:
             raise UsageError(option, f"{name!r} is given twice")
-        found[name] = value
-    return found
+        by_name[name] = value
+    return by_name
 
 
 def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
     """NAME=PATH texts as a mapping to existing paths. Raises UsageError."""
-    found = {name: Path(value) for name, value in pairs(option, texts).items()}
-    for name, path in found.items():
+    by_name = {name: Path(value) for name, value in pairs(option, texts).items()}
+    for name, path in by_name.items():
         if not path.exists():
             raise UsageError(f"{option} {name}", f"{path} does not exist")
-    return found
+    return by_name
 
 
 def weights(texts: Sequence[str]) -> dict[str, float]:
@@ -150,24 +152,17 @@ def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
     """`--margin 0.02 --margin rte=0.05` as the margin of all 0-1 metrics and those of single tasks. Raises
     UsageError.
     """
-    plain = [text for text in texts if "=" not in text]
-    if len(plain) > 1:
-        raise UsageError(
-            "--margin",
-            f"several margins without a task name ({', '.join(plain)})",
-            "give one, and TASK=MARGIN for single tasks",
-        )
-    named = {name: _margin(value) for name, value in pairs("--margin", [text for text in texts if "=" in text]).items()}
-    return (_margin(plain[0]) if plain else None), named
+    of_all = [text for text in texts if "=" not in text]
+    if len(of_all) > 1:
+        what = f"several margins without a task name ({', '.join(of_all)})"
+        raise UsageError("--margin", what, "give one, and TASK=MARGIN for single tasks")
+    named = pairs("--margin", [text for text in texts if "=" in text])
+    return (_margin(of_all[0]) if of_all else None), {name: _margin(text) for name, text in named.items()}
 
 
 def _margin(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise UsageError(
-            "--margin", f"{text!r} is not a margin", "give a number of at least 0, in the metric's unit, such as 0.02"
-        )
-    return value
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    fix = "give a number of at least 0, in the metric's unit, such as 0.02"
+    raise UsageError("--margin", f"{text!r} is not a margin", fix)

@@ -1,10 +1,10 @@
-"""`evalharness run`: candidates against their base, to a folder of results, a table and a page."""
+"""`evalharness run`: compare candidates with their base; leave a folder of results, print a table, write a page."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from evalharness.cli.table import unexplained, verdict_lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
+from evalharness.records.results import Results
 from evalharness.report import overlap
 from evalharness.results import RESULTS
-from evalharness.run.checks import check_job
+from evalharness.run.checks import check_job, check_paths
 
 
 @click.command("run")
@@ -61,7 +62,8 @@ from evalharness.run.checks import check_job
     "--train-data",
     multiple=True,
     metavar="[NAME=]PATH",
-    help="Rows that the candidates (or one) were fine-tuned on: overlap with what is asked is shown [default: what training.json names].",
+    help="Rows that the candidates (or one) were fine-tuned on: overlap with what is asked is shown "
+    "[default: what training.json names].",
 )
 @click.option(
     "--limit",
@@ -152,65 +154,64 @@ def run_command(**given: Any) -> int:
     """
     job = _job(given)
     check_job(job)
-    evaluate, write_report = (
-        registry.find(run.REGISTRY, "evaluate", "stage"),
-        registry.find(report.REGISTRY, "write", "stage"),
-    )
+    evaluate = registry.find(run.REGISTRY, "evaluate", "stage")
+    write_report = registry.find(report.REGISTRY, "write", "stage")
     with progress.listener(given["quiet"], given["verbose"]) as listener:
-        found = evaluate(job, listener)
+        results: Results = evaluate(job, listener)
         listener.phase("writing the report")
-        page = write_report(job.out)
+        page: Path = write_report(job.out)
     if given["as_json"]:
         click.echo((job.out / RESULTS).read_text(), nl=False)
     else:
-        for line in (
-            *verdict_lines(found),
-            *unexplained(found),
-            *(plain(line) for line in overlap.lines(found)),
-            *drift_lines(found),
-        ):
+        overlaps = map(plain, overlap.lines(results))
+        for line in (*verdict_lines(results), *unexplained(results), *overlaps, *drift_lines(results)):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:
             click.echo(f"gate:   evalharness gate {shlex.quote(str(job.out))}")
     if given["gate"]:
-        return decide(found, given["on_inconclusive"], quiet=given["as_json"])
-    return NotComparableError.exit_code if found.errors else 0
+        return decide(results, given["on_inconclusive"], quiet=given["as_json"])
+    return NotComparableError.exit_code if results.errors else 0
 
 
-def _job(given: dict[str, Any]) -> Job:
+def _job(given: Mapping[str, Any]) -> Job:
+    """What the options ask for. Raises UsageError where they do not go together."""
     if not given["models"]:
         raise UsageError("run", "no candidate", "name one or more with --model [NAME=]PATH")
     if not (given["suite"] or given["tasks"]):
         raise UsageError("run", "nothing to evaluate", "name a --suite or one or more --task")
     margin, named_margins = margins(given["margin_texts"])
-    same = (
-        "models",
-        "base",
-        "baseline",
-        "suite",
-        "tasks",
-        "target",
-        "data_dir",
-        "include",
-        "limit",
-        "num_fewshot",
-        "split",
-        "seed",
-        "alpha",
-    )
     return Job(
-        **{key: given[key] for key in same},
-        **{key: given[key] for key in ("allow_noop", "placebo", "precision")},
-        apply_chat_template=given["apply_chat_template"] or False,
-        **{key: given[key] for key in ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")},
-        templates=given["templates"],
-        **{key: given[key] for key in ("until_decided", "drift", "drift_text", "explain")},
-        describe=tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip()),
+        models=given["models"],
+        base=given["base"],
+        baseline=given["baseline"],
+        suite=given["suite"],
+        tasks=given["tasks"],
+        target=given["target"],
+        data_dir=given["data_dir"],
         data=paths("--data", given["data"]),
+        include=given["include"],
         train_data=_train_data(given["train_data"]),
+        limit=given["limit"],
+        num_fewshot=given["num_fewshot"],
+        split=given["split"],
+        templates=given["templates"],
+        until_decided=given["until_decided"],
+        drift=given["drift"],
+        drift_text=given["drift_text"],
+        describe=tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip()),
+        explain=given["explain"],
+        apply_chat_template=given["apply_chat_template"] or False,
+        system_instruction=given["system_instruction"],
+        fewshot_as_multiturn=given["fewshot_as_multiturn"],
+        chat_template_mismatch=given["chat_template_mismatch"],
+        seed=given["seed"],
         margin=margin,
         margins=named_margins,
+        alpha=given["alpha"],
+        allow_noop=given["allow_noop"],
+        placebo=given["placebo"],
+        precision=given["precision"],
         out=given["out"] or run_folder(given["suite"]),
         store=given["store"] or default_store(os.environ),
         settings=engine_settings(given),
@@ -219,15 +220,12 @@ def _job(given: dict[str, Any]) -> Job:
 
 def _train_data(texts: Sequence[str]) -> dict[str, Path]:
     """[NAME=]PATH texts as a mapping from candidates to paths, "" for all of them. Raises UsageError."""
-    option = "--train-data"
-    whole = [text for text in texts if "=" not in text or Path(text).exists()]
-    if len(whole) > 1:
-        raise UsageError(
-            option,
-            f"several for all ({', '.join(whole)})",
-            "give one folder that holds all, or NAME=PATH for one of them",
-        )
-    for text in whole:
-        if not Path(text).exists():
-            raise UsageError(option, f"{text} does not exist", "a file or folder of rows would be right")
-    return dict.fromkeys([""] * len(whole), Path("".join(whole))) | paths(option, [t for t in texts if t not in whole])
+    of_all = [text for text in texts if "=" not in text or Path(text).exists()]
+    if len(of_all) > 1:
+        fix = "give one folder that holds all, or NAME=PATH for one of them"
+        raise UsageError("--train-data", f"several for all ({', '.join(of_all)})", fix)
+    rows = paths("--train-data", [text for text in texts if text not in of_all])
+    if of_all:
+        rows[""] = Path(of_all[0])
+        check_paths({"--train-data": rows[""]})
+    return rows

@@ -24,14 +24,14 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 def walk(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
-    found = [(path, command)]
+    commands = [(path, command)]
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None
-            found += walk(child, (*path, name))
-    return found
+            commands += walk(child, (*path, name))
+    return commands
 
 
 def test_help_lists_every_command_with_its_own_first_sentence() -> None:
