@@ -9,7 +9,7 @@ from evalharness.cli.main import plain
 from evalharness.metrics import CHOOSE
 from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level
 from evalharness.records.results import ModelRow, Results
-from evalharness.report.early_stopping_table import asked_lines
+from evalharness.report import early_stopping_table
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.wording import flag_words, general_of
 from evalharness.stats.enums import Verdict
@@ -57,7 +57,7 @@ def verdict_lines(results: Results) -> Iterator[str]:
         yield from (
             plain(f"  {found.task}: {found.says}") for found in results.diagnoses if found.candidate == model.name
         )
-    if in_rounds := asked_lines(results):
+    if in_rounds := list(early_stopping_table.sentences(results)):
         yield ""
         yield from (plain(line) for line in in_rounds)
     yield from _beside(results)

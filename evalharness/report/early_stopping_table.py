@@ -1,13 +1,11 @@
-"""Comparisons of a run that may stop early to how far every candidate was asked, and what is certain of the whole
-set.
-"""
+"""Show how far a run that may stop early measured every gate unit, and what is certain of the whole set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison, Level, Stopping
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import candidates_of, in_order
@@ -18,13 +16,12 @@ OF_THE_SET = {
     Verdict.RETAINED: "● did not fall by the margin",
     Verdict.INCONCLUSIVE: "? not certain yet",
 }
-SHARED = "half of α is for verdicts before the last round, half for what was asked to the end"
 
 
 @dataclass(frozen=True, slots=True)
-class AskedRow:
-    """One gate unit of one candidate. `early`: the p-values of the e-processes alone; `whole`: what the whole set would
-    show.
+class StoppingRow:
+    """One gate unit of one candidate. `asked`: units of how many; `early`: the p-values of the e-processes alone;
+    `whole`: what the whole set would show.
     """
 
     candidate: str
@@ -38,64 +35,53 @@ class AskedRow:
     whole: str
 
 
-def asked_rows(results: Results) -> list[AskedRow]:
-    """A row for every gate unit and suite that was asked in rounds, by candidate; none where all units were asked at
-    once.
-    """
-    order = candidates_of(results)
-    rows = [
-        c
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """A sentence for every candidate, and a row for every gate unit and suite."""
+
+    sentences: tuple[str, ...]
+    rows: tuple[StoppingRow, ...]
+
+
+def early_stopping(results: Results) -> EarlyStopping | None:
+    """None where all units were measured at once."""
+    order = {name: i for i, name in enumerate(candidates_of(results))}
+    in_rounds = [
+        (c, c.stopping)
         for _, comparisons in in_order(results)
         for c in comparisons
         if c.unit and c.primary and c.stopping is not None
     ]
-    return [
-        _row(c) for c in sorted(rows, key=lambda c: order.index(c.candidate) if c.candidate in order else len(order))
-    ]
+    rows = [_row(c, stopping) for c, stopping in sorted(in_rounds, key=lambda pair: order[pair[0].candidate])]
+    return EarlyStopping(tuple(sentences(results)), tuple(rows)) if rows else None
 
 
-def _row(c: Comparison) -> AskedRow:
-    of = c.stopping
-    assert of is not None
-    early = (
-        "–"
-        if of.p_forgotten is None or of.p_retained is None
-        else f"{wording.p_value(of.p_forgotten)}, {wording.p_value(of.p_retained)}"
-    )
-    glyph = wording.VERDICTS[c.verdict][0] if c.verdict else ""
-    asked = f"{of.asked:,} of {of.planned:,}"
-    whole = "" if of.certificate is None else OF_THE_SET[of.certificate.verdict]
-    return AskedRow(
-        c.candidate,
-        c.task,
-        c.level,
-        asked,
-        f"{of.rounds} of {of.of}",
-        f"{glyph} {c.verdict or ''}".strip(),
-        of.stopped,
-        early,
-        whole,
+def _row(c: Comparison, stopping: Stopping) -> StoppingRow:
+    early = [wording.p_value(p) for p in (stopping.p_forgotten, stopping.p_retained) if p is not None]
+    certain = stopping.certificate
+    return StoppingRow(
+        candidate=c.candidate,
+        task=c.task,
+        level=c.level,
+        asked=f"{stopping.asked:,} of {stopping.planned:,}",
+        rounds=f"{stopping.rounds} of {stopping.of}",
+        verdict=f"{wording.VERDICTS[c.verdict][0]} {c.verdict}" if c.verdict else "",
+        stopped=stopping.stopped,
+        early=", ".join(early) if len(early) == 2 else wording.NONE,
+        whole="" if certain is None else OF_THE_SET[certain.verdict],
     )
 
 
-def asked_lines(results: Results) -> list[str]:
-    """A sentence for every candidate that was asked in rounds: how many of its gate units were stopped, and what was
-    saved.
-    """
-    said = []
+def sentences(results: Results) -> Iterator[str]:
+    """For every candidate that was measured in rounds, how many of its gate units were stopped, and what was saved."""
     for name in candidates_of(results):
-        units = [
-            c
-            for c in results.comparisons
-            if c.candidate == name and c.unit and c.primary and c.level != Level.SUITE and c.stopping is not None
-        ]
-        if units:
-            said.append(f"{wording.one_line(name)}: {_saved(units)}")
-    return said
+        own = [c for c in results.comparisons if c.candidate == name and c.unit and c.primary]
+        if units := [c.stopping for c in own if c.level != Level.SUITE and c.stopping is not None]:
+            yield f"{wording.one_line(name)}: {_saved(units)}"
 
 
-def _saved(units: Sequence[Comparison]) -> str:
-    stopped = sum(c.stopping.stopped for c in units if c.stopping)
-    asked, planned = (sum(getattr(c.stopping, of) for c in units) for of in ("asked", "planned"))
+def _saved(units: Sequence[Stopping]) -> str:
+    stopped, total = sum(unit.stopped for unit in units), wording.counted(len(units), "gate unit")
+    asked, planned = sum(unit.asked for unit in units), sum(unit.planned for unit in units)
     share = f" ({wording.percent(asked / planned, 0)})" if planned else ""
-    return f"{stopped} of {wording.counted(len(units), 'gate unit')} stopped early; {asked:,} of {planned:,} units were asked{share}"
+    return f"{stopped} of {total} stopped early; {asked:,} of {planned:,} units were asked{share}"

@@ -1,21 +1,19 @@
-"""Nested facts (the signature, run.json) and errors to small tables for "how it was measured", "cost" and
-"incomplete".
-"""
+"""Tabulate nested facts (the signature, run.json), and what failed."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records.measurements import ExampleError
+from evalharness.records.results import Results
 from evalharness.report import wording
+from evalharness.report.wording import FLAGS
 
 DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 ABOUT_THE_RUN = "The run"
-MOST_TROUBLES = 200
+MOST_ERRORS = 200
 EFFICIENCY = "efficiency"  # of run.json: task to model to amounts
 
 
@@ -57,6 +55,16 @@ def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
         elif isinstance(value, Mapping) and value:
             tables.append(_table(_title(key), value))
     return tables
+
+
+def signature_tables(results: Results) -> list[FactTable]:
+    """The signature, but for what overlaps with training, which has a section of its own."""
+    return fact_tables({key: value for key, value in results.signature.items() if key != "overlap"})
+
+
+def unknown_flags(results: Results) -> list[str]:
+    """Flags of the comparisons that this version does not know."""
+    return [flag for flag in dict.fromkeys(flag for c in results.comparisons for flag in c.flags) if flag not in FLAGS]
 
 
 def _table(title: str, facts: Mapping[str, Any]) -> FactTable:
@@ -105,17 +113,25 @@ def _fact(key: str, value: Any) -> Fact:
     return Fact(wording.any_value(value))
 
 
-def trouble_rows(errors: Sequence[ExampleError]) -> tuple[list[ErrorRow], int]:
-    """Troubles by task, model and reason, the most frequent first, and how many rows are left out."""
-    counts = Counter((example_error.task, example_error.model, example_error.reason) for example_error in errors)
-    examples: dict[tuple[str, str, str], list[str]] = {}
-    for example_error in errors:
-        examples.setdefault((example_error.task, example_error.model, example_error.reason), []).append(
-            example_error.example
-        )
+@dataclass(frozen=True, slots=True)
+class ErrorTable:
+    """The most frequent failures first; `left_out`: how many more rows there are."""
+
+    rows: list[ErrorRow]
+    left_out: int
+
+
+def error_table(results: Results) -> ErrorTable:
+    """Failures by task, model and reason."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for error in results.errors:
+        groups.setdefault((error.task, error.model, error.reason), []).append(error.example)
     rows = [
-        ErrorRow(task, model, reason, count, ", ".join(ids[:5]) + (" …" if count > 5 else ""))
-        for (task, model, reason), count in counts.most_common()
-        for ids in [[example for example in examples[task, model, reason] if example]]
+        ErrorRow(task, model, reason, len(ids), _some(ids))
+        for (task, model, reason), ids in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]
-    return rows[:MOST_TROUBLES], max(len(rows) - MOST_TROUBLES, 0)
+    return ErrorTable(rows[:MOST_ERRORS], max(len(rows) - MOST_ERRORS, 0))
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join([name for name in ids if name][:5]) + (" …" if len(ids) > 5 else "")

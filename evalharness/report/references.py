@@ -34,6 +34,20 @@ class Quantisation:
     changes: tuple[QuantisationChange, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class References:
+    """What was measured beside the candidates; empty, or None, where it was not."""
+
+    noise_floor: str
+    quantisation: Quantisation | None
+
+
+def references(results: Results) -> References | None:
+    """None where no reference was measured."""
+    shown = References(noise_floor(results), quantisation(results))
+    return shown if shown.noise_floor or shown.quantisation else None
+
+
 def noise_floor(results: Results) -> str:
     """How far the base through an adapter that changes nothing is from the base, and what follows; empty where that was
     not measured.

@@ -1,4 +1,4 @@
-"""Results to one card per candidate: what it forgot, whether it learned, what the gate says, in plain words."""
+"""Say of each candidate what it forgot, whether it learned its target, and what the gate rules: one card each."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ def _forgetting(units: Sequence[Comparison]) -> str:
         return f"forgot {len(lost)} of {total} ({label}{wording.one_line(worst.task, LONGEST)} {_difference(worst)})"
     if count[Verdict.RETAINED] == len(units):
         return f"retained all of {total}" if len(units) > 1 else "retained its one gate unit"
-    return f"forgot none of {total} for certain: {count[Verdict.RETAINED]} retained, {count[Verdict.INCONCLUSIVE]} inconclusive"
+    others = f"{count[Verdict.RETAINED]} retained, {count[Verdict.INCONCLUSIVE]} inconclusive"
+    return f"forgot none of {total} for certain: {others}"
 
 
 def _learning(model: ModelRow | None, lost: bool) -> str:
@@ -149,7 +150,7 @@ def _ruling(code: GateOutcome, suite: Comparison | None) -> str:
 def _suite(suite: Comparison | None) -> str:
     if suite is None:
         return ""
-    difference = f"{wording.signed(suite.difference.value)} {wording.interval(suite.difference)}".strip()
+    difference = wording.with_interval(suite.difference)
     return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}" + (
         f", {suite.verdict}" if suite.verdict else ""
     )
@@ -160,14 +161,13 @@ def _general(suite: Comparison | None) -> list[str]:
     if suite is None or suite.general is None:
         return []
     general = suite.general
-    difference = f"{wording.signed(general.value)} {wording.interval(Estimate(general.value, general.low, general.high))}".strip()
+    difference = wording.with_interval(Estimate(general.value, general.low, general.high))
     return [f"general ability: {difference}, the mean over {wording.general_of(general)}"]
 
 
 def _average(c: Comparison) -> str:
-    scores = (c.base.value, c.candidate_score.value, c.difference.value)
-    before, after = (wording.plain(score, wording.places_for(scores)) for score in scores[:2])
-    return f"{wording.one_line(c.metric, LONGEST)} {after} (base {before}, {wording.signed(scores[2], wording.places_for(scores))})"
+    shown = wording.score_change(c.base, c.candidate_score, c.difference)
+    return f"{wording.one_line(c.metric, LONGEST)} {shown.candidate} (base {shown.base}, {shown.difference})"
 
 
 def headline(cards_: Sequence[Card]) -> str:
@@ -176,6 +176,6 @@ def headline(cards_: Sequence[Card]) -> str:
         return "Nothing to compare"
     if len(cards_) == 1:
         return f"{wording.one_line(cards_[0].name, LONGEST)} {ALONE.get(cards_[0].words, cards_[0].words)}"
-    found = Counter(card.words for card in cards_)
-    order = [words for words in ("must not ship", "may ship", FOR_NOTHING, "undecided", "incomplete") if found[words]]
-    return f"Of {len(cards_)} candidates: " + ", ".join(f"{found[words]} {words}" for words in order)
+    counts = Counter(card.words for card in cards_)
+    order = [words for words in ("must not ship", "may ship", FOR_NOTHING, "undecided", "incomplete") if counts[words]]
+    return f"Of {len(cards_)} candidates: " + ", ".join(f"{counts[words]} {words}" for words in order)

@@ -22,13 +22,15 @@ def in_rounds(run: Results) -> Results:
 
 
 def test_a_run_that_asked_everything_at_once_has_no_such_table(run: Results) -> None:
-    assert early_stopping_table.asked_rows(run) == [] and early_stopping_table.asked_lines(run) == []
+    assert early_stopping_table.early_stopping(run) is None and not list(early_stopping_table.sentences(run))
     assert 'id="asked"' not in render(run, None)
 
 
 def test_every_gate_unit_of_every_candidate_has_a_row(run: Results) -> None:
     found = in_rounds(run)
-    rows = early_stopping_table.asked_rows(found)
+    shown = early_stopping_table.early_stopping(found)
+    assert shown is not None
+    rows = shown.rows
     units = [c for c in found.comparisons if c.unit and c.primary]
     assert len(rows) == len(units) and len({row.candidate for row in rows}) == 5
     (boolq,) = [row for row in rows if (row.task, row.candidate) == ("boolq", "full-high")]
@@ -42,7 +44,7 @@ def test_what_was_saved_is_said_in_a_sentence(run: Results) -> None:
     units = [c for c in found.comparisons if c.candidate == "lora-r8" and c.unit and c.primary and c.level != "suite"]
     planned = sum(c.n for c in units)
     expected = f"lora-r8: 1 of {len(units)} gate units stopped early; {planned - 255:,} of {planned:,} units were asked"
-    assert any(line.startswith(expected) for line in early_stopping_table.asked_lines(found))
+    assert any(line.startswith(expected) for line in early_stopping_table.sentences(found))
 
 
 def test_the_page_shows_it_and_explains_its_flag(run: Results) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from evalharness.records.measurements import ExampleError
-from evalharness.report.facts import MOST_TROUBLES, Fact, fact_tables, trouble_rows
+from evalharness.records.results import Results
+from evalharness.report.facts import MOST_ERRORS, Fact, error_table, fact_tables
 
 
 def test_values_mappings_and_tables() -> None:
@@ -37,10 +38,14 @@ def test_units_are_read_from_the_names() -> None:
     assert [fact.text for _, (fact,) in table.rows] == ["1 min 14 s", "812 MB", "50.00 %", "123,456", "yes, x", "–"]
 
 
-def test_troubles_are_counted_by_reason() -> None:
+def test_errors_are_counted_by_reason() -> None:
     errors = [ExampleError("t", "m", str(i), "same") for i in range(7)] + [ExampleError("t", "m", "", "other")]
-    rows, left_out = trouble_rows(errors)
-    assert [(row.reason, row.count, row.examples) for row in rows] == [("same", 7, "0, 1, 2, 3, 4 …"), ("other", 1, "")]
-    assert left_out == 0
-    rows, left_out = trouble_rows([ExampleError("t", "m", "1", f"reason {i}") for i in range(MOST_TROUBLES + 9)])
-    assert (len(rows), left_out) == (MOST_TROUBLES, 9)
+    table = error_table(Results({}, (), (), tuple(errors)))
+    assert [(row.reason, row.count, row.examples) for row in table.rows] == [
+        ("same", 7, "0, 1, 2, 3, 4 …"),
+        ("other", 1, ""),
+    ]
+    assert table.left_out == 0
+    many = tuple(ExampleError("t", "m", "1", f"reason {i}") for i in range(MOST_ERRORS + 9))
+    table = error_table(Results({}, (), (), many))
+    assert (len(table.rows), table.left_out) == (MOST_ERRORS, 9)

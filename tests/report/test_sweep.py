@@ -184,10 +184,7 @@ def trained(run: Results) -> Results:
 
 
 def test_how_they_were_made(run: Results) -> None:
-    rows = {
-        row.name: dict(zip(training_table.COLUMNS, row.cells, strict=True))
-        for row in training_table.made_rows(trained(run))
-    }
+    rows = {row.name: row.cells for row in training_table.training_table(trained(run))}
     assert list(rows) == ["full-high", "full-low", "lora-r8", "lora-slow"]
     high = rows["full-high"]
     assert (high["Method"], high["Rank"], high["Learning rate"], high["Steps"], high["Time"]) == (

@@ -9,9 +9,12 @@ import pytest
 
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
-from evalharness.report import order, tables, variants
+from evalharness.report import order, variants
+from evalharness.report.details import details
 from evalharness.report.facts import fact_tables
+from evalharness.report.matrix import matrix
 from evalharness.report.page import render
+from evalharness.report.score_tables import score_tables
 from evalharness.report.sentences import cards
 
 ASIDES = {
@@ -141,13 +144,13 @@ def test_the_overview_has_a_line_a_task_and_groups_for_their_members(otherwise: 
 
 
 def test_the_other_tables_leave_them_out(otherwise: Results, run: Results) -> None:
-    assert {lab.task for lab in tables.lab_tables(otherwise)} - {lab.task for lab in tables.lab_tables(run)} == {"cola"}
-    assert [row.task for row in tables.matrix(otherwise, {})] == [row.task for row in tables.matrix(run, {})]
-    assert len(tables.details(otherwise)) == len(otherwise.comparisons)
+    assert {lab.task for lab in score_tables(otherwise)} - {lab.task for lab in score_tables(run)} == {"cola"}
+    assert [row.task for row in matrix(otherwise, {})] == [row.task for row in matrix(run, {})]
+    assert len(details(otherwise).lines) == len(otherwise.comparisons)
 
 
 def test_calibration_stands_in_the_cell_of_its_task(otherwise: Results) -> None:
-    cell = next(row for row in tables.matrix(otherwise, {}) if row.task == "cola").cells[0]
+    cell = next(row for row in matrix(otherwise, {}) if row.task == "cola").cells[0]
     assert cell is not None
     assert cell.calibration == "calibration error 0.100 (base 0.080)"
 

@@ -1,0 +1,40 @@
+"""Relate every score to the base's and to that of a full fine-tuning, as tables of the fine-tuning literature do."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from evalharness.records.results import Results
+
+COLLAPSED = 0.1  # share of the base's score at or below which a full fine-tuning is no reference on a task
+
+
+def reference_candidate(results: Results) -> str | None:
+    """The fully fine-tuned candidate with the largest gain on its target (the first where none was measured); None
+    without one.
+    """
+    full = [model for model in results.models if model.base is not None and model.kind == "full"]
+    gains = {model.name: model.target_gain.value if model.target_gain else -math.inf for model in full}
+    return max(gains, key=lambda name: gains[name], default=None)
+
+
+def relative_scores(results: Results) -> pd.DataFrame:
+    """One line a comparison, in their order: base, score, and the relative changes `over_base` and `over_full`, to the
+    full fine-tuning on the same task and metric; NaN where nothing was compared or the divisor is not above 0.
+
+    A full fine-tuning that lost nine tenths of the base's score on a task is no reference there: `over_full` is NaN.
+    """
+    rows, reference = results.comparisons, reference_candidate(results)
+    keys = [(c.level, c.task, c.metric) for c in rows]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}  # names may hold unpaired surrogates
+    scores = [(c.base.value, c.candidate_score.value) if c.n else (math.nan, math.nan) for c in rows]
+    table = pd.DataFrame(scores, columns=["base", "score"], dtype=float)
+    table["key"] = pd.Series([numbers[key] for key in keys], dtype=int)
+    of_reference = pd.Series([c.candidate == reference for c in rows], dtype=bool)
+    full = table["key"].map(table[of_reference].drop_duplicates("key").set_index("key")["score"])
+    stands = (full > 0) & (full > COLLAPSED * table["base"])
+    table["over_base"] = table["score"] / table["base"].where(table["base"] > 0) - 1
+    table["over_full"] = (table["score"] / full.where(stands) - 1).where(~of_reference)
+    return table

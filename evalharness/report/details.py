@@ -1,0 +1,94 @@
+"""Tabulate every comparison, in columns that a reader can sort."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evalharness.analysis.relative import relative_scores
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.results import Results
+from evalharness.report import wording
+from evalharness.report.variants import left_to_groups
+
+
+@dataclass(frozen=True, slots=True)
+class SortableCell:
+    """What is read in a cell, and what it is sorted by (None: always last)."""
+
+    text: str
+    value: float | str | None
+    kind: str = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class DetailTable:
+    """Each line maps column titles, the same in all, to cells. `shortened`: comparisons of members of groups were left
+    out.
+    """
+
+    lines: Sequence[Mapping[str, SortableCell]]
+    shortened: bool
+
+
+def details(results: Results) -> DetailTable:
+    """All comparisons but those that the page leaves to groups."""
+    relative, left_out = relative_scores(results), left_to_groups(results)
+    rows = zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True)
+    lines = [_line(c, over_base, over_full) for c, over_base, over_full in rows if c.task not in left_out]
+    return DetailTable(lines, bool(left_out))
+
+
+def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, SortableCell]:
+    places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
+    shown = wording.score_change(c.base, c.candidate_score, c.difference, places)
+    remarks = "; ".join([wording.flag_words(flag)[0] for flag in c.flags] + ([] if c.primary else ["describes only"]))
+    units = f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else "")
+    return {
+        "Task": SortableCell(c.task, c.task, c.level),
+        "Metric": SortableCell(c.metric, c.metric, "text"),
+        "Candidate": SortableCell(c.candidate, c.candidate, "text"),
+        "Verdict": SortableCell(c.verdict or wording.NONE, c.verdict, "verdict"),
+        "n": SortableCell(units, c.n),
+        "Base": SortableCell(shown.base if c.n else wording.NONE, c.base.value),
+        "Candidate score": SortableCell(shown.candidate if c.n else wording.NONE, c.candidate_score.value),
+        "Difference": SortableCell(shown.difference if c.n else wording.NONE, c.difference.value),
+        "Interval": SortableCell(shown.interval or wording.NONE, c.difference.low),
+        "vs base": _change(over_base),
+        "vs full": _change(over_full),
+        "Margin δ": SortableCell(wording.plain(c.margin, places), c.margin),
+        "Lost": _count(c.lost),
+        "Gained": _count(c.gained),
+        "Forgotten without guesses": _share(c.flips.forgotten if c.flips else None),
+        "Retention": _share(c.retention),
+        "p forgotten": _p_value(c.p_forgotten),
+        "Holm-adjusted": _p_value(c.p_forgotten_adjusted),
+        "p retained": _p_value(c.p_retained),
+        "p difference": _p_value(c.p_difference),
+        "q forgotten (BH)": _p_value(c.q_forgotten),
+        "q difference (BH)": _p_value(c.q_difference),
+        "Examples needed": _count(c.examples_needed),
+        "Remarks": SortableCell(remarks, remarks, "flags"),
+    }
+
+
+def _p_value(p: float | None) -> SortableCell:
+    return SortableCell(wording.p_value(p), p)
+
+
+def _count(count: int | None) -> SortableCell:
+    return SortableCell(wording.NONE if count is None else f"{count:,}", count)
+
+
+def _share(estimate: Estimate | None) -> SortableCell:
+    """A share with its interval."""
+    if estimate is None:
+        return SortableCell(wording.NONE, None)
+    text = f"{wording.plain(estimate.value)} {wording.interval(estimate, sign=False)}".strip()
+    return SortableCell(text, estimate.value)
+
+
+def _change(share: float) -> SortableCell:
+    """A relative change; NaN where there is nothing to relate to."""
+    return SortableCell(wording.signed_percent(share), None if math.isnan(share) else float(share))

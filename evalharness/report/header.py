@@ -1,0 +1,34 @@
+"""Show what a run compared: the head of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalharness.records.comparison import Level
+from evalharness.records.results import Results
+from evalharness.report.variants import asides_of
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The suite, if there was one, the bases, how many tasks were compared, and how many examples got no answer.
+    `level`: coverage of the intervals.
+    """
+
+    suite: str | None
+    bases: tuple[str, ...]
+    tasks: int
+    error_count: int
+    level: float
+
+
+def header(results: Results) -> Header:
+    """The head of the page of a run."""
+    rows, variants = results.comparisons, asides_of(results)
+    return Header(
+        suite=next((c.task for c in rows if c.level == Level.SUITE), None) or results.signature.get("suite"),
+        bases=tuple(model.name for model in results.models if model.base is None),
+        tasks=len({c.task for c in rows if c.level == Level.TASK and c.task not in variants}),
+        error_count=len(results.errors),
+        level=next((c.ci_level for c in rows), 0.9),
+    )

@@ -1,0 +1,144 @@
+"""Tabulate tasks by candidates, with the metric that decides each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from evalharness.records.comparison import Comparison, Level
+from evalharness.records.results import Results
+from evalharness.report import wording
+from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
+
+MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
+CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics that stand beside the task's own
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
+    `flags`: in words; `candidate`: its number; `flips`: the task's number in the list of examples, where some are
+    shown there; `kept`: how much of the base's skill.
+    """
+
+    verdict: str | None
+    score: str
+    difference: str
+    interval: str
+    lost: int | None
+    gained: int | None
+    base: str
+    flags: tuple[str, ...]
+    needed: str
+    kept: str
+    target: bool = False
+    candidate: int = 0
+    flips: int | None = None
+    calibration: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """One task, group, family or suite by its deciding metric. `cells`: in the order of the candidates, None where one
+    was not compared; `folded`: the tasks of a large group, which have no rows of their own here.
+    """
+
+    task: str
+    level: str
+    member: bool
+    unit: bool
+    target: bool
+    metric: str
+    n: int
+    available: int
+    margin: str
+    base: str
+    base_interval: str
+    cells: tuple[MatrixCell | None, ...]
+    folded: int = 0
+
+
+def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[MatrixRow]:
+    """Tasks × candidates. `flips`: the (task, candidate) pairs of which examples are listed, to the task's number in
+    that list.
+    """
+    targets, group = set(targets_of(results).values()), members_of(results)
+    large = {name: len(tasks) for name, tasks in groups_of(results).items() if len(tasks) > MANY}
+    calibration = _calibration(results)
+    rows = []
+    for task, comparisons in with_families(results):
+        first, places = comparisons[0], _places(comparisons)
+        is_task, is_family = first.level == Level.TASK, first.level == Level.FAMILY
+        if is_task and group.get(task) in large and task not in targets:
+            continue
+        row = MatrixRow(
+            task=task,
+            level=first.level,
+            member=is_task and task in group,
+            unit=first.unit,
+            target=task in targets and not is_family,  # a task may have a family's name
+            metric=first.metric,
+            n=first.n,
+            available=first.available,
+            margin=wording.plain(first.margin, places),
+            base=wording.plain(first.base.value, places) if first.n else wording.NONE,
+            base_interval=wording.interval(first.base, places, sign=False),
+            cells=_cells(results, comparisons, {} if is_family else flips, calibration),
+            folded=large.get(task, 0) if first.level == Level.GROUP else 0,
+        )
+        rows.append(row)
+    return rows
+
+
+def _places(comparisons: Sequence[Comparison]) -> int:
+    scores = ((c.base.value, c.candidate_score.value, c.difference.value) for c in comparisons)
+    return wording.places_for(value for of_one in scores for value in of_one)
+
+
+def _cells(
+    results: Results,
+    comparisons: Sequence[Comparison],
+    flips: Mapping[tuple[str, str], int],
+    calibration: Mapping[tuple[str, str, str], str],
+) -> tuple[MatrixCell | None, ...]:
+    targets, names = targets_of(results), candidates_of(results)
+    cells = {
+        c.candidate: replace(
+            _cell(c, comparisons[0], _places(comparisons)),
+            target=targets.get(c.candidate) == c.task and c.level != Level.FAMILY,
+            candidate=names.index(c.candidate),
+            flips=flips.get((c.task, c.candidate)),
+            calibration=calibration.get((c.level, c.task, c.candidate), ""),
+        )
+        for c in comparisons
+    }
+    return tuple(cells.get(name) for name in names)
+
+
+def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
+    shown = wording.score_change(c.base, c.candidate_score, c.difference, places)
+    return MatrixCell(
+        verdict=c.verdict,
+        score=shown.candidate if c.n else wording.NONE,
+        difference=shown.difference if c.n else wording.NONE,
+        interval=shown.interval,
+        lost=c.lost,
+        gained=c.gained,
+        base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.base}, n {c.n:,}",
+        flags=tuple(wording.flag_words(flag)[0] for flag in c.flags if flag not in wording.QUIET),
+        needed=f"≈ {c.examples_needed:,} examples needed" if c.examples_needed is not None else "",
+        kept="" if c.retention is None else f"{wording.percent(c.retention.value, 0)} of the skill kept",
+    )
+
+
+def _calibration(results: Results) -> dict[tuple[str, str, str], str]:
+    """By (level, task, candidate): how far the candidate's certainty is from its accuracy, and the base's, where a run
+    measured it.
+    """
+    measures: dict[tuple[str, str, str], list[str]] = {}
+    for c in results.comparisons:
+        if c.metric in CALIBRATION and not c.primary:
+            score, base = wording.plain(c.candidate_score.value), wording.plain(c.base.value)
+            words = f"{CALIBRATION[c.metric]} {score} (base {base})"
+            measures.setdefault((c.level, c.task, c.candidate), []).append(words)
+    return {key: ", ".join(words) for key, words in measures.items()}

@@ -1,0 +1,88 @@
+"""Tabulate the scores of all models by metric, as tables on fine-tuning do, with both relative percentages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evalharness.analysis.relative import reference_candidate, relative_scores
+from evalharness.records.comparison import Comparison, Level
+from evalharness.records.results import Results
+from evalharness.report import wording
+from evalharness.report.order import targets_of
+from evalharness.report.variants import asides_of
+
+Scores = tuple[tuple[str, str, str], ...]  # for each metric: score, change over the base, over the full fine-tuning
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """Models × metrics of one task. Each line: model, kind, scores. `reference`: the fully fine-tuned candidate that
+    others are set against.
+    """
+
+    task: str
+    target: bool
+    metrics: tuple[str, ...]
+    reference: str | None
+    lines: tuple[tuple[str, str, Scores], ...]
+
+
+def score_tables(results: Results) -> list[ScoreTable]:
+    """Tasks with more than one metric, and every target, targets first. Other ways of asking have tables of their
+    own.
+    """
+    relative, targets, variants = relative_scores(results), set(targets_of(results).values()), asides_of(results)
+    tasks: dict[str, list[_Score]] = {}
+    for c, over_base, over_full in zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True):
+        if c.level == Level.TASK and c.task not in variants:
+            tasks.setdefault(c.task, []).append(_Score(c, over_base, over_full))
+    tables = [
+        _table(results, task, scores, task in targets)
+        for task, scores in tasks.items()
+        if len({score.row.metric for score in scores}) > 1 or task in targets
+    ]
+    return sorted(tables, key=lambda table: not table.target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """A comparison with the relative changes of its score; NaN where there are none."""
+
+    row: Comparison
+    over_base: float
+    over_full: float
+
+
+def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) -> ScoreTable:
+    kinds = {model.name: wording.kind_words(model.kind) for model in results.models}
+    base = next((model.name for model in results.models if model.base is None), "base")
+    by_metric: dict[str, list[Comparison]] = {}
+    candidates: dict[str, dict[str, _Score]] = {}
+    for score in scores:
+        by_metric.setdefault(score.row.metric, []).append(score.row)
+        candidates.setdefault(score.row.candidate, {}).setdefault(score.row.metric, score)
+    places = {metric: _places(rows) for metric, rows in by_metric.items()}
+    original = tuple((_plain(rows[0].base.value, rows[0], places), "", "") for rows in by_metric.values())
+    lines = [(name, kinds.get(name, ""), _cells(own, places)) for name, own in candidates.items()]
+    reference = reference_candidate(results)
+    return ScoreTable(task, target, tuple(by_metric), reference, ((base, "the original", original), *lines))
+
+
+def _places(rows: Sequence[Comparison]) -> int:
+    values = [value for c in rows if c.n for value in (c.base.value, c.candidate_score.value)]
+    return wording.places_for(values, fine=4)
+
+
+def _plain(value: float, row: Comparison, places: Mapping[str, int]) -> str:
+    return wording.plain(value if row.n else None, places[row.metric])
+
+
+def _cells(own: Mapping[str, _Score], places: Mapping[str, int]) -> Scores:
+    none = (wording.NONE, wording.NONE, wording.NONE)
+    return tuple(_cell(own[metric], places) if metric in own else none for metric in places)
+
+
+def _cell(score: _Score, places: Mapping[str, int]) -> tuple[str, str, str]:
+    over_base, over_full = wording.signed_percent(score.over_base), wording.signed_percent(score.over_full)
+    return _plain(score.row.candidate_score.value, score.row, places), over_base, over_full
