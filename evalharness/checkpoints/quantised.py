@@ -38,7 +38,7 @@ def loading_options(
         raise ModelError(
             directory,
             f"weights in {precision} need {LIBRARY}, which is not installed",
-            f"pip install {LIBRARY}, or give weights that are not quantised",
+            "pip install 'evalharness[quant]', or give weights that are not quantised",
         )
     options: dict[str, Any] = {"device_map": {"": str(place)}}
     if stored:

@@ -67,7 +67,8 @@ def check_machine(recipe: Recipe) -> None:
             "--method lora trains the same updates",
         )
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise UsageError("--method qlora", "bitsandbytes is not installed", "install it, or use --method lora")
+        fix = "pip install 'evalharness[quant]', or use --method lora"
+        raise UsageError("--method qlora", "bitsandbytes is not installed", fix)
 
 
 def starting(recipe: Recipe) -> Start:
