@@ -69,6 +69,26 @@ def judge(results: Results, policy: Policy) -> Decision:
     return Decision(GateOutcome.UNDECIDED if undecided else GateOutcome.PASSED, reasons)
 
 
+def judge_alone(results: Results, name: str, policy: Policy) -> Decision:
+    """Judge candidate `name` as if it were the only one; what failed of the base counts, what failed of others does
+    not.
+    """
+    base = next((row.base for row in results.models if row.name == name), None)
+    others = set(results.candidates) - {name}
+    alone = replace(
+        results,
+        models=tuple(row for row in results.models if row.name in (name, base) or not row.judged),
+        comparisons=tuple(row for row in results.comparisons if row.candidate == name),
+        errors=tuple(error for error in results.errors if error.model not in others),
+    )
+    return judge(alone, policy)
+
+
+def worst(rows: Iterable[Comparison]) -> Comparison:
+    """The row that lost most, in units of its margin. Raises ValueError where there is none."""
+    return min(rows, key=lambda row: row.difference.value / row.margin if row.margin else row.difference.value)
+
+
 def _without_references(results: Results) -> Results:
     beside = {row.name for row in results.models if row.kind in REFERENCES}
     return replace(

@@ -89,3 +89,10 @@ class Results:
     flips: tuple[Flip, ...] = ()
     drift: tuple[Drift, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of the candidates in the order of the models, then of those that only the comparisons know."""
+        named = [model.name for model in self.models if model.judged] + [row.candidate for row in self.comparisons]
+        references = {model.name for model in self.models if model.kind in REFERENCES}
+        return tuple(name for name in dict.fromkeys(named) if name not in references)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from evalharness.records.diagnosis import Conclusion, Diagnosis, Measure
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.order import candidates_of
 
 SHORT = {
     Conclusion.KNOWLEDGE: "knowledge seems lost",
@@ -66,7 +65,7 @@ class DiagnosisView:
 
 def views(results: Results) -> list[DiagnosisView]:
     """In the order of the candidates, then of the tasks; diagnoses of models that are no candidates are left out."""
-    order = candidates_of(results)
+    order = results.candidates
     known = [diagnosis for diagnosis in results.diagnoses if diagnosis.candidate in order]
     return [
         _view(diagnosis, f"diagnosis-{i}")

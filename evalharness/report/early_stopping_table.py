@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalharness.records.comparison import Comparison, Level, Stopping
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.order import candidates_of, in_order
+from evalharness.report.order import in_order
 from evalharness.stats.enums import Verdict
 
 OF_THE_SET = {
@@ -45,7 +45,7 @@ class EarlyStopping:
 
 def early_stopping(results: Results) -> EarlyStopping | None:
     """None where all units were measured at once."""
-    order = {name: i for i, name in enumerate(candidates_of(results))}
+    order = {name: i for i, name in enumerate(results.candidates)}
     in_rounds = [
         (c, c.stopping)
         for _, comparisons in in_order(results)
@@ -74,7 +74,7 @@ def _row(c: Comparison, stopping: Stopping) -> StoppingRow:
 
 def sentences(results: Results) -> Iterator[str]:
     """For every candidate that was measured in rounds, how many of its gate units were stopped, and what was saved."""
-    for name in candidates_of(results):
+    for name in results.candidates:
         own = [c for c in results.comparisons if c.candidate == name and c.unit and c.primary]
         if units := [c.stopping for c in own if c.level != Level.SUITE and c.stopping is not None]:
             yield f"{wording.one_line(name)}: {_saved(units)}"

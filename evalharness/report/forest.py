@@ -11,7 +11,7 @@ from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.marks import colour_of, frame, marker_of, size_of
-from evalharness.report.order import candidates_of, in_order, members_of, targets_of
+from evalharness.report.order import in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.stats.enums import Verdict
 
@@ -31,7 +31,7 @@ class _TaskLines:
 
 def forest(results: Results) -> str:
     """The SVG element, with gate units, suite and targets; empty where none has a margin."""
-    names = candidates_of(results)
+    names = results.candidates
     tasks = _tasks(results)
     if not tasks:
         return ""
@@ -51,7 +51,7 @@ def forest(results: Results) -> str:
 
 def _tasks(results: Results) -> list[_TaskLines]:
     group, targets = members_of(results), set(targets_of(results).values())
-    order = {name: i for i, name in enumerate(candidates_of(results))}
+    order = {name: i for i, name in enumerate(results.candidates)}
     tasks = []
     for task, comparisons in in_order(results):
         level = comparisons[0].level

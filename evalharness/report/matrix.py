@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.order import candidates_of, groups_of, members_of, targets_of, with_families
+from evalharness.report.order import groups_of, members_of, targets_of, with_families
 
 MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
 CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics that stand beside the task's own
@@ -101,7 +101,7 @@ def _cells(
     flips: Mapping[tuple[str, str], int],
     calibration: Mapping[tuple[str, str, str], str],
 ) -> tuple[MatrixCell | None, ...]:
-    targets, names = targets_of(results), candidates_of(results)
+    targets, names = targets_of(results), results.candidates
     cells = {
         c.candidate: replace(
             _cell(c, comparisons[0], _places(comparisons)),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
-from evalharness.report.order import candidates_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class ModelView:
 
 def models_table(results: Results) -> list[ModelView]:
     """All models, in their order."""
-    candidates = candidates_of(results)
+    candidates = results.candidates
     return [_view(model, model.name in candidates and model.base is not None) for model in results.models]
 
 

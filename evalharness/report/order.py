@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from evalharness.records.comparison import Comparison, Level
-from evalharness.records.models import REFERENCES
 from evalharness.records.results import Results
-
-
-def candidates_of(results: Results) -> tuple[str, ...]:
-    """Candidates in the order of the models, then those only the comparisons know."""
-    named = [model.name for model in results.models if model.judged]
-    beside = {model.name for model in results.models if model.kind in REFERENCES}
-    return tuple(
-        name
-        for name in dict.fromkeys([*named, *(comparison.candidate for comparison in results.comparisons)])
-        if name not in beside
-    )
 
 
 def targets_of(results: Results) -> dict[str, str]:
@@ -32,7 +20,7 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
     `of`: the models whose comparisons are meant; None: the candidates.
     """
     rows: dict[tuple[str, str], list[Comparison]] = {}
-    names = candidates_of(results) if of is None else of
+    names = results.candidates if of is None else of
     for comparison in results.comparisons:
         if comparison.primary and comparison.candidate in names:
             rows.setdefault((comparison.level, comparison.task), []).append(comparison)
@@ -59,7 +47,7 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
 
 def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
     """`in_order` of the candidates, the families' means, which describe, after the suite."""
-    rows, families, names = in_order(results), dict[str, list[Comparison]](), candidates_of(results)
+    rows, families, names = in_order(results), dict[str, list[Comparison]](), results.candidates
     for comparison in results.comparisons:
         if comparison.level == Level.FAMILY and comparison.candidate in names:
             families.setdefault(comparison.task, []).append(comparison)
@@ -87,7 +75,7 @@ def members_of(results: Results) -> dict[str, str]:
     family = {
         comparison.family: comparison.task for comparison in results.comparisons if comparison.level == Level.GROUP
     }
-    judged = [c for c in results.comparisons if c.candidate in candidates_of(results)]
+    judged = [c for c in results.comparisons if c.candidate in results.candidates]
     outside = {c.task for c in judged if c.level == Level.TASK and c.primary and not c.unit and c.family in family}
     targets = set(targets_of(results).values())
     return {

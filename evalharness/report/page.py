@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from evalharness.report import (
     header,
     matrix,
     models_table,
-    order,
     overlap,
     references,
     score_tables,
@@ -55,7 +55,7 @@ def _figure(name: str, subject: Results | Sweep | Stages) -> Markup:
 
 VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are given, by its name there
     "header": header.header,
-    "candidates": order.candidates_of,
+    "candidates": attrgetter("candidates"),
     "forest": partial(_figure, "forest"),
     "tradeoff": partial(_figure, "tradeoff"),
     "diagnoses": diagnoses.views,
@@ -123,7 +123,7 @@ def _looks(results: Results) -> dict[str, object]:
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "say": wording,
-        "marks": {name: mark_of(i) for i, name in enumerate(order.candidates_of(results))},
+        "marks": {name: mark_of(i) for i, name in enumerate(results.candidates)},
     }
 
 
@@ -133,7 +133,7 @@ def mark_of(i: int) -> tuple[str, str]:
 
 
 def _examples(results: Results, budget: int) -> dict[str, object]:
-    island = examples.pack(results.flips, order.candidates_of(results), budget)
+    island = examples.pack(results.flips, results.candidates, budget)
     return {"island": island, "data": Markup(island.json), "matrix": matrix.matrix(results, island.pairs)}
 
 

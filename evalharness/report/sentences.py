@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from evalharness.analysis.gate import GateOutcome, Policy, judge
+from evalharness.analysis.gate import GateOutcome, Policy, judge_alone, worst
 from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
-from evalharness.report.order import candidates_of
 from evalharness.stats.enums import Verdict
 
 GATE = {  # exit code of the gate: (class, glyph, words)
@@ -45,14 +44,14 @@ class Card:
 def cards(results: Results) -> list[Card]:
     """One card per candidate, in the order of the models."""
     models = {model.name: model for model in results.models}
-    return [_card(results, name, models.get(name)) for name in candidates_of(results)]
+    return [_card(results, name, models.get(name)) for name in results.candidates]
 
 
 def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     own = [c for c in results.comparisons if c.candidate == name]
     units = [c for c in own if c.unit and c.primary and c.level != Level.SUITE]
     suite = next((c for c in own if c.level == Level.SUITE and c.primary), None)
-    code = exit_code(results, name)
+    code = judge_alone(results, name, Policy()).exit_code
     gate, glyph, words = GATE[code]
     if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
         gate, glyph, words = "inconclusive", "?", FOR_NOTHING
@@ -74,23 +73,6 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     )
 
 
-def exit_code(results: Results, name: str) -> GateOutcome:
-    """What the gate under its default policy would end with if `name` were the only candidate."""
-    base = next((model.base for model in results.models if model.name == name), None)
-    alone = replace(
-        results,
-        models=tuple(model for model in results.models if model.name in (name, base) or not model.judged),
-        comparisons=tuple(c for c in results.comparisons if c.candidate == name),
-        errors=tuple(
-            example_error
-            for example_error in results.errors
-            if example_error.model == name or example_error.model not in candidates_of(results)
-        ),
-        flips=(),
-    )
-    return judge(alone, Policy()).exit_code
-
-
 def _difference(c: Comparison) -> str:
     places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value), fine=2)
     small = abs(c.difference.value) < 0.1 and places == 2
@@ -104,9 +86,8 @@ def _forgetting(units: Sequence[Comparison]) -> str:
         return "no gate unit was compared"
     lost = [c for c in units if c.verdict == Verdict.FORGOTTEN]
     if lost:
-        worst = min(lost, key=lambda c: c.difference.value / c.margin if c.margin else c.difference.value)
-        label = "worst: " if len(lost) > 1 else ""
-        return f"forgot {len(lost)} of {total} ({label}{wording.one_line(worst.task, LONGEST)} {_difference(worst)})"
+        label, most = "worst: " if len(lost) > 1 else "", worst(lost)
+        return f"forgot {len(lost)} of {total} ({label}{wording.one_line(most.task, LONGEST)} {_difference(most)})"
     if count[Verdict.RETAINED] == len(units):
         return f"retained all of {total}" if len(units) > 1 else "retained its one gate unit"
     others = f"{count[Verdict.RETAINED]} retained, {count[Verdict.INCONCLUSIVE]} inconclusive"

@@ -12,7 +12,6 @@ from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.marks import colour_of, frame, mark, quiet_grid
 from evalharness.report.models_table import learned_words
-from evalharness.report.order import candidates_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.training_table import joined
 
@@ -36,7 +35,7 @@ class _Point:
 def tradeoff(results: Results) -> str:
     """The SVG element; empty where no candidate has both a suite and a gain."""
     suites = {c.candidate: c for c in results.comparisons if c.level == Level.SUITE and c.primary}
-    names = candidates_of(results)
+    names = results.candidates
     points = [
         _Point(
             candidate=names.index(model.name),

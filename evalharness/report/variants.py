@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.order import candidates_of, in_order, members_of
+from evalharness.report.order import in_order, members_of
 
 STRICT, UNPARSED = "exact_match,strict", "unparsed,lenient"
 WORDS = {
@@ -118,7 +118,7 @@ def variant_tables(results: Results) -> list[VariantTable]:
         for first, own in _with_variants(results)
     ]
     shown = [(first, own) for first, own in shown if own]
-    rows, names = _by_key(results), candidates_of(results)
+    rows, names = _by_key(results), results.candidates
     return [
         VariantTable(first.task, first.level, len(shown) <= FEW, tuple(_rows(first, own, rows, names)))
         for first, own in shown
@@ -129,7 +129,7 @@ def overview(results: Results) -> VariantOverview | None:
     """Every task outside groups and every group by the ways that it was asked in; None where nothing was asked in
     another way.
     """
-    group, rows, names = members_of(results), _by_key(results), candidates_of(results)
+    group, rows, names = members_of(results), _by_key(results), results.candidates
     shown = [(first, own) for first, own in _with_variants(results) if first.task not in group]
     names_of_ways = {aside[key] for _, own in shown for aside in own.values() for key in ("kind", "way")}
     ways = [way for way in COLUMNS if way in names_of_ways]

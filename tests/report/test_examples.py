@@ -10,7 +10,6 @@ from dataclasses import replace
 from evalharness.records.measurements import Sample
 from evalharness.records.results import Flip, Results
 from evalharness.report.examples import PER_PAIR, pack
-from evalharness.report.order import candidates_of
 
 
 def _flip(direction: str, before: float | None, after: float | None, **changes: object) -> Flip:
@@ -19,7 +18,7 @@ def _flip(direction: str, before: float | None, after: float | None, **changes: 
 
 
 def test_everything_fits_lost_first(run: Results) -> None:
-    island = pack(run.flips, candidates_of(run), 2_000_000)
+    island = pack(run.flips, run.candidates, 2_000_000)
     data = json.loads(island.json)
     assert island.shown == island.total == len(run.flips) == len(data["rows"])
     directions = [row[2] for row in data["rows"]]
@@ -40,12 +39,12 @@ def test_everything_fits_lost_first(run: Results) -> None:
 
 
 def test_a_small_budget_is_kept_and_shared(run: Results) -> None:
-    island = pack(run.flips, candidates_of(run), 30_000)
+    island = pack(run.flips, run.candidates, 30_000)
     assert 0 < island.shown < island.total and len(island.json) < 33_000
     data = json.loads(island.json)
     per_pair = Counter((row[0], row[1]) for row in data["rows"])
     assert len(per_pair) == len(island.pairs) == len({(flip.task, flip.candidate) for flip in run.flips})
-    assert not pack(run.flips, candidates_of(run), 0).pairs
+    assert not pack(run.flips, run.candidates, 0).pairs
 
 
 def test_one_task_cannot_crowd_the_page(make_run: Callable[..., Results]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
-from evalharness.report import order, variants
+from evalharness.report import variants
 from evalharness.report.details import details
 from evalharness.report.facts import fact_tables
 from evalharness.report.matrix import matrix
@@ -45,7 +45,7 @@ def otherwise(run: Results) -> Results:
     """
     of = {(c.task, c.candidate): c for c in run.comparisons if c.primary}
     more = []
-    for candidate in order.candidates_of(run):
+    for candidate in run.candidates:
         like, kept = of["boolq", candidate], 0.0
         more += [
             aside(like, "boolq@claim", "acc", 0.70, kept),

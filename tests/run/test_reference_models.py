@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evalharness import results
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import Policy, judge, judge_alone
 from evalharness.cli.table import verdict_lines
 from evalharness.engines.base import Engine
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
@@ -23,7 +23,6 @@ from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.report.page import render
 from evalharness.report.references import noise_floor, quantisation
-from evalharness.report.sentences import exit_code
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
 from evalharness.run.reference_models import check_architectures
@@ -119,7 +118,7 @@ def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
     found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
     assert {example_error.model for example_error in found.errors} == {"placebo"}
     assert judge(found, Policy("pass")).exit_code == 0
-    assert exit_code(found, "llama-lora") == judge(found, Policy()).exit_code != 5
+    assert judge_alone(found, "llama-lora", Policy()).exit_code == judge(found, Policy()).exit_code != 5
 
 
 def test_a_placebo_needs_a_base_that_answers_and_a_free_name(
