@@ -1,10 +1,9 @@
-"""Tiny random checkpoints for every room's tests, copied afresh for a test that breaks one; and a small task with its
-rows.
-"""
+"""Tiny random checkpoints for all tests, copied afresh for a test that breaks one; and a small task with its rows."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,10 @@ def tiny() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def zoo(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return tiny.make_zoo(tmp_path_factory.mktemp("zoo"))
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "zoo"
+    root.mkdir(exist_ok=True)
+    return tiny.Zoo(root)
 
 
 @pytest.fixture

@@ -4,18 +4,22 @@ about special tokens.
 llama  the tokenizer adds BOS; head of its own          gpt2  BOS = EOS, never added; tied head; no pad token
 qwen3  no BOS at all, a pad token, two end tokens in the generation config; tied head
 t5     encoder-decoder; EOS after every text, decoding starts with the pad token; relative positions, gated
-feed-forward, untied head bart   encoder-decoder; BOS and EOS around every text, decoding starts with EOS and is forced
-to end; learnt positions, biases, tied head
+       feed-forward, untied head
+bart   encoder-decoder; BOS and EOS around every text, decoding starts with EOS and is forced to end; learnt positions,
+       biases, tied head
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
-from peft import LoraConfig, PeftConfig, PromptTuningConfig, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, PromptTuningConfig, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -159,7 +163,7 @@ def open_model(directory: Path) -> PreTrainedModel:
 def make_adapter(base: Path, directory: Path, config: PeftConfig, *, trained: bool = True) -> Path:
     """An adapter with random weights in place of trained ones; `trained=False` leaves it as peft initialises it."""
     torch.manual_seed(1)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), patch.object(PeftModel, "create_or_update_model_card"):  # a third of saving
         warnings.simplefilter("ignore")
         wrapped = get_peft_model(open_model(base), config)
         if trained:
@@ -285,8 +289,8 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
 
 
 class Zoo(dict[str, Path]):
-    """Checkpoints by name, each made when it is first asked for: an architecture "X", "X-lora", "X-prompt", or "X-TYPE"
-    of peft's types.
+    """Checkpoints by name, each made when it is first needed: an architecture "X", "X-lora", "X-prompt", or "X-TYPE"
+    of peft's types. Processes that have the same root share them.
     """
 
     def __init__(self, root: Path) -> None:
@@ -297,22 +301,25 @@ class Zoo(dict[str, Path]):
         architecture, _, adapter = name.partition("-")
         if architecture not in SPECIAL:
             raise KeyError(name)
-        task = {"task_type": "SEQ_2_SEQ_LM"} if architecture in SEQ2SEQ else {}
-        if not adapter:
-            self[name] = make_base(architecture, self.root / name)
-        elif adapter == "lora":
-            self[name] = make_adapter(self[architecture], self.root / name, lora(**task))
-        else:
-            kind = {"prompt": "PROMPT_TUNING"}.get(adapter, adapter)
-            self[name] = make_adapter(self[architecture], self.root / name, adapter_config(kind, architecture))
+        self[name] = self.root / name
+        if not self[name].exists():
+            with tempfile.TemporaryDirectory(dir=self.root) as folder:
+                complete = self._make(architecture, adapter, Path(folder) / name)
+                with suppress(OSError):  # another process was faster
+                    complete.rename(self[name])
         return self[name]
+
+    def _make(self, architecture: str, adapter: str, folder: Path) -> Path:
+        if not adapter:
+            return make_base(architecture, folder)
+        if adapter == "lora":
+            task = {"task_type": "SEQ_2_SEQ_LM"} if architecture in SEQ2SEQ else {}
+            return make_adapter(self[architecture], folder, lora(**task))
+        kind = {"prompt": "PROMPT_TUNING"}.get(adapter, adapter)
+        return make_adapter(self[architecture], folder, adapter_config(kind, architecture))
 
     def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
         try:
             return self[name]
         except KeyError:
             return default
-
-
-def make_zoo(root: Path) -> Zoo:
-    return Zoo(root)
