@@ -1,6 +1,4 @@
-"""A function from requests to responses, as an engine: for tests and for trying things without a model. Counts what it
-is asked.
-"""
+"""Answer by a function or by a file of answers, without a model: for tests, and to try a suite or a gate."""
 
 from __future__ import annotations
 
@@ -11,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
+from evalharness.engines.base import check_options
+from evalharness.engines.script_file import OPTIONS, script_of
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -20,19 +20,16 @@ VOCABULARY = 8
 
 
 class ScriptedEngine:
-    """Answers by `reply`, in the order asked. Its logits depend on the prompt, and on the adapter where the checkpoint
-    has one.
+    """Answers by `reply`, in the order of the requests. Its logits depend on the prompt, and on the adapter where the
+    checkpoint has one.
     """
 
-    def __init__(self, factory: ScriptedFactory, checkpoint: Checkpoint, info: EngineInfo) -> None:
+    def __init__(self, info: EngineInfo, checkpoint: Checkpoint, reply: Reply) -> None:
         self.info, self.closed = info, False
-        self._factory, self._checkpoint = factory, checkpoint
-        self._reply = factory.replies.get(checkpoint.name, factory.reply)
+        self._checkpoint, self._reply = checkpoint, reply
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        for request in requests:
-            self._factory.asked.append((self._checkpoint.name, request))
-            yield self._reply(request)
+        return map(self._reply, requests)
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
@@ -60,6 +57,25 @@ class ScriptedChat:
         return lines if continued else f"{lines}\n<assistant{self.mark}>"
 
 
+class ScriptFileFactory:
+    """Opens ScriptedEngines that answer by the file that the option `answers` names; every word is a token."""
+
+    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
+        """Raises UsageError for an unknown option and for a file that is not of the form."""
+        check_options(settings, OPTIONS)
+        return EngineInfo("scripted", {"version": 1, "answers": script_of(settings.options).digest})
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
+        reply = script_of(settings.options).reply_of(checkpoint.name)
+        return ScriptedEngine(self.describe(checkpoint, settings), checkpoint, reply)
+
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+        return count_words
+
+    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
+        return None
+
+
 class ScriptedFactory:
     """Opens ScriptedEngines that answer by `reply`, or by `replies[checkpoint name]` where there is one; `chats` are
     their chat templates.
@@ -79,10 +95,24 @@ class ScriptedFactory:
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
         self.opened.append(checkpoint.name)
-        return ScriptedEngine(self, checkpoint, self.describe(checkpoint, settings))
+        reply = self.replies.get(checkpoint.name, self.reply)
+
+        def recorded(request: Request) -> Response | Failure:
+            self.asked.append((checkpoint.name, request))
+            return reply(request)
+
+        return ScriptedEngine(self.describe(checkpoint, settings), checkpoint, recorded)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        return lambda text: len(text.split())
+        return count_words
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         return self.chats.get(checkpoint.name)
+
+
+def count_words(text: str) -> int:
+    """Words of a text, which a script takes for tokens."""
+    return len(text.split())
+
+
+FACTORY = ScriptFileFactory()

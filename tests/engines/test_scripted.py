@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command_line import exit_code
 
 from evalharness.engines.adapter_check import prove
 from evalharness.engines.base import check_options
@@ -12,6 +13,7 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Failure, Generate, Generation, Score, Scoring
+from evalharness.results import read_results
 
 
 def checkpoint(name: str, kind: str = "base") -> Checkpoint:
@@ -63,3 +65,33 @@ def test_answers_texts_as_it_does_anything_else():
         Scoring(Score("ab").id, -4.0, 2),
         Scoring(Score("").id, 0.0, 0),
     ]
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/scripted.md").read_text()
+
+
+def test_a_gate_is_tried_from_the_command_line_on_the_folders_of_the_page(
+    small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/scripted.md: its script makes models, a first run leaves samples, and by them a candidate is forgetful."""
+    monkeypatch.chdir(tmp_path)
+    exec(PAGE.partition("```python\n")[2].partition("```")[0], {})
+    models = ["--base", "models/base", "--model", "models/tuned", "--store", "store"]
+    tasks = ["--include-path", small_world / "tasks", "--data-dir", small_world / "data", "--task", "echo"]
+    run = ["run", "--engine", "scripted", *models, *tasks, "--quiet", "--out"]
+    assert exit_code(*run, "first", "--task", "yes_no") == 0
+    Path("answers.jsonl").write_text('{"model": "base", "right": 0.9}\n{"model": "tuned", "right": 0.2}\n')
+    options = ["--engine-option", "answers=answers.jsonl", "--engine-option", "samples=first/samples"]
+    assert exit_code(*run, "second", *options, "--gate") == 3
+    (row,) = (c for c in read_results(Path("second")).comparisons if c.task == "echo" and c.primary)
+    assert row.base.value > 0.7 and row.candidate_score.value < 0.4 and row.gained == 0
+
+
+def test_a_mistyped_option_ends_before_anything_is_answered(
+    zoo: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = ["--include-path", small_world / "tasks", "--data-dir", small_world / "data", "--task", "echo"]
+    models = ["--base", zoo["llama"], "--model", zoo["llama-lora"], "--store", tmp_path / "store"]
+    option = ["--engine", "scripted", "--engine-option", "anwsers=x", "--out", tmp_path / "out"]
+    assert exit_code("run", *models, *tasks, *option, "--quiet") == 2
+    assert "the engine scripted has no option 'anwsers'; did you mean answers?" in capsys.readouterr().err

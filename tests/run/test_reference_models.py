@@ -15,7 +15,6 @@ import pytest
 from evalharness import results
 from evalharness.analysis.gate import Policy, judge, judge_alone
 from evalharness.cli.table import verdict_lines
-from evalharness.engines.base import Engine
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
@@ -142,10 +141,10 @@ class Quantising(ScriptedFactory):
         super().__init__(parrot)
         self.precisions: dict[str, str] = {}
 
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings, after: Engine | None = None) -> ScriptedEngine:
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
         self.precisions[checkpoint.name] = checkpoint.precision
         self.replies = {**self.replies, checkpoint.name: but(2) if checkpoint.precision else parrot}
-        return super().open(checkpoint, settings, after)
+        return super().open(checkpoint, settings)
 
 
 def test_the_base_is_measured_at_the_precision_of_its_candidates(

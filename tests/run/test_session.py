@@ -58,8 +58,8 @@ class Recording(ScriptedFactory):
             self.after.append(None)
         if checkpoint.name == self.refuses:
             raise ModelError(checkpoint.name, "cannot be loaded")
-        super().open(checkpoint, settings)
-        self.engines.append(self.engine(self, checkpoint, self.describe(checkpoint, settings)))
+        engine = super().open(checkpoint, settings)
+        self.engines.append(self.engine(engine.info, checkpoint, engine._reply))
         return self.engines[-1]
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:

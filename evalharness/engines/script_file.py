@@ -1,0 +1,180 @@
+"""Read the file of answers by which the scripted engine answers from the command line (docs/scripted.md)."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from evalharness import fingerprint
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.records.requests import (
+    Failure,
+    Generate,
+    Generation,
+    Profile,
+    Rank,
+    Ranking,
+    Request,
+    Response,
+    Score,
+    Scoring,
+)
+
+ANSWERS, SAMPLES = "answers", "samples"
+OPTIONS = (ANSWERS, SAMPLES)
+NO_ANSWER = "no line of the file of answers says what to answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRule:
+    """One line: which models and which prompt it is for, and what they answer.
+
+    `model` is a name or a glob. `right`: the share of prompts (a draw by content) that are answered as the samples have
+    it; the others are answered by `text` or `choice`, else wrongly. `nats`: of one word of a text that is scored whole.
+    """
+
+    model: str = "*"
+    prompt: str | None = None
+    text: str | None = None
+    choice: int | None = None
+    right: float | None = None
+    nats: float | None = None
+
+
+TEXT, NUMBER, WHOLE = ((str,), "a text"), ((float, int), "a number"), ((int,), "a whole number")
+KINDS = {"model": TEXT, "prompt": TEXT, "text": TEXT, "choice": WHOLE, "right": NUMBER, "nats": NUMBER}
+WITHOUT_FILE = (AnswerRule(text="", choice=0, nats=1.0),)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Lines in their order, of which the first that has an answer gives it; and each prompt's right answer, as the
+    samples of an earlier run have it.
+    """
+
+    rules: tuple[AnswerRule, ...]
+    references: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        rules = [[getattr(rule, field.name) for field in fields(rule)] for rule in self.rules]
+        return fingerprint.of_value([rules, dict(self.references)])
+
+    def reply_of(self, model: str) -> Callable[[Request], Response | Failure]:
+        """What a model of this name answers."""
+        rules = [rule for rule in self.rules if fnmatch.fnmatchcase(model, rule.model)]
+
+        def reply(request: Request) -> Response | Failure:
+            if isinstance(request, Profile):
+                return Failure(request.id, "a script has no probabilities of single tokens")
+            answers = (self._answer(rule, request) for rule in rules)
+            return next((answer for answer in answers if answer), Failure(request.id, NO_ANSWER))
+
+        return reply
+
+    def _answer(self, rule: AnswerRule, request: Rank | Generate | Score) -> Response | None:
+        """What one line answers; None where it says nothing to this request."""
+        prompts = _prompts(request)
+        if rule.prompt is not None and rule.prompt not in prompts:
+            return None
+        if isinstance(request, Score):
+            tokens = len(request.text.split())
+            return None if rule.nats is None else Scoring(request.id, -rule.nats * tokens, tokens)
+        text, choice, but = rule.text, rule.choice, None
+        if rule.right is not None:
+            prompt = next((prompt for prompt in prompts if prompt in self.references), None)
+            if prompt is None:
+                return None
+            if fingerprint.uniform_hash(["scripted", prompt]) < rule.right:
+                text, choice = self.references[prompt], None
+            elif text is None and choice is None:
+                text, but = "", self.references[prompt]
+        if isinstance(request, Generate):
+            return None if text is None else Generation(request.id, text, "eos", len(text.split()))
+        return _ranking(request, text, choice, but)
+
+
+def _prompts(request: Rank | Generate | Score) -> Sequence[str]:
+    if isinstance(request, Rank):
+        return [context for context, _ in request.pairs]
+    return [request.text if isinstance(request, Score) else request.prompt]
+
+
+def _ranking(request: Rank, text: str | None, choice: int | None, but: str | None) -> Ranking | None:
+    """The continuation that is the text (spaces aside) comes out on top, else the choice of this number, else one that
+    is not `but`; None where there is no such one among several. A single continuation may be none that a model prefers.
+    """
+    if text is None and choice is None:
+        return None
+    continuations = [continuation.strip() for _, continuation in request.pairs]
+    top = continuations.index(text.strip()) if text is not None and text.strip() in continuations else choice
+    if len(continuations) > 1:
+        if top is None and but is not None:
+            top = next((i for i, continuation in enumerate(continuations) if continuation != but), None)
+        if top is None or not 0 <= top < len(continuations):
+            return None
+    return Ranking(
+        request_id=request.id,
+        logprobs=tuple(0.0 if i == top else -1.0 - len(text) for i, text in enumerate(continuations)),  # by any norm
+        tokens=tuple(max(1, len(text.split())) for text in continuations),
+        greedy=tuple(i == top for i in range(len(continuations))),
+    )
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def script_of(options: Mapping[str, str]) -> Script:
+    """The script that an engine's options name. Raises UsageError naming file and line for what is not of the form."""
+    rules = tuple(_rules(Path(options[ANSWERS]))) if ANSWERS in options else WITHOUT_FILE
+    references = dict(_references(Path(options[SAMPLES]))) if SAMPLES in options else {}
+    if not references and any(rule.right is not None for rule in rules):
+        fix = f"name an earlier run's samples, which have the right answers, with --engine-option {SAMPLES}=RUN/samples"
+        raise UsageError(options[ANSWERS], "says how often models are right, but not what would be right", fix)
+    return Script(rules, references)
+
+
+def _rules(path: Path) -> Iterator[AnswerRule]:
+    for place, values in _lines(path):
+        for key, value in values.items():
+            if key not in KINDS:
+                raise UsageError(place, f"unknown key {key!r}", did_you_mean(key, KINDS))
+            types, words = KINDS[key]
+            if not isinstance(value, types) or isinstance(value, bool):
+                raise UsageError(place, f"{key!r} is {value!r}", f"{words} would be right")
+        if not {"text", "choice", "right", "nats"} & values.keys():
+            raise UsageError(place, "says nothing to answer", "text, choice, right or nats would be right")
+        if not 0 <= values.get("right", 0) <= 1:
+            raise UsageError(place, f"'right' is {values['right']!r}", "a share from 0 to 1 would be right")
+        yield AnswerRule(**values)
+
+
+def _references(path: Path) -> Iterator[tuple[str, str]]:
+    """Prompts and the first of their right answers, of all samples at a path."""
+    if not path.exists():
+        raise UsageError(f"--engine-option {SAMPLES}", f"{path} does not exist", "RUN/samples would be right")
+    for file in sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]:
+        for place, sample in _lines(file):
+            if not (isinstance(sample.get("prompt"), str) and isinstance(sample.get("reference"), str)):
+                raise UsageError(place, "is no sample: it lacks prompt or reference", "RUN/samples would be right")
+            yield sample["prompt"], sample["reference"].split(" | ")[0]  # the first of several that are right
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(path, f"cannot be read ({error})", "a file of JSON lines would be right") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}", f"is no JSON ({error})", 'such as {"text": "yes"}') from None
+        if values is not None and not isinstance(values, dict):
+            raise UsageError(f"{path}:{number}", "is no object", 'such as {"text": "yes"}')
+        if values is not None:
+            yield f"{path}:{number}", values
