@@ -17,11 +17,13 @@ import numpy as np
 from margin import ALPHA, COUNTED, LEVEL, WORLDS, found_in, verdict
 from worlds import Answers, World
 
-from evalharness.stats.assess import Effort, Pairs, assess
+from evalharness.stats.assess import assess
 from evalharness.stats.enums import MetricKind
 from evalharness.stats.forecast import Rule, simulated
+from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import certifiable_margin, detectable_drop, odds
 from evalharness.stats.redraw import again
+from evalharness.stats.resample import Effort
 
 POWER = 0.8
 EARLIER = 4000  # units

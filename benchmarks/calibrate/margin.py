@@ -17,8 +17,9 @@ import numpy as np
 from targets import COVERED, WRONG, drawn_again, enough
 from worlds import SHAPES, Answers, World, confusions, dialogues, passages, rewritten, summaries, translations
 
-from evalharness.stats.assess import Effort, Finding, assess
+from evalharness.stats.assess import Finding, assess
 from evalharness.stats.enums import MetricKind
+from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import decide
 
 ALPHA, LEVEL = 0.05, 0.9

@@ -16,7 +16,8 @@ from margin import ALPHA, LEVEL, found_in, verdict
 from worlds import Answers, World, confusions, summaries, translations
 
 from evalharness.stats.assess import Finding
-from evalharness.stats.forecast import Rule, gate
+from evalharness.stats.forecast import Rule
+from evalharness.stats.gate_forecast import gate
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.redraw import again
 from evalharness.stats.redraw import answers as redrawn

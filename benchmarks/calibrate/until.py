@@ -17,23 +17,24 @@ from margin import ALPHA, EFFORT, LEVEL
 from numpy.typing import NDArray
 from worlds import Answers, Floats, World, passages, summaries
 
-from evalharness.stats.assess import Finding, Pairs, assess
+from evalharness.stats.assess import Finding, assess
 from evalharness.stats.early_stopping import (
     LOOKS,
     ROUNDS,
-    Path,
-    adjusted,
-    asked_on,
-    certified,
-    either,
-    path,
+    EvidencePath,
+    adjusted_p,
+    alpha_by_look,
+    anytime_p,
+    combined_p,
+    evidence_path,
     round_of,
-    spent,
-    unadjusted,
-    watched,
+    sequential_unit,
+    units_to_continue,
+    verdict_on_set,
 )
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
+from evalharness.stats.pairs import Pairs
 from evalharness.stats.suite import combine
 from evalharness.stats.verdict import decide
 
@@ -109,9 +110,10 @@ def replay(
     units = [_taken(pairs, rng.permutation(len(pairs.base))) for pairs in units]
     lots = [np.sort(rng.random(len(pairs.base))) for pairs in units]
     full = [
-        watched(pairs, of, LARGEST if pairs.sizes.max() > 1 else 1.0) for pairs, of in zip(units, lots, strict=True)
+        sequential_unit(pairs, of, LARGEST if pairs.sizes.max() > 1 else 1.0)
+        for pairs, of in zip(units, lots, strict=True)
     ]
-    paths = [path(unit, ROUNDS) for unit in full if unit is not None]
+    paths = [evidence_path(unit, ROUNDS) for unit in full if unit is not None]
     rounds, stopped, suite = [0] * len(units), [False] * len(units), Verdicts()
     for number in range(1, ROUNDS + 1):
         rounds = [was if ended else number for was, ended in zip(rounds, stopped, strict=True)]
@@ -120,7 +122,7 @@ def replay(
         verdicts = _early(paths, rounds)
         if with_suite and number in LOOKS and "forgotten" not in verdicts and suite.verdict == "inconclusive":
             suite.look(_upto(units, lots, number), number, rng)
-        on = asked_on({str(i): verdict for i, verdict in enumerate(verdicts)}, suite.verdict)
+        on = units_to_continue({str(i): verdict for i, verdict in enumerate(verdicts)}, suite.verdict)
         stopped = [ended or str(i) not in on for i, ended in enumerate(stopped)]
         if all(stopped):
             break
@@ -132,10 +134,10 @@ def replay(
         assess(pairs, LEVEL, lambda _: rng, EFFORT) if ended else None for pairs, ended in zip(units, ends, strict=True)
     ]
     seen = [
-        watched(pairs, of, LARGEST)
+        sequential_unit(pairs, of, LARGEST)
         for pairs, of in zip(_upto(units, lots, rounds), _lots_upto(lots, rounds), strict=True)
     ]
-    sets = [certified(unit, len(of), ALPHA)[0] for unit, of in zip(seen, lots, strict=True) if unit is not None]
+    sets = [verdict_on_set(unit, len(of), ALPHA)[0] for unit, of in zip(seen, lots, strict=True) if unit is not None]
     return _final(paths, rounds, whole), suite.verdict, share, sets
 
 
@@ -146,23 +148,26 @@ class Verdicts:
     verdict: Verdict = Verdict.INCONCLUSIVE
 
     def look(self, units: Sequence[Pairs], number: int, rng: np.random.Generator) -> None:
-        share = spent(ALPHA)[number]
+        share = alpha_by_look(ALPHA)[number]
         found = [assess(pairs, LEVEL, lambda _: rng, EFFORT) for pairs in units]
         suite = combine([each for each in found if not each.at_chance and each.units >= 2], SUITE_MARGIN, LEVEL, rng)
         self.verdict = suite.verdict(suite.p_forgotten or 0.0, suite.p_retained or 0.0, share)
 
 
-def _early(paths: Sequence[Path], rounds: Sequence[int]) -> list[Verdict]:
-    now = [Path(of.forgotten[:was], of.retained[:was]) for of, was in zip(paths, rounds, strict=True)]
-    return [_decided(either(p, 1.0), either(unadjusted(of)[1], 1.0)) for p, of in zip(adjusted(now), now, strict=True)]
+def _early(paths: Sequence[EvidencePath], rounds: Sequence[int]) -> list[Verdict]:
+    now = [EvidencePath(of.forgotten[:was], of.retained[:was]) for of, was in zip(paths, rounds, strict=True)]
+    return [
+        _decided(combined_p(p, 1.0), combined_p(anytime_p(of)[1], 1.0))
+        for p, of in zip(adjusted_p(now), now, strict=True)
+    ]
 
 
-def _final(paths: Sequence[Path], rounds: Sequence[int], whole: Sequence[Finding | None]) -> list[Verdict]:
-    now = [Path(of.forgotten[:was], of.retained[:was]) for of, was in zip(paths, rounds, strict=True)]
+def _final(paths: Sequence[EvidencePath], rounds: Sequence[int], whole: Sequence[Finding | None]) -> list[Verdict]:
+    now = [EvidencePath(of.forgotten[:was], of.retained[:was]) for of, was in zip(paths, rounds, strict=True)]
     late = holm([1.0 if found is None else found.p_forgotten or 0.0 for found in whole])
     retained = [1.0 if found is None else found.p_retained or 0.0 for found in whole]
-    every = zip(adjusted(now), now, late, retained, strict=True)
-    return [_decided(either(p, end), either(unadjusted(of)[1], kept)) for p, of, end, kept in every]
+    every = zip(adjusted_p(now), now, late, retained, strict=True)
+    return [_decided(combined_p(p, end), combined_p(anytime_p(of)[1], kept)) for p, of, end, kept in every]
 
 
 def _decided(p_forgotten: float, p_retained: float) -> Verdict:

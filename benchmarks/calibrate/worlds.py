@@ -17,8 +17,8 @@ from scipy.optimize import brentq
 
 from evalharness.metrics.base import build, ratio
 from evalharness.records.tasks import MetricSpec
-from evalharness.stats.assess import Pairs
 from evalharness.stats.enums import MetricKind
+from evalharness.stats.pairs import Pairs
 
 Floats = NDArray[np.float64]
 World = Callable[[np.random.Generator], Pairs]

@@ -12,8 +12,8 @@ from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.pairing import Found
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Group
-from evalharness.stats.assess import FULL, Effort
 from evalharness.stats.early_stopping import ROUNDS
+from evalharness.stats.resample import FULL, Effort
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.diagnosis import Conclusion, Diagnosis, Leaning, Measure, Spread, WrittenFlips
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
-from evalharness.stats.assess import Pairs, assess
+from evalharness.stats.assess import assess
 from evalharness.stats.enums import Verdict
-from evalharness.stats.pooling import pooled
+from evalharness.stats.pairs import Pairs, pooled
 from evalharness.stats.resample import Floats
 from evalharness.tasks.variants import BIAS, CALIBRATION, LENIENT, STRICT, UNPARSED
 

@@ -13,21 +13,23 @@ from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.rows import Row, Watch, unit_rows
 from evalharness.analysis.suite import skilled, suite_row, untrained
 from evalharness.records.comparison import Certificate, Flag, Level, Stopping
-from evalharness.stats.assess import Effort, Finding, Interval
+from evalharness.stats.assess import Finding
 from evalharness.stats.early_stopping import (
     LOOKS,
     ROUNDS,
-    Path,
-    adjusted,
-    bounds,
-    certified,
-    either,
-    path,
-    spent,
-    unadjusted,
+    EvidencePath,
+    adjusted_p,
+    alpha_by_look,
+    anytime_interval,
+    anytime_p,
+    combined_p,
+    evidence_path,
+    verdict_on_set,
 )
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
+from evalharness.stats.pairs import Interval
+from evalharness.stats.resample import Effort
 
 GLANCE = Effort(deciding=2, swaps=1)  # what no verdict before the last round looks at is hardly resampled
 
@@ -49,7 +51,7 @@ def settled(rows: Sequence[Row], plan: ComparePlan) -> Settled:
     """
     units = [i for i, row in enumerate(rows) if row.unit and row.level != Level.SUITE]
     paths = {i: _path(rows[i]) for i in units}
-    early = dict(zip(units, adjusted(list(paths.values())), strict=True))
+    early = dict(zip(units, adjusted_p(list(paths.values())), strict=True))
     late = dict(
         zip(units, holm([1.0 if _stopped(rows[i]) else rows[i].finding.p_forgotten or 0.0 for i in units]), strict=True)
     )
@@ -58,14 +60,14 @@ def settled(rows: Sequence[Row], plan: ComparePlan) -> Settled:
         found[i] = replace(found[i], finding=_judged(rows[i], paths[i], plan.alpha))
     stopping = {i: _stopping(row, row.watch) for i, row in enumerate(rows) if row.watch is not None}
     stopping |= {
-        i: _with_early(rows[i], stopping[i], (early[i], unadjusted(paths[i])[1]), plan.alpha)
+        i: _with_early(rows[i], stopping[i], (early[i], anytime_p(paths[i])[1]), plan.alpha)
         for i in stopping.keys() & paths.keys()
     }
-    return Settled(found, {i: either(early[i], late[i]) for i in units}, stopping)
+    return Settled(found, {i: combined_p(early[i], late[i]) for i in units}, stopping)
 
 
-def _path(row: Row) -> Path | None:
-    return None if row.watch is None or row.watch.unit is None else path(row.watch.unit, row.watch.asked)
+def _path(row: Row) -> EvidencePath | None:
+    return None if row.watch is None or row.watch.unit is None else evidence_path(row.watch.unit, row.watch.asked)
 
 
 def _stopped(row: Row) -> bool:
@@ -90,15 +92,15 @@ def _points(row: Row) -> Row:
     )
 
 
-def _judged(row: Row, of: Path | None, alpha: float) -> Finding:
+def _judged(row: Row, of: EvidencePath | None, alpha: float) -> Finding:
     """A gate unit's finding with what is certain at whatever round it was stopped."""
     whole, stopped = row.finding, _stopped(row)
     late = (1.0, 1.0) if stopped else (whole.p_forgotten or 0.0, whole.p_retained or 0.0)
-    p_forgotten, p_retained = (either(early, final) for early, final in zip(unadjusted(of), late, strict=True))
+    p_forgotten, p_retained = (combined_p(early, final) for early, final in zip(anytime_p(of), late, strict=True))
     finding = _points(row).finding if stopped else whole
     low, high = (None, None) if stopped else whole.difference[1:]
     if row.watch is not None and row.watch.unit is not None:
-        ends = bounds(row.watch.unit, alpha)
+        ends = anytime_interval(row.watch.unit, alpha)
         low, high = (
             end if there is None else pick(there, end)
             for there, end, pick in ((low, ends[0], max), (high, ends[1], min))
@@ -121,7 +123,7 @@ def _with_early(row: Row, of: Stopping, early: tuple[float, float], alpha: float
         row.watch is None or row.watch.unit is None or of.planned < of.asked
     ):  # older results do not say how many were planned
         return of
-    verdict, forgotten, retained = certified(row.watch.unit, of.planned, alpha)
+    verdict, forgotten, retained = verdict_on_set(row.watch.unit, of.planned, alpha)
     return replace(
         of, p_forgotten=early[0], p_retained=early[1], certificate=Certificate(verdict, of.planned, forgotten, retained)
     )
@@ -134,8 +136,10 @@ def standing(case: Case) -> dict[str, Verdict]:
     rows = unit_rows(replace(case, effort=GLANCE))
     paths = [_path(row) for row in rows]
     found: dict[str, Verdict] = {}
-    for row, of, p_forgotten in zip(rows, paths, adjusted(paths), strict=True):
-        found[row.task] = row.finding.verdict(either(p_forgotten, 1.0), either(unadjusted(of)[1], 1.0), case.plan.alpha)
+    for row, of, p_forgotten in zip(rows, paths, adjusted_p(paths), strict=True):
+        found[row.task] = row.finding.verdict(
+            combined_p(p_forgotten, 1.0), combined_p(anytime_p(of)[1], 1.0), case.plan.alpha
+        )
     return found
 
 
@@ -173,7 +177,7 @@ def suite_at(case: Case, look: int, units: Sequence[Row] | None = None) -> Row:
     """
     then = case.after(look)
     units = unit_rows(then) if units is None else units
-    share = spent(case.plan.alpha)[look] / case.plan.alpha
+    share = alpha_by_look(case.plan.alpha)[look] / case.plan.alpha
     kept = untrained(then, units)
     row = suite_row(kept, units, case.plan, 1 - 2 * case.plan.alpha * share)
     p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))

@@ -19,10 +19,10 @@ from evalharness.metrics.base import from_facts
 from evalharness.records.comparison import Estimate, FlipShares
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
-from evalharness.stats.assess import Finding, Interval, Pairs
+from evalharness.stats.assess import Finding
 from evalharness.stats.early_stopping import ROUNDS, round_of
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.matching import match
+from evalharness.stats.pairs import Interval, Pairs, match
 from evalharness.stats.resample import Floats
 from evalharness.stats.retention import Flips, chance_adjusted_flips, retention
 from evalharness.tasks.metadata import ACCURACIES
@@ -49,7 +49,7 @@ def paired(
     """Rows of the units that both models answered in full, without a margin, and whether units were left out for it.
 
     `seed`: that by which units were drawn into rounds, where a run may have been stopped early; then rows are of the
-    rounds that both were asked, and come with their lots.
+    rounds that both were asked, and come with their order.
     """
     base, other = (_measurement(task, metric, model, found) for model in sides)
     if seed is not None:
@@ -82,9 +82,9 @@ def paired(
         (1.0 if metric.higher_is_better else -1.0),
         (metric.kind if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else MetricKind.CORPUS),
     )
-    lots = None if seed is None else lots_of(seed, task.name, base.units)[matched.first]
+    order = None if seed is None else lots_of(seed, task.name, base.units)[matched.first]
     pairs = Pairs(
-        rows[0], rows[1], sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None, lots
+        rows[0], rows[1], sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None, order
     )
     return pairs, matched.first_lacks + matched.second_lacks + matched.uneven > 0
 

@@ -18,10 +18,10 @@ from evalharness.metrics.base import ByUnit, from_facts
 from evalharness.records.comparison import Flag, FlipShares, Level, MeanDifference
 from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
-from evalharness.stats.assess import Draw, Finding, Interval, Pairs, assess
-from evalharness.stats.early_stopping import ROUNDS, Watched, watched
+from evalharness.stats.assess import Draw, Finding, assess
+from evalharness.stats.early_stopping import ROUNDS, SequentialUnit, sequential_unit
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.pooling import pooled
+from evalharness.stats.pairs import Interval, Pairs, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Watch:
 
     asked: int
     planned: int
-    unit: Watched | None
+    unit: SequentialUnit | None
 
     @property
     def stopped(self) -> bool:
@@ -176,7 +176,7 @@ def _watch(case: Case, pairs: Pairs | None, members: Sequence[tuple[TaskFacts, M
     largest = max(
         (1 if isinstance(from_facts(metric), ByUnit) else task.largest for task, metric in members), default=1
     )
-    unit = None if pairs is None or pairs.lots is None else watched(pairs, pairs.lots, float(largest))
+    unit = None if pairs is None or pairs.order is None else sequential_unit(pairs, pairs.order, float(largest))
     return Watch(asked, sum(task.planned for task, _ in members), unit)
 
 

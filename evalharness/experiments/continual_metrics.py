@@ -20,11 +20,10 @@ from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 from evalharness.report.stages import KINDS, NAMES, ContinualMeasure, Stages, StageScore, StageTask
-from evalharness.stats.assess import Interval, Pairs
-from evalharness.stats.continual import Course, with_intervals
+from evalharness.stats.continual import ContinualDesign, with_intervals
 from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.multiplicity import holm
-from evalharness.stats.pooling import pooled
+from evalharness.stats.pairs import Interval, Pairs, pooled
 from evalharness.stats.resample import Floats, Score
 from evalharness.stats.retention import retention
 from evalharness.stats.verdict import decide
@@ -361,7 +360,7 @@ def _measures(
             scores = [_oriented(column, pairs[column.name][run.track.base], mixed) for column in of]
             rng = fingerprint.generator([run.plan.seed, "stages", kind])
             found = with_intervals(
-                rows, scores, Course(tuple(column.learned for column in of), fresh, joint), run.plan.level, rng
+                rows, scores, ContinualDesign(tuple(column.learned for column in of), fresh, joint), run.plan.level, rng
             )
         for name in NAMES:
             estimate = _estimate(found[name]) if name in found else None

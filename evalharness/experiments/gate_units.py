@@ -17,10 +17,8 @@ from evalharness.records.comparison import Level
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import PreparedTask
 from evalharness.results import read_measurements, run_and_model
-from evalharness.stats.assess import Pairs
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.matching import match
-from evalharness.stats.pooling import pooled
+from evalharness.stats.pairs import Pairs, match, pooled
 from evalharness.stats.proportion import whole_units
 from evalharness.stats.redraw import Drawing, again, answers, changed
 

@@ -26,23 +26,14 @@ from evalharness.run.conclude import facts_before, planned
 from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
-from evalharness.stats.assess import Effort, Pairs, score_interval
+from evalharness.stats.assess import score_interval
 from evalharness.stats.enums import MetricKind, Verdict
-from evalharness.stats.forecast import (
-    WHY,
-    GateOdds,
-    Outlook,
-    Rule,
-    at_chance,
-    blocked,
-    enumerated,
-    gate,
-    replicates,
-    simulated,
-    worth,
-)
+from evalharness.stats.forecast import WHY, Outlook, Rule, at_chance, blocked, enumerated, replicates, simulated, worth
+from evalharness.stats.gate_forecast import GateOdds, gate
+from evalharness.stats.pairs import Pairs
 from evalharness.stats.proportion import whole_units
 from evalharness.stats.redraw import base_skill, changed
+from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import SKILL_SHARE
 from evalharness.tasks.prepare import PromptSettings, prepare
 

@@ -31,7 +31,7 @@ from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.session import RunContext, Session, part_of
-from evalharness.stats.early_stopping import LOOKS, ROUNDS, asked_on, round_of
+from evalharness.stats.early_stopping import LOOKS, ROUNDS, round_of, units_to_continue
 from evalharness.stats.enums import MetricKind, Verdict
 
 OPTION = "--until-decided"
@@ -181,7 +181,7 @@ class EarlyStopping:
         ):
             row = suite_at(case, number).finding
             self.suites[candidate] = row.verdict(row.p_forgotten or 0.0, row.p_retained or 0.0, self.plan.alpha)
-        on = asked_on(verdicts, self.suites.get(candidate, Verdict.INCONCLUSIVE))
+        on = units_to_continue(verdicts, self.suites.get(candidate, Verdict.INCONCLUSIVE))
         members = {group.name: group.tasks for group in case.groups if group.unit}
         ended = [name for unit in verdicts.keys() - on for name in members.get(unit, (unit,))]
         self.stopped[candidate] = self.stopped.get(candidate, frozenset()) | frozenset(ended)

@@ -1,86 +1,47 @@
-"""Two models' rows on the same units to all that is found of their difference: intervals, p-values at a margin, counts
-of changes.
-"""
+"""Assess the difference of two models on the same units: intervals, p-values at the margin, counts of changes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from evalharness.stats import paired, power, proportion
 from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.exact import FEW_CHANGES
-from evalharness.stats.resample import Bootstrap, Floats, Score, bootstrap, influence, swap_p, swapped_differences
+from evalharness.stats.pairs import Interval, Pairs, put_back, unit_loss
+from evalharness.stats.resample import (
+    FULL,
+    Bootstrap,
+    Effort,
+    Floats,
+    Score,
+    bootstrap,
+    influence,
+    swap_p,
+    swapped_differences,
+)
 from evalharness.stats.verdict import ENOUGH_CHANGED, SKILL_SHARE, decide, full_loss_p, p_at_margin, unseen_interval
-
-
-class Effort(NamedTuple):
-    """How many resamples: of a difference that decides, of anything else, and of swaps. Fewer only add noise: for
-    simulations.
-    """
-
-    deciding: int = 10_000
-    describing: int = 2_000
-    swaps: int = 4_000
-
-
-FULL = Effort()
 
 Draw = Callable[[str], np.random.Generator]
 """A Generator for a purpose: "base", "candidate", "difference", "swap"."""
 
 
-class Interval(NamedTuple):
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """What two models scored on the same n units, rows (n, width), and how to read it.
-
-    Binary and graded scores are Σ row[0] / Σ row[1], values in [low, high]; a corpus score is any function of the
-    summed rows. `sizes` (n,): examples in each unit. `sign`: −1 where a lower score is better. `chance` and `margin` in
-    the metric's natural unit; no margin: only described. `lots` (n,): numbers in [0, 1) by which units are asked in
-    turn, where a run may stop before all were.
-    """
-
-    base: Floats
-    candidate: Floats
-    sizes: Floats
-    score: Score
-    kind: MetricKind
-    low: float
-    high: float
-    sign: float
-    chance: float
-    margin: float | None
-    lots: Floats | None = None
-
-    def difference(self, rows: Floats) -> Floats:
-        """Score of rows (..., 2 × width), base and candidate side by side, oriented so that + is better. -> (...)"""
-        width = self.base.shape[1]
-        return self.sign * (self.score(rows[..., width:]) - self.score(rows[..., :width]))
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`base`, `candidate` in natural units; `difference` oriented. `lost`, `gained`: units that got worse or better,
-    None for corpus metrics.
+    """The difference of two models, as `assess` or `suite.combine` finds it.
 
-    `skill`: the base's score over chance, oriented; `at_chance`: it is not significant. `unit_loss`: the most that one
-    unit can take from the score. `base_variance`, `base_covariance`: of the base's score, and of it with the
-    difference, by the jackknife.
-    `effective`: as how many changes of equal size those that were seen tell of their spread; `largest`: what the
-    largest of them moves the score.
-    `counts`: (gained, lost, sample size) of the score test, None where the p-values are resampled; `resampled`:
-    p_forgotten and p_retained by resampling alone. `nulls`: differences under exchangeability, (swaps,). Without a
-    margin the p-values at it are None.
+    `base`, `candidate` in natural units; `difference` oriented. `lost`, `gained`: units that got worse or better, None
+    for corpus metrics. `skill`: the base's score over chance, oriented; `at_chance`: it is not significant.
+    `unit_loss`: the most that one unit can take from the score. `base_variance`, `base_covariance`: of the base's
+    score, and of it with the difference, by the jackknife. `effective`: as how many changes of equal size those that
+    were seen tell of their spread; `largest`: what the largest of them moves the score. `counts`: (gained, lost, sample
+    size) of the score test, None where the p-values are resampled; `resampled`: p_forgotten and p_retained by
+    resampling alone. `nulls`: differences under exchangeability, (swaps,). Without a margin the p-values at it are
+    None.
     """
 
     units: int
@@ -114,7 +75,7 @@ class Finding:
         return (self.margin or 0.0) <= SKILL_SHARE * self.skill + 1e-12
 
     def verdict(self, p_forgotten: float, p_retained: float, alpha: float) -> Verdict:
-        """`p_forgotten`: adjusted for its family."""
+        """The verdict by the rule of `decide`. `p_forgotten`: adjusted for its family."""
         return decide(
             p_forgotten,
             p_retained,
@@ -122,6 +83,12 @@ class Finding:
             units=self.units,
             can_retain=self.can_retain,
             at_chance=self.at_chance and self.units > 0,
+        )
+
+    def tested(self, p: ResampledP) -> Finding:
+        """The same finding with these p-values."""
+        return replace(
+            self, p_forgotten=p.forgotten, p_retained=p.retained, few_changes=p.few_changes, resampled=p.unguarded
         )
 
     def examples_needed(self, alphas: tuple[float, float]) -> int | None:
@@ -137,13 +104,50 @@ class Finding:
         )
 
 
+class ResampledP(NamedTuple):
+    """p-values at a margin by resampling. `unguarded`: both as the resamples alone give them."""
+
+    forgotten: float
+    retained: float
+    few_changes: bool
+    unguarded: tuple[float, float]
+
+
+def resampled_p(finding: Finding, margin: float, boot: Bootstrap | None = None) -> ResampledP:
+    """p-values at the margin by resampling; while few units changed, p_retained is at least that of `full_loss_p`.
+    `boot`: else `cautious`.
+    """
+    boot = boot or cautious(finding)
+    forgotten, retained = boot.p_at_least(-margin), boot.p_at_most(-margin)
+    few = finding.changed < ENOUGH_CHANGED
+    reach = finding.unit_loss * finding.units
+    guard = full_loss_p(finding.decreased, finding.units, reach, margin) if few else 0.0
+    return ResampledP(forgotten, max(retained, guard), few, (forgotten, retained))
+
+
+def cautious(finding: Finding) -> Bootstrap:
+    """The finding's bootstrap with the standard error that one more change would give than was seen, as large as the
+    largest of them; while few units changed, as large as any can be.
+
+    A variance estimated from few changes is too small as often as the rare large one among them was missed. That it is
+    estimated from the changes, not from all units, also leaves Student's t no more degrees of freedom than there are
+    changes: fewer where some are much larger than others, as those of long dialogues are (`effective`, L. Kish, Survey
+    Sampling, 1965, §11.7).
+    """
+    boot = finding.bootstrap
+    if boot is None:
+        raise ValueError("a finding without replicates has no bootstrap")
+    if finding.changed < ENOUGH_CHANGED:
+        return replace(boot, spread=math.hypot(boot.spread, finding.unit_loss))
+    freedom = min(boot.freedom, max(1.0, finding.effective - 1))
+    return replace(boot, spread=math.hypot(boot.spread, finding.largest), freedom=freedom)
+
+
 def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final: float | None = None) -> Finding:
     """Everything about one difference. Two-sided coverage of the intervals is `level`; of the difference's, `final`
     where that is given.
 
-    Never raises for few, equal or opposite rows.
-
-    No unit at all gives values of 0 without intervals and p-values of 1.
+    Never raises for few, equal or opposite rows. No unit at all gives values of 0 without intervals and p-values of 1.
     """
     units = len(pairs.base)
     margin_p = None if pairs.margin is None else 1.0
@@ -152,32 +156,26 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final:
         return Finding(0, empty, empty, empty, pairs.margin, 0.0, True, p_forgotten=margin_p, p_retained=margin_p)
     base = score_interval(pairs, pairs.base, level, draw("base"), effort)
     candidate = score_interval(pairs, pairs.candidate, level, draw("candidate"), effort)
-    changes = _changes(pairs)
-    value = float(pairs.difference(np.concatenate([pairs.base.sum(axis=0), pairs.candidate.sum(axis=0)])))
+    sums = np.concatenate([pairs.base.sum(axis=0), pairs.candidate.sum(axis=0)])
     worst = base.low if pairs.sign > 0 else base.high
-    fields: dict[str, Any] = {
-        "units": units, "base": base, "candidate": candidate, "margin": pairs.margin,
-        "skill": pairs.sign * (base.value - pairs.chance),
-        "at_chance": pairs.sign * ((base.value if worst is None else worst) - pairs.chance) <= 0,
-        **changes, "unit_loss": unit_loss(pairs),
-        "p_forgotten": margin_p, "p_retained": margin_p, "p_difference": 1.0,
-    }  # fmt: skip
-    if units >= 2:
-        fields |= _resampled(pairs, draw, effort)
-    if pairs.kind == MetricKind.BINARY:
-        fields |= _counted(pairs, changes["changed"], level if final is None else final)
-        return Finding(difference=Interval(value, *fields.pop("ends")), **fields)
-    found = Finding(difference=Interval(value), **fields)
-    if units < 2:
-        return found
-    found = replace(found, **resampled_p(found, pairs.margin)) if pairs.margin is not None else found
-    coverage = level if final is None else final
-    ends = (
-        cautious(found).interval(coverage)
-        if found.changed
-        else unseen_interval(units, found.unit_loss * units, coverage)
+    finding = Finding(
+        units=units,
+        base=base,
+        candidate=candidate,
+        difference=Interval(float(pairs.difference(sums))),
+        margin=pairs.margin,
+        skill=pairs.sign * (base.value - pairs.chance),
+        at_chance=pairs.sign * ((base.value if worst is None else worst) - pairs.chance) <= 0,
+        unit_loss=unit_loss(pairs),
+        p_forgotten=margin_p,
+        p_retained=margin_p,
+        p_difference=1.0,
     )
-    return replace(found, difference=Interval(value, *ends))
+    finding = _with_changes(finding, pairs)
+    if units >= 2:
+        finding = _with_resamples(finding, pairs, draw, effort)
+    coverage = level if final is None else final
+    return _by_counts(finding, pairs, coverage) if pairs.kind == MetricKind.BINARY else _by_resamples(finding, coverage)
 
 
 def score_interval(
@@ -191,53 +189,67 @@ def score_interval(
         total = float(rows[:, 1].sum())
         effect = 1.0
         if rows[:, 1].max(initial=0) > 1:
-            effect = proportion.design_effect(rows[:, 0], rows[:, 1], value * (1 - value)) * proportion.few_units(
-                rows[:, 1]
-            )
+            effect = proportion.design_effect(rows[:, 0], rows[:, 1], value * (1 - value))
+            effect *= proportion.few_units(rows[:, 1])
         return Interval(value, *proportion.wilson(value * total / effect, total / effect, level))
     if len(rows) < 2:
         return Interval(value)
     return Interval(value, *bootstrap(rows, pairs.score, effort.describing, rng).interval(level))
 
 
-def unit_loss(pairs: Pairs) -> float:
-    """The most that one unit can take from the score: its share of the range.
-
-    A corpus score gives no share to a unit (in F1 a rare class weighs more). There it is also at least what any changed
-    unit is seen to move, and twice the largest change that leaving one unit out makes to the base's score: a unit that
-    goes wrong is one left out and another put in.
-    """
-    share = (pairs.high - pairs.low) * float(pairs.sizes.max() / max(pairs.sizes.sum(), 1.0))
-    if pairs.kind != MetricKind.CORPUS or len(pairs.base) < 2:
-        return share
-    whole = pairs.base.sum(axis=0)
-    left_out = float(np.abs(pairs.score(whole - pairs.base) - pairs.score(whole)).max())
-    return max(share, 2 * left_out, float(np.abs(_put_back(pairs)).max(initial=0.0)))
-
-
-def _changes(pairs: Pairs) -> dict[str, Any]:
-    """Counts of changed units and how much they move the score. A corpus score's unit decreased if putting the base's
-    row back would raise it.
+def _with_changes(finding: Finding, pairs: Pairs) -> Finding:
+    """The counts of changed units and how much they move the score. A corpus score's unit decreased if putting the
+    base's row back would raise it.
     """
     if pairs.kind == MetricKind.CORPUS:
-        moves = -pairs.sign * _put_back(pairs)
+        moves = -pairs.sign * put_back(pairs)
     else:
         net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
         moves = net[net != 0] / max(float(pairs.base[:, 1].sum()), 1e-300)
     decreased, squares = int((moves < 0).sum()), float(moves @ moves)
-    found = {"changed": len(moves), "decreased": decreased, "largest": float(np.abs(moves).max(initial=0.0))}
-    found["effective"] = float(np.abs(moves).sum()) ** 2 / squares if squares > 0 else 0.0
-    return found if pairs.kind == MetricKind.CORPUS else found | {"lost": decreased, "gained": len(moves) - decreased}
+    counted = pairs.kind != MetricKind.CORPUS
+    return replace(
+        finding,
+        changed=len(moves),
+        decreased=decreased,
+        largest=float(np.abs(moves).max(initial=0.0)),
+        effective=float(np.abs(moves).sum()) ** 2 / squares if squares > 0 else 0.0,
+        lost=decreased if counted else None,
+        gained=len(moves) - decreased if counted else None,
+    )
 
 
-def _put_back(pairs: Pairs) -> Floats:
-    """What it does to the candidate's score to give one changed unit the base's row, (changed,)."""
-    changed = np.any(pairs.base != pairs.candidate, axis=1)
-    whole = pairs.candidate.sum(axis=0)
-    return pairs.score(whole + (pairs.base - pairs.candidate)[changed]) - pairs.score(whole)
+def _with_resamples(finding: Finding, pairs: Pairs, draw: Draw, effort: Effort) -> Finding:
+    """Bootstrap and swaps over units, and how the base's score varies."""
+    rows = np.hstack([pairs.base, pairs.candidate])
+    replicates = effort.describing if pairs.margin is None else effort.deciding
+    boot = bootstrap(rows, pairs.difference, replicates, draw("difference"))
+    oriented: Score = lambda sums: pairs.sign * pairs.score(sums)  # noqa: E731
+    nulls = swapped_differences(pairs.base, pairs.candidate, oriented, effort.swaps, draw("swap"))
+    of_base, spreads = influence(pairs.base, oriented), len(rows) / (len(rows) - 1)
+    return replace(
+        finding,
+        bootstrap=boot,
+        nulls=nulls,
+        p_difference=swap_p(pairs.base, pairs.candidate, oriented, nulls),
+        base_variance=float(of_base @ of_base) * spreads,
+        base_covariance=float(of_base @ influence(rows, pairs.difference)) * spreads,
+    )
 
 
-def _counted(pairs: Pairs, changed: int, level: float) -> dict[str, Any]:
+def _by_resamples(finding: Finding, level: float) -> Finding:
+    """p-values at the margin and the difference's interval by the bootstrap; nothing for fewer than two units."""
+    if finding.units < 2:
+        return finding
+    if finding.changed:
+        ends = cautious(finding).interval(level)
+    else:
+        ends = unseen_interval(finding.units, finding.unit_loss * finding.units, level)
+    finding = replace(finding, difference=Interval(finding.difference.value, *ends))
+    return finding if finding.margin is None else finding.tested(resampled_p(finding, finding.margin))
+
+
+def _by_counts(finding: Finding, pairs: Pairs, level: float) -> Finding:
     """The score test of 0/1 rows. Rows of a unit may depend on each other: counts are divided by the design effect of
     the difference.
 
@@ -249,71 +261,17 @@ def _counted(pairs: Pairs, changed: int, level: float) -> dict[str, Any]:
     effect = 1.0
     if sizes.max() > 1:
         difference = (gained - lost) / total
-        effect = proportion.design_effect(net, sizes, (gained + lost) / total - difference**2) * proportion.few_units(
-            sizes
-        )
-        if changed < ENOUGH_CHANGED:  # too few to estimate dependence from
+        effect = proportion.design_effect(net, sizes, (gained + lost) / total - difference**2)
+        effect *= proportion.few_units(sizes)
+        if finding.changed < ENOUGH_CHANGED:  # too few to estimate dependence from
             effect = max(effect, proportion.whole_units(sizes))
     counts = (gained / effect, lost / effect, total / effect)
-    found: dict[str, Any] = {"counts": counts, "ends": paired.tango_interval(*counts, level)}
+    ends = paired.tango_interval(*counts, level)
+    finding = replace(finding, counts=counts, difference=Interval(finding.difference.value, *ends))
     if effect == 1.0 and sizes.max() <= 1:
-        found["p_difference"] = paired.mcnemar(int(gained), int(lost))
-    if pairs.margin is not None:
-        p_forgotten, p_retained = p_at_margin(*counts, pairs.margin)
-        found |= {
-            "p_forgotten": p_forgotten,
-            "p_retained": p_retained,
-            "few_changes": counts[0] + counts[1] < FEW_CHANGES,
-        }
-    return found
-
-
-def _resampled(pairs: Pairs, draw: Draw, effort: Effort) -> dict[str, Any]:
-    """Bootstrap and swaps over units, and how the base's score varies."""
-    rows = np.hstack([pairs.base, pairs.candidate])
-    decides = pairs.margin is not None
-    boot = bootstrap(rows, pairs.difference, effort.deciding if decides else effort.describing, draw("difference"))
-    oriented: Score = lambda sums: pairs.sign * pairs.score(sums)  # noqa: E731
-    nulls = swapped_differences(pairs.base, pairs.candidate, oriented, effort.swaps, draw("swap"))
-    of_base, spreads = influence(pairs.base, oriented), len(rows) / (len(rows) - 1)
-    return {
-        "bootstrap": boot,
-        "nulls": nulls,
-        "p_difference": swap_p(pairs.base, pairs.candidate, oriented, nulls),
-        "base_variance": float(of_base @ of_base) * spreads,
-        "base_covariance": float(of_base @ influence(rows, pairs.difference)) * spreads,
-    }
-
-
-def cautious(found: Finding) -> Bootstrap:
-    """The finding's bootstrap with the standard error that one more change would give than was seen, as large as the
-    largest of them; while few units changed, as large as any can be.
-
-    A variance estimated from few changes is too small as often as the rare large one among them was missed. That it is
-    estimated from the changes, not from all units, also leaves Student's t no more degrees of freedom than there are
-    changes: fewer where some are much larger than others, as those of long dialogues are (`effective`, L. Kish, Survey
-    Sampling, 1965, §11.7).
-    """
-    boot = found.bootstrap
-    if boot is None:
-        raise ValueError("a finding without replicates has no bootstrap")
-    if found.changed < ENOUGH_CHANGED:
-        return replace(boot, spread=math.hypot(boot.spread, found.unit_loss))
-    return replace(
-        boot, spread=math.hypot(boot.spread, found.largest), freedom=min(boot.freedom, max(1.0, found.effective - 1))
-    )
-
-
-def resampled_p(found: Finding, margin: float, boot: Bootstrap | None = None) -> dict[str, Any]:
-    """p-values at the margin by resampling; while few units changed, p_retained is at least that of `full_loss_p`.
-    `boot`: else `cautious`.
-    """
-    boot = boot or cautious(found)
-    forgotten, retained = boot.p_at_least(-margin), boot.p_at_most(-margin)
-    few = found.changed < ENOUGH_CHANGED
-    guarded = (
-        max(retained, full_loss_p(found.decreased, found.units, found.unit_loss * found.units, margin))
-        if few
-        else retained
-    )
-    return {"p_forgotten": forgotten, "p_retained": guarded, "few_changes": few, "resampled": (forgotten, retained)}
+        finding = replace(finding, p_difference=paired.mcnemar(int(gained), int(lost)))
+    if pairs.margin is None:
+        return finding
+    p_forgotten, p_retained = p_at_margin(*counts, pairs.margin)
+    few_changes = counts[0] + counts[1] < FEW_CHANGES
+    return replace(finding, p_forgotten=p_forgotten, p_retained=p_retained, few_changes=few_changes)

@@ -1,5 +1,4 @@
-"""Scores after each stage of training, stages × tasks, to the measures of continual learning, with intervals from rows
-over units.
+"""Compute the measures of continual learning from scores after each stage of training, with intervals over units.
 
 Row i of a matrix holds the scores after stage i, row 0 those of the base before any; every score is oriented so that +
 is better. Task j was learned at stage `learned[j]`; 0 means that the base could do it already (a general ability), so
@@ -14,18 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.stats.assess import FULL, Effort, Interval
-from evalharness.stats.resample import Bootstrap, Floats, Score, acceleration, resampled_sums
+from evalharness.stats.pairs import Interval
+from evalharness.stats.resample import FULL, Bootstrap, Effort, Floats, Score, acceleration, resampled_sums
 
 Measure = Callable[[Floats], Floats]
-"""Matrices (..., stages, tasks) to values (...)."""
+"""A function of matrices (..., stages, tasks) with values (...)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What is known beside the scores. `learned`: the stage at which each task was learned, (tasks,). `fresh`: scores
-    of a model that learned nothing, for forward transfer; None takes the base's. `joint`: scores of a model trained on
-    everything at once, for intransigence.
+class ContinualDesign:
+    """When tasks were learned, and scores to compare with. `learned`: the stage at which each task was learned,
+    (tasks,). `fresh`: scores of a model that learned nothing, for forward transfer; None takes the base's. `joint`:
+    scores of a model trained on everything at once, for intransigence.
 
     Either are numbers, taken as known, or the row of the matrices, behind those of the stages, that holds them: models
     that answered the same questions vary with the same resamples. Raises ValueError where numbers are not of one
@@ -48,7 +47,7 @@ class Course:
         return tuple({row: None for row in (self.fresh, self.joint) if isinstance(row, int)})
 
 
-def measures(course: Course, stages: int) -> dict[str, Measure]:
+def measures(design: ContinualDesign, stages: int) -> dict[str, Measure]:
     """Functions of matrices whose first `stages` rows are those of the stages, by name; without those for which there
     is no task.
 
@@ -65,31 +64,35 @@ def measures(course: Course, stages: int) -> dict[str, Measure]:
     transfer has no such bias. Raises ValueError for a task learned after the last stage, and where a row beside the
     stages is one of them.
     """
-    learned, last = np.array(course.learned, dtype=int), stages - 1
-    if stages < 1 or (learned > last).any() or any(row < stages for row in course.beside):
+    learned, last = np.array(design.learned, dtype=int), stages - 1
+    if stages < 1 or (learned > last).any() or any(row < stages for row in design.beside):
         raise ValueError("a task is learned after the last stage, or a row beside the stages is one of them")
     earlier, later, taught = np.flatnonzero(learned < last), np.flatnonzero(learned > 1), np.flatnonzero(learned > 0)
-    found: dict[str, Measure] = {"accuracy": lambda scores: scores[..., last, :].mean(axis=-1)} if len(learned) else {}
+    by_name: dict[str, Measure] = (
+        {"accuracy": lambda scores: scores[..., last, :].mean(axis=-1)} if len(learned) else {}
+    )
     if len(earlier):
-        found["backward_transfer"] = lambda scores: (
+        by_name["backward_transfer"] = lambda scores: (
             scores[..., last, earlier] - scores[..., learned[earlier], earlier]
         ).mean(axis=-1)
-        found["forgetting"] = lambda scores: _lost_since_best(scores[..., :stages, :], learned, earlier).mean(axis=-1)
+        by_name["forgetting"] = lambda scores: _lost_since_best(scores[..., :stages, :], learned, earlier).mean(axis=-1)
     if len(later):
-        fresh = _held(0 if course.fresh is None else course.fresh, later)
-        found["forward_transfer"] = lambda scores: (scores[..., learned[later] - 1, later] - fresh(scores)).mean(
+        fresh = _held(0 if design.fresh is None else design.fresh, later)
+        by_name["forward_transfer"] = lambda scores: (scores[..., learned[later] - 1, later] - fresh(scores)).mean(
             axis=-1
         )
-    if len(taught) and course.joint is not None:
-        joint = _held(course.joint, taught)
-        found["intransigence"] = lambda scores: (joint(scores) - scores[..., learned[taught], taught]).mean(axis=-1)
-    return found
+    if len(taught) and design.joint is not None:
+        joint = _held(design.joint, taught)
+        by_name["intransigence"] = lambda scores: (joint(scores) - scores[..., learned[taught], taught]).mean(axis=-1)
+    return by_name
 
 
 def _held(of: tuple[float, ...] | int, tasks: NDArray[np.int_]) -> Measure:
     """The scores of some tasks, from matrices or as they are known, (..., tasks) or (tasks,)."""
-    known = None if isinstance(of, int) else np.array(of)[tasks]
-    return lambda scores: np.asarray(scores[..., of, tasks]) if known is None else known
+    if isinstance(of, int):
+        return lambda scores: np.asarray(scores[..., of, tasks])
+    known = np.array(of)[tasks]
+    return lambda scores: known
 
 
 def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[np.int_]) -> Floats:
@@ -102,54 +105,42 @@ def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[n
 def with_intervals(
     rows: Sequence[Floats],
     score: Sequence[Score],
-    course: Course,
+    design: ContinualDesign,
     level: float,
     rng: np.random.Generator,
     effort: Effort = FULL,
 ) -> dict[str, Interval]:
     """Every measure with its interval. `rows[j]`: the rows of task j after every stage, then those of the models that
-    `course` names by their row, (units, stages and others, width), the same units in the same order; `score[j]`: summed
+    `design` names by their row, (units, stages and others, width), the same units in the same order; `score[j]`: summed
     rows (..., width) to oriented scores. A unit is what was drawn independently, with all its rows (a passage, a
     dialogue).
 
-    Units are resampled within each task, the same for all stages. Intervals are those of `Bootstrap`. A task with fewer
-    than two units is refused.
+    Units are resampled within each task, the same for all stages. Intervals are those of `Bootstrap`. Raises ValueError
+    for a task with fewer than two units.
     """
     if any(len(each) < 2 for each in rows):
         raise ValueError("a task has fewer than two units")
-    stages = rows[0].shape[1] - len(course.beside) if rows else 0
-    resampled = np.stack(
-        [
-            _scores(resampled_sums(each.reshape(len(each), -1), effort.deciding, rng), each, of)
-            for each, of in _zip(rows, score)
-        ],
-        -1,
-    )
-    whole = np.stack([_scores(each.reshape(len(each), -1).sum(axis=0), each, of) for each, of in _zip(rows, score)], -1)
-    found = {}
-    for name, measure in measures(course, stages).items():
-        strata = [_influence(measure, whole, place, each, of) for place, (each, of) in enumerate(_zip(rows, score))]
-        parts = np.array([float((moves**2).sum()) * len(moves) / (len(moves) - 1) for moves in strata])
-        uncertain = float((parts**2 / [len(moves) - 1 for moves in strata]).sum())
-        freedom = (
-            float(parts.sum()) ** 2 / uncertain
-            if uncertain > 1e-300
-            else float(sum(len(moves) - 1 for moves in strata))
-        )
-        estimate = float(measure(whole))
-        boot = Bootstrap(
-            estimate,
-            np.sort(measure(resampled)),
-            acceleration(np.concatenate(strata)),
-            freedom,
-            float(np.sqrt(parts.sum())),
-        )
-        found[name] = Interval(estimate, *boot.interval(level))
-    return found
+    tasks = list(zip(rows, score, strict=True))
+    stages = rows[0].shape[1] - len(design.beside) if rows else 0
+    flat = [each.reshape(len(each), -1) for each in rows]
+    sums = [resampled_sums(each, effort.deciding, rng) for each in flat]
+    resampled = np.stack([_scores(of_task, *task) for of_task, task in zip(sums, tasks, strict=True)], -1)
+    whole = np.stack([_scores(each.sum(axis=0), *task) for each, task in zip(flat, tasks, strict=True)], -1)
+    intervals = {}
+    for name, measure in measures(design, stages).items():
+        strata = [_influence(measure, whole, place, *task) for place, task in enumerate(tasks)]
+        boot = _stratified(float(measure(whole)), np.sort(measure(resampled)), strata)
+        intervals[name] = Interval(boot.estimate, *boot.interval(level))
+    return intervals
 
 
-def _zip(rows: Sequence[Floats], score: Sequence[Score]) -> list[tuple[Floats, Score]]:
-    return list(zip(rows, score, strict=True))
+def _stratified(estimate: float, replicates: Floats, strata: Sequence[Floats]) -> Bootstrap:
+    """The bootstrap of a measure over tasks, from the influences of each task's units (Satterthwaite's freedom)."""
+    degrees = [len(moves) - 1 for moves in strata]
+    parts = np.array([float((moves**2).sum()) * len(moves) / (len(moves) - 1) for moves in strata])
+    uncertain = float((parts**2 / degrees).sum())
+    freedom = float(parts.sum()) ** 2 / uncertain if uncertain > 1e-300 else float(sum(degrees))
+    return Bootstrap(estimate, replicates, acceleration(np.concatenate(strata)), freedom, float(np.sqrt(parts.sum())))
 
 
 def _scores(sums: Floats, rows: Floats, score: Score) -> Floats:

@@ -1,14 +1,13 @@
-"""Gate units answered in rounds, to p-values that hold in whatever round one stops, and to which units have to be asked
-on.
+"""Test gate units that are answered in rounds: p-values that hold in whatever round one stops, and which units go on.
 
-Every unit of statistics (a question, a passage) is put into one of ROUNDS rounds by uniform_hash, before anything is
+Every unit of statistics (a question, a passage) is put into one of ROUNDS rounds by a uniform hash, before anything is
 known of it. After each round a gate unit's answers so far are looked at. The chance of a wrong verdict on either side,
 α, is shared out:
 
     half     for verdicts before the last round: e-processes, adjusted by e-Holm over the gate units; they may be read
-    after every round
-    half     for what was asked to the end: the test of a fixed sample, adjusted by Holm, units that were stopped
-    counting as p = 1
+             after every round
+    half     for units that were answered to the end: the test of a fixed sample, adjusted by Holm, units that were
+             stopped counting as p = 1
 
 so that a verdict on either ground errs with probability at most α (Bonferroni). p-values here are twice the smaller of
 the two and are held against α itself. The suite is no mean of rows for which such bets could be made; it is tested at
@@ -28,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from evalharness.stats.assess import Pairs
-from evalharness.stats.enums import SIDES, MetricKind, Verdict
-from evalharness.stats.sequential import Floats, Stream, certificate, e_holm, evidence, interval
+from evalharness.stats.enums import SIDES, MetricKind, Side, Verdict
+from evalharness.stats.pairs import Pairs
+from evalharness.stats.resample import Floats
+from evalharness.stats.sequential import Stream, certificate, e_holm, evidence, interval
 
 ROUNDS = 20
 LOOKS = (10, 20)  # rounds after which the suite is tested
@@ -38,9 +38,9 @@ EARLY = 0.5  # share of α for verdicts before the last round
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """One gate unit as far as it was asked. `stream`: its units in the order of their lots; `rounds` (units,): the
-    round of each, from 1 on.
+class SequentialUnit:
+    """The answers of one gate unit so far. `stream`: its units in the order in which they are drawn; `rounds` (units,):
+    the round of each, from 1 on.
     """
 
     stream: Stream
@@ -48,118 +48,116 @@ class Watched:
     margin: float
 
 
-class Path(NamedTuple):
-    """Logarithms of e-values after each round that was asked, (rounds asked,). `retained`: the largest up to then,
-    which needs no adjustment.
+class EvidencePath(NamedTuple):
+    """Logarithms of e-values after each round, (rounds answered,). `retained`: the largest up to then, which needs no
+    adjustment.
     """
 
     forgotten: Floats
     retained: Floats
 
 
-def round_of(lots: Floats) -> NDArray[np.int_]:
-    """Lots in [0, 1) to rounds 1 … ROUNDS."""
-    return np.floor(np.asarray(lots) * ROUNDS).astype(np.int_) + 1
+def round_of(order: Floats) -> NDArray[np.int_]:
+    """The round, 1 … ROUNDS, of each uniform number in [0, 1)."""
+    return np.floor(np.asarray(order) * ROUNDS).astype(np.int_) + 1
 
 
-def watched(pairs: Pairs, lots: Floats, largest: float) -> Watched | None:
-    """A gate unit's rows, drawn by `lots` (units,), with at most `largest` rows in a unit. None where there is no
-    margin, and of scores that are no
-    means of bounded rows with the same weights in both models (MCC, BLEU): those have no e-process and are asked to the
-    end.
+def sequential_unit(pairs: Pairs, order: Floats, largest: float) -> SequentialUnit | None:
+    """A gate unit's rows, drawn by `order` (units,), with at most `largest` rows in a unit.
+
+    None where there is no margin, and for scores that are no means of bounded rows with the same weights in both models
+    (MCC, BLEU): those have no e-process and are answered to the end.
     """
     if pairs.kind == MetricKind.CORPUS or pairs.margin is None or not math.isfinite(pairs.high - pairs.low):
         return None
     if not np.array_equal(pairs.base[:, 1], pairs.candidate[:, 1]):
         return None
-    order = np.argsort(lots, kind="stable")
-    net, sizes = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])[order], pairs.base[:, 1][order]
+    places = np.argsort(order, kind="stable")
+    net, sizes = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])[places], pairs.base[:, 1][places]
     stream = Stream(net, sizes, max(largest, float(sizes.max(initial=1.0))), pairs.high - pairs.low)
-    return Watched(stream, round_of(lots[order]), pairs.margin)
+    return SequentialUnit(stream, round_of(order[places]), pairs.margin)
 
 
-def path(unit: Watched, asked: int) -> Path:
-    """Evidence after each of the first `asked` rounds; 0 (the capital that one starts with) until there is a unit."""
-    ends = np.searchsorted(unit.rounds, np.arange(1, asked + 1), side="right")
-    found = {}
-    for side in SIDES:
-        logs = np.concatenate([[0.0], evidence(unit.stream, unit.margin, side)])
-        found[side] = (np.maximum.accumulate(logs) if side == Verdict.RETAINED else logs)[ends]
-    return Path(found[Verdict.FORGOTTEN], found[Verdict.RETAINED])
+def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:
+    """Evidence after each of the first `rounds` rounds; 0 (the capital that one starts with) until there is a unit."""
+    ends = np.searchsorted(unit.rounds, np.arange(1, rounds + 1), side="right")
+
+    def logs(side: Side) -> Floats:
+        return np.concatenate([[0.0], evidence(unit.stream, unit.margin, side)])
+
+    return EvidencePath(logs(Verdict.FORGOTTEN)[ends], np.maximum.accumulate(logs(Verdict.RETAINED))[ends])
 
 
-def adjusted(paths: Sequence[Path | None]) -> list[float]:
+def adjusted_p(paths: Sequence[EvidencePath | None]) -> list[float]:
     """p_forgotten of every gate unit, adjusted over all of them: the least that e-Holm gives after any round up to the
-    unit's last. A unit that was
-    stopped keeps its last e-value; one without an e-process (None) has 1 all along, which is an e-value as well."""
-    found = [1.0] * len(paths)
-    lengths = [0 if of is None else len(of.forgotten) for of in paths]
+    unit's last.
+
+    A unit that was stopped keeps its last e-value; one without an e-process (None) has 1 all along, which is an e-value
+    as well.
+    """
+    p_values = [1.0] * len(paths)
+    lengths = [0 if path is None else len(path.forgotten) for path in paths]
     for number in range(max(lengths, default=0)):
         now = [
-            0.0 if of is None or not lengths[i] else float(of.forgotten[min(number, lengths[i] - 1)])
-            for i, of in enumerate(paths)
+            0.0 if path is None or not length else float(path.forgotten[min(number, length - 1)])
+            for path, length in zip(paths, lengths, strict=True)
         ]
         for i, log in enumerate(e_holm(now)):
             if number < lengths[i]:
-                found[i] = min(found[i], math.exp(-max(log, 0.0)))
-    return found
+                p_values[i] = min(p_values[i], math.exp(-max(log, 0.0)))
+    return p_values
 
 
-def unadjusted(of: Path | None) -> tuple[float, float]:
+def anytime_p(path: EvidencePath | None) -> tuple[float, float]:
     """(p_forgotten, p_retained) of one unit alone, valid at every round."""
-    if of is None or not len(of.forgotten):
+    if path is None or not len(path.forgotten):
         return 1.0, 1.0
-    return tuple(math.exp(-max(float(logs.max()), 0.0)) for logs in of)  # type: ignore[return-value]
+    return _p(path.forgotten), _p(path.retained)
 
 
-def either(early: float, final: float) -> float:
+def combined_p(early: float, final: float) -> float:
     """One p-value of two that share α: that of the e-process, and that of the fixed sample (1 where the unit was
     stopped).
     """
     return min(1.0, early / EARLY, final / (1 - EARLY))
 
 
-def bounds(unit: Watched, alpha: float) -> tuple[float, float]:
+def anytime_interval(unit: SequentialUnit, alpha: float) -> tuple[float, float]:
     """Interval of Δ each end of which errs, at whatever round one stops, with probability ≤ the early share of
     `alpha`.
     """
     return interval(unit.stream, alpha * EARLY)
 
 
-def certified(unit: Watched, population: int, alpha: float) -> tuple[Verdict, float, float]:
-    """What all of the `population` units, of which those in `unit` are a random part, would show had all been answered:
-    the verdict on that very set,
-    certain at level 1 − α, and the p-values of its two nulls. Raises ValueError for more units than there are."""
-    forgotten, retained = (
-        math.exp(-max(float(certificate(unit.stream, unit.margin, side, population).max(initial=0.0)), 0.0))
-        for side in SIDES
-    )
-    verdict = (
-        Verdict.FORGOTTEN
-        if forgotten <= min(alpha, retained)
-        else Verdict.RETAINED
-        if retained <= alpha
-        else Verdict.INCONCLUSIVE
-    )
-    return verdict, forgotten, retained
+def verdict_on_set(unit: SequentialUnit, population: int, alpha: float) -> tuple[Verdict, float, float]:
+    """The verdict on a finite set of `population` units, of which those in `unit` are a random part, had all of it been
+    answered: certain at level 1 − α; and the p-values of its two nulls. Raises ValueError for more units than there
+    are.
+    """
+    forgotten, retained = (_p(certificate(unit.stream, unit.margin, side, population)) for side in SIDES)
+    if forgotten <= min(alpha, retained):
+        return Verdict.FORGOTTEN, forgotten, retained
+    return Verdict.RETAINED if retained <= alpha else Verdict.INCONCLUSIVE, forgotten, retained
 
 
-def spent(alpha: float) -> dict[int, float]:
-    """What each of LOOKS may spend of `alpha`, by its round; they add up to `alpha`."""
+def _p(logs: Floats) -> float:
+    """The anytime-valid p-value of an e-process, from its logarithms: 1 over the largest capital so far (Ville)."""
+    return math.exp(-max(float(logs.max(initial=0.0)), 0.0))
+
+
+def alpha_by_look(alpha: float) -> dict[int, float]:
+    """The share of `alpha` that each of LOOKS may spend, by its round; they add up to `alpha`."""
     total = [2 * float(ndtr(ndtri(alpha / 2) / math.sqrt(look / ROUNDS))) for look in LOOKS]
     return {look: now - before for look, now, before in zip(LOOKS, total, [0.0, *total[:-1]], strict=True)}
 
 
-def asked_on(verdicts: Mapping[str, Verdict], suite: Verdict) -> AbstractSet[str]:
-    """Gate units that have to be asked on, out of those that have not been stopped. `verdicts`: theirs as they are
-    certain now; `suite`: its own.
+def units_to_continue(verdicts: Mapping[str, Verdict], suite: Verdict) -> AbstractSet[str]:
+    """Gate units that have to be answered further, out of those that have not been stopped. `verdicts`: theirs as they
+    are certain now; `suite`: its own.
 
-    What is forgotten is asked no more: the gate cannot pass, whatever else comes. What is retained is asked on as long
+    A unit that is forgotten is stopped: the gate cannot pass, whatever else comes. One that is retained goes on as long
     as the gate may pass and the suite, of which it is a part, is undecided.
     """
     settled = Verdict.FORGOTTEN in (suite, *verdicts.values()) or suite == Verdict.RETAINED
-    return {
-        name
-        for name, verdict in verdicts.items()
-        if verdict == Verdict.INCONCLUSIVE or (verdict == Verdict.RETAINED and not settled)
-    }
+    going_on = {Verdict.INCONCLUSIVE} if settled else {Verdict.INCONCLUSIVE, Verdict.RETAINED}
+    return {name for name, verdict in verdicts.items() if verdict in going_on}

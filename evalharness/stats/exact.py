@@ -1,4 +1,4 @@
-"""Few gained and lost answers to exact p-values at a margin: Tango's statistic without its normal approximation.
+"""Compute exact p-values at a margin for few gained and lost answers: Tango's statistic without an approximation.
 
 The null fixes Δ = −margin but not ψ = P(an answer changed). Given ψ, the number of changes is binomial(n, ψ), and the
 losses among m changes are binomial(m, r) with r = (ψ + margin) / 2ψ on the boundary. The p-value is the largest over
@@ -116,4 +116,4 @@ def _probability(
         inside = np.where(weight < NEGLIGIBLE, 0.0, inside)
     row, column = np.nonzero((weight >= NEGLIGIBLE) & (below >= 0) & (below < changes))
     inside[row, column] = bdtr(below[column], changes[column].astype(np.int64), share[row, 0])
-    return (weight * (inside if side == Verdict.RETAINED else 1 - inside)).sum(axis=1)
+    return np.asarray((weight * (inside if side == Verdict.RETAINED else 1 - inside)).sum(axis=1))

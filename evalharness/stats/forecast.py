@@ -1,4 +1,4 @@
-"""A design, and what is assumed or known of how answers change, to the verdicts that are to be expected.
+"""Forecast the verdicts of a design from what is assumed or known of how answers change.
 
 Independent 0/1 answers are enumerated (`power`). Everything else is drawn again from an earlier run's rows (`redraw`),
 once if nothing was lost and once if as much was as would just be found; each draw is judged by `assess`.
@@ -15,13 +15,12 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtri
 
-from evalharness.stats.assess import Effort, Finding, assess, resampled_p
+from evalharness.stats.assess import Finding, assess, resampled_p
 from evalharness.stats.enums import MetricKind, Side, Verdict
-from evalharness.stats.multiplicity import holm
-from evalharness.stats.power import MOST, certifiable_margin, detectable_drop, examples_needed, odds
+from evalharness.stats.power import MOST, NEAR, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
 from evalharness.stats.redraw import Drawing, Losing
-from evalharness.stats.suite import at_margin, combine
+from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, p_on_side
 
 Blocker = Literal["few_units", "base_at_chance", "margin_exceeds_skill"]
@@ -31,14 +30,13 @@ WHY: dict[Blocker, str] = {
     "margin_exceeds_skill": f"the margin is above {SKILL_SHARE:.0%} of the base's skill",
 }
 MOST_MARGIN = 0.99  # no answer for 0/1 metrics
-NEAR = 0.005  # to which share of itself a margin is looked for
 ROUNDS = 4  # in which a drop is looked for with a quarter of the draws, and then with all
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What decides. `alpha`: of either verdict; `tests`: gate units that p_forgotten is adjusted over; `power`: how
-    sure a claim must be.
+    """The rule that decides. `alpha`: of either verdict; `tests`: gate units that p_forgotten is adjusted over;
+    `power`: how sure a claim must be.
     """
 
     margin: float
@@ -53,10 +51,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """`certifiable`: the smallest margin at which it would be called retained with the power asked for if nothing is
-    lost; `detectable`: the smallest true drop that would be called forgotten (None of either: not even the largest);
-    `needed`: effective units that could certify the margin (None: more than power.MOST, or no number); `retained`,
-    `forgotten`: probability of the verdicts if nothing is lost. `draws`: 0: enumerated.
+    """What a design can show. `certifiable`: the smallest margin at which it would be called retained with the power
+    asked for if nothing is lost; `detectable`: the smallest true drop that would be called forgotten (None of either:
+    not even the largest); `needed`: effective units that could certify the margin (None: more than power.MOST, or no
+    number); `retained`, `forgotten`: probability of the verdicts if nothing is lost. `draws`: 0: enumerated.
     """
 
     certifiable: float | None
@@ -67,33 +65,11 @@ class Outlook:
     draws: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class GateOdds:
-    """Shares of draws, all without any loss: the gate passes, calls something forgotten, leaves the suite undecided;
-    every unit is retained.
-
-    `certifiable`: the smallest margin of the suite, in units of skill, that is retained with the power asked for (None:
-    no small one).
-    """
-
-    passes: float
-    fails: float
-    undecided: float
-    all_retained: float
-    certifiable: float | None
-    draws: int
-
-    def error(self, share: float) -> float:
-        """Monte-Carlo standard error of a share; where no draw or every draw agreed, that of one that did not."""
-        held = min(max(share, 1 / self.draws), 1 - 1 / self.draws)
-        return math.sqrt(held * (1 - held) / self.draws)
-
-
 def blocked(units: int, margin: float, skill: float, at_chance: bool | None) -> Blocker | None:
     """Why the verdict can only be inconclusive, whatever the candidate answers. `skill`: of the base, over chance; at
-    most what can be had where it
-    is not known, and then `at_chance` is None. A base at chance and few units are never judged; too large a margin can
-    still show forgetting.
+    most what can be had where it is not known, and then `at_chance` is None.
+
+    A base at chance and few units are never judged; too large a margin can still show forgetting.
     """
     if units < MIN_UNITS:
         return "few_units"
@@ -115,28 +91,29 @@ def enumerated(n: int, flips: float, rule: Rule) -> Outlook:
     needed = examples_needed(flips, 0.0, rule.margin, rule.power, rule.alpha)
     if n < MIN_UNITS:
         return Outlook(None, None, needed, 0.0, 0.0)
-    found, certifiable = (
-        odds(n, flips, 0.0, rule.margin, rule.alphas),
-        certifiable_margin(n, flips, rule.power, rule.alpha),
+    verdicts = odds(n, flips, 0.0, rule.margin, rule.alphas)
+    certifiable = certifiable_margin(n, flips, rule.power, rule.alpha)
+    return Outlook(
+        certifiable=certifiable if certifiable < MOST_MARGIN else None,
+        detectable=detectable_drop(n, flips, rule.margin, rule.power, rule.alphas[0]),
+        needed=needed,
+        retained=verdicts.retained,
+        forgotten=verdicts.forgotten,
     )
-    drop = detectable_drop(n, flips, rule.margin, rule.power, rule.alphas[0])
-    return Outlook(certifiable if certifiable < MOST_MARGIN else None, drop, needed, found.retained, found.forgotten)
 
 
 def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[float, float]:
-    """Dependent 0/1 answers to how many independent ones they are worth, and the share of them that changes: medians of
-    what `assess` counts.
+    """The number of independent answers that dependent 0/1 answers are worth, and the share of them that changes:
+    medians of what `assess` counts.
     """
-    found = [
-        assess(drawing(rng), 0.9, lambda purpose: rng, Effort(2, 2, 1)).counts or (0.0, 0.0, 0.0) for _ in range(times)
-    ]
-    return float(np.median([n for _, _, n in found])), float(
-        np.median([(gained + lost) / max(n, 1e-9) for gained, lost, n in found])
-    )
+    findings = [assess(drawing(rng), 0.9, lambda purpose: rng, Effort(2, 2, 1)) for _ in range(times)]
+    counts = [finding.counts or (0.0, 0.0, 0.0) for finding in findings]
+    shares = [(gained + lost) / max(n, 1e-9) for gained, lost, n in counts]
+    return float(np.median([n for _, _, n in counts])), float(np.median(shares))
 
 
 def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
-    """The same of graded and corpus metrics and of dependent 0/1 answers, from `times` draws.
+    """What a design can show of graded and corpus metrics and of dependent 0/1 answers, from `times` draws.
 
     `needed` scales the certifiable margin with the root of the number of units, which is too careful where few of them
     change.
@@ -148,17 +125,16 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
     units, reach = findings[0].units, max(1e-9, *(finding.unit_loss * finding.units for finding in findings))
     certifiable = _certifiable(findings, rule, reach)
     drop = _detectable(losing, rule, times, rng) if units >= MIN_UNITS else None
-    needed = (
-        math.ceil(units * (certifiable / rule.margin) ** 2) if rule.margin > 0 and certifiable < reach else MOST + 1
-    )
+    possible = rule.margin > 0 and certifiable < reach
+    needed = math.ceil(units * (certifiable / rule.margin) ** 2) if possible else MOST + 1
     verdicts = [verdict_of(finding, finding.p_forgotten or 0.0, rule.alphas[0], rule.alpha) for finding in findings]
     return Outlook(
-        certifiable if certifiable < reach and units >= MIN_UNITS else None,
-        drop,
-        max(MIN_UNITS, needed) if needed <= MOST else None,
-        verdicts.count(Verdict.RETAINED) / times,
-        verdicts.count(Verdict.FORGOTTEN) / times,
-        times,
+        certifiable=certifiable if certifiable < reach and units >= MIN_UNITS else None,
+        detectable=drop,
+        needed=max(MIN_UNITS, needed) if needed <= MOST else None,
+        retained=verdicts.count(Verdict.RETAINED) / times,
+        forgotten=verdicts.count(Verdict.FORGOTTEN) / times,
+        draws=times,
     )
 
 
@@ -185,33 +161,32 @@ def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
     return high
 
 
-def _where(
-    share: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int
+def _distance(
+    share_at: Callable[[float], float | None], alpha: float, power: float, first: float, rounds: int
 ) -> float | None:
-    """The distance (> 0) at which a claim comes out with probability `power`; `share`: a distance to how often it does.
-    None where it gives None.
+    """The distance (> 0) at which a claim comes out with probability `power`; `share_at`: how often it does at a
+    distance. None where that gives None.
 
     Until the power lies between two shares, each step is that of a one-sided normal test of level α, which finds a
     distance d with probability Φ(d / s − z): s is read off the share, then d for the power; at most a doubling, as a
     share of 0 says little. Then by straight lines between the nearest shares on either side, as normal quantiles.
     """
-    distance, level, wanted = first, -float(ndtri(alpha)), float(ndtri(power))
-    below, above = (
-        (0.0, -math.inf),
-        (math.inf, math.inf),
-    )  # (distance, normal quantile of its share) on either side of the power
+    distance, level, target = first, -float(ndtri(alpha)), float(ndtri(power))
+    # (distance, normal quantile of its share), the nearest on either side of the power
+    below, above = (0.0, -math.inf), (math.inf, math.inf)
     for _ in range(rounds):
-        found = share(distance)
-        if found is None:
+        share = share_at(distance)
+        if share is None:
             return None
-        reached = float(ndtri(min(max(found, 0.001), 0.999)))
-        below, above = (
-            (max(below, (distance, reached)), above) if reached < wanted else (below, min(above, (distance, reached)))
-        )
-        if math.isfinite(below[1]) and math.isfinite(above[1]) and below[0] < above[0]:
-            following = below[0] + (above[0] - below[0]) * (wanted - below[1]) / (above[1] - below[1])
+        reached = float(ndtri(min(max(share, 0.001), 0.999)))
+        if reached < target:
+            below = max(below, (distance, reached))
         else:
-            following = distance * min((level + wanted) / max(level + reached, 0.1 * level), 2.0)
+            above = min(above, (distance, reached))
+        if math.isfinite(below[1]) and math.isfinite(above[1]) and below[0] < above[0]:
+            following = below[0] + (above[0] - below[0]) * (target - below[1]) / (above[1] - below[1])
+        else:
+            following = distance * min((level + target) / max(level + reached, 0.1 * level), 2.0)
         distance, before = following, distance
         if abs(distance / before - 1) < NEAR:
             break
@@ -225,18 +200,17 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
     """
     seed = int(rng.integers(1 << 32))
 
-    def found(draws: int, beyond: float) -> float | None:
+    def share_at(draws: int, beyond: float) -> float | None:
         drawing = losing(rule.margin + beyond)
-        findings = [] if drawing is None else _drawn(drawing, rule, draws, np.random.default_rng(seed))
-        return (
-            None
-            if drawing is None
-            else sum((finding.p_forgotten or 0.0) <= rule.alphas[0] for finding in findings) / draws
-        )
+        if drawing is None:
+            return None
+        findings = _drawn(drawing, rule, draws, np.random.default_rng(seed))
+        return sum((finding.p_forgotten or 0.0) <= rule.alphas[0] for finding in findings) / draws
 
-    beyond: float | None = max(rule.margin, 1e-3)
-    for draws, rounds in ((max(30, times // 4), ROUNDS), (times, ROUNDS)):
-        beyond = None if beyond is None else _where(partial(found, draws), rule.alphas[0], rule.power, beyond, rounds)
+    first = max(rule.margin, 1e-3)
+    beyond = _distance(partial(share_at, max(30, times // 4)), rule.alphas[0], rule.power, first, ROUNDS)
+    if beyond is not None:
+        beyond = _distance(partial(share_at, times), rule.alphas[0], rule.power, beyond, ROUNDS)
     return None if beyond is None else rule.margin + beyond
 
 
@@ -259,51 +233,5 @@ def p_of(finding: Finding, margin: float, side: Side) -> float:
         return p_on_side(*finding.counts, margin, side)
     if finding.bootstrap is None:
         return 1.0
-    return float(resampled_p(finding, margin)[f"p_{side}"])
-
-
-def _smallest(enough: Callable[[float], bool], most: float, near: float = NEAR) -> float:
-    """The smallest value up to `most` that is enough, as if more were always enough, too; `most` where nothing is."""
-    low, high = 0.0, most
-    while high - low > near * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-        if high < 1e-9 * most:
-            break
-    return high
-
-
-def gate(
-    drawings: Sequence[Drawing],
-    margins: Sequence[float],
-    suite_margin: float,
-    rule: Rule,
-    times: int,
-    rng: np.random.Generator,
-) -> GateOdds:
-    """How often the gate passes if nothing is lost anywhere, tasks being independent. `margins`: of the units, instead
-    of the rule's.
-
-    A draw goes the way of a comparison: `assess`, Holm over the units, the suite over those with skill. There are fewer
-    resamples: that adds noise.
-    """
-    ends, certified = {"passes": 0, "fails": 0, "undecided": 0, "all": 0}, list[float]()
-    effort, level = Effort(deciding=replicates(len(drawings)), describing=400, swaps=1), 1 - 2 * rule.alpha
-    for _ in range(times):
-        pairs = [replace(draw(rng), margin=margin) for draw, margin in zip(drawings, margins, strict=True)]
-        findings = [assess(each, level, lambda purpose: rng, effort) for each in pairs]
-        adjusted = holm([finding.p_forgotten or 0.0 for finding in findings])
-        verdicts = [
-            verdict_of(finding, p, rule.alpha, rule.alpha) for finding, p in zip(findings, adjusted, strict=True)
-        ]
-        suite = combine(
-            [finding for finding in findings if not finding.at_chance and finding.units >= 2], suite_margin, level, rng
-        )
-        whole = verdict_of(suite, suite.p_forgotten or 0.0, rule.alpha, rule.alpha)
-        certified.append(_smallest(lambda margin, of=suite: at_margin(of, margin)[1] <= rule.alpha, 1.0, 0.02))
-        forgotten = Verdict.FORGOTTEN in (whole, *verdicts)
-        ends["fails" if forgotten else "passes" if whole == Verdict.RETAINED else "undecided"] += 1
-        ends["all"] += all(verdict == Verdict.RETAINED for verdict in verdicts)
-    margin = float(np.quantile(certified, rule.power, method="higher"))
-    shares = (ends[which] / times for which in ("passes", "fails", "undecided", "all"))
-    return GateOdds(*shares, margin if margin <= SKILL_SHARE else None, times)
+    p = resampled_p(finding, margin)
+    return p.forgotten if side == Verdict.FORGOTTEN else p.retained

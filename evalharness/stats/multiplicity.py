@@ -1,8 +1,10 @@
-"""p-values of one family to p-values that may be read side by side."""
+"""Adjust the p-values of one family, so that they may be read side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from scipy.stats import false_discovery_control
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -11,9 +13,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     S. Holm (1979), Scandinavian Journal of Statistics 6:65-70.
     """
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
@@ -26,9 +27,4 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
     Y. Benjamini and Y. Hochberg (1995), Journal of the Royal Statistical Society B 57:289-300.
     """
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place], reverse=True)
-    adjusted, smallest = [0.0] * len(p_values), 1.0
-    for rank, place in zip(range(len(p_values), 0, -1), order, strict=True):
-        smallest = min(smallest, len(p_values) / rank * p_values[place])
-        adjusted[place] = smallest
-    return adjusted
+    return [float(p) for p in false_discovery_control(p_values)] if p_values else []

@@ -1,5 +1,4 @@
-"""What a number of units can decide, before anything is run; and an undecided comparison to the number of units that
-would decide it.
+"""Compute what a number of units can decide before anything is run, and how many units would decide a comparison.
 
 Before: the probability of each verdict on 0/1 answers is added up over all numbers of changes and losses, each judged
 by the verdict's own rule; no normal approximation stands in for it. After: the observed counts (or test statistics) are
@@ -17,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrik, gammaln, ndtr, ndtri, xlog1py, xlogy
 
-from evalharness.stats.enums import Side, Verdict
+from evalharness.stats.enums import SIDES, Side, Verdict
 from evalharness.stats.exact import FEW_CHANGES, exact_p
 from evalharness.stats.paired import tango_p, tango_statistic
 from evalharness.stats.verdict import ENOUGH_CHANGED, MIN_UNITS, full_loss_p, p_at_margin
 
 MOST = 100_000  # more units than this are no answer
 REST = 1e-7  # probability of numbers of changes that are not enumerated, on either side
+NEAR = 0.005  # the share of itself to which a margin or a drop is found
 NEARBY = (1.0, 1.02, 1.05)  # exact power rises in a saw: enough is what is enough for a little more, too
 
 
@@ -56,10 +56,7 @@ def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, 
         + xlog1py(n - changes, -flips)
     )
     losing = (flips + drop) / (2 * flips) if flips else 0.0
-    fewest, most = (
-        _limits(n, changes, margin, Verdict.FORGOTTEN, alphas[0]),
-        _limits(n, changes, margin, Verdict.RETAINED, alphas[1]),
-    )
+    fewest, most = (_limits(n, changes, margin, side, alpha) for side, alpha in zip(SIDES, alphas, strict=True))
     forgotten = float(weight @ (1 - _at_most(fewest - 1, changes, losing)))
     retained = float(weight @ _at_most(most, changes, losing))
     return Odds(forgotten, retained, max(0.0, 1 - forgotten - retained))
@@ -79,10 +76,7 @@ def certifiable_margin(n: int, flips: float, power: float = 0.8, alpha: float = 
         low, high = (low, tried) if enough else (tried, high)
         if enough:
             break
-    while high - low > 0.005 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if odds(n, flips, 0.0, middle, (0.0, alpha)).retained >= power else (middle, high)
-    return high
+    return smallest_value(lambda margin: odds(n, flips, 0.0, margin, (0.0, alpha)).retained >= power, low, high)
 
 
 def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> float | None:
@@ -91,13 +85,11 @@ def detectable_drop(n: int, flips: float, margin: float, power: float = 0.8, alp
 
     `flips`: share of answers that change, or as many as the drop takes. With k gate units `alpha` is α / k.
     """
-    low, high = margin, 1.0
-    if n < MIN_UNITS or odds(n, flips, high, margin, (alpha, 0.0)).forgotten < power:
-        return None
-    while high - low > 0.005 * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if odds(n, flips, middle, margin, (alpha, 0.0)).forgotten >= power else (middle, high)
-    return high
+
+    def enough(drop: float) -> bool:
+        return odds(n, flips, drop, margin, (alpha, 0.0)).forgotten >= power
+
+    return smallest_value(enough, margin, 1.0) if n >= MIN_UNITS and enough(1.0) else None
 
 
 def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
@@ -175,6 +167,17 @@ def _exact_limit(n: int, changes: int, margin: float, side: Side, alpha: float, 
     return lost
 
 
+def smallest_value(enough: Callable[[float], bool], low: float, high: float, near: float = NEAR) -> float:
+    """The smallest value between low and high that is enough, to a share `near` of itself, as if more were always
+    enough, too; `high` where nothing less is.
+    """
+    negligible = 1e-9 * high
+    while high - low > near * high and high >= negligible:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
 def smallest(decided: Callable[[int], bool], first: int, most: int = MOST) -> int | None:
     """Smallest n in [first, most] with decided(n), by growing steps and bisection, as if `decided` stayed true once it
     is. None: not even `most`.
@@ -199,13 +202,8 @@ def needed_by_counts(
     `alphas`: what p_forgotten (before adjustment) and p_retained must reach; an alpha of 0 rules a verdict out.
     None where the difference sits on the margin or needs more than MOST units.
     """
-
-    if not units:
-        return None
-    side = (
-        1 if gained - lost + margin * effective > 0 else 0
-    )  # only the verdict on the observed side of the margin can be reached
-    if alphas[side] <= 0:
+    side = 1 if gained - lost + margin * effective > 0 else 0  # the only verdict in reach: the margin's observed side
+    if not units or alphas[side] <= 0:
         return None
 
     def by(test: Callable[[float, float, float, float], tuple[float, float]]) -> Callable[[int], bool]:
@@ -234,14 +232,12 @@ def needed_by_scaling(
     `needed_by_counts`.
     """
     z_values = [-float(ndtri(min(max(p, 1e-12), 1 - 1e-12))) for p in p_values]
+    z_needed = [-float(ndtri(alpha)) for alpha in alphas]  # infinite for an alpha of 0
 
     def decided(size: int) -> bool:
         scale = size / units
-        reached = [
-            bool(alpha > 0 and z * math.sqrt(scale) >= -float(ndtri(alpha)))
-            for z, alpha in zip(z_values, alphas, strict=True)
-        ]
+        forgotten, retained = (z * math.sqrt(scale) >= need for z, need in zip(z_values, z_needed, strict=True))
         guarded = changed * scale >= ENOUGH_CHANGED or full_loss_p(decreased * scale, size, reach, margin) <= alphas[1]
-        return reached[0] or (reached[1] and guarded)
+        return forgotten or (retained and guarded)
 
     return smallest(decided, max(units + 1, MIN_UNITS)) if units else None

@@ -1,6 +1,4 @@
-"""0/1 rows of one model to a score with an interval, and dependent rows to the number of independent ones they are
-worth.
-"""
+"""Compute intervals of proportions, and how many independent rows a number of dependent ones is worth."""
 
 from __future__ import annotations
 

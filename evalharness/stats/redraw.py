@@ -1,6 +1,4 @@
-"""What is assumed of answers, or an earlier run's rows, to sets of answers drawn afresh: of two models that are equally
-good, or of one that lost.
-"""
+"""Draw answers of two models afresh, from assumptions or an earlier run's rows: equally good, or one with a loss."""
 
 from __future__ import annotations
 
@@ -11,14 +9,14 @@ from functools import partial
 import numpy as np
 from scipy.optimize import brentq
 
-from evalharness.stats.assess import Pairs
 from evalharness.stats.enums import MetricKind
+from evalharness.stats.pairs import Pairs
 from evalharness.stats.resample import Floats
 
 Drawing = Callable[[np.random.Generator], Pairs]
 """One set of answers of two models."""
 Losing = Callable[[float], Drawing | None]
-"""A true drop of the score (0: equally good models) to how answers are drawn; None where so much cannot be lost."""
+"""How answers are drawn with a true drop of the score (0: equally good models); None where so much cannot be lost."""
 
 
 def answers(n: int, score: float, flips: float, chance: float, drop: float = 0.0) -> Drawing | None:
@@ -103,8 +101,8 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
 
 def changed(pairs: Pairs) -> tuple[int, float]:
     """Units of an earlier run that changed, and their share; where none did, as if the next one had."""
-    found = int(np.any(pairs.base != pairs.candidate, axis=1).sum())
-    return found, max(1, found) / max(1, len(pairs.base))
+    number = int(np.any(pairs.base != pairs.candidate, axis=1).sum())
+    return number, max(1, number) / max(1, len(pairs.base))
 
 
 def base_skill(pairs: Pairs) -> float:

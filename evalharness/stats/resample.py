@@ -1,5 +1,4 @@
-"""Rows of sufficient statistics to resampled scores, BCa intervals, p-values at a margin and a test of no difference,
-over units.
+"""Resample rows of sufficient statistics over units: BCa intervals, p-values at a margin and a test of no difference.
 
 A metric is a function of summed rows (Score), so a resample is weights @ rows whatever the metric. All randomness is
 the Generator passed in.
@@ -7,8 +6,10 @@ the Generator passed in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,19 @@ CELLS = 1 << 21  # resampled weights held at once (16 MiB)
 TILE = 1 << 16  # of them drawn at once: few enough to stay in the processor's cache, which takes less time
 FEW_ROWS = 48  # at most so many distinct rows are resampled as counts
 EXACT_UNITS = 12  # at most so many changed units: every sign pattern is tried
+
+
+class Effort(NamedTuple):
+    """How many resamples: of a difference that decides, of anything else, and of swaps. Fewer only add noise: for
+    simulations.
+    """
+
+    deciding: int = 10_000
+    describing: int = 2_000
+    swaps: int = 4_000
+
+
+FULL = Effort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,7 @@ class Bootstrap:
 
     def _widened(self, tail: float) -> float:
         """A normal quantile (negative for tail < .5), widened for the number of units."""
-        return float(stdtrit(self.freedom, tail)) * np.sqrt((self.freedom + 1) / self.freedom)
+        return float(stdtrit(self.freedom, tail)) * math.sqrt((self.freedom + 1) / self.freedom)
 
     def _shifted(self, z: float) -> float:
         """The share of replicates below BCa's end for the normal quantile z."""
@@ -103,8 +117,8 @@ class Bootstrap:
 
 
 def distinct_rows(rows: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """The distinct of rows (n, width) in lexical order, and how often each comes: `np.unique` along axis 0, many times
-    as fast.
+    """The distinct rows of `rows` (n, width) in lexical order, and how often each comes: `np.unique` along axis 0, many
+    times as fast.
     """
     ordered = rows[np.lexsort(rows.T[::-1])]
     first = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
@@ -120,7 +134,7 @@ def resampled_sums(rows: Floats, replicates: int, rng: np.random.Generator) -> F
     n = len(rows)
     distinct, counts = distinct_rows(rows)
     if len(distinct) <= FEW_ROWS:
-        return rng.multinomial(n, counts / n, size=replicates) @ distinct
+        return np.asarray(rng.multinomial(n, counts / n, size=replicates) @ distinct)
     sums = np.empty((replicates, rows.shape[1]))
     step = min(max(1, CELLS // n), replicates)
     weights = np.empty((step, n))
@@ -140,7 +154,7 @@ def influence(rows: Floats, score: Score) -> Floats:
     """
     n = len(rows)
     left_out = score(rows.sum(axis=0) - rows)
-    return (left_out.mean() - left_out) * (n - 1) / n
+    return np.asarray((left_out.mean() - left_out) * (n - 1) / n)
 
 
 def acceleration(influences: Floats) -> float:
@@ -182,8 +196,8 @@ def swapped_differences(
 
 def swap_p(first: Floats, second: Floats, score: Score, nulls: Floats) -> float:
     """Two-sided p of H0: the two models' rows are exchangeable. `nulls` are `swapped_differences`, used where too many
-    units changed
-    to try every pattern of swaps. Nothing changed gives 1."""
+    units changed to try every pattern of swaps. Nothing changed gives 1.
+    """
     start, change, away = _changes(first, second)
     observed = float(score(start + change.sum(axis=0)) - score(away - change.sum(axis=0)))
     if len(change) > EXACT_UNITS:

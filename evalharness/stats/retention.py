@@ -1,13 +1,14 @@
-"""Rows of two models to what remains of the base's skill and to flips of answers that were known, not guessed."""
+"""Measure how much of the base's skill remains, and how many answers flipped that were known, not guessed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from evalharness.stats.assess import Interval, Pairs, unit_loss
+from evalharness.stats.pairs import Interval, Pairs, unit_loss
 from evalharness.stats.resample import Floats, influence
 from evalharness.stats.verdict import ENOUGH_CHANGED, unseen_interval
 
@@ -24,10 +25,9 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
     units = len(pairs.base)
     if units < 2:
         return None
-    scores = [
+    base, candidate = (
         pairs.sign * (float(pairs.score(rows.sum(axis=0))) - pairs.chance) for rows in (pairs.base, pairs.candidate)
-    ]
-    base, candidate = scores
+    )
     moves = np.stack([influence(rows, pairs.score) for rows in (pairs.base, pairs.candidate)])
     (base_var, shared), (_, candidate_var) = moves @ moves.T * units / (units - 1)
     loss, changed = unit_loss(pairs), int(np.any(pairs.base != pairs.candidate, axis=1).sum())
@@ -49,8 +49,9 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
 @dataclass(frozen=True, slots=True)
 class Flips:
     """Shares of all answers. `lost`, `gained`: that changed from right to wrong and back, as counted. `forgotten`,
-    `learned`: the same of answers
-    that were known, with guesses taken out; the estimates may be below 0 and are then shown as 0."""
+    `learned`: the same of answers that were known, with guesses taken out; the estimates may be below 0 and are then
+    shown as 0.
+    """
 
     lost: float
     gained: float
@@ -85,7 +86,7 @@ def chance_adjusted_flips(
     return Flips(float(lost.mean()), float(gained.mean()), forgotten, learned)
 
 
-def _mean(values: Floats, ids: Floats, level: float) -> Interval:
+def _mean(values: Floats, ids: NDArray[np.intp], level: float) -> Interval:
     """Mean of values (n,), kept within 0 and 1, with its interval over clusters; one more than was seen where nothing
     varies.
     """

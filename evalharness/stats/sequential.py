@@ -1,5 +1,5 @@
-"""Paired differences in random order, to verdicts that may be read after every single one: e-processes, their family,
-an interval, a certificate.
+"""Test paired differences in random order after every single one, by e-processes: their family, an interval, a
+certificate.
 
 An e-process is a bet against a null: what the capital of someone is who starts with 1 and bets at each unit, at odds
 that are fair or worse if the null is true. Whenever one looks, P(capital ever ≥ 1/α) ≤ α under the null (J. Ville
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from evalharness.stats.enums import SIDES, Side, Verdict
@@ -31,7 +32,8 @@ from evalharness.stats.verdict import MIN_UNITS
 Floats = NDArray[np.float64]
 
 SHARES = np.arange(1, 11) / 10  # of the largest bet; their capitals are averaged
-HALVINGS = 50
+MOST_EXCESS = 50.0  # stands for infinity in a search
+INSIDE = 1 - 1e-12  # of the range: at its very end a bet cannot lose
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +113,19 @@ def interval(stream: Stream, alpha: float, population: int | None = None) -> tup
     """Bounds of Δ that may be read at any time: each errs, ever, with probability ≤ α (two-sided coverage 1 − 2α, as
     the fixed-sample intervals).
 
-    The values whose e-processes never reached 1/α. No unit gives (−reach, reach).
+    Between them are the values whose e-processes never reached 1/α. No unit gives (−reach, reach).
     """
-    ends = []
-    for side, sign in ((Verdict.RETAINED, 1.0), (Verdict.FORGOTTEN, -1.0)):
-        rejected, kept = (
-            -sign * stream.reach,
-            sign * stream.reach,
-        )  # capital falls towards `kept` at every time, whatever the share
-        for _ in range(HALVINGS if len(stream.net) else 0):
-            middle = (rejected + kept) / 2
-            beaten = evidence(stream, -middle, side, population).max() >= -math.log(alpha)  # type: ignore[arg-type]
-            rejected, kept = (middle, kept) if beaten else (rejected, middle)
-        ends.append(rejected)
-    return ends[0], ends[1]
+
+    def excess(end: float, side: Side) -> float:
+        """By how much the e-process against Δ = `end` has passed log(1/α) at its highest."""
+        return min(float(evidence(stream, -end, side, population).max()) + math.log(alpha), MOST_EXCESS)
+
+    def bound(side: Side, sign: float) -> float:
+        first, last = -sign * stream.reach * INSIDE, sign * stream.reach
+        rejects = len(stream.net) and excess(first, side) > 0
+        return float(brentq(excess, first, last, args=(side,), xtol=1e-15)) if rejects else -last
+
+    return bound(Verdict.RETAINED, 1.0), bound(Verdict.FORGOTTEN, -1.0)
 
 
 def e_holm(logs: Sequence[float]) -> list[float]:

@@ -1,10 +1,15 @@
-"""What was found of each gate unit to what holds for the suite: the mean difference in units of the base's skill.
+"""Combine the findings of gate units into one for the suite: the mean difference in units of the base's skill.
 
 Skill is the base's score over chance. A difference divided by it says which share of what the base could do was lost.
 The denominators are those of the full data and are held fixed in every resample: a resampled denominator may come near
 zero where the base is little above chance, and the ratio's replicates then have no useful spread. What is tested is
 thus a mean of differences with weights given by the base's observed skill; that the base's luck is in both is corrected
 for in the tests and the interval, not in the value.
+
+Stratified bootstrap, and Student's t over strata, as in `Bootstrap`: each unit's replicates are independent resamples
+of its own rows, put in a random order and averaged. BCa's acceleration is left at 0: a mean over strata is nearly
+symmetric, and skewness estimated from few changes only adds error. While fewer than ENOUGH_CHANGED units changed in
+all, p_retained is at least that of every decrease taking the most that one unit could take from the mean.
 """
 
 from __future__ import annotations
@@ -14,16 +19,16 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evalharness.stats.assess import Finding, Interval, resampled_p
-from evalharness.stats.resample import Bootstrap, monte_carlo_p
+from evalharness.stats.assess import Finding, resampled_p
+from evalharness.stats.pairs import Interval
+from evalharness.stats.resample import Bootstrap, Floats, monte_carlo_p
 from evalharness.stats.verdict import ENOUGH_CHANGED, unseen_interval
 
 Weighing = Literal["units", "skill", "answers"]
 
 
-def weights(findings: Sequence[Finding], by: Weighing = "units") -> NDArray[np.float64]:
+def weights(findings: Sequence[Finding], by: Weighing = "units") -> Floats:
     """What each finding's difference is multiplied by before they are added up, (findings,), so that losing all skill
     everywhere adds up to −1.
 
@@ -39,7 +44,7 @@ def weights(findings: Sequence[Finding], by: Weighing = "units") -> NDArray[np.f
     return counts / float(counts @ skill)
 
 
-def _counts(findings: Sequence[Finding], by: Weighing) -> NDArray[np.float64]:
+def _counts(findings: Sequence[Finding], by: Weighing) -> Floats:
     return np.array([finding.units if by == "answers" else 1 for finding in findings], dtype=np.float64)
 
 
@@ -47,63 +52,73 @@ def combine(
     findings: Sequence[Finding], margin: float, level: float, rng: np.random.Generator, by: Weighing = "units"
 ) -> Finding:
     """One finding for the suite, in skill units: the base has 1, a candidate that lost everything 0. `by`: see
-    `weights`.
+    `weights`. Its `bootstrap` is without the base's luck: `at_margin` tests it at another margin.
 
-    Stratified bootstrap, and Student's t over strata, as in `Bootstrap`: each unit's replicates are independent
-    resamples of its own rows, put in a random order and averaged. BCa's acceleration is left at 0: a mean over strata
-    is nearly symmetric, and skewness estimated from few changes only adds error. While fewer than ENOUGH_CHANGED units
-    changed in all, p_retained is at least that of every decrease taking the most that one unit could take from the
-    mean. The `bootstrap` of what is found is without the base's luck: `at_margin` tests it at another margin.
-
-    `findings` with no skill or fewer than two units must have been left out. None left gives values without intervals
-    and p-values of 1.
+    Findings with no skill or fewer than two units must have been left out. No finding gives values without intervals
+    and p-values of 1. Raises ValueError for a finding without replicates.
     """
-    whole = Interval(1.0)
+    whole, none = Interval(1.0), Interval(0.0)
     if not findings:
-        return Finding(
-            0, whole, whole, Interval(0.0), margin, 1.0, False, p_forgotten=1.0, p_retained=1.0, p_difference=1.0
-        )
+        return Finding(0, whole, whole, none, margin, 1.0, False, p_forgotten=1.0, p_retained=1.0, p_difference=1.0)
     scales = weights(findings, by).tolist()
     value = sum(weight * finding.difference.value for weight, finding in zip(scales, findings, strict=True))
-    boots, swaps = [finding.bootstrap for finding in findings], [finding.nulls for finding in findings]
-    if any(boot is None for boot in boots) or any(nulls is None for nulls in swaps):
-        raise ValueError("a finding without replicates cannot enter the suite")
-    replicates = sum(weight * rng.permutation(boot.replicates) for weight, boot in zip(scales, boots, strict=True))  # type: ignore[union-attr]
-    nulls = sum(weight * found for weight, found in zip(scales, swaps, strict=True))  # type: ignore[operator]
+    replicates, nulls = _summed(findings, scales, rng)
     units, changed = sum(finding.units for finding in findings), sum(finding.changed for finding in findings)
-    decreased = sum(finding.decreased for finding in findings)
     luck = _luck(findings, by)
     boot = Bootstrap(value - luck, np.sort(replicates - luck), 0.0, *_freedom_and_spread(findings, scales))
     largest = max(weight * finding.unit_loss for weight, finding in zip(scales, findings, strict=True))
     low, high = boot.interval(level) if changed else unseen_interval(units, largest * units, level)
-    ends = (min(low, value), max(high, value))
+    low, high = min(low, value), max(high, value)
     countable = all(finding.lost is not None for finding in findings)
-    found = Finding(
-        units, whole, Interval(1 + value, *(1 + end for end in ends)), Interval(value, *ends), margin, 1.0, False,
+    suite = Finding(
+        units=units,
+        base=whole,
+        candidate=Interval(1 + value, 1 + low, 1 + high),
+        difference=Interval(value, low, high),
+        margin=margin,
+        skill=1.0,
+        at_chance=False,
         lost=sum(finding.lost or 0 for finding in findings) if countable else None,
         gained=sum(finding.gained or 0 for finding in findings) if countable else None,
-        changed=changed, decreased=decreased, unit_loss=largest, p_difference=monte_carlo_p(value, nulls), bootstrap=boot,
-    )  # fmt: skip
-    return replace(found, **resampled_p(found, margin, boot))
+        changed=changed,
+        decreased=sum(finding.decreased for finding in findings),
+        unit_loss=largest,
+        p_difference=monte_carlo_p(value, nulls),
+        bootstrap=boot,
+    )
+    return suite.tested(resampled_p(suite, margin, boot))
+
+
+def _summed(findings: Sequence[Finding], scales: Sequence[float], rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Replicates and null differences of the findings, weighted and added up, (replicates,) and (swaps,). Raises
+    ValueError for a finding without them.
+    """
+    replicates, nulls = np.zeros(1), np.zeros(1)
+    for weight, finding in zip(scales, findings, strict=True):
+        if finding.bootstrap is None or finding.nulls is None:
+            raise ValueError("a finding without replicates cannot enter the suite")
+        replicates = replicates + weight * rng.permutation(finding.bootstrap.replicates)
+        nulls = nulls + weight * finding.nulls
+    return replicates, nulls
 
 
 def at_margin(suite: Finding, margin: float) -> tuple[float, float]:
     """p_forgotten and p_retained of a suite's finding at another margin than its own; without replicates 1."""
     if suite.bootstrap is None:
         return 1.0, 1.0
-    found = resampled_p(suite, margin, suite.bootstrap)
-    return found["p_forgotten"], found["p_retained"]
+    p = resampled_p(suite, margin, suite.bootstrap)
+    return p.forgotten, p.retained
 
 
 def mean_difference(findings: Sequence[Finding], level: float, rng: np.random.Generator) -> Interval | None:
-    """The plain mean of differences on one scale, each finding's counting the same, with its interval: `combine` with a
-    skill of 1 that is no
-    estimate. Every finding must have replicates. None for none."""
+    """The plain mean of differences on one scale, every finding counting the same, with its interval; None for none.
+
+    It is `combine` with a skill of 1 that is no estimate. Every finding must have replicates.
+    """
     if not findings:
         return None
-    return combine(
-        [replace(finding, skill=1.0, base_variance=0.0, base_covariance=0.0) for finding in findings], 0.0, level, rng
-    ).difference
+    of_one = [replace(finding, skill=1.0, base_variance=0.0, base_covariance=0.0) for finding in findings]
+    return combine(of_one, 0.0, level, rng).difference
 
 
 def _luck(findings: Sequence[Finding], by: Weighing) -> float:
@@ -114,10 +129,8 @@ def _luck(findings: Sequence[Finding], by: Weighing) -> float:
     divided by too much, gains by too little. With 100 answers, one in ten of which changes, that is an eighth of a
     margin of .02, in every unit alike.
     """
-    skill, gain = (
-        np.array([finding.skill for finding in findings]),
-        np.array([finding.difference.value for finding in findings]),
-    )
+    skill = np.array([finding.skill for finding in findings])
+    gain = np.array([finding.difference.value for finding in findings])
     variance, covariance = np.array([(finding.base_variance, finding.base_covariance) for finding in findings]).T
     if by == "units":
         return float((gain * variance / skill**3 - covariance / skill**2).mean())

@@ -1,4 +1,4 @@
-"""p-values of a difference at its margin to one of three verdicts.
+"""Decide between three verdicts by the p-values of a difference at its margin.
 
 forgotten: the loss is larger than the margin; retained: it is smaller; inconclusive: the data do not tell.
 """
@@ -19,8 +19,8 @@ SKILL_SHARE = 0.2  # a margin above this share of the base's score over chance c
 def decide(
     p_forgotten: float, p_retained: float, alpha: float, *, units: int, can_retain: bool, at_chance: bool
 ) -> Verdict:
-    """`p_forgotten` adjusted for its family. `can_retain`: the margin is small against the base's skill; `at_chance`:
-    there is no skill to lose.
+    """The verdict. `p_forgotten`: adjusted for its family. `can_retain`: the margin is small against the base's skill;
+    `at_chance`: there is no skill to lose.
     """
     if units < MIN_UNITS or at_chance:
         return Verdict.INCONCLUSIVE
@@ -35,17 +35,19 @@ def p_at_margin(gained: float, lost: float, n: float, margin: float) -> tuple[fl
 
 
 def p_on_side(gained: float, lost: float, n: float, margin: float, side: Side) -> float:
-    """One of the two: by Tango's test, and by its exact form where fewer than FEW_CHANGES answers changed.
+    """p_forgotten or p_retained of 0/1 counts: by Tango's test, and by its exact form where fewer than FEW_CHANGES
+    answers changed.
 
     Fractions (an effective sample) are rounded against the claim that is tested.
     """
     if gained + lost >= FEW_CHANGES:
         return tango_p(gained, lost, n, margin)[0 if side == Verdict.FORGOTTEN else 1]
     size = math.floor(n + 1e-9)
-    more, fewer = (lambda value: math.ceil(value - 1e-9)), (lambda value: math.floor(value + 1e-9))
-    if side == Verdict.FORGOTTEN:
-        return exact_p(min(more(gained), size), min(fewer(lost), max(0, size - more(gained))), size, margin, side)
-    return exact_p(min(fewer(gained), max(0, size - more(lost))), min(more(lost), size), size, margin, side)
+    against, towards = (gained, lost) if side == Verdict.FORGOTTEN else (lost, gained)
+    more = min(math.ceil(against - 1e-9), size)
+    fewer = min(math.floor(towards + 1e-9), size - more)
+    rounded = (more, fewer) if side == Verdict.FORGOTTEN else (fewer, more)
+    return exact_p(*rounded, size, margin, side)
 
 
 def full_loss_p(decreased: float, units: int, reach: float, margin: float) -> float:

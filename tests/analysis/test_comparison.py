@@ -21,7 +21,7 @@ from evalharness.records.comparison import Comparison, Estimate, FlipShares
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.results import ModelRow, Results
 from evalharness.records.tasks import Group
-from evalharness.stats.assess import Pairs
+from evalharness.stats.pairs import Pairs
 from evalharness.stats.retention import chance_adjusted_flips, retention
 
 ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")

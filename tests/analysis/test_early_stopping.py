@@ -15,7 +15,7 @@ from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Comparison
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
-from evalharness.stats.early_stopping import LOOKS, ROUNDS, round_of, spent
+from evalharness.stats.early_stopping import LOOKS, ROUNDS, alpha_by_look, round_of
 
 ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
 ROUGE = MetricFacts("rougeL", "rougeL", {}, "graded", 0.0, 1.0, True, "rougeL")
@@ -131,7 +131,7 @@ def test_the_suites_last_look_is_the_usual_test_at_what_is_left_of_alpha() -> No
         and usual.p_retained is not None
         and suite.p_retained is not None
     )
-    assert suite.p_retained <= min(1.0, usual.p_retained * 0.05 / spent(0.05)[ROUNDS]) + 0.02
+    assert suite.p_retained <= min(1.0, usual.p_retained * 0.05 / alpha_by_look(0.05)[ROUNDS]) + 0.02
 
 
 def test_a_suite_of_which_a_unit_was_stopped_undecided_has_no_verdict() -> None:

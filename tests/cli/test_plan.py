@@ -16,7 +16,8 @@ from evalharness.errors import UsageError
 from evalharness.experiments import power_forecast as campaign
 from evalharness.experiments.cost import Work
 from evalharness.experiments.power_forecast import Forecast, Row
-from evalharness.stats.forecast import WHY, GateOdds
+from evalharness.stats.forecast import WHY
+from evalharness.stats.gate_forecast import GateOdds
 
 ROW = Row(
     name="rte", level="task", family="glue", metric="acc", kind="binary", available=277, units=277, examples=277, effective=277.0, margin=0.02,

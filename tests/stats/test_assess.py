@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from evalharness.stats.assess import Finding, Floats, Pairs, assess, unit_loss
+from evalharness.stats.assess import Finding, assess
 from evalharness.stats.exact import exact_p
 from evalharness.stats.paired import mcnemar, tango_interval
+from evalharness.stats.pairs import Pairs, unit_loss
+from evalharness.stats.resample import Floats
 from evalharness.stats.verdict import decide
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from evalharness.stats.assess import Effort
-from evalharness.stats.continual import Course, Floats, measures, with_intervals
+from evalharness.stats.continual import ContinualDesign, Floats, measures, with_intervals
+from evalharness.stats.resample import Effort
 
 # Three tasks learned one after another; row 0 is the base.
 SCORES = np.array([[0.3, 0.2, 0.1], [0.9, 0.4, 0.2], [0.7, 0.8, 0.3], [0.8, 0.6, 0.9]])
@@ -17,12 +17,12 @@ def mean(sums: Floats) -> Floats:
     return sums[..., 0] / sums[..., 1]
 
 
-def values(course: Course, scores: Floats = SCORES) -> dict[str, float]:
-    return {name: float(measure(scores)) for name, measure in measures(course, len(scores)).items()}
+def values(design: ContinualDesign, scores: Floats = SCORES) -> dict[str, float]:
+    return {name: float(measure(scores)) for name, measure in measures(design, len(scores)).items()}
 
 
 def test_by_hand() -> None:
-    found = values(Course((1, 2, 3), joint=(0.95, 0.9, 0.9)))
+    found = values(ContinualDesign((1, 2, 3), joint=(0.95, 0.9, 0.9)))
     assert found == pytest.approx(
         {
             "accuracy": (0.8 + 0.6 + 0.9) / 3,
@@ -36,7 +36,7 @@ def test_by_hand() -> None:
 
 def test_forgetting_is_from_the_best_and_backward_transfer_from_the_first() -> None:
     scores = np.array([[0.1], [0.5], [0.9], [0.7]])
-    found = values(Course((1,)), scores)
+    found = values(ContinualDesign((1,)), scores)
     assert found["forgetting"] == pytest.approx(0.2) and found["backward_transfer"] == pytest.approx(0.2)
 
 
@@ -44,13 +44,13 @@ def test_a_general_ability_is_compared_with_the_base() -> None:
     """With every task known to the base, backward transfer is the mean change since: what TRACE calls the general
     ability delta.
     """
-    found = values(Course((0, 0, 0)))
+    found = values(ContinualDesign((0, 0, 0)))
     assert found["backward_transfer"] == pytest.approx((SCORES[3] - SCORES[0]).mean())
     assert "forward_transfer" not in found and "intransigence" not in found
 
 
 def test_scores_of_a_model_that_learned_nothing() -> None:
-    assert values(Course((1, 2, 3), fresh=(0.0, 0.1, 0.25)))["forward_transfer"] == pytest.approx(
+    assert values(ContinualDesign((1, 2, 3), fresh=(0.0, 0.1, 0.25)))["forward_transfer"] == pytest.approx(
         ((0.4 - 0.1) + (0.3 - 0.25)) / 2
     )
 
@@ -77,9 +77,9 @@ def test_against_loops_over_random_matrices(seed: int) -> None:
     scores, learned = rng.random((stages + 2, tasks)), rng.integers(0, stages, tasks).tolist()
     fresh, joint = scores[stages], scores[stages + 1]
     expected = by_loops(scores, stages, learned, fresh, joint)
-    known = Course(tuple(learned), tuple(fresh), tuple(joint))
+    known = ContinualDesign(tuple(learned), tuple(fresh), tuple(joint))
     assert values(known, scores[:stages]) == pytest.approx(expected)
-    beside = measures(Course(tuple(learned), fresh=stages, joint=stages + 1), stages)
+    beside = measures(ContinualDesign(tuple(learned), fresh=stages, joint=stages + 1), stages)
     assert {name: float(measure(scores)) for name, measure in beside.items()} == pytest.approx(expected)
     stacked = np.stack([scores, scores[:, ::-1] * 0.5])
     assert all(
@@ -89,22 +89,22 @@ def test_against_loops_over_random_matrices(seed: int) -> None:
 
 
 def test_one_stage_has_only_an_accuracy() -> None:
-    assert values(Course((0, 0)), SCORES[:1, :2]) == pytest.approx({"accuracy": 0.25})
-    assert measures(Course(()), 3) == {}
+    assert values(ContinualDesign((0, 0)), SCORES[:1, :2]) == pytest.approx({"accuracy": 0.25})
+    assert measures(ContinualDesign(()), 3) == {}
 
 
 @pytest.mark.parametrize(
-    "course",
+    "design",
     [
-        lambda: Course((-1,)),
-        lambda: Course((1, 2), joint=(0.5,)),
-        lambda: measures(Course((4,)), 4),
-        lambda: measures(Course((1,), joint=3), 4),
+        lambda: ContinualDesign((-1,)),
+        lambda: ContinualDesign((1, 2), joint=(0.5,)),
+        lambda: measures(ContinualDesign((4,)), 4),
+        lambda: measures(ContinualDesign((1,), joint=3), 4),
     ],
 )
-def test_what_cannot_be(course) -> None:
+def test_what_cannot_be(design) -> None:
     with pytest.raises(ValueError):
-        course()
+        design()
 
 
 def draw(rng: np.random.Generator, units: int, scores: Floats, size: int = 1) -> list[Floats]:
@@ -121,11 +121,11 @@ def draw(rng: np.random.Generator, units: int, scores: Floats, size: int = 1) ->
 
 @pytest.mark.parametrize("size", [1, 4])
 def test_intervals_cover(size: int) -> None:
-    course, rng = Course((1, 2, 3), joint=(0.95, 0.9, 0.9)), np.random.default_rng(0)
-    truth = values(course)
+    design, rng = ContinualDesign((1, 2, 3), joint=(0.95, 0.9, 0.9)), np.random.default_rng(0)
+    truth = values(design)
     hits = dict.fromkeys(truth, 0)
     for _ in range(200):
-        found = with_intervals(draw(rng, 60, SCORES, size), [mean] * 3, course, 0.9, rng, Effort(deciding=400))
+        found = with_intervals(draw(rng, 60, SCORES, size), [mean] * 3, design, 0.9, rng, Effort(deciding=400))
         for name, interval in found.items():
             hits[name] += interval.low <= truth[name] <= interval.high
     assert all(0.84 <= hit / 200 <= 0.98 for hit in hits.values()), hits
@@ -136,7 +136,10 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
     narrow.
     """
     whole, rng = np.vstack([SCORES, [0.95, 0.9, 0.9]]), np.random.default_rng(1)
-    measured, truth = Course((1, 2, 3), joint=4), values(Course((1, 2, 3), joint=(0.95, 0.9, 0.9)))["intransigence"]
+    measured, truth = (
+        ContinualDesign((1, 2, 3), joint=4),
+        values(ContinualDesign((1, 2, 3), joint=(0.95, 0.9, 0.9)))["intransigence"],
+    )
     hits, wider = 0, 0
     for _ in range(200):
         rows = draw(rng, 60, whole)
@@ -144,7 +147,12 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
         hits += found.low <= truth <= found.high
         held = tuple(float(mean(each[:, 4].sum(axis=0))) for each in rows)
         known = with_intervals(
-            [each[:, :4] for each in rows], [mean] * 3, Course((1, 2, 3), joint=held), 0.9, rng, Effort(deciding=400)
+            [each[:, :4] for each in rows],
+            [mean] * 3,
+            ContinualDesign((1, 2, 3), joint=held),
+            0.9,
+            rng,
+            Effort(deciding=400),
         )
         assert known["intransigence"].value == pytest.approx(found.value)
         wider += found.high - found.low > known["intransigence"].high - known["intransigence"].low
@@ -153,7 +161,9 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
 
 def test_nothing_that_varies() -> None:
     rows = [np.ones((5, 3, 2)), np.ones((7, 3, 2))]
-    found = with_intervals(rows, [mean] * 2, Course((0, 1)), 0.9, np.random.default_rng(0), Effort(deciding=50))
+    found = with_intervals(
+        rows, [mean] * 2, ContinualDesign((0, 1)), 0.9, np.random.default_rng(0), Effort(deciding=50)
+    )
     assert found["accuracy"] == (1.0, 1.0, 1.0) and found["forgetting"] == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="two units"):
-        with_intervals([np.ones((1, 3, 2))], [mean], Course((0,)), 0.9, np.random.default_rng(0))
+        with_intervals([np.ones((1, 3, 2))], [mean], ContinualDesign((0,)), 0.9, np.random.default_rng(0))

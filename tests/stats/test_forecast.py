@@ -13,21 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evalharness.stats.assess import Effort, Pairs, assess
-from evalharness.stats.forecast import (
-    GateOdds,
-    Rule,
-    at_chance,
-    blocked,
-    enumerated,
-    gate,
-    p_of,
-    simulated,
-    verdict_of,
-    worth,
-)
+from evalharness.stats.assess import assess
+from evalharness.stats.forecast import Rule, at_chance, blocked, enumerated, p_of, simulated, verdict_of, worth
+from evalharness.stats.gate_forecast import GateOdds, gate
+from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import odds
 from evalharness.stats.redraw import again, answers, base_skill, changed
+from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import decide
 
 Floats = NDArray[np.float64]

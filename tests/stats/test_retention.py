@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evalharness.stats.assess import Pairs
+from evalharness.stats.pairs import Pairs
 from evalharness.stats.resample import Floats
 from evalharness.stats.retention import chance_adjusted_flips, retention
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evalharness.stats.assess import Effort, Finding, Floats, Pairs, assess
+from evalharness.stats.assess import Finding, assess
+from evalharness.stats.pairs import Pairs
+from evalharness.stats.resample import Effort, Floats
 from evalharness.stats.suite import at_margin, combine, mean_difference, weights
 
 

@@ -1,4 +1,4 @@
-"""Pooling by rows and by tasks, against the means of each task computed by hand."""
+"""Pairing of units by id; pooling by rows and by tasks, against the means of each task computed by hand."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from evalharness.metrics.base import ratio
-from evalharness.stats.assess import Pairs
-from evalharness.stats.pooling import pooled
+from evalharness.stats.pairs import Pairs, match, pooled
 
 
 def pairs(base: list[int], candidate: list[int], chance: float) -> Pairs:
@@ -44,3 +43,18 @@ def test_tasks_without_units_are_left_out() -> None:
         assert scores(pooled([empty, SMALL], None, macro)) == scores(SMALL)
         assert pooled([empty, SMALL], None, macro).chance == 0.5
         assert len(pooled([empty, empty], None, macro).base) == 0
+
+
+def test_units_are_paired_by_id_and_what_cannot_be_paired_is_counted():
+    found = match(["a", "b", "c", "d"], [1, 2, 1, 1], ["c", "b", "a", "e", "f"], [1, 1, 1, 1, 1])
+    assert found.first.tolist() == [0, 2] and found.second.tolist() == [2, 0]
+    assert (found.first_lacks, found.second_lacks, found.uneven) == (2, 1, 1)
+
+
+def test_nothing_in_common():
+    assert len(match([], [], ["a"], [1]).first) == 0
+
+
+def test_a_doubled_id_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        match(["a", "a"], [1, 1], ["a"], [1])

@@ -1,0 +1,134 @@
+"""Pair what two models scored on the same units, and pool the pairs of several tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness.stats.enums import MetricKind
+from evalharness.stats.resample import Floats, Score
+
+
+class Interval(NamedTuple):
+    """A value with the ends of its interval, None where it has none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What two models scored on the same n units, rows (n, width), and how to read it.
+
+    "binary" and "graded" scores are Σ row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function of the
+    summed rows. `sizes` (n,): examples in each unit. `sign`: −1 where a lower score is better. `chance` and `margin` in
+    the metric's natural unit; no margin: only described. `order` (n,): uniform numbers in [0, 1) by which units are
+    drawn into rounds, where a run may stop before all were answered.
+    """
+
+    base: Floats
+    candidate: Floats
+    sizes: Floats
+    score: Score
+    kind: MetricKind
+    low: float
+    high: float
+    sign: float
+    chance: float
+    margin: float | None
+    order: Floats | None = None
+
+    def difference(self, rows: Floats) -> Floats:
+        """Score of rows (..., 2 × width), base and candidate side by side, oriented so that + is better. -> (...)"""
+        width = self.base.shape[1]
+        return self.sign * (self.score(rows[..., width:]) - self.score(rows[..., :width]))
+
+
+def unit_loss(pairs: Pairs) -> float:
+    """The most that one unit can take from the score: its share of the range.
+
+    A corpus score gives no share to a unit (in F1 a rare class weighs more). There it is also at least what any changed
+    unit is seen to move, and twice the largest change that leaving one unit out makes to the base's score: a unit that
+    goes wrong is one left out and another put in.
+    """
+    share = (pairs.high - pairs.low) * float(pairs.sizes.max() / max(pairs.sizes.sum(), 1.0))
+    if pairs.kind != MetricKind.CORPUS or len(pairs.base) < 2:
+        return share
+    whole = pairs.base.sum(axis=0)
+    left_out = float(np.abs(pairs.score(whole - pairs.base) - pairs.score(whole)).max())
+    return max(share, 2 * left_out, float(np.abs(put_back(pairs)).max(initial=0.0)))
+
+
+def put_back(pairs: Pairs) -> Floats:
+    """What it does to the candidate's score to give one changed unit the base's row, (changed,)."""
+    changed = np.any(pairs.base != pairs.candidate, axis=1)
+    whole = pairs.candidate.sum(axis=0)
+    return pairs.score(whole + (pairs.base - pairs.candidate)[changed]) - pairs.score(whole)
+
+
+def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) -> Pairs:
+    """All units of the members, with the mean chance over their examples. Members without units are left out.
+
+    `macro`: the score is the plain mean of the members' scores, which must be Σ row[0] / Σ row[1]: the rows of each are
+    scaled so that their counts add up to the same, and the chance is the plain mean. Scaled rows are no longer 0 or 1:
+    A binary score becomes a graded one.
+    """
+    first = next((pairs for pairs in members if len(pairs.base)), members[0])
+    counted = [pairs for pairs in members if len(pairs.base)] or [first]
+    if macro and len(first.base):
+        total = sum(float(pairs.base[:, 1].sum()) for pairs in counted)
+        counted = [_scaled(pairs, total / (len(counted) * float(pairs.base[:, 1].sum()))) for pairs in counted]
+    weights = [1.0 if macro else float(pairs.sizes.sum()) for pairs in counted]
+    return replace(
+        first,
+        base=np.concatenate([pairs.base for pairs in counted]),
+        candidate=np.concatenate([pairs.candidate for pairs in counted]),
+        sizes=np.concatenate([pairs.sizes for pairs in counted]),
+        kind=MetricKind.GRADED if macro or any(pairs.kind == MetricKind.GRADED for pairs in members) else first.kind,
+        chance=float(np.average([pairs.chance for pairs in counted], weights=weights if sum(weights) else None)),
+        margin=margin,
+        order=None
+        if first.order is None
+        else np.concatenate([pairs.order for pairs in counted if pairs.order is not None]),
+    )
+
+
+def _scaled(pairs: Pairs, weight: float) -> Pairs:
+    return replace(pairs, base=pairs.base * weight, candidate=pairs.candidate * weight, sizes=pairs.sizes * weight)
+
+
+class Matched(NamedTuple):
+    """`first[i]` and `second[i]` are places of the same unit, (both,). The counts are of units that could not be
+    paired.
+
+    `first_lacks`: units that only the second has; `second_lacks` the reverse; `uneven`: units of which the two answered
+    different numbers of examples.
+    """
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    first_lacks: int
+    second_lacks: int
+    uneven: int
+
+
+def match(
+    first: Sequence[str], first_sizes: Sequence[int], second: Sequence[str], second_sizes: Sequence[int]
+) -> Matched:
+    """Pair units by id, in the first model's order; sizes are the examples answered in each unit. Raises ValueError for
+    an id given twice.
+    """
+    here, there = ({unit: place for place, unit in enumerate(units)} for units in (first, second))
+    if len(here) < len(first) or len(there) < len(second):
+        raise ValueError("a unit id is given twice")
+    shared = [(place, there[unit]) for unit, place in here.items() if unit in there]
+    both = [(mine, theirs) for mine, theirs in shared if first_sizes[mine] == second_sizes[theirs]]
+    places = np.array(both, dtype=np.intp).reshape(len(both), 2)
+    return Matched(
+        places[:, 0], places[:, 1], len(there) - len(shared), len(here) - len(shared), len(shared) - len(both)
+    )
