@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -13,6 +14,14 @@ import pytest
 import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
+
+
+def pytest_collection_finish() -> None:
+    """Leave what importing made out of garbage collection: every engine that closes collects, over millions of objects
+    where all tests' libraries are loaded.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
