@@ -16,11 +16,11 @@ from evalharness.checkpoints.discover import base_of, checkpoints_in, directory_
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
-from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option
-from evalharness.cli.table import aligned
 from evalharness.errors import EvalHarnessError, ModelError
 from evalharness.records.models import Checkpoint
+from evalharness.report.escape import plain
+from evalharness.report.text_table import aligned
 
 STEP = "checkpoint step"
 WIDE = 6  # names that are listed before "and N more"

@@ -14,14 +14,14 @@ from evalharness.analysis.compare_plan import UNNAMED, ComparePlan, asked_margin
 from evalharness.analysis.comparison import compare, target_gain
 from evalharness.analysis.diagnosis import Ground, diagnose
 from evalharness.cli.logs import are_logs, differing, find
-from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
-from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.records.comparison import Estimate, Flag
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import ModelRow, Results
+from evalharness.report.escape import plain
+from evalharness.report.terminal import verdict_lines
 from evalharness.results import (
     models_of,
     open_folder,

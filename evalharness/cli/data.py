@@ -13,15 +13,15 @@ from typing import Any
 
 import click
 
-from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, paths, with_options
-from evalharness.cli.table import aligned
 from evalharness.data.fetch import ManifestEntry, TaskSplit, fetch, splits_to_fetch, verify
 from evalharness.data.lock import Lock, default_lock, key_of
 from evalharness.data.sources import DataSource, check_overrides, missing
 from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
 from evalharness.paths import default_store, shipped
 from evalharness.records.tasks import Suite, Task
+from evalharness.report.escape import plain
+from evalharness.report.text_table import aligned
 from evalharness.tasks.library import Library
 
 COLUMNS = ("data set", "split", "rows", "licence", "")

@@ -9,8 +9,8 @@ import click
 from evalharness import experiments, registry
 from evalharness.cli import progress
 from evalharness.cli.options import debug_option
-from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError
+from evalharness.report.terminal import verdict_lines
 from evalharness.results import REPORT
 from evalharness.run.checks import check_folder
 

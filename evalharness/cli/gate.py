@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from evalharness.analysis.gate import Policy, judge
-from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option
 from evalharness.records.results import Results
+from evalharness.report.escape import plain
 from evalharness.results import read_results
 
 OUTCOMES = {0: "passed", 3: "failed: forgotten", 4: "undecided", 5: "no verdict: incomplete or not comparable"}

@@ -6,7 +6,6 @@ Commands are imported when they are called.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import threading
@@ -17,10 +16,10 @@ import click
 
 from evalharness import __version__, cli, registry
 from evalharness.errors import EvalHarnessError, UsageError, did_you_mean
+from evalharness.report.escape import plain
 
 CRASH, INTERRUPTED = 1, 130
 RESUMED = ("run", "demo", "sweep", "trace")  # commands that go on where they were
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 SUMMARIES = {
     "run": "Evaluate candidates against their base and say what they forgot.",
@@ -114,10 +113,3 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         what = f"{type(error).__name__}: {plain(str(error))}"
         click.echo(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
         return CRASH
-
-
-def plain(text: str) -> str:
-    """Text that may come from a model or a file, fit for a terminal and a CI log: control and bidi characters shown as
-    escapes.
-    """
-    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text).replace("\n::", "\n ::")

@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from evalharness.cli import progress
-from evalharness.cli.main import plain
 from evalharness.cli.options import (
     data_options,
     debug_option,
@@ -23,13 +22,14 @@ from evalharness.cli.options import (
     paths,
     with_options,
 )
-from evalharness.cli.table import aligned
 from evalharness.errors import UsageError
 from evalharness.experiments.cost import Work
 from evalharness.experiments.power_forecast import Asked, Forecast, Row, forecast
 from evalharness.paths import default_store
 from evalharness.records.comparison import Level
 from evalharness.records.job import Job
+from evalharness.report.escape import plain
+from evalharness.report.text_table import aligned
 from evalharness.results import write_text
 from evalharness.stats.forecast import WHY
 from evalharness.stats.verdict import SKILL_SHARE

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evalharness.cli.main import plain
+from evalharness.report.escape import plain
 
 
 class Lines:

@@ -12,9 +12,7 @@ import click
 
 from evalharness import registry, report, run
 from evalharness.cli import progress
-from evalharness.cli.drift import drift_lines
 from evalharness.cli.gate import decide, policy_option
-from evalharness.cli.main import plain
 from evalharness.cli.options import (
     chat_options,
     data_options,
@@ -25,12 +23,13 @@ from evalharness.cli.options import (
     paths,
     with_options,
 )
-from evalharness.cli.table import unexplained, verdict_lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
 from evalharness.records.results import Results
-from evalharness.report import overlap
+from evalharness.report import drift, overlap
+from evalharness.report.escape import plain
+from evalharness.report.terminal import unexplained, verdict_lines
 from evalharness.results import RESULTS
 from evalharness.run.checks import check_job, check_paths
 
@@ -164,7 +163,7 @@ def run_command(**given: Any) -> int:
         click.echo((job.out / RESULTS).read_text(), nl=False)
     else:
         overlaps = map(plain, overlap.lines(results))
-        for line in (*verdict_lines(results), *unexplained(results), *overlaps, *drift_lines(results)):
+        for line in (*verdict_lines(results), *unexplained(results), *overlaps, *drift.lines(results)):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:

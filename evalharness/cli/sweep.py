@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
-from evalharness.cli.main import plain
 from evalharness.cli.options import (
     data_options,
     debug_option,
@@ -24,12 +23,11 @@ from evalharness.cli.options import (
     weights,
     with_options,
 )
-from evalharness.cli.table import aligned
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.grid import EVERY, Grid
 from evalharness.records.job import Job
 from evalharness.report.sweep_tables import tables
-from evalharness.report.text_table import TextTable
+from evalharness.report.text_table import terminal
 from evalharness.results import REPORT
 from evalharness.run.checks import check_job
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, WAYS
@@ -162,17 +160,10 @@ def sweep_command(**given: Any) -> int:
         click.echo((asked.job.out / "sweep.json").read_text(encoding="utf-8"), nl=False)
     else:
         for table in tables(sweep):
-            for line in lines(table):
+            for line in terminal(table):
                 click.echo(line)
         click.echo(f"report: {asked.job.out / REPORT}")
     return NotComparableError.exit_code if found.errors else 0
-
-
-def lines(table: TextTable) -> Iterator[str]:
-    """A table as the terminal shows it."""
-    yield f"{table.title} ({plain(table.note)})"
-    yield from (f"  {plain(line)}" for line in aligned([table.columns, *table.rows], table.numbers))
-    yield ""
 
 
 def _job(given: dict[str, Any]) -> Job:

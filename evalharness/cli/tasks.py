@@ -12,15 +12,15 @@ from typing import Any, Literal, TypeVar, get_args
 
 import click
 
-from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, paths, with_options
 from evalharness.cli.prompts import first_prompts, prompt_lines
-from evalharness.cli.table import aligned
 from evalharness.data.grouping import reader_of
 from evalharness.data.sources import DataSource
 from evalharness.errors import EvalHarnessError, TaskError, did_you_mean
 from evalharness.metrics.base import build, check_asked
 from evalharness.records.tasks import OutputType, Suite, Task
+from evalharness.report.escape import plain
+from evalharness.report.text_table import aligned
 from evalharness.tasks.claims import contradiction
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import NeedsCode, NotSupported

@@ -12,7 +12,6 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
-from evalharness.cli.main import plain
 from evalharness.cli.options import (
     chat_options,
     data_options,
@@ -24,13 +23,14 @@ from evalharness.cli.options import (
     paths,
     with_options,
 )
-from evalharness.cli.sweep import lines
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
+from evalharness.report.escape import plain
 from evalharness.report.stage_tables import tables
 from evalharness.report.stage_text import notes, sentences
 from evalharness.report.stages import STAGES
+from evalharness.report.text_table import terminal
 from evalharness.results import REPORT
 from evalharness.run.checks import check_job, check_models
 
@@ -148,7 +148,7 @@ def trace_command(**given: Any) -> int:
         click.echo((asked.job.out / STAGES).read_text(encoding="utf-8"), nl=False)
     else:
         for table in tables(stages):
-            for line in lines(table):
+            for line in terminal(table):
                 click.echo(line)
         for sentence in (*sentences(stages), *notes(stages)):
             click.echo(plain(sentence))

@@ -13,12 +13,12 @@ import click
 
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
-from evalharness.cli.main import plain
 from evalharness.cli.options import data_options, debug_option, paths, shares, targets, weights, with_options
 from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides
 from evalharness.errors import UsageError
 from evalharness.paths import default_store
+from evalharness.report.escape import plain
 from evalharness.run.checks import check_paths, check_recipe
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather

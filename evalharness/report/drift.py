@@ -1,21 +1,25 @@
-"""Results to how far the candidates' predictions moved from their base's: ranked tables and sentences for the page and
-the terminal.
+"""Show how far the candidates' predictions moved from their base's: ranked tables and sentences for the page and the
+terminal.
 
 Nothing is judged here: an early warning beside the verdicts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evalharness.records.comparison import Estimate
 from evalharness.records.results import Drift, Results
 from evalharness.report import wording
+from evalharness.report.escape import plain
+from evalharness.report.text_table import aligned
 
 LONGEST = 60  # characters of a name
 PLACES = 4
 SMALLEST = 10**-PLACES / 2
 REFERENCE = "reference"
+TITLES = ("", "", "KL", "{} interval", "same top token", "{} interval", "cross-entropy", "{} interval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class DriftTable:
 
     title: str
     level: str
-    said: tuple[str, ...]
+    sentences: tuple[str, ...]
     rows: tuple[DriftRow, ...]
 
 
@@ -48,20 +52,37 @@ def tables(results: Results) -> tuple[DriftTable, ...]:
     return tuple(_table([drift for drift in results.drift if drift.text == kind], judged) for kind in kinds)
 
 
-def on(drift: Drift) -> str:
-    return f"on {drift.text} text" if drift.text == "neutral" else f"on the base's {drift.text}"
+def lines(results: Results) -> Iterator[str]:
+    """The tables as a terminal shows them, the candidate that drifted most first; nothing where nobody asked."""
+    for table in tables(results):
+        unit = "per token, KL and cross-entropy in nats; a warning, no verdict"
+        yield from ("", f"drift {plain(table.title)} ({unit})")
+        titles = tuple(title.format(table.level) for title in TITLES)
+        if known := [(row.rank, row.model, *row.cells) for row in table.rows if row.cells]:
+            yield from (f"  {line}" for line in aligned([titles, *known], range(2, len(titles))))
+        yield from (plain(f"  {row.model}: not known: {row.reason}") for row in table.rows if not row.cells)
+
+
+def text_of(drift: Drift) -> str:
+    """Which text it was measured on, in words."""
+    return f"{drift.text} text" if drift.text == "neutral" else f"the base's {drift.text}"
 
 
 def _table(drifts: list[Drift], judged: set[str]) -> DriftTable:
     known = next((drift for drift in drifts if drift.kl is not None), None)
     size = f": {wording.counted(known.n, 'text')}, {wording.counted(known.tokens, 'token')}" if known else ""
-    rows = tuple(_row(drift, drift.model in judged) for drift in drifts)
-    return DriftTable(f"{on(drifts[0])[3:]}{size}", f"{100 * drifts[0].ci_level:.4g} %", tuple(_said(drifts)), rows)
+    return DriftTable(
+        title=f"{text_of(drifts[0])}{size}",
+        level=f"{100 * drifts[0].ci_level:.4g} %",
+        sentences=tuple(_sentences(drifts)),
+        rows=tuple(_row(drift, drift.model in judged) for drift in drifts),
+    )
 
 
 def _row(drift: Drift, candidate: bool) -> DriftRow:
     name = wording.one_line(drift.model, LONGEST)
-    rank = "–" if drift.rank is None and candidate else REFERENCE if drift.rank is None else str(drift.rank)
+    unranked = wording.NONE if candidate else REFERENCE
+    rank = unranked if drift.rank is None else str(drift.rank)
     if drift.kl is None or drift.agreement is None or drift.cross_entropy_change is None:
         return DriftRow(rank, name, candidate, (), wording.one_line(drift.reason, 3 * LONGEST))
     change = drift.cross_entropy_change
@@ -76,27 +97,23 @@ def _row(drift: Drift, candidate: bool) -> DriftRow:
     return DriftRow(rank, name, candidate, cells, "")
 
 
-def _said(drifts: list[Drift]) -> list[str]:
+def _sentences(drifts: list[Drift]) -> Iterator[str]:
     """Who drifted most, what the bound leaves out, what got no answer."""
-    found = []
     first = next((drift for drift in drifts if drift.rank == 1 and drift.kl is not None and drift.kl.value > 0), None)
     if first is not None and first.kl is not None and first.agreement is not None:
-        bound = "" if first.exact else "at least "
-        head = f"{wording.one_line(first.model, LONGEST)} drifted most {on(first)}: {bound}{_nats(first.kl.value)} nats a token, "
-        found.append(
-            f"{head}and another likeliest token than the base's at {wording.percent(1 - first.agreement.value)} of them"
-        )
-    left = max((drift.rest for drift in drifts if drift.rest is not None and not drift.exact), default=None)
-    if left is not None:
-        aside = f"{wording.percent(left)} of the base's probability, taken as one token"
-        found.append(
-            f"KL is a lower bound: the {drifts[0].top_k} likeliest tokens of the base are looked at one by one, the rest ({aside}) together"
-        )
+        most = f"{wording.one_line(first.model, LONGEST)} drifted most on {text_of(first)}"
+        nats = f"{'' if first.exact else 'at least '}{_nats(first.kl.value)} nats a token"
+        other = wording.percent(1 - first.agreement.value)
+        yield f"{most}: {nats}, and another likeliest token than the base's at {other} of them"
+    rest = max((drift.rest for drift in drifts if drift.rest is not None and not drift.exact), default=None)
+    if rest is not None:
+        each = f"the {drifts[0].top_k} likeliest tokens of the base are looked at one by one"
+        together = f"the rest ({wording.percent(rest)} of the base's probability, taken as one token) together"
+        yield f"KL is a lower bound: {each}, {together}"
     for drift in drifts:
         if drift.failed and drift.kl is not None:
-            left_out = f"{wording.counted(drift.failed, 'text')} got no answer and {'is' if drift.failed == 1 else 'are'} left out"
-            found.append(f"{wording.one_line(drift.model, LONGEST)}: {left_out}")
-    return found
+            name, texts = wording.one_line(drift.model, LONGEST), wording.counted(drift.failed, "text")
+            yield f"{name}: {texts} got no answer and {'is' if drift.failed == 1 else 'are'} left out"
 
 
 def _nats(value: float) -> str:

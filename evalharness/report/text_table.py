@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from evalharness.report.escape import plain
 
 REMARKS = "remarks"
 
@@ -37,3 +39,22 @@ def markdown(table: TextTable) -> Iterator[str]:
     yield "|" + "---|" * len(table.columns)
     for row in table.rows:
         yield f"| {' | '.join(cell.replace('|', '∣') for cell in row)} |"
+
+
+def terminal(table: TextTable) -> Iterator[str]:
+    """The lines of the table as a terminal shows it."""
+    yield f"{table.title} ({plain(table.note)})"
+    yield from (f"  {line}" for line in aligned([table.columns, *table.rows], table.numbers))
+    yield ""
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> Iterator[str]:
+    """Rows of equally many cells as lines with columns as wide as their widest cell; those in `right` are set to the
+    right. Cells are escaped.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        sides = zip(row, widths, strict=True)
+        line = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(sides))
+        yield "  ".join(line).rstrip()

@@ -15,7 +15,8 @@ from command_line import exit_code
 
 from evalharness import cli, registry
 from evalharness.cli import main as entry
-from evalharness.cli.main import SUMMARIES, plain
+from evalharness.cli.main import SUMMARIES
+from evalharness.report.escape import plain
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

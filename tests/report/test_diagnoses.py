@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalharness import results
-from evalharness.cli.table import unexplained, verdict_lines
 from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import Sample
 from evalharness.records.results import Results
 from evalharness.report import diagnoses
 from evalharness.report.page import render
+from evalharness.report.terminal import unexplained, verdict_lines
 
 
 def test_candidates_in_the_order_of_the_page_and_numbers_as_they_are(explained: Results) -> None:

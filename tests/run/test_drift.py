@@ -19,7 +19,6 @@ from evalharness import results
 from evalharness.analysis.drift import NEUTRAL, OTHER_TOKENS, OWN, TOP_K
 from evalharness.analysis.gate import Policy, judge
 from evalharness.checkpoints.recognise import recognise
-from evalharness.cli.drift import drift_lines
 from evalharness.cli.run import run_command
 from evalharness.data.paragraphs import paragraphs
 from evalharness.errors import DataError, UsageError
@@ -27,6 +26,7 @@ from evalharness.paths import shipped
 from evalharness.records.job import Job
 from evalharness.records.models import EngineSettings
 from evalharness.report import drift as shown
+from evalharness.report.drift import lines as drift_lines
 from evalharness.report.page import render
 from evalharness.run import drift
 from evalharness.run.evaluation import evaluate
@@ -159,8 +159,8 @@ def test_written_and_read(job, tmp_path):
     assert set(document["drift"][0]["kl"]) == {"value", "low", "high"}
     assert results.read_results(tmp_path / "out") == found
     (table,) = shown.tables(replace(found, drift=(replace(found.drift[0], failed=2),)))
-    assert table.said[-1] == "llama-lora: 2 texts got no answer and are left out"
-    assert "KL is a lower bound" in table.said[1] and table.level == "90 %"
+    assert table.sentences[-1] == "llama-lora: 2 texts got no answer and are left out"
+    assert "KL is a lower bound" in table.sentences[1] and table.level == "90 %"
 
 
 def test_no_shared_tokenizer(job, copy, zoo):

@@ -14,7 +14,6 @@ import pytest
 
 from evalharness import results
 from evalharness.analysis.gate import Policy, judge, judge_alone
-from evalharness.cli.table import verdict_lines
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
@@ -22,6 +21,7 @@ from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.report.page import render
 from evalharness.report.references import noise_floor, quantisation
+from evalharness.report.terminal import verdict_lines
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
 from evalharness.run.reference_models import check_architectures

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.cli.table import headline, verdict_lines
 from evalharness.records.comparison import Comparison, Estimate, MeanDifference, Stopping
 from evalharness.records.results import ModelRow, Results
+from evalharness.report.terminal import model_line, verdict_lines
 
 BASE = ModelRow("base", "base", "f0", None, 100, 0, 0.0, 10)
 TUNED = ModelRow("tuned", "lora", "f1", "base", 110, 10, 10 / 110, 4, "sst2", Estimate(0.1, 0.05, 0.15), True)
@@ -29,11 +29,11 @@ ROW = Comparison(
     ],
 )
 def test_whether_it_learned(learned: bool | None, words: str) -> None:
-    assert headline(replace(TUNED, learned_target=learned)).endswith(words)
+    assert model_line(replace(TUNED, learned_target=learned)).endswith(words)
 
 
 def test_an_unknown_target_is_not_spoken_of() -> None:
-    assert "target" not in headline(replace(TUNED, target_task=None, target_gain=None, learned_target=None))
+    assert "target" not in model_line(replace(TUNED, target_task=None, target_gain=None, learned_target=None))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,161 @@
+"""Say in lines of a terminal or a CI log what a run concluded: a table of verdicts for each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from evalharness.analysis.diagnosis import lost
+from evalharness.metrics import CHOOSE
+from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level
+from evalharness.records.results import ModelRow, Results
+from evalharness.report import early_stopping_table
+from evalharness.report.escape import plain
+from evalharness.report.order import groups_of
+from evalharness.report.references import noise_floor, quantisation
+from evalharness.report.text_table import aligned
+from evalharness.report.wording import VERDICTS, flag_words, general_of
+from evalharness.stats.enums import Verdict
+
+REASONS = (  # flags that say why there is no other verdict
+    Flag.BASE_AT_CHANCE,
+    Flag.MARGIN_EXCEEDS_SKILL,
+    Flag.INCOMPLETE,
+    Flag.SUITE_NOT_TESTED,
+)
+ORDER = (Level.SUITE, Level.FAMILY, Level.GROUP, Level.TASK)
+RIGHT = range(1, 8)  # columns of numbers
+MANY = 8  # members of a gate unit; more are shown as their group alone
+FEW_ERRORS = 5
+
+
+def verdict_lines(results: Results) -> Iterator[str]:
+    """A table for each candidate: the suite first, then groups, then tasks; of large groups only the group. Then what
+    was measured beside the candidates, and what failed.
+    """
+    for model in results.models:
+        if model.judged:
+            yield from ("", model_line(model))
+            yield from (f"  {line}" for line in _of_candidate(results, model))
+    if in_rounds := list(early_stopping_table.sentences(results)):
+        yield from ("", *map(plain, in_rounds))
+    yield from _references(results)
+    if results.errors:
+        yield from ("", f"{len(results.errors)} examples got no answer; this run is incomplete:")
+    for error in results.errors[:FEW_ERRORS]:
+        yield plain(f"  {error.model} / {error.task} / {error.example}: {error.reason}")
+
+
+def _of_candidate(results: Results, model: ModelRow) -> Iterator[str]:
+    units = {c.task for c in results.comparisons if c.unit and c.level == Level.GROUP}
+    large = {name: tasks for name, tasks in groups_of(results).items() if name in units and len(tasks) > MANY}
+    hidden = {task for tasks in large.values() for task in tasks} - {model.target_task}
+    own = [c for c in results.comparisons if c.candidate == model.name]
+    rows = [c for c in own if c.level == Level.FAMILY or (c.primary and c.task not in hidden)]
+    rows.sort(key=lambda c: ORDER.index(c.level))
+    yield from aligned([_titles(rows), *(_row(c, model) for c in rows)], RIGHT)
+    yield from (plain(f"the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
+    yield from map(plain, _notes(own, results.signature.get("alpha", 0.05)))
+    for diagnosis in results.diagnoses:
+        if diagnosis.candidate == model.name:
+            yield plain(f"{diagnosis.task}: {diagnosis.says}")
+
+
+def unexplained(results: Results) -> Iterator[str]:
+    """How to find out what was lost, where choices were and nobody asked for it; nothing else."""
+    explained = {(diagnosis.task, diagnosis.candidate) for diagnosis in results.diagnoses}
+    units = [
+        c
+        for c in results.comparisons
+        if c.unit and c.primary and c.level != Level.SUITE and c.metric.partition(",")[0] in CHOOSE
+    ]
+    tasks = dict.fromkeys(plain(c.task) for c in units if lost(c) and (c.task, c.candidate) not in explained)
+    if tasks and not results.signature.get("explain"):
+        yield ""
+        yield f"knowledge or format? The same command with --explain asks once more about {', '.join(tasks)}."
+
+
+def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
+    """What is said below a candidate's table: parts of gate units, general ability, the published average."""
+    parts = [c for c in own if c.adjustment == Adjustment.BENJAMINI_HOCHBERG]
+    if parts:
+        fell = sum(c.q_forgotten is not None and c.q_forgotten <= alpha for c in parts)
+        differ = sum(c.q_difference is not None and c.q_difference <= alpha for c in parts)
+        counts = f"{fell} fell by more than the margin, {differ} differ from the base at q ≤ {alpha:g}"
+        yield f"of {len(parts)} tasks within gate units {counts} (Benjamini-Hochberg; they decide nothing)"
+    for c in own:
+        if c.general is not None:
+            interval = _interval(Estimate(c.general.value, c.general.low, c.general.high))
+            value = f"general ability: {_signed(c.general.value)} ({interval})"
+            yield f"{value}, the mean over {general_of(c.general)} (no verdict)"
+        if c.level == Level.SUITE and not c.primary:
+            base, candidate, difference = _scores(c)
+            scores = f"base {base}, candidate {candidate}, difference {difference}"
+            yield f"{c.metric}: {scores} (published average; no verdict)"
+
+
+def _references(results: Results) -> Iterator[str]:
+    """What was measured beside the candidates."""
+    if floor := noise_floor(results):
+        yield from ("", plain(floor))
+    if shown := quantisation(results):
+        yield from ("", plain(shown.says))
+        titles = ("", "n", "quantised", "unquantised", "difference", "interval")
+        changes = [(change, change.scores) for change in shown.changes if change.level != Level.SUITE]
+        rows = [
+            (change.task, str(change.n), scores.base, scores.candidate, scores.difference, scores.interval or "–")
+            for change, scores in changes
+        ]
+        yield from (f"  {line}" for line in aligned([titles, *rows], range(1, len(titles))))
+
+
+def _titles(rows: Sequence[Comparison]) -> tuple[str, ...]:
+    """The column titles, with the coverage that the intervals have (90 % at α = 0.05)."""
+    levels = sorted({f"{100 * c.ci_level:.4g} %" for c in rows})
+    interval = " ".join((*levels, "interval"))
+    return ("", "n", "base", "candidate", "difference", interval, "lost", "gained", "verdict")
+
+
+def model_line(model: ModelRow) -> str:
+    """The candidate, its size, and whether it learned its target."""
+    if not model.parameters:
+        return plain(f"{model.name} ({model.kind})")
+    share = "all" if model.trainable == model.parameters else f"{model.trainable_share:.2%}"
+    line = f"{model.name} ({model.kind}, {model.trainable:,} parameters trained, {share} of the model)"
+    if model.target_gain is not None:
+        target = f"its target {model.target_task} ({_signed(model.target_gain.value)})"
+        known = f"learned {target}" if model.learned_target else f"did not learn {target}"
+        line += ": " + (f"whether it learned {target} cannot be told" if model.learned_target is None else known)
+    return plain(line)
+
+
+def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
+    name = c.task + ("" if c.level == Level.TASK else f" ({c.level})")
+    name += " (target)" if c.task == model.target_task else ""
+    verdict = f"{VERDICTS[c.verdict][0]} {c.verdict}" if c.verdict else ""
+    verdict += "" if c.unit or c.level in (Level.FAMILY, Level.SUITE) else " (describes)"
+    if c.verdict == Verdict.INCONCLUSIVE and c.examples_needed:
+        verdict += f" (about {c.examples_needed:,} examples would decide)"
+    verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
+    counts = ("–", "–") if c.lost is None else (str(c.lost), str(c.gained))
+    scores = _scores(c) if c.n else ("–", "–", "–")  # nothing is no score
+    return (name, _units(c), *scores, _interval(c.difference), *counts, verdict)
+
+
+def _units(c: Comparison) -> str:
+    """Units compared; of how many, where they were stopped early."""
+    stopped = c.stopping is not None and c.stopping.stopped and c.level != Level.FAMILY
+    return f"{c.n} of {c.stopping.planned}" if c.stopping and stopped else str(c.n)
+
+
+def _scores(c: Comparison) -> tuple[str, str, str]:
+    return f"{c.base.value:.3f}", f"{c.candidate_score.value:.3f}", _signed(c.difference.value)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{_signed(estimate.low)} … {_signed(estimate.high)}"
