@@ -31,6 +31,35 @@ data_options: tuple[Decorated, ...] = (
         "--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."
     ),
 )
+include_option = data_options[-1]
+task_options: tuple[Decorated, ...] = (
+    click.option("--suite", help="A suite of tasks (see `evalharness tasks list`)."),
+    click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable."),
+)
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="At most this many examples a task (whole units, at least one), drawn with --seed.",
+)
+example_options: tuple[Decorated, ...] = (
+    limit_option,
+    click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question."),
+    click.option("--split", help="Evaluate this split instead of each task's own."),
+)
+margin_option = click.option(
+    "--margin",
+    "margin_texts",
+    multiple=True,
+    metavar="[TASK=]DELTA",
+    help="The largest drop that is acceptable. Repeatable.",
+)
+alpha_option = click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    help="Error rate of either verdict.",
+)
 engine_options: tuple[Decorated, ...] = (
     click.option("--engine", default="hf", show_default=True, help="What answers."),
     click.option(
@@ -76,6 +105,8 @@ chat_options: tuple[Decorated, ...] = (
         "end with 5, or compare and flag every row.",
     ),
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 
