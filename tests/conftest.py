@@ -16,10 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 
+def pytest_configure() -> None:
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Leave what importing made out of garbage collection: every engine that closes collects, over millions of objects
-    where all tests' libraries are loaded.
+    """Collect no garbage while modules are imported, and none of what they made afterwards: every engine that closes
+    collects, over millions of objects where all tests' libraries are loaded.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
 
