@@ -20,14 +20,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evalharness.cli.logs import find
+from evalharness.analysis.margins import with_margins
+from evalharness.imports.runs import read_logs
 from evalharness.results import write_measurements
 from evalharness.tasks.library import Library
 
@@ -141,13 +142,12 @@ def write_tables(folder: Path, tasks: list[Drawn]) -> None:
 def write_runs(folder: Path) -> None:
     """Two runs that share their base, as `evalharness run` leaves them for `compare`."""
     for candidate in ("first", "second"):
-        found = find([str(folder / "base"), str(folder / candidate)], (None, {"drawn_bleu_0": 1.0}), None)
-        models = [{**asdict(row), "kind": row.kind} for row in found.models]
-        signature = {**found.signature, "engine": {"name": "drawn", "fingerprint": "drawn"}}
-        about = {"plan": asdict(found.plan), "models": models, "signature": signature}
+        run, _ = read_logs([str(folder / "base"), str(folder / candidate)], {"drawn_bleu_0": 1.0})
+        run = with_margins(run, None, {"drawn_bleu_0": 1.0})
+        signature = {**run.signature, "engine": {"name": "drawn", "fingerprint": "drawn"}}
         out = folder / f"run-{candidate}"
         out.mkdir()
-        write_measurements(out, found.imported.facts, found.imported.measurements, about)
+        write_measurements(out, replace(run, signature=signature))
 
 
 def write(folder: Path, examples: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from measured_runs import measured_run
 
 from evalharness import results
 from evalharness.errors import StoreError, UsageError
@@ -60,7 +61,7 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
         == (
             "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained "
             "p_forgotten p_forgotten_adjusted p_retained p_difference margin verdict flags examples_needed available "
-            "retention flips adjustment q_forgotten q_difference general stopping"
+            "retention flips adjustment q_forgotten q_difference general stopping variant"
         ).split()
     )
     assert (
@@ -172,6 +173,13 @@ def test_a_folder_without_results_says_so(tmp_path: Path) -> None:
         results.read_measurements(tmp_path)
 
 
+def _head(folder: Path) -> dict[str, object]:
+    """The metadata of a run in which nothing was measured."""
+    results.write_measurements(folder, measured_run([], []))
+    head: dict[str, object] = json.loads(pq.read_schema(folder / "measurements.parquet").metadata[FACTS_KEY])
+    return head
+
+
 def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: Path) -> None:
     """As a tool of somebody else's may leave them: in any order of rows, and wrong."""
     columns = {
@@ -181,7 +189,7 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
         "unit": list("pqrs"),
         "size": [1, 2, 3, 4],
     }
-    head = {FACTS_KEY: json.dumps({"schema_version": 2, "tasks": [], "points": [], "about": {}}).encode()}
+    head = {FACTS_KEY: json.dumps(_head(tmp_path)).encode()}
     for rows, fine in (
         ([[1.0, 1.0], [2.0], [3.0, 1.0], [4.0]], True),
         ([[1.0, 1.0], [2.0], [3.0], [4.0]], False),
@@ -193,7 +201,7 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
             with pytest.raises(UsageError, match="not the measurements of evalharness"):
                 results.read_measurements(tmp_path)
             continue
-        _, (first, second), _ = results.read_measurements(tmp_path)
+        first, second = results.read_measurements(tmp_path).measurements
         assert (first.task, first.units, first.sizes, first.rows.tolist()) == (
             "a",
             ("p", "r"),
@@ -212,18 +220,18 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
     ("change", "says"),
     [
         ({"schema_version": 99}, "measurements of schema version 99, this evalharness reads 2"),
-        ({"tasks": [{"name": "sst2"}]}, "measurements.parquet: tasks[0]: the key 'family' is missing"),
+        ({"facts": [{"name": "sst2"}]}, "measurements.parquet: facts[0]: the key 'family' is missing"),
         (
             {"points": [{"task": "a", "metric": "m", "model": "x", "point": "1"}]},
             "points[0].point: not a number (a text)",
         ),
-        ({"about": None}, "about: not an object (null)"),
+        ({"signature": None}, "signature: not an object (null)"),
     ],
 )
 def test_measurements_with_another_head_are_refused_by_name(
     tmp_path: Path, change: dict[str, object], says: str
 ) -> None:
-    head = {"schema_version": 2, "tasks": [], "points": [], "about": {}} | change
+    head = _head(tmp_path) | change
     columns = {name: [] for name in COLUMNS.names}
     table = pa.table(columns, schema=COLUMNS.with_metadata({FACTS_KEY: json.dumps(head).encode()}))
     pq.write_table(table, tmp_path / "measurements.parquet")
@@ -238,10 +246,13 @@ def test_measurements_come_back(tmp_path: Path) -> None:
     rows = np.array([[1.0, 1.0], [0.1 + 0.2, 1.0]])
     full = Measurement("sst2", "acc", "b", ("u1", "u2"), (1, 3), rows)
     point = Measurement("sst2", "mine", "b", ("u1", "u2"), (1, 3), np.zeros((2, 0)), 0.25)
-    results.write_measurements(tmp_path, [facts], [full, point], {"note": "kept"})
+    seen = {"c": {"sst2": frozenset({"u2"})}}
+    run = measured_run([facts], [full, point], signature={"note": "kept"}, seen=seen, models=RESULTS.models)
+    results.write_measurements(tmp_path, run)
     first = (tmp_path / "measurements.parquet").read_bytes()
-    read_facts, (read_full, read_point), about = results.read_measurements(tmp_path)
-    assert (read_facts, about) == ((facts,), {"note": "kept"})
+    read = results.read_measurements(tmp_path)
+    read_full, read_point = read.measurements
+    assert replace(read, measurements=run.measurements) == run
     assert (read_full.units, read_full.sizes, read_full.model) == (full.units, full.sizes, "b")
     np.testing.assert_array_equal(read_full.rows, rows)
     assert (read_point.point, read_point.units, read_point.sizes, read_point.rows.shape) == (
@@ -250,7 +261,7 @@ def test_measurements_come_back(tmp_path: Path) -> None:
         (1, 3),
         (2, 0),
     )
-    results.write_measurements(tmp_path, [facts], [full, point], {"note": "kept"})
+    results.write_measurements(tmp_path, run)
     assert (tmp_path / "measurements.parquet").read_bytes() == first
 
 
@@ -299,7 +310,7 @@ def test_odd_names_stay_inside_the_folder(tmp_path: Path, name: str) -> None:
 
 def test_an_older_result_is_taken_away_before_a_run_begins(tmp_path: Path) -> None:
     results.write_results(tmp_path, RESULTS)
-    results.write_measurements(tmp_path, [], [], {})
+    results.write_measurements(tmp_path, measured_run([], []))
     results.write_text(tmp_path / results.REPORT, "an older page")
     results.open_folder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["samples"]

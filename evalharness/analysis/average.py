@@ -1,12 +1,11 @@
-"""Task rows of a comparison to the suite's published average: one row a candidate, which describes and never
-decides.
-"""
+"""Compute a suite's published average: one row a candidate, which describes and never decides."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Average
@@ -35,6 +34,15 @@ def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
         elif average.normalised and task.chance >= found.high:
             reasons.append(f"{name}: guessing is always right")
     return list(dict.fromkeys(reasons))
+
+
+def left_out(plan: ComparePlan, facts: Sequence[TaskFacts]) -> tuple[str, ...]:
+    """A notice where the plan has an average of which something is lacking."""
+    absent = lacking(plan.average, facts) if plan.average else []
+    if plan.average is None or not absent:
+        return ()
+    what = f"this run does not measure {', '.join(absent)} as it is published"
+    return (f"{plan.average.name} is left out: {what}",)
 
 
 def with_average(

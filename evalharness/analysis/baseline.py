@@ -1,6 +1,4 @@
-"""A base's scores from an earlier run, in place of running the base: read, checked to answer the very same questions,
-handed over as measured.
-"""
+"""Take a base's scores from an earlier run in place of running it, once it is clear that it was asked the same."""
 
 from __future__ import annotations
 
@@ -39,23 +37,24 @@ class Baseline:
 
 def read(path: Path) -> Baseline:
     """The base of the run at `path`. Raises UsageError where nothing can be read there."""
-    facts, measurements, about = results.read_measurements(path)
-    try:
-        name, engine = about["plan"]["base"], about["signature"]["engine"]["fingerprint"]
-        definitions = {task: of_task["definition"] for task, of_task in about["signature"]["tasks"].items()}
-        questions = {task: str(of_task.get("questions")) for task, of_task in about["signature"]["tasks"].items()}
-        template = (about["signature"].get("chat") or {}).get("templates", {}).get(name)
-        row = replace(next(model for model in results.models_of(about, path) if model.name == name), base=None)
-    except (KeyError, StopIteration, TypeError) as error:
-        raise UsageError(
-            path, f"does not say whose scores these are ({type(error).__name__})", "name the folder of a finished run"
-        ) from error
-    of_base: dict[str, list[Measurement]] = {}
-    for measurement in measurements:
-        if measurement.model == name:
-            of_base.setdefault(measurement.task, []).append(measurement)
-    by_task = {task: tuple(found) for task, found in of_base.items()}
-    return Baseline(path, row, engine, definitions, {fact.name: fact for fact in facts}, by_task, questions, template)
+    run = results.read_measurements(path)
+    name, tasks = run.plan.base, run.signature["tasks"]
+    row = next((model for model in run.models if model.name == name), None)
+    if row is None:
+        raise UsageError(path, "does not say whose scores these are", "name the folder of a finished run")
+    return Baseline(
+        path=path,
+        row=replace(row, base=None),
+        engine=run.signature["engine"]["fingerprint"],
+        definitions={task: facts["definition"] for task, facts in tasks.items()},
+        facts={fact.name: fact for fact in run.facts},
+        measurements={
+            fact.name: tuple(m for m in run.measurements if (m.model, m.task) == (name, fact.name))
+            for fact in run.facts
+        },
+        questions={task: str(facts.get("questions")) for task, facts in tasks.items()},
+        template=(run.signature.get("chat") or {}).get("templates", {}).get(name),
+    )
 
 
 def measured(baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineInfo) -> list[TaskOutcome]:
@@ -95,5 +94,5 @@ def _of_task(baseline: Baseline, prepared: PreparedTask) -> TaskOutcome:
     if absent:
         raise NotComparableError(where, f"the base was not scored by {', '.join(absent)}", AGAIN)
     samples = results.read_samples(baseline.path, name, baseline.name) if baseline.path.is_dir() else []
-    found = tuple(by_metric[spec.id] for spec in prepared.task.metrics)
-    return TaskOutcome(found, tuple(samples), (), facts.unparsed.get(baseline.name, 0))
+    scores = tuple(by_metric[spec.id] for spec in prepared.task.metrics)
+    return TaskOutcome(scores, tuple(samples), (), facts.unparsed.get(baseline.name, 0))

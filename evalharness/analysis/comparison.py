@@ -1,8 +1,7 @@
-"""Measurements of a base and its candidates to comparisons: one row per candidate, task, group, family or suite, and
-metric.
+"""Compare every candidate with the base: a row for each task, group, family or suite, and metric.
 
-Every number is computed from the same units of both models. Random draws depend on the plan's seed, the task and the
-metric, and on nothing else.
+Every number is computed from the same units of both models. Random draws depend on the plan's seed, the task and the metric,
+and on nothing else.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalharness.analysis.candidate_data import Case
-from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.early_stopping import suite_at_looks
-from evalharness.analysis.pairing import Found
-from evalharness.analysis.rows import every_row, unjudged
+from evalharness.analysis.pairing import MeasurementTable
+from evalharness.analysis.rows import draft, unjudged
 from evalharness.analysis.suite import family_rows, suite_row, untrained
-from evalharness.analysis.verdicts import concluded
+from evalharness.analysis.verdicts import with_verdicts
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.measurements import Measurement, TaskFacts
 
@@ -31,27 +30,24 @@ def compare(
     not asked the same, where a measurement is missing or a row is not finite, and TaskError where the tasks of a gate
     unit cannot be pooled.
     """
-    found = {(m.task, m.metric, m.model): m for m in measurements}
+    table = {(m.task, m.metric, m.model): m for m in measurements}
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
-        case = Case(candidate, [task for task in facts if _was_asked(task, candidate, found, plan)], found, plan)
-        rows = every_row(case)
-        kept = untrained(case, rows)
-        suite = (
-            suite_at_looks(case, rows)
-            if plan.until_decided
-            else suite_row(kept, [row for row in rows if row.unit], plan)
-        )
+        asked = [task for task in facts if _was_asked(task, candidate, table, plan)]
+        data = CandidateData(candidate, asked, table, plan)
+        rows = [draft(data, subject) for subject in data.subjects]
+        kept = untrained(data, rows)
+        suite = suite_at_looks(data, rows) if plan.until_decided else suite_row(kept, [r for r in rows if r.unit], plan)
         rows += [*family_rows(kept, plan), suite]
-        comparisons += concluded(
-            [unjudged(row) for row in rows] if candidate in plan.references else rows, candidate, plan
-        )
+        if candidate in plan.references:
+            rows = [unjudged(row) for row in rows]
+        comparisons += with_verdicts(rows, candidate, plan)
     return tuple(comparisons)
 
 
-def _was_asked(task: TaskFacts, candidate: str, found: Found, plan: ComparePlan) -> bool:
+def _was_asked(task: TaskFacts, candidate: str, table: MeasurementTable, plan: ComparePlan) -> bool:
     """Ways of asking that only describe may have been asked of some candidates alone."""
-    there = any((task.name, metric.id, candidate) in found for metric in task.metrics)
+    there = any((task.name, metric.id, candidate) in table for metric in task.metrics)
     return there or task.name not in plan.describing or bool(task.failed.get(candidate))
 
 

@@ -1,21 +1,7 @@
-"""Comparisons of choice tasks and of their written twins to diagnoses: where something was lost, is it knowledge or the
-format of the answer?
+"""Diagnose where something was lost on a choice task: was it knowledge, or the format of the answer?
 
-The rule, all of it over intervals that are compared anyway ("fell": the whole interval of the difference lies below 0):
-
-    knowledge  choosing is forgotten or fell, and so did the written answer's part that is readable and wrong; more are
-    not unreadable
-    both       choosing is forgotten or fell, and more of the right answers can no longer be read
-               (neither where the written answer's interval lies wholly above choosing's: then writing shows less of a
-               loss)
-    format     choosing neither is forgotten nor fell, its interval lies above the written answer's, which fell, mostly
-    to unreadable texts
-               (the balance of the two parts fell); or only the answer that stands alone fell, the one anywhere in the
-               text did not
-    unclear    everything else, and wherever the base is not better than chance
-
-It looks only where choosing or writing fell. It is a reading of intervals without correction for the number of tasks,
-and no verdict uses it.
+It needs the task's written twin, which was asked to write its answers; the rule is in diagnosis_rule.py. It looks only
+where choosing or writing fell.
 """
 
 from __future__ import annotations
@@ -23,139 +9,52 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from evalharness import fingerprint
+from evalharness.analysis.diagnosis_rule import STOPPED, conclude, fell, lost, words
 from evalharness.analysis.pairing import paired
 from evalharness.metrics import TEXTS
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
-from evalharness.records.diagnosis import Conclusion, Diagnosis, Leaning, Measure, Spread, WrittenFlips
-from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.tasks import Group
+from evalharness.records.diagnosis import Diagnosis, Leaning, Measure, Spread, WrittenFlips
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.measurements import MetricFacts, TaskFacts
+from evalharness.records.tasks import VariantKind
 from evalharness.stats.assess import assess
-from evalharness.stats.enums import Verdict
 from evalharness.stats.pairs import Pairs, pooled
 from evalharness.stats.resample import Floats
 from evalharness.tasks.variants import BIAS, CALIBRATION, LENIENT, STRICT, UNPARSED
 
 ACCURACY = "acc"
-HEADS: dict[Conclusion, str] = {
-    Conclusion.KNOWLEDGE: "knowledge seems to be lost, not the format",
-    Conclusion.BOTH: "it chooses worse, and more of what it writes cannot be read",
-    Conclusion.FORMAT: "the knowledge seems to be there, the format not",
-    Conclusion.UNCLEAR: "knowledge or format cannot be told apart",
-}
-CHANCE = "the base itself is not better than chance"
-KEPT = "it chooses worse, and what it writes shows no loss"
-LESS = "it chooses worse by more than it writes worse"
-MORE = "writing fell by more than choosing, mostly to texts that cannot be read"
-OTHERWISE = "what it would choose, it does not write"
-ALIKE = "choosing may have fallen as much as writing"
-ALONE = "the right answer is written as often, but less often alone"
-STOPPED = "; of the rows asked before it was stopped, on which losses look a little larger than they are"
-SIGNS = {
-    "empty": "empty",
-    "repetition": "repeated words",
-    "cut": "cut off at the limit",
-}  # measures that say how a text cannot be read
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What diagnoses rest on. `asides`: by name, what other ways of asking are of (`of`, `way`, `kind`, `metric`), as
-    the signature lists them.
+def diagnose(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[Diagnosis, ...]:
+    """One diagnosis for every gate unit and candidate that lost something by choosing or by writing, where the answers
+    were also asked to be written.
     """
-
-    facts: Sequence[TaskFacts]
-    measurements: Sequence[Measurement]
-    comparisons: Sequence[Comparison]
-    asides: Mapping[str, Mapping[str, str]]
-    base: str
-    groups: Sequence[Group]
-    seed: int
-
-
-class Reading(NamedTuple):
-    """A conclusion, and what there is to say beside it."""
-
-    conclusion: Conclusion
-    because: str = ""
-
-
-def lost(choice: Comparison) -> bool:
-    """Did a gate unit regress: forgotten, or the whole interval below 0?"""
-    return choice.verdict == Verdict.FORGOTTEN or fell(choice.difference)
-
-
-def fell(difference: Estimate) -> bool:
-    return difference.high is not None and difference.high < 0
-
-
-def diagnose(ground: Ground) -> tuple[Diagnosis, ...]:
-    """One for every gate unit and candidate that lost something by choosing or by writing, where the answers were also
-    asked to be written.
-    """
-    rows = {(c.task, c.metric, c.candidate): c for c in ground.comparisons}
-    twins = {aside["of"]: name for name, aside in ground.asides.items() if aside["kind"] == "written"}
-    found = []
-    for choice in ground.comparisons:
+    rows = {(row.task, row.metric, row.candidate): row for row in comparisons}
+    written = [row for row in comparisons if row.variant is not None and row.variant.kind is VariantKind.WRITTEN]
+    twins = {row.variant.of: row.task for row in written if row.variant}
+    diagnoses = []
+    for choice in comparisons:
         if not (choice.unit and choice.primary and choice.level in (Level.TASK, Level.GROUP) and choice.task in twins):
             continue
         twin = twins[choice.task]
-        written, strict, unread = (rows.get((twin, metric, choice.candidate)) for metric in (LENIENT, STRICT, UNPARSED))
-        if written is None or strict is None or unread is None:
+        lenient, strict, unread = (rows.get((twin, metric, choice.candidate)) for metric in (LENIENT, STRICT, UNPARSED))
+        if lenient is None or strict is None or unread is None:
             continue  # it did not lose here, so nobody asked it
-        if lost(choice) or fell(written.difference) or fell(strict.difference):
-            found.append(_Case(ground, rows, choice, twin).diagnosis(written, strict))
-    return tuple(found)
-
-
-def read(
-    choice: Comparison, accuracy: Comparison, written: tuple[Comparison, Comparison], flips: WrittenFlips
-) -> Reading:
-    """The rule. `accuracy`: how choosing does on the scale of the written scores; `written`: the answer anywhere in the
-    text, and alone.
-    """
-    lenient, strict = written
-    if Flag.BASE_AT_CHANCE in choice.flags:
-        return Reading(Conclusion.UNCLEAR, CHANCE)
-    if lost(choice):
-        unreadable, wrong = fell(flips.unreadable), fell(flips.wrong)
-        if not (unreadable or wrong):
-            return Reading(Conclusion.UNCLEAR, KEPT)
-        if _above(lenient, accuracy):
-            return Reading(Conclusion.UNCLEAR, LESS)
-        mostly = MORE if _above(accuracy, lenient) and fell(flips.balance) else ""
-        return Reading(Conclusion.BOTH, mostly) if unreadable else Reading(Conclusion.KNOWLEDGE)
-    if not fell(lenient.difference):
-        return (
-            Reading(Conclusion.FORMAT, ALONE)
-            if _above(lenient, strict) and _above(accuracy, strict)
-            else Reading(Conclusion.UNCLEAR, ALIKE)
-        )
-    if not _above(accuracy, lenient):
-        return Reading(Conclusion.UNCLEAR, ALIKE)
-    return (
-        Reading(Conclusion.FORMAT)
-        if fell(flips.unreadable) and fell(flips.balance)
-        else Reading(Conclusion.UNCLEAR, OTHERWISE)
-    )
-
-
-def _above(one: Comparison, other: Comparison) -> bool:
-    """Does the whole interval of one difference lie above the other's?"""
-    low, high = one.difference.low, other.difference.high
-    return low is not None and high is not None and low > high
-
-
-# ---- one candidate on one task or group ------------------------------------------------------------------------------
+        if lost(choice) or fell(lenient.difference) or fell(strict.difference):
+            diagnoses.append(_UnitDiagnosis(run, rows, choice, twin).diagnosis(lenient, strict))
+    return tuple(diagnoses)
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    ground: Ground
+class _UnitDiagnosis:
+    """One gate unit of one candidate: the choice task or group, and the name of its written twin."""
+
+    run: MeasuredRun
     rows: Mapping[tuple[str, str, str], Comparison]
     choice: Comparison
     twin: str
@@ -163,7 +62,7 @@ class _Case:
     def diagnosis(self, lenient: Comparison, strict: Comparison) -> Diagnosis:
         measures, flips, leaning = tuple(self.measures()), self.flips(), self.leaning()
         accuracy = self._more(ACCURACY) or self.choice
-        reading = read(self.choice, accuracy, (lenient, strict), flips)
+        reading = conclude(self.choice, accuracy, (lenient, strict), flips)
         return Diagnosis(
             task=self.choice.task,
             level=self.choice.level,
@@ -189,7 +88,7 @@ class _Case:
         for name, metric in (
             ("written", LENIENT),
             ("strict", STRICT),
-            ("unparsed", UNPARSED),
+            (Flag.UNPARSED, UNPARSED),
             *zip(TEXTS, TEXTS, strict=True),
         ):
             named.append((name, self.rows.get((self.twin, metric, of))))
@@ -204,7 +103,7 @@ class _Case:
         """
         of_tasks = [self._went(task) for task in self._members(self.twin)]
         counts = np.concatenate([rows for rows, _ in of_tasks]).sum(axis=0)
-        macro = next((group.macro for group in self.ground.groups if group.name == self.twin), False)
+        macro = next((group.macro for group in self.run.plan.groups if group.name == self.twin), False)
 
         def part(name: str, lost_at: list[int], gained_at: list[int]) -> Estimate:
             parts = [_part(rows, pairs, lost_at, gained_at) for rows, pairs in of_tasks]
@@ -229,43 +128,34 @@ class _Case:
 
     def spread(self) -> Spread | None:
         """Over the task's own wording and the others in which it was asked; None where there is one."""
-        of = [
-            name
-            for name, aside in self.ground.asides.items()
-            if aside["of"] == self.choice.task and aside["kind"] == "wording"
-        ]
-        rows = [
-            self.choice,
-            *(c for name in of if (c := self.rows.get((name, self.choice.metric, self.choice.candidate))) is not None),
-        ]
+        metric, candidate = self.choice.metric, self.choice.candidate
+        names = [self.choice.task, *self._variants(VariantKind.WORDING)]
+        rows = [row for name in names if (row := self.rows.get((name, metric, candidate))) is not None]
         sides = [[getattr(c, side).value for c in rows] for side in ("base", "candidate_score", "difference")]
         return Spread(len(rows), *((min(values), max(values)) for values in sides)) if len(rows) > 1 else None
 
     def _more(self, metric: str) -> Comparison | None:
         """The row of another number of the ranking: of the task, else of the same requests read once more."""
-        names = [
-            self.choice.task,
-            *(
-                name
-                for name, aside in self.ground.asides.items()
-                if (aside["of"], aside["kind"]) == (self.choice.task, "chosen")
-            ),
-        ]
-        return next(
-            (row for name in names if (row := self.rows.get((name, metric, self.choice.candidate))) is not None), None
-        )
+        names = [self.choice.task, *self._variants(VariantKind.CHOSEN)]
+        rows = (self.rows.get((name, metric, self.choice.candidate)) for name in names)
+        return next((row for row in rows if row is not None), None)
+
+    def _variants(self, kind: VariantKind) -> list[str]:
+        """Names of the task's or group's variants of one kind that were compared."""
+        of = [row for row in self.rows.values() if row.variant is not None and row.variant.kind is kind]
+        return list(dict.fromkeys(row.task for row in of if row.variant and row.variant.of == self.choice.task))
 
     def _members(self, name: str) -> list[TaskFacts]:
         """The tasks whose rows the task or group pools."""
-        inside = next((group.tasks for group in self.ground.groups if group.name == name), (name,))
-        return [fact for fact in self.ground.facts if fact.name in inside]
+        inside = next((group.tasks for group in self.run.plan.groups if group.name == name), (name,))
+        return [fact for fact in self.run.facts if fact.name in inside]
 
     def _metric(self, task: TaskFacts, metric: str) -> MetricFacts:
         return next(each for each in task.metrics if each.id == metric)
 
     def _pairs(self, task: TaskFacts, metric: str) -> Pairs:
-        found = {(m.task, m.metric, m.model): m for m in self.ground.measurements if m.task == task.name}
-        return paired(task, self._metric(task, metric), (self.ground.base, self.choice.candidate), found)[0]
+        found = {(m.task, m.metric, m.model): m for m in self.run.measurements if m.task == task.name}
+        return paired(task, self._metric(task, metric), (self.run.plan.base, self.choice.candidate), found)[0]
 
     def _went(self, task: TaskFacts) -> tuple[Floats, Pairs]:
         """Per unit (lost to unreadable, lost to wrong, gained from unreadable, gained from wrong, answers), and the
@@ -284,7 +174,7 @@ class _Case:
 
     def _draw(self, name: str, purpose: str) -> np.random.Generator:
         """It knows no candidate's name, as comparisons' draws do not."""
-        return fingerprint.generator([self.ground.seed, self.twin, name, purpose])
+        return fingerprint.generator([self.run.plan.seed, self.twin, name, purpose])
 
 
 def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequence[int]) -> Pairs:
@@ -298,50 +188,3 @@ def _leaning(choices: Sequence[str], sums: Any) -> Leaning:
     picks, rights = np.split(np.asarray(sums) / max(float(np.sum(sums)) / 2, 1.0), 2)
     most = int(np.argmax(picks - rights))
     return Leaning(str(choices[most]), float(picks[most]), float(rights[most]))
-
-
-# ---- in words --------------------------------------------------------------------------------------------------------
-
-
-def words(
-    reading: Reading, measures: Sequence[Measure], flips: WrittenFlips, leaning: Mapping[str, Leaning] | None
-) -> str:
-    """The conclusion and the numbers that it rests on, on one line."""
-    by_name = {measure.name: measure for measure in measures}
-    head = HEADS[reading.conclusion] + (f" ({reading.because})" if reading.because else "")
-    parts = [
-        f"{name} {_moved(by_name[name])}"
-        for name in ("choosing", "written", *(("strict",) if reading.because == ALONE else ()))
-    ]
-    losses = flips.lost_unreadable + flips.lost_wrong
-    fates = f"{flips.lost_unreadable} can no longer be read, {flips.lost_wrong} are readable and wrong"
-    parts.append(f"of {losses} right answers lost {fates}" if losses else "no right answer lost in writing")
-    parts.append(f"{flips.gained_unreadable + flips.gained_wrong} gained")
-    for name, word in SIGNS.items():
-        now, before = (
-            _percent(getattr(by_name[name], side).value) if name in by_name else "" for side in ("candidate", "base")
-        )
-        parts += [f"{word} {now} (base {before})"] if _rose(by_name, name) and now != before else []
-    if leaning and _rose(by_name, BIAS):
-        most = leaning["candidate"]
-        parts.append(f"it picks “{most.choice}” in {_percent(most.picked)}, right in {_percent(most.right)}")
-    return f"{head}: {'; '.join(parts)}"
-
-
-def _rose(by_name: Mapping[str, Measure], name: str) -> bool:
-    """Is there beyond doubt more of something that is better the less of it there is?"""
-    return name in by_name and fell(by_name[name].difference)
-
-
-def _moved(measure: Measure) -> str:
-    low, high = measure.difference.low, measure.difference.high
-    interval = f" [{_signed(low)}, {_signed(high)}]" if low is not None and high is not None else ""
-    return f"{_signed(measure.base.value, '')} → {_signed(measure.candidate.value, '')} ({_signed(measure.difference.value)}{interval})"
-
-
-def _signed(value: float, sign: str = "+") -> str:
-    return f"{value:{sign}.3f}".replace("-", "−")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

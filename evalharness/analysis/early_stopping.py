@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from evalharness.analysis.candidate_data import Case
-from evalharness.analysis.compare_plan import ComparePlan
-from evalharness.analysis.rows import Row, Watch, unit_rows
+from evalharness.analysis.candidate_data import CandidateData
+from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
 from evalharness.analysis.suite import skilled, suite_row, untrained
-from evalharness.records.comparison import Certificate, Flag, Level, Stopping
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Certificate, Flag, Level, Stopping, Verdict
 from evalharness.stats.assess import Finding
 from evalharness.stats.early_stopping import (
     LOOKS,
@@ -26,12 +26,12 @@ from evalharness.stats.early_stopping import (
     evidence_path,
     verdict_on_set,
 )
-from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pairs import Interval
 from evalharness.stats.resample import Effort
 
 GLANCE = Effort(deciding=2, swaps=1)  # what no verdict before the last round looks at is hardly resampled
+STOPPED, UNTESTED = Flag.STOPPED_EARLY, Flag.SUITE_NOT_TESTED
 
 
 class Settled(NamedTuple):
@@ -39,12 +39,12 @@ class Settled(NamedTuple):
     each row was asked, by place.
     """
 
-    rows: list[Row]
+    rows: list[ComparisonDraft]
     adjusted: dict[int, float]
     stopping: dict[int, Stopping]
 
 
-def settled(rows: Sequence[Row], plan: ComparePlan) -> Settled:
+def settled(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> Settled:
     """Gate units get p-values and an interval that share alpha between the rounds and the whole. What else was stopped
     early was stopped because of what was seen, so that no p-value or interval of a fixed sample holds for it: values
     remain.
@@ -66,15 +66,15 @@ def settled(rows: Sequence[Row], plan: ComparePlan) -> Settled:
     return Settled(found, {i: combined_p(early[i], late[i]) for i in units}, stopping)
 
 
-def _path(row: Row) -> EvidencePath | None:
+def _path(row: ComparisonDraft) -> EvidencePath | None:
     return None if row.watch is None or row.watch.unit is None else evidence_path(row.watch.unit, row.watch.asked)
 
 
-def _stopped(row: Row) -> bool:
+def _stopped(row: ComparisonDraft) -> bool:
     return row.watch is not None and row.watch.stopped
 
 
-def _points(row: Row) -> Row:
+def _points(row: ComparisonDraft) -> ComparisonDraft:
     """The values of a row, and nothing that a fixed sample would be needed for."""
     finding = row.finding
     values = {side: Interval(getattr(finding, side).value) for side in ("base", "candidate", "difference")}
@@ -87,12 +87,12 @@ def _points(row: Row) -> Row:
         flips=flips,
         retention=retention,
         judged=row.judged and row.unit,
-        drill=False,
-        flags=(Flag.STOPPED_EARLY, *row.flags),
+        part=False,
+        flags=(STOPPED, *row.flags),
     )
 
 
-def _judged(row: Row, of: EvidencePath | None, alpha: float) -> Finding:
+def _judged(row: ComparisonDraft, of: EvidencePath | None, alpha: float) -> Finding:
     """A gate unit's finding with what is certain at whatever round it was stopped."""
     whole, stopped = row.finding, _stopped(row)
     late = (1.0, 1.0) if stopped else (whole.p_forgotten or 0.0, whole.p_retained or 0.0)
@@ -111,11 +111,11 @@ def _judged(row: Row, of: EvidencePath | None, alpha: float) -> Finding:
     return replace(finding, difference=difference, p_forgotten=p_forgotten, p_retained=p_retained)
 
 
-def _stopping(row: Row, watch: Watch) -> Stopping:
+def _stopping(row: ComparisonDraft, watch: RoundsAsked) -> Stopping:
     return Stopping(row.finding.units, watch.planned, watch.asked, ROUNDS, watch.stopped)
 
 
-def _with_early(row: Row, of: Stopping, early: tuple[float, float], alpha: float) -> Stopping:
+def _with_early(row: ComparisonDraft, of: Stopping, early: tuple[float, float], alpha: float) -> Stopping:
     """With what is certain of a gate unit by its e-processes. `early`: p_forgotten (adjusted) and p_retained of
     them.
     """
@@ -129,16 +129,20 @@ def _with_early(row: Row, of: Stopping, early: tuple[float, float], alpha: float
     )
 
 
-def standing(case: Case) -> dict[str, Verdict]:
+def _unit_rows(data: CandidateData) -> list[ComparisonDraft]:
+    return [draft(data, subject) for subject in data.gate_units]
+
+
+def standing(data: CandidateData) -> dict[str, Verdict]:
     """The verdict of every gate unit that is certain by its e-process after the rounds that were asked; "inconclusive"
     where none is yet.
     """
-    rows = unit_rows(replace(case, effort=GLANCE))
+    rows = _unit_rows(replace(data, effort=GLANCE))
     paths = [_path(row) for row in rows]
     found: dict[str, Verdict] = {}
     for row, of, p_forgotten in zip(rows, paths, adjusted_p(paths), strict=True):
         found[row.task] = row.finding.verdict(
-            combined_p(p_forgotten, 1.0), combined_p(anytime_p(of)[1], 1.0), case.plan.alpha
+            combined_p(p_forgotten, 1.0), combined_p(anytime_p(of)[1], 1.0), data.plan.alpha
         )
     return found
 
@@ -146,7 +150,7 @@ def standing(case: Case) -> dict[str, Verdict]:
 # ---- the suite -------------------------------------------------------------------------------------------------------
 
 
-def suite_at_looks(case: Case, rows: Sequence[Row]) -> Row:
+def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> ComparisonDraft:
     """The suite as it stood at the first look that decided, else at the last for which all gate units were asked far
     enough. `rows`: of now.
 
@@ -158,41 +162,41 @@ def suite_at_looks(case: Case, rows: Sequence[Row]) -> Row:
     best, found = (1.0, 1.0), None
     for look in LOOKS:
         if look > last:
-            kept = untrained(case, units)
-            return _untested(found or suite_row(kept, units, case.plan), Watch(last, _planned(kept), None))
-        found = suite_at(case, look, units if look == ROUNDS else None)
+            kept = untrained(data, units)
+            return _untested(found or suite_row(kept, units, data.plan), RoundsAsked(last, _planned(kept), None))
+        found = suite_at(data, look, units if look == ROUNDS else None)
         best = (min(best[0], found.finding.p_forgotten or 0.0), min(best[1], found.finding.p_retained or 0.0))
         found = replace(found, finding=replace(found.finding, p_forgotten=best[0], p_retained=best[1]))
-        if found.finding.verdict(*best, case.plan.alpha) != Verdict.INCONCLUSIVE:
+        if found.finding.verdict(*best, data.plan.alpha) != Verdict.INCONCLUSIVE:
             break
-    return found or suite_row(untrained(case, units), units, case.plan)
+    return found or suite_row(untrained(data, units), units, data.plan)
 
 
-def suite_at(case: Case, look: int, units: Sequence[Row] | None = None) -> Row:
+def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | None = None) -> ComparisonDraft:
     """The suite as it stands after round `look`, its p-values divided by the share of alpha that this look may spend.
     `units`: the gate units' rows then, where they are there already.
 
     Before the last look nothing is decided while the base is at chance in a unit: in the end it may be above it, and
     the suite would be another one.
     """
-    then = case.after(look)
-    units = unit_rows(then) if units is None else units
-    share = alpha_by_look(case.plan.alpha)[look] / case.plan.alpha
+    then = data.after(look)
+    units = _unit_rows(then) if units is None else units
+    share = alpha_by_look(data.plan.alpha)[look] / data.plan.alpha
     kept = untrained(then, units)
-    row = suite_row(kept, units, case.plan, 1 - 2 * case.plan.alpha * share)
+    row = suite_row(kept, units, data.plan, 1 - 2 * data.plan.alpha * share)
     p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))
     if look < ROUNDS and len(skilled(kept)) < len(kept):
         p_forgotten = p_retained = 1.0
-    watch = Watch(look, _planned(kept), None)
+    watch = RoundsAsked(look, _planned(kept), None)
     return replace(row, finding=replace(row.finding, p_forgotten=p_forgotten, p_retained=p_retained), watch=watch)
 
 
-def _planned(kept: Sequence[Row]) -> int:
+def _planned(kept: Sequence[ComparisonDraft]) -> int:
     """Units of those that the suite is the mean over."""
     return sum(row.watch.planned for row in skilled(kept) if row.watch)
 
 
-def _untested(row: Row, watch: Watch) -> Row:
+def _untested(row: ComparisonDraft, watch: RoundsAsked) -> ComparisonDraft:
     """What is left of the suite where a gate unit was stopped, because the gate cannot pass: values, and p-values of
     the looks that there were.
     """
@@ -208,4 +212,4 @@ def _untested(row: Row, watch: Watch) -> Row:
         p_difference=None,
     )
     general = None if row.general is None else replace(row.general, low=None, high=None)
-    return replace(row, finding=finding, general=general, flags=(Flag.SUITE_NOT_TESTED, *row.flags), watch=watch)
+    return replace(row, finding=finding, general=general, flags=(UNTESTED, *row.flags), watch=watch)

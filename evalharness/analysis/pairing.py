@@ -1,6 +1,6 @@
-"""Measurements of two models on one task to Pairs, the rows of the units that both answered; which tasks' rows can be
-added up; and Pairs to what
-describes forgetting beside the verdict: retention and flips."""
+"""Pair what two models answered: the rows of the units that both were asked, and beside the verdict what describes
+forgetting, retention and flips.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
-from evalharness.errors import NotComparableError, TaskError
+from evalharness.errors import NotComparableError
 from evalharness.metrics.base import from_facts
 from evalharness.records.comparison import Estimate, FlipShares
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.tasks import Group
 from evalharness.stats.assess import Finding
 from evalharness.stats.early_stopping import ROUNDS, round_of
 from evalharness.stats.enums import MetricKind
@@ -27,15 +26,15 @@ from evalharness.stats.resample import Floats
 from evalharness.stats.retention import Flips, chance_adjusted_flips, retention
 from evalharness.tasks.metadata import ACCURACIES
 
-Found = Mapping[tuple[str, str, str], Measurement]  # by (task, metric, model)
+MeasurementTable = Mapping[tuple[str, str, str], Measurement]  # by (task, metric, model)
 Sides = tuple[str, str]  # names of the base and the candidate
 
 
-def _measurement(task: TaskFacts, metric: MetricFacts, model: str, found: Found) -> Measurement:
+def _measurement(task: TaskFacts, metric: MetricFacts, model: str, table: MeasurementTable) -> Measurement:
     """One model's measurement, empty where all of its examples failed. Raises NotComparableError where there is
     none.
     """
-    measurement = found.get((task.name, metric.id, model))
+    measurement = table.get((task.name, metric.id, model))
     if measurement is not None:
         return measurement
     if task.failed.get(model):
@@ -44,14 +43,14 @@ def _measurement(task: TaskFacts, metric: MetricFacts, model: str, found: Found)
 
 
 def paired(
-    task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found, seed: int | None = None
+    task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable, seed: int | None = None
 ) -> tuple[Pairs, bool]:
     """Rows of the units that both models answered in full, without a margin, and whether units were left out for it.
 
     `seed`: that by which units were drawn into rounds, where a run may have been stopped early; then rows are of the
     rounds that both were asked, and come with their order.
     """
-    base, other = (_measurement(task, metric, model, found) for model in sides)
+    base, other = (_measurement(task, metric, model, table) for model in sides)
     if seed is not None:
         base, other = (asked_of_both(task, sides, of, seed) for of in (base, other))
     if sides[1] in task.partly:
@@ -74,19 +73,35 @@ def paired(
             "evaluate again; an answer that failed has no row",
         )
     width = max(base.rows.shape[-1], other.rows.shape[-1])
-    rows = [
+    of_base, of_other = (
         m.rows[at] if len(at) else np.zeros((0, width)) for m, at in ((base, matched.first), (other, matched.second))
-    ]
+    )
     sizes = np.asarray(base.sizes, dtype=np.float64)[matched.first]
-    sign, kind = (
-        (1.0 if metric.higher_is_better else -1.0),
-        (metric.kind if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else MetricKind.CORPUS),
-    )
     order = None if seed is None else lots_of(seed, task.name, base.units)[matched.first]
-    pairs = Pairs(
-        rows[0], rows[1], sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None, order
+    dropped = matched.first_lacks + matched.second_lacks + matched.uneven > 0
+    return pairs_of((task, metric), of_base, of_other, sizes, order), dropped
+
+
+def pairs_of(
+    of: tuple[TaskFacts, MetricFacts], base: Floats, candidate: Floats, sizes: Floats, order: Floats | None = None
+) -> Pairs:
+    """Rows (n, k) of the same units of two models, and how many examples each unit has (n,), as statistics take them;
+    without a margin. `order`: by which the units were drawn into rounds.
+    """
+    task, metric = of
+    return Pairs(
+        base=base,
+        candidate=candidate,
+        sizes=sizes,
+        score=from_facts(metric).score,
+        kind=MetricKind.CORPUS if metric.kind == MetricKind.OPAQUE else metric.kind,
+        low=metric.low,
+        high=metric.high,
+        sign=1.0 if metric.higher_is_better else -1.0,
+        chance=task.chance,
+        margin=None,
+        order=order,
     )
-    return pairs, matched.first_lacks + matched.second_lacks + matched.uneven > 0
 
 
 @lru_cache(maxsize=512)
@@ -111,9 +126,9 @@ def of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp])
     return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[np.asarray(places, dtype=np.intp)])
 
 
-def points(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> tuple[Finding, bool]:
+def points(task: TaskFacts, metric: MetricFacts, sides: Sides, table: MeasurementTable) -> tuple[Finding, bool]:
     """An opaque metric has values and nothing that could be resampled."""
-    base, other = (_measurement(task, metric, model, found) for model in sides)
+    base, other = (_measurement(task, metric, model, table) for model in sides)
     units = len(set(base.units) & set(other.units))
     stopped = task.rounds.get(sides[0]) != task.rounds.get(sides[1])  # their values are of different examples
     missing = stopped or base.point is None or other.point is None
@@ -123,40 +138,6 @@ def points(task: TaskFacts, metric: MetricFacts, sides: Sides, found: Found) -> 
     return Finding(
         units, Interval(values[0]), Interval(values[1]), difference, None, sign * (values[0] - task.chance), False
     ), units == 0
-
-
-def member_metric(group: Group, task: TaskFacts) -> MetricFacts:
-    """The group's metric where the task has it, else the one that decides the task."""
-    by_id = {metric.id: metric for metric in task.metrics}
-    return by_id.get(group.metric) or by_id[task.primary]
-
-
-def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
-    """Means on one scale can be pooled; corpus metrics only with themselves, and not so that every task weighs the
-    same.
-    """
-    means = all(metric.kind in (MetricKind.BINARY, MetricKind.GRADED) for metric in metrics)
-    scales = {(metric.low, metric.high, metric.higher_is_better) for metric in metrics}
-    same = all(
-        (metric.kind, metric.name, metric.options) == (MetricKind.CORPUS, metrics[0].name, metrics[0].options)
-        for metric in metrics
-    )
-    return len(scales) == 1 and (means or (same and not macro))
-
-
-def pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
-    """The metric of each member by which the group's rows are added; none where a group that only describes cannot be
-    pooled.
-    """
-    metrics = [member_metric(group, task) for task in members]
-    if (poolable := _poolable(metrics, group.macro)) or not group.unit:
-        return metrics if poolable else []
-    what = "its tasks cannot be pooled: they are scored by " + ", ".join(sorted({metric.id for metric in metrics}))
-    raise TaskError(
-        f"group {group.name}",
-        what,
-        "give them one metric whose rows can be added, or let the group only describe (unit: false)",
-    )
 
 
 # ---- beside the verdict ----------------------------------------------------------------------------------------------

@@ -1,37 +1,42 @@
-"""Rows of gate units to the mean over them: of the suite, and of every family."""
+"""Average the rows of gate units: over the suite, and over every family."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalharness.analysis.candidate_data import Case
-from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
-from evalharness.analysis.rows import Row, Watch, draws, group_rows
+from evalharness.analysis.candidate_data import CandidateData
+from evalharness.analysis.gate_units import of_group
+from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft, draws
+from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.comparison import Flag, Level, MeanDifference
 from evalharness.stats.assess import Finding
 from evalharness.stats.suite import combine, mean_difference
 
 
-def untrained(case: Case, rows: Sequence[Row]) -> list[Row]:
+def untrained(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
     """The gate units without what the candidate was trained on; a group that holds that is pooled again without it."""
-    target = case.plan.targets.get(case.candidate, "")
-    holding = {group.name: group for group in case.groups if target in group.tasks}
-    kept: list[Row] = []
+    target = data.plan.targets.get(data.candidate, "")
+    tasks = {task.name: task for task in data.facts}
+    holding = {group.name: group for group in data.plan.groups if target in group.tasks}
+    kept: list[ComparisonDraft] = []
     for row in rows:
         if row.unit and row.level == Level.GROUP and row.task in holding:
-            kept += group_rows(case, holding[row.task], without=target)[:1]
+            rest = next(of_group(holding[row.task], tasks, data.plan, without=target), None)
+            kept += [draft(data, rest)] if rest else []
         elif row.unit and row.task != target:
             kept.append(row)
     return kept
 
 
-def skilled(rows: Sequence[Row]) -> list[Row]:
+def skilled(rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
     """Those in which the base can do something, so that its skill can be lost."""
     return [row for row in rows if not row.finding.at_chance and row.finding.units >= 2]
 
 
-def suite_row(kept: Sequence[Row], units: Sequence[Row], plan: ComparePlan, level: float | None = None) -> Row:
+def suite_row(
+    kept: Sequence[ComparisonDraft], units: Sequence[ComparisonDraft], plan: ComparePlan, level: float | None = None
+) -> ComparisonDraft:
     """The mean over the gate units that were kept, in units of skill, without those at chance; beside it the mean of
     all of them in points.
 
@@ -55,7 +60,7 @@ def suite_row(kept: Sequence[Row], units: Sequence[Row], plan: ComparePlan, leve
     )
 
 
-def family_rows(kept: Sequence[Row], plan: ComparePlan) -> list[Row]:
+def family_rows(kept: Sequence[ComparisonDraft], plan: ComparePlan) -> list[ComparisonDraft]:
     """The same mean over each family's gate units, which describes; none where all are of one family."""
     families = dict.fromkeys(row.family for row in kept)
     members = {name: [row for row in kept if row.family == name] for name in families if len(families) > 1}
@@ -66,7 +71,9 @@ def family_rows(kept: Sequence[Row], plan: ComparePlan) -> list[Row]:
     ]
 
 
-def _mean_row(of: tuple[str, Level], kept: Sequence[Row], plan: ComparePlan, coverage: float) -> Row:
+def _mean_row(
+    of: tuple[str, Level], kept: Sequence[ComparisonDraft], plan: ComparePlan, coverage: float
+) -> ComparisonDraft:
     name, level = of
     able = skilled(kept)
     finding = combine([row.finding for row in able], plan.suite_margin, coverage, draws(plan, name, "skill")(level))
@@ -74,16 +81,29 @@ def _mean_row(of: tuple[str, Level], kept: Sequence[Row], plan: ComparePlan, cov
         (Flag.BASE_AT_CHANCE,) if not able and any(row.finding.at_chance and row.finding.units for row in kept) else ()
     )
     family, available = name if level == Level.FAMILY else "suite", sum(row.available for row in able)
-    return Row(name, family, level, False, "skill", False, False, available, flags, finding)
+    return ComparisonDraft(
+        task=name,
+        family=family,
+        level=level,
+        unit=False,
+        metric="skill",
+        primary=False,
+        judged=False,
+        available=available,
+        flags=flags,
+        finding=finding,
+    )
 
 
 def _undecided(finding: Finding) -> Finding:
     return replace(finding, margin=None, p_forgotten=None, p_retained=None, few_changes=False)
 
 
-def _least(rows: Sequence[Row]) -> Watch | None:
+def _least(rows: Sequence[ComparisonDraft]) -> RoundsAsked | None:
     """How far all of the rows were asked."""
     watches = [row.watch for row in rows if row.watch is not None]
     return (
-        Watch(min(watch.asked for watch in watches), sum(watch.planned for watch in watches), None) if watches else None
+        RoundsAsked(min(watch.asked for watch in watches), sum(watch.planned for watch in watches), None)
+        if watches
+        else None
     )

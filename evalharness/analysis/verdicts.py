@@ -1,21 +1,20 @@
-"""Rows of one candidate to comparisons: adjusted over their family, then a verdict for every row that is judged."""
+"""Give every judged row of one candidate its verdict, p-values adjusted over the gate units."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.early_stopping import settled
-from evalharness.analysis.rows import Row
-from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, Stopping
-from evalharness.stats.enums import Verdict
+from evalharness.analysis.rows import ComparisonDraft
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Comparison, Estimate, Flag, Level, Stopping, Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
 
 PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate units
 
 
-def concluded(rows: Sequence[Row], candidate: str, plan: ComparePlan) -> list[Comparison]:
+def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: ComparePlan) -> list[Comparison]:
     """Holm over the gate units without the suite, Benjamini and Hochberg over their parts, then a verdict for every
     judged row.
     """
@@ -31,15 +30,14 @@ def concluded(rows: Sequence[Row], candidate: str, plan: ComparePlan) -> list[Co
     tests = dict.fromkeys(family, max(1, len(family)))
     found = [_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)) for i, row in enumerate(rows)]
     found = [
-        replace(row, adjustment=Adjustment.HOLM if i in tests else None, stopping=stopping.get(i))
-        for i, row in enumerate(found)
+        replace(row, adjustment="Holm" if i in tests else None, stopping=stopping.get(i)) for i, row in enumerate(found)
     ]
-    drills = [i for i, row in enumerate(rows) if row.drill]
+    parts = [i for i, row in enumerate(rows) if row.part]
     for i, p_forgotten, p_difference in zip(
-        drills, *(_q([getattr(found[i], p) for i in drills]) for p in PARTS), strict=True
+        parts, *(_q([getattr(found[i], p) for i in parts]) for p in PARTS), strict=True
     ):
         found[i] = replace(
-            found[i], adjustment=Adjustment.BENJAMINI_HOCHBERG, q_forgotten=p_forgotten, q_difference=p_difference
+            found[i], adjustment="Benjamini-Hochberg", q_forgotten=p_forgotten, q_difference=p_difference
         )
     return found
 
@@ -51,13 +49,15 @@ def _q(p_values: Sequence[float | None]) -> list[float | None]:
     return [adjusted.get(i) for i in range(len(p_values))]
 
 
-def _comparison(row: Row, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int) -> Comparison:
+def _comparison(
+    row: ComparisonDraft, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int
+) -> Comparison:
     """`adjusted`: p_forgotten within its family, None for rows outside it; `tests`: how many there are in the
     family.
     """
     finding = row.finding
     verdict: Verdict | None = None
-    needed, flags = None, list[Flag]()
+    needed, flags = None, list[str]()
     if row.judged and finding.margin is not None and finding.p_forgotten is not None and finding.p_retained is not None:
         at_chance = finding.at_chance and finding.units > 0
         p_forgotten = finding.p_forgotten if adjusted is None else adjusted
@@ -79,4 +79,5 @@ def _comparison(row: Row, candidate: str, plan: ComparePlan, adjusted: float | N
         p_retained=finding.p_retained, p_difference=finding.p_difference, margin=finding.margin, verdict=verdict,
         flags=(*flags, *row.flags), examples_needed=needed, available=row.available,
         retention=None if row.retention is None else Estimate(*row.retention), flips=row.flips, general=row.general,
+        variant=row.variant,
     )  # fmt: skip

@@ -1,5 +1,4 @@
-"""What was measured of a task and of its disturbances to the worst of it, row by row, as if that had been a task of its
-own.
+"""Compute the worst of a task and its disturbances, row by row, as if that were a task of its own.
 
 After HELM's robustness (Liang et al. 2022, arXiv 2211.09110): for each instance the lowest score over the plain text
 and all disturbed ones.
@@ -15,7 +14,7 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.requests import PreparedTask
-from evalharness.run.variants import Aside
+from evalharness.records.tasks import Variant, VariantKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,37 +26,44 @@ class WorstCase:
 
 
 def worst_cases(
-    asides: Mapping[str, Aside],
+    computed: Mapping[str, Variant],
     prepared: Sequence[PreparedTask],
     facts: Sequence[TaskFacts],
     measurements: Sequence[Measurement],
 ) -> WorstCase:
-    """One task for every aside of kind "worst" (but groups'), in their order, with the metric that the aside names.
+    """One task for every variant of kind "worst" of a task, in their order, by the metric that the variant names.
 
-    A unit that one of its ways has no answer for is left out, as where an answer failed.
+    A unit is left out where the task or a disturbance has no answer for it, as where an answer failed.
     """
     by_name, tasks = {fact.name: fact for fact in facts}, {each.task.name: each for each in prepared}
-    found = {(m.task, m.metric, m.model): m for m in measurements}
+    table = {(m.task, m.metric, m.model): m for m in measurements}
     models = list(dict.fromkeys(m.model for m in measurements))
     all_facts, all_rows = [], []
-    for name, aside in asides.items():
-        if aside.kind != "worst" or aside.of not in by_name:
+    for name, variant in computed.items():
+        if variant.kind is not VariantKind.WORST or variant.of not in by_name:
             continue
-        ways = [aside.of, *(way for way, other in asides.items() if other.of == aside.of and other.kind == "disturbed")]
-        all_facts.append(_facts(name, aside.metric, [by_name[way] for way in ways]))
+        ways = [by_name[variant.of], *(fact for fact in facts if _disturbs(fact, variant.of))]
+        all_facts.append(_facts(name, variant, ways))
         sign = 1.0 if all_facts[-1].metrics[0].higher_is_better else -1.0
         for model in models:
-            parts = [part for way in ways if (part := found.get((way, aside.metric, model))) is not None]
+            parts = [part for way in ways if (part := table.get((way.name, variant.metric, model))) is not None]
             if len(parts) == len(ways):
-                all_rows.append(_lowest(name, parts, sign, keyed=tasks[aside.of].task.unit is not None))
+                all_rows.append(_lowest(name, parts, sign, keyed=tasks[variant.of].task.unit is not None))
     return WorstCase(tuple(all_facts), tuple(all_rows))
 
 
-def _facts(name: str, metric: str, ways: Sequence[TaskFacts]) -> TaskFacts:
+def _disturbs(fact: TaskFacts, task: str) -> bool:
+    variant = fact.variant
+    return variant is not None and variant.of == task and variant.kind is VariantKind.DISTURBED
+
+
+def _facts(name: str, variant: Variant, ways: Sequence[TaskFacts]) -> TaskFacts:
     plain = ways[0]
     failed = {model: sum(way.failed.get(model, 0) for way in ways) for way in ways for model in way.failed}
-    of_metric = next(each for each in plain.metrics if each.id == metric)
-    signature = f"{of_metric.signature}|worst:{'+'.join(way.name.rpartition('@')[2] for way in ways[1:])}"
+    of_metric = next(each for each in plain.metrics if each.id == variant.metric)
+    signature = (
+        f"{of_metric.signature}|worst:{'+'.join(way.variant.way for way in ways if way.variant and way.variant.beside)}"
+    )
     return replace(
         plain,
         name=name,
@@ -67,6 +73,7 @@ def _facts(name: str, metric: str, ways: Sequence[TaskFacts]) -> TaskFacts:
         unparsed={},
         prompts_digest=fingerprint.of_value([way.prompts_digest for way in ways]),
         metrics=(replace(of_metric, signature=signature),),
+        variant=variant,
     )
 
 

@@ -44,7 +44,7 @@ def _places(task: Task, root: Path) -> Iterator[Path]:
         if not task.dataset_name:
             yield root / task.dataset_path
             yield root / task.dataset_path / "data"
-    yield root / task.name
+    yield root / task.origin
     if last not in ("", ".."):
         yield root / last / (task.dataset_name or "default")
         if not task.dataset_name:

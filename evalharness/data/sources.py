@@ -162,7 +162,7 @@ def _names(task: Task) -> tuple[str, ...]:
     too.
     """
     config = [f"{task.dataset_path}/{task.dataset_name}"] if task.dataset_name else []
-    return (*dict.fromkeys((task.name, task.name.partition("@")[0])), *config, task.dataset_path)
+    return (*dict.fromkeys((task.name, task.origin)), *config, task.dataset_path)
 
 
 def _located(task: Task, split: str, source: DataSource) -> _Located | None:

@@ -14,6 +14,7 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from evalharness import results
+from evalharness.analysis.analyse import analyse
 from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import SHAPE_KEYS
@@ -30,8 +31,9 @@ from evalharness.records.requests import Failure, PreparedTask, Response
 from evalharness.records.results import Results
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 from evalharness.run.collect import Lane, blocks, collect
-from evalharness.run.conclude import conclude, planned
+from evalharness.run.evaluation import leave
 from evalharness.run.measure import measure
+from evalharness.run.measured_run import RunState, compare_plan, gather
 from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.prompts import Prompts, make_prompts
 from evalharness.run.reference_models import WORDS
@@ -174,17 +176,18 @@ class _Question:
         with living.answering(candidate, self.job.settings) as engine:
             answered = _measured(engine, self.prompts.by_model[MODEL], MODEL)
             info = engine.info
-        plan = planned(self.job, self.run_plan, self.prompts.by_model[self.run_plan.base.name])
-        measured = {self.run_plan.base.name: self.base, MODEL: answered}
-        with tempfile.TemporaryDirectory() as place:
-            folder = out or Path(place)
-            results.open_folder(folder)
-            found = conclude(replace(self.job, out=folder), self.run_plan, plan, self.prompts, measured, info)
-            if out is not None:
-                for of_model in (self.run_plan.base.name, MODEL):
-                    for task, of_task in zip(self.prompts.by_model[of_model], measured[of_model], strict=True):
-                        results.write_samples(out, task.task.name, of_model, of_task.samples)
-                results.write_results(out, found)
+        base, by_model = self.run_plan.base.name, self.prompts.by_model
+        outcomes = {base: self.base, MODEL: answered}
+        state = RunState(self.run_plan, compare_plan(self.job, self.run_plan, by_model[base]), self.prompts, outcomes)
+        run = gather(self.job, state, info)
+        if out is None:
+            return analyse(run)
+        results.open_folder(out)
+        found = leave(replace(self.job, out=out), state, run)
+        for model, of_model in outcomes.items():
+            for task, outcome in zip(by_model[model], of_model, strict=True):
+                results.write_samples(out, task.task.name, model, outcome.samples)
+        results.write_results(out, found)
         return found
 
 
@@ -214,7 +217,7 @@ def _asked(job: Job, living: LiveModel) -> _Question:
     run_plan = _contest(job, living)
     prompts = make_prompts(job, run_plan, _Tongues(living))
     asked = prompts.by_model[run_plan.base.name]
-    planned(job, run_plan, asked)
+    compare_plan(job, run_plan, asked)
     assert isinstance(run_plan.base, Checkpoint)
     if job.base is None:
         with living.answering(run_plan.base, job.settings) as engine:

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 
 from evalharness import fingerprint, results
-from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
-from evalharness.metrics.base import from_facts
-from evalharness.records.comparison import Comparison, Estimate, Flag, Level
-from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.tasks import Group
+from evalharness.analysis.gate_units import Subject, subjects
+from evalharness.analysis.pairing import MeasurementTable, pairs_of
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Comparison, Estimate, Level
+from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.report.stages import KINDS, NAMES, ContinualMeasure, Stages, StageScore, StageTask
 from evalharness.stats.continual import ContinualDesign, with_intervals
-from evalharness.stats.enums import MetricKind, Verdict
+from evalharness.stats.enums import MetricKind
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pairs import Interval, Pairs, pooled
 from evalharness.stats.resample import Floats, Score
 from evalharness.stats.retention import retention
-from evalharness.stats.verdict import decide
+from evalharness.stats.verdict import Verdict, decide
 
 RULE = (
     "A task is tested after every stage but the one that taught it: against that stage if later, against the base if earlier or where no stage "
@@ -77,91 +77,75 @@ class _Run:
     """A run's folder, read."""
 
     track: Track
-    facts: Mapping[str, TaskFacts]
-    found: Mapping[tuple[str, str, str], Measurement]  # by (task, metric, model)
+    facts: tuple[TaskFacts, ...]
+    table: MeasurementTable
     plan: ComparePlan
     comparisons: Mapping[tuple[str, str], Comparison]  # by (task or group, candidate): those that decide
 
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """A column in the making: its tasks, each with the metric it is scored by, and the group where it is one."""
-
-    name: str
-    members: tuple[tuple[TaskFacts, MetricFacts], ...]
-    group: Group | None
-    learned: int
-
-    @property
-    def metric(self) -> MetricFacts:
-        return self.members[0][1]
+    def learned(self, subject: Subject) -> int:
+        """The stage that taught the task, or any of the group."""
+        return self.track.learned_at({subject.name, *(subject.group.tasks if subject.group else ())})
 
 
 def stages_of(out: Path, track: Track) -> Stages:
     """What `out`, a finished run over the stages, says of them. Raises UsageError where it is no such run."""
-    facts, measurements, about = results.read_measurements(out)
-    found = {(m.task, m.metric, m.model): m for m in measurements}
-    deciding = {
-        (c.task, c.candidate): c for c in results.read_results(out).comparisons if c.primary and c.level != Level.SUITE
-    }
-    run = _Run(track, {fact.name: fact for fact in facts}, found, _plan_of(about["plan"], track), deciding)
-    subjects = list(_subjects(run))
-    pairs = {subject.name: _pairs(run, subject) for subject in subjects}
-    columns = _tested(run, [_column(run, subject, pairs[subject.name]) for subject in subjects], _since(run, subjects))
-    columns, scaled = _with_scales(columns, subjects, pairs)
+    measured = results.read_measurements(out)
+    rows = results.read_results(out).comparisons
+    run = _Run(
+        track,
+        measured.facts,
+        {(m.task, m.metric, m.model): m for m in measured.measurements},
+        _plan_of(measured.plan, track),
+        {(row.task, row.candidate): row for row in rows if row.primary and row.level != Level.SUITE},
+    )
+    columns_of = [subject for subject in subjects(run.facts, run.plan) if _is_column(subject)]
+    pairs = {subject.name: _pairs(run, subject) for subject in columns_of}
+    columns = [_column(run, subject, pairs[subject.name]) for subject in columns_of]
+    columns, scaled = _with_scales(_tested(run, columns, _since(run, columns_of)), columns_of, pairs)
     tests = sum(cell.p_adjusted is not None for column in columns for cell in column.cells)
-    rule = RULE.format(tests=tests, alpha=run.plan.alpha)
-    measured = tuple(_measures(run, columns, pairs))
-    beside = (track.joint, track.fresh)
-    same = (run.plan.alpha, run.plan.level, tests, rule, scaled)
-    digest = fingerprint.of_file(out / results.RESULTS)
-    return Stages(track.base, track.stages, track.learned, *beside, *same, tuple(columns), measured, digest)
+    return Stages(
+        base=track.base,
+        stages=track.stages,
+        learned=track.learned,
+        joint=track.joint,
+        fresh=track.fresh,
+        alpha=run.plan.alpha,
+        level=run.plan.level,
+        tests=tests,
+        rule=RULE.format(tests=tests, alpha=run.plan.alpha),
+        scaled=scaled,
+        columns=tuple(columns),
+        measures=tuple(_measures(run, columns, pairs)),
+        of=fingerprint.of_file(out / results.RESULTS),
+    )
 
 
-def _plan_of(fields: Mapping[str, Any], track: Track) -> ComparePlan:
+def _plan_of(plan: ComparePlan, track: Track) -> ComparePlan:
     """The run's plan as far as it decides about single tasks."""
-    groups = tuple(Group(**{**group, "tasks": tuple(group["tasks"]), "also": ()}) for group in fields["groups"])
-    same = {key: fields[key] for key in ("margins", "alpha", "seed", "suite_name", "suite_margin")}
-    return ComparePlan(track.base, track.stages, groups, describing=tuple(fields["describing"]), **same)
+    groups = tuple(replace(group, also=()) for group in plan.groups)
+    alone = replace(plan, base=track.base, candidates=track.stages, groups=groups, targets={}, average=None)
+    return replace(alone, references=(), until_decided=False)
 
 
 # ---- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _subjects(run: _Run) -> Iterator[_Subject]:
-    """The gate units, and tasks of their own that have no test, in the order of the run."""
-    units = [
-        group
-        for group in run.plan.groups
-        if (row := run.comparisons.get((group.name, run.track.stages[0]))) and row.unit
-    ]
-    inside = {name for group in units for name in group.tasks}
-    for fact in run.facts.values():
-        if fact.primary and fact.name not in inside:
-            metric = next(metric for metric in fact.metrics if metric.id == fact.primary)
-            yield _Subject(fact.name, ((fact, metric),), None, run.track.learned_at({fact.name}))
-    for group in units:
-        members = tuple((fact, _metric_in(group, fact)) for name in group.tasks if (fact := run.facts.get(name)))
-        yield _Subject(group.name, members, group, run.track.learned_at({group.name, *group.tasks}))
+def _is_column(subject: Subject) -> bool:
+    """Gate units, and tasks of their own that have no test."""
+    return subject.unit or (subject.primary and subject.level == Level.TASK and not subject.inside)
 
 
-def _metric_in(group: Group, fact: TaskFacts) -> MetricFacts:
-    """By what a group's rows are pooled: its metric where the task has it, else the one that decides the task."""
-    by_id = {metric.id: metric for metric in fact.metrics}
-    return by_id.get(group.metric) or by_id[fact.primary]
-
-
-def _column(run: _Run, subject: _Subject, pairs: Mapping[str, Pairs]) -> StageTask:
+def _column(run: _Run, subject: Subject, pairs: Mapping[str, Pairs]) -> StageTask:
     """A column whose cells know scores and differences to the base; `pairs`: the base's rows and each model's."""
     rows = {
         name: run.comparisons[subject.name, name]
         for name in (*run.track.stages, run.track.joint, run.track.fresh)
         if name is not None
     }
-    first, metric, cells = rows[run.track.stages[0]], subject.metric, list[StageScore]()
+    first, metric, cells = rows[run.track.stages[0]], subject.members[0][1], list[StageScore]()
     for number, stage in enumerate(run.track.stages, 1):
         row, kept = rows[stage], None
-        known = run.track.known_by(subject.learned, number)
+        known = run.track.known_by(run.learned(subject), number)
         if known is not None and pairs:
             kept = retention(replace(pairs[stage], base=pairs[known].candidate), run.plan.level)
         cells.append(
@@ -188,7 +172,7 @@ def _column(run: _Run, subject: _Subject, pairs: Mapping[str, Pairs]) -> StageTa
         first.unit,
         first.margin,
         chance,
-        subject.learned,
+        run.learned(subject),
     )
     return StageTask(*head, first.base, tuple(cells), **beside)
 
@@ -200,13 +184,13 @@ def _estimate(interval: Interval) -> Estimate:
 # ---- what was forgotten when -----------------------------------------------------------------------------------------
 
 
-def _since(run: _Run, subjects: Sequence[_Subject]) -> dict[tuple[str, str], Comparison]:
+def _since(run: _Run, subjects: Sequence[Subject]) -> dict[tuple[str, str], Comparison]:
     """Comparisons of every stage with the model that knew the task, by (column, stage); the run has made those with the
     base.
     """
     found = {}
-    for known in sorted({subject.learned for subject in subjects}):
-        names, later = {subject.name for subject in subjects if subject.learned == known}, run.track.stages[known:]
+    for known in sorted({run.learned(subject) for subject in subjects}):
+        names, later = {subject.name for subject in subjects if run.learned(subject) == known}, run.track.stages[known:]
         with_base = run.track.stages[: known - 1] if known else later
         found |= {(name, stage): run.comparisons[name, stage] for name in names for stage in with_base}
         if known and later:
@@ -214,7 +198,7 @@ def _since(run: _Run, subjects: Sequence[_Subject]) -> dict[tuple[str, str], Com
             facts = [replace(fact, metrics=(metric,)) for subject in of for fact, metric in subject.members]
             groups = tuple(subject.group for subject in of if subject.group is not None)
             plan = replace(run.plan, base=run.track.stages[known - 1], candidates=later, groups=groups)
-            rows = compare(facts, list(run.found.values()), plan)
+            rows = compare(facts, list(run.table.values()), plan)
             found |= {
                 (row.task, row.candidate): row
                 for row in rows
@@ -247,7 +231,7 @@ def _tested(run: _Run, columns: Sequence[StageTask], since: Mapping[tuple[str, s
 
 
 def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:
-    can_retain, at_chance = Flag.MARGIN_EXCEEDS_SKILL not in row.flags, Flag.BASE_AT_CHANCE in row.flags
+    can_retain, at_chance = "margin_exceeds_skill" not in row.flags, "base_at_chance" in row.flags
     p_retained = 1.0 if row.p_retained is None else row.p_retained
     return decide(adjusted, p_retained, alpha, units=row.n, can_retain=can_retain, at_chance=at_chance)
 
@@ -255,15 +239,15 @@ def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:
 def _with_first(column: StageTask) -> StageTask:
     states = [cell.state for cell in column.cells]
     early, states = states[: column.learned], states[column.learned :]
-    if Verdict.FORGOTTEN in early:
-        column = replace(column, untaught=column.cells[early.index(Verdict.FORGOTTEN)].stage)
-    if Verdict.FORGOTTEN not in states:
+    if "forgotten" in early:
+        column = replace(column, untaught=column.cells[early.index("forgotten")].stage)
+    if "forgotten" not in states:
         return column
-    place = states.index(Verdict.FORGOTTEN)
+    place = states.index("forgotten")
     later = states[place + 1 :]
     if not later:
         after = "last"
-    elif set(later) == {Verdict.FORGOTTEN}:
+    elif set(later) == {"forgotten"}:
         after = "stays"
     else:
         after = "comes_back" if later[-1] == Verdict.RETAINED else "undecided"
@@ -273,7 +257,7 @@ def _with_first(column: StageTask) -> StageTask:
 # ---- measures --------------------------------------------------------------------------------------------------------
 
 
-def _pairs(run: _Run, subject: _Subject) -> dict[str, Pairs]:
+def _pairs(run: _Run, subject: Subject) -> dict[str, Pairs]:
     """The base's rows beside each model's, the base's own among them, over the units that all answered; empty where
     there are no rows.
     """
@@ -284,23 +268,16 @@ def _pairs(run: _Run, subject: _Subject) -> dict[str, Pairs]:
     ]
     members: dict[str, list[Pairs]] = {model: [] for model in models}
     for fact, metric in subject.members:
-        of = [run.found.get((fact.name, metric.id, model)) for model in models]
+        of = [run.table.get((fact.name, metric.id, model)) for model in models]
         measured = [each for each in of if each is not None]
         if metric.kind == MetricKind.OPAQUE or len(measured) < len(of):
             return {}
         places = _shared(measured)
-        sizes, sign = np.array(measured[0].sizes, dtype=np.float64)[places[0]], 1.0 if metric.higher_is_better else -1.0
-        kind, score = (
-            (metric.kind if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else MetricKind.CORPUS),
-            from_facts(metric).score,
-        )
+        sizes = np.array(measured[0].sizes, dtype=np.float64)[places[0]]
         rows = [each.rows[place] for each, place in zip(measured, places, strict=True)]
         for model, own in zip(models, rows, strict=True):
-            members[model].append(
-                Pairs(rows[0], own, sizes, score, kind, metric.low, metric.high, sign, fact.chance, None)
-            )  # type: ignore[arg-type]
-    macro = subject.group is not None and subject.group.macro
-    return {model: pooled(of_model, None, macro) for model, of_model in members.items()}
+            members[model].append(pairs_of((fact, metric), rows[0], own, sizes))
+    return {model: pooled(of_model, None, subject.macro) for model, of_model in members.items()}
 
 
 def _shared(measured: Sequence[Measurement]) -> list[Any]:
@@ -312,14 +289,14 @@ def _shared(measured: Sequence[Measurement]) -> list[Any]:
 
 
 def _with_scales(
-    columns: Sequence[StageTask], subjects: Sequence[_Subject], pairs: Mapping[str, Mapping[str, Pairs]]
+    columns: Sequence[StageTask], subjects: Sequence[Subject], pairs: Mapping[str, Mapping[str, Pairs]]
 ) -> tuple[list[StageTask], bool]:
     """Columns with what their scores are divided by in the measures, and whether that is anything: it is where the
     scales differ.
     """
     found = []
     for column, subject in zip(columns, subjects, strict=True):
-        largest = max(abs(subject.metric.low), abs(subject.metric.high))
+        largest = max(abs(subject.members[0][1].low), abs(subject.members[0][1].high))
         of = pairs[column.name]
         if column.kind == MetricKind.OPAQUE:
             reason = OPAQUE

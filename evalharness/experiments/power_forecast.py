@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from evalharness import fingerprint
-from evalharness.analysis.compare_plan import UNNAMED, ComparePlan
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.base import EngineFactory, ModelTokenizers, factory_of
+from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import UsageError
 from evalharness.experiments.cost import Work, counted, probed
-from evalharness.experiments.gate_units import Earlier, GateUnit, gate_units, read_earlier
+from evalharness.experiments.forecast_units import Earlier, ForecastUnit, forecast_units, read_earlier
+from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import PreparedTask
-from evalharness.run.conclude import facts_before, planned
+from evalharness.run.facts import facts_before
+from evalharness.run.measured_run import compare_plan
 from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
@@ -146,8 +147,8 @@ def forecast(asked: Asked, listener: ProgressListener | None = None, factory: En
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.settings)) if job.base else None
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _plainly(job, run_plan)
-    plan, facts = planned(job, run_plan, prepared), facts_before(run_plan, prepared)
-    units = gate_units(plan, facts, prepared, earlier)
+    plan, facts = compare_plan(job, run_plan, prepared), facts_before(prepared)
+    units = forecast_units(plan, facts, prepared, earlier)
     rows = []
     for unit in units:
         listener.phase(f"foretelling {unit.name}")
@@ -168,11 +169,11 @@ def _plainly(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
     made = []
     for task in run_plan.tasks:
         asking = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.seed, run_plan.split)
-        made.append(replace(prepare(run_plan.read_as(task), run_plan.source, asking), task=task))
+        made.append(prepare(task, run_plan.source, asking))
     return tuple(made)
 
 
-def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[GateUnit], failed: int) -> tuple[str, ...]:
+def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[ForecastUnit], failed: int) -> tuple[str, ...]:
     said = [*run_plan.notices]
     if failed:
         said.append(f"{failed} examples do not fit into the base's window: a run would be incomplete")
@@ -192,7 +193,7 @@ def _rng(asked: Asked, *of: str) -> np.random.Generator:
     return fingerprint.generator([asked.job.seed, "forecast", *of])
 
 
-def _row(unit: GateUnit, rule: Rule, asked: Asked) -> Row:
+def _row(unit: ForecastUnit, rule: Rule, asked: Asked) -> Row:
     seen, rng = unit.seen, _rng(asked, unit.name)
     effective, flips, how = _design(unit, seen, asked, rng)
     base = None if seen is None else float(seen.score(seen.base.sum(axis=0)))
@@ -236,7 +237,7 @@ def _told(row: Row, outlook: Outlook, hopeless: bool) -> Row:
 
 
 def _design(
-    unit: GateUnit, seen: Pairs | None, asked: Asked, rng: np.random.Generator
+    unit: ForecastUnit, seen: Pairs | None, asked: Asked, rng: np.random.Generator
 ) -> tuple[float, float | None, str]:
     """(independent units that its rows are worth, share of answers that changes, how that is known)."""
     single = bool(unit.sizes.max(initial=0) <= 1)
@@ -255,7 +256,7 @@ def _design(
     return float(unit.units), asked.flips if drawn else None, "simulated" if drawn else "unknown"
 
 
-def _guesses(unit: GateUnit, seen: Pairs, effective: float, alpha: float) -> bool:
+def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) -> bool:
     """Would the earlier run's base be taken for one that knows nothing?"""
     if unit.binary and seen.sign > 0:
         return at_chance(float(seen.score(seen.base.sum(axis=0))), seen.chance, max(1.0, effective), alpha)
@@ -265,7 +266,7 @@ def _guesses(unit: GateUnit, seen: Pairs, effective: float, alpha: float) -> boo
 
 
 def _gate(
-    units: Sequence[GateUnit], rows: Sequence[Row], plan: ComparePlan, asked: Asked, listener: ProgressListener
+    units: Sequence[ForecastUnit], rows: Sequence[Row], plan: ComparePlan, asked: Asked, listener: ProgressListener
 ) -> tuple[GateOdds | None, tuple[str, ...]]:
     """The gate's odds over the units of which rows can be drawn, and their names."""
     known = [unit for unit, row in zip(units, rows, strict=True) if row.how != "unknown" and unit.units]
@@ -285,8 +286,6 @@ def _work(
 ) -> tuple[tuple[Work, ...], float | None]:
     """Every task's tokens and, where a probe is asked for, its time; and the seconds that loading took."""
     listener.phase("counting tokens")
-    if not isinstance(factory, ModelTokenizers):
-        return (), None
     count = factory.token_counter(base)
     work = tuple(counted(of_task, count) for of_task in prepared)
     if not asked.probe:

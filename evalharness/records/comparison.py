@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from evalharness.records.tasks import Variant
 from evalharness.stats.enums import Verdict
 
 
@@ -151,3 +152,4 @@ class Comparison:
     # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
     general: MeanDifference | None = None
     stopping: Stopping | None = None  # None where all units were asked at once
+    variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other

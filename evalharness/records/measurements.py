@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.records.requests import Example, Response
+from evalharness.records.tasks import Variant
 from evalharness.stats.enums import MetricKind
 
 
@@ -112,6 +113,7 @@ class TaskFacts:
     # model name -> rounds that it was asked, where it was stopped before the last
     rounds: Mapping[str, int] = field(default_factory=dict)
     partly: tuple[str, ...] = ()  # models that were asked about the rows alone at which another task was stopped
+    variant: Variant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,34 @@ class OutputType(StrEnum):
     GENERATE_UNTIL = "generate_until"  # a written answer
 
 
+class VariantKind(StrEnum):
+    """In what a variant differs from the task or group that it is a variant of."""
+
+    WORDING = "wording"  # another wording of the prompt
+    WRITTEN = "written"  # the answer is written instead of chosen
+    CHOSEN = "chosen"  # the same ranking, read by more metrics
+    DISTURBED = "disturbed"  # the texts of its rows are disturbed
+    WORST = "worst"  # computed: the worst of the task and its disturbances, row by row
+    PART = "part"  # computed: the examples that a candidate saw in training, or those it did not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What makes a task, or a group, another way of asking (or looking at) the task or group `of`.
+
+    `way`: which wording, disturbance or part; `metric`: the id of the one that stands beside the deciding one of `of`;
+    `origin`: the library's task whose rows, shots and limits are used ("" for groups); `beside`: it is asked beside
+    `of`, described and never judged, else in its place.
+    """
+
+    of: str
+    way: str
+    kind: VariantKind
+    metric: str
+    origin: str = ""
+    beside: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
     """One entry of a task's `metric_list`. `name` is the registry's; `id` is what results show
@@ -73,7 +101,7 @@ class Task:
     # what differs for shots: "samples" (rows), doc_to_*, delimiters, gen_prefix
     shots: Mapping[str, Any] = field(default_factory=dict)
     unit_name: str = "example"  # what a unit is called
-    variant_of: str | None = None  # the task of which this is a part, or another way of asking
+    variant_of: str | None = None  # the task of the library of which this one is a part or another form
     licence: str = ""
     value: str | None = None  # template of the number that the row asks for
     choice_scores: str | None = None  # template of what each choice is worth
@@ -83,6 +111,17 @@ class Task:
     twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is to be written
     repeats: int = 1
     perturbation: str | None = None  # how the texts of its rows are disturbed
+    variant: Variant | None = None  # of a task made in a run from another one: in what it differs
+
+    @property
+    def origin(self) -> str:
+        """Name of the library's task whose rows, shots and limit this one uses: its own, unless it is a variant."""
+        return self.variant.origin if self.variant else self.name
+
+    @property
+    def beside(self) -> bool:
+        """Is it a variant that only describes?"""
+        return self.variant is not None and self.variant.beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +136,12 @@ class Group:
     family: str
     also: tuple[str, ...] = ()  # ids of more metrics by which the rows are pooled, to describe
     macro: bool = False  # every task weighs the same, however many examples it has
+    variant: Variant | None = None  # where its tasks are variants
+
+    @property
+    def beside(self) -> bool:
+        """Is it a variant that only describes?"""
+        return self.variant is not None and self.variant.beside
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evalharness.records.comparison import Level
 from evalharness.records.results import Results
-from evalharness.report.variants import asides_of
+from evalharness.report.variants import variants_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Header:
 
 def header(results: Results) -> Header:
     """The head of the page of a run."""
-    rows, variants = results.comparisons, asides_of(results)
+    rows, variants = results.comparisons, variants_of(results)
     return Header(
         suite=next((c.task for c in rows if c.level == Level.SUITE), None) or results.signature.get("suite"),
         bases=tuple(model.name for model in results.models if model.base is None),

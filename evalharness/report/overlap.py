@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evalharness.analysis.overlap_split import CLEAN, OVERLAPPING
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
+from evalharness.records.tasks import VariantKind
 from evalharness.report import wording
 
-CLEAN, OVERLAPPING = "@clean", "@overlapping"
 LONGEST = 60  # characters of a name in a sentence
 MOST = 8  # sentences about one candidate in a terminal
 
@@ -151,15 +152,14 @@ def _part_of(results: Results, name: str, task: str, part: str) -> Comparison | 
     """The row of a part by the metric that decides the task."""
     deciding = _deciding(results, name, task)
     metric = deciding.metric if deciding else None
-    return next(
-        (c for c in results.comparisons if (c.task, c.candidate, c.metric) == (f"{task}{part}", name, metric)), None
-    )
+    rows = (c for c in results.comparisons if c.variant is not None and (c.candidate, c.metric) == (name, metric))
+    return next((c for c in rows if c.variant and (c.variant.of, c.variant.way) == (task, part)), None)
 
 
 def _rows(results: Results, name: str, facts: Mapping[str, Any]) -> list[OverlapRow]:
     tasks = dict(_seen(facts))
     own = [c for c in results.comparisons if c.candidate == name]
-    parts = {c.task.removesuffix(part) for part in (CLEAN, OVERLAPPING) for c in own if c.task.endswith(part)}
+    parts = {c.variant.of for c in own if c.variant is not None and c.variant.kind is VariantKind.PART}
     groups = [c.task for c in own if c.level == Level.GROUP and c.primary and c.task in parts]
     rows = []
     for task in (*tasks, *groups):

@@ -10,7 +10,7 @@ from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import targets_of
-from evalharness.report.variants import asides_of
+from evalharness.report.variants import variants_of
 
 Scores = tuple[tuple[str, str, str], ...]  # for each metric: score, change over the base, over the full fine-tuning
 
@@ -32,7 +32,7 @@ def score_tables(results: Results) -> list[ScoreTable]:
     """Tasks with more than one metric, and every target, targets first. Other ways of asking have tables of their
     own.
     """
-    relative, targets, variants = relative_scores(results), set(targets_of(results).values()), asides_of(results)
+    relative, targets, variants = relative_scores(results), set(targets_of(results).values()), variants_of(results)
     tasks: dict[str, list[_Score]] = {}
     for c, over_base, over_full in zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True):
         if c.level == Level.TASK and c.task not in variants:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
+from evalharness.records.tasks import Variant, VariantKind
 from evalharness.report import wording
 from evalharness.report.order import in_order, members_of
 
@@ -26,7 +27,12 @@ WRITTEN = {
     STRICT: "written, the answer and nothing else",
     UNPARSED: "written, share without an answer",
 }
-KINDS = ("wording", "disturbed", "worst", "written")  # of ways of asking; overlap.py shows parts of tasks
+KINDS = (
+    VariantKind.WORDING,
+    VariantKind.DISTURBED,
+    VariantKind.WORST,
+    VariantKind.WRITTEN,
+)  # of ways of asking; overlap.py shows parts of tasks
 FEW = 4  # tables that are all open
 MANY = 12  # members of groups asked otherwise, beyond which the page has them as groups only
 COLUMNS = {  # of the overview: a way, or a kind of ways, to its heading
@@ -82,39 +88,26 @@ class VariantOverview:
     lines: tuple[tuple[str, str, tuple[tuple[VariantCell | None, ...], ...]], ...]
 
 
-def asides_of(results: Results) -> dict[str, Mapping[str, str]]:
-    """Tasks and groups that are another way of asking others, by name, as the signature lists them and as far as they
-    were compared.
-    """
-    listed = results.signature.get("asides")
-    if not isinstance(listed, Mapping):
-        return {}
-    known, there = {"of", "way", "kind", "metric"}, {c.task for c in results.comparisons}
-    return {
-        str(name): aside
-        for name, aside in listed.items()
-        if name in there and isinstance(aside, Mapping) and aside.keys() >= known
-    }
+def variants_of(results: Results) -> dict[str, Variant]:
+    """Tasks and groups that are asked in another way beside others, by name, as far as they were compared."""
+    return {row.task: row.variant for row in results.comparisons if row.variant is not None and row.variant.beside}
 
 
 def left_to_groups(results: Results) -> frozenset[str]:
     """Names of members of groups asked in other ways, where they are too many for a page: it shows their groups only,
     results.json has them all.
     """
-    asides, group = asides_of(results), members_of(results)
-    members = {
-        name
-        for name, aside in asides.items()
-        if aside["of"] in group and f"{group[aside['of']]}@{aside['way']}" in asides
-    }
-    return frozenset(members if len({asides[name]["of"] for name in members}) > MANY else ())
+    every, group = variants_of(results), members_of(results)
+    asked = {(variant.of, variant.way) for variant in every.values()}
+    members = {name for name, variant in every.items() if (group.get(variant.of), variant.way) in asked}
+    return frozenset(members if len({every[name].of for name in members}) > MANY else ())
 
 
 def variant_tables(results: Results) -> list[VariantTable]:
     """A table for every task and group that was asked in more than one way, groups before their members."""
     left_out = left_to_groups(results)
     shown = [
-        (first, {name: aside for name, aside in own.items() if name not in left_out})
+        (first, {name: variant for name, variant in own.items() if name not in left_out})
         for first, own in _with_variants(results)
     ]
     shown = [(first, own) for first, own in shown if own]
@@ -131,25 +124,25 @@ def overview(results: Results) -> VariantOverview | None:
     """
     group, rows, names = members_of(results), _by_key(results), results.candidates
     shown = [(first, own) for first, own in _with_variants(results) if first.task not in group]
-    names_of_ways = {aside[key] for _, own in shown for aside in own.values() for key in ("kind", "way")}
+    names_of_ways = {name for _, own in shown for variant in own.values() for name in (variant.kind, variant.way)}
     ways = [way for way in COLUMNS if way in names_of_ways]
     lines = []
     for first, own in shown:
         cells = [_cells(first.task, first.metric, rows, names)]
         for way in ways:
-            of = [(name, aside["metric"]) for name, aside in own.items() if way in (aside["way"], aside["kind"])]
+            of = [(name, variant.metric) for name, variant in own.items() if way in (variant.way, variant.kind)]
             by_way = [_cells(name, metric, rows, names) for name, metric in of]
             cells.append(tuple(map(_lowest, zip(*by_way, strict=True))) if by_way else ())
         lines.append((first.task, first.level, tuple(cells)))
     return VariantOverview(("as asked", *(COLUMNS[way] for way in ways)), tuple(lines)) if lines else None
 
 
-def _with_variants(results: Results) -> list[tuple[Comparison, dict[str, Mapping[str, str]]]]:
+def _with_variants(results: Results) -> list[tuple[Comparison, dict[str, Variant]]]:
     """One comparison of every task and group that was asked in other ways as well, and those ways."""
-    asides = asides_of(results)
+    every = variants_of(results)
     firsts = [comparisons[0] for _, comparisons in in_order(results) if comparisons[0].level != Level.SUITE]
     own = [
-        {name: aside for name, aside in asides.items() if aside["of"] == first.task and aside["kind"] in KINDS}
+        {name: variant for name, variant in every.items() if variant.of == first.task and variant.kind in KINDS}
         for first in firsts
     ]
     return [(first, ways) for first, ways in zip(firsts, own, strict=True) if ways]
@@ -170,23 +163,21 @@ def _lowest(cells: Sequence[VariantCell | None]) -> VariantCell | None:
     return min((cell for cell in cells if cell is not None), key=lambda cell: cell.change, default=None)
 
 
-def _rows(
-    first: Comparison, own: Mapping[str, Mapping[str, str]], rows: Rows, names: Sequence[str]
-) -> Iterator[VariantRow]:
+def _rows(first: Comparison, own: Mapping[str, Variant], rows: Rows, names: Sequence[str]) -> Iterator[VariantRow]:
     """The task's own way, then other wordings and their spread, disturbed texts and the worst of them, and writing."""
-    by_kind = {kind: [(name, aside) for name, aside in own.items() if aside["kind"] == kind] for kind in KINDS}
+    by_kind = {kind: [(name, variant) for name, variant in own.items() if variant.kind == kind] for kind in KINDS}
     yield from _row("as the task asks", first.task, first.metric, rows, names, plain=True)
-    for name, aside in by_kind["wording"]:
-        yield from _row(f"wording “{aside['way']}”", name, aside["metric"], rows, names)
-    if by_kind["wording"]:
-        yield _spread(first, [name for name, _ in by_kind["wording"]], rows, names)
-    for name, aside in (*by_kind["disturbed"], *by_kind["worst"]):
-        if aside["kind"] == "worst" and aside["metric"] != first.metric:
-            yield from _row("as the task asks", first.task, aside["metric"], rows, names)
-        yield from _row(WORDS.get(aside["way"], aside["way"]), name, aside["metric"], rows, names)
-    for name, aside in by_kind["written"]:
+    for name, variant in by_kind[VariantKind.WORDING]:
+        yield from _row(f"wording “{variant.way}”", name, variant.metric, rows, names)
+    if by_kind[VariantKind.WORDING]:
+        yield _spread(first, [name for name, _ in by_kind[VariantKind.WORDING]], rows, names)
+    for name, variant in (*by_kind[VariantKind.DISTURBED], *by_kind[VariantKind.WORST]):
+        if variant.kind is VariantKind.WORST and variant.metric != first.metric:
+            yield from _row("as the task asks", first.task, variant.metric, rows, names)
+        yield from _row(WORDS.get(variant.way, variant.way), name, variant.metric, rows, names)
+    for name, variant in by_kind[VariantKind.WRITTEN]:
         for metric, words in WRITTEN.items():
-            yield from _row(words, name, metric or aside["metric"], rows, names)
+            yield from _row(words, name, metric or variant.metric, rows, names)
 
 
 def _row(

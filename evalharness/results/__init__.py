@@ -17,7 +17,7 @@ from evalharness.results.files import (
     write_run,
     write_text,
 )
-from evalharness.results.measurements import models_of, read_measurements, write_measurements
+from evalharness.results.measurements import read_measurements, write_measurements
 from evalharness.results.samples import read_flips, read_samples, write_samples
 from evalharness.results.structuring import structured
 
@@ -28,7 +28,6 @@ __all__ = [
     "RESULTS",
     "file_name",
     "forget_samples",
-    "models_of",
     "open_folder",
     "read_flips",
     "read_measurements",

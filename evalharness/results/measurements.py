@@ -5,7 +5,7 @@ comparison must know to be made again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalharness.errors import UsageError
-from evalharness.records.measurements import Measurement, TaskFacts
-from evalharness.records.results import ModelRow
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.measurements import ExampleError, Measurement, TaskFacts
+from evalharness.records.results import Drift, ModelRow
 from evalharness.results.files import MEASUREMENTS, inside, write_bytes
 from evalharness.results.structuring import AGAIN, SCHEMA_VERSION, parsed, structured
 
@@ -46,43 +48,47 @@ class _Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
-    """The JSON in the file's metadata. `about`: the models, the comparison's plan and the signature."""
+    """The JSON in the file's metadata: a MeasuredRun without its measurements, and the points of opaque metrics."""
 
-    tasks: tuple[TaskFacts, ...]
     points: tuple[_Point, ...]
-    about: Mapping[str, Any]
+    plan: ComparePlan
+    facts: tuple[TaskFacts, ...]
+    models: tuple[ModelRow, ...]
+    signature: Mapping[str, Any]
+    errors: tuple[ExampleError, ...]
+    drift: tuple[Drift, ...]
+    seen: Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
-def write_measurements(
-    out: Path, facts: Sequence[TaskFacts], measurements: Sequence[Measurement], about: Mapping[str, Any]
-) -> None:
-    """Write the rows of every model, with `about` (models, plan, signature) in the metadata. Raises StoreError."""
+def write_measurements(out: Path, run: MeasuredRun) -> None:
+    """Write the rows of every model, with everything else of the run in the metadata. Raises StoreError."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
-    for m in measurements:
+    for m in run.measurements:
         for name, value in (("task", m.task), ("metric", m.metric), ("model", m.model)):
             columns[name] += [value] * len(m.units)
         columns["unit"] += m.units
         columns["size"] += m.sizes
         columns["row"] += m.rows.tolist() if m.point is None else [[]] * len(m.units)
-    points = [
-        {"task": m.task, "metric": m.metric, "model": m.model, "point": m.point}
-        for m in measurements
-        if m.point is not None
-    ]
-    head = {
-        "schema_version": SCHEMA_VERSION,
-        "tasks": [asdict(fact) for fact in facts],
-        "points": points,
-        "about": about,
-    }
-    table = pa.table(columns, schema=COLUMNS.with_metadata({FACTS_KEY: json.dumps(head, allow_nan=False).encode()}))
+    opaque = [m for m in run.measurements if m.point is not None]
+    head = _Head(
+        points=tuple(_Point(task=m.task, metric=m.metric, model=m.model, point=float(m.point or 0.0)) for m in opaque),
+        plan=run.plan,
+        facts=run.facts,
+        models=run.models,
+        signature=run.signature,
+        errors=run.errors,
+        drift=run.drift,
+        seen={model: {task: tuple(sorted(units)) for task, units in of.items()} for model, of in run.seen.items()},
+    )
+    metadata = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(head)}, allow_nan=False).encode()
+    table = pa.table(columns, schema=COLUMNS.with_metadata({FACTS_KEY: metadata}))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(out / MEASUREMENTS, sink.getvalue().to_pybytes())
 
 
-def read_measurements(run: Path) -> tuple[tuple[TaskFacts, ...], tuple[Measurement, ...], dict[str, Any]]:
-    """Task facts, measurements and `about` as `write_measurements` was given them. Raises UsageError."""
+def read_measurements(run: Path) -> MeasuredRun:
+    """What `write_measurements` was given. Raises UsageError."""
     path = inside(run, MEASUREMENTS, "measurements")
     try:
         table = pq.read_table(path)
@@ -92,12 +98,16 @@ def read_measurements(run: Path) -> tuple[tuple[TaskFacts, ...], tuple[Measureme
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
         raise UsageError(path, f"not the measurements of evalharness ({type(error).__name__})", AGAIN) from error
     measurements += [Measurement(*of, (), (), np.zeros((0, 0)), point) for of, point in points.items()]
-    return head.tasks, tuple(measurements), dict(head.about)
-
-
-def models_of(about: Mapping[str, Any], where: object) -> tuple[ModelRow, ...]:
-    """The models that the `about` of measurements lists. Raises UsageError."""
-    return structured(about.get("models"), tuple[ModelRow, ...], where, "about.models")
+    return MeasuredRun(
+        plan=head.plan,
+        facts=head.facts,
+        measurements=tuple(measurements),
+        models=head.models,
+        signature=head.signature,
+        errors=head.errors,
+        drift=head.drift,
+        seen={model: {task: frozenset(units) for task, units in of.items()} for model, of in head.seen.items()},
+    )
 
 
 def _measurements(table: pa.Table) -> Iterator[Measurement]:

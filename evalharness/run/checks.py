@@ -13,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 
 from evalharness import engines, registry
-from evalharness.analysis.compare_plan import UNNAMED
 from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
 from evalharness.errors import StoreError, UsageError, did_you_mean
+from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.run.variants import ways_of
 from evalharness.store import Store

@@ -1,5 +1,4 @@
-"""A run_plan to the same with what each candidate had seen of it: the rows it was fine-tuned on, past the questions
-that it will be asked.
+"""Find what each candidate saw in training of the questions that it will be asked.
 
 Which rows those are, `--train-data` says, else the training.json beside the candidate's weights.
 """
@@ -21,7 +20,8 @@ from evalharness.errors import DataError, EvalHarnessError, UsageError, did_you_
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Example
-from evalharness.records.tasks import OutputType, Task
+from evalharness.records.tasks import Task
+from evalharness.run.overlap_facts import index_of
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, TrainingPairs, prepare, training_pairs
@@ -122,14 +122,7 @@ class _Search:
 
     def __init__(self, run_plan: RunPlan, job: Job) -> None:
         self.run_plan, self.library = run_plan, Library(job.include)
-        self.index = Index(
-            [
-                item
-                for task in run_plan.tasks
-                if task.name not in run_plan.asides
-                for item in _items(run_plan, task, job.seed)
-            ]
-        )
+        self.index = Index([item for task in run_plan.judged_tasks for item in _items(run_plan, task, job.seed)])
         self.known: dict[str, tuple[dict[int, Hit], int]] = {}
 
     def in_path(self, path: Path) -> Seen:
@@ -242,18 +235,17 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
     """What a task of the run asks, without shots: as the task puts it, and without what it says before every
     question.
     """
-    read_as, split = run_plan.read_as(task), run_plan.split or task.evaluation_split
-    rows = grouped(read_rows(read_as, split, run_plan.source), read_as).rows
-    asking = PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed, split=split)
-    bare = prepare(replace(read_as, description=""), run_plan.source, asking).examples
-    whole = prepare(read_as, run_plan.source, asking).examples if task.description else bare
+    asking = PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed, split=run_plan.split)
+    rows = run_plan.rows_of(task)
+    bare = prepare(replace(task, description=""), run_plan.source, asking).examples
+    whole = prepare(task, run_plan.source, asking).examples if task.description else bare
     for example, described in zip(bare, whole, strict=True):
         index = index_of(example)
         forms = tuple(dict.fromkeys((*_questions(example), *_questions(described))))
         texts = [text for form in _questions(example) for text in own_texts(tuple(texts_in(rows[index])), form)]
         answers = (
             ()
-            if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING
+            if task.output_type == "loglikelihood_rolling"
             else example.references or tuple(example.choices[gold] for gold in example.gold)
         )
         yield Item(task.name, index, tuple(dict.fromkeys(texts)), forms, answers)
@@ -262,8 +254,3 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
 def _questions(example: Example) -> tuple[str, ...]:
     """The prompt; a text that is scored whole is its own."""
     return (example.prompt,) if example.prompt else example.references
-
-
-def index_of(example: Example) -> int:
-    """The row from which an example was made."""
-    return int(example.id.partition("-")[0])

@@ -105,11 +105,7 @@ class DriftRecorder:
         """(prompt, output) of the base on the run's generative tasks, the first of every task, then the second …; empty
         ones left out.
         """
-        tasks = [
-            task
-            for task in self.prompts.by_model[session.checkpoint.name]
-            if task.task.name not in self.run_plan.asides
-        ]
+        tasks = [task for task in self.prompts.by_model[session.checkpoint.name] if not task.task.beside]
         asked = [[request for request in task.requests if isinstance(request, Generate)] for task in tasks]
         context, ids = session.context, [request.id for requests in asked for request in requests]
         stored = context.store.read(session.checkpoint.fingerprint, context.info.fingerprint, ids)

@@ -16,23 +16,24 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.analysis.candidate_data import Case
-from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.early_stopping import standing, suite_at
 from evalharness.analysis.pairing import lots_of
 from evalharness.errors import UsageError
 from evalharness.metrics.base import build
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Verdict
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Failure, PreparedTask, Response
-from evalharness.run.conclude import facts_before
+from evalharness.run.facts import facts_before
 from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.session import RunContext, Session, part_of
 from evalharness.stats.early_stopping import LOOKS, ROUNDS, round_of, units_to_continue
-from evalharness.stats.enums import MetricKind, Verdict
+from evalharness.stats.enums import MetricKind
 
 OPTION = "--until-decided"
 Key = tuple[str, str]  # model, task
@@ -48,8 +49,8 @@ def check(job: Job, run_plan: RunPlan) -> None:
         raise UsageError(
             OPTION, what, "let one of the groups only describe (unit: false), or let the run go to its end"
         )
-    if run_plan.asides:
-        what = f"{len(run_plan.asides)} other ways of asking ({next(iter(run_plan.asides))} …) would be asked of what was stopped early"
+    if beside := [each.name for each in (*run_plan.tasks, *run_plan.groups) if each.beside]:
+        what = f"{len(beside)} other ways of asking ({beside[0]} …) would be asked of what was stopped early"
         raise UsageError(
             OPTION, what, "leave out --template all and --describe robustness, generation; or let the run go to its end"
         )
@@ -80,7 +81,7 @@ class EarlyStopping:
         """All rounds. `known`: the base's measurements where an earlier run has them. References are asked at the end
         what the base was.
         """
-        self.facts = facts_before(self.run_plan, self.prompts.by_model[self.plan.base])
+        self.facts = facts_before(self.prompts.by_model[self.plan.base])
         beside = {reference.name for reference in self.run_plan.references}
         turn = [checkpoint for checkpoint in order if checkpoint.name not in beside]
         for name, measured in known.items():
@@ -172,21 +173,21 @@ class EarlyStopping:
         """Who of this candidate's tasks is asked on."""
         if len(self.stopped.get(candidate, ())) == len(self.prompts.by_model[candidate]) or number == ROUNDS:
             return
-        case = self._case(candidate)
-        verdicts = standing(case)
+        data = self._data(candidate)
+        verdicts = standing(data)
         if (
             number in LOOKS
-            and Verdict.FORGOTTEN not in verdicts.values()
+            and "forgotten" not in verdicts.values()
             and self.suites.get(candidate, Verdict.INCONCLUSIVE) == Verdict.INCONCLUSIVE
         ):
-            row = suite_at(case, number).finding
+            row = suite_at(data, number).finding
             self.suites[candidate] = row.verdict(row.p_forgotten or 0.0, row.p_retained or 0.0, self.plan.alpha)
         on = units_to_continue(verdicts, self.suites.get(candidate, Verdict.INCONCLUSIVE))
-        members = {group.name: group.tasks for group in case.groups if group.unit}
-        ended = [name for unit in verdicts.keys() - on for name in members.get(unit, (unit,))]
+        members = {unit.name: [task.name for task in unit.tasks] for unit in data.gate_units}
+        ended = [name for unit in verdicts.keys() - on for name in members[unit]]
         self.stopped[candidate] = self.stopped.get(candidate, frozenset()) | frozenset(ended)
 
-    def _case(self, candidate: str) -> Case:
+    def _data(self, candidate: str) -> CandidateData:
         models = (self.plan.base, candidate)
         found = {key: _joined(parts) for key, parts in self.rows.items() if key[2] in models}
         facts = [fact for fact in self.facts if (fact.name, fact.primary, candidate) in found]
@@ -197,7 +198,7 @@ class EarlyStopping:
         facts = [
             replace(fact, rounds=asked, failed=lost) for fact, asked, lost in zip(facts, rounds, failed, strict=True)
         ]
-        return Case(candidate, facts, found, self.plan)
+        return CandidateData(candidate, facts, found, self.plan)
 
 
 def _joined(parts: Sequence[Measurement]) -> Measurement:

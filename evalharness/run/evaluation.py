@@ -1,7 +1,7 @@
-"""A Job to Results: the whole story of a run. Everything it decides is decided in a stage below.
+"""Run one evaluation, from a job to its results: the whole way on one page. Each stage has a file of its own.
 
-job → run_plan (tasks, data, checkpoints) → prompts within one window → per model: prove · collect · measure → compare →
-files
+job, plan (tasks, data, checkpoints), prompts within one window, then for each model: proof, answers, measurements;
+at the end the analysis, and the files.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evalharness import results
+from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
 from evalharness.checkpoints.verify import verify
 from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import NotComparableError
 from evalharness.records.job import Job
+from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.records.results import Results
-from evalharness.run.conclude import announced, conclude, planned
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.drift import DriftRecorder, neutral_texts
 from evalharness.run.early_stopping import EarlyStopping, check
-from evalharness.run.explain import RunState, check_base, explained
+from evalharness.run.explain import check_base, explained
+from evalharness.run.measured_run import RunState, announced, compare_plan, gather
+from evalharness.run.overlap_facts import write_overlap
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
@@ -49,7 +52,7 @@ def evaluate(job: Job, listener: ProgressListener | None = None, factory: Engine
 def settle(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog | None = None
 ) -> Results:
-    """All of a run after `make_run_plan`, for whoever brings a run_plan of its own."""
+    """Carry out a plan: everything of a run after `make_run_plan`."""
     run_log = run_log or RunLog()
     with run_log.timed("prepare"):
         neutral = neutral_texts(job, run_plan)
@@ -59,57 +62,67 @@ def settle(
         listener.phase("making prompts")
         prompts = make_prompts(job, run_plan, factory)
         asked = prompts.by_model[run_plan.base.name]
-        plan, info = planned(job, run_plan, asked), _one_engine(job, run_plan, factory)
+        plan, info = compare_plan(job, run_plan, asked), _one_engine(job, run_plan, factory)
         tell([*announced(run_plan, plan, asked), *prompts.notices], listener, run_log)
-        measured = (
-            {run_plan.base.name: answered_before(run_plan.base, asked, info)}
-            if isinstance(run_plan.base, Baseline)
-            else {}
-        )
+        base = run_plan.base
+        known = {base.name: answered_before(base, asked, info)} if isinstance(base, Baseline) else {}
         results.forget_samples(job.out)
         results.open_folder(job.out)
-    to_prove, to_measure = turns(run_plan)
-    drifting = DriftRecorder(job, run_plan, prompts, neutral)
+    state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
     with Store(job.store) as store, EngineSlot(factory, job.settings, run_log) as slot:
-        context = RunContext(job, slot, info, store, listener, run_log)
-        with run_log.timed("prove"):
-            proven = {c.name: Session(context, c).prove(prompts.by_model[c.name]) for c in to_prove}
-            info = replace(info, unproven=tuple(c.name for c in run_plan.checkpoints if not proven[c.name]))
-        listener.expect(
-            sum(len(task.requests) for checkpoint in run_plan.checkpoints for task in prompts.by_model[checkpoint.name])
-        )
-        with run_log.timed("answer"):
-            first = RunState(run_plan, plan, prompts, measured)
-            measured = {**measured, **_answered(first, context, to_measure, drifting)}
-        if job.explain:
-            with run_log.timed("explain"):
-                run_plan, plan, prompts, measured = explained(first._replace(measured=measured), context)
-    if isinstance(run_plan.base, Baseline):
-        for task, found in zip(prompts.by_model[run_plan.base.name], measured[run_plan.base.name], strict=True):
-            results.write_samples(job.out, task.task.name, run_plan.base.name, found.samples)
+        state, unproven = _measured(state, RunContext(job, slot, info, store, listener, run_log), drift)
     listener.phase("comparing")
     with run_log.timed("compare"):
-        measured = {name: measured[name] for name in prompts.by_model}
-        concluded = replace(conclude(job, run_plan, plan, prompts, measured, info), drift=drifting.found())
+        found = leave(job, state, gather(job, state, replace(info, unproven=unproven), drift.found()))
     results.write_run(job.out, {**run_log.facts(), "out": str(job.out), "store": str(job.store)})
-    results.write_results(job.out, concluded)
+    results.write_results(job.out, found)
     return results.read_results(job.out)
 
 
+def leave(job: Job, state: RunState, run: MeasuredRun) -> Results:
+    """Write down what was measured, and return what it says. Results themselves are written last, by the caller."""
+    base = state.run_plan.base
+    results.write_measurements(job.out, run)
+    write_overlap(job.out, state.run_plan, state.prompts.by_model[base.name])
+    if isinstance(base, Baseline):
+        for task, outcome in zip(state.prompts.by_model[base.name], state.outcomes[base.name], strict=True):
+            results.write_samples(job.out, task.task.name, base.name, outcome.samples)
+    return analyse(run)
+
+
+def _measured(state: RunState, context: RunContext, drift: DriftRecorder) -> tuple[RunState, tuple[str, ...]]:
+    """Prove the adapters, have every question answered, and ask again where it is to be explained what was lost; with
+    the names of the models that could not be proven.
+    """
+    by_model, log = state.prompts.by_model, context.run_log
+    to_prove, to_measure = turns(state.run_plan)
+    with log.timed("prove"):
+        proven = {c.name: Session(context, c).prove(by_model[c.name]) for c in to_prove}
+    models = [checkpoint.name for checkpoint in state.run_plan.checkpoints]
+    context.listener.expect(sum(len(task.requests) for model in models for task in by_model[model]))
+    with log.timed("answer"):
+        outcomes = {**state.outcomes, **_answered(state, context, to_measure, drift)}
+        state = state._replace(outcomes={name: outcomes[name] for name in by_model})
+    if context.job.explain:
+        with log.timed("explain"):
+            state = explained(state, context)
+    return state, tuple(model for model in models if not proven[model])
+
+
 def _answered(
-    first: RunState, context: RunContext, order: Sequence[Checkpoint], drifting: DriftRecorder
+    state: RunState, context: RunContext, order: Sequence[Checkpoint], drifting: DriftRecorder
 ) -> dict[str, list[TaskOutcome]]:
     """Everything that was measured of every checkpoint, in their order; asked one after another, or in rounds side by
     side.
     """
-    rounds = EarlyStopping(context, first.run_plan, first.prompts, first.plan) if context.job.until_decided else None
+    rounds = EarlyStopping(context, state.run_plan, state.prompts, state.plan) if context.job.until_decided else None
     if rounds is not None:
-        rounds.ask(order, first.measured)
+        rounds.ask(order, state.outcomes)
     found = {}
     for checkpoint in order:
         session = Session(context, checkpoint)
         found[checkpoint.name] = (
-            rounds.measured(session) if rounds else session.measure(first.prompts.by_model[checkpoint.name])
+            rounds.measured(session) if rounds else session.measure(state.prompts.by_model[checkpoint.name])
         )
         drifting.follow(session)
     return found

@@ -1,53 +1,37 @@
-"""A measured round to the same with a second one: where a candidate lost on a choice task, it and its base are asked
-there in other ways.
+"""Explain what was lost: ask a candidate and its base in other ways about the choice tasks on which it lost.
 
 Asked are the twin that writes the answer, the same ranking once more for what else it tells (its answers are in the
-store), and every other wording of the task file: of the rows that were asked of both, and of nobody who did not lose
-there.
+store), and every other wording of the task file: about the rows that were asked of both, and of nobody who did not
+lose there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
-from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
-from evalharness.analysis.diagnosis import lost
-from evalharness.data.files import DataRow
-from evalharness.data.grouping import grouped
-from evalharness.data.sources import read_rows
+from evalharness.analysis.diagnosis_rule import lost
 from evalharness.errors import UsageError
 from evalharness.metrics.base import build
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts, TaskOutcome
 from evalharness.records.requests import PreparedTask
-from evalharness.records.tasks import OutputType, Task
-from evalharness.run.conclude import all_facts, planned
+from evalharness.records.tasks import OutputType, Task, VariantKind
+from evalharness.run.facts import all_facts
+from evalharness.run.measured_run import RunState, compare_plan
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts, make_prompts
 from evalharness.run.run_log import tell
 from evalharness.run.session import RunContext, Session, part_of, turns
-from evalharness.run.variants import Described, explaining
-from evalharness.tasks.variants import WRITTEN, Unfit, written
+from evalharness.run.variants import TaskChoice, choose_to_explain
+from evalharness.tasks.variants import Unfit, written
 
 OPTION = "--explain"
 NOBODY = TaskOutcome((), (), (), 0)  # of whoever was not asked
-
-
-class RunState(NamedTuple):
-    """What was asked of whom, how it will be compared, and what was measured: of every model as many tasks as the
-    run_plan has, in its order.
-    """
-
-    run_plan: RunPlan
-    plan: ComparePlan
-    prompts: Prompts
-    measured: Mapping[str, Sequence[TaskOutcome]]
 
 
 def check_base(job: Job, run_plan: RunPlan) -> None:
@@ -59,7 +43,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
     deaf = []
     for task in _choice_tasks(run_plan):
         try:
-            twin = written(task, _rows(run_plan, run_plan.origin(task)))
+            twin = written(task, run_plan.rows_of(task))
         except Unfit:
             continue  # nobody can be asked
         if not _covers(run_plan.base, twin):
@@ -76,14 +60,14 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
 
 def explained(first: RunState, context: RunContext) -> RunState:
     """Both rounds as one; the first where nothing was lost that could be asked again. Raises as `make_prompts` and
-    `planned` do.
+    `compare_plan` do.
     """
     losers = _losers(first)
     asked = _asked(first.run_plan, {name for names in losers.values() for name in names})
     tell(asked.notices, context.listener, context.run_log)
     if not asked.tasks:
         return first
-    run_plan = replace(first.run_plan, tasks=asked.tasks, asides=asked.asides, origins=asked.origins)
+    run_plan = replace(first.run_plan, tasks=asked.tasks, groups=asked.groups, computed={})
     context.listener.phase("making prompts to explain what was lost")
     prompts = make_prompts(context.job, run_plan, context.slot.factory)
     whom = {model: _whose(run_plan, names) for model, names in losers.items()}
@@ -91,25 +75,26 @@ def explained(first: RunState, context: RunContext) -> RunState:
     if isinstance(run_plan.base, Baseline):  # which was asked about all rows
         cut = replace(cut, by_model={**cut.by_model, run_plan.base.name: prompts.by_model[run_plan.base.name]})
     prompts, whom[first.run_plan.base.name] = cut, frozenset(task.name for task in asked.tasks)
-    return _both(first, run_plan, asked, prompts, _measured(run_plan, prompts, whom, context), context.job)
+    new = RunState(run_plan, first.plan, prompts, _outcomes(run_plan, prompts, whom, context))
+    return _both(first, new, context.job)
 
 
 # ---- what was lost, and how it is asked again ------------------------------------------------------------------------
 
 
-def _losers(found: RunState) -> dict[str, frozenset[str]]:
+def _losers(state: RunState) -> dict[str, frozenset[str]]:
     """Candidate to the choice tasks on which it lost, alone or as members of a group that is one gate unit. Only what
     decides is compared.
     """
-    run_plan, plan = found.run_plan, found.plan
+    run_plan, plan = state.run_plan, state.plan
     named = {group.metric for group in run_plan.groups}
     facts = [
         _deciding(fact, named)
-        for fact in all_facts(run_plan, found.prompts, found.measured)
-        if fact.name not in run_plan.asides
+        for fact, task in zip(all_facts(plan.base, state.prompts, state.outcomes), run_plan.tasks, strict=True)
+        if not task.beside
     ]
-    measurements = [m for of_model in found.measured.values() for of_task in of_model for m in of_task.measurements]
-    groups = tuple(replace(group, also=()) for group in plan.groups if group.name not in run_plan.asides)
+    measurements = [m for of_model in state.outcomes.values() for outcome in of_model for m in outcome.measurements]
+    groups = tuple(replace(group, also=()) for group in plan.groups if not group.beside)
     units = compare(facts, measurements, replace(plan, groups=groups, references=()))
     able = {task.name for task in _choice_tasks(run_plan)}
     members = {group.name: frozenset(group.tasks) for group in groups}
@@ -133,35 +118,19 @@ def _deciding(fact: TaskFacts, named: set[str]) -> TaskFacts:
 
 
 def _choice_tasks(run_plan: RunPlan) -> list[Task]:
-    return [
-        task
-        for task in run_plan.tasks
-        if task.output_type == OutputType.MULTIPLE_CHOICE and task.name not in run_plan.asides
-    ]
+    return [task for task in run_plan.judged_tasks if task.output_type == OutputType.MULTIPLE_CHOICE]
 
 
-def _asked(run_plan: RunPlan, names: set[str]) -> Described:
-    """The other ways of asking these tasks that the run has not asked already, and that an earlier run's base was
-    asked.
-    """
+def _asked(run_plan: RunPlan, names: set[str]) -> TaskChoice:
+    """The variants of these tasks that the run has not asked already, and that an earlier run's base was asked."""
+    base, known = run_plan.base, {each.name for each in (*run_plan.tasks, *run_plan.groups)}
     tasks = [task for task in run_plan.tasks if task.name in names]
-    asked = explaining(tasks, run_plan.groups, run_plan.origins, lambda origin: _rows(run_plan, origin))
-    base = run_plan.base
-    new = tuple(
-        task
-        for task in asked.tasks
-        if task.name not in run_plan.asides and (not isinstance(base, Baseline) or _covers(base, task))
-    )
-    kept = {task.name for task in new}
-    groups = tuple(group for group in asked.groups if group.name not in run_plan.asides and kept >= set(group.tasks))
-    asides = {
-        name: aside for name, aside in asked.asides.items() if name in kept or name in {group.name for group in groups}
-    }
-    return replace(asked, tasks=new, groups=groups, asides=asides)
-
-
-def _rows(run_plan: RunPlan, origin: Task) -> Sequence[DataRow]:
-    return grouped(read_rows(origin, run_plan.split or origin.evaluation_split, run_plan.source), origin).rows
+    choice = choose_to_explain(tasks, run_plan.groups, run_plan.rows_of)
+    new = [task for task in choice.tasks if task.name not in known]
+    new = [task for task in new if not isinstance(base, Baseline) or _covers(base, task)]
+    there = {task.name for task in new}
+    groups = [group for group in choice.groups if group.name not in known and there >= set(group.tasks)]
+    return replace(choice, tasks=tuple(new), groups=tuple(groups))
 
 
 def _covers(base: Baseline, task: Task) -> bool:
@@ -179,9 +148,10 @@ def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapp
     The base is asked about the rows of all who are; who else is in the run does not matter to a candidate.
     """
     place, base = {task.name: i for i, task in enumerate(first.run_plan.tasks)}, first.run_plan.base.name
+    of = {task.name: task.variant.of for task in run_plan.tasks if task.variant}
 
     def rows_of(model: str, task: str) -> set[str]:
-        return {_index(sample.id) for sample in first.measured[model][place[run_plan.asides[task].of]].samples}
+        return {_index(sample.id) for sample in first.outcomes[model][place[of[task]]].samples}
 
     def cut(model: str, task: PreparedTask) -> PreparedTask:
         name = task.task.name
@@ -209,70 +179,52 @@ def _index(example: str) -> str:
 
 def _whose(run_plan: RunPlan, names: frozenset[str]) -> frozenset[str]:
     """The new tasks that ask about these."""
-    return frozenset(task.name for task in run_plan.tasks if run_plan.asides[task.name].of in names)
+    return frozenset(task.name for task in run_plan.tasks if task.variant and task.variant.of in names)
 
 
 # ---- asking, and putting the rounds together -------------------------------------------------------------------------
 
 
-def _measured(
+def _outcomes(
     run_plan: RunPlan, prompts: Prompts, whom: Mapping[str, frozenset[str]], context: RunContext
 ) -> dict[str, list[TaskOutcome]]:
     """What was measured of whom, in the order of the new tasks."""
-    found: dict[str, list[TaskOutcome]] = {}
+    outcomes: dict[str, list[TaskOutcome]] = {}
+    base = prompts.by_model[run_plan.base.name]
     if isinstance(run_plan.base, Baseline):
-        found[run_plan.base.name] = answered_before(run_plan.base, prompts.by_model[run_plan.base.name], context.info)
+        outcomes[run_plan.base.name] = answered_before(run_plan.base, base, context.info)
     wanted = {
-        model: [task for task in made if task.task.name in whom.get(model, ())]
-        for model, made in prompts.by_model.items()
+        model: [task for task in prepared if task.task.name in whom.get(model, ())]
+        for model, prepared in prompts.by_model.items()
     }
     to_ask = [checkpoint for checkpoint in turns(run_plan)[1] if wanted[checkpoint.name]]
-    asked = [(task.task.name, len(task.requests)) for checkpoint in to_ask for task in wanted[checkpoint.name]]
-    new = sum(requests for name, requests in asked if run_plan.asides[name].kind != "chosen")
-    tell([_told(run_plan, [checkpoint.name for checkpoint in to_ask], new)], context.listener, context.run_log)
-    context.listener.expect(sum(requests for _, requests in asked))
+    asked = [task for checkpoint in to_ask for task in wanted[checkpoint.name]]
+    tell([_told(run_plan, [checkpoint.name for checkpoint in to_ask], asked)], context.listener, context.run_log)
+    context.listener.expect(sum(len(task.requests) for task in asked))
     for checkpoint in to_ask:
-        answered = dict(
-            zip(
-                (task.task.name for task in wanted[checkpoint.name]),
-                Session(context, checkpoint).measure(wanted[checkpoint.name]),
-                strict=True,
-            )
-        )
-        beside = zip(
-            run_plan.tasks, prompts.by_model[checkpoint.name], prompts.by_model[run_plan.base.name], strict=True
-        )
-        found[checkpoint.name] = [
-            replace(answered.get(task.name, NOBODY), partly=len(own.examples) < len(bases.examples))
-            for task, own, bases in beside
+        tasks = wanted[checkpoint.name]
+        answered = dict(zip((t.task.name for t in tasks), Session(context, checkpoint).measure(tasks), strict=True))
+        outcomes[checkpoint.name] = [
+            replace(answered.get(own.task.name, NOBODY), partly=len(own.examples) < len(of_base.examples))
+            for own, of_base in zip(prompts.by_model[checkpoint.name], base, strict=True)
         ]
-    return {model: found.get(model, [NOBODY] * len(run_plan.tasks)) for model in prompts.by_model}
+    return {model: outcomes.get(model, [NOBODY] * len(run_plan.tasks)) for model in prompts.by_model}
 
 
-def _told(run_plan: RunPlan, models: Sequence[str], requests: int) -> str:
-    tasks = ", ".join(
-        dict.fromkeys(run_plan.asides[task.name].of for task in run_plan.tasks if task.name.endswith(f"@{WRITTEN}"))
-    )
-    return f"to explain what was lost, {', '.join(models)} asked in other ways about {tasks}: {requests:,} more requests in all"
+def _told(run_plan: RunPlan, models: Sequence[str], asked: Sequence[PreparedTask]) -> str:
+    variants = [task.variant for task in run_plan.tasks if task.variant]
+    tasks = dict.fromkeys(variant.of for variant in variants if variant.kind is VariantKind.WRITTEN)
+    stored = (VariantKind.CHOSEN,)  # whose answers are in the store
+    new = sum(len(of.requests) for of in asked if of.task.variant and of.task.variant.kind not in stored)
+    what = f"{', '.join(models)} asked in other ways about {', '.join(tasks)}"
+    return f"to explain what was lost, {what}: {new:,} more requests in all"
 
 
-def _both(
-    first: RunState,
-    run_plan: RunPlan,
-    asked: Described,
-    prompts: Prompts,
-    measured: Mapping[str, Sequence[TaskOutcome]],
-    job: Job,
-) -> RunState:
+def _both(first: RunState, new: RunState, job: Job) -> RunState:
     """The first round's tasks, then the second's."""
-    whole = replace(
-        first.run_plan,
-        tasks=(*first.run_plan.tasks, *run_plan.tasks),
-        groups=(*first.run_plan.groups, *asked.groups),
-        asides={**first.run_plan.asides, **asked.asides},
-        origins=asked.origins,
-    )
-    by_model = {model: (*made, *prompts.by_model[model]) for model, made in first.prompts.by_model.items()}
-    both = {model: [*first.measured[model], *measured[model]] for model in by_model}
-    joined = replace(first.prompts, by_model=by_model)
-    return RunState(whole, planned(job, whole, by_model[whole.base.name]), joined, both)
+    groups = (*first.run_plan.groups, *new.run_plan.groups)
+    whole = replace(first.run_plan, tasks=(*first.run_plan.tasks, *new.run_plan.tasks), groups=groups)
+    by_model = {model: (*made, *new.prompts.by_model[model]) for model, made in first.prompts.by_model.items()}
+    both = {model: [*first.outcomes[model], *new.outcomes[model]] for model in by_model}
+    plan = compare_plan(job, whole, by_model[whole.base.name])
+    return RunState(whole, plan, replace(first.prompts, by_model=by_model), both)

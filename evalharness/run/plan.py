@@ -1,6 +1,4 @@
-"""A Job to a RunPlan: the tasks, their data, the base and the candidates, each checked before any answer is
-computed.
-"""
+"""Make a plan of a run: the tasks, their data, the base and the candidates, each checked before any answer is computed."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalharness.analysis.baseline import Baseline, read
-from evalharness.analysis.compare_plan import UNNAMED
 from evalharness.analysis.overlap import Seen
 from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.recognise import recognise
@@ -19,18 +16,19 @@ from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
 from evalharness.paths import shipped
+from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
-from evalharness.records.tasks import Group, Suite, Task
+from evalharness.records.tasks import Group, Suite, Task, Variant
 from evalharness.run.reference_models import at_one_precision, beside, check_architectures, precision_of, quantised
-from evalharness.run.variants import Aside, described, ways_of
+from evalharness.run.variants import choose, ways_of
 from evalharness.tasks.library import Library
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """A job made concrete. `asides`: tasks and groups that are asked in another way beside, and get no verdict, by
-    name.
+    """What one run asks of which models, everything found and checked. Variants are among the tasks and groups;
+    `computed`: variants that are not asked but made of others' answers, by name.
     """
 
     tasks: tuple[Task, ...]
@@ -44,40 +42,33 @@ class RunPlan:
     num_fewshot: int | None  # instead of each task's own
     limits: Mapping[str, int] = field(default_factory=dict)  # of single tasks
     fewshots: Mapping[str, int] = field(default_factory=dict)
-    asides: Mapping[str, Aside] = field(default_factory=dict)
-    origins: Mapping[str, Task] = field(
-        default_factory=dict
-    )  # a task in another way to the library's task about whose rows it asks
+    computed: Mapping[str, Variant] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
-    overlaps: Mapping[str, Seen] = field(
-        default_factory=dict
-    )  # by candidate, where it is known on what it was fine-tuned
-
-    def origin(self, task: Task) -> Task:
-        """The library's task of which this is one way of asking; itself where it is the library's."""
-        return self.origins.get(task.name, task)
-
-    def read_as(self, task: Task) -> Task:
-        """The task by the name of its origin, by which rows are found and drawn: every way of asking gets the same rows
-        and shots.
-        """
-        return replace(task, name=self.origin(task).name)
+    # by candidate, where it is known on what it was fine-tuned:
+    overlaps: Mapping[str, Seen] = field(default_factory=dict)
 
     def limit_of(self, task: Task) -> int | None:
-        origin = self.origin(task)
-        return self.limits.get(origin.name, self.limits.get(origin.variant_of or "", self.limit))
+        return self.limits.get(task.origin, self.limits.get(task.variant_of or "", self.limit))
 
     def shots_of(self, task: Task) -> int | None:
-        origin = self.origin(task)
-        return self.fewshots.get(origin.name, self.fewshots.get(origin.variant_of or "", self.num_fewshot))
+        return self.fewshots.get(task.origin, self.fewshots.get(task.variant_of or "", self.num_fewshot))
+
+    def rows_of(self, task: Task) -> tuple[DataRow, ...]:
+        """The rows that are evaluated of a task. Raises DataError."""
+        return _rows_of(task, self.source, self.split)
+
+    @property
+    def judged_tasks(self) -> tuple[Task, ...]:
+        """The tasks without the variants that stand beside them."""
+        return tuple(task for task in self.tasks if not task.beside)
 
     @property
     def renamed(self) -> Mapping[str, str]:
         """Names by which a user, a suite or a checkpoint knows tasks to those that they have in this run, where
         `--template` changed them.
         """
-        return {origin.name: name for name, origin in self.origins.items() if name not in self.asides}
+        return {task.origin: task.name for task in self.judged_tasks if task.variant}
 
     @property
     def precision(self) -> str:
@@ -92,7 +83,7 @@ class RunPlan:
 
 
 def make_run_plan(job: Job) -> RunPlan:
-    """The run_plan that a job asks for. Raises EvalHarnessError naming what is wrong with which task, data or
+    """The plan that a job asks for. Raises EvalHarnessError naming what is wrong with which task, data or
     checkpoint.
     """
     ways_of(job)
@@ -107,7 +98,7 @@ def make_run_plan(job: Job) -> RunPlan:
 
 
 def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
-    """The run_plan of a job before there are candidates. Raises EvalHarnessError as `make_run_plan` does."""
+    """The plan of a job before there are candidates. Raises EvalHarnessError as `make_run_plan` does."""
     return _asked(job, _wanted(job), base, ())
 
 
@@ -146,22 +137,25 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
     check_overrides(tasks, source)
     if (error := missing(tasks, source, split)) is not None:
         raise error
-    asked = described(job, tasks, groups, lambda task: _rows_of(task, source, split))
-    known = (
-        {task.name for task in (*tasks, *asked.tasks)}
-        | {group.name for group in groups}
-        | {suite.name if suite else UNNAMED}
-    )
-    known -= asked.asides.keys()
+    choice = choose(job, tasks, groups, lambda task: _rows_of(task, source, split))
+    known = {each.name for each in (*tasks, *choice.tasks, *choice.groups) if not each.beside}
+    known.add(suite.name if suite else UNNAMED)
     for name in sorted(job.margins.keys() - known):
         raise UsageError("--margin", f"no task, group or suite {name!r} in this run", did_you_mean(name, known))
-    limit = _given(job.limit, suite.limit if suite else None)
-    shots = _given(job.num_fewshot, suite.num_fewshot if suite else None)
-    limits = suite.limits if suite and job.limit is None else {}
-    fewshots = suite.fewshots if suite and job.num_fewshot is None else {}
-    ways = (asked.asides, asked.origins, asked.notices)
     return RunPlan(
-        asked.tasks, suite, asked.groups, base, tuple(candidates), source, split, limit, shots, limits, fewshots, *ways
+        tasks=choice.tasks,
+        suite=suite,
+        groups=choice.groups,
+        base=base,
+        candidates=tuple(candidates),
+        source=source,
+        split=split,
+        limit=_given(job.limit, suite.limit if suite else None),
+        num_fewshot=_given(job.num_fewshot, suite.num_fewshot if suite else None),
+        limits=suite.limits if suite and job.limit is None else {},
+        fewshots=suite.fewshots if suite and job.num_fewshot is None else {},
+        computed=choice.computed,
+        notices=choice.notices,
     )
 
 

@@ -80,7 +80,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
             bool(WHO[job.apply_chat_template]),
             apart,
         )
-        return replace(prepare(run_plan.read_as(task), run_plan.source, asking), task=task)
+        return prepare(task, run_plan.source, asking)
 
     ways = {_name(renderer): renderer for renderer in renderers.values()}
     made = {name: tuple(prepared(task, renderer) for task in run_plan.tasks) for name, renderer in ways.items()}

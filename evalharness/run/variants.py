@@ -1,28 +1,24 @@
-"""The tasks that a run is asked for to those that it asks: in which wording, by which more metrics, and in which other
-ways beside.
+"""Choose what a run asks: the tasks in which wording, by which more metrics, and which variants beside them.
 
     calibration  ece and brier_score of every choice task
     robustness   every choice task with the texts of its rows disturbed, and the worst of it all row by row
-    generation   the generative twin of every choice task, and how evenly it picks choices that are the same for all
-    rows
+    generation   the written twin of every choice task, and how evenly it picks choices that are the same for all rows
     bias         bbq_bias where a task says which answers are biased
     efficiency   seconds and tokens of every task and model, in run.json
 
-Other ways of asking are tasks of their own (tasks/variants.py) that get rows and no verdict; the tasks' own numbers do
-not change for it.
+Variants (tasks/variants.py) that stand beside a task get rows and no verdict; the task's own numbers do not change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any
 
-from evalharness.data.files import DataRow
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.metrics.base import build
 from evalharness.records.job import Job
-from evalharness.records.tasks import Group, MetricSpec, OutputType, Task
+from evalharness.records.tasks import Group, MetricSpec, OutputType, Task, Variant, VariantKind
 from evalharness.stats.enums import MetricKind
 from evalharness.tasks import perturb, variants
 from evalharness.tasks.variants import CALIBRATION
@@ -31,28 +27,18 @@ WAYS = ("calibration", "robustness", "generation", "bias", "efficiency")
 EVERY = "all"  # --template all: every wording beside the task's own
 BIAS = "bbq_bias"
 BIAS_LABELS = ("condition", "biased", "unknown")
+NOTHING_TO_ADD = "no task of this run ranks choices: --describe has nothing to add to its scores but times and tokens"
 
-Kind = Literal["wording", "written", "chosen", "disturbed", "worst"]
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """Another way of asking the task (or group) `of`. `metric`: the one that is set beside the task's own."""
-
-    of: str
-    way: str
-    kind: Kind
-    metric: str
+RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are evaluated of a task
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """What is asked. `origins`: a task under another name than the library's to the task whose rows it asks about."""
+class TaskChoice:
+    """What a run asks, variants among it. `computed`: variants that are made of others' answers, by name."""
 
     tasks: tuple[Task, ...]
     groups: tuple[Group, ...]
-    asides: Mapping[str, Aside] = field(default_factory=dict)  # by name, of tasks and of groups
-    origins: Mapping[str, Task] = field(default_factory=dict)
+    computed: Mapping[str, Variant] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
 
@@ -64,19 +50,16 @@ def ways_of(job: Job) -> frozenset[str]:
     return frozenset(job.describe)
 
 
-def described(
-    job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Callable[[Task], Sequence[DataRow]]
-) -> Described:
-    """Everything to ask. `rows_of`: the rows that are evaluated of a task of the library; read only where a way of
-    asking depends on them.
+def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
+    """Everything that a run asks; rows are read only where a variant depends on them.
 
     Raises UsageError for a wording or a way that no task of the run has, TaskError for a wrong `metadata.twin`,
     DataError for unreadable rows.
     """
-    ways = ways_of(job)
-    teller = _Teller([])
-    tasks, origins = _in_wording(job.templates, tasks, teller)
-    groups = [_renamed(group, {origin.name: name for name, origin in origins.items()}) for group in groups]
+    ways, made = ways_of(job), _Variants()
+    tasks = _in_wording(job.templates, tasks, made.notices)
+    in_place = {task.variant.of: task.name for task in tasks if task.variant}
+    groups = [replace(group, tasks=tuple(in_place.get(name, name) for name in group.tasks)) for group in groups]
     if "calibration" in ways:
         groups = [_calibrated_group(group, {task.name: task for task in tasks}) for group in groups]
         tasks = [_with(task, [MetricSpec(name, name) for name in CALIBRATION]) for task in tasks]
@@ -84,73 +67,39 @@ def described(
         tasks = [_with(task, variants.picks(task)) for task in tasks]
     if "bias" in ways:
         tasks = _with_bias(tasks)
-    beside = _Beside(origins, teller, {}, {})
     if job.templates == EVERY:
-        for task in tasks:
-            for name in task.templates:
-                beside.add(variants.worded(task, name), task, "wording")
-    for task in tasks if ways & {"robustness", "generation"} else ():
-        if task.output_type == OutputType.MULTIPLE_CHOICE:
-            _asked_otherwise(task, ways, rows_of(origins.get(task.name, task)), beside, job.seed)
-    if ways & {"robustness", "generation", "calibration"} and not any(
-        task.output_type == OutputType.MULTIPLE_CHOICE for task in tasks
-    ):
-        teller.say(
-            "no task of this run ranks choices: --describe has nothing to add to its scores but times and tokens"
-        )
-    found = [*groups, *_groups_beside(groups, beside)]
-    asides = {**beside.asides, **{group.name: _aside_of(group, beside.asides) for group in found[len(groups) :]}}
-    return Described((*tasks, *beside.tasks.values()), tuple(found), asides, beside.origins, teller.lines())
+        made.add(variants.worded(task, name) for task in tasks for name in task.templates)
+    ranked = [task for task in tasks if task.output_type == OutputType.MULTIPLE_CHOICE]
+    for task in ranked if ways & {"robustness", "generation"} else ():
+        rows = rows_of(task)
+        if "robustness" in ways:
+            made.add_disturbed(task, rows, job.seed)
+        if "generation" in ways:
+            made.add_written(task, rows)
+    if ways & {"robustness", "generation", "calibration"} and not ranked:
+        made.notices.append(NOTHING_TO_ADD)
+    return made.choice(tasks, groups)
 
 
-def explaining(
-    tasks: Sequence[Task],
-    groups: Sequence[Group],
-    origins: Mapping[str, Task],
-    rows_of: Callable[[Task], Sequence[DataRow]],
-) -> Described:
-    """What is asked of choice tasks that were lost: the answer written, the ranking by more metrics, every other
-    wording.
-
-    Only that, not the tasks themselves. `origins` and `rows_of` as for the run. Raises TaskError, DataError as
-    `described` does.
+def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
+    """What is asked about choice tasks that were lost, beside the tasks: the answer written, the ranking by more metrics,
+    every other wording. Raises TaskError, DataError as `choose` does.
     """
-    beside = _Beside(dict(origins), _Teller([]), {}, {})
+    made = _Variants()
     for task in tasks:
-        if not _twin(task, rows_of(origins.get(task.name, task)), beside):
-            continue
-        beside.add(variants.chosen(task), task, "chosen")
-        for name in task.templates:
-            beside.add(variants.worded(task, name), task, "wording")
-    found = _groups_beside(groups, beside)
-    asides = {**beside.asides, **{group.name: _aside_of(group, beside.asides) for group in found}}
-    return Described(tuple(beside.tasks.values()), tuple(found), asides, beside.origins, beside.teller.lines())
+        if made.add_written(task, rows_of(task)):
+            made.add([variants.chosen(task), *(variants.worded(task, name) for name in task.templates)])
+    choice = made.choice((), groups)
+    return replace(choice, groups=tuple(group for group in choice.groups if group.variant))
 
 
 # ---- the tasks themselves --------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Teller:
-    """Notices of the run; what is left out for one reason is said in one line."""
-
-    said: list[str]
-    left: dict[str, list[str]] = field(default_factory=dict)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def left_out(self, name: str, reason: str) -> None:
-        self.left.setdefault(reason, []).append(name)
-
-    def lines(self) -> tuple[str, ...]:
-        return (*self.said, *(f"not asked: {', '.join(names)}: {reason}" for reason, names in self.left.items()))
-
-
-def _in_wording(name: str | None, tasks: Sequence[Task], teller: _Teller) -> tuple[list[Task], dict[str, Task]]:
-    """The tasks, those that have it in the wording `name`; and what each of these was."""
+def _in_wording(name: str | None, tasks: Sequence[Task], notices: list[str]) -> list[Task]:
+    """The tasks, those that have it in the wording `name`."""
     if name is None:
-        return list(tasks), {}
+        return list(tasks)
     known = dict.fromkeys(wording for task in tasks for wording in task.templates)
     if not known:
         raise UsageError(
@@ -159,20 +108,14 @@ def _in_wording(name: str | None, tasks: Sequence[Task], teller: _Teller) -> tup
             "leave it out, or add `metadata.templates` to a task file",
         )
     if name == EVERY:
-        return list(tasks), {}
+        return list(tasks)
     if name not in known:
         raise UsageError(
             "--template", f"no task of this run has a wording {name!r}", did_you_mean(name, (*known, EVERY))
         )
-    without = [task.name for task in tasks if name not in task.templates]
-    if without:
-        teller.say(f"asked in their own wording, because they have none called {name!r}: {', '.join(without)}")
-    asked = [variants.worded(task, name) if name in task.templates else task for task in tasks]
-    return asked, {after.name: before for before, after in zip(tasks, asked, strict=True) if after is not before}
-
-
-def _renamed(group: Group, names: Mapping[str, str]) -> Group:
-    return replace(group, tasks=tuple(names.get(name, name) for name in group.tasks))
+    if without := [task.name for task in tasks if name not in task.templates]:
+        notices.append(f"asked in their own wording, because they have none called {name!r}: {', '.join(without)}")
+    return [variants.worded(task, name, beside=False) if name in task.templates else task for task in tasks]
 
 
 def _with(task: Task, more: Sequence[MetricSpec]) -> Task:
@@ -205,50 +148,75 @@ def _with_bias(tasks: Sequence[Task]) -> list[Task]:
     return [replace(t, metrics=(*t.metrics, MetricSpec(BIAS, BIAS))) if t.name in able & without else t for t in tasks]
 
 
-# ---- other ways of asking --------------------------------------------------------------------------------------------
+# ---- variants beside the tasks ----------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Beside:
-    """Other ways of asking, as they are found."""
+class _Variants:
+    """The variants of a run, as they are chosen; what is left out for one reason is said in one line."""
 
-    origins: dict[str, Task]
-    teller: _Teller
-    tasks: dict[str, Task]
-    asides: dict[str, Aside]
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.variants: dict[str, Variant] = {}  # of the tasks, and those that are computed
+        self.notices: list[str] = []
+        self._left_out: dict[str, list[str]] = {}
 
-    def add(self, derived: Task, parent: Task, kind: Kind) -> None:
-        self.tasks[derived.name] = derived
-        self.origins[derived.name] = self.origins.get(parent.name, parent)
-        self.asides[derived.name] = Aside(
-            parent.name, derived.name.removeprefix(f"{parent.name}@"), kind, derived.primary
-        )
+    def add(self, tasks: Iterable[Task]) -> None:
+        made = {task.name: task for task in tasks}
+        self.tasks |= made
+        self.variants |= {name: task.variant for name, task in made.items() if task.variant}
 
+    def add_written(self, task: Task, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Add the written twin of a choice task; False, with a notice, where there can be none."""
+        try:
+            self.add([variants.written(task, rows)])
+        except variants.Unfit as reason:
+            self._leave_out(variants.name_of(task.name, variants.WRITTEN), str(reason))
+            return False
+        return True
 
-def _asked_otherwise(task: Task, ways: Iterable[str], rows: Sequence[DataRow], beside: _Beside, seed: int) -> None:
-    """The disturbances and the twin of one choice task."""
-    if "robustness" in ways:
+    def add_disturbed(self, task: Task, rows: Sequence[Mapping[str, Any]], seed: int) -> None:
+        """Add the disturbances that change any row, and the worst of them and the task itself."""
+        kept = []
         for derived in (variants.disturbed(task, way) for way in variants.DISTURBANCES):
-            reason = perturb.why_not(replace(derived, name=beside.origins.get(task.name, task).name), rows, seed)
-            if reason:
-                beside.teller.left_out(derived.name, reason)
+            if reason := perturb.why_not(derived, rows, seed):
+                self._leave_out(derived.name, reason)
             else:
-                beside.add(derived, task, "disturbed")
-        disturbed = [aside for aside in beside.asides.values() if aside.of == task.name and aside.kind == "disturbed"]
-        if disturbed and (metric := _by_rows(task)):
-            beside.asides[f"{task.name}@{variants.WORST}"] = Aside(task.name, variants.WORST, "worst", metric)
-    if "generation" in ways:
-        _twin(task, rows, beside)
+                kept.append(derived)
+        self.add(kept)
+        if kept and (metric := _by_rows(task)):
+            worst = Variant(of=task.name, way=variants.WORST, kind=VariantKind.WORST, metric=metric)
+            self.variants[variants.name_of(task.name, variants.WORST)] = worst
 
+    def choice(self, tasks: Sequence[Task], groups: Sequence[Group]) -> TaskChoice:
+        """The tasks and groups, and their variants."""
+        notices = (*self.notices, *(f"not asked: {', '.join(of)}: {why}" for why, of in self._left_out.items()))
+        every = (*groups, *(variant for group in groups for variant in self._of_group(group)))
+        computed = {name: variant for name, variant in self.variants.items() if name not in self.tasks}
+        return TaskChoice((*tasks, *self.tasks.values()), every, computed, notices)
 
-def _twin(task: Task, rows: Sequence[DataRow], beside: _Beside) -> bool:
-    """Adds the twin of a choice task, where there can be one."""
-    try:
-        beside.add(variants.written(task, rows), task, "written")
-    except variants.Unfit as reason:
-        beside.teller.left_out(f"{task.name}@{variants.WRITTEN}", str(reason))
-        return False
-    return True
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._left_out.setdefault(reason, []).append(name)
+
+    def _of_group(self, group: Group) -> Iterator[Group]:
+        """The group asked in other ways: its members that are, pooled by one metric."""
+        made = self.variants
+        for way in dict.fromkeys(variant.way for variant in made.values() if variant.of in group.tasks):
+            members = [name for task in group.tasks if (name := variants.name_of(task, way)) in made]
+            kind, metric = made[members[0]].kind, group.metric
+            if kind in (VariantKind.WRITTEN, VariantKind.WORST):
+                metric = made[members[0]].metric
+            members = [name for name in members if metric == made[name].metric or metric in self._metrics(name)]
+            if len(members) > 1:
+                described = kind in (VariantKind.WRITTEN, VariantKind.CHOSEN)
+                also = _shared([self.tasks[name] for name in members], metric) if described else ()
+                variant = Variant(of=group.name, way=way, kind=kind, metric=metric)
+                name = variants.name_of(group.name, way)
+                yield replace(
+                    group, name=name, tasks=tuple(members), metric=metric, unit=False, also=also, variant=variant
+                )
+
+    def _metrics(self, name: str) -> frozenset[str]:
+        return frozenset(spec.id for spec in self.tasks[name].metrics) if name in self.tasks else frozenset()
 
 
 def _by_rows(task: Task) -> str:
@@ -256,55 +224,16 @@ def _by_rows(task: Task) -> str:
     that is; empty for none.
     """
     specs = sorted(task.metrics, key=lambda spec: spec.id != task.primary)
-    return next(
-        (
-            spec.id
-            for spec in specs
-            if spec.name not in CALIBRATION and build(spec).kind in (MetricKind.BINARY, MetricKind.GRADED)
-        ),
-        "",
+    means = (
+        spec.id
+        for spec in specs
+        if spec.name not in CALIBRATION and build(spec).kind in (MetricKind.BINARY, MetricKind.GRADED)
     )
-
-
-def _groups_beside(groups: Sequence[Group], beside: _Beside) -> list[Group]:
-    """A group asked in another way: its members that are, pooled by one metric."""
-    found = []
-    for group in groups:
-        for way in dict.fromkeys(aside.way for aside in beside.asides.values() if aside.of in group.tasks):
-            members = [name for task in group.tasks if (name := f"{task}@{way}") in beside.asides]
-            first = beside.asides[members[0]]
-            metric = first.metric if first.kind in ("written", "worst") else group.metric
-            members = [
-                name
-                for name in members
-                if metric == beside.asides[name].metric or metric in _ids(beside.tasks.get(name))
-            ]
-            also = (
-                _shared([beside.tasks[name] for name in members], metric) if first.kind in ("written", "chosen") else ()
-            )
-            if len(members) > 1:
-                found.append(
-                    replace(
-                        group, name=f"{group.name}@{way}", tasks=tuple(members), metric=metric, unit=False, also=also
-                    )
-                )
-    return found
+    return next(means, "")
 
 
 def _shared(members: Sequence[Task], metric: str) -> tuple[str, ...]:
     """Ids of the metrics but `metric` that all have with the same options."""
     specs = [{spec.id: (spec.name, spec.options) for spec in task.metrics} for task in members]
-    return tuple(
-        id_
-        for id_, of in (specs[0] if specs else {}).items()
-        if id_ != metric and all(each.get(id_) == of for each in specs)
-    )
-
-
-def _ids(task: Task | None) -> frozenset[str]:
-    return frozenset(spec.id for spec in task.metrics) if task else frozenset()
-
-
-def _aside_of(group: Group, asides: Mapping[str, Aside]) -> Aside:
-    member = asides[group.tasks[0]]
-    return Aside(group.name.removesuffix(f"@{member.way}"), member.way, member.kind, group.metric)
+    first = specs[0] if specs else {}
+    return tuple(id_ for id_, of in first.items() if id_ != metric and all(each.get(id_) == of for each in specs))

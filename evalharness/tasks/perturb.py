@@ -47,7 +47,7 @@ def perturbed(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRo
     if not columns:
         return row
     kept = _kept(renderer.question(row).choices)
-    draw = generator("perturb", seed, task.name, task.perturbation, index)
+    draw = generator("perturb", seed, task.origin, task.perturbation, index)
     return {**row, **{column: _disturbed(task.perturbation, row[column], kept, draw) for column in columns}}
 
 

@@ -194,7 +194,7 @@ def _chosen(task: Task, units: Sequence[list[int]], asking: PromptSettings) -> S
     """
     order = list(units)
     if asking.limit is not None and asking.limit < sum(map(len, units)):
-        generator("limit", asking.seed, task.name).shuffle(order)
+        generator("limit", asking.seed, task.origin).shuffle(order)
         kept = [size <= asking.limit for size in accumulate(map(len, order))]
         order = order[: max(1, kept.index(False))]
     return sorted(index for unit in order for index in unit)

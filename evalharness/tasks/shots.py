@@ -48,7 +48,7 @@ class Shots:
         order: Sequence[int] = self.order
         if self.task.sampler == "per_example":
             drawn = min(len(self.pool), self.number + SPARE)
-            order = generator("shots", self.seed, self.task.name, key).sample(range(len(self.pool)), drawn)
+            order = generator("shots", self.seed, self.task.origin, key).sample(range(len(self.pool)), drawn)
         chosen: list[DataRow] = []
         for index in order:
             if self.pool[index] != row:
@@ -66,7 +66,7 @@ def draw(task: Task, pool: Sequence[DataRow], number: int, seed: int) -> Shots:
     if task.sampler == "first_n":
         order = range(len(pool))
     elif task.sampler == "seeded" and number:
-        order = generator("shots", seed, task.name).sample(range(len(pool)), min(len(pool), number + SPARE))
+        order = generator("shots", seed, task.origin).sample(range(len(pool)), min(len(pool), number + SPARE))
     return Shots(task, pool, number, seed, tuple(order))
 
 

@@ -1,5 +1,4 @@
-"""A task to the same task asked in another way, a Task of its own named PARENT@WAY: the same rows, shots and limit,
-other prompts.
+"""Make variants of a task: Tasks of their own that ask about the same rows in another way. Only here are they named.
 
     sst2@NAME     another wording, of `metadata.templates`
     sst2@written  the generative twin of a choice task: asked to write the answer, greedily, until the end of the line
@@ -24,7 +23,7 @@ from evalharness import fingerprint
 from evalharness.data.files import DataRow
 from evalharness.errors import TaskError
 from evalharness.metrics import TEXTS
-from evalharness.records.tasks import MetricSpec, OutputType, Task
+from evalharness.records.tasks import MetricSpec, OutputType, Task, Variant, VariantKind
 from evalharness.tasks import perturb, scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.filters import CHOICES_TAG
@@ -46,8 +45,13 @@ class Unfit(Exception):
     """Why a task cannot be asked in some other way; its text is a reason for people."""
 
 
-def worded(task: Task, name: str) -> Task:
-    """The task in its wording `name`. Raises KeyError where it has none of that name, TaskError where the name is a
+def name_of(of: str, way: str) -> str:
+    """The name under which a variant of the task or group `of` goes in files and reports."""
+    return f"{of}@{way}"
+
+
+def worded(task: Task, name: str, beside: bool = True) -> Task:
+    """The task in its wording `name`, to be asked beside it or in its place. Raises KeyError where it has none of that name, TaskError where the name is a
     way's of ours.
     """
     if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES) or "@" in name:
@@ -58,14 +62,15 @@ def worded(task: Task, name: str) -> Task:
         )
     changes = task.templates[name]
     shots = {key: value for key, value in task.shots.items() if key not in changes}  # they are worded alike
-    return _named(replace(task, **changes, shots=shots), task, name, dict(changes))
+    derived = replace(task, **changes, shots=shots)
+    return _variant(derived, (task, name, VariantKind.WORDING), dict(changes), beside)
 
 
 def disturbed(task: Task, way: str) -> Task:
     """The task with the texts of its rows disturbed. Whether that says anything about its rows, `perturb.why_not`
     tells.
     """
-    return _named(replace(task, perturbation=way), task, way, {})
+    return _variant(replace(task, perturbation=way), (task, way, VariantKind.DISTURBED), {})
 
 
 def chosen(task: Task) -> Task:
@@ -75,7 +80,8 @@ def chosen(task: Task) -> Task:
     kept = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
     ids = {spec.id for spec in kept}
     more = [MetricSpec(name, name) for name in ("acc", *CALIBRATION) if name not in ids]
-    return _named(replace(task, metrics=(*kept, *more, *picks(task))), task, CHOSEN, {"version": 1})
+    derived = replace(task, metrics=(*kept, *more, *picks(task)))
+    return _variant(derived, (task, CHOSEN, VariantKind.CHOSEN), {"version": 1})
 
 
 def picks(task: Task) -> tuple[MetricSpec, ...]:
@@ -138,7 +144,11 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
         labels={CHOICES_TAG: listing.as_json()},
         twin={},
     )
-    return _named(twin, task, WRITTEN, {**changes, "generation": [most, stop], "letters": letters, "version": 1})
+    return _variant(
+        twin,
+        (task, WRITTEN, VariantKind.WRITTEN),
+        {**changes, "generation": [most, stop], "letters": letters, "version": 1},
+    )
 
 
 def _looks(most: int) -> tuple[MetricSpec, ...]:
@@ -149,11 +159,13 @@ def _looks(most: int) -> tuple[MetricSpec, ...]:
     return tuple(MetricSpec(name, name, options.get(name, {})) for name in TEXTS)
 
 
-def _named(derived: Task, parent: Task, way: str, changes: Mapping[str, Any]) -> Task:
+def _variant(derived: Task, of: tuple[Task, str, VariantKind], changes: Mapping[str, Any], beside: bool = True) -> Task:
+    parent, way, kind = of
+    metric, origin = derived.primary, parent.origin
+    variant = Variant(of=parent.name, way=way, kind=kind, metric=metric, origin=origin, beside=beside)
     digest = fingerprint.of_value([parent.digest, way, changes])
-    return replace(
-        derived, name=f"{parent.name}@{way}", variant_of=parent.name, digest=digest, tags=(), templates={}, lm_eval="no"
-    )
+    name = name_of(parent.name, way)
+    return replace(derived, name=name, variant=variant, digest=digest, tags=(), templates={}, lm_eval="no")
 
 
 def _questions(renderer: Renderer, rows: Sequence[DataRow]) -> Iterator[Question]:

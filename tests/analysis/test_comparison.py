@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from evalharness.analysis.compare_plan import ComparePlan, asked_margins
 from evalharness.analysis.comparison import compare, target_gain
 from evalharness.analysis.gate import Policy, judge
-from evalharness.analysis.rows import check_groups
+from evalharness.analysis.gate_units import subjects
+from evalharness.analysis.margins import asked_margins
 from evalharness.errors import NotComparableError, TaskError, UsageError
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate, FlipShares
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.results import ModelRow, Results
@@ -450,7 +451,7 @@ def test_means_on_one_scale_are_pooled_and_others_are_refused():
             assert by_task(compare(facts, measurements, plan(groups=(MMLU,))))["mmlu"].lost == 15
             continue
         with pytest.raises(TaskError, match=r"group mmlu: its tasks cannot be pooled"):
-            check_groups(facts, (MMLU,))
+            subjects(facts, plan(groups=(MMLU,)))
         with pytest.raises(TaskError, match=r"group mmlu: its tasks cannot be pooled"):
             compare(facts, measurements, plan(groups=(MMLU,)))
         assert "mmlu" not in by_task(compare(facts, measurements, plan(groups=(replace(MMLU, unit=False),))))

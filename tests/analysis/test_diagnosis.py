@@ -12,28 +12,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from measured_runs import measured_run
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
-from evalharness.analysis.diagnosis import (
-    ALIKE,
-    ALONE,
-    CHANCE,
-    KEPT,
-    LESS,
-    MORE,
-    OTHERWISE,
-    Ground,
-    Reading,
-    diagnose,
-    read,
-)
+from evalharness.analysis.diagnosis import diagnose
+from evalharness.analysis.diagnosis_rule import ALIKE, ALONE, CHANCE, KEPT, LESS, MORE, OTHERWISE, Reading, conclude
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.diagnosis import Diagnosis, WrittenFlips
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
-from evalharness.records.tasks import Group
+from evalharness.records.tasks import Group, Variant, VariantKind
 from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED
 
 FELL, KEEPS, LITTLE = Estimate(-0.4, -0.5, -0.3), Estimate(0.0, -0.02, 0.02), Estimate(-0.05, -0.08, -0.02)
@@ -107,17 +97,17 @@ def test_the_rule(
     choosing: Estimate, written: Estimate, strict: Estimate, parts: tuple[Estimate, ...], expected: Reading
 ) -> None:
     choice, flips = row(choosing, "inconclusive"), WrittenFlips(100, 1, 1, 0, 0, *parts)
-    assert read(choice, choice, (row(written), row(strict)), flips) == expected
+    assert conclude(choice, choice, (row(written), row(strict)), flips) == expected
     at_chance = replace(choice, flags=("base_at_chance",))
-    assert read(at_chance, choice, (row(written), row(strict)), flips) == Reading("unclear", CHANCE)
+    assert conclude(at_chance, choice, (row(written), row(strict)), flips) == Reading("unclear", CHANCE)
 
 
 def test_forgotten_counts_as_lost_whatever_the_interval_and_accuracy_is_set_against_writing() -> None:
     flips = WrittenFlips(100, 1, 1, 0, 0, KEEPS, FELL, VAGUE)
     forgotten, kept = row(KEEPS, "forgotten"), row(KEEPS, "retained")
-    assert read(forgotten, row(FELL), (row(FELL), row(FELL)), flips) == Reading("knowledge")
+    assert conclude(forgotten, row(FELL), (row(FELL), row(FELL)), flips) == Reading("knowledge")
     gone = replace(flips, unreadable=FELL, wrong=KEEPS, balance=FELL)
-    assert read(kept, row(VAGUE), (row(FELL), row(FELL)), gone) == Reading("unclear", ALIKE)
+    assert conclude(kept, row(VAGUE), (row(FELL), row(FELL)), gone) == Reading("unclear", ALIKE)
 
 
 # ---- where written answers went --------------------------------------------------------------------------------------
@@ -144,13 +134,20 @@ def measured(task: str, model: str, outcomes: Outcomes) -> list[Measurement]:
     return [of(LENIENT, RIGHT), of(STRICT, RIGHT), of(UNPARSED, UNREAD)]
 
 
+def twin_of(name: str) -> Variant:
+    return Variant(of=name, way="written", kind=VariantKind.WRITTEN, metric=LENIENT)
+
+
 def diagnosed(tasks: dict[str, tuple[Outcomes, Outcomes]], macro: bool | None = None) -> Diagnosis:
     """Base's and candidate's outcomes by task; what is chosen falls in all of them. `macro`: the tasks are one
     group.
     """
     every, rows = [], []
     for name, (before, after) in tasks.items():
-        every += [facts(name, "acc", "acc"), facts(f"{name}@written", "", LENIENT, STRICT, UNPARSED)]
+        every += [
+            facts(name, "acc", "acc"),
+            replace(facts(f"{name}@written", "", LENIENT, STRICT, UNPARSED), variant=twin_of(name)),
+        ]
         rows += [*measured(f"{name}@written", "base", before), *measured(f"{name}@written", "new", after)]
         for model, right in (("base", 1.0), ("new", 0.0)):
             rows.append(
@@ -160,14 +157,11 @@ def diagnosed(tasks: dict[str, tuple[Outcomes, Outcomes]], macro: bool | None = 
     members = (tuple(tasks), tuple(f"{task}@written" for task in tasks))
     whole = [
         Group("all", members[0], "acc", True, 0.02, "f"),
-        Group("all@written", members[1], LENIENT, False, 0.02, "f", (STRICT, UNPARSED)),
+        Group("all@written", members[1], LENIENT, False, 0.02, "f", (STRICT, UNPARSED), variant=twin_of("all")),
     ]
     groups = tuple(replace(group, macro=bool(macro)) for group in whole) if macro is not None else ()
     plan = ComparePlan("base", ("new",), groups, describing=(*members[1], "all@written"))
-    asides = {
-        f"{of}@written": {"of": of, "way": "written", "kind": "written", "metric": LENIENT} for of in (*tasks, name)
-    }
-    (found,) = diagnose(Ground(every, rows, compare(every, rows, plan), asides, "base", groups, plan.seed))
+    (found,) = diagnose(measured_run(every, rows, plan), compare(every, rows, plan))
     return found
 
 

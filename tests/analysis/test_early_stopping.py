@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.pairing import lots_of
 from evalharness.errors import NotComparableError
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group

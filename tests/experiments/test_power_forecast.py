@@ -7,27 +7,28 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from evalharness.run.conclude import facts_before, planned
+from measured_runs import measured_run
 
-from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.gate import Policy, judge
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import UsageError
 from evalharness.experiments import power_forecast as module
-from evalharness.experiments.gate_units import read_earlier
+from evalharness.experiments.forecast_units import read_earlier
 from evalharness.experiments.power_forecast import NOBODY, Asked, Forecast, Row, forecast
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.results import Results
 from evalharness.results import write_measurements
-from evalharness.run.conclude import facts_before, planned
 from evalharness.run.plan import plan_without_candidates
 from evalharness.tasks.prepare import PromptSettings, prepare
 
@@ -137,7 +138,7 @@ def drawn(fact: TaskFacts, n: int, rng: np.random.Generator, drop: float = 0.0) 
 
 def leave_run(out: Path, facts: list[TaskFacts], measurements: list[Measurement], plan: ComparePlan) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    write_measurements(out, facts, measurements, {"plan": asdict(plan), "models": [], "signature": {}})
+    write_measurements(out, measured_run(facts, measurements, plan))
     return out
 
 

@@ -6,21 +6,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from measured_runs import measured_run
 
 from evalharness import fingerprint, results
-from evalharness.analysis.compare_plan import ComparePlan
 from evalharness.analysis.comparison import compare
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError
 from evalharness.experiments.continual_metrics import OPAQUE, UNBOUNDED, Track, stages_of
 from evalharness.experiments.trace import Asked, run_trace
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import Failure, Generate, Generation, Ranking, Request, Response
@@ -247,9 +248,7 @@ def folder(out: Path, facts: Sequence[TaskFacts], rows: Mapping[str, Any], group
     plan = ComparePlan("base", MODELS[1:], groups)
     models = tuple(ModelRow(name, "full", name, None if name == "base" else "base", 1, 1, 1.0, 1) for name in MODELS)
     out.mkdir()
-    results.write_measurements(
-        out, facts, measurements, {"plan": asdict(plan), "models": [asdict(model) for model in models], "signature": {}}
-    )
+    results.write_measurements(out, measured_run(facts, measurements, plan, models=models))
     results.write_results(out, Results({"base": "base"}, models, compare(facts, measurements, plan)))
     return out
 

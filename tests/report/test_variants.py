@@ -9,6 +9,7 @@ import pytest
 
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
+from evalharness.records.tasks import Variant, VariantKind
 from evalharness.report import variants
 from evalharness.report.details import details
 from evalharness.report.facts import fact_tables
@@ -17,16 +18,19 @@ from evalharness.report.page import render
 from evalharness.report.score_tables import score_tables
 from evalharness.report.sentences import cards
 
-ASIDES = {
-    "boolq@claim": ("boolq", "claim", "wording", "acc"),
-    "boolq@bare": ("boolq", "bare", "wording", "acc"),
-    "boolq@typos": ("boolq", "typos", "disturbed", "acc"),
-    "boolq@worst": ("boolq", "worst", "worst", "acc"),
-    "boolq@written": ("boolq", "written", "written", "exact_match,lenient"),
-    "cola@typos": ("cola", "typos", "disturbed", "mcc"),
-    "cola@worst": ("cola", "worst", "worst", "acc"),
-    "mmlu@written": ("mmlu", "written", "written", "exact_match,lenient"),
-    "mmlu_anatomy@written": ("mmlu_anatomy", "written", "written", "exact_match,lenient"),
+VARIANTS = {
+    name: Variant(of=of, way=way, kind=VariantKind(kind), metric=metric)
+    for name, (of, way, kind, metric) in {
+        "boolq@claim": ("boolq", "claim", "wording", "acc"),
+        "boolq@bare": ("boolq", "bare", "wording", "acc"),
+        "boolq@typos": ("boolq", "typos", "disturbed", "acc"),
+        "boolq@worst": ("boolq", "worst", "worst", "acc"),
+        "boolq@written": ("boolq", "written", "written", "exact_match,lenient"),
+        "cola@typos": ("cola", "typos", "disturbed", "mcc"),
+        "cola@worst": ("cola", "worst", "worst", "acc"),
+        "mmlu@written": ("mmlu", "written", "written", "exact_match,lenient"),
+        "mmlu_anatomy@written": ("mmlu_anatomy", "written", "written", "exact_match,lenient"),
+    }.items()
 }
 
 
@@ -34,7 +38,7 @@ def aside(like: Comparison, task: str, metric: str, base: float, change: float, 
     return replace(
         like, task=task, metric=metric, primary=False, unit=False, verdict=None, margin=None, flags=(), base=Estimate(base),
         candidate_score=Estimate(base + change), difference=Estimate(change, change - width, change + width), p_forgotten=None,
-        p_forgotten_adjusted=None, p_retained=None, examples_needed=None,
+        p_forgotten_adjusted=None, p_retained=None, examples_needed=None, variant=VARIANTS.get(task),
     )  # fmt: skip
 
 
@@ -81,10 +85,8 @@ def otherwise(run: Results) -> Results:
         replace(c, candidate_score=Estimate(c.base.value - c.difference.value)) if c.metric == "unparsed,lenient" else c
         for c in more
     ]
-    keys = ("of", "way", "kind", "metric")
     signature = {
         **run.signature,
-        "asides": {name: dict(zip(keys, values, strict=True)) for name, values in ASIDES.items()},
         "groups": {"mmlu": ["mmlu_anatomy", "mmlu_astronomy", "mmlu_virology", "mmlu_world_religions"]},
     }
     return replace(run, signature=signature, comparisons=(*run.comparisons, *more))
@@ -169,18 +171,6 @@ def test_the_page_shows_them_and_a_run_without_them_has_no_such_section(otherwis
     assert 'id="ways"' not in plain
 
 
-def test_a_signature_that_says_nothing_sensible_of_asides_is_passed_over(run: Results) -> None:
-    for asides in (
-        None,
-        [],
-        {"x": "y"},
-        {"x@y": {"of": "boolq"}},
-        {"x@y": {"of": "nothing", "way": "y", "kind": "wording", "metric": "acc"}},
-    ):
-        broken = replace(run, signature={**run.signature, "asides": asides})
-        assert (variants.variant_tables(broken), variants.overview(broken)) == ([], None)
-
-
 def test_efficiency_is_one_table_of_tasks_and_models() -> None:
     spent = {
         "sst2": {"base": {"seconds": 12.5, "computed": 10, "stored": 0, "prompt_tokens": 41250, "answer_tokens": 20}}
@@ -197,22 +187,16 @@ def test_groups_speak_for_many_members_asked_otherwise(run: Results) -> None:
     like = next(c for c in run.comparisons if c.task == "mmlu_anatomy" and c.candidate == "lora-r8")
     group = next(c for c in run.comparisons if c.task == "mmlu" and c.candidate == "lora-r8")
     names = [f"subject_{i}" for i in range(20)]
-    rows = [replace(like, task=name) for name in names] + [
-        aside(like, f"{name}@written", "exact_match,lenient", 0.7, 0.0) for name in names
+    twin = VARIANTS["mmlu@written"]
+    rows = [
+        *(replace(like, task=name) for name in names),
+        *(
+            replace(aside(like, f"{name}@written", twin.metric, 0.7, 0.0), variant=replace(twin, of=name))
+            for name in names
+        ),
     ]
-    asides = {
-        f"{name}@written": dict(
-            zip(("of", "way", "kind", "metric"), (name, "written", "written", "exact_match,lenient"), strict=True)
-        )
-        for name in names
-    }
-    asides["mmlu@written"] = {**asides["subject_0@written"], "of": "mmlu"}
     whole = aside(group, "mmlu@written", "exact_match,lenient", 0.7, 0.0)
-    signature = {
-        **run.signature,
-        "asides": asides,
-        "groups": {"mmlu": names, "mmlu@written": [f"{name}@written" for name in names]},
-    }
+    signature = {**run.signature, "groups": {"mmlu": names, "mmlu@written": [f"{name}@written" for name in names]}}
     many = replace(run, signature=signature, comparisons=(group, *rows, whole))
     assert [table.task for table in variants.variant_tables(many)] == ["mmlu"]
     page = render(many)

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 from evalharness import fingerprint, results
-from evalharness.analysis.compare_plan import ComparePlan
-from evalharness.analysis.comparison import compare
+from evalharness.analysis.analyse import analyse
 from evalharness.analysis.gate import Policy, judge
 from evalharness.analysis.pairing import lots_of
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.experiments.gate_units import read_earlier
+from evalharness.experiments.forecast_units import read_earlier
 from evalharness.metrics.base import from_facts
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
@@ -184,8 +183,8 @@ def test_it_is_as_the_rule_written_out(job: Callable[..., Job], world: Path) -> 
         job(tasks=("drops",)), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.12})})
     )
     row = primary(found)["drops"]
-    facts, measured, _ = results.read_measurements(job().out)
-    of = {m.model: m for m in measured}
+    run = results.read_measurements(job().out)
+    facts, of = run.facts, {m.model: m for m in run.measurements}
     everyone = [json.loads(line) for line in (world / "data/local/drops/default/test.jsonl").read_text().splitlines()]
     base, lora = of["base"], of["llama-lora"]
     lots = lots_of(1234, "drops", base.units)
@@ -291,11 +290,10 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
 
 def test_compare_says_the_same_from_the_measurements(job: Callable[..., Job]) -> None:
     found = evaluate(job(), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.1, "part_1": 0.1})}))
-    facts, measurements, about = results.read_measurements(job().out)
-    plan = results.structured(about["plan"], ComparePlan, "plan")
-    assert compare(facts, measurements, plan) == found.comparisons
-    assert results.read_results(job().out).comparisons == found.comparisons
-    assert all(from_facts(metric) for fact in facts for metric in fact.metrics)
+    run = results.read_measurements(job().out)
+    assert results.results_text(analyse(run)) == (job().out / results.RESULTS).read_text()
+    assert results.read_results(job().out) == found
+    assert all(from_facts(metric) for fact in run.facts for metric in fact.metrics)
 
 
 def test_the_base_of_an_earlier_whole_run_serves_and_one_that_was_stopped_does_not(

@@ -429,7 +429,7 @@ def test_of_a_task_that_stopped_early_the_same_rows_are_asked(
             return replace(found, measurements=tuple(parts), samples=found.samples[:90])
 
         return explained(
-            first._replace(measured={name: [cut(found) for found in of] for name, of in first.measured.items()}),
+            first._replace(outcomes={name: [cut(found) for found in of] for name, of in first.outcomes.items()}),
             context,
         )
 

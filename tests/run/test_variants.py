@@ -4,7 +4,6 @@ no model.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import exit_code
 
 from evalharness import results
 from evalharness.analysis.gate import Policy, judge
+from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
+from evalharness.records.tasks import VariantKind
 from evalharness.results import read_measurements, read_run
 from evalharness.run.evaluation import evaluate
 
@@ -162,8 +162,8 @@ def test_every_way_asks_about_the_same_rows_with_the_same_shots(
 ) -> None:
     asked = job(templates="all", limit=9, num_fewshot=1, describe=("robustness", "generation"))
     evaluate(asked, factory=factory)
-    facts, _, about = read_measurements(asked.out)
-    tasks = ["rates", *(name for name in about["signature"]["asides"] if not name.endswith("@worst"))]
+    facts = read_measurements(asked.out).facts
+    tasks = [fact.name for fact in facts if fact.variant is None or fact.variant.kind is not VariantKind.WORST]
     assert tasks == ["rates", *(f"rates@{way}" for way in ("claim", "bare", "typos", "case", "spacing", "written"))]
     samples = {name: results.read_samples(asked.out, name, "base") for name in tasks}
     indices = {name: [sample.id.split("-")[0] for sample in found] for name, found in samples.items()}
@@ -338,10 +338,10 @@ def test_compare_gives_the_same_rows_from_the_measurements_alone(
 ) -> None:
     asked = job(tasks=(), suite="small", templates="all", describe=("robustness", "generation", "calibration"))
     found = evaluate(asked, factory=factory)
-    assert exit_code("compare", asked.out, "--out", tmp_path / "again") == 0
-    again = json.loads((tmp_path / "again" / "results.json").read_text())
-    assert again["comparisons"] == json.loads((asked.out / "results.json").read_text())["comparisons"]
-    assert again["signature"]["asides"] == found.signature["asides"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["compare", str(asked.out), "--out", str(tmp_path / "again")])
+    assert (tmp_path / "again" / "results.json").read_bytes() == (asked.out / "results.json").read_bytes()
+    assert {row.variant.kind for row in found.comparisons if row.variant} > {VariantKind.WORST, VariantKind.WRITTEN}
 
 
 def test_a_baseline_stands_in_for_every_way_that_it_was_asked(
@@ -370,5 +370,6 @@ def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job])
 
 
 def test_the_command_takes_words_with_commas(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("run", "--model", "x", "--task", "sst2", "--describe", "calibration, robustnes") == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--model", "x", "--task", "sst2", "--describe", "calibration, robustnes"])
     assert "'robustnes' is nothing that can be described; did you mean robustness?" in capsys.readouterr().err

@@ -1,6 +1,4 @@
-"""PreparedTask tasks and, where there is one, an earlier run, to the gate units of a comparison and what is known of
-how their answers change.
-"""
+"""Say of every gate unit, before it is answered, how many answers it has and how they change, as far as that is known."""
 
 from __future__ import annotations
 
@@ -10,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalharness.analysis.compare_plan import ComparePlan
+from evalharness.analysis.gate_units import gate_units
+from evalharness.analysis.pairing import pairs_of
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.metrics.base import ByUnit, build, from_facts
-from evalharness.records.comparison import Level
+from evalharness.metrics.base import ByUnit, build
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import PreparedTask
 from evalharness.results import read_measurements, run_and_model
@@ -26,7 +25,7 @@ FROM = "--from"
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class UnitMember:
     """One task of a gate unit: `sizes` (units asked,) are the rows of each; `seen`: what an earlier run's two models
     scored.
     """
@@ -54,15 +53,15 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class GateUnit:
-    """A task, or a group of them pooled, that gets a verdict."""
+class ForecastUnit:
+    """A gate unit, with how many answers it has and what is known of how they change."""
 
     name: str
     level: str
     family: str
     metric: MetricFacts
     margin: float
-    members: tuple[Member, ...]
+    members: tuple[UnitMember, ...]
     macro: bool = False
 
     @property
@@ -108,7 +107,7 @@ class GateUnit:
         return float(np.average([member.task.chance for member in self.members], weights=weights))
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """As `Member.drawing`, of all members together, each of which loses as much."""
+        """As `UnitMember.drawing`, of all members together, each of which loses as much."""
         every = [member.drawing(flips, skill, drop) for member in self.members]
         known = [drawing for drawing in every if drawing is not None]
         if len(known) < len(every):
@@ -136,13 +135,8 @@ class Earlier:
         places = match(base.units, base.sizes, other.units, other.sizes)
         if not len(places.first):
             return None
-        rows, sizes = (
-            (base.rows[places.first], other.rows[places.second]),
-            np.asarray(base.sizes, dtype=np.float64)[places.first],
-        )
-        kind = metric.kind if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else MetricKind.CORPUS
-        sign = 1.0 if metric.higher_is_better else -1.0
-        return Pairs(*rows, sizes, from_facts(metric).score, kind, metric.low, metric.high, sign, task.chance, None)
+        sizes = np.asarray(base.sizes, dtype=np.float64)[places.first]
+        return pairs_of((task, metric), base.rows[places.first], other.rows[places.second], sizes)
 
 
 def read_earlier(text: str) -> Earlier:
@@ -150,23 +144,16 @@ def read_earlier(text: str) -> Earlier:
     UsageError.
     """
     path, name = run_and_model(text)
-    facts, measurements, about = read_measurements(path)
-    if any(fact.rounds for fact in facts):
+    run = read_measurements(path)
+    if any(fact.rounds for fact in run.facts):
         what = "was stopped early: how often answers change is not to be read off rows that were chosen by when to stop"
         raise UsageError(f"{FROM} {text}", what, "name a run that asked everything")
-    try:
-        base, candidates = str(about["plan"]["base"]), [str(each) for each in about["plan"]["candidates"]]
-    except (KeyError, TypeError) as error:
-        raise UsageError(
-            f"{FROM} {text}",
-            f"does not say what was compared ({type(error).__name__})",
-            "name the folder of a finished run",
-        ) from error
+    base, candidates = run.plan.base, run.plan.candidates
     if name and name not in candidates:
         raise UsageError(f"{FROM} {text}", f"no candidate {name!r} in this run", did_you_mean(name, candidates))
     if not candidates:
         raise UsageError(f"{FROM} {text}", "this run compared no candidate with its base", "name a run that did")
-    by_key = {(m.task, m.metric, m.model): m for m in measurements}
+    by_key = {(m.task, m.metric, m.model): m for m in run.measurements}
     most = max(candidates, key=lambda candidate: _share_changed(by_key, base, candidate))
     return Earlier(path, base, name or most, by_key)
 
@@ -186,41 +173,22 @@ def _share_changed(measurements: dict[tuple[str, str, str], Measurement], base: 
     return float(np.mean(shares)) if shares else 0.0
 
 
-def gate_units(
+def forecast_units(
     plan: ComparePlan, facts: Sequence[TaskFacts], prepared: Sequence[PreparedTask], earlier: Earlier | None
-) -> list[GateUnit]:
-    """The units that the gate looks at, in the order of a comparison: tasks, then groups. Opaque metrics, and tasks
-    that describe, are none.
-    """
-    tasks = {fact.name: (fact, of_task) for fact, of_task in zip(facts, prepared, strict=True)}
-    groups = [
-        group
-        for group in plan.groups
-        if group.unit and group.name not in plan.describing and any(name in tasks for name in group.tasks)
-    ]
-    grouped = {name for group in groups for name in group.tasks}
+) -> list[ForecastUnit]:
+    """The units that the gate looks at, in the order of a comparison; `prepared`: the tasks in the order of `facts`."""
+    tasks = {fact.name: task for fact, task in zip(facts, prepared, strict=True)}
     units = []
-    for name, (fact, of_task) in tasks.items():
-        primary = next((metric for metric in fact.metrics if metric.id == fact.primary), None)
-        if name in grouped or name in plan.describing or primary is None or primary.kind == MetricKind.OPAQUE:
-            continue
-        member = _member(fact, of_task, primary, earlier)
-        units.append(GateUnit(name, Level.TASK, fact.family, primary, plan.margins.get(name, fact.margin), (member,)))
-    for group in groups:
-        members = []
-        for fact, of_task in (tasks[name] for name in group.tasks if name in tasks):
-            by_id = {metric.id: metric for metric in fact.metrics}
-            members.append(_member(fact, of_task, by_id.get(group.metric) or by_id[fact.primary], earlier))
-        margin = plan.margins.get(group.name, group.margin)
-        units.append(
-            GateUnit(group.name, Level.GROUP, group.family, members[0].metric, margin, tuple(members), group.macro)
-        )
+    for unit in gate_units(facts, plan):
+        members = tuple(_member(fact, tasks[fact.name], metric, earlier) for fact, metric in unit.members)
+        metric, margin = unit.members[0][1], unit.margin or 0.0
+        units.append(ForecastUnit(unit.name, unit.level, unit.family, metric, margin, members, unit.macro))
     return units
 
 
-def _member(fact: TaskFacts, prepared: PreparedTask, metric: MetricFacts, earlier: Earlier | None) -> Member:
+def _member(fact: TaskFacts, prepared: PreparedTask, metric: MetricFacts, earlier: Earlier | None) -> UnitMember:
     spec = next(spec for spec in prepared.task.metrics if spec.id == metric.id)
     counts = np.array(list(Counter(example.unit for example in prepared.examples).values()), dtype=np.float64)
     rows = np.ones(len(counts)) if isinstance(build(spec), ByUnit) else counts
     seen = earlier.pairs(fact, metric) if earlier else None
-    return Member(fact, metric, rows, len(prepared.examples), seen)
+    return UnitMember(fact, metric, rows, len(prepared.examples), seen)

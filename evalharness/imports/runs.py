@@ -1,36 +1,27 @@
-"""Logs and tables that `compare` is given in place of runs, to what it compares."""
+"""Read other tools' logs and plain tables as one measured run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.analysis.compare_plan import ComparePlan, asked_margins
-from evalharness.errors import UsageError, did_you_mean
+from evalharness.errors import UsageError
 from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import Logged
-from evalharness.imports.measurements import Imported, check_margins, imported
+from evalharness.imports.measurements import check_margins, imported
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.measurements import TaskFacts
 from evalharness.records.results import ModelRow
 from evalharness.results import MEASUREMENTS, run_and_model
 from evalharness.tasks.library import Library
 
 WANTED = "runs of evalharness, folders that lm-eval wrote with --log_samples, or tables (CSV, TSV, JSONL, parquet)"
-SUITE_MARGIN = 0.02
 SEED = 1234
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Everything that `compare` needs of logs, the base's first."""
-
-    imported: Imported
-    models: tuple[ModelRow, ...]
-    plan: ComparePlan
-    signature: Mapping[str, Any]
 
 
 def are_logs(texts: Sequence[str]) -> bool:
@@ -58,28 +49,34 @@ def _check_run(text: str) -> None:
         )
 
 
-def find(
-    texts: Sequence[str],
-    margins: tuple[float | None, Mapping[str, float]],
-    alpha: float | None,
-    lower: Sequence[str] = (),
-) -> Found:
-    """[NAME=]PATH texts, the base first; `lower`: metrics that are better the less there is of them. Raises
+def read_logs(
+    texts: Sequence[str], margins: Mapping[str, float], lower: Sequence[str] = ()
+) -> tuple[MeasuredRun, tuple[str, ...]]:
+    """[NAME=]PATH texts, the base first, as one measured run, and what a user should know of it. `margins`: of single
+    tasks, which scores that are not from 0 to 1 need; `lower`: metrics that are better the less there is of them. Raises
     EvalHarnessError.
     """
     if len(texts) < 2:
-        raise UsageError(
-            texts[0], "one log alone cannot be compared", "name the base's first and the candidates' after it"
-        )
+        what = "one log alone cannot be compared"
+        raise UsageError(texts[0], what, "name the base's first and the candidates' after it")
     library = Library()
     logs = _as_one_task([_read(*_parse(text), library) for text in texts])
     names = [log.name for log in logs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
     found = imported(logs[0], logs[1:], library, lower)
-    plan = _plan(names, found, margins, alpha)
+    check_margins(found, margins)
+    plan = ComparePlan(base=names[0], candidates=tuple(names[1:]), groups=found.groups, seed=SEED)
     models = tuple(_row(log, None if log is logs[0] else names[0]) for log in logs)
-    return Found(found, models, plan, _signature(logs, found, plan, margins[0]))
+    settings = {log.name: dict(log.settings) for log in logs}
+    run = MeasuredRun(
+        plan=plan,
+        facts=found.facts,
+        measurements=found.measurements,
+        models=models,
+        signature=_signature(settings, plan, found.facts, models),
+    )
+    return run, (*found.notices, *_differing(settings))
 
 
 def _as_one_task(logs: Sequence[Logged]) -> list[Logged]:
@@ -113,25 +110,6 @@ def _read(name: str, path: Path, library: Library) -> Logged:
     return table.read(path, name) if table.is_table(path) else lm_eval.read(path, name, library)
 
 
-def _plan(
-    names: Sequence[str], found: Imported, margins: tuple[float | None, Mapping[str, float]], alpha: float | None
-) -> ComparePlan:
-    everywhere, named = margins
-    known = {fact.name for fact in found.facts} | {group.name for group in found.groups} | {"suite"}
-    for name in sorted(named.keys() - known):
-        raise UsageError("--margin", f"no task, group or suite {name!r} in these logs", did_you_mean(name, known))
-    check_margins(found, named)
-    return ComparePlan(
-        base=names[0],
-        candidates=tuple(names[1:]),
-        groups=found.groups,
-        suite_margin=named.get("suite", SUITE_MARGIN),
-        margins=asked_margins(found.facts, found.groups, everywhere, named),
-        alpha=0.05 if alpha is None else alpha,
-        seed=SEED,
-    )
-
-
 def _row(log: Logged, base: str | None) -> ModelRow:
     """A model of which nothing but its answers is known."""
     of_metrics = [
@@ -143,8 +121,9 @@ def _row(log: Logged, base: str | None) -> ModelRow:
     )
 
 
-def _signature(logs: Sequence[Logged], found: Imported, plan: ComparePlan, margin: float | None) -> dict[str, Any]:
-    settings = {log.name: dict(log.settings) for log in logs}
+def _signature(
+    settings: Mapping[str, Mapping[str, Any]], plan: ComparePlan, facts: Sequence[TaskFacts], models: Sequence[ModelRow]
+) -> dict[str, Any]:
     tasks = {
         fact.name: {
             "version": fact.version,
@@ -157,7 +136,7 @@ def _signature(logs: Sequence[Logged], found: Imported, plan: ComparePlan, margi
             "lm_eval": "no",
             "metrics": {metric.id: metric.signature for metric in fact.metrics},
         }
-        for fact in found.facts
+        for fact in facts
     }
     return {
         "suite": None,
@@ -169,17 +148,17 @@ def _signature(logs: Sequence[Logged], found: Imported, plan: ComparePlan, margi
         "split": None,
         "seed": plan.seed,
         "alpha": plan.alpha,
-        "margin": margin,
+        "margin": None,
+        "margins": {},
         "engine": {"name": "imported", "fingerprint": fingerprint.of_value(["imported", settings]), "logs": settings},
         "packages": {"evalharness": version("evalharness")},
-        "models": {},
+        "models": {model.name: model.fingerprint for model in models},
         "chat": None,
     }
 
 
-def differing(found: Found) -> list[str]:
+def _differing(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """How the models were run otherwise than each other, as far as their logs say: one sentence a setting."""
-    logs: Mapping[str, Mapping[str, Any]] = found.signature["engine"]["logs"]
     said = []
     for key in dict.fromkeys(key for settings in logs.values() for key in settings):
         values = {name: str(settings.get(key)) for name, settings in logs.items()}

@@ -1,14 +1,12 @@
-"""What is compared with what, and at which margins."""
+"""What is compared with what, at which margins and error rate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from evalharness.analysis.pairing import member_metric
 from evalharness.errors import UsageError
-from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Average, Group
 from evalharness.stats.early_stopping import EARLY
 
@@ -66,22 +64,3 @@ class ComparePlan:
     def lots_of(self) -> int | None:
         """The seed by which units were drawn into rounds; None where all were asked at once."""
         return self.seed if self.until_decided else None
-
-
-def asked_margins(
-    facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, named: Mapping[str, float]
-) -> dict[str, float]:
-    """Margins as a user asks for them: one for every task and group whose deciding metric is on a 0-1 scale, and single
-    ones by name.
-    """
-    if everywhere is None:
-        return dict(named)
-    on_unit_scale = [
-        fact.name for fact in facts for metric in fact.metrics if metric.id == fact.primary and metric.high == 1.0
-    ]
-    grouped = [
-        group.name
-        for group in groups
-        if all(member_metric(group, fact).high == 1.0 for fact in facts if fact.name in group.tasks)
-    ]
-    return {**dict.fromkeys([*on_unit_scale, *grouped], everywhere), **named}

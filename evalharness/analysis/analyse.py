@@ -1,0 +1,40 @@
+"""Make Results of what was measured: the one way to them, whoever measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from evalharness.analysis.average import with_average
+from evalharness.analysis.comparison import compare, target_gain
+from evalharness.analysis.diagnosis import diagnose
+from evalharness.analysis.overlap_split import overlap_rows
+from evalharness.records.comparison import Comparison
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.results import ModelRow, Results
+
+
+def analyse(run: MeasuredRun) -> Results:
+    """Compare every candidate with its base, judge it, look at what it saw in training, and diagnose what it lost.
+
+    Raises NotComparableError where two models were not asked the same, TaskError where a gate unit cannot be pooled.
+    """
+    comparisons = with_average(
+        compare(run.facts, run.measurements, run.plan), run.facts, run.plan.average, run.plan.suite_name
+    )
+    return Results(
+        signature=run.signature,
+        models=tuple(_with_gain(model, run, comparisons) for model in run.models),
+        comparisons=(*comparisons, *overlap_rows(run)),
+        errors=run.errors,
+        drift=run.drift,
+        diagnoses=diagnose(run, comparisons),
+    )
+
+
+def _with_gain(model: ModelRow, run: MeasuredRun, comparisons: Sequence[Comparison]) -> ModelRow:
+    """A candidate with what it gained on the task it was trained on, where that was compared."""
+    if model.base is None or model.target_task is None:
+        return model
+    gain, learned = target_gain(comparisons, model.name, model.target_task, run.facts)
+    return replace(model, target_gain=gain, learned_target=learned)

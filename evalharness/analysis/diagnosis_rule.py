@@ -1,0 +1,142 @@
+"""Conclude from intervals whether knowledge was lost or the format of the answer, and say so in words.
+
+The rule, all of it over intervals that are compared anyway ("fell": the whole interval of the difference lies below 0):
+
+    knowledge  choosing is forgotten or fell, and so did the written answer's part that is readable and wrong; more are
+    not unreadable
+    both       choosing is forgotten or fell, and more of the right answers can no longer be read
+               (neither where the written answer's interval lies wholly above choosing's: then writing shows less of a
+               loss)
+    format     choosing neither is forgotten nor fell, its interval lies above the written answer's, which fell, mostly
+    to unreadable texts
+               (the balance of the two parts fell); or only the answer that stands alone fell, the one anywhere in the
+               text did not
+    unclear    everything else, and wherever the base is not better than chance
+
+It looks only where choosing or writing fell. It is a reading of intervals without correction for the number of tasks,
+and no verdict uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.diagnosis import Conclusion, Leaning, Measure, WrittenFlips
+from evalharness.stats.enums import Verdict
+from evalharness.tasks.variants import BIAS
+
+HEADS: dict[Conclusion, str] = {
+    "knowledge": "knowledge seems to be lost, not the format",
+    "both": "it chooses worse, and more of what it writes cannot be read",
+    "format": "the knowledge seems to be there, the format not",
+    "unclear": "knowledge or format cannot be told apart",
+}
+CHANCE = "the base itself is not better than chance"
+KEPT = "it chooses worse, and what it writes shows no loss"
+LESS = "it chooses worse by more than it writes worse"
+MORE = "writing fell by more than choosing, mostly to texts that cannot be read"
+OTHERWISE = "what it would choose, it does not write"
+ALIKE = "choosing may have fallen as much as writing"
+ALONE = "the right answer is written as often, but less often alone"
+STOPPED = "; of the rows asked before it was stopped, on which losses look a little larger than they are"
+SIGNS = {
+    "empty": "empty",
+    "repetition": "repeated words",
+    "cut": "cut off at the limit",
+}  # measures that say how a text cannot be read
+
+
+class Reading(NamedTuple):
+    """A conclusion, and what there is to say beside it."""
+
+    conclusion: Conclusion
+    because: str = ""
+
+
+def lost(choice: Comparison) -> bool:
+    """Did a gate unit regress: forgotten, or the whole interval below 0?"""
+    return choice.verdict == Verdict.FORGOTTEN or fell(choice.difference)
+
+
+def fell(difference: Estimate) -> bool:
+    return difference.high is not None and difference.high < 0
+
+
+def conclude(
+    choice: Comparison, accuracy: Comparison, written: tuple[Comparison, Comparison], flips: WrittenFlips
+) -> Reading:
+    """The rule. `accuracy`: how choosing does on the scale of the written scores; `written`: the answer anywhere in the
+    text, and alone.
+    """
+    lenient, strict = written
+    if "base_at_chance" in choice.flags:
+        return Reading("unclear", CHANCE)
+    if lost(choice):
+        unreadable, wrong = fell(flips.unreadable), fell(flips.wrong)
+        if not (unreadable or wrong):
+            return Reading("unclear", KEPT)
+        if _above(lenient, accuracy):
+            return Reading("unclear", LESS)
+        mostly = MORE if _above(accuracy, lenient) and fell(flips.balance) else ""
+        return Reading("both", mostly) if unreadable else Reading("knowledge")
+    if not fell(lenient.difference):
+        return (
+            Reading("format", ALONE)
+            if _above(lenient, strict) and _above(accuracy, strict)
+            else Reading("unclear", ALIKE)
+        )
+    if not _above(accuracy, lenient):
+        return Reading("unclear", ALIKE)
+    return Reading("format") if fell(flips.unreadable) and fell(flips.balance) else Reading("unclear", OTHERWISE)
+
+
+def _above(one: Comparison, other: Comparison) -> bool:
+    """Does the whole interval of one difference lie above the other's?"""
+    low, high = one.difference.low, other.difference.high
+    return low is not None and high is not None and low > high
+
+
+def words(
+    reading: Reading, measures: Sequence[Measure], flips: WrittenFlips, leaning: Mapping[str, Leaning] | None
+) -> str:
+    """The conclusion and the numbers that it rests on, on one line."""
+    by_name = {measure.name: measure for measure in measures}
+    head = HEADS[reading.conclusion] + (f" ({reading.because})" if reading.because else "")
+    parts = [
+        f"{name} {_moved(by_name[name])}"
+        for name in ("choosing", "written", *(("strict",) if reading.because == ALONE else ()))
+    ]
+    losses = flips.lost_unreadable + flips.lost_wrong
+    fates = f"{flips.lost_unreadable} can no longer be read, {flips.lost_wrong} are readable and wrong"
+    parts.append(f"of {losses} right answers lost {fates}" if losses else "no right answer lost in writing")
+    parts.append(f"{flips.gained_unreadable + flips.gained_wrong} gained")
+    for name, word in SIGNS.items():
+        now, before = (
+            _percent(getattr(by_name[name], side).value) if name in by_name else "" for side in ("candidate", "base")
+        )
+        parts += [f"{word} {now} (base {before})"] if _rose(by_name, name) and now != before else []
+    if leaning and _rose(by_name, BIAS):
+        most = leaning["candidate"]
+        parts.append(f"it picks “{most.choice}” in {_percent(most.picked)}, right in {_percent(most.right)}")
+    return f"{head}: {'; '.join(parts)}"
+
+
+def _rose(by_name: Mapping[str, Measure], name: str) -> bool:
+    """Is there beyond doubt more of something that is better the less of it there is?"""
+    return name in by_name and fell(by_name[name].difference)
+
+
+def _moved(measure: Measure) -> str:
+    low, high = measure.difference.low, measure.difference.high
+    interval = f" [{_signed(low)}, {_signed(high)}]" if low is not None and high is not None else ""
+    return f"{_signed(measure.base.value, '')} → {_signed(measure.candidate.value, '')} ({_signed(measure.difference.value)}{interval})"
+
+
+def _signed(value: float, sign: str = "+") -> str:
+    return f"{value:{sign}.3f}".replace("-", "−")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,141 @@
+"""Say what is compared: every task by every metric, every group, and which of these are the units that the gate looks at.
+
+It follows from names, metrics and the plan alone, so that nothing enters or leaves by how anybody answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from evalharness.errors import TaskError
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Level
+from evalharness.records.measurements import MetricFacts, TaskFacts
+from evalharness.records.tasks import Group, Variant
+from evalharness.stats.enums import MetricKind
+
+Member = tuple[TaskFacts, MetricFacts]  # a task, and the metric by which it is scored here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What one row of a comparison is about: a task by one of its metrics, or the pooled tasks of a group.
+
+    `members` are not empty. `primary`: the metric is the one that decides; `unit`: the gate looks at it; `inside`: a
+    part of a unit; `margin`: the largest acceptable loss, in the metric's unit, None where nothing is judged.
+    """
+
+    name: str
+    family: str
+    level: Level
+    metric: str
+    members: tuple[Member, ...]
+    primary: bool
+    unit: bool
+    margin: float | None
+    inside: bool = False
+    group: Group | None = None
+    variant: Variant | None = None
+
+    @property
+    def judged(self) -> bool:
+        return self.margin is not None
+
+    @property
+    def macro(self) -> bool:
+        """Does every task weigh the same, however many examples it has?"""
+        return self.group is not None and self.group.macro
+
+    @property
+    def tasks(self) -> list[TaskFacts]:
+        return [task for task, _ in self.members]
+
+
+def subjects(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
+    """Every task and metric in the order of the facts, then every group of the plan that has a task among them.
+
+    Raises TaskError where the tasks of a group that is a unit cannot be pooled.
+    """
+    tasks = {task.name: task for task in facts}
+    inside = {name for group in plan.groups if group.unit for name in group.tasks}
+    found = [_of_task(task, metric, plan, task.name in inside) for task in facts for metric in task.metrics]
+    return [*found, *(each for group in plan.groups for each in of_group(group, tasks, plan))]
+
+
+def gate_units(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
+    """The subjects that the gate looks at: judged tasks outside groups that are units, and those groups."""
+    return [subject for subject in subjects(facts, plan) if subject.unit]
+
+
+def of_group(group: Group, tasks: Mapping[str, TaskFacts], plan: ComparePlan, without: str = "") -> Iterator[Subject]:
+    """The group by the metric that decides first and then by those that describe; nothing where no task is left
+    `without` one, or where a group that only describes cannot be pooled.
+    """
+    members = [tasks[name] for name in group.tasks if name in tasks and name != without]
+    for wanted in (group.metric, *group.also) if members else ():
+        decides = wanted == group.metric
+        metrics = _pooled_metrics(replace(group, metric=wanted, unit=group.unit and decides), members)
+        if not metrics:
+            continue
+        judged = decides and group.name not in plan.describing
+        yield Subject(
+            name=group.name,
+            family=group.family,
+            level=Level.GROUP,
+            metric=wanted if any(metric.id == wanted for metric in metrics) else metrics[0].id,
+            members=tuple(zip(members, metrics, strict=True)),
+            primary=judged,
+            unit=group.unit and judged,
+            margin=plan.margins.get(group.name, group.margin) if judged else None,
+            group=group,
+            variant=group.variant,
+        )
+
+
+def _of_task(task: TaskFacts, metric: MetricFacts, plan: ComparePlan, inside: bool) -> Subject:
+    primary = metric.id == task.primary
+    judged = primary and metric.kind != MetricKind.OPAQUE and task.name not in plan.describing
+    return Subject(
+        name=task.name,
+        family=task.family,
+        level=Level.TASK,
+        metric=metric.id,
+        members=((task, metric),),
+        primary=primary,
+        unit=judged and not inside,
+        margin=plan.margins.get(task.name, task.margin) if judged else None,
+        inside=inside,
+        variant=task.variant,
+    )
+
+
+def member_metric(group: Group, task: TaskFacts) -> MetricFacts:
+    """The group's metric where the task has it, else the one that decides the task."""
+    by_id = {metric.id: metric for metric in task.metrics}
+    return by_id.get(group.metric) or by_id[task.primary]
+
+
+def _poolable(metrics: Sequence[MetricFacts], macro: bool) -> bool:
+    """Means on one scale can be pooled; corpus metrics only with themselves, and not so that every task weighs the
+    same.
+    """
+    means = all(metric.kind in (MetricKind.BINARY, MetricKind.GRADED) for metric in metrics)
+    scales = {(metric.low, metric.high, metric.higher_is_better) for metric in metrics}
+    first = metrics[0]
+    same = all(
+        (each.kind, each.name, each.options) == (MetricKind.CORPUS, first.name, first.options) for each in metrics
+    )
+    return len(scales) == 1 and (means or (same and not macro))
+
+
+def _pooled_metrics(group: Group, members: Sequence[TaskFacts]) -> list[MetricFacts]:
+    """The metric of each member by which the group's rows are added; none where a group that only describes cannot be
+    pooled.
+    """
+    metrics = [member_metric(group, task) for task in members]
+    if (poolable := _poolable(metrics, group.macro)) or not group.unit:
+        return metrics if poolable else []
+    what = "its tasks cannot be pooled: they are scored by " + ", ".join(sorted({metric.id for metric in metrics}))
+    fix = "give them one metric whose rows can be added, or let the group only describe (unit: false)"
+    raise TaskError(f"group {group.name}", what, fix)

@@ -1,0 +1,189 @@
+"""Join what several runs measured into one, once it is clear that their models can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from evalharness.analysis.average import left_out
+from evalharness.errors import NotComparableError, UsageError, did_you_mean
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.measurements import TaskFacts
+from evalharness.records.models import REFERENCES
+from evalharness.records.results import ModelRow
+from evalharness.records.tasks import Group
+from evalharness.results import read_measurements, run_and_model
+
+SAME_TASKS = "evaluate both with the same task files and versions; answers in the store are found again"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """The models of one run that are compared; `text`: as the user named it. The run holds these models alone."""
+
+    text: str
+    run: MeasuredRun
+
+    @property
+    def facts(self) -> Mapping[str, TaskFacts]:
+        return {fact.name: fact for fact in self.run.facts}
+
+    def signatures(self, task: str) -> dict[str, str]:
+        """Metric to what tells its version and options apart."""
+        return {metric.id: metric.signature for metric in self.facts[task].metrics}
+
+    def prompts(self, task: str) -> dict[str, str]:
+        """Model to the digest of what it was asked."""
+        fact = self.facts[task]
+        return {model.name: fact.prompts.get(model.name, fact.prompts_digest) for model in self.run.models}
+
+
+def read_runs(texts: Sequence[str]) -> tuple[MeasuredRun, tuple[str, ...]]:
+    """One RUN as it is; or several, RUN[#NAME], as one: the first one's base (or NAME) beside the others' candidates (or
+    NAMEs). With it what a user should know.
+
+    Raises UsageError for what is no run and for names that are none or come twice, NotComparableError as `join` does.
+    """
+    run, name = _read(texts[0])
+    if len(texts) == 1:
+        if name:
+            what = "one model alone cannot be compared"
+            raise UsageError(texts[0], what, "name another RUN or RUN#NAME to compare it with")
+        return run, left_out(run.plan, run.facts)
+    base, parts = _part(texts[0], run, [name or run.plan.base]), []
+    for text in texts[1:]:
+        run, name = _read(text)
+        parts.append(_part(text, run, [name] if name else run.plan.candidates))
+    names = [model.name for part in (base, *parts) for model in part.run.models]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        fix = "evaluate them under different names (--model NAME=PATH); answers in the store are found again"
+        raise UsageError("compare", f"several models named {', '.join(doubled)}", fix)
+    return join(base, parts)
+
+
+def join(base: RunPart, candidates: Sequence[RunPart]) -> tuple[MeasuredRun, tuple[str, ...]]:
+    """The tasks that all parts have, of all their models, and what a user should know of it.
+
+    Raises NotComparableError where they were not asked, answered or scored alike.
+    """
+    parts = [base, *candidates]
+    check_comparable(parts)
+    shared = [name for name in base.facts if all(name in part.facts for part in parts)]
+    facts = tuple(_joined_facts(name, parts) for name in shared)
+    rows = [replace(model, base=base.run.models[0].name) for part in candidates for model in part.run.models]
+    groups = tuple(group for group in base.run.plan.groups if set(group.tasks) <= set(shared))
+    plan = replace(
+        base.run.plan,
+        base=base.run.models[0].name,
+        candidates=tuple(row.name for row in rows if row.kind not in REFERENCES),
+        references=tuple(row.name for row in rows if row.kind in REFERENCES),
+        groups=groups,
+        targets={row.name: row.target_task for row in rows if row.target_task in shared},
+        until_decided=any(part.run.plan.until_decided for part in parts),
+    )
+    models = (replace(base.run.models[0], base=None), *rows)
+    joined = MeasuredRun(
+        plan=plan,
+        facts=facts,
+        measurements=tuple(m for part in parts for m in part.run.measurements if m.task in shared),
+        models=models,
+        signature={**base.run.signature, **_signature(parts, models, shared, groups)},
+        errors=tuple(error for part in parts for error in part.run.errors if error.task in shared),
+        seen={
+            model: {task: units for task, units in of.items() if task in shared}
+            for part in parts
+            for model, of in part.run.seen.items()
+        },
+    )
+    absent = sorted({name for part in parts for name in part.facts} - set(shared))
+    notices = [f"not in all of the runs, so left out: {', '.join(absent)}"] if absent else []
+    return joined, (*notices, *left_out(plan, facts))
+
+
+def check_comparable(parts: Sequence[RunPart]) -> None:
+    """Raises NotComparableError where the parts have no task in common, or their models were not asked the same prompts,
+    answered by one engine and scored alike, or were asked in rounds that were not drawn alike.
+    """
+    base, *others = parts
+    shared = [name for name in base.facts if all(name in part.facts for part in others)]
+    if not shared:
+        raise NotComparableError("compare", "the runs have no task in common", "evaluate both on the same tasks")
+    for name in shared:
+        for part in others:
+            _check_task(name, base, part)
+    if len({part.run.signature["engine"]["fingerprint"] for part in parts}) > 1:
+        fix = "evaluate with the same engine, device, dtype and versions"
+        raise NotComparableError("compare", "the runs were answered by different engines", fix)
+    drawn = next((part for part in parts if part.run.plan.until_decided), None)
+    other = next((part for part in parts if drawn and part.run.plan.seed != drawn.run.plan.seed), None)
+    if drawn and other:
+        seeds = f"with seed {other.run.plan.seed}, {drawn.text}, which stops early, with {drawn.run.plan.seed}"
+        raise NotComparableError(other.text, f"was asked {seeds}", "evaluate both with the same --seed")
+
+
+def _check_task(name: str, base: RunPart, part: RunPart) -> None:
+    """The same answers must get the same scores, to the same prompts. What only one run describes is left out."""
+    definitions = {each.run.signature["tasks"][name]["definition"] for each in (base, part)}
+    ours, others = base.signatures(name), part.signatures(name)
+    if len(definitions) > 1 or any(others.get(metric, signature) != signature for metric, signature in ours.items()):
+        raise NotComparableError(part.text, f"{name} is not defined or scored as in {base.text}", SAME_TASKS)
+    differ = part.facts[name].prompts_digest != base.facts[name].prompts_digest
+    if differ and set(part.prompts(name).values()) != set(base.prompts(name).values()):
+        fix = "evaluate both with the same task files, data, shots, limit and seed"
+        raise NotComparableError(part.text, f"not the same prompts of {name} as in {base.text}", fix)
+
+
+def _read(text: str) -> tuple[MeasuredRun, str]:
+    """RUN[#NAME] as everything that the run measured, and the name asked for (empty: none)."""
+    path, name = run_and_model(text)
+    run = read_measurements(path)
+    names = [model.name for model in run.models]
+    if name and name not in names:
+        raise UsageError(text, f"no model {name!r} in this run", did_you_mean(name, names))
+    return run, name
+
+
+def _part(text: str, run: MeasuredRun, names: Sequence[str]) -> RunPart:
+    models = tuple(model for model in run.models if model.name in names)
+    measurements = tuple(m for m in run.measurements if m.model in names)
+    errors = tuple(error for error in run.errors if error.model in names)
+    seen = {model: of for model, of in run.seen.items() if model in names}
+    return RunPart(text, replace(run, models=models, measurements=measurements, errors=errors, drift=(), seen=seen))
+
+
+def _joined_facts(name: str, parts: Sequence[RunPart]) -> TaskFacts:
+    facts = [part.facts[name] for part in parts]
+    (own,) = parts[0].prompts(name).values()
+    prompts = {model: digest for part in parts for model, digest in part.prompts(name).items()}
+    metrics = [metric for metric in facts[0].metrics if all(metric.id in part.signatures(name) for part in parts)]
+    return replace(
+        facts[0],
+        metrics=tuple(metrics),
+        failed={model: count for fact in facts for model, count in fact.failed.items()},
+        unparsed={model: count for fact in facts for model, count in fact.unparsed.items()},
+        rounds={model: asked for fact in facts for model, asked in fact.rounds.items()},
+        prompts_digest=own,
+        prompts={model: digest for model, digest in prompts.items() if digest != own},
+    )
+
+
+def _signature(
+    parts: Sequence[RunPart], models: Sequence[ModelRow], tasks: Sequence[str], groups: Sequence[Group]
+) -> dict[str, Any]:
+    """What joining changes of the first run's signature."""
+    signatures = [part.run.signature for part in parts]
+    names = {model.name for model in models}
+    chats = [chat for signature in signatures if (chat := signature.get("chat"))]
+    templates = dict.fromkeys(names) | {m: t for chat in chats for m, t in chat["templates"].items()}
+    templates = {model.name: templates[model.name] for model in models}
+    overlaps = [overlap for signature in signatures if (overlap := signature.get("overlap"))]
+    seen = {name: of for overlap in overlaps for name, of in overlap["candidates"].items() if name in names}
+    return {
+        "base": models[0].name,
+        "tasks": {name: signatures[0]["tasks"][name] for name in tasks},
+        "groups": {group.name: list(group.tasks) for group in groups},
+        "models": {model.name: model.fingerprint for model in models},
+        "chat": {**chats[0], "templates": templates} if any(templates.values()) else None,
+        **({"overlap": {**overlaps[0], "candidates": seen}} if seen else {}),
+    }

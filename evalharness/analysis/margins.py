@@ -1,0 +1,56 @@
+"""Put margins and an error rate that a user asks for into the plan of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from evalharness.analysis.gate_units import member_metric
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.records.compare_plan import UNNAMED
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.measurements import TaskFacts
+from evalharness.records.tasks import Group
+
+
+def with_margins(
+    run: MeasuredRun, everywhere: float | None, named: Mapping[str, float], alpha: float | None = None
+) -> MeasuredRun:
+    """The run, to be judged at other margins (`everywhere`: of all tasks on a 0-1 scale) and another error rate; None
+    changes nothing. Raises UsageError for a name that is no task, group or suite of it.
+    """
+    facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
+    groups = [group for group in run.plan.groups if not group.beside]
+    suite = run.plan.suite_name or UNNAMED
+    known = {each.name for each in (*facts, *groups)} | {suite}
+    for name in sorted(named.keys() - known):
+        what = f"no task, group or suite {name!r} in what is compared"
+        raise UsageError("--margin", what, did_you_mean(name, known))
+    plan = replace(
+        run.plan,
+        suite_margin=named.get(suite, run.plan.suite_margin),
+        margins={**run.plan.margins, **asked_margins(facts, groups, everywhere, named)},
+        alpha=run.plan.alpha if alpha is None else alpha,
+    )
+    margin = run.signature["margin"] if everywhere is None else everywhere
+    changed = {"alpha": plan.alpha, "margin": margin, "margins": {**run.signature["margins"], **named}}
+    return replace(run, plan=plan, signature={**run.signature, **changed})
+
+
+def asked_margins(
+    facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, named: Mapping[str, float]
+) -> dict[str, float]:
+    """Margins as a user asks for them: one for every task and group whose deciding metric is on a 0-1 scale, and single
+    ones by name.
+    """
+    if everywhere is None:
+        return dict(named)
+    on_unit_scale = [
+        fact.name for fact in facts for metric in fact.metrics if metric.id == fact.primary and metric.high == 1.0
+    ]
+    grouped = [
+        group.name
+        for group in groups
+        if all(member_metric(group, fact).high == 1.0 for fact in facts if fact.name in group.tasks)
+    ]
+    return {**dict.fromkeys([*on_unit_scale, *grouped], everywhere), **named}

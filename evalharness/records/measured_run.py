@@ -1,0 +1,29 @@
+"""What was measured of a base and its candidates: all that an analysis needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.measurements import ExampleError, Measurement, TaskFacts
+from evalharness.records.results import Drift, ModelRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRun:
+    """Everything that was measured of a base and its candidates, whoever measured it; measurements.parquet holds it.
+
+    `models`: the base first, without what only a comparison tells of them. `signature`: what exactly was measured.
+    `seen`: candidate -> task -> units of which it saw an example in training.
+    """
+
+    plan: ComparePlan
+    facts: tuple[TaskFacts, ...]
+    measurements: tuple[Measurement, ...]
+    models: tuple[ModelRow, ...]
+    signature: Mapping[str, Any]
+    errors: tuple[ExampleError, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    seen: Mapping[str, Mapping[str, Set[str]]] = field(default_factory=dict)

@@ -1,0 +1,115 @@
+"""Gather what a run measured into a MeasuredRun, and settle before any answer how it will be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evalharness.analysis.average import left_out
+from evalharness.analysis.gate_units import subjects
+from evalharness.analysis.margins import asked_margins
+from evalharness.analysis.worst_case import worst_cases
+from evalharness.records.compare_plan import UNNAMED, ComparePlan
+from evalharness.records.job import Job
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.models import Checkpoint, EngineInfo
+from evalharness.records.requests import PreparedTask
+from evalharness.records.results import Drift, ModelRow
+from evalharness.run.facts import Outcomes, all_facts, facts_before
+from evalharness.run.overlap_facts import seen_units
+from evalharness.run.plan import RunPlan
+from evalharness.run.prompts import Prompts
+from evalharness.run.signature import signature_of
+from evalharness.tasks.metadata import only_describes
+
+SUITE_MARGIN = 0.02  # in units of skill, where no suite states one
+
+
+class RunState(NamedTuple):
+    """What was asked of whom, how it will be compared, and what was measured: of every model, the base first, as many
+    tasks as the plan has, in its order.
+    """
+
+    run_plan: RunPlan
+    plan: ComparePlan
+    prompts: Prompts
+    outcomes: Outcomes
+
+
+def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> ComparePlan:
+    """How the answers will be compared, settled and checked before there are any. Raises UsageError, TaskError."""
+    facts, suite, renamed = facts_before(prepared), run_plan.suite, run_plan.renamed
+    judged = [fact for fact in facts if fact.variant is None or not fact.variant.beside]
+    groups = [group for group in run_plan.groups if not group.beside]
+    stated, named = (
+        {renamed.get(name, name): margin for name, margin in of.items()}
+        for of in (suite.margins if suite else {}, job.margins)
+    )
+    margins = {**stated, **asked_margins(judged, groups, job.margin, named)}
+    names = {fact.name for fact in facts}
+    targets = {c.name: renamed.get(c.target_task, c.target_task) for c in run_plan.candidates if c.target_task}
+    describing = (*(each.name for each in (*run_plan.tasks, *run_plan.groups) if each.beside), *run_plan.computed)
+    plan = ComparePlan(
+        base=run_plan.base.name,
+        candidates=tuple(candidate.name for candidate in run_plan.candidates),
+        groups=run_plan.groups,
+        suite_name=suite.name if suite else None,
+        suite_margin=margins.get(suite.name if suite else UNNAMED, suite.margin if suite else SUITE_MARGIN),
+        margins=margins,
+        targets={name: target for name, target in targets.items() if target in names},
+        alpha=job.alpha,
+        seed=job.seed,
+        describing=(*describing, *(task.name for task in run_plan.tasks if only_describes(task))),
+        average=suite.average if suite else None,
+        references=tuple(reference.name for reference in run_plan.references),
+        until_decided=job.until_decided,
+    )
+    subjects(facts, plan)  # raises where a gate unit cannot be pooled
+    return plan
+
+
+def announced(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[PreparedTask]) -> tuple[str, ...]:
+    """What a user should know before the answers are computed: what is asked beside, what cannot be, which average will
+    not be computed.
+    """
+    own, beside = (sum(len(task.requests) for task in prepared if task.task.beside is which) for which in (False, True))
+    said = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]
+    return (*run_plan.notices, *(said if beside else ()), *left_out(plan, facts_before(prepared)))
+
+
+def gather(job: Job, state: RunState, info: EngineInfo, drift: tuple[Drift, ...] = ()) -> MeasuredRun:
+    """What was measured of every model, with all that an analysis needs."""
+    run_plan, plan, prompts, outcomes = state
+    prepared, facts = prompts.by_model[run_plan.base.name], all_facts(run_plan.base.name, prompts, outcomes)
+    of_tasks = [outcome for of_model in outcomes.values() for outcome in of_model]
+    measurements = [measurement for outcome in of_tasks for measurement in outcome.measurements]
+    worst = worst_cases(run_plan.computed, prepared, facts, measurements)
+    every = (*facts, *worst.facts)
+    base = _model_row(run_plan.base, plan) if isinstance(run_plan.base, Checkpoint) else run_plan.base.row
+    others = (*run_plan.candidates, *run_plan.references)
+    return MeasuredRun(
+        plan=plan,
+        facts=every,
+        measurements=(*measurements, *worst.measurements),
+        models=(base, *(_model_row(candidate, plan) for candidate in others)),
+        signature=signature_of(job, run_plan, prompts, every, info),
+        errors=tuple(error for outcome in of_tasks for error in outcome.errors),
+        drift=drift,
+        seen=seen_units(run_plan, prepared),
+    )
+
+
+def _model_row(checkpoint: Checkpoint, plan: ComparePlan) -> ModelRow:
+    is_base = checkpoint.name == plan.base
+    return ModelRow(
+        name=checkpoint.name,
+        kind="base" if is_base else checkpoint.kind,
+        fingerprint=checkpoint.fingerprint,
+        base=None if is_base else plan.base,
+        parameters=checkpoint.parameters,
+        trainable=checkpoint.trainable,
+        trainable_share=0.0 if is_base else checkpoint.trainable / checkpoint.parameters,
+        bytes=checkpoint.bytes,
+        target_task=plan.targets.get(checkpoint.name, checkpoint.target_task),
+        training={} if is_base else dict(checkpoint.training),
+    )

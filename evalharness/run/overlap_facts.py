@@ -1,0 +1,72 @@
+"""Write down what each candidate saw in training of the questions of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evalharness import results
+from evalharness.analysis.overlap import METHOD, Hit, Seen
+from evalharness.records.requests import Example, PreparedTask
+from evalharness.run.plan import RunPlan
+
+
+def index_of(example: Example) -> int:
+    """The row from which an example was made."""
+    return int(example.id.partition("-")[0])
+
+
+def seen_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, dict[str, frozenset[str]]]:
+    """Units of which a candidate has seen an example: candidate to task to units."""
+    return {
+        name: {
+            task.task.name: frozenset(example.unit for example, _ in _hits(seen, task))
+            for task in prepared
+            if not task.task.beside
+        }
+        for name, seen in run_plan.overlaps.items()
+    }
+
+
+def overlap_signature(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
+    """What the signature says of overlap: how it was looked for; by candidate where, and task by task how many examples
+    overlap.
+    """
+    candidates = {name: _of_candidate(seen, prepared) for name, seen in run_plan.overlaps.items()}
+    return {"method": METHOD, "candidates": candidates}
+
+
+def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> None:
+    """overlap.jsonl: a line for every candidate and example that it had seen, and in which row; no file where nobody was
+    looked at.
+    """
+    if not run_plan.overlaps:
+        (out / results.OVERLAP).unlink(missing_ok=True)
+        return
+    lines = [
+        json.dumps({"candidate": name, "task": task.task.name, "id": example.id, **asdict(hit)}, ensure_ascii=True)
+        for name, seen in run_plan.overlaps.items()
+        for task in prepared
+        if not task.task.beside
+        for example, hit in _hits(seen, task)
+    ]
+    results.write_text(out / results.OVERLAP, "".join(f"{line}\n" for line in lines))
+
+
+def _hits(seen: Seen, task: PreparedTask) -> list[tuple[Example, Hit]]:
+    """The examples of a task that a candidate saw."""
+    hits = seen.hits.get(task.task.name, {})
+    return [(example, hits[index]) for example in task.examples if (index := index_of(example)) in hits]
+
+
+def _of_candidate(seen: Seen, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
+    tasks = {}
+    for task in prepared if seen.sources else ():
+        if not task.task.beside:
+            hits = [hit for _, hit in _hits(seen, task)]
+            counts = {"whole": sum(hit.whole for hit in hits), "with_answer": sum(hit.answer for hit in hits)}
+            tasks[task.task.name] = {"examples": len(task.examples), "overlapping": len(hits), **counts}
+    return {"sources": [dict(source) for source in seen.sources], "notices": list(seen.notices), "tasks": tasks}

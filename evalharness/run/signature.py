@@ -1,0 +1,100 @@
+"""State in a run's signature what exactly was measured: tasks, data, prompts, settings, engine and versions."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from evalharness import fingerprint
+from evalharness.analysis.baseline import Baseline
+from evalharness.records.job import Job
+from evalharness.records.measurements import TaskFacts
+from evalharness.records.models import EngineInfo
+from evalharness.records.requests import PreparedTask
+from evalharness.run.overlap_facts import overlap_signature
+from evalharness.run.plan import RunPlan
+from evalharness.run.prompts import Prompts, questions
+from evalharness.stats.early_stopping import LOOKS, ROUNDS
+
+PACKAGES = (
+    "evalharness", "torch", "transformers", "tokenizers", "peft", "datasets", "sacrebleu", "rouge-score", "scipy", "numpy",
+)  # fmt: skip
+
+
+def signature_of(
+    job: Job, run_plan: RunPlan, prompts: Prompts, facts: Sequence[TaskFacts], info: EngineInfo
+) -> dict[str, Any]:
+    """`facts`: of the tasks that were asked, then of those that were computed."""
+    prepared = prompts.by_model[run_plan.base.name]
+    asked = {task.task.name: _task(task, fact) for task, fact in zip(prepared, facts, strict=False)}
+    base = run_plan.base.row if isinstance(run_plan.base, Baseline) else run_plan.base
+    models = (base, *run_plan.candidates, *run_plan.references)
+    return {
+        "suite": run_plan.suite.name if run_plan.suite else None,
+        "base": run_plan.base.name,
+        "tasks": {**asked, **{fact.name: _computed_task(fact) for fact in facts[len(prepared) :]}},
+        "groups": {group.name: list(group.tasks) for group in run_plan.groups},
+        "template": job.templates,
+        "describe": list(job.describe),
+        **({"explain": True} if job.explain else {}),
+        "limit": run_plan.limit,
+        "num_fewshot": run_plan.num_fewshot,
+        "split": run_plan.split,
+        "seed": job.seed,
+        "alpha": job.alpha,
+        "margin": job.margin,
+        "until_decided": {"rounds": ROUNDS, "looks": list(LOOKS)} if job.until_decided else None,
+        "margins": dict(job.margins),
+        "precision": run_plan.precision or None,
+        "engine": info.signature,
+        "packages": dict(_versions()),
+        "models": {model.name: model.fingerprint for model in models},
+        "system_instruction": job.system_instruction,
+        "chat": _chat(job, prompts),
+        **({"overlap": overlap_signature(run_plan, prepared)} if run_plan.overlaps else {}),
+    }
+
+
+def _task(prepared: PreparedTask, fact: TaskFacts) -> dict[str, Any]:
+    task = prepared.task
+    return {
+        "version": task.version,
+        "definition": task.digest,
+        "data": prepared.data_digest,
+        "prompts": prepared.prompts_digest,
+        **({"prompts_of": fact.prompts} if fact.prompts else {}),
+        "questions": questions(prepared),
+        "examples": len(prepared.examples),
+        "available": prepared.available,
+        "lm_eval": task.lm_eval,
+        "metrics": {metric.id: metric.signature for metric in fact.metrics},
+    }
+
+
+def _computed_task(fact: TaskFacts) -> dict[str, Any]:
+    """A task that was not asked."""
+    return {
+        "version": fact.version,
+        "definition": fingerprint.of_value([fact.name, "worst", 1]),
+        "data": fact.data_digest,
+        "prompts": fact.prompts_digest,
+        "available": fact.available,
+        "lm_eval": "no",
+        "metrics": {metric.id: metric.signature for metric in fact.metrics},
+    }
+
+
+def _chat(job: Job, prompts: Prompts) -> dict[str, Any] | None:
+    """By which chat template each model was asked; None where all were asked plainly."""
+    if not any(prompts.templates.values()):
+        return None
+    return {"fewshot_as_multiturn": job.fewshot_as_multiturn is not False, "templates": dict(prompts.templates)}
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    """Of the packages that can move a number and are installed."""
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            yield name, importlib.metadata.version(name)
