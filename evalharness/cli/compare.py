@@ -9,8 +9,8 @@ import click
 from evalharness import api
 from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
-from evalharness.cli.table import verdict_lines
 from evalharness.errors import NotComparableError
+from evalharness.report.terminal import verdict_lines
 from evalharness.results import results_text
 
 
