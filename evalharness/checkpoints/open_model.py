@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
@@ -16,6 +16,9 @@ from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_line, fir
 from evalharness.checkpoints.precision import QUANTISED
 from evalharness.errors import ModelError
 from evalharness.records.models import Architecture
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 CLASSES = {Architecture.CAUSAL: AutoModelForCausalLM, Architecture.SEQ2SEQ: AutoModelForSeq2SeqLM}
 MAPPINGS = {
@@ -33,7 +36,7 @@ def architecture_in(directory: Path) -> Architecture:
     return files.architecture_of(files.read_json(directory / files.CONFIG))
 
 
-def architecture_of(model: PreTrainedModel) -> Architecture:
+def architecture_of(model: PreTrainedModel | PeftModel) -> Architecture:
     """Of a model in memory."""
     return Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
 

@@ -30,7 +30,7 @@ from evalharness.report.sweep_tables import tables
 from evalharness.report.text_table import terminal
 from evalharness.results import REPORT
 from evalharness.run.checks import check_job
-from evalharness.training.methods import ALL_LINEAR, ATTENTION, WAYS
+from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS
 
 SHARED = (
     "steps",
@@ -57,7 +57,12 @@ METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
     help="Folder for everything; give it again to go on.",
 )
 @click.option(
-    "--method", "methods", default=METHODS, show_default=True, metavar="NAME,…", help=f"Of {', '.join(WAYS)}."
+    "--method",
+    "methods",
+    default=METHODS,
+    show_default=True,
+    metavar="NAME,…",
+    help=f"Of {', '.join(TRAINING_METHODS)}.",
 )
 @click.option(
     "--lr",

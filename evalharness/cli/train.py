@@ -1,15 +1,17 @@
-"""`evalharness train`: a base and examples to a candidate."""
+"""`evalharness train`: train a candidate from a base and examples."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 import click
+from rich.filesize import decimal
 
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
@@ -22,11 +24,11 @@ from evalharness.report.escape import plain
 from evalharness.run.checks import check_paths, check_recipe
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
-from evalharness.training.methods import ALL_LINEAR, ATTENTION, LEARNING_RATES, WAYS, Method
+from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS, Method
 from evalharness.training.recipe import Dtype, Recipe, Scheduler
 
-RATES = ", ".join(f"{rate:g} {method}" for method, rate in LEARNING_RATES.items())
-METHODS = "; ".join(f"{name}: {way.what}" for name, way in WAYS.items())
+RATES = ", ".join(f"{method.rate:g} {name}" for name, method in TRAINING_METHODS.items())
+METHODS = "; ".join(f"{name}: {method.what}" for name, method in TRAINING_METHODS.items())
 FILE = click.Path(path_type=Path, dir_okay=False)
 WORDS = (ALL_LINEAR, ATTENTION)
 
@@ -233,44 +235,36 @@ def train_command(**given: Any) -> int:
     return 0
 
 
-def summary(out: Path, facts: dict[str, Any]) -> list[str]:
+def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
     """What was made, in a few lines."""
+    trained, whole, losses = facts["trainable"], facts["parameters"], facts["losses"]
     counts = ", ".join(f"{number} {task}" for task, number in facts["data"]["counts"].items())
-    found = [
+    best = facts.get("validation")
+    return [
         f"candidate:   {out}",
-        f"trained:     {facts['trainable']:,} of {facts['parameters']:,} parameters ({facts['trainable'] / facts['parameters']:.2%})",
-        f"on disk:     {_size(facts['bytes'])}",
+        f"trained:     {trained:,} of {whole:,} parameters ({trained / whole:.2%})",
+        f"on disk:     {decimal(facts['bytes'])}",
         f"examples:    {counts}",
-        f"loss:        {facts['losses'][0]:.4f} at first, {facts['final_loss']:.4f} at the end ({len(facts['losses'])} steps)",
+        f"loss:        {losses[0]:.4f} at first, {facts['final_loss']:.4f} at the end ({len(losses)} steps)",
+        *(
+            [f"validation:  {best['best_loss']:.4f} at step {best['best_step']}, whose weights were kept"]
+            if best
+            else []
+        ),
         f"time:        {facts['seconds']:.1f} s",
         f"evaluate it: evalharness run --model {out} --suite SUITE",
     ]
-    if held := facts.get("validation"):
-        found.insert(5, f"validation:  {held['best_loss']:.4f} at step {held['best_step']}, whose weights were kept")
-    return found
 
 
-def _recipe(given: dict[str, Any]) -> Recipe:
-    changed = (
-        "mix_texts",
-        "replay_texts",
-        "data_dir",
-        "data",
-        "include",
-        "as_json",
-        "quiet",
-        "debug",
-        "targets",
-        "out",
-    )
-    files = {name: None if given[name] is None else str(given[name]) for name in ("train_file", "validation_file")}
-    return Recipe(
-        **{**{key: value for key, value in given.items() if key not in changed}, **files},
-        out=str(given["out"]),
-        targets=targets(given["targets"]),
-        mix=weights(given["mix_texts"]),
-        replay=shares("--replay", given["replay_texts"]),
-    )
+def _recipe(given: Mapping[str, Any]) -> Recipe:
+    values = {field.name: given[field.name] for field in fields(Recipe) if field.name in given}
+    typed = {name: str(values[name]) for name in ("out", "train_file", "validation_file") if values[name] is not None}
+    parsed = {
+        "targets": targets(given["targets"]),
+        "mix": weights(given["mix_texts"]),
+        "replay": shares("--replay", given["replay_texts"]),
+    }
+    return Recipe.from_fields(values | typed | parsed)
 
 
 def _tell(text: str) -> None:
@@ -278,11 +272,3 @@ def _tell(text: str) -> None:
 
 
 def _silent(text: str) -> None: ...
-
-
-def _size(number: int) -> str:
-    for unit in ("bytes", "KB", "MB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number = number / 1000  # type: ignore[assignment]
-    return f"{number:.3g} GB"

@@ -40,7 +40,8 @@ class Plan:
     fields: Mapping[str, Mapping[str, Any]]
 
     def recipe(self, name: str, base: Path, out: Path, seed: int) -> Recipe:
-        return Recipe(**{**self.fields[name], "base": str(base), "out": str(out), "target": self.target, "seed": seed})
+        own = {"base": str(base), "out": str(out), "target": self.target, "seed": seed}
+        return Recipe.from_fields({**self.fields[name], **own})
 
 
 def plan() -> Plan:
@@ -71,7 +72,7 @@ def make_candidate(
     Raises UsageError where something lies in its place that is no trained candidate.
     """
     out, examples = Path(recipe.out), gather(recipe, library or Library(), source)
-    made, data = _made(out), [examples.digest, examples.held.get("digest")]
+    made, data = _made(out), [examples.digest, examples.validation_source.get("digest")]
     if made == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": data}:
         listener.phase(f"{out.name} is trained already")
         return out

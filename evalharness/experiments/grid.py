@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.training.methods import OPTIONS, WAYS
+from evalharness.training.methods import OPTIONS, TRAINING_METHODS
 from evalharness.training.recipe import Recipe
 
 RANK = "rank"  # the option of methods of which the rank is swept
@@ -33,8 +33,8 @@ class Grid:
 
     def __post_init__(self) -> None:
         for method in self.methods:
-            if method not in WAYS:
-                raise UsageError("--method", f"unknown method {method!r}", did_you_mean(method, WAYS))
+            if method not in TRAINING_METHODS:
+                raise UsageError("--method", f"unknown method {method!r}", did_you_mean(method, TRAINING_METHODS))
         for method in self.rates:
             if method != EVERY and method not in self.methods:
                 raise UsageError(
@@ -45,16 +45,16 @@ class Grid:
         for option, given in values:
             if not given or len(set(given)) < len(given):
                 raise UsageError(option, "names a value twice" if given else "names none", "every value once")
-        if self.ranks and not any(RANK in WAYS[method].options for method in self.methods):
+        if self.ranks and not any(RANK in TRAINING_METHODS[method].options for method in self.methods):
             raise UsageError("--rank", f"none of {', '.join(self.methods)} has a rank", "sweep lora, or leave it out")
 
     def rates_of(self, method: str) -> tuple[float, ...]:
         """The method's own rates, else those of every method, else its one default; in ascending order."""
-        return tuple(sorted(self.rates.get(method, self.rates.get(EVERY, (WAYS[method].rate,)))))
+        return tuple(sorted(self.rates.get(method, self.rates.get(EVERY, (TRAINING_METHODS[method].rate,)))))
 
     def ranks_of(self, method: str) -> tuple[int | None, ...]:
         """None: the method has no rank, or the recipe's own is taken."""
-        return self.ranks if self.ranks and RANK in WAYS[method].options else (None,)
+        return self.ranks if self.ranks and RANK in TRAINING_METHODS[method].options else (None,)
 
     def points(self, base: str, target: str, folder: Path) -> tuple[GridPoint, ...]:
         """Every point, with its candidate at `folder`/<name>. A shared option is of the methods that have it. Raises
@@ -78,11 +78,16 @@ class Grid:
                         fields = {
                             key: value
                             for key, value in self.shared.items()
-                            if key not in OPTIONS or key in WAYS[method].options
+                            if key not in OPTIONS or key in TRAINING_METHODS[method].options
                         }
-                        recipe = Recipe(**{**fields, **own, "base": base, "target": target, "out": str(folder / name)})
+                        recipe = Recipe.from_fields(
+                            {**fields, **own, "base": base, "target": target, "out": str(folder / name)}
+                        )
                         yield GridPoint(
-                            name, series, recipe.option(RANK) if RANK in WAYS[method].options else None, recipe
+                            name,
+                            series,
+                            recipe.option(RANK) if RANK in TRAINING_METHODS[method].options else None,
+                            recipe,
                         )
 
 

@@ -1,13 +1,10 @@
-"""A model in memory to the one that is trained: all its weights or some, adapter layers in it, or virtual tokens before
-its texts.
-"""
+"""Make a model trainable: all its weights or some, adapter layers in it, or virtual tokens before its texts."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from peft import (
@@ -28,31 +25,39 @@ from peft.utils.constants import (
 from torch import nn
 from transformers import PreTrainedModel
 
-from evalharness.checkpoints.libraries import first_line, quiet
-from evalharness.errors import UsageError
+from evalharness.checkpoints.libraries import quiet
+from evalharness.checkpoints.open_model import embedding_shape
+from evalharness.errors import UsageError, first_line
 from evalharness.training.recipe import Recipe
-from evalharness.training.targets import ends, in_attention, linear, matched, parameters_of, targets_of
+from evalharness.training.targets import (
+    attention_layers,
+    ended_by,
+    linear_layers,
+    matched,
+    peft_targets,
+    selected_parameters,
+)
 
-Trained = PreTrainedModel | PeftModel
+TrainableModel = PreTrainedModel | PeftModel
+TABLE = "prompt_encoder.default.embedding.weight"  # of virtual tokens: (their number, values of each)
 
 
-def adapt(model: PreTrainedModel, recipe: Recipe) -> Trained:
+def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
     """The model with exactly those parameters trainable that the method trains. Raises UsageError where it can train
     nothing in this model.
 
     New virtual tokens start from what the model makes of tokens drawn from its vocabulary, where peft's own start lies
     far above their scale.
     """
-    if not recipe.way.adapter:
+    if not recipe.definition.adapter:
         model.requires_grad_(recipe.method == "full")
-        for parameter in parameters_of(model, recipe) if recipe.way.selective else ():
+        for parameter in selected_parameters(model, recipe) if recipe.definition.selective else ():
             parameter.requires_grad_(True)
         return model
     task = TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM
-    makers = {"LORA": _lora, "IA3": _ia3, "PROMPT_TUNING": _prompt, "PREFIX_TUNING": _prefix, "P_TUNING": _p_tuning}
     with expected_warnings():
         try:
-            trained = get_peft_model(model, makers[recipe.way.adapter](model, recipe, task))
+            trainable = get_peft_model(model, CONFIGS[recipe.definition.adapter](model, recipe, task))
         except (ValueError, NotImplementedError) as error:
             raise UsageError(
                 f"--method {recipe.method}",
@@ -60,8 +65,8 @@ def adapt(model: PreTrainedModel, recipe: Recipe) -> Trained:
                 "another method",
             ) from None
         if recipe.method == "prefix":
-            _start_prefix(trained, model)
-    return trained
+            _start_prefix(trainable, model)
+    return trainable
 
 
 @contextmanager
@@ -80,7 +85,7 @@ def _lora(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
         r=recipe.option("rank"),
         lora_alpha=recipe.scale,  # type: ignore[arg-type]
         lora_dropout=recipe.option("dropout"),
-        target_modules=targets_of(model, recipe),
+        target_modules=peft_targets(model, recipe),
         use_dora=recipe.dora,
         use_rslora=recipe.rslora,
     )
@@ -95,57 +100,69 @@ def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
     if recipe.option("targets") is None:
         if kind not in TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING:
             raise UsageError("--targets", f"which layers IA3 should scale in a {kind} model is not known", "name them")
-        targets: str | list[str] = list(TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING[kind])
-        forward = list(TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[kind])
+        targets = list(TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING[kind])
+        feedforward = list(TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[kind])
     else:
-        inside = set(in_attention(model))
-        paths = matched(model, targets_of(model, recipe))
-        targets, forward = paths, [path for path in paths if path not in inside]
-    if not any(ends(name, linear(model)) for name in targets):
+        targets, attention = matched(model, peft_targets(model, recipe)), set(attention_layers(model))
+        feedforward = [path for path in targets if path not in attention]
+    if not any(ended_by(name, linear_layers(model)) for name in targets):
         raise UsageError("--targets", f"IA3's usual layers ({', '.join(targets)}) are not in this model", "name others")
-    return IA3Config(task_type=task, target_modules=targets, feedforward_modules=forward)
+    return IA3Config(task_type=task, target_modules=targets, feedforward_modules=feedforward)
 
 
-def _prompt(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
+def _prompt(_: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
     """One soft prompt: the default for encoder-decoder models would train a second one that nothing reads."""
-    return PromptTuningConfig(**_virtual(recipe, task), prompt_tuning_init="SAMPLE_VOCAB", num_transformer_submodules=1)
+    return PromptTuningConfig(
+        task_type=task,
+        num_virtual_tokens=recipe.option("virtual_tokens"),
+        prompt_tuning_init="SAMPLE_VOCAB",
+        num_transformer_submodules=1,
+    )
 
 
 def _p_tuning(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
-    hidden = recipe.option("hidden") or model.get_input_embeddings().weight.shape[1]
-    return PromptEncoderConfig(**_virtual(recipe, task), encoder_hidden_size=hidden, num_transformer_submodules=1)
+    return PromptEncoderConfig(
+        task_type=task,
+        num_virtual_tokens=recipe.option("virtual_tokens"),
+        encoder_hidden_size=recipe.option("hidden") or embedding_shape(model)[1],
+        num_transformer_submodules=1,
+    )
 
 
-def _prefix(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
-    return PrefixTuningConfig(**_virtual(recipe, task))
+def _prefix(_: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
+    return PrefixTuningConfig(task_type=task, num_virtual_tokens=recipe.option("virtual_tokens"))
 
 
-def _virtual(recipe: Recipe, task: TaskType) -> Mapping[str, Any]:
-    return {"task_type": task, "num_virtual_tokens": recipe.option("virtual_tokens")}
+CONFIGS: dict[str, Callable[[PreTrainedModel, Recipe, TaskType], PeftConfig]] = {
+    "LORA": _lora,
+    "IA3": _ia3,
+    "PROMPT_TUNING": _prompt,
+    "PREFIX_TUNING": _prefix,
+    "P_TUNING": _p_tuning,
+}
 
 
 @torch.no_grad()
-def _start_prefix(trained: PeftModel, model: PreTrainedModel) -> None:
-    """A new prefix starts as the keys and values that the model itself makes of tokens of its vocabulary (Li and Liang
+def _start_prefix(trainable: PeftModel, model: PreTrainedModel) -> None:
+    """Start a new prefix from the keys and values that the model itself makes of tokens of its vocabulary (Li and Liang
     2021, "real words").
 
     Models whose cache does not have the prefix's shape keep peft's random start. Encoder-decoder models: of the
     decoder's self-attention.
     """
-    table = trained.prompt_encoder["default"].embedding.weight
-    tokens = torch.randint(0, model.get_input_embeddings().weight.shape[0], (1, table.shape[0])).to(table.device)
+    table = trainable.get_parameter(TABLE)
+    tokens = torch.randint(0, embedding_shape(model)[0], (1, table.shape[0])).to(table.device)
     training = model.training
     model.eval()
     if model.config.is_encoder_decoder:
-        cache = model(
-            input_ids=tokens[:, :1], decoder_input_ids=tokens, use_cache=True
-        ).past_key_values.self_attention_cache
+        outputs = model(input_ids=tokens[:, :1], decoder_input_ids=tokens, use_cache=True)
+        cache = outputs.past_key_values.self_attention_cache
     else:
         cache = model(input_ids=tokens, use_cache=True).past_key_values
     model.train(training)
     layers = [(layer.keys, layer.values) for layer in cache.layers]
     flat = torch.stack([part[0].transpose(0, 1).reshape(table.shape[0], -1) for pair in layers for part in pair], dim=1)
-    if flat.shape[0] * flat.shape[1] * flat.shape[2] == table.numel():
+    if flat.numel() == table.numel():
         table.copy_(flat.reshape(table.shape).to(table.dtype))
 
 

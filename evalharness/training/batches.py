@@ -1,5 +1,5 @@
-"""Encoded examples to the tensors of a batch: one example a row, or several that do not see one another; and batches of
-like lengths.
+"""Put encoded examples into the tensors of batches: one example a row or several that do not see one another, and rows
+of like lengths together.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import torch
 from evalharness.records.models import Architecture
 from evalharness.training.encode import IGNORED, Encoded
 
-Row = tuple[Encoded, ...]  # one example, or the examples of a pack
+Pack = tuple[Encoded, ...]
+"""The examples of one row: mostly one."""
 POOL = 32  # batches whose examples are sorted by length together
-ROUNDS = 7003  # part of seeds
+PASSES = 7003  # part of seeds
 
 
 def collate(
-    rows: Sequence[Row], pad: int, architecture: Architecture = Architecture.CAUSAL, packed: bool = False
+    rows: Sequence[Pack], pad: int, architecture: Architecture = Architecture.CAUSAL, packed: bool = False
 ) -> dict[str, torch.Tensor]:
     """Tensors (rows, longest), padded on the right; "tokens" is how many of them are real.
 
@@ -28,58 +29,55 @@ def collate(
     ids = [[token for example in row for token in example.ids] for row in rows]
     labels = [[label for example in row for label in example.labels] for row in rows]
     tokens = sum(map(len, ids)) + (sum(map(len, labels)) if architecture == Architecture.SEQ2SEQ else 0)
-    found = {"input_ids": _filled(ids, pad), "labels": _filled(labels, IGNORED), "tokens": torch.tensor(tokens)}
-    if packed:
-        longest = found["input_ids"].shape[1]
-        starts = [
-            [*(len(example.ids) for example in row), longest - len(each)] for row, each in zip(rows, ids, strict=True)
-        ]
-        found["position_ids"] = torch.tensor([[place for length in row for place in range(length)] for row in starts])
-    else:
-        found["attention_mask"] = _filled([[1] * len(each) for each in ids], 0)
-    return found
+    batch = {"input_ids": _padded(ids, pad), "labels": _padded(labels, IGNORED), "tokens": torch.tensor(tokens)}
+    if not packed:
+        return batch | {"attention_mask": _padded([[1] * len(each) for each in ids], 0)}
+    longest = batch["input_ids"].shape[1]
+    lengths = [
+        [*(len(example.ids) for example in row), longest - len(each)] for row, each in zip(rows, ids, strict=True)
+    ]
+    positions = [[place for length in row for place in range(length)] for row in lengths]
+    return batch | {"position_ids": torch.tensor(positions)}
 
 
-def _filled(rows: Sequence[Sequence[int]], gap: int) -> torch.Tensor:
+def _padded(rows: Sequence[Sequence[int]], gap: int) -> torch.Tensor:
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[gap] * (longest - len(row))] for row in rows])
 
 
-def packs(examples: Sequence[Encoded], room: int) -> list[Row]:
-    """Examples in their order, as many a row as fit into `room` tokens."""
-    found: list[list[Encoded]] = []
-    left = -1
+def pack(examples: Sequence[Encoded], limit: int) -> list[Pack]:
+    """Examples in their order, as many a row as fit into `limit` tokens."""
+    packs: list[list[Encoded]] = []
+    free = -1
     for example in examples:
-        if len(example.ids) > left:
-            found.append([])
-            left = room
-        found[-1].append(example)
-        left -= len(example.ids)
-    return [tuple(row) for row in found]
+        if len(example.ids) > free:
+            packs.append([])
+            free = limit
+        packs[-1].append(example)
+        free -= len(example.ids)
+    return [tuple(row) for row in packs]
 
 
-def grouped(rows: Sequence[Row], size: int, number: int, seed: int) -> list[tuple[Row, ...]]:
+def batches_by_length(rows: Sequence[Pack], size: int, number: int, seed: int) -> list[tuple[Pack, ...]]:
     """`number` batches of rows of about the same length: a seeded order for every pass, sorted by length within pools
     of batches, and the batches of a pool in a seeded order again, so that long ones do not come together.
     """
-    found: list[tuple[Row, ...]] = []
-    while len(found) < number:
-        rng = np.random.default_rng([seed, ROUNDS, len(found)])
+    batches: list[tuple[Pack, ...]] = []
+    while len(batches) < number:
+        rng = np.random.default_rng([seed, PASSES, len(batches)])
         order = rng.permutation(len(rows)).tolist()
         for start in range(0, len(order), POOL * size):
             pool = sorted(
                 order[start : start + POOL * size], key=lambda index: -sum(example.width for example in rows[index])
             )
-            batches = [
-                tuple(rows[index] for index in pool[first : first + size]) for first in range(0, len(pool), size)
-            ]
-            found += [batches[place] for place in rng.permutation(len(batches))]
-    return found[:number]
+            of_pool = [tuple(rows[index] for index in pool[at : at + size]) for at in range(0, len(pool), size)]
+            batches += [of_pool[place] for place in rng.permutation(len(of_pool))]
+    return batches[:number]
 
 
 @torch.no_grad()
 def keeps_packs_apart(model: torch.nn.Module, vocabulary: int) -> bool:
-    """Does the model give the second text of a pack the logits that it has alone? Asked of two short texts of arbitrary
+    """Does the model give the second text of a pack the logits that it has alone? Tried on two short texts of arbitrary
     tokens.
     """
     device = next(model.parameters()).device

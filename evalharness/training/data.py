@@ -1,5 +1,5 @@
-"""Tasks and files to a TrainingSet: solved examples of the target, mixed with those of other tasks, and some held out
-to validate.
+"""Gather a training set from tasks and files: solved examples of the target, mixed with those of other tasks, and some
+held out to validate.
 """
 
 from __future__ import annotations
@@ -19,32 +19,31 @@ from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
 from evalharness.tasks.variants import worded
-from evalharness.training import jsonl
-from evalharness.training.jsonl import Example
+from evalharness.training.example_file import Example, read_examples
 from evalharness.training.recipe import EVERY, Recipe
 
 Examples = tuple[Example, ...]
-Source = Mapping[str, str]  # {"kind": "task", "name", "split", "digest"} or {"kind": "file", "path", "digest"}
+Source = Mapping[str, str]
+"""{"kind": "task", "name", "split", "digest"} or {"kind": "file", "path", "digest"}"""
 WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the same
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What a candidate is trained on: pairs or conversations. `counts`: examples per task or file, what is to be
-    learned first.
-
-    `digest` is of the examples in order; `sources`: where they come from; `held`: the same of `validation`.
+    """What a candidate is trained on: pairs or conversations. `counts`: examples by task or file, what is to be learned
+    first; `sources`: where they come from; `validation_source`: the same of `validation`.
     """
 
-    pairs: Examples
+    examples: Examples
     counts: Mapping[str, int]
     validation: Examples = ()
     sources: tuple[Source, ...] = ()
-    held: Mapping[str, Any] = field(default_factory=dict)
+    validation_source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
-        return fingerprint.of_value(self.pairs)
+        """Of the examples in order."""
+        return fingerprint.of_value(self.examples)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -53,34 +52,36 @@ class TrainingSet:
 
 
 def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
-    """All that the recipe asks for: the target's training split or the file, other tasks by their shares, and
-    validation rows.
+    """All that the recipe names: the target's training split or the file, other tasks by their shares, and validation
+    rows.
 
     A mixed or replayed name may be a task, a group, a tag or a suite; its share is then divided equally among its tasks
     (the target left out). Raises TaskError for an unknown task or one without a training split, DataError for missing
     or empty rows, UsageError for shares, wordings and validation rows that cannot be had.
     """
-    found = _Gatherer(recipe, library, source)
-    learned = found.learned()
-    validation, held = found.validation()
+    gatherer = _Gatherer(recipe, library, source)
+    learned = gatherer.learned()
+    validation, validation_source = gatherer.validation()
     if recipe.validation is not None:
         learned, validation = _split(learned, recipe.validation, recipe.seed)
-        held = {"kind": "fraction", "fraction": recipe.validation}
-    shares = found.shares()
-    others = {name: (share, found.task(name, "train")) for name, share in shares.items()}
-    found.check_wordings()
-    mixed = mix(recipe.learned, learned, others, recipe.seed)
-    held = {**held, "examples": len(validation), "digest": fingerprint.of_value(validation)} if validation else {}
-    return replace(mixed, validation=validation, sources=tuple(found.sources), held=held)
+        validation_source = {"kind": "fraction", "fraction": recipe.validation}
+    shares = gatherer.shares()
+    others = {name: (share, gatherer.task(name, "train")) for name, share in shares.items()}
+    gatherer.check_wordings()
+    mixed = replace(mix(recipe.learned, learned, others, recipe.seed), sources=tuple(gatherer.sources))
+    if not validation:
+        return mixed
+    validation_source |= {"examples": len(validation), "digest": fingerprint.of_value(validation)}
+    return replace(mixed, validation=validation, validation_source=validation_source)
 
 
 class _Gatherer:
-    """Reads for one recipe, and remembers where it read."""
+    """Reads for one recipe, and remembers its sources and the wordings that its tasks have."""
 
     def __init__(self, recipe: Recipe, library: Library, source: DataSource) -> None:
         self.recipe, self.library, self.source = recipe, library, source
         self.sources: list[Source] = []
-        self.known: dict[str, None] = {}
+        self.wordings: dict[str, None] = {}
 
     def learned(self) -> Examples:
         """The examples that are not mixed in."""
@@ -90,7 +91,7 @@ class _Gatherer:
 
     def file(self, path: str) -> Examples:
         """The examples of a file."""
-        examples, digest = jsonl.read(Path(path))
+        examples, digest = read_examples(Path(path))
         self.sources.append({"kind": "file", "path": str(Path(path).resolve()), "digest": digest})
         return examples
 
@@ -104,48 +105,56 @@ class _Gatherer:
             raise TaskError(
                 task.source, "names no training_split", "train on a task that has one, or add it to the file"
             )
-        wordings = [task]
-        if self.recipe.template == EVERY:
-            wordings += [worded(task, wording) for wording in task.templates]
-        elif self.recipe.template is not None and self.recipe.template in task.templates:
-            wordings = [worded(task, self.recipe.template)]
-        self.known |= dict.fromkeys(task.templates)
-        asked = [training_pairs(wording, self.source, split) for wording in wordings]
-        if not asked[0].pairs:
+        self.wordings |= dict.fromkeys(task.templates)
+        by_wording = [training_pairs(each, self.source, split) for each in self._worded(task)]
+        if not by_wording[0].pairs:
             raise DataError(task.name, f"its split {split!r} has no rows", "give rows with --data or --data-dir")
-        pairs = _spread([each.pairs for each in asked], self.recipe.seed)
+        pairs = _spread([each.pairs for each in by_wording], self.recipe.seed)
         if use == "train":
-            digest = asked[0].digest if len(asked) == 1 else fingerprint.of_value(pairs)
+            digest = by_wording[0].digest if len(by_wording) == 1 else fingerprint.of_value(pairs)
             self.sources.append({"kind": "task", "name": name, "split": split, "digest": digest})
         return pairs
 
+    def _worded(self, task: Task) -> list[Task]:
+        """The task in each wording that the recipe wants it in."""
+        wording = self.recipe.template
+        if wording == EVERY:
+            return [task, *(worded(task, each) for each in task.templates)]
+        return [worded(task, wording) if wording is not None and wording in task.templates else task]
+
     def validation(self) -> tuple[Examples, dict[str, Any]]:
-        """Examples of the validation file, or of the task's validation split where losses are asked for and nothing
-        else is said.
+        """Examples of the validation file, or of the task's validation split where losses are wanted and nothing else
+        is said; and where they come from.
         """
         if self.recipe.validation_file:
-            examples, digest = jsonl.read(Path(self.recipe.validation_file))
-            return examples, {
-                "kind": "file",
-                "path": str(Path(self.recipe.validation_file).resolve()),
-                "file_digest": digest,
-            }
+            path = Path(self.recipe.validation_file)
+            examples, digest = read_examples(path)
+            return examples, {"kind": "file", "path": str(path.resolve()), "file_digest": digest}
         if not self.recipe.validates or self.recipe.validation is not None:
             return (), {}
-        fix = "hold some training rows out with --validation 0.1, or give --validation-file"
+        if wrong := self._without_validation_split():
+            raise UsageError(
+                "--eval-every", wrong, "hold some training rows out with --validation 0.1, or give --validation-file"
+            )
+        task = self.library.task(self.recipe.target)
+        source = {"kind": "task", "name": task.name, "split": task.validation_split}
+        return self.task(task.name, "validation"), source
+
+    def _without_validation_split(self) -> str:
+        """Why there is no split to validate on; "" where there is one."""
         if self.recipe.train_file:
-            raise UsageError("--eval-every", "there are no validation examples", fix)
+            return "there are no validation examples"
         task = self.library.task(self.recipe.target)
         if task.validation_split is None or task.validation_split == task.training_split:
-            raise UsageError("--eval-every", f"{task.name} has no validation split of its own", fix)
+            return f"{task.name} has no validation split of its own"
         if task.validation_split == task.evaluation_split:
-            what = f"{task.name} is evaluated on its validation split: weights chosen by it would look better than they are"
-            raise UsageError("--eval-every", what, fix)
-        return self.task(task.name, "validation"), {"kind": "task", "name": task.name, "split": task.validation_split}
+            flattered = "weights chosen by it would look better than they are"
+            return f"{task.name} is evaluated on its validation split: {flattered}"
+        return ""
 
     def shares(self) -> dict[str, float]:
         """Task to its fraction of the whole, of all but the target."""
-        recipe, found = self.recipe, dict[str, float]()
+        recipe, shares = self.recipe, dict[str, float]()
         weights = {name: weight for name, weight in recipe.mix.items() if name != recipe.target}
         total = sum(weights.values()) + recipe.mix.get(recipe.target, 1.0)
         rest = 1.0 - sum(recipe.replay.values())
@@ -154,8 +163,8 @@ class _Gatherer:
             for name, share in named.items():
                 tasks = self._others(option, name)
                 for task in tasks:
-                    found[task.name] = found.get(task.name, 0.0) + share / len(tasks)
-        return found
+                    shares[task.name] = shares.get(task.name, 0.0) + share / len(tasks)
+        return shares
 
     def _others(self, option: str, name: str) -> tuple[Task, ...]:
         tasks = self.library.select(self.library.suite(name).tasks if name in self.library.suites() else [name])
@@ -167,30 +176,29 @@ class _Gatherer:
         return others
 
     def check_wordings(self) -> None:
-        """Raises UsageError where no task has the wording."""
-        asked = self.recipe.template
-        if asked is not None and not self.known:
+        """Raises UsageError where no task has the recipe's wording."""
+        wording = self.recipe.template
+        if wording is not None and not self.wordings:
             raise UsageError("--template", "no task of this training has another wording", "leave it out")
-        if asked not in (None, EVERY, *self.known):
+        if wording not in (None, EVERY, *self.wordings):
             raise UsageError(
                 "--template",
-                f"no task of this training has a wording {asked!r}",
-                did_you_mean(str(asked), (*self.known, EVERY)),
+                f"no task of this training has a wording {wording!r}",
+                did_you_mean(str(wording), (*self.wordings, EVERY)),
             )
 
 
-def mix(target: str, pairs: Examples, others: Mapping[str, tuple[float, Examples]], seed: int) -> TrainingSet:
+def mix(target: str, examples: Examples, others: Mapping[str, tuple[float, Examples]], seed: int) -> TrainingSet:
     """All examples of the target, and of each other task as many as make its fraction of the whole, in a seeded order.
 
     With n target examples and fractions f, the whole has n / (1 - sum f) examples. Another task is drawn without
     replacement, and from the start again once all its rows are in.
     """
-    whole = len(pairs) / (1.0 - sum(fraction for fraction, _ in others.values()))
-    mixed, counts = list(pairs), {target: len(pairs)}
+    whole = len(examples) / (1.0 - sum(fraction for fraction, _ in others.values()))
+    mixed, counts = list(examples), {target: len(examples)}
     for place, (name, (fraction, old)) in enumerate(sorted(others.items())):
         wanted = round(whole * fraction)
-        drawn = _drawn(len(old), wanted, np.random.default_rng([seed, place]))
-        mixed += [old[index] for index in drawn]
+        mixed += [old[index] for index in _drawn(len(old), wanted, np.random.default_rng([seed, place]))]
         counts[name] = counts.get(name, 0) + wanted
     order = np.random.default_rng(seed).permutation(len(mixed))
     return TrainingSet(tuple(mixed[index] for index in order), counts)
@@ -215,18 +223,18 @@ def _split(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Ex
     """(to train on, held out): the fraction, at least one, drawn by the seed. Equal examples stay together, so that
     none is on both sides.
     """
-    times, held = Counter(examples), set[Example]()
+    times, held_out = Counter(examples), set[Example]()
     wanted = max(1, round(fraction * len(examples)))
     for index in np.random.default_rng([seed, HELD_OUT]).permutation(len(examples)):
         if wanted <= 0:
             break
-        wanted -= times[examples[index]] if examples[index] not in held else 0
-        held.add(examples[index])
-    kept, out = tuple(each for each in examples if each not in held), tuple(each for each in examples if each in held)
+        wanted -= times[examples[index]] if examples[index] not in held_out else 0
+        held_out.add(examples[index])
+    kept = tuple(each for each in examples if each not in held_out)
     if not kept:
         raise UsageError(
             "--validation",
             f"{fraction:g} of {len(examples)} examples leaves none to train on",
             "a smaller fraction, or more examples",
         )
-    return kept, out
+    return kept, tuple(each for each in examples if each in held_out)

@@ -1,4 +1,4 @@
-"""A solved example to token ids with the loss on its completions only."""
+"""Encode solved examples as token ids, with the loss on their completions only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from evalharness.engines.hf.tokenizer_adapter import Texts, Untokenizable
 from evalharness.errors import DataError
 from evalharness.records.models import Architecture
 from evalharness.records.tokenizers import Unrenderable
-from evalharness.training.jsonl import Example, Turns, is_turns
+from evalharness.training.example_file import Example, Pair, Turns, is_turns
 
 IGNORED = -100  # the label that cross-entropy passes over
-Span = tuple[tuple[int, ...], tuple[int, ...]]  # what is given, what is to be learned after it
+Tokens = tuple[int, ...]
+Span = tuple[Tokens, Tokens]  # what is given, what is to be learned after it
+Part = tuple[Tokens, bool]  # tokens, and whether they are to be learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One model's way with examples. `given`: most tokens of an example (encoder-decoder: of the encoder's text);
+    """Encodes examples for one model. `given`: most tokens of an example (encoder-decoder: of the encoder's text);
     `written`: of a completion.
     """
 
@@ -61,19 +63,20 @@ class Encoder:
         or against the template.
         """
         try:
-            spans = self._turns(example) if is_turns(example) else [self._pair(str(example[0]), str(example[1]))]
+            spans = self._turns(example) if is_turns(example) else [self._pair(example)]
         except Untokenizable as error:
             raise DataError(_where(example), str(error), "leave it out, or mend it") from None
         if self.architecture == Architecture.SEQ2SEQ:
             return tuple(self._sides(example, span) for span in spans)
         return tuple(self._line(example, line) for line in joined(spans))
 
-    def _pair(self, prompt: str, completion: str) -> Span:
+    def _pair(self, example: Pair) -> Span:
         """Split as the engine splits what it scores, the end token after the completion.
 
         Encoder-decoder models: the prompt with special tokens, the completion without, spaces that end the prompt going
         with the completion.
         """
+        prompt, completion = example
         if self.architecture == Architecture.CAUSAL:
             pair = self.texts.pair(prompt, completion)
             return pair.context, self._ended(pair.continuation)
@@ -87,13 +90,16 @@ class Encoder:
         end = self.texts.tokenizer.eos_token_id
         return ids if end is None else (*ids, end)
 
-    def _turns(self, example: Example) -> list[Span]:
+    def _turns(self, example: Turns) -> list[Span]:
         """Every turn of the assistant after all that was said before, as generation sees it."""
         if self.chat is None:
-            what = "a conversation, and the tokenizer has no chat template"
-            raise DataError(_where(example), what, "give prompts and completions, or a model with a template")
+            raise DataError(
+                _where(example),
+                "a conversation, and the tokenizer has no chat template",
+                "give prompts and completions, or a model with a template",
+            )
         messages = [{"role": role, "content": content} for role, content in example]
-        answers = [place for place, (role, content) in enumerate(_as_turns(example)) if role == "assistant" and content]
+        answers = [place for place, (role, content) in enumerate(example) if role == "assistant" and content]
         try:
             return [self._turn(self.chat, messages, place) for place in answers]
         except Unrenderable as error:
@@ -114,7 +120,7 @@ class Encoder:
         marked = any(token in self.texts.tokenizer.all_special_ids for token in written)
         return given, written if marked else self._ended(written)
 
-    def _line(self, example: Example, line: Sequence[tuple[tuple[int, ...], bool]]) -> Encoded:
+    def _line(self, example: Example, line: Sequence[Part]) -> Encoded:
         """Parts, given or learned in turn, in one row."""
         ids = tuple(token for part, _ in line for token in part)
         labels = tuple(token if learned else IGNORED for part, learned in line for token in part)
@@ -132,28 +138,24 @@ class Encoder:
         return Encoded(given[cut:], written, cut)
 
 
-def joined(spans: Sequence[Span]) -> list[list[tuple[tuple[int, ...], bool]]]:
-    """Spans, each of which goes on where the one before ended, as one line of parts (tokens, learned?); a line of its
-    own for any other.
+def joined(spans: Sequence[Span]) -> list[list[Part]]:
+    """Spans, each of which goes on where the one before ended, as one line of parts; a line of its own for any
+    other.
     """
-    found: list[list[tuple[tuple[int, ...], bool]]] = []
-    said: tuple[int, ...] = ()
+    lines: list[list[Part]] = []
+    before: Tokens = ()
     for given, written in spans:
-        if found and given[: len(said)] == said and len(given) > len(said):
-            found[-1] += [(given[len(said) :], False), (written, True)]
+        if lines and given[: len(before)] == before and len(given) > len(before):
+            lines[-1] += [(given[len(before) :], False), (written, True)]
         else:
-            found.append([(given, False), (written, True)])
-        said = given + written
-    return found
-
-
-def _as_turns(example: Example) -> Turns:
-    return tuple((str(turn[0]), str(turn[1])) for turn in example)
+            lines.append([(given, False), (written, True)])
+        before = given + written
+    return lines
 
 
 def _where(example: Example) -> str:
-    text = next(turn[1] for turn in example if turn[0] == "assistant") if is_turns(example) else example[1]
-    return f"training example {str(text)[:40]!r}"
+    answers = [content for role, content in example if role == "assistant"] if is_turns(example) else [example[1]]
+    return f"training example {answers[0][:40]!r}"
 
 
 def _too_long(example: Example, tokens: int, room: int) -> DataError:

@@ -1,4 +1,4 @@
-"""A recipe and solved examples to a candidate's directory, through transformers' Trainer.
+"""Train a candidate by a recipe on solved examples, through transformers' Trainer.
 
 All is written to a hidden folder beside `out` and renamed at the end: nothing half-made ever looks like a candidate. A
 training that was killed goes on from the last state it saved when it is given again, and ends with the weights of an
@@ -8,31 +8,40 @@ uninterrupted one (on a CPU).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PrinterCallback, set_seed
 
 from evalharness.checkpoints.load import LoadedModel
+from evalharness.checkpoints.open_model import architecture_of, embedding_shape
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.tokenizer_adapter import Texts
 from evalharness.errors import DataError, StoreError, UsageError
 from evalharness.records.models import Architecture
-from evalharness.training.adapt import Trained, expected_warnings, finite, sizes
-from evalharness.training.batches import Row, collate, grouped, keeps_packs_apart, packs
+from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
+from evalharness.training.batches import Pack, batches_by_length, collate, keeps_packs_apart, pack
 from evalharness.training.data import Examples, TrainingSet
 from evalharness.training.encode import Encoded, Encoder
-from evalharness.training.output_lock import Work, refuse_existing, working
+from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
 from evalharness.training.recipe import Recipe
-from evalharness.training.save import Course, describe, losses_told, save, write
-from evalharness.training.start import Start, check_machine, opened, room, starting, trained
+from evalharness.training.save import TrainingCourse, save_model, training_json, write_training_json
+from evalharness.training.start import (
+    StartingPoint,
+    check_machine,
+    open_weights,
+    starting_point,
+    token_limits,
+    trainable,
+)
 from evalharness.training.trainer import (
+    Batch,
+    Collator,
     CompletionTrainer,
     Report,
-    Watch,
+    TrainingMonitor,
     arguments,
     best_of,
     diverged,
@@ -43,18 +52,18 @@ from evalharness.training.trainer import (
 
 PACK = 1024  # tokens of a pack where neither the window nor --max-length is smaller, and no example is longer
 
-Collator = Callable[[list[Row]], dict[str, torch.Tensor]]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedSet:
+    """The examples as the model sees them, in rows; `held_out`: those to validate on; `truncated`: how many lost their
+    beginning; `pad`: the token of gaps.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """The examples as the model sees them, in rows; `held`: those to validate on."""
-
-    rows: tuple[Row, ...]
-    held: tuple[Row, ...]
+    rows: tuple[Pack, ...]
+    held_out: tuple[Pack, ...]
     examples: int
     truncated: int
-    pad: int  # the token of gaps
+    pad: int
 
 
 def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
@@ -68,23 +77,25 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
     out = Path(recipe.out)
     refuse_existing(out)
     check_machine(recipe)
-    start, began = starting(recipe), time.monotonic()
-    with working(out) as work:
+    start, began = starting_point(recipe), time.monotonic()
+    with locked_output(out) as output:
         try:
-            loaded = opened(recipe, start)
-            fed = _fed(recipe, examples, start, loaded, report)
+            loaded = open_weights(recipe, start)
+            encoded = _encode(recipe, examples, start, loaded, report)
             set_seed(recipe.seed)
-            model, recipe = trained(loaded.model, recipe, start)
-            _announce(recipe, model, fed, report)
-            course = _fit(recipe, model, fed, _goes_on(work, recipe, start, examples, report), report)
-            facts = describe(recipe, start, model, examples, replace(course, truncated=fed.truncated))
-            save(recipe, start, loaded, model, work.made)
-            write(facts, work.made, time.monotonic() - began)
-            work.finish()
+            model, recipe = trainable(loaded.model, recipe, start)
+            _announce(recipe, model, encoded, report)
+            _take_up(output, recipe, start, examples, report)
+            course = _fit(recipe, model, encoded, output, report)
+            facts = training_json(recipe, start, model, examples, course)
+            save_model(recipe, start, loaded, model, output.candidate)
+            write_training_json(facts, output.candidate, time.monotonic() - began)
+            output.finish()
         except torch.OutOfMemoryError:
-            fix = "a smaller one with --gradient-accumulation, or --gradient-checkpointing"
             raise UsageError(
-                "--batch-size", f"{recipe.batch_size} examples do not fit the memory of {recipe.device}", fix
+                "--batch-size",
+                f"{recipe.batch_size} examples do not fit the memory of {recipe.device}",
+                "a smaller one with --gradient-accumulation, or --gradient-checkpointing",
             ) from None
         except OSError as error:
             raise StoreError(
@@ -93,106 +104,121 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
     return out
 
 
-def _fed(recipe: Recipe, examples: TrainingSet, start: Start, loaded: LoadedModel, report: Report) -> Fed:
-    if not examples.pairs:
+def _encode(
+    recipe: Recipe, examples: TrainingSet, start: StartingPoint, loaded: LoadedModel, report: Report
+) -> EncodedSet:
+    if not examples.examples:
         raise DataError(recipe.learned, "no training examples", "give a task whose training split has rows")
-    given, written = room(recipe, start)
+    given, written = token_limits(recipe, start)
     if loaded.tokenizer.eos_token_id is None:
         report("note: the tokenizer has no end token, so the candidate does not learn where an answer ends")
-    encoder = Encoder(
-        Texts(loaded.tokenizer), loaded.architecture, given, written, template_of(start.under.path, loaded.tokenizer)
+    chat = template_of(start.weights.path, loaded.tokenizer)
+    encoder = Encoder(Texts(loaded.tokenizer), loaded.architecture, given, written, chat)
+    encoded, held_out = _encoded(encoder, examples.examples), _encoded(encoder, examples.validation)
+    truncated = sum(example.cut > 0 for example in encoded)
+    if truncated:
+        report(f"note: {truncated} of {len(encoded)} prompts are longer than the window and lose their beginning")
+    return EncodedSet(
+        rows=tuple(_packed(recipe, encoded, given, loaded) if recipe.packing else ((each,) for each in encoded)),
+        held_out=tuple((each,) for each in held_out),
+        examples=len(encoded),
+        truncated=truncated,
+        pad=encoder.texts.pad,
     )
-    encoded, held = _encoded(encoder, examples.pairs), _encoded(encoder, examples.validation)
-    cut = sum(example.cut > 0 for example in encoded)
-    if cut:
-        report(f"note: {cut} of {len(encoded)} prompts are longer than the window and lose their beginning")
-    rows: list[Row] = [(example,) for example in encoded]
-    if recipe.packing:
-        if loaded.architecture == Architecture.SEQ2SEQ:
-            raise UsageError("--packing", "an encoder-decoder model reads one example at a time", "--group-by-length")
-        if not keeps_packs_apart(loaded.model, loaded.model.get_input_embeddings().weight.shape[0]):
-            raise UsageError(
-                "--packing",
-                f"a {loaded.model.config.model_type} model lets packed examples see one another",
-                "--group-by-length",
-            )
-        longest = max(example.width for example in encoded)
-        rows = packs(
-            encoded,
-            max(longest, PACK if given is None else min(given, PACK))
-            if recipe.max_length is None
-            else max(longest, given or 0),
-        )
-    return Fed(tuple(rows), tuple((example,) for example in held), len(encoded), cut, encoder.texts.pad)
 
 
 def _encoded(encoder: Encoder, examples: Examples) -> list[Encoded]:
     return [encoded for example in examples for encoded in encoder.encode(example)]
 
 
-def _announce(recipe: Recipe, model: Trained, fed: Fed, report: Report) -> None:
-    share, packed = sizes(model), f" in {len(fed.rows)} packs" if recipe.packing else ""
-    counts = f"{share[0]:,} of {share[1]:,} parameters ({share[0] / share[1]:.2%})"
-    report(f"{recipe.method}: {counts}, {fed.examples} examples{packed}, learning rate {recipe.rate:g}")
+def _packed(recipe: Recipe, encoded: list[Encoded], limit: int | None, loaded: LoadedModel) -> list[Pack]:
+    """Several examples a row. `limit`: the window less virtual tokens, or --max-length. Raises UsageError where the
+    model lets packed examples see one another.
+    """
+    if loaded.architecture == Architecture.SEQ2SEQ:
+        raise UsageError("--packing", "an encoder-decoder model reads one example at a time", "--group-by-length")
+    if not keeps_packs_apart(loaded.model, embedding_shape(loaded.model)[0]):
+        raise UsageError(
+            "--packing",
+            f"a {loaded.model.config.model_type} model lets packed examples see one another",
+            "--group-by-length",
+        )
+    if recipe.max_length is None:
+        limit = PACK if limit is None else min(limit, PACK)
+    return pack(encoded, max(limit or 0, max(example.width for example in encoded)))
 
 
-def _goes_on(work: Work, recipe: Recipe, start: Start, examples: TrainingSet, report: Report) -> Work:
-    """The folder ready, and a word where it holds states to go on from."""
+def _announce(recipe: Recipe, model: TrainableModel, encoded: EncodedSet, report: Report) -> None:
+    (trained, whole), packed = sizes(model), f" in {len(encoded.rows)} packs" if recipe.packing else ""
+    counts = f"{trained:,} of {whole:,} parameters ({trained / whole:.2%})"
+    report(f"{recipe.method}: {counts}, {encoded.examples} examples{packed}, learning rate {recipe.rate:g}")
+
+
+def _take_up(
+    output: UnfinishedOutput, recipe: Recipe, start: StartingPoint, examples: TrainingSet, report: Report
+) -> None:
+    """Make the folder ready, with a note where it holds states of another training."""
     free = {"out", "save_every", "device"}  # nothing about the weights, or nothing that can be told from here
-    making = {key: value for key, value in recipe.to_json().items() if key not in free}
-    after = start.after.fingerprint if start.after is not None else None
     record = {
-        "recipe": making,
-        "under": start.under.fingerprint,
-        "after": after,
-        "data": [examples.digest, examples.held.get("digest")],
+        "recipe": {key: value for key, value in recipe.to_json().items() if key not in free},
+        "under": start.weights.fingerprint,
+        "after": start.after.fingerprint if start.after is not None else None,
+        "data": [examples.digest, examples.validation_source.get("digest")],
     }
-    begun = any(work.states.glob("checkpoint-*"))
-    if not work.take_up(record) and begun:
+    begun = output.has_states
+    if not output.take_up(record) and begun:
         report("note: what was left unfinished here was of another recipe, base or data: begun anew")
-    return work
 
 
-def _fit(recipe: Recipe, model: Trained, fed: Fed, work: Work, report: Report) -> Course:
-    steps, pad = recipe.steps_for(len(fed.rows)), fed.pad
-    collator = _collator(recipe, model, pad)
-    rows: Any = fed.rows
-    if recipe.group_by_length:
-        rows = grouped(fed.rows, recipe.batch_size, steps * recipe.gradient_accumulation, recipe.seed)
-    plainly, size = _collator(replace(recipe, packing=False, group_by_length=False), model, pad), recipe.batch_size
-    held = [plainly(list(fed.held[at : at + size])) for at in range(0, len(fed.held), size)]
-    validating = (recipe.eval_every or recipe.steps_of_epoch(len(fed.rows))) if held else None
+def _fit(
+    recipe: Recipe, model: TrainableModel, encoded: EncodedSet, output: UnfinishedOutput, report: Report
+) -> TrainingCourse:
+    steps = recipe.steps_for(len(encoded.rows))
+    every = (recipe.eval_every or recipe.steps_of_epoch(len(encoded.rows))) if encoded.held_out else None
+    drawn_from, collator = _batching(recipe, model, encoded, steps)
     cached = model.config.use_cache  # the Trainer switches it off in the configuration that is saved
     with expected_warnings():
         trainer = CompletionTrainer(
-            architecture=Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL,
-            held=held,
             model=model,
-            args=arguments(recipe, steps, model.device.type == "cpu", work.states, validating),
-            train_dataset=list(rows),  # type: ignore[arg-type]
-            data_collator=collator,
-            callbacks=[Watch(recipe, steps, work.best, report)],
+            args=arguments(recipe, steps, model.device.type == "cpu", output.states, every),
+            drawn_from=drawn_from,
+            collator=collator,
+            held_out=_held_out(recipe, model, encoded),
+            monitor=TrainingMonitor(recipe, steps, output.best, report),
         )
         trainer.remove_callback(PrinterCallback)
-        saved = last_saved(work.states)
+        saved = last_saved(output.states)
         if saved:
             report(f"going on from step {saved.rpartition('-')[2]}")
         trainer.train(resume_from_checkpoint=saved)
     model.config.use_cache = cached
     validated = losses_of(trainer.state.log_history, "eval_loss")
     if validated:
-        load_trained(model, work.best)
+        load_trained(model, output.best)
         report(f"kept: the weights of step {validated[best_of(validated)][0]}")
     if not finite(model):
         raise diverged(recipe, "the last step left weights that are no finite numbers")
-    losses = losses_told(losses_of(trainer.state.log_history, "loss"))
-    return Course(losses, tuple(validated), steps, trainer.state.num_input_tokens_seen, 0)
+    return TrainingCourse(
+        losses=tuple(loss for _, loss in losses_of(trainer.state.log_history, "loss")),
+        validated=tuple(validated),
+        planned=steps,
+        tokens=trainer.state.num_input_tokens_seen,
+        truncated=encoded.truncated,
+    )
 
 
-def _collator(recipe: Recipe, model: Trained, pad: int) -> Collator:
-    architecture = Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
+def _batching(
+    recipe: Recipe, model: TrainableModel, encoded: EncodedSet, steps: int
+) -> tuple[Sequence[object], Collator]:
+    """What the Trainer draws from (rows, or batches of them made beforehand), and what it makes a batch with."""
+    architecture = architecture_of(model)
+    if recipe.group_by_length:
+        number = steps * recipe.gradient_accumulation
+        batches = batches_by_length(encoded.rows, recipe.batch_size, number, recipe.seed)
+        return batches, lambda drawn: collate(drawn[0], encoded.pad, architecture)
+    return encoded.rows, lambda drawn: collate(drawn, encoded.pad, architecture, recipe.packing)
 
-    def collated(rows: list[Row]) -> dict[str, torch.Tensor]:
-        return collate(rows[0] if recipe.group_by_length else rows, pad, architecture, recipe.packing)  # type: ignore[arg-type]
 
-    return collated
+def _held_out(recipe: Recipe, model: TrainableModel, encoded: EncodedSet) -> list[Batch]:
+    rows, size = encoded.held_out, recipe.batch_size
+    return [collate(rows[at : at + size], encoded.pad, architecture_of(model)) for at in range(0, len(rows), size)]

@@ -1,4 +1,4 @@
-"""The ways of training: what each of them trains, its learning rate to start from, and the options that are its own."""
+"""Define the methods of training: what each of them trains, its learning rate to start from, and its own options."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ ALL_LINEAR, ATTENTION = "all-linear", "attention"
 
 @dataclass(frozen=True, slots=True)
 class TrainingMethod:
-    """One method. `adapter`: peft's type of what it leaves, "" where it leaves full weights; `soft`: it puts virtual
-    tokens before the text.
+    """What a method trains, in words, and how.
 
-    `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `options`: its own
-    ones and their defaults, None where the default depends on something else.
+    `rate` is a starting point, not an optimum: a fair comparison of methods sweeps the rate of each. `adapter`: peft's
+    type of what it leaves, "" where it leaves full weights; `soft`: it puts virtual tokens before the text;
+    `selective`: it leaves full weights of which it trained a part. `options`: its own ones and their defaults, None
+    where the default depends on something else.
     """
 
     what: str
     rate: float
     adapter: str = ""
     soft: bool = False
+    selective: bool = False
     options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def selective(self) -> bool:
-        """Leaves full weights of which it trained a part?"""
-        return self.what in ("biases", "chosen parameters")
 
 
 _LOW_RANK = {"rank": 8, "alpha": None, "dropout": 0.0, "targets": ALL_LINEAR, "dora": False, "rslora": False}
-WAYS: dict[str, TrainingMethod] = {
+_TOKENS = {"virtual_tokens": 20}
+TRAINING_METHODS: dict[str, TrainingMethod] = {
     "full": TrainingMethod("all weights", 1e-5),
     "lora": TrainingMethod("low-rank updates", 2e-4, "LORA", options=_LOW_RANK),
     "qlora": TrainingMethod("low-rank updates of 4-bit weights", 2e-4, "LORA", options=_LOW_RANK),
     "ia3": TrainingMethod("one factor a feature", 5e-3, "IA3", options={"targets": None}),
-    "prompt": TrainingMethod("a soft prompt", 3e-3, "PROMPT_TUNING", True, {"virtual_tokens": 20}),
-    "prefix": TrainingMethod("a prefix in every layer", 3e-3, "PREFIX_TUNING", True, {"virtual_tokens": 20}),
+    "prompt": TrainingMethod("a soft prompt", 3e-3, "PROMPT_TUNING", soft=True, options=_TOKENS),
+    "prefix": TrainingMethod("a prefix in every layer", 3e-3, "PREFIX_TUNING", soft=True, options=_TOKENS),
     "p-tuning": TrainingMethod(
-        "a soft prompt behind a small network", 1e-3, "P_TUNING", True, {"virtual_tokens": 20, "hidden": None}
+        "a soft prompt behind a small network", 1e-3, "P_TUNING", soft=True, options={**_TOKENS, "hidden": None}
     ),
-    "bitfit": TrainingMethod("biases", 1e-3),
-    "layers": TrainingMethod("chosen parameters", 1e-5, options={"parameters": ()}),
+    "bitfit": TrainingMethod("biases", 1e-3, selective=True),
+    "layers": TrainingMethod("chosen parameters", 1e-5, selective=True, options={"parameters": ()}),
 }
-LEARNING_RATES: dict[str, float] = {name: way.rate for name, way in WAYS.items()}
-OPTIONS = tuple(dict.fromkeys(option for way in WAYS.values() for option in way.options))
+OPTIONS = tuple(dict.fromkeys(option for method in TRAINING_METHODS.values() for option in method.options))
 FLAGS = {  # fields of a Recipe to the options of the command, where these are called otherwise
-    "learning_rate": "--lr", "target": "--task", "parameters": "--train", "hidden": "--encoder-hidden", "scheduler": "--lr-scheduler",
-}  # fmt: skip
+    "learning_rate": "--lr",
+    "target": "--task",
+    "parameters": "--train",
+    "hidden": "--encoder-hidden",
+    "scheduler": "--lr-scheduler",
+}
 
 
 def flag(name: str) -> str:
@@ -56,6 +57,6 @@ def flag(name: str) -> str:
     return FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
-def having(option: str) -> str:
+def methods_with(option: str) -> str:
     """The methods that have the option, for people."""
-    return ", ".join(name for name, way in WAYS.items() if option in way.options)
+    return ", ".join(name for name, method in TRAINING_METHODS.items() if option in method.options)

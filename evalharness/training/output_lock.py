@@ -1,5 +1,5 @@
-"""The folder in which a candidate is made: locked, labelled with what is being made, taken up again after a kill, and
-renamed at the end.
+"""Lock the folder in which a candidate is made, and take it up again after a kill: it carries the record of what is
+being made, and the candidate is renamed into its place at the end.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ RECORD, LOCK = "making.json", "lock"
 HOPELESS = (UsageError, DataError, ModelError)  # the same again would end the same
 
 
-class Work:
-    """`.NAME.unfinished` beside `out`. `states`: what training saves on the way; `best`: the best validated weights;
-    `made`: the candidate.
+class UnfinishedOutput:
+    """The folder `.NAME.unfinished` beside `out`. `states`: what training saves on the way; `best`: the file of the
+    best validated weights; `candidate`: the candidate that is being written.
     """
 
     def __init__(self, out: Path) -> None:
         self.out, self.folder = out, out.parent / f".{out.name}.unfinished"
-        self.states, self.best, self.made = (
-            self.folder / "states",
-            self.folder / "best.safetensors",
-            self.folder / "made",
-        )
+        self.states, self.candidate = self.folder / "states", self.folder / "candidate"
+        self.best = self.folder / "best.safetensors"
+
+    @property
+    def has_states(self) -> bool:
+        """Was a state saved from which training can go on?"""
+        return any(self.states.glob("checkpoint-*"))
 
     def take_up(self, record: Mapping[str, Any]) -> bool:
         """Make the folder ready. True where it holds states of the very same training; what another one left is
         removed.
         """
-        shutil.rmtree(self.made, ignore_errors=True)
+        shutil.rmtree(self.candidate, ignore_errors=True)
         try:
-            same = json.loads((self.folder / RECORD).read_text()) == json.loads(json.dumps(record))
+            same = bool(json.loads((self.folder / RECORD).read_text()) == json.loads(json.dumps(record)))
         except (OSError, ValueError):
             same = False
         if not same:
@@ -46,25 +48,25 @@ class Work:
             self.best.unlink(missing_ok=True)
             (self.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         self.states.mkdir(exist_ok=True)
-        self.made.mkdir()
+        self.candidate.mkdir()
         return same
 
     def finish(self) -> None:
         """The candidate to its place, in one step."""
         refuse_existing(self.out)
-        self.made.rename(self.out)
+        self.candidate.rename(self.out)
 
 
 @contextmanager
-def working(out: Path) -> Iterator[Work]:
+def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
     """The folder, this process alone in it. It stays behind where going on later makes sense: interrupted or short of
     room, with states saved.
 
     Raises UsageError where another process trains to the same place, StoreError where the folder cannot be made.
     """
-    work = Work(out)
+    unfinished = UnfinishedOutput(out)
     try:
-        lock = _locked(work.folder)
+        lock = _locked(unfinished.folder)
     except BlockingIOError:
         raise UsageError(
             "--out", f"{out} is being made by another process", "wait for it, or name another folder"
@@ -76,17 +78,14 @@ def working(out: Path) -> Iterator[Work]:
     keep = False
     try:
         refuse_existing(out)
-        yield work
+        yield unfinished
     except HOPELESS:
         raise
     except BaseException:
-        keep = any(work.states.glob("checkpoint-*"))
+        keep = unfinished.has_states
         raise
     finally:
-        if keep:
-            shutil.rmtree(work.made, ignore_errors=True)
-        else:
-            shutil.rmtree(work.folder, ignore_errors=True)
+        shutil.rmtree(unfinished.candidate if keep else unfinished.folder, ignore_errors=True)
         os.close(lock)
 
 

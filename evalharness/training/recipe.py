@@ -1,4 +1,4 @@
-"""How a candidate is made: one frozen Recipe, checked, with defaults per method; to JSON and back."""
+"""State how a candidate is trained: one frozen Recipe, checked, with defaults by method; to JSON and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.training.methods import ALL_LINEAR, ATTENTION, OPTIONS, WAYS, Method, TrainingMethod, flag, having
+from evalharness.training.methods import (
+    ALL_LINEAR,
+    ATTENTION,
+    OPTIONS,
+    TRAINING_METHODS,
+    Method,
+    TrainingMethod,
+    flag,
+    methods_with,
+)
 
 Dtype = Literal["float32", "bfloat16"]
 Scheduler = Literal["linear", "cosine", "constant"]
@@ -18,13 +27,23 @@ EVERY = "all"  # --template all: rows spread over the wordings
 Range = tuple[str, Callable[[float], bool]]  # in words, and as a test
 ABOVE_ZERO: Range = ("above 0", lambda number: number > 0)
 SHARE: Range = ("of at least 0 and below 1", lambda number: 0 <= number < 1)
-INSIDE: Range = ("between 0 and 1", lambda number: 0 < number < 1)
+BETWEEN: Range = ("between 0 and 1", lambda number: 0 < number < 1)
 COUNTS = (
-    "steps", "batch_size", "gradient_accumulation", "rank", "virtual_tokens", "hidden", "max_length", "eval_every", "patience", "save_every",
-)  # fmt: skip
+    *("steps", "batch_size", "gradient_accumulation", "rank", "virtual_tokens", "hidden"),
+    *("max_length", "eval_every", "patience", "save_every"),
+)
+RANGES: dict[str, Range] = {
+    "learning_rate": ABOVE_ZERO,
+    "weight_decay": ("of at least 0", lambda number: number >= 0),
+    "alpha": ABOVE_ZERO,
+    "epochs": ABOVE_ZERO,
+    "dropout": SHARE,
+    "warmup": SHARE,
+    "validation": BETWEEN,
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Fields are as given; `option`, `rate` and `to_json` fill in the method's defaults.
 
@@ -85,10 +104,9 @@ class Recipe:
             ("dtype", get_args(Dtype)),
             ("scheduler", get_args(Scheduler)),
         ):
-            if getattr(self, name) not in known:
-                raise UsageError(
-                    flag(name), f"unknown {name} {getattr(self, name)!r}", did_you_mean(str(getattr(self, name)), known)
-                )
+            value = getattr(self, name)
+            if value not in known:
+                raise UsageError(flag(name), f"unknown {name} {value!r}", did_you_mean(str(value), known))
         for name, wanted in (("base", not self.after), ("out", True), ("target", not self.train_file)):
             if wanted and not getattr(self, name):
                 raise UsageError(flag(name), "is missing", "state it")
@@ -104,19 +122,14 @@ class Recipe:
                 raise UsageError(flag(name), f"{number!r}", "a whole number above zero would be right")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise UsageError("--seed", f"{self.seed!r}", "a whole number from 0 to 4294967295 would be right")
-        ranges = {"alpha": ABOVE_ZERO, "epochs": ABOVE_ZERO, "dropout": SHARE, "warmup": SHARE, "validation": INSIDE}
-        for name, range_ in {
-            "learning_rate": ABOVE_ZERO,
-            "weight_decay": ("of at least 0", lambda number: number >= 0),
-            **ranges,
-        }.items():
+        for name, allowed in RANGES.items():
             if getattr(self, name) is not None:
-                _number(flag(name), getattr(self, name), *range_)
+                _check_number(flag(name), getattr(self, name), *allowed)
 
     def _check_options(self) -> None:
         for name in OPTIONS:
-            if getattr(self, name) not in (None, False, ()) and name not in self.way.options:
-                raise UsageError(flag(name), f"is no option of {self.method}", f"it belongs to {having(name)}")
+            if getattr(self, name) not in (None, False, ()) and name not in self.definition.options:
+                raise UsageError(flag(name), f"is no option of {self.method}", f"it belongs to {methods_with(name)}")
         if self.targets is not None and not all(self.target_names or [""]):
             raise UsageError(
                 "--targets", "names no layer", f"{ALL_LINEAR}, {ATTENTION}, or names such as q_proj,v_proj"
@@ -128,7 +141,7 @@ class Recipe:
         for one, other in (("steps", "epochs"), ("validation", "validation_file"), ("packing", "group_by_length")):
             if getattr(self, one) and getattr(self, other):
                 raise UsageError(flag(one), f"given together with {flag(other)}", "state one of them")
-        if self.packing and self.way.soft:
+        if self.packing and self.definition.soft:
             raise UsageError(
                 "--packing",
                 f"{self.method}: what stands before a text would stand before a pack only",
@@ -144,14 +157,14 @@ class Recipe:
             raise UsageError("--template", "a file of examples has no wordings", "leave it out")
 
     @property
-    def way(self) -> TrainingMethod:
-        """What the method is."""
-        return WAYS[self.method]
+    def definition(self) -> TrainingMethod:
+        """What its method trains, and how."""
+        return TRAINING_METHODS[self.method]
 
     @property
     def rate(self) -> float:
         """The learning rate, stated or the method's own."""
-        return self.way.rate if self.learning_rate is None else self.learning_rate
+        return self.definition.rate if self.learning_rate is None else self.learning_rate
 
     @property
     def scale(self) -> float:
@@ -179,7 +192,7 @@ class Recipe:
     def option(self, name: str) -> Any:
         """One of the method's own options, stated or its default."""
         given = getattr(self, name)
-        return self.way.options.get(name) if given in (None, False, ()) else given
+        return self.definition.options.get(name) if given in (None, False, ()) else given
 
     def steps_for(self, examples: int) -> int:
         """Optimiser steps over this many examples (or packs)."""
@@ -193,19 +206,24 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Every field that the method has, defaults filled in, as JSON knows it."""
-        found = {item.name: _plain(getattr(self, item.name)) for item in fields(self) if item.name not in OPTIONS}
-        found |= {name: _plain(self.option(name)) for name in self.way.options}
-        return {**found, "learning_rate": self.rate, **({"alpha": self.scale} if "alpha" in self.way.options else {})}
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in OPTIONS}
+        values |= {name: self.option(name) for name in self.definition.options} | {"learning_rate": self.rate}
+        if "alpha" in self.definition.options:
+            values["alpha"] = self.scale
+        return {name: _plain(value) for name, value in values.items()}
 
     @staticmethod
-    def from_json(values: Mapping[str, Any]) -> Recipe:
-        """The recipe that `to_json` wrote. Raises UsageError for an unknown or missing field."""
-        known = {item.name for item in fields(Recipe)}
-        for key in values:
+    def from_fields(values: Mapping[str, Any]) -> Recipe:
+        """The recipe with these fields, as `to_json` wrote them or as Python has them. Raises UsageError for an unknown
+        or missing field, and for a value that cannot be trained with.
+        """
+        known, given = {item.name for item in fields(Recipe)}, dict[str, Any]()
+        for key, value in values.items():
             if key not in known:
                 raise UsageError("recipe", f"unknown field {key!r}", did_you_mean(key, known))
+            given[key] = tuple(value) if isinstance(value, list) else value
         try:
-            return Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+            return Recipe(**given)
         except TypeError as error:
             raise UsageError("recipe", f"{error}", "method, base, out and target are needed") from None
 
@@ -215,9 +233,9 @@ def check_shares(mix: Mapping[str, float], replay: Mapping[str, float]) -> None:
     rest.
     """
     for task, weight in mix.items():
-        _number(f"--mix {task}", weight, *ABOVE_ZERO)
+        _check_number(f"--mix {task}", weight, *ABOVE_ZERO)
     for task, fraction in replay.items():
-        _number(f"--replay {task}", fraction, *INSIDE)
+        _check_number(f"--replay {task}", fraction, *BETWEEN)
     if sum(replay.values()) >= 1:
         raise UsageError(
             "--replay",
@@ -230,7 +248,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
 
 
-def _number(option: str, number: object, words: str, fits: Callable[[float], bool]) -> None:
+def _check_number(option: str, number: object, words: str, fits: Callable[[float], bool]) -> None:
     """Raises UsageError unless the number is finite and fits."""
     right = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number) and fits(number)
     if not right:

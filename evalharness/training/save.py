@@ -1,37 +1,38 @@
-"""A trained model to the files of a candidate: weights or adapter, tokenizer, and training.json that says how it was
-made.
-"""
+"""Save a trained model as a candidate: weights or adapter, tokenizer, and training.json that says how it was made."""
 
 from __future__ import annotations
 
 import json
 import resource
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import GenerationConfig
 
 from evalharness import __version__
 from evalharness.checkpoints import fingerprint
+from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.files import GENERATION_CONFIG, TRAINING
 from evalharness.checkpoints.load import LoadedModel
-from evalharness.training.adapt import Trained, expected_warnings, sizes
+from evalharness.training.adapt import TrainableModel, expected_warnings, sizes
 from evalharness.training.data import TrainingSet
 from evalharness.training.recipe import Recipe
-from evalharness.training.start import PRECISION, Start, named
+from evalharness.training.start import PRECISION, StartingPoint, lineage
 from evalharness.training.trainer import OPTIMISER, REPORTS, best_of
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """How training went. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCourse:
+    """How training went. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or nothing;
+    `planned`: steps; `tokens`: seen; `truncated`: examples that lost their beginning.
+    """
 
     losses: tuple[float, ...]
     validated: tuple[tuple[int, float], ...]
@@ -40,63 +41,78 @@ class Course:
     truncated: int
 
 
-def save(recipe: Recipe, start: Start, loaded: LoadedModel, model: Trained, folder: Path) -> None:
-    """The weights, as transformers or peft saves them. Full weights have the tokenizer, and the generation
-    configuration of their origin, beside.
+def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model: TrainableModel, folder: Path) -> None:
+    """Save the weights, as transformers or peft does. Full weights have the tokenizer, and the generation configuration
+    of their origin, beside.
     """
+    origin = start.weights.path
     with expected_warnings():
-        if recipe.way.adapter:
-            model.peft_config["default"].base_model_name_or_path = str(start.under.path)
+        if isinstance(model, PeftModel):
+            model.peft_config["default"].base_model_name_or_path = str(origin)
             model.save_pretrained(str(folder))
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
             return
-        model.generation_config = (
-            GenerationConfig()
-        )  # transformers refuses to write some that it reads; the origin's file is kept as it is
-        model.to(getattr(torch, recipe.dtype)).save_pretrained(str(folder))
+        # transformers refuses to write some that it reads; the origin's file is kept as it is
+        model.generation_config = GenerationConfig()
+        torch.nn.Module.to(model, DTYPES[recipe.dtype]).save_pretrained(str(folder))
         loaded.tokenizer.save_pretrained(str(folder))
     (folder / GENERATION_CONFIG).unlink(missing_ok=True)
-    if (start.under.path / GENERATION_CONFIG).is_file():
-        shutil.copyfile(start.under.path / GENERATION_CONFIG, folder / GENERATION_CONFIG)
+    if (origin / GENERATION_CONFIG).is_file():
+        shutil.copyfile(origin / GENERATION_CONFIG, folder / GENERATION_CONFIG)
 
 
-def describe(recipe: Recipe, start: Start, model: Trained, examples: TrainingSet, course: Course) -> dict[str, Any]:
-    """training.json but for times and sizes, which `write` adds."""
+def training_json(
+    recipe: Recipe, start: StartingPoint, model: TrainableModel, examples: TrainingSet, course: TrainingCourse
+) -> dict[str, Any]:
+    """training.json but for times and sizes, which `write_training_json` adds."""
     trained, whole = sizes(model)
-    data = {"digest": examples.digest, "examples": len(examples.pairs), "counts": dict(examples.counts)}
-    facts = {
-        **named(start, recipe),
+    last = course.losses[-REPORTS:]
+    return {
+        **lineage(start, recipe),
         "base_fingerprint": start.base.fingerprint,
         "base_weights": fingerprint.of_tensors(start.base.path),
         "target_task": recipe.target or None,
         "method": recipe.method,
-        "architecture": start.under.architecture,
-        "precision": PRECISION if recipe.method == "qlora" else start.under.precision,
+        "architecture": start.weights.architecture,
+        "precision": PRECISION if recipe.method == "qlora" else start.weights.precision,
         "recipe": recipe.to_json(),
         "optimiser": {"name": "AdamW", **OPTIMISER},
-        "data": {
-            **data,
-            "sources": [dict(source) for source in examples.sources],
-            **({"validation": dict(examples.held)} if examples.held else {}),
-        },
+        "data": _of_data(examples),
         "trainable": trained,
         "parameters": whole,
         "losses": [round(loss, 6) for loss in course.losses],
-        "final_loss": round(sum(course.losses[-REPORTS:]) / len(course.losses[-REPORTS:]), 6),
+        "final_loss": round(sum(last) / len(last), 6),
         "steps": len(course.losses),
         "tokens": course.tokens,
         "truncated": course.truncated,
+        **_of_validation(course),
+        "versions": {"evalharness": __version__, **{name: version(name) for name in LIBRARIES}},
     }
-    if course.validated:
-        best = course.validated[best_of(course.validated)]
-        losses = [[step, round(loss, 6)] for step, loss in course.validated]
-        facts["validation"] = {"losses": losses, "best_step": best[0], "best_loss": round(best[1], 6)}
-        facts["stopped_early"] = len(course.losses) < course.planned
-    return facts | {"versions": {"evalharness": __version__, **{name: version(name) for name in LIBRARIES}}}
 
 
-def write(facts: dict[str, Any], folder: Path, seconds: float) -> None:
-    """training.json into the candidate's folder."""
+def _of_data(examples: TrainingSet) -> dict[str, Any]:
+    return {
+        "digest": examples.digest,
+        "examples": len(examples.examples),
+        "counts": dict(examples.counts),
+        "sources": [dict(source) for source in examples.sources],
+        **({"validation": dict(examples.validation_source)} if examples.validation_source else {}),
+    }
+
+
+def _of_validation(course: TrainingCourse) -> dict[str, Any]:
+    if not course.validated:
+        return {}
+    step, loss = course.validated[best_of(course.validated)]
+    rounded = [[at, round(value, 6)] for at, value in course.validated]
+    return {
+        "validation": {"losses": rounded, "best_step": step, "best_loss": round(loss, 6)},
+        "stopped_early": len(course.losses) < course.planned,
+    }
+
+
+def write_training_json(facts: dict[str, Any], folder: Path, seconds: float) -> None:
+    """Write training.json into the candidate's folder."""
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     facts = {**facts, "seconds": round(seconds, 3), "bytes": size, "peak_memory": _peak()}
     (folder / TRAINING).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
@@ -104,13 +120,6 @@ def write(facts: dict[str, Any], folder: Path, seconds: float) -> None:
 
 def _peak() -> int:
     """Most bytes held at one time: on the accelerator where there is one, else by the whole process."""
-    return (
-        torch.cuda.max_memory_allocated()
-        if torch.cuda.is_available()
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
-
-
-def losses_told(losses: Sequence[tuple[int, float]]) -> tuple[float, ...]:
-    """The losses without their steps."""
-    return tuple(loss for _, loss in losses)
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

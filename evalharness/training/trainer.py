@@ -1,32 +1,40 @@
-"""transformers' Trainer, where it does otherwise what a candidate needs: the loss, what is saved on the way, and
-validation.
-"""
+"""Adapt transformers' Trainer to what a candidate needs: loss, validation, progress, and what is saved on the way."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.loss.loss_utils import ForCausalLMLoss
 
+from evalharness.checkpoints.open_model import architecture_of
 from evalharness.errors import ModelError
 from evalharness.records.models import Architecture
+from evalharness.training.adapt import TrainableModel
 from evalharness.training.encode import IGNORED
 from evalharness.training.recipe import Recipe
 
-Report = Callable[[str], None]
+Report = Callable[[str], None]  # is told progress and notes, a line each
 REPORTS = 10  # lines of progress a run
 TRAINED = "trained.safetensors"
 SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one would pass over the warm-up
 Batch = dict[str, torch.Tensor]
+Collator = Callable[[list[Any]], Batch]  # of what was drawn from the training set
+OPTIMISER = {
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+}  # AdamW's, and clipping
 
 
 def completion_loss(
@@ -51,15 +59,31 @@ class CompletionTrainer(Trainer):
     """The mean is over the completion tokens of all that is accumulated for a step, whatever the architecture.
 
     Saved on the way are the trained parameters as they are (an adapter's own format keeps less: no network behind a
-    soft prompt), with optimiser, schedule, random states and history as the Trainer saves them. `held`: batches to
-    validate on.
+    soft prompt), with optimiser, schedule, random states and history as the Trainer saves them.
     """
 
-    def __init__(self, architecture: Architecture, held: Sequence[Batch], **given: Any) -> None:
-        super().__init__(eval_dataset=list(held) or None, **given)
-        self.architecture, self.held = architecture, held
+    def __init__(
+        self,
+        *,
+        model: TrainableModel,
+        args: TrainingArguments,
+        drawn_from: Sequence[object],
+        collator: Collator,
+        held_out: Sequence[Batch],
+        monitor: TrainerCallback,
+    ) -> None:
+        """`drawn_from`: what `collator` makes batches of; `held_out`: batches to validate on."""
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=cast("Dataset[object]", list(drawn_from)),  # indexable and of a known length: that is all
+            eval_dataset=cast("Dataset[object]", list(held_out)) if held_out else None,
+            data_collator=collator,
+            callbacks=[monitor],
+        )
+        self.trainable, self.held_out, self.architecture = model, held_out, architecture_of(model)
         self.model_accepts_loss_kwargs = True  # the loss below takes the number of tokens of the whole step
-        self._loss_shifts_labels = architecture == Architecture.CAUSAL
+        self._loss_shifts_labels = self.architecture == Architecture.CAUSAL
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -82,17 +106,13 @@ class CompletionTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """The mean loss over all completion tokens of the held batches. Draws no random number."""
-        self.model.eval()
+        self.trainable.eval()
         total, tokens = 0.0, 0
-        for batch in self.held:
-            number = int(
-                (batch["labels"][:, 1:] if self.architecture == Architecture.CAUSAL else batch["labels"])
-                .ne(IGNORED)
-                .sum()
-            )
-            total += (
-                float(self.compute_loss(self.model, self._prepare_inputs(batch), num_items_in_batch=number)) * number
-            )
+        for batch in self.held_out:
+            labels = batch["labels"][:, 1:] if self.architecture == Architecture.CAUSAL else batch["labels"]
+            number = int(labels.ne(IGNORED).sum())
+            loss = self.compute_loss(self.trainable, self._prepare_inputs(batch), num_items_in_batch=number)
+            total += float(loss) * number
             tokens += number
         metrics = {f"{metric_key_prefix}_loss": total / tokens}
         self.log(dict(metrics))
@@ -102,10 +122,10 @@ class CompletionTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        save_trained(self.model, folder / TRAINED)
+        save_trained(self.trainable, folder / TRAINED)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_trained(self.model, Path(resume_from_checkpoint) / TRAINED)
+        load_trained(self.trainable, Path(resume_from_checkpoint) / TRAINED)
 
 
 def save_trained(model: nn.Module, path: Path) -> None:
@@ -118,10 +138,10 @@ def save_trained(model: nn.Module, path: Path) -> None:
 @torch.no_grad()
 def load_trained(model: nn.Module, path: Path) -> None:
     """What `save_trained` saved, into the same model."""
-    found = load_file(path)
+    tensors = load_file(path)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            parameter.copy_(found[name])
+            parameter.copy_(tensors[name])
 
 
 def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float]]:
@@ -129,23 +149,32 @@ def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, fl
     return [(int(entry["step"]), float(entry[key])) for entry in history if key in entry]
 
 
-class Watch(TrainerCallback):
+class TrainingMonitor(TrainerCallback):
     """Stops at the first loss or gradient that is not finite, keeps the best validated weights, stops when they grow no
-    better, tells progress.
+    better, reports progress.
     """
 
     def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report) -> None:
         self.recipe, self.steps, self.best, self.report = recipe, steps, best, report
         self.began, self.first = 0.0, 0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         self.began, self.first = time.monotonic(), state.global_step
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if state.global_step >= self.steps:
             control.should_save = False  # what is left at the end is the candidate
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: object,
+    ) -> None:
         if not logs or "loss" not in logs:
             return
         step, loss, gradient = state.global_step, float(logs["loss"]), float(logs.get("grad_norm", 0.0))
@@ -158,7 +187,12 @@ class Watch(TrainerCallback):
             )
 
     def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, model: Any = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        **_: object,
     ) -> None:
         losses = losses_of(state.log_history, "eval_loss")
         step, loss = losses[-1]
@@ -167,6 +201,7 @@ class Watch(TrainerCallback):
         self.report(f"step {step}/{self.steps}, validation loss {loss:.4f}")
         before = [value for _, value in losses[:-1]]
         if loss < min(before, default=math.inf):
+            assert model is not None  # the Trainer hands it to every callback
             save_trained(model, self.best)
         elif self.recipe.patience and len(losses) - 1 - best_of(losses) >= self.recipe.patience and step < self.steps:
             self.report(f"stopped early: no better validation loss since step {losses[best_of(losses)][0]}")
@@ -184,14 +219,6 @@ def diverged(recipe: Recipe, what: str) -> ModelError:
     return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
 
 
-OPTIMISER = {
-    "adam_beta1": 0.9,
-    "adam_beta2": 0.999,
-    "adam_epsilon": 1e-8,
-    "max_grad_norm": 1.0,
-}  # AdamW's, and where gradients are clipped
-
-
 def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating: int | None) -> TrainingArguments:
     """The Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so many
     steps.
@@ -207,7 +234,10 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
         lr_scheduler_type=SCHEDULERS.get(recipe.scheduler, recipe.scheduler),
         warmup_steps=math.floor(recipe.warmup * steps),
         weight_decay=recipe.weight_decay,
-        **OPTIMISER,
+        adam_beta1=OPTIMISER["adam_beta1"],
+        adam_beta2=OPTIMISER["adam_beta2"],
+        adam_epsilon=OPTIMISER["adam_epsilon"],
+        max_grad_norm=OPTIMISER["max_grad_norm"],
         activation_checkpointing=recipe.gradient_checkpointing,
         use_cache=recipe.method == "prefix",  # its keys and values come as a cache
         seed=recipe.seed,
@@ -231,26 +261,22 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
 
 def _time(seconds: float) -> str:
     whole = round(seconds)
-    return (
-        f"{whole} s"
-        if whole < 60
-        else f"{whole // 60} min"
-        if whole < 3600
-        else f"{whole // 3600} h {whole % 3600 // 60} min"
-    )
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def last_saved(folder: Path) -> str | None:
     """The newest complete state on the way; the Trainer writes its own state last."""
-    found = [
-        path
+    steps = {
+        int(step): os.fspath(path)
         for path in folder.glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdigit() and _readable(path / "trainer_state.json")
-    ]
-    return max((os.fspath(path) for path in found), key=lambda path: int(path.rpartition("-")[2]), default=None)
+        if (step := path.name.rpartition("-")[2]).isdigit() and _is_complete(path / "trainer_state.json")
+    }
+    return steps[max(steps)] if steps else None
 
 
-def _readable(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     try:
         return path.read_text().rstrip().endswith("}")
     except OSError:

@@ -128,7 +128,10 @@ def encoder_decoder(tmp_path_factory) -> Path:
     return saved(T5ForConditionalGeneration(config), tmp_path_factory.mktemp("models") / "t5", encoder_decoder=True)
 
 
-TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} </s> {% endfor %}{% if add_generation_prompt %}assistant {% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} </s> {% endfor %}"
+    "{% if add_generation_prompt %}assistant {% endif %}"
+)
 
 
 @pytest.fixture(scope="session")

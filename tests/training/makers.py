@@ -27,7 +27,7 @@ OWN = {method: {"virtual_tokens": 4} for method in ("prompt", "prefix", "p-tunin
 def recipe(base, out, method="lora", **changes):
     common = {"steps": 6, "batch_size": 4, "device": "cpu", "learning_rate": RATES[method], **OWN.get(method, {})}
     target = changes.pop("target", "films")
-    return Recipe(method, str(base), str(out), target, **{**common, **changes})
+    return Recipe(method=method, base=str(base), out=str(out), target=target, **{**common, **changes})
 
 
 def silent(text): ...

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from evalharness.data.sources import DataSource
 from evalharness.errors import DataError, TaskError, UsageError
 from evalharness.tasks.library import Library
-from evalharness.training import jsonl
+from evalharness.training import example_file
 from evalharness.training.data import gather, mix
 from evalharness.training.recipe import Recipe
 
@@ -51,17 +51,17 @@ def made(name, number):
 def test_each_task_gets_its_fraction_of_the_whole(number, fractions, seed):
     replay = {f"old{place}": (fraction, made(f"old{place}", 7)) for place, fraction in enumerate(fractions)}
     mixed = mix("new", made("new", number), replay, seed)
-    assert len(mixed.pairs) == sum(mixed.counts.values())
-    assert [mixed.counts["new"], set(made("new", number)) <= set(mixed.pairs)] == [number, True]
+    assert len(mixed.examples) == sum(mixed.counts.values())
+    assert [mixed.counts["new"], set(made("new", number)) <= set(mixed.examples)] == [number, True]
     for name, (fraction, _) in replay.items():
         assert abs(mixed.counts[name] - fraction * number / (1 - sum(fractions))) <= 0.5
-        assert sum(prompt.startswith(name) for prompt, _ in mixed.pairs) == mixed.counts[name]
+        assert sum(prompt.startswith(name) for prompt, _ in mixed.examples) == mixed.counts[name]
     assert mix("new", made("new", number), replay, seed).digest == mixed.digest
 
 
 def test_replayed_rows_repeat_only_when_all_are_in():
     mixed = mix("new", made("new", 20), {"old": (0.5, made("old", 8))}, 0)
-    times = [mixed.pairs.count(pair) for pair in made("old", 8)]
+    times = [mixed.examples.count(pair) for pair in made("old", 8)]
     assert sum(times) == 20 and set(times) == {2, 3}
     assert mix("new", made("new", 20), {"old": (0.5, made("old", 8))}, 1).digest != mixed.digest
 
@@ -86,13 +86,16 @@ def world(tmp_path):
 
 
 def asked(target="little_new", **fields):
-    return Recipe("full", "base", "out", target, **fields)
+    return Recipe(method="full", base="base", out="out", target=target, **fields)
 
 
 def test_gathers_prompts_and_answers(world):
     found = gather(asked(), *world)
     assert found.counts == {"little_new": 6} and found.tasks == ("little_new",) and found.validation == ()
-    assert ("little_new text 1 Answer:", " yes") in found.pairs and ("little_new text 0 Answer:", " no") in found.pairs
+    assert ("little_new text 1 Answer:", " yes") in found.examples and (
+        "little_new text 0 Answer:",
+        " no",
+    ) in found.examples
     (source,) = found.sources
     assert (source["kind"], source["name"], source["split"], len(source["digest"])) == (
         "task",
@@ -114,8 +117,8 @@ def test_tasks_are_mixed_by_their_weights_and_what_is_replayed_keeps_its_share(w
 
 
 def test_wordings(world):
-    assert {prompt.split()[0] for prompt, _ in gather(asked(template="asked"), *world).pairs} == {"is"}
-    every = gather(asked(template="all", replay={"little_old": 0.4}), *world).pairs
+    assert {prompt.split()[0] for prompt, _ in gather(asked(template="asked"), *world).examples} == {"is"}
+    every = gather(asked(template="all", replay={"little_old": 0.4}), *world).examples
     assert sorted(prompt.split()[0] for prompt, _ in every) == sorted(
         ["is", "so", "little_new"] * 2 + ["little_old"] * 4
     )
@@ -125,7 +128,7 @@ def test_wordings(world):
         if not prompt.startswith("little_old")
     ]
     assert sorted(numbers) == list("012345")  # every row once
-    assert gather(asked(template="all", replay={"little_old": 0.4}), *world).pairs == every
+    assert gather(asked(template="all", replay={"little_old": 0.4}), *world).examples == every
     with pytest.raises(UsageError, match="did you mean asked"):
         gather(asked(template="askd"), *world)
     with pytest.raises(UsageError, match="no task of this training has another wording"):
@@ -134,11 +137,11 @@ def test_wordings(world):
 
 def test_rows_to_validate_on(world):
     found = gather(asked(validation=0.3, seed=3), *world)
-    assert len(found.validation) == 2 and len(found.pairs) == 4 and not set(found.pairs) & set(found.validation)
-    assert found.held["kind"] == "fraction" and found.held["examples"] == 2
+    assert len(found.validation) == 2 and len(found.examples) == 4 and not set(found.examples) & set(found.validation)
+    assert found.validation_source["kind"] == "fraction" and found.validation_source["examples"] == 2
     found = gather(asked(eval_every=1), *world)
-    assert found.validation == (("little_new dev Answer:", " no"),) and len(found.pairs) == 6
-    assert {key: found.held[key] for key in ("kind", "name", "split")} == {
+    assert found.validation == (("little_new dev Answer:", " no"),) and len(found.examples) == 6
+    assert {key: found.validation_source[key] for key in ("kind", "name", "split")} == {
         "kind": "task",
         "name": "little_new",
         "split": "dev",
@@ -154,9 +157,11 @@ def test_equal_rows_are_never_on_both_sides(world, tmp_path):
     path.write_text(
         "".join(json.dumps({"prompt": f"is {number % 3}?", "completion": " yes"}) + "\n" for number in range(12))
     )
-    found = gather(Recipe("full", "base", "out", train_file=str(path), validation=0.25), *world)
+    found = gather(Recipe(method="full", base="base", out="out", train_file=str(path), validation=0.25), *world)
     assert (
-        len(found.validation) == 4 and len(set(found.validation)) == 1 and not set(found.pairs) & set(found.validation)
+        len(found.validation) == 4
+        and len(set(found.validation)) == 1
+        and not set(found.examples) & set(found.validation)
     )
 
 
@@ -186,35 +191,37 @@ TALK = '{"messages": [{"role": "user", "content": "is it?"}, {"role": "assistant
 def test_files_of_pairs_and_of_conversations(world, tmp_path):
     path = tmp_path / "examples.jsonl"
     path.write_text(f"{PAIR}\n\n{PAIR}\n")
-    found = gather(Recipe("full", "base", "out", train_file=str(path), replay={"little_old": 0.5}), *world)
-    assert found.counts == {str(path): 2, "little_old": 2} and found.pairs.count(("is it?", " yes")) == 2
+    found = gather(
+        Recipe(method="full", base="base", out="out", train_file=str(path), replay={"little_old": 0.5}), *world
+    )
+    assert found.counts == {str(path): 2, "little_old": 2} and found.examples.count(("is it?", " yes")) == 2
     assert found.sources[0] == {
         "kind": "file",
         "path": str(path),
         "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     path.write_text(TALK)
-    found = gather(Recipe("full", "base", "out", "little_new", train_file=str(path)), *world)
-    assert found.pairs == ((("user", "is it?"), ("assistant", "yes")),) and found.counts == {"little_new": 1}
+    found = gather(Recipe(method="full", base="base", out="out", target="little_new", train_file=str(path)), *world)
+    assert found.examples == ((("user", "is it?"), ("assistant", "yes")),) and found.counts == {"little_new": 1}
     with pytest.raises(UsageError, match="no validation examples"):
-        gather(Recipe("full", "base", "out", train_file=str(path), eval_every=1), *world)
+        gather(Recipe(method="full", base="base", out="out", train_file=str(path), eval_every=1), *world)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{PAIR}\nnot json", "line 2: is no JSON"),
-        (f"{PAIR}\n{TALK}", "line 2: another form"),
-        ('{"prompt": "x"}', "line 1: 'completion' is missing"),
-        ('{"prompt": "x", "completion": 3}', "line 1: 'completion' is missing or no text"),
-        ('{"prompt": "x", "completion": ""}', "line 1: an empty completion"),
-        ('{"prompt": "x", "completion": "y", "messages": []}', "line 1: has neither .* or both"),
-        ("[1]", "line 1: has neither"),
-        ('{"messages": []}', "line 1: its messages are no list"),
-        ('{"messages": [{"role": "robot", "content": "x"}]}', "line 1: message 0 has no role"),
-        ('{"messages": [{"role": "user", "content": "x"}]}', "line 1: no turn of the assistant"),
+        (f"{PAIR}\nnot json", ":2: is not JSON"),
+        (f"{PAIR}\n{TALK}", ":2: another form"),
+        ('{"prompt": "x"}', ":1: 'completion' is missing"),
+        ('{"prompt": "x", "completion": 3}', ":1: 'completion' is missing or no text"),
+        ('{"prompt": "x", "completion": ""}', ":1: an empty completion"),
+        ('{"prompt": "x", "completion": "y", "messages": []}', ":1: has neither .* or both"),
+        ("[1]", ":1: holds a list; one object a line"),
+        ('{"messages": []}', ":1: its messages are no list"),
+        ('{"messages": [{"role": "robot", "content": "x"}]}', ":1: message 0 has no role"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', ":1: no turn of the assistant"),
         ("\n", "holds no examples"),
-        (b"\xff\xfe", "is not UTF-8"),
+        (b"\xff\xfe", "not UTF-8"),
         (None, "cannot be read"),
     ],
 )
@@ -223,4 +230,4 @@ def test_lines_that_are_no_examples(tmp_path, text, said):
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=f"examples.jsonl.*{said}"):
-        jsonl.read(path)
+        example_file.read_examples(path)

@@ -15,7 +15,7 @@ from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import DataError, ModelError, StoreError, UsageError
-from evalharness.training.batches import collate, grouped, packs
+from evalharness.training.batches import batches_by_length, collate, pack
 from evalharness.training.data import TrainingSet
 from evalharness.training.encode import IGNORED, Encoded
 from evalharness.training.loop import train
@@ -41,7 +41,7 @@ def test_what_training_json_says(base, examples, tmp_path):
         "base_fingerprint"
     ] == fingerprint.of_weights(base)
     assert facts["data"] == {"digest": examples.digest, "examples": 16, "counts": {"films": 16}, "sources": []}
-    assert Recipe.from_json(facts["recipe"]).out == str(out)
+    assert Recipe.from_fields(facts["recipe"]).out == str(out)
     assert facts["optimiser"] == {
         "name": "AdamW",
         "adam_beta1": 0.9,
@@ -118,7 +118,7 @@ def test_packing_is_refused_where_examples_would_see_one_another(
 
 def test_packs_hold_what_fits():
     examples = [Encoded(tuple(range(length)), tuple(range(length))) for length in (3, 4, 2, 5, 9)]
-    assert [[len(each.ids) for each in pack] for pack in packs(examples, 9)] == [[3, 4, 2], [5], [9]]
+    assert [[len(each.ids) for each in row] for row in pack(examples, 9)] == [[3, 4, 2], [5], [9]]
     batch = collate([tuple(examples[:2]), tuple(examples[2:3])], 0, packed=True)
     assert (
         batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3], [0, 1, 0, 1, 2, 3, 4]]
@@ -129,11 +129,11 @@ def test_packs_hold_what_fits():
 
 def test_batches_of_like_lengths(base, tmp_path):
     rows = [(Encoded((0,) * length, (0,) * length),) for length in range(1, 41)]
-    batches = grouped(rows, 4, 20, seed=3)
+    batches = batches_by_length(rows, 4, 20, seed=3)
     widths = [[len(row[0].ids) for row in batch] for batch in batches]
     assert sorted(length for batch in widths[:10] for length in batch) == list(range(1, 41))
     assert all(max(batch) - min(batch) == 3 for batch in widths) and widths[:10] != widths[10:]
-    assert batches == grouped(rows, 4, 20, seed=3) and batches != grouped(rows, 4, 20, seed=4)
+    assert batches == batches_by_length(rows, 4, 20, seed=3) and batches != batches_by_length(rows, 4, 20, seed=4)
     one, two = (train(recipe(base, tmp_path / name, group_by_length=True, steps=5), UNEVEN, silent) for name in "ab")
     assert equal(one, two) and len(facts_of(one)["losses"]) == 5
 
@@ -175,7 +175,7 @@ def losses_on(out, examples):
 def test_the_best_weights_are_kept_and_nothing_goes_on_in_vain(base, examples, tmp_path):
     """Validated on what contradicts the training, the loss only grows after a while."""
     held = (("the film was good \n Answer :", " no no"), ("it is bad", " yes"), ("cat", " dog"))
-    validated = replace(examples, validation=held, held={"digest": "x"})
+    validated = replace(examples, validation=held, validation_source={"digest": "x"})
     plan = recipe(base, tmp_path / "candidate", steps=40, eval_every=2, patience=2, learning_rate=0.003)
     said = []
     facts = facts_of(train(plan, validated, said.append))
@@ -194,13 +194,13 @@ def test_the_best_weights_are_kept_and_nothing_goes_on_in_vain(base, examples, t
 
 @pytest.mark.parametrize("method", ["prompt", "prefix", "p-tuning", "layers"])
 def test_every_kind_keeps_its_best(base, examples, tmp_path, method):
-    validated = replace(examples, validation=examples.pairs[:2], held={"digest": "x"})
+    validated = replace(examples, validation=examples.examples[:2], validation_source={"digest": "x"})
     facts = facts_of(train(recipe(base, tmp_path / "candidate", method, steps=3, eval_every=1), validated, silent))
     assert [step for step, _ in facts["validation"]["losses"]] == [1, 2, 3] and not facts["stopped_early"]
 
 
 def test_once_a_pass_where_nothing_else_is_said(base, examples, tmp_path):
-    validated = replace(examples, validation=examples.pairs[:2], held={"digest": "x"})
+    validated = replace(examples, validation=examples.examples[:2], validation_source={"digest": "x"})
     facts = facts_of(train(recipe(base, tmp_path / "candidate", steps=10, batch_size=4), validated, silent))
     assert [step for step, _ in facts["validation"]["losses"]] == [4, 8, 10]
 

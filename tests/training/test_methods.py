@@ -5,6 +5,7 @@ by transformers and peft, the logits of the model in memory.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,9 +32,9 @@ def seen(monkeypatch):
 
     def keeping(recipe, start, loaded, model, folder):
         kept.append(model)
-        save.save(recipe, start, loaded, model, folder)
+        save.save_model(recipe, start, loaded, model, folder)
 
-    monkeypatch.setattr(loop, "save", keeping)
+    monkeypatch.setattr(loop, "save_model", keeping)
     return kept
 
 
@@ -172,7 +173,7 @@ def test_what_cannot_be_trained_in_this_model(base, examples, tmp_path, changes,
     method = changes.pop("method", "lora")
     wrong = recipe(base, tmp_path / "candidate", "lora" if method == "qlora" else method, **changes)
     if method == "qlora":
-        wrong = type(wrong)("qlora", str(tmp_path / "nowhere"), str(tmp_path / "candidate"), "films", device="cpu")
+        wrong = replace(wrong, method="qlora", base=str(tmp_path / "nowhere"), learning_rate=None)
     with pytest.raises(UsageError, match=said):
         loop.train(wrong, examples, silent)
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 
 from evalharness.cli.train import _recipe, train_command
 from evalharness.errors import UsageError
-from evalharness.training.methods import FLAGS, WAYS, flag
+from evalharness.training.methods import FLAGS, TRAINING_METHODS, flag
 from evalharness.training.recipe import Recipe
 
 LEAST = {"method": "lora", "base": "base", "out": "out", "target": "topics"}
@@ -34,12 +34,12 @@ def test_steps():
 
 def test_there_and_back_through_json():
     recipe = Recipe(**LEAST, targets=("q_proj", "v_proj"), replay={"sst2": 0.1}, steps=3)
-    again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
+    again = Recipe.from_fields(json.loads(json.dumps(recipe.to_json())))
     assert again.to_json() == recipe.to_json() and again.targets == ("q_proj", "v_proj")
     with pytest.raises(UsageError, match="did you mean rank"):
-        Recipe.from_json({**LEAST, "ranks": 1})
+        Recipe.from_fields({**LEAST, "ranks": 1})
     with pytest.raises(UsageError, match="needed"):
-        Recipe.from_json({"method": "lora"})
+        Recipe.from_fields({"method": "lora"})
 
 
 GIVEN = {  # every field, with a value that is not its default, as it is typed
@@ -52,19 +52,20 @@ GIVEN = {  # every field, with a value that is not its default, as it is typed
     "bitfit": "--train-file f.jsonl --validation-file v.jsonl",
     "layers": "--train *norm* --train model.layers.3.*",
     "full": (
-        "--template all --mix a=2 --mix b --replay c=0.1 --validation 0.2 --after stage --lr 0.5 --batch-size 3 --gradient-accumulation 2 --steps 9"
-        " --lr-scheduler cosine --warmup 0.1 --weight-decay 0.2 --eval-every 4 --patience 5 --save-every 6 --seed 7 --device cpu --dtype bfloat16"
+        "--template all --mix a=2 --mix b --replay c=0.1 --validation 0.2 --after stage --lr 0.5 --batch-size 3"
+        " --gradient-accumulation 2 --steps 9 --lr-scheduler cosine --warmup 0.1 --weight-decay 0.2 --eval-every 4"
+        " --patience 5 --save-every 6 --seed 7 --device cpu --dtype bfloat16"
     ),
 }
 
 
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize("method", TRAINING_METHODS)
 def test_there_and_back_through_the_command_line(method):
     with click.Context(train_command) as context:
         typed = ["--method", method, "--base", "base", "--out", "out", "--task", "topics", *GIVEN[method].split()]
         train_command.parse_args(context, typed)
         recipe = _recipe(context.params)
-    again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
+    again = Recipe.from_fields(json.loads(json.dumps(recipe.to_json())))
     assert again.to_json() == recipe.to_json()
     for name in GIVEN[method].split():
         if name.startswith("--") and name not in ("--mix", "--replay"):

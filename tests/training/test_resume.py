@@ -15,7 +15,7 @@ from training.makers import equal, recipe, silent
 from evalharness.errors import StoreError, UsageError
 from evalharness.training import loop, trainer
 from evalharness.training.loop import train
-from evalharness.training.output_lock import Work
+from evalharness.training.output_lock import UnfinishedOutput
 
 
 class Killed(BaseException):
@@ -27,7 +27,7 @@ def killed_at(monkeypatch):
     """Trains until the step's loss is logged, and leaves all as a kill leaves it."""
 
     def run(recipe, examples, step):
-        told = trainer.Watch.on_log
+        told = trainer.TrainingMonitor.on_log
 
         def on_log(self, args, state, control, logs=None, **more):
             told(self, args, state, control, logs=logs, **more)
@@ -35,14 +35,14 @@ def killed_at(monkeypatch):
                 raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr(trainer.Watch, "on_log", on_log)
+            patch.setattr(trainer.TrainingMonitor, "on_log", on_log)
             with pytest.raises(Killed):
                 train(recipe, examples, silent)
 
     return run
 
 
-WAYS = {
+CASES = {
     "full": {},
     "lora": {"dropout": 0.2},
     "p-tuning": {},
@@ -52,12 +52,12 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize("method", CASES)
 def test_it_ends_as_if_nothing_had_happened(base, examples, tmp_path, killed_at, method):
     """Killed in the middle of a pass and at its end, each time a step after the one that was saved."""
-    validated = replace(examples, validation=examples.pairs[:2], held={"digest": "x"})
+    validated = replace(examples, validation=examples.examples[:2], validation_source={"digest": "x"})
     plan = recipe(
-        base, tmp_path / "a" / "candidate", method, steps=9, batch_size=3, save_every=2, eval_every=2, **WAYS[method]
+        base, tmp_path / "a" / "candidate", method, steps=9, batch_size=3, save_every=2, eval_every=2, **CASES[method]
     )
     again = replace(plan, out=str(tmp_path / "b" / "candidate"))
     whole = train(plan, validated, silent)
@@ -76,7 +76,7 @@ def test_another_recipe_or_other_data_begins_anew(base, examples, tmp_path, kill
     plan = recipe(base, tmp_path / "candidate", save_every=1, steps=4)
     for other, data in (
         (replace(plan, learning_rate=0.02), examples),
-        (plan, replace(examples, pairs=examples.pairs[:12])),
+        (plan, replace(examples, examples=examples.examples[:12])),
     ):
         killed_at(plan, examples, 3)
         said = []
@@ -92,7 +92,7 @@ def test_another_recipe_or_other_data_begins_anew(base, examples, tmp_path, kill
 def test_a_state_that_was_cut_short_is_passed_over(base, examples, tmp_path, killed_at):
     plan = recipe(base, tmp_path / "candidate", save_every=2, steps=6)
     killed_at(plan, examples, 3)
-    half = Work(tmp_path / "candidate").states / "checkpoint-4"
+    half = UnfinishedOutput(tmp_path / "candidate").states / "checkpoint-4"
     half.mkdir()
     (half / "trained.safetensors").write_bytes(b"half")
     said = []
@@ -102,7 +102,7 @@ def test_a_state_that_was_cut_short_is_passed_over(base, examples, tmp_path, kil
 
 
 def test_two_at_once_are_refused(base, examples, tmp_path):
-    work = Work(tmp_path / "candidate")
+    work = UnfinishedOutput(tmp_path / "candidate")
     work.folder.mkdir()
     lock = os.open(work.folder / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -119,7 +119,7 @@ def test_a_full_disk_keeps_what_was_saved(base, examples, tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save", full)
+        patch.setattr(loop, "save_model", full)
         with pytest.raises(StoreError, match="No space left"):
             train(plan, examples, silent)
     assert [path.name for path in tmp_path.iterdir()] == [".candidate.unfinished"]
