@@ -1,19 +1,111 @@
-"""Measured runs made by hand, to write and to compare."""
+"""Measurements and measured runs made by hand, to write and to compare."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
+from evalharness.analysis.comparison import compare
 from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.measurements import Measurement, TaskFacts
+from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
+from evalharness.records.tasks import Group
+
+ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
+ROUGE = MetricFacts("rougeL", "rougeL", {}, "graded", 0.0, 1.0, True, "rougeL")
+MCC = MetricFacts("mcc", "mcc", {}, "corpus", -1.0, 1.0, True, "mcc")
+OPAQUE = MetricFacts("meteor", "evaluate", {}, "opaque", 0.0, 1.0, True, "meteor")
+NONE, HALF = np.zeros(400), np.arange(400) // 2 % 2.0
+MMLU = Group("mmlu", ("m1", "m2"), "acc", True, 0.03, "mmlu")
 
 
 def measured_run(
     facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan | None = None, **more: Any
 ) -> MeasuredRun:
     """A run of these measurements; `more`: other fields of a MeasuredRun."""
-    fields: dict[str, Any] = {"models": (), "signature": {}, **more}
+    settled: dict[str, Any] = {"models": (), "signature": {}, **more}
     plan = plan or ComparePlan("base", ("c",))
-    return MeasuredRun(plan=plan, facts=tuple(facts), measurements=tuple(measurements), **fields)
+    return MeasuredRun(plan=plan, facts=tuple(facts), measurements=tuple(measurements), **settled)
+
+
+def task(name: str, *metrics: MetricFacts, chance: float = 0.25, margin: float = 0.02, **other: Any) -> TaskFacts:
+    metrics = metrics or (ACC,)
+    settled = {"available": 9999, "truncated": 0, "failed": {}, "unparsed": {}, **other}
+    return TaskFacts(
+        name,
+        "glue",
+        "1",
+        metrics[0].id,
+        margin,
+        chance,
+        data_digest="d",
+        prompts_digest="p",
+        metrics=metrics,
+        **settled,
+    )
+
+
+def measured(
+    name: str, model: str, values: Sequence[float] | np.ndarray, metric: str = "acc", sizes: Sequence[int] | None = None
+) -> Measurement:
+    sizes = sizes or [1] * len(values)
+    rows = np.column_stack([np.asarray(values, dtype=float), np.asarray(sizes, dtype=float)]).reshape(len(values), 2)
+    return Measurement(name, metric, model, tuple(f"{i}-x" for i in range(len(values))), tuple(sizes), rows)
+
+
+def answers(n: int, right: int, lost: int = 0, gained: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """0/1 scores of base and candidate with exactly these counts."""
+    base = (np.arange(n) < right).astype(float)
+    other = base.copy()
+    other[:lost], other[n - gained :] = 0, 1
+    return base, other
+
+
+def both(name: str, n: int, right: int, lost: int = 0, gained: int = 0, candidate: str = "lora") -> list[Measurement]:
+    base, other = answers(n, right, lost, gained)
+    return [measured(name, "base", base), measured(name, candidate, other)]
+
+
+def plan(**options: Any) -> ComparePlan:
+    return ComparePlan("base", ("lora",), **options)
+
+
+def by_task(comparisons: Sequence[Comparison]) -> Mapping[str, Comparison]:
+    return {row.task: row for row in comparisons if row.primary}
+
+
+def one(n: int, right: int, lost: int = 0, gained: int = 0, **about: Any) -> Comparison:
+    return by_task(compare([task("t", **about)], both("t", n, right, lost, gained), plan()))["t"]
+
+
+def scored(metric: MetricFacts, model: str, right: np.ndarray, sizes: int = 1) -> Measurement:
+    """Rows of a metric for which `right` (units,) says how good each answer is, 0-1; MCC's answers are of two classes
+    in turn.
+    """
+    rows = np.column_stack([sizes * right, np.full(len(right), float(sizes))])
+    if metric is MCC:
+        gold = np.arange(len(right)) % 2
+        rows = np.zeros((len(right), 4))
+        rows[np.arange(len(right)), 2 * gold + np.where(right > 0.5, gold, 1 - gold)] = sizes
+    return Measurement("t", metric.id, model, tuple(map(str, range(len(right)))), (sizes,) * len(right), rows)
+
+
+def assert_numbers(rows: Sequence[Comparison]) -> None:
+    for row in rows:
+        values = [getattr(row, each.name) for each in fields(row)]
+        values += [
+            number for value in values if isinstance(value, Estimate) for number in (value.value, value.low, value.high)
+        ]
+        assert all(np.isfinite(value) for value in values if isinstance(value, float))
+        assert row.verdict in ("forgotten", "retained", "inconclusive")
+
+
+def grouped(**options: Any) -> tuple[Comparison, ...]:
+    facts = [task("m1"), task("m2", chance=0.5), task("sst2", chance=0.5)]
+    return compare(
+        facts, [*both("m1", 100, 80, 20), *both("m2", 300, 200, 60), *both("sst2", 500, 450, 3, 3)], plan(**options)
+    )
