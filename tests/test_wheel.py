@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from evalharness.cli.prompts import first_prompts
 from evalharness.data.sources import DataSource
 from evalharness.registry import EXTRA_OF
 from evalharness.tasks.library import Library
+from evalharness.tasks.preview import first_prompts
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

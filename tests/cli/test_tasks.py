@@ -6,14 +6,14 @@ import json
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from click.testing import CliRunner, Result
 
-from evalharness.cli.tasks import Standing, standing, tasks_command
+from evalharness.cli.tasks import tasks_command
 from evalharness.errors import TaskError
 from evalharness.tasks.library import Library
+from evalharness.tasks.validation import Standing, standing
 
 GOOD = """
 task: mine
@@ -296,6 +296,6 @@ def test_two_hundred_of_lm_evals_files_are_told_apart(lm_evals: Library) -> None
 def test_all_of_lm_evals_files_are_told_apart_as_the_docs_say(lm_evals: Library) -> None:
     counts = Counter(standing(lm_evals, path)[0] for path in sorted(LM_EVALS.rglob("*.yaml")))
     page = FORMAT.read_text("utf-8")
-    for its_standing in get_args(Standing):
+    for its_standing in Standing:
         assert f"| {its_standing} | {counts[its_standing]:,} |" in page
     assert f"{sum(counts.values()):,} files" in page

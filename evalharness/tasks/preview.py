@@ -1,0 +1,108 @@
+"""Show the first prompts of a task, without and with shots, from rows in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from evalharness.data.sources import DataSource, locate
+from evalharness.errors import DataError, TaskError
+from evalharness.paths import shipped
+from evalharness.records.requests import Generate, Rank, Score
+from evalharness.records.tasks import Task
+from evalharness.tasks.prepare import PromptSettings, prepare
+
+WORLD, BENCHMARKS = "fixtures/world/rows", "fixtures/benchmarks"
+GIVE = ("--data-dir DIR", "--data NAME=PATH")
+LONGEST = 2000  # characters of a prompt that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """A prompt to be continued or scored, and the texts that would be right."""
+
+    num_fewshot: int
+    example: str
+    prompt: str
+    references: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The prompt to read, and what is right after it."""
+        yield _shortened(self.prompt)
+        yield from (f"=== right: {reference!r}" for reference in self.references)
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicePrompt:
+    """A prompt with each choice, as (context, continuation); `gold`: which of them are right."""
+
+    num_fewshot: int
+    example: str
+    pairs: tuple[tuple[str, str], ...]
+    gold: tuple[int, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The prompt to read, what is right or wrong after it marked as such."""
+        one_context = len({context for context, _ in self.pairs}) == 1
+        if one_context:
+            yield _shortened(self.pairs[0][0])
+        for index, (context, continuation) in enumerate(self.pairs):
+            if not one_context:
+                yield _shortened(context)
+            yield f"=== {'right' if index in self.gold else 'wrong'}: {continuation!r}"
+
+
+Prompt = TextPrompt | ChoicePrompt
+
+
+def first_prompts(task: Task, split: str | None, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
+    """The prompts of the first example, none and `shots` shots before it, and where the rows are from, or why there are
+    no prompts or fewer.
+    """
+    note = f"no rows at hand: give {' or '.join(GIVE)} to see prompts"
+    for place, place_split, origin in _places(task, split, source):
+        try:
+            if locate(task, place_split, place) is None:
+                continue
+            prompts = [_first(task, place, place_split, 0)]
+        except DataError as error:
+            note = str(error)
+            continue
+        try:
+            return [*prompts, *([_first(task, place, place_split, shots)] if shots else [])], origin
+        except (DataError, TaskError) as error:
+            return prompts, f"{origin}; no prompt with shots: {error}".removeprefix("; ")
+    return [], note
+
+
+def _places(task: Task, split: str | None, source: DataSource) -> Iterator[tuple[DataSource, str, str]]:
+    """Where rows are looked for, in which split, and what is said of them: the user's, the embedded world's, a few
+    invented ones.
+    """
+    own = f"give {' or '.join(GIVE)} for your own"
+    yield source, split or task.evaluation_split, ""
+    yield DataSource(shipped=shipped(WORLD)), split or "test", f"rows of the embedded world; {own}"
+    with suppress(FileNotFoundError):  # an installed wheel may go without them
+        for folder in (BENCHMARKS, f"{BENCHMARKS}/published"):
+            invented = f"invented rows in the form of the real ones; {own}"
+            yield DataSource(shipped=shipped(folder)), split or task.evaluation_split, invented
+
+
+def _first(task: Task, source: DataSource, split: str, shots: int) -> Prompt:
+    prepared = prepare(replace(task, metrics=()), source, PromptSettings(num_fewshot=shots, limit=1, split=split))
+    example, request = prepared.examples[0], prepared.requests[0]
+    if isinstance(request, Generate):
+        return TextPrompt(shots, example.id, request.prompt, example.references)
+    if isinstance(request, Score):
+        return TextPrompt(shots, example.id, request.text, ())
+    if isinstance(request, Rank):
+        return ChoicePrompt(shots, example.id, request.pairs[: len(example.choices)], example.gold)
+    raise TypeError(f"{type(request).__name__} is no request of a task")
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[:half]}\n[… {len(text) - LONGEST} characters …]\n{text[-half:]}"

@@ -1,0 +1,70 @@
+"""Say whether task, group and suite files run here, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from evalharness.data.grouping import reader_of
+from evalharness.errors import EvalHarnessError, TaskError
+from evalharness.metrics.base import build, check_asked
+from evalharness.records.tasks import Task
+from evalharness.tasks.claims import contradiction
+from evalharness.tasks.library import Library
+from evalharness.tasks.loading import NeedsCode, NotSupported
+from evalharness.tasks.scoring import is_module
+
+
+class Standing(StrEnum):
+    """Whether a file runs here."""
+
+    RUNS = "runs"
+    NEEDS_CODE = "needs code"  # asks for Python, which is not run
+    NOT_SUPPORTED = "not supported"
+    WRONG = "wrong"
+
+
+def yaml_files(path: Path) -> list[Path]:
+    """The file, or the YAML files below a folder. Raises TaskError where the folder holds none."""
+    if not path.is_dir():
+        return [path]
+    if files := sorted(path.rglob("*.yaml")):
+        return files
+    raise TaskError(path, "holds no .yaml file", "a task file, or a folder of them, would be right")
+
+
+def standing(library: Library, path: Path) -> tuple[Standing, str]:
+    """Whether a file runs, and why not; of one that runs, what it needs beside its rows. Rows are not read."""
+    try:
+        kind, name = library.add(path)
+        if kind == "suite":
+            library.suite(name)
+        elif kind == "group":
+            library.group(name)
+        else:
+            return Standing.RUNS, _needs(library.task(name), library.definition(name))
+    except NeedsCode as error:
+        return Standing.NEEDS_CODE, str(error)
+    except NotSupported as error:
+        return Standing.NOT_SUPPORTED, str(error)
+    except EvalHarnessError as error:
+        return Standing.WRONG, str(error)
+    return Standing.RUNS, ""
+
+
+def _needs(task: Task, definition: Mapping[str, Any]) -> str:
+    """Build what a task is scored by. Modules of `evaluate` are foreign code, and may be far away: they are only
+    named. Raises TaskError.
+    """
+    modules = [spec.name for spec in task.metrics if is_module(spec)]
+    for spec in task.metrics:
+        if not is_module(spec):
+            build(spec)
+            check_asked(spec, task.output_type)
+    reader_of(task)
+    if why := contradiction(task, definition):
+        fix = "subset (other metrics of it are the same) or " if task.lm_eval == "same" else ""
+        raise TaskError(task.source, f"metadata.lm_eval is {task.lm_eval}, but {why}", f"{fix}no would be right")
+    return f"with {', '.join(modules)} of `evaluate`" if modules else ""
