@@ -1,0 +1,86 @@
+"""Fetch the rows that tasks, groups or suites read into a folder of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalharness.data.fetch import ManifestEntry, TaskSplit, fetch, splits_to_fetch
+from evalharness.data.lock import Lock, key_of
+from evalharness.data.sources import DataSource, check_overrides, missing
+from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
+from evalharness.records.tasks import Suite, Task
+from evalharness.tasks.library import Library
+
+COMMAND = "data fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """`entries`: each with whether it was written just now; `without`: why splits have no rows to train on."""
+
+    entries: tuple[tuple[ManifestEntry, bool], ...]
+    without: tuple[str, ...]
+
+
+def tasks_to_fetch(library: Library, suite: Suite | None, patterns: Sequence[str]) -> list[Task]:
+    """Each task once, evaluating the split that the suite evaluates. Raises UsageError where none is named."""
+    if suite is None and not patterns:
+        raise UsageError(COMMAND, "no task", "name a --suite or one or more --task")
+    of_suite = [library.task(name) for name in suite.tasks] if suite else []
+    if suite and suite.split:
+        of_suite = [replace(task, evaluation_split=suite.split) for task in of_suite]
+    return list({task.name: task for task in (*library.select(patterns), *of_suite)}.values())
+
+
+def fetch_tasks(
+    tasks: Sequence[Task],
+    source: DataSource,
+    folder: Path,
+    splits: Sequence[str] = (),
+    training: bool = False,
+    update: bool = False,
+) -> Fetched:
+    """Write the splits that the tasks read (with `training` also those to train on, which may be missing), or exactly
+    `splits`, to files of `folder`. With `update` the lock on their data sets is given up before.
+
+    Raises UsageError where there is nothing to fetch or the folder is the one that is read, and DataError.
+    """
+    if source.data_dir is not None and source.data_dir.resolve() == folder.resolve():
+        raise UsageError("--to", f"{folder} is the folder that --data-dir reads", "another folder would be right")
+    check_overrides(tasks, source)
+    wanted = splits_to_fetch(tasks, splits, training)
+    if not wanted:
+        what = "the rows of these tasks are files of their own"
+        raise UsageError(COMMAND, what, "name tasks whose rows are on the hub")
+    if not splits and (error := missing(tasks, source)) is not None:
+        raise error
+    if update and source.lock is not None:
+        lock = Lock(source.lock)
+        lock.forget({key_of(task) for task in tasks} & lock.names())
+    return _fetched(wanted, source, folder, update)
+
+
+def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, update: bool) -> Fetched:
+    entries: list[tuple[ManifestEntry, bool]] = []
+    without: list[str] = []
+    for each in splits:
+        try:
+            entries.append(fetch(each, source, folder, update))
+        except DataError as error:
+            if each.use != "training":
+                raise
+            without.append(str(error))
+    return Fetched(tuple(entries), tuple(without))
+
+
+def lock_key(name: str, lock: Lock, library: Library) -> str:
+    """The lock file's name for a data set, from its own or a task's. Raises UsageError for another name."""
+    if name in lock.names():
+        return name
+    try:
+        return key_of(library.task(name))
+    except TaskError:
+        known = {*lock.names(), *library.names()}
+        raise UsageError(name, "is no locked data set and no task", did_you_mean(name, known)) from None
