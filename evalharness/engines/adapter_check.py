@@ -1,6 +1,4 @@
-"""Prove that a model's adapter answers by both code paths and that padding moves nothing, and measure what a merge would
-move.
-"""
+"""Prove that a model's adapter answers by both code paths and padding moves nothing, and measure what a merge moves."""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 
 class Engine(Protocol):
-    """One opened model, and all that an engine must have. `answer` is given one block of requests at a time and plans its own batches inside it."""
+    """One opened model, and all that an engine must have. `answer` is given one block of requests at a time and plans
+    its own batches inside it.
+    """
 
     info: EngineInfo
 

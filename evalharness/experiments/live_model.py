@@ -19,8 +19,8 @@ from evalharness.checkpoints.kinds import TYPES, refusal
 from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.base import Engine
 from evalharness.engines.hf.chat import template_of
-from evalharness.engines.hf.engine import Counter, HFEngine, opened
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.engine import HFEngine, TokenizerCounter, opened
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import ModelError
 from evalharness.records.models import Architecture, Checkpoint, EngineSettings
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -134,7 +134,7 @@ class LiveModel:
         )
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        return Counter("in memory", Texts(self.tokenizer))
+        return TokenizerCounter("in memory", TokenizerAdapter(self.tokenizer))
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         return template_of(NOWHERE, self.tokenizer)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalharness.engines.hf.chat import ChatTemplate
-from evalharness.engines.hf.tokenizer_adapter import Texts, Untokenizable
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
 from evalharness.errors import DataError
 from evalharness.records.models import Architecture
 from evalharness.records.tokenizers import Unrenderable
@@ -47,7 +47,7 @@ class Encoder:
     `written`: of a completion.
     """
 
-    texts: Texts
+    texts: TokenizerAdapter
     architecture: Architecture = Architecture.CAUSAL
     given: int | None = None
     written: int | None = None

@@ -18,7 +18,7 @@ from transformers import PrinterCallback, set_seed
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.open_model import architecture_of, embedding_shape
 from evalharness.engines.hf.chat import template_of
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import DataError, StoreError, UsageError
 from evalharness.records.models import Architecture
 from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
@@ -113,7 +113,7 @@ def _encode(
     if loaded.tokenizer.eos_token_id is None:
         report("note: the tokenizer has no end token, so the candidate does not learn where an answer ends")
     chat = template_of(start.weights.path, loaded.tokenizer)
-    encoder = Encoder(Texts(loaded.tokenizer), loaded.architecture, given, written, chat)
+    encoder = Encoder(TokenizerAdapter(loaded.tokenizer), loaded.architecture, given, written, chat)
     encoded, held_out = _encoded(encoder, examples.examples), _encoded(encoder, examples.validation)
     truncated = sum(example.cut > 0 for example in encoded)
     if truncated:

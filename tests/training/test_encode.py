@@ -11,7 +11,7 @@ from lm_eval.api.model import TemplateLM
 
 from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.hf.chat import ChatTemplate, template_of
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import DataError
 from evalharness.training.encode import IGNORED, Encoder
 
@@ -21,7 +21,7 @@ TALK = (("user", "it is good"), ("assistant", "yes"), ("user", "it is bad"), ("a
 
 @pytest.fixture(scope="module")
 def texts(base):
-    return Texts(load_tokenizer(base))
+    return TokenizerAdapter(load_tokenizer(base))
 
 
 @pytest.mark.parametrize(("prompt", "completion"), PAIRS)
@@ -36,7 +36,7 @@ def test_prompt_is_masked_and_the_end_token_is_learned(texts, prompt, completion
 
 @pytest.mark.parametrize(("prompt", "completion"), PAIRS)
 def test_an_encoder_reads_the_prompt_and_a_decoder_writes_the_completion(encoder_decoder, prompt, completion):
-    texts = Texts(load_tokenizer(encoder_decoder))
+    texts = TokenizerAdapter(load_tokenizer(encoder_decoder))
     theirs = SimpleNamespace(backend="seq2seq", tok_encode=texts.tokenizer.encode)
     context, continuation = TemplateLM._encode_pair(theirs, prompt, completion)
     (encoded,) = Encoder(texts, "seq2seq").encode((prompt, completion))
@@ -82,7 +82,7 @@ def read(texts, encoded):
 
 def test_every_turn_of_the_assistant_is_learned_and_no_other(talkative):
     tokenizer = load_tokenizer(talkative)
-    texts = Texts(tokenizer)
+    texts = TokenizerAdapter(tokenizer)
     (encoded,) = Encoder(texts, chat=template_of(talkative, tokenizer)).encode(TALK)
     given = ["<s> user it is good </s> assistant", "user it is bad </s> assistant"]
     assert read(texts, encoded) == [given[0], "yes </s>", given[1], "no film </s>"]
@@ -105,7 +105,7 @@ def test_a_template_that_forgets_earlier_turns_makes_an_example_of_each(texts):
 def test_an_encoder_decoder_model_has_an_example_of_each_turn(talkative, encoder_decoder):
     tokenizer = load_tokenizer(encoder_decoder)
     chat = template_of(talkative, load_tokenizer(talkative))
-    one, two = Encoder(Texts(tokenizer), "seq2seq", chat=chat).encode(TALK)
+    one, two = Encoder(TokenizerAdapter(tokenizer), "seq2seq", chat=chat).encode(TALK)
     assert (
         tokenizer.convert_ids_to_tokens(two.ids)
         == "user it is good </s> assistant yes </s> user it is bad </s> assistant </s>".split()

@@ -1,31 +1,94 @@
-"""Lengths to batches: longest first, bounded in rows and in rows × length; and a batch to answers, halved while memory
-does not suffice.
+"""Plan batches by length, longest first, bounded in rows and in rows × length; and halve one for which memory does not
+suffice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import gc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-T = TypeVar("T")
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 TOO_LARGE = "out of memory with a single row"
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 
 
-def plan(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
-    """Indices into `lengths`, each once, in batches of at most `rows` rows and, above one row, at most `tokens` tokens
-    with padding.
+class BatchLimits(NamedTuple):
+    """Most rows of a batch and, above one row, most tokens with padding."""
+
+    rows: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one row alone could not be answered."""
+
+    reason: str
+
+
+def plan(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:
+    """Indices into `lengths`, each once, in batches within the limits.
 
     Longest first and equals in their given order, so that equal lengths give equal batches whoever asks.
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        full = not batches or len(batches[-1]) >= rows or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > tokens
-        if full:
+        if (
+            not batches
+            or len(batches[-1]) >= limits.rows
+            or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > limits.tokens
+        ):
             batches.append([])
         batches[-1].append(index)
     return batches
+
+
+def in_batches(
+    items: Sequence[Item],
+    lengths: Sequence[int],
+    limits: BatchLimits,
+    ask: Callable[[Sequence[Item]], Sequence[Result]],
+) -> list[Result | Refusal]:
+    """What `ask` gives for every item, in their order. When memory does not suffice or the model fails, both halves of
+    the batch are asked, so that a row that cannot be answered costs no other its answer.
+    """
+    results: dict[int, Result | Refusal] = {}
+    waiting = plan(lengths, limits)[::-1]
+    while waiting:
+        batch = waiting.pop()
+        try:
+            answers = ask([items[i] for i in batch])
+        except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
+            first_line = str(error).partition("\n")[0][:200]
+            failed = f"the model failed: {type(error).__name__}: {first_line}"
+            refusal = Refusal(TOO_LARGE if out_of_memory(error) else failed)
+        else:
+            results.update(zip(batch, answers, strict=True))
+            continue
+        free_memory()  # the error's frames, and the tensors that they held, are gone by now
+        if len(batch) == 1:
+            results[batch[0]] = refusal
+        else:
+            middle = (len(batch) + 1) // 2
+            waiting += [batch[middle:], batch[:middle]]
+    return [results[i] for i in range(len(items))]
+
+
+def rows_in_batches(
+    lengths: Sequence[int], limits: BatchLimits, ask: Callable[[list[int]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """The rows that `ask` gives for batches of indices into `lengths`, in the order of these. Raises what `ask`
+    raises.
+    """
+    batches = plan(lengths, limits)
+    return np.concatenate([ask(batch) for batch in batches])[np.argsort(np.concatenate(batches))]
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -35,38 +98,8 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why one row alone could not be answered."""
-
-    reason: str
-
-
-def answered(
-    batch: Sequence[int], ask: Callable[[Sequence[int]], Sequence[T]], recover: Callable[[], None]
-) -> Iterator[tuple[int, T | Refused]]:
-    """(index, answer) for every index of the batch. When memory does not suffice or the model fails, both halves are
-    asked, so that a row that cannot be answered costs no other its answer.
-
-    `recover` is called in between, to free what the failed attempt held.
-    """
-    answers = _attempt(batch, ask)
-    if not isinstance(answers, Refused):
-        yield from zip(batch, answers, strict=True)
-        return
-    recover()
-    if len(batch) == 1:
-        yield batch[0], answers
-        return
-    middle = (len(batch) + 1) // 2
-    yield from answered(batch[:middle], ask, recover)
-    yield from answered(batch[middle:], ask, recover)
-
-
-def _attempt(batch: Sequence[int], ask: Callable[[Sequence[int]], Sequence[T]]) -> Sequence[T] | Refused:
-    """The error's frames, and the tensors they hold, are gone once this returns."""
-    try:
-        return ask(batch)
-    except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
-        first_line = str(error).partition("\n")[0][:200]
-        return Refused(TOO_LARGE if out_of_memory(error) else f"the model failed: {type(error).__name__}: {first_line}")
+def free_memory() -> None:
+    """Give back what nobody holds."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

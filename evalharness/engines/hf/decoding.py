@@ -1,4 +1,4 @@
-"""Generate requests to greedy texts: batches handed to transformers' `generate`, each row stopped and cut on its
+"""Answer Generate requests with greedy texts: batches for transformers' `generate`, each row stopped and cut on its
 own.
 """
 
@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,11 +21,11 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from evalharness.checkpoints.load import LoadedModel
-from evalharness.engines.hf.architectures import asker_of
-from evalharness.engines.hf.batches import Refused, answered, plan
+from evalharness.engines.hf.batches import BatchLimits, Refusal, in_batches, rows_in_batches
+from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.scoring import NONFINITE
-from evalharness.engines.hf.tokenizer_adapter import Texts, Untokenizable
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
 from evalharness.records.requests import Failure, Generate, Generation
 
 # what greedy decoding takes from a checkpoint's generation config; sampling, beams, limits and caches are not the
@@ -50,20 +50,20 @@ HONOURED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One Generate request as tokens."""
+class TokenPrompt:
+    """A Generate request and its prompt as tokens."""
 
     request: Generate
-    prompt: tuple[int, ...]
+    tokens: Tokens
 
 
-class _Ends(StoppingCriteria):
+class _EndOfRows(StoppingCriteria):
     """Per row: how many new tokens it has when it ends, by a stop string in its text or an end token; rows that ended
     stay ended.
     """
 
-    def __init__(self, texts: Texts, stops: Sequence[tuple[str, ...]], ends: frozenset[int]) -> None:
-        self.texts, self.stops, self.ends = texts, stops, ends
+    def __init__(self, tokenizer: TokenizerAdapter, stops: Sequence[tuple[str, ...]], ends: frozenset[int]) -> None:
+        self.tokenizer, self.stops, self.ends = tokenizer, stops, ends
         self.step = 0
         self.length: list[int | None] = [None] * len(stops)
 
@@ -75,10 +75,10 @@ class _Ends(StoppingCriteria):
         return torch.tensor([length is not None for length in self.length], device=input_ids.device)
 
     def _stopped(self, row: int, new: list[int]) -> bool:
-        return bool(self.stops[row]) and _first(self.texts.decode(new), self.stops[row]) is not None
+        return bool(self.stops[row]) and _first(self.tokenizer.decode(new), self.stops[row]) is not None
 
 
-class _Watch(LogitsProcessor):
+class _FiniteWatch(LogitsProcessor):
     """Notes the first step at which a row's logits have NaN or +inf, or nothing finite; changes nothing."""
 
     def __init__(self, rows: int) -> None:
@@ -114,108 +114,102 @@ def _configured(model: PreTrainedModel, config: GenerationConfig) -> Iterator[No
 class Decoder:
     """Decodes with one loaded model, by the greedy part of its generation config."""
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        texts: Texts,
-        window: int | None,
-        bounds: tuple[int, int],
-        recover: Callable[[], None],
-    ) -> None:
-        self.loaded, self.texts, self.bounds, self.recover = loaded, texts, bounds, recover
-        self.asker = asker_of(loaded, texts, window)
-        given = loaded.model.generation_config or GenerationConfig()
-        kept = {**{name: getattr(given, name, None) for name in HONOURED}, **self.asker.own_rules}
-        ends = kept["eos_token_id"]
-        own = texts.tokenizer.eos_token_id
+    def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
+        self.model, self.limits, tokenizer = model, limits, model.tokenizer
+        given = model.loaded.model.generation_config or GenerationConfig()
+        rules = {**{name: getattr(given, name, None) for name in HONOURED}, **model.own_rules}
+        ends, own = rules["eos_token_id"], tokenizer.tokenizer.eos_token_id
         self.ends = frozenset([*(ends if isinstance(ends, list | tuple) else [ends]), own]) - {None}
-        self.end_text = "" if own is None else texts.tokenizer.decode([own])
-        rules = {name: kept[name] for name in self.asker.padded_rules}
-        self.level = any(
-            value not in (None, 0, 1.0) for value in rules.values()
-        )  # such rules must not see padding: equal lengths only
-        self.least = (kept.pop("min_length"), kept.pop("min_new_tokens"))
-        strings = kept.pop("stop_strings")  # ours to stop at, so that the text is cut there
+        self.end_text = "" if own is None else tokenizer.decode([own])
+        # rules that would read padding: prompts of equal length only
+        self.level = any(rules[name] not in (None, 0, 1.0) for name in model.padded_rules)
+        self.least = (rules.pop("min_length"), rules.pop("min_new_tokens"))
+        strings = rules.pop("stop_strings")  # ours to stop at, so that the text is cut there
         self.stop_strings = (strings,) if isinstance(strings, str) else tuple(strings or ())
-        pad = kept["pad_token_id"] if isinstance(kept["pad_token_id"], int) and kept["pad_token_id"] >= 0 else texts.pad
-        self.config = GenerationConfig(**{**kept, "eos_token_id": sorted(self.ends) or None, "pad_token_id": pad})
+        pad = rules["pad_token_id"]
+        rules |= {
+            "eos_token_id": sorted(self.ends) or None,
+            "pad_token_id": pad if isinstance(pad, int) and pad >= 0 else tokenizer.pad,
+        }
+        self.config = GenerationConfig(**rules)
 
     def generate(self, requests: Sequence[Generate]) -> Iterator[Generation | Failure]:
         """An answer per request, batch by batch."""
-        groups: dict[tuple[int, int], list[Asked]] = {}
+        groups: dict[tuple[int, int], list[TokenPrompt]] = {}
         for request in requests:
-            asked = self._asked(request)
-            if isinstance(asked, Asked):
-                groups.setdefault((request.max_tokens, len(asked.prompt) if self.level else 0), []).append(asked)
+            prompt = self._prompt(request)
+            if isinstance(prompt, TokenPrompt):
+                key = request.max_tokens, len(prompt.tokens) if self.level else 0
+                groups.setdefault(key, []).append(prompt)
             else:
-                yield asked
+                yield prompt
         for group in groups.values():
-            for batch in plan([len(asked.prompt) for asked in group], *self.bounds):
-                for index, found in answered(
-                    batch, lambda some, group=group: self._decode([group[i] for i in some]), self.recover
-                ):
-                    yield Failure(group[index].request.id, found.reason) if isinstance(found, Refused) else found
+            results = in_batches(group, [len(prompt.tokens) for prompt in group], self.limits, self._decode)
+            for prompt, result in zip(group, results, strict=True):
+                yield Failure(prompt.request.id, result.reason) if isinstance(result, Refusal) else result
 
     def next_logits(self, prompts: Sequence[str], adapter: bool) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), by the pass that decodes."""
-        rows = [self.texts.prompt(prompt) for prompt in prompts]
-        found: dict[int, NDArray[np.float64]] = {}
-        for batch in plan([len(row) for row in rows], *self.bounds):
-            output, _ = self._generate(
-                [rows[i] for i in batch], 1, adapter, output_logits=True, return_dict_in_generate=True
-            )
-            found.update(zip(batch, output.logits[0].double().cpu().numpy(), strict=True))
-        return np.stack([found[i] for i in range(len(rows))])
+        rows = [self.model.tokenizer.prompt(prompt) for prompt in prompts]
+        options = {"output_logits": True, "return_dict_in_generate": True}
 
-    def _asked(self, request: Generate) -> Asked | Generation | Failure:
+        def ask(batch: list[int]) -> NDArray[np.float64]:
+            output, _ = self._generate([rows[i] for i in batch], 1, adapter, **options)
+            logits: NDArray[np.float64] = output.logits[0].double().cpu().numpy()
+            return logits
+
+        return rows_in_batches([len(row) for row in rows], self.limits, ask)
+
+    def _prompt(self, request: Generate) -> TokenPrompt | Generation | Failure:
         """The request as tokens, or its answer where the model need not be asked."""
         if request.max_tokens < 1:
             return Generation(request.id, "", "length", 0)
         try:
-            prompt = self.texts.prompt(request.prompt)
+            tokens = self.model.tokenizer.prompt(request.prompt)
         except Untokenizable as error:
             return Failure(request.id, str(error))
-        too_much = self.asker.too_much(prompt, request.max_tokens)
-        return Failure(request.id, too_much) if too_much else Asked(request, prompt)
+        too_much = self.model.too_much(tokens, request.max_tokens)
+        return Failure(request.id, too_much) if too_much else TokenPrompt(request, tokens)
 
     @torch.no_grad()
-    def _generate(
-        self, prompts: Sequence[tuple[int, ...]], new: int, adapter: bool = True, **options: Any
-    ) -> tuple[Any, int]:
+    def _generate(self, prompts: Sequence[Tokens], new: int, adapter: bool = True, **options: Any) -> tuple[Any, int]:
         """What `generate` gives for the prompts, and where new tokens begin in it."""
-        with self.loaded.answering(adapter) as (model, lead), _configured(model, self.config):
-            inputs, start = self.asker.begin(prompts, model, lead)
-            least = min(new, self._least(start))
-            return model.generate(
-                **inputs, do_sample=False, num_beams=1, max_new_tokens=new, min_new_tokens=least or None, **options
-            ), start
+        with self.model.loaded.answering(adapter) as (model, lead), _configured(model, self.config):
+            inputs, start = self.model.begin(prompts, model, lead)
+            options |= {"do_sample": False, "num_beams": 1, "max_new_tokens": new}
+            options["min_new_tokens"] = min(new, self._least(start)) or None
+            generate = cast(Callable[..., Any], model.generate)  # GenerationMixin's, which mypy takes for a tensor
+            return generate(**inputs, **options), start
 
     def _least(self, start: int) -> int:
         """New tokens before an end token may come. The least length of all counts what `generate` gives back before the
-        first new one;
-        transformers would count what leads there too."""
+        first new one; transformers would count what leads there too.
+        """
         whole, new = self.least
         return new if new is not None else max(0, (whole or 0) - start)
 
-    def _decode(self, asked: Sequence[Asked]) -> list[Generation | Failure]:
-        stops = [(*one.request.stop, *self.stop_strings, *([self.end_text] if self.end_text else [])) for one in asked]
-        ends, watch = _Ends(self.texts, stops, self.ends), _Watch(len(asked))
+    def _decode(self, prompts: Sequence[TokenPrompt]) -> list[Generation | Failure]:
+        own_stops = (*self.stop_strings, *([self.end_text] if self.end_text else []))
+        stops = [(*prompt.request.stop, *own_stops) for prompt in prompts]
+        ends, watch = _EndOfRows(self.model.tokenizer, stops, self.ends), _FiniteWatch(len(prompts))
         tokens, start = self._generate(
-            [one.prompt for one in asked],
-            asked[0].request.max_tokens,
+            [prompt.tokens for prompt in prompts],
+            prompts[0].request.max_tokens,
             stopping_criteria=StoppingCriteriaList([ends]),
             logits_processor=LogitsProcessorList([watch]),
         )
         news = tokens[:, start:].tolist()
-        return [self._answer(one, news[i], ends, watch, i) for i, one in enumerate(asked)]
+        return [self._answer(prompt.request, news[i], ends, watch, i) for i, prompt in enumerate(prompts)]
 
-    def _answer(self, asked: Asked, new: list[int], ends: _Ends, watch: _Watch, row: int) -> Generation | Failure:
+    def _answer(
+        self, request: Generate, new: list[int], ends: _EndOfRows, watch: _FiniteWatch, row: int
+    ) -> Generation | Failure:
         new = new[: ends.length[row]]
         bad = watch.first_bad[row]
         if bad is not None and bad <= len(new):
-            return Failure(asked.request.id, NONFINITE)
-        text = self.texts.decode(new)
+            return Failure(request.id, NONFINITE)
+        text = self.model.tokenizer.decode(new)
         cut = _first(text, ends.stops[row])
         if cut is not None:
-            return Generation(asked.request.id, text[:cut], "stop", len(new))
-        return Generation(asked.request.id, text, "eos" if new[-1] in self.ends else "length", len(new))
+            return Generation(request.id, text[:cut], "stop", len(new))
+        return Generation(request.id, text, "eos" if new[-1] in self.ends else "length", len(new))

@@ -1,12 +1,12 @@
-"""A Checkpoint to an engine that answers with transformers on this machine, one plain loop for every kind of
+"""Open a checkpoint as an engine that answers with transformers on this machine, by one plain loop for every kind of
 checkpoint.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib.metadata
 import importlib.util
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,12 +23,13 @@ from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, res
 from evalharness.checkpoints.open_model import attention_of
 from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
 from evalharness.engines.base import Engine, Unmergeable, check_options
-from evalharness.engines.hf.architectures import texts_of
+from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.batches import BatchLimits, free_memory
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.decoding import Decoder
 from evalharness.engines.hf.profiles import Profiler
 from evalharness.engines.hf.scoring import Scorer
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
@@ -46,13 +47,12 @@ class HFEngine:
     """
 
     def __init__(self, loaded: LoadedModel, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
-        texts, bounds = texts_of(loaded), (1 if loaded.alone else settings.batch_size, settings.batch_tokens)
-        self.info = info
+        self.info, self._window = info, window
+        self._limits = BatchLimits(1 if loaded.alone else settings.batch_size, settings.batch_tokens)
         self._loaded: LoadedModel | None = loaded
-        self._asked = (texts, window, bounds, _free)
-        self._scorer = Scorer(loaded, *self._asked)
-        self._decoder = Decoder(loaded, *self._asked)
-        self._profiler = Profiler(loaded, *self._asked)
+        model = model_adapter(loaded, window)
+        self._scorer, self._decoder = Scorer(model, self._limits), Decoder(model, self._limits)
+        self._profiler = Profiler(model, self._limits)
         wholes = [whole for whole in (loaded.adapter, loaded.model, loaded.bare) if whole is not None]
         self._training = [module for whole in wholes for module in whole.modules() if module.training]
         for module in self._training:
@@ -62,10 +62,12 @@ class HFEngine:
         """One response or failure per request: rankings first, then texts scored whole, generations, profiles. Equal
         requests are answered each.
         """
-        yield from self._scorer.rank([request for request in requests if isinstance(request, Rank)])
-        yield from self._scorer.score([request for request in requests if isinstance(request, Score)])
-        yield from self._decoder.generate([request for request in requests if isinstance(request, Generate)])
-        yield from self._profiler.profile([request for request in requests if isinstance(request, Profile)])
+        return itertools.chain(
+            self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
+            self._scorer.score([request for request in requests if isinstance(request, Score)]),
+            self._decoder.generate([request for request in requests if isinstance(request, Generate)]),
+            self._profiler.profile([request for request in requests if isinstance(request, Profile)]),
+        )
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
@@ -75,11 +77,8 @@ class HFEngine:
         """
         if merged:
             return self._merged_logits(prompts)
-        return (
-            self._scorer.last_logits(prompts, adapter)
-            if path == "score"
-            else self._decoder.next_logits(prompts, adapter)
-        )
+        ask = self._scorer.last_logits if path == "score" else self._decoder.next_logits
+        return ask(prompts, adapter)
 
     def _merged_logits(self, prompts: Sequence[str]) -> NDArray[np.float64]:
         assert self._loaded is not None
@@ -87,7 +86,8 @@ class HFEngine:
             raise Unmergeable(self._loaded.unmergeable)
         with self._loaded.merged() as model:
             assert model is not None
-            return Scorer(replace(self._loaded, model=model), *self._asked).last_logits(prompts, adapter=True)
+            merged = model_adapter(replace(self._loaded, model=model), self._window)
+            return Scorer(merged, self._limits).last_logits(prompts, adapter=True)
 
     def close(self) -> None:
         """Free the model's memory; the engine answers no more."""
@@ -102,21 +102,21 @@ class HFEngine:
         resident = resident_of(self._loaded)
         self._loaded, self._training = None, []
         del self._scorer, self._decoder, self._profiler
-        _free()
+        free_memory()
         return resident
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class TokenizerCounter:
     """Counts tokens. Counters of equal tokenizers are equal, so that a text need not be counted once for every
     candidate.
     """
 
     tokenizer: str  # fingerprint
-    texts: Texts = field(compare=False)
+    adapter: TokenizerAdapter = field(compare=False)
 
     def __call__(self, text: str) -> int:
-        return len(self.texts.encode(text))
+        return len(self.adapter.encode(text))
 
 
 class Factory:
@@ -153,14 +153,14 @@ class Factory:
             torch.backends.cuda.matmul.allow_tf32 = False
         loaded = load(checkpoint, settings.dtype, settings.device, resident)
         if at_precision(checkpoint, checkpoint.precision).fingerprint != checkpoint.fingerprint:
-            what = "its files changed after they were looked at, so that its answers would be kept under another model's name"
+            what = "its files changed after they were looked at: its answers would be kept under another model's name"
             raise ModelError(checkpoint.path, what, "give the command again once they are all written")
         return HFEngine(loaded, info, settings, checkpoint.window)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
         """Tokens of a text as this model would read it alone, special tokens that the tokenizer adds included."""
         directory = tokenizer_directory(checkpoint)
-        return Counter(of_tokenizer(directory), Texts(load_tokenizer(directory)))
+        return TokenizerCounter(of_tokenizer(directory), TokenizerAdapter(load_tokenizer(directory)))
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be
@@ -208,12 +208,6 @@ def _weights_of(checkpoint: Checkpoint) -> Path:
     if checkpoint.adapter and checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
     return checkpoint.weights
-
-
-def _free() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 FACTORY = Factory()

@@ -1,20 +1,22 @@
-"""Rank and Score requests to log-probabilities: batches of rows, the head computed only where something is scored."""
+"""Answer Rank and Score requests with log-probabilities: rows in batches, the head computed only where something is
+scored.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalharness.checkpoints.load import LoadedModel
-from evalharness.engines.hf.architectures import asker_of
-from evalharness.engines.hf.batches import Refused, answered, plan
-from evalharness.engines.hf.batching import Row, Tokens
-from evalharness.engines.hf.tokenizer_adapter import Pair, Texts, Untokenizable
+from evalharness.engines.hf.batches import BatchLimits, Refusal, in_batches, rows_in_batches
+from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.rows import BatchRow, Tokens
+from evalharness.engines.hf.tokenizer_adapter import TokenPair, Untokenizable
 from evalharness.records.requests import Failure, Rank, Ranking, Score, Scoring
 
 CHUNK = 1 << 22  # float32 values of the softmax held at a time
@@ -22,7 +24,7 @@ NONFINITE = "non-finite logits"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RunScore:
     """Of one continuation: summed log-probability (nats) and whether every token is the most likely one. None: the
     logits were not finite.
     """
@@ -31,83 +33,79 @@ class Found:
     greedy: bool
 
 
-Scores = Mapping[Pair, Found | Refused]
+Scores = Mapping[TokenPair, RunScore | Refusal]
+RankOrScore = TypeVar("RankOrScore", Rank, Score)
+Answer = TypeVar("Answer", Ranking, Scoring)
 
 
 class Scorer:
-    """Scores with one loaded model. `bounds` are the rows, and the rows × length, of a batch."""
+    """Scores with one loaded model."""
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        texts: Texts,
-        window: int | None,
-        bounds: tuple[int, int],
-        recover: Callable[[], None],
-    ) -> None:
-        self.texts, self.window, self.bounds, self.recover = texts, window, bounds, recover
-        self.loaded, self.asker = loaded, asker_of(loaded, texts, window)
+    def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
+        self.model, self.limits = model, limits
 
     def rank(self, requests: Sequence[Rank]) -> Iterator[Ranking | Failure]:
-        """An answer per request, in order. Pairs that read the same tokens share a row."""
-        pairs: list[tuple[Pair, ...] | str] = [self._pairs(request) for request in requests]
-        scores = self._scored(pair for asked in pairs if isinstance(asked, tuple) for pair in asked)
-        for request, asked in zip(requests, pairs, strict=True):
-            yield Failure(request.id, asked) if isinstance(asked, str) else _ranking(request, asked, scores)
+        """An answer per request, in order."""
+        return self._answers(requests, self._pairs, _ranking)
 
     def score(self, requests: Sequence[Score]) -> Iterator[Scoring | Failure]:
         """An answer per request, in order: the sum over the text's pieces, as lm-eval's `loglikelihood_rolling` cuts
         them.
         """
-        pieces: list[tuple[Pair, ...] | str] = [self._pieces(request) for request in requests]
-        scores = self._scored(piece for asked in pieces if isinstance(asked, tuple) for piece in asked)
-        for request, asked in zip(requests, pieces, strict=True):
-            yield Failure(request.id, asked) if isinstance(asked, str) else _scoring(request, asked, scores)
-
-    def _scored(self, pairs: Iterable[Pair]) -> Scores:
-        """What was found of every pair; those that read the same tokens share a row."""
-        runs: dict[tuple[Tokens, Tokens], dict[Tokens, Pair]] = {}
-        for pair in pairs:
-            runs.setdefault(self.asker.read(pair), {})[pair.continuation] = pair
-        rows = [Row(source, fed, tuple(wanted)) for (source, fed), wanted in runs.items()]
-        scores: dict[Pair, Found | Refused] = {}
-        for batch in plan([self.asker.size(row) for row in rows], *self.bounds):
-            for index, found in answered(batch, lambda some: self._score([rows[i] for i in some]), self.recover):
-                for j, pair in enumerate(runs[rows[index].source, rows[index].fed].values()):
-                    scores[pair] = found if isinstance(found, Refused) else found[j]
-        return scores
+        return self._answers(requests, self._pieces, _scoring)
 
     def last_logits(self, prompts: Sequence[str], adapter: bool) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), by the pass that scores."""
-        rows = [self.asker.row(self.texts.prompt(prompt)) for prompt in prompts]
-        found: dict[int, NDArray[np.float64]] = {}
-        for batch in plan([self.asker.size(row) for row in rows], *self.bounds):
-            logits = self.asker.logits([rows[i] for i in batch], adapter)
-            found.update(zip(batch, logits.double().cpu().numpy(), strict=True))
-        return np.stack([found[i] for i in range(len(rows))])
+        rows = [self.model.row(self.model.tokenizer.prompt(prompt)) for prompt in prompts]
 
-    def _pairs(self, request: Rank) -> tuple[Pair, ...] | str:
+        def ask(batch: list[int]) -> NDArray[np.float64]:
+            logits: NDArray[np.float64] = self.model.logits([rows[i] for i in batch], adapter).double().cpu().numpy()
+            return logits
+
+        return rows_in_batches([self.model.size(row) for row in rows], self.limits, ask)
+
+    def _answers(
+        self,
+        requests: Sequence[RankOrScore],
+        tokenise: Callable[[RankOrScore], Sequence[TokenPair] | str],
+        answer: Callable[[RankOrScore, Sequence[TokenPair], Scores], Answer | Failure],
+    ) -> Iterator[Answer | Failure]:
+        """Answers made of the scores of every request's pairs; pairs that read the same tokens share a row."""
+        pairs = [tokenise(request) for request in requests]
+        runs: dict[tuple[Tokens, Tokens], dict[Tokens, TokenPair]] = {}
+        for pair in (pair for of_request in pairs if not isinstance(of_request, str) for pair in of_request):
+            runs.setdefault(self.model.read(pair), {})[pair.continuation] = pair
+        rows = [BatchRow(source, fed, tuple(continuations)) for (source, fed), continuations in runs.items()]
+        results = in_batches(rows, [self.model.size(row) for row in rows], self.limits, self._score)
+        scores: dict[TokenPair, RunScore | Refusal] = {}
+        for of_row, result in zip(runs.values(), results, strict=True):
+            for place, pair in enumerate(of_row.values()):
+                scores[pair] = result if isinstance(result, Refusal) else result[place]
+        for request, of_request in zip(requests, pairs, strict=True):
+            if isinstance(of_request, str):
+                yield Failure(request.id, of_request)
+            else:
+                yield answer(request, of_request, scores)
+
+    def _pairs(self, request: Rank) -> Sequence[TokenPair] | str:
         """The request's pairs as tokens, or why it cannot be asked."""
         try:
-            pairs = tuple(self.texts.pair(context, continuation) for context, continuation in request.pairs)
+            pairs = [self.model.tokenizer.pair(context, continuation) for context, continuation in request.pairs]
         except Untokenizable as error:
             return str(error)
-        return max((self.asker.too_long(pair) for pair in pairs), key=len, default="") or pairs
+        return max((self.model.too_long(pair) for pair in pairs), key=len, default="") or pairs
 
-    def _pieces(self, request: Score) -> tuple[Pair, ...] | str:
+    def _pieces(self, request: Score) -> Sequence[TokenPair] | str:
         """The text in pieces that the window holds beside the virtual tokens, or why it cannot be scored."""
-        room = self.asker.room
-        if room < 1:
-            return f"{self.loaded.lead.tokens} virtual tokens leave no room for text in the window of {self.window}"
         try:
-            return self.texts.pieces(request.text, room)
+            return self.model.pieces(request.text)
         except Untokenizable as error:
             return str(error)
 
     @torch.no_grad()
-    def _score(self, rows: Sequence[Row]) -> list[list[Found]]:
+    def _score(self, rows: Sequence[BatchRow]) -> list[list[RunScore]]:
         """A score for every run of every row."""
-        logits = self.asker.logits(rows, adapter=True)
+        logits = self.model.logits(rows)
         starts = np.cumsum([0, *(row.scored for row in rows[:-1])]).tolist()
         runs = [(b, run) for b, row in enumerate(rows) for run in row.runs]
         at = [starts[b] + rows[b].scored - len(run) + k for b, run in runs for k in range(len(run))]
@@ -115,11 +113,12 @@ class Scorer:
         logprobs, greedy = _log_softmax(
             logits, torch.tensor(at, device=logits.device), torch.tensor(tokens, device=logits.device)
         )
-        scores: list[list[Found]] = [[] for _ in rows]
+        scores: list[list[RunScore]] = [[] for _ in rows]
         done = 0
         for b, run in runs:
             total = float(np.sum(logprobs[done : done + len(run)]))
-            scores[b].append(Found(total if np.isfinite(total) else None, bool(greedy[done : done + len(run)].all())))
+            is_greedy = bool(greedy[done : done + len(run)].all())
+            scores[b].append(RunScore(total if np.isfinite(total) else None, is_greedy))
             done += len(run)
         return scores
 
@@ -131,36 +130,40 @@ def _log_softmax(
     rows with NaN or +inf.
     """
     norms, best = [], []
-    for part in logits.split(max(1, CHUNK // logits.shape[1])):
+    for part in torch.split(logits, max(1, CHUNK // logits.shape[1])):
         part = part.float()
         norms.append(torch.logsumexp(part, dim=-1).masked_fill((part.isnan() | part.isposinf()).any(-1), torch.nan))
         best.append(part.argmax(-1))
-    found = logits[at, tokens].double() - torch.cat(norms)[at].double()
-    return found.cpu().numpy(), (torch.cat(best)[at] == tokens).cpu().numpy()
+    logprobs = logits[at, tokens].double() - torch.cat(norms)[at].double()
+    return logprobs.cpu().numpy(), (torch.cat(best)[at] == tokens).cpu().numpy()
 
 
-def _logprobs(asked: Sequence[Pair], scores: Scores) -> list[float] | str:
-    """Log-probabilities in order, or why there is none of one of them."""
-    found = [scores[pair] for pair in asked]
-    refused = next((score.reason for score in found if isinstance(score, Refused)), None)
-    logprobs = [score.logprob for score in found if isinstance(score, Found) and score.logprob is not None]
-    return logprobs if len(logprobs) == len(asked) else refused or NONFINITE
+def _all_scored(pairs: Sequence[TokenPair], scores: Scores) -> list[tuple[float, bool]] | str:
+    """Log-probability and greediness in order, or why there is none of one of them."""
+    of_pairs = [scores[pair] for pair in pairs]
+    if refusal := next((score for score in of_pairs if isinstance(score, Refusal)), None):
+        return refusal.reason
+    finite = [
+        (score.logprob, score.greedy) for score in of_pairs if isinstance(score, RunScore) and score.logprob is not None
+    ]
+    return finite if len(finite) == len(pairs) else NONFINITE
 
 
-def _ranking(request: Rank, pairs: Sequence[Pair], scores: Scores) -> Ranking | Failure:
-    logprobs = _logprobs(pairs, scores)
-    if isinstance(logprobs, str):
-        return Failure(request.id, logprobs)
+def _ranking(request: Rank, pairs: Sequence[TokenPair], scores: Scores) -> Ranking | Failure:
+    scored = _all_scored(pairs, scores)
+    if isinstance(scored, str):
+        return Failure(request.id, scored)
     return Ranking(
         request_id=request.id,
-        logprobs=tuple(logprobs),
+        logprobs=tuple(logprob for logprob, _ in scored),
         tokens=tuple(len(pair.continuation) for pair in pairs),
-        greedy=tuple(score.greedy for score in (scores[pair] for pair in pairs) if isinstance(score, Found)),
+        greedy=tuple(greedy for _, greedy in scored),
     )
 
 
-def _scoring(request: Score, pieces: Sequence[Pair], scores: Scores) -> Scoring | Failure:
-    logprobs = _logprobs(pieces, scores)
-    if isinstance(logprobs, str):
-        return Failure(request.id, logprobs)
-    return Scoring(request.id, math.fsum(logprobs), sum(len(piece.continuation) for piece in pieces))
+def _scoring(request: Score, pieces: Sequence[TokenPair], scores: Scores) -> Scoring | Failure:
+    scored = _all_scored(pieces, scores)
+    if isinstance(scored, str):
+        return Failure(request.id, scored)
+    total = math.fsum(logprob for logprob, _ in scored)
+    return Scoring(request.id, total, sum(len(piece.continuation) for piece in pieces))

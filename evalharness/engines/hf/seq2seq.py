@@ -1,5 +1,5 @@
-"""How an encoder-decoder model is asked: the context to the encoder, once for all rows that share it, the continuation
-to the decoder.
+"""Ask an encoder-decoder model: the context to the encoder, once for all rows that share it, the continuation to the
+decoder.
 """
 
 from __future__ import annotations
@@ -12,23 +12,14 @@ from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
-from evalharness.engines.hf.batching import (
-    UNLIMITED,
-    Row,
-    Tokens,
-    after_lead,
-    cached,
-    head_at,
-    right_padded,
-    scored_places,
-)
-from evalharness.engines.hf.tokenizer_adapter import Pair, Texts
+from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.rows import BatchRow, Tokens, after_lead, cached, right_padded
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair
 from evalharness.errors import ModelError
 
 
-class Seq2Seq:
-    """One loaded encoder-decoder model. `window` bounds what the encoder reads and what the decoder reads, each for
-    itself.
+class Seq2Seq(ModelAdapter):
+    """The window bounds what the encoder reads and what the decoder reads, each for itself.
 
     The decoder begins with the token that the generation config names, else the model's config (as where a model is
     given labels), else BOS.
@@ -36,8 +27,8 @@ class Seq2Seq:
 
     padded_rules = ("encoder_repetition_penalty", "encoder_no_repeat_ngram_size")
 
-    def __init__(self, loaded: LoadedModel, texts: Texts, window: int | None) -> None:
-        self.loaded, self.texts, self.window = loaded, texts, window
+    def __init__(self, loaded: LoadedModel, tokenizer: TokenizerAdapter, window: int | None) -> None:
+        super().__init__(loaded, tokenizer, window)
         self.start = _start(loaded.model)
         given = loaded.model.generation_config
         self.own_rules = {
@@ -45,20 +36,16 @@ class Seq2Seq:
             **{name: getattr(given, name, None) for name in self.padded_rules},
         }
 
-    @property
-    def room(self) -> int:
-        return UNLIMITED if self.window is None else self.window - self.loaded.lead.tokens
-
-    def read(self, pair: Pair) -> tuple[Tokens, Tokens]:
+    def read(self, pair: TokenPair) -> tuple[Tokens, Tokens]:
         return pair.context, (self.start, *pair.continuation[:-1])
 
-    def row(self, prompt: Tokens) -> Row:
-        return Row(prompt, (self.start,), ((self.texts.pad,),))  # the run's token does not matter here
+    def row(self, prompt: Tokens) -> BatchRow:
+        return BatchRow(prompt, (self.start,), ((self.tokenizer.pad,),))  # the run's token does not matter here
 
-    def size(self, row: Row) -> int:
+    def size(self, row: BatchRow) -> int:
         return max(len(row.source), len(row.fed))
 
-    def too_long(self, pair: Pair) -> str:
+    def too_long(self, pair: TokenPair) -> str:
         return self._over(len(pair.context), "encoder") or self._over(len(pair.continuation), "decoder")
 
     def too_much(self, prompt: Tokens, new: int) -> str:
@@ -71,27 +58,26 @@ class Seq2Seq:
         fits = self.window is None or total <= self.window
         return "" if fits else f"{total} tokens do not fit the window of {self.window} of the {half}"
 
-    @torch.no_grad()
-    def logits(self, rows: Sequence[Row], adapter: bool) -> torch.Tensor:
-        ids, _ = right_padded(
-            [row.fed for row in rows], self.texts.pad, self.loaded.device
-        )  # no place of a row sees what is padded after it
-        with self.loaded.answering(adapter) as (model, lead):
-            inputs = {**self._encoded([row.source for row in rows], model, lead), "decoder_input_ids": ids}
-            inputs["use_cache"] = "past_key_values" in inputs
-            return head_at(model, scored_places(rows, 0, self.loaded.device), inputs)
+    def inputs(
+        self, rows: Sequence[BatchRow], model: PreTrainedModel, lead: VirtualPrefix
+    ) -> tuple[dict[str, Any], int]:
+        # no place of a row sees what is padded after it
+        ids, _ = right_padded([row.fed for row in rows], self.tokenizer.pad, self.loaded.device)
+        inputs = {**self._encoded([row.source for row in rows], model, lead), "decoder_input_ids": ids}
+        inputs["use_cache"] = "past_key_values" in inputs
+        return inputs, 0
 
     def begin(
         self, prompts: Sequence[Tokens], model: PreTrainedModel, lead: VirtualPrefix
     ) -> tuple[dict[str, Any], int]:
         """What the encoder made of the prompts; their ids are there for penalties to read."""
-        ids, _ = right_padded(prompts, self.texts.pad, self.loaded.device)
+        ids, _ = right_padded(prompts, self.tokenizer.pad, self.loaded.device)
         return {"input_ids": ids, **self._encoded(prompts, model, lead)}, 1
 
     def _encoded(self, sources: Sequence[Tokens], model: PreTrainedModel, lead: VirtualPrefix) -> dict[str, Any]:
         """The encoder's states and mask for every row, and what the decoder finds in its cache."""
         distinct = {source: i for i, source in enumerate(dict.fromkeys(sources))}
-        ids, mask = right_padded(list(distinct), self.texts.pad, self.loaded.device)
+        ids, mask = right_padded(list(distinct), self.tokenizer.pad, self.loaded.device)
         read: dict[str, Any] = {"input_ids": ids}
         if lead.embeddings is not None:
             text = model.get_input_embeddings()(ids)  # (distinct, width, hidden)
@@ -106,16 +92,11 @@ class Seq2Seq:
 
 
 def _start(model: PreTrainedModel) -> int:
-    places = [
-        (place, name)
-        for name in ("decoder_start_token_id", "bos_token_id")
-        for place in (model.generation_config, model.config)
-    ]
-    named = [getattr(place, name, None) for place, name in places]
-    start = next((token for token in named if isinstance(token, int)), None)
-    if start is None:
-        what = "neither decoder_start_token_id nor bos_token_id in its configuration: the decoder has nothing to begin with"
-        raise ModelError(
-            model.config.name_or_path or type(model).__name__, what, "set decoder_start_token_id in config.json"
-        )
-    return start
+    for name in ("decoder_start_token_id", "bos_token_id"):
+        for config in (model.generation_config, model.config):
+            if isinstance(start := getattr(config, name, None), int):
+                return start
+    what = "neither decoder_start_token_id nor bos_token_id in its configuration: the decoder has nothing to begin with"
+    raise ModelError(
+        model.config.name_or_path or type(model).__name__, what, "set decoder_start_token_id in config.json"
+    )

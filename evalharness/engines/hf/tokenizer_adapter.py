@@ -1,4 +1,4 @@
-"""Texts to token ids, exactly as lm-eval's HFLM and TemplateLM do it by default, and back."""
+"""Turn texts into token ids, exactly as lm-eval's HFLM and TemplateLM do it by default, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Untokenizable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TokenPair:
     """A context and its continuation as tokens; neither is empty."""
 
     context: tuple[int, ...]
@@ -25,7 +25,7 @@ class Pair:
         return (self.context + self.continuation)[:-1]
 
 
-class Texts:
+class TokenizerAdapter:
     """One tokenizer's way with prompts. `prefix` stands for an empty context: BOS, else EOS, else None.
 
     `apart`: context and continuation are read by different halves of the model (encoder, decoder), and tokenised apart.
@@ -36,7 +36,7 @@ class Texts:
         self.prefix: int | None = (
             tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         )
-        self._prefix_text = "" if self.prefix is None else tokenizer.decode([self.prefix])
+        self._prefix_text = "" if self.prefix is None else str(tokenizer.decode([self.prefix]))
         # pads are masked; the id only has to exist
         pads = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
         self.pad = next(token for token in pads if token is not None)
@@ -56,7 +56,7 @@ class Texts:
         """Token ids of a prompt to go on from; an empty one is the prefix token."""
         return self.encode(text) or self._need_prefix()
 
-    def pair(self, context: str, continuation: str) -> Pair:
+    def pair(self, context: str, continuation: str) -> TokenPair:
         """Context and continuation, split where the tokens of the context alone end; tokenised apart, the continuation
         has no special tokens.
 
@@ -71,16 +71,16 @@ class Texts:
         if empty or (context == "" and not self.apart):
             return self._without_context(continuation)
         if self.apart:
-            return Pair(self.prompt(context), self._some(self.encode(continuation, special=False)))
+            return TokenPair(self.prompt(context), self._some(self.encode(continuation, special=False)))
         whole, before = self.encode(context + continuation), self.encode(context)
         after = whole[len(before) :]
         if not continuation or not whole:
             raise Untokenizable("an empty continuation has no probability")
         if not after:
             before, after = whole[:-1], whole[-1:]
-        return Pair(before or self._need_prefix(), after)
+        return TokenPair(before or self._need_prefix(), after)
 
-    def pieces(self, text: str, room: int, special: bool | None = None) -> tuple[Pair, ...]:
+    def pieces(self, text: str, room: int, special: bool | None = None) -> tuple[TokenPair, ...]:
         """A whole text cut so that every token is scored once and none reads more than `room` tokens; () for a text of
         no tokens.
 
@@ -91,17 +91,17 @@ class Texts:
         tokens = self.encode(text, special)
         if not tokens:
             return ()
-        found = [Pair(self._need_prefix(), tokens[:room])]
+        found = [TokenPair(self._need_prefix(), tokens[:room])]
         for start in range(room, len(tokens), room):
             end = min(start + room, len(tokens))
-            found.append(Pair(tokens[end - room - 1 : start], tokens[start:end]))
+            found.append(TokenPair(tokens[end - room - 1 : start], tokens[start:end]))
         return tuple(found)
 
-    def _without_context(self, continuation: str) -> Pair:
+    def _without_context(self, continuation: str) -> TokenPair:
         tokens, prefix = self.encode(continuation, special=False), self._need_prefix()
         if tokens[:1] == prefix:
             tokens = tokens[1:]
-        return Pair(prefix, self._some(tokens))
+        return TokenPair(prefix, self._some(tokens))
 
     def _some(self, continuation: tuple[int, ...]) -> tuple[int, ...]:
         if not continuation:
@@ -115,4 +115,4 @@ class Texts:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of generated tokens, special ones left out."""
-        return self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))

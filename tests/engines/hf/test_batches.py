@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.engines.hf.batches import TOO_LARGE, Refused, answered, out_of_memory, plan
+from evalharness.engines.hf import batches
+from evalharness.engines.hf.batches import (
+    TOO_LARGE,
+    BatchLimits,
+    Refusal,
+    in_batches,
+    out_of_memory,
+    plan,
+    rows_in_batches,
+)
+
+ONE_BATCH = BatchLimits(8, 1000)
 
 
 @given(st.lists(st.integers(1, 60), max_size=50), st.integers(1, 9), st.integers(1, 200))
 def test_every_index_once_within_the_bounds(lengths, rows, tokens):
-    batches = plan(lengths, rows, tokens)
+    batches = plan(lengths, BatchLimits(rows, tokens))
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         longest = max(lengths[i] for i in batch)
@@ -21,28 +33,30 @@ def test_every_index_once_within_the_bounds(lengths, rows, tokens):
 
 
 def test_equals_keep_their_order():
-    assert plan([3, 5, 3, 5, 3], 2, 100) == [[1, 3], [0, 2], [4]]
+    assert plan([3, 5, 3, 5, 3], BatchLimits(2, 100)) == [[1, 3], [0, 2], [4]]
 
 
 @pytest.mark.parametrize("fits", [1, 2, 3, 8])
-def test_halving_answers_all_in_order(fits):
+def test_halving_answers_all_in_order(fits, monkeypatch):
     asked, recovered = [], []
+    monkeypatch.setattr(batches, "free_memory", lambda: recovered.append(True))
 
     def ask(some):
-        asked.append(len(some))
+        asked.append(list(some))
         if len(some) > fits:
             raise MemoryError
         return [10 * i for i in some]
 
-    assert list(answered(range(8), ask, lambda: recovered.append(True))) == [(i, 10 * i) for i in range(8)]
-    assert len(recovered) == sum(size > fits for size in asked)
+    assert in_batches(range(8), [1] * 8, ONE_BATCH, ask) == [10 * i for i in range(8)]
+    assert len(recovered) == sum(len(some) > fits for some in asked)
+    assert [some[0] for some in asked if len(some) <= fits] == sorted(some[0] for some in asked if len(some) <= fits)
 
 
 def test_what_never_fits_is_refused():
     def ask(some):
         raise RuntimeError("CUDA out of memory")
 
-    assert list(answered([4, 7], ask, lambda: None)) == [(4, Refused(TOO_LARGE)), (7, Refused(TOO_LARGE))]
+    assert in_batches([4, 7], [1, 1], ONE_BATCH, ask) == [Refusal(TOO_LARGE), Refusal(TOO_LARGE)]
 
 
 def test_a_row_that_breaks_the_model_costs_no_other_its_answer():
@@ -51,9 +65,14 @@ def test_a_row_that_breaks_the_model_costs_no_other_its_answer():
             raise RuntimeError("shape mismatch\nat line 7")
         return [10 * i for i in some]
 
-    found = dict(answered(range(8), ask, lambda: None))
-    assert found.pop(5) == Refused("the model failed: RuntimeError: shape mismatch")
-    assert found == {i: 10 * i for i in range(8) if i != 5}
+    results = in_batches(range(8), [1] * 8, ONE_BATCH, ask)
+    assert results.pop(5) == Refusal("the model failed: RuntimeError: shape mismatch")
+    assert results == [10 * i for i in range(8) if i != 5]
+
+
+def test_rows_come_in_the_order_of_their_lengths():
+    rows = rows_in_batches([2, 9, 4], BatchLimits(2, 100), lambda batch: np.array([[i, 10.0 * i] for i in batch]))
+    assert rows.tolist() == [[0, 0], [1, 10], [2, 20]]
 
 
 def test_our_own_mistakes_are_not_the_models():
@@ -61,7 +80,7 @@ def test_our_own_mistakes_are_not_the_models():
         raise TypeError("a bug")
 
     with pytest.raises(TypeError):
-        list(answered([1, 2], ask, lambda: None))
+        in_batches([1, 2], [1, 1], ONE_BATCH, ask)
 
 
 def test_which_errors_are_about_memory():

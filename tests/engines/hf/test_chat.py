@@ -89,7 +89,8 @@ def test_the_date_stands_still(renderer, zoo, tmp_path):
     assert ours == oracle(tiny_chats.with_template(zoo["llama"], tmp_path / "fixed", fixed)).apply_chat_template(
         [ASK, ANSWER, ASK]
     )
-    spelled = "{%- if strftime_now is defined %}\n  {{- strftime_now('%A, %-d %B %Y, %H:%M') }}{% endif %}\n {{ messages[0].content }}"
+    told = "{{- strftime_now('%A, %-d %B %Y, %H:%M') }}"
+    spelled = f"{{%- if strftime_now is defined %}}\n  {told}{{% endif %}}\n {{{{ messages[0].content }}}}"
     assert renderer(spelled).render([ASK], False) == "Friday, 26 July 2024, 00:00  What is it?\n"
 
 

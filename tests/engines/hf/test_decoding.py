@@ -14,8 +14,10 @@ from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
+from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.decoding import Decoder
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Generate, Generation
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
@@ -37,7 +39,7 @@ def plain_loop(ours, request, ends):
     """Token by token over the whole text, no cache, no padding, no `generate`: new tokens until a stop string, an end
     token or the limit.
     """
-    texts, loaded = Texts(ours._loaded.tokenizer), ours._loaded
+    texts, loaded = TokenizerAdapter(ours._loaded.tokenizer), ours._loaded
     tokens = list(texts.prompt(request.prompt))
     start = len(tokens)
     for _ in range(request.max_tokens):
@@ -100,7 +102,7 @@ def test_several_end_tokens(zoo, engine, ask, generations, tmp_path):
     """Any of the generation config's end tokens ends a row, the tokenizer's own too; no other row is touched."""
     free = [Generate(request.prompt, (), 14) for request in generations]
     base = engine("qwen3")
-    tokenizer = Texts(base._loaded.tokenizer)
+    tokenizer = TokenizerAdapter(base._loaded.tokenizer)
     starts = [plain_tokens(base, request)[3] for request in free[:2]]
     ended = engine(changed(zoo, "qwen3", tmp_path / "ends", eos_token_id=[2, *starts]))
     for request, answer in zip(free, ask(ended, free), strict=True):
@@ -112,7 +114,7 @@ def test_several_end_tokens(zoo, engine, ask, generations, tmp_path):
 
 def plain_tokens(ours, request):
     """What the model itself goes on with, by a loop without cache."""
-    tokens = list(Texts(ours._loaded.tokenizer).prompt(request.prompt))
+    tokens = list(TokenizerAdapter(ours._loaded.tokenizer).prompt(request.prompt))
     start = len(tokens)
     for _ in range(request.max_tokens):
         with torch.inference_mode():
@@ -131,7 +133,7 @@ def test_penalties_are_honoured_in_any_batch(penalty, zoo, engine, ask, generati
     path = changed(zoo, "gpt2", tmp_path / "penalty", **penalty)
     model = AutoModelForCausalLM.from_pretrained(path)
     ours = engine(path)
-    texts = Texts(ours._loaded.tokenizer)
+    texts = TokenizerAdapter(ours._loaded.tokenizer)
     answers = ask(ours, free)
     assert [answer.text for answer in answers] != [answer.text for answer in ask(engine("gpt2"), free)]
     for request, answer in zip(free, answers, strict=True):
@@ -146,17 +148,12 @@ def test_penalties_see_the_text_behind_a_soft_prompt(zoo, engine, ask, generatio
     """As peft's own generate of one unpadded row does."""
     free = [Generate(request.prompt, (), 10) for request in generations[:6]]
     path = changed(zoo, "gpt2", tmp_path / "base", repetition_penalty=1.7)
-    ours = Decoder(
-        loaded := load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu"),
-        Texts(loaded.tokenizer),
-        None,
-        (4, 999),
-        print,
-    )
+    loaded = load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu")
+    ours = Decoder(model_adapter(loaded, None), BatchLimits(4, 999))
     theirs = peft_model("gpt2-prompt")
     found = {answer.request_id: answer for answer in ours.generate(free)}
     for request in free:
-        ids = torch.tensor([ours.texts.prompt(request.prompt)])
+        ids = torch.tensor([ours.model.tokenizer.prompt(request.prompt)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tokens = theirs.generate(
@@ -167,29 +164,29 @@ def test_penalties_see_the_text_behind_a_soft_prompt(zoo, engine, ask, generatio
                 pad_token_id=0,
                 repetition_penalty=1.7,
             )
-        assert found[request.id].text == ours.texts.decode(tokens[0, ids.shape[1] :].tolist())
+        assert found[request.id].text == ours.model.tokenizer.decode(tokens[0, ids.shape[1] :].tolist())
 
 
 def test_the_least_length_does_not_count_a_soft_prompt(zoo, generations, tmp_path, peft_model, ask, engine):
     """As in peft's own generate of one unpadded row: text counts, virtual tokens do not."""
     theirs = peft_model("gpt2-prompt")
-    often = Texts(engine("gpt2")._loaded.tokenizer).encode(
+    often = TokenizerAdapter(engine("gpt2")._loaded.tokenizer).encode(
         ask(engine("gpt2-prompt"), [Generate(generations[0].prompt, (), 2)])[0].text
     )
     rule = {"min_length": 14, "eos_token_id": [0, *often]}
     path = changed(zoo, "gpt2", tmp_path / "base", **rule)
     loaded = load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu")
-    ours = Decoder(loaded, Texts(loaded.tokenizer), None, (4, 999), print)
+    ours = Decoder(model_adapter(loaded, None), BatchLimits(4, 999))
     free = [Generate(request.prompt, (), 10) for request in generations[:6]]
     found = {answer.request_id: answer for answer in ours.generate(free)}
     for request in free:
-        ids = torch.tensor([ours.texts.prompt(request.prompt)])
+        ids = torch.tensor([ours.model.tokenizer.prompt(request.prompt)])
         least = {**rule, "min_length": min(rule["min_length"], ids.shape[1] + 10)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             told = {"attention_mask": torch.ones_like(ids), "do_sample": False, "max_new_tokens": 10, "pad_token_id": 0}
             tokens = theirs.generate(input_ids=ids, **told, **least)[0, ids.shape[1] :].tolist()
-        assert (found[request.id].text, found[request.id].tokens) == (ours.texts.decode(tokens), len(tokens))
+        assert (found[request.id].text, found[request.id].tokens) == (ours.model.tokenizer.decode(tokens), len(tokens))
     assert len({found[request.id].tokens for request in free}) > 1
 
 
@@ -234,7 +231,7 @@ class TestInside:
 
     @staticmethod
     def answers(loaded, requests, rows=8):
-        decoder = Decoder(loaded, Texts(loaded.tokenizer), None, (rows, 10_000), lambda: None)
+        decoder = Decoder(model_adapter(loaded, None), BatchLimits(rows, 10_000))
         found = {answer.request_id: answer for answer in decoder.generate(requests)}
         return [found[request.id] for request in requests]
 

@@ -20,7 +20,7 @@ from peft import PeftModel
 from evalharness.checkpoints.kinds import TYPES
 from evalharness.checkpoints.load import LoadedModel, load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.architectures import texts_of
+from evalharness.engines.hf.architectures import model_adapter
 from evalharness.engines.hf.engine import opened
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Generate, Rank
@@ -181,7 +181,7 @@ def test_scores_and_texts_are_pefts_whatever_the_batch(subject, questions, promp
     """|difference| at most max(1e-4, 1e-6·|ll|) per pair, the same choice and the same greedy text, at batch sizes 1, 4
     and 16.
     """
-    texts, batches = texts_of(subject.loaded), (1, 4, 16)
+    texts, batches = model_adapter(subject.loaded, None).tokenizer, (1, 4, 16)
     by_size = [list(answers(subject, [*questions, *prompts], size, seed=size)) for size in batches]
     for i, request in enumerate(questions):
         theirs = []

@@ -15,8 +15,10 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from evalharness.analysis.drift import divergence
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
+from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.profiles import BEYOND, Profiler
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Profile, Profiling, Score
 from evalharness.store import Store
 
@@ -31,7 +33,7 @@ def softmaxed(logits):
 def test_equals_one_unpadded_forward(name, engine, ask, peft_model, zoo):
     """peft's own forward of the prefix token and the text; a batch with a longer text moves nothing."""
     mine = engine(name, batch_size=4)
-    texts = Texts(mine._loaded.tokenizer)
+    texts = TokenizerAdapter(mine._loaded.tokenizer)
     found, _ = ask(mine, [Profile(TEXT, 5), Profile(f"{TEXT} {TEXT}", 5)])
     tokens = texts.encode(TEXT, special=False)
     model = peft_model(name) if "-" in name else mine._loaded.model
@@ -133,7 +135,7 @@ def test_non_finite_logits_fail_the_text_they_touch_and_no_other(zoo):
     spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
     with torch.no_grad():
         loaded.model.model.embed_tokens.weight[spoiled[0]] = torch.nan
-    profiler = Profiler(loaded, Texts(loaded.tokenizer), 96, (8, 10_000), lambda: None)
+    profiler = Profiler(model_adapter(loaded, 96), BatchLimits(8, 10_000))
     bad, good = profiler.profile([Profile("the dog ran over", 2), Profile("the cat", 2)])
     assert bad == Failure(bad.request_id, "non-finite logits") and isinstance(good, Profiling)
 

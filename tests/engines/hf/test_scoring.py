@@ -10,8 +10,10 @@ import torch
 
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
+from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.scoring import Scorer
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Rank, Ranking
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
@@ -40,7 +42,7 @@ def test_equals_lm_eval(name, batch_size, engine, ask, oracle, rankings):
 def test_equals_peft_one_row_at_a_time(name, engine, ask, peft_model, rankings):
     """Adapters against peft's own forward of a single unpadded row; virtual tokens sit before the text."""
     ours, theirs = engine(name), peft_model(name)
-    texts = Texts(ours._loaded.tokenizer)
+    texts = TokenizerAdapter(ours._loaded.tokenizer)
     for request, answer in zip(rankings, ask(ours, rankings), strict=True):
         for (context, continuation), logprob in zip(request.pairs, answer.logprobs, strict=True):
             pair = texts.pair(context, continuation)
@@ -97,7 +99,7 @@ def test_same_plan_same_bits(engine, ask, rankings):
 def test_greedy_flag_follows_the_model(engine, ask, words):
     """A continuation is greedy where it is what the model's largest logit says, and only there."""
     ours = engine("gpt2")
-    texts, prompts = Texts(ours._loaded.tokenizer), words(60, 8, seed=5)
+    texts, prompts = TokenizerAdapter(ours._loaded.tokenizer), words(60, 8, seed=5)
     best = ours.next_token_logits(prompts, adapter=True, path="score").argmax(1).tolist()
     pairs = [(prompt, texts.decode([token])) for prompt, token in zip(prompts, best, strict=True)]
     pairs = [
@@ -112,7 +114,7 @@ def test_greedy_flag_follows_the_model(engine, ask, words):
 def test_a_request_over_the_window_fails_and_the_longest_that_fits_does_not(engine, ask, tiny):
     """The last token need not be read, so window + 1 tokens fit: as lm-eval has it. Nothing is ever cut."""
     ours = engine("gpt2")
-    texts = Texts(ours._loaded.tokenizer)
+    texts = TokenizerAdapter(ours._loaded.tokenizer)
     context = " cat" * tiny.WINDOW
     assert len(texts.pair(context, " cat").fed) == tiny.WINDOW
     fits, over, beside = ask(
@@ -148,7 +150,7 @@ class TestInside:
 
     @staticmethod
     def scorer(loaded, rows=8):
-        return Scorer(loaded, Texts(loaded.tokenizer), None, (rows, 10_000), lambda: None)
+        return Scorer(model_adapter(loaded, None), BatchLimits(rows, 10_000))
 
     def test_the_head_is_computed_only_where_something_is_scored(self, loaded, rankings):
         seen = []

@@ -15,7 +15,8 @@ from transformers import AutoModelForSeq2SeqLM
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.adapter_check import prove
-from evalharness.engines.hf.architectures import texts_of
+from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.engines.hf.scoring import Scorer
 from evalharness.errors import ModelError
@@ -79,7 +80,7 @@ def test_whole_texts_equal_lm_eval(name, batch_size, engine, ask, oracle, words)
     ]
     for text, answer in zip(texts, ask(ours, [Score(text) for text in texts]), strict=True):
         assert close(answer.logprob, theirs.score(text)), text
-        assert answer.tokens == len(texts_of(ours._loaded).encode(text))
+        assert answer.tokens == len(model_adapter(ours._loaded, None).tokenizer.encode(text))
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -96,7 +97,7 @@ def test_texts_equal_lm_eval(name, engine, ask, oracle, generations):
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_pairs_are_lm_evals(name, engine, oracle):
-    texts, theirs = texts_of(engine(name)._loaded), oracle(name, 1).model
+    texts, theirs = model_adapter(engine(name)._loaded, None).tokenizer, oracle(name, 1).model
     assert texts.prefix == theirs.prefix_token_id
     for context in ("the cat", "the cat  ", " ", "\n", "a \u65e5"):
         for continuation in (" yes", "no", "\nthe cat sat"):
@@ -108,7 +109,7 @@ def test_pairs_are_lm_evals(name, engine, oracle):
 @pytest.mark.parametrize("name", PLAIN)
 def test_equals_the_models_own_forward_with_labels(name, engine, ask, open_model, rankings):
     ours, theirs = engine(name), open_model(name)
-    texts = texts_of(ours._loaded)
+    texts = model_adapter(ours._loaded, None).tokenizer
     for request, answer in zip(rankings, ask(ours, rankings), strict=True):
         for (context, continuation), logprob in zip(request.pairs, answer.logprobs, strict=True):
             pair = texts.pair(context, continuation)
@@ -165,7 +166,7 @@ def test_the_generation_config_is_honoured_in_any_batch(
     free = [Generate(request.prompt, (), 12) for request in generations[:6]]
     path = changed(zoo, name, tmp_path / "ruled", **rule)
     ours, theirs = engine(path), open_model(path)
-    texts = texts_of(ours._loaded)
+    texts = model_adapter(ours._loaded, None).tokenizer
     answers = ask(ours, free)
     for request, answer in zip(free, answers, strict=True):
         ids = torch.tensor([texts.prompt(request.prompt)])
@@ -238,7 +239,7 @@ class TestInside:
             lambda _module, _inputs, output: encoded.append(len(output[0]))
         )
         loaded.model.lm_head.register_forward_hook(lambda _module, _inputs, output: headed.append(output.shape[:2]))
-        scorer = Scorer(loaded, texts_of(loaded), None, (8, 10_000), lambda: None)
+        scorer = Scorer(model_adapter(loaded, None), BatchLimits(8, 10_000))
         pairs = (("the cat", " A"), ("the cat", " B"), ("the cat", " the dog ran"), ("a dog", " A"))
         (answer,) = scorer.rank([Rank(pairs)])
         assert encoded == [2] and headed == [(1, 2 + answer.tokens[2])]  # A and B are read off one place
@@ -250,7 +251,7 @@ class TestInside:
                 loaded.model.get_encoder().embed_tokens.weight.clone()
             )
             loaded.model.get_encoder().embed_tokens.weight[spoiled[0]] = torch.nan
-        bad, good = Scorer(loaded, texts_of(loaded), None, (8, 999), lambda: None).rank(
+        bad, good = Scorer(model_adapter(loaded, None), BatchLimits(8, 999)).rank(
             [Rank((("the dog", " a"),)), Rank((("the cat", " a"),))]
         )
         assert bad == Failure(bad.request_id, "non-finite logits") and isinstance(good, Ranking)

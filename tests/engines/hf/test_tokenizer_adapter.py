@@ -1,13 +1,11 @@
-"""Texts to token ids as lm-eval's HFLM makes them, and where it stops with an assertion, something that can be
-scored.
-"""
+"""Token ids are those that lm-eval's HFLM makes and, where it stops with an assertion, something that can be scored."""
 
 from __future__ import annotations
 
 import pytest
 
 from evalharness.checkpoints.tokenizer import load_tokenizer
-from evalharness.engines.hf.tokenizer_adapter import Texts, Untokenizable
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
 
 ARCHITECTURES = ["llama", "gpt2", "qwen3"]
 TEXTS = [
@@ -24,7 +22,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_tokens_equal_lm_eval(name, zoo, oracle):
-    texts, theirs = Texts(load_tokenizer(zoo[name])), oracle(name, 1).model
+    texts, theirs = TokenizerAdapter(load_tokenizer(zoo[name])), oracle(name, 1).model
     assert texts.prefix == theirs.prefix_token_id
     for text in TEXTS:
         assert list(texts.encode(text)) == theirs.tok_encode(text)
@@ -38,7 +36,7 @@ def test_tokens_equal_lm_eval(name, zoo, oracle):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_token_over_the_seam_is_scored_whole(name, zoo, oracle):
     """ " c" + "at" is one token: lm-eval has no continuation left, and asserts; here the token itself is scored."""
-    texts = Texts(load_tokenizer(zoo[name]))
+    texts = TokenizerAdapter(load_tokenizer(zoo[name]))
     assert oracle(name, 1).model._encode_pair("the c", "at")[1] == []
     pair = texts.pair("the c", "at")
     assert pair.context + pair.continuation == texts.encode("the cat") and len(pair.continuation) == 1
@@ -46,7 +44,7 @@ def test_a_token_over_the_seam_is_scored_whole(name, zoo, oracle):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_empty_context_is_the_prefix_token(name, zoo):
-    texts = Texts(load_tokenizer(zoo[name]))
+    texts = TokenizerAdapter(load_tokenizer(zoo[name]))
     for context in ("", " ", "\n"):
         assert texts.pair(context, "the cat").context == (texts.prefix,)
     assert texts.prompt("")[-1] == texts.prefix
@@ -55,12 +53,12 @@ def test_an_empty_context_is_the_prefix_token(name, zoo):
 def test_no_prefix_token_at_all(zoo):
     tokenizer = load_tokenizer(zoo["qwen3"])
     tokenizer.eos_token = None
-    texts = Texts(tokenizer)
-    assert texts.encode("the cat") == Texts(load_tokenizer(zoo["qwen3"])).encode("the cat")
+    texts = TokenizerAdapter(tokenizer)
+    assert texts.encode("the cat") == TokenizerAdapter(load_tokenizer(zoo["qwen3"])).encode("the cat")
     with pytest.raises(Untokenizable, match="neither BOS nor EOS"):
         texts.pair("", "the cat")
 
 
 def test_a_lone_surrogate_cannot_be_asked(zoo):
     with pytest.raises(Untokenizable, match="cannot be tokenised"):
-        Texts(load_tokenizer(zoo["llama"])).encode("\ud800")
+        TokenizerAdapter(load_tokenizer(zoo["llama"])).encode("\ud800")

@@ -1,5 +1,5 @@
-"""Texts scored whole against lm-eval's rolling windows and peft's unpadded forward of every window; failures stay with
-their text.
+"""Texts are scored whole as by lm-eval's rolling windows and peft's unpadded forward of every window; failures stay
+with their text.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalharness.checkpoints.load import VirtualPrefix, load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.batching import UNLIMITED
+from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.batches import BatchLimits
+from evalharness.engines.hf.model_adapter import UNLIMITED
 from evalharness.engines.hf.scoring import Scorer
-from evalharness.engines.hf.tokenizer_adapter import Texts
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.requests import Failure, Rank, Score, Scoring
 
 ALL = [f"{architecture}{kind}" for architecture in ("llama", "gpt2", "qwen3") for kind in ("", "-lora", "-prompt")]
@@ -62,7 +64,7 @@ def texts(words, tiny) -> list[str]:
 def test_equals_lm_eval(name, batch_size, engine, ask, oracle, texts):
     """lm-eval 0.4.13's HFLM.loglikelihood_rolling, text by text."""
     ours, theirs = engine(name, batch_size=batch_size), oracle(name, batch_size)
-    counted = Texts(ours._loaded.tokenizer)
+    counted = TokenizerAdapter(ours._loaded.tokenizer)
     for text, answer in zip(texts, ask(ours, [Score(text) for text in texts]), strict=True):
         assert close(answer.logprob, theirs.score(text)), text
         assert answer.tokens == len(counted.encode(text))
@@ -74,7 +76,7 @@ def test_equals_peft_one_window_at_a_time(name, engine, ask, peft_model, texts, 
     take their share.
     """
     ours, theirs = engine(name), peft_model(name)
-    encoded = Texts(ours._loaded.tokenizer)
+    encoded = TokenizerAdapter(ours._loaded.tokenizer)
     room = tiny.WINDOW - (tiny.VIRTUAL if "prompt" in name else 0)
     for text, answer in zip(texts, ask(ours, [Score(text) for text in texts]), strict=True):
         expected = 0.0
@@ -114,7 +116,7 @@ def test_windows_that_read_the_same_tokens_are_scored_each_at_its_own_places(eng
 
 @pytest.mark.parametrize("length", [1, 9, 10, 11, 19, 20, 21, 35, 40, 41])
 def test_pieces_are_lm_evals_windows(length, engine):
-    texts = Texts(engine("gpt2")._loaded.tokenizer)
+    texts = TokenizerAdapter(engine("gpt2")._loaded.tokenizer)
     tokens = list(texts.encode(" cat dog the" * length))[:length]
     texts.encode = lambda text, *_: tuple(tokens)
     theirs = map(make_disjoint_window, get_rolling_token_windows(tokens, texts.prefix, 10, 1))
@@ -160,7 +162,7 @@ class TestInside:
 
     @staticmethod
     def scorer(loaded, window):
-        return Scorer(loaded, Texts(loaded.tokenizer), window, (8, 10_000), lambda: None)
+        return Scorer(model_adapter(loaded, window), BatchLimits(8, 10_000))
 
     def test_non_finite_logits_fail_the_text_they_touch_and_no_other(self, loaded):
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
@@ -178,12 +180,12 @@ class TestInside:
     def test_a_model_without_a_stated_limit_reads_as_much_as_in_lm_eval(self, loaded, monkeypatch):
         seen = []
         scorer = self.scorer(loaded, None)
-        monkeypatch.setattr(scorer.texts, "pieces", lambda text, room: seen.append(room) or ())
+        monkeypatch.setattr(scorer.model.tokenizer, "pieces", lambda text, room, special: seen.append(room) or ())
         list(scorer.score([Score("the cat")]))
         assert seen == [UNLIMITED] == [2048]
 
     def test_no_prefix_token_to_begin_with(self, loaded):
-        texts = Texts(loaded.tokenizer)
-        texts.prefix = None
-        (answer,) = Scorer(loaded, texts, 96, (8, 10_000), lambda: None).score([Score("the cat")])
+        scorer = self.scorer(loaded, 96)
+        scorer.model.tokenizer.prefix = None
+        (answer,) = scorer.score([Score("the cat")])
         assert isinstance(answer, Failure) and "neither BOS nor EOS" in answer.reason
