@@ -1,1 +1,1 @@
-"""Measurements to comparisons with their verdicts."""
+"""Make Results of measurements, whoever made them: what is compared, rows, verdicts, diagnoses, the gate."""

@@ -110,9 +110,16 @@ class _UnitDiagnosis:
             whole = pooled(parts, None, macro)
             return Estimate(*assess(whole, self.choice.ci_level, partial(self._draw, name)).difference)
 
-        whole = [round(float(count)) for count in counts]
-        estimates = (part("unreadable", [0], [2]), part("wrong", [1], [3]), part("balance", [0, 3], [2, 1]))
-        return WrittenFlips(whole[4], *whole[:4], *estimates)
+        return WrittenFlips(
+            answers=round(float(counts[4])),
+            lost_unreadable=round(float(counts[0])),
+            lost_wrong=round(float(counts[1])),
+            gained_unreadable=round(float(counts[2])),
+            gained_wrong=round(float(counts[3])),
+            unreadable=part("unreadable", [0], [2]),
+            wrong=part("wrong", [1], [3]),
+            balance=part("balance", [0, 3], [2, 1]),
+        )
 
     def leaning(self) -> dict[str, Leaning] | None:
         """What each side picks most beyond its right share; None where the choices are not the same for all

@@ -22,16 +22,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Flag
 from evalharness.records.diagnosis import Conclusion, Leaning, Measure, WrittenFlips
 from evalharness.stats.enums import Verdict
 from evalharness.tasks.variants import BIAS
 
 HEADS: dict[Conclusion, str] = {
-    "knowledge": "knowledge seems to be lost, not the format",
-    "both": "it chooses worse, and more of what it writes cannot be read",
-    "format": "the knowledge seems to be there, the format not",
-    "unclear": "knowledge or format cannot be told apart",
+    Conclusion.KNOWLEDGE: "knowledge seems to be lost, not the format",
+    Conclusion.BOTH: "it chooses worse, and more of what it writes cannot be read",
+    Conclusion.FORMAT: "the knowledge seems to be there, the format not",
+    Conclusion.UNCLEAR: "knowledge or format cannot be told apart",
 }
 CHANCE = "the base itself is not better than chance"
 KEPT = "it chooses worse, and what it writes shows no loss"
@@ -71,25 +71,29 @@ def conclude(
     text, and alone.
     """
     lenient, strict = written
-    if "base_at_chance" in choice.flags:
-        return Reading("unclear", CHANCE)
+    if Flag.BASE_AT_CHANCE in choice.flags:
+        return Reading(Conclusion.UNCLEAR, CHANCE)
     if lost(choice):
         unreadable, wrong = fell(flips.unreadable), fell(flips.wrong)
         if not (unreadable or wrong):
-            return Reading("unclear", KEPT)
+            return Reading(Conclusion.UNCLEAR, KEPT)
         if _above(lenient, accuracy):
-            return Reading("unclear", LESS)
+            return Reading(Conclusion.UNCLEAR, LESS)
         mostly = MORE if _above(accuracy, lenient) and fell(flips.balance) else ""
-        return Reading("both", mostly) if unreadable else Reading("knowledge")
+        return Reading(Conclusion.BOTH, mostly) if unreadable else Reading(Conclusion.KNOWLEDGE)
     if not fell(lenient.difference):
         return (
-            Reading("format", ALONE)
+            Reading(Conclusion.FORMAT, ALONE)
             if _above(lenient, strict) and _above(accuracy, strict)
-            else Reading("unclear", ALIKE)
+            else Reading(Conclusion.UNCLEAR, ALIKE)
         )
     if not _above(accuracy, lenient):
-        return Reading("unclear", ALIKE)
-    return Reading("format") if fell(flips.unreadable) and fell(flips.balance) else Reading("unclear", OTHERWISE)
+        return Reading(Conclusion.UNCLEAR, ALIKE)
+    return (
+        Reading(Conclusion.FORMAT)
+        if fell(flips.unreadable) and fell(flips.balance)
+        else Reading(Conclusion.UNCLEAR, OTHERWISE)
+    )
 
 
 def _above(one: Comparison, other: Comparison) -> bool:
@@ -131,7 +135,8 @@ def _rose(by_name: Mapping[str, Measure], name: str) -> bool:
 def _moved(measure: Measure) -> str:
     low, high = measure.difference.low, measure.difference.high
     interval = f" [{_signed(low)}, {_signed(high)}]" if low is not None and high is not None else ""
-    return f"{_signed(measure.base.value, '')} → {_signed(measure.candidate.value, '')} ({_signed(measure.difference.value)}{interval})"
+    before, after = (_signed(side.value, "") for side in (measure.base, measure.candidate))
+    return f"{before} → {after} ({_signed(measure.difference.value)}{interval})"
 
 
 def _signed(value: float, sign: str = "+") -> str:

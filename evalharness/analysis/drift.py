@@ -1,4 +1,4 @@
-"""What two models expect at every token of some texts to how far apart they are: an early warning, which decides
+"""Measure how far two models are apart in what they expect at every token of some texts: an early warning, which decides
 nothing.
 
 Of each place the base names its likeliest tokens, and the other model says what it gives to those: so the two need not
@@ -32,8 +32,8 @@ OTHER_VOCABULARY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """Texts of one kind as the base is asked about them; `room` bounds what any model of the run reads of one at a
+class DriftTexts:
+    """DriftTexts of one kind as the base is asked about them; `room` bounds what any model of the run reads of one at a
     time.
     """
 
@@ -45,17 +45,17 @@ class Texts:
         return fingerprint.of_value([(request.context, request.text) for request in self.asked])
 
 
-def neutral(texts: Sequence[str], room: int | None) -> Texts:
+def neutral(texts: Sequence[str], room: int | None) -> DriftTexts:
     """Running text, read from its beginning."""
-    return Texts(NEUTRAL, tuple(Profile(text, TOP_K, room=room) for text in dict.fromkeys(texts)))
+    return DriftTexts(NEUTRAL, tuple(Profile(text, TOP_K, room=room) for text in dict.fromkeys(texts)))
 
 
-def own_outputs(pairs: Sequence[tuple[str, str]]) -> Texts:
+def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
     """(prompt, what the base answered by greedy decoding) pairs."""
-    return Texts(OWN, tuple(Profile(text, TOP_K, prompt) for prompt, text in dict.fromkeys(pairs)))
+    return DriftTexts(OWN, tuple(Profile(text, TOP_K, prompt) for prompt, text in dict.fromkeys(pairs)))
 
 
-def follow_ups(texts: Texts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
+def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
     """For every text what to ask of another model, at the tokens that the base named; None where the base gave no
     answer.
     """
@@ -87,7 +87,7 @@ def _rest(profile: Profiling) -> Floats:
     return np.array([-np.inf if value is None else value for value in profile.rest], dtype=np.float64).reshape(-1, 1)
 
 
-def measured(texts: Texts, model: str, base: Sequence[Response | Failure | None], other: Sequence[Response | Failure | None],
+def measured(texts: DriftTexts, model: str, base: Sequence[Response | Failure | None], other: Sequence[Response | Failure | None],
              how: tuple[float, int]) -> Drift:  # fmt: skip
     """The drift of `model` on the texts, from answers in their order. `how`: coverage of the intervals, and the seed of
     the resamples.
@@ -124,7 +124,7 @@ def measured(texts: Texts, model: str, base: Sequence[Response | Failure | None]
     )
 
 
-def unavailable(texts: Texts, model: str, level: float, reason: str) -> Drift:
+def unavailable(texts: DriftTexts, model: str, level: float, reason: str) -> Drift:
     """A drift that is not known, and why."""
     return Drift(model, texts.kind, texts.digest, TOP_K, level, reason=reason)
 

@@ -1,5 +1,6 @@
-"""Rows whose units were asked in rounds to p-values, intervals and a suite that hold in whatever round each was stopped
-(stats/watching.py).
+"""Judge rows whose units were asked in rounds: p-values, intervals and a suite that hold in whatever round each stopped.
+
+The statistics are those of stats/early_stopping.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
 from evalharness.analysis.suite import skilled, suite_row, untrained
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Certificate, Flag, Level, Stopping, Verdict
+from evalharness.records.comparison import Certificate, Flag, Level, Stopping
 from evalharness.stats.assess import Finding
 from evalharness.stats.early_stopping import (
     LOOKS,
@@ -26,6 +27,7 @@ from evalharness.stats.early_stopping import (
     evidence_path,
     verdict_on_set,
 )
+from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pairs import Interval
 from evalharness.stats.resample import Effort
@@ -77,8 +79,16 @@ def _stopped(row: ComparisonDraft) -> bool:
 def _points(row: ComparisonDraft) -> ComparisonDraft:
     """The values of a row, and nothing that a fixed sample would be needed for."""
     finding = row.finding
-    values = {side: Interval(getattr(finding, side).value) for side in ("base", "candidate", "difference")}
-    finding = replace(finding, **values, p_forgotten=None, p_retained=None, p_difference=None, few_changes=False)
+    finding = replace(
+        finding,
+        base=Interval(finding.base.value),
+        candidate=Interval(finding.candidate.value),
+        difference=Interval(finding.difference.value),
+        p_forgotten=None,
+        p_retained=None,
+        p_difference=None,
+        few_changes=False,
+    )
     flips = None if row.flips is None else replace(row.flips, forgotten=None, learned=None)
     retention = None if row.retention is None else Interval(row.retention.value)
     return replace(

@@ -22,7 +22,7 @@ def with_margins(
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     groups = [group for group in run.plan.groups if not group.beside]
     suite = run.plan.suite_name or UNNAMED
-    known = {each.name for each in (*facts, *groups)} | {suite}
+    known = {*(fact.name for fact in facts), *(group.name for group in groups), suite}
     for name in sorted(named.keys() - known):
         what = f"no task, group or suite {name!r} in what is compared"
         raise UsageError("--margin", what, did_you_mean(name, known))

@@ -1,17 +1,14 @@
-"""Rows that a candidate was fine-tuned on, past the questions of an evaluation, to the questions that it had seen.
+"""Find the questions of an evaluation in the rows that a candidate was fine-tuned on.
 
 After Brown et al. 2020 (arXiv 2005.14165, appendix C): words are what stands between white space once case and
 punctuation are gone, and a run of 13 of them that stands in both is an overlap. Three things differ, each for a reason:
 
-    own texts   only what a row brings to its question is looked for, not the wording that the task puts around it:
-    candidates are fine-tuned on
-                rows of the very tasks that they are asked, and the wording stands in every one of those
-    wording     a run of words with 4 in it that more than a tenth of the task's texts share is the task's, too; and one
-    that as a whole more
-                than 2 of its texts share says nothing of any of them
-    short ones  a question of fewer than 13 words is found where all its row brings stands, as it is, in one row, and
-    has 6 words or more; or
-                where it is, as the task renders it, the whole of a text, and has 3 words or more
+* Only what a row brings to its question is looked for, not the wording that the task puts around it: candidates are
+  fine-tuned on rows of the very tasks that they are asked, and the wording stands in every one of those.
+* A run of words with 4 in it that more than a tenth of the task's texts share is the task's wording, too; and one that
+  as a whole more than 2 of its texts share says nothing of any of them.
+* A question of fewer than 13 words is found where all that its row brings stands, as it is, in one row, and has 6 words
+  or more; or where it is, as the task renders it, the whole of a text, and has 3 words or more.
 
 The evaluation is indexed and the training rows stream past: memory does not grow with their number.
 """
@@ -19,7 +16,6 @@ The evaluation is indexed and the training rows stream past: memory does not gro
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalharness.analysis.overlap_words import (
+    Hashes,
+    RunTable,
+    Words,
+    between,
+    counted,
+    spaced,
+    sums_of,
+    windows,
+    words_of,
+)
 from evalharness.data.streams import TextRow
 
 RUN = 13  # words in a row that make an overlap
@@ -49,11 +56,6 @@ METHOD = {
     "constant": CONSTANT,
     "version": 1,
 }
-
-Words = tuple[str, ...]
-Hashes = NDArray[np.uint64]
-PRIME = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
-INVERSE = pow(PRIME, -1, 1 << 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TrainingOverlap:
     """What a candidate was fine-tuned on, as far as it is known, and which rows of which task it had seen: task ->
     index of the row -> hit.
 
@@ -92,49 +94,6 @@ class Seen:
     sources: tuple[Mapping[str, Any], ...] = ()
     hits: Mapping[str, Mapping[int, Hit]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
-
-
-class _Kept(dict[int, str | None]):
-    """Characters to what becomes of them: punctuation and formatting go, characters of scripts without spaces stand
-    alone.
-    """
-
-    def __missing__(self, code: int) -> str | None:
-        character, kept = chr(code), unicodedata.category(chr(code))
-        gone = kept[0] == "P" or kept in ("Sk", "Cf")
-        self[code] = None if gone else f" {character} " if _unspaced(code) else character
-        return self[code]
-
-
-def _unspaced(code: int) -> bool:
-    return 0x3040 <= code <= 0x30FF or 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code < 0x40000
-
-
-_KEPT = _Kept()
-
-
-def words_of(text: str) -> Words:
-    """NFKC, lower case, without punctuation. Chinese and Japanese characters are words each."""
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    return tuple(plain.lower().translate(_KEPT).split())
-
-
-def own_texts(row: Iterable[str], question: str) -> tuple[str, ...]:
-    """Those texts of a row that stand in `question` as they are, but none that stands within another; the question
-    itself where none does.
-    """
-    asked = _spaced(words_of(question))
-    found = {spaced: text for text in row if (words := words_of(text)) and (spaced := _spaced(words)) in asked}
-    return tuple(
-        text for spaced, text in found.items() if not any(spaced in other for other in found if other != spaced)
-    ) or (question,)
-
-
-def _spaced(words: Sequence[str]) -> str:
-    return f" {' '.join(words)} "
-
-
-# ---- the evaluation's side -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +140,7 @@ class Index:
             coded = {words: self._coded(words) for of in texts for words in of}
             wording, often = (
                 _wording(list(coded.values())),
-                _counted([np.unique(_windows(codes, RUN)) for codes in coded.values()]),
+                counted([np.unique(windows(codes, RUN)) for codes in coded.values()]),
             )
             for number, of in zip(numbers, texts, strict=True):
                 entries[number] = _entry(self.items[number], of)
@@ -191,8 +150,8 @@ class Index:
                     keys.setdefault(min(max(map(len, of)), RUN), []).append((key, number))
         self._entries = tuple(entries[number] for number in range(len(self.items)))
         self._tables = [
-            (RUN, True, _Table.of(runs)),
-            *((length, False, _Table.of(keys[length])) for length in sorted(keys)),
+            (RUN, True, RunTable.of(runs)),
+            *((length, False, RunTable.of(keys[length])) for length in sorted(keys)),
         ]
         self._forms: dict[str, list[int]] = {}
         for number, entry in enumerate(self._entries):
@@ -222,7 +181,7 @@ class Index:
         row_of_text = np.repeat(np.arange(len(batch)), [len(of) for _, of in batch])
         codes = np.array([self._numbers.get(word, 0) for words in texts for word in words], dtype=np.uint64)
         text_of = np.repeat(np.arange(len(texts)), [len(words) for words in texts])
-        sums, unknown = _sums(codes), np.concatenate([[0], np.cumsum(codes == 0)])
+        sums, unknown = sums_of(codes), np.concatenate([[0], np.cumsum(codes == 0)])
         telling, looks = set[tuple[int, int]](), set[tuple[int, int]]()
         for length, decides, table in self._tables:
             starts = np.arange(max(0, len(codes) - length + 1))
@@ -230,11 +189,11 @@ class Index:
                 (unknown[starts + length] == unknown[starts]) & (text_of[starts] == text_of[starts + length - 1])
             ]
             (telling if decides else looks).update(
-                table.pairs(_between(sums, starts, length), row_of_text[text_of[starts]])
+                table.pairs(between(sums, starts, length), row_of_text[text_of[starts]])
             )
-        for words, row in zip(texts, row_of_text, strict=True):
+        for words, row in zip(texts, row_of_text.tolist(), strict=True):
             if len(words) >= LEAST_WHOLE:
-                looks.update((int(row), number) for number in self._forms.get(_spaced(words), ()))
+                looks.update((row, number) for number in self._forms.get(spaced(words), ()))
         for row, number in sorted(telling | looks):
             self._judge(number, batch[row], (row, number) in telling, found)
 
@@ -243,7 +202,7 @@ class Index:
         before, entry = found.get(number), self._entries[number]
         if before is not None and before.whole and before.answer:
             return
-        texts = [_spaced(words) for words in row[1]]
+        texts = [spaced(words) for words in row[1]]
         whole = entry.within(texts)
         if whole or run:
             hit = Hit(whole, entry.answered(texts), row[0])
@@ -256,19 +215,19 @@ def joined(one: Hit, other: Hit) -> Hit:
 
 
 def _entry(item: Item, texts: Sequence[Words]) -> _Entry:
-    forms = frozenset(_spaced(words) for form in item.forms if len(words := words_of(form)) >= LEAST_WHOLE)
-    answers = tuple(_spaced(words) for answer in item.answers if (words := words_of(answer)))
-    return _Entry(tuple(map(_spaced, texts)), forms, answers, sum(map(len, texts)) >= LEAST)
+    forms = frozenset(spaced(words) for form in item.forms if len(words := words_of(form)) >= LEAST_WHOLE)
+    answers = tuple(spaced(words) for answer in item.answers if (words := words_of(answer)))
+    return _Entry(tuple(map(spaced, texts)), forms, answers, sum(map(len, texts)) >= LEAST)
 
 
 def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
     """The own texts of one task's items, as words, without those that most of its questions hold."""
     texts = [tuple(words for text in item.texts if (words := words_of(text))) for item in items]
     counts = Counter(words for of in texts for words in set(of))
-    sample = [_spaced(words_of(item.forms[0] if item.forms else " ".join(item.texts))) for item in items[:SAMPLE]]
+    sample = [spaced(words_of(item.forms[0] if item.forms else " ".join(item.texts))) for item in items[:SAMPLE]]
     constant = {words for words, count in counts.items() if count > max(FEW, CONSTANT * len(items))}
     for words in counts:
-        if len(words) < WORDING and sum(_spaced(words) in question for question in sample) > max(
+        if len(words) < WORDING and sum(spaced(words) in question for question in sample) > max(
             FEW, CONSTANT * len(sample)
         ):
             constant.add(words)
@@ -277,7 +236,7 @@ def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:
 
 def _wording(texts: Sequence[Hashes]) -> Hashes:
     """Runs of WORDING words that more than SHARED of a task's distinct texts hold."""
-    runs, counts = _counted([np.unique(_windows(codes, WORDING)) for codes in texts])
+    runs, counts = counted([np.unique(windows(codes, WORDING)) for codes in texts])
     return runs[counts > max(FEW, SHARED * len(texts))]
 
 
@@ -285,81 +244,25 @@ def _telling(codes: Hashes, wording: Hashes, often: tuple[Hashes, NDArray[np.int
     """The runs of RUN words in which there is no wording, and that are no stock phrase: no more than FEW texts share
     them.
     """
-    runs = _windows(codes, RUN)
+    runs = windows(codes, RUN)
     if not len(runs):
         return runs
-    spoilt = np.concatenate([[0], np.cumsum(np.isin(_windows(codes, WORDING), wording))])
+    spoilt = np.concatenate([[0], np.cumsum(np.isin(windows(codes, WORDING), wording))])
     starts = np.arange(len(runs))
-    return runs[
-        (spoilt[starts + RUN - WORDING + 1] == spoilt[starts]) & (often[1][np.searchsorted(often[0], runs)] <= FEW)
-    ]
+    plain: NDArray[np.bool_] = spoilt[starts + RUN - WORDING + 1] == spoilt[starts]
+    rare: NDArray[np.bool_] = often[1][np.searchsorted(often[0], runs)] <= FEW
+    return runs[plain & rare]
 
 
 def _rarest(codes: Hashes, often: tuple[Hashes, NDArray[np.int64]]) -> Hashes:
     """One run of a text, that fewest texts share, by which rows that may hold the text are found; of a short text all
     of it.
     """
-    runs = _windows(codes, min(len(codes), RUN))
+    runs = windows(codes, min(len(codes), RUN))
     if len(runs) < 2:
         return runs
     place = int(np.argmin(often[1][np.searchsorted(often[0], runs)]))
     return runs[place : place + 1]
-
-
-def _counted(hashes: Sequence[Hashes]) -> tuple[Hashes, NDArray[np.int64]]:
-    return np.unique(np.concatenate([np.array([], dtype=np.uint64), *hashes]), return_counts=True)
-
-
-# ---- hashes of runs of words -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Hashes in order, and the items that have them: those of hash i are numbers[ends[i]:ends[i + 1]]."""
-
-    hashes: Hashes
-    ends: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, pairs: Sequence[tuple[Hashes, int]]) -> _Table:
-        hashes = np.concatenate([np.array([], dtype=np.uint64), *(hashes for hashes, _ in pairs)])
-        numbers = np.repeat(
-            np.array([number for _, number in pairs], dtype=np.int64), [len(hashes) for hashes, _ in pairs]
-        )
-        order = np.argsort(hashes, kind="stable")
-        distinct, starts = np.unique(hashes[order], return_index=True)
-        return cls(distinct, np.concatenate([starts, [len(hashes)]]), numbers[order])
-
-    def pairs(self, hashes: Hashes, rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """(row, item) of every hash that is known."""
-        if not len(self.hashes) or not len(hashes):
-            return
-        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        known = self.hashes[at] == hashes
-        for place, row in np.unique(np.stack([at[known], rows[known]], axis=1), axis=0).tolist():
-            for number in self.numbers[self.ends[place] : self.ends[place + 1]].tolist():
-                yield row, number
-
-
-def _sums(codes: Hashes) -> Hashes:
-    """Sums of code[t] · PRIME**t over t < i, modulo 2**64, for every i."""
-    powers = np.cumprod(
-        np.concatenate([np.array([1], dtype=np.uint64), np.full(max(0, len(codes) - 1), PRIME, dtype=np.uint64)])
-    )
-    return np.concatenate([np.array([0], dtype=np.uint64), np.cumsum(codes * powers[: len(codes)], dtype=np.uint64)])
-
-
-def _between(sums: Hashes, starts: NDArray[np.int64], length: int) -> Hashes:
-    """The hash of the run of `length` codes from each start: the same wherever the run stands."""
-    undo = np.cumprod(
-        np.concatenate([np.array([1], dtype=np.uint64), np.full(max(0, len(sums) - 1), INVERSE, dtype=np.uint64)])
-    )
-    return (sums[starts + length] - sums[starts]) * undo[starts]
-
-
-def _windows(codes: Hashes, length: int) -> Hashes:
-    return _between(_sums(codes), np.arange(max(0, len(codes) - length + 1)), length)
 
 
 def _batches(rows: Iterable[TextRow]) -> Iterator[list[tuple[str, tuple[Words, ...]]]]:

@@ -79,7 +79,7 @@ def _compare_part(
             facts.append(replace(fact, name=name, available=available, metrics=metrics, variant=variant))
             measurements += kept
     parts = tuple(_group_part(group, part) for group in groups)
-    describing = tuple(each.name for each in (*facts, *parts))
+    describing = (*(fact.name for fact in facts), *(group.name for group in parts))
     return compare(facts, measurements, replace(plan, groups=parts, describing=describing)) if facts else ()
 
 

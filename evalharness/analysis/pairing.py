@@ -122,7 +122,7 @@ def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed:
 
 def of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp]) -> Measurement:
     """The rows of the units at these places."""
-    units, sizes = (tuple(of[i] for i in places) for of in (measurement.units, measurement.sizes))
+    units, sizes = tuple(measurement.units[i] for i in places), tuple(measurement.sizes[i] for i in places)
     return replace(measurement, units=units, sizes=sizes, rows=measurement.rows[np.asarray(places, dtype=np.intp)])
 
 
@@ -172,16 +172,23 @@ def measures_of(
     `parts`: `whole` task by task; `chance_known`: the tasks' chances are of this metric.
     """
     measures: dict[str, Any] = {"points": (whole.low, whole.high, whole.sign) == (0.0, 1.0, 1.0)}
-    if chance_known and (kept := retention(whole, level)) is not None and all(map(math.isfinite, kept)):
+    if (
+        chance_known
+        and (kept := retention(whole, level)) is not None
+        and all(number is not None and math.isfinite(number) for number in kept)
+    ):
         measures["retention"] = kept
     if finding.lost is not None and finding.gained is not None and finding.units:
         adjusted = _without_guesses(parts, level) if chance_known and whole.kind == MetricKind.BINARY else None
-        of = (adjusted.forgotten, adjusted.learned) if adjusted else ()
-        estimates = [
-            Estimate(*found) if found.high else None for found in of
-        ]  # fewer flips than luck alone makes: both guess alike
-        shares = (count / finding.units for count in (finding.lost + finding.gained, finding.lost, finding.gained))
-        measures["flips"] = FlipShares(*shares, *estimates)
+        forgotten, learned = (adjusted.forgotten, adjusted.learned) if adjusted else (None, None)
+        measures["flips"] = FlipShares(
+            share=(finding.lost + finding.gained) / finding.units,
+            lost=finding.lost / finding.units,
+            gained=finding.gained / finding.units,
+            # fewer flips than luck alone makes: both guess alike
+            forgotten=Estimate(*forgotten) if forgotten and forgotten.high else None,
+            learned=Estimate(*learned) if learned and learned.high else None,
+        )
     return measures
 
 

@@ -52,7 +52,7 @@ class ComparisonDraft:
     primary: bool
     judged: bool
     available: int
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     finding: Finding
     variant: Variant | None = None
     part: bool = False  # a judged task within a gate unit, to look into
@@ -125,7 +125,7 @@ def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> Finding:
     return finding
 
 
-def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: bool) -> tuple[str, ...]:
+def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: bool) -> tuple[Flag, ...]:
     unparsed = any(task.unparsed.get(model, 0) for task in tasks for model in (base, candidate))
     incomplete = dropped or any(task.failed.get(model, 0) for task in tasks for model in (base, candidate))
     differ = any(
@@ -133,10 +133,10 @@ def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: 
         for task in tasks
     )
     shown = {
-        "truncated": any(task.truncated for task in tasks),
-        "unparsed": unparsed,
-        "incomplete": incomplete,
-        "prompts_differ": differ,
+        Flag.TRUNCATED: any(task.truncated for task in tasks),
+        Flag.UNPARSED: unparsed,
+        Flag.INCOMPLETE: incomplete,
+        Flag.PROMPTS_DIFFER: differ,
     }
     return tuple(flag for flag, is_set in shown.items() if is_set)
 

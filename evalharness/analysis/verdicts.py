@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from evalharness.analysis.early_stopping import settled
 from evalharness.analysis.rows import ComparisonDraft
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Comparison, Estimate, Flag, Level, Stopping, Verdict
+from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, Stopping
+from evalharness.stats.assess import Finding
+from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
 
 PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate units
@@ -28,18 +30,20 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
         i: row.finding.p_forgotten or 0.0 for i, row in enumerate(rows) if row.unit and row.level == Level.SUITE
     }
     tests = dict.fromkeys(family, max(1, len(family)))
-    found = [_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)) for i, row in enumerate(rows)]
-    found = [
-        replace(row, adjustment="Holm" if i in tests else None, stopping=stopping.get(i)) for i, row in enumerate(found)
+    comparisons = [
+        replace(
+            _comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)),
+            adjustment=Adjustment.HOLM if i in tests else None,
+            stopping=stopping.get(i),
+        )
+        for i, row in enumerate(rows)
     ]
     parts = [i for i, row in enumerate(rows) if row.part]
-    for i, p_forgotten, p_difference in zip(
-        parts, *(_q([getattr(found[i], p) for i in parts]) for p in PARTS), strict=True
-    ):
-        found[i] = replace(
-            found[i], adjustment="Benjamini-Hochberg", q_forgotten=p_forgotten, q_difference=p_difference
-        )
-    return found
+    q_forgotten, q_difference = (_q([getattr(comparisons[i], p) for i in parts]) for p in PARTS)
+    for i, forgotten, difference in zip(parts, q_forgotten, q_difference, strict=True):
+        by = Adjustment.BENJAMINI_HOCHBERG
+        comparisons[i] = replace(comparisons[i], adjustment=by, q_forgotten=forgotten, q_difference=difference)
+    return comparisons
 
 
 def _q(p_values: Sequence[float | None]) -> list[float | None]:
@@ -56,28 +60,66 @@ def _comparison(
     family.
     """
     finding = row.finding
-    verdict: Verdict | None = None
-    needed, flags = None, list[str]()
-    if row.judged and finding.margin is not None and finding.p_forgotten is not None and finding.p_retained is not None:
-        at_chance = finding.at_chance and finding.units > 0
-        p_forgotten = finding.p_forgotten if adjusted is None else adjusted
-        verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
-        if verdict == Verdict.INCONCLUSIVE and not at_chance and not (row.watch and row.watch.stopped):
-            share = plan.final_alpha
-            needed = finding.examples_needed((share / tests, share if finding.can_retain else 0.0))
-        flags += [Flag.FORGOTTEN_UNADJUSTED] if finding.p_forgotten <= plan.alpha < p_forgotten else []
-        flags += [Flag.BASE_AT_CHANCE] if at_chance else []
-        flags += [Flag.MARGIN_EXCEEDS_SKILL] if finding.units and not (finding.can_retain or at_chance) else []
-    low, high = finding.difference.low, finding.difference.high
-    flags += [Flag.DROP_DETECTED] if high is not None and high < 0 and verdict != Verdict.FORGOTTEN else []
-    flags += [Flag.IMPROVED] if low is not None and low > 0 else []
-    flags += [Flag.FEW_CHANGES] if finding.few_changes else []
+    verdict, needed, flags = _verdict(row, plan, adjusted, tests)
     return Comparison(
-        task=row.task, family=row.family, level=row.level, unit=row.unit, metric=row.metric, primary=row.primary, candidate=candidate,
-        n=finding.units, base=Estimate(*finding.base), candidate_score=Estimate(*finding.candidate), difference=Estimate(*finding.difference),
-        ci_level=plan.level, lost=finding.lost, gained=finding.gained, p_forgotten=finding.p_forgotten, p_forgotten_adjusted=adjusted,
-        p_retained=finding.p_retained, p_difference=finding.p_difference, margin=finding.margin, verdict=verdict,
-        flags=(*flags, *row.flags), examples_needed=needed, available=row.available,
-        retention=None if row.retention is None else Estimate(*row.retention), flips=row.flips, general=row.general,
+        task=row.task,
+        family=row.family,
+        level=row.level,
+        unit=row.unit,
+        metric=row.metric,
+        primary=row.primary,
+        candidate=candidate,
+        n=finding.units,
+        base=Estimate(*finding.base),
+        candidate_score=Estimate(*finding.candidate),
+        difference=Estimate(*finding.difference),
+        ci_level=plan.level,
+        lost=finding.lost,
+        gained=finding.gained,
+        p_forgotten=finding.p_forgotten,
+        p_forgotten_adjusted=adjusted,
+        p_retained=finding.p_retained,
+        p_difference=finding.p_difference,
+        margin=finding.margin,
+        verdict=verdict,
+        flags=(*flags, *_of_difference(finding, verdict), *row.flags),
+        examples_needed=needed,
+        available=row.available,
+        retention=None if row.retention is None else Estimate(*row.retention),
+        flips=row.flips,
+        general=row.general,
         variant=row.variant,
-    )  # fmt: skip
+    )
+
+
+def _verdict(
+    row: ComparisonDraft, plan: ComparePlan, adjusted: float | None, tests: int
+) -> tuple[Verdict | None, int | None, list[Flag]]:
+    """The verdict of a judged row, how many examples it would need where it is not decided, and what to know of it."""
+    finding = row.finding
+    if not row.judged or finding.margin is None or finding.p_forgotten is None or finding.p_retained is None:
+        return None, None, []
+    at_chance, needed, flags = finding.at_chance and finding.units > 0, None, list[Flag]()
+    p_forgotten = finding.p_forgotten if adjusted is None else adjusted
+    verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
+    if verdict == Verdict.INCONCLUSIVE and not at_chance and not (row.watch and row.watch.stopped):
+        share = plan.final_alpha
+        needed = finding.examples_needed((share / tests, share if finding.can_retain else 0.0))
+    if finding.p_forgotten <= plan.alpha < p_forgotten:
+        flags.append(Flag.FORGOTTEN_UNADJUSTED)
+    if at_chance:
+        flags.append(Flag.BASE_AT_CHANCE)
+    elif finding.units and not finding.can_retain:
+        flags.append(Flag.MARGIN_EXCEEDS_SKILL)
+    return verdict, needed, flags
+
+
+def _of_difference(finding: Finding, verdict: Verdict | None) -> Iterator[Flag]:
+    """What the interval of the difference shows, judged or not."""
+    low, high = finding.difference.low, finding.difference.high
+    if high is not None and high < 0 and verdict != Verdict.FORGOTTEN:
+        yield Flag.DROP_DETECTED
+    if low is not None and low > 0:
+        yield Flag.IMPROVED
+    if finding.few_changes:
+        yield Flag.FEW_CHANGES

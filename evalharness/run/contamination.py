@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint, results
-from evalharness.analysis.overlap import Hit, Index, Item, Seen, joined, own_texts
+from evalharness.analysis.overlap import Hit, Index, Item, TrainingOverlap, joined
+from evalharness.analysis.overlap_words import own_texts
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.data.streams import TextRow, files_at, text_rows, texts_in
@@ -125,14 +126,14 @@ class _Search:
         self.index = Index([item for task in run_plan.judged_tasks for item in _items(run_plan, task, job.seed)])
         self.known: dict[str, tuple[dict[int, Hit], int]] = {}
 
-    def in_path(self, path: Path) -> Seen:
+    def in_path(self, path: Path) -> TrainingOverlap:
         """What the rows at `path` hold. Raises DataError."""
         hits, rows = self._hits(str(path.resolve()), lambda: text_rows(path))
         digests = [fingerprint.of_file(file) for file in files_at(path)]
         digest = digests[0] if len(digests) == 1 else fingerprint.of_value(digests)
         return self._seen([({"kind": "file", "name": path.name, "digest": digest, "rows": rows}, hits)], [])
 
-    def in_told(self, told: tuple[TrainingSource, ...], notices: tuple[str, ...]) -> Seen:
+    def in_told(self, told: tuple[TrainingSource, ...], notices: tuple[str, ...]) -> TrainingOverlap:
         """What the sources of a training.json hold; a notice for each that is not there, is unreadable, or has
         changed.
         """
@@ -187,14 +188,14 @@ class _Search:
             self.known[key] = self.index.search(rows())
         return self.known[key]
 
-    def _seen(self, found: list[tuple[dict[str, Any], dict[int, Hit]]], notices: list[str]) -> Seen:
+    def _seen(self, found: list[tuple[dict[str, Any], dict[int, Hit]]], notices: list[str]) -> TrainingOverlap:
         hits: dict[str, dict[int, Hit]] = {}
         for _, of in found:
             for number, hit in of.items():
                 item = self.index.items[number]
                 of_task = hits.setdefault(item.task, {})
                 of_task[item.index] = joined(of_task[item.index], hit) if item.index in of_task else hit
-        return Seen(
+        return TrainingOverlap(
             tuple(label for label, _ in found),
             {task: dict(sorted(of.items())) for task, of in hits.items()},
             tuple(notices),

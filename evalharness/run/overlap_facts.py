@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import results
-from evalharness.analysis.overlap import METHOD, Hit, Seen
+from evalharness.analysis.overlap import METHOD, Hit, TrainingOverlap
 from evalharness.records.requests import Example, PreparedTask
 from evalharness.run.plan import RunPlan
 
@@ -56,13 +56,13 @@ def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]
     results.write_text(out / results.OVERLAP, "".join(f"{line}\n" for line in lines))
 
 
-def _hits(seen: Seen, task: PreparedTask) -> list[tuple[Example, Hit]]:
+def _hits(seen: TrainingOverlap, task: PreparedTask) -> list[tuple[Example, Hit]]:
     """The examples of a task that a candidate saw."""
     hits = seen.hits.get(task.task.name, {})
     return [(example, hits[index]) for example in task.examples if (index := index_of(example)) in hits]
 
 
-def _of_candidate(seen: Seen, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
+def _of_candidate(seen: TrainingOverlap, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
     tasks = {}
     for task in prepared if seen.sources else ():
         if not task.task.beside:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalharness.analysis.baseline import Baseline, read
-from evalharness.analysis.overlap import Seen
+from evalharness.analysis.overlap import TrainingOverlap
 from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.files import DataRow
@@ -46,7 +46,7 @@ class RunPlan:
     notices: tuple[str, ...] = ()
     references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
     # by candidate, where it is known on what it was fine-tuned:
-    overlaps: Mapping[str, Seen] = field(default_factory=dict)
+    overlaps: Mapping[str, TrainingOverlap] = field(default_factory=dict)
 
     def limit_of(self, task: Task) -> int | None:
         return self.limits.get(task.origin, self.limits.get(task.variant_of or "", self.limit))

@@ -125,7 +125,7 @@ def test_more_noise_is_more_drift():
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """Texts drawn from one law; its KL taken over many more of them."""
+    """DriftTexts drawn from one law; its KL taken over many more of them."""
     truth = measured(TEXTS, "", *corpus(0.5, 8, 4000, seed=99)[:2], HOW)
     names = ("kl", "agreement", "cross_entropy_change")
     hits = dict.fromkeys(names, 0)

@@ -9,19 +9,8 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from evalharness.analysis import overlap
-from evalharness.analysis.overlap import (
-    FEW,
-    LEAST,
-    LEAST_WHOLE,
-    RUN,
-    SHARED,
-    WORDING,
-    Hit,
-    Index,
-    Item,
-    own_texts,
-    words_of,
-)
+from evalharness.analysis.overlap import FEW, LEAST, LEAST_WHOLE, RUN, SHARED, WORDING, Hit, Index, Item
+from evalharness.analysis.overlap_words import own_texts, words_of
 from evalharness.data.streams import TextRow
 
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
