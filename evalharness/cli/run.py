@@ -27,9 +27,6 @@ from evalharness.errors import NotComparableError, UsageError
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
 from evalharness.records.results import Results
-from evalharness.report import drift, overlap
-from evalharness.report.escape import plain
-from evalharness.report.terminal import unexplained, verdict_lines
 from evalharness.results import RESULTS
 from evalharness.run.checks import check_job, check_paths
 
@@ -154,7 +151,7 @@ def run_command(**given: Any) -> int:
     job = _job(given)
     check_job(job)
     evaluate = registry.find(run.REGISTRY, "evaluate", "stage")
-    write_report = registry.find(report.REGISTRY, "write", "stage")
+    write_report, run_lines = (registry.find(report.REGISTRY, name, "stage") for name in ("write", "terminal"))
     with progress.listener(given["quiet"], given["verbose"]) as listener:
         results: Results = evaluate(job, listener)
         listener.phase("writing the report")
@@ -162,8 +159,7 @@ def run_command(**given: Any) -> int:
     if given["as_json"]:
         click.echo((job.out / RESULTS).read_text(), nl=False)
     else:
-        overlaps = map(plain, overlap.lines(results))
-        for line in (*verdict_lines(results), *unexplained(results), *overlaps, *drift.lines(results)):
+        for line in run_lines(results):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:

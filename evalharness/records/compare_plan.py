@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from evalharness.errors import UsageError
 from evalharness.records.tasks import Average, Group
-from evalharness.stats.early_stopping import EARLY
+from evalharness.stats.enums import EARLY
 
 UNNAMED = "suite"  # the suite unit of tasks that no suite names
 

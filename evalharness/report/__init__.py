@@ -4,6 +4,7 @@ only when a page is made.
 
 REGISTRY = {
     "write": "evalharness.report.folder:write",
+    "terminal": "evalharness.report.terminal:run_lines",
     "html": "evalharness.report.page:render",
     "forest": "evalharness.report.forest:forest",
     "tradeoff": "evalharness.report.tradeoff:tradeoff",

@@ -8,7 +8,7 @@ from evalharness.analysis.diagnosis import lost
 from evalharness.metrics import CHOOSE
 from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level
 from evalharness.records.results import ModelRow, Results
-from evalharness.report import early_stopping_table
+from evalharness.report import drift, early_stopping_table, overlap
 from evalharness.report.escape import plain
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
@@ -26,6 +26,14 @@ ORDER = (Level.SUITE, Level.FAMILY, Level.GROUP, Level.TASK)
 RIGHT = range(1, 8)  # columns of numbers
 MANY = 8  # members of a gate unit; more are shown as their group alone
 FEW_ERRORS = 5
+
+
+def run_lines(results: Results) -> Iterator[str]:
+    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift."""
+    yield from verdict_lines(results)
+    yield from unexplained(results)
+    yield from map(plain, overlap.lines(results))
+    yield from drift.lines(results)
 
 
 def verdict_lines(results: Results) -> Iterator[str]:

@@ -27,14 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from evalharness.stats.enums import SIDES, MetricKind, Side, Verdict
+from evalharness.stats.enums import EARLY, SIDES, MetricKind, Side, Verdict
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.resample import Floats
 from evalharness.stats.sequential import Stream, certificate, e_holm, evidence, interval
 
 ROUNDS = 20
 LOOKS = (10, 20)  # rounds after which the suite is tested
-EARLY = 0.5  # share of α for verdicts before the last round
 
 
 @dataclass(frozen=True, slots=True)

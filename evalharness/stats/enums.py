@@ -1,9 +1,11 @@
-"""The words that tests and results share: verdicts, and kinds of scores."""
+"""The words that tests and results share: verdicts, kinds of scores; and what share of α early verdicts have."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Literal
+
+EARLY = 0.5  # share of α for verdicts before the last round
 
 
 class Verdict(StrEnum):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evalharness.cli import main
 from evalharness.errors import EvalHarnessError, StoreError, UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
@@ -50,9 +51,8 @@ MISTAKES = {
     (*SWEEP, *OUT, *TASK, "--suite", "forgeting"): "did you mean forgetting",
     (*SWEEP, *OUT, *TASK, "--device", "tpu"): "--device: unknown device 'tpu'",
     (*SWEEP, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
-    ("demo", "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
 }
-HEAVY = ("torch", "transformers", "peft", "datasets", "evaluate", "matplotlib")
+HEAVY = ("torch", "transformers", "peft", "datasets", "evaluate", "matplotlib", "scipy")
 PROGRAM = """
 import contextlib, io, json, sys
 from evalharness.cli.main import main
@@ -132,3 +132,8 @@ def test_every_error_is_one_that_the_user_can_mend(tmp_path: Path) -> None:
     ):
         with pytest.raises(EvalHarnessError):
             checks.check_job(job(tmp_path, **wrong))
+
+
+def test_the_demo_looks_at_its_folder_first() -> None:
+    with pytest.raises(StoreError, match=r"/sys/evalharness: cannot write here"):
+        main.evalharness(["demo", "--out", "/sys/evalharness"], standalone_mode=False)
