@@ -1,4 +1,4 @@
-"""Keys of a task file to checked values: every wrong type is named with file, key and what would be right."""
+"""Read checked values from a task file's mapping; an error names the file, the key and what would be right."""
 
 from __future__ import annotations
 
@@ -30,11 +30,8 @@ class Fields:
         """The error for a value of the wrong type. Python code is an error of its own."""
         value = self.values.get(key)
         if isinstance(value, Code):
-            return NeedsCode(
-                value.where,
-                f"{self._name(key)} is Python code ({value.named}), which is not run",
-                f"{right} would be right",
-            )
+            what = f"{self._name(key)} is Python code ({value.named}), which is not run"
+            return NeedsCode(value.where, what, f"{right} would be right")
         shown = f" ({value!r})" if isinstance(value, (str, int, float, bool)) else ""
         return TaskError(self.path, f"{self._name(key)} is {kind(value)}{shown}", f"{right} would be right")
 
@@ -42,13 +39,15 @@ class Fields:
         """The error for a text that is no template."""
         return TaskError(self.path, f"{self._name(key)} is no template: {what}", "Jinja2 that parses would be right")
 
-    def text(self, key: str, default: str | None = None) -> str | None:
+    def text(self, key: str) -> str | None:
         value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, str):
+        if value is not None and not isinstance(value, str):
             raise self.wrong(key, "a text")
         return value
+
+    def text_or(self, key: str, default: str) -> str:
+        value = self.text(key)
+        return default if value is None else value
 
     def required_text(self, key: str) -> str:
         value = self.text(key)
@@ -113,10 +112,10 @@ class Fields:
         meant.
         """
         known = tuple(known)
-        value = "no" if self.values.get(key) is False and "no" in known else self.text(key, default)
+        value = "no" if self.values.get(key) is False and "no" in known else self.text_or(key, default)
         if value not in known:
-            raise TaskError(self.path, f"{self._name(key)} is {value!r}", did_you_mean(str(value), known))
-        return str(value)
+            raise TaskError(self.path, f"{self._name(key)} is {value!r}", did_you_mean(value, known))
+        return value
 
     def part(self, key: str) -> Fields:
         """The mapping under `key`, as Fields of its own."""

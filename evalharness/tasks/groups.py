@@ -42,7 +42,7 @@ SUITE_MARGIN = 0.02  # in units of skill (score over chance)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GroupMember:
     """One entry of a group: a name, the keys that the group and the entry change in its tasks, and the entry where it
     could define something new.
     """
@@ -57,7 +57,7 @@ class Member:
         return {**self.around, **self.own}
 
 
-def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any]) -> list[Member]:
+def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any]) -> list[GroupMember]:
     """What a group lists. Every key that is no group's own changes its tasks: the group's, then `pushed` from around
     it, then the entry's (lm-eval's order). Raises TaskError.
     """
@@ -65,7 +65,7 @@ def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any])
     items = [listed] if isinstance(listed, str) else listed
     if not isinstance(items, list) or not items:
         raise Fields(values, path).wrong("task", "a list of names")
-    around = {key: value for key, value in values.items() if key not in (*GROUP_KEYS, *ALIASES)} | pushed
+    around = {**{key: value for key, value in values.items() if key not in (*GROUP_KEYS, *ALIASES)}, **pushed}
     return [_member(item, around, str(values.get("group")), path) for item in items]
 
 
@@ -180,9 +180,9 @@ def _average(fields: Fields) -> Average | None:
     return Average(part.required_text("name"), entries, part.boolean("normalised"))
 
 
-def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> Member:
+def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> GroupMember:
     if isinstance(item, str):
-        return Member(item, around)
+        return GroupMember(item, around)
     if not isinstance(item, dict):
         raise TaskError(
             path,
@@ -196,7 +196,7 @@ def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> Mem
         )
     own = {key: value for key, value in item.items() if key not in ("group", "task", *ALIASES)}
     defines = "task" in item if "group" in item else any(key in around or key in own for key in DEFINING)
-    return Member(name, around, own, item if defines else None)
+    return GroupMember(name, around, own, item if defines else None)
 
 
 def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]:

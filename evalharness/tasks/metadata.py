@@ -1,22 +1,23 @@
-"""What only this harness's task files say, under `metadata`, to parts of a Task; and what holds for a file that says
-none of it.
+"""Read what only this harness's task files say, under `metadata`, and fill in what a file without it means.
 
 A file without any of these keys (a user's own, or one of lm-eval's) runs by these rules:
 
     family   "other"
     primary  the first metric of `metric_list` on a 0-1 scale (or, as correlations are, on -1-1); else the first of
-    MARGINS; else the first,
-             a perplexity or a module of `evaluate`, and then the task only describes: it never gates
+             MARGINS; else the first, a perplexity or a module of `evaluate`, and then the task only describes: it never
+             gates
     margin   .02 on a 0-1 scale, else that of MARGINS
     chance   1 / number of choices, where the choices are fixed in the file and the metric is an accuracy; else that of
-    NO_SKILL; else 0 lm_eval  "no": nobody has said that the number is lm-eval's
+             NO_SKILL; else 0
+    lm_eval  "no": nobody has said that the number is lm-eval's
     version  `metadata.version`, else "0"
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Literal
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.records.tasks import MetricSpec, Task
@@ -38,39 +39,21 @@ NO_SKILL = {"ter": 100.0, "bits_per_byte": 8.0}  # what an empty translation has
 PERPLEXITIES = ("perplexity", "word_perplexity", "byte_perplexity")  # on no scale on which a share could be named
 FAMILIES = ("glue", "superglue", "mmlu", "bigbench_lite", "summarization", "translation", "demo", "other")
 ACCURACIES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
-CLAIMS = ("same", "subset", "no")
+LM_EVAL: dict[str, Literal["same", "subset", "no"]] = {"same": "same", "subset": "subset", "no": "no"}
 OURS = (
-    *(
-        "family",
-        "chance",
-        "primary",
-        "margin",
-        "metrics",
-        "lm_eval",
-        "document",
-        "unit",
-        "unit_name",
-        "reader",
-        "variant_of",
-    ),
-    *("value", "choice_scores", "labels", "templates", "twin"),
+    *("family", "chance", "primary", "margin", "metrics", "lm_eval", "document", "unit", "unit_name", "reader"),
+    *("variant_of", "value", "choice_scores", "labels", "templates", "twin"),
 )
 OTHERS = (
-    "version",
-    "num_fewshot",
-    "licence",
-    "license",
-    "source",
-    "citation",
-    "homepage",
-    "note",
-    "notes",
+    *("version", "num_fewshot", "licence", "license", "source", "citation", "homepage", "note", "notes"),
     "description",
 )
 
 
 def checked(metadata: Fields) -> Fields:
-    """The part itself. Raises TaskError for an unknown key beside one of ours; lm-eval's own files may say anything."""
+    """The metadata itself. Raises TaskError for an unknown key beside one of ours; lm-eval's own files may say
+    anything.
+    """
     if is_ours(metadata):
         metadata.refuse_unknown((*OURS, *OTHERS))
     return metadata
@@ -81,37 +64,22 @@ def is_ours(metadata: Fields) -> bool:
     return any(key in metadata.values for key in OURS)
 
 
-def told(metadata: Fields) -> dict[str, Any]:
-    """What is said of rows, units and other ways of asking. Raises TaskError."""
-    labels, templates, twin = (metadata.part(key) for key in ("labels", "templates", "twin"))
-    check_templates(
-        *(
-            Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}")
-            for name, text in labels.values.items()
-        )
+def described(task: Task, metadata: Fields) -> Task:
+    """The task with what its metadata says of units, rows and other wordings. Raises TaskError."""
+    labels, templates = metadata.part("labels"), metadata.part("templates")
+    for name, text in labels.values.items():
+        check_templates(Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}"))
+    return replace(
+        task,
+        unit_name=metadata.text_or("unit_name", "example"),
+        variant_of=metadata.text("variant_of"),
+        licence=metadata.text("licence") or metadata.text("license") or "",
+        value=metadata.text("value"),
+        choice_scores=metadata.text("choice_scores"),
+        labels={name: labels.required_text(name) for name in labels.values},
+        templates={name: wording(templates.part(name), WORDING_KEYS) for name in templates.values},
+        twin=wording(metadata.part("twin"), TWIN_KEYS),
     )
-    return {
-        "version": str(metadata.values.get("version", "0")),
-        "family": metadata.one_of("family", FAMILIES, "other"),
-        "document": metadata.text("document"),
-        "unit": metadata.text("unit"),
-        "unit_name": metadata.text("unit_name", "example"),
-        "reader": metadata.text("reader"),
-        "variant_of": metadata.text("variant_of"),
-        "licence": metadata.text("licence") or metadata.text("license") or "",
-        "value": metadata.text("value"),
-        "choice_scores": metadata.text("choice_scores"),
-        "labels": {name: labels.required_text(name) for name in labels.values},
-        "templates": {name: wording(templates.part(name), WORDING_KEYS) for name in templates.values},
-        "twin": wording(twin, TWIN_KEYS),
-        "lm_eval": metadata.one_of("lm_eval", CLAIMS, "no"),
-    }
-
-
-def deciding(metadata: Fields, metrics: Sequence[MetricSpec], choices: str | tuple[str, ...] | None) -> dict[str, Any]:
-    """The primary metric's id, its margin and its chance. Raises TaskError."""
-    primary = _primary(metadata, metrics)
-    return {"primary": primary.id, "margin": _margin(metadata, primary), "chance": _chance(metadata, primary, choices)}
 
 
 def only_describes(task: Task) -> bool:
@@ -120,7 +88,8 @@ def only_describes(task: Task) -> bool:
     return scoring.is_module(primary) or primary.name in PERPLEXITIES
 
 
-def _primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
+def primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
+    """The metric that decides, as the file names it or by the rules above. Raises TaskError."""
     able = {spec.id: spec for spec in metrics if not scoring.is_module(spec)}
     name = metadata.text("primary")
     if name in able:
@@ -149,9 +118,10 @@ def _primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
     return next(iter((*on_unit_scale, *(spec for spec in able.values() if spec.name in MARGINS), *metrics)))
 
 
-def _margin(metadata: Fields, primary: MetricSpec) -> float:
-    margin = metadata.number("margin")
-    if margin is None:
+def margin(metadata: Fields, primary: MetricSpec) -> float:
+    """The drop of the primary metric that may be tolerated, in its unit. Raises TaskError."""
+    stated = metadata.number("margin")
+    if stated is None:
         if primary.name in scoring.OTHER_SCALES and is_ours(metadata):
             scale = scoring.OTHER_SCALES[primary.name]
             raise TaskError(
@@ -160,19 +130,17 @@ def _margin(metadata: Fields, primary: MetricSpec) -> float:
                 "state the drop that may be tolerated",
             )
         return MARGINS.get(primary.name, MARGIN)
-    if margin <= 0:
-        raise TaskError(
-            metadata.path,
-            f"metadata.margin is {margin}",
-            "a positive number in the primary metric's unit would be right",
-        )
-    return margin
+    if stated <= 0:
+        fix = "a positive number in the primary metric's unit would be right"
+        raise TaskError(metadata.path, f"metadata.margin is {stated}", fix)
+    return stated
 
 
-def _chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...] | None) -> float:
-    chance = metadata.number("chance")
-    if chance is not None:
-        return chance
+def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...] | None) -> float:
+    """The expected primary score of a model that knows nothing. Raises TaskError."""
+    stated = metadata.number("chance")
+    if stated is not None:
+        return stated
     number = _fixed_number(choices)
     if primary.name == "brier_score":
         return 1 - 1 / (number or 2)

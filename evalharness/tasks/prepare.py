@@ -1,29 +1,28 @@
-"""A task and its rows to examples and requests, the same for every model that will be asked."""
+"""Prepare the examples and requests of a task from its rows, the same for every model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from evalharness import fingerprint
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
-from evalharness.data.sources import DataSource, DataSplit, read_rows
+from evalharness.data.sources import DataSource, read_rows
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.metrics.base import build, check_asked
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
 from evalharness.records.tasks import OutputType, Task
 from evalharness.records.tokenizers import Unrenderable
 from evalharness.tasks.examples import NoLabel, chance, example
-from evalharness.tasks.fitting import Draft, Fitter
 from evalharness.tasks.perturb import perturbed
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.shots import Shots, draw, generator
 from evalharness.tasks.templates import TemplateProblem, render
+from evalharness.tasks.truncation import Draft, Truncator
 from evalharness.tasks.turns import Chat, Turn, delimited
-
-Header = tuple[tuple[Turn, ...], ...]  # the turns of every shot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,10 @@ class PromptSettings:
     """How to ask a task. `limit`: that many examples, drawn by `seed`; `budget`: most tokens of prompt and answer
     together, as `count` counts.
 
-    `system`: what stands before the task's description; `chat`: by whose template, else plainly. `whole_ids`: examples
-    are told apart by what they were before anything was cut to fit, so that a model asked by another template, which
-    leaves other room, can be paired with this one.
-    `apart`: an encoder reads the prompt and a decoder the answer, each within the budget.
+    `system`: the text that stands before the task's description; `chat`: the template that puts prompts, None: plain
+    ones. `whole_ids`: examples are told apart by what they were before anything was cut to fit, so that a model with
+    another template, which leaves other room, can be paired with this one. `apart`: an encoder reads the prompt and a
+    decoder the answer, each within the budget.
     """
 
     num_fewshot: int | None = None
@@ -48,6 +47,12 @@ class PromptSettings:
     whole_ids: bool = False
     apart: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        for name, value, least in (("limit", self.limit, 1), ("num_fewshot", self.num_fewshot, 0)):
+            if value is not None and value < least:
+                raise UsageError(name, f"is {value}", f"a whole number from {least} up would be right")
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingPairs:
@@ -57,202 +62,203 @@ class TrainingPairs:
     digest: str
 
 
-def prepare(task: Task, source: DataSource, asking: PromptSettings) -> PreparedTask:
+def prepare(task: Task, source: DataSource, settings: PromptSettings) -> PreparedTask:
     """Every example of the split, or of a seeded part of it in the order of the data.
 
     Raises DataError naming task, split, row and column for a row that cannot be asked or has no label, and TaskError
     for a metric that cannot be computed. A prompt that does not fit the budget is a failure of that example; a text
     that is scored whole always fits, in pieces.
     """
-    _check(asking)
     for spec in task.metrics:
         build(spec)
         check_asked(spec, task.output_type)
-    split = asking.split or task.evaluation_split
-    rows = _rows(task, split, source)
-    places = _Places(task, split, rows.origin)
-    columns = frozenset(column for row in rows.rows for column in row)
-    shots, header = _shots(task, source, asking, columns)
-    renderer = Renderer(task, columns)
-    budget = None if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else asking.budget
-    fitter = Fitter(
-        task,
-        renderer,
-        budget,
-        asking.count,
-        lambda asked: _continuations(task, asked, asking.chat),
-        asking.chat,
-        asking.apart,
-    )
-    units = _units(task, rows.rows, places)
-    chosen = _chosen(task, units, asking)
+    split = _Split.read(task, settings.split or task.evaluation_split, source)
+    shots, renderer = _shots(task, source, settings, split.columns), Renderer(task, split.columns)
+    truncator, units = _truncator(renderer, settings), _units(split)
     examples: list[Example] = []
     requests: list[Request] = []
     failures: list[tuple[str, str]] = []
-    for index in chosen:
-        row = rows.rows[index]
-        try:
-            before = header(shots.before(row, str(index)))
-            whole = _draft(renderer, perturbed(renderer, index, row, asking.seed), before, asking.system)
-            fitted = fitter.fit(whole)
-            asked = example(renderer, index, fitted or whole, asking.chat, whole if asking.whole_ids else None)
-        except NoLabel as problem:
-            raise places.unlabelled(index, problem, rows.rows) from None
-        except TemplateProblem as problem:
-            raise places.error(index, problem) from None
-        except Unrenderable as problem:
-            raise places.refused(index, problem) from None
-        if fitted is None:
-            failures.append((asked.id, f"does not fit into {asking.budget} tokens"))
+    for index in _chosen(task, units, settings):
+        with split.errors_of(index):
+            row = split.rows[index]
+            header = shots.turns(row, str(index))
+            whole = _draft(renderer, perturbed(renderer, index, row, settings.seed), header, settings.system)
+            draft = truncator.truncate(whole)
+            one = example(renderer, index, draft or whole, settings.chat, whole if settings.whole_ids else None)
+        if draft is None:
+            failures.append((one.id, f"does not fit into {settings.budget} tokens"))
         else:
-            examples.append(asked)
-            requests.append(_request(task, fitted, asking.chat))
-    prompts = fingerprint.of_value([[asked.id, request.id] for asked, request in zip(examples, requests, strict=True)])
-    made, guessing = tuple(examples), chance(task, examples)
-    return PreparedTask(task, made, tuple(requests), tuple(failures), len(units), rows.digest, prompts, guessing)
+            examples.append(one)
+            requests.append(_request(task, draft, settings.chat))
+    return PreparedTask(
+        task=task,
+        examples=tuple(examples),
+        requests=tuple(requests),
+        failures=tuple(failures),
+        available=len(units),
+        data_digest=split.digest,
+        prompts_digest=fingerprint.of_value(
+            [[e.id, request.id] for e, request in zip(examples, requests, strict=True)]
+        ),
+        chance=chance(task, examples),
+    )
 
 
 def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
-    """What the task asks and the right answer, row by row, without shots. Raises DataError as `prepare` does."""
-    rows = _rows(task, split, source)
-    places = _Places(task, split, rows.origin)
-    renderer = Renderer(task, frozenset(column for row in rows.rows for column in row))
+    """The prompt and the right answer of every row, without shots. Raises DataError as `prepare` does."""
+    rows = _Split.read(task, split, source)
+    renderer = Renderer(task, rows.columns)
+    delimiter = "" if task.output_type == OutputType.LOGLIKELIHOOD else task.target_delimiter
     pairs: list[tuple[str, str]] = []
     for index, row in enumerate(rows.rows):
-        try:
+        with rows.errors_of(index):
             draft = _draft(renderer, row, (), "")
             example(renderer, index, draft)
-            right = draft.asked.gold or 0
-            delimiter = "" if task.output_type == OutputType.LOGLIKELIHOOD else task.target_delimiter
-            pairs.append((draft.contexts(task)[right], delimiter + answer_of(draft.asked)))
-        except NoLabel as problem:
-            raise places.unlabelled(index, problem, rows.rows) from None
-        except TemplateProblem as problem:
-            raise places.error(index, problem) from None
+            prompt = draft.contexts(task)[draft.question.gold or 0]
+            pairs.append((prompt, delimiter + answer_of(draft.question)))
     return TrainingPairs(tuple(pairs), fingerprint.of_value(pairs))
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Names rows in errors."""
+class _Split:
+    """The rows of one split, which errors name."""
 
     task: Task
-    split: str
+    name: str
+    rows: Sequence[DataRow]
     origin: str
+    digest: str = ""
 
-    def error(self, index: int, problem: TemplateProblem) -> DataError:
-        column = f"column {problem.column!r}: " if problem.column else ""
+    @classmethod
+    def read(cls, task: Task, name: str, source: DataSource) -> _Split:
+        data = grouped(read_rows(task, name, source), task)
+        return cls(task, name, data.rows, data.origin, data.digest)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        return frozenset(column for row in self.rows for column in row)
+
+    @contextmanager
+    def errors_of(self, index: int) -> Iterator[None]:
+        """Problems with row `index` become errors that name it."""
+        where = f"{self.task.name}, split {self.name!r}, row {index}"
+        try:
+            yield
+        except Unrenderable as problem:
+            fix = "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right"
+            raise ModelError(where, f"the chat template refuses its turns ({problem})", fix) from None
+        except TemplateProblem as problem:
+            if isinstance(problem, NoLabel) and self._has_no_labels(problem.column):
+                raise self._without_labels(problem.column) from None
+            column = f"column {problem.column!r}: " if problem.column else ""
+            raise DataError(where, f"{column}{problem.what}", f"the rows come from {self.origin}") from None
+
+    def _has_no_labels(self, column: str) -> bool:
+        rows = self.rows
+        return len(rows) > 1 and all(column in row and row[column] in (-1, None, "") for row in rows)
+
+    def _without_labels(self, column: str) -> DataError:
+        known = (self.task.validation_split, self.task.training_split)
+        other = next((f" ({name})" for name in known if name and name != self.name), "")
         return DataError(
-            f"{self.task.name}, split {self.split!r}, row {index}",
-            f"{column}{problem.what}",
-            f"the rows come from {self.origin}",
+            f"{self.task.name}, split {self.name!r}",
+            f"has no labels (column {column!r} is {self.rows[0].get(column)!r} in every row)",
+            f"evaluate a split that has some{other}; the rows come from {self.origin}",
         )
 
-    def refused(self, index: int, problem: Unrenderable) -> ModelError:
-        where = f"{self.task.name}, split {self.split!r}, row {index}"
-        fix = "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right"
-        return ModelError(where, f"the chat template refuses its turns ({problem})", fix)
 
-    def unlabelled(self, index: int, problem: NoLabel, rows: Sequence[DataRow]) -> DataError:
-        """One row's wrong label; where every row has the same one, the split has no labels at all."""
-        column = problem.column
-        if len(rows) > 1 and all(column in row and row[column] in (-1, None, "") for row in rows):
-            known = [
-                name for name in (self.task.validation_split, self.task.training_split) if name and name != self.split
-            ]
-            fix = f"evaluate a split that has some{f' ({known[0]})' if known else ''}; the rows come from {self.origin}"
-            what = f"has no labels (column {column!r} is {rows[0].get(column)!r} in every row)"
-            return DataError(f"{self.task.name}, split {self.split!r}", what, fix)
-        return self.error(index, problem)
+@dataclass(frozen=True, slots=True)
+class _ShotTurns:
+    """The shots of each row as turns; every shot is rendered once."""
 
+    shots: Shots
+    renderer: Renderer
+    pool: _Split
+    places: Mapping[int, int]  # id() of a row of the pool -> its index
+    rendered: dict[int, tuple[Turn, ...]] = field(default_factory=dict)
 
-def _check(asking: PromptSettings) -> None:
-    if asking.limit is not None and asking.limit < 1:
-        raise UsageError("limit", f"is {asking.limit}", "a whole number from 1 up would be right")
-    if asking.num_fewshot is not None and asking.num_fewshot < 0:
-        raise UsageError("num_fewshot", f"is {asking.num_fewshot}", "a whole number from 0 up would be right")
+    def turns(self, row: DataRow, key: str) -> tuple[tuple[Turn, ...], ...]:
+        return tuple(map(self._turns_of, self.shots.before(row, key)))
+
+    def _turns_of(self, shot: DataRow) -> tuple[Turn, ...]:
+        place = self.places[id(shot)]
+        if place not in self.rendered:
+            with self.pool.errors_of(place):
+                self.rendered[place] = self.renderer.shot(shot)
+        return self.rendered[place]
 
 
-def _rows(task: Task, split: str, source: DataSource) -> DataSplit:
-    return grouped(read_rows(task, split, source), task)
+def _shots(task: Task, source: DataSource, settings: PromptSettings, columns: frozenset[str]) -> _ShotTurns:
+    """Where shots come from. A text that is scored whole has none."""
+    number = task.num_fewshot if settings.num_fewshot is None else settings.num_fewshot
+    number = 0 if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else number
+    if number and task.fewshot_split is not None:
+        pool = _Split.read(task, task.fewshot_split, source)
+    else:
+        samples = task.shots.get("samples", ()) if number else ()
+        pool = _Split(task, "fewshot_config.samples", samples, str(task.source))
+    shots = draw(task, pool.rows, number, settings.seed)
+    places = {id(row): place for place, row in enumerate(pool.rows)}
+    return _ShotTurns(shots, Renderer(task, columns, for_shots=True), pool, places)
 
 
-def _units(task: Task, rows: Sequence[DataRow], places: _Places) -> list[list[int]]:
+def _truncator(renderer: Renderer, settings: PromptSettings) -> Truncator:
+    task, chat = renderer.task, settings.chat
+    return Truncator(
+        task=task,
+        renderer=renderer,
+        budget=None if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else settings.budget,
+        count=settings.count,
+        continuations=lambda question: _continuations(task, question, chat),
+        chat=chat,
+        apart=settings.apart,
+    )
+
+
+def _units(split: _Split) -> list[list[int]]:
     """Indices of the rows of each unit, in the order of the data."""
     units: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        try:
-            units.setdefault(render(task.unit, row) if task.unit else str(index), []).append(index)
-        except TemplateProblem as problem:
-            raise places.error(index, problem) from None
+    for index, row in enumerate(split.rows):
+        with split.errors_of(index):
+            units.setdefault(render(split.task.unit, row) if split.task.unit else str(index), []).append(index)
     return list(units.values())
 
 
-def _chosen(task: Task, units: Sequence[list[int]], asking: PromptSettings) -> Sequence[int]:
+def _chosen(task: Task, units: Sequence[list[int]], settings: PromptSettings) -> Sequence[int]:
     """Rows to ask: whole units, as many as the limit holds, at least one. A smaller limit takes a part of what a larger
     one takes.
     """
     order = list(units)
-    if asking.limit is not None and asking.limit < sum(map(len, units)):
-        generator("limit", asking.seed, task.origin).shuffle(order)
-        kept = [size <= asking.limit for size in accumulate(map(len, order))]
+    if settings.limit is not None and settings.limit < sum(map(len, units)):
+        generator("limit", settings.seed, task.origin).shuffle(order)
+        kept = [size <= settings.limit for size in accumulate(map(len, order))]
         order = order[: max(1, kept.index(False))]
     return sorted(index for unit in order for index in unit)
 
 
-def _shots(
-    task: Task, source: DataSource, asking: PromptSettings, columns: frozenset[str]
-) -> tuple[Shots, Callable[[Sequence[DataRow]], Header]]:
-    """Where shots come from, and how rows become their turns (each rendered once). A text that is scored whole has
-    none.
-    """
-    number = task.num_fewshot if asking.num_fewshot is None else asking.num_fewshot
-    number = 0 if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING else number
-    pool: Sequence[DataRow] = ()
-    place = _Places(task, "fewshot_config.samples", str(task.source))
-    if number and task.fewshot_split is None:
-        pool = task.shots.get("samples", ())
-    elif number:
-        rows = _rows(task, str(task.fewshot_split), source)
-        pool, place = rows.rows, _Places(task, str(task.fewshot_split), rows.origin)
-    renderer = Renderer(task, columns, for_shots=True)
-    turns: dict[int, tuple[Turn, ...]] = {}
-
-    def header(chosen: Sequence[DataRow]) -> Header:
-        for row in chosen:
-            if id(row) not in turns:
-                try:
-                    turns[id(row)] = renderer.shot(row)
-                except TemplateProblem as problem:
-                    raise place.error(next(i for i, other in enumerate(pool) if other is row), problem) from None
-        return tuple(turns[id(row)] for row in chosen)
-
-    return draw(task, pool, number, asking.seed), header
+def _draft(renderer: Renderer, row: DataRow, shots: tuple[tuple[Turn, ...], ...], system: str) -> Draft:
+    description = renderer.field(row, renderer.task.description)
+    return Draft(delimited(system, description, renderer.task.fewshot_delimiter), shots, renderer.question(row), row)
 
 
-def _draft(renderer: Renderer, row: DataRow, shots: Header, system: str) -> Draft:
-    said = delimited(system, renderer.field(row, renderer.task.description), renderer.task.fewshot_delimiter)
-    return Draft(said, shots, renderer.question(row), row)
-
-
-def _continuations(task: Task, asked: Question, chat: Chat | None) -> tuple[str, ...]:
-    """What is scored after the context, as lm-eval joins it."""
+def _continuations(task: Task, question: Question, chat: Chat | None) -> tuple[str, ...]:
+    """The texts that are scored after the context, as lm-eval joins them."""
     if task.output_type == OutputType.LOGLIKELIHOOD:
-        return (answer_of(asked),)
+        return (answer_of(question),)
     begun = bool(task.gen_prefix) and not task.gen_prefix[-1].isspace()
     delimiter = task.target_delimiter if chat is None or begun else ""  # a turn of its own needs no delimiter
-    if asked.several:
-        return tuple(f"{delimiter}{answer_of(asked)}" for _ in asked.choices)
-    return tuple(f"{delimiter}{choice}" for choice in asked.choices)
+    if question.several:
+        return tuple(f"{delimiter}{answer_of(question)}" for _ in question.choices)
+    return tuple(f"{delimiter}{choice}" for choice in question.choices)
 
 
 def _request(task: Task, draft: Draft, chat: Chat | None) -> Request:
     if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
-        return Score(answer_of(draft.asked))
+        return Score(answer_of(draft.question))
     contexts = draft.contexts(task, chat)
     if task.output_type == OutputType.GENERATE_UNTIL:
         return Generate(contexts[0], task.stop, task.max_tokens)
-    continuations = _continuations(task, draft.asked, chat)
+    continuations = _continuations(task, draft.question, chat)
     if len(contexts) == 1:
         contexts = contexts * len(continuations)
     pairs = list(zip(contexts, continuations, strict=True))

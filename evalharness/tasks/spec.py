@@ -1,4 +1,4 @@
-"""A task file's mapping to a checked Task.
+"""Check a task file's mapping and make a Task of it.
 
 lm-eval's declarative keys mean what they mean there. What only this harness has stands under `metadata` (metadata.py,
 which also says what holds for a file without it).
@@ -7,56 +7,48 @@ which also says what holds for a file without it).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple
 
 from evalharness import fingerprint
 from evalharness.errors import TaskError
-from evalharness.records.tasks import OutputType, Task
+from evalharness.records.tasks import MetricSpec, OutputType, Task
 from evalharness.tasks import filters, metadata, scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import Code, NeedsCode, NotSupported, load
 from evalharness.tasks.wordings import SHOT_KEYS, check_templates, choices, target, template
 
-SAMPLERS = {"default": "seeded", "seeded": "seeded", "first_n": "first_n", "per_example": "per_example"}
+SAMPLERS: dict[str, Literal["seeded", "first_n", "per_example"]] = {
+    "default": "seeded",
+    "seeded": "seeded",
+    "first_n": "first_n",
+    "per_example": "per_example",
+}
 
-# Keys of lm-eval's TaskConfig. "code" keys can only hold Python; "passed over" keys change nothing that is computed
-# here.
+# Keys of lm-eval's TaskConfig. CODE can only hold Python; PASSED_OVER change nothing that is computed here.
 READ = (
-    *(
-        "task",
-        "tag",
-        "dataset_path",
-        "dataset_name",
-        "dataset_kwargs",
-        "output_type",
-        "repeats",
-        "unsafe_code",
-        "metadata",
-    ),
+    *("task", "tag", "dataset_path", "dataset_name", "dataset_kwargs", "output_type", "repeats", "unsafe_code"),
     *("training_split", "validation_split", "test_split", "fewshot_split", "fewshot_config", "num_fewshot"),
-    *(
-        "doc_to_text",
-        "doc_to_target",
-        "doc_to_choice",
-        "description",
-        "target_delimiter",
-        "fewshot_delimiter",
-        "gen_prefix",
-    ),
-    *("generation_kwargs", "filter_list", "metric_list"),
+    *("doc_to_text", "doc_to_target", "doc_to_choice", "description", "target_delimiter", "fewshot_delimiter"),
+    *("gen_prefix", "generation_kwargs", "filter_list", "metric_list", "metadata"),
 )
 CODE = ("class", "custom_dataset", "process_docs", "process_results")
 MULTIMODAL = ("doc_to_image", "doc_to_audio", "use_prompt")
 PASSED_OVER = (
-    "task_alias",
-    "should_decontaminate",
-    "doc_to_decontamination_query",
-    "group",
-    "group_alias",
-    "task_list",
+    *("task_alias", "should_decontaminate", "doc_to_decontamination_query", "group", "group_alias", "task_list"),
     "include",
 )
+
+
+class Scoring(NamedTuple):
+    """The part of a Task that turns answers into a score and a verdict."""
+
+    pipelines: scoring.Pipelines
+    metrics: tuple[MetricSpec, ...]
+    primary: MetricSpec
+    margin: float
+    chance: float
 
 
 def task_from_file(path: Path) -> Task:
@@ -73,80 +65,90 @@ def task_from(values: Mapping[str, Any], path: Path) -> Task:
     output = OutputType(fields.one_of("output_type", tuple(OutputType), "generate_until"))
     ours, shots = metadata.checked(fields.part("metadata")), fields.part("fewshot_config")
     check_templates(fields, shots, ours)
-    fewshot_split = _fewshot_split(fields, shots)
-    told = metadata.told(ours)
-    scored = _scored(fields, ours, output)
-    if filters.reads_choices(scored["filters"]):
-        told["labels"] |= {filters.CHOICES_TAG: filters.CHOICES}
+    task = metadata.described(_task(fields, ours, shots, output, _scoring(fields, ours, output)), ours)
+    if filters.reads_choices(task.filters):
+        task = replace(task, labels={**task.labels, filters.CHOICES_TAG: filters.CHOICES})
+    return replace(task, shots=_shots(shots, task.fewshot_split), repeats=scoring.repeats(fields))
+
+
+def _task(fields: Fields, ours: Fields, shots: Fields, output: OutputType, scored: Scoring) -> Task:
+    delimiter = fields.text_or("fewshot_delimiter", "\n\n")
+    most, stop = scoring.lengths_and_stops(fields, delimiter) if output == OutputType.GENERATE_UNTIL else (0, ())
     return Task(
         name=fields.required_text("task"),
+        version=str(ours.values.get("version", "0")),
+        family=ours.one_of("family", metadata.FAMILIES, "other"),
         output_type=output,
-        source=path,
+        source=fields.path,
         dataset_path=fields.required_text("dataset_path"),
         dataset_name=fields.text("dataset_name"),
         dataset_kwargs=fields.mapping("dataset_kwargs"),
         evaluation_split=_evaluation_split(fields),
-        fewshot_split=fewshot_split,
+        fewshot_split=_fewshot_split(fields, shots),
         training_split=fields.text("training_split"),
         validation_split=fields.text("validation_split"),
-        **_asked(fields, output),
+        doc_to_text=_doc_to_text(fields, output),
+        doc_to_target=target(fields, "doc_to_target"),
+        doc_to_choice=_doc_to_choice(fields, output),
+        description=fields.text_or("description", ""),
+        target_delimiter=fields.text_or("target_delimiter", " "),
+        fewshot_delimiter=delimiter,
+        gen_prefix=fields.text_or("gen_prefix", ""),
         num_fewshot=fields.whole("num_fewshot", 0) or 0,
-        sampler=cast(Any, SAMPLERS[shots.one_of("sampler", SAMPLERS, "default")]),
-        **scored,
-        **told,
+        sampler=SAMPLERS[shots.one_of("sampler", SAMPLERS, "default")],
+        max_tokens=most,
+        stop=stop,
+        filters=scored.pipelines,
+        metrics=scored.metrics,
+        primary=scored.primary.id,
+        margin=scored.margin,
+        chance=scored.chance,
+        document=ours.text("document"),
+        unit=ours.text("unit"),
+        reader=ours.text("reader"),
         tags=fields.texts("tag"),
-        digest=_digest(values, path),
-        shots=_shots(shots, fewshot_split),
-        repeats=scoring.repeats(fields),
+        lm_eval=metadata.LM_EVAL[ours.one_of("lm_eval", metadata.LM_EVAL, "no")],
+        digest=_digest(fields.values, fields.path),
     )
 
 
-def _asked(fields: Fields, output: OutputType) -> dict[str, Any]:
-    """The part of a Task that makes prompts and ends generations."""
+def _doc_to_text(fields: Fields, output: OutputType) -> str:
+    if output == OutputType.LOGLIKELIHOOD_ROLLING and fields.values.get("doc_to_text") is None:
+        return ""
+    return template(fields, "doc_to_text")
+
+
+def _doc_to_choice(fields: Fields, output: OutputType) -> str | tuple[str, ...] | None:
     listed = choices(fields, "doc_to_choice")
     if output == OutputType.MULTIPLE_CHOICE and listed is None:
         raise TaskError(fields.path, "doc_to_choice is missing", "a multiple_choice task names its choices")
-    delimiter = str(fields.text("fewshot_delimiter", "\n\n"))
-    most, stops = scoring.lengths_and_stops(fields, delimiter) if output == OutputType.GENERATE_UNTIL else (0, ())
-    nothing_before = output == OutputType.LOGLIKELIHOOD_ROLLING and fields.values.get("doc_to_text") is None
-    return {
-        "doc_to_text": "" if nothing_before else template(fields, "doc_to_text"),
-        "doc_to_target": target(fields, "doc_to_target"),
-        "doc_to_choice": listed,
-        "description": fields.text("description", ""),
-        "target_delimiter": fields.text("target_delimiter", " "),
-        "fewshot_delimiter": delimiter,
-        "gen_prefix": fields.text("gen_prefix", ""),
-        "max_tokens": most,
-        "stop": stops,
-    }
+    return listed
 
 
-def _scored(fields: Fields, ours: Fields, output: OutputType) -> dict[str, Any]:
-    """The part of a Task that turns answers into a score and a verdict."""
-    pipes = scoring.pipelines(fields)
+def _scoring(fields: Fields, ours: Fields, output: OutputType) -> Scoring:
+    pipelines = scoring.pipelines(fields)
     listed, more = fields.mappings("metric_list"), ours.mappings("metrics")
     default = [{"metric": name} for name in scoring.DEFAULT_METRICS[output]] if more is None else []
-    metrics = scoring.metrics(
-        [*(default if listed is None else listed), *(more or [])], [name for name, _ in pipes], fields
-    )
-    return {"filters": pipes, "metrics": metrics, **metadata.deciding(ours, metrics, choices(fields, "doc_to_choice"))}
+    entries = [*(default if listed is None else listed), *(more or [])]
+    metrics = scoring.metrics(entries, [name for name, _ in pipelines], fields)
+    primary = metadata.primary(ours, metrics)
+    chance = metadata.chance(ours, primary, choices(fields, "doc_to_choice"))
+    return Scoring(pipelines, metrics, primary, metadata.margin(ours, primary), chance)
 
 
 def _refuse_what_cannot_run(fields: Fields) -> None:
-    """Python first: what a file with code also asks for matters to nobody."""
+    """Raise for Python code first: nothing else that such a file asks for matters."""
     for key in (*CODE, *READ):
         if key == "metadata":
             continue
         value = fields.values.get(key)
         code = next(_code_in(value), None)
         if code is not None or (key in CODE and value is not None):
-            where, what = (code.where, f" ({code.named})") if code else (fields.path, "")
-            fix = "write the task with templates, or prepare its rows beforehand"
+            where, named = (code.where, f" ({code.named})") if code else (fields.path, "")
             raise NeedsCode(
                 where,
-                f"{key} {'is' if value is code or not code else 'holds'} Python code{what}, which is not run",
-                fix,
+                f"{key} {'is' if value is code or not code else 'holds'} Python code{named}, which is not run",
+                "write the task with templates, or prepare its rows beforehand",
             )
     for key in MULTIMODAL:
         if fields.values.get(key) is not None:
@@ -189,14 +191,14 @@ def _shots(shots: Fields, split: str | None) -> dict[str, Any]:
     shots.refuse_unknown(("sampler", "split", "samples", "process_docs", "fewshot_indices", *SHOT_KEYS))
     if shots.values.get("process_docs") is not None:
         raise shots.wrong("process_docs", "a split whose rows need no change")
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     if (samples := shots.mappings("samples")) is not None and split is None:
-        found["samples"] = tuple(samples)
+        changes["samples"] = tuple(samples)
     readers = {"doc_to_text": template, "doc_to_target": target, "doc_to_choice": choices}
     for key in SHOT_KEYS:
         if shots.values.get(key) is not None:
-            found[key] = readers[key](shots, key) if key in readers else shots.text(key)
-    return found
+            changes[key] = readers[key](shots, key) if key in readers else shots.text(key)
+    return changes
 
 
 def _digest(values: Mapping[str, Any], path: Path) -> str:

@@ -145,7 +145,7 @@ class _Null(Undefined):
     """An empty cell (null): false where it is asked about, and an error where it would become the text "None"."""
 
     __slots__ = ()
-    __str__ = __iter__ = __len__ = __contains__ = Undefined._fail_with_undefined_error  # type: ignore[assignment]
+    __str__ = __iter__ = __len__ = __contains__ = Undefined._fail_with_undefined_error
 
     def __bool__(self) -> bool:
         return False

@@ -11,8 +11,8 @@ from evalharness.data.grouping import reader_of
 from evalharness.errors import EvalHarnessError, TaskError
 from evalharness.metrics.base import build, check_asked
 from evalharness.records.tasks import Task
-from evalharness.tasks.claims import contradiction
 from evalharness.tasks.library import Library
+from evalharness.tasks.lm_eval_agreement import contradiction
 from evalharness.tasks.loading import NeedsCode, NotSupported
 from evalharness.tasks.scoring import is_module
 

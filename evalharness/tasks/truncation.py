@@ -1,8 +1,7 @@
-"""A prompt and a token budget to the prompt that fits: whole shots go first, the oldest first, then the end of the
-document column.
+"""Truncate a prompt to a token budget: whole shots go first, the oldest first, then the end of the document column.
 
-The question, its choices and the answer are never cut. Room is kept for the longest continuation of a ranking, or for
-all new tokens of a generation; where an encoder reads the prompt and a decoder writes the answer, each has the budget
+The question, its choices and the answer are never cut. The budget holds the longest continuation of a ranking, or all
+new tokens of a generation, too; where an encoder reads the prompt and a decoder writes the answer, each has the budget
 for itself.
 """
 
@@ -21,11 +20,11 @@ SLACK = 16  # tokens by which a whole may have more than its parts together
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A prompt before it is asked: what the system says, the shots, and the question rendered from `row`."""
+    """A prompt before it is put together: the system's text, the shots, and the question rendered from `row`."""
 
     system: str
     shots: tuple[tuple[Turn, ...], ...]
-    asked: Question
+    question: Question
     row: DataRow
     truncated: bool = False
 
@@ -35,17 +34,16 @@ class Draft:
         """
         system = (Turn("system", self.system),) if self.system else ()
         header = (*system, *(turn for shot in self.shots for turn in shot))
-        delimiter = "" if self.asked.several else task.target_delimiter
+        delimiter = "" if self.question.several else task.target_delimiter
         put = plain if chat is None else chat.prompt
-        return tuple(
-            put((*header, *question(context, self.asked.prefix, delimiter))) for context in self.asked.contexts
-        )
+        contexts = self.question.contexts
+        return tuple(put((*header, *question(context, self.question.prefix, delimiter))) for context in contexts)
 
 
 @dataclass(slots=True)
-class Fitter:
-    """Fits drafts of one task into `budget` tokens as `count` counts them. Counts of shots are remembered: every prompt
-    has the same ones.
+class Truncator:
+    """Truncates drafts of one task to `budget` tokens as `count` counts them. `apart`: an encoder reads the prompt,
+    a decoder the answer. Counts of shots are remembered: every prompt has the same ones.
     """
 
     task: Task
@@ -54,10 +52,10 @@ class Fitter:
     count: Callable[[str], int] | None
     continuations: Callable[[Question], Sequence[str]]
     chat: Chat | None = None
-    apart: bool = False  # an encoder reads the prompt, a decoder the answer
+    apart: bool = False
     counted: dict[str, int] = field(default_factory=dict)
 
-    def fit(self, draft: Draft) -> Draft | None:
+    def truncate(self, draft: Draft) -> Draft | None:
         """The draft, shortened where it must be (`truncated` says so); None where even the bare question is too
         long.
         """
@@ -76,10 +74,8 @@ class Fitter:
         document = draft.row.get(self.task.document or "")
         if not isinstance(document, str) or not document:
             return None
-        low, high = (
-            0,
-            len(document),
-        )  # a beginning of `low` characters fits (or is the last hope), one of `high` does not
+        # A beginning of `low` characters fits (or is the last hope), one of `high` does not.
+        low, high = 0, len(document)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._fits(self._cut(draft, document[:middle])) else (low, middle)
@@ -92,15 +88,16 @@ class Fitter:
 
     def _cut(self, draft: Draft, document: str) -> Draft:
         row = {**draft.row, str(self.task.document): document}
-        return replace(draft, row=row, asked=self.renderer.question(row))
+        return replace(draft, row=row, question=self.renderer.question(row))
 
     def _fits(self, draft: Draft) -> bool:
-        assert self.count is not None and self.budget is not None
-        return self._together(max(map(self.count, draft.contexts(self.task, self.chat))), draft) <= self.budget
+        return self._within(max(map(self._count, draft.contexts(self.task, self.chat))), draft)
 
-    def _together(self, prompt: int, draft: Draft) -> int:
-        """What a prompt of so many tokens takes of the budget, its answer with it."""
-        return max(prompt, self._reserved(draft)) if self.apart else prompt + self._reserved(draft)
+    def _within(self, prompt: int, draft: Draft) -> bool:
+        """Does a prompt of so many tokens fit, its answer with it?"""
+        answer = self._reserved(draft)
+        assert self.budget is not None
+        return (max(prompt, answer) if self.apart else prompt + answer) <= self.budget
 
     def _surely_fits(self, draft: Draft) -> bool:
         """Do the parts fit, counted one by one? Then the whole does, and long headers are not counted again for every
@@ -108,23 +105,24 @@ class Fitter:
 
         What a template adds is not known by parts; but no text has more tokens than bytes.
         """
-        assert self.count is not None and self.budget is not None
         if self.chat is not None:
-            longest = max(
-                len(context.encode("utf-8", "surrogatepass")) for context in draft.contexts(self.task, self.chat)
-            )
-            return self._together(longest + SLACK, draft) <= self.budget
+            contexts = draft.contexts(self.task, self.chat)
+            longest = max(len(context.encode("utf-8", "surrogatepass")) for context in contexts)
+            return self._within(longest + SLACK, draft)
         parts = self._remembered(draft.system) + sum(self._remembered(plain(shot)) for shot in draft.shots)
-        question = max(self.count(context) for context in draft.asked.contexts) + self._remembered(draft.asked.prefix)
-        return self._together(parts + question + SLACK + 2 * len(draft.shots), draft) <= self.budget
+        parts += max(map(self._count, draft.question.contexts)) + self._remembered(draft.question.prefix)
+        return self._within(parts + SLACK + 2 * len(draft.shots), draft)
 
     def _reserved(self, draft: Draft) -> int:
         if self.task.output_type == OutputType.GENERATE_UNTIL:
             return self.task.max_tokens
-        return max(map(self._remembered, self.continuations(draft.asked)))
+        return max(map(self._remembered, self.continuations(draft.question)))
 
     def _remembered(self, text: str) -> int:
         if text not in self.counted:
-            assert self.count is not None
-            self.counted[text] = self.count(text)
+            self.counted[text] = self._count(text)
         return self.counted[text]
+
+    def _count(self, text: str) -> int:
+        assert self.count is not None
+        return self.count(text)

@@ -1,10 +1,9 @@
-"""A task's word that lm-eval computes the same number to what contradicts it. What is meant is lm-eval 0.4.13, running
-this very file.
-"""
+"""Check a task's statement that lm-eval computes the same number: lm-eval 0.4.13, running this very file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import dropwhile
 from typing import Any
 
 from evalharness.records.tasks import MetricSpec, OutputType, Task
@@ -12,14 +11,7 @@ from evalharness.tasks import scoring
 
 COMPUTED = {  # by lm-eval, of a task that runs no code; any other name is never produced, or is looked up in `evaluate`
     OutputType.MULTIPLE_CHOICE: (
-        "acc",
-        "acc_norm",
-        "acc_bytes",
-        "acc_mutual_info",
-        "exact_match",
-        "f1",
-        "mcc",
-        "brier_score",
+        *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "f1", "mcc", "brier_score"),
     ),
     OutputType.LOGLIKELIHOOD: ("acc", "perplexity"),
     OutputType.LOGLIKELIHOOD_ROLLING: ("word_perplexity", "byte_perplexity", "bits_per_byte"),
@@ -35,31 +27,28 @@ PER_ROW = ("bleu", "chrf", "chrf++", "ter")  # with several references lm-eval o
 
 
 def contradiction(task: Task, definition: Mapping[str, Any]) -> str:
-    """Why lm-eval cannot give the number that the task claims it gives; "" where nothing in the definition says so.
+    """Why lm-eval cannot give the number that the task says it gives; "" where nothing in the definition says so.
 
-    `same` is a claim about the primary metric, `subset` about any of the file's `metric_list`; `no` claims nothing.
+    `same` speaks of the primary metric, `subset` of any of the file's `metric_list`; `no` says nothing.
     """
     if task.lm_eval == "no":
         return ""
     listed = _listed(task, definition)
     if task.lm_eval == "subset":
-        return (
-            ""
-            if any(not _not_computed(task, spec) for spec in listed)
-            else "lm-eval computes no metric of its metric_list"
-        )
+        some = any(not _not_computed(task, spec) for spec in listed)
+        return "" if some else "lm-eval computes no metric of its metric_list"
     primary = next(spec for spec in task.metrics if spec.id == task.primary)
     if primary not in listed:
         return f"its primary metric {primary.id} stands under metadata, where lm-eval does not look"
-    return _not_computed(task, primary) or _asked_otherwise(task)
+    return _not_computed(task, primary) or _other_requests(task)
 
 
 def _listed(task: Task, definition: Mapping[str, Any]) -> list[MetricSpec]:
     """The metrics that lm-eval sees: those of `metric_list`, or its defaults."""
     entries = definition.get("metric_list")
-    seen = scoring.DEFAULT_METRICS[task.output_type] if entries is None else [entry.get("metric") for entry in entries]
+    theirs = scoring.DEFAULT_METRICS[task.output_type] if entries is None else [each.get("metric") for each in entries]
     ours = (definition.get("metadata") or {}).get("metrics") or ()
-    only_ours = {str(entry.get("metric")) for entry in ours} - set(map(str, seen))
+    only_ours = {str(entry.get("metric")) for entry in ours} - set(map(str, theirs))
     return [spec for spec in task.metrics if spec.name not in only_ours]
 
 
@@ -75,8 +64,8 @@ def _not_computed(task: Task, spec: MetricSpec) -> str:
     return ""
 
 
-def _asked_otherwise(task: Task) -> str:
-    """What makes other prompts, rows or answers of the same file."""
+def _other_requests(task: Task) -> str:
+    """Why the same file leads to other prompts, rows or answers in lm-eval."""
     if task.reader:
         return f"its rows are made by the reader {task.reader}, which lm-eval does not have"
     if task.num_fewshot and task.sampler != "first_n":
@@ -85,10 +74,7 @@ def _asked_otherwise(task: Task) -> str:
         functions = [str(step["function"]) for step in steps]
         if OUR_FILTER in functions:
             return f"its filter {name} uses {OUR_FILTER}, which lm-eval does not have"
-        if (
-            late := [each for each in functions[functions.index("take_first") :] if each != "take_first"]
-            if "take_first" in functions
-            else []
-        ):
+        late = [each for each in dropwhile(lambda each: each != "take_first", functions) if each != "take_first"]
+        if late:
             return f"in its filter {name}, {late[0]} comes after take_first, where lm-eval sees single letters"
     return ""
