@@ -180,8 +180,9 @@ def _table(path: Path, reader: Any) -> tuple[list[str], list[tuple[int, list[str
 
 def not_csv(path: Path, line: int, error: csv.Error) -> DataError:
     """The error for a line that cannot be split into fields."""
-    fix = "quotes that open must close, and be doubled inside a field"
-    return DataError(f"{path}:{line}", f"cannot be read: {error}", fix)
+    return DataError(
+        f"{path}:{line}", f"cannot be read: {error}", "quotes that open must close, and be doubled inside a field"
+    )
 
 
 def _typed_rows(header: list[str], lines: list[tuple[int, list[str]]]) -> list[DataRow]:

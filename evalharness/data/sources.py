@@ -115,8 +115,11 @@ def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None)
     at_commit = f" at the commit that {source.lock} has for {', '.join(dict.fromkeys(pins))}" if pins else ""
     also = "".join(f" Also: {error}." for error in wrong)
     where = absent[0] if len(absent) == 1 else f"{len(absent)} tasks"
-    what = f"no rows for {', '.join(absent)}: not in a file{_hub().why_away}{at_commit}.{also}"
-    return DataError(where, what[:4000].rstrip("."), HELP)
+    return DataError(
+        where,
+        f"no rows for {', '.join(absent)}: not in a file{_hub().why_away}{at_commit}.{also}"[:4000].rstrip("."),
+        HELP,
+    )
 
 
 def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:

@@ -1,1 +1,1 @@
-"""Task definitions to prompts: YAML in, examples and requests out."""
+"""Read task definitions in YAML, and make examples and requests of them and their rows."""

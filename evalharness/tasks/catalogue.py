@@ -104,11 +104,17 @@ class Catalogue:
             other = next(
                 (f" (it is a {each[name].kind})" for each in (self.definitions, self.suites) if name in each), ""
             )
-            fix = did_you_mean(name, [each for each in known if known[each].kind == kind])
-            raise TaskError(name, f"no {kind} has this name{other}", fix)
+            raise TaskError(
+                name,
+                f"no {kind} has this name{other}",
+                did_you_mean(name, [each for each in known if known[each].kind == kind]),
+            )
         if definition.duplicate:
-            what = f"{kind} {name!r} is also defined in {definition.duplicate}"
-            raise TaskError(definition.path, what, "give one of them another name")
+            raise TaskError(
+                definition.path,
+                f"{kind} {name!r} is also defined in {definition.duplicate}",
+                "give one of them another name",
+            )
         return self.read(definition.path) if definition.values is None else definition.values, definition.path
 
     def read(self, path: Path) -> dict[str, Any]:
@@ -121,8 +127,8 @@ class Catalogue:
         return self.suites if kind == "suite" else self.definitions
 
     def _defined_in(self, path: Path) -> tuple[Kind, str] | None:
-        """What a file defines, by its top-level lines; by parsing it where the lines do not say. None where it cannot be
-        read.
+        """What a file defines, by its top-level lines; by parsing it where the lines do not say. None where it cannot
+        be read.
         """
         try:
             heads = {

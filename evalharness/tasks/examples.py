@@ -121,8 +121,9 @@ def _scores(renderer: Renderer, draft: Draft, choices: int) -> tuple[float, ...]
     listed = scores if isinstance(scores, (list, tuple)) else ()
     numbers = [float(each) for each in listed if isinstance(each, (int, float)) and math.isfinite(each)]
     if not (isinstance(scores, (list, tuple)) and len(listed) == len(numbers) == choices):
-        what = f"gives {str(scores)[:80]!r}, which is no list of one number for each of the {choices} choices"
-        raise TemplateProblem(what, source)
+        raise TemplateProblem(
+            f"gives {str(scores)[:80]!r}, which is no list of one number for each of the {choices} choices", source
+        )
     return tuple(numbers)
 
 

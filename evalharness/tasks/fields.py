@@ -30,8 +30,11 @@ class Fields:
         """The error for a value of the wrong type. Python code is an error of its own."""
         value = self.values.get(key)
         if isinstance(value, Code):
-            what = f"{self._name(key)} is Python code ({value.named}), which is not run"
-            return NeedsCode(value.where, what, f"{right} would be right")
+            return NeedsCode(
+                value.where,
+                f"{self._name(key)} is Python code ({value.named}), which is not run",
+                f"{right} would be right",
+            )
         shown = f" ({value!r})" if isinstance(value, (str, int, float, bool)) else ""
         return TaskError(self.path, f"{self._name(key)} is {kind(value)}{shown}", f"{right} would be right")
 

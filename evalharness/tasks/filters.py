@@ -1,4 +1,4 @@
-"""The texts that answer one request to the text that is scored: lm-evaluation-harness's declarative filters.
+"""Filter the texts that answer one request to the text that is scored: lm-evaluation-harness's declarative filters.
 
 A pipeline maps lists of texts to lists of texts, and the first of what is left is scored. Answers are greedy, so where
 a task has `repeats` all of its texts are equal. lm-eval unwraps the list in `take_first`, and a filter after that would
@@ -22,10 +22,8 @@ from evalharness.tasks.reading import written_choice
 
 REGEX = r"#### (\-?[0-9\.\,]+)"  # lm-eval's default pattern: the answer line of GSM8K
 FALLBACK = "[invalid]"
-CHOICES_TAG, CHOICES = (
-    "choices_of_the_row",
-    "{{ choices | tojson }}",
-)  # lm-eval's multi_choice_regex reads the row's column `choices`
+CHOICES_TAG = "choices_of_the_row"
+CHOICES = "{{ choices | tojson }}"  # lm-eval's multi_choice_regex reads the row's column `choices`
 
 Step = Mapping[str, Any]
 
@@ -53,7 +51,7 @@ REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What is scored, and whether nothing could be read out of the answer (the text is then the filter's fallback)."""
+    """The text that is scored. `unparsed`: nothing could be read out of the answer, and it is the filter's fallback."""
 
     text: str
     unparsed: bool = False
@@ -79,8 +77,7 @@ def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1
 
 
 def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = ()) -> Filtered:
-    """What is scored of one request's texts; `unparsed` where a regex found nothing or a map had no entry for what it
-    was given.
+    """The text that is scored of one request's texts; `unparsed` where a regex matched nothing or a map had no entry.
 
     The steps must have passed `check`. `choices`: of the row, for multi_choice_regex.
     """
@@ -92,9 +89,8 @@ def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = 
 
 def reads_choices(pipelines: Sequence[tuple[str, Sequence[Step]]]) -> bool:
     """Does one of the pipelines look at the row's choices?"""
-    return any(
-        step.get("function") in ("multi_choice_regex", "written_choice") for _, steps in pipelines for step in steps
-    )
+    reading = ("multi_choice_regex", "written_choice")
+    return any(step.get("function") in reading for _, steps in pipelines for step in steps)
 
 
 def choices_of(tags: Mapping[str, str]) -> tuple[str, ...]:
@@ -103,14 +99,14 @@ def choices_of(tags: Mapping[str, str]) -> tuple[str, ...]:
     """
     if CHOICES_TAG not in tags:
         return ()
-    found = json.loads(tags[CHOICES_TAG])
-    if not isinstance(found, (list, dict)) or not all(isinstance(choice, str) for choice in found):
+    choices = json.loads(tags[CHOICES_TAG])
+    if not isinstance(choices, (list, dict)) or not all(isinstance(choice, str) for choice in choices):
         raise TaskError(
             "multi_choice_regex",
             f"the row's column 'choices' holds {tags[CHOICES_TAG][:80]}",
             "a list of texts would be right",
         )
-    return tuple(found)
+    return tuple(choices)
 
 
 def _check_values(name: str, step: Step, where: object, repeats: int) -> None:
@@ -139,10 +135,8 @@ def _check_values(name: str, step: Step, where: object, repeats: int) -> None:
     ignored = step.get("regexes_to_ignore") or []
     if not isinstance(ignored, list):
         raise TaskError(where, f"regexes_to_ignore is {ignored!r}", "a list of regular expressions would be right")
-    for key, pattern in (
-        ("regex_pattern", step.get("regex_pattern", REGEX)),
-        *(("regexes_to_ignore", pattern) for pattern in ignored),
-    ):
+    patterns = [("regex_pattern", step.get("regex_pattern", REGEX))]
+    for key, pattern in (*patterns, *(("regexes_to_ignore", each) for each in ignored)):
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
@@ -163,7 +157,7 @@ def _majority(step: Step, before: list[Filtered], choices: Sequence[str]) -> lis
     return [Counter(before).most_common(1)[0][0]]
 
 
-def _found(matches: Sequence[Any], group_select: int) -> str | None:
+def _selected(matches: Sequence[Any], group_select: int) -> str | None:
     """The `group_select`-th match; of several groups the first that is not empty; stripped. None where there is none.
 
     Where fewer matches exist than `group_select` asks for, lm-eval stops with an IndexError; here nothing could be
@@ -179,10 +173,10 @@ def _found(matches: Sequence[Any], group_select: int) -> str | None:
 
 
 def _regex(step: Step, before: Filtered) -> Filtered:
-    match = _found(re.findall(step.get("regex_pattern", REGEX), before.text), step.get("group_select", 0))
-    return (
-        Filtered(step.get("fallback", FALLBACK), unparsed=True) if match is None else Filtered(match, before.unparsed)
-    )
+    match = _selected(re.findall(step.get("regex_pattern", REGEX), before.text), step.get("group_select", 0))
+    if match is None:
+        return Filtered(step.get("fallback", FALLBACK), unparsed=True)
+    return Filtered(match, before.unparsed)
 
 
 def _multi_choice_regex(step: Step, before: list[Filtered], choices: Sequence[str]) -> list[Filtered]:
@@ -193,19 +187,18 @@ def _multi_choice_regex(step: Step, before: list[Filtered], choices: Sequence[st
     texts = [_without_ignored(step, choice.strip()) for choice in choices]
     by_text = {text: f"({letter})" for text, letter in zip(texts, letters, strict=True)}
     by_letter = {letter: f"({letter})" for letter in letters}
-    any_text = re.compile(
-        "|".join(sorted(map(re.escape, texts), key=len, reverse=True))
-    )  # longest first: one may begin with another
+    longest_first = sorted(map(re.escape, texts), key=len, reverse=True)  # one may begin with another
+    any_text = re.compile("|".join(longest_first))
     any_letter = re.compile(rf":[\s]*({'|'.join(map(re.escape, letters))})")
     group, fallback = step.get("group_select", 0), step.get("fallback", FALLBACK)
 
     def read(answer: Filtered) -> Filtered:
-        match = _found(re.findall(step.get("regex_pattern", REGEX), answer.text), group)
+        match = _selected(re.findall(step.get("regex_pattern", REGEX), answer.text), group)
         if not match:
-            match = _found(any_text.findall(_without_ignored(step, answer.text)), group)
+            match = _selected(any_text.findall(_without_ignored(step, answer.text)), group)
             match = match and by_text.get(match, match)
         if not match:
-            match = _found(any_letter.findall(answer.text), group)
+            match = _selected(any_letter.findall(answer.text), group)
             match = match and by_letter.get(match, match)
         return Filtered(match, answer.unparsed) if match else Filtered(fallback, unparsed=True)
 
@@ -226,14 +219,9 @@ def _punctuation() -> dict[int, None]:
 
 def _written_choice(step: Step, before: list[Filtered], choices: Sequence[str]) -> list[Filtered]:
     """The choice that each text gives; the fallback where it gives none."""
-    given = [
-        written_choice(answer.text, choices, step.get("letters") is True, step.get("exact") is True)
-        for answer in before
-    ]
-    return [
-        Filtered(FALLBACK, True) if choice is None else Filtered(choice, was.unparsed)
-        for choice, was in zip(given, before, strict=True)
-    ]
+    letters, exact = step.get("letters") is True, step.get("exact") is True
+    read = [(written_choice(answer.text, choices, letters, exact), answer.unparsed) for answer in before]
+    return [Filtered(FALLBACK, True) if choice is None else Filtered(choice, unparsed) for choice, unparsed in read]
 
 
 def _map(step: Step, before: Filtered) -> Filtered:

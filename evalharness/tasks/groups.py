@@ -1,10 +1,11 @@
-"""Group and suite files' mappings to checked Groups and Suites. A group is lm-eval's `group:`, a suite is this
-harness's own.
+"""Check the mappings of group and suite files and make Groups and Suites of them.
+
+A group is lm-eval's `group:`, a suite is this harness's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,33 +19,18 @@ from evalharness.tasks.metadata import FAMILIES, MARGIN
 
 GROUP_KEYS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag")
 ALIASES = ("task_alias", "group_alias")
-DEFINING = (
-    "dataset_path",
-    "include",
-    "custom_dataset",
-    "class",
-)  # what a task written out in a group cannot do without
+DEFINING = ("dataset_path", "include", "custom_dataset", "class")  # what a task written out in a group must have
 SUITE_KEYS = (
-    "suite",
-    "description",
-    "tasks",
-    "limit",
-    "num_fewshot",
-    "split",
-    "margin",
-    "margins",
-    "data",
-    "limits",
-    "fewshots",
-    "average",
+    *("suite", "description", "tasks", "limit", "num_fewshot", "split", "margin", "margins", "data", "limits"),
+    *("fewshots", "average"),
 )
 SUITE_MARGIN = 0.02  # in units of skill (score over chance)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """One entry of a group: a name, the keys that the group and the entry change in its tasks, and the entry where it
-    could define something new.
+    """One entry of a group: a name, the keys that the group (`around`) and the entry (`own`) change in its tasks, and
+    the entry itself where it could define something new.
     """
 
     name: str
@@ -58,8 +44,8 @@ class GroupMember:
 
 
 def members_of(values: Mapping[str, Any], path: Path, pushed: Mapping[str, Any]) -> list[GroupMember]:
-    """What a group lists. Every key that is no group's own changes its tasks: the group's, then `pushed` from around
-    it, then the entry's (lm-eval's order). Raises TaskError.
+    """The members of a group. Every key that is no group's own changes its tasks: the group's, then `pushed` from
+    around it, then the entry's (lm-eval's order). Raises TaskError.
     """
     listed = values.get("task")
     items = [listed] if isinstance(listed, str) else listed
@@ -78,7 +64,7 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
     """
     fields = Fields(values, path)
     metadata = fields.part("metadata")
-    named, sized = _aggregated(fields, tasks)
+    named, by_size = _aggregated(fields, tasks)
     unit = metadata.boolean("unit")
     metric = named[0] if named else tasks[0].primary
     for each in (*named, *((metric,) if unit else ())):
@@ -100,7 +86,7 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
         margin=MARGIN if margin is None else margin,
         family=metadata.one_of("family", FAMILIES, families.pop() if len(families) == 1 else "other"),
         also=tuple(named[1:]),
-        macro=not sized,
+        macro=not by_size,
     )
 
 
@@ -135,31 +121,29 @@ def suite_from(values: Mapping[str, Any], path: Path) -> Suite:
 
 def check_suite(suite: Suite, path: Path, tasks: Sequence[Task], groups: Iterable[str]) -> None:
     """Does everything that the suite names exist in it? Raises TaskError naming file and key."""
-    names = [task.name for task in tasks]
-    for key, named in {"margins": suite.margins, "limits": suite.limits, "fewshots": suite.fewshots}.items():
-        known = [*names, *groups]
-        for name in named:
-            if name not in known:
-                raise TaskError(
-                    path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, known)
-                )
+    known = [*(task.name for task in tasks), *groups]
+    for key, numbers in {"margins": suite.margins, "limits": suite.limits, "fewshots": suite.fewshots}.items():
+        for name in numbers:
+            _refuse_unknown(name, known, key, path)
     if suite.average is None:
         return
     metrics = {task.name: [spec.id for spec in task.metrics] for task in tasks}
-    for entry, wanted in suite.average.over.items():
+    for entry, averaged in suite.average.over.items():
         for name in entry.split("+"):
             key = f"average.over.{entry}"
-            if name not in metrics:
-                raise TaskError(
-                    path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, metrics)
-                )
-            for metric in wanted:
+            _refuse_unknown(name, metrics, key, path)
+            for metric in averaged:
                 if metric not in metrics[name]:
                     raise TaskError(
                         path,
                         f"{key} names the metric {metric!r}, which {name} does not compute",
                         did_you_mean(metric, metrics[name]),
                     )
+
+
+def _refuse_unknown(name: str, known: Collection[str], key: str, path: Path) -> None:
+    if name not in known:
+        raise TaskError(path, f"{key} names {name!r}, which the suite does not evaluate", did_you_mean(name, known))
 
 
 def _numbers(fields: Fields, key: str, least: int) -> dict[str, int]:
@@ -204,39 +188,34 @@ def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]
     has.
     """
     listed = fields.values.get("aggregate_metric_list")
-    entries = Fields({"aggregate_metric_list": [listed] if isinstance(listed, dict) else listed}, fields.path).mappings(
-        "aggregate_metric_list"
-    )
-    found: dict[str, None] = {}
-    sized: set[bool] = set()
-    for number, values in enumerate(entries or ()):
-        entry = Fields(values, fields.path, f"aggregate_metric_list[{number}]")
+    values = {"aggregate_metric_list": [listed] if isinstance(listed, dict) else listed}
+    ids: dict[str, None] = {}
+    by_size: set[bool] = set()
+    for number, each in enumerate(Fields(values, fields.path).mappings("aggregate_metric_list") or ()):
+        entry = Fields(each, fields.path, f"aggregate_metric_list[{number}]")
         entry.refuse_unknown(("metric", "aggregation", "weight_by_size", "filter_list"))
         if entry.values.get("aggregation", "mean") != "mean":
             error = entry.wrong("aggregation", "mean")
-            raise (
-                error
-                if isinstance(error, NeedsCode)
-                else NotSupported(fields.path, f"{entry.within}: {error.what}", "mean would be right")
-            )
-        ids = _ids(entry, tasks)
-        found |= dict.fromkeys(ids)
-        sized.add(entry.boolean("weight_by_size", True))
-    if len(sized) == 2:
+            if not isinstance(error, NeedsCode):
+                error = NotSupported(fields.path, f"{entry.within}: {error.what}", "mean would be right")
+            raise error
+        ids |= dict.fromkeys(_ids(entry, tasks))
+        by_size.add(entry.boolean("weight_by_size", True))
+    if len(by_size) == 2:
         raise NotSupported(
             fields.path,
             "weight_by_size differs between metrics of the group",
             "one value for all of them would be right",
         )
-    return list(found), sized != {False}
+    return list(ids), by_size != {False}
 
 
 def _ids(entry: Fields, tasks: Sequence[Task]) -> list[str]:
-    """An entry's metric through the filters that it names, else through every filter that the tasks have; none where no
-    task computes it.
+    """Ids of an entry's metric through the filters that it names, else through every filter that the tasks have; none
+    where no task computes it.
     """
     name = entry.required_text("metric")
     computed = dict.fromkeys(spec.id for task in tasks for spec in task.metrics if name in (spec.name, spec.id))
     filters = entry.texts("filter_list")
-    wanted = [name + ("" if each == "none" else f",{each}") for each in filters] or list(computed)
-    return wanted if computed else []
+    ids = [name + ("" if each == "none" else f",{each}") for each in filters] or list(computed)
+    return ids if computed else []

@@ -1,6 +1,4 @@
-"""A task file to one mapping: YAML parsed safely, includes merged, Python references kept as marks that nothing
-runs.
-"""
+"""Load a task file as one mapping: YAML parsed safely, includes merged, Python references kept as marks, never run."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ class NotSupported(TaskError):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Where a `!function` stood. It is never run; a key that a later file overrides with a template is fine."""
+    """A `!function` and its place. It is never run; a key that a later file overrides with a template is fine."""
 
     function: str
     where: str
@@ -113,7 +111,7 @@ def load(path: Path, parsed: Parsed | None = None) -> dict[str, Any]:
 
 
 def with_includes(values: Mapping[str, Any], path: Path, parsed: Parsed) -> dict[str, Any]:
-    """The same for a mapping that is written out inside the file `path`. Raises as `load`."""
+    """A mapping that is written out inside the file `path`, with its includes merged. Raises as `load`."""
     return _merged(dict(values), path.expanduser().resolve(), (), parsed)
 
 
@@ -122,7 +120,7 @@ def parse(path: Path) -> dict[str, Any]:
     text = _read(path)
     loader = TaskLoader(_Named(text, path))
     try:
-        found = loader.get_single_data()
+        mapping = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -131,13 +129,13 @@ def parse(path: Path) -> dict[str, Any]:
         raise TaskError(path, f"is not YAML that can be read: {error}", RIGHT) from None
     finally:
         loader.dispose()
-    if not isinstance(found, dict):
-        raise TaskError(path, f"holds {kind(found)}", RIGHT)
-    _check_size(found, path)
-    for key in found:
+    if not isinstance(mapping, dict):
+        raise TaskError(path, f"holds {kind(mapping)}", RIGHT)
+    _check_size(mapping, path)
+    for key in mapping:
         if not isinstance(key, str):
             raise TaskError(path, f"the key {key!r} is no text", "write it in quotes")
-    return found
+    return mapping
 
 
 def _load(path: Path, above: tuple[Path, ...], parsed: Parsed) -> dict[str, Any]:
@@ -189,29 +187,19 @@ def _read(path: Path) -> str:
 
 def _check_size(value: Any, path: Path) -> None:
     """Refuse aliases that expand to a huge or endless value before anything walks over it."""
-    left = MOST_NODES
-
-    def walk(value: Any, depth: int) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0 or depth > DEEPEST:
-            raise TaskError(
-                path,
-                "is too deep or too large once its aliases are expanded",
-                f"at most {DEEPEST} levels and {MOST_NODES} values",
-            )
-        if isinstance(value, Mapping):
-            for item in value.values():
-                walk(item, depth + 1)
-        elif isinstance(value, (list, tuple, set)):
-            for item in value:
-                walk(item, depth + 1)
-
-    walk(value, 0)
+    nodes, pending = 1, [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
+        inner = item.values() if isinstance(item, Mapping) else item if isinstance(item, (list, tuple, set)) else ()
+        nodes += len(inner)
+        if nodes > MOST_NODES or depth > DEEPEST:
+            fix = f"at most {DEEPEST} levels and {MOST_NODES} values"
+            raise TaskError(path, "is too deep or too large once its aliases are expanded", fix)
+        pending += [(each, depth + 1) for each in inner]
 
 
 def kind(value: Any) -> str:
-    """What a value is, in an error's words."""
+    """The type of a value of a task file, in an error's words."""
     names = {
         dict: "a mapping",
         list: "a list",

@@ -131,8 +131,11 @@ def margin(metadata: Fields, primary: MetricSpec) -> float:
             )
         return MARGINS.get(primary.name, MARGIN)
     if stated <= 0:
-        fix = "a positive number in the primary metric's unit would be right"
-        raise TaskError(metadata.path, f"metadata.margin is {stated}", fix)
+        raise TaskError(
+            metadata.path,
+            f"metadata.margin is {stated}",
+            "a positive number in the primary metric's unit would be right",
+        )
     return stated
 
 

@@ -1,8 +1,7 @@
-"""A row to the same row with its texts disturbed, as people type them. What counts as right, and every choice, stays as
-it was.
+"""Disturb the texts of a row as people type them. The right answer, and every choice, stays as it is.
 
     typos    one word in twenty, and at least one, of four letters or more: two letters swapped, one left out or one
-    doubled
+             doubled
     case     lower case
     spacing  a space between two words becomes one, two or three
 
@@ -27,11 +26,7 @@ from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem
 
 TYPO_RATE = 0.05  # of the words that are long enough
 WIDEST = 3  # spaces
-UNITS = {
-    "typos": r"[^\W\d_]{4,}",
-    "case": r"\w+",
-    "spacing": r"(?<=\S) (?=\S)",
-}  # what of a text is changed, piece by piece
+UNITS = {"typos": r"[^\W\d_]{4,}", "case": r"\w+", "spacing": r"(?<=\S) (?=\S)"}  # the pieces that are changed
 KEPT = r"@\w+|^[ \t]*choice:"  # placeholders, and the word before a listed choice
 PLACES = re.compile(r"(^|_)(start|end|span|offset)s?\d*(_|$)")  # columns that point into a text
 
@@ -56,7 +51,7 @@ def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
     template.
     """
     task, columns = renderer.task, renderer.columns
-    shown, asked_about = _shown(task.doc_to_text) if task.doc_to_text not in columns else ({task.doc_to_text}, set())
+    shown, compared = ({task.doc_to_text}, set()) if task.doc_to_text in columns else _shown(task.doc_to_text)
     others = (task.doc_to_choice, task.doc_to_target, task.unit, task.value, task.choice_scores, *task.labels.values())
     fixed = {
         name
@@ -64,7 +59,7 @@ def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
         if isinstance(source, str)
         for name in ({source} if source in columns else _names(source))
     }
-    return sorted(column for column in shown - asked_about - fixed if isinstance(row.get(column), str))
+    return sorted(column for column in shown - compared - fixed if isinstance(row.get(column), str))
 
 
 def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
@@ -79,14 +74,11 @@ def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
     if not any(text_columns(renderer, row) for row in rows):
         return "its prompt shows no text that is neither a choice nor needed as it stands"
     try:
-        changes = any(perturbed(renderer, index, row, seed) != row for index, row in enumerate(rows))
+        if any(perturbed(renderer, index, row, seed) != row for index, row in enumerate(rows)):
+            return ""
     except TemplateProblem:
-        return ""  # said with its row when the prompts are made
-    return (
-        ""
-        if changes
-        else "it would change no row" + (" (their texts are lower case already)" if task.perturbation == "case" else "")
-    )
+        return ""  # the error names its row when the prompts are made
+    return "it would change no row" + (" (their texts are lower case already)" if task.perturbation == "case" else "")
 
 
 def _disturbed(way: str, text: str, kept: str, draw: random.Random) -> str:
@@ -136,7 +128,7 @@ def _shown(source: str) -> tuple[frozenset[str], frozenset[str]]:
     printed = frozenset(
         name.name for output in tree.find_all(nodes.Output) for child in output.nodes for name in _printed(child)
     )
-    return printed, _names(source) - printed | frozenset(name.name for name in _asked_about(tree))
+    return printed, _names(source) - printed | frozenset(name.name for name in _compared(tree))
 
 
 def _printed(node: nodes.Node) -> Iterator[nodes.Name]:
@@ -156,8 +148,8 @@ def _printed(node: nodes.Node) -> Iterator[nodes.Name]:
         yield from _printed(part)
 
 
-def _asked_about(tree: nodes.Template) -> Iterator[nodes.Name]:
-    """Names on which the form of the text depends."""
+def _compared(tree: nodes.Template) -> Iterator[nodes.Name]:
+    """Names that a template compares, tests or loops over: the form of the text depends on them."""
     for node in tree.find_all((nodes.Compare, nodes.Test, nodes.Assign, nodes.AssignBlock)):
         yield from node.find_all(nodes.Name)
     tests = [node.test for node in tree.find_all(nodes.If)] + [node.test for node in tree.find_all(nodes.CondExpr)]

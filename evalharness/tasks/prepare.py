@@ -145,8 +145,11 @@ class _Split:
         try:
             yield
         except Unrenderable as problem:
-            fix = "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right"
-            raise ModelError(where, f"the chat template refuses its turns ({problem})", fix) from None
+            raise ModelError(
+                where,
+                f"the chat template refuses its turns ({problem})",
+                "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right",
+            ) from None
         except TemplateProblem as problem:
             if isinstance(problem, NoLabel) and self._has_no_labels(problem.column):
                 raise self._without_labels(problem.column) from None

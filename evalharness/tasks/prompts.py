@@ -1,5 +1,4 @@
-"""A row to the texts that are asked: lm-eval's way of resolving `doc_to_*`, and of putting shots, question and answer
-together.
+"""Render a row: lm-eval's way of resolving `doc_to_*`, and of putting shots, question and answer together.
 
 A string under `doc_to_*` that is the name of a column means that column's value as it stands; any other string is a
 template. All texts are those of lm-eval 0.4.13's ConfigurableTask, byte for byte.
@@ -7,6 +6,7 @@ template. All texts are those of lm-eval 0.4.13's ConfigurableTask, byte for byt
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
@@ -68,13 +68,13 @@ class Renderer:
 
     def shot(self, row: DataRow) -> tuple[Turn, ...]:
         """A solved example. An empty answer leaves the question bare, as in lm-eval."""
-        asked = self.question(row)
-        text = asked.contexts[asked.gold or 0]
+        rendered = self.question(row)
+        text, prefix = rendered.contexts[rendered.gold or 0], rendered.prefix
         between, after = str(self._of("target_delimiter")), str(self._of("fewshot_delimiter"))
-        if asked.target == "":
-            return question(text, asked.prefix, between)
-        gap = between if not asked.prefix or needs_gap(text, asked.prefix) else ""
-        return Turn("user", text, gap), Turn("assistant", delimited(asked.prefix, answer_of(asked), " "), after)
+        if rendered.target == "":
+            return question(text, prefix, between)
+        gap = between if not prefix or needs_gap(text, prefix) else ""
+        return Turn("user", text, gap), Turn("assistant", delimited(prefix, answer_of(rendered), " "), after)
 
     def _of(self, key: str) -> Any:
         value = self.task.shots.get(key) if self.for_shots else None
@@ -107,11 +107,9 @@ class Renderer:
         if text.isdigit() and has_choices:
             return _number(text, "doc_to_target")
         if text.startswith("[") and text.endswith("]") and len(text) >= 2:
-            try:
-                found = literal(text)
-            except ValueError:
-                return text
-            return found if isinstance(found, list) else text
+            with contextlib.suppress(ValueError):
+                answers = literal(text)
+                return answers if isinstance(answers, list) else text
         return text
 
     def _choices(self, row: DataRow) -> tuple[str, ...] | None:
@@ -120,19 +118,19 @@ class Renderer:
             return source
         name = source if source in self.columns else "doc_to_choice"
         if source in self.columns:
-            found = self._value(row, source)
+            listed = self._value(row, source)
         else:
             text = render(source, row)
             try:
-                found = literal(text)
+                listed = literal(text)
             except ValueError:
                 raise TemplateProblem(f"does not render to a list of choices: {text[:80]!r}", name) from None
-        if not isinstance(found, (list, tuple)) or not found:
-            raise TemplateProblem(f"gives {str(found)[:80]!r}, which is no list of choices", name)
-        wrong = next((item for item in found if not isinstance(item, str)), None)
+        if not isinstance(listed, (list, tuple)) or not listed:
+            raise TemplateProblem(f"gives {str(listed)[:80]!r}, which is no list of choices", name)
+        wrong = next((item for item in listed if not isinstance(item, str)), None)
         if wrong is not None:
             raise TemplateProblem(f"has the choice {wrong!r}, which is no text", name)
-        return tuple(found)
+        return tuple(listed)
 
     def _value(self, row: DataRow, column: str) -> Any:
         if column not in row:
@@ -140,19 +138,19 @@ class Renderer:
         return row[column]
 
 
-def answer_of(asked: Question) -> str:
+def answer_of(question: Question) -> str:
     """The text of the right answer: of several the first. Raises TemplateProblem where the label is none of the
     choices.
     """
-    target = asked.target
+    target = question.target
     if isinstance(target, list):
         if not target:
             raise TemplateProblem("the list of answers is empty")
         target = target[0]
-    if isinstance(target, int) and asked.choices and not asked.several:
-        if not 0 <= target < len(asked.choices):
-            raise TemplateProblem(f"the label {int(target)} is none of the {len(asked.choices)} choices")
-        return asked.choices[target]
+    if isinstance(target, int) and question.choices and not question.several:
+        if not 0 <= target < len(question.choices):
+            raise TemplateProblem(f"the label {int(target)} is none of the {len(question.choices)} choices")
+        return question.choices[target]
     return target if isinstance(target, str) else str(target)
 
 

@@ -1,11 +1,9 @@
-"""What a model wrote, and the choices it had, to the choice that it wrote: to the letter, or wherever in the text it
-stands.
+"""Read out of a model's text which choice it gives: to the letter, or wherever in the text it stands.
 
     exact    the text without the white space around it is a choice, or its letter where letters were listed
     lenient  the first choice, or letter, that stands in the text between word boundaries; of two that begin at the same
-    place the longer one.
-             Case, punctuation and the width of gaps do not matter; choices without a letter are looked for as they
-             stand
+             place the longer one. Case, punctuation and the width of gaps do not matter; choices without a letter are
+             looked for as they stand
 
 A single letter is read where it is a capital that stands alone ("B", "(B)", "B."), or where it is the whole text. "A"
 and "I" before a word in small letters are words of English and no answer.
@@ -29,8 +27,8 @@ def written_choice(text: str, choices: Sequence[str], letters: bool, exact: bool
     if exact:
         answers = dict(named) | {choice.strip(): choice for choice in reversed(choices)}
         return answers.get(text.strip())
-    found = sorted(_places(text, tuple(choices), named), key=lambda place: place[:2])
-    return found[0][2] if found else None
+    first = min(_places(text, tuple(choices), named), key=lambda place: place[:2], default=None)
+    return first[2] if first else None
 
 
 Place = tuple[int, int, str]  # where it begins, minus its length, the choice
@@ -38,8 +36,8 @@ Place = tuple[int, int, str]  # where it begins, minus its length, the choice
 
 def _places(text: str, choices: tuple[str, ...], named: tuple[tuple[str, str], ...]) -> Iterator[Place]:
     """The first place of every choice and letter."""
-    words = list(WORD.finditer(text))
-    said = tuple(word[0].casefold() for word in words)
+    matches = list(WORD.finditer(text))
+    words = tuple(match[0].casefold() for match in matches)
     for choice in choices:
         as_it_is = choice.strip()
         if not as_it_is:
@@ -48,18 +46,18 @@ def _places(text: str, choices: tuple[str, ...], named: tuple[tuple[str, str], .
             yield from _letter(text, as_it_is.upper(), choice)
         elif match := re.search(rf"(?<!\w){re.escape(as_it_is)}(?!\w)", text, re.I):
             yield match.start(), -len(as_it_is), choice
-        elif at := _run(said, _words(choice)):
-            yield words[at - 1].start(), -len(as_it_is), choice
+        elif at := _run(words, _words(choice)):
+            yield matches[at - 1].start(), -len(as_it_is), choice
         elif as_it_is in text and not any(map(str.isalnum, as_it_is)):
             yield text.index(as_it_is), -len(as_it_is), choice
     for letter, choice in named:
         yield from _letter(text, letter, choice)
 
 
-def _run(words: tuple[str, ...], wanted: tuple[str, ...]) -> int:
-    """One more than the index at which the wanted words follow each other; 0 where they do not."""
-    starts = range(len(words) - len(wanted) + 1) if wanted else ()
-    return next((at + 1 for at in starts if words[at : at + len(wanted)] == wanted), 0)
+def _run(words: tuple[str, ...], run: tuple[str, ...]) -> int:
+    """One more than the index at which the words of `run` follow each other; 0 where they do not."""
+    starts = range(len(words) - len(run) + 1) if run else ()
+    return next((at + 1 for at in starts if words[at : at + len(run)] == run), 0)
 
 
 def _letter(text: str, letter: str, choice: str) -> Iterator[Place]:

@@ -1,4 +1,4 @@
-"""`metric_list`, `filter_list` and `generation_kwargs` of a task file to metric specs, filter pipelines and limits.
+"""Check `metric_list`, `filter_list` and `generation_kwargs` of a task file: metric specs, filter pipelines, limits.
 
 The id of a metric is its name, ",stemmer" where it stems, ",macro" or ",micro" where an F1 is averaged so, ",mean"
 where the mean over references counts, and ",NAME" of the filter pipeline unless that is "none".
@@ -48,23 +48,25 @@ def pipelines(fields: Fields) -> Pipelines:
     listed = fields.mappings("filter_list")
     if listed is None:
         return NO_FILTER
-    found: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    by_name: dict[str, tuple[Mapping[str, Any], ...]] = {}
     for number, item in enumerate(listed):
         entry = Fields(item, fields.path, f"filter_list[{number}]")
         entry.refuse_unknown(("name", "filter"))
         name = entry.required_text("name")
         steps = entry.mappings("filter") or []
         _check_steps(steps, f"{fields.path}: filter {name!r}", repeats(fields))
-        if name in found:
+        if name in by_name:
             raise TaskError(fields.path, f"the filter {name!r} stands twice", "give each pipeline its own name")
-        found[name] = tuple(steps)
-    if not found:
+        by_name[name] = tuple(steps)
+    if not by_name:
         raise TaskError(fields.path, "filter_list is empty", "leave it out, or name a pipeline")
-    return tuple(found.items())
+    return tuple(by_name.items())
 
 
 def repeats(fields: Fields) -> int:
-    """How often each answer is asked for. It is asked once, greedily; filters see so many copies. Raises TaskError."""
+    """How often lm-eval would ask for each answer. Here it is asked once, greedily, and filters see so many copies.
+    Raises TaskError.
+    """
     number = fields.whole("repeats", 1) or 1
     if number > MOST_REPEATS:
         raise TaskError(fields.path, f"repeats is {number}", f"a whole number from 1 to {MOST_REPEATS} would be right")
@@ -75,26 +77,24 @@ def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: F
     """One spec per metric and filter pipeline. Raises TaskError for a metric that is unknown, or two with the same
     id.
     """
-    found: dict[str, MetricSpec] = {}
+    specs: dict[str, MetricSpec] = {}
     for entry in listed:
         name = entry.get("metric")
         if not isinstance(name, str) or not name:
             raise TaskError(
                 fields.path, f"an entry of metric_list has the metric {name!r}", "each entry names one: `- metric: acc`"
             )
-        options = {
-            key: value for key, value in entry.items() if key not in ("metric", "weight_by_size")
-        }  # the last is a group's word
+        options = {key: value for key, value in entry.items() if key not in ("metric", "weight_by_size")}
         _check_name(name, options, fields)
         local = fields.path.parent / name
         if "/" in name and local.exists():
             name = str(local.resolve())
         for pipe in pipes:
             spec = MetricSpec(_id(entry["metric"], options, pipe), name, options, pipe)
-            if spec.id in found:
+            if spec.id in specs:
                 raise TaskError(fields.path, f"the metric {spec.id!r} stands twice", "keep one of them")
-            found[spec.id] = spec
-    return tuple(found.values())
+            specs[spec.id] = spec
+    return tuple(specs.values())
 
 
 def is_module(spec: MetricSpec) -> bool:
@@ -106,24 +106,23 @@ def lengths_and_stops(fields: Fields, fewshot_delimiter: str) -> tuple[int, tupl
     """(most new tokens, stop strings) of a generating task. Sampling is refused: base and candidate must be asked the
     same way, greedily.
     """
-    asked = fields.part("generation_kwargs")
-    asked.refuse_unknown((*LENGTHS, "until", "do_sample", "temperature", "top_p", "top_k", "num_beams"))
-    sampling = asked.boolean("do_sample")
-    hot = (asked.number("temperature") or 0.0) > 0 and "do_sample" not in asked.values
-    if sampling or hot:
+    options = fields.part("generation_kwargs")
+    options.refuse_unknown((*LENGTHS, "until", "do_sample", "temperature", "top_p", "top_k", "num_beams"))
+    hot = (options.number("temperature") or 0.0) > 0 and "do_sample" not in options.values
+    if options.boolean("do_sample") or hot:
         raise NotSupported(
             fields.path,
             "generation_kwargs ask for sampling",
             "answers are decoded greedily: do_sample: false, temperature: 0",
         )
-    if (asked.whole("num_beams", 1) or 1) > 1:
+    if (options.whole("num_beams", 1) or 1) > 1:
         raise NotSupported(
             fields.path, "generation_kwargs ask for beam search", "answers are decoded greedily: num_beams: 1"
         )
-    given = (asked.whole(key, 1) for key in LENGTHS)
-    most = next((length for length in given if length is not None), MAX_TOKENS)
-    stops = asked.texts("until") if asked.values.get("until") is not None else (fewshot_delimiter,)
-    return most, tuple(stop for stop in stops if stop)
+    lengths = (options.whole(key, 1) for key in LENGTHS)
+    most = next((length for length in lengths if length is not None), MAX_TOKENS)
+    stops = options.texts("until") if options.values.get("until") is not None else (fewshot_delimiter,)
+    return most, tuple(filter(None, stops))
 
 
 def _check_steps(steps: Sequence[Mapping[str, Any]], where: str, repeats: int) -> None:
@@ -138,12 +137,12 @@ def _check_steps(steps: Sequence[Mapping[str, Any]], where: str, repeats: int) -
 
 def _check_name(name: str, options: Mapping[str, Any], fields: Fields) -> None:
     names = set(registry.names(REGISTRY, "metric")) - {"evaluate"}
-    wanted = options.get("hf_evaluate", False)
-    if not isinstance(wanted, bool):
+    is_evaluates = options.get("hf_evaluate", False)
+    if not isinstance(is_evaluates, bool):
         raise TaskError(
-            fields.path, f"hf_evaluate of the metric {name!r} is {wanted!r}", "true or false would be right"
+            fields.path, f"hf_evaluate of the metric {name!r} is {is_evaluates!r}", "true or false would be right"
         )
-    if wanted or "/" in name or name in names:
+    if is_evaluates or "/" in name or name in names:
         return
     if name in ELSEWHERE:
         raise NotSupported(
@@ -160,6 +159,10 @@ def _check_name(name: str, options: Mapping[str, Any], fields: Fields) -> None:
 
 def _id(name: str, options: Mapping[str, Any], pipe: str) -> str:
     average = options.get("average", "binary") if name == "f1" else "binary"
-    said = (",stemmer" if options.get("use_stemmer") is True else "") + (f",{average}" if average != "binary" else "")
-    said += ",mean" if options.get("references") == "mean" else ""
-    return name + said + ("" if pipe == "none" else f",{pipe}")
+    parts = (
+        ("stemmer", options.get("use_stemmer") is True),
+        (str(average), average != "binary"),
+        ("mean", options.get("references") == "mean"),
+        (pipe, pipe != "none"),
+    )
+    return ",".join([name, *(part for part, shown in parts if shown)])

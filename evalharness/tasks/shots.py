@@ -1,5 +1,4 @@
-"""A pool of rows to the solved examples that stand before a question: the same for every model, engine, limit and order
-of work.
+"""Draw the solved examples that stand before a question: the same for every model, engine, limit and order of work.
 
     seeded       one draw for the whole task from hash(seed, task), so that its header is shared by all prompts
     first_n      the first rows, as published protocols ask
@@ -31,7 +30,7 @@ def generator(*parts: object) -> random.Random:
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """Which rows of `pool` stand before an evaluated row. `number` of them, in order."""
+    """The rows of `pool` that stand before an evaluated row: `number` of them, in order."""
 
     task: Task
     pool: Sequence[DataRow]
@@ -70,10 +69,7 @@ def draw(task: Task, pool: Sequence[DataRow], number: int, seed: int) -> Shots:
     return Shots(task, pool, number, seed, tuple(order))
 
 
-def _too_few(task: Task, number: int, there: int) -> DataError:
+def _too_few(task: Task, number: int, others: int) -> DataError:
     split = task.fewshot_split or "fewshot_config.samples"
-    return DataError(
-        task.name,
-        f"{number} shots are asked for, but {split!r} has {there} other rows",
-        f"--num-fewshot {there} at most",
-    )
+    what = f"{number} shots are asked for, but {split!r} has {others} other rows"
+    return DataError(task.name, what, f"--num-fewshot {others} at most")

@@ -1,6 +1,4 @@
-"""A template and a row to a text, in Jinja's immutable sandbox: undefined names are errors, output and loops are
-bounded.
-"""
+"""Render templates in Jinja's immutable sandbox: undefined names are errors, output and loops are bounded."""
 
 from __future__ import annotations
 
@@ -17,26 +15,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 LONGEST = 4_000_000  # characters of one rendered text, and of one repeated or padded value
+MANY = 1 << 62
 MOST_STEPS = 100_000  # loop steps of one rendering
-UNBOUNDED = (
-    "center",
-    "ljust",
-    "rjust",
-    "zfill",
-    "expandtabs",
-    "format",
-    "format_map",
-)  # methods of texts that can make one of any length
-REMOVED = (
-    "center",
-    "format",
-    "indent",
-    "random",
-    "pprint",
-    "wordwrap",
-    "batch",
-    "slice",
-)  # filters: unbounded, or not the same each time
+# methods of texts that can make one of any length
+UNBOUNDED = ("center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map")
+# filters: unbounded, or not the same each time
+REMOVED = ("center", "format", "indent", "random", "pprint", "wordwrap", "batch", "slice")
+
+# what rendering may raise
+RAISED = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, re.error)
 
 
 class TemplateProblem(Exception):
@@ -127,16 +114,7 @@ def render(source: str, row: Mapping[str, Any]) -> str:
             pieces.append(piece)
     except UndefinedError as error:
         raise TemplateProblem(str(error.message), _column(str(error.message))) from None
-    except (
-        TemplateError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        re.error,
-    ) as error:
+    except RAISED as error:
         raise TemplateProblem(f"{type(error).__name__}: {error}") from None
     return "".join(pieces)
 
@@ -167,8 +145,8 @@ def literal(text: str) -> Any:
 
 
 def _column(message: str) -> str:
-    found = re.match(r"'([^']+)' is (?:undefined|null)", message) or re.search(r"has no attribute '([^']+)'", message)
-    return found[1] if found else ""
+    match = re.match(r"'([^']+)' is (?:undefined|null)", message) or re.search(r"has no attribute '([^']+)'", message)
+    return match[1] if match else ""
 
 
 def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
@@ -196,11 +174,9 @@ def _size(value: Any) -> int:
 
 
 def _count(value: Any) -> int:
-    return (
-        int(value)
-        if isinstance(value, (int, float)) and abs(value) < 1 << 62
-        else (1 << 62 if isinstance(value, (int, float)) else 1)
-    )
+    if not isinstance(value, (int, float)):
+        return 1
+    return int(value) if abs(value) < MANY else MANY
 
 
 ENVIRONMENT = _Bounded()

@@ -1,4 +1,4 @@
-"""Turns of a conversation to a prompt: one text, or what the model's own chat template makes of them.
+"""Put the turns of a conversation together to a prompt: plain, or by the model's own chat template.
 
 Both are lm-eval 0.4.13's, byte for byte: in a plain prompt every turn is followed by its delimiter; under a template
 delimiters are left out, unless the shots stand together with the question in one turn of the user's.
@@ -15,7 +15,7 @@ from evalharness.records.tokenizers import ChatRenderer
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one side says, and what follows it in a plain prompt."""
+    """The text of one side, and what follows it in a plain prompt."""
 
     role: Literal["system", "user", "assistant"]
     text: str
@@ -24,7 +24,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """How a chat model is asked: by whose template, and whether shots are turns of their own."""
+    """The template by which a chat model is asked, and whether shots are turns of their own."""
 
     renderer: ChatRenderer
     multiturn: bool = True
@@ -35,8 +35,8 @@ class Chat:
 
         Raises Unrenderable where the template refuses the turns.
         """
-        put = turns if self.multiturn else _together(turns)
-        messages = [{"role": turn.role, "content": turn.text} for turn in put]
+        shown = turns if self.multiturn else _together(turns)
+        messages = [{"role": turn.role, "content": turn.text} for turn in shown]
         return self.renderer.render(messages, continued=turns[-1].role == "assistant")
 
 
@@ -69,6 +69,6 @@ def needs_gap(before: str, after: str) -> bool:
 def _together(turns: Sequence[Turn]) -> list[Turn]:
     """Shots and question as one turn of the user's; the system's turn and the start of the answer stay their own."""
     system = [turn for turn in turns[:1] if turn.role == "system"]
-    started = [turn for turn in turns[-1:] if turn.role == "assistant"]
-    said = list(turns[len(system) : len(turns) - len(started)])
-    return [*system, Turn("user", plain([*said[:-1], replace(said[-1], after="")])), *started]
+    answer = [turn for turn in turns[-1:] if turn.role == "assistant"]
+    *before, last = turns[len(system) : len(turns) - len(answer)]
+    return [*system, Turn("user", plain([*before, replace(last, after="")])), *answer]

@@ -51,26 +51,21 @@ def name_of(of: str, way: str) -> str:
 
 
 def worded(task: Task, name: str, beside: bool = True) -> Task:
-    """The task in its wording `name`, to be asked beside it or in its place. Raises KeyError where it has none of that name, TaskError where the name is a
-    way's of ours.
+    """The task in its wording `name`, to be asked beside it or in its place. Raises KeyError where it has none of that
+    name, TaskError where the name is that of another kind of variant.
     """
     if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES) or "@" in name:
-        raise TaskError(
-            task.source,
-            f"a wording is called {name!r}, which is the name of another way of asking",
-            "give it another name",
-        )
+        what = f"a wording is called {name!r}, which is the name of another way of asking"
+        raise TaskError(task.source, what, "give it another name")
     changes = task.templates[name]
-    shots = {key: value for key, value in task.shots.items() if key not in changes}  # they are worded alike
-    derived = replace(task, **changes, shots=shots)
-    return _variant(derived, (task, name, VariantKind.WORDING), dict(changes), beside)
+    return _variant(_reworded(task, changes), task, name, VariantKind.WORDING, changes, beside)
 
 
 def disturbed(task: Task, way: str) -> Task:
     """The task with the texts of its rows disturbed. Whether that says anything about its rows, `perturb.why_not`
     tells.
     """
-    return _variant(replace(task, perturbation=way), (task, way, VariantKind.DISTURBED), {})
+    return _variant(replace(task, perturbation=way), task, way, VariantKind.DISTURBED, {})
 
 
 def chosen(task: Task) -> Task:
@@ -81,21 +76,15 @@ def chosen(task: Task) -> Task:
     ids = {spec.id for spec in kept}
     more = [MetricSpec(name, name) for name in ("acc", *CALIBRATION) if name not in ids]
     derived = replace(task, metrics=(*kept, *more, *picks(task)))
-    return _variant(derived, (task, CHOSEN, VariantKind.CHOSEN), {"version": 1})
+    return _variant(derived, task, CHOSEN, VariantKind.CHOSEN, {"version": 1})
 
 
 def picks(task: Task) -> tuple[MetricSpec, ...]:
-    """How evenly choices are picked, where they are the same for all rows; else nothing."""
-    fixed = (
-        task.output_type == OutputType.MULTIPLE_CHOICE
-        and isinstance(task.doc_to_choice, tuple)
-        and len(task.doc_to_choice) > 1
-    )
-    return (
-        (MetricSpec(BIAS, BIAS, {"choices": [str(choice).strip() for choice in task.doc_to_choice or ()]}),)
-        if fixed
-        else ()
-    )
+    """The metric of how evenly choices are picked, where they are the same for all rows; else none."""
+    choices = task.doc_to_choice if task.output_type == OutputType.MULTIPLE_CHOICE else None
+    if not isinstance(choices, tuple) or len(choices) < 2:
+        return ()
+    return (MetricSpec(BIAS, BIAS, {"choices": [str(choice).strip() for choice in choices]}),)
 
 
 def written(task: Task, rows: Sequence[DataRow]) -> Task:
@@ -105,38 +94,25 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
     if task.output_type != OutputType.MULTIPLE_CHOICE:
         raise Unfit("it has no choices")
     changes = {key: value for key, value in task.twin.items() if key != "generation_kwargs"}
-    asked = replace(task, **changes, shots={key: value for key, value in task.shots.items() if key not in changes})
-    renderer = Renderer(asked, frozenset(column for row in rows for column in row))
+    renderer = Renderer(_reworded(task, changes), frozenset(column for row in rows for column in row))
     questions = list(_questions(renderer, rows))
     if any(question.several for question in questions):
         raise Unfit("its choices stand in the middle of the text, so none can be written after it")
-    listing = _listing(renderer)
-    letters = False
-    if (
-        "doc_to_text" not in changes
-        and not isinstance(asked.doc_to_choice, tuple)
-        and not all(map(_shows_choices, questions))
-    ):
-        own = f"{{{{{asked.doc_to_text}}}}}" if asked.doc_to_text in renderer.columns else asked.doc_to_text
-        changes["doc_to_text"], letters = listing.in_front() + own, True
-        asked = replace(
-            asked,
-            doc_to_text=changes["doc_to_text"],
-            shots={k: v for k, v in asked.shots.items() if k != "doc_to_text"},
-        )
+    listing, source = _listing(renderer), renderer.task.doc_to_text
+    fixed = isinstance(renderer.task.doc_to_choice, tuple)
+    letters = "doc_to_text" not in changes and not fixed and not all(map(_shows_choices, questions))
+    if letters:
+        changes["doc_to_text"] = listing.in_front() + (f"{{{{{source}}}}}" if source in renderer.columns else source)
     longest = max((len(choice) for question in questions for choice in question.choices), default=0)
     most, stop = _limits(task, min(MOST_TOKENS, SPARE_TOKENS + longest))
     step = {"function": "written_choice", "letters": letters}
     twin = replace(
-        asked,
+        _reworded(task, changes),
         output_type=OutputType.GENERATE_UNTIL,
         max_tokens=most,
         stop=stop,
         filters=(("strict", ({**step, "exact": True},)), ("lenient", (step,))),
-        metrics=(
-            *(MetricSpec(id_, id_.split(",")[0], filter=id_.split(",")[1]) for id_ in (LENIENT, STRICT, UNPARSED)),
-            *_looks(most),
-        ),
+        metrics=(*_of_answers(), *_of_texts(most)),
         primary=LENIENT,
         chance=0.0,
         value=None,
@@ -144,28 +120,37 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
         labels={CHOICES_TAG: listing.as_json()},
         twin={},
     )
-    return _variant(
-        twin,
-        (task, WRITTEN, VariantKind.WRITTEN),
-        {**changes, "generation": [most, stop], "letters": letters, "version": 1},
-    )
+    changes |= {"generation": [most, stop], "letters": letters, "version": 1}
+    return _variant(twin, task, WRITTEN, VariantKind.WRITTEN, changes)
 
 
-def _looks(most: int) -> tuple[MetricSpec, ...]:
-    """What is seen of texts before anything is read out of them. Lengths are on one scale, so that a group's can be
+def _of_answers() -> Iterator[MetricSpec]:
+    """The metrics of what is read out of texts."""
+    for name, _, pipeline in (id_.partition(",") for id_ in (LENIENT, STRICT, UNPARSED)):
+        yield MetricSpec(f"{name},{pipeline}", name, filter=pipeline)
+
+
+def _of_texts(most: int) -> tuple[MetricSpec, ...]:
+    """The metrics of texts before anything is read out of them. Lengths are on one scale, so that a group's can be
     pooled.
     """
     options = {"length": {"most": max(most, MOST_TOKENS)}}
     return tuple(MetricSpec(name, name, options.get(name, {})) for name in TEXTS)
 
 
-def _variant(derived: Task, of: tuple[Task, str, VariantKind], changes: Mapping[str, Any], beside: bool = True) -> Task:
-    parent, way, kind = of
-    metric, origin = derived.primary, parent.origin
-    variant = Variant(of=parent.name, way=way, kind=kind, metric=metric, origin=origin, beside=beside)
-    digest = fingerprint.of_value([parent.digest, way, changes])
-    name = name_of(parent.name, way)
-    return replace(derived, name=name, variant=variant, digest=digest, tags=(), templates={}, lm_eval="no")
+def _reworded(task: Task, changes: Mapping[str, Any]) -> Task:
+    """The task with some keys changed, for its shots, too."""
+    return replace(task, **changes, shots={key: value for key, value in task.shots.items() if key not in changes})
+
+
+def _variant(
+    derived: Task, of: Task, way: str, kind: VariantKind, changes: Mapping[str, Any], beside: bool = True
+) -> Task:
+    variant = Variant(of=of.name, way=way, kind=kind, metric=derived.primary, origin=of.origin, beside=beside)
+    digest = fingerprint.of_value([of.digest, way, changes])
+    return replace(
+        derived, name=name_of(of.name, way), variant=variant, digest=digest, tags=(), templates={}, lm_eval="no"
+    )
 
 
 def _questions(renderer: Renderer, rows: Sequence[DataRow]) -> Iterator[Question]:

@@ -1,6 +1,4 @@
-"""The keys that make a prompt, of a task, of its shots or of another wording, to templates, targets and choices that
-are checked.
-"""
+"""Check the keys that make a prompt, of a task, of its shots or of another wording: templates, targets and choices."""
 
 from __future__ import annotations
 
@@ -15,19 +13,12 @@ SHOT_KEYS = ("doc_to_text", "doc_to_target", "doc_to_choice", "gen_prefix", "few
 WORDING_KEYS = (*SHOT_KEYS, "description")
 TWIN_KEYS = (*WORDING_KEYS, "generation_kwargs")
 TEMPLATES = (
-    "doc_to_text",
-    "doc_to_target",
-    "doc_to_choice",
-    "description",
-    "gen_prefix",
-    "unit",
-    "value",
-    "choice_scores",
+    *("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix", "unit", "value", "choice_scores"),
 )
 
 
 def check_templates(*parts: Fields) -> None:
-    """Every text that may be a template parses as one (the name of a column does, too). Raises TaskError."""
+    """Raise TaskError for a text that may be a template and does not parse as one (the name of a column does)."""
     for part in parts:
         for key in TEMPLATES:
             source = part.values.get(key)

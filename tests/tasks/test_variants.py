@@ -40,13 +40,8 @@ def test_a_wording_changes_prompt_choices_and_name_and_nothing_else(make: Make, 
     task = make(metadata=WORDINGS)
     other = worded(task, "claim")
     found = asked(other, data, num_fewshot=1)
-    assert (other.name, other.variant_of, other.metrics, other.primary, other.margin) == (
-        "mine@claim",
-        "mine",
-        task.metrics,
-        "acc",
-        task.margin,
-    )
+    assert other.variant is not None and (other.name, other.variant.of, other.origin) == ("mine@claim", "mine", "mine")
+    assert (other.metrics, other.primary, other.margin) == (task.metrics, "acc", task.margin)
     assert found.examples[0].choices == ("false", "true")
     assert found.examples[0].prompt.count("They say") == 2  # the shot is worded alike
     assert other.digest != task.digest
