@@ -1,4 +1,4 @@
-"""`evalharness checkpoint`: a directory or hub id to what it holds, and what kinds of checkpoints there are."""
+"""`evalharness checkpoint`: show what a checkpoint holds, and list the kinds of checkpoints there are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
 from evalharness.cli.options import debug_option
 from evalharness.errors import EvalHarnessError, ModelError
-from evalharness.records.models import Checkpoint
+from evalharness.records.models import Architecture, Checkpoint
 from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
 
@@ -59,134 +59,121 @@ def show_command(model: str, base: str | None, as_json: bool, debug: bool) -> No
     weights whose files name no base are shown as a base. A directory of several checkpoints is listed.
     """
     directory = directory_of(parse(model))
-    several = () if holds_itself(directory) else checkpoints_in(directory)
-    if several:
-        _show_several(directory, several, base, as_json)
+    inside = () if holds_itself(directory) else checkpoints_in(directory)
+    if inside:
+        _show_several(directory, inside, base, as_json)
         return
-    found = recognise(model, base=base, role="candidate" if base or base_of(model) else "base")
-    facts, refused = _facts(found)
-    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(_lines(found, facts)))
+    checkpoint = _recognised(model, base)
+    facts, refused = _facts(checkpoint)
+    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(_lines(checkpoint, facts)))
     if refused is not None:
         raise refused
 
 
-def _facts(found: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | None]:
+def _recognised(model: str, base: str | None) -> Checkpoint:
+    return recognise(model, base=base, role="candidate" if base or base_of(model) else "base")
+
+
+def _facts(checkpoint: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | None]:
     """Everything to show, as JSON knows it, and the refusal of what `run` would refuse."""
-    facts = {**asdict(found), "path": str(found.path), "base": found.base and str(found.base), "made": describe(found)}
-    facts |= {"differences": None, "notices": [], "refused": None}
+    facts = asdict(checkpoint) | {"path": str(checkpoint.path), "base": checkpoint.base and str(checkpoint.base)}
+    facts |= {"made": describe(checkpoint), "differences": None, "notices": [], "refused": None}
     try:
-        different = registry.find(checkpoints.REGISTRY, "tokenizer_differences", STEP)(found)
-        facts["differences"] = None if different is None else asdict(different)
-        facts["notices"] = list(registry.find(checkpoints.REGISTRY, "verify", STEP)(found))
+        differences = registry.find(checkpoints.REGISTRY, "tokenizer_differences", STEP)(checkpoint)
+        facts["differences"] = None if differences is None else asdict(differences)
+        facts["notices"] = list(registry.find(checkpoints.REGISTRY, "verify", STEP)(checkpoint))
     except EvalHarnessError as error:
         return {**facts, "refused": str(error)}, error
     return facts, None
 
 
-def _lines(found: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
-    made = facts["made"]
-    marks = "".join(f", {mark}" for mark in made.get("marks", ()))
-    kind = f"{found.kind} (peft's {found.adapter}{marks})" if found.adapter else found.kind
-    architecture = (
-        f"{'encoder-decoder' if found.architecture == 'seq2seq' else 'decoder-only'} ({made.get('model_type')})"
-    )
+def _lines(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
+    made, kind, size = facts["made"], str(checkpoint.kind), f"{checkpoint.bytes:,} bytes"
+    if checkpoint.adapter:
+        kind += f" (peft's {', '.join([checkpoint.adapter, *made.get('marks', ())])})"
+    architecture = "encoder-decoder" if checkpoint.architecture == Architecture.SEQ2SEQ else "decoder-only"
     lines = {
         "kind": kind,
-        "architecture": architecture,
-        "path": found.path,
-        "base": found.base or "–",
-        "fingerprint": found.fingerprint,
-        "parameters": f"{found.parameters:,}",
-        "trainable": f"{found.trainable:,} ({found.trainable / max(1, found.parameters):.3%})",
-        "size": f"{found.bytes:,} bytes beside its base" if found.kind != "base" else f"{found.bytes:,} bytes",
+        "architecture": f"{architecture} ({made.get('model_type')})",
+        "path": checkpoint.path,
+        "base": checkpoint.base or "–",
+        "fingerprint": checkpoint.fingerprint,
+        "parameters": f"{checkpoint.parameters:,}",
+        "trainable": f"{checkpoint.trainable:,} ({checkpoint.trainable / max(1, checkpoint.parameters):.3%})",
+        "size": size if checkpoint.kind == "base" else f"{size} beside its base",
         "dtype": ", ".join(f"{dtype} ({number} tensors)" for dtype, number in made["dtypes"].items()),
-        "precision": found.precision or "not quantised",
-        **_of_adapter(found, made),
-        "window": f"{found.window or 'no limit known'}",
-        "trained for": found.target_task or "–",
-        "trained by": ", ".join(f"{key} {_short(value)}" for key, value in found.training.items()) or "–",
-        "tokenizer": _difference(facts["differences"]),
+        "precision": checkpoint.precision or "not quantised",
+        **_of_adapter(checkpoint, made),
+        "window": f"{checkpoint.window or 'no limit known'}",
+        "trained for": checkpoint.target_task or "–",
+        "trained by": ", ".join(f"{key} {_short(value)}" for key, value in checkpoint.training.items()) or "–",
+        "tokenizer": _differences(facts["differences"]),
     }
-    yield plain(found.name)
+    yield plain(checkpoint.name)
     yield from (f"  {key:15} {plain(str(value))}" for key, value in lines.items() if value is not None)
     yield from (f"  note: {plain(notice)}" for notice in facts["notices"])
 
 
-def _of_adapter(found: Checkpoint, made: Mapping[str, Any]) -> dict[str, Any]:
-    if not found.adapter:
+def _of_adapter(checkpoint: Checkpoint, made: Mapping[str, Any]) -> dict[str, Any]:
+    if not checkpoint.adapter:
         return {}
     stated, modules = made.get("targets"), made.get("modules", [])
     targets = f"{', '.join(modules)} ({made['modules_count']} modules)" if modules else stated
+    scale = f"{made.get('rank', '–')}, {made.get('alpha', '–')}" if "rank" in made or "alpha" in made else None
     return {
-        "virtual tokens": found.virtual_tokens,
-        "rank, alpha": f"{made.get('rank', '–')}, {made.get('alpha', '–')}"
-        if "rank" in made or "alpha" in made
-        else None,
+        "virtual tokens": checkpoint.virtual_tokens,
+        "rank, alpha": scale,
         "targets": f"{targets}; stated as {stated}" if modules and isinstance(stated, str) else targets,
-        "task": found.adapter_task,
+        "task": checkpoint.adapter_task,
         "adapters inside": ", ".join(made["adapters_inside"]) if "adapters_inside" in made else None,
     }
 
 
 def _short(value: Any) -> str:
-    return (
-        json.dumps(value)
-        if isinstance(value, dict | list)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _difference(found: Mapping[str, Any] | None) -> str:
-    """How it differs from the base's, in one line."""
-    if found is None:
+def _differences(differences: Mapping[str, Any] | None) -> str:
+    """How the tokenizer differs from the base's, in one line."""
+    if differences is None:
         return "nothing to compare it with"
-    parts = [f"{word}: {_some(found[word])}" for word in ("added", "dropped") if found[word]]
-    parts += (
-        [f"moved: {_some({token: f'{before} → {now}' for token, (before, now) in found['moved'].items()})}"]
-        if found["moved"]
-        else []
-    )
-    parts += [f"{role} {before} → {now}" for role, (before, now) in found["special"].items()]
-    parts += ["splits text otherwise"] if found["splits"] else []
-    parts += [f"chat template {found['template']}"] if found["template"] else []
+    parts = [f"{word}: {_some(differences[word])}" for word in ("added", "dropped") if differences[word]]
+    if differences["moved"]:
+        moved = {token: f"{before} → {now}" for token, (before, now) in differences["moved"].items()}
+        parts.append(f"moved: {_some(moved)}")
+    parts += [f"{role} {before} → {now}" for role, (before, now) in differences["special"].items()]
+    parts += ["splits text otherwise"] if differences["splits"] else []
+    parts += [f"chat template {differences['template']}"] if differences["template"] else []
     return "; ".join(parts) or "as its base's"
 
 
 def _some(tokens: Mapping[str, Any]) -> str:
-    listed = [
-        f"{token!r} ({index})" for token, index in sorted(tokens.items(), key=lambda item: str(item[1]).zfill(12))
-    ]
+    in_order = sorted(tokens.items(), key=lambda item: str(item[1]).zfill(12))
+    listed = [f"{token!r} ({index})" for token, index in in_order]
     return ", ".join(listed[:WIDE]) + (f" and {len(listed) - WIDE} more" if len(listed) > WIDE else "")
 
 
-def _show_several(directory: Path, several: Iterable[Path], base: str | None, as_json: bool) -> None:
-    rows = []
-    for path in several:
+def _show_several(directory: Path, paths: Sequence[Path], base: str | None, as_json: bool) -> None:
+    sound, refused, rows = list[tuple[str, str, str]](), list[str](), list[dict[str, Any]]()
+    for path in paths:
+        row: dict[str, Any] = {"name": path.name, "kind": None, "bytes": None, "refused": None}
         try:
-            found = recognise(str(path), base=base, role="candidate" if base or base_of(str(path)) else "base")
-            rows.append(
-                {
-                    "name": path.name,
-                    "kind": "full" if found.kind == "base" else found.kind,
-                    "bytes": found.bytes,
-                    "refused": None,
-                }
-            )
+            checkpoint = _recognised(str(path), base)
+            row |= {"kind": "full" if checkpoint.kind == "base" else checkpoint.kind, "bytes": checkpoint.bytes}
+            sound.append((plain(path.name), row["kind"], f"{checkpoint.bytes:,} bytes"))
         except ModelError as error:
-            rows.append({"name": path.name, "kind": None, "bytes": None, "refused": str(error)})
+            row["refused"] = str(error)
+            refused.append(f"  {path.name} cannot be evaluated: {error}")
+        rows.append(row)
     if as_json:
         click.echo(json.dumps({"path": str(directory), "inside": rows}, indent=1))
         return
     click.echo(plain(f"{directory}: no checkpoint itself, {len(rows)} inside"))
-    sound = [(plain(row["name"]), row["kind"], f"{row['bytes']:,} bytes") for row in rows if row["refused"] is None]
-    for line in aligned(sound, (2,)):
-        click.echo(f"  {line}")
-    for row in rows:
-        if row["refused"] is not None:
-            click.echo(plain(f"  {row['name']} cannot be evaluated: {row['refused']}"))
-    click.echo(plain(f"Name one ({directory / rows[-1]['name']}), or every one with '{directory}/*' in quotes."))
+    for line in [*(f"  {line}" for line in aligned(sound, (2,))), *map(plain, refused)]:
+        click.echo(line)
+    click.echo(plain(f"Name one ({paths[-1]}), or every one with '{directory}/*' in quotes."))
 
 
 # ---- kinds -----------------------------------------------------------------------------------------------------------
