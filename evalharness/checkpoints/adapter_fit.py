@@ -19,9 +19,9 @@ from transformers import PreTrainedModel
 from evalharness.checkpoints import files
 from evalharness.checkpoints.adapter_files import ARCHITECTURES, TASK_COUNTS
 from evalharness.checkpoints.kinds import TYPES, refusal, refusal_on_quantised
-from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_line, unwarned
+from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, unwarned
 from evalharness.checkpoints.open_model import architecture_of, embedding_shape, misnamed
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Architecture, Checkpoint
 
 FIX = "the adapter is for another base or was saved incompletely: give --base, or save it again"
@@ -153,7 +153,7 @@ def _read(checkpoint: Checkpoint) -> tuple[PeftConfig, tuple[str, ...]]:
             raise ModelError(where, f"peft cannot read it ({first_line(error)})", "save the adapter again") from None
     config.inference_mode = True
     texts = [str(warning.message) for warning in caught]
-    return config, tuple(text.strip().splitlines()[0] for text in texts if "Unexpected keyword" in text)
+    return config, tuple(first_line(text) for text in texts if "Unexpected keyword" in text)
 
 
 def _unsteady(config: PeftConfig) -> Refusal:

@@ -28,11 +28,11 @@ from evalharness.checkpoints.adapter_fit import (
     wrap,
 )
 from evalharness.checkpoints.kinds import PLACEBO, TYPES
-from evalharness.checkpoints.libraries import UNLOADABLE, first_line, first_names, unwarned
+from evalharness.checkpoints.libraries import UNLOADABLE, first_names, unwarned
 from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.checkpoints.open_model import architecture_of
 from evalharness.checkpoints.shared_weights import copy_over_same_weights, unshare
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Checkpoint
 
 

@@ -58,9 +58,9 @@ def _dtypes(paths: Iterable[Path]) -> list[tuple[str, int]]:
 
 
 def _marks(config: dict[str, Any]) -> list[str]:
-    found = [mark for key, mark in MARKS.items() if config.get(key)]
+    marks = [mark for key, mark in MARKS.items() if config.get(key)]
     bias = config.get("bias")
-    return found + ([f"biases: {bias}"] if isinstance(bias, str) and bias != "none" else [])
+    return marks + ([f"biases: {bias}"] if isinstance(bias, str) and bias != "none" else [])
 
 
 def _first(config: dict[str, Any], keys: tuple[str, ...]) -> int | float | None:
@@ -77,10 +77,10 @@ def _modules(adapter: Iterable[str], base: Iterable[str]) -> tuple[list[str], in
     looked for.
     """
     leaves = {part for name in base if not is_auxiliary(name) for part in name.split(".")[-2:-1]} - {*LEAVES}
-    found = set()
+    modules = set()
     for name in adapter:
         parts = name.split(".")
         last = max((i for i, part in enumerate(parts) if part in leaves), default=None)
         if last is not None:
-            found.add(tuple(parts[: last + 1]))
-    return sorted({parts[-1] for parts in found}), len(found)
+            modules.add(tuple(parts[: last + 1]))
+    return sorted({parts[-1] for parts in modules}), len(modules)

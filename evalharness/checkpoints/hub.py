@@ -10,7 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, first_line
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt", "spiece.model", "sentencepiece.bpe.model")
 UNWANTED = ("*/*", "consolidated*")  # files of other formats and frameworks, which would be fetched for nothing
@@ -46,9 +46,8 @@ def fetch(name: str, revision: str | None) -> Path:
         )
     except Exception as error:
         what, fix = next(words for kind, words in REFUSALS.items() if isinstance(error, kind))
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         where = name if revision is None else f"{name}@{revision}"
-        raise ModelError(where, what.format(reason=reason), fix) from None
+        raise ModelError(where, what.format(reason=first_line(error)), fix) from None
     finally:
         if not quiet:
             enable_progress_bars()

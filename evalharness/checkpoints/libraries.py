@@ -1,4 +1,4 @@
-"""Call transformers and peft without their chatter, and turn what they raise into one line."""
+"""Call transformers, peft and safetensors quietly, and know what they raise of files that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -42,11 +42,6 @@ def unwarned() -> Iterator[None]:
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def first_names(names: Iterable[str]) -> str:

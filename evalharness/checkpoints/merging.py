@@ -16,8 +16,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from evalharness.checkpoints.adapter_fit import unwrapped
-from evalharness.checkpoints.libraries import UNLOADABLE, first_line
+from evalharness.checkpoints.libraries import UNLOADABLE
 from evalharness.checkpoints.shared_weights import shared_parameters
+from evalharness.errors import first_line
 
 if TYPE_CHECKING:
 

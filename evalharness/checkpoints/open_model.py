@@ -12,9 +12,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_line, first_names, quiet
+from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_names, quiet
 from evalharness.checkpoints.precision import QUANTISED
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Architecture
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _misfits(report: Mapping[str, Any]) -> list[str]:
             f"wrong shape {name}: {tuple(has)} where {tuple(wants)} belongs"
             for name, has, wants in sorted(report["mismatched_keys"])[:SHOWN]
         ),
-        *(first_line(RuntimeError(message)) for message in report.get("error_msgs") or ()),
+        *(first_line(message) for message in report.get("error_msgs") or ()),
     ]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.libraries import first_line, quiet
-from evalharness.errors import ModelError
+from evalharness.checkpoints.libraries import quiet
+from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Checkpoint
 
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint
 from evalharness.checkpoints.kinds import PLACEBO
-from evalharness.checkpoints.libraries import SHOWN, first_line, first_names
+from evalharness.checkpoints.libraries import SHOWN, first_names
 from evalharness.checkpoints.open_model import embedding_shape, empty_model
 from evalharness.checkpoints.precision import QUANTISED, quantisation_differences
 from evalharness.checkpoints.quantised import fits_quantised
@@ -23,7 +23,7 @@ from evalharness.checkpoints.tokenizer import (
     load_tokenizer,
     tokenizer_directory,
 )
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Checkpoint
 
 SHAPE_KEYS = (

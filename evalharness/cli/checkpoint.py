@@ -207,10 +207,16 @@ def kinds_command(as_json: bool, debug: bool) -> None:
 
 
 def _adapter_row(name: str) -> dict[str, Any]:
-    found = TYPES[name]
-    supported = {str(architecture): architecture in found.architectures for architecture in BOTH}
-    on = {"quantised": list(found.quantised), "why_not_quantised": found.why_not_quantised}
-    return {"type": name, "kind": found.kind, "acts": found.acts, **supported, "why_not": found.why_not, **on}
+    adapter = TYPES[name]
+    return {
+        "type": name,
+        "kind": adapter.kind,
+        "acts": adapter.acts,
+        **{str(architecture): architecture in adapter.architectures for architecture in BOTH},
+        "why_not": adapter.why_not,
+        "quantised": list(adapter.quantised),
+        "why_not_quantised": adapter.why_not_quantised,
+    }
 
 
 def _quantised(precisions: Sequence[str]) -> str:
