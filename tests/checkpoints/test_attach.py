@@ -57,11 +57,11 @@ def test_every_type_of_the_installed_peft_is_known():
 def test_layers_compute_what_peft_computes_and_the_base_stays(kind, base, zoo, tiny, bases):
     model, path = bases(base), zoo[f"{base}-{kind}"]
     marks, before = shared_weights.marks(model), logits(model)
-    put = attach(described(path, zoo[base], kind), model)
+    attached = attach(described(path, zoo[base], kind), model)
     wanted = by_peft(tiny, zoo, base, path, **({"task_ids": torch.tensor([1])} if kind == "POLY" else {}))
-    assert torch.equal(logits(put.model), wanted)
+    assert torch.equal(logits(attached.model), wanted)
     assert not torch.allclose(wanted, before, atol=1e-3)
-    assert not put.model.training and put.lead.tokens == 0
+    assert not attached.model.training and attached.lead.tokens == 0
     assert shared_weights.marks(model) == marks
     assert torch.equal(logits(model), before)
     stored = load_file(zoo[base] / "model.safetensors")
@@ -74,13 +74,15 @@ def test_what_stands_before_the_text_is_peft_s_own_prompt(kind, base, zoo, tiny,
     takes from labels.
     """
     model, path = bases(base), zoo[f"{base}-{kind}"]
-    put = attach(described(path, zoo[base], kind), model)
+    attached = attach(described(path, zoo[base], kind), model)
     more = {"task_ids": torch.tensor([1])} if kind in TASKS else {}
-    seq2seq, lead = model.config.is_encoder_decoder, put.lead
+    seq2seq, lead = model.config.is_encoder_decoder, attached.lead
     if seq2seq and kind in TASKS:
         more["labels"] = torch.tensor([[33, 44, 12, 1]])
     wanted = by_peft(tiny, zoo, base, path, **more)
-    assert put.model is model and put.wrapped is None and lead.tokens == (3 if kind == "CPT" else tiny.VIRTUAL)
+    assert (
+        attached.model is model and attached.wrapped is None and lead.tokens == (3 if kind == "CPT" else tiny.VIRTUAL)
+    )
     if lead.embeddings is not None:
         vectors = torch.cat([lead.embeddings[None], model.get_input_embeddings()(IDS)], 1)
         with torch.no_grad():
@@ -171,9 +173,9 @@ def test_forms_of_lora(form, zoo, tiny, bases, tmp_path):
     path = tiny.make_adapter(zoo[base], tmp_path / "form", tiny.lora(**more, **task))
     model = bases(base)
     marks, before = shared_weights.marks(model), logits(model)
-    put = attach(described(path, zoo[base]), model)
-    assert torch.equal(logits(put.model), by_peft(tiny, zoo, base, path))
-    assert not torch.allclose(logits(put.model), before, atol=1e-3)
+    attached = attach(described(path, zoo[base]), model)
+    assert torch.equal(logits(attached.model), by_peft(tiny, zoo, base, path))
+    assert not torch.allclose(logits(attached.model), before, atol=1e-3)
     assert shared_weights.marks(model) == marks and torch.equal(logits(model), before)
     adapter_fit(described(path, zoo[base]), from_pretrained(zoo[base], device_map="meta"))
 
@@ -187,9 +189,11 @@ def test_resized_embeddings(zoo, tiny, bases, tmp_path):
     save_file(stored, path / "adapter_model.safetensors", metadata={"format": "pt"})
     model = bases("llama")
     before = logits(model)
-    put = attach(described(path, zoo["llama"]), model)
-    assert torch.equal(put.model.get_input_embeddings().weight, stored[name]) and torch.equal(logits(model), before)
-    assert torch.equal(logits(put.model), by_peft(tiny, zoo, "llama", path))
+    attached = attach(described(path, zoo["llama"]), model)
+    assert torch.equal(attached.model.get_input_embeddings().weight, stored[name]) and torch.equal(
+        logits(model), before
+    )
+    assert torch.equal(logits(attached.model), by_peft(tiny, zoo, "llama", path))
 
 
 # ---- refused ---------------------------------------------------------------------------------------------------------

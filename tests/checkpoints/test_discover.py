@@ -123,8 +123,8 @@ def test_names_with_an_equals_sign(tmp_path, zoo):
 def test_a_step_on_the_way_knows_what_the_folder_above_says(output, zoo, edit_json):
     facts = {"target_task": "rte", "method": "full", "recipe": {"learning_rate": 0.1, "steps": 100}, "seconds": 3}
     edit_json(output / "training.json", base=str(zoo["gpt2"]), **facts)
-    found = recognise(str(output / "checkpoint-20"))
-    assert (found.base, found.target_task) == (zoo["gpt2"], "rte")
-    assert found.training == {"method": "full", "learning_rate": 0.1}  # steps and seconds are those of the end
+    checkpoint = recognise(str(output / "checkpoint-20"))
+    assert (checkpoint.base, checkpoint.target_task) == (zoo["gpt2"], "rte")
+    assert checkpoint.training == {"method": "full", "learning_rate": 0.1}  # steps and seconds are those of the end
     edit_json(output / "training.json", base="checkpoint-5")  # relative to the file that says so
     assert base_of(str(output / "checkpoint-20")) == str(output / "checkpoint-5")

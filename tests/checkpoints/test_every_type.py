@@ -40,17 +40,21 @@ def place(path, kind, task=1):
 @pytest.mark.parametrize(("kind", "base"), SUPPORTED)
 def test_recognised_and_sound(kind, base, zoo, tiny):
     path, under = zoo[f"{base}-{kind}"], recognise(str(zoo[base]), role="base")
-    found = recognise(place(path, kind))
+    checkpoint = recognise(place(path, kind))
     stored = load_file(path / "adapter_model.safetensors")
-    assert (found.kind, found.adapter, found.architecture) == (TYPES[kind].kind, kind, under.architecture)
-    assert (found.base, found.window, found.precision) == (under.path, under.window, "")
-    assert found.parameters == under.parameters + sum(tensor.numel() for tensor in stored.values())
-    assert 0 < found.trainable <= found.parameters - under.parameters
-    assert found.adapter_task == (1 if kind in SEVERAL else None)
+    assert (checkpoint.kind, checkpoint.adapter, checkpoint.architecture) == (
+        TYPES[kind].kind,
+        kind,
+        under.architecture,
+    )
+    assert (checkpoint.base, checkpoint.window, checkpoint.precision) == (under.path, under.window, "")
+    assert checkpoint.parameters == under.parameters + sum(tensor.numel() for tensor in stored.values())
+    assert 0 < checkpoint.trainable <= checkpoint.parameters - under.parameters
+    assert checkpoint.adapter_task == (1 if kind in SEVERAL else None)
     wanted = json.loads((path / "adapter_config.json").read_text()).get("num_virtual_tokens") or 0
-    assert found.virtual_tokens == (wanted if TYPES[kind].acts != "layers" else 0)
-    assert not any("not" in notice for notice in verify(found) if "shows when it is loaded" not in notice)
-    assert describe(found)["dtypes"]
+    assert checkpoint.virtual_tokens == (wanted if TYPES[kind].acts != "layers" else 0)
+    assert not any("not" in notice for notice in verify(checkpoint) if "shows when it is loaded" not in notice)
+    assert describe(checkpoint)["dtypes"]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +100,9 @@ def test_an_adapter_for_the_other_architecture(kind, base, other, zoo, copy, edi
 def test_an_adapter_that_says_no_task_type_takes_its_bases_architecture(base, copy, edit_json):
     folder = copy(f"{base}-LORA", "unsaid")
     edit_json(folder / "adapter_config.json", task_type=None)
-    found = recognise(str(folder))
-    assert found.architecture == ("seq2seq" if base == "t5" else "causal")
-    assert verify(found) == ()
+    checkpoint = recognise(str(folder))
+    assert checkpoint.architecture == ("seq2seq" if base == "t5" else "causal")
+    assert verify(checkpoint) == ()
 
 
 @pytest.mark.parametrize("kind", SEVERAL)

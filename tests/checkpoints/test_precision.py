@@ -51,14 +51,14 @@ def quantised(copy, edit_json, edit_tensors):
 @pytest.mark.parametrize("kind", ["nf4", "fp4", "int8"])
 def test_bitsandbytes(kind, quantised, zoo, copy, edit_json):
     folder, plain = quantised(kind), recognise(str(zoo["llama"]))
-    found = recognise(str(folder))
-    assert (found.precision, found.kind, found.parameters) == (kind, "full", plain.parameters)
-    assert verify(found) == ()
+    checkpoint = recognise(str(folder))
+    assert (checkpoint.precision, checkpoint.kind, checkpoint.parameters) == (kind, "full", plain.parameters)
+    assert verify(checkpoint) == ()
     adapter = copy("llama-lora")
     edit_json(adapter / "training.json", base=str(folder), precision="nf4")  # the base's own files win
-    found = recognise(str(adapter))
-    assert found.precision == kind and found.parameters > plain.parameters
-    assert verify(found) == ()
+    checkpoint = recognise(str(adapter))
+    assert checkpoint.precision == kind and checkpoint.parameters > plain.parameters
+    assert verify(checkpoint) == ()
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_other_methods_are_named_and_counted(stated, packed, values, copy, edit_
     edit_json(folder / "config.json", quantization_config=stated)
     tensors = {name: torch.zeros(shape).to(dtype) for name, (dtype, shape) in packed.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    found = recognise(str(folder))
-    assert (found.precision, found.parameters) == (stated["quant_method"], values)
-    (notice,) = verify(found)
+    checkpoint = recognise(str(folder))
+    assert (checkpoint.precision, checkpoint.parameters) == (stated["quant_method"], values)
+    (notice,) = verify(checkpoint)
     assert "whether each tensor fits shows when they are loaded" in notice
 
 
@@ -160,26 +160,30 @@ def test_older_configurations_name_no_method(tmp_path):
 
 def test_quantised_on_loading_is_another_model(zoo):
     base = recognise(str(zoo["llama"]), role="base")
-    found = {
+    loaded_as = {
         precision: recognise(str(zoo["llama"]), role="base", precision=precision)
         for precision in ("", "nf4", "fp4", "int8")
     }
-    assert found[""] == base
-    assert len({one.fingerprint for one in found.values()}) == 4
-    assert found["nf4"].fingerprint == fingerprint.of_quantised(base.fingerprint, "nf4")
-    assert found["nf4"].precision == "nf4" and found["nf4"].parameters == base.parameters
-    assert at_precision(found["nf4"], "") == base
-    assert at_precision(found["nf4"], "int8") == found["int8"]
+    assert loaded_as[""] == base
+    assert len({one.fingerprint for one in loaded_as.values()}) == 4
+    assert loaded_as["nf4"].fingerprint == fingerprint.of_quantised(base.fingerprint, "nf4")
+    assert loaded_as["nf4"].precision == "nf4" and loaded_as["nf4"].parameters == base.parameters
+    assert at_precision(loaded_as["nf4"], "") == base
+    assert at_precision(loaded_as["nf4"], "int8") == loaded_as["int8"]
 
 
 def test_an_adapter_trained_on_a_quantised_base(zoo, copy, edit_json):
     folder = copy("llama-lora")
     plain = recognise(str(folder))
     edit_json(folder / "training.json", precision="nf4", base=str(zoo["llama"]))
-    found = recognise(str(folder))
-    assert found.precision == "nf4" and found.fingerprint != plain.fingerprint
-    assert found.training == {"precision": "nf4"}
-    assert at_precision(found, "").fingerprint == plain.fingerprint == recognise(str(folder), precision="").fingerprint
+    checkpoint = recognise(str(folder))
+    assert checkpoint.precision == "nf4" and checkpoint.fingerprint != plain.fingerprint
+    assert checkpoint.training == {"precision": "nf4"}
+    assert (
+        at_precision(checkpoint, "").fingerprint
+        == plain.fingerprint
+        == recognise(str(folder), precision="").fingerprint
+    )
     edit_json(folder / "training.json", precision="nf5")
     with pytest.raises(ModelError, match=r"training.json: precision is 'nf5'; one of nf4, fp4, int8"):
         recognise(str(folder))
@@ -188,11 +192,11 @@ def test_an_adapter_trained_on_a_quantised_base(zoo, copy, edit_json):
 def test_precisions_that_cannot_be_had(zoo, quantised):
     with pytest.raises(ModelError, match=r"cannot be quantised to 'gptq' on loading; one of nf4, fp4, int8"):
         recognise(str(zoo["llama"]), precision="gptq")
-    found = recognise(str(quantised("int8")))
-    assert at_precision(found, "int8") == found
+    checkpoint = recognise(str(quantised("int8")))
+    assert at_precision(checkpoint, "int8") == checkpoint
     for other in ("nf4", ""):
         with pytest.raises(ModelError, match="its files hold weights quantised to int8"):
-            at_precision(found, other)
+            at_precision(checkpoint, other)
 
 
 def test_references(zoo, quantised):
@@ -233,7 +237,7 @@ def test_a_configuration_with_infinity(copy, edit_json):
     (folder / "config.json").write_text(
         json.dumps({**value, "time_step_limit": [0.0, float("inf")], "x": float("nan")})
     )
-    found = recognise(str(folder)).fingerprint
+    identity = recognise(str(folder)).fingerprint
     (folder / "config.json").write_text(json.dumps({**value, "time_step_limit": [0.0, 9.0], "x": float("nan")}))
-    assert recognise(str(folder)).fingerprint != found
+    assert recognise(str(folder)).fingerprint != identity
     assert load_file(folder / "model.safetensors")

@@ -63,23 +63,27 @@ def exact(monkeypatch):
 def test_its_effect_is_that_on_the_weights_unpacked(base, kind, zoo, pairs, exact):
     for precision in BITSANDBYTES:
         held, whole = pairs(base, precision)
-        found = described(zoo[f"{base}-{kind}"], zoo[base], kind)  # without a precision, so that the table is not asked
-        wanted = answer(found, whole)
+        checkpoint = described(
+            zoo[f"{base}-{kind}"], zoo[base], kind
+        )  # without a precision, so that the table is not asked
+        wanted = answer(checkpoint, whole)
         try:
-            off = float((answer(found, held) - wanted).norm() / wanted.norm())
+            off = float((answer(checkpoint, held) - wanted).norm() / wanted.norm())
         except ModelError:
             off = 1.0
         assert (off < 1e-4) == (precision in TYPES[kind].quantised), (precision, off)
 
 
-def answer(found, base):
-    put = attach(found, base)
-    if put.lead.tokens:
+def answer(checkpoint, base):
+    attached = attach(checkpoint, base)
+    if attached.lead.tokens:
         tensors = (
-            [put.lead.embeddings] if put.lead.cache is None else [one for layer in put.lead.cache for one in layer]
+            [attached.lead.embeddings]
+            if attached.lead.cache is None
+            else [one for layer in attached.lead.cache for one in layer]
         )
         return torch.cat([one.flatten() for one in tensors])
-    return logits(put.model)
+    return logits(attached.model)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +91,12 @@ def answer(found, base):
 )
 def test_what_is_not_supported_is_refused_by_name_before_anything_is_loaded(kind, zoo):
     for precision in {*BITSANDBYTES, "gptq"} - {*TYPES[kind].quantised}:
-        found = described(zoo[f"llama-{kind}"], zoo["llama"], kind, precision=precision)
+        checkpoint = described(zoo[f"llama-{kind}"], zoo["llama"], kind, precision=precision)
         with pytest.raises(
             ModelError,
             match=f"peft's {kind} .* cannot answer on a base in {precision}; give its base without quantisation",
         ):
-            adapter_fit(found, empty_model(zoo["llama"]))
+            adapter_fit(checkpoint, empty_model(zoo["llama"]))
 
 
 def test_the_reasons():

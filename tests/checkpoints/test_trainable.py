@@ -97,5 +97,5 @@ def test_quantised_otherwise_than_its_base(copy, edit_json, zoo):
     assert quantisation_differences(eight, None) == ("llm_int8_threshold 0.0, its base's 6.0",)
     folder = copy("llama", "mine")
     edit_json(folder / "config.json", quantization_config=single)
-    found = recognise(str(folder), base=str(zoo["llama"]))
-    assert any("quantised otherwise than its base" in notice for notice in verify(found))
+    checkpoint = recognise(str(folder), base=str(zoo["llama"]))
+    assert any("quantised otherwise than its base" in notice for notice in verify(checkpoint))

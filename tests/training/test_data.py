@@ -90,13 +90,13 @@ def asked(target="little_new", **fields):
 
 
 def test_gathers_prompts_and_answers(world):
-    found = gather(asked(), *world)
-    assert found.counts == {"little_new": 6} and found.tasks == ("little_new",) and found.validation == ()
-    assert ("little_new text 1 Answer:", " yes") in found.examples and (
+    gathered = gather(asked(), *world)
+    assert gathered.counts == {"little_new": 6} and gathered.tasks == ("little_new",) and gathered.validation == ()
+    assert ("little_new text 1 Answer:", " yes") in gathered.examples and (
         "little_new text 0 Answer:",
         " no",
-    ) in found.examples
-    (source,) = found.sources
+    ) in gathered.examples
+    (source,) = gathered.sources
     assert (source["kind"], source["name"], source["split"], len(source["digest"])) == (
         "task",
         "little_new",
@@ -112,8 +112,11 @@ def test_a_group_stands_for_its_tasks_without_the_target(world):
 def test_tasks_are_mixed_by_their_weights_and_what_is_replayed_keeps_its_share(world):
     assert gather(asked(mix={"little_old": 2}), *world).counts == {"little_new": 6, "little_old": 12}
     assert gather(asked(mix={"little_old": 1, "little_new": 3}), *world).counts == {"little_new": 6, "little_old": 2}
-    found = gather(asked("little_old", mix={"little_new": 1}, replay={"little_group": 0.2}), *world)
-    assert found.counts == {"little_old": 4, "little_new": 6}  # 4 of 10: (1 - .2) / 2; the rest is mixed in or replayed
+    gathered = gather(asked("little_old", mix={"little_new": 1}, replay={"little_group": 0.2}), *world)
+    assert gathered.counts == {
+        "little_old": 4,
+        "little_new": 6,
+    }  # 4 of 10: (1 - .2) / 2; the rest is mixed in or replayed
 
 
 def test_wordings(world):
@@ -136,12 +139,16 @@ def test_wordings(world):
 
 
 def test_rows_to_validate_on(world):
-    found = gather(asked(validation=0.3, seed=3), *world)
-    assert len(found.validation) == 2 and len(found.examples) == 4 and not set(found.examples) & set(found.validation)
-    assert found.validation_source["kind"] == "fraction" and found.validation_source["examples"] == 2
-    found = gather(asked(eval_every=1), *world)
-    assert found.validation == (("little_new dev Answer:", " no"),) and len(found.examples) == 6
-    assert {key: found.validation_source[key] for key in ("kind", "name", "split")} == {
+    gathered = gather(asked(validation=0.3, seed=3), *world)
+    assert (
+        len(gathered.validation) == 2
+        and len(gathered.examples) == 4
+        and not set(gathered.examples) & set(gathered.validation)
+    )
+    assert gathered.validation_source["kind"] == "fraction" and gathered.validation_source["examples"] == 2
+    gathered = gather(asked(eval_every=1), *world)
+    assert gathered.validation == (("little_new dev Answer:", " no"),) and len(gathered.examples) == 6
+    assert {key: gathered.validation_source[key] for key in ("kind", "name", "split")} == {
         "kind": "task",
         "name": "little_new",
         "split": "dev",
@@ -157,11 +164,11 @@ def test_equal_rows_are_never_on_both_sides(world, tmp_path):
     path.write_text(
         "".join(json.dumps({"prompt": f"is {number % 3}?", "completion": " yes"}) + "\n" for number in range(12))
     )
-    found = gather(Recipe(method="full", base="base", out="out", train_file=str(path), validation=0.25), *world)
+    gathered = gather(Recipe(method="full", base="base", out="out", train_file=str(path), validation=0.25), *world)
     assert (
-        len(found.validation) == 4
-        and len(set(found.validation)) == 1
-        and not set(found.examples) & set(found.validation)
+        len(gathered.validation) == 4
+        and len(set(gathered.validation)) == 1
+        and not set(gathered.examples) & set(gathered.validation)
     )
 
 
@@ -191,18 +198,18 @@ TALK = '{"messages": [{"role": "user", "content": "is it?"}, {"role": "assistant
 def test_files_of_pairs_and_of_conversations(world, tmp_path):
     path = tmp_path / "examples.jsonl"
     path.write_text(f"{PAIR}\n\n{PAIR}\n")
-    found = gather(
+    gathered = gather(
         Recipe(method="full", base="base", out="out", train_file=str(path), replay={"little_old": 0.5}), *world
     )
-    assert found.counts == {str(path): 2, "little_old": 2} and found.examples.count(("is it?", " yes")) == 2
-    assert found.sources[0] == {
+    assert gathered.counts == {str(path): 2, "little_old": 2} and gathered.examples.count(("is it?", " yes")) == 2
+    assert gathered.sources[0] == {
         "kind": "file",
         "path": str(path),
         "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     path.write_text(TALK)
-    found = gather(Recipe(method="full", base="base", out="out", target="little_new", train_file=str(path)), *world)
-    assert found.examples == ((("user", "is it?"), ("assistant", "yes")),) and found.counts == {"little_new": 1}
+    gathered = gather(Recipe(method="full", base="base", out="out", target="little_new", train_file=str(path)), *world)
+    assert gathered.examples == ((("user", "is it?"), ("assistant", "yes")),) and gathered.counts == {"little_new": 1}
     with pytest.raises(UsageError, match="no validation examples"):
         gather(Recipe(method="full", base="base", out="out", train_file=str(path), eval_every=1), *world)
 
