@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from evalharness import api
-from evalharness.cli.main import plain
 from evalharness.cli.options import debug_option, margins
 from evalharness.errors import NotComparableError
+from evalharness.report.escape import plain
 from evalharness.report.terminal import verdict_lines
 from evalharness.results import results_text
 

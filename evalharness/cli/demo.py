@@ -1,4 +1,4 @@
-"""`evalharness demo`: the main job on the embedded model and data."""
+"""`evalharness demo`: train, evaluate and compare candidates on the embedded model and data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
-from evalharness.cli.options import debug_option
+from evalharness.cli.options import debug_option, quiet_option, with_options
 from evalharness.errors import NotComparableError
 from evalharness.report.terminal import verdict_lines
 from evalharness.results import REPORT
@@ -27,8 +27,7 @@ from evalharness.run.checks import check_folder
 @click.option(
     "--limit", type=click.IntRange(min=1), help="At most this many test rows a task, for a quick look [default: all]."
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@debug_option
+@with_options(quiet_option, debug_option)
 def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bool) -> int:
     """Train five candidates on the embedded world, evaluate and compare them, and end with the path of the report.
 
@@ -38,8 +37,8 @@ def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bo
     check_folder(out)
     run_demo = registry.find(experiments.REGISTRY, "demo", "command")
     with progress.listener(quiet) as listener:
-        found = run_demo(out, seed, listener, limit)
-    for line in verdict_lines(found):
+        results = run_demo(out, seed, listener, limit)
+    for line in verdict_lines(results):
         click.echo(line)
     click.echo(f"\nreport: {(out / REPORT).resolve()}")
-    return NotComparableError.exit_code if found.errors else 0
+    return NotComparableError.exit_code if results.errors else 0

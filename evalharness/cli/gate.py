@@ -1,4 +1,4 @@
-"""`evalharness gate`: a finished run to an exit code."""
+"""`evalharness gate`: judge a finished run, and end with the exit code."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 
 import click
 
-from evalharness.analysis.gate import Policy, judge
-from evalharness.cli.options import debug_option
+from evalharness.analysis.gate import GateOutcome, Policy, judge
+from evalharness.cli.options import debug_option, json_option, with_options
 from evalharness.records.results import Results
 from evalharness.report.escape import plain
 from evalharness.results import read_results
 
-OUTCOMES = {0: "passed", 3: "failed: forgotten", 4: "undecided", 5: "no verdict: incomplete or not comparable"}
+WORDS = {
+    GateOutcome.PASSED: "passed",
+    GateOutcome.FORGOTTEN: "failed: forgotten",
+    GateOutcome.UNDECIDED: "undecided",
+    GateOutcome.INCOMPLETE: "no verdict: incomplete or not comparable",
+}
 
 policy_option = click.option(
     "--on-inconclusive",
@@ -27,8 +32,7 @@ policy_option = click.option(
 @click.command("gate")
 @click.argument("run", type=click.Path(path_type=Path))
 @policy_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@debug_option
+@with_options(json_option, debug_option)
 def gate_command(run: Path, on_inconclusive: str, as_json: bool, debug: bool) -> int:
     """May the candidates of RUN ship? 0 yes, 3 forgotten, 4 undecided, 5 incomplete.
 
@@ -40,15 +44,11 @@ def gate_command(run: Path, on_inconclusive: str, as_json: bool, debug: bool) ->
 def decide(results: Results, on_inconclusive: str, quiet: bool = False, as_json: bool = False) -> int:
     """Judge, print why, and return the exit code."""
     decision = judge(results, Policy(on_inconclusive="fail" if on_inconclusive == "fail" else "pass"))
+    code, words = decision.exit_code, WORDS[decision.exit_code]
     if as_json:
-        document = {
-            "exit_code": decision.exit_code,
-            "outcome": OUTCOMES[decision.exit_code],
-            "reasons": list(decision.reasons),
-        }
-        click.echo(json.dumps(document, indent=1))
+        click.echo(json.dumps({"exit_code": code, "outcome": words, "reasons": decision.reasons}, indent=1))
     elif not quiet:
-        click.echo(f"\ngate {OUTCOMES[decision.exit_code]}")
+        click.echo(f"\ngate {words}")
         for reason in decision.reasons:
             click.echo(f"  {plain(reason)}")
-    return decision.exit_code
+    return code

@@ -32,6 +32,22 @@ data_options: tuple[Decorated, ...] = (
     ),
 )
 include_option = data_options[-1]
+mixing_options: tuple[Decorated, ...] = (
+    click.option(
+        "--mix",
+        "mix_texts",
+        multiple=True,
+        metavar="TASK[=WEIGHT]",
+        help="Learn this task, group or suite, too; the target weighs 1.",
+    ),
+    click.option(
+        "--replay",
+        "replay_texts",
+        multiple=True,
+        metavar="TASK=FRACTION",
+        help="Share of the examples from an old task, group or suite.",
+    ),
+)
 task_options: tuple[Decorated, ...] = (
     click.option("--suite", help="A suite of tasks (see `evalharness tasks list`)."),
     click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable."),

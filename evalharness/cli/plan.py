@@ -27,7 +27,8 @@ from evalharness.cli.options import (
 )
 from evalharness.errors import UsageError
 from evalharness.experiments.forecast_text import document, lines
-from evalharness.experiments.power_forecast import Asked, forecast
+from evalharness.experiments.jobs import ForecastJob
+from evalharness.experiments.power_forecast import forecast
 from evalharness.paths import default_store
 from evalharness.records.job import Job
 from evalharness.report.escape import plain
@@ -81,7 +82,7 @@ def plan_command(**given: Any) -> None:
     Nothing is answered but the --probe. How many answers change is assumed (--flips), or known from an earlier run
     (--from).
     """
-    asked = Asked(
+    forecast_job = ForecastJob(
         _job(given),
         power=given["power"],
         flips=given["flips"],
@@ -90,7 +91,7 @@ def plan_command(**given: Any) -> None:
         probe=given["probe"],
     )
     with progress.listener(given["quiet"] or given["as_json"]) as listener:
-        result = forecast(asked, listener)
+        result = forecast(forecast_job, listener)
     if given["out"] is not None:
         write_text(given["out"] / PLAN, document(result))
     if given["as_json"]:

@@ -1,4 +1,4 @@
-"""What a run tells its listener, to stderr: a bar on a terminal, one line a phase elsewhere."""
+"""Show on stderr what a run tells its listener: a bar on a terminal, one line a phase elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Lines:
         click.echo(f"{plain(text)}{self._counts()}", err=True)
 
     def expect(self, requests: int) -> None:
-        """A new count begins: a campaign runs the pipeline several times."""
+        """Begin a new count: an experiment evaluates several times."""
         self.expected, self.begun = requests, time.monotonic()
         self.stored = self.computed = 0
 
@@ -42,11 +42,10 @@ class Lines:
         done = self.stored + self.computed
         if not self.expected or done >= self.expected:
             return ""
-        left = (
-            f", about {_clock((time.monotonic() - self.begun) / self.computed * (self.expected - done))} left"
-            if self.computed
-            else ""
-        )
+        left = ""
+        if self.computed:
+            seconds = (time.monotonic() - self.begun) / self.computed * (self.expected - done)
+            left = f", about {_clock(seconds)} left"
         return f" [{done}/{self.expected} requests, {self.stored} from the store{left}]"
 
 

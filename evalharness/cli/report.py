@@ -1,4 +1,4 @@
-"""`evalharness report`: finished runs to their HTML pages."""
+"""`evalharness report`: write the HTML pages of finished runs again."""
 
 from __future__ import annotations
 

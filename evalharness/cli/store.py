@@ -1,4 +1,4 @@
-"""`evalharness store`: what the store of answers holds."""
+"""`evalharness store`: say what the store of answers holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from evalharness.cli.options import debug_option
+from evalharness.cli.options import debug_option, json_option, with_options
 from evalharness.errors import StoreError
 from evalharness.paths import default_store
 from evalharness.store import Store
@@ -26,8 +26,7 @@ def store_command() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The store's file [default: in the user's cache directory].",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@debug_option
+@with_options(json_option, debug_option)
 def info_command(store: Path | None, as_json: bool, debug: bool) -> None:
     """How many answers of how many models are kept, and whether all are intact (damaged ones are computed again)."""
     path = store or default_store(os.environ)
@@ -38,6 +37,5 @@ def info_command(store: Path | None, as_json: bool, debug: bool) -> None:
     if as_json:
         click.echo(json.dumps({**asdict(facts), "path": str(path)}, indent=1))
     else:
-        click.echo(
-            f"{path}: {facts.answers:,} answers of {facts.models} models, {facts.bytes:,} bytes, {facts.damaged} damaged"
-        )
+        answers = f"{facts.answers:,} answers of {facts.models} models"
+        click.echo(f"{path}: {answers}, {facts.bytes:,} bytes, {facts.damaged} damaged")

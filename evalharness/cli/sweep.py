@@ -1,8 +1,8 @@
-"""`evalharness sweep`: methods × ranks × learning rates × seeds to one fair comparison."""
+"""`evalharness sweep`: train methods × ranks × learning rates × seeds, and compare the best of each fairly."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +15,35 @@ from evalharness.cli.options import (
     debug_option,
     engine_options,
     engine_settings,
+    json_option,
+    limit_option,
+    margin_option,
     margins,
+    mixing_options,
     number,
     paths,
+    quiet_option,
     shares,
     targets,
     weights,
     with_options,
 )
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.experiments.grid import EVERY, Grid
+from evalharness.experiments.grid import Grid
+from evalharness.experiments.jobs import SweepJob
 from evalharness.records.job import Job
+from evalharness.report.sweep import SWEEP
 from evalharness.report.sweep_tables import tables
 from evalharness.report.text_table import terminal
-from evalharness.results import REPORT
+from evalharness.results.files import REPORT
 from evalharness.run.checks import check_job
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS
 
-SHARED = (
-    "steps",
-    "epochs",
-    "gradient_accumulation",
-    "warmup",
-    "template",
-    "alpha",
-    "dropout",
-    "virtual_tokens",
-    "device",
-)
 METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
+SHARED = (  # options that are fields of every recipe, where they are given
+    *("steps", "epochs", "gradient_accumulation", "warmup", "template", "alpha", "dropout", "virtual_tokens"),
+    *("device", "batch_size"),
+)
 
 
 @click.command("sweep")
@@ -100,35 +100,11 @@ METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
     metavar="PATTERN",
     help="layers: parameters to train (*norm*). Repeatable.",
 )
-@click.option(
-    "--mix",
-    "mix_texts",
-    multiple=True,
-    metavar="TASK[=WEIGHT]",
-    help="Learn this task, group or suite, too; the target weighs 1.",
-)
-@click.option(
-    "--replay",
-    "replay_texts",
-    multiple=True,
-    metavar="TASK=FRACTION",
-    help="Share of the examples from an old task, group or suite.",
-)
+@with_options(*mixing_options)
 @click.option(
     "--train-dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="Of the weights in training."
 )
-@with_options(*data_options)
-@click.option(
-    "--limit", type=click.IntRange(min=1), help="At most this many examples a task, to choose on and to report on."
-)
-@click.option(
-    "--margin",
-    "margin_texts",
-    multiple=True,
-    metavar="[TASK=]DELTA",
-    help="The largest drop that is acceptable. Repeatable.",
-)
-@with_options(*engine_options[:4])
+@with_options(*data_options, limit_option, margin_option, *engine_options[:-1])
 @click.option(
     "--eval-batch-size",
     default=16,
@@ -143,9 +119,7 @@ METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
     type=click.IntRange(min=1),
     help="Candidates made at a time, each by a process of its own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print sweep.json and nothing else.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@debug_option
+@with_options(json_option, quiet_option, debug_option)
 def sweep_command(**given: Any) -> int:
     """Train a grid of candidates, choose one learning rate for each method and rank on validation rows, and compare
     those on test rows.
@@ -155,67 +129,76 @@ def sweep_command(**given: Any) -> int:
     Interrupted, give the same command again: nothing is trained or answered twice. With several --jobs, set
     OMP_NUM_THREADS, so that going on with another number of them finds the same answers.
     """
-    job, grid = _job(given), _grid(given)
-    check_job(job)
-    asked_type, run_sweep = (registry.find(experiments.REGISTRY, name, "campaign") for name in ("sweep-asked", "sweep"))
-    asked = asked_type(job, grid, given["select"], given["jobs"])
+    sweep_job = SweepJob(_job(given), _grid(given), given["select"], given["jobs"])
+    check_job(sweep_job.job)
+    run_sweep = registry.find(experiments.REGISTRY, "sweep", "command")
     with progress.listener(given["quiet"] or given["as_json"]) as listener:
-        sweep, found = run_sweep(asked, listener)
+        sweep, results = run_sweep(sweep_job, listener)
+    out: Path = sweep_job.job.out
     if given["as_json"]:
-        click.echo((asked.job.out / "sweep.json").read_text(encoding="utf-8"), nl=False)
+        click.echo((out / SWEEP).read_text(encoding="utf-8"), nl=False)
     else:
         for table in tables(sweep):
             for line in terminal(table):
                 click.echo(line)
-        click.echo(f"report: {asked.job.out / REPORT}")
-    return NotComparableError.exit_code if found.errors else 0
+        click.echo(f"report: {out / REPORT}")
+    return NotComparableError.exit_code if results.errors else 0
 
 
-def _job(given: dict[str, Any]) -> Job:
-    margin, named = margins(given["margin_texts"])
-    out = given["out"]
+def _job(given: Mapping[str, Any]) -> Job:
+    margin, named_margins = margins(given["margin_texts"])
     return Job(
         models=(),
-        **{key: given[key] for key in ("base", "suite", "target", "data_dir", "include", "limit", "out")},
+        base=given["base"],
+        suite=given["suite"],
+        target=given["target"],
+        data_dir=given["data_dir"],
         data=paths("--data", given["data"]),
-        store=out / "store.sqlite",
+        include=given["include"],
+        limit=given["limit"],
         margin=margin,
-        margins=named,
+        margins=named_margins,
+        out=given["out"],
+        store=given["out"] / "store.sqlite",
         settings=engine_settings(given, "eval_batch_size"),
     )
 
 
-def _grid(given: dict[str, Any]) -> Grid:
+def _grid(given: Mapping[str, Any]) -> Grid:
     shared = {key: given[key] for key in SHARED if given[key] is not None}
-    shared |= {"batch_size": given["batch_size"], "dtype": given["train_dtype"]}
-    shared |= {"mix": weights(given["mix_texts"]), "replay": shares("--replay", given["replay_texts"])}
-    shared |= {"targets": targets(given["targets"])} if given["targets"] is not None else {}
-    shared |= {"parameters": given["parameter_texts"]} if given["parameter_texts"] else {}
-    ranks = tuple(_whole("--rank", part) for part in given["rank_text"].split(",")) if given["rank_text"] else ()
-    seeds = tuple(_whole("--seed", part) for part in given["seed_text"].split(","))
+    shared |= {"dtype": given["train_dtype"], "mix": weights(given["mix_texts"])}
+    shared["replay"] = shares("--replay", given["replay_texts"])
+    if given["targets"] is not None:
+        shared["targets"] = targets(given["targets"])
+    if given["parameter_texts"]:
+        shared["parameters"] = given["parameter_texts"]
     return Grid(
-        tuple(part.strip() for part in given["methods"].split(",")), _rates(given["rate_texts"]), ranks, seeds, shared
+        methods=tuple(part.strip() for part in given["methods"].split(",")),
+        rates=_rates(given["rate_texts"]),
+        ranks=_whole_numbers("--rank", given["rank_text"]) if given["rank_text"] else (),
+        seeds=_whole_numbers("--seed", given["seed_text"]),
+        shared=shared,
     )
 
 
 def _rates(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """ "1e-4,3e-4" and "lora=1e-3,3e-3" as rates by method."""
-    found: dict[str, tuple[float, ...]] = {}
+    """ "1e-4,3e-4" and "lora=1e-3,3e-3" as rates by method. Raises UsageError."""
+    rates: dict[str, tuple[float, ...]] = {}
     for text in texts:
-        method, equals, values = text.rpartition("=")
-        method = method if equals else EVERY
-        if method in found:
-            raise UsageError(
-                "--lr",
-                f"{text!r}: rates of {method or 'all methods'} are given twice",
-                "all of them, separated by commas",
-            )
-        found[method] = tuple(number("--lr", part) for part in values.split(","))
-    return found
+        method, _, values = text.rpartition("=")  # EVERY where no method is named
+        if method in rates:
+            what = f"{text!r}: rates of {method or 'all methods'} are given twice"
+            raise UsageError("--lr", what, "all of them, separated by commas")
+        rates[method] = tuple(number("--lr", part) for part in values.split(","))
+    return rates
 
 
-def _whole(option: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(option, f"{text!r} is no whole number", "such as 8, several separated by commas") from None
+def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    numbers = []
+    for part in text.split(","):
+        try:
+            numbers.append(int(part))
+        except ValueError:
+            what = f"{part!r} is no whole number"
+            raise UsageError(option, what, "such as 8, several separated by commas") from None
+    return tuple(numbers)

@@ -1,10 +1,10 @@
-"""`evalharness trace`: ordered stages of training to what was forgotten when."""
+"""`evalharness trace`: follow tasks through ordered stages of a training, and say what was forgotten when."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,24 @@ import click
 from evalharness import experiments, registry
 from evalharness.cli import progress
 from evalharness.cli.options import (
+    alpha_option,
     chat_options,
     data_options,
     debug_option,
     engine_options,
     engine_settings,
+    example_options,
+    json_option,
+    margin_option,
     margins,
     pairs,
     paths,
+    quiet_option,
+    task_options,
     with_options,
 )
 from evalharness.errors import NotComparableError, UsageError
+from evalharness.experiments.jobs import TraceJob
 from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
 from evalharness.report.escape import plain
@@ -31,24 +38,8 @@ from evalharness.report.stage_tables import tables
 from evalharness.report.stage_text import notes, sentences
 from evalharness.report.stages import STAGES
 from evalharness.report.text_table import terminal
-from evalharness.results import REPORT
+from evalharness.results.files import REPORT
 from evalharness.run.checks import check_job, check_models
-
-SAME = (
-    "base",
-    "suite",
-    "tasks",
-    "data_dir",
-    "include",
-    "limit",
-    "num_fewshot",
-    "split",
-    "seed",
-    "alpha",
-    "precision",
-    "allow_noop",
-)
-CHAT = ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")
 
 
 @click.command("trace")
@@ -83,33 +74,9 @@ CHAT = ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")
     metavar="[NAME=]PATH",
     help="A model that learned nothing: what forward transfer is measured from [default: the base].",
 )
-@click.option("--suite", help="A suite of tasks.")
-@click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable.")
-@with_options(*data_options)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    help="At most this many examples a task (whole units, at least one), drawn with --seed.",
-)
-@click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
-@click.option("--split", help="Evaluate this split instead of each task's own.")
-@with_options(*chat_options)
+@with_options(*task_options, *data_options, *example_options, *chat_options)
 @click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and resampling.")
-@click.option(
-    "--margin",
-    "margin_texts",
-    multiple=True,
-    metavar="[TASK=]DELTA",
-    help="The largest drop that is acceptable. Repeatable.",
-)
-@click.option(
-    "--alpha",
-    default=0.05,
-    show_default=True,
-    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    help="Error rate of either verdict.",
-)
-@with_options(*engine_options)
+@with_options(margin_option, alpha_option, *engine_options)
 @click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
 @click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
 @click.option(
@@ -122,8 +89,7 @@ CHAT = ("system_instruction", "fewshot_as_multiturn", "chat_template_mismatch")
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the results [default: runs/<time>-<suite>].",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print stages.json and nothing else.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@with_options(json_option, quiet_option)
 @click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
 @debug_option
 def trace_command(**given: Any) -> int:
@@ -133,44 +99,60 @@ def trace_command(**given: Any) -> int:
     forgetting and intransigence with intervals, and for each task the first stage at which it is forgotten, corrected
     for all looks (docs/stages.md). Interrupted, give the same command again: nothing is answered twice.
     """
-    job = _job(given)
-    check_job(job)
+    trace_job = TraceJob(_job(given), _learned(given["learned"]), given["joint"], given["fresh"])
+    check_job(trace_job.job)
     check_models(filter(None, (given["joint"], given["fresh"])))
-    asked_type, run_trace = (registry.find(experiments.REGISTRY, name, "campaign") for name in ("trace-asked", "trace"))
-    learned = {
-        stage: tuple(task.strip() for task in of.split(","))
-        for stage, of in pairs("--learned", given["learned"]).items()
-    }
-    asked = asked_type(job, learned, given["joint"], given["fresh"])
+    run_trace = registry.find(experiments.REGISTRY, "trace", "command")
     with progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
-        stages, found = run_trace(asked, listener)
+        stages, results = run_trace(trace_job, listener)
+    out = trace_job.job.out
     if given["as_json"]:
-        click.echo((asked.job.out / STAGES).read_text(encoding="utf-8"), nl=False)
-    else:
-        for table in tables(stages):
-            for line in terminal(table):
-                click.echo(line)
-        for sentence in (*sentences(stages), *notes(stages)):
-            click.echo(plain(sentence))
-        click.echo(f"\nreport: {asked.job.out / REPORT}")
-        if found.errors:
-            click.echo(
-                f"{len(found.errors)} examples got no answer: evalharness gate {shlex.quote(str(asked.job.out))}"
-            )
-    return NotComparableError.exit_code if found.errors else 0
+        click.echo((out / STAGES).read_text(encoding="utf-8"), nl=False)
+        return NotComparableError.exit_code if results.errors else 0
+    for table in tables(stages):
+        for line in terminal(table):
+            click.echo(line)
+    for sentence in (*sentences(stages), *notes(stages)):
+        click.echo(plain(sentence))
+    click.echo(f"\nreport: {out / REPORT}")
+    if results.errors:
+        click.echo(f"{len(results.errors)} examples got no answer: evalharness gate {shlex.quote(str(out))}")
+        return NotComparableError.exit_code
+    return 0
 
 
-def _job(given: dict[str, Any]) -> Job:
+def _learned(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """STAGE=TASK,… texts as tasks by stage. Raises UsageError."""
+    return {
+        stage: tuple(task.strip() for task in tasks.split(",")) for stage, tasks in pairs("--learned", texts).items()
+    }
+
+
+def _job(given: Mapping[str, Any]) -> Job:
     if not (given["suite"] or given["tasks"] or given["learned"]):
         raise UsageError("trace", "nothing to evaluate", "name a --suite or one or more --task")
-    margin, named = margins(given["margin_texts"])
+    margin, named_margins = margins(given["margin_texts"])
     return Job(
         models=_models(given["stages"], given["models"]),
-        **{key: given[key] for key in (*SAME, *CHAT)},
-        apply_chat_template=given["apply_chat_template"] or False,
+        base=given["base"],
+        suite=given["suite"],
+        tasks=given["tasks"],
+        data_dir=given["data_dir"],
         data=paths("--data", given["data"]),
+        include=given["include"],
+        limit=given["limit"],
+        num_fewshot=given["num_fewshot"],
+        split=given["split"],
+        apply_chat_template=given["apply_chat_template"] or False,
+        system_instruction=given["system_instruction"],
+        fewshot_as_multiturn=given["fewshot_as_multiturn"],
+        chat_template_mismatch=given["chat_template_mismatch"],
+        seed=given["seed"],
         margin=margin,
-        margins=named,
+        margins=named_margins,
+        alpha=given["alpha"],
+        allow_noop=given["allow_noop"],
+        precision=given["precision"],
         out=given["out"] or run_folder(given["suite"]),
         store=given["store"] or default_store(os.environ),
         settings=engine_settings(given),
@@ -180,13 +162,9 @@ def _job(given: dict[str, Any]) -> Job:
 def _models(stages: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
     """The stages in order; of the two options, whose order among each other is not known, only one may be given."""
     if stages and models:
-        raise UsageError(
-            "trace", "--stage and --model together have no order", "name all stages with --stage, 'DIR/*' included"
-        )
+        fix = "name all stages with --stage, 'DIR/*' included"
+        raise UsageError("trace", "--stage and --model together have no order", fix)
     if not (stages or models):
-        raise UsageError(
-            "trace",
-            "no stage",
-            "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders",
-        )
+        fix = "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders"
+        raise UsageError("trace", "no stage", fix)
     return (*stages, *models)

@@ -15,7 +15,16 @@ from rich.filesize import decimal
 
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
-from evalharness.cli.options import data_options, debug_option, paths, shares, targets, weights, with_options
+from evalharness.cli.options import (
+    data_options,
+    debug_option,
+    mixing_options,
+    paths,
+    shares,
+    targets,
+    weights,
+    with_options,
+)
 from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides
 from evalharness.errors import UsageError
@@ -64,20 +73,7 @@ example_options = (
     click.option(
         "--train-file", type=FILE, help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}.'
     ),
-    click.option(
-        "--mix",
-        "mix_texts",
-        multiple=True,
-        metavar="TASK[=WEIGHT]",
-        help="Learn this task, group or suite, too; the target weighs 1.",
-    ),
-    click.option(
-        "--replay",
-        "replay_texts",
-        multiple=True,
-        metavar="TASK=FRACTION",
-        help="Share of the examples from an old task, group or suite.",
-    ),
+    *mixing_options,
     click.option(
         "--validation",
         type=float,

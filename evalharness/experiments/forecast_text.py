@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from evalharness.experiments.cost import Work
-from evalharness.experiments.power_forecast import Forecast, Row
+from evalharness.experiments.power_forecast import Forecast, ForecastRow
 from evalharness.records.comparison import Level
 from evalharness.report.text_table import aligned
 from evalharness.results.files import to_json
@@ -65,7 +65,7 @@ def _assumption(forecast: Forecast) -> str:
     return f"how answers change is known from {forecast.earlier}{rest}"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ForecastRow) -> tuple[str, ...]:
     known = row.how != "unknown" and row.retained is not None
     return (
         row.name + (" (group)" if row.level == Level.GROUP else ""),
@@ -81,7 +81,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _power(row: Row) -> tuple[str, ...]:
+def _power(row: ForecastRow) -> tuple[str, ...]:
     """What it certifies and detects, what it needs, and how often its margin is certified."""
     drawn = "~" if row.draws else ""
     smallest = (drawn + ("none" if value is None else f"{value:.3g}") for value in (row.certifiable, row.detectable))
@@ -99,7 +99,7 @@ def advice(forecast: Forecast) -> Iterator[str]:
         yield f"not known without an earlier run (--from RUN), {why}: {', '.join(unknown)}"
 
 
-def _hopeless(row: Row) -> str:
+def _hopeless(row: ForecastRow) -> str:
     if row.reason == WHY["few_units"]:
         units = "1 unit decides" if row.units == 1 else f"{row.units} units decide"
         return f"{units} nothing: pool it with other tasks, or leave it out"
@@ -110,7 +110,7 @@ def _hopeless(row: Row) -> str:
     return f"a margin of {row.margin:g} is more than {skill}: state a smaller one, or pool it with others"
 
 
-def _too_small(row: Row, power: float) -> str:
+def _too_small(row: ForecastRow, power: float) -> str:
     if row.retained is None or row.retained >= power:
         return ""
     if row.certifiable is None:

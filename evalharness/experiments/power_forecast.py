@@ -15,9 +15,9 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, factory_of
-from evalharness.errors import UsageError
 from evalharness.experiments.cost import Work, counted, probed
 from evalharness.experiments.forecast_units import Earlier, ForecastUnit, forecast_units, read_earlier
+from evalharness.experiments.jobs import ForecastJob
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
@@ -45,37 +45,7 @@ GATE_ASSESSED = 4_000  # units that are assessed in the gate's simulation
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """`flips`, `skill`: share of answers that change, and of the possible skill that the base has, where no earlier run
-    (`earlier`: RUN[#NAME]) says; `power`: with which probability a claim should come out; `probe`: requests a task that
-    are answered to take the time. Raises UsageError.
-    """
-
-    job: Job
-    power: float = 0.8
-    flips: float = 0.1
-    skill: float = 0.5
-    earlier: str | None = None
-    probe: int = 0
-
-    def __post_init__(self) -> None:
-        for option, value, most in (
-            ("--power", self.power, 0.999),
-            ("--flips", self.flips, 1.0),
-            ("--skill", self.skill, 1.0),
-        ):
-            if not 0 < value <= most:
-                raise UsageError(
-                    option,
-                    f"{value} is not a share above 0 and at most {most:g}",
-                    "such as 0.8 for --power and 0.1 for --flips",
-                )
-        if self.probe and not self.job.base:
-            raise UsageError("--probe", "there is no model to answer", "name one with --base PATH")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
+class ForecastRow:
     """One gate unit. `effective`: independent units that its rows are worth; `flips`: share of changed answers; `base`:
     score of an earlier run; `how`: assumed | known (flips, enumerated) | simulated (from an earlier run's rows) |
     unknown (no numbers). `needed`: units; `base_needed`: what the base must score for the margin to be small against
@@ -122,7 +92,7 @@ class Forecast:
     flips: float
     skill: float
     earlier: str | None
-    rows: tuple[Row, ...]
+    rows: tuple[ForecastRow, ...]
     describing: tuple[str, ...]
     gate: GateOdds | None
     gate_over: tuple[str, ...]
@@ -136,13 +106,15 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(asked: Asked, listener: ProgressListener | None = None, factory: EngineFactory | None = None) -> Forecast:
+def forecast(
+    forecast_job: ForecastJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
+) -> Forecast:
     """What the job's comparison could decide. No model answers but for the probe. Raises EvalHarnessError for what the
     user can mend.
     """
-    listener, job = listener or SilentListener(), asked.job
+    listener, job = listener or SilentListener(), forecast_job.job
     listener.phase("reading tasks")
-    earlier = read_earlier(asked.earlier) if asked.earlier else None
+    earlier = read_earlier(forecast_job.earlier) if forecast_job.earlier else None
     base = recognise(job.base, role="base") if job.base else NOBODY
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.settings)) if job.base else None
@@ -152,16 +124,29 @@ def forecast(asked: Asked, listener: ProgressListener | None = None, factory: En
     rows = []
     for unit in units:
         listener.phase(f"foretelling {unit.name}")
-        rows.append(_row(unit, Rule(unit.margin, job.alpha, len(units), asked.power), asked))
-    odds, over = _gate(units, rows, plan, asked, listener)
+        rows.append(_row(unit, Rule(unit.margin, job.alpha, len(units), forecast_job.power), forecast_job))
+    odds, over = _gate(units, rows, plan, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
-    work, loading = _work(asked, base, prepared, listener, factory) if factory else ((), None)
+    work, loading = _work(forecast_job, base, prepared, listener, factory) if factory else ((), None)
     failed = sum(len(of_task.failures) for of_task in prepared)
     return Forecast(
-        plan.suite_name or UNNAMED, plan.suite_margin, job.alpha, asked.power, len(units), asked.flips, asked.skill,
-        f"{earlier.text}#{earlier.candidate}" if earlier else None, tuple(rows), tuple(fact.name for fact in facts if fact.name not in decided),
-        odds, over, tuple(row.name for row in rows if row.how == "unknown"), work, loading, _notices(run_plan, earlier, units, failed),
-    )  # fmt: skip
+        suite=plan.suite_name or UNNAMED,
+        suite_margin=plan.suite_margin,
+        alpha=job.alpha,
+        power=forecast_job.power,
+        tests=len(units),
+        flips=forecast_job.flips,
+        skill=forecast_job.skill,
+        earlier=f"{earlier.text}#{earlier.candidate}" if earlier else None,
+        rows=tuple(rows),
+        describing=tuple(fact.name for fact in facts if fact.name not in decided),
+        gate=odds,
+        gate_over=over,
+        without=tuple(row.name for row in rows if row.how == "unknown"),
+        work=work,
+        loading=loading,
+        notices=_notices(run_plan, earlier, units, failed),
+    )
 
 
 def _plainly(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
@@ -189,37 +174,50 @@ def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[Forecas
 # ---- one unit --------------------------------------------------------------------------------------------------------
 
 
-def _rng(asked: Asked, *of: str) -> np.random.Generator:
-    return fingerprint.generator([asked.job.seed, "forecast", *of])
+def _rng(forecast_job: ForecastJob, *of: str) -> np.random.Generator:
+    return fingerprint.generator([forecast_job.job.seed, "forecast", *of])
 
 
-def _row(unit: ForecastUnit, rule: Rule, asked: Asked) -> Row:
-    seen, rng = unit.seen, _rng(asked, unit.name)
-    effective, flips, how = _design(unit, seen, asked, rng)
+def _row(unit: ForecastUnit, rule: Rule, forecast_job: ForecastJob) -> ForecastRow:
+    seen, rng = unit.seen, _rng(forecast_job, unit.name)
+    effective, flips, how = _design(unit, seen, forecast_job, rng)
     base = None if seen is None else float(seen.score(seen.base.sum(axis=0)))
     guesses = None if seen is None else _guesses(unit, seen, effective, rule.alpha)
     skill = unit.largest_skill if seen is None else base_skill(seen)
     reason = blocked(unit.units, unit.margin, skill, guesses)
     up = 1.0 if unit.metric.higher_is_better else -1.0
-    row = Row(
-        unit.name, unit.level, unit.family, unit.metric.id, unit.metric.kind, unit.available, unit.units, unit.examples, round(effective, 1),
-        unit.margin, how, flips, base, round(unit.chance + up * unit.margin / SKILL_SHARE, 9), max(0.0, SKILL_SHARE * skill),
-        WHY[reason] if reason else None,
-    )  # fmt: skip
-    drawing = unit.drawing(asked.flips, asked.skill)
+    row = ForecastRow(
+        name=unit.name,
+        level=unit.level,
+        family=unit.family,
+        metric=unit.metric.id,
+        kind=unit.metric.kind,
+        available=unit.available,
+        units=unit.units,
+        examples=unit.examples,
+        effective=round(effective, 1),
+        margin=unit.margin,
+        how=how,
+        flips=flips,
+        base=base,
+        base_needed=round(unit.chance + up * unit.margin / SKILL_SHARE, 9),
+        largest_margin=max(0.0, SKILL_SHARE * skill),
+        reason=WHY[reason] if reason else None,
+    )
+    drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
     if how == "unknown" or drawing is None or not unit.units:
         return replace(row, expected=Verdict.INCONCLUSIVE if reason else "unknown")
     dependent = how == "known" and seen is not None and unit.sizes.max(initial=0) > 1
     outlook = None if how == "simulated" else enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
     if outlook is None or dependent:
         times = int(np.clip(CELLS / (unit.units * replicates(rule.tests)), FEWEST, DRAWS))
-        drawn = simulated(lambda drop: unit.drawing(asked.flips, asked.skill, drop), rule, times, rng)
+        drawn = simulated(lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng)
         needed = None if drawn.needed is None else math.ceil(drawn.needed * effective / unit.units)
         outlook = replace(drawn, needed=needed)
     return _told(row, outlook, reason is not None)
 
 
-def _told(row: Row, outlook: Outlook, hopeless: bool) -> Row:
+def _told(row: ForecastRow, outlook: Outlook, hopeless: bool) -> ForecastRow:
     """The row with what was found. A unit that cannot be retained is none of the probabilities that the test alone
     would give.
     """
@@ -237,14 +235,18 @@ def _told(row: Row, outlook: Outlook, hopeless: bool) -> Row:
 
 
 def _design(
-    unit: ForecastUnit, seen: Pairs | None, asked: Asked, rng: np.random.Generator
+    unit: ForecastUnit, seen: Pairs | None, forecast_job: ForecastJob, rng: np.random.Generator
 ) -> tuple[float, float | None, str]:
     """(independent units that its rows are worth, share of answers that changes, how that is known)."""
     single = bool(unit.sizes.max(initial=0) <= 1)
     if unit.binary and seen is None:
-        return float(unit.units if single else unit.sizes.sum() / whole_units(unit.sizes)), asked.flips, "assumed"
+        return (
+            float(unit.units if single else unit.sizes.sum() / whole_units(unit.sizes)),
+            forecast_job.flips,
+            "assumed",
+        )
     if unit.binary and seen is not None:
-        drawing = unit.drawing(asked.flips, asked.skill)
+        drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
         return (
             (float(unit.units), changed(seen)[1], "known")
             if single or drawing is None
@@ -252,8 +254,8 @@ def _design(
         )
     if seen is not None:
         return float(unit.units), changed(seen)[1], "simulated"
-    drawn = unit.drawing(asked.flips, asked.skill) is not None
-    return float(unit.units), asked.flips if drawn else None, "simulated" if drawn else "unknown"
+    drawn = unit.drawing(forecast_job.flips, forecast_job.skill) is not None
+    return float(unit.units), forecast_job.flips if drawn else None, "simulated" if drawn else "unknown"
 
 
 def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) -> bool:
@@ -266,29 +268,39 @@ def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) ->
 
 
 def _gate(
-    units: Sequence[ForecastUnit], rows: Sequence[Row], plan: ComparePlan, asked: Asked, listener: ProgressListener
+    units: Sequence[ForecastUnit],
+    rows: Sequence[ForecastRow],
+    plan: ComparePlan,
+    forecast_job: ForecastJob,
+    listener: ProgressListener,
 ) -> tuple[GateOdds | None, tuple[str, ...]]:
     """The gate's odds over the units of which rows can be drawn, and their names."""
     known = [unit for unit, row in zip(units, rows, strict=True) if row.how != "unknown" and unit.units]
-    drawings = [drawing for unit in known if (drawing := unit.drawing(asked.flips, asked.skill)) is not None]
+    drawings = [
+        drawing for unit in known if (drawing := unit.drawing(forecast_job.flips, forecast_job.skill)) is not None
+    ]
     if not drawings:
         return None, ()
     listener.phase("drawing the gate")
     heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY) * replicates(len(drawings))
     times = int(np.clip(min(GATE_ASSESSED / len(drawings), 4 * CELLS / max(1, heavy)), FEWEST, DRAWS))
-    rule = Rule(plan.suite_margin, asked.job.alpha, len(drawings), asked.power)
-    found = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(asked, "gate"))
+    rule = Rule(plan.suite_margin, forecast_job.job.alpha, len(drawings), forecast_job.power)
+    found = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(forecast_job, "gate"))
     return found, tuple(unit.name for unit in known)
 
 
 def _work(
-    asked: Asked, base: Checkpoint, prepared: Sequence[PreparedTask], listener: ProgressListener, factory: EngineFactory
+    forecast_job: ForecastJob,
+    base: Checkpoint,
+    prepared: Sequence[PreparedTask],
+    listener: ProgressListener,
+    factory: EngineFactory,
 ) -> tuple[tuple[Work, ...], float | None]:
     """Every task's tokens and, where a probe is asked for, its time; and the seconds that loading took."""
     listener.phase("counting tokens")
     count = factory.token_counter(base)
     work = tuple(counted(of_task, count) for of_task in prepared)
-    if not asked.probe:
+    if not forecast_job.probe:
         return work, None
     listener.phase(f"probing {base.name}")
-    return probed(work, prepared, asked.probe, base, lambda: factory.open(base, asked.job.settings))
+    return probed(work, prepared, forecast_job.probe, base, lambda: factory.open(base, forecast_job.job.settings))

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -20,7 +20,8 @@ from evalharness import results
 from evalharness.checkpoints.files import TRAINING
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError, UsageError, did_you_mean
-from evalharness.experiments.grid import Grid, GridPoint
+from evalharness.experiments.grid import GridPoint
+from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import selection_of
 from evalharness.experiments.sweep_point import LOST, Work, make_point, outcome
 from evalharness.metrics.base import build
@@ -40,31 +41,18 @@ CANDIDATES, VALIDATION, ROWS, STORE = "candidates", "validation", "rows", "store
 RULE = "Of each series the rate with the best mean {what} over all seeds was chosen, the smaller of equals; rates with a failed seed cannot be."
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A sweep as asked for. `job`: how the chosen candidates are evaluated (its models are not known yet); its `target`
-    is learned and its `out` holds everything. `select`: a metric of the target, LOSS, or None: the one that decides it.
-    `processes`: points made at a time.
-    """
-
-    job: Job
-    grid: Grid
-    select: str | None = None
-    processes: int = 1
-
-
-def run_sweep(asked: Asked, listener: ProgressListener | None = None) -> tuple[Sweep, Results]:
+def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> tuple[Sweep, Results]:
     """Make, measure, choose, and compare the chosen candidates with their base on test rows, which are not read before.
 
     Leaves sweep.json, and what a run leaves, in the job's `out`. Interrupted, a second call goes on where the first one
     was. Raises EvalHarnessError; for what the user can mend before anything is trained. ModelError where no rate could
     be chosen.
     """
-    listener, job = listener or SilentListener(), asked.job
-    works, sweep = _planned(asked, listener)
-    points = tuple(_made(works, asked.processes, listener))
+    listener, job = listener or SilentListener(), sweep_job.job
+    works, sweep = _planned(sweep_job, listener)
+    points = tuple(_made(works, sweep_job.processes, listener))
     sweep = replace(
-        sweep, points=points, chosen=tuple(choose(points, sweep.select, _lower_is_better(asked, sweep.select)))
+        sweep, points=points, chosen=tuple(choose(points, sweep.select, _lower_is_better(sweep_job, sweep.select)))
     )
     _write(job.out, sweep)
     if not sweep.chosen:
@@ -110,15 +98,15 @@ def score_of(point: Point, select: str) -> float | None:
 # ---- before anything is trained --------------------------------------------------------------------------------------
 
 
-def _planned(asked: Asked, listener: ProgressListener) -> tuple[list[Work], Sweep]:
+def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Work], Sweep]:
     """Everything checked that can be: tasks, rows, base, every recipe, what is chosen by."""
-    job, grid = asked.job, asked.grid
+    job, grid = sweep_job.job, sweep_job.grid
     if not (job.base and job.target):
         raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
     listener.phase("reading tasks and rows")
     base, library = recognise(job.base, role="base"), Library(job.include)
     run_plan = make_run_plan(replace(job, models=(f"unchanged={base.path}",)))
-    target, select = library.task(job.target), _selected_by(asked)
+    target, select = library.task(job.target), _selected_by(sweep_job)
     points = grid.points(str(base.path), target.name, job.out / CANDIDATES)
     for point in points:
         check_machine(point.recipe)
@@ -130,7 +118,9 @@ def _planned(asked: Asked, listener: ProgressListener) -> tuple[list[Work], Swee
     for notice in selection.notices():
         listener.notice(notice)
     threads = (
-        None if asked.processes == 1 else max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // asked.processes))
+        None
+        if sweep_job.processes == 1
+        else max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // sweep_job.processes))
     )
     works = [Work(point, _job_of(job, point), selection, digests[point.recipe.seed], threads) for point in points]
     rule = RULE.format(what="loss" if select == LOSS else select)
@@ -140,19 +130,21 @@ def _planned(asked: Asked, listener: ProgressListener) -> tuple[list[Work], Swee
     )
 
 
-def _selected_by(asked: Asked) -> str:
+def _selected_by(sweep_job: SweepJob) -> str:
     """Raises UsageError where the target has no such metric."""
-    target = Library(asked.job.include).task(asked.job.target or "")
-    if asked.select is None:
+    target = Library(sweep_job.job.include).task(sweep_job.job.target or "")
+    if sweep_job.select is None:
         return target.primary
     known = [LOSS, *(spec.id for spec in target.metrics)]
-    if asked.select not in known:
-        raise UsageError("--select", f"{target.name} has no metric {asked.select!r}", did_you_mean(asked.select, known))
-    return asked.select
+    if sweep_job.select not in known:
+        raise UsageError(
+            "--select", f"{target.name} has no metric {sweep_job.select!r}", did_you_mean(sweep_job.select, known)
+        )
+    return sweep_job.select
 
 
-def _lower_is_better(asked: Asked, select: str) -> bool:
-    target = Library(asked.job.include).task(asked.job.target or "")
+def _lower_is_better(sweep_job: SweepJob, select: str) -> bool:
+    target = Library(sweep_job.job.include).task(sweep_job.job.target or "")
     return select == LOSS or any(spec.id == select and not build(spec).higher_is_better for spec in target.metrics)
 
 

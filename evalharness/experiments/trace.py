@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from evalharness import results
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.experiments.continual_metrics import Track, stages_of
+from evalharness.experiments.jobs import TraceJob
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
@@ -22,23 +22,8 @@ from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.run_log import RunLog, tell
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be traced. `job`: its models are the stages, in order. `learned`: stage to tasks, where training.json
-    does not say or says less.
-
-    `joint`: a model trained on everything at once; `fresh`: one that learned nothing. Both are measured as candidates
-    beside the stages.
-    """
-
-    job: Job
-    learned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    joint: str | None = None
-    fresh: str | None = None
-
-
 def run_trace(
-    asked: Asked, listener: ProgressListener | None = None, factory: EngineFactory | None = None
+    trace_job: TraceJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> tuple[Stages, Results]:
     """Measure base and stages on the same questions, and follow every task through them.
 
@@ -46,12 +31,12 @@ def run_trace(
     twice. Raises EvalHarnessError for what the user can mend, before any answer is computed.
     """
     listener, run_log = listener or SilentListener(), RunLog()
-    job, beside = _job(asked)
+    job, beside = _job(trace_job)
     factory = factory or factory_of(job.settings)
     with run_log.timed("prepare"):
         listener.phase("reading tasks and checkpoints")
         run_plan = make_run_plan(job)
-        run_plan, track = _tracked(asked, run_plan, beside)
+        run_plan, track = _tracked(trace_job, run_plan, beside)
         run_plan = with_overlaps(job, run_plan)
         tell(_unmeasured(run_plan, track), listener, run_log)
     (job.out / STAGES).unlink(missing_ok=True)
@@ -63,35 +48,36 @@ def run_trace(
     return stages, found
 
 
-def _job(asked: Asked) -> tuple[Job, tuple[str, ...]]:
+def _job(trace_job: TraceJob) -> tuple[Job, tuple[str, ...]]:
     """The run's job, and which of joint and fresh there are: its last models."""
-    if not asked.job.models:
+    if not trace_job.job.models:
         raise UsageError(
             "trace",
             "no stage",
             "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders",
         )
-    if asked.job.until_decided:
+    if trace_job.job.until_decided:
         raise UsageError("trace", "stages that are stopped early are not all asked the same", "leave until_decided out")
-    beside = {key: text for key, text in (("joint", asked.joint), ("fresh", asked.fresh)) if text is not None}
+    beside = {key: text for key, text in (("joint", trace_job.joint), ("fresh", trace_job.fresh)) if text is not None}
     for key, text in beside.items():
         if parse(text).names_several:
             raise UsageError(f"--{key}", f"{text!r} is several checkpoints", "name one")
     named = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
-    tasks = dict.fromkeys([*asked.job.tasks, *(task for of in asked.learned.values() for task in of)])
-    return replace(asked.job, models=(*asked.job.models, *named), tasks=tuple(tasks)), tuple(beside)
+    tasks = dict.fromkeys([*trace_job.job.tasks, *(task for of in trace_job.learned.values() for task in of)])
+    return replace(trace_job.job, models=(*trace_job.job.models, *named), tasks=tuple(tasks)), tuple(beside)
 
 
-def _tracked(asked: Asked, run_plan: RunPlan, beside: tuple[str, ...]) -> tuple[RunPlan, Track]:
+def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) -> tuple[RunPlan, Track]:
     """The run_plan in which every stage has as its target what it learned, and the stages by name."""
     cut = len(run_plan.candidates) - len(beside)
     stages, others = run_plan.candidates[:cut], run_plan.candidates[cut:]
     names = [stage.name for stage in stages]
-    for name in asked.learned:
+    for name in trace_job.learned:
         if name not in names:
             raise UsageError("--learned", f"no stage {name!r}", did_you_mean(name, names))
     learned = {
-        stage.name: asked.learned.get(stage.name, (stage.target_task,) if stage.target_task else ()) for stage in stages
+        stage.name: trace_job.learned.get(stage.name, (stage.target_task,) if stage.target_task else ())
+        for stage in stages
     }
     told: list[Checkpoint] = [
         replace(stage, target_task=learned[stage.name][0] if learned[stage.name] else None) for stage in stages

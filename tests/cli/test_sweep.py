@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,23 +13,15 @@ from evalharness.cli import sweep as command
 from evalharness.cli import train
 from evalharness.errors import UsageError
 from evalharness.experiments.grid import EVERY, Grid
+from evalharness.experiments.jobs import SweepJob
 from evalharness.records.results import Results
 from evalharness.report.sweep import Choice, Outcome, Point, Sweep
 
 NEEDED = ["--base", "B", "--task", "sst2", "--suite", "glue", "--out", "O"]
 
 
-class Asked:
-    """What the campaign would be asked."""
-
-    seen: list[Any]
-
-    def __init__(self, job: Any, grid: Grid, select: str | None, processes: int) -> None:
-        self.job, self.grid, self.select, self.processes = job, grid, select, processes
-
-
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepJob, str]]:
     """The command run with a campaign that only listens."""
     outcome = Outcome({"acc": 0.75}, None, True, None, ("rte",), 9)
     point = Point(
@@ -51,16 +42,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str]]:
         "B", "sst2", "glue", "acc", "The rule.", {}, (point,), (Choice("lora-r2", 1e-3, 0.75, (point.name,)),)
     )
 
-    def ask(*arguments: str) -> tuple[Asked, str]:
-        seen: list[Asked] = []
+    def ask(*arguments: str) -> tuple[SweepJob, str]:
+        seen: list[SweepJob] = []
 
-        def run(given: Asked, listener: object) -> tuple[Sweep, Results]:
+        def run(given: SweepJob, listener: object) -> tuple[Sweep, Results]:
             seen.append(given)
             return sweep, Results({}, (), ())
 
-        monkeypatch.setattr(
-            command.registry, "find", lambda known, name, what: {"sweep-asked": Asked, "sweep": run}[name]
-        )
+        monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"sweep": run}[name])
         result = CliRunner().invoke(command.sweep_command, [*NEEDED, *arguments], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return seen[0], result.output
@@ -68,7 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str]]:
     return ask
 
 
-def test_options_to_a_grid(asked: Callable[..., tuple[Asked, str]]) -> None:
+def test_options_to_a_grid(asked: Callable[..., tuple[SweepJob, str]]) -> None:
     given, _ = asked(
         "--method", "full,lora", "--lr", "1e-4,3e-4", "--lr", "lora=1e-3", "--rank", "1,2", "--seed", "1,2,3", "--steps", "9", "--replay", "glue=0.2",
         "--targets", "q_proj,v_proj", "--batch-size", "4", "--eval-batch-size", "8", "--limit", "50", "--jobs", "2", "--select", "loss",
@@ -83,7 +72,7 @@ def test_options_to_a_grid(asked: Callable[..., tuple[Asked, str]]) -> None:
     assert (given.select, given.processes) == ("loss", 2)
 
 
-def test_options_are_read_as_train_reads_them(asked: Callable[..., tuple[Asked, str]]) -> None:
+def test_options_are_read_as_train_reads_them(asked: Callable[..., tuple[SweepJob, str]]) -> None:
     """Lists of options, the same for both commands: a regular expression keeps its commas, a mixed task its weight of
     1.
     """
@@ -109,7 +98,7 @@ def test_the_page_names_the_options_that_only_train_has() -> None:
     assert not {option for option in own if f"`{option}`" in lacking}
 
 
-def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[Asked, str]]) -> None:
+def test_both_tables_and_the_report_are_shown(asked: Callable[..., tuple[SweepJob, str]]) -> None:
     _, shown = asked()
     assert (
         "Chosen, on test rows" in shown

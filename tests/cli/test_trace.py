@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,19 +12,13 @@ from command_line import exit_code
 
 from evalharness.cli import trace as command
 from evalharness.errors import UsageError
+from evalharness.experiments.jobs import TraceJob
 from evalharness.records.comparison import Estimate
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import Results
 from evalharness.report.stages import NAMES, ContinualMeasure, Stages, StageScore, StageTask
 
 NEEDED = ["--base", "B", "--suite", "glue", "--out", "O"]
-
-
-class Asked:
-    """What the campaign would be asked."""
-
-    def __init__(self, job: Any, learned: Any, joint: str | None, fresh: str | None) -> None:
-        self.job, self.learned, self.joint, self.fresh = job, learned, joint, fresh
 
 
 def traced() -> Stages:
@@ -54,19 +47,17 @@ def traced() -> Stages:
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str, int]]:
+def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[TraceJob, str, int]]:
     """The command run with a campaign that only listens."""
 
-    def run(*arguments: str, errors: tuple[ExampleError, ...] = ()) -> tuple[Asked, str, int]:
-        seen: list[Asked] = []
+    def run(*arguments: str, errors: tuple[ExampleError, ...] = ()) -> tuple[TraceJob, str, int]:
+        seen: list[TraceJob] = []
 
-        def campaign(given: Asked, listener: object) -> tuple[Stages, Results]:
+        def campaign(given: TraceJob, listener: object) -> tuple[Stages, Results]:
             seen.append(given)
             return traced(), Results({}, (), (), errors)
 
-        monkeypatch.setattr(
-            command.registry, "find", lambda known, name, what: {"trace-asked": Asked, "trace": campaign}[name]
-        )
+        monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"trace": campaign}[name])
         result = CliRunner().invoke(
             command.trace_command, [*NEEDED, *arguments], catch_exceptions=False, standalone_mode=False
         )
@@ -75,7 +66,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Asked, str, int]
     return run
 
 
-def test_options_to_what_is_asked(ask: Callable[..., tuple[Asked, str, int]]) -> None:
+def test_options_to_what_is_asked(ask: Callable[..., tuple[TraceJob, str, int]]) -> None:
     given, output, code = ask(
         "--stage", "a=x", "--stage", "b=y", "--learned", "a=sst2,rte", "--joint", "z", "--task", "rte", "--margin", "0.03", "--limit", "9",
     )  # fmt: skip
@@ -100,7 +91,7 @@ def test_options_to_what_is_asked(ask: Callable[..., tuple[Asked, str, int]]) ->
     assert "backward transfer (BWT)" in output and "The rule." in output and "report: O/report.html" in output
 
 
-def test_what_got_no_answer_is_said_and_in_the_exit_code(ask: Callable[..., tuple[Asked, str, int]]) -> None:
+def test_what_got_no_answer_is_said_and_in_the_exit_code(ask: Callable[..., tuple[TraceJob, str, int]]) -> None:
     _, output, code = ask("--stage", "s1=x", errors=(ExampleError("sst2", "s1", "1", "broken"),))
     assert code == 5 and "1 examples got no answer" in output
 
@@ -124,7 +115,7 @@ def test_wrong_paths_end_with_2(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert capsys.readouterr().err.startswith("Error: ")
 
 
-def test_json_is_the_file_and_nothing_else(ask: Callable[..., tuple[Asked, str, int]], tmp_path: Path) -> None:
+def test_json_is_the_file_and_nothing_else(ask: Callable[..., tuple[TraceJob, str, int]], tmp_path: Path) -> None:
     (tmp_path / "stages.json").write_text(json.dumps({"schema_version": 1}))
     _, output, _ = ask("--stage", "x", "--json", "--out", str(tmp_path))
     assert json.loads(output) == {"schema_version": 1}

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from evalharness.experiments.cost import Work
 from evalharness.experiments.forecast_text import advice, ceiled, lines
-from evalharness.experiments.power_forecast import Forecast, Row
+from evalharness.experiments.power_forecast import Forecast, ForecastRow
 from evalharness.stats.forecast import WHY
 from evalharness.stats.gate_forecast import GateOdds
 
-ROW = Row(
+ROW = ForecastRow(
     name="rte", level="task", family="glue", metric="acc", kind="binary", available=277, units=277, examples=277, effective=277.0, margin=0.02,
     how="assumed", flips=0.1, base=None, base_needed=0.6, largest_margin=0.1, reason=None, certifiable=0.0487, detectable=0.0824, needed=1565,
     retained=0.27, forgotten=0.0001, expected="inconclusive",
@@ -18,7 +18,7 @@ ROW = Row(
 ODDS = GateOdds(0.35, 0.0, 0.65, 0.02, 0.031, 300)
 
 
-def told(*rows: Row, **about: object) -> Forecast:
+def told(*rows: ForecastRow, **about: object) -> Forecast:
     unknown = tuple(row.name for row in rows if row.how == "unknown")
     found = Forecast(
         "glue", 0.02, 0.05, 0.8, len(rows), 0.1, 0.5, None, rows, (), ODDS, tuple(row.name for row in rows), unknown

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evalharness.run.conclude import facts_before, planned
 from measured_runs import measured_run
 
 from evalharness.analysis.comparison import compare
@@ -23,12 +22,15 @@ from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import UsageError
 from evalharness.experiments import power_forecast as module
 from evalharness.experiments.forecast_units import read_earlier
-from evalharness.experiments.power_forecast import NOBODY, Asked, Forecast, Row, forecast
+from evalharness.experiments.jobs import ForecastJob
+from evalharness.experiments.power_forecast import NOBODY, Forecast, ForecastRow, forecast
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.results import Results
 from evalharness.results import write_measurements
+from evalharness.run.facts import facts_before
+from evalharness.run.measured_run import compare_plan
 from evalharness.run.plan import plan_without_candidates
 from evalharness.tasks.prepare import PromptSettings, prepare
 
@@ -90,7 +92,7 @@ def few_draws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def asked(world: Path, tmp_path: Path) -> Callable[..., Asked]:
+def asked(world: Path, tmp_path: Path) -> Callable[..., ForecastJob]:
     def ask(
         *tasks: str,
         power: float = 0.8,
@@ -99,23 +101,23 @@ def asked(world: Path, tmp_path: Path) -> Callable[..., Asked]:
         earlier: str | None = None,
         probe: int = 0,
         **job: Any,
-    ) -> Asked:
+    ) -> ForecastJob:
         places: dict[str, Any] = {"include": (world / "tasks",), "data_dir": world / "data"}
-        return Asked(
+        return ForecastJob(
             Job((), tmp_path, tmp_path / "store", tasks=tasks, **{**places, **job}), power, flips, skill, earlier, probe
         )
 
     return ask
 
 
-def by_name(found: Forecast) -> Mapping[str, Row]:
+def by_name(found: Forecast) -> Mapping[str, ForecastRow]:
     return {row.name: row for row in found.rows}
 
 
-def facts_and_plan(asked: Asked) -> tuple[list[TaskFacts], ComparePlan]:
+def facts_and_plan(asked: ForecastJob) -> tuple[list[TaskFacts], ComparePlan]:
     run_plan = plan_without_candidates(asked.job, NOBODY)
     prepared = [prepare(task, run_plan.source, PromptSettings(limit=asked.job.limit)) for task in run_plan.tasks]
-    return facts_before(run_plan, prepared), replace(planned(asked.job, run_plan, prepared), candidates=("lora",))
+    return facts_before(prepared), replace(compare_plan(asked.job, run_plan, prepared), candidates=("lora",))
 
 
 def drawn(fact: TaskFacts, n: int, rng: np.random.Generator, drop: float = 0.0) -> list[Measurement]:
@@ -145,7 +147,7 @@ def leave_run(out: Path, facts: list[TaskFacts], measurements: list[Measurement]
 # ---- units and designs
 
 
-def test_units_are_those_of_the_gate(asked: Callable[..., Asked]) -> None:
+def test_units_are_those_of_the_gate(asked: Callable[..., ForecastJob]) -> None:
     found = forecast(asked("choice", "told", "pair", limit=150, margins={"choice": 0.08}))
     rows = by_name(found)
     assert list(rows) == ["choice", "told", "pair"] and found.tests == 3 and found.suite == "suite"
@@ -170,12 +172,12 @@ def test_units_are_those_of_the_gate(asked: Callable[..., Asked]) -> None:
     assert found.without == ("told",) and found.gate_over == ("choice", "pair") and found.gate is not None
 
 
-def test_a_graded_metric_gets_no_made_up_number(asked: Callable[..., Asked]) -> None:
+def test_a_graded_metric_gets_no_made_up_number(asked: Callable[..., ForecastJob]) -> None:
     found = forecast(asked("told"))
     assert found.gate is None and found.gate_over == () and found.rows[0].detectable is None
 
 
-def test_questions_of_one_passage_are_worth_less_than_so_many(asked: Callable[..., Asked]) -> None:
+def test_questions_of_one_passage_are_worth_less_than_so_many(asked: Callable[..., ForecastJob]) -> None:
     row = forecast(asked("passage")).rows[0]
     assert (row.units, row.examples, row.available, row.effective) == (
         60,
@@ -185,20 +187,20 @@ def test_questions_of_one_passage_are_worth_less_than_so_many(asked: Callable[..
     )  # unknown dependence is taken to be complete
 
 
-def test_what_can_only_be_inconclusive_is_so_whatever_is_drawn(asked: Callable[..., Asked]) -> None:
+def test_what_can_only_be_inconclusive_is_so_whatever_is_drawn(asked: Callable[..., ForecastJob]) -> None:
     large, few = forecast(asked("choice", "left", margins={"choice": 0.11})).rows
     assert large.reason and "20%" in large.reason and large.retained == 0.0 and large.expected == "inconclusive"
     assert few.reason == "fewer than 10 units" and few.units == 8 and few.expected == "inconclusive"
 
 
-def test_the_same_question_has_the_same_answer(asked: Callable[..., Asked]) -> None:
+def test_the_same_question_has_the_same_answer(asked: Callable[..., ForecastJob]) -> None:
     assert forecast(asked("choice")) == forecast(asked("choice"))
 
 
 # ---- an earlier run
 
 
-def test_an_earlier_run_says_how_answers_change(asked: Callable[..., Asked], tmp_path: Path) -> None:
+def test_an_earlier_run_says_how_answers_change(asked: Callable[..., ForecastJob], tmp_path: Path) -> None:
     facts, plan = facts_and_plan(asked("choice", "told"))
     rng = np.random.default_rng(1)
     first = [m for fact in facts for m in drawn(fact, fact.available, rng)]
@@ -222,7 +224,7 @@ def test_an_earlier_run_says_how_answers_change(asked: Callable[..., Asked], tmp
     )
 
 
-def test_the_design_effect_is_known_from_an_earlier_run(asked: Callable[..., Asked], tmp_path: Path) -> None:
+def test_the_design_effect_is_known_from_an_earlier_run(asked: Callable[..., ForecastJob], tmp_path: Path) -> None:
     facts, plan = facts_and_plan(asked("passage"))
     units, sizes, rng = tuple(f"p{i}" for i in range(60)), (4,) * 60, np.random.default_rng(1)
     base = np.full(60, 3.0)
@@ -242,7 +244,7 @@ def test_the_design_effect_is_known_from_an_earlier_run(asked: Callable[..., Ask
     assert row.needed and row.needed < 1000  # passages, not questions
 
 
-def test_a_base_at_chance_in_the_earlier_run_decides_nothing(asked: Callable[..., Asked], tmp_path: Path) -> None:
+def test_a_base_at_chance_in_the_earlier_run_decides_nothing(asked: Callable[..., ForecastJob], tmp_path: Path) -> None:
     facts, plan = facts_and_plan(asked("choice"))
     base, other = drawn(facts[0], 200, np.random.default_rng(1))
     base.rows[:, 0] = other.rows[:, 0] = np.arange(200) % 2
@@ -252,7 +254,7 @@ def test_a_base_at_chance_in_the_earlier_run_decides_nothing(asked: Callable[...
     assert row.reason == "the base is at chance" and row.expected == "inconclusive" and row.retained == 0.0
 
 
-def test_runs_that_cannot_say_are_refused(asked: Callable[..., Asked], tmp_path: Path) -> None:
+def test_runs_that_cannot_say_are_refused(asked: Callable[..., ForecastJob], tmp_path: Path) -> None:
     facts, plan = facts_and_plan(asked("choice"))
     run = leave_run(tmp_path / "run", facts, drawn(facts[0], 200, np.random.default_rng(1)), plan)
     with pytest.raises(UsageError, match="no candidate 'lola'"):
@@ -266,7 +268,7 @@ def test_runs_that_cannot_say_are_refused(asked: Callable[..., Asked], tmp_path:
 
 @pytest.mark.slow
 def test_what_is_foretold_is_what_comparisons_and_the_gate_then_say(
-    asked: Callable[..., Asked], tmp_path: Path
+    asked: Callable[..., ForecastJob], tmp_path: Path
 ) -> None:
     """An earlier run on few units foretells; runs drawn afresh from the same world are compared and judged."""
     options: dict[str, Any] = {"margins": {"choice": 0.06, "told": 0.025, "suite": 0.06}}
@@ -298,7 +300,7 @@ def test_what_is_foretold_is_what_comparisons_and_the_gate_then_say(
 
 
 def test_tokens_and_time_of_a_probe(
-    asked: Callable[..., Asked], zoo: dict[str, Path], small_world: Path, tiny: ModuleType
+    asked: Callable[..., ForecastJob], zoo: dict[str, Path], small_world: Path, tiny: ModuleType
 ) -> None:
     places: dict[str, Any] = {"include": (small_world / "tasks",), "data_dir": small_world / "data", "limit": 12}
     found = forecast(asked("yes_no", "echo", base=str(zoo["llama"]), probe=3, **places))
@@ -313,7 +315,7 @@ def test_tokens_and_time_of_a_probe(
     assert yes_no.prompt_tokens == sum(count(request.pairs[0][0]) for request in of_task.requests)  # type: ignore[union-attr]
 
 
-def test_a_probe_needs_a_model_and_shares_are_shares(asked: Callable[..., Asked]) -> None:
+def test_a_probe_needs_a_model_and_shares_are_shares(asked: Callable[..., ForecastJob]) -> None:
     with pytest.raises(UsageError, match="--probe: there is no model"):
         asked("choice", probe=3)
     for wrong in ({"power": 1.0}, {"flips": 0.0}, {"skill": 1.5}):

@@ -21,8 +21,9 @@ from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.experiments import sweep as sweep_module
 from evalharness.experiments import sweep_point as point_module
 from evalharness.experiments.grid import EVERY, Grid
+from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import HELD_OUT, selection_of
-from evalharness.experiments.sweep import Asked, choose, run_sweep
+from evalharness.experiments.sweep import choose, run_sweep
 from evalharness.records.job import Job
 from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, read_sweep, to_json
 from evalharness.run.evaluation import settle
@@ -118,7 +119,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(prepare, "read_rows", spied)
     monkeypatch.setattr(sweep_module, "choose", chosen)
     first = Heard()
-    sweep, found = run_sweep(Asked(job, GRID), first)
+    sweep, found = run_sweep(SweepJob(job, GRID), first)
     assert "test" not in order[: order.index("chosen")] and "test" in order[order.index("chosen") :]
     assert {HELD_OUT, "validation", "train"} <= set(order[: order.index("chosen")])
     by_name = {point.name: point for point in sweep.points}
@@ -148,7 +149,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
         if path.name in ("sweep.json", "results.json", "model.safetensors")
     }
     second = Heard()
-    assert run_sweep(Asked(job, GRID), second) == (sweep, found)
+    assert run_sweep(SweepJob(job, GRID), second) == (sweep, found)
     assert second.computed == 0
     assert {path: path.read_bytes() for path in kept} == kept
 
@@ -184,7 +185,7 @@ def test_a_target_without_rows_to_choose_on_is_refused(job: Job, world: Path, tm
         (world / "data" / "local" / "old" / "default" / "test.jsonl").read_text()
     )
     with pytest.raises(DataError, match="no rows to choose on"):
-        run_sweep(Asked(replace(job, target="old", data={"old": tmp_path / "data"}), GRID))
+        run_sweep(SweepJob(replace(job, target="old", data={"old": tmp_path / "data"}), GRID))
     assert not (job.out / "candidates").exists()
 
 
@@ -192,7 +193,7 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
     grid = Grid(("full",), {"full": (1e30,)}, (), (7,), {"steps": 2, "batch_size": 4})
     for _ in range(2):
         with pytest.raises(ModelError, match="no learning rate can be chosen"):
-            run_sweep(Asked(job, grid))
+            run_sweep(SweepJob(job, grid))
         monkeypatch.setattr(point_module, "make_candidate", lambda *_: pytest.fail("trained again"))
     assert [point.status for point in read_sweep(job.out).points] == ["diverged"]  # type: ignore[union-attr]
     assert not (job.out / "results.json").exists()
@@ -233,9 +234,9 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
         )
     monkeypatch.setattr(sweep_module, "make_point", lambda *_: pytest.fail("trained"))
     with pytest.raises(UsageError, match="another base"):
-        run_sweep(Asked(replace(job, base=str(zoo["gpt2"])), GRID))
+        run_sweep(SweepJob(replace(job, base=str(zoo["gpt2"])), GRID))
     with pytest.raises(UsageError, match="holds a sweep of target"):
-        run_sweep(Asked(replace(job, target="old"), GRID))
+        run_sweep(SweepJob(replace(job, target="old"), GRID))
     sweep_module._not_another(job.out, base, "target", "small")
 
 
@@ -322,13 +323,13 @@ def test_grids_that_make_no_sense(grid: Callable[[], Any], words: str) -> None:
 def test_wrong_before_anything_is_trained(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_module, "make_point", lambda *_: pytest.fail("trained"))
     with pytest.raises(UsageError, match=r"no metric 'f1'; .*acc"):
-        run_sweep(Asked(job, GRID, select="f1"))
+        run_sweep(SweepJob(job, GRID, select="f1"))
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="GPU"):
-            run_sweep(Asked(job, Grid(("full", "qlora"))))
+            run_sweep(SweepJob(job, Grid(("full", "qlora"))))
     with pytest.raises(DataError):
-        run_sweep(Asked(replace(job, data_dir=job.out.parent / "nowhere"), GRID))
+        run_sweep(SweepJob(replace(job, data_dir=job.out.parent / "nowhere"), GRID))
     job.out.mkdir()
     (job.out / "sweep.json").write_text("{}")
     with pytest.raises(UsageError, match=r"sweep\.json: not the sweep"):
-        run_sweep(Asked(job, GRID))
+        run_sweep(SweepJob(job, GRID))

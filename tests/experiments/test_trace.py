@@ -20,7 +20,8 @@ from evalharness.analysis.comparison import compare
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError
 from evalharness.experiments.continual_metrics import OPAQUE, UNBOUNDED, Track, stages_of
-from evalharness.experiments.trace import Asked, run_trace
+from evalharness.experiments.jobs import TraceJob
+from evalharness.experiments.trace import run_trace
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
@@ -86,7 +87,7 @@ def test_three_stages_end_to_end(
     job: Job, factory: ScriptedFactory, zoo: dict[str, Path], tiny: ModuleType, tmp_path: Path
 ) -> None:
     fresh = tiny.make_base("llama", tmp_path / "untrained", seed=9)
-    asked = Asked(job, {"llama-lora": ("yes_no",)}, joint=str(zoo["llama-VERA"]), fresh=str(fresh))
+    asked = TraceJob(job, {"llama-lora": ("yes_no",)}, joint=str(zoo["llama-VERA"]), fresh=str(fresh))
     stages, found = run_trace(asked, factory=factory)
     assert stages.stages == STEPS and (stages.joint, stages.fresh) == ("joint", "fresh") and stages.base == "base"
     asked_of = [name for name, _ in factory.asked]
@@ -155,7 +156,7 @@ def test_saved_steps_in_the_order_of_their_numbers(job: Job, copy: Callable[...,
         copy(name, f"steps/{step}")
     replies = {f"checkpoint-{n}": knows(*right) for n, right in ((9, (20, 30)), (10, (20, 3)), (100, (30, 2)))}
     stages, _ = run_trace(
-        Asked(replace(job, models=(f"{tmp_path / 'steps'}/*",))), factory=ScriptedFactory(knows(20, 30), replies)
+        TraceJob(replace(job, models=(f"{tmp_path / 'steps'}/*",))), factory=ScriptedFactory(knows(20, 30), replies)
     )
     assert stages.stages == ("checkpoint-9", "checkpoint-10", "checkpoint-100")
     assert (
@@ -187,7 +188,7 @@ def test_what_a_stage_learned_is_in_its_training_json(
         texts.append(f"{name}={job.out.parent / name}")
     heard = Heard()
     stages, _ = run_trace(
-        Asked(replace(job, models=tuple(texts), tasks=("yes_no",)), {STEPS[2]: ("yes_no",)}), heard, factory
+        TraceJob(replace(job, models=tuple(texts), tasks=("yes_no",)), {STEPS[2]: ("yes_no",)}), heard, factory
     )
     assert stages.learned == {STEPS[0]: ("yes_no",), STEPS[1]: ("something_else",), STEPS[2]: ("yes_no",)}
     assert column(stages, "yes_no").learned == 1 and column(stages, "yes_no").first == STEPS[1]
@@ -210,7 +211,7 @@ def test_wrong_before_anything_is_asked(
     changes = dict(changes)
     job = replace(job, **changes.pop("job", {}))
     with pytest.raises(EvalHarnessError, match=words):
-        run_trace(Asked(job, **changes), factory=factory)
+        run_trace(TraceJob(job, **changes), factory=factory)
     assert factory.asked == []
 
 
