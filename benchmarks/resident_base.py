@@ -30,7 +30,10 @@ from evalharness.records.requests import Generate, Rank
 AIM = 1.15
 ADAPTERS = 8
 SETTINGS = EngineSettings(device="cpu", batch_size=4)
-REQUESTS = [Rank((("the cat sat on", " a"), ("the cat sat on", " the mat"))), Generate("the dog", (), 4)]
+REQUESTS = [
+    Rank(pairs=(("the cat sat on", " a"), ("the cat sat on", " the mat"))),
+    Generate(prompt="the dog", stop=(), max_tokens=4),
+]
 
 
 def make(root: Path) -> None:

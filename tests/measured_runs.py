@@ -15,12 +15,27 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 
-ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
-ROUGE = MetricFacts("rougeL", "rougeL", {}, "graded", 0.0, 1.0, True, "rougeL")
-MCC = MetricFacts("mcc", "mcc", {}, "corpus", -1.0, 1.0, True, "mcc")
-OPAQUE = MetricFacts("meteor", "evaluate", {}, "opaque", 0.0, 1.0, True, "meteor")
+ACC = MetricFacts(
+    id="acc", name="acc", options={}, kind="binary", low=0.0, high=1.0, higher_is_better=True, signature="acc"
+)
+ROUGE = MetricFacts(
+    id="rougeL", name="rougeL", options={}, kind="graded", low=0.0, high=1.0, higher_is_better=True, signature="rougeL"
+)
+MCC = MetricFacts(
+    id="mcc", name="mcc", options={}, kind="corpus", low=-1.0, high=1.0, higher_is_better=True, signature="mcc"
+)
+OPAQUE = MetricFacts(
+    id="meteor",
+    name="evaluate",
+    options={},
+    kind="opaque",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    signature="meteor",
+)
 NONE, HALF = np.zeros(400), np.arange(400) // 2 % 2.0
-MMLU = Group("mmlu", ("m1", "m2"), "acc", True, 0.03, "mmlu")
+MMLU = Group(name="mmlu", tasks=("m1", "m2"), metric="acc", unit=True, margin=0.03, family="mmlu")
 
 
 def measured_run(
@@ -28,7 +43,7 @@ def measured_run(
 ) -> MeasuredRun:
     """A run of these measurements; `more`: other fields of a MeasuredRun."""
     settled: dict[str, Any] = {"models": (), "signature": {}, **more}
-    plan = plan or ComparePlan("base", ("c",))
+    plan = plan or ComparePlan(base="base", candidates=("c",))
     return MeasuredRun(plan=plan, facts=tuple(facts), measurements=tuple(measurements), **settled)
 
 
@@ -36,12 +51,12 @@ def task(name: str, *metrics: MetricFacts, chance: float = 0.25, margin: float =
     metrics = metrics or (ACC,)
     settled = {"available": 9999, "truncated": 0, "failed": {}, "unparsed": {}, **other}
     return TaskFacts(
-        name,
-        "glue",
-        "1",
-        metrics[0].id,
-        margin,
-        chance,
+        name=name,
+        family="glue",
+        version="1",
+        primary=metrics[0].id,
+        margin=margin,
+        chance=chance,
         data_digest="d",
         prompts_digest="p",
         metrics=metrics,
@@ -54,7 +69,14 @@ def measured(
 ) -> Measurement:
     sizes = sizes or [1] * len(values)
     rows = np.column_stack([np.asarray(values, dtype=float), np.asarray(sizes, dtype=float)]).reshape(len(values), 2)
-    return Measurement(name, metric, model, tuple(f"{i}-x" for i in range(len(values))), tuple(sizes), rows)
+    return Measurement(
+        task=name,
+        metric=metric,
+        model=model,
+        units=tuple(f"{i}-x" for i in range(len(values))),
+        sizes=tuple(sizes),
+        rows=rows,
+    )
 
 
 def answers(n: int, right: int, lost: int = 0, gained: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +93,7 @@ def both(name: str, n: int, right: int, lost: int = 0, gained: int = 0, candidat
 
 
 def plan(**options: Any) -> ComparePlan:
-    return ComparePlan("base", ("lora",), **options)
+    return ComparePlan(base="base", candidates=("lora",), **options)
 
 
 def by_task(comparisons: Sequence[Comparison]) -> Mapping[str, Comparison]:
@@ -91,7 +113,14 @@ def scored(metric: MetricFacts, model: str, right: np.ndarray, sizes: int = 1) -
         gold = np.arange(len(right)) % 2
         rows = np.zeros((len(right), 4))
         rows[np.arange(len(right)), 2 * gold + np.where(right > 0.5, gold, 1 - gold)] = sizes
-    return Measurement("t", metric.id, model, tuple(map(str, range(len(right)))), (sizes,) * len(right), rows)
+    return Measurement(
+        task="t",
+        metric=metric.id,
+        model=model,
+        units=tuple(map(str, range(len(right)))),
+        sizes=(sizes,) * len(right),
+        rows=rows,
+    )
 
 
 def assert_numbers(rows: Sequence[Comparison]) -> None:

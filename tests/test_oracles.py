@@ -101,7 +101,12 @@ def ends(place: Place, best: bool) -> dict[str, float]:
 
 def ranked(request: Rank, liked: Callable[[int], bool]) -> Ranking:
     logprobs = tuple(-1e-6 if liked(i) else -1000.0 for i in range(len(request.pairs)))
-    return Ranking(request.id, logprobs, tuple(1 for _ in logprobs), tuple(x > -1 for x in logprobs))
+    return Ranking(
+        request_id=request.id,
+        logprobs=logprobs,
+        tokens=tuple(1 for _ in logprobs),
+        greedy=tuple(x > -1 for x in logprobs),
+    )
 
 
 def expecting(request: Rank, value: float) -> Ranking:
@@ -109,7 +114,12 @@ def expecting(request: Rank, value: float) -> Ranking:
     low = min(math.floor(value), len(request.pairs) - 2)
     weights = {low: low + 1 - value, low + 1: value - low}
     logprobs = tuple(math.log(weights.get(i, 0.0) or 1e-300) for i in range(len(request.pairs)))
-    return Ranking(request.id, logprobs, tuple(1 for _ in logprobs), tuple(False for _ in logprobs))
+    return Ranking(
+        request_id=request.id,
+        logprobs=logprobs,
+        tokens=tuple(1 for _ in logprobs),
+        greedy=tuple(False for _ in logprobs),
+    )
 
 
 def oracle(example: Example, request: Request) -> Response:
@@ -119,7 +129,7 @@ def oracle(example: Example, request: Request) -> Response:
             if example.value is not None
             else ranked(request, lambda i: i in example.gold)
         )
-    return Generation(request.id, example.references[0], "stop", 1)
+    return Generation(request_id=request.id, text=example.references[0], finish_reason="stop", tokens=1)
 
 
 def anti_oracle(example: Example, request: Request) -> Response:
@@ -127,7 +137,7 @@ def anti_oracle(example: Example, request: Request) -> Response:
         if example.value is not None:
             return expecting(request, len(request.pairs) - 1 - example.value)
         return ranked(request, lambda i: i not in example.gold)
-    return Generation(request.id, "", "eos", 0)
+    return Generation(request_id=request.id, text="", finish_reason="eos", tokens=0)
 
 
 def uniform(draws: random.Random) -> Answer:
@@ -135,7 +145,9 @@ def uniform(draws: random.Random) -> Answer:
         if isinstance(request, Rank):
             chosen = draws.randrange(len(request.pairs))
             return ranked(request, lambda i: i == chosen)
-        return Generation(request.id, "".join(draws.choices("qxzjkv", k=12)), "length", 12)
+        return Generation(
+            request_id=request.id, text="".join(draws.choices("qxzjkv", k=12)), finish_reason="length", tokens=12
+        )
 
     return answer
 

@@ -99,14 +99,14 @@ def test_a_piece_that_cannot_be_loaded_names_its_package(install: Callable[..., 
 def test_an_engine_needs_describe_and_open(install: Callable[..., None]) -> None:
     install("odd", engines="odd = os:getcwd")
     with pytest.raises(UsageError, match="has no methods `describe` and `open`"):
-        factory_of(EngineSettings("odd"))
+        factory_of(EngineSettings(engine="odd"))
 
 
 def test_a_metric_says_what_it_reads(install: Callable[..., None]) -> None:
     install("odd", metrics="odd = os:getcwd\nless = evalharness.metrics.choice:acc")
     for name in ("odd", "less"):
         with pytest.raises(TaskError, match=f"metric {name}: does not say in `reads`"):
-            check_asked(MetricSpec(name, name), OutputType.MULTIPLE_CHOICE)
+            check_asked(MetricSpec(id=name, name=name), OutputType.MULTIPLE_CHOICE)
 
 
 def test_folders_of_tasks_keep_our_names(install: Callable[..., None], tmp_path: Path) -> None:

@@ -23,23 +23,37 @@ from evalharness.results.measurements import COLUMNS, FACTS_KEY
 
 COMPARISON = Comparison(
     task="sst2", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="c", n=3,
-    base=Estimate(0.5, 0.2, 0.8), candidate_score=Estimate(1 / 3), difference=Estimate(-1 / 6, -0.5, 0.1),
+    base=Estimate(value=0.5, low=0.2, high=0.8), candidate_score=Estimate(value=1 / 3), difference=Estimate(value=-1 / 6, low=-0.5, high=0.1),
     ci_level=0.9, lost=1, gained=0, p_forgotten=0.2, p_forgotten_adjusted=0.4, p_retained=0.9, p_difference=1.0,
     margin=0.02, verdict="inconclusive",
     flags=("few_changes",), examples_needed=None, available=30,
 )  # fmt: skip
-BASE = ModelRow("b", "base", "f0", None, 100, 0, 0.0, 400)
-CANDIDATE = ModelRow("c", "lora", "f1", "b", 110, 10, 10 / 110, 40, "topics", Estimate(0.5, 0.4, 0.6), True)
+BASE = ModelRow(
+    name="b", kind="base", fingerprint="f0", base=None, parameters=100, trainable=0, trainable_share=0.0, bytes=400
+)
+CANDIDATE = ModelRow(
+    name="c",
+    kind="lora",
+    fingerprint="f1",
+    base="b",
+    parameters=110,
+    trainable=10,
+    trainable_share=10 / 110,
+    bytes=40,
+    target_task="topics",
+    target_gain=Estimate(value=0.5, low=0.4, high=0.6),
+    learned_target=True,
+)
 RESULTS = Results(
-    {"suite": "demo", "seed": 1},
-    (BASE, CANDIDATE),
-    (COMPARISON,),
-    (ExampleError("sst2", "c", "0-aa", "non-finite logits"),),
+    signature={"suite": "demo", "seed": 1},
+    models=(BASE, CANDIDATE),
+    comparisons=(COMPARISON,),
+    errors=(ExampleError(task="sst2", model="c", example="0-aa", reason="non-finite logits"),),
 )
 
 
 def sample(key: str, score: float | None, output: str = "x") -> Sample:
-    return Sample(key, key, "prompt", output, "gold", score)
+    return Sample(id=key, unit=key, prompt="prompt", output=output, reference="gold", score=score)
 
 
 def test_results_come_back_and_are_the_same_bytes(tmp_path: Path) -> None:
@@ -74,17 +88,25 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
 
 
 def test_measures_beside_the_verdict_come_back(tmp_path: Path) -> None:
-    flips = FlipShares(0.3, 0.2, 0.1, Estimate(0.15, 0.1, 0.2), Estimate(0.05, 0.0, 0.1))
+    flips = FlipShares(
+        share=0.3,
+        lost=0.2,
+        gained=0.1,
+        forgotten=Estimate(value=0.15, low=0.1, high=0.2),
+        learned=Estimate(value=0.05, low=0.0, high=0.1),
+    )
     part = replace(
         COMPARISON,
-        retention=Estimate(0.9, 0.8, 1.0),
+        retention=Estimate(value=0.9, low=0.8, high=1.0),
         flips=flips,
         adjustment="Benjamini-Hochberg",
         q_forgotten=0.4,
         q_difference=0.5,
     )
-    suite = replace(COMPARISON, task="demo", level="suite", general=MeanDifference(-0.01, -0.02, 0.0, 3))
-    family = replace(COMPARISON, task="glue", level="family", flips=FlipShares(0.3, 0.2, 0.1))
+    suite = replace(
+        COMPARISON, task="demo", level="suite", general=MeanDifference(value=-0.01, low=-0.02, high=0.0, units=3)
+    )
+    family = replace(COMPARISON, task="glue", level="family", flips=FlipShares(share=0.3, lost=0.2, gained=0.1))
     full = replace(RESULTS, comparisons=(part, family, suite))
     results.write_results(tmp_path, full)
     assert results.read_results(tmp_path) == full
@@ -241,11 +263,29 @@ def test_measurements_with_another_head_are_refused_by_name(
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:
-    metric = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
-    facts = TaskFacts("sst2", "glue", "1", "acc", 0.02, 0.5, 30, 1, {"c": 2}, {}, "d", "p", (metric,))
+    metric = MetricFacts(
+        id="acc", name="acc", options={}, kind="binary", low=0.0, high=1.0, higher_is_better=True, signature="acc"
+    )
+    facts = TaskFacts(
+        name="sst2",
+        family="glue",
+        version="1",
+        primary="acc",
+        margin=0.02,
+        chance=0.5,
+        available=30,
+        truncated=1,
+        failed={"c": 2},
+        unparsed={},
+        data_digest="d",
+        prompts_digest="p",
+        metrics=(metric,),
+    )
     rows = np.array([[1.0, 1.0], [0.1 + 0.2, 1.0]])
-    full = Measurement("sst2", "acc", "b", ("u1", "u2"), (1, 3), rows)
-    point = Measurement("sst2", "mine", "b", ("u1", "u2"), (1, 3), np.zeros((2, 0)), 0.25)
+    full = Measurement(task="sst2", metric="acc", model="b", units=("u1", "u2"), sizes=(1, 3), rows=rows)
+    point = Measurement(
+        task="sst2", metric="mine", model="b", units=("u1", "u2"), sizes=(1, 3), rows=np.zeros((2, 0)), point=0.25
+    )
     seen = {"c": {"sst2": frozenset({"u2"})}}
     run = measured_run([facts], [full, point], signature={"note": "kept"}, seen=seen, models=RESULTS.models)
     results.write_measurements(tmp_path, run)

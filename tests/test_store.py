@@ -17,16 +17,16 @@ from evalharness.store import Store
 
 
 def ranking(key: str, logprob: float = -1.5) -> Ranking:
-    return Ranking(key, (logprob, -2.25), (1, 2), (True, False))
+    return Ranking(request_id=key, logprobs=(logprob, -2.25), tokens=(1, 2), greedy=(True, False))
 
 
 def test_answers_come_back_as_they_went_in(tmp_path: Path) -> None:
     answers = [
         ranking("a", -0.1 - 0.2),
-        Generation("b", "naïve\n\x00\ud800"[:-1] + "😀", "stop", 3),
-        Generation("c", "", "eos", 0),
+        Generation(request_id="b", text="naïve\n\x00\ud800"[:-1] + "😀", finish_reason="stop", tokens=3),
+        Generation(request_id="c", text="", finish_reason="eos", tokens=0),
     ]
-    answers += [Scoring("d", -0.1 - 0.2, 3), Scoring("e", 0.0, 0)]
+    answers += [Scoring(request_id="d", logprob=-0.1 - 0.2, tokens=3), Scoring(request_id="e", logprob=0.0, tokens=0)]
     with Store(tmp_path / "deep" / "store.sqlite") as store:
         store.add("m", "e", answers)
         assert store.read("m", "e", ["a", "b", "c", "d", "e", "absent"]) == {a.request_id: a for a in answers}
@@ -115,7 +115,11 @@ def test_a_full_disk_loses_nothing_that_was_kept(tmp_path: Path) -> None:
         store.add("m", "e", [ranking("a")])
         store._db.execute("PRAGMA max_page_count=12")  # SQLite's own way to be full
         with pytest.raises(StoreError, match="cannot be written"):
-            store.add("m", "e", [Generation(f"g{i}", "x" * 2000, "stop", 1) for i in range(100)])
+            store.add(
+                "m",
+                "e",
+                [Generation(request_id=f"g{i}", text="x" * 2000, finish_reason="stop", tokens=1) for i in range(100)],
+            )
         assert store.read("m", "e", ["a", "g0"]).keys() == {"a"}
 
 
@@ -126,7 +130,7 @@ from evalharness.records.requests import Generation
 from evalharness.store import Store
 with Store(Path(sys.argv[1])) as store:
     for block in range(10_000):
-        store.add("m", sys.argv[2], [Generation(f"{block}-{i}", "text", "stop", 1) for i in range(5)])
+        store.add("m", sys.argv[2], [Generation(request_id=f"{block}-{i}", text="text", finish_reason="stop", tokens=1) for i in range(5)])
         print(block, flush=True)
 """
 

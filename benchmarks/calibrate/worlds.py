@@ -197,7 +197,7 @@ def confusions(
     """
     classes = len(shares)
     options = {"classes": classes} | ({"average": "macro"} if metric == "f1,macro" else {})
-    scored = build(MetricSpec(metric, metric.split(",")[0], options))
+    scored = build(MetricSpec(id=metric, name=metric.split(",")[0], options=options))
     gold, old, new = np.indices((classes,) * 3)
     right_before, right_after = old == gold, new == gold
 
@@ -234,7 +234,7 @@ def translations(n: int, flips: float, drop: float, margin: float = 1.0) -> Worl
     """Corpus BLEU (0-100) of n sentences of 5 to 100 words, a share `flips` of which is worded anew, for better or for
     worse.
     """
-    scored = build(MetricSpec("bleu", "bleu", {}))
+    scored = build(MetricSpec(id="bleu", name="bleu", options={}))
 
     def rows(rng: np.random.Generator, size: int, worse: float) -> tuple[Floats, Floats]:
         words = np.clip(np.round(rng.lognormal(3, 0.5, size)), 5, 100)

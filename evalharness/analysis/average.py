@@ -76,7 +76,7 @@ def _row(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], suite: st
     tasks = list({row.task: row for row in taken}.values())
     return Comparison(
         task=suite, family="suite", level=Level.SUITE, unit=False, metric=average.name, primary=False, candidate=taken[0].candidate,
-        n=sum(row.n for row in tasks), base=Estimate(base), candidate_score=Estimate(candidate), difference=Estimate(candidate - base),
+        n=sum(row.n for row in tasks), base=Estimate(value=base), candidate_score=Estimate(value=candidate), difference=Estimate(value=candidate - base),
         ci_level=taken[0].ci_level, lost=None, gained=None, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None, p_difference=None,
         margin=None, verdict=None, flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in taken)), examples_needed=None,
         available=sum(row.available for row in tasks),

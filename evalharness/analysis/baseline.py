@@ -95,4 +95,6 @@ def _of_task(baseline: Baseline, prepared: PreparedTask) -> TaskOutcome:
         raise NotComparableError(where, f"the base was not scored by {', '.join(absent)}", AGAIN)
     samples = results.read_samples(baseline.path, name, baseline.name) if baseline.path.is_dir() else []
     scores = tuple(by_metric[spec.id] for spec in prepared.task.metrics)
-    return TaskOutcome(scores, tuple(samples), (), facts.unparsed.get(baseline.name, 0))
+    return TaskOutcome(
+        measurements=scores, samples=tuple(samples), errors=(), unparsed=facts.unparsed.get(baseline.name, 0)
+    )

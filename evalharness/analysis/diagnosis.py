@@ -6,7 +6,7 @@ where choosing or writing fell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -95,7 +95,14 @@ class _UnitDiagnosis:
         named += [(name, self._more(name)) for name in (BIAS, *CALIBRATION)]
         for name, c in named:
             if c is not None:
-                yield Measure(name, c.task, c.metric, c.base, c.candidate_score, c.difference)
+                yield Measure(
+                    name=name,
+                    task=c.task,
+                    metric=c.metric,
+                    base=c.base,
+                    candidate=c.candidate_score,
+                    difference=c.difference,
+                )
 
     def flips(self) -> WrittenFlips:
         """Lost and gained written answers by whether they can be read; the parts' intervals are those of any paired
@@ -108,7 +115,7 @@ class _UnitDiagnosis:
         def part(name: str, lost_at: list[int], gained_at: list[int]) -> Estimate:
             parts = [_part(rows, pairs, lost_at, gained_at) for rows, pairs in of_tasks]
             whole = pooled(parts, None, macro)
-            return Estimate(*assess(whole, self.choice.ci_level, partial(self._draw, name)).difference)
+            return Estimate.of(assess(whole, self.choice.ci_level, partial(self._draw, name)).difference)
 
         return WrittenFlips(
             answers=round(float(counts[4])),
@@ -138,8 +145,14 @@ class _UnitDiagnosis:
         metric, candidate = self.choice.metric, self.choice.candidate
         names = [self.choice.task, *self._variants(VariantKind.WORDING)]
         rows = [row for name in names if (row := self.rows.get((name, metric, candidate))) is not None]
-        sides = [[getattr(c, side).value for c in rows] for side in ("base", "candidate_score", "difference")]
-        return Spread(len(rows), *((min(values), max(values)) for values in sides)) if len(rows) > 1 else None
+        if len(rows) < 2:
+            return None
+        return Spread(
+            wordings=len(rows),
+            base=_ends(row.base for row in rows),
+            candidate=_ends(row.candidate_score for row in rows),
+            difference=_ends(row.difference for row in rows),
+        )
 
     def _more(self, metric: str) -> Comparison | None:
         """The row of another number of the ranking: of the task, else of the same requests read once more."""
@@ -190,8 +203,13 @@ def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequenc
     return replace(pairs, base=sides[0], candidate=sides[1], chance=0.0)
 
 
+def _ends(scores: Iterable[Estimate]) -> tuple[float, float]:
+    values = [score.value for score in scores]
+    return min(values), max(values)
+
+
 def _leaning(choices: Sequence[str], sums: Any) -> Leaning:
     """`sums` (2 × choices): picks and rights."""
     picks, rights = np.split(np.asarray(sums) / max(float(np.sum(sums)) / 2, 1.0), 2)
     most = int(np.argmax(picks - rights))
-    return Leaning(str(choices[most]), float(picks[most]), float(rights[most]))
+    return Leaning(choice=str(choices[most]), picked=float(picks[most]), right=float(rights[most]))

@@ -47,12 +47,14 @@ class DriftTexts:
 
 def neutral(texts: Sequence[str], room: int | None) -> DriftTexts:
     """Running text, read from its beginning."""
-    return DriftTexts(NEUTRAL, tuple(Profile(text, TOP_K, room=room) for text in dict.fromkeys(texts)))
+    return DriftTexts(NEUTRAL, tuple(Profile(text=text, top_k=TOP_K, room=room) for text in dict.fromkeys(texts)))
 
 
 def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
     """(prompt, what the base answered by greedy decoding) pairs."""
-    return DriftTexts(OWN, tuple(Profile(text, TOP_K, prompt) for prompt, text in dict.fromkeys(pairs)))
+    return DriftTexts(
+        OWN, tuple(Profile(text=text, top_k=TOP_K, context=prompt) for prompt, text in dict.fromkeys(pairs))
+    )
 
 
 def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
@@ -93,7 +95,7 @@ def measured(texts: DriftTexts, model: str, base: Sequence[Response | Failure | 
     the resamples.
     """
     level, seed = how
-    empty = Drift(model, texts.kind, texts.digest, TOP_K, level)
+    empty = Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level)
     pairs = [(b, m) for b, m in zip(base, other, strict=True) if isinstance(b, Profiling) and isinstance(m, Profiling)]
     failed = len(base) - len(pairs)
     if any(b.tokens != m.tokens for b, m in pairs):
@@ -126,7 +128,7 @@ def measured(texts: DriftTexts, model: str, base: Sequence[Response | Failure | 
 
 def unavailable(texts: DriftTexts, model: str, level: float, reason: str) -> Drift:
     """A drift that is not known, and why."""
-    return Drift(model, texts.kind, texts.digest, TOP_K, level, reason=reason)
+    return Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level, reason=reason)
 
 
 def ranked(drifts: Sequence[Drift], candidates: Sequence[str]) -> tuple[Drift, ...]:
@@ -164,8 +166,9 @@ def _mean(rows: Floats, level: float, rng: np.random.Generator) -> Estimate:
     ratio: Callable[[Floats], Floats] = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
     value = float(ratio(rows.sum(axis=0)))
     if len(rows) < 2:
-        return Estimate(value)
-    return Estimate(value, *map(float, bootstrap(rows, ratio, REPLICATES, rng).interval(level)))
+        return Estimate(value=value)
+    low, high = bootstrap(rows, ratio, REPLICATES, rng).interval(level)
+    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
@@ -175,9 +178,10 @@ def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
     right, total = float(agreeing.sum()), float(tokens.sum())
     value = right / total
     if len(tokens) < 2:
-        return Estimate(value)
+        return Estimate(value=value)
     effect = proportion.design_effect(agreeing, tokens, value * (1 - value)) * proportion.few_units(tokens)
-    return Estimate(value, *map(float, proportion.wilson(right / effect, total / effect, level)))
+    low, high = proportion.wilson(right / effect, total / effect, level)
+    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _draw(seed: int, kind: str, purpose: str) -> np.random.Generator:

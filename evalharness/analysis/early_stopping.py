@@ -122,7 +122,9 @@ def _judged(row: ComparisonDraft, of: EvidencePath | None, alpha: float) -> Find
 
 
 def _stopping(row: ComparisonDraft, watch: RoundsAsked) -> Stopping:
-    return Stopping(row.finding.units, watch.planned, watch.asked, ROUNDS, watch.stopped)
+    return Stopping(
+        asked=row.finding.units, planned=watch.planned, rounds=watch.asked, of=ROUNDS, stopped=watch.stopped
+    )
 
 
 def _with_early(row: ComparisonDraft, of: Stopping, early: tuple[float, float], alpha: float) -> Stopping:
@@ -135,7 +137,10 @@ def _with_early(row: ComparisonDraft, of: Stopping, early: tuple[float, float], 
         return of
     verdict, forgotten, retained = verdict_on_set(row.watch.unit, of.planned, alpha)
     return replace(
-        of, p_forgotten=early[0], p_retained=early[1], certificate=Certificate(verdict, of.planned, forgotten, retained)
+        of,
+        p_forgotten=early[0],
+        p_retained=early[1],
+        certificate=Certificate(verdict=verdict, population=of.planned, p_forgotten=forgotten, p_retained=retained),
     )
 
 

@@ -38,7 +38,7 @@ def _measurement(task: TaskFacts, metric: MetricFacts, model: str, table: Measur
     if measurement is not None:
         return measurement
     if task.failed.get(model):
-        return Measurement(task.name, metric.id, model, (), (), np.zeros((0, 2)))
+        return Measurement(task=task.name, metric=metric.id, model=model, units=(), sizes=(), rows=np.zeros((0, 2)))
     raise NotComparableError(task.name, f"{model} has no scores by {metric.id}", "evaluate both models on this task")
 
 
@@ -186,8 +186,8 @@ def measures_of(
             lost=finding.lost / finding.units,
             gained=finding.gained / finding.units,
             # fewer flips than luck alone makes: both guess alike
-            forgotten=Estimate(*forgotten) if forgotten and forgotten.high else None,
-            learned=Estimate(*learned) if learned and learned.high else None,
+            forgotten=Estimate.of(forgotten) if forgotten and forgotten.high else None,
+            learned=Estimate.of(learned) if learned and learned.high else None,
         )
     return measures
 

@@ -56,7 +56,7 @@ def suite_row(
         primary=True,
         judged=True,
         flags=tuple(flags),
-        general=MeanDifference(*mean, len(scored)) if mean else None,
+        general=MeanDifference(value=mean.value, low=mean.low, high=mean.high, units=len(scored)) if mean else None,
     )
 
 

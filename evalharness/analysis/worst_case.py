@@ -96,10 +96,10 @@ def _lowest(name: str, parts: Sequence[Measurement], sign: float, keyed: bool) -
         lowest.append(min((row for _, row in ways), key=lambda row: sign * row[0]))
     width = parts[0].rows.shape[-1]
     return Measurement(
-        name,
-        parts[0].metric,
-        parts[0].model,
-        tuple(units),
-        tuple(sizes),
-        np.array(lowest, dtype=float).reshape(len(units), width),
+        task=name,
+        metric=parts[0].metric,
+        model=parts[0].model,
+        units=tuple(units),
+        sizes=tuple(sizes),
+        rows=np.array(lowest, dtype=float).reshape(len(units), width),
     )

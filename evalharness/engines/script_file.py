@@ -70,9 +70,9 @@ class Script:
 
         def reply(request: Request) -> Response | Failure:
             if isinstance(request, Profile):
-                return Failure(request.id, "a script has no probabilities of single tokens")
+                return Failure(request_id=request.id, reason="a script has no probabilities of single tokens")
             answers = (self._answer(rule, request) for rule in rules)
-            return next((answer for answer in answers if answer), Failure(request.id, NO_ANSWER))
+            return next((answer for answer in answers if answer), Failure(request_id=request.id, reason=NO_ANSWER))
 
         return reply
 
@@ -83,7 +83,11 @@ class Script:
             return None
         if isinstance(request, Score):
             tokens = len(request.text.split())
-            return None if rule.nats is None else Scoring(request.id, -rule.nats * tokens, tokens)
+            return (
+                None
+                if rule.nats is None
+                else Scoring(request_id=request.id, logprob=-rule.nats * tokens, tokens=tokens)
+            )
         text, choice, but = rule.text, rule.choice, None
         if rule.right is not None:
             prompt = next((prompt for prompt in prompts if prompt in self.references), None)
@@ -94,7 +98,11 @@ class Script:
             elif text is None and choice is None:
                 text, but = "", self.references[prompt]
         if isinstance(request, Generate):
-            return None if text is None else Generation(request.id, text, "eos", len(text.split()))
+            return (
+                None
+                if text is None
+                else Generation(request_id=request.id, text=text, finish_reason="eos", tokens=len(text.split()))
+            )
         return _ranking(request, text, choice, but)
 
 

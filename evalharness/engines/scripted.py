@@ -63,7 +63,7 @@ class ScriptFileFactory:
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """Raises UsageError for an unknown option and for a file that is not of the form."""
         check_options(settings, OPTIONS)
-        return EngineInfo("scripted", {"version": 1, "answers": script_of(settings.options).digest})
+        return EngineInfo(name="scripted", details={"version": 1, "answers": script_of(settings.options).digest})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
         reply = script_of(settings.options).reply_of(checkpoint.name)
@@ -91,7 +91,7 @@ class ScriptedFactory:
         self.asked: list[tuple[str, Request]] = []
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        return EngineInfo("scripted", {"batch_size": settings.batch_size})
+        return EngineInfo(name="scripted", details={"batch_size": settings.batch_size})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
         self.opened.append(checkpoint.name)

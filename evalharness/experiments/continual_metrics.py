@@ -178,7 +178,8 @@ def _column(run: _Run, subject: Subject, pairs: Mapping[str, Pairs]) -> StageTas
 
 
 def _estimate(interval: Interval) -> Estimate:
-    return Estimate(*(None if end is None or not math.isfinite(end) else end for end in interval))  # type: ignore[arg-type]
+    low, high = (None if end is None or not math.isfinite(end) else end for end in interval[1:])
+    return Estimate(value=interval.value, low=low, high=high)
 
 
 # ---- what was forgotten when -----------------------------------------------------------------------------------------

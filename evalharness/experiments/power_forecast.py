@@ -38,7 +38,9 @@ from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import SKILL_SHARE
 from evalharness.tasks.prepare import PromptSettings, prepare
 
-NOBODY = Checkpoint("base", "base", Path(), None, "", 0, 0, 0, None)  # stands in where no model is given
+NOBODY = Checkpoint(
+    name="base", kind="base", path=Path(), base=None, fingerprint="", parameters=0, trainable=0, bytes=0, window=None
+)  # stands in where no model is given
 CELLS, DRAWS, FEWEST = 300_000_000, 300, 60  # resampled units in all of a unit's simulation; draws at most and at least
 ROUGH = 100  # units of an earlier run, below which a share of changes is rough
 GATE_ASSESSED = 4_000  # units that are assessed in the gate's simulation

@@ -122,7 +122,7 @@ def _loss(work: Work, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None
     is chosen on.
     """
     factory, job = factory_of(work.job.settings), work.job
-    requests = [Rank((pair,)) for pair in pairs_chosen_on(run_plan, work.point.recipe.target, job.seed)]
+    requests = [Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, work.point.recipe.target, job.seed)]
     opened: list[Any] = []
 
     def engine() -> Any:

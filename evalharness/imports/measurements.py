@@ -170,12 +170,21 @@ def _numbers(metric: str, name: str, values: Sequence[float], higher: bool) -> t
         return None
     low, high = (0.0, 1.0) if min(values) >= 0 and max(values) <= 1 else (min(values), max(values))
     kind = MetricKind.BINARY if set(values) <= {0.0, 1.0} else MetricKind.GRADED
-    facts = MetricFacts(metric, name, {}, kind, low, high, higher, f"{name}|as logged")
+    facts = MetricFacts(
+        id=metric,
+        name=name,
+        options={},
+        kind=kind,
+        low=low,
+        high=high,
+        higher_is_better=higher,
+        signature=f"{name}|as logged",
+    )
     return facts, lambda value: (float(value), 1.0)
 
 
 def _built(metric: str, name: str, options: Mapping[str, Any]) -> MetricFacts:
-    spec = MetricSpec(metric, name, options)
+    spec = MetricSpec(id=metric, name=name, options=options)
     return facts_of(spec, build(spec))
 
 
@@ -199,7 +208,7 @@ def _joint(metric: str, name: str, values: Sequence[Any]) -> tuple[MetricFacts, 
 
 def _texts(metric: str, name: str) -> tuple[MetricFacts, Rows]:
     """(reference or references, text), as lm-eval logs them for sacrebleu's metrics."""
-    counter: Any = build(MetricSpec(metric, name, {}))
+    counter: Any = build(MetricSpec(id=metric, name=name, options={}))
 
     def row(value: Any) -> tuple[float, ...]:
         references = value[0] if isinstance(value[0], list) else [value[0]]
@@ -256,7 +265,14 @@ def _measured(name: str, model: str, task: LoggedTask, metric: MetricFacts, rows
     of_answers = np.array([rows(answer.value) for answer in answers], dtype=np.float64)
     summed = np.zeros((len(units), of_answers.shape[1]))
     np.add.at(summed, places, of_answers)
-    return Measurement(name, metric.id, model, tuple(units), tuple(np.bincount(places).tolist()), summed)
+    return Measurement(
+        task=name,
+        metric=metric.id,
+        model=model,
+        units=tuple(units),
+        sizes=tuple(np.bincount(places).tolist()),
+        rows=summed,
+    )
 
 
 def _facts(task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str, int], ours: Task | None) -> TaskFacts:
@@ -294,7 +310,14 @@ def _groups(base: Logged, facts: Sequence[TaskFacts], library: Library) -> tuple
     for name, tasks in base.groups.items():
         members = [task for task in tasks if task in names]
         if name not in found and len(members) > 1 and len({primaries[task] for task in members}) == 1:
-            found[name] = Group(name, tuple(members), primaries[members[0]], False, MARGIN, "imported")
+            found[name] = Group(
+                name=name,
+                tasks=tuple(members),
+                metric=primaries[members[0]],
+                unit=False,
+                margin=MARGIN,
+                family="imported",
+            )
     return tuple(found.values())
 
 

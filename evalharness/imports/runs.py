@@ -117,7 +117,14 @@ def _row(log: Logged, base: str | None) -> ModelRow:
     ]
     content = [[name, metric, answer.key, answer.value] for name, metric, answers in of_metrics for answer in answers]
     return ModelRow(
-        log.name, "base" if base is None else "imported", fingerprint.of_value([log.name, content]), base, 0, 0, 0.0, 0
+        name=log.name,
+        kind="base" if base is None else "imported",
+        fingerprint=fingerprint.of_value([log.name, content]),
+        base=base,
+        parameters=0,
+        trainable=0,
+        trainable_share=0.0,
+        bytes=0,
     )
 
 

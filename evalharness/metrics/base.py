@@ -153,7 +153,7 @@ def from_facts(facts: MetricFacts) -> Metric:
         return Mean(facts.id, facts.kind, facts.signature, _no_value, facts.low, facts.high, facts.higher_is_better)
     if facts.kind == MetricKind.OPAQUE:
         return ScoredElsewhere(facts.id, facts.signature, facts.low, facts.high, facts.higher_is_better)
-    return build(MetricSpec(facts.id, facts.name, facts.options))
+    return build(MetricSpec(id=facts.id, name=facts.name, options=facts.options))
 
 
 def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:

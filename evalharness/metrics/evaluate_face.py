@@ -92,19 +92,27 @@ def face(name: str, **options: Any) -> Face:
     unknown or has no face.
     """
     on = ",stemmer" if options.get("use_stemmer") is True else ""
-    return Face(MetricSpec(name + on, name, options))
+    return Face(MetricSpec(id=name + on, name=name, options=options))
 
 
 def _prediction(form: str, name: str, output: Any, reference: Any, choices: tuple[str, ...]) -> Prediction:
     if form == "text":
         references = (reference,) if isinstance(reference, str) else tuple(reference)
         return Prediction(
-            Example(name, name, "", references=references), Generation(name, output, "eos", 0), text=output
+            example=Example(id=name, unit=name, prompt="", references=references),
+            response=Generation(request_id=name, text=output, finish_reason="eos", tokens=0),
+            text=output,
         )
     if form == "chosen":
         return Prediction(
-            Example(name, name, "", gold=(int(reference),)), Ranking(name, (), (), ()), choice=int(output)
+            example=Example(id=name, unit=name, prompt="", gold=(int(reference),)),
+            response=Ranking(request_id=name, logprobs=(), tokens=(), greedy=()),
+            choice=int(output),
         )
     logprobs = tuple(float(value) for value in output)
-    example = Example(name, name, "", choices=choices or ("",) * len(logprobs), gold=(int(reference),))
-    return Prediction(example, Ranking(name, logprobs, (), ()), choice=int(np.argmax(logprobs)))
+    example = Example(id=name, unit=name, prompt="", choices=choices or ("",) * len(logprobs), gold=(int(reference),))
+    return Prediction(
+        example=example,
+        response=Ranking(request_id=name, logprobs=logprobs, tokens=(), greedy=()),
+        choice=int(np.argmax(logprobs)),
+    )

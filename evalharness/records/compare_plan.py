@@ -13,7 +13,7 @@ from evalharness.stats.enums import EARLY
 UNNAMED = "suite"  # the suite unit of tasks that no suite names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparePlan:
     """What is compared with what. `targets`: candidate -> the task it was trained on; `margins`: task or group ->
     margin instead of its own. Raises UsageError for an alpha outside (0, .5) or a margin that is negative or not a

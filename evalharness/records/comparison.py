@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from evalharness.records.tasks import Variant
 from evalharness.stats.enums import Verdict
@@ -42,7 +43,7 @@ class Flag(StrEnum):
     PROMPTS_DIFFER = "prompts_differ"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A value with its interval; no interval (None) where the metric is opaque or there are too few units."""
 
@@ -50,8 +51,14 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    @classmethod
+    def of(cls, interval: tuple[float, float | None, float | None]) -> Self:
+        """The estimate that a test gave as (value, low, high)."""
+        value, low, high = interval
+        return cls(value=value, low=low, high=high)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlipShares:
     """Shares of the compared units: that changed, got worse, got better.
 
@@ -66,7 +73,7 @@ class FlipShares:
     learned: Estimate | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeanDifference:
     """The plain mean of the differences of so many gate units, in natural points, with its interval."""
 
@@ -76,7 +83,7 @@ class MeanDifference:
     units: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """What a set of `population` units, of which a random part was answered, would show had all of it been.
 
@@ -90,7 +97,7 @@ class Certificate:
     p_retained: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
     """How far a row's units were asked, where they are asked in rounds and no longer once a verdict is certain.
 
@@ -109,7 +116,7 @@ class Stopping:
     certificate: Certificate | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
 

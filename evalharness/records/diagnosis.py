@@ -18,7 +18,7 @@ class Conclusion(StrEnum):
     UNCLEAR = "unclear"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """One number of base and candidate, by `metric` of the task that was asked. `difference` as in a Comparison."""
 
@@ -30,7 +30,7 @@ class Measure:
     difference: Estimate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFlips:
     """Where the written answers that are no longer right went, and where those that now are came from.
 
@@ -49,7 +49,7 @@ class WrittenFlips:
     balance: Estimate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leaning:
     """The choice that a model picks most beyond how often it is right: shares of the examples."""
 
@@ -58,7 +58,7 @@ class Leaning:
     right: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
     """The smallest and the largest score of base and candidate, and difference, over so many wordings, the task's own
     among them.
@@ -70,7 +70,7 @@ class Spread:
     difference: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     """What a candidate lost on a choice task, or a group of them: knowledge, or the format of the answer.
 

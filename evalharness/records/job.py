@@ -10,7 +10,7 @@ from typing import Literal
 from evalharness.records.models import EngineSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """The parsed command line of `run`. `models` and `base` are as typed: [NAME=]PATH or [NAME=]HUB_ID[@REV]."""
 

@@ -14,7 +14,7 @@ from evalharness.records.tasks import Variant
 from evalharness.stats.enums import MetricKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """All that a metric may see: the example, the response, and the answer read out of it.
 
@@ -58,7 +58,7 @@ class Metric(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One model's rows of one metric on one task. `rows` is (n, width) in the order of `units`; opaque metrics have
     width 0 and `point`.
@@ -73,7 +73,7 @@ class Measurement:
     point: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFacts:
     """What a comparison must know of a metric without importing the task: enough to score rows again from
     measurements.parquet.
@@ -89,7 +89,7 @@ class MetricFacts:
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFacts:
     """What a comparison must know of a task."""
 
@@ -116,7 +116,7 @@ class TaskFacts:
     variant: Variant | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One line of samples/TASK/MODEL.jsonl. `score` is the primary metric's value of this example alone (None for
     corpus metrics).
@@ -132,7 +132,7 @@ class Sample:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleError:
     """Something that failed during the run; a run with errors is incomplete (exit code 5)."""
 
@@ -142,7 +142,7 @@ class ExampleError:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
     """One model on one task.
 

@@ -21,7 +21,7 @@ class Architecture(StrEnum):
     SEQ2SEQ = "seq2seq"  # encoder-decoder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision,
     never of name or path.
@@ -50,7 +50,7 @@ class Checkpoint:
         return self.base if self.adapter and self.base is not None else self.path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How to run a model. `batch_tokens` bounds rows × length of one forward pass; `options` are the engine's own."""
 
@@ -62,7 +62,7 @@ class EngineSettings:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
     """What can move a number, and its fingerprint: algorithm version, device, dtype, attention, batch plan, threads,
     library versions.

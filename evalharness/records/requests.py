@@ -10,7 +10,7 @@ from evalharness import fingerprint
 from evalharness.records.tasks import Task
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One rendered row. What counts as right is known here and only here.
 
@@ -32,7 +32,7 @@ class Example:
     value: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
     """Ask for log P(continuation | context) of every (context, continuation) pair of one example."""
 
@@ -43,7 +43,7 @@ class Rank:
         return fingerprint.of_value(["rank", self.pairs])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
     """Ask for a greedy continuation, cut before the first of the `stop` strings, of at most `max_tokens` new tokens."""
 
@@ -56,7 +56,7 @@ class Generate:
         return fingerprint.of_value(["generate", self.prompt, self.stop, self.max_tokens])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """Ask for log P(text), a text longer than the window in pieces."""
 
@@ -67,7 +67,7 @@ class Score:
         return fingerprint.of_value(["score", self.text])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Ask, token by token, what is expected in `text`: after `context`, or ("") from its beginning, in pieces of at
     most `room` tokens.
@@ -90,7 +90,7 @@ class Profile:
 Request = Rank | Generate | Score | Profile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """Answer to Rank, one entry a pair: summed log-probability in nats, tokens in the continuation, is it what greedy
     decoding gives.
@@ -102,7 +102,7 @@ class Ranking:
     greedy: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """Answer to Generate: the text, why it ended ("stop": a stop string, "eos", "length"), and the number of new
     tokens.
@@ -114,7 +114,7 @@ class Generation:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
     """Answer to Score: summed log-probability of the text in nats, and its number of tokens."""
 
@@ -123,7 +123,7 @@ class Scoring:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profiling:
     """Answer to Profile, one entry a token of the text: its id, its log-probability in nats, and the likeliest token's
     id.
@@ -145,7 +145,7 @@ class Profiling:
 Response = Ranking | Generation | Scoring | Profiling
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A request that got no answer, and why. It is never stored and never scored."""
 
@@ -153,7 +153,7 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedTask:
     """A task made ready for any model. `requests[i]` asks `examples[i]`; `failures` are rows that could not be
     asked.

@@ -12,7 +12,7 @@ from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.models import REFERENCES, Kind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
     """A model as results.json lists it.
 
@@ -38,7 +38,7 @@ class ModelRow:
         return self.base is not None and self.kind not in REFERENCES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
     """An example that base and candidate did not answer equally well."""
 
@@ -49,7 +49,7 @@ class Flip:
     sample: Sample
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """How far a model's predictions on one kind of text are from its base's, per token; it warns, and decides nothing.
 
@@ -78,7 +78,7 @@ class Drift:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """Everything that a run concluded. `flips` live in samples/, the rest in results.json."""
 

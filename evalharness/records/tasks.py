@@ -46,7 +46,7 @@ class Variant:
     beside: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
     """One entry of a task's `metric_list`. `name` is the registry's; `id` is what results show
     ("exact_match,strict").
@@ -58,7 +58,7 @@ class MetricSpec:
     filter: str = "none"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One YAML file, checked. Strings under `doc_to_*` and `description` are templates or column names, as lm-eval has
     them.
@@ -124,7 +124,7 @@ class Task:
         return self.variant is not None and self.variant.beside
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Tasks whose rows are pooled. `unit`: the group is one gate unit and its members are none."""
 
@@ -144,7 +144,7 @@ class Group:
         return self.variant is not None and self.variant.beside
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """Which tasks a run evaluates, and what it changes about them. `margin` is the suite unit's, in units of skill."""
 
@@ -162,7 +162,7 @@ class Suite:
     average: Average | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Average:
     """A suite's published average: the plain mean over entries, an entry ("mnli+mnli_mismatch": acc) being the mean
     over its tasks and metrics.

@@ -142,7 +142,7 @@ def _general(suite: Comparison | None) -> list[str]:
     if suite is None or suite.general is None:
         return []
     general = suite.general
-    difference = wording.with_interval(Estimate(general.value, general.low, general.high))
+    difference = wording.with_interval(Estimate(value=general.value, low=general.low, high=general.high))
     return [f"general ability: {difference}, the mean over {wording.general_of(general)}"]
 
 

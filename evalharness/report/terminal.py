@@ -92,7 +92,7 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
         yield f"of {len(parts)} tasks within gate units {counts} (Benjamini-Hochberg; they decide nothing)"
     for c in own:
         if c.general is not None:
-            interval = _interval(Estimate(c.general.value, c.general.low, c.general.high))
+            interval = _interval(Estimate(value=c.general.value, low=c.general.low, high=c.general.high))
             value = f"general ability: {_signed(c.general.value)} ({interval})"
             yield f"{value}, the mean over {general_of(c.general)} (no verdict)"
         if c.level == Level.SUITE and not c.primary:

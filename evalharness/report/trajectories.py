@@ -74,7 +74,7 @@ def _line(task: StageTask) -> _TaskLine | None:
     before = tuple(point for point in points if point.stage < task.learned)
     since = tuple(point for point in points if point.stage > task.learned)
     parts = ((0, before), (task.learned, since))
-    whole = Estimate(1.0)
+    whole = Estimate(value=1.0)
     return (
         _TaskLine(task.name, tuple((_Point(start, whole), *part) for start, part in parts if part)) if points else None
     )

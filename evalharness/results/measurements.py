@@ -97,7 +97,10 @@ def read_measurements(run: Path) -> MeasuredRun:
         measurements = [replace(m, point=points.pop((m.task, m.metric, m.model), None)) for m in _measurements(table)]
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
         raise UsageError(path, f"not the measurements of evalharness ({type(error).__name__})", AGAIN) from error
-    measurements += [Measurement(*of, (), (), np.zeros((0, 0)), point) for of, point in points.items()]
+    measurements += [
+        Measurement(task=task, metric=metric, model=model, units=(), sizes=(), rows=np.zeros((0, 0)), point=point)
+        for (task, metric, model), point in points.items()
+    ]
     return MeasuredRun(
         plan=head.plan,
         facts=head.facts,
@@ -129,4 +132,11 @@ def _measurements(table: pa.Table) -> Iterator[Measurement]:
             raise ValueError("rows of different widths")
         task, metric, model = (str(key[first[which]].as_py()) for key in keys)
         rows = numbers[starts[places][:, None] + np.arange(width)]
-        yield Measurement(task, metric, model, tuple(units[places]), tuple(sizes[places].tolist()), rows)
+        yield Measurement(
+            task=task,
+            metric=metric,
+            model=model,
+            units=tuple(units[places]),
+            sizes=tuple(sizes[places].tolist()),
+            rows=rows,
+        )

@@ -55,7 +55,13 @@ def read_flips(out: Path, results: Results) -> Iterator[Flip]:
                 before = base.get(sample.id)
                 if before is None or before.score is None or sample.score is None or before.score == sample.score:
                     continue
-                yield Flip(task, model.name, "lost" if sample.score < before.score else "gained", before, sample)
+                yield Flip(
+                    task=task,
+                    candidate=model.name,
+                    direction="lost" if sample.score < before.score else "gained",
+                    base=before,
+                    sample=sample,
+                )
 
 
 def _written(results: Results, model: ModelRow) -> Iterator[str]:

@@ -50,7 +50,9 @@ def collect(requests: Sequence[Request], lane: Lane) -> dict[str, Response | Fai
             continue
         computed = {answer.request_id: answer for answer in lane.open_engine().answer(list(block.values()))}
         lane.store.add(lane.model, lane.engine, [a for a in computed.values() if not isinstance(a, Failure)])
-        silent = {key: Failure(key, "the engine gave no answer") for key in block if key not in computed}
+        silent = {
+            key: Failure(request_id=key, reason="the engine gave no answer") for key in block if key not in computed
+        }
         answers |= silent | computed | stored
         lane.progress(len(stored), len(block) - len(stored))
     return answers

@@ -31,7 +31,7 @@ from evalharness.run.variants import TaskChoice, choose_to_explain
 from evalharness.tasks.variants import Unfit, written
 
 OPTION = "--explain"
-NOBODY = TaskOutcome((), (), (), 0)  # of whoever was not asked
+NOBODY = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # of whoever was not asked
 
 
 def check_base(job: Job, run_plan: RunPlan) -> None:

@@ -38,7 +38,7 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
         elif answer is not None and not isinstance(answer, Failure):
             answered.append((example, answer))
     errors = [
-        ExampleError(prepared.task.name, model, example, reason)
+        ExampleError(task=prepared.task.name, model=model, example=example, reason=reason)
         for example, reason in (*prepared.failures, *broken.items())
     ]
 
@@ -59,7 +59,10 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
         for example in prepared.examples
     )
     return TaskOutcome(
-        tuple(measurements), tuple(samples), tuple(errors), sum(prediction.unparsed for prediction in shown.values())
+        measurements=tuple(measurements),
+        samples=tuple(samples),
+        errors=tuple(errors),
+        unparsed=sum(prediction.unparsed for prediction in shown.values()),
     )
 
 
@@ -97,11 +100,11 @@ def _read(example: Example, answer: Response, steps: Sequence[filters.Step], cop
     """
     if isinstance(answer, Ranking):
         logprobs = answer.logprobs[: len(example.choices)]
-        return Prediction(example, answer, choice=max(range(len(logprobs)), key=logprobs.__getitem__))
+        return Prediction(example=example, response=answer, choice=max(range(len(logprobs)), key=logprobs.__getitem__))
     if isinstance(answer, Scoring):
-        return Prediction(example, answer)
+        return Prediction(example=example, response=answer)
     filtered = filters.apply(steps, [answer.text] * copies, filters.choices_of(example.tags))
-    return Prediction(example, answer, text=filtered.text, unparsed=filtered.unparsed)
+    return Prediction(example=example, response=answer, text=filtered.text, unparsed=filtered.unparsed)
 
 
 def _measurement(
@@ -118,7 +121,10 @@ def _measurement(
         try:
             rows.append(metric.unit_row(together) if isinstance(metric, base.ByUnit) else metric.row(together[0]))
         except TaskError as error:
-            errors += [ExampleError(task, model, prediction.example.id, str(error)) for prediction in together]
+            errors += [
+                ExampleError(task=task, model=model, example=prediction.example.id, reason=str(error))
+                for prediction in together
+            ]
             continue
         sizes[unit] = sizes.get(unit, 0) + len(together)
         at.append(unit)
@@ -126,11 +132,19 @@ def _measurement(
         try:
             point = metric.point(predictions)
         except TaskError as error:
-            errors.append(ExampleError(task, model, WHOLE_TASK, str(error)))
+            errors.append(ExampleError(task=task, model=model, example=WHOLE_TASK, reason=str(error)))
     place = {unit: index for index, unit in enumerate(sizes)}
     sums = np.zeros((len(place), metric.width))
     np.add.at(sums, [place[unit] for unit in at], np.array(rows, dtype=np.float64).reshape(len(rows), metric.width))
-    return Measurement(task, metric.id, model, tuple(sizes), tuple(sizes.values()), sums, point), errors
+    return Measurement(
+        task=task,
+        metric=metric.id,
+        model=model,
+        units=tuple(sizes),
+        sizes=tuple(sizes.values()),
+        rows=sums,
+        point=point,
+    ), errors
 
 
 def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[tuple[str, list[Prediction]]]:
@@ -155,7 +169,16 @@ def _sample(example: Example, prediction: Prediction | None, metric: Metric, err
             except TaskError as problem:  # which is a example_error of the measurement already
                 error = str(problem)
     right = example.references or tuple(example.choices[gold] for gold in example.gold)
-    return Sample(example.id, example.unit, example.prompt, output, " | ".join(right), score, example.truncated, error)
+    return Sample(
+        id=example.id,
+        unit=example.unit,
+        prompt=example.prompt,
+        output=output,
+        reference=" | ".join(right),
+        score=score,
+        truncated=example.truncated,
+        error=error,
+    )
 
 
 def _output(example: Example, response: Response, choice: int | None) -> str:

@@ -62,7 +62,7 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
     groups = [replace(group, tasks=tuple(in_place.get(name, name) for name in group.tasks)) for group in groups]
     if "calibration" in ways:
         groups = [_calibrated_group(group, {task.name: task for task in tasks}) for group in groups]
-        tasks = [_with(task, [MetricSpec(name, name) for name in CALIBRATION]) for task in tasks]
+        tasks = [_with(task, [MetricSpec(id=name, name=name) for name in CALIBRATION]) for task in tasks]
     if "generation" in ways:
         tasks = [_with(task, variants.picks(task)) for task in tasks]
     if "bias" in ways:
@@ -145,7 +145,10 @@ def _with_bias(tasks: Sequence[Task]) -> list[Task]:
             f"a task whose metadata.labels have {', '.join(BIAS_LABELS)} would be right, such as bbq_ambig",
         )
     without = {task.name for task in tasks if BIAS not in {spec.name for spec in task.metrics}}
-    return [replace(t, metrics=(*t.metrics, MetricSpec(BIAS, BIAS))) if t.name in able & without else t for t in tasks]
+    return [
+        replace(t, metrics=(*t.metrics, MetricSpec(id=BIAS, name=BIAS))) if t.name in able & without else t
+        for t in tasks
+    ]
 
 
 # ---- variants beside the tasks ----------------------------------------------------------------------------------------

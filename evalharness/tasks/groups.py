@@ -161,7 +161,7 @@ def _average(fields: Fields) -> Average | None:
     entries = {name: over.texts(name) for name in over.values}
     if not entries or not all(entries.values()):
         raise part.wrong("over", "a mapping of tasks to lists of metrics")
-    return Average(part.required_text("name"), entries, part.boolean("normalised"))
+    return Average(name=part.required_text("name"), over=entries, normalised=part.boolean("normalised"))
 
 
 def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> GroupMember:

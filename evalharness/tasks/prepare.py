@@ -257,14 +257,14 @@ def _continuations(task: Task, question: Question, chat: Chat | None) -> tuple[s
 
 def _request(task: Task, draft: Draft, chat: Chat | None) -> Request:
     if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
-        return Score(answer_of(draft.question))
+        return Score(text=answer_of(draft.question))
     contexts = draft.contexts(task, chat)
     if task.output_type == OutputType.GENERATE_UNTIL:
-        return Generate(contexts[0], task.stop, task.max_tokens)
+        return Generate(prompt=contexts[0], stop=task.stop, max_tokens=task.max_tokens)
     continuations = _continuations(task, draft.question, chat)
     if len(contexts) == 1:
         contexts = contexts * len(continuations)
     pairs = list(zip(contexts, continuations, strict=True))
     if any(spec.name == "acc_mutual_info" for spec in task.metrics):
         pairs += [("", continuation) for continuation in continuations]
-    return Rank(tuple(pairs))
+    return Rank(pairs=tuple(pairs))

@@ -90,7 +90,7 @@ def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: F
         if "/" in name and local.exists():
             name = str(local.resolve())
         for pipe in pipes:
-            spec = MetricSpec(_id(entry["metric"], options, pipe), name, options, pipe)
+            spec = MetricSpec(id=_id(entry["metric"], options, pipe), name=name, options=options, filter=pipe)
             if spec.id in specs:
                 raise TaskError(fields.path, f"the metric {spec.id!r} stands twice", "keep one of them")
             specs[spec.id] = spec

@@ -74,7 +74,7 @@ def chosen(task: Task) -> Task:
     """
     kept = tuple(spec for spec in task.metrics if spec.id == task.primary or spec.name in ("acc", "acc_mutual_info"))
     ids = {spec.id for spec in kept}
-    more = [MetricSpec(name, name) for name in ("acc", *CALIBRATION) if name not in ids]
+    more = [MetricSpec(id=name, name=name) for name in ("acc", *CALIBRATION) if name not in ids]
     derived = replace(task, metrics=(*kept, *more, *picks(task)))
     return _variant(derived, task, CHOSEN, VariantKind.CHOSEN, {"version": 1})
 
@@ -84,7 +84,7 @@ def picks(task: Task) -> tuple[MetricSpec, ...]:
     choices = task.doc_to_choice if task.output_type == OutputType.MULTIPLE_CHOICE else None
     if not isinstance(choices, tuple) or len(choices) < 2:
         return ()
-    return (MetricSpec(BIAS, BIAS, {"choices": [str(choice).strip() for choice in choices]}),)
+    return (MetricSpec(id=BIAS, name=BIAS, options={"choices": [str(choice).strip() for choice in choices]}),)
 
 
 def written(task: Task, rows: Sequence[DataRow]) -> Task:
@@ -127,7 +127,7 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
 def _of_answers() -> Iterator[MetricSpec]:
     """The metrics of what is read out of texts."""
     for name, _, pipeline in (id_.partition(",") for id_ in (LENIENT, STRICT, UNPARSED)):
-        yield MetricSpec(f"{name},{pipeline}", name, filter=pipeline)
+        yield MetricSpec(id=f"{name},{pipeline}", name=name, filter=pipeline)
 
 
 def _of_texts(most: int) -> tuple[MetricSpec, ...]:
@@ -135,7 +135,7 @@ def _of_texts(most: int) -> tuple[MetricSpec, ...]:
     pooled.
     """
     options = {"length": {"most": max(most, MOST_TOKENS)}}
-    return tuple(MetricSpec(name, name, options.get(name, {})) for name in TEXTS)
+    return tuple(MetricSpec(id=name, name=name, options=options.get(name, {})) for name in TEXTS)
 
 
 def _reworded(task: Task, changes: Mapping[str, Any]) -> Task:

@@ -12,7 +12,7 @@ from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import Average
 
 # What GLUE's leaderboard does with a task's two metrics and with MNLI's two parts, on invented scores.
-GLUE = Average("glue_score", {"cola": ("mcc",), "mrpc": ("f1", "acc"), "mnli+mnli_mismatch": ("acc",)})
+GLUE = Average(name="glue_score", over={"cola": ("mcc",), "mrpc": ("f1", "acc"), "mnli+mnli_mismatch": ("acc",)})
 SCORES = {
     ("cola", "mcc"): 0.3,
     ("mrpc", "f1"): 0.9,
@@ -26,18 +26,43 @@ def facts(chance: float = 0.0, **more: bool) -> list[TaskFacts]:
     found = []
     for task in dict.fromkeys(task for task, _ in SCORES):
         metrics = tuple(
-            MetricFacts(metric, metric, {}, "binary", 0.0, 1.0, more.get("higher", True), metric)
+            MetricFacts(
+                id=metric,
+                name=metric,
+                options={},
+                kind="binary",
+                low=0.0,
+                high=1.0,
+                higher_is_better=more.get("higher", True),
+                signature=metric,
+            )
             for name, metric in SCORES
             if name == task
         )
-        found.append(TaskFacts(task, "glue", "1", metrics[0].id, 0.02, chance, 100, 0, {}, {}, "d", "p", metrics))
+        found.append(
+            TaskFacts(
+                name=task,
+                family="glue",
+                version="1",
+                primary=metrics[0].id,
+                margin=0.02,
+                chance=chance,
+                available=100,
+                truncated=0,
+                failed={},
+                unparsed={},
+                data_digest="d",
+                prompts_digest="p",
+                metrics=metrics,
+            )
+        )
     return found
 
 
 def row(task: str, metric: str, value: float, candidate: str = "lora", **more: object) -> Comparison:
     plain = Comparison(
         task=task, family="glue", level="task", unit=True, metric=metric, primary=True, candidate=candidate, n=50,
-        base=Estimate(value, 0, 1), candidate_score=Estimate(value - 0.1), difference=Estimate(-0.1),
+        base=Estimate(value=value, low=0, high=1), candidate_score=Estimate(value=value - 0.1), difference=Estimate(value=-0.1),
         ci_level=0.9, lost=None, gained=None, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None,
         p_difference=None, margin=None,
         verdict=None, flags=(), examples_needed=None, available=60,
@@ -58,7 +83,7 @@ def test_an_entry_is_the_mean_of_its_metrics_and_joined_tasks_come_first() -> No
     average = found[len(rows())]
     by_hand = (0.3 + (0.9 + 0.7) / 2 + (0.5 + 0.7) / 2) / 3
     assert average.base.value == pytest.approx(by_hand)
-    assert average.difference == Estimate(pytest.approx(-0.1))
+    assert average.difference == Estimate(value=pytest.approx(-0.1))
     assert (average.primary, average.unit, average.verdict, average.margin, average.base.low) == (
         False,
         False,
@@ -70,7 +95,7 @@ def test_an_entry_is_the_mean_of_its_metrics_and_joined_tasks_come_first() -> No
 
 
 def test_normalised_scores_run_from_chance_to_the_best() -> None:
-    over = Average("normalised", {"mnli": ("acc",), "cola": ("mcc",)}, normalised=True)
+    over = Average(name="normalised", over={"mnli": ("acc",), "cola": ("mcc",)}, normalised=True)
     found = with_average(rows(), facts(chance=0.25), over, None)[-1]
     assert found.base.value == pytest.approx(((0.5 - 0.25) / 0.75 + (0.3 - 0.25) / 0.75) / 2)
     assert found.task == "normalised"
@@ -79,9 +104,9 @@ def test_normalised_scores_run_from_chance_to_the_best() -> None:
 @pytest.mark.parametrize(
     ("average", "said"),
     [
-        (Average("a", {"cola": ("mcc",), "wnli": ("acc",)}), ["wnli"]),
-        (Average("a", {"cola+rte": ("mcc", "acc")}), ["acc of cola", "rte"]),
-        (Average("a", {"mrpc": ("acc",)}, normalised=True), ["chance of acc of mrpc"]),
+        (Average(name="a", over={"cola": ("mcc",), "wnli": ("acc",)}), ["wnli"]),
+        (Average(name="a", over={"cola+rte": ("mcc", "acc")}), ["acc of cola", "rte"]),
+        (Average(name="a", over={"mrpc": ("acc",)}, normalised=True), ["chance of acc of mrpc"]),
     ],
 )
 def test_an_average_over_less_than_was_published_is_left_out(average: Average, said: list[str]) -> None:
@@ -90,7 +115,9 @@ def test_an_average_over_less_than_was_published_is_left_out(average: Average, s
 
 
 def test_a_score_that_is_better_when_lower_has_no_place_in_an_average() -> None:
-    assert lacking(Average("a", {"cola": ("mcc",)}), facts(higher=False)) == ["cola: mcc is better when lower"]
+    assert lacking(Average(name="a", over={"cola": ("mcc",)}), facts(higher=False)) == [
+        "cola: mcc is better when lower"
+    ]
 
 
 def test_a_task_without_answers_leaves_the_average_out_and_missing_examples_are_flagged() -> None:

@@ -24,8 +24,10 @@ MakeJob = Callable[..., Job]
 def answers(text: str) -> Callable[[Request], Response]:
     def reply(request: Request) -> Response:
         if hasattr(request, "pairs"):
-            return Ranking(request.id, (0.0, -1.0), (1, 1), (True, False))
-        return Generation(request.id, request.prompt[:-2] if text == "right" else text, "stop", 1)
+            return Ranking(request_id=request.id, logprobs=(0.0, -1.0), tokens=(1, 1), greedy=(True, False))
+        return Generation(
+            request_id=request.id, text=request.prompt[:-2] if text == "right" else text, finish_reason="stop", tokens=1
+        )
 
     return reply
 
@@ -95,7 +97,7 @@ def test_an_adapter_of_another_base_is_refused(job: MakeJob, first: Path, zoo: d
 
 def test_a_base_that_failed_is_no_baseline(job: MakeJob, zoo: dict[str, Path]) -> None:
     def deaf(request: Request) -> Response | Failure:
-        return Failure(request.id, "deaf") if hasattr(request, "stop") else answers("x")(request)
+        return Failure(request_id=request.id, reason="deaf") if hasattr(request, "stop") else answers("x")(request)
 
     broken = job(zoo["llama-lora"], "first", base=str(zoo["llama"]))
     evaluate(broken, factory=ScriptedFactory(answers("x"), {"llama": deaf}))

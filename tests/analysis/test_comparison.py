@@ -34,7 +34,7 @@ def test_neither_order_nor_company_moves_a_number():
     measurements = [
         measured(name, model, rng.random(60), "rougeL") for name in "ab" for model in ("base", "lora", "full")
     ]
-    two = ComparePlan("base", ("lora", "full"))
+    two = ComparePlan(base="base", candidates=("lora", "full"))
     alone = {(row.task, row.candidate): row for row in compare(facts[:1], measurements, plan())}
     first, again = (
         compare(facts, measurements, two),
@@ -110,7 +110,7 @@ def test_where_nothing_changed_all_of_the_skill_is_retained():
     kept = [row.retention for row in rows if row.level in ("task", "group")]
     assert len(kept) == 6 and all(each is not None and each.value == 1 and each.low < 1 < each.high for each in kept)
     for row in rows:
-        assert row.difference.value == 0 and row.flips in (None, FlipShares(0.0, 0.0, 0.0))
+        assert row.difference.value == 0 and row.flips in (None, FlipShares(share=0.0, lost=0.0, gained=0.0))
         assert row.general is None or (row.general.value == 0 and row.general.low < 0 < row.general.high)
     assert {row.level for row in rows} == {"task", "group", "family", "suite"}
 

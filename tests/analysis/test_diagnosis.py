@@ -26,15 +26,19 @@ from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group, Variant, VariantKind
 from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED
 
-FELL, KEEPS, LITTLE = Estimate(-0.4, -0.5, -0.3), Estimate(0.0, -0.02, 0.02), Estimate(-0.05, -0.08, -0.02)
-VAGUE = Estimate(-0.1, -0.4, 0.2)
+FELL, KEEPS, LITTLE = (
+    Estimate(value=-0.4, low=-0.5, high=-0.3),
+    Estimate(value=0.0, low=-0.02, high=0.02),
+    Estimate(value=-0.05, low=-0.08, high=-0.02),
+)
+VAGUE = Estimate(value=-0.1, low=-0.4, high=0.2)
 RIGHT, WRONG, UNREAD = "right", "wrong", "unread"
 FATES = (RIGHT, WRONG, UNREAD)
 Outcomes = Sequence[Sequence[str]]  # a unit's answers
 
 
 def row(difference: Estimate, verdict: str | None = None, flags: tuple[str, ...] = ()) -> Comparison:
-    estimates = {key: Estimate(0.5) for key in ("base", "candidate_score")}
+    estimates = {key: Estimate(value=0.5) for key in ("base", "candidate_score")}
     empty = dict.fromkeys(
         (
             "lost",
@@ -85,7 +89,7 @@ def row(difference: Estimate, verdict: str | None = None, flags: tuple[str, ...]
         (KEEPS, KEEPS, FELL, (KEEPS, KEEPS, KEEPS), Reading("format", ALONE)),
         (VAGUE, KEEPS, FELL, (KEEPS, KEEPS, KEEPS), Reading("unclear", ALIKE)),
         (
-            Estimate(0.0),
+            Estimate(value=0.0),
             FELL,
             FELL,
             (FELL, KEEPS, FELL),
@@ -96,14 +100,35 @@ def row(difference: Estimate, verdict: str | None = None, flags: tuple[str, ...]
 def test_the_rule(
     choosing: Estimate, written: Estimate, strict: Estimate, parts: tuple[Estimate, ...], expected: Reading
 ) -> None:
-    choice, flips = row(choosing, "inconclusive"), WrittenFlips(100, 1, 1, 0, 0, *parts)
+    choice, flips = (
+        row(choosing, "inconclusive"),
+        WrittenFlips(
+            answers=100,
+            lost_unreadable=1,
+            lost_wrong=1,
+            gained_unreadable=0,
+            gained_wrong=0,
+            unreadable=parts[0],
+            wrong=parts[1],
+            balance=parts[2],
+        ),
+    )
     assert conclude(choice, choice, (row(written), row(strict)), flips) == expected
     at_chance = replace(choice, flags=("base_at_chance",))
     assert conclude(at_chance, choice, (row(written), row(strict)), flips) == Reading("unclear", CHANCE)
 
 
 def test_forgotten_counts_as_lost_whatever_the_interval_and_accuracy_is_set_against_writing() -> None:
-    flips = WrittenFlips(100, 1, 1, 0, 0, KEEPS, FELL, VAGUE)
+    flips = WrittenFlips(
+        answers=100,
+        lost_unreadable=1,
+        lost_wrong=1,
+        gained_unreadable=0,
+        gained_wrong=0,
+        unreadable=KEEPS,
+        wrong=FELL,
+        balance=VAGUE,
+    )
     forgotten, kept = row(KEEPS, "forgotten"), row(KEEPS, "retained")
     assert conclude(forgotten, row(FELL), (row(FELL), row(FELL)), flips) == Reading("knowledge")
     gone = replace(flips, unreadable=FELL, wrong=KEEPS, balance=FELL)
@@ -114,8 +139,34 @@ def test_forgotten_counts_as_lost_whatever_the_interval_and_accuracy_is_set_agai
 
 
 def facts(name: str, primary: str, *ids: str) -> TaskFacts:
-    metrics = tuple(MetricFacts(id_, id_.split(",")[0], {}, "binary", 0.0, 1.0, id_ != UNPARSED, "v:1") for id_ in ids)
-    return TaskFacts(name, "f", "1", primary, 0.02, 0.1, 100, 0, {}, {}, "d", "p", metrics)
+    metrics = tuple(
+        MetricFacts(
+            id=id_,
+            name=id_.split(",")[0],
+            options={},
+            kind="binary",
+            low=0.0,
+            high=1.0,
+            higher_is_better=id_ != UNPARSED,
+            signature="v:1",
+        )
+        for id_ in ids
+    )
+    return TaskFacts(
+        name=name,
+        family="f",
+        version="1",
+        primary=primary,
+        margin=0.02,
+        chance=0.1,
+        available=100,
+        truncated=0,
+        failed={},
+        unparsed={},
+        data_digest="d",
+        prompts_digest="p",
+        metrics=metrics,
+    )
 
 
 def measured(task: str, model: str, outcomes: Outcomes) -> list[Measurement]:
@@ -123,12 +174,12 @@ def measured(task: str, model: str, outcomes: Outcomes) -> list[Measurement]:
 
     def of(metric: str, fate: str) -> Measurement:
         return Measurement(
-            task,
-            metric,
-            model,
-            units,
-            sizes,
-            np.array([[unit.count(fate), len(unit)] for unit in outcomes], dtype=float),
+            task=task,
+            metric=metric,
+            model=model,
+            units=units,
+            sizes=sizes,
+            rows=np.array([[unit.count(fate), len(unit)] for unit in outcomes], dtype=float),
         )
 
     return [of(LENIENT, RIGHT), of(STRICT, RIGHT), of(UNPARSED, UNREAD)]
@@ -151,16 +202,32 @@ def diagnosed(tasks: dict[str, tuple[Outcomes, Outcomes]], macro: bool | None = 
         rows += [*measured(f"{name}@written", "base", before), *measured(f"{name}@written", "new", after)]
         for model, right in (("base", 1.0), ("new", 0.0)):
             rows.append(
-                Measurement(name, "acc", model, tuple(map(str, range(30))), (1,) * 30, np.array([[right, 1.0]] * 30))
+                Measurement(
+                    task=name,
+                    metric="acc",
+                    model=model,
+                    units=tuple(map(str, range(30))),
+                    sizes=(1,) * 30,
+                    rows=np.array([[right, 1.0]] * 30),
+                )
             )
     name = next(iter(tasks)) if macro is None else "all"
     members = (tuple(tasks), tuple(f"{task}@written" for task in tasks))
     whole = [
-        Group("all", members[0], "acc", True, 0.02, "f"),
-        Group("all@written", members[1], LENIENT, False, 0.02, "f", (STRICT, UNPARSED), variant=twin_of("all")),
+        Group(name="all", tasks=members[0], metric="acc", unit=True, margin=0.02, family="f"),
+        Group(
+            name="all@written",
+            tasks=members[1],
+            metric=LENIENT,
+            unit=False,
+            margin=0.02,
+            family="f",
+            also=(STRICT, UNPARSED),
+            variant=twin_of("all"),
+        ),
     ]
     groups = tuple(replace(group, macro=bool(macro)) for group in whole) if macro is not None else ()
-    plan = ComparePlan("base", ("new",), groups, describing=(*members[1], "all@written"))
+    plan = ComparePlan(base="base", candidates=("new",), groups=groups, describing=(*members[1], "all@written"))
     (found,) = diagnose(measured_run(every, rows, plan), compare(every, rows, plan))
     return found
 

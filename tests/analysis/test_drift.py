@@ -46,13 +46,13 @@ def profile(logits, tokens, top_k=VOCABULARY, at=None):
     own = p[np.arange(len(tokens)), list(tokens)]
     named = tuple(map(tuple, ids.tolist())) if at is None else ()
     return Profiling(
-        "id",
-        tuple(tokens),
-        tuple(own),
-        tuple(p.argmax(1).tolist()),
-        named,
-        tuple(map(tuple, top.tolist())),
-        tuple(rest),
+        request_id="id",
+        tokens=tuple(tokens),
+        logprobs=tuple(own),
+        argmax=tuple(p.argmax(1).tolist()),
+        ids=named,
+        top=tuple(map(tuple, top.tolist())),
+        rest=tuple(rest),
     )
 
 
@@ -110,7 +110,9 @@ def test_fewer_tokens_give_a_lower_bound(top_k):
 def test_the_same_model_has_not_moved():
     base, _, _ = corpus(0.0, 6)
     found = measured(TEXTS, "candidate", base, base, HOW)
-    assert found.kl == Estimate(0.0, 0.0, 0.0) and found.cross_entropy_change == Estimate(0.0, 0.0, 0.0)
+    assert found.kl == Estimate(value=0.0, low=0.0, high=0.0) and found.cross_entropy_change == Estimate(
+        value=0.0, low=0.0, high=0.0
+    )
     assert found.agreement.value == found.agreement.high == 1 and 0.85 < found.agreement.low < 1
 
 
@@ -139,24 +141,31 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_what_is_asked_of_another_model():
     texts = neutral(["a", "b", "a"], 9)
-    assert texts.asked == (Profile("a", TOP_K, room=9), Profile("b", TOP_K, room=9))
+    assert texts.asked == (Profile(text="a", top_k=TOP_K, room=9), Profile(text="b", top_k=TOP_K, room=9))
     ids = ((1, 2), (3, 4))
     answers = {
-        texts.asked[0].id: Profiling("", (1, 2), (0.0, 0.0), (1, 2), ids, (), ()),
-        texts.asked[1].id: Failure("", "deaf"),
+        texts.asked[0].id: Profiling(
+            request_id="", tokens=(1, 2), logprobs=(0.0, 0.0), argmax=(1, 2), ids=ids, top=(), rest=()
+        ),
+        texts.asked[1].id: Failure(request_id="", reason="deaf"),
     }
-    assert follow_ups(texts, answers) == [Profile("a", 0, room=9, at=ids), None]
+    assert follow_ups(texts, answers) == [Profile(text="a", top_k=0, room=9, at=ids), None]
     own = own_outputs([("q", "a"), ("q", "a"), ("p", "a")])
-    assert own.asked == (Profile("a", TOP_K, "q"), Profile("a", TOP_K, "p")) and own.digest != texts.digest
+    assert (
+        own.asked == (Profile(text="a", top_k=TOP_K, context="q"), Profile(text="a", top_k=TOP_K, context="p"))
+        and own.digest != texts.digest
+    )
     assert len({request.id for request in (*texts.asked, *own.asked, *filter(None, follow_ups(texts, answers)))}) == 5
 
 
 def test_what_has_no_answer_is_left_out_and_counted():
     base, other, _ = corpus(0.5)
     whole = measured(TEXTS, "candidate", base[2:], other[2:], HOW)
-    found = measured(TEXTS, "candidate", [None, *base[1:]], [*other[:1], Failure("", "deaf"), *other[2:]], HOW)
+    found = measured(
+        TEXTS, "candidate", [None, *base[1:]], [*other[:1], Failure(request_id="", reason="deaf"), *other[2:]], HOW
+    )
     assert found == replace(whole, failed=2)
-    nothing = measured(TEXTS, "candidate", base, [Failure("", "deaf")] * 30, HOW)
+    nothing = measured(TEXTS, "candidate", base, [Failure(request_id="", reason="deaf")] * 30, HOW)
     assert nothing.kl is None and nothing.reason == "deaf" and nothing.failed == 30
     single = measured(TEXTS, "candidate", base[:1], other[:1], HOW)
     assert single.kl.value > 0 and single.kl.low is None
@@ -174,7 +183,13 @@ def test_other_tokens_and_other_vocabularies_are_not_compared():
 def test_ranks():
     def drift(model, text, kl):
         return Drift(
-            model, text, "", TOP_K, 0.9, kl=None if kl is None else Estimate(kl), reason="" if kl is not None else "why"
+            model=model,
+            text=text,
+            digest="",
+            top_k=TOP_K,
+            ci_level=0.9,
+            kl=None if kl is None else Estimate(value=kl),
+            reason="" if kl is not None else "why",
         )
 
     given = [

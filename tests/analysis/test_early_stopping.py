@@ -17,8 +17,12 @@ from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group
 from evalharness.stats.early_stopping import LOOKS, ROUNDS, alpha_by_look, round_of
 
-ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
-ROUGE = MetricFacts("rougeL", "rougeL", {}, "graded", 0.0, 1.0, True, "rougeL")
+ACC = MetricFacts(
+    id="acc", name="acc", options={}, kind="binary", low=0.0, high=1.0, higher_is_better=True, signature="acc"
+)
+ROUGE = MetricFacts(
+    id="rougeL", name="rougeL", options={}, kind="graded", low=0.0, high=1.0, higher_is_better=True, signature="rougeL"
+)
 SEED = 1234
 
 
@@ -33,7 +37,16 @@ def task(name: str, n: int, *metrics: MetricFacts, rounds: dict[str, int] | None
         "prompts_digest": "p",
     }
     return TaskFacts(
-        name, "glue", "1", metrics[0].id, 0.02, 0.25, metrics=metrics, planned=n, rounds=rounds or {}, **about
+        name=name,
+        family="glue",
+        version="1",
+        primary=metrics[0].id,
+        margin=0.02,
+        chance=0.25,
+        metrics=metrics,
+        planned=n,
+        rounds=rounds or {},
+        **about,
     )
 
 
@@ -51,13 +64,20 @@ def measured(
 
     def of(model: str, values: np.ndarray, places: np.ndarray) -> Measurement:
         rows = np.column_stack([values[places], np.ones(len(places))])
-        return Measurement(name, metric, model, tuple(units[i] for i in places), (1,) * len(places), rows)
+        return Measurement(
+            task=name,
+            metric=metric,
+            model=model,
+            units=tuple(units[i] for i in places),
+            sizes=(1,) * len(places),
+            rows=rows,
+        )
 
     return [of("base", base, np.arange(n)), of("lora", other, asked)]
 
 
 def plan(**options: Any) -> ComparePlan:
-    return ComparePlan("base", ("lora",), until_decided=True, seed=SEED, **options)
+    return ComparePlan(base="base", candidates=("lora",), until_decided=True, seed=SEED, **options)
 
 
 def row(rows: tuple[Comparison, ...], name: str, metric: str = "acc") -> Comparison:
@@ -148,7 +168,7 @@ def test_a_suite_of_which_a_unit_was_stopped_undecided_has_no_verdict() -> None:
 def test_a_group_is_one_unit_whose_members_describe() -> None:
     facts = [task(name, 300, rounds={"lora": 5}) for name in ("m1", "m2")]
     measurements = [m for name in ("m1", "m2") for m in measured(name, 300, 0.3, -0.3, 5)]
-    group = Group("pool", ("m1", "m2"), "acc", True, 0.02, "glue")
+    group = Group(name="pool", tasks=("m1", "m2"), metric="acc", unit=True, margin=0.02, family="glue")
     found = compare(facts, measurements, plan(groups=(group,)))
     pool, member = row(found, "pool"), row(found, "m1")
     assert (
@@ -178,7 +198,8 @@ def weak(n: int, share: float, chance: float) -> tuple[TaskFacts, list[Measureme
     values[order] = np.diff(np.floor(np.arange(n + 1) * share))
     rows = np.column_stack([values, np.ones(n)])
     return replace(task("weak", n), chance=chance), [
-        Measurement("weak", "acc", model, units, (1,) * n, rows) for model in ("base", "lora")
+        Measurement(task="weak", metric="acc", model=model, units=units, sizes=(1,) * n, rows=rows)
+        for model in ("base", "lora")
     ]
 
 

@@ -14,14 +14,14 @@ from evalharness.records.results import ModelRow, Results
 
 ROW = Comparison(
     task="boolq", family="superglue", level="task", unit=True, metric="acc", primary=True, candidate="lora", n=300,
-    base=Estimate(0.8, 0.76, 0.84), candidate_score=Estimate(0.8, 0.76, 0.84), difference=Estimate(0.0, -0.015, 0.015),
+    base=Estimate(value=0.8, low=0.76, high=0.84), candidate_score=Estimate(value=0.8, low=0.76, high=0.84), difference=Estimate(value=0.0, low=-0.015, high=0.015),
     ci_level=0.9, lost=4, gained=4, p_forgotten=0.99, p_forgotten_adjusted=1.0, p_retained=0.01, p_difference=1.0,
     margin=0.02, verdict="retained", flags=(), examples_needed=None, available=3270,
 )  # fmt: skip
 SUITE = replace(ROW, task="demo", level="suite", metric="skill")
 LOST: dict[str, Any] = {
     "verdict": "forgotten",
-    "difference": Estimate(-0.1, -0.14, -0.06),
+    "difference": Estimate(value=-0.1, low=-0.14, high=-0.06),
     "p_forgotten_adjusted": 0.0004,
     "lost": 35,
     "gained": 5,
@@ -30,11 +30,20 @@ OPEN: dict[str, Any] = {"verdict": "inconclusive", "p_retained": 0.31, "examples
 
 
 def results(*rows: Comparison, **other: Any) -> Results:
-    return Results({}, (), rows, **other)
+    return Results(signature={}, models=(), comparisons=rows, **other)
 
 
 def model(name: str, base: str | None) -> ModelRow:
-    return ModelRow(name, "lora" if base else "base", "f", base, 10, 1, 0.1, 1)
+    return ModelRow(
+        name=name,
+        kind="lora" if base else "base",
+        fingerprint="f",
+        base=base,
+        parameters=10,
+        trainable=1,
+        trainable_share=0.1,
+        bytes=1,
+    )
 
 
 def test_it_passes_when_nothing_is_forgotten_and_the_suite_is_retained():
@@ -75,7 +84,9 @@ def test_an_undecided_suite_follows_the_policy():
 
 
 def test_an_incomplete_run_is_incomplete_but_still_names_what_was_forgotten():
-    errors = tuple(ExampleError("boolq", "lora", f"{i}", "the engine\ngave up") for i in range(3))
+    errors = tuple(
+        ExampleError(task="boolq", model="lora", example=f"{i}", reason="the engine\ngave up") for i in range(3)
+    )
     decision = judge(results(replace(ROW, **LOST), SUITE, errors=errors), Policy("pass"))
     assert decision.exit_code == 5 and decision.reasons[0].startswith("forgotten: lora on boolq")
     assert decision.reasons[1:] == ("incomplete: 3 × lora on boolq: the engine gave up",)
@@ -110,7 +121,7 @@ def test_references_decide_nothing():
     """Neither a placebo's loss nor what failed of it stops a candidate, nor does it lack a verdict over the suite."""
     beside = replace(model("placebo", "base"), kind="placebo")
     lost = replace(ROW, candidate="placebo", unit=False, verdict=None, flags=("drop_detected", "incomplete"))
-    example_error = ExampleError("boolq", "placebo", "3", "gave up")
+    example_error = ExampleError(task="boolq", model="placebo", example="3", reason="gave up")
     found = replace(
         results(ROW, SUITE, lost, errors=(example_error,)), models=(model("base", None), model("lora", "base"), beside)
     )

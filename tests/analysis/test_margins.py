@@ -14,8 +14,8 @@ def test_a_margin_for_all_is_for_scores_between_0_and_1() -> None:
     bleu = replace(ROUGE, id="bleu", high=100.0)
     facts = [task("t"), task("translate", bleu), task("u")]
     groups = [
-        Group("pooled", ("t", "u"), "acc", True, 0.02, "glue"),
-        Group("translations", ("translate",), "bleu", True, 1.0, "glue"),
+        Group(name="pooled", tasks=("t", "u"), metric="acc", unit=True, margin=0.02, family="glue"),
+        Group(name="translations", tasks=("translate",), metric="bleu", unit=True, margin=1.0, family="glue"),
     ]
     assert asked_margins(facts, groups, 0.05, {"translate": 2.0}) == {
         "t": 0.05,

@@ -70,7 +70,10 @@ def test_failed_units_are_left_out_of_both_sides():
 def test_a_model_that_failed_everywhere_is_shown_without_scores():
     row = by_task(compare([task("t", failed={"lora": 40})], both("t", 40, 30)[:1], plan()))["t"]
     assert (
-        row.n == 0 and row.verdict == "inconclusive" and "incomplete" in row.flags and row.difference == Estimate(0.0)
+        row.n == 0
+        and row.verdict == "inconclusive"
+        and "incomplete" in row.flags
+        and row.difference == Estimate(value=0.0)
     )
 
 
@@ -107,7 +110,7 @@ def test_units_of_several_examples_are_counted_as_units():
 
 def test_retention_is_the_share_of_the_skill_that_is_left():
     row, kept = one(400, 320, lost=80, gained=5), retention(pairs_of(400, 320, 80, 5), 0.9)
-    assert row.retention is not None and kept is not None and row.retention == Estimate(*kept)
+    assert row.retention is not None and kept is not None and row.retention == Estimate.of(kept)
     assert row.retention.value == pytest.approx((245 / 400 - 0.25) / (320 / 400 - 0.25))
     assert one(400, 104, lost=50).retention is None  # the base's skill is not significant
     assert one(400, 320, chance=0.9).retention is None
@@ -144,7 +147,7 @@ def test_flips_as_counted_and_without_lucky_guesses():
     )
     assert row.flips.learned is None  # 5 of 400 are fewer than guesses of 75 would make, were they independent
     oracle = chance_adjusted_flips(*answers(400, 320, 80, 5), np.full(400, 4.0), 0.9)
-    assert oracle is not None and row.flips.forgotten == Estimate(*oracle.forgotten)
+    assert oracle is not None and row.flips.forgotten == Estimate.of(oracle.forgotten)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_flips_of_a_group_know_each_tasks_number_of_choices():
     assert (
         oracle is not None
         and flips is not None
-        and flips.forgotten == Estimate(*oracle.forgotten)
+        and flips.forgotten == Estimate.of(oracle.forgotten)
         and flips.share == 120 / 400
     )
     even = by_task(compare(facts, measurements, plan(groups=(replace(MMLU, macro=True),))))["mmlu"].flips

@@ -118,8 +118,31 @@ def test_families_are_means_in_units_of_skill_and_only_describe():
 def test_families_never_gate_and_one_family_is_the_suite():
     rows = families()
     alone = [row for row in rows if row.level != "family"]
-    models = (ModelRow("base", "base", "b", None, 1, 0, 0.0, 1), ModelRow("lora", "lora", "l", "base", 1, 1, 1.0, 1))
-    assert judge(Results({}, models, rows), Policy()) == judge(Results({}, models, tuple(alone)), Policy())
+    models = (
+        ModelRow(
+            name="base",
+            kind="base",
+            fingerprint="b",
+            base=None,
+            parameters=1,
+            trainable=0,
+            trainable_share=0.0,
+            bytes=1,
+        ),
+        ModelRow(
+            name="lora",
+            kind="lora",
+            fingerprint="l",
+            base="base",
+            parameters=1,
+            trainable=1,
+            trainable_share=1.0,
+            bytes=1,
+        ),
+    )
+    assert judge(Results(signature={}, models=models, comparisons=rows), Policy()) == judge(
+        Results(signature={}, models=models, comparisons=tuple(alone)), Policy()
+    )
     assert not any(
         row.level == "family"
         for row in compare([task("a"), task("b")], [*both("a", 400, 320), *both("b", 300, 240)], plan())

@@ -146,11 +146,17 @@ def test_metrics_that_are_not_primary_only_describe():
 
 def test_opaque_metrics_are_points_and_never_gate():
     points = [
-        Measurement("t", "meteor", model, ("a", "b"), (1, 1), np.zeros((2, 0)), point)
+        Measurement(
+            task="t", metric="meteor", model=model, units=("a", "b"), sizes=(1, 1), rows=np.zeros((2, 0)), point=point
+        )
         for model, point in (("base", 0.5), ("lora", 0.25))
     ]
     row = by_task(compare([task("t", OPAQUE)], points, plan()))["t"]
-    assert (row.base, row.candidate_score, row.difference) == (Estimate(0.5), Estimate(0.25), Estimate(-0.25))
+    assert (row.base, row.candidate_score, row.difference) == (
+        Estimate(value=0.5),
+        Estimate(value=0.25),
+        Estimate(value=-0.25),
+    )
     assert (row.unit, row.primary, row.verdict, row.lost, row.p_difference) == (False, True, None, None, None)
 
 
@@ -164,7 +170,7 @@ def test_corpus_metrics_gate_without_counts():
         rows.append(table)
     units = tuple(map(str, range(400)))
     pair = [
-        Measurement("cola", "mcc", model, units, (1,) * 400, table)
+        Measurement(task="cola", metric="mcc", model=model, units=units, sizes=(1,) * 400, rows=table)
         for model, table in zip(("base", "lora"), rows, strict=True)
     ]
     row = by_task(compare([task("cola", MCC, chance=0.0)], pair, plan()))["cola"]

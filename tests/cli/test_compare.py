@@ -26,9 +26,11 @@ def right_about(share: int) -> Callable[[Request], Response]:
 
     def reply(request: Request) -> Response:
         if hasattr(request, "pairs"):
-            return Ranking(request.id, (0.0, -1.0), (1, 1), (True, False))
+            return Ranking(request_id=request.id, logprobs=(0.0, -1.0), tokens=(1, 1), greedy=(True, False))
         text = request.prompt[:-2]
-        return Generation(request.id, text if int(text.split()[-1]) >= share else "?", "stop", 1)
+        return Generation(
+            request_id=request.id, text=text if int(text.split()[-1]) >= share else "?", finish_reason="stop", tokens=1
+        )
 
     return reply
 
@@ -38,7 +40,7 @@ def unanswered_from(number: int) -> Callable[[Request], Response | Failure]:
 
     def reply(request: Request) -> Response | Failure:
         if hasattr(request, "prompt") and int(request.prompt[:-2].split()[-1]) >= number:
-            return Failure(request.id, "deaf")
+            return Failure(request_id=request.id, reason="deaf")
         return right_about(0)(request)
 
     return reply

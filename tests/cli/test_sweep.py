@@ -47,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepJob, str]
 
         def run(given: SweepJob, listener: object) -> tuple[Sweep, Results]:
             seen.append(given)
-            return sweep, Results({}, (), ())
+            return sweep, Results(signature={}, models=(), comparisons=())
 
         monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"sweep": run}[name])
         result = CliRunner().invoke(command.sweep_command, [*NEEDED, *arguments], catch_exceptions=False)

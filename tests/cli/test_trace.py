@@ -22,16 +22,16 @@ NEEDED = ["--base", "B", "--suite", "glue", "--out", "O"]
 
 
 def traced() -> Stages:
-    half = Estimate(0.5, 0.4, 0.6)
+    half = Estimate(value=0.5, low=0.4, high=0.6)
     cells = (
         StageScore(
             "s1",
             50,
             half,
-            Estimate(-0.25, -0.3, -0.2),
+            Estimate(value=-0.25, low=-0.3, high=-0.2),
             "forgotten",
             "B",
-            Estimate(-0.25, -0.3, -0.2),
+            Estimate(value=-0.25, low=-0.3, high=-0.2),
             half,
             0.001,
             0.002,
@@ -55,7 +55,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[TraceJob, str, i
 
         def campaign(given: TraceJob, listener: object) -> tuple[Stages, Results]:
             seen.append(given)
-            return traced(), Results({}, (), (), errors)
+            return traced(), Results(signature={}, models=(), comparisons=(), errors=errors)
 
         monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"trace": campaign}[name])
         result = CliRunner().invoke(
@@ -92,7 +92,9 @@ def test_options_to_what_is_asked(ask: Callable[..., tuple[TraceJob, str, int]])
 
 
 def test_what_got_no_answer_is_said_and_in_the_exit_code(ask: Callable[..., tuple[TraceJob, str, int]]) -> None:
-    _, output, code = ask("--stage", "s1=x", errors=(ExampleError("sst2", "s1", "1", "broken"),))
+    _, output, code = ask(
+        "--stage", "s1=x", errors=(ExampleError(task="sst2", model="s1", example="1", reason="broken"),)
+    )
     assert code == 5 and "1 examples got no answer" in output
 
 

@@ -23,7 +23,7 @@ class Written:
     """
 
     def __init__(self, rule, dtype="float32", merge=None):
-        self.rule, self.merge, self.info = rule, merge, EngineInfo("written", {"dtype": dtype})
+        self.rule, self.merge, self.info = rule, merge, EngineInfo(name="written", details={"dtype": dtype})
         self.asked = []
 
     def answer(self, requests):
@@ -42,7 +42,18 @@ class Written:
 
 
 def model(kind="lora"):
-    return Checkpoint("tuned", kind, Path("tuned"), None, "f" * 64, 10, 5, 40, None, adapter=ADAPTERS.get(kind, ""))
+    return Checkpoint(
+        name="tuned",
+        kind=kind,
+        path=Path("tuned"),
+        base=None,
+        fingerprint="f" * 64,
+        parameters=10,
+        trainable=5,
+        bytes=40,
+        window=None,
+        adapter=ADAPTERS.get(kind, ""),
+    )
 
 
 def test_the_largest_change_of_each_path():
@@ -178,7 +189,7 @@ def test_a_placebo_that_changes_something_is_a_fault(allow_noop):
 
 def test_without_a_probe_an_adapter_is_unproven_and_full_weights_have_nothing_to_prove():
     class Served:
-        info = EngineInfo("served", {})
+        info = EngineInfo(name="served", details={})
 
         def answer(self, requests):
             return iter(())

@@ -24,9 +24,9 @@ from evalharness.records.requests import (
     Scoring,
 )
 
-ASK = Generate("Is it raining?", ("\n",), 8)
-CHOOSE = Rank((("Is it?", " no"), ("Is it?", " yes"), ("Is it?", " perhaps")))
-CONTINUE = Rank((("The end of", " time"),))
+ASK = Generate(prompt="Is it raining?", stop=("\n",), max_tokens=8)
+CHOOSE = Rank(pairs=(("Is it?", " no"), ("Is it?", " yes"), ("Is it?", " perhaps")))
+CONTINUE = Rank(pairs=(("The end of", " time"),))
 Write = Callable[..., dict[str, str]]
 
 
@@ -55,9 +55,9 @@ def top(ranking: Response | Failure) -> int:
 
 
 def test_without_a_file_texts_are_empty_and_first_choices_taken() -> None:
-    assert answer({}, ASK) == Generation(ASK.id, "", "eos", 0)
+    assert answer({}, ASK) == Generation(request_id=ASK.id, text="", finish_reason="eos", tokens=0)
     assert top(answer({}, CHOOSE)) == 0
-    assert answer({}, Score("one two")) == Scoring(Score("one two").id, -2.0, 2)
+    assert answer({}, Score(text="one two")) == Scoring(request_id=Score(text="one two").id, logprob=-2.0, tokens=2)
 
 
 def test_the_first_line_that_is_for_the_model_and_the_prompt_answers(write: Write) -> None:
@@ -67,26 +67,26 @@ def test_the_first_line_that_is_for_the_model_and_the_prompt_answers(write: Writ
         {"prompt": "Is it raining?", "text": "no"},
         {"text": "I do not know", "choice": 2},
     )
-    assert answer(options, ASK) == Generation(ASK.id, "yes", "eos", 1)
-    assert answer(options, ASK, "base") == Generation(ASK.id, "no", "eos", 1)
-    assert answer(options, Generate("Is it?", (), 8)).text == "I do not know"
+    assert answer(options, ASK) == Generation(request_id=ASK.id, text="yes", finish_reason="eos", tokens=1)
+    assert answer(options, ASK, "base") == Generation(request_id=ASK.id, text="no", finish_reason="eos", tokens=1)
+    assert answer(options, Generate(prompt="Is it?", stop=(), max_tokens=8)).text == "I do not know"
     assert top(answer(options, CHOOSE)) == 2
 
 
 def test_a_text_chooses_the_continuation_that_it_is(write: Write) -> None:
     assert top(answer(write({"text": "yes"}), CHOOSE)) == 1
     assert top(answer(write({"text": "maybe"}, {"choice": 0}), CHOOSE)) == 0
-    assert answer(write({"text": "maybe"}), CHOOSE) == Failure(CHOOSE.id, NO_ANSWER)
-    assert answer(write({"choice": 7}), CHOOSE) == Failure(CHOOSE.id, NO_ANSWER)
+    assert answer(write({"text": "maybe"}), CHOOSE) == Failure(request_id=CHOOSE.id, reason=NO_ANSWER)
+    assert answer(write({"choice": 7}), CHOOSE) == Failure(request_id=CHOOSE.id, reason=NO_ANSWER)
     assert answer(write({"text": "time"}), CONTINUE).greedy == (True,)
     assert answer(write({"text": "the road"}), CONTINUE).greedy == (False,)
 
 
 def test_what_no_line_answers_is_a_failure(write: Write) -> None:
     options = write({"prompt": "Is it snowing?", "text": "yes"}, {"nats": 0.5})
-    assert answer(options, ASK) == Failure(ASK.id, NO_ANSWER)
-    assert answer(options, Score("a b c")).logprob == -1.5
-    assert isinstance(answer(options, Profile("a b", 4)), Failure)
+    assert answer(options, ASK) == Failure(request_id=ASK.id, reason=NO_ANSWER)
+    assert answer(options, Score(text="a b c")).logprob == -1.5
+    assert isinstance(answer(options, Profile(text="a b", top_k=4)), Failure)
 
 
 def test_models_are_right_on_a_share_of_what_an_earlier_run_has_samples_of(write: Write, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_models_are_right_on_a_share_of_what_an_earlier_run_has_samples_of(write
     samples.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     options = write({"model": "base", "right": 0.9}, {"right": 0.6, "text": "who knows"}, {"text": "none of them"})
     options["samples"] = str(tmp_path / "samples")
-    asked = [Generate(f"{n}?", (), 8) for n in range(400)]
+    asked = [Generate(prompt=f"{n}?", stop=(), max_tokens=8) for n in range(400)]
     reply = {model: script_of(options).reply_of(model) for model in ("base", "tuned")}
     right = {
         model: {n for n, request in enumerate(asked) if of_model(request).text == str(n)}
@@ -108,7 +108,7 @@ def test_models_are_right_on_a_share_of_what_an_earlier_run_has_samples_of(write
     assert {reply["tuned"](request).text for n, request in enumerate(asked) if n not in right["tuned"]} == {"who knows"}
     assert answer(options, ASK).text == "none of them"
     wrong = next(n for n in range(400) if n not in right["base"])
-    choices = Rank(tuple((f"{wrong}?", f" {choice}") for choice in (wrong, "other", "third")))
+    choices = Rank(pairs=tuple((f"{wrong}?", f" {choice}") for choice in (wrong, "other", "third")))
     assert answer(options, choices, "base").greedy == (False, True, False)
 
 

@@ -17,23 +17,34 @@ from evalharness.results import read_results
 
 
 def checkpoint(name: str, kind: str = "base") -> Checkpoint:
-    return Checkpoint(name, kind, Path(name), None, "f" * 64, 10, 0, 40, None, adapter={"lora": "LORA"}.get(kind, ""))
+    return Checkpoint(
+        name=name,
+        kind=kind,
+        path=Path(name),
+        base=None,
+        fingerprint="f" * 64,
+        parameters=10,
+        trainable=0,
+        bytes=40,
+        window=None,
+        adapter={"lora": "LORA"}.get(kind, ""),
+    )
 
 
 def echo(request):
-    return Generation(request.id, request.prompt.upper(), "eos", 1)
+    return Generation(request_id=request.id, text=request.prompt.upper(), finish_reason="eos", tokens=1)
 
 
 def silent(request):
-    return Failure(request.id, "will not")
+    return Failure(request_id=request.id, reason="will not")
 
 
 def test_counts_and_answers_by_name():
     factory = ScriptedFactory(echo, {"shy": silent})
-    request = Generate("hello", (), 3)
+    request = Generate(prompt="hello", stop=(), max_tokens=3)
     loud, shy = (factory.open(checkpoint(name), EngineSettings()) for name in ("loud", "shy"))
     assert [answer.text for answer in loud.answer([request, request])] == ["HELLO", "HELLO"]
-    assert next(shy.answer([request])) == Failure(request.id, "will not")
+    assert next(shy.answer([request])) == Failure(request_id=request.id, reason="will not")
     assert factory.opened == ["loud", "shy"]
     assert [name for name, _ in factory.asked] == ["loud", "loud", "shy"]
     assert loud.info == factory.describe(checkpoint("loud"), EngineSettings())
@@ -50,8 +61,8 @@ def test_only_adapters_move_its_logits():
 
 
 def test_an_option_that_an_engine_does_not_have() -> None:
-    settings = EngineSettings("loud", options={"sufix": "!"})
-    check_options(EngineSettings("loud", options={"suffix": "!"}), ("suffix",))
+    settings = EngineSettings(engine="loud", options={"sufix": "!"})
+    check_options(EngineSettings(engine="loud", options={"suffix": "!"}), ("suffix",))
     with pytest.raises(UsageError, match="--engine-option: the engine loud has no option 'sufix'; did you mean suffix"):
         check_options(settings, ("suffix",))
     with pytest.raises(UsageError, match="no option 'sufix'; leave it out: it has none"):
@@ -59,11 +70,13 @@ def test_an_option_that_an_engine_does_not_have() -> None:
 
 
 def test_answers_texts_as_it_does_anything_else():
-    factory = ScriptedFactory(lambda request: Scoring(request.id, -2.0 * len(request.text), len(request.text)))
+    factory = ScriptedFactory(
+        lambda request: Scoring(request_id=request.id, logprob=-2.0 * len(request.text), tokens=len(request.text))
+    )
     engine = factory.open(checkpoint("x"), EngineSettings())
-    assert list(engine.answer([Score("ab"), Score("")])) == [
-        Scoring(Score("ab").id, -4.0, 2),
-        Scoring(Score("").id, 0.0, 0),
+    assert list(engine.answer([Score(text="ab"), Score(text="")])) == [
+        Scoring(request_id=Score(text="ab").id, logprob=-4.0, tokens=2),
+        Scoring(request_id=Score(text="").id, logprob=0.0, tokens=0),
     ]
 
 

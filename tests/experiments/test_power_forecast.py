@@ -104,7 +104,12 @@ def asked(world: Path, tmp_path: Path) -> Callable[..., ForecastJob]:
     ) -> ForecastJob:
         places: dict[str, Any] = {"include": (world / "tasks",), "data_dir": world / "data"}
         return ForecastJob(
-            Job((), tmp_path, tmp_path / "store", tasks=tasks, **{**places, **job}), power, flips, skill, earlier, probe
+            Job(models=(), out=tmp_path, store=tmp_path / "store", tasks=tasks, **{**places, **job}),
+            power,
+            flips,
+            skill,
+            earlier,
+            probe,
         )
 
     return ask
@@ -133,7 +138,7 @@ def drawn(fact: TaskFacts, n: int, rng: np.random.Generator, drop: float = 0.0) 
     units = tuple(f"{i}" for i in range(n))
     rows = [np.column_stack([values, np.ones(n)]) for values in (base, np.where(rng.random(n) < drop, 0.0, other))]
     return [
-        Measurement(fact.name, fact.primary, model, units, (1,) * n, of)
+        Measurement(task=fact.name, metric=fact.primary, model=model, units=units, sizes=(1,) * n, rows=of)
         for model, of in zip(("base", "lora"), rows, strict=True)
     ]
 
@@ -231,7 +236,8 @@ def test_the_design_effect_is_known_from_an_earlier_run(asked: Callable[..., For
     other = base + rng.choice([-1.0, 0.0, 1.0], 60)
     rows = [np.column_stack([values, np.full(60, 4.0)]) for values in (base, other)]
     found = [
-        Measurement("passage", "acc", model, units, sizes, of) for model, of in zip(("base", "lora"), rows, strict=True)
+        Measurement(task="passage", metric="acc", model=model, units=units, sizes=sizes, rows=of)
+        for model, of in zip(("base", "lora"), rows, strict=True)
     ]
     row = forecast(asked("passage", earlier=str(leave_run(tmp_path / "run", facts, found, plan)))).rows[0]
     assert (
@@ -282,7 +288,7 @@ def test_what_is_foretold_is_what_comparisons_and_the_gate_then_say(
         rows = compare(facts, [m for fact in facts for m in drawn(fact, fact.available, rng)], plan)
         for row in rows:
             counts[row.task] = counts.get(row.task, 0) + (row.verdict == "retained")
-        code = judge(Results({}, (), rows), Policy()).exit_code
+        code = judge(Results(signature={}, models=(), comparisons=rows), Policy()).exit_code
         counts["passes"], counts["fails"] = counts["passes"] + (code == 0), counts["fails"] + (code == 3)
     told = {"passes": found.gate.passes, "fails": found.gate.fails} | {
         row.name: row.retained or 0.0 for row in found.rows

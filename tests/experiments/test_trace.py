@@ -50,11 +50,16 @@ def knows(yes_no: int, echo: int) -> Callable[[Request], Response | Failure]:
     def reply(request: Request) -> Response | Failure:
         if isinstance(request, Generate):
             right = int(request.prompt.split()[-2]) < echo
-            return Generation(request.id, request.prompt[:-2] if right else "lost", "stop", 3)
+            return Generation(
+                request_id=request.id, text=request.prompt[:-2] if right else "lost", finish_reason="stop", tokens=3
+            )
         number = int(request.pairs[0][0].split()[-2])  # type: ignore[union-attr]
         chosen = number % 2 if number < yes_no else 1 - number % 2
         return Ranking(
-            request.id, tuple(0.0 if i == chosen else -5.0 for i in range(2)), (1, 1), (chosen == 0, chosen == 1)
+            request_id=request.id,
+            logprobs=tuple(0.0 if i == chosen else -5.0 for i in range(2)),
+            tokens=(1, 1),
+            greedy=(chosen == 0, chosen == 1),
         )
 
     return reply
@@ -226,15 +231,53 @@ def test_a_stage_that_taught_a_task_is_the_last_of_the_first_series() -> None:
 # ---- from rows made by hand ------------------------------------------------------------------------------------------
 
 MODELS = ("base", "s1", "s2", "s3", "joint")
-ACC = MetricFacts("acc", "acc", {}, "binary", 0.0, 1.0, True, "acc")
-MCC = MetricFacts("mcc", "mcc", {}, "corpus", -1.0, 1.0, True, "mcc")
-BRIER = MetricFacts("brier_score", "brier_score", {}, "graded", 0.0, 2.0, False, "brier")
-POINT = MetricFacts("x", "x", {"hf_evaluate": True}, "opaque", 0.0, 1.0, True, "x")
-LOSS = MetricFacts("loss", "loss", {}, "graded", 0.0, 1e5, False, "loss")
+ACC = MetricFacts(
+    id="acc", name="acc", options={}, kind="binary", low=0.0, high=1.0, higher_is_better=True, signature="acc"
+)
+MCC = MetricFacts(
+    id="mcc", name="mcc", options={}, kind="corpus", low=-1.0, high=1.0, higher_is_better=True, signature="mcc"
+)
+BRIER = MetricFacts(
+    id="brier_score",
+    name="brier_score",
+    options={},
+    kind="graded",
+    low=0.0,
+    high=2.0,
+    higher_is_better=False,
+    signature="brier",
+)
+POINT = MetricFacts(
+    id="x",
+    name="x",
+    options={"hf_evaluate": True},
+    kind="opaque",
+    low=0.0,
+    high=1.0,
+    higher_is_better=True,
+    signature="x",
+)
+LOSS = MetricFacts(
+    id="loss", name="loss", options={}, kind="graded", low=0.0, high=1e5, higher_is_better=False, signature="loss"
+)
 
 
 def task(name: str, metric: MetricFacts, chance: float = 0.0, family: str = "f") -> TaskFacts:
-    return TaskFacts(name, family, "1", metric.id, 0.02, chance, 500, 0, {}, {}, "data", "prompts", (metric,))
+    return TaskFacts(
+        name=name,
+        family=family,
+        version="1",
+        primary=metric.id,
+        margin=0.02,
+        chance=chance,
+        available=500,
+        truncated=0,
+        failed={},
+        unparsed={},
+        data_digest="data",
+        prompts_digest="prompts",
+        metrics=(metric,),
+    )
 
 
 def folder(out: Path, facts: Sequence[TaskFacts], rows: Mapping[str, Any], groups: tuple[Group, ...] = ()) -> Path:
@@ -245,12 +288,36 @@ def folder(out: Path, facts: Sequence[TaskFacts], rows: Mapping[str, Any], group
             whole = fact.metrics[0].kind != "opaque"
             units = tuple(map(str, range(len(own) if whole else 50)))
             own, point = (own, None) if whole else (np.zeros((50, 0)), float(own))
-            measurements.append(Measurement(fact.name, fact.metrics[0].id, model, units, (1,) * len(units), own, point))
-    plan = ComparePlan("base", MODELS[1:], groups)
-    models = tuple(ModelRow(name, "full", name, None if name == "base" else "base", 1, 1, 1.0, 1) for name in MODELS)
+            measurements.append(
+                Measurement(
+                    task=fact.name,
+                    metric=fact.metrics[0].id,
+                    model=model,
+                    units=units,
+                    sizes=(1,) * len(units),
+                    rows=own,
+                    point=point,
+                )
+            )
+    plan = ComparePlan(base="base", candidates=MODELS[1:], groups=groups)
+    models = tuple(
+        ModelRow(
+            name=name,
+            kind="full",
+            fingerprint=name,
+            base=None if name == "base" else "base",
+            parameters=1,
+            trainable=1,
+            trainable_share=1.0,
+            bytes=1,
+        )
+        for name in MODELS
+    )
     out.mkdir()
     results.write_measurements(out, measured_run(facts, measurements, plan, models=models))
-    results.write_results(out, Results({"base": "base"}, models, compare(facts, measurements, plan)))
+    results.write_results(
+        out, Results(signature={"base": "base"}, models=models, comparisons=compare(facts, measurements, plan))
+    )
     return out
 
 
@@ -365,7 +432,7 @@ def test_what_the_base_knew_may_be_forgotten_before_it_is_taught(tmp_path: Path)
 def test_a_group_is_one_column_and_its_stage_is_that_of_its_task(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     rows = {"one": binary(rng, (0.3, 0.9, 0.8, 0.3, 0.9), 100), "rest": binary(rng, (0.5, 0.7, 0.6, 0.4, 0.7), 300)}
-    group = Group("pool", ("one", "rest"), "acc", True, 0.02, "f")
+    group = Group(name="pool", tasks=("one", "rest"), metric="acc", unit=True, margin=0.02, family="f")
     stages = stages_of(folder(tmp_path / "run", [task(name, ACC) for name in rows], rows, (group,)), TRACK)
     assert [(each.name, each.level, each.learned) for each in stages.columns] == [("pool", "group", 1)]
     whole = np.concatenate([rows["one"], rows["rest"]], axis=1)[:, :, 0].mean(axis=1)

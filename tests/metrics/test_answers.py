@@ -41,16 +41,24 @@ texts = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
 
 
 def wrote(text, *references):
-    return Prediction(Example("0", "0", "", references=references), Generation("r", text or "", "eos", 1), text=text)
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", references=references),
+        response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
+        text=text,
+    )
 
 
 def picked(choice, choices, gold, tags=None):
-    example = Example("0", "0", "", tuple(choices), tuple(gold), tags=tags or {})
-    return Prediction(example, Ranking("r", (-1.0,) * len(choices), (), ()), choice=choice)
+    example = Example(id="0", unit="0", prompt="", choices=tuple(choices), gold=tuple(gold), tags=tags or {})
+    return Prediction(
+        example=example,
+        response=Ranking(request_id="r", logprobs=(-1.0,) * len(choices), tokens=(), greedy=()),
+        choice=choice,
+    )
 
 
 def value(name, prediction):
-    row = build(MetricSpec(name, name)).row(prediction)
+    row = build(MetricSpec(id=name, name=name)).row(prediction)
     assert row[1] == 1
     return row[0]
 

@@ -25,13 +25,24 @@ BROUGHT = {"meteor", "cider"}  # need data or a package that does not come with 
 OURS = sorted(set(REGISTRY) - {"evaluate"} - BROUGHT)
 
 WRITTEN = Prediction(
-    Example("0", "0", "", references=("a cat sat",)), Generation("r", "a cat sat", "eos", 1), text="a cat sat"
+    example=Example(id="0", unit="0", prompt="", references=("a cat sat",)),
+    response=Generation(request_id="r", text="a cat sat", finish_reason="eos", tokens=1),
+    text="a cat sat",
 )
 RANKED = Prediction(
-    Example("0", "0", "", ("0", "1"), (1,), value=1.0), Ranking("r", (-1.0, -0.5), (1, 1), (False, True)), choice=1
+    example=Example(id="0", unit="0", prompt="", choices=("0", "1"), gold=(1,), value=1.0),
+    response=Ranking(request_id="r", logprobs=(-1.0, -0.5), tokens=(1, 1), greedy=(False, True)),
+    choice=1,
 )
-ASKED_ONCE = Prediction(Example("0", "0", "", ("x",), (0,), ("x",)), Ranking("r", (-1.0,), (1,), (True,)), choice=0)
-SCORED = Prediction(Example("0", "0", "", references=("a text",)), Scoring("r", -3.0, 2))
+ASKED_ONCE = Prediction(
+    example=Example(id="0", unit="0", prompt="", choices=("x",), gold=(0,), references=("x",)),
+    response=Ranking(request_id="r", logprobs=(-1.0,), tokens=(1,), greedy=(True,)),
+    choice=0,
+)
+SCORED = Prediction(
+    example=Example(id="0", unit="0", prompt="", references=("a text",)),
+    response=Scoring(request_id="r", logprob=-3.0, tokens=2),
+)
 PREDICTIONS = {"written": WRITTEN, "ranked": RANKED, "scored": SCORED, "once": ASKED_ONCE}
 FORMS = {  # what is read of an answer; of others: choices that were ranked
     ("exact_match", "em", "token_f1"): {"written", "ranked", "once"},
@@ -45,7 +56,7 @@ NEEDED = {"selection_bias": {"choices": ["no", "yes"]}}  # options without which
 
 
 def spec_of(name):
-    return MetricSpec(name, name, NEEDED.get(name, {}))
+    return MetricSpec(id=name, name=name, options=NEEDED.get(name, {}))
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -97,18 +108,18 @@ def test_which_answers_a_metric_reads_is_known_before_there_are_any(asked, form)
     assert set().union(*READS.values()) == set(REGISTRY) - {"evaluate"}
     for name in sorted(set(REGISTRY) - {"evaluate"}):
         if name in READS[asked]:
-            check_asked(MetricSpec(name, name), asked)
+            check_asked(MetricSpec(id=name, name=name), asked)
             assert form in next(
                 (forms for names, forms in FORMS.items() if name in names), {"ranked", "once"}
             ) or name in (*BROUGHT, "unparsed")
         else:
             with pytest.raises(TaskError, match=f"cannot read the answers of a {asked} task; it is for "):
-                check_asked(MetricSpec(name, name), asked)
+                check_asked(MetricSpec(id=name, name=name), asked)
 
 
 def test_a_mistyped_name_gets_a_suggestion():
     with pytest.raises(TaskError, match="did you mean acc_norm"):
-        build(MetricSpec("acc_nrm", "acc_nrm"))
+        build(MetricSpec(id="acc_nrm", name="acc_nrm"))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +137,7 @@ def test_a_mistyped_name_gets_a_suggestion():
 )
 def test_an_entry_that_means_another_metric_is_refused(name, options, said):
     with pytest.raises(TaskError, match=said):
-        build(MetricSpec(name, name, options))
+        build(MetricSpec(id=name, name=name, options=options))
 
 
 def test_entries_as_lm_eval_registers_them_are_fine_and_what_is_not_computed_says_why():
@@ -136,7 +147,11 @@ def test_entries_as_lm_eval_registers_them_are_fine_and_what_is_not_computed_say
     for name in set(registry.METRIC_REGISTRY) & set(OURS):
         better, aggregation = registry.HIGHER_IS_BETTER_REGISTRY[name], registry.METRIC_AGGREGATION_REGISTRY[name]
         metric = build(
-            MetricSpec(name, name, {"aggregation": aggregations[aggregation.__name__], "higher_is_better": better})
+            MetricSpec(
+                id=name,
+                name=name,
+                options={"aggregation": aggregations[aggregation.__name__], "higher_is_better": better},
+            )
         )
         assert metric.higher_is_better is better
     assert set(registry.METRIC_REGISTRY) - set(OURS) == set(scoring.ELSEWHERE)
@@ -148,7 +163,7 @@ def test_a_package_that_is_not_installed_is_named():
         TaskError,
         match="metric cider: needs the package pycocoevalcap, which is not installed; pip install pycocoevalcap",
     ):
-        build(MetricSpec("cider", "cider"))
+        build(MetricSpec(id="cider", name="cider"))
 
 
 def test_scoring_rows_again_imports_nothing_heavy():
@@ -160,7 +175,8 @@ from evalharness.records.measurements import MetricFacts
 known = [(name, "corpus") for name in {corpus}]
 known += [("acc", "binary"), ("em_all", "binary"), ("rougeLsum", "graded"), ("nist", "opaque")]
 for name, kind in known:
-    metric = from_facts(MetricFacts(name, name, {{}}, kind, 0.0, 1.0, True, "s"))
+    facts = {{"id": name, "name": name, "options": {{}}, "kind": kind, "signature": "s"}}
+    metric = from_facts(MetricFacts(**facts, low=0.0, high=1.0, higher_is_better=True))
     if kind != "opaque":
         metric.score(np.ones((3, metric.width)))
 heavy = ("torch", "transformers", "datasets", "evaluate", "rouge_score", "nltk", "matplotlib")

@@ -13,16 +13,23 @@ from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
-EITHER = build(MetricSpec("bbq_bias", "bbq_bias"))
+EITHER = build(MetricSpec(id="bbq_bias", name="bbq_bias"))
 CHOICES = ("the grandfather", "the grandson", "cannot be known")
 
 
 def labelled(choice=0, gold=2, **labels):
     tags = {"condition": "ambig", "biased": "0", "unknown": "2"} | labels
     example = Example(
-        "7-x", "7-x", "", CHOICES, (gold,), tags={key: label for key, label in tags.items() if label is not None}
+        id="7-x",
+        unit="7-x",
+        prompt="",
+        choices=CHOICES,
+        gold=(gold,),
+        tags={key: label for key, label in tags.items() if label is not None},
     )
-    return Prediction(example, Ranking("r", (0.0,) * 3, (), ()), choice=choice)
+    return Prediction(
+        example=example, response=Ranking(request_id="r", logprobs=(0.0,) * 3, tokens=(), greedy=()), choice=choice
+    )
 
 
 def answered(choice, gold=2, biased=0, unknown=2, condition="ambig"):
@@ -46,7 +53,7 @@ def test_as_the_paper(condition, rows):
     predictions = [answered(choice, gold, biased, unknown, condition) for choice, gold, (biased, unknown, _) in rows]
     expected = by_the_paper(predictions, condition)
     assert EITHER.point(predictions) == pytest.approx(expected)
-    spec = MetricSpec("bbq_bias", "bbq_bias", {"condition": condition})
+    spec = MetricSpec(id="bbq_bias", name="bbq_bias", options={"condition": condition})
     stated = build(spec)
     table = np.array([stated.row(prediction) for prediction in predictions])
     assert stated.score(table.sum(0)) == pytest.approx(expected)
@@ -70,7 +77,7 @@ def test_a_mixture_of_conditions_is_refused():
     ):
         EITHER.point(both)
     with pytest.raises(TaskError, match="example 7-x is 'ambig' among examples that are 'disambig'"):
-        build(MetricSpec("b", "bbq_bias", {"condition": "disambig"})).row(both[0])
+        build(MetricSpec(id="b", name="bbq_bias", options={"condition": "disambig"})).row(both[0])
 
 
 @pytest.mark.parametrize(
@@ -90,10 +97,10 @@ def test_labels_that_are_missing_or_wrong_are_refused(tags, said):
 
 
 def test_with_the_condition_stated_it_has_rows_and_without_none():
-    stated = build(MetricSpec("b", "bbq_bias", {"condition": "ambig"}))
+    stated = build(MetricSpec(id="b", name="bbq_bias", options={"condition": "ambig"}))
     assert (stated.kind, stated.width, EITHER.kind, EITHER.width) == ("corpus", 4, "opaque", 0)
     assert isinstance(EITHER, OpaqueMetric) and not isinstance(stated, OpaqueMetric)
     assert stated.row(answered(0, gold=0)) == (1, 1, 1, 1) and stated.row(answered(2)) == (0, 0, 1, 1)
     for wrong in ("both", 1, ["ambig"]):
         with pytest.raises(TaskError, match="ambig or disambig would be right"):
-            build(MetricSpec("b", "bbq_bias", {"condition": wrong}))
+            build(MetricSpec(id="b", name="bbq_bias", options={"condition": wrong}))

@@ -14,7 +14,7 @@ from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
-SPEC = MetricSpec("bleu", "bleu")
+SPEC = MetricSpec(id="bleu", name="bleu")
 words = st.lists(
     st.sampled_from(["the", "cat", "sat", "on", "a", "mat", ",", "It's", "3.5", "%", "über", "."]), max_size=9
 ).map(" ".join)
@@ -24,7 +24,11 @@ corpora = st.integers(1, 3).flatmap(
 
 
 def predicted(text, references):
-    return Prediction(Example("0", "0", "", references=tuple(references)), Generation("r", text, "eos", 1), text=text)
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", references=tuple(references)),
+        response=Generation(request_id="r", text=text, finish_reason="eos", tokens=1),
+        text=text,
+    )
 
 
 def sums(metric, corpus):
@@ -33,7 +37,7 @@ def sums(metric, corpus):
 
 @given(corpus=corpora, lowercase=st.booleans(), tokenize=st.sampled_from(["13a", "intl", "char", "none"]))
 def test_the_score_of_summed_rows_is_sacrebleus(corpus, lowercase, tokenize):
-    metric = build(MetricSpec("bleu", "bleu", {"lowercase": lowercase, "tokenize": tokenize}))
+    metric = build(MetricSpec(id="bleu", name="bleu", options={"lowercase": lowercase, "tokenize": tokenize}))
     texts, references = zip(*corpus, strict=True)
     theirs = sacrebleu.corpus_bleu(
         list(texts), list(zip(*references, strict=True)), lowercase=lowercase, tokenize=tokenize
@@ -87,4 +91,4 @@ def test_scores_again_from_facts():
 
 def test_a_tokenizer_that_needs_a_download_is_refused():
     with pytest.raises(TaskError, match="flores200"):
-        build(MetricSpec("bleu", "bleu", {"tokenize": "flores200"}))
+        build(MetricSpec(id="bleu", name="bleu", options={"tokenize": "flores200"}))

@@ -23,12 +23,18 @@ from evalharness.records.tasks import MetricSpec
 
 
 def metric(**options):
-    return build(MetricSpec("ece", "ece", options))
+    return build(MetricSpec(id="ece", name="ece", options=options))
 
 
 def predicted(logprobs, gold):
-    example = Example("0", "0", "", tuple(str(index) for index in range(len(logprobs))), (gold,))
-    return Prediction(example, Ranking("r", tuple(logprobs), (), ()), choice=int(np.argmax(logprobs)))
+    example = Example(
+        id="0", unit="0", prompt="", choices=tuple(str(index) for index in range(len(logprobs))), gold=(gold,)
+    )
+    return Prediction(
+        example=example,
+        response=Ranking(request_id="r", logprobs=tuple(logprobs), tokens=(), greedy=()),
+        choice=int(np.argmax(logprobs)),
+    )
 
 
 def confident(share, right):
@@ -121,12 +127,16 @@ def test_a_bin_holds_its_upper_edge():
 
 
 def test_several_right_choices_and_scores_again_from_facts():
-    example = Example("0", "0", "", ("a", "b", "c"), (0, 2))
-    prediction = Prediction(example, Ranking("r", (-9.0, -8.0, -1.0), (), ()), choice=2)
+    example = Example(id="0", unit="0", prompt="", choices=("a", "b", "c"), gold=(0, 2))
+    prediction = Prediction(
+        example=example, response=Ranking(request_id="r", logprobs=(-9.0, -8.0, -1.0), tokens=(), greedy=()), choice=2
+    )
     ours = metric(bins=5)
     row = np.array(ours.row(prediction))
     assert row[-1] == 1
-    assert from_facts(facts_of(MetricSpec("ece", "ece", {"bins": 5}), ours)).score(row) == ours.score(row)
+    assert from_facts(facts_of(MetricSpec(id="ece", name="ece", options={"bins": 5}), ours)).score(row) == ours.score(
+        row
+    )
     assert "bins:5" in ours.signature
 
 

@@ -15,13 +15,18 @@ from evalharness.records.tasks import MetricSpec
 
 
 def predicted(logprobs, choices, gold, greedy=None, scores=()):
-    example = Example("0", "0", "q", tuple(choices), tuple(gold), scores=tuple(scores))
-    ranking = Ranking("r", tuple(logprobs), tuple(1 for _ in logprobs), tuple(greedy or [False] * len(logprobs)))
-    return Prediction(example, ranking, choice=int(np.argmax(logprobs[: len(choices)])))
+    example = Example(id="0", unit="0", prompt="q", choices=tuple(choices), gold=tuple(gold), scores=tuple(scores))
+    ranking = Ranking(
+        request_id="r",
+        logprobs=tuple(logprobs),
+        tokens=tuple(1 for _ in logprobs),
+        greedy=tuple(greedy or [False] * len(logprobs)),
+    )
+    return Prediction(example=example, response=ranking, choice=int(np.argmax(logprobs[: len(choices)])))
 
 
 def value(name, prediction, **options):
-    return build(MetricSpec(name, name, options)).row(prediction)[0]
+    return build(MetricSpec(id=name, name=name, options=options)).row(prediction)[0]
 
 
 # multiple_choice of lm-eval 0.4.13, api/task.py: process_results of a task whose choices and gold are columns of the
@@ -114,7 +119,7 @@ def test_the_grade_is_the_worth_of_the_first_best_choice(choices, fractional):
     best, worth = max(zip(logprobs, [-index for index in range(len(scores))], scores, strict=True))[::2]
     assert best == max(logprobs)
     prediction = predicted(logprobs, "a" * len(choices), [0], scores=scores)
-    metric = build(MetricSpec("grade", "multiple_choice_grade", {"fractional": fractional}))
+    metric = build(MetricSpec(id="grade", name="multiple_choice_grade", options={"fractional": fractional}))
     assert metric.row(prediction) == (worth, 1.0)
     assert metric.kind == ("graded" if fractional else "binary")
 
@@ -132,7 +137,7 @@ def test_a_grade_without_scores_is_accuracy_and_a_fraction_must_be_expected():
     with pytest.raises(TaskError, match="is worth 2; numbers from 0 to 1"):
         value("multiple_choice_grade", predicted([-1, -2], "ab", [0], scores=[2, 0]), fractional=True)
     with pytest.raises(TaskError, match="fractional is 1; true or false"):
-        build(MetricSpec("grade", "multiple_choice_grade", {"fractional": 1}))
+        build(MetricSpec(id="grade", name="multiple_choice_grade", options={"fractional": 1}))
 
 
 @given(cases)
@@ -152,4 +157,4 @@ def test_an_oracle_reaches_the_best_and_its_opposite_the_worst(case):
 
 def test_no_options():
     with pytest.raises(TaskError, match="unknown option 'normalise'; it takes none"):
-        build(MetricSpec("acc", "acc", {"normalise": True}))
+        build(MetricSpec(id="acc", name="acc", options={"normalise": True}))

@@ -11,11 +11,15 @@ from evalharness.records.tasks import MetricSpec
 
 pytest.importorskip("pycocoevalcap", reason="CIDEr needs the package pycocoevalcap, which is not installed")
 
-CIDER = MetricSpec("cider", "cider")
+CIDER = MetricSpec(id="cider", name="cider")
 
 
 def predicted(text, *references):
-    return Prediction(Example("0", "0", "", references=references), Generation("r", text or "", "eos", 1), text=text)
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", references=references),
+        response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
+        text=text,
+    )
 
 
 RIGHT = ("a brown dog runs on the beach", "two children read a thick book", "an old man paints his garden fence")

@@ -16,13 +16,17 @@ from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec
 
-PEARSON, SPEARMAN = build(MetricSpec("pearson", "pearson")), build(MetricSpec("spearman", "spearman"))
+PEARSON, SPEARMAN = build(MetricSpec(id="pearson", name="pearson")), build(MetricSpec(id="spearman", name="spearman"))
 GRADES = ("0", "1", "2", "3", "4", "5")
 
 
 def predicted(logprobs, value, choices=GRADES):
-    example = Example("0", "0", "", tuple(choices), (0,), value=value)
-    return Prediction(example, Ranking("r", tuple(logprobs), (), ()), choice=int(np.argmax(logprobs)))
+    example = Example(id="0", unit="0", prompt="", choices=tuple(choices), gold=(0,), value=value)
+    return Prediction(
+        example=example,
+        response=Ranking(request_id="r", logprobs=tuple(logprobs), tokens=(), greedy=()),
+        choice=int(np.argmax(logprobs)),
+    )
 
 
 def says(number, value):

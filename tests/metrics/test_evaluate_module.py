@@ -37,11 +37,15 @@ def module(tmp_path, result=SHARE, kind="string"):
 
 
 def generated(text, *references):
-    return Prediction(Example("0", "0", "", references=references), Generation("r", text, "eos", 1), text=text)
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", references=references),
+        response=Generation(request_id="r", text=text, finish_reason="eos", tokens=1),
+        text=text,
+    )
 
 
 def test_a_point_and_nothing_else(tmp_path):
-    spec = MetricSpec("overlap", module(tmp_path), {"scale": 100.0, "high": 100})
+    spec = MetricSpec(id="overlap", name=module(tmp_path), options={"scale": 100.0, "high": 100})
     metric = build(spec)
     assert metric.kind == "opaque" and metric.width == 0 and isinstance(metric, OpaqueMetric)
     assert metric.point([generated("a", "a"), generated("b", "c")]) == 50
@@ -51,9 +55,14 @@ def test_a_point_and_nothing_else(tmp_path):
 
 
 def test_chosen_indices_of_ranked_tasks(tmp_path):
-    metric = build(MetricSpec("overlap", module(tmp_path, kind="int64")))
-    example = Example("0", "0", "", ("x", "y"), (1,))
-    assert metric.point([Prediction(example, Ranking("r", (), (), ()), choice=1)]) == 1
+    metric = build(MetricSpec(id="overlap", name=module(tmp_path, kind="int64")))
+    example = Example(id="0", unit="0", prompt="", choices=("x", "y"), gold=(1,))
+    assert (
+        metric.point(
+            [Prediction(example=example, response=Ranking(request_id="r", logprobs=(), tokens=(), greedy=()), choice=1)]
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,20 +75,22 @@ def test_chosen_indices_of_ranked_tasks(tmp_path):
     ],
 )
 def test_what_is_no_single_number_is_refused(tmp_path, result, options, said):
-    metric = build(MetricSpec("overlap", module(tmp_path, result), options))
+    metric = build(MetricSpec(id="overlap", name=module(tmp_path, result), options=options))
     with pytest.raises(TaskError, match=said):
         metric.point([generated("a", "a")])
 
 
 def test_one_of_several_numbers(tmp_path):
     assert (
-        build(MetricSpec("overlap", module(tmp_path, '{"a": 1, "b": 2}'), {"key": "b"})).point([generated("a", "a")])
+        build(MetricSpec(id="overlap", name=module(tmp_path, '{"a": 1, "b": 2}'), options={"key": "b"})).point(
+            [generated("a", "a")]
+        )
         == 2
     )
 
 
 def test_a_module_that_fails_is_an_error_of_the_metric(tmp_path):
-    metric = build(MetricSpec("overlap", module(tmp_path)))
+    metric = build(MetricSpec(id="overlap", name=module(tmp_path)))
     with pytest.raises(TaskError, match="RuntimeError: no booms"):
         metric.point([generated("boom", "a")])
 
@@ -88,9 +99,9 @@ def test_a_missing_module_is_found_when_the_metric_is_built(tmp_path, monkeypatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name, options in (("./nowhere/at/all", {}), ("no_such_module", {"hf_evaluate": True})):
         with pytest.raises(TaskError, match="no module of `evaluate` could be loaded"):
-            build(MetricSpec("m", name, options))
+            build(MetricSpec(id="m", name=name, options=options))
     broken = tmp_path / "overlap"
     broken.mkdir()
     (broken / "overlap.py").write_text("import surely_not_installed\n")
     with pytest.raises(TaskError, match="its file exists but cannot be run"):
-        build(MetricSpec("m", str(broken)))
+        build(MetricSpec(id="m", name=str(broken)))

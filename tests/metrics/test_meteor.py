@@ -41,13 +41,17 @@ class Thesaurus:
         return [Synset(words) for words in (("cold", "chill"), ("home", "den", "dwelling_place")) if word in words]
 
 
-SPEC = MetricSpec("meteor", "meteor")
+SPEC = MetricSpec(id="meteor", name="meteor")
 METEOR = with_synonyms(SPEC, Thesaurus(), "thesaurus")
 
 
 def value(text, *references):
     row = METEOR.row(
-        Prediction(Example("0", "0", "", references=references), Generation("r", text or "", "eos", 1), text=text)
+        Prediction(
+            example=Example(id="0", unit="0", prompt="", references=references),
+            response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
+            text=text,
+        )
     )
     assert row[1] == 1
     return row[0]
@@ -109,4 +113,4 @@ def test_without_wordnet_the_metric_says_what_to_install():
     else:
         assert build(SPEC).signature.startswith("meteor|")
     with pytest.raises(TaskError, match="unknown option 'alpha'; it takes none"):
-        build(MetricSpec("meteor", "meteor", {"alpha": 0.5}))
+        build(MetricSpec(id="meteor", name="meteor", options={"alpha": 0.5}))

@@ -23,11 +23,13 @@ words = st.lists(st.sampled_from(["the", "cat", "sat", "on", "mat", "Ã¼ber", "çŒ
 def nist(corpus, **options):
     predictions = [
         Prediction(
-            Example("0", "0", "", references=tuple(references)), Generation("r", text or "", "eos", 1), text=text
+            example=Example(id="0", unit="0", prompt="", references=tuple(references)),
+            response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
+            text=text,
         )
         for text, references in corpus
     ]
-    return build(MetricSpec("nist", "nist", options)).point(predictions)
+    return build(MetricSpec(id="nist", name="nist", options=options)).point(predictions)
 
 
 # The example in the documentation of nltk.translate.nist_score.sentence_nist, which gives 3.3709 and 1.4619.
@@ -87,7 +89,7 @@ def test_what_has_nothing_to_score_scores_0():
 
 
 def test_it_is_opaque_and_signs_its_settings():
-    metric = build(MetricSpec("nist", "nist", {"n": 4, "case_sensitive": True}))
+    metric = build(MetricSpec(id="nist", name="nist", options={"n": 4, "case_sensitive": True}))
     assert isinstance(metric, OpaqueMetric) and (metric.kind, metric.width) == ("opaque", 0)
     assert metric.signature.startswith("nist|n:4|case:mixed|tok:13a|nltk:")
 
@@ -103,4 +105,4 @@ def test_it_is_opaque_and_signs_its_settings():
 )
 def test_refuses_wrong_options(options, said):
     with pytest.raises(TaskError, match=said):
-        build(MetricSpec("nist", "nist", options))
+        build(MetricSpec(id="nist", name="nist", options=options))

@@ -27,15 +27,22 @@ texts = st.text(st.sampled_from("ab é漢к.,\n\t\u00a0\u3000"), max_size=12)
 
 
 def metric(name):
-    return build(MetricSpec(name, name))
+    return build(MetricSpec(id=name, name=name))
 
 
 def scored(text, logprob):
-    return Prediction(Example("0", "0", "", references=(text,)), Scoring("r", logprob, 3))
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", references=(text,)),
+        response=Scoring(request_id="r", logprob=logprob, tokens=3),
+    )
 
 
 def continued(logprob):
-    return Prediction(Example("0", "0", "", ("x",), (0,), ("x",)), Ranking("r", (logprob,), (1,), (False,)), choice=0)
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", choices=("x",), gold=(0,), references=("x",)),
+        response=Ranking(request_id="r", logprobs=(logprob,), tokens=(1,), greedy=(False,)),
+        choice=0,
+    )
 
 
 def score(of, predictions):

@@ -11,10 +11,14 @@ from evalharness.records.tasks import MetricSpec
 
 
 def test_unparsed_is_the_share_of_generations_without_an_answer() -> None:
-    metric = build(MetricSpec("unparsed,lenient", "unparsed", filter="lenient"))
-    example, said = Example("0-a", "0-a", "?", references=("yes",)), Generation("r", "well", "stop", 1)
+    metric = build(MetricSpec(id="unparsed,lenient", name="unparsed", filter="lenient"))
+    example, said = (
+        Example(id="0-a", unit="0-a", prompt="?", references=("yes",)),
+        Generation(request_id="r", text="well", finish_reason="stop", tokens=1),
+    )
     rows = [
-        metric.row(Prediction(example, said, text="yes", unparsed=unparsed)) for unparsed in (True, False, False, True)
+        metric.row(Prediction(example=example, response=said, text="yes", unparsed=unparsed))
+        for unparsed in (True, False, False, True)
     ]
     assert float(metric.score(np.sum(rows, axis=0))) == 0.5
     assert (metric.kind, metric.higher_is_better, metric.id) == ("binary", False, "unparsed,lenient")

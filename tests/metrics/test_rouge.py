@@ -20,9 +20,13 @@ words = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 
 
 def rouge(name, text, *references, stemmer=False):
-    metric = build(MetricSpec(name, name, {"use_stemmer": stemmer}))
+    metric = build(MetricSpec(id=name, name=name, options={"use_stemmer": stemmer}))
     return metric.row(
-        Prediction(Example("0", "0", "", references=references), Generation("r", text, "eos", 1), text=text)
+        Prediction(
+            example=Example(id="0", unit="0", prompt="", references=references),
+            response=Generation(request_id="r", text=text, finish_reason="eos", tokens=1),
+            text=text,
+        )
     )[0]
 
 
@@ -42,9 +46,13 @@ def test_the_best_of_several_references_counts(text, references):
 @given(text=words, references=st.lists(words, min_size=1, max_size=3))
 def test_or_their_mean_as_rouge_score_has_each(text, references):
     for name in TYPES:
-        metric = build(MetricSpec(name, name, {"references": "mean"}))
+        metric = build(MetricSpec(id=name, name=name, options={"references": "mean"}))
         found = metric.row(
-            Prediction(Example("0", "0", "", references=tuple(references)), Generation("r", text, "eos", 1), text=text)
+            Prediction(
+                example=Example(id="0", unit="0", prompt="", references=tuple(references)),
+                response=Generation(request_id="r", text=text, finish_reason="eos", tokens=1),
+                text=text,
+            )
         )[0]
         theirs = [
             RougeScorer([name]).score(one_a_line(reference), one_a_line(text))[name].fmeasure
@@ -56,7 +64,7 @@ def test_or_their_mean_as_rouge_score_has_each(text, references):
 
 def test_other_ways_to_count_references_are_refused():
     with pytest.raises(TaskError, match="references is 'median'; max or mean"):
-        build(MetricSpec("rouge1", "rouge1", {"references": "median"}))
+        build(MetricSpec(id="rouge1", name="rouge1", options={"references": "median"}))
 
 
 # Lecture notes on ROUGE: reference "It is cold outside"; recall 4/4 and precision 4/5 make F1 .89, bigrams 2/3 and 2/4
@@ -89,11 +97,11 @@ def test_nothing_said_scores_nothing():
 
 
 def test_the_signature_names_what_moves_the_number():
-    signature = build(MetricSpec("rougeLsum,stemmer", "rougeLsum", {"use_stemmer": True})).signature
+    signature = build(MetricSpec(id="rougeLsum,stemmer", name="rougeLsum", options={"use_stemmer": True})).signature
     assert all(part in signature for part in ("rouge-score:", "stemmer:porter", "split:lines+rules-1"))
-    assert signature != build(MetricSpec("rougeLsum", "rougeLsum")).signature
+    assert signature != build(MetricSpec(id="rougeLsum", name="rougeLsum")).signature
 
 
 def test_refuses_wrong_options():
     with pytest.raises(TaskError, match="did you mean use_stemmer"):
-        build(MetricSpec("rouge1", "rouge1", {"stemmer": True}))
+        build(MetricSpec(id="rouge1", name="rouge1", options={"stemmer": True}))

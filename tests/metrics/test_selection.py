@@ -19,12 +19,16 @@ LETTERS = ["A", "B", "C", "D"]
 
 
 def metric(choices=LETTERS):
-    return build(MetricSpec("selection_bias", "selection_bias", {"choices": list(choices)}))
+    return build(MetricSpec(id="selection_bias", name="selection_bias", options={"choices": list(choices)}))
 
 
 def picked(choice, gold, choices=LETTERS):
     logprobs = tuple(-1.0 if i == choice else -2.0 for i in range(len(choices)))
-    return Prediction(Example("0", "0", "", tuple(choices), gold), Ranking("r", logprobs, (), ()), choice=choice)
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", choices=tuple(choices), gold=gold),
+        response=Ranking(request_id="r", logprobs=logprobs, tokens=(), greedy=()),
+        choice=choice,
+    )
 
 
 def score(of, predictions):
@@ -49,9 +53,22 @@ def test_as_the_distance_of_two_histograms(examples):
 def test_rows_are_scored_again_from_stored_facts():
     of = metric(["no", "yes"])
     stored = json.loads(
-        json.dumps(facts_of(MetricSpec("selection_bias", "selection_bias", {"choices": ["no", "yes"]}), of).options)
+        json.dumps(
+            facts_of(
+                MetricSpec(id="selection_bias", name="selection_bias", options={"choices": ["no", "yes"]}), of
+            ).options
+        )
     )
-    facts = MetricFacts("selection_bias", "selection_bias", stored, "corpus", 0.0, 1.0, False, of.signature)
+    facts = MetricFacts(
+        id="selection_bias",
+        name="selection_bias",
+        options=stored,
+        kind="corpus",
+        low=0.0,
+        high=1.0,
+        higher_is_better=False,
+        signature=of.signature,
+    )
     rows = np.array([of.row(picked(1, (right,), ["no", "yes"])) for right in (0, 1, 0)])
     assert rows.shape == (3, 4)
     assert float(from_facts(facts).score(rows.sum(0))) == pytest.approx(2 / 3)
@@ -63,4 +80,4 @@ def test_other_choices_and_wrong_options_are_refused():
         metric().row(picked(0, (0,), ["no", "yes"]))
     for wrong in ({}, {"choices": ["A"]}, {"choices": "AB"}, {"choices": [0, 1]}):
         with pytest.raises(TaskError, match="two or more texts"):
-            build(MetricSpec("selection_bias", "selection_bias", wrong))
+            build(MetricSpec(id="selection_bias", name="selection_bias", options=wrong))

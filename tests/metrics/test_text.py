@@ -15,7 +15,11 @@ from evalharness.records.tasks import MetricSpec
 
 
 def generated(text, *references):
-    return Prediction(Example("0", "0", "", references=references), Generation("r", text or "", "eos", 1), text=text)
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", references=references),
+        response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
+        text=text,
+    )
 
 
 texts = st.text(st.sampled_from("aAbB1 2.,!é$-\n"), max_size=6)
@@ -33,24 +37,36 @@ options = st.fixed_dictionaries(
 @given(texts, st.lists(texts, min_size=1, max_size=3), options)
 def test_any_reference_as_lm_eval(text, references, given_options):
     theirs = exact_match_hf_evaluate([text] * len(references), references, **given_options)["exact_match"] > 0
-    assert build(MetricSpec("em", "exact_match", given_options)).row(generated(text, *references)) == (
+    assert build(MetricSpec(id="em", name="exact_match", options=given_options)).row(generated(text, *references)) == (
         float(theirs),
         1.0,
     )
 
 
 def test_an_empty_text_is_an_answer_and_no_text_is_none():
-    metric = build(MetricSpec("em", "exact_match"))
+    metric = build(MetricSpec(id="em", name="exact_match"))
     assert metric.row(generated("", "x")) == (0, 1)
     assert metric.row(generated("", "")) == (1, 1)
     assert metric.row(generated(None, "")) == (0, 1)
 
 
 def test_of_ranked_choices_the_greedy_one_matches():
-    example = Example("0", "0", "", ("a", "b"), (1,))
-    metric = build(MetricSpec("em", "exact_match"))
-    assert metric.row(Prediction(example, Ranking("r", (-1, -2), (1, 1), (False, True)), choice=0)) == (1, 1)
-    assert metric.row(Prediction(example, Ranking("r", (-1, -2), (1, 1), (True, False)), choice=0)) == (0, 1)
+    example = Example(id="0", unit="0", prompt="", choices=("a", "b"), gold=(1,))
+    metric = build(MetricSpec(id="em", name="exact_match"))
+    assert metric.row(
+        Prediction(
+            example=example,
+            response=Ranking(request_id="r", logprobs=(-1, -2), tokens=(1, 1), greedy=(False, True)),
+            choice=0,
+        )
+    ) == (1, 1)
+    assert metric.row(
+        Prediction(
+            example=example,
+            response=Ranking(request_id="r", logprobs=(-1, -2), tokens=(1, 1), greedy=(True, False)),
+            choice=0,
+        )
+    ) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -64,4 +80,4 @@ def test_of_ranked_choices_the_greedy_one_matches():
 )
 def test_refuses_wrong_options(given_options, said):
     with pytest.raises(TaskError, match=said):
-        build(MetricSpec("em", "exact_match", given_options))
+        build(MetricSpec(id="em", name="exact_match", options=given_options))

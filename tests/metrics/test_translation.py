@@ -40,12 +40,14 @@ CORPUS = [
 
 
 def metric(name, **options):
-    return build(MetricSpec(name, name, options))
+    return build(MetricSpec(id=name, name=name, options=options))
 
 
 def predicted(text, references):
     return Prediction(
-        Example("0", "0", "", references=tuple(references)), Generation("r", text or "", "eos", 1), text=text
+        example=Example(id="0", unit="0", prompt="", references=tuple(references)),
+        response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
+        text=text,
     )
 
 
@@ -100,7 +102,7 @@ def test_as_lm_eval_aggregates(pairs):
     ],
 )
 def test_references_may_differ_in_number_and_the_signature_is_sacrebleus(name, options, scorer):
-    ours, spec = metric(name, **options), MetricSpec(name, name, options)
+    ours, spec = metric(name, **options), MetricSpec(id=name, name=name, options=options)
     examples = [predicted(*pair).example for pair in CORPUS]
     for corpus, seen in ((CORPUS, examples), (CORPUS[1:], examples[1:])):
         assert ours.score(rows(ours, corpus).sum(0)) == pytest.approx(theirs(scorer, corpus), abs=1e-9)
@@ -124,7 +126,7 @@ def test_order_does_not_matter_bounds_hold_and_stacks_are_scored_alike(corpus):
         assert stacked.shape == (2, 5) and stacked[1, 2] == ours.score(sums[1, 2])
         assert (stacked >= 0).all() and (name == "ter" or (stacked <= 100 + 1e-9).all())
         assert ours.score(table[::-1].sum(0)) == pytest.approx(ours.score(table.sum(0)))
-        spec = MetricSpec(name, name)
+        spec = MetricSpec(id=name, name=name)
         assert from_facts(facts_of(spec, ours)).score(table.sum(0)) == ours.score(table.sum(0))
 
 

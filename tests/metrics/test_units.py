@@ -17,12 +17,14 @@ from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
-EM, PARITY = build(MetricSpec("em_all", "em_all")), build(MetricSpec("parity", "parity"))
+EM, PARITY = build(MetricSpec(id="em_all", name="em_all")), build(MetricSpec(id="parity", name="parity"))
 
 
 def judged(gold, choice, unit="0"):
     return Prediction(
-        Example("0", unit, "", ("no", "yes"), (gold,)), Ranking("r", (0.0, 0.0), (1, 1), (False, False)), choice=choice
+        example=Example(id="0", unit=unit, prompt="", choices=("no", "yes"), gold=(gold,)),
+        response=Ranking(request_id="r", logprobs=(0.0, 0.0), tokens=(1, 1), greedy=(False, False)),
+        choice=choice,
     )
 
 
@@ -67,7 +69,11 @@ def test_half_a_pair_is_not_counted():
 
 
 def test_both_are_given_units_and_read_choices_only():
-    written = Prediction(Example("0", "0", "", references=("yes",)), Generation("r", "yes", "eos", 1), text="yes")
+    written = Prediction(
+        example=Example(id="0", unit="0", prompt="", references=("yes",)),
+        response=Generation(request_id="r", text="yes", finish_reason="eos", tokens=1),
+        text="yes",
+    )
     for metric in (EM, PARITY):
         assert isinstance(metric, ByUnit) and (metric.kind, metric.width) == ("binary", 2)
         with pytest.raises(TaskError, match="it is for multiple_choice tasks"):

@@ -14,15 +14,17 @@ from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 
-EXAMPLE = Example("0-a", "0-a", "?", references=("yes",))
+EXAMPLE = Example(id="0-a", unit="0-a", prompt="?", references=("yes",))
 
 
 def made(text, reason="stop", tokens=3, read="yes"):
-    return Prediction(EXAMPLE, Generation("r", text, reason, tokens), text=read)
+    return Prediction(
+        example=EXAMPLE, response=Generation(request_id="r", text=text, finish_reason=reason, tokens=tokens), text=read
+    )
 
 
 def metric(name, **options):
-    return build(MetricSpec(name, name, options))
+    return build(MetricSpec(id=name, name=name, options=options))
 
 
 def score(of, predictions):
@@ -81,6 +83,12 @@ def test_wrong_options_are_refused(name, options):
 @pytest.mark.parametrize("name", ["empty", "repetition", "length", "cut"])
 def test_a_ranking_is_no_text(name):
     with pytest.raises(TaskError, match="no generated text"):
-        metric(name).row(Prediction(EXAMPLE, Ranking("r", (-1.0,), (1,), (True,)), choice=0))
+        metric(name).row(
+            Prediction(
+                example=EXAMPLE,
+                response=Ranking(request_id="r", logprobs=(-1.0,), tokens=(1,), greedy=(True,)),
+                choice=0,
+            )
+        )
     with pytest.raises(TaskError, match="cannot read the answers of a multiple_choice task"):
-        check_asked(MetricSpec(name, name), "multiple_choice")
+        check_asked(MetricSpec(id=name, name=name), "multiple_choice")

@@ -98,11 +98,13 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
         primary=True,
         candidate=candidate,
         n=n,
-        base=Estimate(base, base - 0.04 * high, base + 0.04 * high) if level != "suite" else Estimate(1.0),
-        candidate_score=Estimate(base + delta, base + delta - 0.04 * high, base + delta + 0.04 * high)
+        base=Estimate(value=base, low=base - 0.04 * high, high=base + 0.04 * high)
         if level != "suite"
-        else Estimate(1.0 + delta),
-        difference=Estimate(delta, delta - spread, delta + spread),
+        else Estimate(value=1.0),
+        candidate_score=Estimate(value=base + delta, low=base + delta - 0.04 * high, high=base + delta + 0.04 * high)
+        if level != "suite"
+        else Estimate(value=1.0 + delta),
+        difference=Estimate(value=delta, low=delta - spread, high=delta + spread),
         ci_level=0.9,
         lost=counts[0],
         gained=counts[1],
@@ -126,9 +128,9 @@ def _describing(comparison: Comparison, metric: str, base: float) -> Comparison:
         metric=metric,
         primary=False,
         unit=False,
-        base=Estimate(base),
-        candidate_score=Estimate(base + change),
-        difference=Estimate(change),
+        base=Estimate(value=base),
+        candidate_score=Estimate(value=base + change),
+        difference=Estimate(value=change),
         lost=None,
         gained=None,
         p_forgotten=None,
@@ -152,13 +154,32 @@ def _models() -> tuple[ModelRow, ...]:
         learned: bool | None,
         target: str | None = "topics",
     ) -> ModelRow:
-        estimate = None if gain is None else Estimate(gain, gain - 0.05, gain + 0.05)
+        estimate = None if gain is None else Estimate(value=gain, low=gain - 0.05, high=gain + 0.05)
         digest = f"{random.Random(name).getrandbits(256):064x}"
         return ModelRow(
-            name, kind, digest, BASE, 2_836_480, trainable, trainable / 2_836_480, size, target, estimate, learned
+            name=name,
+            kind=kind,
+            fingerprint=digest,
+            base=BASE,
+            parameters=2_836_480,
+            trainable=trainable,
+            trainable_share=trainable / 2_836_480,
+            bytes=size,
+            target_task=target,
+            target_gain=estimate,
+            learned_target=learned,
         )  # type: ignore[arg-type]
 
-    base = ModelRow(BASE, "base", "b" * 64, None, 2_836_480, 0, 0.0, 11_352_004)
+    base = ModelRow(
+        name=BASE,
+        kind="base",
+        fingerprint="b" * 64,
+        base=None,
+        parameters=2_836_480,
+        trainable=0,
+        trainable_share=0.0,
+        bytes=11_352_004,
+    )
     return (
         base,
         row("full-high", "full", 2_836_480, 11_352_004, 0.72, True),
@@ -190,14 +211,29 @@ def _flips(random_: random.Random, comparisons: list[Comparison], most: int) -> 
             wrong = changed if text else random_.choice(["no", "negative", "C"])
             prompt = f"Passage: {' '.join(random_.choices(WORDS, k=60))}.\nQuestion: where did the {random_.choice(WORDS)} go?\nAnswer:"
             good, bad = (0.71, 0.22) if text else (1.0, 0.0)
-            before = Sample(f"{k}-{c.task[:3]}", f"{k}", prompt, right if lost else wrong, right, good if lost else bad)
+            before = Sample(
+                id=f"{k}-{c.task[:3]}",
+                unit=f"{k}",
+                prompt=prompt,
+                output=right if lost else wrong,
+                reference=right,
+                score=good if lost else bad,
+            )
             after = replace(
                 before,
                 output=wrong if lost else right,
                 score=bad if lost else good,
                 truncated=c.task == "dialogsum" and k % 5 == 0,
             )
-            flips.append(Flip(c.task, c.candidate, "lost" if lost else "gained", before, after))
+            flips.append(
+                Flip(
+                    task=c.task,
+                    candidate=c.candidate,
+                    direction="lost" if lost else "gained",
+                    base=before,
+                    sample=after,
+                )
+            )
     return flips
 
 
@@ -235,7 +271,13 @@ def full_run(most_flips: int = 60) -> Results:
             comparison = _comparison(row, i, candidate, random_)
             comparisons.append(comparison)
             comparisons += [_describing(comparison, metric, base) for metric, base in MORE_METRICS.get(row[0], ())]
-    return Results(SIGNATURE, _models(), tuple(comparisons), (), tuple(_flips(random_, comparisons, most_flips)))
+    return Results(
+        signature=SIGNATURE,
+        models=_models(),
+        comparisons=tuple(comparisons),
+        errors=(),
+        flips=tuple(_flips(random_, comparisons, most_flips)),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -250,18 +292,19 @@ def run() -> Results:
 
 @pytest.fixture(scope="session")
 def only_base() -> Results:
-    return Results({**SIGNATURE, "suite": None}, _models()[:1], ())
+    return Results(signature={**SIGNATURE, "suite": None}, models=_models()[:1], comparisons=())
 
 
 @pytest.fixture(scope="session")
 def troubled() -> Results:
     """One unanswered example of the base, forty of a candidate, and a task nobody could read."""
     reasons = [
-        ExampleError("sst2", BASE, "17-ab", "logits are not finite"),
-        ExampleError("copa", "", "", "rows.jsonl, line 3: not UTF-8"),
+        ExampleError(task="sst2", model=BASE, example="17-ab", reason="logits are not finite"),
+        ExampleError(task="copa", model="", example="", reason="rows.jsonl, line 3: not UTF-8"),
     ]
     reasons += [
-        ExampleError("dialogsum", "full-high", f"{i}-cd", "the engine stopped: out of memory") for i in range(40)
+        ExampleError(task="dialogsum", model="full-high", example=f"{i}-cd", reason="the engine stopped: out of memory")
+        for i in range(40)
     ]
     return replace(full_run(), errors=tuple(reasons))
 
@@ -272,20 +315,27 @@ def cost() -> dict[str, object]:
 
 
 def _measure(name: str, base: float, candidate: float, low: float, high: float, sign: float = 1.0) -> Measure:
-    difference = Estimate(sign * (candidate - base), low, high)
-    return Measure(name, "boolq@written", name, Estimate(base), Estimate(candidate), difference)
+    difference = Estimate(value=sign * (candidate - base), low=low, high=high)
+    return Measure(
+        name=name,
+        task="boolq@written",
+        metric=name,
+        base=Estimate(value=base),
+        candidate=Estimate(value=candidate),
+        difference=difference,
+    )
 
 
 def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: object) -> Diagnosis:
     flips = WrittenFlips(
-        300,
-        120,
-        14,
-        2,
-        3,
-        Estimate(-118 / 300, -0.44, -0.34),
-        Estimate(-11 / 300, -0.06, -0.01),
-        Estimate(-107 / 300, -0.41, -0.3),
+        answers=300,
+        lost_unreadable=120,
+        lost_wrong=14,
+        gained_unreadable=2,
+        gained_wrong=3,
+        unreadable=Estimate(value=-118 / 300, low=-0.44, high=-0.34),
+        wrong=Estimate(value=-11 / 300, low=-0.06, high=-0.01),
+        balance=Estimate(value=-107 / 300, low=-0.41, high=-0.3),
     )
     measures = (
         _measure("choosing", 0.78, 0.57, -0.25, -0.16),
@@ -293,21 +343,24 @@ def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: obj
         _measure("unparsed", 0.01, 0.42, -0.46, -0.36, -1.0),
         _measure("length", 2.0, 17.25, 14.1, 16.4),
     )
-    leaning = {"base": Leaning("yes", 0.55, 0.5), "candidate": Leaning("<b onclick='x'>A</b>", 0.92, 0.5)}
-    spread = Spread(3, (0.7, 0.78), (0.5, 0.57), (-0.28, -0.16))
+    leaning = {
+        "base": Leaning(choice="yes", picked=0.55, right=0.5),
+        "candidate": Leaning(choice="<b onclick='x'>A</b>", picked=0.92, right=0.5),
+    }
+    spread = Spread(wordings=3, base=(0.7, 0.78), candidate=(0.5, 0.57), difference=(-0.28, -0.16))
     found = Diagnosis(
-        task,
-        "task",
-        candidate,
-        f"{task}@written",
-        300,
-        0.9,
-        "both",
-        "it chooses worse",
-        measures,
-        flips,
-        leaning,
-        spread,
+        task=task,
+        level="task",
+        candidate=candidate,
+        twin=f"{task}@written",
+        n=300,
+        ci_level=0.9,
+        conclusion="both",
+        says="it chooses worse",
+        measures=measures,
+        flips=flips,
+        leaning=leaning,
+        spread=spread,
     )
     return replace(found, **changes)  # type: ignore[arg-type]
 

@@ -76,7 +76,14 @@ def test_written_answers_are_among_the_changed_ones_and_linked(explained: Result
     for task in ("boolq@written", "mmlu_anatomy@written"):
         for model in ("tiny-base", "full-high", "prompt-16"):
             right = model == "tiny-base"
-            sample = Sample("0-a", "0", "Yes or no?", "yes" if right else "", "yes", float(right))
+            sample = Sample(
+                id="0-a",
+                unit="0",
+                prompt="Yes or no?",
+                output="yes" if right else "",
+                reference="yes",
+                score=float(right),
+            )
             results.write_samples(tmp_path, task, model, [sample])
     flips = tuple(results.read_flips(tmp_path, found))
     assert [(flip.task, flip.candidate, flip.direction) for flip in flips] == [
@@ -112,6 +119,8 @@ def test_what_was_lost_and_not_explained_is_said_once(explained: Results, run: R
     assert "dialogsum" not in line and "demo" not in line  # nothing is chosen there
     assert list(unexplained(replace(explained, signature={**run.signature, "explain": True}))) == []
     kept = tuple(
-        replace(c, verdict="retained", difference=Estimate(0.0, -0.01, 0.01)) for c in run.comparisons if c.unit
+        replace(c, verdict="retained", difference=Estimate(value=0.0, low=-0.01, high=0.01))
+        for c in run.comparisons
+        if c.unit
     )
     assert list(unexplained(replace(run, comparisons=kept))) == []

@@ -14,9 +14,18 @@ def in_rounds(run: Results) -> Results:
     """The run as if it had been asked in rounds: boolq stopped after three of them, the rest asked to the end."""
     rows = []
     for c in run.comparisons:
-        of = Stopping(c.n, c.n, 20, 20, False)
+        of = Stopping(asked=c.n, planned=c.n, rounds=20, of=20, stopped=False)
         if c.task == "boolq" and c.primary:
-            of = Stopping(45, c.n, 3, 20, True, 0.004, 0.9, Certificate("forgotten", c.n, 0.01, 1.0))
+            of = Stopping(
+                asked=45,
+                planned=c.n,
+                rounds=3,
+                of=20,
+                stopped=True,
+                p_forgotten=0.004,
+                p_retained=0.9,
+                certificate=Certificate(verdict="forgotten", population=c.n, p_forgotten=0.01, p_retained=1.0),
+            )
         rows.append(replace(c, stopping=of, flags=("stopped_early", *c.flags) if of.stopped else c.flags))
     return replace(run, comparisons=tuple(rows))
 

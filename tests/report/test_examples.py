@@ -13,8 +13,14 @@ from evalharness.report.examples import PER_PAIR, pack
 
 
 def _flip(direction: str, before: float | None, after: float | None, **changes: object) -> Flip:
-    base = Sample("1-ab", "1", "prompt", "yes", "yes", before)
-    return Flip("sst2", "lora", direction, base, replace(base, **{"output": "no", "score": after, **changes}))  # type: ignore[arg-type]
+    base = Sample(id="1-ab", unit="1", prompt="prompt", output="yes", reference="yes", score=before)
+    return Flip(
+        task="sst2",
+        candidate="lora",
+        direction=direction,
+        base=base,
+        sample=replace(base, **{"output": "no", "score": after, **changes}),
+    )  # type: ignore[arg-type]
 
 
 def test_everything_fits_lost_first(run: Results) -> None:

@@ -39,13 +39,15 @@ def test_units_are_read_from_the_names() -> None:
 
 
 def test_errors_are_counted_by_reason() -> None:
-    errors = [ExampleError("t", "m", str(i), "same") for i in range(7)] + [ExampleError("t", "m", "", "other")]
-    table = error_table(Results({}, (), (), tuple(errors)))
+    errors = [ExampleError(task="t", model="m", example=str(i), reason="same") for i in range(7)] + [
+        ExampleError(task="t", model="m", example="", reason="other")
+    ]
+    table = error_table(Results(signature={}, models=(), comparisons=(), errors=tuple(errors)))
     assert [(row.reason, row.count, row.examples) for row in table.rows] == [
         ("same", 7, "0, 1, 2, 3, 4 …"),
         ("other", 1, ""),
     ]
     assert table.left_out == 0
-    many = tuple(ExampleError("t", "m", "1", f"reason {i}") for i in range(MOST_ERRORS + 9))
-    table = error_table(Results({}, (), (), many))
+    many = tuple(ExampleError(task="t", model="m", example="1", reason=f"reason {i}") for i in range(MOST_ERRORS + 9))
+    table = error_table(Results(signature={}, models=(), comparisons=(), errors=many))
     assert (len(table.rows), table.left_out) == (MOST_ERRORS, 9)

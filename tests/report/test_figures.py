@@ -84,7 +84,7 @@ def test_candidates_that_did_not_learn_are_hollow_and_said_so(run: Results) -> N
 
 def test_points_without_intervals_or_margins(run: Results) -> None:
     bare = tuple(
-        replace(c, difference=Estimate(c.difference.value), margin=None if c.task == "sst2" else c.margin)
+        replace(c, difference=Estimate(value=c.difference.value), margin=None if c.task == "sst2" else c.margin)
         for c in run.comparisons
     )
     texts = [

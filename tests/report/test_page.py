@@ -309,14 +309,47 @@ def hostile_run(bad: str) -> Results:
     """Two candidates × three tasks in which every text is `bad`, told apart by a number."""
     base, one, two = f"{bad}0", f"{bad}1", f"{bad}2"
     models = (
-        ModelRow(base, "base", bad, None, 10, 0, 0.0, 10),
-        ModelRow(one, "full", bad, base, 10, 10, 1.0, 10, f"{bad}t1", Estimate(0.3, 0.2, 0.4), True),
-        ModelRow(two, "lora", bad, base, 10, 1, 0.1, 10, f"{bad}t1", Estimate(0.0, -0.1, 0.1), False),
+        ModelRow(
+            name=base,
+            kind="base",
+            fingerprint=bad,
+            base=None,
+            parameters=10,
+            trainable=0,
+            trainable_share=0.0,
+            bytes=10,
+        ),
+        ModelRow(
+            name=one,
+            kind="full",
+            fingerprint=bad,
+            base=base,
+            parameters=10,
+            trainable=10,
+            trainable_share=1.0,
+            bytes=10,
+            target_task=f"{bad}t1",
+            target_gain=Estimate(value=0.3, low=0.2, high=0.4),
+            learned_target=True,
+        ),
+        ModelRow(
+            name=two,
+            kind="lora",
+            fingerprint=bad,
+            base=base,
+            parameters=10,
+            trainable=1,
+            trainable_share=0.1,
+            bytes=10,
+            target_task=f"{bad}t1",
+            target_gain=Estimate(value=0.0, low=-0.1, high=0.1),
+            learned_target=False,
+        ),
     )
     comparisons, flips = [], []
     for candidate, change in ((one, -0.3), (two, 0.0)):
         verdict: Verdict = "forgotten" if change else "retained"
-        difference = Estimate(change, change - 0.01, change + 0.01)
+        difference = Estimate(value=change, low=change - 0.01, high=change + 0.01)
         for task, level, metric, primary in (
             (f"{bad}s", "suite", "skill", True),
             (f"{bad}t1", "task", bad, True),
@@ -325,18 +358,37 @@ def hostile_run(bad: str) -> Results:
         ):
             comparisons.append(
                 Comparison(
-                    task=task, family=bad, level=level, unit=True, metric=metric, primary=primary, candidate=candidate, n=50, base=Estimate(0.6),
-                    candidate_score=Estimate(0.6 + change), difference=difference, ci_level=0.9, lost=3, gained=1, p_forgotten=0.01,
+                    task=task, family=bad, level=level, unit=True, metric=metric, primary=primary, candidate=candidate, n=50, base=Estimate(value=0.6),
+                    candidate_score=Estimate(value=0.6 + change), difference=difference, ci_level=0.9, lost=3, gained=1, p_forgotten=0.01,
                     p_forgotten_adjusted=0.02, p_retained=0.9, p_difference=0.05, margin=0.02, verdict=verdict, flags=(bad, "few_changes"),
                     examples_needed=900, available=80,
                 )
             )  # fmt: skip
-        sample = Sample(bad, bad, f"{bad} question", f"{bad} right", f"{bad} gold", 1.0)
-        flips.append(
-            Flip(f"{bad}t1", candidate, "lost", sample, replace(sample, output=f"{bad} wrong", score=0.0, error=bad))
+        sample = Sample(
+            id=bad, unit=bad, prompt=f"{bad} question", output=f"{bad} right", reference=f"{bad} gold", score=1.0
         )
-        flips.append(Flip(f"{bad}t2", candidate, "gained", sample, replace(sample, output=bad)))
-    errors = (ExampleError(f"{bad}t1", one, bad, bad), ExampleError(bad, bad, bad, bad))
+        flips.append(
+            Flip(
+                task=f"{bad}t1",
+                candidate=candidate,
+                direction="lost",
+                base=sample,
+                sample=replace(sample, output=f"{bad} wrong", score=0.0, error=bad),
+            )
+        )
+        flips.append(
+            Flip(
+                task=f"{bad}t2",
+                candidate=candidate,
+                direction="gained",
+                base=sample,
+                sample=replace(sample, output=bad),
+            )
+        )
+    errors = (
+        ExampleError(task=f"{bad}t1", model=one, example=bad, reason=bad),
+        ExampleError(task=bad, model=bad, example=bad, reason=bad),
+    )
     signature = {
         "suite": bad,
         bad: bad,
@@ -344,7 +396,9 @@ def hostile_run(bad: str) -> Results:
         "tasks": {bad: {bad: bad, "data": bad}},
         f"{bad}m": {bad: {bad: {bad: bad}}},
     }
-    return Results(signature, models, tuple(comparisons), errors, tuple(flips))
+    return Results(
+        signature=signature, models=models, comparisons=tuple(comparisons), errors=errors, flips=tuple(flips)
+    )
 
 
 @cache

@@ -69,11 +69,11 @@ def test_everything_retained(run: Results) -> None:
 
 
 def test_troubles_make_only_those_incomplete_whom_they_touch(run: Results) -> None:
-    own = replace(run, errors=(ExampleError("sst2", "lora-r8", "1", "broken"),))
+    own = replace(run, errors=(ExampleError(task="sst2", model="lora-r8", example="1", reason="broken"),))
     assert [(card.name, card.exit_code) for card in cards(own)] == [
         ("full-high", 3), ("full-low", 3), ("lora-r8", 5), ("lora-slow", 0), ("prompt-16", 4)
     ]  # fmt: skip
-    of_base = replace(run, errors=(ExampleError("sst2", "tiny-base", "1", "broken"),))
+    of_base = replace(run, errors=(ExampleError(task="sst2", model="tiny-base", example="1", reason="broken"),))
     assert {card.words for card in cards(of_base)} == {"incomplete"}
 
 
@@ -86,7 +86,7 @@ def test_headlines(run: Results, only_base: Results) -> None:
 
 
 def test_general_ability_stands_beside_the_suite(run: Results) -> None:
-    general, of = MeanDifference(-0.0123, -0.02, -0.004, 9), ("suite", "full-low")
+    general, of = MeanDifference(value=-0.0123, low=-0.02, high=-0.004, units=9), ("suite", "full-low")
     told = tuple(replace(c, general=general) if (c.level, c.candidate) == of else c for c in run.comparisons)
     found = _by_name(replace(run, comparisons=told))
     assert found["full-low"].average == (

@@ -26,7 +26,7 @@ NAMES = ("full-low", "full-high", "lora-r8")  # of the candidates of `run`
 
 
 def around(value: float, half: float = 0.02) -> Estimate:
-    return Estimate(value, value - half, value + half)
+    return Estimate(value=value, low=value - half, high=value + half)
 
 
 def cell(number: int, score: float, known: float | None, state: str | None, base: float = 0.5) -> StageScore:

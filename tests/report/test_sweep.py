@@ -47,8 +47,8 @@ def point(series: str, rate: float, seed: int, gain: float | None, suite: float 
         return replace(blank, status="diverged", reason="training diverged: the loss is nan", made={})
     less = 0.02 * (seed - 1)
     found = Outcome(
-        {"acc": 0.25 + gain - less, "brier_score": 0.4}, Estimate(gain - less, gain - 0.05, gain + 0.05), gain > 0.1,
-        Estimate(suite - less, suite - 0.03, suite + 0.03), ("sst2", "rte")[: 2 if suite < -0.1 else 0], 11,
+        {"acc": 0.25 + gain - less, "brier_score": 0.4}, Estimate(value=gain - less, low=gain - 0.05, high=gain + 0.05), gain > 0.1,
+        Estimate(value=suite - less, low=suite - 0.03, high=suite + 0.03), ("sst2", "rte")[: 2 if suite < -0.1 else 0], 11,
     )  # fmt: skip
     return replace(blank, loss=1.0 - gain, validation=found, test=found if rate == 1e-2 and method == "lora" else None)
 

@@ -69,7 +69,7 @@ def test_cells_follow_the_candidates_and_gaps_stay_gaps(run: Results) -> None:
 
 def test_a_cell_paired_on_other_examples_shows_its_own_base(run: Results) -> None:
     fewer = tuple(
-        replace(c, n=280, base=Estimate(0.9)) if (c.task, c.candidate) == ("sst2", "lora-r8") and c.primary else c
+        replace(c, n=280, base=Estimate(value=0.9)) if (c.task, c.candidate) == ("sst2", "lora-r8") and c.primary else c
         for c in run.comparisons
     )
     sst2 = next(row for row in matrix(replace(run, comparisons=fewer), {}) if row.task == "sst2")
@@ -116,8 +116,10 @@ def test_families_stand_below_the_suite_and_change_nothing_else(run: Results) ->
 
 def test_what_describes_the_loss_is_in_the_table_of_all_comparisons(run: Results) -> None:
     first, *rest = (c for c in run.comparisons if c.primary)
-    flips = FlipShares(0.3, 0.2, 0.1, Estimate(0.15, 0.1, 0.2))
-    told = replace(first, retention=Estimate(0.912, 0.8, 1.02), flips=flips, q_forgotten=0.04, q_difference=0.0001)
+    flips = FlipShares(share=0.3, lost=0.2, gained=0.1, forgotten=Estimate(value=0.15, low=0.1, high=0.2))
+    told = replace(
+        first, retention=Estimate(value=0.912, low=0.8, high=1.02), flips=flips, q_forgotten=0.04, q_difference=0.0001
+    )
     line, other = details(replace(run, comparisons=(told, rest[0]))).lines
     shown = {title: (line[title].text, other[title].text) for title in line}
     assert shown["Retention"] == ("0.912 [0.800, 1.020]", "–") and shown["Forgotten without guesses"] == (
@@ -130,10 +132,10 @@ def test_what_describes_the_loss_is_in_the_table_of_all_comparisons(run: Results
 
 
 def _score(candidate: str, metric: str, base: float, score: float) -> Comparison:
-    gain = Estimate(score - base)
+    gain = Estimate(value=score - base)
     return Comparison(
-        "dialogsum", "summarization", "task", False, metric, metric == "rouge1", candidate, 1500, Estimate(base), Estimate(score), gain, 0.9,
-        None, None, None, None, None, None, None, None, (), None, 1500,
+        task="dialogsum", family="summarization", level="task", unit=False, metric=metric, primary=metric == "rouge1", candidate=candidate, n=1500, base=Estimate(value=base), candidate_score=Estimate(value=score), difference=gain, ci_level=0.9,
+        lost=None, gained=None, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None, p_difference=None, margin=None, verdict=None, flags=(), examples_needed=None, available=1500,
     )  # fmt: skip
 
 
@@ -141,15 +143,41 @@ def test_the_two_relative_percentages_of_the_lab() -> None:
     """ROUGE-1 of FLAN-T5-base on DialogSum in the DeepLearning.AI / AWS fine-tuning lab: 0.2334, fully tuned 0.4216,
     PEFT 0.4081.
     """
-    base = ModelRow("flan-t5", "base", "b", None, 1, 0, 0.0, 1)
-    full = ModelRow("instruct", "full", "f", "flan-t5", 1, 1, 1.0, 1, "dialogsum", Estimate(0.1882), True)
-    peft = ModelRow("peft", "lora", "p", "flan-t5", 1, 1, 0.01, 1, "dialogsum", Estimate(0.1747), True)
+    base = ModelRow(
+        name="flan-t5", kind="base", fingerprint="b", base=None, parameters=1, trainable=0, trainable_share=0.0, bytes=1
+    )
+    full = ModelRow(
+        name="instruct",
+        kind="full",
+        fingerprint="f",
+        base="flan-t5",
+        parameters=1,
+        trainable=1,
+        trainable_share=1.0,
+        bytes=1,
+        target_task="dialogsum",
+        target_gain=Estimate(value=0.1882),
+        learned_target=True,
+    )
+    peft = ModelRow(
+        name="peft",
+        kind="lora",
+        fingerprint="p",
+        base="flan-t5",
+        parameters=1,
+        trainable=1,
+        trainable_share=0.01,
+        bytes=1,
+        target_task="dialogsum",
+        target_gain=Estimate(value=0.1747),
+        learned_target=True,
+    )
     comparisons = (
         _score("instruct", "rouge1", 0.2334, 0.4216),
         _score("peft", "rouge1", 0.2334, 0.4081),
         _score("peft", "rouge2", 0.0, 0.1),
     )
-    results = Results({}, (base, full, peft), comparisons)
+    results = Results(signature={}, models=(base, full, peft), comparisons=comparisons)
     (table,) = score_tables(results)
     assert table.target and table.metrics == ("rouge1", "rouge2") and table.reference == "instruct"
     assert table.lines[0] == ("flan-t5", "the original", (("0.2334", "", ""), ("0.0000", "", "")))
@@ -160,11 +188,39 @@ def test_the_two_relative_percentages_of_the_lab() -> None:
 
 
 def test_a_full_fine_tuning_that_collapsed_is_no_reference() -> None:
-    base = ModelRow("b", "base", "b", None, 1, 0, 0.0, 1)
-    full = ModelRow("full", "full", "f", "b", 1, 1, 1.0, 1, "topics", Estimate(0.7), True)
-    lora = ModelRow("lora", "lora", "l", "b", 1, 1, 0.01, 1, "topics", Estimate(0.6), True)
+    base = ModelRow(
+        name="b", kind="base", fingerprint="b", base=None, parameters=1, trainable=0, trainable_share=0.0, bytes=1
+    )
+    full = ModelRow(
+        name="full",
+        kind="full",
+        fingerprint="f",
+        base="b",
+        parameters=1,
+        trainable=1,
+        trainable_share=1.0,
+        bytes=1,
+        target_task="topics",
+        target_gain=Estimate(value=0.7),
+        learned_target=True,
+    )
+    lora = ModelRow(
+        name="lora",
+        kind="lora",
+        fingerprint="l",
+        base="b",
+        parameters=1,
+        trainable=1,
+        trainable_share=0.01,
+        bytes=1,
+        target_task="topics",
+        target_gain=Estimate(value=0.6),
+        learned_target=True,
+    )
     results = Results(
-        {}, (base, full, lora), (_score("full", "rouge1", 0.8, 0.001), _score("lora", "rouge1", 0.8, 0.75))
+        signature={},
+        models=(base, full, lora),
+        comparisons=(_score("full", "rouge1", 0.8, 0.001), _score("lora", "rouge1", 0.8, 0.75)),
     )
     relative = relative_scores(results)
     assert relative["over_full"].isna().all()
@@ -204,4 +260,4 @@ def test_whether_it_learned_in_words(run: Results) -> None:
     }
     aimed = replace(run.models[-1], target_task="topics")
     assert learned_words(aimed) == "not measured"
-    assert learned_words(replace(aimed, target_gain=Estimate(0.1))) == "cannot be told"
+    assert learned_words(replace(aimed, target_gain=Estimate(value=0.1))) == "cannot be told"

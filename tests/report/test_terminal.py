@@ -10,11 +10,25 @@ from evalharness.records.comparison import Comparison, Estimate, MeanDifference,
 from evalharness.records.results import ModelRow, Results
 from evalharness.report.terminal import model_line, verdict_lines
 
-BASE = ModelRow("base", "base", "f0", None, 100, 0, 0.0, 10)
-TUNED = ModelRow("tuned", "lora", "f1", "base", 110, 10, 10 / 110, 4, "sst2", Estimate(0.1, 0.05, 0.15), True)
+BASE = ModelRow(
+    name="base", kind="base", fingerprint="f0", base=None, parameters=100, trainable=0, trainable_share=0.0, bytes=10
+)
+TUNED = ModelRow(
+    name="tuned",
+    kind="lora",
+    fingerprint="f1",
+    base="base",
+    parameters=110,
+    trainable=10,
+    trainable_share=10 / 110,
+    bytes=4,
+    target_task="sst2",
+    target_gain=Estimate(value=0.1, low=0.05, high=0.15),
+    learned_target=True,
+)
 ROW = Comparison(
     task="boolq", family="superglue", level="task", unit=True, metric="acc", primary=True, candidate="tuned", n=50,
-    base=Estimate(0.52, 0.4, 0.6), candidate_score=Estimate(0.5, 0.4, 0.6), difference=Estimate(-0.02, -0.1, 0.1), ci_level=0.9,
+    base=Estimate(value=0.52, low=0.4, high=0.6), candidate_score=Estimate(value=0.5, low=0.4, high=0.6), difference=Estimate(value=-0.02, low=-0.1, high=0.1), ci_level=0.9,
     lost=3, gained=2, p_forgotten=0.4, p_forgotten_adjusted=0.4, p_retained=0.6, p_difference=1.0, margin=0.02, verdict="inconclusive",
     flags=("base_at_chance", "few_changes"), examples_needed=None, available=50,
 )  # fmt: skip
@@ -40,12 +54,18 @@ def test_an_unknown_target_is_not_spoken_of() -> None:
     ("level", "words"), [(0.9, "90 % interval"), (0.98, "98 % interval"), (1 - 2 * 0.005, "99 % interval")]
 )
 def test_the_intervals_are_titled_by_their_coverage(level: float, words: str) -> None:
-    lines = list(verdict_lines(Results({}, (BASE, TUNED), (replace(ROW, ci_level=level),))))
+    lines = list(
+        verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=(replace(ROW, ci_level=level),)))
+    )
     assert words in lines[2]
 
 
 def test_why_a_row_is_inconclusive() -> None:
-    (line,) = [line for line in verdict_lines(Results({}, (BASE, TUNED), (ROW,))) if "boolq" in line]
+    (line,) = [
+        line
+        for line in verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=(ROW,)))
+        if "boolq" in line
+    ]
     assert line.endswith("? inconclusive (base at chance)")
 
 
@@ -54,19 +74,33 @@ def test_a_large_group_speaks_for_its_tasks_and_the_published_average_stands_bel
     members = [replace(ROW, task=name, unit=False) for name in names]
     group = replace(ROW, task="mmlu", level="group")
     average = replace(ROW, task="glue", level="suite", metric="glue_score", unit=False, primary=False, verdict=None)
-    lines = list(verdict_lines(Results({"groups": {"mmlu": names}}, (BASE, TUNED), (*members, group, average))))
+    lines = list(
+        verdict_lines(
+            Results(signature={"groups": {"mmlu": names}}, models=(BASE, TUNED), comparisons=(*members, group, average))
+        )
+    )
     assert [line for line in lines if "mmlu" in line][1:] == ["  the 9 tasks of mmlu are in the report"]
     assert lines[-1] == "  glue_score: base 0.520, candidate 0.500, difference −0.020 (published average; no verdict)"
 
 
 def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
-    suite = replace(ROW, task="demo", level="suite", metric="skill", general=MeanDifference(-0.01, -0.02, 0.001, 12))
+    suite = replace(
+        ROW,
+        task="demo",
+        level="suite",
+        metric="skill",
+        general=MeanDifference(value=-0.01, low=-0.02, high=0.001, units=12),
+    )
     family = replace(
         ROW, task="glue", level="family", metric="skill", unit=False, primary=False, verdict=None, flags=()
     )
     part = replace(ROW, unit=False, adjustment="Benjamini-Hochberg")
     parts = [replace(part, task=f"m{i}", q_forgotten=q, q_difference=q / 2) for i, q in enumerate((0.01, 0.09))]
-    lines = list(verdict_lines(Results({"alpha": 0.05}, (BASE, TUNED), (*parts, family, ROW, suite))))
+    lines = list(
+        verdict_lines(
+            Results(signature={"alpha": 0.05}, models=(BASE, TUNED), comparisons=(*parts, family, ROW, suite))
+        )
+    )
     names = [line.split()[0] for line in lines[3:8]]
     assert (
         names == ["demo", "glue", "m0", "m1", "boolq"] and "glue (family)" in lines[4] and "describes" not in lines[4]
@@ -81,16 +115,21 @@ def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
 
 
 def test_what_was_stopped_early_shows_how_far_it_was_asked() -> None:
-    stopped = replace(ROW, verdict="forgotten", flags=("stopped_early",), stopping=Stopping(50, 400, 3, 20, True))
+    stopped = replace(
+        ROW,
+        verdict="forgotten",
+        flags=("stopped_early",),
+        stopping=Stopping(asked=50, planned=400, rounds=3, of=20, stopped=True),
+    )
     suite = replace(
         ROW,
         task="demo",
         level="suite",
         metric="skill",
         flags=("suite_not_tested",),
-        stopping=Stopping(50, 400, 3, 20, True),
+        stopping=Stopping(asked=50, planned=400, rounds=3, of=20, stopped=True),
     )
-    lines = list(verdict_lines(Results({}, (BASE, TUNED), (stopped, suite))))
+    lines = list(verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=(stopped, suite))))
     assert any("50 of 400" in line and "▼ forgotten" in line for line in lines)
     assert any(line.endswith("? inconclusive (suite not tested)") for line in lines)
     assert lines[-1] == "tuned: 1 of 1 gate unit stopped early; 50 of 400 units were asked (12 %)"

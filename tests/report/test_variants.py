@@ -36,8 +36,8 @@ VARIANTS = {
 
 def aside(like: Comparison, task: str, metric: str, base: float, change: float, width: float = 0.02) -> Comparison:
     return replace(
-        like, task=task, metric=metric, primary=False, unit=False, verdict=None, margin=None, flags=(), base=Estimate(base),
-        candidate_score=Estimate(base + change), difference=Estimate(change, change - width, change + width), p_forgotten=None,
+        like, task=task, metric=metric, primary=False, unit=False, verdict=None, margin=None, flags=(), base=Estimate(value=base),
+        candidate_score=Estimate(value=base + change), difference=Estimate(value=change, low=change - width, high=change + width), p_forgotten=None,
         p_forgotten_adjusted=None, p_retained=None, examples_needed=None, variant=VARIANTS.get(task),
     )  # fmt: skip
 
@@ -82,7 +82,9 @@ def otherwise(run: Results) -> Results:
             aside(of["demo", candidate], "demo", "glue_score", 0.7123, -0.0146),
         ]
     more = [
-        replace(c, candidate_score=Estimate(c.base.value - c.difference.value)) if c.metric == "unparsed,lenient" else c
+        replace(c, candidate_score=Estimate(value=c.base.value - c.difference.value))
+        if c.metric == "unparsed,lenient"
+        else c
         for c in more
     ]
     signature = {

@@ -84,8 +84,8 @@ def test_no_number_is_a_dash(value: float | None) -> None:
 
 
 def test_intervals_shares_sizes_and_times() -> None:
-    assert wording.interval(Estimate(0.1, -0.02, 0.22), 2) == "[−0.02, +0.22]"
-    assert wording.interval(Estimate(0.1)) == ""
+    assert wording.interval(Estimate(value=0.1, low=-0.02, high=0.22), 2) == "[−0.02, +0.22]"
+    assert wording.interval(Estimate(value=0.1)) == ""
     assert [wording.percent(share) for share in (1.0, 0.026, 0.0000125)] == ["100.00 %", "2.60 %", "0.0013 %"]
     assert [wording.in_bytes(n) for n in (0, 999, 301_224, 11_352_004, 2.5e9)] == [
         "0 B",

@@ -38,10 +38,10 @@ def reply(request: Request) -> Response | Failure:
     if isinstance(request, Rank):
         right = "yes" if int(re.findall(r"(\d+) \?", request.pairs[0][0])[-1]) % 2 else "no"
         likely = tuple(0.0 if continuation.strip() == right else -5.0 for _, continuation in request.pairs)
-        return Ranking(request.id, likely, (1, 1), tuple(x == 0.0 for x in likely))
+        return Ranking(request_id=request.id, logprobs=likely, tokens=(1, 1), greedy=tuple(x == 0.0 for x in likely))
     assert not isinstance(request, Score)
     said = request.prompt.rpartition(" :")[0].rpartition(">")[2].rpartition("\n")[2]
-    return Generation(request.id, said, "stop", 1)
+    return Generation(request_id=request.id, text=said, finish_reason="stop", tokens=1)
 
 
 def factory(**chats: ScriptedChat) -> ScriptedFactory:
@@ -262,10 +262,10 @@ def test_tiny_models_score_as_in_lm_eval(
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "told.yaml").write_text(yaml.safe_dump(task))
     job = Job(
-        (f"candidate={path}",),
-        tmp_path / "out",
-        tmp_path / "store",
-        f"base={path}",
+        models=(f"candidate={path}",),
+        out=tmp_path / "out",
+        store=tmp_path / "store",
+        base=f"base={path}",
         tasks=("told",),
         include=(tmp_path / "tasks",),
     )

@@ -11,7 +11,7 @@ from evalharness.store import Store
 
 
 def requests(n: int) -> list[Request]:
-    return [Generate(f"prompt {i}", ("\n",), 4) for i in range(n)]
+    return [Generate(prompt=f"prompt {i}", stop=("\n",), max_tokens=4) for i in range(n)]
 
 
 class Echo:
@@ -26,7 +26,11 @@ class Echo:
         self.asked.append([request.id for request in requests])
         for i, request in reversed(list(enumerate(requests))):
             failed = self.deaf is not None and i % self.deaf == 0
-            yield Failure(request.id, "deaf") if failed else Generation(request.id, f"{self.name} {i}", "stop", 1)
+            yield (
+                Failure(request_id=request.id, reason="deaf")
+                if failed
+                else Generation(request_id=request.id, text=f"{self.name} {i}", finish_reason="stop", tokens=1)
+            )
 
 
 def lane(store: Store, engine: Echo, model: str = "m") -> Lane:

@@ -76,7 +76,12 @@ def knows(*right: str) -> Callable[[Request], Response | Failure]:
         assert isinstance(request, Rank)
         word = "yes" if any(f" {each} " in request.pairs[0][0] for each in right) else "no"
         likely = tuple(0.0 if continuation.strip() == word else -5.0 for _, continuation in request.pairs)
-        return Ranking(request.id, likely, tuple(1 for _ in likely), tuple(x == 0.0 for x in likely))
+        return Ranking(
+            request_id=request.id,
+            logprobs=likely,
+            tokens=tuple(1 for _ in likely),
+            greedy=tuple(x == 0.0 for x in likely),
+        )
 
     return reply
 

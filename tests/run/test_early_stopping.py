@@ -101,8 +101,10 @@ def answers(losing: Mapping[str, float] | None = None, gaining: float = 0.0) -> 
         said = right if known else LETTERS[(LETTERS.index(right) + 1) % 4]
         if isinstance(request, Rank):
             likely = tuple(0.0 if pair[1].strip() == said else -5.0 for pair in request.pairs)
-            return Ranking(request.id, likely, (1,) * 4, tuple(x == 0.0 for x in likely))
-        return Generation(request.id, said, "stop", 1)
+            return Ranking(
+                request_id=request.id, logprobs=likely, tokens=(1,) * 4, greedy=tuple(x == 0.0 for x in likely)
+            )
+        return Generation(request_id=request.id, text=said, finish_reason="stop", tokens=1)
 
     return reply
 
@@ -318,7 +320,7 @@ def test_the_base_of_an_earlier_whole_run_serves_and_one_that_was_stopped_does_n
 def test_a_failed_answer_is_a_trouble_and_no_end_of_the_run(job: Callable[..., Job]) -> None:
     def broken(request: Request) -> Response | Failure:
         return (
-            Failure(request.id, "non-finite logits")
+            Failure(request_id=request.id, reason="non-finite logits")
             if fingerprint.uniform_hash(request.id) < 0.02
             else answers()(request)
         )

@@ -28,8 +28,13 @@ def says(word: str) -> Callable[[Request], Response | Failure]:
     def reply(request: Request) -> Response | Failure:
         if isinstance(request, Rank):
             likely = [0.0 if continuation.strip() == word else -5.0 for _, continuation in request.pairs]
-            return Ranking(request.id, tuple(likely), tuple(1 for _ in likely), tuple(x == 0.0 for x in likely))
-        return Generation(request.id, word, "stop", 1)
+            return Ranking(
+                request_id=request.id,
+                logprobs=tuple(likely),
+                tokens=tuple(1 for _ in likely),
+                greedy=tuple(x == 0.0 for x in likely),
+            )
+        return Generation(request_id=request.id, text=word, finish_reason="stop", tokens=1)
 
     return reply
 
@@ -37,7 +42,7 @@ def says(word: str) -> Callable[[Request], Response | Failure]:
 def parrot(request: Request) -> Response | Failure:
     """Right about `echo`, always yes about `yes_no`."""
     return (
-        Generation(request.id, request.prompt[:-2], "stop", 3)
+        Generation(request_id=request.id, text=request.prompt[:-2], finish_reason="stop", tokens=3)
         if isinstance(request, Generate)
         else says("yes")(request)
     )
@@ -145,7 +150,7 @@ def _retrain(weights: Path, factor: float) -> None:
 def test_what_failed_is_trouble_never_a_score(job: Callable[..., Job]) -> None:
     def broken(request: Request) -> Response | Failure:
         return (
-            Failure(request.id, "non-finite logits")
+            Failure(request_id=request.id, reason="non-finite logits")
             if isinstance(request, Generate) and " 1" in request.prompt
             else parrot(request)
         )

@@ -79,10 +79,13 @@ def model(
         if isinstance(request, Rank):
             best = row % 2 if knows(row) else 1 - row % 2
             return Ranking(
-                request.id, tuple(-1.0 if i == best else -3.0 for i in range(2)), (1, 1), (best == 0, best == 1)
+                request_id=request.id,
+                logprobs=tuple(-1.0 if i == best else -3.0 for i in range(2)),
+                tokens=(1, 1),
+                greedy=(best == 0, best == 1),
             )
         text = writes(row, WORDS[row % 2])
-        return Generation(request.id, text, "stop", len(text.split()) + 1)
+        return Generation(request_id=request.id, text=text, finish_reason="stop", tokens=len(text.split()) + 1)
 
     return answer
 
@@ -113,9 +116,9 @@ def job(zoo: dict[str, Path], tmp_path: Path) -> Callable[..., Job]:
         models = tuple(f"{name}={zoo[ADAPTERS[name]]}" for name in changes.pop("models", ("lora",)))
         given = {"tasks": ("rates",), "explain": True, "base": f"base={zoo['llama']}", **changes}
         return Job(
-            models,
-            tmp_path / "out",
-            tmp_path / "store.sqlite",
+            models=models,
+            out=tmp_path / "out",
+            store=tmp_path / "store.sqlite",
             include=(tmp_path / "tasks",),
             data_dir=tmp_path / "data",
             **given,
@@ -388,7 +391,9 @@ def test_runs_with_and_without_a_second_round_compare(job: Callable[..., Job], t
 def test_an_unanswered_twin_is_trouble_and_leaves_the_rest(job: Callable[..., Job]) -> None:
     def breaks(request: Request) -> Response | Failure:
         broken = isinstance(request, Generate) and " 7" in request.prompt
-        return Failure(request.id, "the engine stopped") if broken else model(remembers, wrong)(request)
+        return (
+            Failure(request_id=request.id, reason="the engine stopped") if broken else model(remembers, wrong)(request)
+        )
 
     found = found_by(job(), breaks)
     broken = {example_error.task for example_error in found.errors}

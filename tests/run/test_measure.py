@@ -57,35 +57,56 @@ def task(output_type, metrics, primary, filters=()):
 
 
 def ranked(golds, logprobs, units=None, metrics=("acc",)):
-    specs = tuple(MetricSpec(name, name) for name in metrics)
+    specs = tuple(MetricSpec(id=name, name=name) for name in metrics)
     examples = tuple(
         Example(
-            f"{i}-x",
-            units[i] if units else f"{i}-x",
-            f"q{i}",
-            ("no", "yes"),
-            gold if isinstance(gold, tuple) else (gold,),
+            id=f"{i}-x",
+            unit=units[i] if units else f"{i}-x",
+            prompt=f"q{i}",
+            choices=("no", "yes"),
+            gold=gold if isinstance(gold, tuple) else (gold,),
         )
         for i, gold in enumerate(golds)
     )
-    requests = tuple(Rank(tuple((example.prompt, " " + choice) for choice in example.choices)) for example in examples)
+    requests = tuple(
+        Rank(pairs=tuple((example.prompt, " " + choice) for choice in example.choices)) for example in examples
+    )
     answers = {
-        request.id: answer if isinstance(answer, Failure) else Ranking(request.id, answer, (1, 1), (False, False))
+        request.id: answer
+        if isinstance(answer, Failure)
+        else Ranking(request_id=request.id, logprobs=answer, tokens=(1, 1), greedy=(False, False))
         for request, answer in zip(requests, logprobs, strict=True)
     }
     return PreparedTask(
-        task("multiple_choice", specs, metrics[0]), examples, requests, (), len(golds), "d", "p", 0.5
+        task=task("multiple_choice", specs, metrics[0]),
+        examples=examples,
+        requests=requests,
+        failures=(),
+        available=len(golds),
+        data_digest="d",
+        prompts_digest="p",
+        chance=0.5,
     ), answers
 
 
 def generated(texts, references, metrics, filters=()):
-    examples = tuple(Example(f"{i}-x", f"{i}-x", f"q{i}", references=given) for i, given in enumerate(references))
-    requests = tuple(Generate(example.prompt, ("\n",), 8) for example in examples)
+    examples = tuple(
+        Example(id=f"{i}-x", unit=f"{i}-x", prompt=f"q{i}", references=given) for i, given in enumerate(references)
+    )
+    requests = tuple(Generate(prompt=example.prompt, stop=("\n",), max_tokens=8) for example in examples)
     answers = {
-        request.id: Generation(request.id, text, "eos", 1) for request, text in zip(requests, texts, strict=True)
+        request.id: Generation(request_id=request.id, text=text, finish_reason="eos", tokens=1)
+        for request, text in zip(requests, texts, strict=True)
     }
     return PreparedTask(
-        task("generate_until", metrics, metrics[0].id, filters), examples, requests, (), len(texts), "d", "p", 0.5
+        task=task("generate_until", metrics, metrics[0].id, filters),
+        examples=examples,
+        requests=requests,
+        failures=(),
+        available=len(texts),
+        data_digest="d",
+        prompts_digest="p",
+        chance=0.5,
     ), answers
 
 
@@ -112,7 +133,9 @@ def test_rows_of_a_unit_are_added_in_order_of_first_appearance():
 
 
 def test_a_failure_is_never_a_score():
-    prepared, answers = ranked([1, 1, 1, 1], [Failure("r", "out of memory"), (-2, -1), (math.nan, -1), (-2, -1)])
+    prepared, answers = ranked(
+        [1, 1, 1, 1], [Failure(request_id="r", reason="out of memory"), (-2, -1), (math.nan, -1), (-2, -1)]
+    )
     del answers[prepared.requests[3].id]
     found = measure(prepared, answers, "m")
     assert found.measurements[0].units == ("1-x",)
@@ -128,7 +151,14 @@ def test_a_failure_is_never_a_score():
 def test_rows_that_could_not_be_asked_are_troubles_too():
     prepared, answers = ranked([1], [(-2, -1)])
     prepared = PreparedTask(
-        prepared.task, prepared.examples, prepared.requests, (("7-y", "too long"),), 2, "d", "p", 0.5
+        task=prepared.task,
+        examples=prepared.examples,
+        requests=prepared.requests,
+        failures=(("7-y", "too long"),),
+        available=2,
+        data_digest="d",
+        prompts_digest="p",
+        chance=0.5,
     )
     assert [
         (example_error.example, example_error.reason) for example_error in measure(prepared, answers, "m").errors
@@ -144,8 +174,8 @@ def test_no_answer_at_all_leaves_empty_rows():
 def test_each_metric_reads_through_its_own_filter():
     number = ({"function": "regex", "regex_pattern": r"(\d+)"},)
     metrics = (
-        MetricSpec("exact_match,number", "exact_match", filter="number"),
-        MetricSpec("exact_match", "exact_match"),
+        MetricSpec(id="exact_match,number", name="exact_match", filter="number"),
+        MetricSpec(id="exact_match", name="exact_match"),
     )
     prepared, answers = generated(
         ["it is 42", "42", "none", ""], [("42",)] * 4, metrics, (("number", number), ("none", ()))
@@ -158,7 +188,7 @@ def test_each_metric_reads_through_its_own_filter():
 
 
 def test_an_empty_generation_scores_0():
-    metrics = (MetricSpec("rouge1", "rouge1"), MetricSpec("bleu", "bleu"))
+    metrics = (MetricSpec(id="rouge1", name="rouge1"), MetricSpec(id="bleu", name="bleu"))
     prepared, answers = generated(["", "it is very cold"], [("it is cold",), ("it is very cold", "cold")], metrics)
     found = measure(prepared, answers, "m")
     rouge, bleu = found.measurements
@@ -186,7 +216,7 @@ def test_an_opaque_metric_has_a_point_or_is_a_trouble(tmp_path):
         "    def _compute(self, predictions, references):\n"
         '        return {"length": sum(map(len, predictions)) / (0 if "x" in predictions else len(predictions))}\n'
     )
-    metrics = (MetricSpec("exact_match", "exact_match"), MetricSpec("length", str(folder)))
+    metrics = (MetricSpec(id="exact_match", name="exact_match"), MetricSpec(id="length", name=str(folder)))
     prepared, answers = generated(["aa", "bbbb"], [("aa",), ("b",)], metrics)
     length = measure(prepared, answers, "m").measurements[1]
     assert length.point == 3 and length.rows.shape == (2, 0) and length.units == ("0-x", "1-x")
@@ -209,7 +239,7 @@ def test_unknown_metrics_and_filters_are_errors_of_the_task():
     prepared, answers = ranked([1], [(-2, -1)], metrics=("accuracy",))
     with pytest.raises(TaskError, match="accuracy"):
         measure(prepared, answers, "m")
-    prepared, answers = generated(["a"], [("a",)], (MetricSpec("exact_match,x", "exact_match", filter="x"),))
+    prepared, answers = generated(["a"], [("a",)], (MetricSpec(id="exact_match,x", name="exact_match", filter="x"),))
     with pytest.raises(TaskError, match="reads through filter 'x'"):
         measure(prepared, answers, "m")
 
@@ -221,7 +251,7 @@ def test_filters_see_as_many_copies_as_the_task_repeats_and_the_rows_choices():
         {"function": "majority_vote"},
         {"function": "take_first"},
     )
-    metric = MetricSpec("exact_match,letters", "exact_match", filter="letters")
+    metric = MetricSpec(id="exact_match,letters", name="exact_match", filter="letters")
     prepared, answers = generated(["it is the hare"], [("(B)",)], (metric,), (("letters", steps),))
     example = replace(prepared.examples[0], tags={CHOICES_TAG: '["fox", "the hare"]'})
     prepared = replace(prepared, task=replace(prepared.task, repeats=3), examples=(example,))

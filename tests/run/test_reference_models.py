@@ -31,8 +31,13 @@ MakeJob = Callable[..., Job]
 
 def parrot(request: Request) -> Response:
     if isinstance(request, Rank):
-        return Ranking(request.id, (-1.0, 0.0), (1, 1), (False, True))
-    return Generation(request.id, request.prompt[:-2] if isinstance(request, Generate) else "", "stop", 1)
+        return Ranking(request_id=request.id, logprobs=(-1.0, 0.0), tokens=(1, 1), greedy=(False, True))
+    return Generation(
+        request_id=request.id,
+        text=request.prompt[:-2] if isinstance(request, Generate) else "",
+        finish_reason="stop",
+        tokens=1,
+    )
 
 
 def but(every: int) -> Callable[[Request], Response]:
@@ -40,7 +45,7 @@ def but(every: int) -> Callable[[Request], Response]:
 
     def reply(request: Request) -> Response:
         wrong = isinstance(request, Generate) and len(request.prompt) % every == 0
-        return Generation(request.id, "?", "stop", 1) if wrong else parrot(request)
+        return Generation(request_id=request.id, text="?", finish_reason="stop", tokens=1) if wrong else parrot(request)
 
     return reply
 
@@ -112,7 +117,7 @@ def test_what_numerics_alone_move_is_the_floor(job: MakeJob) -> None:
 
 def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
     def deaf(request: Request) -> Response | Failure:
-        return Failure(request.id, "deaf") if isinstance(request, Generate) else parrot(request)
+        return Failure(request_id=request.id, reason="deaf") if isinstance(request, Generate) else parrot(request)
 
     found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
     assert {example_error.model for example_error in found.errors} == {"placebo"}

@@ -31,8 +31,8 @@ MakeJob = Callable[..., Job]
 
 def yes(request: Request) -> Response:
     if hasattr(request, "pairs"):
-        return Ranking(request.id, (-1.0, 0.0), (1, 1), (False, True))
-    return Generation(request.id, "yes", "stop", 1)
+        return Ranking(request_id=request.id, logprobs=(-1.0, 0.0), tokens=(1, 1), greedy=(False, True))
+    return Generation(request_id=request.id, text="yes", finish_reason="stop", tokens=1)
 
 
 class Merging(ScriptedEngine):
@@ -171,7 +171,7 @@ class ServedFactory:
         self.opened = 0
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        return EngineInfo("served", {"version": 1})
+        return EngineInfo(name="served", details={"version": 1})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Served:
         self.open_now.append(checkpoint.name)

@@ -68,9 +68,16 @@ def reply(right: str, written: str) -> Callable[[Request], Response | Failure]:
             words = [continuation.strip() for _, continuation in request.pairs]
             best = words.index(right) if right in words else 1
             likely = tuple(-1.0 if i == best else -3.0 for i in range(len(words)))
-            return Ranking(request.id, likely, tuple(1 for _ in words), tuple(i == best for i in range(len(words))))
+            return Ranking(
+                request_id=request.id,
+                logprobs=likely,
+                tokens=tuple(1 for _ in words),
+                greedy=tuple(i == best for i in range(len(words))),
+            )
         echo = request.prompt.endswith(" :")
-        return Generation(request.id, request.prompt[:-2] if echo else written, "stop", 3)
+        return Generation(
+            request_id=request.id, text=request.prompt[:-2] if echo else written, finish_reason="stop", tokens=3
+        )
 
     return answer
 
@@ -360,7 +367,7 @@ def test_a_baseline_stands_in_for_every_way_that_it_was_asked(
 def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job]) -> None:
     def broken(request: Request) -> Response | Failure:
         fails = not isinstance(request, Rank) and request.prompt.startswith("b")
-        return Failure(request.id, "the engine stopped") if fails else reply("yes", "yes")(request)
+        return Failure(request_id=request.id, reason="the engine stopped") if fails else reply("yes", "yes")(request)
 
     found = evaluate(job(describe=("generation",)), factory=ScriptedFactory(reply("yes", "yes"), {"lora": broken}))
     assert {example_error.task for example_error in found.errors} <= {"rates@written"}

@@ -74,9 +74,9 @@ def job(zoo: dict[str, Path], tmp_path: Path) -> Callable[..., Job]:
 def costs(nats: float) -> Callable[[Request], Response | Failure]:
     """So many nats a byte."""
     return lambda request: (
-        Scoring(request.id, -nats * len(request.text.encode()), len(request.text))
+        Scoring(request_id=request.id, logprob=-nats * len(request.text.encode()), tokens=len(request.text))
         if isinstance(request, Score)
-        else Failure("", "")
+        else Failure(request_id="", reason="")
     )
 
 
@@ -107,7 +107,7 @@ def test_scores_are_what_the_answers_say(job: Callable[..., Job]) -> None:
 def test_a_text_without_an_answer_is_trouble_and_no_score(job: Callable[..., Job]) -> None:
     def broken(request: Request) -> Response | Failure:
         return (
-            Failure(request.id, "non-finite logits")
+            Failure(request_id=request.id, reason="non-finite logits")
             if isinstance(request, Score) and "dog" in request.text
             else costs(math.log(4))(request)
         )

@@ -37,7 +37,7 @@ def words(text: str) -> int:
 
 def test_choices_become_pairs_and_gold(make: Make, data: Data) -> None:
     prepared = prepare(make(), data(test=ROWS), PromptSettings())
-    assert prepared.requests[1] == Rank((("Question 1?", " no"), ("Question 1?", " yes")))
+    assert prepared.requests[1] == Rank(pairs=(("Question 1?", " no"), ("Question 1?", " yes")))
     example = prepared.examples[1]
     assert (example.prompt, example.choices, example.gold) == ("Question 1?", ("no", "yes"), (1,))
     assert (len(prepared.examples), prepared.available, prepared.failures) == (30, 30, ())
@@ -47,7 +47,7 @@ def test_texts_become_generations_and_references(make: Make, data: Data) -> None
     prepared = prepare(
         make(**WRITE), data(test=[{"q": "Q", "a": "one"}, {"q": "Q", "a": "['one', 'two']"}]), PromptSettings()
     )
-    assert prepared.requests[0] == Generate("Q", ("\n",), 5)
+    assert prepared.requests[0] == Generate(prompt="Q", stop=("\n",), max_tokens=5)
     assert [example.references for example in prepared.examples] == [("one",), ("one", "two")]
 
 
@@ -318,7 +318,7 @@ def test_texts_are_asked_whole_without_shots_description_or_limit_of_length(make
         data(test=[{"text": "one two " * 50}, {"text": ""}]),
         PromptSettings(budget=5, count=words, system="Be brief."),
     )
-    assert prepared.requests == (Score("one two " * 50), Score(""))
+    assert prepared.requests == (Score(text="one two " * 50), Score(text=""))
     assert [(e.prompt, e.choices, e.references, e.truncated) for e in prepared.examples] == [
         ("", (), ("one two " * 50,), False),
         ("", (), ("",), False),
@@ -341,7 +341,7 @@ CHAT = Chat(ScriptedChat())
 def test_a_template_puts_the_question_and_the_answer_begins_where_it_ends(make: Make, data: Data) -> None:
     prepared = prepare(make(description="Say."), data(test=ROWS[:2]), PromptSettings(chat=CHAT, system="Be brief."))
     prompt = "<system>Be brief.\n\nSay.\n<user>Question 1?\n<assistant>"
-    assert prepared.requests[1] == Rank(((prompt, "no"), (prompt, "yes")))
+    assert prepared.requests[1] == Rank(pairs=((prompt, "no"), (prompt, "yes")))
     assert prepared.examples[1].prompt == prompt
 
 

@@ -217,7 +217,7 @@ def test_a_groups_word_beside_a_tasks_metric_is_passed_over_as_lm_eval_does(make
 
 def test_scales_agree_with_the_metrics_themselves() -> None:
     for name in ("acc", "acc_norm", "mcc", "f1", "exact_match", "rouge1", "rougeLsum", "bleu", "brier_score"):
-        metric = build(MetricSpec(name, name))
+        metric = build(MetricSpec(id=name, name=name))
         assert (metric.high > 1) == (name in scoring.OTHER_SCALES), name
 
 

@@ -128,7 +128,9 @@ def test_a_task_may_say_what_its_twin_asks(make: Make, data: Data) -> None:
         ),
         ROWS,
     )
-    assert asked(twin, data).requests[0] == Generate("question 0 Write no or yes:", (".", "\n"), 3)
+    assert asked(twin, data).requests[0] == Generate(
+        prompt="question 0 Write no or yes:", stop=(".", "\n"), max_tokens=3
+    )
     with pytest.raises(TaskError, match="max_gen_tok"):
         written(make(metadata={"twin": {"generation_kwargs": {"max_gen_tok": 3}}}), ROWS)
 
@@ -150,7 +152,10 @@ def test_what_cannot_be_written_is_said(make: Make) -> None:
 def test_what_is_written_is_scored_strictly_and_leniently(make: Make, data: Data) -> None:
     found = asked(written(make(), ROWS), data)
     texts = ["no", " yes ", "No.", "It is yes", "maybe", ""]  # right answers: no yes no yes no yes
-    answers = {r.id: Generation(r.id, text, "stop", 1) for r, text in zip(found.requests, texts, strict=True)}
+    answers = {
+        r.id: Generation(request_id=r.id, text=text, finish_reason="stop", tokens=1)
+        for r, text in zip(found.requests, texts, strict=True)
+    }
     measured = measure(found, answers, "base")
     sums = {m.metric: m.rows.sum(axis=0).tolist() for m in measured.measurements}
     looks = {"empty": [1, 6], "repetition": [0, 6], "length": [6, 6], "cut": [0, 6]}

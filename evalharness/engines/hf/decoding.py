@@ -146,7 +146,11 @@ class Decoder:
         for group in groups.values():
             results = in_batches(group, [len(prompt.tokens) for prompt in group], self.limits, self._decode)
             for prompt, result in zip(group, results, strict=True):
-                yield Failure(prompt.request.id, result.reason) if isinstance(result, Refusal) else result
+                yield (
+                    Failure(request_id=prompt.request.id, reason=result.reason)
+                    if isinstance(result, Refusal)
+                    else result
+                )
 
     def next_logits(self, prompts: Sequence[str], adapter: bool) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), by the pass that decodes."""
@@ -163,13 +167,13 @@ class Decoder:
     def _prompt(self, request: Generate) -> TokenPrompt | Generation | Failure:
         """The request as tokens, or its answer where the model need not be asked."""
         if request.max_tokens < 1:
-            return Generation(request.id, "", "length", 0)
+            return Generation(request_id=request.id, text="", finish_reason="length", tokens=0)
         try:
             tokens = self.model.tokenizer.prompt(request.prompt)
         except Untokenizable as error:
-            return Failure(request.id, str(error))
+            return Failure(request_id=request.id, reason=str(error))
         too_much = self.model.too_much(tokens, request.max_tokens)
-        return Failure(request.id, too_much) if too_much else TokenPrompt(request, tokens)
+        return Failure(request_id=request.id, reason=too_much) if too_much else TokenPrompt(request, tokens)
 
     @torch.no_grad()
     def _generate(self, prompts: Sequence[Tokens], new: int, adapter: bool = True, **options: Any) -> tuple[Any, int]:
@@ -207,9 +211,11 @@ class Decoder:
         new = new[: ends.length[row]]
         bad = watch.first_bad[row]
         if bad is not None and bad <= len(new):
-            return Failure(request.id, NONFINITE)
+            return Failure(request_id=request.id, reason=NONFINITE)
         text = self.model.tokenizer.decode(new)
         cut = _first(text, ends.stops[row])
         if cut is not None:
-            return Generation(request.id, text[:cut], "stop", len(new))
-        return Generation(request.id, text, "eos" if new[-1] in self.ends else "length", len(new))
+            return Generation(request_id=request.id, text=text[:cut], finish_reason="stop", tokens=len(new))
+        return Generation(
+            request_id=request.id, text=text, finish_reason="eos" if new[-1] in self.ends else "length", tokens=len(new)
+        )

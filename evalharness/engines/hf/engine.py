@@ -192,7 +192,7 @@ def _info(settings: EngineSettings, device: torch.device, dtype: str, attention:
         "tf32": False,
     }
     return EngineInfo(
-        "hf", {**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}, **_quantiser()}
+        name="hf", details={**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}, **_quantiser()}
     )
 
 

@@ -54,7 +54,7 @@ class Profiler:
         profiles = iter(in_batches(flat, [self.model.size(piece.row) for piece in flat], self.limits, self._look))
         for request, of_request in zip(requests, pieces, strict=True):
             if isinstance(of_request, str):
-                yield Failure(request.id, of_request)
+                yield Failure(request_id=request.id, reason=of_request)
             else:
                 yield _profiling(request, of_request, [next(profiles) for _ in of_request])
 
@@ -125,7 +125,7 @@ def _profiling(
     request: Profile, pieces: Sequence[TextPiece], profiles: Sequence[PieceProfile | Refusal]
 ) -> Profiling | Failure:
     if refusal := next((part for part in profiles if isinstance(part, Refusal)), None):
-        return Failure(request.id, refusal.reason)
+        return Failure(request_id=request.id, reason=refusal.reason)
     parts = [part for part in profiles if isinstance(part, PieceProfile)]
     return Profiling(
         request_id=request.id,

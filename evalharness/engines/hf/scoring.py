@@ -83,7 +83,7 @@ class Scorer:
                 scores[pair] = result if isinstance(result, Refusal) else result[place]
         for request, of_request in zip(requests, pairs, strict=True):
             if isinstance(of_request, str):
-                yield Failure(request.id, of_request)
+                yield Failure(request_id=request.id, reason=of_request)
             else:
                 yield answer(request, of_request, scores)
 
@@ -152,7 +152,7 @@ def _all_scored(pairs: Sequence[TokenPair], scores: Scores) -> list[tuple[float,
 def _ranking(request: Rank, pairs: Sequence[TokenPair], scores: Scores) -> Ranking | Failure:
     scored = _all_scored(pairs, scores)
     if isinstance(scored, str):
-        return Failure(request.id, scored)
+        return Failure(request_id=request.id, reason=scored)
     return Ranking(
         request_id=request.id,
         logprobs=tuple(logprob for logprob, _ in scored),
@@ -164,6 +164,6 @@ def _ranking(request: Rank, pairs: Sequence[TokenPair], scores: Scores) -> Ranki
 def _scoring(request: Score, pieces: Sequence[TokenPair], scores: Scores) -> Scoring | Failure:
     scored = _all_scored(pieces, scores)
     if isinstance(scored, str):
-        return Failure(request.id, scored)
+        return Failure(request_id=request.id, reason=scored)
     total = math.fsum(logprob for logprob, _ in scored)
-    return Scoring(request.id, total, sum(len(piece.continuation) for piece in pieces))
+    return Scoring(request_id=request.id, logprob=total, tokens=sum(len(piece.continuation) for piece in pieces))

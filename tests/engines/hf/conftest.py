@@ -61,10 +61,12 @@ def rankings(words: Callable[..., list[str]]) -> list[Rank]:
     """Choices of several tokens, of one token, of many lengths; and every odd way to end a context."""
     contexts, choices = words(10, 18), words(40, 4, seed=1)
     several = [
-        Rank(tuple((context, " " + choice) for choice in choices[4 * i : 4 * i + 4]))
+        Rank(pairs=tuple((context, " " + choice) for choice in choices[4 * i : 4 * i + 4]))
         for i, context in enumerate(contexts)
     ]
-    letters = [Rank(tuple((context + " Answer :", f" {letter}") for letter in "ABCD")) for context in contexts[:4]]
+    letters = [
+        Rank(pairs=tuple((context + " Answer :", f" {letter}") for letter in "ABCD")) for context in contexts[:4]
+    ]
     odd = [
         ("", "the cat"),
         ("a cat  ", "sat"),
@@ -74,12 +76,12 @@ def rankings(words: Callable[..., list[str]]) -> list[Rank]:
         ("<|im_end|>the cat", " sat"),
         (" the", "  dog"),
     ]
-    return [*several, *letters, Rank(tuple(odd))]
+    return [*several, *letters, Rank(pairs=tuple(odd))]
 
 
 @pytest.fixture(scope="session")
 def generations(words: Callable[..., list[str]]) -> list[Generate]:
-    return [Generate(prompt, ("\n", " th", "e "), 14) for prompt in words(12, 20, seed=2)]
+    return [Generate(prompt=prompt, stop=("\n", " th", "e "), max_tokens=14) for prompt in words(12, 20, seed=2)]
 
 
 class Oracle:

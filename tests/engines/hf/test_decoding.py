@@ -59,7 +59,10 @@ def plain_loop(ours, request, ends):
 @pytest.mark.parametrize("name", ["llama-lora", "gpt2-prompt", "qwen3"])
 def test_reason_and_count_of_each_row(name, engine, ask, generations):
     ours = engine(name)
-    requests = [Generate(request.prompt, ("a", "r") if i % 2 else (), 14) for i, request in enumerate(generations)]
+    requests = [
+        Generate(prompt=request.prompt, stop=("a", "r") if i % 2 else (), max_tokens=14)
+        for i, request in enumerate(generations)
+    ]
     answers = ask(ours, requests)
     assert [(answer.finish_reason, answer.tokens) for answer in answers] == [
         plain_loop(ours, request, ours._decoder.ends) for request in requests
@@ -71,7 +74,7 @@ def test_each_row_has_its_own_limit_and_stops(engine, ask, words):
     """Requests of one block with different limits and stop strings are answered as if alone."""
     prompts = words(9, 12, seed=3)
     mixed = [
-        Generate(prompt, stop, limit)
+        Generate(prompt=prompt, stop=stop, max_tokens=limit)
         for prompt, stop, limit in zip(prompts, [("\n",), ("e",), ()] * 3, [3, 9, 12] * 3, strict=True)
     ]
     ours = engine("llama")
@@ -83,9 +86,9 @@ def test_each_row_has_its_own_limit_and_stops(engine, ask, words):
 def test_the_text_is_cut_before_the_first_stop_string(engine, ask):
     """The earliest in the text, not in the list; one that spans tokens too."""
     ours = engine("llama")
-    free = ask(ours, [Generate("the cat", (), 14)])[0].text
+    free = ask(ours, [Generate(prompt="the cat", stop=(), max_tokens=14)])[0].text
     late, early = free[8:10], free[3:6]
-    answer = ask(ours, [Generate("the cat", (late, early), 14)])[0]
+    answer = ask(ours, [Generate(prompt="the cat", stop=(late, early), max_tokens=14)])[0]
     assert answer.text == free[: min(free.index(late), free.index(early))] and answer.finish_reason == "stop"
     assert answer.tokens < 14
 
@@ -100,7 +103,7 @@ def changed(zoo, name, folder, **generation):
 
 def test_several_end_tokens(zoo, engine, ask, generations, tmp_path):
     """Any of the generation config's end tokens ends a row, the tokenizer's own too; no other row is touched."""
-    free = [Generate(request.prompt, (), 14) for request in generations]
+    free = [Generate(prompt=request.prompt, stop=(), max_tokens=14) for request in generations]
     base = engine("qwen3")
     tokenizer = TokenizerAdapter(base._loaded.tokenizer)
     starts = [plain_tokens(base, request)[3] for request in free[:2]]
@@ -129,7 +132,7 @@ def plain_tokens(ours, request):
 )
 def test_penalties_are_honoured_in_any_batch(penalty, zoo, engine, ask, generations, tmp_path):
     """As transformers' own generate of one unpadded row does; a padded batch must not let penalties see the padding."""
-    free = [Generate(request.prompt, (), 14) for request in generations]
+    free = [Generate(prompt=request.prompt, stop=(), max_tokens=14) for request in generations]
     path = changed(zoo, "gpt2", tmp_path / "penalty", **penalty)
     model = AutoModelForCausalLM.from_pretrained(path)
     ours = engine(path)
@@ -146,7 +149,7 @@ def test_penalties_are_honoured_in_any_batch(penalty, zoo, engine, ask, generati
 
 def test_penalties_see_the_text_behind_a_soft_prompt(zoo, engine, ask, generations, tmp_path, peft_model):
     """As peft's own generate of one unpadded row does."""
-    free = [Generate(request.prompt, (), 10) for request in generations[:6]]
+    free = [Generate(prompt=request.prompt, stop=(), max_tokens=10) for request in generations[:6]]
     path = changed(zoo, "gpt2", tmp_path / "base", repetition_penalty=1.7)
     loaded = load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu")
     ours = Decoder(model_adapter(loaded, None), BatchLimits(4, 999))
@@ -171,13 +174,13 @@ def test_the_least_length_does_not_count_a_soft_prompt(zoo, generations, tmp_pat
     """As in peft's own generate of one unpadded row: text counts, virtual tokens do not."""
     theirs = peft_model("gpt2-prompt")
     often = TokenizerAdapter(engine("gpt2")._loaded.tokenizer).encode(
-        ask(engine("gpt2-prompt"), [Generate(generations[0].prompt, (), 2)])[0].text
+        ask(engine("gpt2-prompt"), [Generate(prompt=generations[0].prompt, stop=(), max_tokens=2)])[0].text
     )
     rule = {"min_length": 14, "eos_token_id": [0, *often]}
     path = changed(zoo, "gpt2", tmp_path / "base", **rule)
     loaded = load(recognise(str(zoo["gpt2-prompt"]), base=str(path)), "float32", "cpu")
     ours = Decoder(model_adapter(loaded, None), BatchLimits(4, 999))
-    free = [Generate(request.prompt, (), 10) for request in generations[:6]]
+    free = [Generate(prompt=request.prompt, stop=(), max_tokens=10) for request in generations[:6]]
     found = {answer.request_id: answer for answer in ours.generate(free)}
     for request in free:
         ids = torch.tensor([ours.model.tokenizer.prompt(request.prompt)])
@@ -202,25 +205,28 @@ def test_a_request_over_the_window_is_a_failure(engine, ask, tiny):
     """Prompt, virtual tokens and all new tokens must fit; nothing is ever cut."""
     ours, soft = engine("gpt2"), engine("gpt2-prompt")
     length = tiny.WINDOW - 10
-    fits, over = Generate(" cat" * length, (), 10), Generate(" cat" * (length + 1), (), 10)
+    fits, over = (
+        Generate(prompt=" cat" * length, stop=(), max_tokens=10),
+        Generate(prompt=" cat" * (length + 1), stop=(), max_tokens=10),
+    )
     answers = ask(ours, [fits, over])
     assert isinstance(answers[0], Generation) and isinstance(answers[1], Failure) and "window" in answers[1].reason
     assert isinstance(ask(soft, [fits])[0], Failure)
 
 
 def test_nothing_new_asked_for(engine, ask):
-    assert ask(engine("gpt2"), [Generate("the cat", (), 0)])[0] == Generation(
-        Generate("the cat", (), 0).id, "", "length", 0
+    assert ask(engine("gpt2"), [Generate(prompt="the cat", stop=(), max_tokens=0)])[0] == Generation(
+        request_id=Generate(prompt="the cat", stop=(), max_tokens=0).id, text="", finish_reason="length", tokens=0
     )
 
 
 def test_an_end_token_first_is_an_empty_answer(zoo, engine, ask, tmp_path):
-    first = plain_tokens(engine("qwen3"), Generate("the cat", (), 1))[0]
+    first = plain_tokens(engine("qwen3"), Generate(prompt="the cat", stop=(), max_tokens=1))[0]
     path = changed(zoo, "qwen3", tmp_path / "first", eos_token_id=first)
     config = json.loads((path / "tokenizer_config.json").read_text())
     own = load(recognise(str(zoo["qwen3"])), "float32", "cpu").tokenizer.convert_ids_to_tokens(first)
     (path / "tokenizer_config.json").write_text(json.dumps({**config, "eos_token": own}))
-    answer = ask(engine(path), [Generate("the cat", ("\n",), 8)])[0]
+    answer = ask(engine(path), [Generate(prompt="the cat", stop=("\n",), max_tokens=8)])[0]
     assert (answer.text, answer.tokens) == ("", 1)
 
 
@@ -239,8 +245,14 @@ class TestInside:
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
         with torch.no_grad():
             loaded.model.model.embed_tokens.weight[spoiled[0]] = torch.nan
-        bad, good = self.answers(loaded, [Generate("the dog", (), 4), Generate("the cat sat on", (), 4)])
-        assert bad == Failure(bad.request_id, "non-finite logits")
+        bad, good = self.answers(
+            loaded,
+            [
+                Generate(prompt="the dog", stop=(), max_tokens=4),
+                Generate(prompt="the cat sat on", stop=(), max_tokens=4),
+            ],
+        )
+        assert bad == Failure(request_id=bad.request_id, reason="non-finite logits")
         assert isinstance(good, Generation)
 
     def test_too_little_memory_halves_the_batch(self, loaded, generations):
@@ -261,4 +273,4 @@ class TestInside:
             raise MemoryError
 
         loaded.model.register_forward_pre_hook(choke, with_kwargs=True)
-        assert isinstance(self.answers(loaded, [Generate("the cat", (), 4)])[0], Failure)
+        assert isinstance(self.answers(loaded, [Generate(prompt="the cat", stop=(), max_tokens=4)])[0], Failure)

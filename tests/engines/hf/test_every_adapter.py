@@ -100,18 +100,18 @@ def subject(request, zoo, bare, resident) -> Subject:
 def questions(words) -> list[Rank]:
     contexts, choices = words(2, 14, seed=11), words(8, 3, seed=12)
     several = [
-        Rank(tuple((context, " " + choice) for choice in choices[4 * i : 4 * i + 4]))
+        Rank(pairs=tuple((context, " " + choice) for choice in choices[4 * i : 4 * i + 4]))
         for i, context in enumerate(contexts)
     ]
     return [
         *several,
-        Rank((("the cat", " A"), ("the cat", " B"), ("", "the dog"), ("F P Z  ", "cat"))),
+        Rank(pairs=(("the cat", " A"), ("the cat", " B"), ("", "the dog"), ("F P Z  ", "cat"))),
     ]  # letters of trained tokens
 
 
 @pytest.fixture(scope="module")
 def prompts(words) -> list[Generate]:
-    return [Generate(text, (), NEW) for text in words(3, 12, seed=13)]
+    return [Generate(prompt=text, stop=(), max_tokens=NEW) for text in words(3, 12, seed=13)]
 
 
 def forward(subject: Subject, context: Sequence[int], continuation: Sequence[int]) -> torch.Tensor:

@@ -34,7 +34,7 @@ def test_equals_one_unpadded_forward(name, engine, ask, peft_model, zoo):
     """peft's own forward of the prefix token and the text; a batch with a longer text moves nothing."""
     mine = engine(name, batch_size=4)
     texts = TokenizerAdapter(mine._loaded.tokenizer)
-    found, _ = ask(mine, [Profile(TEXT, 5), Profile(f"{TEXT} {TEXT}", 5)])
+    found, _ = ask(mine, [Profile(text=TEXT, top_k=5), Profile(text=f"{TEXT} {TEXT}", top_k=5)])
     tokens = texts.encode(TEXT, special=False)
     model = peft_model(name) if "-" in name else mine._loaded.model
     with torch.inference_mode():
@@ -52,7 +52,7 @@ def test_equals_one_unpadded_forward(name, engine, ask, peft_model, zoo):
 def test_an_encoder_decoder_reads_the_context_in_its_encoder(name, context, engine, ask, zoo):
     """transformers' own forward: the prefix token (EOS or BOS) to the encoder where there is no context."""
     mine = engine(name)
-    (found,) = ask(mine, [Profile(TEXT, 3, context)])
+    (found,) = ask(mine, [Profile(text=TEXT, top_k=3, context=context)])
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(zoo[name]).eval(), AutoTokenizer.from_pretrained(zoo[name])
     tokens = tokenizer.encode(TEXT, add_special_tokens=False)
     source = (
@@ -73,15 +73,17 @@ def test_sums_to_what_the_text_scores_whole(engine, ask, tiny):
     windows, too.
     """
     long = " ".join([TEXT] * 8)
-    profile, score = ask(engine("gpt2"), [Profile(long, 1), Score(long)])
+    profile, score = ask(engine("gpt2"), [Profile(text=long, top_k=1), Score(text=long)])
     assert score.tokens == len(profile.tokens) > 2 * tiny.WINDOW
     assert sum(profile.logprobs) == pytest.approx(score.logprob, abs=1e-4)
 
 
 def test_the_tokens_that_were_asked_for(engine, ask):
     """At another model's likeliest tokens; what is beyond them is one number."""
-    (base,) = ask(engine("llama"), [Profile(TEXT, 4)])
-    (same, other) = (ask(engine(name), [Profile(TEXT, 0, at=base.ids)])[0] for name in ("llama", "llama-lora"))
+    (base,) = ask(engine("llama"), [Profile(text=TEXT, top_k=4)])
+    (same, other) = (
+        ask(engine(name), [Profile(text=TEXT, top_k=0, at=base.ids)])[0] for name in ("llama", "llama-lora")
+    )
     assert (same.top, same.rest, same.logprobs, same.ids) == (base.top, base.rest, base.logprobs, ())
     assert other.top != base.top and np.allclose(np.exp(other.top).sum(1) + np.exp(other.rest), 1, atol=1e-7)
 
@@ -93,8 +95,8 @@ def test_divergence_against_scipy_over_the_whole_vocabulary(architecture, engine
     base, candidate = engine(architecture), engine(f"{architecture}-lora")
     found = {}
     for top_k in (1, 8, 64, whole):
-        (asked,) = ask(base, [Profile(TEXT, top_k)])
-        (answer,) = ask(candidate, [Profile(TEXT, 0, at=asked.ids)])
+        (asked,) = ask(base, [Profile(text=TEXT, top_k=top_k)])
+        (answer,) = ask(candidate, [Profile(text=TEXT, top_k=0, at=asked.ids)])
         found[top_k] = divergence(asked, answer)
     vocabulary = len(asked.ids[0])
     assert vocabulary == base._loaded.model.config.vocab_size and set(asked.rest) == {None}
@@ -108,9 +110,11 @@ def test_divergence_against_scipy_over_the_whole_vocabulary(architecture, engine
 
 def test_room_and_virtual_tokens_cut_all_models_alike(engine, ask, tiny):
     long, room = " ".join([TEXT] * 8), tiny.WINDOW - tiny.VIRTUAL
-    base, prompt = (ask(engine(name), [Profile(long, 2, room=room)])[0] for name in ("llama", "llama-prompt"))
+    base, prompt = (
+        ask(engine(name), [Profile(text=long, top_k=2, room=room)])[0] for name in ("llama", "llama-prompt")
+    )
     assert base.tokens == prompt.tokens
-    (again,) = ask(engine("llama"), [Profile(long, 2, room=room // 2)])
+    (again,) = ask(engine("llama"), [Profile(text=long, top_k=2, room=room // 2)])
     assert again.tokens == base.tokens and again.logprobs[: room // 2] == pytest.approx(
         base.logprobs[: room // 2], abs=1e-4
     )
@@ -119,12 +123,12 @@ def test_room_and_virtual_tokens_cut_all_models_alike(engine, ask, tiny):
 
 def test_what_cannot_be_asked_is_a_failure(engine, ask, zoo):
     impossible = [
-        Profile("a\ud800", 2),
-        Profile(TEXT, 0, at=((1,),)),
-        Profile("cat", 0, at=((9999,),)),
-        Profile("x" * 200, 2, "the cat"),
+        Profile(text="a\ud800", top_k=2),
+        Profile(text=TEXT, top_k=0, at=((1,),)),
+        Profile(text="cat", top_k=0, at=((9999,),)),
+        Profile(text="x" * 200, top_k=2, context="the cat"),
     ]
-    unreadable, miscounted, beyond, long, good = ask(engine("gpt2"), [*impossible, Profile("cat", 2)])
+    unreadable, miscounted, beyond, long, good = ask(engine("gpt2"), [*impossible, Profile(text="cat", top_k=2)])
     assert [type(answer) for answer in (unreadable, miscounted, beyond, long, good)] == [Failure] * 4 + [Profiling]
     assert "tokenised" in unreadable.reason and "where it was asked for" in miscounted.reason
     assert beyond.reason == BEYOND and "do not fit the window" in long.reason
@@ -136,12 +140,14 @@ def test_non_finite_logits_fail_the_text_they_touch_and_no_other(zoo):
     with torch.no_grad():
         loaded.model.model.embed_tokens.weight[spoiled[0]] = torch.nan
     profiler = Profiler(model_adapter(loaded, 96), BatchLimits(8, 10_000))
-    bad, good = profiler.profile([Profile("the dog ran over", 2), Profile("the cat", 2)])
-    assert bad == Failure(bad.request_id, "non-finite logits") and isinstance(good, Profiling)
+    bad, good = profiler.profile([Profile(text="the dog ran over", top_k=2), Profile(text="the cat", top_k=2)])
+    assert bad == Failure(request_id=bad.request_id, reason="non-finite logits") and isinstance(good, Profiling)
 
 
 def test_kept_in_the_store(engine, ask, tmp_path):
-    answers = ask(engine("llama"), [Profile(TEXT, 3), Profile("cat", 1000), Profile("", 3)])
+    answers = ask(
+        engine("llama"), [Profile(text=TEXT, top_k=3), Profile(text="cat", top_k=1000), Profile(text="", top_k=3)]
+    )
     assert answers[2].tokens == () and json.dumps(answers[1].rest).startswith("[null")
     with Store(tmp_path / "store.sqlite") as store:
         store.add("model", "engine", answers)

@@ -72,11 +72,11 @@ def test_one_row_with_continuations_of_several_lengths(name, engine, ask, oracle
     """
     pairs = (("what is it", " ? Answer"), ("what is it ?", " Answer"), ("what", " is it ? Answer"))
     theirs = oracle(name, 1)
-    alone = [theirs.rank(Rank((pair,)))[0] for pair in pairs]
-    answer = ask(engine(name), [Rank(pairs)])[0]
+    alone = [theirs.rank(Rank(pairs=(pair,)))[0] for pair in pairs]
+    answer = ask(engine(name), [Rank(pairs=pairs)])[0]
     assert len(set(answer.tokens)) == 3
     assert all(close(ours, logprob) for ours, (logprob, _) in zip(answer.logprobs, alone, strict=True))
-    together = theirs.rank(Rank(pairs))
+    together = theirs.rank(Rank(pairs=pairs))
     assert not all(close(logprob, expected) for (logprob, _), (expected, _) in zip(together, alone, strict=True))
 
 
@@ -85,11 +85,11 @@ def test_one_row_with_continuations_of_several_lengths(name, engine, ask, oracle
 def test_choices_without_their_question_equal_lm_eval(name, batch_size, engine, ask, oracle, words):
     """What acc_mutual_info asks for: the pairs of a question, then each choice after the prefix token alone."""
     choices = [f" {choice}" for choice in words(4, 3, seed=7)]
-    request = Rank((*(("what is it ?", choice) for choice in choices), *(("", choice) for choice in choices)))
+    request = Rank(pairs=(*(("what is it ?", choice) for choice in choices), *(("", choice) for choice in choices)))
     (answer,) = ask(engine(name, batch_size=batch_size), [request])
     theirs = oracle(name, batch_size)
     for part, ours in (request.pairs[:4], answer.logprobs[:4]), (request.pairs[4:], answer.logprobs[4:]):
-        assert all(close(one, logprob) for one, (logprob, _) in zip(ours, theirs.rank(Rank(part)), strict=True))
+        assert all(close(one, logprob) for one, (logprob, _) in zip(ours, theirs.rank(Rank(pairs=part)), strict=True))
 
 
 def test_same_plan_same_bits(engine, ask, rankings):
@@ -107,7 +107,7 @@ def test_greedy_flag_follows_the_model(engine, ask, words):
     ]  # the text is that token alone
     assert len(pairs) >= 3
     wrong = [(prompt, " weather") for prompt, text in pairs if text != " weather"]
-    answer = ask(ours, [Rank((*pairs, *wrong))])[0]
+    answer = ask(ours, [Rank(pairs=(*pairs, *wrong))])[0]
     assert answer.greedy == (True,) * len(pairs) + (False,) * len(wrong)
 
 
@@ -118,7 +118,8 @@ def test_a_request_over_the_window_fails_and_the_longest_that_fits_does_not(engi
     context = " cat" * tiny.WINDOW
     assert len(texts.pair(context, " cat").fed) == tiny.WINDOW
     fits, over, beside = ask(
-        ours, [Rank(((context, " cat"),)), Rank(((context + " cat", " cat"),)), Rank((("the", " cat"),))]
+        ours,
+        [Rank(pairs=((context, " cat"),)), Rank(pairs=((context + " cat", " cat"),)), Rank(pairs=(("the", " cat"),))],
     )
     assert isinstance(fits, Ranking) and isinstance(beside, Ranking)
     assert (
@@ -128,7 +129,9 @@ def test_a_request_over_the_window_fails_and_the_longest_that_fits_does_not(engi
 
 def test_virtual_tokens_take_their_share_of_the_window(engine, ask, tiny):
     context = " cat" * (tiny.WINDOW - tiny.VIRTUAL)
-    fits, over = ask(engine("gpt2-prompt"), [Rank(((context, " cat"),)), Rank(((context + " cat", " cat"),))])
+    fits, over = ask(
+        engine("gpt2-prompt"), [Rank(pairs=((context, " cat"),)), Rank(pairs=((context + " cat", " cat"),))]
+    )
     assert isinstance(fits, Ranking) and isinstance(over, Failure)
 
 
@@ -137,7 +140,7 @@ def test_virtual_tokens_take_their_share_of_the_window(engine, ask, tiny):
     [((("the", ""),), "empty continuation"), ((("", ""),), "empty continuation"), ((("\ud800", "a"),), "tokenised")],
 )
 def test_what_has_no_probability_is_a_failure(pairs, reason, engine, ask):
-    answer = ask(engine("gpt2"), [Rank(pairs)])[0]
+    answer = ask(engine("gpt2"), [Rank(pairs=pairs)])[0]
     assert isinstance(answer, Failure) and reason in answer.reason
 
 
@@ -155,7 +158,9 @@ class TestInside:
     def test_the_head_is_computed_only_where_something_is_scored(self, loaded, rankings):
         seen = []
         loaded.model.lm_head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.shape))
-        request = Rank((("the cat sat on the mat", " yes"), ("the cat sat on the mat", " no"), ("a dog", " ran over")))
+        request = Rank(
+            pairs=(("the cat sat on the mat", " yes"), ("the cat sat on the mat", " no"), ("a dog", " ran over"))
+        )
         (answer,) = self.scorer(loaded).rank([request])
         single = answer.tokens[:2] == (1, 1)
         assert [shape[:2] for shape in seen] == [
@@ -167,14 +172,16 @@ class TestInside:
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
         with torch.no_grad():
             loaded.model.model.embed_tokens.weight[spoiled[0]] = torch.nan
-        bad, good = self.scorer(loaded).rank([Rank((("the dog", " ran"),)), Rank((("the cat", " sat"),))])
-        assert bad == Failure(bad.request_id, "non-finite logits")
+        bad, good = self.scorer(loaded).rank([Rank(pairs=(("the dog", " ran"),)), Rank(pairs=(("the cat", " sat"),))])
+        assert bad == Failure(request_id=bad.request_id, reason="non-finite logits")
         assert isinstance(good, Ranking) and np.isfinite(good.logprobs).all()
 
     def test_a_poisoned_head_gives_no_number(self, loaded):
         with torch.no_grad():
             loaded.model.lm_head.weight[3] = torch.inf
-        assert all(isinstance(answer, Failure) for answer in self.scorer(loaded).rank([Rank((("the cat", " sat"),))]))
+        assert all(
+            isinstance(answer, Failure) for answer in self.scorer(loaded).rank([Rank(pairs=(("the cat", " sat"),))])
+        )
 
     @pytest.mark.parametrize(
         "error",
@@ -201,7 +208,7 @@ class TestInside:
 
         loaded.model.register_forward_pre_hook(choke, with_kwargs=True)
         long, short = self.scorer(loaded).rank(
-            [Rank((("the cat sat on a mat and a dog ran over", " red"),)), Rank((("the", " cat"),))]
+            [Rank(pairs=(("the cat sat on a mat and a dog ran over", " red"),)), Rank(pairs=(("the", " cat"),))]
         )
         assert isinstance(long, Failure) and "memory" in long.reason
         assert isinstance(short, Ranking)
@@ -211,5 +218,5 @@ class TestInside:
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
         loaded.model.register_forward_pre_hook(broken)
-        (answer,) = self.scorer(loaded).rank([Rank((("the", " cat"),))])
+        (answer,) = self.scorer(loaded).rank([Rank(pairs=(("the", " cat"),))])
         assert isinstance(answer, Failure) and "mat1 and mat2 shapes" in answer.reason

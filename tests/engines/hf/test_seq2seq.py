@@ -78,7 +78,7 @@ def test_whole_texts_equal_lm_eval(name, batch_size, engine, ask, oracle, words)
         "<s>the cat",
         "</s>the cat",
     ]
-    for text, answer in zip(texts, ask(ours, [Score(text) for text in texts]), strict=True):
+    for text, answer in zip(texts, ask(ours, [Score(text=text) for text in texts]), strict=True):
         assert close(answer.logprob, theirs.score(text)), text
         assert answer.tokens == len(model_adapter(ours._loaded, None).tokenizer.encode(text))
 
@@ -163,7 +163,7 @@ def test_the_generation_config_is_honoured_in_any_batch(
         0, -2
     ].item()
     rule = {**rule, "eos_token_id": sorted({base.generation_config.eos_token_id, often})}
-    free = [Generate(request.prompt, (), 12) for request in generations[:6]]
+    free = [Generate(prompt=request.prompt, stop=(), max_tokens=12) for request in generations[:6]]
     path = changed(zoo, name, tmp_path / "ruled", **rule)
     ours, theirs = engine(path), open_model(path)
     texts = model_adapter(ours._loaded, None).tokenizer
@@ -193,13 +193,15 @@ def test_beams_and_lengths_of_a_checkpoint_are_set_aside(zoo, engine, ask, gener
 
 def test_stop_strings_end_and_cut_each_row(engine, ask, zoo, tmp_path):
     ours = engine("t5")
-    free = ask(ours, [Generate(prompt, (), 12) for prompt in PROMPTS])
+    free = ask(ours, [Generate(prompt=prompt, stop=(), max_tokens=12) for prompt in PROMPTS])
     longest = max(range(len(PROMPTS)), key=lambda i: len(free[i].text))
     stop = free[longest].text[2:4]
-    for answer, whole in zip(ask(ours, [Generate(prompt, (stop,), 12) for prompt in PROMPTS]), free, strict=True):
+    for answer, whole in zip(
+        ask(ours, [Generate(prompt=prompt, stop=(stop,), max_tokens=12) for prompt in PROMPTS]), free, strict=True
+    ):
         assert answer.text == whole.text.partition(stop)[0] and (answer.finish_reason == "stop") == (stop in whole.text)
     path = changed(zoo, "t5", tmp_path / "stops", stop_strings=[stop])
-    assert ask(engine(path), [Generate(PROMPTS[longest], (), 12)])[0].finish_reason == "stop"
+    assert ask(engine(path), [Generate(prompt=PROMPTS[longest], stop=(), max_tokens=12)])[0].finish_reason == "stop"
 
 
 def test_encoder_and_decoder_have_a_window_each(engine, ask, tiny):
@@ -210,21 +212,33 @@ def test_encoder_and_decoder_have_a_window_each(engine, ask, tiny):
     room = full - 2  # BOS and EOS
     fits, over = " cat" * room, " cat" * (room + 1)
     answers = ask(
-        ours, [Rank(((fits, " cat" * full),)), Rank(((over, " cat"),)), Rank((("the", " cat" * (full + 1)),))]
+        ours,
+        [
+            Rank(pairs=((fits, " cat" * full),)),
+            Rank(pairs=((over, " cat"),)),
+            Rank(pairs=(("the", " cat" * (full + 1)),)),
+        ],
     )
     assert isinstance(answers[0], Ranking)
     assert isinstance(answers[1], Failure) and "window of 96 of the encoder" in answers[1].reason
     assert isinstance(answers[2], Failure) and "window of 96 of the decoder" in answers[2].reason
-    answers = ask(ours, [Generate(fits, (), full), Generate(over, (), 1), Generate("the", (), full + 1)])
+    answers = ask(
+        ours,
+        [
+            Generate(prompt=fits, stop=(), max_tokens=full),
+            Generate(prompt=over, stop=(), max_tokens=1),
+            Generate(prompt="the", stop=(), max_tokens=full + 1),
+        ],
+    )
     assert isinstance(answers[0], Generation) and all(isinstance(answer, Failure) for answer in answers[1:])
     soft, prefix = engine("bart-prompt"), engine("bart-PREFIX_TUNING")
-    assert isinstance(ask(soft, [Generate(fits, (), 1)])[0], Failure) and isinstance(
-        ask(soft, [Generate("a", (), full)])[0], Generation
+    assert isinstance(ask(soft, [Generate(prompt=fits, stop=(), max_tokens=1)])[0], Failure) and isinstance(
+        ask(soft, [Generate(prompt="a", stop=(), max_tokens=full)])[0], Generation
     )
-    assert isinstance(ask(prefix, [Generate(fits, (), 1)])[0], Generation) and isinstance(
-        ask(prefix, [Generate("a", (), full)])[0], Failure
+    assert isinstance(ask(prefix, [Generate(prompt=fits, stop=(), max_tokens=1)])[0], Generation) and isinstance(
+        ask(prefix, [Generate(prompt="a", stop=(), max_tokens=full)])[0], Failure
     )
-    long = Score(" cat dog" * full)
+    long = Score(text=" cat dog" * full)
     assert all(isinstance(ask(each, [long])[0], Scoring) for each in (ours, soft, prefix))
 
 
@@ -241,7 +255,7 @@ class TestInside:
         loaded.model.lm_head.register_forward_hook(lambda _module, _inputs, output: headed.append(output.shape[:2]))
         scorer = Scorer(model_adapter(loaded, None), BatchLimits(8, 10_000))
         pairs = (("the cat", " A"), ("the cat", " B"), ("the cat", " the dog ran"), ("a dog", " A"))
-        (answer,) = scorer.rank([Rank(pairs)])
+        (answer,) = scorer.rank([Rank(pairs=pairs)])
         assert encoded == [2] and headed == [(1, 2 + answer.tokens[2])]  # A and B are read off one place
 
     def test_non_finite_logits_fail_the_requests_they_touch_and_no_others(self, loaded):
@@ -252,9 +266,9 @@ class TestInside:
             )
             loaded.model.get_encoder().embed_tokens.weight[spoiled[0]] = torch.nan
         bad, good = Scorer(model_adapter(loaded, None), BatchLimits(8, 999)).rank(
-            [Rank((("the dog", " a"),)), Rank((("the cat", " a"),))]
+            [Rank(pairs=(("the dog", " a"),)), Rank(pairs=(("the cat", " a"),))]
         )
-        assert bad == Failure(bad.request_id, "non-finite logits") and isinstance(good, Ranking)
+        assert bad == Failure(request_id=bad.request_id, reason="non-finite logits") and isinstance(good, Ranking)
 
     def test_a_decoder_with_nothing_to_begin_with_is_refused(self, zoo, tmp_path):
         folder = changed(zoo, "t5", tmp_path / "lost", decoder_start_token_id=None, bos_token_id=None)

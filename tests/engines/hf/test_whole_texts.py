@@ -65,7 +65,7 @@ def test_equals_lm_eval(name, batch_size, engine, ask, oracle, texts):
     """lm-eval 0.4.13's HFLM.loglikelihood_rolling, text by text."""
     ours, theirs = engine(name, batch_size=batch_size), oracle(name, batch_size)
     counted = TokenizerAdapter(ours._loaded.tokenizer)
-    for text, answer in zip(texts, ask(ours, [Score(text) for text in texts]), strict=True):
+    for text, answer in zip(texts, ask(ours, [Score(text=text) for text in texts]), strict=True):
         assert close(answer.logprob, theirs.score(text)), text
         assert answer.tokens == len(counted.encode(text))
 
@@ -78,7 +78,7 @@ def test_equals_peft_one_window_at_a_time(name, engine, ask, peft_model, texts, 
     ours, theirs = engine(name), peft_model(name)
     encoded = TokenizerAdapter(ours._loaded.tokenizer)
     room = tiny.WINDOW - (tiny.VIRTUAL if "prompt" in name else 0)
-    for text, answer in zip(texts, ask(ours, [Score(text) for text in texts]), strict=True):
+    for text, answer in zip(texts, ask(ours, [Score(text=text) for text in texts]), strict=True):
         expected = 0.0
         for context, continuation in map(
             make_disjoint_window, get_rolling_token_windows(list(encoded.encode(text)), encoded.prefix, room, 1)
@@ -97,7 +97,7 @@ def test_equals_peft_one_window_at_a_time(name, engine, ask, peft_model, texts, 
 
 @pytest.mark.parametrize("name", ["llama-lora", "gpt2-prompt", "qwen3"])
 def test_batching_moves_nothing(name, engine, ask, texts):
-    requests = [Score(text) for text in texts]
+    requests = [Score(text=text) for text in texts]
     one = ask(engine(name, batch_size=1), requests)
     for other in (ask(engine(name, batch_size=4), requests), ask(engine(name, batch_size=16), requests[::-1])[::-1]):
         assert np.allclose([a.logprob for a in one], [b.logprob for b in other], rtol=1e-6, atol=2e-5)
@@ -109,7 +109,7 @@ def test_windows_that_read_the_same_tokens_are_scored_each_at_its_own_places(eng
     the wrong places when it
     has several in a batch; one at a time it is right."""
     text = " cat" * (2 * tiny.WINDOW + 1)
-    (answer,) = ask(engine("gpt2"), [Score(text)])
+    (answer,) = ask(engine("gpt2"), [Score(text=text)])
     assert close(answer.logprob, oracle("gpt2", 1).score(text))
     assert not close(answer.logprob, oracle("gpt2", 4).score(text))
 
@@ -128,29 +128,29 @@ def test_pieces_are_lm_evals_windows(length, engine):
 
 def test_a_text_of_no_tokens_has_probability_one(engine, ask, oracle):
     """As in lm-eval: nothing to predict is 0 nats over 0 tokens; where the tokenizer adds BOS, that is predicted."""
-    assert ask(engine("gpt2"), [Score("")]) == [Scoring(Score("").id, 0.0, 0)]
+    assert ask(engine("gpt2"), [Score(text="")]) == [Scoring(request_id=Score(text="").id, logprob=0.0, tokens=0)]
     assert oracle("gpt2", 1).score("") == 0
-    (answer,) = ask(engine("llama"), [Score("")])
+    (answer,) = ask(engine("llama"), [Score(text="")])
     assert answer.tokens == 1 and close(answer.logprob, oracle("llama", 1).score(""))
 
 
 def test_a_text_is_the_sum_of_what_rank_gives_its_window(engine, ask):
     """One window of text is the continuation of an empty context."""
     text = "the cat sat on a mat"
-    scored, ranked = ask(engine("gpt2"), [Score(text), Rank((("", text),))])
+    scored, ranked = ask(engine("gpt2"), [Score(text=text), Rank(pairs=(("", text),))])
     assert close(scored.logprob, ranked.logprobs[0]) and scored.tokens == ranked.tokens[0]
 
 
 def test_all_kinds_of_request_in_one_block(engine, ask, rankings, generations, texts):
     """Texts in the block move no other answer by a bit."""
-    requests = [Score(texts[1]), *rankings[:3], Score(texts[3]), *generations[:2]]
+    requests = [Score(text=texts[1]), *rankings[:3], Score(text=texts[3]), *generations[:2]]
     answers = ask(engine("llama"), requests)
     assert answers[1:4] == ask(engine("llama"), rankings[:3])
     assert answers[5:] == ask(engine("llama"), generations[:2])
 
 
 def test_what_cannot_be_read_is_a_failure(engine, ask):
-    bad, good = ask(engine("gpt2"), [Score("a\ud800"), Score("the cat")])
+    bad, good = ask(engine("gpt2"), [Score(text="a\ud800"), Score(text="the cat")])
     assert isinstance(bad, Failure) and "tokenised" in bad.reason
     assert isinstance(good, Scoring)
 
@@ -168,24 +168,24 @@ class TestInside:
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
         with torch.no_grad():
             loaded.model.model.embed_tokens.weight[spoiled[0]] = torch.nan
-        bad, good = self.scorer(loaded, 96).score([Score("the dog ran over"), Score("the cat sat")])
-        assert bad == Failure(bad.request_id, "non-finite logits")
+        bad, good = self.scorer(loaded, 96).score([Score(text="the dog ran over"), Score(text="the cat sat")])
+        assert bad == Failure(request_id=bad.request_id, reason="non-finite logits")
         assert isinstance(good, Scoring)
 
     def test_virtual_tokens_that_fill_the_window_leave_no_room(self, loaded):
         loaded.lead = VirtualPrefix(torch.zeros(5, 48))
-        (answer,) = self.scorer(loaded, 5).score([Score("the cat")])
+        (answer,) = self.scorer(loaded, 5).score([Score(text="the cat")])
         assert isinstance(answer, Failure) and "no room" in answer.reason
 
     def test_a_model_without_a_stated_limit_reads_as_much_as_in_lm_eval(self, loaded, monkeypatch):
         seen = []
         scorer = self.scorer(loaded, None)
         monkeypatch.setattr(scorer.model.tokenizer, "pieces", lambda text, room, special: seen.append(room) or ())
-        list(scorer.score([Score("the cat")]))
+        list(scorer.score([Score(text="the cat")]))
         assert seen == [UNLIMITED] == [2048]
 
     def test_no_prefix_token_to_begin_with(self, loaded):
         scorer = self.scorer(loaded, 96)
         scorer.model.tokenizer.prefix = None
-        (answer,) = scorer.score([Score("the cat")])
+        (answer,) = scorer.score([Score(text="the cat")])
         assert isinstance(answer, Failure) and "neither BOS nor EOS" in answer.reason

@@ -21,11 +21,11 @@ class Shouter:
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
         for request in requests:
             if not isinstance(request, Generate):
-                yield Failure(request.id, "it can only shout")
+                yield Failure(request_id=request.id, reason="it can only shout")
                 continue
             word = request.prompt.split()[-1]
             text = word.lower() if self.mumbles else word.upper()
-            yield Generation(request.id, text + self.suffix, "eos", 1)
+            yield Generation(request_id=request.id, text=text + self.suffix, finish_reason="eos", tokens=1)
 
     def close(self) -> None: ...
 
@@ -33,7 +33,7 @@ class Shouter:
 class ShouterFactory:
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         check_options(settings, OPTIONS)
-        return EngineInfo("shouting", {"version": 1, **settings.options})
+        return EngineInfo(name="shouting", details={"version": 1, **settings.options})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Shouter:
         suffix = settings.options.get("suffix", "")
