@@ -31,8 +31,8 @@ TOKENS = "trainable_tokens_delta"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFacts:
-    """`values`: numbers in its file, of which `trained` could be; `learned_for`: the architecture that its task type is
-    of, where it says.
+    """What an adapter's files say of it. `values`: numbers in its file, of which `trained` could be; `learned_for`: the
+    architecture that its task type is of, where it says.
     """
 
     kind: Kind
@@ -45,7 +45,8 @@ class AdapterFacts:
 
 
 def adapter_facts(directory: Path, task: int | None) -> AdapterFacts:
-    """What adapter_config.json and the header of the weights say; `task`: which of several learned tasks is to answer.
+    """Read what adapter_config.json and the header of the weights say; `task`: which of several learned tasks is to
+    answer.
 
     The file of weights may be missing (sizes are 0 then). Raises ModelError for what no adapter of a language model
     says.
@@ -78,7 +79,7 @@ def adapter_facts(directory: Path, task: int | None) -> AdapterFacts:
 
 
 def _trained_values(config: dict[str, Any], stored: dict[str, files.TensorFacts]) -> int:
-    """How many of the stored numbers could be trained."""
+    """Count the stored numbers that could be trained."""
     frozen, targets = FROZEN.get(config["peft_type"], ()), config.get("target_modules")
     chosen = {name: facts.size for name, facts in stored.items() if not any(part in frozen for part in name.split("."))}
     if config["peft_type"] == "TRAINABLE_TOKENS":  # of tied embeddings, peft stores one and the same for each place
@@ -89,7 +90,7 @@ def _trained_values(config: dict[str, Any], stored: dict[str, files.TensorFacts]
 
 
 def _trained_share(config: dict[str, Any]) -> float:
-    """The share of a cartridge's virtual tokens that are not frozen; 1 where its configuration does not say."""
+    """Return the share of a cartridge's virtual tokens that are not frozen; 1 where its configuration does not say."""
     frozen, tokens = config.get("num_frozen_tokens"), config.get("num_virtual_tokens")
     if isinstance(frozen, int) and isinstance(tokens, int) and 0 <= frozen <= tokens and tokens > 0:
         return (tokens - frozen) / tokens
@@ -97,7 +98,7 @@ def _trained_share(config: dict[str, Any]) -> float:
 
 
 def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> int | None:
-    """Which task's prompt answers; None for an adapter that learned one."""
+    """Return which task's prompt answers; None for an adapter that learned one."""
     key = TASK_COUNTS.get(config["peft_type"])
     count = config.get(key, 1) if key else 1
     if not isinstance(count, int) or count < 1:
@@ -123,7 +124,7 @@ def _virtual_tokens(where: Path, config: dict[str, Any]) -> int:
 
 
 def check_base(directory: Path, facts: AdapterFacts, base: Path, architecture: Architecture) -> None:
-    """Raises ModelError where an adapter cannot have been trained on this base, or its type is not supported on such a
+    """Raise ModelError where an adapter cannot have been trained on this base, or its type is not supported on such a
     base.
     """
     recorded = files.training_record(directory)[0].get("architecture")

@@ -30,8 +30,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class AdapterFit:
-    """What fits but is worth knowing: base tensors that the adapter's file replaces (resized or trained embeddings),
-    and other notices.
+    """What of an adapter fits but is worth knowing: base tensors that the adapter's file replaces (resized or trained
+    embeddings), and other notices.
     """
 
     replaced: tuple[str, ...]
@@ -64,8 +64,8 @@ def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
 
 
 def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> PeftModel:
-    """peft's wrapper around the model, adapter layers inside, nothing loaded. What peft draws at random for them moves
-    no other chance.
+    """Put peft's wrapper around the model, adapter layers inside, nothing loaded. What peft draws at random for them
+    moves no other chance.
     """
     on_meta = next(model.parameters()).device.type == "meta"
     kind = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type or "", PeftModel)
@@ -79,24 +79,24 @@ def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> 
 
 
 def unwrapped(wrapped: PeftModel) -> PreTrainedModel:
-    """The transformers model inside peft's wrapper, adapter layers in it."""
+    """Return the transformers model inside peft's wrapper, adapter layers in it."""
     return cast(PreTrainedModel, wrapped.get_base_model())
 
 
 def adapter_tensors(wrapped: PeftModel) -> dict[str, torch.Tensor]:
-    """The adapter's tensors in the model, by their names in its file."""
+    """Collect the adapter's tensors in the model, by their names in its file."""
     with unwarned():
         tensors: dict[str, torch.Tensor] = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     return tensors
 
 
 def shapes(tensors: dict[str, torch.Tensor]) -> Shapes:
-    """Name to shape."""
+    """Map each name to its tensor's shape."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def check_shapes(checkpoint: Checkpoint, stored: Shapes, wanted: Shapes) -> None:
-    """Raises ModelError naming tensors that are missing, extra or of the wrong shape."""
+    """Raise ModelError naming tensors that are missing, extra or of the wrong shape."""
     wrong = misnamed(wanted.keys() - stored.keys(), stored.keys() - wanted.keys())
     differ = sorted(name for name in stored.keys() & wanted.keys() if stored[name] != wanted[name])
     wrong += [f"wrong shape {name}: {stored[name]} where {wanted[name]} belongs" for name in differ[:SHOWN]]
@@ -107,7 +107,7 @@ def check_shapes(checkpoint: Checkpoint, stored: Shapes, wanted: Shapes) -> None
 
 
 def check_width(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> None:
-    """Raises ModelError where virtual tokens are not as wide as the base's embeddings."""
+    """Raise ModelError where virtual tokens are not as wide as the base's embeddings."""
     assert isinstance(config, PromptLearningConfig)
     hidden = embedding_shape(base)[1]
     if config.token_dim != hidden:
@@ -123,8 +123,8 @@ Refusal = tuple[str, str] | None  # what is wrong, and what would be right
 
 
 def adapter_config(checkpoint: Checkpoint, architecture: Architecture) -> tuple[PeftConfig, tuple[str, ...]]:
-    """peft's configuration, and notices about fields that this peft does not know. Raises ModelError for what cannot be
-    answered with.
+    """Read peft's configuration, and notices about fields that this peft does not know. Raises ModelError for what
+    cannot be answered with.
     """
     where = checkpoint.path / files.ADAPTER_CONFIG
     if why := refusal(checkpoint.adapter, architecture):
@@ -157,7 +157,7 @@ def _read(checkpoint: Checkpoint) -> tuple[PeftConfig, tuple[str, ...]]:
 
 
 def _unsteady(config: PeftConfig) -> Refusal:
-    """Options with which a text's answer hangs on chance, on the rest of the batch, or on files elsewhere."""
+    """Refuse options with which a text's answer hangs on chance, on the rest of the batch, or on files elsewhere."""
     if getattr(config, "alora_invocation_tokens", None):
         what = "an activated LoRA (alora_invocation_tokens), which works from some token on, is not supported"
         return what, "give a LoRA that works everywhere"
@@ -173,13 +173,13 @@ def _unsteady(config: PeftConfig) -> Refusal:
 
 
 def task_count(config: PeftConfig) -> int:
-    """How many tasks the adapter has a part for; 0 where its type knows no tasks."""
+    """Count the tasks that the adapter has a part for; 0 where its type knows no tasks."""
     key = TASK_COUNTS.get(str(getattr(config.peft_type, "value", config.peft_type)))
     return int(getattr(config, key, 1)) if key else 0
 
 
 def _task_refusal(checkpoint: Checkpoint, config: PeftConfig) -> Refusal:
-    """Why the chosen task cannot answer; None where it is one of those that the adapter learned."""
+    """Say why the chosen task cannot answer; None where it is one of those that the adapter learned."""
     count, task = task_count(config), checkpoint.adapter_task
     each = f"{checkpoint.path}#0 to #{count - 1}"
     if task is None:
@@ -192,8 +192,8 @@ def _task_refusal(checkpoint: Checkpoint, config: PeftConfig) -> Refusal:
 
 
 def with_plain_start(config: PeftConfig) -> PeftConfig:
-    """Without a start from the base's values (PiSSA, OLoRA, …), which ends with tensors of the same names and
-    shapes.
+    """Copy the configuration without a start from the base's values (PiSSA, OLoRA, …), which ends with tensors of the
+    same names and shapes.
     """
     plain = copy.copy(config)
     for name in ("init_lora_weights", "init_weights"):

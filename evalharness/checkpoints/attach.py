@@ -48,8 +48,8 @@ class AttachedAdapter:
 
 
 def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> AttachedAdapter:
-    """A copy of the base over the same weights with the adapter's layers in it, unmerged, in eval mode; or the base
-    with what stands before every text.
+    """Put the adapter's layers into a copy of the base over the same weights, unmerged, in eval mode; or leave the base
+    and return what stands before every text.
 
     The base stays as it is. Adapter matrices stay float32 on a base of fewer bits where peft has it so (LoRA and most
     others). Raises ModelError unless each tensor of the file is in the model afterwards, and no tensor of the adapter
@@ -70,7 +70,7 @@ def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> AttachedAdapter:
 
 
 def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PeftModel:
-    """peft's wrapper around a copy of the base, with the adapter's values in it."""
+    """Wrap a copy of the base by peft, and load the adapter's values into it."""
     stored = load_file(checkpoint.path / files.ADAPTER)
     wrapped = wrap(checkpoint, config, _writable_copy(checkpoint, config, base))
     unshare(wrapped, set(stored))  # tensors of the base that the file replaces
@@ -88,7 +88,7 @@ def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -
 
 
 def _writable_copy(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PreTrainedModel:
-    """A copy whose weights peft may write into as it puts its layers in: a LoRA that starts from the base's values
+    """Make a copy whose weights peft may write into as it puts its layers in: a LoRA that starts from the base's values
     takes them out of the base.
     """
     fresh = copy_over_same_weights(base)
@@ -100,7 +100,7 @@ def _writable_copy(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedM
 
 
 def _check_values(checkpoint: Checkpoint, stored: dict[str, torch.Tensor], wrapped: PeftModel) -> None:
-    """Raises ModelError unless the model holds what the file holds."""
+    """Raise ModelError unless the model holds what the file holds."""
     held = {name: tensor for name, tensor in wrapped.state_dict().items() if name in stored} | adapter_tensors(wrapped)
     check_shapes(checkpoint, shapes(stored), shapes(held))
     lost = [name for name, tensor in stored.items() if not torch.equal(tensor.to(held[name].dtype), held[name].cpu())]
@@ -111,7 +111,7 @@ def _check_values(checkpoint: Checkpoint, stored: dict[str, torch.Tensor], wrapp
 def _virtual_prefix(
     checkpoint: Checkpoint, config: PeftConfig, wrapped: PeftModel, base: PreTrainedModel
 ) -> VirtualPrefix:
-    """What the adapter puts before every text, in the base's dtype and on its device."""
+    """Compute what the adapter puts before every text, in the base's dtype and on its device."""
     task = torch.tensor([checkpoint.adapter_task or 0], device=base.device) if task_count(config) else None
     with torch.no_grad():
         prompt = wrapped.get_prompt(1, task_ids=task)
@@ -125,8 +125,8 @@ def _virtual_prefix(
 def _cache(
     checkpoint: Checkpoint, prompt: object, base: PreTrainedModel
 ) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-    """Keys and values of every layer, each (heads, virtual tokens, head size), in the base's dtype. `prompt`: a Cache,
-    whatever peft's annotation says.
+    """Take keys and values of every layer out of a prefix, each (heads, virtual tokens, head size), in the base's
+    dtype. `prompt`: a Cache, whatever peft's annotation says.
     """
     own_attention = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
     assert isinstance(own_attention, Cache)
@@ -173,7 +173,7 @@ def _try_forward(checkpoint: Checkpoint, wrapped: PeftModel) -> None:
 
 
 def _placebo(base: PreTrainedModel) -> AttachedAdapter:
-    """A copy with a LoRA as it is before training, which adds zero to every linear layer."""
+    """Copy the base with a LoRA as it is before training, which adds zero to every linear layer."""
     with unwarned(), torch.random.fork_rng():
         config = LoraConfig(r=8, target_modules="all-linear", task_type=TASK_TYPES[architecture_of(base)])
         wrapped = get_peft_model(copy_over_same_weights(base), config)

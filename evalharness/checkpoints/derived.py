@@ -12,8 +12,8 @@ from evalharness.records.models import Checkpoint
 
 
 def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """The same checkpoint, its full weights (an adapter's base's) quantised to `precision` on loading; "" is as the
-    files hold them.
+    """Return the same checkpoint, its full weights (an adapter's base's) quantised to `precision` on loading; "" is as
+    the files hold them.
 
     Raises ModelError for an unknown precision, and where the files themselves are quantised in another way.
     """
@@ -36,14 +36,16 @@ def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
 
 
 def unquantised_of(base: Checkpoint) -> Checkpoint:
-    """The base as its files hold it, to be measured beside the base that is quantised on loading. Raises ModelError
-    where the files are quantised.
+    """Return the base as its files hold it, to be measured beside the base that is quantised on loading. Raises
+    ModelError where the files are quantised.
     """
     return replace(at_precision(base, ""), name="unquantised", kind="unquantised", base=base.path)
 
 
 def placebo_of(base: Checkpoint) -> Checkpoint:
-    """The base behind an adapter that changes nothing: what differs from the base then is noise of the measurement."""
+    """Return the base behind an adapter that changes nothing: what differs from the base then is noise of the
+    measurement.
+    """
     return replace(
         base,
         name="placebo",

@@ -26,8 +26,8 @@ LEAVES = ("weight", "bias")
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Facts by name, as JSON knows them; what does not apply is left out. Raises ModelError where a file cannot be
-    read.
+    """Collect facts by name, as JSON knows them; what does not apply is left out. Raises ModelError where a file cannot
+    be read.
     """
     facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint)))}
     if not checkpoint.adapter:
@@ -53,7 +53,7 @@ def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
 
 
 def _dtypes(paths: Iterable[Path]) -> list[tuple[str, int]]:
-    """Types of tensors and how many tensors have each, the commonest first."""
+    """Count types of tensors: how many tensors have each, the commonest first."""
     return Counter(facts.dtype for path in paths for facts in files.tensors(path).values()).most_common()
 
 
@@ -71,7 +71,7 @@ def _first(config: dict[str, Any], keys: tuple[str, ...]) -> int | float | None:
 
 
 def _modules(adapter: Iterable[str], base: Iterable[str]) -> tuple[list[str], int]:
-    """The base's modules that an adapter's tensors belong to, as their last names, and how many modules there are.
+    """Find the base's modules that an adapter's tensors belong to, as their last names, and how many modules there are.
 
     Files name tensors of the base with and without a model's prefix, so that only the last name of a module can be
     looked for.

@@ -10,8 +10,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
-    """The torch type. Raises UsageError for an unknown one, and for float16 on a CPU, which has no kernels of use for
-    it.
+    """Return the torch type. Raises UsageError for an unknown one, and for float16 on a CPU, which has no kernels of
+    use for it.
     """
     if name not in DTYPES:
         raise UsageError("--dtype", f"unknown dtype {name!r}", f"one of {', '.join(DTYPES)}")
@@ -21,8 +21,8 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
 
 
 def device_of(name: str) -> torch.device:
-    """The torch device; of "auto" the accelerator if there is one, else the CPU. Raises UsageError for a device that is
-    not there.
+    """Return the torch device; of "auto" the accelerator if there is one, else the CPU. Raises UsageError for a device
+    that is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -17,7 +17,8 @@ SIGNS = (files.CONFIG, files.ADAPTER_CONFIG, files.WEIGHTS, files.INDEX, files.A
 
 
 def checkpoints_in(directory: Path) -> tuple[Path, ...]:
-    """The checkpoints right inside: checkpoint-N in the order of N, then the others by name. () where there are none.
+    """List the checkpoints right inside: checkpoint-N in the order of N, then the others by name. () where there are
+    none.
 
     Incomplete ones count, so that they are refused by name and never left out in silence.
     """
@@ -37,8 +38,8 @@ def _order(name: str) -> tuple[int, int, str]:
 
 
 def expand(text: str) -> tuple[str, ...]:
-    """`[NAME=]DIR/*` to one text for each checkpoint inside, called NAME-<folder> where NAME is given; any other text
-    to itself.
+    """Write `[NAME=]DIR/*` out as one text for each checkpoint inside, called NAME-<folder> where NAME is given; leave
+    any other text as it is.
 
     Raises ModelError where there is no such directory, or none inside.
     """
@@ -57,7 +58,7 @@ def expand(text: str) -> tuple[str, ...]:
 
 
 def expand_all(texts: Sequence[str]) -> tuple[str, ...]:
-    """Every text expanded. Those that name no name and whose folders are called alike are called PARENT-<folder>, where
+    """Expand every text. Those that name no name and whose folders are called alike are called PARENT-<folder>, where
     that tells them apart.
     """
     expanded = [one for text in texts for one in expand(text)]
@@ -83,7 +84,7 @@ WANTED = "a directory with config.json and model.safetensors, or with adapter_co
 
 
 def directory_of(spec: CheckpointSpec) -> Path:
-    """Where the files lie; fetched when it is a hub id. Raises ModelError where there is no such directory."""
+    """Find where the files lie; fetched when it is a hub id. Raises ModelError where there is no such directory."""
     if any(sign in spec.location for sign in "*?[") and not exists(spec.location):
         raise ModelError(
             spec.location,
@@ -100,14 +101,14 @@ def directory_of(spec: CheckpointSpec) -> Path:
 
 
 def base_of(text: str) -> str | None:
-    """The base that the checkpoint's own files name: training.json ("base") first, then adapter_config.json. A local
-    one is made absolute.
+    """Find the base that the checkpoint's own files name: training.json ("base") first, then adapter_config.json. A
+    local one is made absolute.
     """
     return base_named_in(directory_of(parse(text)))
 
 
 def base_named_in(directory: Path) -> str | None:
-    """The same, of the checkpoint in a directory."""
+    """Find the base that the files in a directory name."""
     training, place = files.training_record(directory)
     adapter = files.read_json(directory / files.ADAPTER_CONFIG) if (directory / files.ADAPTER_CONFIG).is_file() else {}
     for base, beside in ((training.get("base"), place), (adapter.get("base_model_name_or_path"), directory)):
@@ -119,7 +120,7 @@ def base_named_in(directory: Path) -> str | None:
 
 
 def base_directory(base: str | None) -> Path | None:
-    """The directory of a base of full weights; None where it is not named or is away."""
+    """Find the directory of a base of full weights; None where it is not named or is away."""
     try:
         return None if base is None else directory_of(parse(base))
     except ModelError:
@@ -127,7 +128,7 @@ def base_directory(base: str | None) -> Path | None:
 
 
 def adapter_base_directory(adapter: Path, base: str | None) -> Path:
-    """The directory of an adapter's base. Raises ModelError where it is not named or is away: an adapter cannot do
+    """Find the directory of an adapter's base. Raises ModelError where it is not named or is away: an adapter cannot do
     without.
     """
     if base is None:

@@ -50,7 +50,7 @@ class TensorFacts:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises ModelError where it is missing, undecodable, or no object."""
+    """Read the JSON object in a file. Raises ModelError where it is missing, undecodable, or no object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -63,8 +63,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
-    """The safetensors files of full weights, in order of name; () where there are none. Raises ModelError where a shard
-    of the index is missing.
+    """List the safetensors files of full weights, in order of name; () where there are none. Raises ModelError where a
+    shard of the index is missing.
 
     One file wins over an index beside it, as in transformers: what is identified and verified must be what is loaded.
     """
@@ -83,7 +83,7 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 
 
 def tensors(path: Path) -> dict[str, TensorFacts]:
-    """Name to dtype and shape of every tensor in a safetensors file, from its header.
+    """Read dtype and shape of every tensor in a safetensors file, by name, from its header.
 
     The layout: 8 bytes little-endian header length, JSON header with offsets relative to its end, data.
     Raises ModelError where the header cannot be read or the data is cut short.
@@ -119,17 +119,17 @@ def _facts(entry: dict[str, Any]) -> TensorFacts:
 
 
 def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:
-    """The tensors of several shards together."""
+    """Read dtype and shape of every tensor in several shards."""
     return {name: facts for path in paths for name, facts in tensors(path).items()}
 
 
 def architecture_of(config: dict[str, Any]) -> Architecture:
-    """What config.json says: an encoder-decoder model or a decoder-only one."""
+    """Tell from config.json whether it is an encoder-decoder model or a decoder-only one."""
     return Architecture.SEQ2SEQ if config.get("is_encoder_decoder") is True else Architecture.CAUSAL
 
 
 def window_of(config: dict[str, Any]) -> int | None:
-    """Positions the model has, as its configuration states; None where it states none."""
+    """Return the positions that the model has, as its configuration states; None where it states none."""
     inner = config.get("text_config")
     inner = inner if isinstance(inner, dict) else config
     for key in WINDOW_KEYS:
@@ -149,8 +149,8 @@ def has_weights(directory: Path) -> bool:
 
 
 def training_record(directory: Path) -> tuple[dict[str, Any], Path]:
-    """What training.json says ({} where there is none), and the directory that it lies in: of a trainer's checkpoint-N
-    folder, the one above.
+    """Read what training.json says ({} where there is none), and the directory that it lies in: of a trainer's
+    checkpoint-N folder, the one above.
     """
     above = [directory.parent] if directory.name.startswith("checkpoint-") else []
     for place in (directory, *above):

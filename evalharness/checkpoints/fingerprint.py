@@ -27,12 +27,12 @@ NOT_CONTENT = {
 
 @lru_cache(maxsize=256)
 def _digest(path: Path, state: tuple[int, ...]) -> str:
-    """The file's digest; `state` (device, inode, size, times of change) makes a changed file a new key."""
+    """Compute the file's digest; `state` (device, inode, size, times of change) makes a changed file a new key."""
     return fingerprint.of_file(path)
 
 
 def of_file(path: Path) -> str:
-    """The file's digest, computed once a process while the file does not change: a base is read once for all its
+    """Return the file's digest, computed once a process while the file does not change: a base is read once for all its
     candidates.
     """
     stat = path.stat()
@@ -47,7 +47,7 @@ def _content(path: Path) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """Some configurations have limits of Infinity, which JSON proper does not know: by name, then."""
+    """Write Infinity and NaN by name: some configurations have them, and JSON proper does not know them."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -56,7 +56,9 @@ def _finite(value: Any) -> Any:
 
 
 def _as_set(value: Any) -> Any:
-    """peft writes its sets of names (target_modules and the like) in an order that changes from process to process."""
+    """Sort lists of names: peft writes its sets (target_modules and the like) in an order that changes from process to
+    process.
+    """
     return sorted(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
 
 
@@ -74,18 +76,18 @@ def _tokenizer(directory: Path) -> dict[str, Any]:
 
 
 def of_tokenizer(directory: Path) -> str:
-    """Identity of the tokenizer whose files lie in `directory`."""
+    """Compute the identity of the tokenizer whose files lie in `directory`."""
     return fingerprint.of_value(_tokenizer(directory))
 
 
 def of_tensors(directory: Path) -> str:
-    """Identity of full weights alone, whatever lies beside them."""
+    """Compute the identity of full weights alone, whatever lies beside them."""
     return fingerprint.of_value([of_file(path) for path in files.weight_files(directory)])
 
 
 def of_weights(directory: Path) -> str:
-    """Identity of a model with full weights: configuration, weights, generation configuration, tokenizer, chat
-    templates.
+    """Compute the identity of a model with full weights: configuration, weights, generation configuration, tokenizer,
+    chat templates.
     """
     weights = [of_file(path) for path in files.weight_files(directory)]
     configs = _present(directory, (files.CONFIG, files.GENERATION_CONFIG))
@@ -93,18 +95,20 @@ def of_weights(directory: Path) -> str:
 
 
 def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
-    """Identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks, answering as
-    it does for `task`.
+    """Compute the identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks,
+    answering as it does for `task`.
     """
     adapter = [of_file(directory / files.ADAPTER), _content(directory / files.ADAPTER_CONFIG), _tokenizer(directory)]
     return fingerprint.of_value(["adapter", base, adapter, *([] if task is None else [task])])
 
 
 def of_quantised(weights: str, precision: str) -> str:
-    """Identity of the model with the fingerprint `weights` when it is quantised on loading; "" leaves it as it is."""
+    """Compute the identity of the model with the fingerprint `weights` when it is quantised on loading; "" leaves it as
+    it is.
+    """
     return fingerprint.of_value(["quantised", weights, precision]) if precision else weights
 
 
 def of_placebo(base: str) -> str:
-    """Identity of the base with the fingerprint `base` behind an adapter that changes nothing."""
+    """Compute the identity of the base with the fingerprint `base` behind an adapter that changes nothing."""
     return fingerprint.of_value(["placebo", base])

@@ -29,8 +29,8 @@ REFUSALS: dict[type[Exception], tuple[str, str]] = {  # the first that fits: one
 
 
 def fetch(name: str, revision: str | None) -> Path:
-    """The local snapshot of a hub repository; the cached one when the hub is away. Raises ModelError when there is
-    neither.
+    """Return the local snapshot of a hub repository; the cached one when the hub is away. Raises ModelError when there
+    is neither.
     """
     quiet = are_progress_bars_disabled()
     disable_progress_bars()

@@ -21,13 +21,13 @@ UNPACKS = "needs the weights' values, and peft unpacks bitsandbytes' only"
 
 @dataclass(frozen=True, slots=True)
 class AdapterType:
-    """`acts`: by layers put into the base, by embeddings before the (encoder's) text, or by a cached prefix in every
-    (decoder's) layer.
+    """How a type of adapter works, and on what. `acts`: by layers put into the base, by embeddings before the
+    (encoder's) text, or by a cached prefix in every (decoder's) layer.
 
     `architectures`: those that it is supported with; `why_not`: the reason for the others. `computes`: it cannot be
-    built without the base's values.
-    `quantised`: the precisions of the base's weights that it is supported on ("other": every method but bitsandbytes),
-    by comparison with its effect on the same weights unpacked; `why_not_quantised`: what its layers do on the others.
+    built without the base's values. `quantised`: the precisions of the base's weights that it is supported on ("other":
+    every method but bitsandbytes), by comparison with its effect on the same weights unpacked; `why_not_quantised`:
+    what its layers do on the others.
     """
 
     kind: str
@@ -98,7 +98,7 @@ TYPES: dict[str, AdapterType] = {
 
 
 def refusal(adapter: str, architecture: Architecture) -> str:
-    """Why an adapter of this type cannot answer on a base of this architecture; "" where it can."""
+    """Say why an adapter of this type cannot answer on a base of this architecture; "" where it can."""
     known = TYPES.get(adapter)
     if known is None:
         return f"an adapter of type {adapter!r}, which is unknown"
@@ -108,7 +108,7 @@ def refusal(adapter: str, architecture: Architecture) -> str:
 
 
 def refusal_on_quantised(adapter: str, precision: str) -> str:
-    """Why an adapter of this type cannot answer on weights of this precision ("": not quantised); "" where it can."""
+    """Say why an adapter of this type cannot answer on weights of this precision ("": not quantised); "" where it can."""
     known = TYPES.get(adapter)
     if known is None or not precision or (precision if precision in BITSANDBYTES else "other") in known.quantised:
         return ""

@@ -20,7 +20,7 @@ SHOWN = 5
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bars and load reports (their content is raised as errors here), nor peft's one
+    """Suppress transformers' progress bars and load reports (their content is raised as errors here), and peft's one
     deprecation notice.
     """
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -38,13 +38,13 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def unwarned() -> Iterator[None]:
-    """As `quiet`, and without any warning: what would be warned about is checked afterwards."""
+    """Suppress the same and every warning: what would be warned about is checked afterwards."""
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def first_names(names: Iterable[str]) -> str:
-    """A few names in order, and how many more."""
+    """List a few names in order, and how many more."""
     ordered = sorted(names)
     return ", ".join(ordered[:SHOWN]) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")

@@ -40,7 +40,7 @@ class VirtualPrefix:
 
     @property
     def tokens(self) -> int:
-        """How many virtual tokens there are."""
+        """Number of virtual tokens."""
         if self.embeddings is not None:
             return len(self.embeddings)
         return self.cache[0][0].shape[1] if self.cache else 0
@@ -79,13 +79,13 @@ class LoadedModel:
 
     @contextlib.contextmanager
     def answering(self, adapter: bool) -> Iterator[tuple[PreTrainedModel, VirtualPrefix]]:
-        """With the adapter on or off: the model to ask, and what to put before every text."""
+        """Yield, with the adapter on or off, the model to ask and what to put before every text."""
         yield (self.model, self.lead) if adapter else (self.bare, VirtualPrefix())
 
     @property
     def alone(self) -> bool:
-        """Must each row be asked alone? int8 keeps the columns of 16 bits in which any row of the batch has an outlier
-        (Dettmers et al. 2022).
+        """Whether each row must be asked alone: int8 keeps the columns of 16 bits in which any row of the batch has an
+        outlier (Dettmers et al. 2022).
         """
         return any(getattr(getattr(module, "state", None), "threshold", 0.0) > 0.0 for module in self.model.modules())
 
@@ -98,8 +98,8 @@ class LoadedModel:
 
     @contextlib.contextmanager
     def merged(self) -> Iterator[PreTrainedModel | None]:
-        """The model computing with every adapter layer merged into its weight, one at a time; None where that cannot
-        be, see `unmergeable`.
+        """Yield the model computing with every adapter layer merged into its weight, one at a time; None where that
+        cannot be, see `unmergeable`.
         """
         if self.unmergeable:
             yield None
@@ -109,7 +109,7 @@ class LoadedModel:
 
 
 def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeights | None = None) -> LoadedModel:
-    """The checkpoint in memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in.
+    """Load the checkpoint into memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in.
 
     `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the
     ones wanted, else released. Raises ModelError where anything is missing, left over or does not fit, UsageError for a
@@ -135,7 +135,9 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeig
 
 
 def resident_of(loaded: LoadedModel) -> ResidentWeights | None:
-    """The full weights to hand to the next `load`; None where something wrote into them. `loaded` answers no more."""
+    """Return the full weights to hand to the next `load`; None where something wrote into them. `loaded` answers no
+    more.
+    """
     resident = loaded.resident
     if resident is None or resident.model is None or shared_weights.marks(resident.model) != resident.marks:
         _release(resident)
@@ -163,7 +165,7 @@ def _opened(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, pla
 
 
 def _release(resident: ResidentWeights | None) -> None:
-    """Let the memory go, whoever still holds the ResidentWeights."""
+    """Release the memory, whoever still holds the ResidentWeights."""
     if resident is not None and resident.model is not None:
         resident.model = None
         gc.collect()

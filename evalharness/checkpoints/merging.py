@@ -30,8 +30,8 @@ Snapshot = list[tuple[dict[str, Any], dict[str, Any]]]  # dictionaries, and what
 
 
 def unmergeable(wrapped: PeftModel) -> str:
-    """Why peft cannot merge this adapter into its base's weights; "" where it can. Each kind of layer is tried once in
-    each shape.
+    """Say why peft cannot merge this adapter into its base's weights; "" where it can. Each kind of layer is tried once
+    in each shape.
     """
     layers, tuner = _layers(wrapped), wrapped.base_model
     if not layers:
@@ -55,7 +55,8 @@ def unmergeable(wrapped: PeftModel) -> str:
 
 @contextlib.contextmanager
 def merged(wrapped: PeftModel) -> Iterator[PreTrainedModel]:
-    """The model computing with every adapter layer merged into its weight: one layer's weight is held twice at a time.
+    """Yield the model computing with every adapter layer merged into its weight: one layer's weight is held twice at a
+    time.
 
     What `merge_and_unload` gives, without a second copy of the base, which is bitwise the same afterwards.
     """
@@ -82,8 +83,8 @@ def _layers(wrapped: PeftModel) -> list[TunerModule]:
 
 
 def _kind(layer: TunerModule) -> tuple[object, ...]:
-    """Equal for layers that merge alike. Packed weights of two shapes can have one shape of codes, so that the features
-    count as well.
+    """Return a key that is equal for layers that merge alike. Packed weights of two shapes can have one shape of codes,
+    so that the features count as well.
     """
     base = layer.get_base_layer()
     features = tuple(getattr(base, name, None) for name in ("in_features", "out_features"))
@@ -126,8 +127,8 @@ def _restore(layer: TunerModule, snapshot: Snapshot) -> None:
 
 
 def _quantisation_states(base: nn.Module) -> list[dict[str, Any]]:
-    """Where bitsandbytes keeps what unpacks a quantised weight: attributes of the layer that the weight was made in,
-    and its state.
+    """Find where bitsandbytes keeps what unpacks a quantised weight: attributes of the layer that the weight was made
+    in, and its state.
     """
     maker = getattr(getattr(base, "weight", None), "module", None)
     owners = [base, *([maker] if isinstance(maker, nn.Module) else [])]

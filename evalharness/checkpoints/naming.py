@@ -36,19 +36,19 @@ class CheckpointSpec:
 
     @property
     def names_several(self) -> bool:
-        """Is it `DIR/*`, every checkpoint in a folder?"""
+        """Whether it is `DIR/*`, every checkpoint in a folder."""
         return self.location.endswith(EVERY) and not exists(self.location)
 
     def name_in(self, directory: Path) -> str:
-        """What results call it: as given, else as its directory or repository is called, with the task where one is
-        chosen.
+        """Return what results call it: as given, else as its directory or repository is called, with the task where one
+        is chosen.
         """
         own = self.location.rpartition("/")[2] if self.on_hub else directory.name or "root"
         return self.name or (own if self.task is None else f"{own}-task{self.task}")
 
 
 def exists(location: str | Path) -> bool:
-    """Is there such a file or directory? False, too, for what no path can be."""
+    """Tell whether there is such a file or directory. False, too, for what no path can be."""
     try:
         return Path(location).expanduser().exists()
     except (OSError, ValueError, RuntimeError):

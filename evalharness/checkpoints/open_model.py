@@ -32,24 +32,26 @@ WANTED = {
 
 
 def architecture_in(directory: Path) -> Architecture:
-    """Of the full weights in a directory."""
+    """Read the architecture of the full weights in a directory."""
     return files.architecture_of(files.read_json(directory / files.CONFIG))
 
 
 def architecture_of(model: PreTrainedModel | PeftModel) -> Architecture:
-    """Of a model in memory."""
+    """Return the architecture of a model in memory."""
     return Architecture.SEQ2SEQ if model.config.is_encoder_decoder else Architecture.CAUSAL
 
 
 def embedding_shape(model: PreTrainedModel) -> torch.Size:
-    """(rows, width) of the input embeddings."""
+    """Return (rows, width) of the input embeddings."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return weight.shape
 
 
 def attention_of(directory: Path, architecture: Architecture = Architecture.CAUSAL) -> str:
-    """The attention implementation that the model is opened with: sdpa where the architecture has it, else eager."""
+    """Return the attention implementation that the model is opened with: sdpa where the architecture has it, else
+    eager.
+    """
     with quiet():
         try:
             model: Any = MAPPINGS[architecture][type(AutoConfig.from_pretrained(directory, local_files_only=True))]
@@ -63,8 +65,8 @@ def attention_of(directory: Path, architecture: Architecture = Architecture.CAUS
 
 
 def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
-    """Full weights as a model, every tensor accounted for. Raises ModelError naming tensors that are missing, extra or
-    of the wrong shape.
+    """Open full weights as a model, every tensor accounted for. Raises ModelError naming tensors that are missing,
+    extra or of the wrong shape.
     """
     model: PreTrainedModel
     with quiet():
@@ -93,7 +95,7 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
 
 
 def _misfits(report: Mapping[str, Any]) -> list[str]:
-    """What transformers' loading report says of tensors that have no place, in words."""
+    """Put into words what transformers' loading report says of tensors that have no place."""
     return [
         *misnamed(report["missing_keys"], report["unexpected_keys"]),
         *(
@@ -105,14 +107,14 @@ def _misfits(report: Mapping[str, Any]) -> list[str]:
 
 
 def misnamed(missing: set[str], unexpected: set[str]) -> list[str]:
-    """Names of tensors that only one of model and file has, in words."""
+    """Name the tensors that only one of model and file has."""
     named = {"missing": missing, "unexpected": unexpected}
     return [f"{what} {first_names(names)}" for what, names in named.items() if names]
 
 
 def empty_model(directory: Path) -> PreTrainedModel:
-    """The full weights' model on the meta device: of files that are not quantised after every tensor was accounted
-    for.
+    """Build the full weights' model on the meta device: of files that are not quantised after every tensor was
+    accounted for.
     """
     if QUANTISED not in files.read_json(directory / files.CONFIG):
         return from_pretrained(directory, device_map="meta")

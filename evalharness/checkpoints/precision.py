@@ -36,8 +36,8 @@ AUXILIARY = (  # what the libraries store beside quantised weights; first bitsan
 
 
 def precision_of(where: Path, config: dict[str, Any]) -> str:
-    """How the files hold the weights: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the method as
-    config.json calls it.
+    """Tell how the files hold the weights: "" (not quantised), "nf4", "fp4" or "int8" (bitsandbytes), else the method
+    as config.json calls it.
 
     Raises ModelError, of the file `where`, where config.json does not say which method it is.
     """
@@ -63,7 +63,7 @@ def precision_of(where: Path, config: dict[str, Any]) -> str:
 
 
 def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
-    """In what a quantization_config of bitsandbytes' differs from that of its base; None: the base is quantised on
+    """List in what a quantization_config of bitsandbytes' differs from that of its base; None: the base is quantised on
     loading, in the usual way.
     """
     if not isinstance(stated, dict) or stated.get("quant_method", "bitsandbytes") != "bitsandbytes":
@@ -80,12 +80,12 @@ def quantisation_differences(stated: Any, base: Any) -> tuple[str, ...]:
 
 
 def is_auxiliary(name: str) -> bool:
-    """Is this tensor what a library stores beside quantised weights (scales, code books, states)?"""
+    """Tell whether a tensor is what a library stores beside quantised weights (scales, code books, states)."""
     return name.endswith(AUXILIARY) or ".quant_state." in name
 
 
 def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """How many weights a tensor stands for; `config` is that of the model."""
+    """Count the weights that a tensor stands for; `config` is that of the model."""
     tensor = facts[name]
     if QUANTISED not in config:
         return tensor.size
@@ -98,7 +98,7 @@ def values_of(name: str, facts: dict[str, TensorFacts], config: dict[str, Any]) 
 
 
 def _packed_bits(stated: Any) -> int:
-    """Bits of a packed weight, 4 where the configuration does not say."""
+    """Return the bits of a packed weight, 4 where the configuration does not say."""
     if not isinstance(stated, dict):
         return 4
     groups = stated.get("config_groups")
@@ -109,8 +109,8 @@ def _packed_bits(stated: Any) -> int:
 
 
 def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> int:
-    """Parameters in full weights: without stored buffers (causal masks, rotary frequencies) and without what is tied
-    and stored twice.
+    """Count the parameters in full weights: without stored buffers (causal masks, rotary frequencies) and without what
+    is tied and stored twice.
     """
     names = [name for name, tensor in facts.items() if len(tensor.shape) < 4 or name.endswith(BLOCKS)]
     twice = _stored_twice(facts, config)
@@ -118,7 +118,9 @@ def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> in
 
 
 def _stored_twice(facts: dict[str, TensorFacts], config: dict[str, Any]) -> set[str]:
-    """Encoder-decoder models have one embedding for both sides; a head is tied where the configuration says so."""
+    """Name tensors that are tied and stored twice: encoder-decoder models have one embedding for both sides; a head is
+    tied where the configuration says so.
+    """
     shared = next((name for name in facts if name.endswith("shared.weight")), None)
     sides = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
     twice = {name for name in facts if shared and name.endswith(sides) and facts[name].shape == facts[shared].shape}

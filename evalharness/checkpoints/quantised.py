@@ -29,7 +29,7 @@ logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it speaks with every pass,
 def loading_options(
     directory: Path, precision: str, stored: bool, kind: torch.dtype, place: torch.device
 ) -> dict[str, Any]:
-    """Options of `from_pretrained`, to hold weights in `precision`; `stored` where the files hold them so.
+    """Return the options of `from_pretrained` that hold weights in `precision`; `stored` where the files hold them so.
 
     4 bits with double quantisation, as QLoRA trains (Dettmers et al. 2023). Raises ModelError where bitsandbytes is
     needed and not installed.
@@ -52,8 +52,8 @@ def loading_options(
 
 
 def prepare_layers(directory: Path, model: nn.Module) -> None:
-    """Before the first answer: int8 layers move their weights to where copies share them; 4-bit layers on a CPU never
-    repack theirs.
+    """Prepare layers for the first answer: int8 layers move their weights to where copies share them; 4-bit layers on a
+    CPU never repack theirs.
 
     Repacking (on CPUs with AVX512-BF16) rounds scales to bfloat16, refuses many shapes, and would write into what is
     shared. Raises ModelError where transformers passed over how the files are quantised.
@@ -80,8 +80,8 @@ STATE = ".quant_state.bitsandbytes__"
 def fits_quantised(
     checkpoint: Checkpoint, stored: dict[str, files.TensorFacts]
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """The model on the meta device, and notices. Raises ModelError naming tensors that are missing, extra, or of the
-    wrong size.
+    """Check the stored tensors; return the model on the meta device, and notices. Raises ModelError naming tensors that
+    are missing, extra, or of the wrong size.
 
     bitsandbytes keeps the names of what it quantises; of other libraries' files only finiteness and completeness of the
     shards are checked.
@@ -105,7 +105,7 @@ def fits_quantised(
 
 
 def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[str]:
-    """Packed weights without what unpacks them, and the reverse."""
+    """Name packed weights without what unpacks them, and the reverse."""
     if precision == "int8":
         packed = [name for name, facts in stored.items() if facts.dtype == "I8"]
         lost = [name for name in packed if f"{name.removesuffix('weight')}SCB" not in stored]
@@ -117,7 +117,7 @@ def _incomplete(stored: dict[str, files.TensorFacts], precision: str) -> list[st
 
 
 def _misfits(empty: PreTrainedModel, stored: dict[str, int]) -> list[str]:
-    """In words, where names and numbers of weights differ from the model's. `stored`: name to number of weights."""
+    """Say where names and numbers of weights differ from the model's. `stored`: name to number of weights."""
     wanted = {name: math.prod(tensor.shape) for name, tensor in empty.named_parameters()}
     missing = wanted.keys() - stored.keys() - set(empty._tied_weights_keys or ())
     wrong = misnamed(missing, stored.keys() - wanted.keys() - empty.state_dict().keys())

@@ -36,7 +36,7 @@ def recognise(
     role: Role = "candidate",
     precision: str | None = None,
 ) -> Checkpoint:
-    """The checkpoint that `text` names. `base` and `target` win over what its files say; its own name is its
+    """Recognise the checkpoint that `text` names. `base` and `target` win over what its files say; its own name is its
     directory's unless given.
 
     `precision`: None is what the files say (config.json, or training.json of an adapter that was trained on a quantised
@@ -55,7 +55,7 @@ def recognise(
 
 
 def holds_itself(directory: Path) -> bool:
-    """Is there something at its top to recognise, and be it broken? Else checkpoints can only lie inside."""
+    """Tell whether there is something at its top to recognise, and be it broken. Else checkpoints can only lie inside."""
     adapter = (directory / files.ADAPTER_CONFIG, directory / files.ADAPTER)
     return files.has_weights(directory) or any(path.is_file() for path in adapter)
 
@@ -111,7 +111,7 @@ def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role:
 
 
 def _checked_config(directory: Path) -> dict[str, Any]:
-    """config.json of a model that can be loaded without anybody else's code."""
+    """Read config.json of a model that can be loaded without anybody else's code."""
     where = directory / files.CONFIG
     if not where.is_file():
         _refuse_folder_of_several(directory)
@@ -140,7 +140,7 @@ def _checked_config(directory: Path) -> dict[str, Any]:
 
 
 def _refuse_folder_of_several(directory: Path) -> None:
-    """Raises ModelError where the checkpoints lie inside: a trainer's output folder without final weights, or adapters
+    """Raise ModelError where the checkpoints lie inside: a trainer's output folder without final weights, or adapters
     under their names.
     """
     names = [path.name for path in checkpoints_in(directory)]
@@ -154,7 +154,7 @@ def _refuse_folder_of_several(directory: Path) -> None:
 
 
 def _contents(directory: Path) -> str:
-    """What lies there instead, for an error message; "" for an empty directory."""
+    """Say what lies there instead, for an error message; "" for an empty directory."""
     unsafe = sorted(path.name for pattern in UNSAFE for path in directory.glob(pattern))
     if unsafe:
         return f", only {', '.join(unsafe[:3])}, which could run code or is of another library"
@@ -198,7 +198,7 @@ def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpo
 
 
 def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFacts) -> dict[str, Any]:
-    """The configuration of the full weights that an adapter is for. Raises ModelError where it cannot be for them."""
+    """Read the configuration of the full weights that an adapter is for. Raises ModelError where it cannot be for them."""
     if (base / files.ADAPTER_CONFIG).is_file():
         raise ModelError(
             adapter,
@@ -215,7 +215,7 @@ def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFac
 
 
 def _precision_of_training(directory: Path) -> str:
-    """How the base was quantised that an adapter was trained on, as training.json records it."""
+    """Read how the base was quantised that an adapter was trained on, as training.json records it."""
     training, place = files.training_record(directory)
     stated = training.get("precision") or ""
     if stated not in ("", *ON_LOADING):

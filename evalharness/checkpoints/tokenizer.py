@@ -16,14 +16,14 @@ from evalharness.records.models import Checkpoint
 
 
 def tokenizer_directory(checkpoint: Checkpoint) -> Path:
-    """Where the checkpoint's tokenizer lies: its own directory, else (adapters) its base's."""
+    """Return where the checkpoint's tokenizer lies: its own directory, else (adapters) its base's."""
     if checkpoint.base is not None and checkpoint.adapter and not files.has_tokenizer(checkpoint.path):
         return checkpoint.base
     return checkpoint.path
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer that lies in a directory. Raises ModelError where there is none or it cannot be read."""
+    """Load the tokenizer that lies in a directory. Raises ModelError where there is none or it cannot be read."""
     if not files.has_tokenizer(directory):
         raise ModelError(directory, "no tokenizer", "save the tokenizer beside the weights (tokenizer.save_pretrained)")
     where = directory / files.TOKENIZER_CONFIG
@@ -62,7 +62,7 @@ class TokenizerDifferences:
 
 
 def tokenizer_differences(checkpoint: Checkpoint) -> TokenizerDifferences | None:
-    """How its tokenizer differs from its base's; None where there is nothing to compare. Raises ModelError where one
+    """Compare its tokenizer from its base's; None where there is nothing to compare. Raises ModelError where one
     cannot be read.
     """
     directory, base = tokenizer_directory(checkpoint), checkpoint.base
@@ -72,7 +72,7 @@ def tokenizer_differences(checkpoint: Checkpoint) -> TokenizerDifferences | None
 
 
 def compare_tokenizers(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase) -> TokenizerDifferences:
-    """How `own` differs from `base`."""
+    """Compare `own` with `base`."""
     now, before = own.get_vocab(), base.get_vocab()
     roles = {role: (_text(getattr(base, role, None)), _text(getattr(own, role, None))) for role in ROLES}
     return TokenizerDifferences(

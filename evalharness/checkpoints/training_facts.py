@@ -24,7 +24,7 @@ OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoi
 
 
 def training_facts(directory: Path) -> dict[str, Any]:
-    """The facts of FACTS that training.json states and that mean something for its method; those of a checkpoint-N
+    """Read the facts of FACTS that training.json states and that mean something for its method; those of a checkpoint-N
     folder from the one above.
     """
     training, place = files.training_record(directory)
@@ -40,7 +40,7 @@ def training_facts(directory: Path) -> dict[str, Any]:
 
 
 def trained_parameters(directory: Path, parameters: int | None, kind: str = "") -> int:
-    """How many parameters the training could change, as training.json says; 0 where it says nothing, or speaks of
+    """Read how many parameters the training could change, as training.json says; 0 where it says nothing, or speaks of
     another model than this one.
 
     Files do not tell: full weights hold all, however few were trained, and of virtual tokens made by a network only the

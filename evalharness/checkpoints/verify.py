@@ -38,8 +38,8 @@ TEMPLATES = {
 
 
 def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Is all there, of the right shape, finite, trained from this base, and does its tokenizer fit? Returns notices:
-    allowed, and worth knowing.
+    """Check that all is there, of the right shape, finite and trained from this base, and that its tokenizer fits.
+    Returns notices: allowed, and worth knowing.
 
     Raises ModelError naming the tensors, tokens or files that are wrong. An adapter's base is looked at for shapes
     only: verify it by itself.
@@ -51,7 +51,7 @@ def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Notices, and the rows of the embedding matrix."""
+    """Return notices, and the rows of the embedding matrix."""
     weights = files.weight_files(checkpoint.path)
     if not weights:
         raise ModelError(checkpoint.path, "its weights are gone", "give a complete checkpoint directory")
@@ -70,7 +70,7 @@ def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
 
 
 def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
-    """Notices, and the rows of the base's embedding matrix."""
+    """Return notices, and the rows of the base's embedding matrix."""
     if checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
     path = checkpoint.path / files.ADAPTER
@@ -87,8 +87,8 @@ def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
 
 
 def _shape_differences(checkpoint: Checkpoint, own: Mapping[str, object], base: Mapping[str, object]) -> list[str]:
-    """A notice where full weights cannot have been fine-tuned from this base. Raises ModelError where the two cannot
-    even be asked the same way.
+    """Return a notice where full weights cannot have been fine-tuned from this base. Raises ModelError where the two
+    cannot even be asked the same way.
     """
     if (own.get("is_encoder_decoder") is True) != (base.get("is_encoder_decoder") is True):
         kinds = f"{own.get('model_type')}, its base {checkpoint.base} {base.get('model_type')}"
@@ -106,8 +106,8 @@ def _shape_differences(checkpoint: Checkpoint, own: Mapping[str, object], base: 
 def _quantisation_differences(
     checkpoint: Checkpoint, own: Mapping[str, object], base: Mapping[str, object]
 ) -> list[str]:
-    """A notice where weights that their files hold quantised are so in another way than the base with which they are
-    compared.
+    """Return a notice where weights that their files hold quantised are so in another way than the base with which they
+    are compared.
     """
     different = quantisation_differences(own.get(QUANTISED), base.get(QUANTISED))
     what = "quantised otherwise than its base, which is part of every difference between them"
@@ -115,8 +115,8 @@ def _quantisation_differences(
 
 
 def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """A notice where training.json records another base than the one given. Raises ModelError for an adapter: on other
-    weights it means nothing.
+    """Return a notice where training.json records another base than the one given. Raises ModelError for an adapter: on
+    other weights it means nothing.
     """
     name, recorded = checkpoint.name, files.training_record(checkpoint.path)[0]
     if checkpoint.base is None or not recorded:
@@ -141,7 +141,9 @@ def _trained_from(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
-    """Notices. Raises ModelError for tokens that have no row in the embedding matrix, or another id than the base's."""
+    """Return notices. Raises ModelError for tokens that have no row in the embedding matrix, or another id than the
+    base's.
+    """
     directory = tokenizer_directory(checkpoint)
     tokenizer = load_tokenizer(directory)
     outside = {token: index for token, index in tokenizer.get_vocab().items() if index >= rows}
@@ -157,8 +159,8 @@ def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
 
 
 def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> tuple[str, ...]:
-    """Notices about tokens and templates that changed. Raises ModelError where a token of the base has another id
-    now.
+    """Return notices about tokens and templates that changed. Raises ModelError where a token of the base has another
+    id now.
     """
     if differences.moved:
         moved = [f"{token!r} from {before} to {now}" for token, (before, now) in differences.moved.items()]
@@ -197,7 +199,7 @@ CHUNK = 1 << 24  # values looked at together
 
 
 def refuse_nonfinite(path: Path) -> None:
-    """Raises ModelError naming tensors of a safetensors file with NaN or infinite values."""
+    """Raise ModelError naming tensors of a safetensors file with NaN or infinite values."""
     try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if not all(map(_is_finite, _chunks(file, name)))]  # noqa: SIM118 - no mapping
@@ -212,7 +214,7 @@ def refuse_nonfinite(path: Path) -> None:
 
 
 def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
-    """A tensor a few rows at a time."""
+    """Read a tensor a few rows at a time."""
     view = file.get_slice(name)
     shape = view.get_shape()
     if not shape:
@@ -224,6 +226,6 @@ def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
 
 
 def _is_finite(chunk: torch.Tensor) -> bool:
-    """Torch cannot ask a float of eight bits whether it is finite."""
+    """Tell whether all values are finite, which torch cannot ask a float of eight bits."""
     wide = chunk.float() if chunk.element_size() == 1 else chunk
     return not chunk.is_floating_point() or bool(torch.isfinite(wide).all())

@@ -53,7 +53,7 @@ def checkpoint_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def show_command(model: str, base: str | None, as_json: bool, debug: bool) -> None:
-    """Kind, base, fingerprint, sizes and making of a checkpoint, and how its tokenizer differs from its base's.
+    """Show kind, base, fingerprint, sizes and making of a checkpoint, and how its tokenizer differs from its base's.
 
     Its files are checked as `run` checks them: what `run` would refuse ends with 2 here, after what could be read. Full
     weights whose files name no base are shown as a base. A directory of several checkpoints is listed.
@@ -75,7 +75,7 @@ def _recognised(model: str, base: str | None) -> Checkpoint:
 
 
 def _facts(checkpoint: Checkpoint) -> tuple[dict[str, Any], EvalHarnessError | None]:
-    """Everything to show, as JSON knows it, and the refusal of what `run` would refuse."""
+    """Collect everything to show, as JSON knows it, and the refusal of what `run` would refuse."""
     facts = asdict(checkpoint) | {"path": str(checkpoint.path), "base": checkpoint.base and str(checkpoint.base)}
     facts |= {"made": describe(checkpoint), "differences": None, "notices": [], "refused": None}
     try:
@@ -136,7 +136,7 @@ def _short(value: Any) -> str:
 
 
 def _differences(differences: Mapping[str, Any] | None) -> str:
-    """How the tokenizer differs from the base's, in one line."""
+    """Say how the tokenizer differs from the base's, in one line."""
     if differences is None:
         return "nothing to compare it with"
     parts = [f"{word}: {_some(differences[word])}" for word in ("added", "dropped") if differences[word]]
@@ -183,7 +183,7 @@ def _show_several(directory: Path, paths: Sequence[Path], base: str | None, as_j
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
 def kinds_command(as_json: bool, debug: bool) -> None:
-    """Every kind of checkpoint and every type of PEFT adapter: is it supported, and if not, why."""
+    """List every kind of checkpoint and every type of PEFT adapter: is it supported, and if not, why."""
     adapters = [_adapter_row(name) for name in TYPES]
     if as_json:
         full = [{"kind": kind, "what": what, "note": note} for kind, what, note in FULL]

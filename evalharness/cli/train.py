@@ -170,7 +170,7 @@ class Grouped(click.Command):
     groups: tuple[tuple[str, Sequence[str]], ...] = ()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Every option with help, under its heading or the last one."""
+        """Write every option with help, under its heading or the last one."""
         records = {str(each.name): record for each in self.get_params(ctx) if (record := each.get_help_record(ctx))}
         for heading, names in self.groups:
             with formatter.section(heading):
@@ -180,7 +180,7 @@ class Grouped(click.Command):
 
 
 def _names(options: Sequence[Any]) -> list[str]:
-    """The parameters that these decorators add."""
+    """List the parameters that these decorators add."""
 
     def bare() -> None: ...
 
@@ -190,11 +190,11 @@ def _names(options: Sequence[Any]) -> list[str]:
 
 
 SECTIONS = {
-    "What is made of what": what_options,
-    "What is learned": example_options,
-    "How long and how fast": length_options,
-    "The method's own": method_options,
-    "The machine": machine_options,
+    "Method and base": what_options,
+    "Examples": example_options,
+    "Length and learning rate": length_options,
+    "The method's own options": method_options,
+    "Machine": machine_options,
 }
 Grouped.groups = tuple((heading, _names(options)) for heading, options in SECTIONS.items())
 
@@ -205,7 +205,7 @@ Grouped.groups = tuple((heading, _names(options)) for heading, options in SECTIO
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @debug_option
 def train_command(**given: Any) -> int:
-    """Make a candidate from a base: train it on a task's rows or on a file (docs/training.md).
+    """Train a candidate from a base on a task's rows or on a file (docs/training.md).
 
     The loss is on the answers only. training.json beside the weights names base, task, data and settings, so that
     `evalharness run` needs no --base and no --target. The same seed gives the same weights on a CPU.
@@ -232,7 +232,7 @@ def train_command(**given: Any) -> int:
 
 
 def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
-    """What was made, in a few lines."""
+    """Say in a few lines what was trained."""
     trained, whole, losses = facts["trainable"], facts["parameters"], facts["losses"]
     counts = ", ".join(f"{number} {task}" for task, number in facts["data"]["counts"].items())
     best = facts.get("validation")

@@ -43,7 +43,7 @@ TABLE = "prompt_encoder.default.embedding.weight"  # of virtual tokens: (their n
 
 
 def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
-    """The model with exactly those parameters trainable that the method trains. Raises UsageError where it can train
+    """Make exactly those parameters trainable that the method trains. Raises UsageError where it can train
     nothing in this model.
 
     New virtual tokens start from what the model makes of tokens drawn from its vocabulary, where peft's own start lies
@@ -71,7 +71,7 @@ def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
 
 @contextmanager
 def expected_warnings() -> Iterator[None]:
-    """Without what peft says of things that are as they should be: its deprecation notice, and GPT-2's transposed
+    """Suppress what peft says of things that are as they should be: its deprecation notice, and GPT-2's transposed
     layers.
     """
     with quiet(), warnings.catch_warnings():
@@ -92,9 +92,9 @@ def _lora(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
 
 
 def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
-    """Factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): of keys, values
-    and the second layer of the feed-forward network, where peft knows these layers of the architecture and no others
-    are named.
+    """Put factors on outputs in attention and on inputs elsewhere, as in the IA3 paper (Liu et al. 2022): of keys,
+    values and the second layer of the feed-forward network, where peft knows these layers of the architecture and no
+    others are named.
     """
     kind = model.config.model_type
     if recipe.option("targets") is None:
@@ -111,7 +111,7 @@ def _ia3(model: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
 
 
 def _prompt(_: PreTrainedModel, recipe: Recipe, task: TaskType) -> PeftConfig:
-    """One soft prompt: the default for encoder-decoder models would train a second one that nothing reads."""
+    """Configure one soft prompt: the default for encoder-decoder models would train a second one that nothing reads."""
     return PromptTuningConfig(
         task_type=task,
         num_virtual_tokens=recipe.option("virtual_tokens"),
@@ -167,11 +167,11 @@ def _start_prefix(trainable: PeftModel, model: PreTrainedModel) -> None:
 
 
 def finite(model: nn.Module) -> bool:
-    """Are all trained values finite?"""
+    """Tell whether all trained values are finite."""
     return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters() if parameter.requires_grad)
 
 
 def sizes(model: nn.Module) -> tuple[int, int]:
-    """(trained parameters, parameters of the whole model as it answers)."""
+    """Count (trained parameters, parameters of the whole model as it answers)."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(number for number, trained in counts if trained), sum(number for number, _ in counts)

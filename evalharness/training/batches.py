@@ -21,7 +21,7 @@ PASSES = 7003  # part of seeds
 def collate(
     rows: Sequence[Pack], pad: int, architecture: Architecture = Architecture.CAUSAL, packed: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Tensors (rows, longest), padded on the right; "tokens" is how many of them are real.
+    """Make tensors (rows, longest), padded on the right; "tokens" is how many of them are real.
 
     Packed rows have no mask but positions that begin again with every example, by which transformers keeps attention
     inside each of them; the gap at the end counts as an example of its own.
@@ -46,7 +46,7 @@ def _padded(rows: Sequence[Sequence[int]], gap: int) -> torch.Tensor:
 
 
 def pack(examples: Sequence[Encoded], limit: int) -> list[Pack]:
-    """Examples in their order, as many a row as fit into `limit` tokens."""
+    """Put examples into rows in their order, as many a row as fit into `limit` tokens."""
     packs: list[list[Encoded]] = []
     free = -1
     for example in examples:
@@ -59,8 +59,8 @@ def pack(examples: Sequence[Encoded], limit: int) -> list[Pack]:
 
 
 def batches_by_length(rows: Sequence[Pack], size: int, number: int, seed: int) -> list[tuple[Pack, ...]]:
-    """`number` batches of rows of about the same length: a seeded order for every pass, sorted by length within pools
-    of batches, and the batches of a pool in a seeded order again, so that long ones do not come together.
+    """Make `number` batches of rows of about the same length: a seeded order for every pass, sorted by length within
+    pools of batches, and the batches of a pool in a seeded order again, so that long ones do not come together.
     """
     batches: list[tuple[Pack, ...]] = []
     while len(batches) < number:
@@ -77,8 +77,8 @@ def batches_by_length(rows: Sequence[Pack], size: int, number: int, seed: int) -
 
 @torch.no_grad()
 def keeps_packs_apart(model: torch.nn.Module, vocabulary: int) -> bool:
-    """Does the model give the second text of a pack the logits that it has alone? Tried on two short texts of arbitrary
-    tokens.
+    """Tell whether the model gives the second text of a pack the logits that it has alone. Tried on two short texts of
+    arbitrary tokens.
     """
     device = next(model.parameters()).device
     first, second = (torch.arange(start, start + 6, device=device)[None] % vocabulary for start in (3, 7))

@@ -42,7 +42,7 @@ class TrainingSet:
 
     @property
     def digest(self) -> str:
-        """Of the examples in order."""
+        """Digest of the examples in order."""
         return fingerprint.of_value(self.examples)
 
     @property
@@ -52,8 +52,8 @@ class TrainingSet:
 
 
 def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
-    """All that the recipe names: the target's training split or the file, other tasks by their shares, and validation
-    rows.
+    """Gather all that the recipe names: the target's training split or the file, other tasks by their shares, and
+    validation rows.
 
     A mixed or replayed name may be a task, a group, a tag or a suite; its share is then divided equally among its tasks
     (the target left out). Raises TaskError for an unknown task or one without a training split, DataError for missing
@@ -84,20 +84,20 @@ class _Gatherer:
         self.wordings: dict[str, None] = {}
 
     def learned(self) -> Examples:
-        """The examples that are not mixed in."""
+        """Read the examples that are not mixed in."""
         if self.recipe.target:
             self.library.task(self.recipe.target)
         return self.file(self.recipe.train_file) if self.recipe.train_file else self.task(self.recipe.target, "train")
 
     def file(self, path: str) -> Examples:
-        """The examples of a file."""
+        """Read the examples of a file."""
         examples, digest = read_examples(Path(path))
         self.sources.append({"kind": "file", "path": str(Path(path).resolve()), "digest": digest})
         return examples
 
     def task(self, name: str, use: str) -> Examples:
-        """A task's solved examples, of its split to train on or to validate on, in the wording (or wordings) of the
-        recipe.
+        """Read a task's solved examples, of its split to train on or to validate on, in the wording (or wordings) of
+        the recipe.
         """
         task = self.library.task(name)
         split = task.training_split if use == "train" else task.validation_split
@@ -116,15 +116,15 @@ class _Gatherer:
         return pairs
 
     def _worded(self, task: Task) -> list[Task]:
-        """The task in each wording that the recipe wants it in."""
+        """Return the task in each wording that the recipe wants it in."""
         wording = self.recipe.template
         if wording == EVERY:
             return [task, *(worded(task, each) for each in task.templates)]
         return [worded(task, wording) if wording is not None and wording in task.templates else task]
 
     def validation(self) -> tuple[Examples, dict[str, Any]]:
-        """Examples of the validation file, or of the task's validation split where losses are wanted and nothing else
-        is said; and where they come from.
+        """Read examples of the validation file, or of the task's validation split where losses are wanted and nothing
+        else is said; and where they come from.
         """
         if self.recipe.validation_file:
             path = Path(self.recipe.validation_file)
@@ -141,7 +141,7 @@ class _Gatherer:
         return self.task(task.name, "validation"), source
 
     def _without_validation_split(self) -> str:
-        """Why there is no split to validate on; "" where there is one."""
+        """Say why there is no split to validate on; "" where there is one."""
         if self.recipe.train_file:
             return "there are no validation examples"
         task = self.library.task(self.recipe.target)
@@ -153,7 +153,7 @@ class _Gatherer:
         return ""
 
     def shares(self) -> dict[str, float]:
-        """Task to its fraction of the whole, of all but the target."""
+        """Compute each task's fraction of the whole, of all but the target."""
         recipe, shares = self.recipe, dict[str, float]()
         weights = {name: weight for name, weight in recipe.mix.items() if name != recipe.target}
         total = sum(weights.values()) + recipe.mix.get(recipe.target, 1.0)
@@ -176,7 +176,7 @@ class _Gatherer:
         return others
 
     def check_wordings(self) -> None:
-        """Raises UsageError where no task has the recipe's wording."""
+        """Raise UsageError where no task has the recipe's wording."""
         wording = self.recipe.template
         if wording is not None and not self.wordings:
             raise UsageError("--template", "no task of this training has another wording", "leave it out")
@@ -189,7 +189,8 @@ class _Gatherer:
 
 
 def mix(target: str, examples: Examples, others: Mapping[str, tuple[float, Examples]], seed: int) -> TrainingSet:
-    """All examples of the target, and of each other task as many as make its fraction of the whole, in a seeded order.
+    """Mix all examples of the target, and of each other task as many as make its fraction of the whole, in a seeded
+    order.
 
     With n target examples and fractions f, the whole has n / (1 - sum f) examples. Another task is drawn without
     replacement, and from the start again once all its rows are in.
@@ -212,7 +213,7 @@ def _drawn(available: int, wanted: int, rng: np.random.Generator) -> Sequence[in
 
 
 def _spread(wordings: Sequence[Examples], seed: int) -> Examples:
-    """Every row once, as many in each wording as in any other, which ones drawn by the seed."""
+    """Take every row once, as many in each wording as in any other, which ones drawn by the seed."""
     if len(wordings) == 1:
         return wordings[0]
     places = np.random.default_rng([seed, WORDS]).permutation(len(wordings[0])) % len(wordings)
@@ -220,8 +221,8 @@ def _spread(wordings: Sequence[Examples], seed: int) -> Examples:
 
 
 def _split(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
-    """(to train on, held out): the fraction, at least one, drawn by the seed. Equal examples stay together, so that
-    none is on both sides.
+    """Split into (to train on, held out): the fraction, at least one, drawn by the seed. Equal examples stay together,
+    so that none is on both sides.
     """
     times, held_out = Counter(examples), set[Example]()
     wanted = max(1, round(fraction * len(examples)))

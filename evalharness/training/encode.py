@@ -20,8 +20,8 @@ Part = tuple[Tokens, bool]  # tokens, and whether they are to be learned
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Causal: `ids` and `labels` of one length, labels IGNORED on what is given. Encoder-decoder: the encoder's ids,
-    the decoder's labels.
+    """Token ids of an example. Causal: `ids` and `labels` of one length, labels IGNORED on what is given.
+    Encoder-decoder: the encoder's ids, the decoder's labels.
 
     `cut`: tokens dropped from the left of what is given.
     """
@@ -32,12 +32,12 @@ class Encoded:
 
     @property
     def learned(self) -> int:
-        """Tokens that the loss falls on."""
+        """Number of tokens that the loss falls on."""
         return sum(label != IGNORED for label in self.labels)
 
     @property
     def width(self) -> int:
-        """Positions that it takes in a batch."""
+        """Number of positions that it takes in a batch."""
         return max(len(self.ids), len(self.labels))
 
 
@@ -54,7 +54,7 @@ class Encoder:
     chat: ChatTemplate | None = None
 
     def encode(self, example: Example) -> tuple[Encoded, ...]:
-        """The example as the model sees it: one for a pair; for a conversation one, or one for each turn of the
+        """Encode the example as the model sees it: one for a pair; for a conversation one, or one for each turn of the
         assistant where the template renders earlier turns otherwise once others follow (and for encoder-decoder
         models).
 
@@ -91,7 +91,7 @@ class Encoder:
         return ids if end is None else (*ids, end)
 
     def _turns(self, example: Turns) -> list[Span]:
-        """Every turn of the assistant after all that was said before, as generation sees it."""
+        """Encode every turn of the assistant after all that was said before, as generation sees it."""
         if self.chat is None:
             raise DataError(
                 _where(example),
@@ -121,7 +121,7 @@ class Encoder:
         return given, written if marked else self._ended(written)
 
     def _line(self, example: Example, line: Sequence[Part]) -> Encoded:
-        """Parts, given or learned in turn, in one row."""
+        """Put parts, given or learned in turn, into one row."""
         ids = tuple(token for part, _ in line for token in part)
         labels = tuple(token if learned else IGNORED for part, learned in line for token in part)
         must = len(ids) - len(line[0][0])
@@ -139,8 +139,8 @@ class Encoder:
 
 
 def joined(spans: Sequence[Span]) -> list[list[Part]]:
-    """Spans, each of which goes on where the one before ended, as one line of parts; a line of its own for any
-    other.
+    """Join spans, each of which goes on where the one before ended, to one line of parts; any other gets a line of its
+    own.
     """
     lines: list[list[Part]] = []
     before: Tokens = ()

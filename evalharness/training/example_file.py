@@ -22,12 +22,12 @@ FORMS = 'a line such as {"prompt": "…", "completion": "…"} or {"messages": [
 
 
 def is_turns(example: Example) -> TypeIs[Turns]:
-    """Is it a conversation?"""
+    """Tell whether it is a conversation."""
     return not isinstance(example[0], str)
 
 
 def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:
-    """Every example of the file in order, and the file's digest. Blank lines and further keys are passed over.
+    """Read every example of the file in order, and the file's digest. Blank lines and further keys are passed over.
 
     Raises DataError naming the line for one that is no such object, and for files that mix both forms.
     """

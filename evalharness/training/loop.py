@@ -132,8 +132,8 @@ def _encoded(encoder: Encoder, examples: Examples) -> list[Encoded]:
 
 
 def _packed(recipe: Recipe, encoded: list[Encoded], limit: int | None, loaded: LoadedModel) -> list[Pack]:
-    """Several examples a row. `limit`: the window less virtual tokens, or --max-length. Raises UsageError where the
-    model lets packed examples see one another.
+    """Put several examples into a row. `limit`: the window less virtual tokens, or --max-length. Raises UsageError
+    where the model lets packed examples see one another.
     """
     if loaded.architecture == Architecture.SEQ2SEQ:
         raise UsageError("--packing", "an encoder-decoder model reads one example at a time", "--group-by-length")
@@ -210,7 +210,7 @@ def _fit(
 def _batching(
     recipe: Recipe, model: TrainableModel, encoded: EncodedSet, steps: int
 ) -> tuple[Sequence[object], Collator]:
-    """What the Trainer draws from (rows, or batches of them made beforehand), and what it makes a batch with."""
+    """Return what the Trainer draws from (rows, or batches of them made beforehand), and what it makes a batch with."""
     architecture = architecture_of(model)
     if recipe.group_by_length:
         number = steps * recipe.gradient_accumulation

@@ -53,10 +53,10 @@ FLAGS = {  # fields of a Recipe to the options of the command, where these are c
 
 
 def flag(name: str) -> str:
-    """The command's option for a field of a Recipe."""
+    """Return the command's option for a field of a Recipe."""
     return FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
 def methods_with(option: str) -> str:
-    """The methods that have the option, for people."""
+    """List the methods that have the option, for people."""
     return ", ".join(name for name, method in TRAINING_METHODS.items() if option in method.options)

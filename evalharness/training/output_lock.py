@@ -31,7 +31,7 @@ class UnfinishedOutput:
 
     @property
     def has_states(self) -> bool:
-        """Was a state saved from which training can go on?"""
+        """Whether a state was saved from which training can go on."""
         return any(self.states.glob("checkpoint-*"))
 
     def take_up(self, record: Mapping[str, Any]) -> bool:
@@ -52,14 +52,14 @@ class UnfinishedOutput:
         return same
 
     def finish(self) -> None:
-        """The candidate to its place, in one step."""
+        """Move the candidate to its place, in one step."""
         refuse_existing(self.out)
         self.candidate.rename(self.out)
 
 
 @contextmanager
 def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
-    """The folder, this process alone in it. It stays behind where going on later makes sense: interrupted or short of
+    """Hold the folder for this process alone. It stays behind where going on later makes sense: interrupted or short of
     room, with states saved.
 
     Raises UsageError where another process trains to the same place, StoreError where the folder cannot be made.
@@ -90,13 +90,13 @@ def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
 
 
 def refuse_existing(out: Path) -> None:
-    """Raises UsageError where something lies in the candidate's place."""
+    """Raise UsageError where something lies in the candidate's place."""
     if out.exists() or out.is_symlink():
         raise UsageError("--out", f"{out} exists already", "remove it, or name another folder")
 
 
 def _locked(folder: Path) -> int:
-    """An open file that holds the folder's lock until it is closed or the process ends, however it ends."""
+    """Open a file that holds the folder's lock until it is closed or the process ends, however it ends."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -45,7 +45,7 @@ RANGES: dict[str, Range] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Fields are as given; `option`, `rate` and `to_json` fill in the method's defaults.
+    """How a candidate is trained. Fields are as given; `option`, `rate` and `to_json` fill in the method's defaults.
 
     `base`, `out`, `after`, the files: as typed. `steps` wins over `epochs`; with neither, three epochs. A step is
     `batch_size` x `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention",
@@ -98,7 +98,7 @@ class Recipe:
     dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
-        """Raises UsageError for anything that cannot be trained with."""
+        """Raise UsageError for anything that cannot be trained with."""
         for name, known in (
             ("method", get_args(Method)),
             ("dtype", get_args(Dtype)),
@@ -179,7 +179,7 @@ class Recipe:
 
     @property
     def validates(self) -> bool:
-        """Are there to be validation losses?"""
+        """Whether there are to be validation losses."""
         return any(
             value is not None for value in (self.validation, self.validation_file, self.eval_every, self.patience)
         )
@@ -190,22 +190,22 @@ class Recipe:
         return self.target or str(self.train_file)
 
     def option(self, name: str) -> Any:
-        """One of the method's own options, stated or its default."""
+        """Return one of the method's own options, stated or its default."""
         given = getattr(self, name)
         return self.definition.options.get(name) if given in (None, False, ()) else given
 
     def steps_for(self, examples: int) -> int:
-        """Optimiser steps over this many examples (or packs)."""
+        """Count the optimiser steps over this many examples (or packs)."""
         if self.steps is not None:
             return self.steps
         return max(1, math.ceil(self.steps_of_epoch(examples) * (EPOCHS if self.epochs is None else self.epochs)))
 
     def steps_of_epoch(self, examples: int) -> int:
-        """Optimiser steps of one pass."""
+        """Count the optimiser steps of one pass."""
         return math.ceil(math.ceil(examples / self.batch_size) / self.gradient_accumulation)
 
     def to_json(self) -> dict[str, Any]:
-        """Every field that the method has, defaults filled in, as JSON knows it."""
+        """Return every field that the method has, defaults filled in, as JSON knows it."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in OPTIONS}
         values |= {name: self.option(name) for name in self.definition.options} | {"learning_rate": self.rate}
         if "alpha" in self.definition.options:
@@ -214,8 +214,8 @@ class Recipe:
 
     @staticmethod
     def from_fields(values: Mapping[str, Any]) -> Recipe:
-        """The recipe with these fields, as `to_json` wrote them or as Python has them. Raises UsageError for an unknown
-        or missing field, and for a value that cannot be trained with.
+        """Make the recipe with these fields, as `to_json` wrote them or as Python has them. Raises UsageError for an
+        unknown or missing field, and for a value that cannot be trained with.
         """
         known, given = {item.name for item in fields(Recipe)}, dict[str, Any]()
         for key, value in values.items():
@@ -229,7 +229,7 @@ class Recipe:
 
 
 def check_shares(mix: Mapping[str, float], replay: Mapping[str, float]) -> None:
-    """Raises UsageError unless weights are above 0, fractions between 0 and 1, and the fractions leave room for the
+    """Raise UsageError unless weights are above 0, fractions between 0 and 1, and the fractions leave room for the
     rest.
     """
     for task, weight in mix.items():
@@ -249,7 +249,7 @@ def _plain(value: Any) -> Any:
 
 
 def _check_number(option: str, number: object, words: str, fits: Callable[[float], bool]) -> None:
-    """Raises UsageError unless the number is finite and fits."""
+    """Raise UsageError unless the number is finite and fits."""
     right = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number) and fits(number)
     if not right:
         raise UsageError(option, f"{number!r}", f"a number {words} would be right")

@@ -64,7 +64,7 @@ def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model:
 def training_json(
     recipe: Recipe, start: StartingPoint, model: TrainableModel, examples: TrainingSet, course: TrainingCourse
 ) -> dict[str, Any]:
-    """training.json but for times and sizes, which `write_training_json` adds."""
+    """Describe the training as training.json does but for times and sizes, which `write_training_json` adds."""
     trained, whole = sizes(model)
     last = course.losses[-REPORTS:]
     return {
@@ -119,7 +119,7 @@ def write_training_json(facts: dict[str, Any], folder: Path, seconds: float) -> 
 
 
 def _peak() -> int:
-    """Most bytes held at one time: on the accelerator where there is one, else by the whole process."""
+    """Return the most bytes held at one time: on the accelerator where there is one, else by the whole process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -41,8 +41,8 @@ PEFT_FIELDS = {  # options to the fields of peft's configurations that say the s
 
 @dataclass(frozen=True, slots=True)
 class StartingPoint:
-    """`weights`: the full weights that training starts from (an adapter's own base); `base`: what the candidate is
-    compared with by default.
+    """What training starts from. `weights`: the full weights that training starts from (an adapter's own base); `base`:
+    what the candidate is compared with by default.
 
     They are one, but for full weights trained after a stage: those are compared with the first base. `after`: the stage
     before, if any.
@@ -59,7 +59,7 @@ class StartingPoint:
 
 
 def check_machine(recipe: Recipe) -> None:
-    """Raises UsageError, before anything is read, for a device that is not there and for 4-bit weights without what
+    """Raise UsageError, before anything is read, for a device that is not there and for 4-bit weights without what
     they need.
     """
     device = device_of(recipe.device)
@@ -81,8 +81,8 @@ def check_machine(recipe: Recipe) -> None:
 
 
 def starting_point(recipe: Recipe) -> StartingPoint:
-    """Whose weights training starts from. Raises ModelError or UsageError where the base or the stage before cannot be
-    trained on.
+    """Find whose weights training starts from. Raises ModelError or UsageError where the base or the stage before
+    cannot be trained on.
     """
     start = _from_base(recipe) if recipe.after is None else _after_stage(recipe, recipe.after)
     if start.weights.precision and not recipe.definition.adapter:
@@ -118,7 +118,7 @@ def _after_stage(recipe: Recipe, stage: str) -> StartingPoint:
 
 
 def _check_continuable(recipe: Recipe, after: Checkpoint) -> None:
-    """Raises UsageError for an adapter that the method cannot go on from."""
+    """Raise UsageError for an adapter that the method cannot go on from."""
     adapter = recipe.definition.adapter
     if adapter != after.adapter and (adapter or after.virtual_tokens):
         raise UsageError(
@@ -141,7 +141,7 @@ def _check_continuable(recipe: Recipe, after: Checkpoint) -> None:
 
 
 def _instead(after: Checkpoint) -> str:
-    """What can be done with an adapter. Virtual tokens are not in the weights, so nothing can merge them."""
+    """Say what can be done with an adapter. Virtual tokens are not in the weights, so nothing can merge them."""
     if not after.virtual_tokens:
         return "go on with the same method, or merge it into its base first"
     anew = f"begin anew with --base {after.base}: virtual tokens cannot be merged into weights"
@@ -149,7 +149,8 @@ def _instead(after: Checkpoint) -> str:
 
 
 def open_weights(recipe: Recipe, start: StartingPoint) -> LoadedModel:
-    """The weights that training starts from. All that changes weights themselves holds them in float32 while it trains.
+    """Open the weights that training starts from. All that changes weights themselves holds them in float32 while it
+    trains.
 
     Those under qlora are held in 4 bits and compute in bfloat16; what is not quantised is float32 (Dettmers et al.
     2023).
@@ -162,7 +163,7 @@ def open_weights(recipe: Recipe, start: StartingPoint) -> LoadedModel:
 
 
 def trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint) -> tuple[TrainableModel, Recipe]:
-    """The model with what is to be trained, and the recipe as it is: an adapter that goes on keeps its own rank,
+    """Return the model with what is to be trained, and the recipe as it is: an adapter that goes on keeps its own rank,
     targets and length.
 
     Full weights start from the adapter merged into its base. Raises UsageError for options that are not those of the
@@ -183,8 +184,8 @@ def trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint) -> t
 
 @torch.no_grad()
 def _with_virtual_tokens(model: PreTrainedModel, after: Checkpoint) -> PeftModel:
-    """Virtual tokens that go on, which peft itself loads to answer only. What was made by a network when they began are
-    now values of their own.
+    """Wrap the model with virtual tokens that go on, which peft itself loads to answer only. What was made by a network
+    when they began are now values of their own.
     """
     config = PeftConfig.from_pretrained(str(after.path))
     config.inference_mode, config.base_model_name_or_path = False, None
@@ -197,7 +198,7 @@ def _with_virtual_tokens(model: PreTrainedModel, after: Checkpoint) -> PeftModel
 
 
 def _with_options_of(config: PeftConfig, recipe: Recipe) -> Recipe:
-    """The recipe with the options of the adapter that goes on. Raises UsageError where others are given."""
+    """Return the recipe with the options of the adapter that goes on. Raises UsageError where others are given."""
     options: dict[str, Any] = {}
     for option, name in PEFT_FIELDS.items():
         if option not in recipe.definition.options or not hasattr(config, name):
@@ -212,8 +213,8 @@ def _with_options_of(config: PeftConfig, recipe: Recipe) -> Recipe:
 
 
 def token_limits(recipe: Recipe, start: StartingPoint) -> tuple[int | None, int | None]:
-    """Most tokens of (an example, or the encoder's text; what a decoder writes): the window, less virtual tokens, and
-    --max-length.
+    """Return the most tokens of (an example, or the encoder's text; what a decoder writes): the window, less virtual
+    tokens, and --max-length.
 
     Raises UsageError where the virtual tokens leave none.
     """
@@ -232,7 +233,7 @@ def token_limits(recipe: Recipe, start: StartingPoint) -> tuple[int | None, int 
 
 
 def lineage(start: StartingPoint, recipe: Recipe) -> dict[str, Any]:
-    """How training.json names the base and the stage before: relative to the candidate's directory, so that all can
+    """Name the base and the stage before for training.json: relative to the candidate's directory, so that all can
     move together.
     """
     out, after = Path(recipe.out).resolve(), start.after

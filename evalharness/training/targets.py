@@ -18,7 +18,7 @@ SIGNS = frozenset("*+?^$|()[]{}\\")  # no name of a layer has one of these: with
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Path to module of every linear layer but the output head."""
+    """Map path to module of every linear layer but the output head."""
     head = model.get_output_embeddings()
     return {
         name: module
@@ -28,7 +28,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
 
 
 def attention_layers(model: PreTrainedModel) -> list[str]:
-    """Paths of the linear layers that lie in an attention module."""
+    """List the paths of the linear layers that lie in an attention module."""
     attention = [
         name for name, module in model.named_modules() if "attention" in type(module).__name__.lower() and name
     ]
@@ -36,7 +36,7 @@ def attention_layers(model: PreTrainedModel) -> list[str]:
 
 
 def peft_targets(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
-    """`targets` as peft takes them: "all-linear", a regular expression, or names that end the paths of layers.
+    """Return `targets` as peft takes them: "all-linear", a regular expression, or names that end the paths of layers.
 
     Raises UsageError for names and expressions that match no linear layer, and expressions that match something else,
     too.
@@ -58,8 +58,8 @@ def peft_targets(model: PreTrainedModel, recipe: Recipe) -> str | list[str]:
 
 
 def shortest_endings(wanted: list[str], others: set[str]) -> list[str]:
-    """As short names as possible that end every wanted path and no other one: "q_proj", where it must be "attn.c_proj",
-    or the whole path.
+    """Find names as short as possible that end every wanted path and no other one: "q_proj", where it must be
+    "attn.c_proj", or the whole path.
     """
     names = dict[str, None]()
     for path in wanted:
@@ -70,12 +70,12 @@ def shortest_endings(wanted: list[str], others: set[str]) -> list[str]:
 
 
 def ended_by(name: str, paths: Iterable[str]) -> list[str]:
-    """The paths that the name ends, as peft matches names."""
+    """List the paths that the name ends, as peft matches names."""
     return [path for path in paths if path == name or path.endswith(f".{name}")]
 
 
 def matched(model: PreTrainedModel, targets: str | list[str]) -> list[str]:
-    """Paths of the linear layers that `peft_targets` chose."""
+    """List the paths of the linear layers that `peft_targets` chose."""
     layers = linear_layers(model)
     if targets == ALL_LINEAR:
         return list(layers)
@@ -109,8 +109,8 @@ def _no_layer(recipe: Recipe, name: str, layers: dict[str, nn.Module]) -> UsageE
 
 
 def selected_parameters(model: PreTrainedModel, recipe: Recipe) -> list[nn.Parameter]:
-    """The parameters that a selective method trains: biases, or those that a pattern matches. Raises UsageError where
-    there are none.
+    """Return the parameters that a selective method trains: biases, or those that a pattern matches. Raises UsageError
+    where there are none.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
     if recipe.method == "bitfit":

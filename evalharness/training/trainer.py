@@ -40,8 +40,8 @@ OPTIMISER = {
 def completion_loss(
     logits: torch.Tensor, labels: torch.Tensor, architecture: Architecture, over: Any = None
 ) -> torch.Tensor:
-    """Cross-entropy in nats of labels (rows, length) that are not IGNORED, summed and divided by `over` (None: by their
-    number).
+    """Compute the cross-entropy in nats of labels (rows, length) that are not IGNORED, summed and divided by `over`
+    (None: by their number).
 
     Causal logits (rows, virtual tokens + length, vocabulary) predict the next token; a decoder's (rows, length,
     vocabulary) its label.
@@ -56,7 +56,8 @@ def completion_loss(
 
 
 class CompletionTrainer(Trainer):
-    """The mean is over the completion tokens of all that is accumulated for a step, whatever the architecture.
+    """A Trainer whose loss is the mean over the completion tokens of all that is accumulated for a step, whatever the
+    architecture.
 
     Saved on the way are the trained parameters as they are (an adapter's own format keeps less: no network behind a
     soft prompt), with optimiser, schedule, random states and history as the Trainer saves them.
@@ -88,8 +89,8 @@ class CompletionTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from which the
-        model makes their inputs.
+        """Compute the loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from
+        which the model makes their inputs.
         """
         left_out = ("tokens",) if self.architecture == Architecture.SEQ2SEQ else ("tokens", "labels")
         outputs = model(**{key: value for key, value in inputs.items() if key not in left_out})
@@ -97,7 +98,7 @@ class CompletionTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
-        """As the Trainer's; counts the tokens that were seen."""
+        """Train on a batch, and count its tokens."""
         self.state.num_input_tokens_seen += int(inputs["tokens"])
         return super().training_step(model, inputs, num_items_in_batch)
 
@@ -105,7 +106,7 @@ class CompletionTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """The mean loss over all completion tokens of the held batches. Draws no random number."""
+        """Compute the mean loss over all completion tokens of the held batches. Draws no random number."""
         self.trainable.eval()
         total, tokens = 0.0, 0
         for batch in self.held_out:
@@ -129,7 +130,7 @@ class CompletionTrainer(Trainer):
 
 
 def save_trained(model: nn.Module, path: Path) -> None:
-    """The trained parameters by name, all of the file or nothing."""
+    """Save the trained parameters by name, all of the file or nothing."""
     tensors = {name: each.detach().contiguous() for name, each in model.named_parameters() if each.requires_grad}
     save_file(tensors, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
@@ -137,7 +138,7 @@ def save_trained(model: nn.Module, path: Path) -> None:
 
 @torch.no_grad()
 def load_trained(model: nn.Module, path: Path) -> None:
-    """What `save_trained` saved, into the same model."""
+    """Load what `save_trained` saved into the same model."""
     tensors = load_file(path)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -145,7 +146,7 @@ def load_trained(model: nn.Module, path: Path) -> None:
 
 
 def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float]]:
-    """(step, loss) of every entry of the Trainer's history that has the key."""
+    """List (step, loss) of every entry of the Trainer's history that has the key."""
     return [(int(entry["step"]), float(entry[key])) for entry in history if key in entry]
 
 
@@ -210,18 +211,18 @@ class TrainingMonitor(TrainerCallback):
 
 
 def best_of(losses: Sequence[tuple[int, float]]) -> int:
-    """The place of the lowest loss, the first of equals."""
+    """Find the place of the lowest loss, the first of equals."""
     return min(range(len(losses)), key=lambda place: losses[place][1])
 
 
 def diverged(recipe: Recipe, what: str) -> ModelError:
-    """The error of a training that leads nowhere."""
+    """Make the error of a training that leads nowhere."""
     return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
 
 
 def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating: int | None) -> TrainingArguments:
-    """The Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so many
-    steps.
+    """Make the Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so
+    many steps.
     """
     batch = 1 if recipe.group_by_length else recipe.batch_size  # grouped batches are made beforehand
     return TrainingArguments(
@@ -267,7 +268,7 @@ def _time(seconds: float) -> str:
 
 
 def last_saved(folder: Path) -> str | None:
-    """The newest complete state on the way; the Trainer writes its own state last."""
+    """Find the newest complete state on the way; the Trainer writes its own state last."""
     steps = {
         int(step): os.fspath(path)
         for path in folder.glob("checkpoint-*")
