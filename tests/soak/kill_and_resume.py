@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from command_line import exit_code
 from soak.processes import evalharness, killed
 
 from evalharness.paths import shipped
@@ -36,10 +37,9 @@ class Outcome:
 
 def candidate(folder: Path, base: Path) -> Path:
     """A candidate that differs from its base: a LoRA after a few steps."""
-    out = folder / "candidate"
-    command = ["train", "--method", "lora", "--base", str(base), "--task", "topics", "--steps", "4", "--out", str(out)]
-    evalharness([*command, "--data-dir", str(shipped("fixtures/world/rows"))])
-    return out
+    recipe = ("--method", "lora", "--steps", "4", "--task", "topics", "--data-dir", shipped("fixtures/world/rows"))
+    assert exit_code("train", "--base", base, "--out", folder / "candidate", *recipe) == 0
+    return folder / "candidate"
 
 
 def command(model: Path, base: Path, place: Path) -> list[str]:

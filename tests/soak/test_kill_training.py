@@ -1,4 +1,4 @@
-"""A few kills of a real training; kill_training.py does more."""
+"""A kill of a real training; kill_training.py does more."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from soak.kill_training import METHODS, soak
 
 
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    outcome = soak(tmp_path, kills=2, seed=1, methods=("lora",))
-    assert outcome.kills == 2 and outcome.completions >= 1
+    outcome = soak(tmp_path, kills=1, seed=3, methods=("lora",))
+    assert outcome.kills == 1 and outcome.completions >= 1
 
 
 @pytest.mark.slow
