@@ -22,12 +22,30 @@ from evalharness.records.results import ModelRow, Results
 from evalharness.results.measurements import COLUMNS, FACTS_KEY
 
 COMPARISON = Comparison(
-    task="sst2", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="c", n=3,
-    base=Estimate(value=0.5, low=0.2, high=0.8), candidate_score=Estimate(value=1 / 3), difference=Estimate(value=-1 / 6, low=-0.5, high=0.1),
-    ci_level=0.9, lost=1, gained=0, p_forgotten=0.2, p_forgotten_adjusted=0.4, p_retained=0.9, p_difference=1.0,
-    margin=0.02, verdict="inconclusive",
-    flags=("few_changes",), examples_needed=None, available=30,
-)  # fmt: skip
+    task="sst2",
+    family="glue",
+    level="task",
+    unit=True,
+    metric="acc",
+    primary=True,
+    candidate="c",
+    n=3,
+    base=Estimate(value=0.5, low=0.2, high=0.8),
+    candidate_score=Estimate(value=1 / 3),
+    difference=Estimate(value=-1 / 6, low=-0.5, high=0.1),
+    ci_level=0.9,
+    lost=1,
+    gained=0,
+    p_forgotten=0.2,
+    p_forgotten_adjusted=0.4,
+    p_retained=0.9,
+    p_difference=1.0,
+    margin=0.02,
+    verdict="inconclusive",
+    flags=("few_changes",),
+    examples_needed=None,
+    available=30,
+)
 BASE = ModelRow(
     name="b", kind="base", fingerprint="f0", base=None, parameters=100, trainable=0, trainable_share=0.0, bytes=400
 )

@@ -130,7 +130,8 @@ from evalharness.records.requests import Generation
 from evalharness.store import Store
 with Store(Path(sys.argv[1])) as store:
     for block in range(10_000):
-        store.add("m", sys.argv[2], [Generation(request_id=f"{block}-{i}", text="text", finish_reason="stop", tokens=1) for i in range(5)])
+        same = {"text": "text", "finish_reason": "stop", "tokens": 1}
+        store.add("m", sys.argv[2], [Generation(request_id=f"{block}-{i}", **same) for i in range(5)])
         print(block, flush=True)
 """
 

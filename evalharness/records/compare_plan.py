@@ -15,9 +15,10 @@ UNNAMED = "suite"  # the suite unit of tasks that no suite names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparePlan:
-    """What is compared with what. `targets`: candidate -> the task it was trained on; `margins`: task or group ->
-    margin instead of its own. Raises UsageError for an alpha outside (0, .5) or a margin that is negative or not a
-    number.
+    """What is compared with what.
+
+    `targets`: candidate -> the task it was trained on; `margins`: task or group -> margin instead of its own. Raises
+    UsageError for an alpha outside (0, .5) or a margin that is negative or not a number.
     """
 
     base: str
@@ -29,14 +30,12 @@ class ComparePlan:
     targets: Mapping[str, str] = field(default_factory=dict)
     alpha: float = 0.05
     seed: int = 1234
-    describing: tuple[
-        str, ...
-    ] = ()  # tasks and groups that get rows and no verdict: other ways of asking what other tasks ask
+    # tasks and groups that get rows and no verdict: other ways of asking what other tasks ask
+    describing: tuple[str, ...] = ()
     average: Average | None = None  # the suite's published one
     references: tuple[str, ...] = ()  # models that are compared like candidates and never judged
-    until_decided: bool = (
-        False  # units were asked in rounds, and a gate unit no longer once its verdict was certain (stats/watching.py)
-    )
+    # units were asked in rounds, and a gate unit no longer once its verdict was certain (stats/early_stopping.py)
+    until_decided: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 0.5:
