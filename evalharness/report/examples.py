@@ -1,5 +1,5 @@
-"""Flips to the JSON island of the page: lost first, the largest changes of every (task, candidate) first, within a
-budget of bytes.
+"""Pack changed answers into the JSON that the page carries: lost ones first, the largest changes of every (task,
+candidate) first, within a budget of bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run's folder to the report.html in it."""
+"""Write the report.html of a run's folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ def write(run: Path) -> Path:
     StoreError.
     """
     run = run.parent if run.name == results.RESULTS else run
-    path, found, sweep = run / results.REPORT, results.read_results(run), read_sweep(run)
-    names = {model.name for model in found.models}
+    path, run_results, sweep = run / results.REPORT, results.read_results(run), read_sweep(run)
+    names = {model.name for model in run_results.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
-    results.write_text(path, render(found, results.read_run(run), sweep if of_this_run else None, read_stages(run)))
+    page = render(run_results, results.read_run(run), sweep if of_this_run else None, read_stages(run))
+    results.write_text(path, page)
     return path

@@ -1,4 +1,4 @@
-"""Results to the order in which a page shows candidates, groups and tasks, and which task belongs to which group."""
+"""Order tasks and groups as a page shows them, and say which task belongs to which group."""
 
 from __future__ import annotations
 
@@ -14,35 +14,30 @@ def targets_of(results: Results) -> dict[str, str]:
 
 
 def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[str, list[Comparison]]]:
-    """Deciding comparisons by task: the suite first, each group before its members. Second: the comparisons, one a
-    candidate.
+    """Each task with its deciding comparisons, one a candidate: the suite first, each group before its members.
 
     `of`: the models whose comparisons are meant; None: the candidates.
     """
-    rows: dict[tuple[str, str], list[Comparison]] = {}
-    names = results.candidates if of is None else of
+    names, groups, group = results.candidates if of is None else of, groups_of(results), members_of(results)
+    rows: dict[tuple[str, str], list[Comparison]] = {}  # by level and task
     for comparison in results.comparisons:
         if comparison.primary and comparison.candidate in names:
             rows.setdefault((comparison.level, comparison.task), []).append(comparison)
-    group = members_of(results)
-    members = {
-        key: [k for k in rows if k[0] == Level.TASK and key[0] == Level.GROUP and group.get(k[1]) == key[1]]
-        for key in rows
-    }
-    inner = {key for keys in members.values() for key in keys}
-    place, listed = {key: i for i, key in enumerate(rows)}, groups_of(results)
+    members: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for level, task in rows:
+        head = (Level.GROUP, group.get(task, ""))
+        if level == Level.TASK and head in rows:
+            members.setdefault(head, []).append((level, task))
+    place = {key: i for i, key in enumerate(rows)}
 
     def where(key: tuple[str, str]) -> tuple[bool, int, int]:
-        within = listed.get(key[1], ()) if key[0] == Level.GROUP else ()
-        return (
-            key[0] != Level.SUITE,
-            min(place[k] for k in [key, *members[key], *((Level.TASK, t) for t in within if (Level.TASK, t) in place)]),
-            -len(within),
-        )
+        pooled = groups.get(key[1], ()) if key[0] == Level.GROUP else ()
+        keys = [key, *members.get(key, ()), *((Level.TASK, task) for task in pooled)]
+        return key[0] != Level.SUITE, min(place[k] for k in keys if k in place), -len(pooled)
 
+    inner = {key for keys in members.values() for key in keys}
     heads = sorted((key for key in rows if key not in inner), key=where)
-    found = [key for head in heads for key in [head, *members[head]]]
-    return [(key[1], rows[key]) for key in found]
+    return [(key[1], rows[key]) for head in heads for key in (head, *members.get(head, ()))]
 
 
 def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:

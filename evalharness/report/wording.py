@@ -1,6 +1,4 @@
-"""Verdicts, flags and numbers to the words and glyphs that a reader sees; hostile text to text that shows what is in
-it.
-"""
+"""Put verdicts, flags and numbers into words and glyphs, and show what is in hostile text instead of obeying it."""
 
 from __future__ import annotations
 
@@ -18,7 +16,8 @@ MINUS, NONE = "\N{MINUS SIGN}", "–"
 VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line for the glossary)
     Verdict.FORGOTTEN: (
         "▼",
-        "the score fell by more than the margin: p forgotten, Holm-adjusted over the candidate's gate units, is at most α",
+        "the score fell by more than the margin: "
+        "p forgotten, Holm-adjusted over the candidate's gate units, is at most α",
     ),
     Verdict.RETAINED: ("●", "a fall by the margin or more is ruled out: p retained is at most α"),
     Verdict.INCONCLUSIVE: (
@@ -30,7 +29,8 @@ VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line 
 FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it means)
     Flag.FORGOTTEN_UNADJUSTED: (
         "forgotten before correction",
-        "the task alone would count as forgotten, but not after Holm's correction for the number of gate units looked at",
+        "the task alone would count as forgotten, "
+        "but not after Holm's correction for the number of gate units looked at",
     ),
     Flag.DROP_DETECTED: (
         "real drop",
@@ -39,11 +39,13 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
     Flag.IMPROVED: ("improved", "the whole interval lies above zero"),
     Flag.BASE_AT_CHANCE: (
         "base at chance",
-        "the base itself does no better than guessing, so there was nothing to forget; never more than inconclusive, and outside “all retained”",
+        "the base itself does no better than guessing, so there was nothing to forget; "
+        "never more than inconclusive, and outside “all retained”",
     ),
     Flag.MARGIN_EXCEEDS_SKILL: (
         "margin exceeds skill",
-        "the margin is more than 20 % of what the base scores over chance, so a fall within it could be a large loss; never retained",
+        "the margin is more than 20 % of what the base scores over chance, "
+        "so a fall within it could be a large loss; never retained",
     ),
     Flag.INCOMPLETE: (
         "examples missing",
@@ -59,16 +61,19 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
     ),
     Flag.PROMPTS_DIFFER: (
         "asked differently",
-        "base and candidate were asked the same questions in different prompts, each in its own form, because that was allowed",
+        "base and candidate were asked the same questions in different prompts, "
+        "each in its own form, because that was allowed",
     ),
     Flag.STOPPED_EARLY: (
         "stopped early",
-        "asked in rounds and no longer once it was certain; the verdict, its interval and its p-values hold at whatever round one stops, "
+        "asked in rounds and no longer once it was certain; "
+        "the verdict, its interval and its p-values hold at whatever round one stops, "
         "other numbers describe only what was asked",
     ),
     Flag.SUITE_NOT_TESTED: (
         "suite not tested",
-        "a gate unit was stopped before the suite was decided (at these margins), so it was not asked to its end; its value is of what was asked",
+        "a gate unit was stopped before the suite was decided (at these margins), "
+        "so it was not asked to its end; its value is of what was asked",
     ),
     Flag.UNPARSED: ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
 }
