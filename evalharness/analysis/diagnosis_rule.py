@@ -22,8 +22,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evalharness.records.comparison import Comparison, Estimate, Flag
+from evalharness.metrics import CHOOSE
+from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.diagnosis import Conclusion, Leaning, Measure, WrittenFlips
+from evalharness.records.results import Results
 from evalharness.stats.enums import Verdict
 from evalharness.tasks.variants import BIAS
 
@@ -58,6 +60,19 @@ class Reading(NamedTuple):
 def lost(choice: Comparison) -> bool:
     """Did a gate unit regress: forgotten, or the whole interval below 0?"""
     return choice.verdict == Verdict.FORGOTTEN or fell(choice.difference)
+
+
+def unexplained(results: Results) -> list[str]:
+    """Tasks and groups that are gate units on which a candidate lost by choosing, and of which no diagnosis says what
+    was lost.
+    """
+    explained = {(diagnosis.task, diagnosis.candidate) for diagnosis in results.diagnoses}
+    units = [
+        row
+        for row in results.comparisons
+        if row.unit and row.primary and row.level != Level.SUITE and row.metric.partition(",")[0] in CHOOSE
+    ]
+    return list(dict.fromkeys(row.task for row in units if lost(row) and (row.task, row.candidate) not in explained))
 
 
 def fell(difference: Estimate) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from evalharness.analysis.diagnosis import lost
-from evalharness.metrics import CHOOSE
+from evalharness.analysis import diagnosis_rule
 from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import drift, early_stopping_table, overlap
@@ -70,16 +69,10 @@ def _of_candidate(results: Results, model: ModelRow) -> Iterator[str]:
 
 def unexplained(results: Results) -> Iterator[str]:
     """How to find out what was lost, where choices were and nobody asked for it; nothing else."""
-    explained = {(diagnosis.task, diagnosis.candidate) for diagnosis in results.diagnoses}
-    units = [
-        c
-        for c in results.comparisons
-        if c.unit and c.primary and c.level != Level.SUITE and c.metric.partition(",")[0] in CHOOSE
-    ]
-    tasks = dict.fromkeys(plain(c.task) for c in units if lost(c) and (c.task, c.candidate) not in explained)
+    tasks = diagnosis_rule.unexplained(results)
     if tasks and not results.signature.get("explain"):
         yield ""
-        yield f"knowledge or format? The same command with --explain asks once more about {', '.join(tasks)}."
+        yield f"knowledge or format? The same command with --explain asks once more about {plain(', '.join(tasks))}."
 
 
 def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
