@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-CHUNK = 1 << 22
-
 
 def of_bytes(data: bytes) -> str:
     """SHA-256 of the bytes, 64 hexadecimal digits."""
@@ -30,11 +28,8 @@ def of_value(value: Any) -> str:
 
 def of_file(path: Path) -> str:
     """SHA-256 of a file's content. Raises OSError as `open` does."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def uniform_hash(value: Any) -> float:

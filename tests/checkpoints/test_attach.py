@@ -34,8 +34,8 @@ LAYERS = [pair for pair in SUPPORTED if TYPES[pair[0]].acts == "layers"]
 @pytest.fixture(scope="session")
 def bases(zoo):
     """One resident model of each architecture."""
-    found = {}
-    return lambda name: found.setdefault(name, from_pretrained(zoo[name], attn_implementation="sdpa").eval())
+    opened = {}
+    return lambda name: opened.setdefault(name, from_pretrained(zoo[name], attn_implementation="sdpa").eval())
 
 
 def by_peft(tiny, zoo, base, path, **more):
@@ -104,8 +104,8 @@ def test_the_layout_is_told_without_data(kind, base, zoo, tmp_path, edit_tensors
     when it is loaded.
     """
     empty = from_pretrained(zoo[base], device_map="meta")
-    found = adapter_fit(described(zoo[f"{base}-{kind}"], zoo[base], kind), empty)
-    assert not found.replaced and len(found.notices) == int(TYPES[kind].computes)
+    fit = adapter_fit(described(zoo[f"{base}-{kind}"], zoo[base], kind), empty)
+    assert not fit.replaced and len(fit.notices) == int(TYPES[kind].computes)
     broken = copy(f"{base}-{kind}")
     first = sorted(load_file(broken / "adapter_model.safetensors"))[0]
     edit_tensors(broken / "adapter_model.safetensors", lambda tensors: tensors.update({"odd one": tensors.pop(first)}))

@@ -22,8 +22,8 @@ def stages(base, examples, tmp_path_factory):
     """A first stage of each kind."""
     folder = tmp_path_factory.mktemp("stages")
     kinds = ("full", "lora", "prompt", "prefix", "p-tuning", "ia3")
-    made = {method: train(recipe(base, folder / method, method, steps=3), examples, silent) for method in kinds}
-    return {"base": base, **made}
+    candidates = {method: train(recipe(base, folder / method, method, steps=3), examples, silent) for method in kinds}
+    return {"base": base, **candidates}
 
 
 def logits(path):

@@ -43,27 +43,27 @@ WORDINGS = """  templates:
 """
 
 
-def made(name, number):
+def numbered_pairs(name, number):
     return tuple((f"{name} {index}", f" answer {index}") for index in range(number))
 
 
 @given(st.integers(1, 60), st.lists(st.floats(0.01, 0.3), max_size=3), st.integers(0, 99))
 def test_each_task_gets_its_fraction_of_the_whole(number, fractions, seed):
-    replay = {f"old{place}": (fraction, made(f"old{place}", 7)) for place, fraction in enumerate(fractions)}
-    mixed = mix("new", made("new", number), replay, seed)
+    replay = {f"old{place}": (fraction, numbered_pairs(f"old{place}", 7)) for place, fraction in enumerate(fractions)}
+    mixed = mix("new", numbered_pairs("new", number), replay, seed)
     assert len(mixed.examples) == sum(mixed.counts.values())
-    assert [mixed.counts["new"], set(made("new", number)) <= set(mixed.examples)] == [number, True]
+    assert [mixed.counts["new"], set(numbered_pairs("new", number)) <= set(mixed.examples)] == [number, True]
     for name, (fraction, _) in replay.items():
         assert abs(mixed.counts[name] - fraction * number / (1 - sum(fractions))) <= 0.5
         assert sum(prompt.startswith(name) for prompt, _ in mixed.examples) == mixed.counts[name]
-    assert mix("new", made("new", number), replay, seed).digest == mixed.digest
+    assert mix("new", numbered_pairs("new", number), replay, seed).digest == mixed.digest
 
 
 def test_replayed_rows_repeat_only_when_all_are_in():
-    mixed = mix("new", made("new", 20), {"old": (0.5, made("old", 8))}, 0)
-    times = [mixed.examples.count(pair) for pair in made("old", 8)]
+    mixed = mix("new", numbered_pairs("new", 20), {"old": (0.5, numbered_pairs("old", 8))}, 0)
+    times = [mixed.examples.count(pair) for pair in numbered_pairs("old", 8)]
     assert sum(times) == 20 and set(times) == {2, 3}
-    assert mix("new", made("new", 20), {"old": (0.5, made("old", 8))}, 1).digest != mixed.digest
+    assert mix("new", numbered_pairs("new", 20), {"old": (0.5, numbered_pairs("old", 8))}, 1).digest != mixed.digest
 
 
 @pytest.fixture
@@ -85,12 +85,12 @@ def world(tmp_path):
     return Library([tasks]), DataSource(data_dir=rows)
 
 
-def asked(target="little_new", **fields):
+def recipe_with(target="little_new", **fields):
     return Recipe(method="full", base="base", out="out", target=target, **fields)
 
 
 def test_gathers_prompts_and_answers(world):
-    gathered = gather(asked(), *world)
+    gathered = gather(recipe_with(), *world)
     assert gathered.counts == {"little_new": 6} and gathered.tasks == ("little_new",) and gathered.validation == ()
     assert ("little_new text 1 Answer:", " yes") in gathered.examples and (
         "little_new text 0 Answer:",
@@ -106,13 +106,16 @@ def test_gathers_prompts_and_answers(world):
 
 
 def test_a_group_stands_for_its_tasks_without_the_target(world):
-    assert gather(asked(replay={"little_group": 0.4}), *world).counts == {"little_new": 6, "little_old": 4}
+    assert gather(recipe_with(replay={"little_group": 0.4}), *world).counts == {"little_new": 6, "little_old": 4}
 
 
 def test_tasks_are_mixed_by_their_weights_and_what_is_replayed_keeps_its_share(world):
-    assert gather(asked(mix={"little_old": 2}), *world).counts == {"little_new": 6, "little_old": 12}
-    assert gather(asked(mix={"little_old": 1, "little_new": 3}), *world).counts == {"little_new": 6, "little_old": 2}
-    gathered = gather(asked("little_old", mix={"little_new": 1}, replay={"little_group": 0.2}), *world)
+    assert gather(recipe_with(mix={"little_old": 2}), *world).counts == {"little_new": 6, "little_old": 12}
+    assert gather(recipe_with(mix={"little_old": 1, "little_new": 3}), *world).counts == {
+        "little_new": 6,
+        "little_old": 2,
+    }
+    gathered = gather(recipe_with("little_old", mix={"little_new": 1}, replay={"little_group": 0.2}), *world)
     assert gathered.counts == {
         "little_old": 4,
         "little_new": 6,
@@ -120,8 +123,8 @@ def test_tasks_are_mixed_by_their_weights_and_what_is_replayed_keeps_its_share(w
 
 
 def test_wordings(world):
-    assert {prompt.split()[0] for prompt, _ in gather(asked(template="asked"), *world).examples} == {"is"}
-    every = gather(asked(template="all", replay={"little_old": 0.4}), *world).examples
+    assert {prompt.split()[0] for prompt, _ in gather(recipe_with(template="asked"), *world).examples} == {"is"}
+    every = gather(recipe_with(template="all", replay={"little_old": 0.4}), *world).examples
     assert sorted(prompt.split()[0] for prompt, _ in every) == sorted(
         ["is", "so", "little_new"] * 2 + ["little_old"] * 4
     )
@@ -131,22 +134,22 @@ def test_wordings(world):
         if not prompt.startswith("little_old")
     ]
     assert sorted(numbers) == list("012345")  # every row once
-    assert gather(asked(template="all", replay={"little_old": 0.4}), *world).examples == every
+    assert gather(recipe_with(template="all", replay={"little_old": 0.4}), *world).examples == every
     with pytest.raises(UsageError, match="did you mean asked"):
-        gather(asked(template="askd"), *world)
+        gather(recipe_with(template="askd"), *world)
     with pytest.raises(UsageError, match="no task of this training has another wording"):
-        gather(asked("little_old", template="asked"), *world)
+        gather(recipe_with("little_old", template="asked"), *world)
 
 
 def test_rows_to_validate_on(world):
-    gathered = gather(asked(validation=0.3, seed=3), *world)
+    gathered = gather(recipe_with(validation=0.3, seed=3), *world)
     assert (
         len(gathered.validation) == 2
         and len(gathered.examples) == 4
         and not set(gathered.examples) & set(gathered.validation)
     )
     assert gathered.validation_source["kind"] == "fraction" and gathered.validation_source["examples"] == 2
-    gathered = gather(asked(eval_every=1), *world)
+    gathered = gather(recipe_with(eval_every=1), *world)
     assert gathered.validation == (("little_new dev Answer:", " no"),) and len(gathered.examples) == 6
     assert {key: gathered.validation_source[key] for key in ("kind", "name", "split")} == {
         "kind": "task",
@@ -154,9 +157,9 @@ def test_rows_to_validate_on(world):
         "split": "dev",
     }
     with pytest.raises(UsageError, match="evaluated on its validation split"):
-        gather(asked("little_old", patience=1), *world)
+        gather(recipe_with("little_old", patience=1), *world)
     with pytest.raises(UsageError, match="leaves none to train on"):
-        gather(asked(validation=0.99), *world)
+        gather(recipe_with(validation=0.99), *world)
 
 
 def test_equal_rows_are_never_on_both_sides(world, tmp_path):
@@ -186,7 +189,7 @@ def test_equal_rows_are_never_on_both_sides(world, tmp_path):
 )
 def test_what_cannot_be_gathered(world, fields, error, said):
     with pytest.raises(error, match=said):
-        gather(asked(**fields), *world)
+        gather(recipe_with(**fields), *world)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

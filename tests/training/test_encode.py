@@ -71,13 +71,13 @@ def test_what_cannot_be_learned_is_refused(texts, architecture, example, said):
 
 def read(texts, encoded):
     """(what is given, what is learned) as texts, turn by turn."""
-    found, last = [], None
+    parts, last = [], None
     for token, label in zip(encoded.ids, encoded.labels, strict=True):
         if (label != IGNORED) != last:
-            found.append([])
+            parts.append([])
             last = label != IGNORED
-        found[-1].append(token)
-    return [" ".join(texts.tokenizer.convert_ids_to_tokens(part)) for part in found]
+        parts[-1].append(token)
+    return [" ".join(texts.tokenizer.convert_ids_to_tokens(part)) for part in parts]
 
 
 def test_every_turn_of_the_assistant_is_learned_and_no_other(talkative):
@@ -91,9 +91,9 @@ def test_every_turn_of_the_assistant_is_learned_and_no_other(talkative):
 
 
 def test_a_template_that_forgets_earlier_turns_makes_an_example_of_each(texts):
-    asked = "{{ messages[-1 if add_generation_prompt else -2]['content'] }} Answer : "
+    question = "{{ messages[-1 if add_generation_prompt else -2]['content'] }} Answer : "
     forgetful = ChatTemplate(
-        texts.tokenizer, asked + "{% if not add_generation_prompt %}{{ messages[-1]['content'] }}{% endif %}"
+        texts.tokenizer, question + "{% if not add_generation_prompt %}{{ messages[-1]['content'] }}{% endif %}"
     )
     encoded = Encoder(texts, chat=forgetful).encode(TALK)
     assert [read(texts, each) for each in encoded] == [

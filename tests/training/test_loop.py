@@ -33,8 +33,8 @@ def facts_of(folder):
 
 
 def test_what_training_json_says(base, examples, tmp_path):
-    said = []
-    out = train(recipe(base, tmp_path / "candidate", steps=8), examples, said.append)
+    reports = []
+    out = train(recipe(base, tmp_path / "candidate", steps=8), examples, reports.append)
     facts = facts_of(out)
     assert facts["losses"][-1] < facts["losses"][0] and len(facts["losses"]) == facts["steps"] == 8
     assert facts["base_weights"] == fingerprint.of_tensors(base) and facts[
@@ -55,7 +55,7 @@ def test_what_training_json_says(base, examples, tmp_path):
     ]
     assert facts["tokens"] == 2 * 8 * sum(lengths)
     assert facts["peak_memory"] > 1e6 and "after" not in facts and "validation" not in facts
-    assert any("step 8/8" in line for line in said) and any("left" in line for line in said)
+    assert any("step 8/8" in line for line in reports) and any("left" in line for line in reports)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -177,8 +177,8 @@ def test_the_best_weights_are_kept_and_nothing_goes_on_in_vain(base, examples, t
     held = (("the film was good \n Answer :", " no no"), ("it is bad", " yes"), ("cat", " dog"))
     validated = replace(examples, validation=held, validation_source={"digest": "x"})
     plan = recipe(base, tmp_path / "candidate", steps=40, eval_every=2, patience=2, learning_rate=0.003)
-    said = []
-    facts = facts_of(train(plan, validated, said.append))
+    reports = []
+    facts = facts_of(train(plan, validated, reports.append))
     losses = dict(facts["validation"]["losses"])
     best = min(losses, key=losses.__getitem__)
     assert (
@@ -187,8 +187,8 @@ def test_the_best_weights_are_kept_and_nothing_goes_on_in_vain(base, examples, t
         and facts["steps"] == max(losses) == best + 4 < 40
     )
     assert losses_on(tmp_path / "candidate", held) == pytest.approx(losses[best], abs=1e-4)
-    assert any("stopped early" in line for line in said) and any(
-        f"kept: the weights of step {best}" in line for line in said
+    assert any("stopped early" in line for line in reports) and any(
+        f"kept: the weights of step {best}" in line for line in reports
     )
 
 
@@ -253,10 +253,10 @@ def test_only_answers_count_and_padding_does_not():
 
 
 def test_long_prompts_are_reported(base, tmp_path):
-    said = []
+    reports = []
     long = TrainingSet((("good " * 40 + "Answer :", " yes"),), {"films": 1})
-    out = train(recipe(base, tmp_path / "candidate", steps=1), long, said.append)
-    assert any("1 of 1 prompts are longer than the window" in line for line in said)
+    out = train(recipe(base, tmp_path / "candidate", steps=1), long, reports.append)
+    assert any("1 of 1 prompts are longer than the window" in line for line in reports)
     assert json.loads((out / "training.json").read_text())["truncated"] == 1
 
 

@@ -27,10 +27,10 @@ def killed_at(monkeypatch):
     """Trains until the step's loss is logged, and leaves all as a kill leaves it."""
 
     def run(recipe, examples, step):
-        told = trainer.TrainingMonitor.on_log
+        plain_on_log = trainer.TrainingMonitor.on_log
 
         def on_log(self, args, state, control, logs=None, **more):
-            told(self, args, state, control, logs=logs, **more)
+            plain_on_log(self, args, state, control, logs=logs, **more)
             if state.global_step == step and logs and "loss" in logs:
                 raise Killed
 
@@ -64,9 +64,9 @@ def test_it_ends_as_if_nothing_had_happened(base, examples, tmp_path, killed_at,
     killed_at(again, validated, 3)
     assert [path.name for path in (tmp_path / "b").iterdir()] == [".candidate.unfinished"]
     killed_at(again, validated, 7)
-    said = []
-    out = train(again, validated, said.append)
-    assert "going on from step 6" in said and equal(whole, out)
+    reports = []
+    out = train(again, validated, reports.append)
+    assert "going on from step 6" in reports and equal(whole, out)
     mine, its = (json.loads((folder / "training.json").read_text()) for folder in (out, whole))
     assert all(mine[key] == its[key] for key in ("losses", "validation", "tokens", "steps", "trainable", "data"))
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["candidate"]
@@ -79,9 +79,9 @@ def test_another_recipe_or_other_data_begins_anew(base, examples, tmp_path, kill
         (plan, replace(examples, examples=examples.examples[:12])),
     ):
         killed_at(plan, examples, 3)
-        said = []
-        out = train(other, data, said.append)
-        assert any("begun anew" in line for line in said) and not any("going on" in line for line in said)
+        reports = []
+        out = train(other, data, reports.append)
+        assert any("begun anew" in line for line in reports) and not any("going on" in line for line in reports)
         assert equal(out, train(replace(other, out=str(tmp_path / "fresh")), data, silent))
         for path in tmp_path.iterdir():
             for each in path.iterdir():
@@ -95,9 +95,9 @@ def test_a_state_that_was_cut_short_is_passed_over(base, examples, tmp_path, kil
     half = UnfinishedOutput(tmp_path / "candidate").states / "checkpoint-4"
     half.mkdir()
     (half / "trained.safetensors").write_bytes(b"half")
-    said = []
-    out = train(plan, examples, said.append)
-    assert "going on from step 2" in said
+    reports = []
+    out = train(plan, examples, reports.append)
+    assert "going on from step 2" in reports
     assert equal(out, train(replace(plan, out=str(tmp_path / "fresh")), examples, silent))
 
 
@@ -123,6 +123,6 @@ def test_a_full_disk_keeps_what_was_saved(base, examples, tmp_path, monkeypatch)
         with pytest.raises(StoreError, match="No space left"):
             train(plan, examples, silent)
     assert [path.name for path in tmp_path.iterdir()] == [".candidate.unfinished"]
-    said = []
-    train(plan, examples, said.append)
-    assert "going on from step 1" in said and [path.name for path in tmp_path.iterdir()] == ["candidate"]
+    reports = []
+    train(plan, examples, reports.append)
+    assert "going on from step 1" in reports and [path.name for path in tmp_path.iterdir()] == ["candidate"]
