@@ -8,7 +8,8 @@ from evalharness import results
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.experiments.continual_metrics import Track, stages_of
+from evalharness.experiments.continual_measures import Track
+from evalharness.experiments.continual_metrics import stages_of
 from evalharness.experiments.jobs import TraceJob
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint

@@ -19,7 +19,8 @@ from evalharness import fingerprint, results
 from evalharness.analysis.comparison import compare
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import EvalHarnessError
-from evalharness.experiments.continual_metrics import OPAQUE, UNBOUNDED, Track, stages_of
+from evalharness.experiments.continual_measures import OPAQUE, UNBOUNDED, Track
+from evalharness.experiments.continual_metrics import stages_of
 from evalharness.experiments.jobs import TraceJob
 from evalharness.experiments.trace import run_trace
 from evalharness.records.compare_plan import ComparePlan

@@ -1,0 +1,191 @@
+"""Compute the measures of continual learning over the stages of a training: accuracy, backward and forward transfer,
+forgetting, intransigence (stats/continual.py), each over the tasks that a stage taught, over general abilities, and
+over both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalharness import fingerprint
+from evalharness.analysis.gate_units import Subject
+from evalharness.analysis.pairing import MeasurementTable, pairs_of
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.measurements import Measurement, TaskFacts
+from evalharness.report.stages import KINDS, NAMES, ContinualMeasure, StageTask
+from evalharness.stats.continual import ContinualDesign, with_intervals
+from evalharness.stats.enums import MetricKind
+from evalharness.stats.pairs import Interval, Pairs, pooled
+from evalharness.stats.resample import Floats, Score
+
+SINGLE = "it has no test of its own (it only describes)"
+OPAQUE = "its metric is one number for all answers, without rows that could be resampled"
+UNBOUNDED = "its scores have no scale on which they could be averaged with others"
+LARGEST = 100.0  # end of a scale on which scores are shares; perplexities have none
+FEW = "fewer than two of its units were answered by all models"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The stages by the names that the run gave them, what each was trained on, and the models beside them."""
+
+    base: str
+    stages: tuple[str, ...]
+    learned: Mapping[str, tuple[str, ...]]
+    joint: str | None = None
+    fresh: str | None = None
+
+    def learned_at(self, tasks: set[str]) -> int:
+        """The stage that taught any of the tasks: the last of the first unbroken series of stages that were trained on
+        it, 0 where none was.
+
+        Of the saved steps of one training it is the last.
+        """
+        at = [number for number, stage in enumerate(self.stages, 1) if tasks & set(self.learned.get(stage, ()))]
+        end = at[0] if at else 0
+        while end and end + 1 in at:
+            end += 1
+        return end
+
+    def known_by(self, learned: int, stage: int) -> str | None:
+        """The model against which it is asked whether `stage` forgot a task that was `learned` there; None of the stage
+        that taught it.
+        """
+        if learned and stage == learned:
+            return None
+        return self.stages[learned - 1] if 0 < learned < stage else self.base
+
+
+@dataclass(frozen=True, slots=True)
+class StagesRun:
+    """A run's folder, read."""
+
+    track: Track
+    facts: tuple[TaskFacts, ...]
+    table: MeasurementTable
+    plan: ComparePlan
+    comparisons: Mapping[tuple[str, str], Comparison]  # by (task or group, candidate): those that decide
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The base, the stages in order, then the joint and the fresh model, where there are any."""
+        beside = (self.track.joint, self.track.fresh)
+        return (self.track.base, *self.track.stages, *(name for name in beside if name is not None))
+
+    def learned(self, subject: Subject) -> int:
+        """The stage that taught the task, or any of the group."""
+        return self.track.learned_at({subject.name, *(subject.group.tasks if subject.group else ())})
+
+
+def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
+    """The base's rows beside each model's, the base's own among them, over the units that all answered; empty where
+    there are no rows.
+    """
+    models = run.models
+    members: dict[str, list[Pairs]] = {model: [] for model in models}
+    for fact, metric in subject.members:
+        of = [run.table.get((fact.name, metric.id, model)) for model in models]
+        measured = [each for each in of if each is not None]
+        if metric.kind == MetricKind.OPAQUE or len(measured) < len(of):
+            return {}
+        places = _shared(measured)
+        sizes = np.array(measured[0].sizes, dtype=np.float64)[places[0]]
+        rows = [each.rows[place] for each, place in zip(measured, places, strict=True)]
+        for model, own in zip(models, rows, strict=True):
+            members[model].append(pairs_of((fact, metric), rows[0], own, sizes))
+    return {model: pooled(of_model, None, subject.macro) for model, of_model in members.items()}
+
+
+def _shared(measured: Sequence[Measurement]) -> list[NDArray[np.intp]]:
+    """Where the units stand, in every measurement, that all models answered in full; in the order of the first."""
+    sizes = [dict(zip(each.units, each.sizes, strict=True)) for each in measured]
+    units = [unit for unit, size in sizes[0].items() if all(of.get(unit) == size for of in sizes)]
+    at = [{unit: place for place, unit in enumerate(each.units)} for each in measured]
+    return [np.array([of[unit] for unit in units], dtype=np.intp) for of in at]
+
+
+def with_scales(
+    columns: Sequence[StageTask], subjects: Sequence[Subject], pairs: Mapping[str, Mapping[str, Pairs]]
+) -> tuple[list[StageTask], bool]:
+    """Columns with what their scores are divided by in the measures, and whether that is anything: it is where the
+    scales differ.
+    """
+    found = []
+    for column, subject in zip(columns, subjects, strict=True):
+        largest = max(abs(subject.members[0][1].low), abs(subject.members[0][1].high))
+        of = pairs[column.name]
+        if column.kind == MetricKind.OPAQUE:
+            reason = OPAQUE
+        elif not column.unit:
+            reason = SINGLE
+        elif not 0 < largest <= LARGEST:
+            reason = UNBOUNDED
+        else:
+            reason = FEW if not of or len(next(iter(of.values())).base) < 2 else ""
+        found.append(replace(column, scale=None if reason else largest, reason=reason))
+    kept = [column for column in found if column.scale is not None]
+    scaled = len({(column.scale, column.higher_is_better) for column in kept}) > 1
+    if not scaled:
+        found = [replace(column, scale=None if column.scale is None else 1.0) for column in found]
+    return found, scaled
+
+
+def measures_of(
+    run: StagesRun, columns: Sequence[StageTask], pairs: Mapping[str, Mapping[str, Pairs]]
+) -> Iterator[ContinualMeasure]:
+    """Every measure over the tasks that a stage taught, over general abilities, and over both."""
+    models = run.models
+    joint, fresh = (models.index(name) if name is not None else None for name in (run.track.joint, run.track.fresh))
+    mixed = len({column.higher_is_better for column in columns if column.scale is not None}) > 1
+    for kind in KINDS:
+        of = [
+            column
+            for column in columns
+            if column.scale is not None and (kind == "all" or (column.learned > 0) == (kind == "learned"))
+        ]
+        found: dict[str, Interval] = {}
+        if of:
+            rows = [np.stack([pairs[column.name][model].candidate for model in models], axis=1) for column in of]
+            scores = [_oriented(column, pairs[column.name][run.track.base], mixed) for column in of]
+            rng = fingerprint.generator([run.plan.seed, "stages", kind])
+            found = with_intervals(
+                rows, scores, ContinualDesign(tuple(column.learned for column in of), fresh, joint), run.plan.level, rng
+            )
+        for name in NAMES:
+            estimate = estimate_of(found[name]) if name in found else None
+            yield ContinualMeasure(kind, name, len(of), estimate, "" if estimate else _why_not(name, of, joint))
+
+
+def _oriented(column: StageTask, pairs: Pairs, mixed: bool) -> Score:
+    """The score of summed rows, oriented so that more is better, on a common scale. Beside others, a score of which less is better
+    counts from the top.
+    """
+    scale, start = column.scale or 1.0, 1.0 if mixed and pairs.sign < 0 else 0.0
+
+    def score(sums: Floats) -> Floats:
+        return np.asarray(start + pairs.sign * pairs.score(sums) / scale)
+
+    return score
+
+
+def _why_not(name: str, columns: Sequence[StageTask], joint: int | None) -> str:
+    if not columns:
+        return "no such task"
+    if name == "forward_transfer":
+        return "none was learned after the first stage"
+    if name == "intransigence":
+        learned = any(column.learned for column in columns)
+        return "none was learned at a stage" if not learned else "no --joint model" if joint is None else ""
+    return "none was learned before the last stage"
+
+
+def estimate_of(interval: Interval) -> Estimate:
+    """The interval as results hold it: an end that is not finite is none."""
+    low, high = (None if end is None or not math.isfinite(end) else end for end in (interval.low, interval.high))
+    return Estimate(interval.value, low, high)
