@@ -188,4 +188,4 @@ def _why_not(name: str, columns: Sequence[StageTask], joint: int | None) -> str:
 def estimate_of(interval: Interval) -> Estimate:
     """The interval as results hold it: an end that is not finite is none."""
     low, high = (None if end is None or not math.isfinite(end) else end for end in (interval.low, interval.high))
-    return Estimate(interval.value, low, high)
+    return Estimate(value=interval.value, low=low, high=high)

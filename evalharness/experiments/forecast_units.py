@@ -155,7 +155,7 @@ def read_earlier(text: str) -> Earlier:
         raise UsageError(f"{FROM} {text}", "this run compared no candidate with its base", "name a run that did")
     by_key = {(m.task, m.metric, m.model): m for m in run.measurements}
     most = max(candidates, key=lambda candidate: _share_changed(by_key, base, candidate))
-    return Earlier(path, base, name or most, by_key)
+    return Earlier(str(path), base, name or most, by_key)
 
 
 def _share_changed(measurements: dict[tuple[str, str, str], Measurement], base: str, candidate: str) -> float:

@@ -41,7 +41,9 @@ class LiveModel:
     @property
     def plain(self) -> PreTrainedModel:
         """The transformers model, with adapter layers inside if it has any."""
-        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        plain = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        assert isinstance(plain, PreTrainedModel)
+        return plain
 
     @property
     def adapter(self) -> str:
@@ -123,13 +125,15 @@ class LiveModel:
         finally:
             for module in training:
                 module.training = True
-        if acts == "embeddings":
+        if isinstance(prompt, torch.Tensor):
             return VirtualPrefix(prompt[0, : self._virtual].detach().to(plain.device, plain.dtype))
         cache = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
-        layers = [(layer.keys, layer.values) for layer in cache.layers if getattr(layer, "keys", None) is not None]
+        states = [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in cache.layers]
         return VirtualPrefix(
             cache=tuple(
-                (keys[0].detach().to(plain.dtype), values[0].detach().to(plain.dtype)) for keys, values in layers
+                (keys[0].detach().to(plain.dtype), values[0].detach().to(plain.dtype))
+                for keys, values in states
+                if keys is not None and values is not None
             )
         )
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from evalharness import fingerprint
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.base import EngineFactory, factory_of
+from evalharness.engines.base import EngineFactory, ModelTokenizers, factory_of
 from evalharness.experiments.cost import Work, counted, probed
 from evalharness.experiments.forecast_units import Earlier, ForecastUnit, forecast_units, read_earlier
 from evalharness.experiments.jobs import ForecastJob
@@ -299,6 +299,8 @@ def _work(
     factory: EngineFactory,
 ) -> tuple[tuple[Work, ...], float | None]:
     """Every task's tokens and, where a probe is asked for, its time; and the seconds that loading took."""
+    if not isinstance(factory, ModelTokenizers):
+        return (), None  # nobody can count its tokens
     listener.phase("counting tokens")
     count = factory.token_counter(base)
     work = tuple(counted(of_task, count) for of_task in prepared)

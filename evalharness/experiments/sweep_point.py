@@ -27,8 +27,8 @@ from evalharness.records.requests import Rank, Ranking
 from evalharness.records.results import Results
 from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
 from evalharness.run.collect import Lane, collect
-from evalharness.run.contamination import index_of
 from evalharness.run.evaluation import settle
+from evalharness.run.overlap_facts import index_of
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.stats.enums import Verdict

@@ -24,7 +24,7 @@ def cider(spec: MetricSpec) -> Metric:
     Tokens are those of mteval-v13a in lower case: the tokenizer that the package brings is a Java program.
     """
     options_of(spec, ())
-    scorer, tokenizer = Cider(n=4, sigma=6.0), Tokenizer13a()
+    scorer, tokenizer = Cider(n=4, sigma=6.0), Tokenizer13a()  # type: ignore[no-untyped-call]
 
     def tokens(text: str) -> str:
         return str(tokenizer(text.lower()))

@@ -31,7 +31,7 @@ def nist(spec: MetricSpec) -> Metric:
         raise TaskError(f"metric {spec.name}", f"n is {order!r}", "a whole number from 1 to 10 would be right")
     if not isinstance(cased, bool):
         raise TaskError(f"metric {spec.name}", f"case_sensitive is {cased!r}", "true or false would be right")
-    tokenizer = Tokenizer13a()
+    tokenizer = Tokenizer13a()  # type: ignore[no-untyped-call]
 
     def tokens(text: str) -> list[str]:
         return str(tokenizer(text if cased else text.lower())).split()

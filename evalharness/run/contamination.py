@@ -137,7 +137,7 @@ class _Search:
         """What the sources of a training.json hold; a notice for each that is not there, is unreadable, or has
         changed.
         """
-        found, said = [], list(notices)
+        found, said = list[tuple[dict[str, Any], dict[int, Hit]]](), list(notices)
         for each in told:
             try:
                 label, rows, digest = _file(each) if each.source.get("kind") == "file" else self._task(each)
@@ -169,7 +169,7 @@ class _Search:
         """
         name, split, source = str(told.source["name"]), str(told.source["split"]), self.run_plan.source
         task = self.library.task(name)
-        asked = worded(task, told.wording) if told.wording in task.templates else task
+        asked = worded(task, told.wording) if told.wording and told.wording in task.templates else task
         label = {"kind": "task", "name": name, "split": split}
         place = told.folder.resolve().parent.parent / ROWS / results.file_name(name)
         if (place / f"{split}.jsonl").is_file():

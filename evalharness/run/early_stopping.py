@@ -2,7 +2,7 @@
 or its units are at an end.
 
 Who is asked on is decided candidate by candidate, after every round, by what `compare` would say of the answers so far
-(compare/watched.py, stats/watching.py); the base is asked what any candidate is. EarlyStopping are drawn by
+(compare/watched.py, stats/watching.py); the base is asked what any candidate is. RoundsOfRun are drawn by
 uniform_hash from seed, task and unit, so that a run which is killed and resumed asks the same.
 """
 
@@ -22,7 +22,6 @@ from evalharness.analysis.pairing import lots_of
 from evalharness.errors import UsageError
 from evalharness.metrics.base import build
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Verdict
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
 from evalharness.records.models import Checkpoint
@@ -33,7 +32,7 @@ from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.session import RunContext, Session, part_of
 from evalharness.stats.early_stopping import LOOKS, ROUNDS, round_of, units_to_continue
-from evalharness.stats.enums import MetricKind
+from evalharness.stats.enums import MetricKind, Verdict
 
 OPTION = "--until-decided"
 Key = tuple[str, str]  # model, task
@@ -49,7 +48,7 @@ def check(job: Job, run_plan: RunPlan) -> None:
         raise UsageError(
             OPTION, what, "let one of the groups only describe (unit: false), or let the run go to its end"
         )
-    if beside := [each.name for each in (*run_plan.tasks, *run_plan.groups) if each.beside]:
+    if beside := [each.name for each in run_plan.tasks_and_groups if each.beside]:
         what = f"{len(beside)} other ways of asking ({beside[0]} …) would be asked of what was stopped early"
         raise UsageError(
             OPTION, what, "leave out --template all and --describe robustness, generation; or let the run go to its end"
@@ -57,7 +56,7 @@ def check(job: Job, run_plan: RunPlan) -> None:
 
 
 @dataclass(slots=True)
-class EarlyStopping:
+class RoundsOfRun:
     """The state of such a run. `asked`: rounds of each task that each model was asked; `places`: the round of each
     example; `failed`: examples
     without a row; `stopped`: tasks that a candidate is asked no more; `suites`: its suite's verdict, where a look has

@@ -23,7 +23,7 @@ from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.drift import DriftRecorder, neutral_texts
-from evalharness.run.early_stopping import EarlyStopping, check
+from evalharness.run.early_stopping import RoundsOfRun, check
 from evalharness.run.explain import check_base, explained
 from evalharness.run.measured_run import RunState, announced, compare_plan, gather
 from evalharness.run.overlap_facts import write_overlap
@@ -115,7 +115,7 @@ def _answered(
     """Everything that was measured of every checkpoint, in their order; asked one after another, or in rounds side by
     side.
     """
-    rounds = EarlyStopping(context, state.run_plan, state.prompts, state.plan) if context.job.until_decided else None
+    rounds = RoundsOfRun(context, state.run_plan, state.prompts, state.plan) if context.job.until_decided else None
     if rounds is not None:
         rounds.ask(order, state.outcomes)
     found = {}

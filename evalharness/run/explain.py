@@ -123,7 +123,7 @@ def _choice_tasks(run_plan: RunPlan) -> list[Task]:
 
 def _asked(run_plan: RunPlan, names: set[str]) -> TaskChoice:
     """The variants of these tasks that the run has not asked already, and that an earlier run's base was asked."""
-    base, known = run_plan.base, {each.name for each in (*run_plan.tasks, *run_plan.groups)}
+    base, known = run_plan.base, {each.name for each in run_plan.tasks_and_groups}
     tasks = [task for task in run_plan.tasks if task.name in names]
     choice = choose_to_explain(tasks, run_plan.groups, run_plan.rows_of)
     new = [task for task in choice.tasks if task.name not in known]

@@ -101,7 +101,7 @@ def _read(example: Example, answer: Response, steps: Sequence[filters.Step], cop
     if isinstance(answer, Ranking):
         logprobs = answer.logprobs[: len(example.choices)]
         return Prediction(example=example, response=answer, choice=max(range(len(logprobs)), key=logprobs.__getitem__))
-    if isinstance(answer, Scoring):
+    if not isinstance(answer, Generation):
         return Prediction(example=example, response=answer)
     filtered = filters.apply(steps, [answer.text] * copies, filters.choices_of(example.tags))
     return Prediction(example=example, response=answer, text=filtered.text, unparsed=filtered.unparsed)

@@ -48,7 +48,7 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
     margins = {**stated, **asked_margins(judged, groups, job.margin, named)}
     names = {fact.name for fact in facts}
     targets = {c.name: renamed.get(c.target_task, c.target_task) for c in run_plan.candidates if c.target_task}
-    describing = (*(each.name for each in (*run_plan.tasks, *run_plan.groups) if each.beside), *run_plan.computed)
+    describing = (*(each.name for each in run_plan.tasks_and_groups if each.beside), *run_plan.computed)
     plan = ComparePlan(
         base=run_plan.base.name,
         candidates=tuple(candidate.name for candidate in run_plan.candidates),

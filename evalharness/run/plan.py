@@ -59,6 +59,10 @@ class RunPlan:
         return _rows_of(task, self.source, self.split)
 
     @property
+    def tasks_and_groups(self) -> tuple[Task | Group, ...]:
+        return (*self.tasks, *self.groups)
+
+    @property
     def judged_tasks(self) -> tuple[Task, ...]:
         """The tasks without the variants that stand beside them."""
         return tuple(task for task in self.tasks if not task.beside)
@@ -138,7 +142,8 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
     if (error := missing(tasks, source, split)) is not None:
         raise error
     choice = choose(job, tasks, groups, lambda task: _rows_of(task, source, split))
-    known = {each.name for each in (*tasks, *choice.tasks, *choice.groups) if not each.beside}
+    named: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
+    known = {each.name for each in named if not each.beside}
     known.add(suite.name if suite else UNNAMED)
     for name in sorted(job.margins.keys() - known):
         raise UsageError("--margin", f"no task, group or suite {name!r} in this run", did_you_mean(name, known))
