@@ -15,10 +15,11 @@ test: $(VENV)/.ready-test check ## every test but the slow ones (under 10 minute
 test-all: $(VENV)/.ready-test check  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(VENV)/.ready-test      ## ruff, the layers (import-linter)
+check: $(VENV)/.ready-test      ## ruff, the layers (import-linter), types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 world: $(VENV)/.ready           ## write the rows of the embedded world again (byte-identical)
 	$(BIN)/python fixtures/world/generate.py
