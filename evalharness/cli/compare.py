@@ -9,6 +9,7 @@ import click
 from evalharness import api
 from evalharness.cli.options import debug_option, margins
 from evalharness.errors import NotComparableError
+from evalharness.records.comparison import Flag
 from evalharness.report.escape import plain
 from evalharness.report.terminal import verdict_lines
 from evalharness.results import results_text
@@ -66,4 +67,4 @@ def compare_command(
     else:
         for line in verdict_lines(results):
             click.echo(line)
-    return NotComparableError.exit_code if any("incomplete" in row.flags for row in results.comparisons) else 0
+    return NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in results.comparisons) else 0

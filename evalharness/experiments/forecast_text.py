@@ -10,7 +10,7 @@ from evalharness.experiments.power_forecast import Forecast, ForecastRow
 from evalharness.records.comparison import Level
 from evalharness.report.text_table import aligned
 from evalharness.results.files import to_json
-from evalharness.stats.forecast import WHY
+from evalharness.stats.forecast import WHY, Blocker
 from evalharness.stats.gate_forecast import GateOdds
 from evalharness.stats.verdict import SKILL_SHARE
 
@@ -100,10 +100,10 @@ def advice(forecast: Forecast) -> Iterator[str]:
 
 
 def _hopeless(row: ForecastRow) -> str:
-    if row.reason == WHY["few_units"]:
+    if row.reason == WHY[Blocker.FEW_UNITS]:
         units = "1 unit decides" if row.units == 1 else f"{row.units} units decide"
         return f"{units} nothing: pool it with other tasks, or leave it out"
-    if row.reason == WHY["base_at_chance"]:
+    if row.reason == WHY[Blocker.BASE_AT_CHANCE]:
         return f"the base knows nothing to forget ({row.base:.3f}): leave it out, or ask it in another way"
     base = "any base" if row.base is None else f"a base that scores {row.base:.3f}"
     skill = f"{SKILL_SHARE:.0%} of the skill of {base} ({row.largest_margin:.2g} would be the most)"

@@ -21,7 +21,7 @@ from evalharness.errors import DataError, EvalHarnessError, UsageError, did_you_
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Example
-from evalharness.records.tasks import Task
+from evalharness.records.tasks import OutputType, Task
 from evalharness.run.overlap_facts import index_of
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.library import Library
@@ -246,7 +246,7 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
         texts = [text for form in _questions(example) for text in own_texts(tuple(texts_in(rows[index])), form)]
         answers = (
             ()
-            if task.output_type == "loglikelihood_rolling"
+            if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING
             else example.references or tuple(example.choices[gold] for gold in example.gold)
         )
         yield Item(task.name, index, tuple(dict.fromkeys(texts)), forms, answers)

@@ -176,7 +176,7 @@ class RoundsOfRun:
         verdicts = standing(data)
         if (
             number in LOOKS
-            and "forgotten" not in verdicts.values()
+            and Verdict.FORGOTTEN not in verdicts.values()
             and self.suites.get(candidate, Verdict.INCONCLUSIVE) == Verdict.INCONCLUSIVE
         ):
             row = suite_at(data, number).finding

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import lru_cache, partial
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -23,11 +23,19 @@ from evalharness.stats.redraw import Drawing, Losing
 from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, p_on_side
 
-Blocker = Literal["few_units", "base_at_chance", "margin_exceeds_skill"]
-WHY: dict[Blocker, str] = {
-    "few_units": f"fewer than {MIN_UNITS} units",
-    "base_at_chance": "the base is at chance",
-    "margin_exceeds_skill": f"the margin is above {SKILL_SHARE:.0%} of the base's skill",
+
+class Blocker(StrEnum):
+    """What stands in the way of a verdict, however many units answer alike."""
+
+    FEW_UNITS = "few_units"
+    BASE_AT_CHANCE = "base_at_chance"
+    MARGIN_EXCEEDS_SKILL = "margin_exceeds_skill"
+
+
+WHY = {
+    Blocker.FEW_UNITS: f"fewer than {MIN_UNITS} units",
+    Blocker.BASE_AT_CHANCE: "the base is at chance",
+    Blocker.MARGIN_EXCEEDS_SKILL: f"the margin is above {SKILL_SHARE:.0%} of the base's skill",
 }
 MOST_MARGIN = 0.99  # no answer for 0/1 metrics
 ROUNDS = 4  # in which a drop is looked for with a quarter of the draws, and then with all
@@ -72,10 +80,10 @@ def blocked(units: int, margin: float, skill: float, at_chance: bool | None) -> 
     A base at chance and few units are never judged; too large a margin can still show forgetting.
     """
     if units < MIN_UNITS:
-        return "few_units"
+        return Blocker.FEW_UNITS
     if at_chance:
-        return "base_at_chance"
-    return None if margin <= SKILL_SHARE * skill + 1e-12 else "margin_exceeds_skill"
+        return Blocker.BASE_AT_CHANCE
+    return None if margin <= SKILL_SHARE * skill + 1e-12 else Blocker.MARGIN_EXCEEDS_SKILL
 
 
 def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:
