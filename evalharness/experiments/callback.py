@@ -30,7 +30,7 @@ from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Failure, PreparedTask, Response
 from evalharness.records.results import Results
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
-from evalharness.run.collect import Lane, blocks, collect
+from evalharness.run.collect import AnswerSource, blocks, collect
 from evalharness.run.evaluation import leave
 from evalharness.run.measure import measure
 from evalharness.run.measured_run import RunState, compare_plan, gather
@@ -313,8 +313,8 @@ def _from_disk(job: Job, base: Checkpoint, prepared: Sequence[PreparedTask]) -> 
     info = FACTORY.describe(base, job.settings)
     try:
         with Store(job.store) as store:
-            lane = Lane(base.fingerprint, info.fingerprint, store, engine)
-            return tuple(measure(task, collect(task.requests, lane), base.name) for task in prepared)
+            source = AnswerSource(base.fingerprint, info.fingerprint, store, engine)
+            return tuple(measure(task, collect(task.requests, source), base.name) for task in prepared)
     finally:
         for each in opened:
             each.close()

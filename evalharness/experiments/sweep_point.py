@@ -26,7 +26,7 @@ from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Rank, Ranking
 from evalharness.records.results import Results
 from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
-from evalharness.run.collect import Lane, collect
+from evalharness.run.collect import AnswerSource, collect
 from evalharness.run.evaluation import settle
 from evalharness.run.overlap_facts import index_of
 from evalharness.run.plan import RunPlan, make_run_plan
@@ -134,7 +134,9 @@ def _loss(work: Work, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None
         try:
             answers = collect(
                 requests,
-                Lane(checkpoint.fingerprint, factory.describe(checkpoint, job.settings).fingerprint, store, engine),
+                AnswerSource(
+                    checkpoint.fingerprint, factory.describe(checkpoint, job.settings).fingerprint, store, engine
+                ),
             )
         finally:
             for each in opened:

@@ -1,10 +1,10 @@
-"""Requests to responses: ask the store, have the engine answer what is missing, block by block, and keep every block at
-once.
+"""Collect a model's answers: read the store, have the engine answer what is missing, block by block, and keep every block
+at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.engines.base import Engine
@@ -13,16 +13,20 @@ from evalharness.store import Store
 
 BLOCK = 128  # requests; what a kill loses at most, and what the engine plans its batches over
 
+Answers = Mapping[str, Response | Failure]  # by request id
+
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """One model's way to its answers. `open_engine` is called at most when an answer is missing."""
+class AnswerSource:
+    """Where one model's answers come from: the store, else its engine, which `open_engine` is called for at most when an
+    answer is missing. `progress` is told every block's requests and answers, and how many of these were stored.
+    """
 
     model: str  # checkpoint fingerprint
     engine: str  # engine fingerprint
     store: Store
     open_engine: Callable[[], Engine]
-    progress: Callable[[int, int], None] = lambda stored, computed: None
+    progress: Callable[[Sequence[Request], Answers, int], None] = lambda requests, answers, stored: None
 
 
 def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
@@ -34,7 +38,7 @@ def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
         yield dict(distinct[start : start + BLOCK])
 
 
-def collect(requests: Sequence[Request], lane: Lane) -> dict[str, Response | Failure]:
+def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Response | Failure]:
     """An answer or a failure for every request, by request id.
 
     A block with a missing answer goes to the engine whole, so that what shares a batch never depends on where an
@@ -43,16 +47,17 @@ def collect(requests: Sequence[Request], lane: Lane) -> dict[str, Response | Fai
     """
     answers: dict[str, Response | Failure] = {}
     for block in blocks(requests):
-        stored: dict[str, Response | Failure] = dict(lane.store.read(lane.model, lane.engine, list(block)))
-        if len(stored) == len(block):
-            answers |= stored
-            lane.progress(len(block), 0)
-            continue
-        computed = {answer.request_id: answer for answer in lane.open_engine().answer(list(block.values()))}
-        lane.store.add(lane.model, lane.engine, [a for a in computed.values() if not isinstance(a, Failure)])
-        silent = {
-            key: Failure(request_id=key, reason="the engine gave no answer") for key in block if key not in computed
-        }
-        answers |= silent | computed | stored
-        lane.progress(len(stored), len(block) - len(stored))
+        stored = source.store.read(source.model, source.engine, list(block))
+        of_block: dict[str, Response | Failure] = {**stored}
+        if len(stored) < len(block):
+            given = list(source.open_engine().answer(list(block.values())))
+            computed = {answer.request_id: answer for answer in given}
+            new = [answer for answer in computed.values() if not isinstance(answer, Failure)]
+            source.store.add(source.model, source.engine, new)
+            silent = {
+                key: Failure(request_id=key, reason="the engine gave no answer") for key in block if key not in computed
+            }
+            of_block = silent | computed | of_block
+        source.progress(list(block.values()), of_block, len(stored))
+        answers |= of_block
     return answers

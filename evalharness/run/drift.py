@@ -11,10 +11,10 @@ from evalharness.errors import UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
-from evalharness.records.requests import Failure, Generate, Generation, Profile, Response
+from evalharness.records.requests import Generate, Generation, Profile, Request
 from evalharness.records.results import Drift
 from evalharness.records.tokenizers import TokenCounter
-from evalharness.run.collect import Lane, collect
+from evalharness.run.collect import Answers, AnswerSource, collect
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.session import Session
@@ -23,8 +23,6 @@ CORPUS = "neutral.txt"
 MOST_TEXTS = 256  # paragraphs of a longer file are taken evenly from all of it
 MOST_CHARACTERS = 2_000  # of a paragraph; more are cut off at a space
 MOST_OUTPUTS = 128  # of the base's own, the tasks in turn
-
-Answers = dict[str, Response | Failure]
 
 
 def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
@@ -121,9 +119,8 @@ class DriftRecorder:
 def _answers(session: Session, requests: Sequence[Profile]) -> Answers:
     context, checkpoint = session.context, session.checkpoint
 
-    def advance(stored: int, computed: int) -> None:
-        context.run_log.count(checkpoint.name, stored=stored, computed=computed)
+    def count(of_block: Sequence[Request], answers: Answers, stored: int) -> None:
+        context.run_log.count(checkpoint.name, stored=stored, computed=len(of_block) - stored)
 
-    return collect(
-        requests, Lane(checkpoint.fingerprint, context.info.fingerprint, context.store, session.open, advance)
-    )
+    source = AnswerSource(checkpoint.fingerprint, context.info.fingerprint, context.store, session.open, count)
+    return collect(requests, source)

@@ -26,6 +26,7 @@ from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Failure, PreparedTask, Response
+from evalharness.run.collect import collect
 from evalharness.run.facts import facts_before
 from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
@@ -109,7 +110,7 @@ class RoundsOfRun:
             part = self._part(name, task, (1, rounds))
             scored = session.score(replace(part, failures=task.failures), self.answers.get(key, {}))
             found.append(replace(scored, rounds=rounds if rounds < ROUNDS else None))
-        self.context.run_log.left(name)
+        self.context.run_log.finish(name)
         return found
 
     # ---- one round ---------------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ class RoundsOfRun:
             if is_reference and number > self.asked.get((base, task.task.name), 0):
                 continue
             part = self._part(name, task, (number, number))
-            answers = session.answers(part) if part.requests else {}
+            answers = collect(part.requests, session.source(part.task.name)) if part.requests else {}
             self.answers.setdefault(key, {}).update(answers)
             self.asked[key] = number
             if not is_reference:

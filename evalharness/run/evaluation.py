@@ -6,7 +6,6 @@ at the end the analysis, and the files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from evalharness import results
@@ -18,8 +17,7 @@ from evalharness.engines.base import EngineFactory, factory_of
 from evalharness.errors import NotComparableError
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.measurements import TaskOutcome
-from evalharness.records.models import Checkpoint, EngineInfo
+from evalharness.records.models import EngineInfo
 from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.drift import DriftRecorder, neutral_texts
@@ -70,10 +68,17 @@ def settle(
         results.open_folder(job.out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
     with Store(job.store) as store, EngineSlot(factory, job.settings, run_log) as slot:
-        state, unproven = _measured(state, RunContext(job, slot, info, store, listener, run_log), drift)
+        context = RunContext(job, slot, info, store, listener, run_log)
+        with run_log.timed("prove"):
+            info = replace(info, unproven=_unproven(state, context))
+        with run_log.timed("answer"):
+            state = _answered(state, context, drift)
+        if job.explain:
+            with run_log.timed("explain"):
+                state = explained(state, context)
     listener.phase("comparing")
     with run_log.timed("compare"):
-        found = leave(job, state, gather(job, state, replace(info, unproven=unproven), drift.found()))
+        found = leave(job, state, gather(job, state, info, drift.found()))
     results.write_run(job.out, {**run_log.facts(), "out": str(job.out), "store": str(job.store)})
     results.write_results(job.out, found)
     return results.read_results(job.out)
@@ -90,42 +95,26 @@ def leave(job: Job, state: RunState, run: MeasuredRun) -> Results:
     return analyse(run)
 
 
-def _measured(state: RunState, context: RunContext, drift: DriftRecorder) -> tuple[RunState, tuple[str, ...]]:
-    """Prove the adapters, have every question answered, and ask again where it is to be explained what was lost; with
-    the names of the models that could not be proven.
-    """
-    by_model, log = state.prompts.by_model, context.run_log
-    to_prove, to_measure = turns(state.run_plan)
-    with log.timed("prove"):
-        proven = {c.name: Session(context, c).prove(by_model[c.name]) for c in to_prove}
-    models = [checkpoint.name for checkpoint in state.run_plan.checkpoints]
-    context.listener.expect(sum(len(task.requests) for model in models for task in by_model[model]))
-    with log.timed("answer"):
-        outcomes = {**state.outcomes, **_answered(state, context, to_measure, drift)}
-        state = state._replace(outcomes={name: outcomes[name] for name in by_model})
-    if context.job.explain:
-        with log.timed("explain"):
-            state = explained(state, context)
-    return state, tuple(model for model in models if not proven[model])
+def _unproven(state: RunState, context: RunContext) -> tuple[str, ...]:
+    """Prove the adapters; the names of those models whose engine cannot show that they answer."""
+    by_model = state.prompts.by_model
+    proven = {c.name: Session(context, c).prove(by_model[c.name]) for c in turns(state.run_plan)[0]}
+    return tuple(name for name in by_model if not proven.get(name, True))
 
 
-def _answered(
-    state: RunState, context: RunContext, order: Sequence[Checkpoint], drifting: DriftRecorder
-) -> dict[str, list[TaskOutcome]]:
-    """Everything that was measured of every checkpoint, in their order; asked one after another, or in rounds side by
-    side.
-    """
+def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> RunState:
+    """With everything that was measured of every checkpoint; asked one after another, or in rounds side by side."""
+    by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
+    context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
     rounds = RoundsOfRun(context, state.run_plan, state.prompts, state.plan) if context.job.until_decided else None
     if rounds is not None:
         rounds.ask(order, state.outcomes)
-    found = {}
+    outcomes = dict(state.outcomes)
     for checkpoint in order:
         session = Session(context, checkpoint)
-        found[checkpoint.name] = (
-            rounds.measured(session) if rounds else session.measure(state.prompts.by_model[checkpoint.name])
-        )
+        outcomes[checkpoint.name] = rounds.measured(session) if rounds else session.measure(by_model[checkpoint.name])
         drifting.follow(session)
-    return found
+    return state._replace(outcomes={name: outcomes[name] for name in by_model})
 
 
 def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> None:

@@ -6,8 +6,8 @@ from typing import Protocol
 
 
 class ProgressListener(Protocol):
-    """TrainingSource of phases, of how many requests there will be, and of every block: how many were found in the
-    store, how many computed.
+    """Is told of phases, of how many requests there will be, of every block (how many answers were stored, how many
+    computed), and of notices.
     """
 
     def phase(self, text: str) -> None: ...
@@ -17,7 +17,7 @@ class ProgressListener(Protocol):
 
 
 class SilentListener:
-    """A listener that says nothing."""
+    """Says nothing."""
 
     def phase(self, text: str) -> None: ...
     def expect(self, requests: int) -> None: ...

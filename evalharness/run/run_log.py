@@ -22,9 +22,8 @@ class RunLog:
     started: float = field(default_factory=time.time)
     phases: dict[str, float] = field(default_factory=dict)  # name -> seconds
     models: dict[str, dict[str, float]] = field(default_factory=dict)
-    tasks: dict[str, dict[str, dict[str, float]]] = field(
-        default_factory=dict
-    )  # task -> model -> amounts, where efficiency is described
+    # task -> model -> amounts, where efficiency is described
+    tasks: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     loads: dict[str, int] = field(default_factory=dict)  # weights -> how often they were read from disk
     peaks: dict[str, int] = field(default_factory=dict)  # model -> bytes, of the process up to the end of its turn
@@ -41,7 +40,7 @@ class RunLog:
             row[key] += amount
 
     def spend(self, task: str, model: str, **amounts: float) -> None:
-        """What one model's answers to one task took: seconds, requests computed and stored, tokens read and
+        """Add what one model's answers to one task took: seconds, requests computed and stored, tokens read and
         answered.
         """
         row = self.tasks.setdefault(task, {}).setdefault(model, {})
@@ -51,8 +50,8 @@ class RunLog:
     def loaded(self, weights: str) -> None:
         self.loads[weights] = self.loads.get(weights, 0) + 1
 
-    def left(self, model: str) -> None:
-        """A model's turn to answer is over."""
+    def finish(self, model: str) -> None:
+        """A model answers no more: keep the peak of memory up to now."""
         self.peaks[model] = _peak()
 
     def facts(self) -> dict[str, Any]:
@@ -74,7 +73,7 @@ class RunLog:
 
 
 def tell(notices: Sequence[str], listener: ProgressListener, run_log: RunLog) -> None:
-    """To whoever watches, and to run.json."""
+    """Tell whoever watches, and run.json."""
     for notice in notices:
         run_log.notices.append(notice)
         listener.notice(notice)

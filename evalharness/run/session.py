@@ -1,11 +1,10 @@
-"""One checkpoint's turn: prepared tasks in, measurements out. The engine takes its slot when the first answer is
-missing.
-"""
+"""Have one checkpoint after another proven and measured by an engine that is opened when its first answer is missing."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,19 +14,9 @@ from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, Wei
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
-from evalharness.records.requests import (
-    Failure,
-    Generate,
-    Generation,
-    PreparedTask,
-    Rank,
-    Ranking,
-    Request,
-    Response,
-    Scoring,
-)
+from evalharness.records.requests import Generate, Generation, PreparedTask, Rank, Ranking, Request, Scoring
 from evalharness.records.tokenizers import TokenCounter
-from evalharness.run.collect import Lane, collect
+from evalharness.run.collect import Answers, AnswerSource, collect
 from evalharness.run.measure import measure
 from evalharness.run.plan import RunPlan
 from evalharness.run.progress import ProgressListener
@@ -43,7 +32,7 @@ Turns = tuple[list[Checkpoint], list[Checkpoint]]
 
 
 class EngineSlot:
-    """Where the engine sits that answers. Use as a context manager: it is empty at the end."""
+    """Holds the one engine that is open. Use as a context manager: at the end none is."""
 
     def __init__(self, factory: EngineFactory, settings: EngineSettings, run_log: RunLog) -> None:
         self.factory, self._settings, self._run_log = factory, settings, run_log
@@ -59,8 +48,10 @@ class EngineSlot:
     def holds(self, checkpoint: Checkpoint) -> bool:
         return self._engine is not None and self._checkpoint == checkpoint
 
-    def give(self, checkpoint: Checkpoint) -> Engine:
-        """The engine of `checkpoint`, opened in the place of the one that is open. Raises ModelError; then none is."""
+    def engine_of(self, checkpoint: Checkpoint) -> Engine:
+        """The engine of `checkpoint`, opened in the place of the one that is open unless that is it. Raises ModelError;
+        then none is open.
+        """
         if self._engine is not None and self.holds(checkpoint):
             return self._engine
         previous, last = self._engine, self._checkpoint
@@ -79,7 +70,7 @@ class EngineSlot:
         return engine
 
     def clear(self) -> None:
-        """Free the memory."""
+        """Close the engine that is open."""
         if self._engine is not None:
             self._engine.close()
         self._engine = self._checkpoint = None
@@ -91,16 +82,15 @@ def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
 
 
 def turns(run_plan: RunPlan) -> Turns:
-    """In which order checkpoints are proven, and in which they are measured: other full weights before the base's and
-    after them, so that the base's stay in memory from the first proof of theirs to the last answer.
+    """In which order checkpoints are proven, and in which they are measured: those on other full weights than the base's
+    first are proven and last are measured, so that the base's weights stay in memory in between.
     """
     every: Sequence[Checkpoint] = run_plan.checkpoints
-    home = weights_of(
-        run_plan.base if isinstance(run_plan.base, Checkpoint) else next((c for c in every if c.adapter), every[0])
-    )
-    at_home = [checkpoint for checkpoint in every if weights_of(checkpoint) == home]
-    others = [checkpoint for checkpoint in every if weights_of(checkpoint) != home]
-    return [*others, *at_home], [*at_home, *others]
+    adapter = next((checkpoint for checkpoint in every if checkpoint.adapter), every[0])
+    shared = weights_of(run_plan.base if isinstance(run_plan.base, Checkpoint) else adapter)
+    on_shared = [checkpoint for checkpoint in every if weights_of(checkpoint) == shared]
+    on_others = [checkpoint for checkpoint in every if weights_of(checkpoint) != shared]
+    return [*on_others, *on_shared], [*on_shared, *on_others]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +106,7 @@ class RunContext:
 
 
 class Session:
-    """Its engine stays in the context's slot until another checkpoint's takes it."""
+    """One checkpoint's proof, answers and measurements. Its engine stays open until another checkpoint's is."""
 
     def __init__(self, context: RunContext, checkpoint: Checkpoint) -> None:
         self.context, self.checkpoint = context, checkpoint
@@ -125,12 +115,11 @@ class Session:
     def open(self) -> Engine:
         """The engine, loaded at the first call. Raises ModelError."""
         begun, slot = time.perf_counter(), self.context.slot
-        if slot.holds(self.checkpoint):
-            return slot.give(self.checkpoint)
-        self.context.listener.phase(f"loading {self.checkpoint.name}")
-        engine = slot.give(self.checkpoint)
-        self.loading += time.perf_counter() - begun
-        return engine
+        if not slot.holds(self.checkpoint):
+            self.context.listener.phase(f"loading {self.checkpoint.name}")
+            slot.engine_of(self.checkpoint)
+            self.loading += time.perf_counter() - begun
+        return slot.engine_of(self.checkpoint)
 
     def token_counter(self) -> TokenCounter | None:
         """Counts tokens as this model reads them; None where its engine's factory has no tokenizers."""
@@ -160,38 +149,42 @@ class Session:
         """All tasks answered and measured; samples/ written."""
         name, context = self.checkpoint.name, self.context
         begun = time.perf_counter()
-        found = []
+        outcomes = []
         for task in prepared:
             context.listener.phase(f"{name}: {task.task.name}")
-            found.append(self.score(task, self.answers(task)))
+            answers = collect(task.requests, self.source(task.task.name))
+            outcomes.append(self.score(task, answers))
         context.run_log.count(name, seconds=time.perf_counter() - begun)
-        context.run_log.left(name)
-        return found
+        context.run_log.finish(name)
+        return outcomes
 
-    def score(self, task: PreparedTask, answers: Mapping[str, Response | Failure]) -> TaskOutcome:
+    def score(self, task: PreparedTask, answers: Answers) -> TaskOutcome:
         """One task measured; its samples written."""
-        measured = measure(task, answers, self.checkpoint.name)
-        results.write_samples(self.context.job.out, task.task.name, self.checkpoint.name, measured.samples)
-        return measured
+        outcome = measure(task, answers, self.checkpoint.name)
+        results.write_samples(self.context.job.out, task.task.name, self.checkpoint.name, outcome.samples)
+        return outcome
 
-    def answers(self, task: PreparedTask) -> dict[str, Response | Failure]:
-        """One task's answers; what they took, without loading the model, is written down where that is asked for."""
-        begun, counts, context = time.perf_counter() - self.loading, {"computed": 0, "stored": 0}, self.context
+    def source(self, task: str) -> AnswerSource:
+        """Where this model's answers to a task come from. What they take, without loading the model, is written down
+        where that is asked for.
+        """
+        name, context = self.checkpoint.name, self.context
+        log, listener = context.run_log, context.listener
+        described = EFFICIENCY in context.job.describe
+        counter = self.token_counter() if described else None
+        begun = time.perf_counter() - self.loading
 
-        def advance(stored: int, computed: int) -> None:
-            counts["stored"], counts["computed"] = counts["stored"] + stored, counts["computed"] + computed
-            context.run_log.count(self.checkpoint.name, stored=stored, computed=computed)
-            context.listener.advance(stored, computed)
+        def advance(requests: Sequence[Request], answers: Answers, stored: int) -> None:
+            nonlocal begun
+            counts = {"stored": stored, "computed": len(requests) - stored}
+            log.count(name, **counts)
+            listener.advance(**counts)
+            if described:
+                seconds = time.perf_counter() - self.loading - begun
+                log.spend(task, name, seconds=seconds, **counts, **_tokens(requests, answers, counter))
+                begun = time.perf_counter() - self.loading
 
-        answers = collect(
-            task.requests,
-            Lane(self.checkpoint.fingerprint, context.info.fingerprint, context.store, self.open, advance),
-        )
-        if EFFICIENCY in context.job.describe:
-            seconds = time.perf_counter() - self.loading - begun
-            tokens = _tokens(task.requests, answers, self.token_counter())
-            context.run_log.spend(task.task.name, self.checkpoint.name, seconds=seconds, **counts, **tokens)
-        return answers
+        return AnswerSource(self.checkpoint.fingerprint, context.info.fingerprint, context.store, self.open, advance)
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:
@@ -208,27 +201,23 @@ def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[
 
 def _prompts(prepared: Sequence[PreparedTask]) -> list[str]:
     """What a model is asked for its proof: the first example of every task, then the second …"""
-    taken = [task.examples[i] for i in range(PROOF_PROMPTS) for task in prepared if i < len(task.examples)][
-        :PROOF_PROMPTS
-    ]
-    return [example.prompt or " ".join(example.references)[:MOST_OF_A_TEXT] for example in taken]
+    examples = [task.examples[i] for i in range(PROOF_PROMPTS) for task in prepared if i < len(task.examples)]
+    texts = (example.prompt or " ".join(example.references)[:MOST_OF_A_TEXT] for example in examples)
+    return list(itertools.islice(texts, PROOF_PROMPTS))
 
 
-def _tokens(
-    requests: Sequence[Request], answers: Mapping[str, Response | Failure], count: TokenCounter | None
-) -> dict[str, int]:
-    """Tokens of the distinct prompts (where they can be counted) and of what was answered to them (written, or of the
-    choices that were scored), computed now or stored.
+def _tokens(requests: Sequence[Request], answers: Answers, count: TokenCounter | None) -> dict[str, int]:
+    """Tokens of the prompts (where they can be counted) and of what was answered to them (written, or of the choices
+    that were scored), computed now or stored.
     """
-    distinct = {request.id: request for request in requests}
     answered = 0
-    for answer in (answers.get(key) for key in distinct):
+    for answer in answers.values():
         if isinstance(answer, Ranking):
             answered += sum(answer.tokens)
         elif isinstance(answer, Generation | Scoring):
             answered += answer.tokens
     if count is None:
         return {"answer_tokens": answered}
-    contexts = [{text for text, _ in request.pairs} for request in distinct.values() if isinstance(request, Rank)]
-    contexts += [{request.prompt} for request in distinct.values() if isinstance(request, Generate)]
+    contexts = [{text for text, _ in request.pairs} for request in requests if isinstance(request, Rank)]
+    contexts += [{request.prompt} for request in requests if isinstance(request, Generate)]
     return {"prompt_tokens": sum(count(text) for texts in contexts for text in texts), "answer_tokens": answered}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalharness.records.requests import Failure, Generate, Generation, Request, Response
-from evalharness.run.collect import BLOCK, Lane, blocks, collect
+from evalharness.run.collect import BLOCK, AnswerSource, blocks, collect
 from evalharness.store import Store
 
 
@@ -33,16 +33,16 @@ class Echo:
             )
 
 
-def lane(store: Store, engine: Echo, model: str = "m") -> Lane:
-    return Lane(model, "e", store, lambda: engine)
+def source(store: Store, engine: Echo, model: str = "m") -> AnswerSource:
+    return AnswerSource(model, "e", store, lambda: engine)
 
 
 def test_the_second_time_nothing_is_asked(tmp_path: Path) -> None:
     asked = requests(300)
     with Store(tmp_path / "s") as store:
-        first = collect(asked, lane(store, Echo("a")))
+        first = collect(asked, source(store, Echo("a")))
         idle = Echo("b")
-        assert collect(asked, lane(store, idle)) == first
+        assert collect(asked, source(store, idle)) == first
     assert idle.asked == []
     assert [first[r.id].text for r in asked[:3]] == ["a 0", "a 1", "a 2"]
 
@@ -50,7 +50,7 @@ def test_the_second_time_nothing_is_asked(tmp_path: Path) -> None:
 def test_equal_requests_are_asked_once(tmp_path: Path) -> None:
     engine = Echo("a")
     with Store(tmp_path / "s") as store:
-        answers = collect([*requests(3), *requests(3)], lane(store, engine))
+        answers = collect([*requests(3), *requests(3)], source(store, engine))
     assert [len(block) for block in engine.asked] == [3]
     assert len(answers) == 3
 
@@ -58,9 +58,9 @@ def test_equal_requests_are_asked_once(tmp_path: Path) -> None:
 def test_a_half_answered_block_is_asked_whole_and_stored_answers_win(tmp_path: Path) -> None:
     asked = requests(BLOCK + 10)
     with Store(tmp_path / "s") as store:
-        collect(asked[:5], lane(store, Echo("old")))
+        collect(asked[:5], source(store, Echo("old")))
         engine = Echo("new")
-        answers = collect(asked, lane(store, engine))
+        answers = collect(asked, source(store, engine))
     assert [len(block) for block in engine.asked] == [BLOCK, 10]
     assert [answers[r.id].text.split()[0] for r in asked[:7]] == ["old"] * 5 + ["new"] * 2
 
@@ -68,9 +68,9 @@ def test_a_half_answered_block_is_asked_whole_and_stored_answers_win(tmp_path: P
 def test_failures_are_returned_not_kept_and_tried_again(tmp_path: Path) -> None:
     asked = requests(10)
     with Store(tmp_path / "s") as store:
-        first = collect(asked, lane(store, Echo("a", deaf=5)))
+        first = collect(asked, source(store, Echo("a", deaf=5)))
         assert [type(first[r.id]).__name__ for r in asked].count("Failure") == 2
-        second = collect(asked, lane(store, Echo("b")))
+        second = collect(asked, source(store, Echo("b")))
     assert second[asked[0].id].text == "b 0"
     assert second[asked[1].id].text == "a 1"
 
@@ -81,16 +81,16 @@ def test_a_silent_engine_is_a_failure_not_a_score(tmp_path: Path) -> None:
             return iter(())
 
     with Store(tmp_path / "s") as store:
-        answers = collect(requests(2), lane(store, Mute("x")))
+        answers = collect(requests(2), source(store, Mute("x")))
     assert {type(a) for a in answers.values()} == {Failure}
 
 
 def test_models_that_share_a_store_answer_for_themselves(tmp_path: Path) -> None:
     asked = requests(5)
     with Store(tmp_path / "s") as store:
-        one = collect(asked, lane(store, Echo("one"), "model-1"))
-        two = collect(asked, lane(store, Echo("two"), "model-2"))
-        again = collect(asked, lane(store, Echo("never"), "model-1"))
+        one = collect(asked, source(store, Echo("one"), "model-1"))
+        two = collect(asked, source(store, Echo("two"), "model-2"))
+        again = collect(asked, source(store, Echo("never"), "model-1"))
     assert {a.text.split()[0] for a in one.values()} == {"one"}
     assert {a.text.split()[0] for a in two.values()} == {"two"}
     assert again == one

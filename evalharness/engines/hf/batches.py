@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 Item = TypeVar("Item")
+Output = TypeVar("Output")
 Result = TypeVar("Result")
 TOO_LARGE = "out of memory with a single row"
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
@@ -54,17 +55,20 @@ def in_batches(
     items: Sequence[Item],
     lengths: Sequence[int],
     limits: BatchLimits,
-    ask: Callable[[Sequence[Item]], Sequence[Result]],
+    forward: Callable[[Sequence[Item]], Output],
+    read: Callable[[Sequence[Item], Output], Sequence[Result]],
 ) -> list[Result | Refusal]:
-    """What `ask` gives for every item, in their order. When memory does not suffice or the model fails, both halves of
-    the batch are asked, so that a row that cannot be answered costs no other its answer.
+    """What `read` finds for every item in the output of the batch's `forward`, in their order. When memory does not
+    suffice or the model fails, both halves of the batch are tried, so that a row that cannot be answered costs no other
+    its answer.
     """
     results: dict[int, Result | Refusal] = {}
     waiting = plan(lengths, limits)[::-1]
     while waiting:
         batch = waiting.pop()
         try:
-            answers = ask([items[i] for i in batch])
+            rows = [items[i] for i in batch]
+            answers = read(rows, forward(rows))
         except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
             first_line = str(error).partition("\n")[0][:200]
             failed = f"the model failed: {type(error).__name__}: {first_line}"

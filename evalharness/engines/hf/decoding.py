@@ -94,6 +94,18 @@ class _FiniteWatch(LogitsProcessor):
         return scores
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What `generate` gave for a batch (token ids, or its output object), where new tokens begin in it, and what was
+    seen on the way.
+    """
+
+    output: Any
+    start: int
+    ends: _EndOfRows
+    watch: _FiniteWatch
+
+
 def _first(text: str, stops: Sequence[str]) -> int | None:
     """Where the first stop string begins, or None."""
     return min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=None)
@@ -144,7 +156,8 @@ class Decoder:
             else:
                 yield prompt
         for group in groups.values():
-            results = in_batches(group, [len(prompt.tokens) for prompt in group], self.limits, self._decode)
+            lengths = [len(prompt.tokens) for prompt in group]
+            results = in_batches(group, lengths, self.limits, self._forward, self._texts)
             for prompt, result in zip(group, results, strict=True):
                 yield (
                     Failure(request_id=prompt.request.id, reason=result.reason)
@@ -154,15 +167,16 @@ class Decoder:
 
     def next_logits(self, prompts: Sequence[str], adapter: bool) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), by the pass that decodes."""
-        rows = [self.model.tokenizer.prompt(prompt) for prompt in prompts]
+        requests = [Generate(prompt=prompt, stop=(), max_tokens=1) for prompt in prompts]
+        rows = [TokenPrompt(request, self.model.tokenizer.prompt(request.prompt)) for request in requests]
         options = {"output_logits": True, "return_dict_in_generate": True}
 
         def ask(batch: list[int]) -> NDArray[np.float64]:
-            output, _ = self._generate([rows[i] for i in batch], 1, adapter, **options)
-            logits: NDArray[np.float64] = output.logits[0].double().cpu().numpy()
+            decoded = self._forward([rows[i] for i in batch], adapter, **options)
+            logits: NDArray[np.float64] = decoded.output.logits[0].double().cpu().numpy()
             return logits
 
-        return rows_in_batches([len(row) for row in rows], self.limits, ask)
+        return rows_in_batches([len(row.tokens) for row in rows], self.limits, ask)
 
     def _prompt(self, request: Generate) -> TokenPrompt | Generation | Failure:
         """The request as tokens, or its answer where the model need not be asked."""
@@ -176,14 +190,20 @@ class Decoder:
         return Failure(request_id=request.id, reason=too_much) if too_much else TokenPrompt(request, tokens)
 
     @torch.no_grad()
-    def _generate(self, prompts: Sequence[Tokens], new: int, adapter: bool = True, **options: Any) -> tuple[Any, int]:
-        """What `generate` gives for the prompts, and where new tokens begin in it."""
+    def _forward(self, prompts: Sequence[TokenPrompt], adapter: bool = True, **options: Any) -> Decoded:
+        """Decode prompts that ask for equally many new tokens."""
+        own_stops = (*self.stop_strings, *([self.end_text] if self.end_text else []))
+        stops = [(*prompt.request.stop, *own_stops) for prompt in prompts]
+        ends, watch = _EndOfRows(self.model.tokenizer, stops, self.ends), _FiniteWatch(len(prompts))
         with self.model.loaded.answering(adapter) as (model, lead), _configured(model, self.config):
-            inputs, start = self.model.begin(prompts, model, lead)
+            inputs, start = self.model.begin([prompt.tokens for prompt in prompts], model, lead)
+            new = prompts[0].request.max_tokens
             options |= {"do_sample": False, "num_beams": 1, "max_new_tokens": new}
             options["min_new_tokens"] = min(new, self._least(start)) or None
+            options["stopping_criteria"] = StoppingCriteriaList([ends])
+            options["logits_processor"] = LogitsProcessorList([watch])
             generate = cast(Callable[..., Any], model.generate)  # GenerationMixin's, which mypy takes for a tensor
-            return generate(**inputs, **options), start
+            return Decoded(generate(**inputs, **options), start, ends, watch)
 
     def _least(self, start: int) -> int:
         """New tokens before an end token may come. The least length of all counts what `generate` gives back before the
@@ -192,28 +212,17 @@ class Decoder:
         whole, new = self.least
         return new if new is not None else max(0, (whole or 0) - start)
 
-    def _decode(self, prompts: Sequence[TokenPrompt]) -> list[Generation | Failure]:
-        own_stops = (*self.stop_strings, *([self.end_text] if self.end_text else []))
-        stops = [(*prompt.request.stop, *own_stops) for prompt in prompts]
-        ends, watch = _EndOfRows(self.model.tokenizer, stops, self.ends), _FiniteWatch(len(prompts))
-        tokens, start = self._generate(
-            [prompt.tokens for prompt in prompts],
-            prompts[0].request.max_tokens,
-            stopping_criteria=StoppingCriteriaList([ends]),
-            logits_processor=LogitsProcessorList([watch]),
-        )
-        news = tokens[:, start:].tolist()
-        return [self._answer(prompt.request, news[i], ends, watch, i) for i, prompt in enumerate(prompts)]
+    def _texts(self, prompts: Sequence[TokenPrompt], decoded: Decoded) -> list[Generation | Failure]:
+        rows = decoded.output[:, decoded.start :].tolist()
+        return [self._answer(prompt.request, rows[i], decoded, i) for i, prompt in enumerate(prompts)]
 
-    def _answer(
-        self, request: Generate, new: list[int], ends: _EndOfRows, watch: _FiniteWatch, row: int
-    ) -> Generation | Failure:
-        new = new[: ends.length[row]]
-        bad = watch.first_bad[row]
+    def _answer(self, request: Generate, new: list[int], decoded: Decoded, row: int) -> Generation | Failure:
+        new = new[: decoded.ends.length[row]]
+        bad = decoded.watch.first_bad[row]
         if bad is not None and bad <= len(new):
             return Failure(request_id=request.id, reason=NONFINITE)
         text = self.model.tokenizer.decode(new)
-        cut = _first(text, ends.stops[row])
+        cut = _first(text, decoded.ends.stops[row])
         if cut is not None:
             return Generation(request_id=request.id, text=text[:cut], finish_reason="stop", tokens=len(new))
         return Generation(

@@ -51,7 +51,8 @@ class Profiler:
         """An answer per request, in order."""
         pieces = [self._pieces(request) for request in requests]
         flat = [piece for of_request in pieces if not isinstance(of_request, str) for piece in of_request]
-        profiles = iter(in_batches(flat, [self.model.size(piece.row) for piece in flat], self.limits, self._look))
+        lengths = [self.model.size(piece.row) for piece in flat]
+        profiles = iter(in_batches(flat, lengths, self.limits, self._forward, _profiles))
         for request, of_request in zip(requests, pieces, strict=True):
             if isinstance(of_request, str):
                 yield Failure(request_id=request.id, reason=of_request)
@@ -82,11 +83,15 @@ class Profiler:
             return (self.model.tokenizer.pair(request.context, request.text),)
         return self.model.pieces(request.text, request.room, special=False)
 
-    @torch.no_grad()
-    def _look(self, pieces: Sequence[TextPiece]) -> list[PieceProfile | Refusal]:
-        logits = self.model.logits([piece.row for piece in pieces])
-        parts = torch.split(logits, [piece.row.scored for piece in pieces])
-        return [_profile(piece, part) for piece, part in zip(pieces, parts, strict=True)]
+    def _forward(self, pieces: Sequence[TextPiece]) -> torch.Tensor:
+        return self.model.logits([piece.row for piece in pieces])
+
+
+@torch.no_grad()
+def _profiles(pieces: Sequence[TextPiece], logits: torch.Tensor) -> list[PieceProfile | Refusal]:
+    """`logits`: (places of all pieces, vocabulary)."""
+    parts = torch.split(logits, [piece.row.scored for piece in pieces])
+    return [_profile(piece, part) for piece, part in zip(pieces, parts, strict=True)]
 
 
 def _profile(piece: TextPiece, logits: torch.Tensor) -> PieceProfile | Refusal:

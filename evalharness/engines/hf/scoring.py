@@ -76,7 +76,8 @@ class Scorer:
         for pair in (pair for of_request in pairs if not isinstance(of_request, str) for pair in of_request):
             runs.setdefault(self.model.read(pair), {})[pair.continuation] = pair
         rows = [BatchRow(source, fed, tuple(continuations)) for (source, fed), continuations in runs.items()]
-        results = in_batches(rows, [self.model.size(row) for row in rows], self.limits, self._score)
+        lengths = [self.model.size(row) for row in rows]
+        results = in_batches(rows, lengths, self.limits, self.model.logits, _run_scores)
         scores: dict[TokenPair, RunScore | Refusal] = {}
         for of_row, result in zip(runs.values(), results, strict=True):
             for place, pair in enumerate(of_row.values()):
@@ -102,25 +103,25 @@ class Scorer:
         except Untokenizable as error:
             return str(error)
 
-    @torch.no_grad()
-    def _score(self, rows: Sequence[BatchRow]) -> list[list[RunScore]]:
-        """A score for every run of every row."""
-        logits = self.model.logits(rows)
-        starts = np.cumsum([0, *(row.scored for row in rows[:-1])]).tolist()
-        runs = [(b, run) for b, row in enumerate(rows) for run in row.runs]
-        at = [starts[b] + rows[b].scored - len(run) + k for b, run in runs for k in range(len(run))]
-        tokens = [token for _, run in runs for token in run]
-        logprobs, greedy = _log_softmax(
-            logits, torch.tensor(at, device=logits.device), torch.tensor(tokens, device=logits.device)
-        )
-        scores: list[list[RunScore]] = [[] for _ in rows]
-        done = 0
-        for b, run in runs:
-            total = float(np.sum(logprobs[done : done + len(run)]))
-            is_greedy = bool(greedy[done : done + len(run)].all())
-            scores[b].append(RunScore(total if np.isfinite(total) else None, is_greedy))
-            done += len(run)
-        return scores
+
+@torch.no_grad()
+def _run_scores(rows: Sequence[BatchRow], logits: torch.Tensor) -> list[list[RunScore]]:
+    """A score for every run of every row. `logits`: (scored positions of all rows, vocabulary)."""
+    starts = np.cumsum([0, *(row.scored for row in rows[:-1])]).tolist()
+    runs = [(b, run) for b, row in enumerate(rows) for run in row.runs]
+    at = [starts[b] + rows[b].scored - len(run) + k for b, run in runs for k in range(len(run))]
+    tokens = [token for _, run in runs for token in run]
+    logprobs, greedy = _log_softmax(
+        logits, torch.tensor(at, device=logits.device), torch.tensor(tokens, device=logits.device)
+    )
+    scores: list[list[RunScore]] = [[] for _ in rows]
+    done = 0
+    for b, run in runs:
+        total = float(np.sum(logprobs[done : done + len(run)]))
+        is_greedy = bool(greedy[done : done + len(run)].all())
+        scores[b].append(RunScore(total if np.isfinite(total) else None, is_greedy))
+        done += len(run)
+    return scores
 
 
 def _log_softmax(

@@ -21,6 +21,10 @@ from evalharness.engines.hf.batches import (
 ONE_BATCH = BatchLimits(8, 1000)
 
 
+def read(some, output):
+    return output
+
+
 @given(st.lists(st.integers(1, 60), max_size=50), st.integers(1, 9), st.integers(1, 200))
 def test_every_index_once_within_the_bounds(lengths, rows, tokens):
     batches = plan(lengths, BatchLimits(rows, tokens))
@@ -41,31 +45,31 @@ def test_halving_answers_all_in_order(fits, monkeypatch):
     asked, recovered = [], []
     monkeypatch.setattr(batches, "free_memory", lambda: recovered.append(True))
 
-    def ask(some):
+    def forward(some):
         asked.append(list(some))
         if len(some) > fits:
             raise MemoryError
         return [10 * i for i in some]
 
-    assert in_batches(range(8), [1] * 8, ONE_BATCH, ask) == [10 * i for i in range(8)]
+    assert in_batches(range(8), [1] * 8, ONE_BATCH, forward, read) == [10 * i for i in range(8)]
     assert len(recovered) == sum(len(some) > fits for some in asked)
     assert [some[0] for some in asked if len(some) <= fits] == sorted(some[0] for some in asked if len(some) <= fits)
 
 
 def test_what_never_fits_is_refused():
-    def ask(some):
+    def forward(some):
         raise RuntimeError("CUDA out of memory")
 
-    assert in_batches([4, 7], [1, 1], ONE_BATCH, ask) == [Refusal(TOO_LARGE), Refusal(TOO_LARGE)]
+    assert in_batches([4, 7], [1, 1], ONE_BATCH, forward, read) == [Refusal(TOO_LARGE), Refusal(TOO_LARGE)]
 
 
 def test_a_row_that_breaks_the_model_costs_no_other_its_answer():
-    def ask(some):
+    def forward(some):
         if 5 in some:
             raise RuntimeError("shape mismatch\nat line 7")
         return [10 * i for i in some]
 
-    results = in_batches(range(8), [1] * 8, ONE_BATCH, ask)
+    results = in_batches(range(8), [1] * 8, ONE_BATCH, forward, read)
     assert results.pop(5) == Refusal("the model failed: RuntimeError: shape mismatch")
     assert results == [10 * i for i in range(8) if i != 5]
 
@@ -76,11 +80,11 @@ def test_rows_come_in_the_order_of_their_lengths():
 
 
 def test_our_own_mistakes_are_not_the_models():
-    def ask(some):
+    def forward(some):
         raise TypeError("a bug")
 
     with pytest.raises(TypeError):
-        in_batches([1, 2], [1, 1], ONE_BATCH, ask)
+        in_batches([1, 2], [1, 1], ONE_BATCH, forward, read)
 
 
 def test_which_errors_are_about_memory():
