@@ -165,7 +165,8 @@ def test_kinds(run):
 
 
 def test_kinds_imports_nothing_heavy():
-    code = "import sys\nfrom evalharness.cli.main import main\ntry: main(['checkpoint', 'kinds'])\nfinally: print(*sys.modules)"
+    code = "import sys\nfrom evalharness.cli.main import main\n"
+    code += "try: main(['checkpoint', 'kinds'])\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "PREFIX_TUNING" in done.stdout
     assert not {"torch", "transformers", "peft", "datasets", "huggingface_hub"} & set(

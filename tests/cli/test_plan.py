@@ -95,7 +95,8 @@ def test_no_torch_without_a_base(small_world: Path) -> None:
         "-q",
     ]
     code = (
-        "import sys\nfrom evalharness.experiments import power_forecast\npower_forecast.DRAWS = power_forecast.FEWEST = 2\nfrom evalharness.cli.main import main\n"
+        "import sys\nfrom evalharness.experiments import power_forecast\n"
+        "power_forecast.DRAWS = power_forecast.FEWEST = 2\nfrom evalharness.cli.main import main\n"
         f"try:\n    main({[*arguments, '--flips', '0.9']!r})\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "assert not {'torch', 'transformers', 'peft', 'datasets', 'evaluate'} & set(sys.modules)"
     )

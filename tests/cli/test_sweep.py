@@ -59,12 +59,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepJob, str]
 
 def test_options_to_a_grid(asked: Callable[..., tuple[SweepJob, str]]) -> None:
     given, _ = asked(
-        "--method", "full,lora", "--lr", "1e-4,3e-4", "--lr", "lora=1e-3", "--rank", "1,2", "--seed", "1,2,3", "--steps", "9", "--replay", "glue=0.2",
-        "--targets", "q_proj,v_proj", "--batch-size", "4", "--eval-batch-size", "8", "--limit", "50", "--jobs", "2", "--select", "loss",
+        "--method", "full,lora", "--lr", "1e-4,3e-4", "--lr", "lora=1e-3", "--rank", "1,2", "--seed", "1,2,3",
+        "--steps", "9", "--replay", "glue=0.2", "--targets", "q_proj,v_proj", "--batch-size", "4", "--eval-batch-size",
+        "8", "--limit", "50", "--jobs", "2", "--select", "loss",
     )  # fmt: skip
     shared = {
-        "steps": 9, "batch_size": 4, "gradient_accumulation": 1, "warmup": 0.05, "device": "auto", "dtype": "float32", "mix": {},
-        "replay": {"glue": 0.2}, "targets": ("q_proj", "v_proj"),
+        "steps": 9, "batch_size": 4, "gradient_accumulation": 1, "warmup": 0.05, "device": "auto", "dtype": "float32",
+        "mix": {}, "replay": {"glue": 0.2}, "targets": ("q_proj", "v_proj"),
     }  # fmt: skip
     assert given.grid == Grid(("full", "lora"), {EVERY: (1e-4, 3e-4), "lora": (1e-3,)}, (1, 2), (1, 2, 3), shared)
     assert (given.job.base, given.job.target, given.job.suite, given.job.limit) == ("B", "sst2", "glue", 50)

@@ -222,14 +222,16 @@ SAME = {  # changes of GOOD: what contradicts the claim
     "filter": (
         {
             "multiple_choice": "generate_until",
-            METRICS: "filter_list: [{name: x, filter: [{function: written_choice}]}]\nmetric_list: [{metric: exact_match}]",
+            METRICS: "filter_list: [{name: x, filter: [{function: written_choice}]}]\n"
+            "metric_list: [{metric: exact_match}]",
         },
         "uses written_choice",
     ),
     "late": (
         {
             "multiple_choice": "generate_until",
-            METRICS: "filter_list: [{name: x, filter: [{function: take_first}, {function: lowercase}]}]\nmetric_list: [{metric: exact_match}]",
+            METRICS: "filter_list: [{name: x, filter: [{function: take_first}, {function: lowercase}]}]\n"
+            "metric_list: [{metric: exact_match}]",
         },
         "lowercase comes after take_first",
     ),

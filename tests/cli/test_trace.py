@@ -68,7 +68,8 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[TraceJob, str, i
 
 def test_options_to_what_is_asked(ask: Callable[..., tuple[TraceJob, str, int]]) -> None:
     given, output, code = ask(
-        "--stage", "a=x", "--stage", "b=y", "--learned", "a=sst2,rte", "--joint", "z", "--task", "rte", "--margin", "0.03", "--limit", "9",
+        "--stage", "a=x", "--stage", "b=y", "--learned", "a=sst2,rte", "--joint", "z", "--task", "rte", "--margin",
+        "0.03", "--limit", "9",
     )  # fmt: skip
     assert (
         given.job.models == ("a=x", "b=y")

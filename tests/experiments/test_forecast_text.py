@@ -11,9 +11,10 @@ from evalharness.stats.forecast import WHY
 from evalharness.stats.gate_forecast import GateOdds
 
 ROW = ForecastRow(
-    name="rte", level="task", family="glue", metric="acc", kind="binary", available=277, units=277, examples=277, effective=277.0, margin=0.02,
-    how="assumed", flips=0.1, base=None, base_needed=0.6, largest_margin=0.1, reason=None, certifiable=0.0487, detectable=0.0824, needed=1565,
-    retained=0.27, forgotten=0.0001, expected="inconclusive",
+    name="rte", level="task", family="glue", metric="acc", kind="binary", available=277, units=277, examples=277,
+    effective=277.0, margin=0.02, how="assumed", flips=0.1, base=None, base_needed=0.6, largest_margin=0.1,
+    reason=None, certifiable=0.0487, detectable=0.0824, needed=1565, retained=0.27, forgotten=0.0001,
+    expected="inconclusive",
 )  # fmt: skip
 ODDS = GateOdds(0.35, 0.0, 0.65, 0.02, 0.031, 300)
 
@@ -44,8 +45,8 @@ def test_advice_is_one_sentence_a_unit_that_is_too_small() -> None:
     assert "20% of the skill of any base (0.1 would be the most)" in said(reason=WHY["margin_exceeds_skill"])
     unknown = said(how="unknown", metric="rougeL", certifiable=None, detectable=None, needed=None, retained=None)
     assert (
-        unknown
-        == "not known without an earlier run (--from RUN), because these metrics are no counts of right answers: rte (rougeL)"
+        unknown == "not known without an earlier run (--from RUN), because these metrics are no counts of right "
+        "answers: rte (rougeL)"
     )
 
 

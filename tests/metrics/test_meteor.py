@@ -107,7 +107,8 @@ def test_without_wordnet_the_metric_says_what_to_install():
     except LookupError:
         with pytest.raises(
             TaskError,
-            match=r"metric meteor: needs nltk's WordNet data, which is not installed; `python -m nltk\.downloader wordnet`",
+            match=r"metric meteor: needs nltk's WordNet data, which is not installed; "
+            r"`python -m nltk\.downloader wordnet`",
         ):
             build(SPEC)
     else:

@@ -190,8 +190,10 @@ def _models() -> tuple[ModelRow, ...]:
     )
 
 
-SENTENCE = "a ship met the old tower at noon and Mia said she would bring bread to the harbour before the storm came in from the north"
-WORDS = SENTENCE.split()
+WORDS = (
+    "a ship met the old tower at noon and Mia said she would bring bread to the harbour before the storm came in from "
+    "the north"
+).split()
 
 
 def _flips(random_: random.Random, comparisons: list[Comparison], most: int) -> list[Flip]:
@@ -209,7 +211,8 @@ def _flips(random_: random.Random, comparisons: list[Comparison], most: int) -> 
             )
             changed = " ".join(word if random_.random() < 0.6 else random_.choice(WORDS) for word in right.split())
             wrong = changed if text else random_.choice(["no", "negative", "C"])
-            prompt = f"Passage: {' '.join(random_.choices(WORDS, k=60))}.\nQuestion: where did the {random_.choice(WORDS)} go?\nAnswer:"
+            passage, topic = " ".join(random_.choices(WORDS, k=60)), random_.choice(WORDS)
+            prompt = f"Passage: {passage}.\nQuestion: where did the {topic} go?\nAnswer:"
             good, bad = (0.71, 0.22) if text else (1.0, 0.0)
             before = Sample(
                 id=f"{k}-{c.task[:3]}",
@@ -237,12 +240,11 @@ def _flips(random_: random.Random, comparisons: list[Comparison], most: int) -> 
     return flips
 
 
+DIGESTS = {"definition": "a" * 64, "data": "d" * 64, "prompts": "e" * 64}
 SIGNATURE = {
-    "suite": "demo",
-    "base": BASE,
-    "models": {BASE: "b" * 64},
+    "suite": "demo", "base": BASE, "models": {BASE: "b" * 64},
     "tasks": {
-        row[0]: {"version": "1.0", "definition": "a" * 64, "data": "d" * 64, "prompts": "e" * 64, "examples": row[5], "metrics": {row[4]: "v:1"}}
+        row[0]: {**DIGESTS, "version": "1.0", "examples": row[5], "metrics": {row[4]: "v:1"}}
         for row in TASKS if row[2] == "task"
     },
     "limit": None, "num_fewshot": None, "split": "test", "seed": 1234, "alpha": 0.05, "margin": None,

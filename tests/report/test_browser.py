@@ -18,9 +18,15 @@ from evalharness.report.wording import visible
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"
-]  # fmt: skip
-HOSTILE = '</script><img src=x onerror="window.owned=1;alert(1)"><script>window.owned=1;alert(1)</script>\u202e\x1b[31m $x$ {{ 7*7 }} '
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+OWN = "window.owned=1;alert(1)"
+HOSTILE = f'</script><img src=x onerror="{OWN}"><script>{OWN}</script>\u202e\x1b[31m $x$ {{{{ 7*7 }}}} '
 Open = Callable[..., Page]
 
 pytestmark = [
@@ -196,11 +202,17 @@ def test_printing(open_page: Open, report: str) -> None:
 
 def test_hostile_text_everywhere_is_inert(open_page: Open, run: Results, cost: dict[str, object]) -> None:
     bad = HOSTILE
+    told = {"prompt": bad, "reference": bad, "id": bad}
     flips = tuple(
-        replace(f, task=bad + f.task, candidate=bad + f.candidate, base=replace(f.base, prompt=bad, output=bad + "a b", reference=bad, id=bad),
-                sample=replace(f.sample, prompt=bad, output=bad + "a c", reference=bad, id=bad))
+        replace(
+            f,
+            task=bad + f.task,
+            candidate=bad + f.candidate,
+            base=replace(f.base, output=bad + "a b", **told),
+            sample=replace(f.sample, output=bad + "a c", **told),
+        )
         for f in run.flips[:200]
-    )  # fmt: skip
+    )
     comparisons = tuple(
         replace(c, task=bad + c.task, candidate=bad + c.candidate, metric=bad + c.metric, flags=(bad,))
         for c in run.comparisons

@@ -242,7 +242,11 @@ def test_a_page_with_very_many_changed_answers_stays_small(make_run: Callable[..
 
 # ---- the same bytes --------------------------------------------------------------------------------------------------
 
-RENDER = "import hashlib, pickle, sys; from evalharness.report.page import render; r, c = pickle.load(open(sys.argv[1], 'rb')); "
+RENDER = """
+import hashlib, pickle, sys
+from evalharness.report.page import render
+r, c = pickle.load(open(sys.argv[1], 'rb'))
+"""
 
 
 @pytest.mark.parametrize("seed", ["1", "271828"])
@@ -264,7 +268,9 @@ def test_byte_identical_in_another_process(
 
 
 def test_no_heavy_library_is_loaded() -> None:
-    code = "import evalharness.report.page, evalharness.report.forest, evalharness.report.tradeoff, sys; print({'torch', 'transformers', 'datasets', 'evaluate'} & set(sys.modules))"
+    modules = "evalharness.report.page, evalharness.report.forest, evalharness.report.tradeoff"
+    heavy = {"torch", "transformers", "datasets", "evaluate"}
+    code = f"import {modules}, sys; print({heavy} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "set()"
@@ -358,9 +364,10 @@ def hostile_run(bad: str) -> Results:
         ):
             comparisons.append(
                 Comparison(
-                    task=task, family=bad, level=level, unit=True, metric=metric, primary=primary, candidate=candidate, n=50, base=Estimate(value=0.6),
-                    candidate_score=Estimate(value=0.6 + change), difference=difference, ci_level=0.9, lost=3, gained=1, p_forgotten=0.01,
-                    p_forgotten_adjusted=0.02, p_retained=0.9, p_difference=0.05, margin=0.02, verdict=verdict, flags=(bad, "few_changes"),
+                    task=task, family=bad, level=level, unit=True, metric=metric, primary=primary, candidate=candidate,
+                    n=50, base=Estimate(value=0.6), candidate_score=Estimate(value=0.6 + change),
+                    difference=difference, ci_level=0.9, lost=3, gained=1, p_forgotten=0.01, p_forgotten_adjusted=0.02,
+                    p_retained=0.9, p_difference=0.05, margin=0.02, verdict=verdict, flags=(bad, "few_changes"),
                     examples_needed=900, available=80,
                 )
             )  # fmt: skip

@@ -90,6 +90,7 @@ def test_general_ability_stands_beside_the_suite(run: Results) -> None:
     told = tuple(replace(c, general=general) if (c.level, c.candidate) == of else c for c in run.comparisons)
     found = _by_name(replace(run, comparisons=told))
     assert found["full-low"].average == (
-        "general ability: −0.012 [−0.020, −0.004], the mean over 9 gate units scored from 0 to 1 that it was not trained on"
+        "general ability: −0.012 [−0.020, −0.004], the mean over 9 gate units scored from 0 to 1 that it was not "
+        "trained on"
     )
     assert found["full-high"].average == ""

@@ -25,7 +25,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 # series, rate, gain, suite: of seed 1; seed 2 is a little worse; None: diverged
 GRID = (
     ("full", 1e-4, 0.61, -0.01), ("full", 1e-3, 0.72, -0.40), ("full", 1e-2, None, None),
-    ("lora-r1", 1e-3, 0.40, -0.02), ("lora-r1", 1e-2, 0.66, -0.30), ("lora-r8", 1e-3, 0.01, 0.0), ("lora-r8", 1e-2, 0.68, -0.35),
+    ("lora-r1", 1e-3, 0.40, -0.02), ("lora-r1", 1e-2, 0.66, -0.30), ("lora-r8", 1e-3, 0.01, 0.0),
+    ("lora-r8", 1e-2, 0.68, -0.35),
 )  # fmt: skip
 
 
@@ -47,8 +48,10 @@ def point(series: str, rate: float, seed: int, gain: float | None, suite: float 
         return replace(blank, status="diverged", reason="training diverged: the loss is nan", made={})
     less = 0.02 * (seed - 1)
     found = Outcome(
-        {"acc": 0.25 + gain - less, "brier_score": 0.4}, Estimate(value=gain - less, low=gain - 0.05, high=gain + 0.05), gain > 0.1,
-        Estimate(value=suite - less, low=suite - 0.03, high=suite + 0.03), ("sst2", "rte")[: 2 if suite < -0.1 else 0], 11,
+        {"acc": 0.25 + gain - less, "brier_score": 0.4},
+        Estimate(value=gain - less, low=gain - 0.05, high=gain + 0.05), gain > 0.1,
+        Estimate(value=suite - less, low=suite - 0.03, high=suite + 0.03), ("sst2", "rte")[: 2 if suite < -0.1 else 0],
+        11,
     )  # fmt: skip
     return replace(blank, loss=1.0 - gain, validation=found, test=found if rate == 1e-2 and method == "lora" else None)
 

@@ -28,8 +28,9 @@ TUNED = ModelRow(
 )
 ROW = Comparison(
     task="boolq", family="superglue", level="task", unit=True, metric="acc", primary=True, candidate="tuned", n=50,
-    base=Estimate(value=0.52, low=0.4, high=0.6), candidate_score=Estimate(value=0.5, low=0.4, high=0.6), difference=Estimate(value=-0.02, low=-0.1, high=0.1), ci_level=0.9,
-    lost=3, gained=2, p_forgotten=0.4, p_forgotten_adjusted=0.4, p_retained=0.6, p_difference=1.0, margin=0.02, verdict="inconclusive",
+    base=Estimate(value=0.52, low=0.4, high=0.6), candidate_score=Estimate(value=0.5, low=0.4, high=0.6),
+    difference=Estimate(value=-0.02, low=-0.1, high=0.1), ci_level=0.9, lost=3, gained=2, p_forgotten=0.4,
+    p_forgotten_adjusted=0.4, p_retained=0.6, p_difference=1.0, margin=0.02, verdict="inconclusive",
     flags=("base_at_chance", "few_changes"), examples_needed=None, available=50,
 )  # fmt: skip
 
@@ -106,10 +107,12 @@ def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
         names == ["demo", "glue", "m0", "m1", "boolq"] and "glue (family)" in lines[4] and "describes" not in lines[4]
     )
     assert lines[8] == (
-        "  of 2 tasks within gate units 1 fell by more than the margin, 2 differ from the base at q ≤ 0.05 (Benjamini-Hochberg; they decide nothing)"
+        "  of 2 tasks within gate units 1 fell by more than the margin, 2 differ from the base at "
+        "q ≤ 0.05 (Benjamini-Hochberg; they decide nothing)"
     )
     assert lines[9] == (
-        "  general ability: −0.010 (−0.020 … +0.001), the mean over 12 gate units scored from 0 to 1 that it was not trained on (no verdict)"
+        "  general ability: −0.010 (−0.020 … +0.001), the mean over 12 gate units scored from 0 to 1 that "
+        "it was not trained on (no verdict)"
     )
     assert len(lines) == 10
 

@@ -30,7 +30,8 @@ def folder(tmp_path: Path, write: Write) -> Path:
     (tmp_path / "_template_yaml").write_text("task: not_seen\n")
     (tmp_path / "broken.yaml").write_text("task: broken\n  x: [\n")
     (tmp_path / "group.yaml").write_text(
-        "group: warm_ones\ntask: [red, orange]\naggregate_metric_list: [{metric: acc}]\nmetadata: {unit: true, margin: 0.05}\n"
+        "group: warm_ones\ntask: [red, orange]\naggregate_metric_list: [{metric: acc}]\n"
+        "metadata: {unit: true, margin: 0.05}\n"
     )
     (tmp_path / "all.yaml").write_text(
         "group: colours\ntask:\n  - warm_ones\n  - cold\n  - group: inner\n    task: [pink, red]\n"
@@ -217,7 +218,8 @@ ROWS = [{"q": f"question {i}", "label": i % 2} for i in range(6)]
 GROUPS = {
     "changed": "group: changed\ntask: [{task: red, num_fewshot: 3, description: more}, blue]\n",
     "pushed": "group: pushed\ntask: [red, {task: blue, num_fewshot: 1}]\nnum_fewshot: 4\nfewshot_delimiter: ';'\n",
-    "nested": "group: nested\ntask: [{group: pushed, num_fewshot: 2}, {group: inner, description: low, task: [orange]}]\ndescription: high\n",
+    "nested": "group: nested\ntask: [{group: pushed, num_fewshot: 2}, "
+    "{group: inner, description: low, task: [orange]}]\ndescription: high\n",
     "around": "group: around\ntask: [pushed]\nnum_fewshot: 5\nmetadata: {version: 9}\n",
     "tagged": "group: tagged\ntask: [warm]\ngen_prefix: So\n",
     "aliased": "group: aliased\ntask: [{task: red, task_alias: rouge}]\n",
@@ -254,7 +256,8 @@ def test_what_a_group_changes_or_writes_out_has_a_name_of_its_own(folder: Path) 
         "dataset_path: rows\ntest_split: test\ndoc_to_text: '{{q}}'\ndoc_to_target: label\n"
     )
     (folder / "g.yaml").write_text(
-        "group: g\ntask:\n  - red\n  - {task: blue, num_fewshot: 2}\n  - {task: new, include: _rows_yaml, task_alias: mine}\n"
+        "group: g\ntask:\n  - red\n  - {task: blue, num_fewshot: 2}\n"
+        "  - {task: new, include: _rows_yaml, task_alias: mine}\n"
         "  - group: deep\n    num_fewshot: 1\n    aggregate_metric_list: {metric: acc}\n    task: [red, orange]\n"
     )
     (folder / "s.yaml").write_text("suite: s\ntasks: [g]\n")

@@ -96,8 +96,8 @@ def test_the_published_average_of_bigbench_lite_has_every_task_by_the_metric_tha
 
 def test_forgetting_is_balanced_and_says_how_much_it_asks() -> None:
     suite = LIBRARY.suite("forgetting")
-    families = Counter("mmlu" if unit == "mmlu" else LIBRARY.group(unit).family if LIBRARY.is_group(unit) else LIBRARY.task(unit).family
-                       for unit in _units("forgetting"))  # fmt: skip
+    of = {unit: LIBRARY.group(unit) if LIBRARY.is_group(unit) else LIBRARY.task(unit) for unit in _units("forgetting")}
+    families = Counter("mmlu" if unit == "mmlu" else member.family for unit, member in of.items())
     assert (
         max(families.values()) <= 6
         and families["mmlu"] == 1

@@ -18,7 +18,10 @@ from evalharness.tasks.perturb import perturbed, text_columns, why_not
 from evalharness.tasks.prepare import PromptSettings, prepare
 from evalharness.tasks.prompts import Renderer
 
-TEXT = "The Baker of the village sold seventeen round loaves before noon, yes, and nobody complained about the price in the morning"
+TEXT = (
+    "The Baker of the village sold seventeen round loaves before noon, yes, and nobody complained about the price in "
+    "the morning"
+)
 WORLD = DataSource(shipped=shipped("fixtures/world/rows"))
 Make = Callable[..., Task]
 

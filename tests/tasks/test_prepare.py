@@ -408,7 +408,8 @@ def test_turns_that_a_template_refuses_are_named_with_their_row(make: Make, data
 
     with pytest.raises(
         ModelError,
-        match=r"mine, split 'test', row 3: the chat template refuses its turns \(no threes\); .*--no-fewshot-as-multiturn",
+        match=r"mine, split 'test', row 3: the chat template refuses its turns \(no threes\); "
+        r".*--no-fewshot-as-multiturn",
     ):
         prepare(make(), data(test=ROWS), PromptSettings(chat=Chat(Picky())))
 

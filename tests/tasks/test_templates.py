@@ -19,10 +19,16 @@ ROW = {"q": "What?", "options": ["a", "b", "c"], "n": 3, "nested": {"x": [1, 2]}
     [
         "{{q}}\n",
         "{{options | join(', ')}}{{ n + 1 }}{{ 'x' * n }}{{ '%02d' % n }}{{ q ~ n ~ '!' }}",
-        "{% for o in options %}{{ loop.index }}/{{ loop.length }}{{ 'ABC'[loop.index0] }}. {{ o }}{% if not loop.last %}\n{% endif %}{% endfor %}",
+        (
+            "{% for o in options %}{{ loop.index }}/{{ loop.length }}{{ 'ABC'[loop.index0] }}. {{ o }}"
+            "{% if not loop.last %}\n{% endif %}{% endfor %}"
+        ),
         "{% for k, v in nested.items() if v %}{{k}}={{v | map('string') | list}}{% else %}none{% endfor %}",
         "{% set ns = namespace(t='') %}{% for o in options %}{% set ns.t = ns.t ~ o %}{% endfor %}{{ ns.t }}",
-        "{{options.index('b')}}{{nested['x'][1]}}{{q | replace('W', 'w') | trim | length}}{{['x','y'] | reverse | list}}",
+        (
+            "{{options.index('b')}}{{nested['x'][1]}}{{q | replace('W', 'w') | trim | length}}"
+            "{{['x','y'] | reverse | list}}"
+        ),
         "{% for i in range(3) %}{% for j in range(i) %}{{i}}{{j}} {% endfor %}{% endfor %}",
         "{{q | regex_replace('[A-Z]', '_')}}{% if empty %}no{% else %}yes{% endif %}{{ '{{' }}",
         "{%- macro two(x) -%}{{x}}{{x}}{%- endmacro -%}{{ two(q) }}",
