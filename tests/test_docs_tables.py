@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import runpy
 from pathlib import Path
 
@@ -23,3 +25,15 @@ def test_the_page_names_every_task_that_is_no_variant() -> None:
             assert f"| `{name}` |" in page
     for suite in library.suites():
         assert f"| `{suite}` |" in page
+
+
+def test_the_architectures_tree_is_the_packages_and_its_walks_name_what_exists() -> None:
+    make = runpy.run_path(str(DOCS / "make_architecture.py"))
+    page = (DOCS.parent / "ARCHITECTURE.md").read_text("utf-8")
+    assert page == make["page"](), "run: python docs/make_architecture.py"
+    named = re.findall(r"`([a-z_/0-9]+\.py)(?::(\w+))?`", page)
+    assert len(named) > 25
+    for file, name in named:
+        tree = ast.parse((make["PACKAGE"] / file).read_text("utf-8"))
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert not name or name in defined, f"{file}:{name}"
