@@ -64,8 +64,8 @@ def compare(
     """Compare what finished runs measured; no model answers.
 
     One RUN: its candidates with its base again, which gives what the run found unless margins or `alpha` are given.
-    Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates. Or
-    [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `lower_is_better`: metrics of these.
+    Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates.
+    Or [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `lower_is_better`: metrics of these.
 
     `margin`: of every task on a 0-1 scale; `margins`: of single tasks, groups or the suite. `out`: a folder for
     results.json and measurements.parquet; `notify` is told what a user should know. Raises EvalHarnessError.

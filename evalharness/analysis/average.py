@@ -22,16 +22,16 @@ def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
     reasons = []
     for name, metric in _cells(average):
         task = tasks.get(name)
-        found = None if task is None else next((each for each in task.metrics if each.id == metric), None)
+        scored = None if task is None else next((each for each in task.metrics if each.id == metric), None)
         if task is None:
             reasons.append(name)
-        elif found is None:
+        elif scored is None:
             reasons.append(f"{metric} of {name}")
-        elif not found.higher_is_better:
+        elif not scored.higher_is_better:
             reasons.append(f"{name}: {metric} is better when lower")
         elif average.normalised and metric != task.primary:
             reasons.append(f"chance of {metric} of {name}")
-        elif average.normalised and task.chance >= found.high:
+        elif average.normalised and task.chance >= scored.high:
             reasons.append(f"{name}: guessing is always right")
     return list(dict.fromkeys(reasons))
 
@@ -56,14 +56,14 @@ def with_average(
     """
     if average is None or lacking(average, facts):
         return tuple(comparisons)
-    found: list[Comparison] = []
+    rows_and_averages: list[Comparison] = []
     for candidate in dict.fromkeys(row.candidate for row in comparisons):
         own = [row for row in comparisons if row.candidate == candidate]
         rows = {(row.task, row.metric): row for row in own if row.level == Level.TASK}
-        found += own
+        rows_and_averages += own
         if all(cell in rows and rows[cell].n and not _stopped(rows[cell]) for cell in _cells(average)):
-            found.append(_row(average, rows, {fact.name: fact for fact in facts}, suite or average.name))
-    return tuple(found)
+            rows_and_averages.append(_row(average, rows, {fact.name: fact for fact in facts}, suite or average.name))
+    return tuple(rows_and_averages)
 
 
 def _stopped(row: Comparison) -> bool:
@@ -75,12 +75,21 @@ def _row(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], suite: st
     taken = [rows[cell] for cell in _cells(average)]
     tasks = list({row.task: row for row in taken}.values())
     return Comparison(
-        task=suite, family="suite", level=Level.SUITE, unit=False, metric=average.name, primary=False, candidate=taken[0].candidate,
-        n=sum(row.n for row in tasks), base=Estimate(value=base), candidate_score=Estimate(value=candidate), difference=Estimate(value=candidate - base),
-        ci_level=taken[0].ci_level, lost=None, gained=None, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None, p_difference=None,
-        margin=None, verdict=None, flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in taken)), examples_needed=None,
+        task=suite,
+        family="suite",
+        level=Level.SUITE,
+        unit=False,
+        metric=average.name,
+        primary=False,
+        candidate=taken[0].candidate,
+        n=sum(row.n for row in tasks),
+        base=Estimate(value=base),
+        candidate_score=Estimate(value=candidate),
+        difference=Estimate(value=candidate - base),
+        ci_level=taken[0].ci_level,
+        flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in taken)),
         available=sum(row.available for row in tasks),
-    )  # fmt: skip
+    )
 
 
 def _value(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], side: str) -> float:

@@ -15,7 +15,9 @@ from evalharness.stats.resample import FULL, Effort
 
 @dataclass(frozen=True, slots=True)
 class CandidateData:
-    """`facts`: of every task; `table`: every measurement, by task, metric and model; `effort`: how much is resampled."""
+    """What was measured of a candidate and its base. `facts`: of every task; `table`: every measurement, by task,
+    metric and model; `effort`: how much is resampled.
+    """
 
     candidate: str
     facts: Sequence[TaskFacts]

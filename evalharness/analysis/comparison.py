@@ -1,7 +1,7 @@
 """Compare every candidate with the base: a row for each task, group, family or suite, and metric.
 
-Every number is computed from the same units of both models. Random draws depend on the plan's seed, the task and the metric,
-and on nothing else.
+Every number is computed from the same units of both models. Random draws depend on the plan's seed, the task and the
+metric, and on nothing else.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def compare(
     table = {(m.task, m.metric, m.model): m for m in measurements}
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
-        asked = [task for task in facts if _was_asked(task, candidate, table, plan)]
-        data = CandidateData(candidate, asked, table, plan)
+        there = [task for task in facts if _was_asked(task, candidate, table, plan)]
+        data = CandidateData(candidate, there, table, plan)
         rows = [draft(data, subject) for subject in data.subjects]
         kept = untrained(data, rows)
         suite = suite_at_looks(data, rows) if plan.until_decided else suite_row(kept, [r for r in rows if r.unit], plan)
@@ -46,7 +46,7 @@ def compare(
 
 
 def _was_asked(task: TaskFacts, candidate: str, table: MeasurementTable, plan: ComparePlan) -> bool:
-    """Ways of asking that only describe may have been asked of some candidates alone."""
+    """Variants that only describe may have been asked of some candidates alone."""
     there = any((task.name, metric.id, candidate) in table for metric in task.metrics)
     return there or task.name not in plan.describing or bool(task.failed.get(candidate))
 

@@ -1,5 +1,5 @@
-"""Measure how far two models are apart in what they expect at every token of some texts: an early warning, which decides
-nothing.
+"""Measure how far two models are apart in what they expect at every token of some texts: an early warning, which
+decides nothing.
 
 Of each place the base names its likeliest tokens, and the other model says what it gives to those: so the two need not
 be in memory together.
@@ -21,6 +21,7 @@ from evalharness.stats import proportion
 from evalharness.stats.resample import bootstrap
 
 Floats = NDArray[np.float64]
+Answers = Sequence[Response | Failure | None]
 
 TOP_K = 64
 REPLICATES = 2_000
@@ -33,16 +34,16 @@ OTHER_VOCABULARY = (
 
 @dataclass(frozen=True, slots=True)
 class DriftTexts:
-    """DriftTexts of one kind as the base is asked about them; `room` bounds what any model of the run reads of one at a
+    """Texts of one kind as the base is asked about them; `room` bounds what any model of the run reads of one at a
     time.
     """
 
     kind: str  # NEUTRAL or OWN
-    asked: tuple[Profile, ...]
+    requests: tuple[Profile, ...]
 
     @property
     def digest(self) -> str:
-        return fingerprint.of_value([(request.context, request.text) for request in self.asked])
+        return fingerprint.of_value([(request.context, request.text) for request in self.requests])
 
 
 def neutral(texts: Sequence[str], room: int | None) -> DriftTexts:
@@ -61,10 +62,10 @@ def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> lis
     """For every text what to ask of another model, at the tokens that the base named; None where the base gave no
     answer.
     """
-    found = (base.get(request.id) for request in texts.asked)
+    answers = (base.get(request.id) for request in texts.requests)
     return [
         replace(request, top_k=0, at=answer.ids) if isinstance(answer, Profiling) else None
-        for request, answer in zip(texts.asked, found, strict=True)
+        for request, answer in zip(texts.requests, answers, strict=True)
     ]
 
 
@@ -80,8 +81,8 @@ def divergence(base: Profiling, model: Profiling) -> Floats:
     )
     with np.errstate(invalid="ignore"):
         terms = np.where(p == -np.inf, 0.0, np.exp(p) * (p - q))
-    found: Floats = np.maximum(terms.sum(axis=1), 0.0)  # rounding aside, it is not negative
-    return found
+    kl: Floats = np.maximum(terms.sum(axis=1), 0.0)  # rounding aside, it is not negative
+    return kl
 
 
 def _rest(profile: Profiling) -> Floats:
@@ -89,8 +90,7 @@ def _rest(profile: Profiling) -> Floats:
     return np.array([-np.inf if value is None else value for value in profile.rest], dtype=np.float64).reshape(-1, 1)
 
 
-def measured(texts: DriftTexts, model: str, base: Sequence[Response | Failure | None], other: Sequence[Response | Failure | None],
-             how: tuple[float, int]) -> Drift:  # fmt: skip
+def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, how: tuple[float, int]) -> Drift:
     """The drift of `model` on the texts, from answers in their order. `how`: coverage of the intervals, and the seed of
     the resamples.
     """

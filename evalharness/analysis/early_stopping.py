@@ -1,4 +1,4 @@
-"""Judge rows whose units were asked in rounds: p-values, intervals and a suite that hold in whatever round each stopped.
+"""Judge rows whose units were asked in rounds: p-values, intervals and a suite that hold wherever each stopped.
 
 The statistics are those of stats/early_stopping.py.
 """
@@ -57,15 +57,15 @@ def settled(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> Settled:
     late = dict(
         zip(units, holm([1.0 if _stopped(rows[i]) else rows[i].finding.p_forgotten or 0.0 for i in units]), strict=True)
     )
-    found = [_points(row) if _stopped(row) and row.level != Level.SUITE else row for row in rows]
+    judged = [_points(row) if _stopped(row) and row.level != Level.SUITE else row for row in rows]
     for i in units:
-        found[i] = replace(found[i], finding=_judged(rows[i], paths[i], plan.alpha))
+        judged[i] = replace(judged[i], finding=_judged(rows[i], paths[i], plan.alpha))
     stopping = {i: _stopping(row, row.watch) for i, row in enumerate(rows) if row.watch is not None}
     stopping |= {
         i: _with_early(rows[i], stopping[i], (early[i], anytime_p(paths[i])[1]), plan.alpha)
         for i in stopping.keys() & paths.keys()
     }
-    return Settled(found, {i: combined_p(early[i], late[i]) for i in units}, stopping)
+    return Settled(judged, {i: combined_p(early[i], late[i]) for i in units}, stopping)
 
 
 def _path(row: ComparisonDraft) -> EvidencePath | None:
@@ -154,12 +154,12 @@ def standing(data: CandidateData) -> dict[str, Verdict]:
     """
     rows = _unit_rows(replace(data, effort=GLANCE))
     paths = [_path(row) for row in rows]
-    found: dict[str, Verdict] = {}
+    verdicts: dict[str, Verdict] = {}
     for row, of, p_forgotten in zip(rows, paths, adjusted_p(paths), strict=True):
-        found[row.task] = row.finding.verdict(
+        verdicts[row.task] = row.finding.verdict(
             combined_p(p_forgotten, 1.0), combined_p(anytime_p(of)[1], 1.0), data.plan.alpha
         )
-    return found
+    return verdicts
 
 
 # ---- the suite -------------------------------------------------------------------------------------------------------
@@ -174,17 +174,17 @@ def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> Comp
     """
     units = [row for row in rows if row.unit]
     last = min((row.watch.asked for row in units if row.watch is not None), default=ROUNDS)
-    best, found = (1.0, 1.0), None
+    best, suite = (1.0, 1.0), None
     for look in LOOKS:
         if look > last:
             kept = untrained(data, units)
-            return _untested(found or suite_row(kept, units, data.plan), RoundsAsked(last, _planned(kept), None))
-        found = suite_at(data, look, units if look == ROUNDS else None)
-        best = (min(best[0], found.finding.p_forgotten or 0.0), min(best[1], found.finding.p_retained or 0.0))
-        found = replace(found, finding=replace(found.finding, p_forgotten=best[0], p_retained=best[1]))
-        if found.finding.verdict(*best, data.plan.alpha) != Verdict.INCONCLUSIVE:
+            return _untested(suite or suite_row(kept, units, data.plan), RoundsAsked(last, _planned(kept), None))
+        suite = suite_at(data, look, units if look == ROUNDS else None)
+        best = (min(best[0], suite.finding.p_forgotten or 0.0), min(best[1], suite.finding.p_retained or 0.0))
+        suite = replace(suite, finding=replace(suite.finding, p_forgotten=best[0], p_retained=best[1]))
+        if suite.finding.verdict(*best, data.plan.alpha) != Verdict.INCONCLUSIVE:
             break
-    return found or suite_row(untrained(data, units), units, data.plan)
+    return suite or suite_row(untrained(data, units), units, data.plan)
 
 
 def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | None = None) -> ComparisonDraft:

@@ -1,4 +1,4 @@
-"""Results to a decision: may the candidates ship, and if not, why; one plain line a reason.
+"""Decide whether the candidates of a run may ship, and say why not, in one plain line a reason.
 
 0 passes · 3 something was forgotten · 4 the suite is undecided and the policy does not let that pass · 5 incomplete,
 nothing can be concluded
@@ -115,11 +115,11 @@ def _incomplete(results: Results, units: Iterable[Comparison]) -> list[str]:
         by_task.setdefault((example_error.task, example_error.model), []).append(example_error)
     for (task, model), errors in by_task.items():
         reasons.append(f"incomplete: {len(errors)} × {model} on {task}: {errors[0].reason[:SHOWN_REASON]}")
-    told = {example_error.task for example_error in results.errors}
+    named = {example_error.task for example_error in results.errors}
     flagged = [
         row
         for row in results.comparisons
-        if Flag.INCOMPLETE in row.flags and row.level == Level.TASK and row.primary and row.task not in told
+        if Flag.INCOMPLETE in row.flags and row.level == Level.TASK and row.primary and row.task not in named
     ]
     reasons += [f"incomplete: {row.candidate} on {row.task}: not all examples were answered" for row in flagged]
     if not reasons and any(Flag.INCOMPLETE in row.flags for row in results.comparisons):
@@ -144,11 +144,11 @@ def _undecided(row: Comparison) -> str:
 
 def _difference(row: Comparison) -> str:
     """The difference with its interval and its margin, in the metric's unit."""
-    found = row.difference
-    interval = "" if found.low is None or found.high is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
+    value, low, high = row.difference.value, row.difference.low, row.difference.high
+    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
     margin = "" if row.margin is None else f", margin {row.margin:g}"
     unit = "skill" if row.level == Level.SUITE else row.metric
-    return f"{unit} {found.value:+.3f}{interval}{margin}"
+    return f"{unit} {value:+.3f}{interval}{margin}"
 
 
 def _p(value: float | None) -> str:

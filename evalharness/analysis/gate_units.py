@@ -1,4 +1,4 @@
-"""Say what is compared: every task by every metric, every group, and which of these are the units that the gate looks at.
+"""Say what is compared: every task by every metric, every group; and which of these the gate looks at.
 
 It follows from names, metrics and the plan alone, so that nothing enters or leaves by how anybody answered.
 """
@@ -59,8 +59,8 @@ def subjects(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:
     """
     tasks = {task.name: task for task in facts}
     inside = {name for group in plan.groups if group.unit for name in group.tasks}
-    found = [_of_task(task, metric, plan, task.name in inside) for task in facts for metric in task.metrics]
-    return [*found, *(each for group in plan.groups for each in of_group(group, tasks, plan))]
+    tasks_alone = [_of_task(task, metric, plan, task.name in inside) for task in facts for metric in task.metrics]
+    return [*tasks_alone, *(each for group in plan.groups for each in of_group(group, tasks, plan))]
 
 
 def gate_units(facts: Sequence[TaskFacts], plan: ComparePlan) -> list[Subject]:

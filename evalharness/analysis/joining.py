@@ -40,8 +40,8 @@ class RunPart:
 
 
 def read_runs(texts: Sequence[str]) -> tuple[MeasuredRun, tuple[str, ...]]:
-    """One RUN as it is; or several, RUN[#NAME], as one: the first one's base (or NAME) beside the others' candidates (or
-    NAMEs). With it what a user should know.
+    """One RUN as it is; or several, RUN[#NAME], as one: the first one's base (or NAME) beside the others' candidates
+    (or NAMEs). With it what a user should know.
 
     Raises UsageError for what is no run and for names that are none or come twice, NotComparableError as `join` does.
     """
@@ -102,8 +102,8 @@ def join(base: RunPart, candidates: Sequence[RunPart]) -> tuple[MeasuredRun, tup
 
 
 def check_comparable(parts: Sequence[RunPart]) -> None:
-    """Raises NotComparableError where the parts have no task in common, or their models were not asked the same prompts,
-    answered by one engine and scored alike, or were asked in rounds that were not drawn alike.
+    """Check that the models of the parts were asked the same prompts, answered by one engine and scored alike, and in
+    rounds that were drawn alike where they stop early. Raises NotComparableError.
     """
     base, *others = parts
     shared = [name for name in base.facts if all(name in part.facts for part in others)]

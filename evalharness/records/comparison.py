@@ -138,16 +138,16 @@ class Comparison:
     candidate_score: Estimate
     difference: Estimate
     ci_level: float
-    lost: int | None
-    gained: int | None
-    p_forgotten: float | None
-    p_forgotten_adjusted: float | None
-    p_retained: float | None
-    p_difference: float | None
-    margin: float | None
-    verdict: Verdict | None
-    flags: tuple[Flag, ...]
-    examples_needed: int | None
+    lost: int | None = None
+    gained: int | None = None
+    p_forgotten: float | None = None
+    p_forgotten_adjusted: float | None = None
+    p_retained: float | None = None
+    p_difference: float | None = None
+    margin: float | None = None
+    verdict: Verdict | None = None
+    flags: tuple[Flag, ...] = ()
+    examples_needed: int | None = None
     available: int
     # share of the base's score over chance that is left; None where that score is not significant
     retention: Estimate | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from evalharness.analysis.drift import OTHER_TOKENS, follow_ups, measured, neutral, own_outputs, ranked, unavailable
+from evalharness.analysis.drift import OTHER_TOKENS, drift_of, follow_ups, neutral, own_outputs, ranked, unavailable
 from evalharness.data.paragraphs import paragraphs
 from evalharness.errors import UsageError
 from evalharness.paths import shipped
@@ -68,8 +68,8 @@ class DriftRecorder:
         checkpoint = session.checkpoint
         session.context.listener.phase(f"{checkpoint.name}: drift")
         if checkpoint.name == self.run_plan.base.name:
-            self.texts += [own] if (own := own_outputs(self._outputs(session))).asked else []
-            self.base = _answers(session, [request for texts in self.texts for request in texts.asked])
+            self.texts += [own] if (own := own_outputs(self._outputs(session))).requests else []
+            self.base = _answers(session, [request for texts in self.texts for request in texts.requests])
             self.count = session.token_counter()
             return
         if not self._shares_tokens(session):
@@ -80,9 +80,9 @@ class DriftRecorder:
             session, [request for of_kind in asked for request in of_kind if request is not None]
         )  # together, as of the base
         for texts, of_kind in zip(self.texts, asked, strict=True):
-            base = [self.base[request.id] for request in texts.asked]
+            base = [self.base[request.id] for request in texts.requests]
             other = [None if request is None else answers[request.id] for request in of_kind]
-            self.drifts.append(measured(texts, checkpoint.name, base, other, (self._level, self.job.seed)))
+            self.drifts.append(drift_of(texts, checkpoint.name, base, other, (self._level, self.job.seed)))
 
     def found(self) -> tuple[Drift, ...]:
         """Of every model but the base, ranked; () where the job did not ask."""
@@ -97,7 +97,7 @@ class DriftRecorder:
         count, own = self.count, session.token_counter()
         if count is None or own is None or count == own:
             return True
-        return all(count(request.text) == own(request.text) for texts in self.texts for request in texts.asked)
+        return all(count(request.text) == own(request.text) for texts in self.texts for request in texts.requests)
 
     def _outputs(self, session: Session) -> list[tuple[str, str]]:
         """(prompt, output) of the base on the run's generative tasks, the first of every task, then the second …; empty

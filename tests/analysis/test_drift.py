@@ -15,8 +15,8 @@ from evalharness.analysis.drift import (
     OTHER_VOCABULARY,
     TOP_K,
     divergence,
+    drift_of,
     follow_ups,
-    measured,
     neutral,
     own_outputs,
     ranked,
@@ -80,7 +80,7 @@ TEXTS = neutral([f"text {i}" for i in range(30)], 50)
 
 def test_against_scipy_over_all_tokens():
     base, other, logits = corpus(0.5)
-    found = measured(TEXTS, "candidate", base, other, HOW)
+    found = drift_of(TEXTS, "candidate", base, other, HOW)
     expected = np.concatenate([entropy(softmax(p), softmax(q), axis=1) for p, q in logits])
     assert found.kl.value == pytest.approx(expected.mean(), rel=1e-9)
     assert found.kl.low < found.kl.value < found.kl.high and found.exact and found.rest == 0
@@ -101,7 +101,7 @@ def test_fewer_tokens_give_a_lower_bound(top_k):
     whole = [entropy(softmax(p), softmax(q), axis=1) for p, q in logits]
     for b, o, full in zip(base, other, whole, strict=True):
         assert (divergence(b, o) <= full + 1e-12).all()
-    found = measured(TEXTS, "candidate", base, other, HOW)
+    found = drift_of(TEXTS, "candidate", base, other, HOW)
     assert 0 < found.kl.value < np.concatenate(whole).mean() and not found.exact
     left = np.concatenate([1 - np.sort(softmax(p))[:, ::-1][:, :top_k].sum(1) for p, _ in logits])
     assert found.rest == pytest.approx(left.mean())
@@ -109,7 +109,7 @@ def test_fewer_tokens_give_a_lower_bound(top_k):
 
 def test_the_same_model_has_not_moved():
     base, _, _ = corpus(0.0, 6)
-    found = measured(TEXTS, "candidate", base, base, HOW)
+    found = drift_of(TEXTS, "candidate", base, base, HOW)
     assert found.kl == Estimate(value=0.0, low=0.0, high=0.0) and found.cross_entropy_change == Estimate(
         value=0.0, low=0.0, high=0.0
     )
@@ -117,7 +117,7 @@ def test_the_same_model_has_not_moved():
 
 
 def test_more_noise_is_more_drift():
-    found = [measured(TEXTS, str(scale), *corpus(scale, 6)[:2], HOW) for scale in (0.0, 0.01, 0.1, 0.3, 1.0, 3.0)]
+    found = [drift_of(TEXTS, str(scale), *corpus(scale, 6)[:2], HOW) for scale in (0.0, 0.01, 0.1, 0.3, 1.0, 3.0)]
     values = [drift.kl.value for drift in found]
     assert values == sorted(values) and len(set(values)) == len(values)
     assert [drift.agreement.value for drift in found] == sorted(
@@ -128,11 +128,11 @@ def test_more_noise_is_more_drift():
 @pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say():
     """DriftTexts drawn from one law; its KL taken over many more of them."""
-    truth = measured(TEXTS, "", *corpus(0.5, 8, 4000, seed=99)[:2], HOW)
+    truth = drift_of(TEXTS, "", *corpus(0.5, 8, 4000, seed=99)[:2], HOW)
     names = ("kl", "agreement", "cross_entropy_change")
     hits = dict.fromkeys(names, 0)
     for seed in range(300):
-        found = measured(TEXTS, "", *corpus(0.5, 8, seed=seed + 1000)[:2], HOW)
+        found = drift_of(TEXTS, "", *corpus(0.5, 8, seed=seed + 1000)[:2], HOW)
         for name in names:
             estimate = getattr(found, name)
             hits[name] += estimate.low <= getattr(truth, name).value <= estimate.high
@@ -141,42 +141,44 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_what_is_asked_of_another_model():
     texts = neutral(["a", "b", "a"], 9)
-    assert texts.asked == (Profile(text="a", top_k=TOP_K, room=9), Profile(text="b", top_k=TOP_K, room=9))
+    assert texts.requests == (Profile(text="a", top_k=TOP_K, room=9), Profile(text="b", top_k=TOP_K, room=9))
     ids = ((1, 2), (3, 4))
     answers = {
-        texts.asked[0].id: Profiling(
+        texts.requests[0].id: Profiling(
             request_id="", tokens=(1, 2), logprobs=(0.0, 0.0), argmax=(1, 2), ids=ids, top=(), rest=()
         ),
-        texts.asked[1].id: Failure(request_id="", reason="deaf"),
+        texts.requests[1].id: Failure(request_id="", reason="deaf"),
     }
     assert follow_ups(texts, answers) == [Profile(text="a", top_k=0, room=9, at=ids), None]
     own = own_outputs([("q", "a"), ("q", "a"), ("p", "a")])
     assert (
-        own.asked == (Profile(text="a", top_k=TOP_K, context="q"), Profile(text="a", top_k=TOP_K, context="p"))
+        own.requests == (Profile(text="a", top_k=TOP_K, context="q"), Profile(text="a", top_k=TOP_K, context="p"))
         and own.digest != texts.digest
     )
-    assert len({request.id for request in (*texts.asked, *own.asked, *filter(None, follow_ups(texts, answers)))}) == 5
+    assert (
+        len({request.id for request in (*texts.requests, *own.requests, *filter(None, follow_ups(texts, answers)))}) == 5
+    )
 
 
 def test_what_has_no_answer_is_left_out_and_counted():
     base, other, _ = corpus(0.5)
-    whole = measured(TEXTS, "candidate", base[2:], other[2:], HOW)
-    found = measured(
+    whole = drift_of(TEXTS, "candidate", base[2:], other[2:], HOW)
+    found = drift_of(
         TEXTS, "candidate", [None, *base[1:]], [*other[:1], Failure(request_id="", reason="deaf"), *other[2:]], HOW
     )
     assert found == replace(whole, failed=2)
-    nothing = measured(TEXTS, "candidate", base, [Failure(request_id="", reason="deaf")] * 30, HOW)
+    nothing = drift_of(TEXTS, "candidate", base, [Failure(request_id="", reason="deaf")] * 30, HOW)
     assert nothing.kl is None and nothing.reason == "deaf" and nothing.failed == 30
-    single = measured(TEXTS, "candidate", base[:1], other[:1], HOW)
+    single = drift_of(TEXTS, "candidate", base[:1], other[:1], HOW)
     assert single.kl.value > 0 and single.kl.low is None
 
 
 def test_other_tokens_and_other_vocabularies_are_not_compared():
     base, other, _ = corpus(0.5, 6)
     moved = replace(other[0], tokens=(*other[0].tokens[:-1], 999))
-    assert measured(TEXTS, "candidate", base, [moved, *other[1:]], HOW).reason == OTHER_TOKENS
+    assert drift_of(TEXTS, "candidate", base, [moved, *other[1:]], HOW).reason == OTHER_TOKENS
     small = replace(other[0], rest=(None,) * len(other[0].tokens))
-    found = measured(TEXTS, "candidate", base, [small, *other[1:]], HOW)
+    found = drift_of(TEXTS, "candidate", base, [small, *other[1:]], HOW)
     assert found.reason == OTHER_VOCABULARY and found.kl is None
 
 
