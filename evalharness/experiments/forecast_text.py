@@ -37,8 +37,10 @@ def document(forecast: Forecast) -> str:
 
 def lines(forecast: Forecast) -> Iterator[str]:
     """What the terminal shows."""
-    rates = f"power {forecast.power:g}, error rate {forecast.alpha:g}"
-    yield f"{forecast.suite}: what {forecast.tests} gate units can decide ({rates})"
+    yield (
+        f"{forecast.suite}: what {forecast.tests} gate units can decide "
+        f"(power {forecast.power:g}, error rate {forecast.alpha:g})"
+    )
     yield f"  {_assumption(forecast)}"
     rows = [(*TITLES, EXPECTED), *map(_cells, forecast.rows)]
     yield from (f"  {line}" for line in (*aligned(rows, RIGHT), *LEGEND))
@@ -57,8 +59,10 @@ def lines(forecast: Forecast) -> Iterator[str]:
 
 
 def _assumption(forecast: Forecast) -> str:
-    changes = f"{100 * forecast.flips:.3g}% of the answers change, as many for the better as for the worse"
-    assumed = f"{changes}; the base is {forecast.skill:.0%} of the way from chance to perfect"
+    assumed = (
+        f"{100 * forecast.flips:.3g}% of the answers change, as many for the better as for the worse; "
+        f"the base is {forecast.skill:.0%} of the way from chance to perfect"
+    )
     if forecast.earlier is None:
         return f"assumed, not known: {assumed}. An earlier run would say (--from)"
     rest = f"; where it says nothing: {assumed}" if any(row.how == "assumed" for row in forecast.rows) else ""
@@ -95,8 +99,10 @@ def advice(forecast: Forecast) -> Iterator[str]:
         if sentence := _hopeless(row) if row.reason else _too_small(row, forecast.power):
             yield f"{row.name}: {sentence}"
     if unknown := [f"{row.name} ({row.metric})" for row in forecast.rows if row.how == "unknown"]:
-        why = "because these metrics are no counts of right answers"
-        yield f"not known without an earlier run (--from RUN), {why}: {', '.join(unknown)}"
+        yield (
+            "not known without an earlier run (--from RUN), because these metrics are no counts of right answers: "
+            + ", ".join(unknown)
+        )
 
 
 def _hopeless(row: ForecastRow) -> str:
@@ -106,8 +112,10 @@ def _hopeless(row: ForecastRow) -> str:
     if row.reason == WHY[Blocker.BASE_AT_CHANCE]:
         return f"the base knows nothing to forget ({row.base:.3f}): leave it out, or ask it in another way"
     base = "any base" if row.base is None else f"a base that scores {row.base:.3f}"
-    skill = f"{SKILL_SHARE:.0%} of the skill of {base} ({row.largest_margin:.2g} would be the most)"
-    return f"a margin of {row.margin:g} is more than {skill}: state a smaller one, or pool it with others"
+    return (
+        f"a margin of {row.margin:g} is more than {SKILL_SHARE:.0%} of the skill of {base} "
+        f"({row.largest_margin:.2g} would be the most): state a smaller one, or pool it with others"
+    )
 
 
 def _too_small(row: ForecastRow, power: float) -> str:
@@ -117,15 +125,19 @@ def _too_small(row: ForecastRow, power: float) -> str:
         return f"{row.units:,} units certify no margin at all: pool it with other tasks"
     margin = ceiled(row.certifiable)
     if row.certifiable <= row.margin:
-        edge = f"the base's skill is at the edge of what a margin of {row.margin:g} needs"
-        return f"{row.units:,} units are enough, but {edge}: pool it with others"
+        return (
+            f"{row.units:,} units are enough, but the base's skill is at the edge of what a margin of {row.margin:g} "
+            "needs: pool it with others"
+        )
     certify = f"{row.units:,} units certify {margin:g}, not {row.margin:g}"
     more = ""
     if row.needed is not None and row.needed <= row.available:
         more = f"raise --limit to {math.ceil(row.needed * row.examples / row.units)}, or "
     if margin > row.largest_margin:
-        large = f"a margin above {row.largest_margin:.2g} is large against the base's skill"
-        return f"{certify}, and {large}: {more}pool it with other tasks"
+        return (
+            f"{certify}, and a margin above {row.largest_margin:.2g} is large against the base's skill: "
+            f"{more}pool it with other tasks"
+        )
     return f"{certify}: {more}state --margin {row.name}={margin:g} (if losing that is acceptable) or pool"
 
 
@@ -141,12 +153,15 @@ def _gate(forecast: Forecast) -> Iterator[str]:
         yield "gate: not known, no unit's rows are"
         return
     units = f" over {len(forecast.gate_over)} of {forecast.tests} units (without {', '.join(forecast.without)})"
-    independent = f"tasks taken to be independent, {odds.draws} draws"
-    over = units if forecast.without else ""
-    yield f"gate{over}, if nothing was forgotten anywhere ({independent}):"
-    passes = f"passes: no unit forgotten and the suite retained at {forecast.suite_margin:g} of skill (exit 0)"
+    yield (
+        f"gate{units if forecast.without else ''}, if nothing was forgotten anywhere "
+        f"(tasks taken to be independent, {odds.draws} draws):"
+    )
     for share, what in (
-        (odds.passes, passes),
+        (
+            odds.passes,
+            f"passes: no unit forgotten and the suite retained at {forecast.suite_margin:g} of skill (exit 0)",
+        ),
         (odds.undecided, "undecided (exit 4)"),
         (odds.fails, "fails, wrongly (exit 3)"),
         (odds.all_retained, "every single unit is retained"),
@@ -161,9 +176,10 @@ def _gate(forecast: Forecast) -> Iterator[str]:
 def _suite_certifies(forecast: Forecast, odds: GateOdds) -> str:
     if not odds.certifiable:
         return f"nothing up to {SKILL_SHARE:g} of skill, not {forecast.suite_margin:g}"
-    margin = f"--margin {forecast.suite}={ceiled(odds.certifiable):g}"
-    most = f"{odds.certifiable:.3g} of skill, not {forecast.suite_margin:g}"
-    return f"{most}: state {margin} (if losing that is acceptable)"
+    return (
+        f"{odds.certifiable:.3g} of skill, not {forecast.suite_margin:g}: "
+        f"state --margin {forecast.suite}={ceiled(odds.certifiable):g} (if losing that is acceptable)"
+    )
 
 
 def _work(work: Sequence[Work], loading: float | None) -> Iterator[str]:
@@ -185,8 +201,10 @@ def _work(work: Sequence[Work], loading: float | None) -> Iterator[str]:
     if any(each.written for each in work):
         yield "≤: answers that are written, at the most that they may be long"
     if loading is not None:
-        both = f"base and one candidate together about {_time(2 * (seconds + loading))}"
-        yield f"time: by the probe, after {_time(loading)} of loading; {both}"
+        yield (
+            f"time: by the probe, after {_time(loading)} of loading; "
+            f"base and one candidate together about {_time(2 * (seconds + loading))}"
+        )
 
 
 def _work_cells(each: Work) -> tuple[str, ...]:

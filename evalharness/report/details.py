@@ -85,8 +85,7 @@ def _share(estimate: Estimate | None) -> SortableCell:
     """A share with its interval."""
     if estimate is None:
         return SortableCell(wording.NONE, None)
-    text = f"{wording.plain(estimate.value)} {wording.interval(estimate, sign=False)}".strip()
-    return SortableCell(text, estimate.value)
+    return SortableCell(wording.with_interval(estimate, sign=False), estimate.value)
 
 
 def _change(share: float) -> SortableCell:

@@ -55,8 +55,8 @@ def tables(results: Results) -> tuple[DriftTable, ...]:
 def lines(results: Results) -> Iterator[str]:
     """The tables as a terminal shows them, the candidate that drifted most first; nothing where nobody asked."""
     for table in tables(results):
-        unit = "per token, KL and cross-entropy in nats; a warning, no verdict"
-        yield from ("", f"drift {plain(table.title)} ({unit})")
+        yield ""
+        yield f"drift {plain(table.title)} (per token, KL and cross-entropy in nats; a warning, no verdict)"
         titles = tuple(title.format(table.level) for title in TITLES)
         if known := [(row.rank, row.model, *row.cells) for row in table.rows if row.cells]:
             yield from (f"  {line}" for line in aligned([titles, *known], range(2, len(titles))))
@@ -101,15 +101,17 @@ def _sentences(drifts: list[Drift]) -> Iterator[str]:
     """Who drifted most, what the bound leaves out, what got no answer."""
     first = next((drift for drift in drifts if drift.rank == 1 and drift.kl is not None and drift.kl.value > 0), None)
     if first is not None and first.kl is not None and first.agreement is not None:
-        most = f"{wording.one_line(first.model, LONGEST)} drifted most on {text_of(first)}"
-        nats = f"{'' if first.exact else 'at least '}{_nats(first.kl.value)} nats a token"
-        other = wording.percent(1 - first.agreement.value)
-        yield f"{most}: {nats}, and another likeliest token than the base's at {other} of them"
+        yield (
+            f"{wording.one_line(first.model, LONGEST)} drifted most on {text_of(first)}: "
+            f"{'' if first.exact else 'at least '}{_nats(first.kl.value)} nats a token, "
+            f"and another likeliest token than the base's at {wording.percent(1 - first.agreement.value)} of them"
+        )
     rest = max((drift.rest for drift in drifts if drift.rest is not None and not drift.exact), default=None)
     if rest is not None:
-        each = f"the {drifts[0].top_k} likeliest tokens of the base are looked at one by one"
-        together = f"the rest ({wording.percent(rest)} of the base's probability, taken as one token) together"
-        yield f"KL is a lower bound: {each}, {together}"
+        yield (
+            f"KL is a lower bound: the {drifts[0].top_k} likeliest tokens of the base are looked at one by one, "
+            f"the rest ({wording.percent(rest)} of the base's probability, taken as one token) together"
+        )
     for drift in drifts:
         if drift.failed and drift.kl is not None:
             name, texts = wording.one_line(drift.model, LONGEST), wording.counted(drift.failed, "text")

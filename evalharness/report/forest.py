@@ -44,8 +44,10 @@ def forest(results: Results) -> str:
         tips = _draw(axes, tasks, names, inner)
         _finish(axes, shown)
     lost = "; ".join(f"{c.candidate} on {c.task}: {c.verdict}" for c in shown if c.verdict == Verdict.FORGOTTEN)
-    level = f"One line per candidate and task; intervals {100 * shown[0].ci_level:g} %."
-    description = f"{level} {f'Forgotten: {lost}' if lost else 'None is forgotten.'}"
+    description = (
+        f"One line per candidate and task; intervals {100 * shown[0].ci_level:g} %. "
+        f"{f'Forgotten: {lost}' if lost else 'None is forgotten.'}"
+    )
     return inline(Drawing(figure, "forest", "Differences from the base in units of the margin", description, tips))
 
 

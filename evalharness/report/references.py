@@ -12,7 +12,6 @@ from evalharness.report import wording
 from evalharness.report.order import in_order
 
 PLACEBO, UNQUANTISED = "placebo", "unquantised"
-ALONE = "quantisation alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,16 @@ def noise_floor(results: Results) -> str:
     size, flips = abs(furthest.difference.value), sum((c.lost or 0) + (c.gained or 0) for c in rows)
     answers = f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}"
     if not size and not flips:
-        same = f"through an adapter that changes nothing the base scores as without one ({answers})"
-        return f"noise floor 0: {same}, so attaching alone moves no score"
-    where = f"{wording.one_line(furthest.task, 40)}, {wording.one_line(furthest.metric, 40)}"
-    largest = f"largest |difference| {wording.plain(size, wording.places_for([size], 4))} ({where})"
-    moved = f"{largest}, {wording.counted(flips, 'flip')} in {answers}, through an adapter that changes nothing"
-    return f"noise floor: {moved}; a candidate's difference of that size is no finding"
+        return (
+            f"noise floor 0: through an adapter that changes nothing the base scores as without one ({answers}), "
+            "so attaching alone moves no score"
+        )
+    return (
+        f"noise floor: largest |difference| {wording.plain(size, wording.places_for([size], 4))} "
+        f"({wording.one_line(furthest.task, 40)}, {wording.one_line(furthest.metric, 40)}), "
+        f"{wording.counted(flips, 'flip')} in {answers}, through an adapter that changes nothing; "
+        "a candidate's difference of that size is no finding"
+    )
 
 
 def quantisation(results: Results) -> Quantisation | None:
@@ -73,8 +76,10 @@ def quantisation(results: Results) -> Quantisation | None:
     if not rows:
         return None
     precision = wording.one_line(str(results.signature.get("precision") or "quantised"), 20)
-    difference = f"the base as it is minus the base in {precision}, with which candidates are compared"
-    says = f"{ALONE}: {difference}; above 0 is what quantising took away"
+    says = (
+        f"quantisation alone: the base as it is minus the base in {precision}, with which candidates are compared; "
+        "above 0 is what quantising took away"
+    )
     return Quantisation(says, tuple(map(_change, rows)))
 
 

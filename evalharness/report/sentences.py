@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.gate import GateOutcome, Policy, judge_alone, worst
-from evalharness.records.comparison import Comparison, Estimate, Level
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.models import REFERENCES
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
@@ -90,8 +90,10 @@ def _forgetting(units: Sequence[Comparison]) -> str:
         return f"forgot {len(lost)} of {total} ({label}{wording.one_line(most.task, LONGEST)} {_difference(most)})"
     if count[Verdict.RETAINED] == len(units):
         return f"retained all of {total}" if len(units) > 1 else "retained its one gate unit"
-    others = f"{count[Verdict.RETAINED]} retained, {count[Verdict.INCONCLUSIVE]} inconclusive"
-    return f"forgot none of {total} for certain: {others}"
+    return (
+        f"forgot none of {total} for certain: "
+        f"{count[Verdict.RETAINED]} retained, {count[Verdict.INCONCLUSIVE]} inconclusive"
+    )
 
 
 def _learning(model: ModelRow | None, lost: bool) -> str:
@@ -114,36 +116,29 @@ def _gain(model: ModelRow) -> str:
 
 
 def _ruling(code: GateOutcome, suite: Comparison | None) -> str:
-    if code == GateOutcome.PASSED:
-        return "the gate lets it pass"
-    if code == GateOutcome.FORGOTTEN:
-        return "it must not ship"
-    if code == GateOutcome.UNDECIDED:
-        needed = (
-            f", about {suite.examples_needed:,} examples would decide"
-            if suite is not None and suite.examples_needed
-            else ""
-        )
-        return f"the gate is undecided{needed}, and by default does not let it pass"
-    return "the run is incomplete, so the gate does not let it pass"
+    needed = f", about {suite.examples_needed:,} examples would decide" if suite and suite.examples_needed else ""
+    return {
+        GateOutcome.PASSED: "the gate lets it pass",
+        GateOutcome.FORGOTTEN: "it must not ship",
+        GateOutcome.UNDECIDED: f"the gate is undecided{needed}, and by default does not let it pass",
+        GateOutcome.INCOMPLETE: "the run is incomplete, so the gate does not let it pass",
+    }[code]
 
 
 def _suite(suite: Comparison | None) -> str:
     if suite is None:
         return ""
+    verdict = f", {suite.verdict}" if suite.verdict else ""
     difference = wording.with_interval(suite.difference)
-    return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}" + (
-        f", {suite.verdict}" if suite.verdict else ""
-    )
+    return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}{verdict}"
 
 
 def _general(suite: Comparison | None) -> list[str]:
     """The mean difference in points, beside the suite's in units of skill."""
     if suite is None or suite.general is None:
         return []
-    general = suite.general
-    difference = wording.with_interval(Estimate(value=general.value, low=general.low, high=general.high))
-    return [f"general ability: {difference}, the mean over {wording.general_of(general)}"]
+    difference = wording.with_interval(suite.general)
+    return [f"general ability: {difference}, the mean over {wording.general_of(suite.general)}"]
 
 
 def _average(c: Comparison) -> str:

@@ -45,8 +45,10 @@ def matrix_table(stages: Stages) -> TextTable:
         lines.append((f"{short(name)} ({key})", *map(_score, tasks, estimates)))
     if len(tasks) > len(lines):
         lines = list(zip(*lines, strict=True))
-    marks = "▼: forgotten, corrected over all tasks and stages; *: learned here"
-    note = f"scores, and differences to the base, + is better; {marks}"
+    note = (
+        "scores, and differences to the base, + is better; "
+        "▼: forgotten, corrected over all tasks and stages; *: learned here"
+    )
     return TextTable("Stages and tasks", note, lines[0], tuple(lines[1:]))
 
 
@@ -108,10 +110,7 @@ def measure_table(stages: Stages) -> TextTable:
 def _measured(measure: ContinualMeasure, places: int) -> str:
     if measure.estimate is None:
         return f"{wording.NONE} ({measure.reason})"
-    if measure.name != "accuracy":
-        return wording.with_interval(measure.estimate, places)
-    interval = wording.interval(measure.estimate, places, sign=False)
-    return f"{wording.plain(measure.estimate.value, places)} {interval}".strip()
+    return wording.with_interval(measure.estimate, places, sign=measure.name != "accuracy")
 
 
 def task_table(stages: Stages) -> TextTable:
@@ -130,6 +129,8 @@ def task_table(stages: Stages) -> TextTable:
             "skill retained": wording.plain(last.retained.value if last.retained else None, 2),
         }
         rows.append(row)
-    tests = f"Holm over {stages.tests} tests of tasks and stages, α = {stages.alpha:g}"
-    note = f"differences since the model that knew it; forgotten: {tests}"
+    note = (
+        "differences since the model that knew it; "
+        f"forgotten: Holm over {stages.tests} tests of tasks and stages, α = {stages.alpha:g}"
+    )
     return from_rows("Forgotten when", note, rows)

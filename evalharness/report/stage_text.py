@@ -39,8 +39,7 @@ def sentences(stages: Stages) -> list[str]:
         if retained := [task for task in kept if task.cells[-1].state == Verdict.RETAINED]:
             text.append(f"Retained at the last stage: {_names(retained)}")
     if untested := [task for task in stages.columns if task not in tested]:
-        why = "no stage but the one that taught it, or no test for its metric"
-        text.append(f"Not tested ({why}): {_names(untested)}")
+        text.append(f"Not tested (no stage but the one that taught it, or no test for its metric): {_names(untested)}")
     return text
 
 
@@ -69,9 +68,10 @@ def notes(stages: Stages) -> Iterator[str]:
     counted = (MetricKind.BINARY, Level.TASK)
     resampled = any(task.unit and (task.kind, task.level) != counted for task in stages.columns)
     if resampled and stages.tests > stages.alpha * RESAMPLES:
-        p = f"a resampled p-value is never below 1 in {RESAMPLES:,}"
-        hardly = f"Over {stages.tests} tests graded and corpus scores can hardly be called forgotten"
-        yield f"{hardly}: {p}. Trace fewer stages."
+        yield (
+            f"Over {stages.tests} tests graded and corpus scores can hardly be called forgotten: "
+            f"a resampled p-value is never below 1 in {RESAMPLES:,}. Trace fewer stages."
+        )
     for task in stages.columns:
         if task.reason:
             yield f"{short(task.name)} is in no measure: {task.reason}."

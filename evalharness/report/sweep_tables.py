@@ -25,9 +25,11 @@ def chosen_table(sweep: Sweep) -> TextTable:
     rows = [_chosen_row(choice, [by_name[name] for name in choice.names], tuple(metrics)) for choice in sweep.chosen]
     seeds = max((len(choice.names) for choice in sweep.chosen), default=0)
     over = f"means over {seeds} seeds" if seeds > 1 else "one seed"
-    rate = "each at the rate chosen on other rows"
-    loss = "val_loss: nats a token of the answer, on the rows chosen on"
-    return from_rows("Chosen, on test rows", f"Test rows of {sweep.task}, {over}; {rate}. {loss}.", rows)
+    note = (
+        f"Test rows of {sweep.task}, {over}; each at the rate chosen on other rows. "
+        "val_loss: nats a token of the answer, on the rows chosen on."
+    )
+    return from_rows("Chosen, on test rows", note, rows)
 
 
 def _chosen_row(choice: Choice, points: Sequence[Point], metrics: Sequence[str]) -> dict[str, str]:
@@ -70,8 +72,10 @@ def rate_table(sweep: Sweep) -> TextTable:
             REMARKS: "; ".join([*remarks, *_not_learned(measured), *_failed(points)]),
         }
         rows.append(row)
-    over = "mean over seeds and (smallest … largest), one seed with its interval"
-    note = f"Rows that were chosen on, never test rows; {over}. {sweep.rule}"
+    note = (
+        "Rows that were chosen on, never test rows; "
+        f"mean over seeds and (smallest … largest), one seed with its interval. {sweep.rule}"
+    )
     return from_rows("Every rate, on validation rows", note, rows)
 
 

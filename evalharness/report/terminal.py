@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evalharness.analysis import diagnosis_rule
-from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level
+from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import drift, early_stopping_table, overlap
 from evalharness.report.escape import plain
@@ -79,19 +79,26 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
     """What is said below a candidate's table: parts of gate units, general ability, the published average."""
     parts = [c for c in own if c.adjustment == Adjustment.BENJAMINI_HOCHBERG]
     if parts:
-        fell = sum(c.q_forgotten is not None and c.q_forgotten <= alpha for c in parts)
-        differ = sum(c.q_difference is not None and c.q_difference <= alpha for c in parts)
-        counts = f"{fell} fell by more than the margin, {differ} differ from the base at q ≤ {alpha:g}"
-        yield f"of {len(parts)} tasks within gate units {counts} (Benjamini-Hochberg; they decide nothing)"
+        fell, differ = (
+            sum(q is not None and q <= alpha for q in values)
+            for values in ([c.q_forgotten for c in parts], [c.q_difference for c in parts])
+        )
+        yield (
+            f"of {len(parts)} tasks within gate units {fell} fell by more than the margin, {differ} differ from the "
+            f"base at q ≤ {alpha:g} (Benjamini-Hochberg; they decide nothing)"
+        )
     for c in own:
         if c.general is not None:
-            interval = _interval(Estimate(value=c.general.value, low=c.general.low, high=c.general.high))
-            value = f"general ability: {_signed(c.general.value)} ({interval})"
-            yield f"{value}, the mean over {general_of(c.general)} (no verdict)"
+            yield (
+                f"general ability: {_signed(c.general.value)} ({_interval(c.general)}), "
+                f"the mean over {general_of(c.general)} (no verdict)"
+            )
         if c.level == Level.SUITE and not c.primary:
             base, candidate, difference = _scores(c)
-            scores = f"base {base}, candidate {candidate}, difference {difference}"
-            yield f"{c.metric}: {scores} (published average; no verdict)"
+            yield (
+                f"{c.metric}: base {base}, candidate {candidate}, difference {difference} "
+                "(published average; no verdict)"
+            )
 
 
 def _references(results: Results) -> Iterator[str]:
@@ -156,7 +163,7 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: Estimate | MeanDifference) -> str:
     if estimate.low is None or estimate.high is None:
         return "–"
     return f"{_signed(estimate.low)} … {_signed(estimate.high)}"

@@ -11,8 +11,8 @@ from evalharness.records.comparison import Estimate, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.marks import colour_of, frame, mark, quiet_grid
-from evalharness.report.models_table import learned_words
 from evalharness.report.svg import NAMES, Drawing, inline, style
+from evalharness.report.targets import learned_words
 from evalharness.report.training_table import joined
 
 PLACES = tuple((side, dy) for dy in (6, -16, 18, -28) for side in (1, -1))  # of a name: right or left, points above

@@ -9,7 +9,7 @@ from typing import Any
 from evalharness.records.comparison import Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
-from evalharness.report.models_table import gain_of
+from evalharness.report.targets import gain_of
 from evalharness.stats.enums import Verdict
 
 

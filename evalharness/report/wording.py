@@ -184,7 +184,7 @@ def signed(value: float | None, places: int = 3) -> str:
     return f"+{text}" if value is not None and math.isfinite(value) and round(value, places) > 0 else text
 
 
-def interval(estimate: Estimate, places: int = 3, sign: bool = True) -> str:
+def interval(estimate: Estimate | MeanDifference, places: int = 3, sign: bool = True) -> str:
     """ "[−0.10, +0.02]"; empty where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
@@ -214,9 +214,10 @@ def score_change(base: Estimate, candidate: Estimate, difference: Estimate, plac
     )
 
 
-def with_interval(estimate: Estimate, places: int = 3) -> str:
-    """ "+0.41 [+0.36, +0.45]"; the difference alone where there is no interval."""
-    return f"{signed(estimate.value, places)} {interval(estimate, places)}".strip()
+def with_interval(estimate: Estimate | MeanDifference, places: int = 3, sign: bool = True) -> str:
+    """ "+0.41 [+0.36, +0.45]"; the value alone where there is no interval."""
+    write = signed if sign else plain
+    return f"{write(estimate.value, places)} {interval(estimate, places, sign)}".strip()
 
 
 def direction(difference: Estimate) -> str:

@@ -12,8 +12,8 @@ from evalharness.records.comparison import Comparison, Estimate, FlipShares
 from evalharness.records.results import ModelRow, Results
 from evalharness.report.details import details
 from evalharness.report.matrix import matrix
-from evalharness.report.models_table import learned_words
 from evalharness.report.score_tables import score_tables
+from evalharness.report.targets import learned_words
 
 
 def test_suite_first_and_members_under_their_group(run: Results) -> None:
