@@ -1,3 +1,1 @@
-"""What others measured to measurements of ours: lm-eval's logged samples, plain tables. Read without running a
-model.
-"""
+"""Read what other tools measured: lm-eval's logged samples and plain tables. No model is run."""

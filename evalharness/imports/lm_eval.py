@@ -1,4 +1,4 @@
-"""A folder that lm-eval wrote with `--log_samples` to a Logged: the values it logged, never an answer read again.
+"""Read a folder that lm-eval wrote with `--log_samples`: the values that it logged, never an answer scored again.
 
 Lines of samples_TASK_DATE.jsonl carry `doc_hash`, `prompt_hash`, `target_hash`, the filter, and one value a metric
 (lm-eval 0.4.4 and later; loggers/evaluation_tracker.py). results_DATE.json says what is better, which tasks make a
@@ -32,7 +32,8 @@ SETTINGS = (
     "transformers_version",
 )
 NEEDED = ("doc_hash", "prompt_hash", "target_hash", "filter", "metrics")
-AGAIN = "run lm-eval again with --log_samples, or copy the file again"
+RERUN = "run lm-eval again with --log_samples"
+AGAIN = f"{RERUN}, or copy the file again"
 
 
 def is_log(path: Path) -> bool:
@@ -42,18 +43,18 @@ def is_log(path: Path) -> bool:
 
 def is_unsampled(path: Path) -> bool:
     """Does the folder, or one folder in it, hold results of lm-eval alone?"""
-    found = (*path.glob("results_*.json"), *path.glob("*/results_*.json")) if path.is_dir() else ()
-    return not is_log(path) and any(RESULTS.fullmatch(file.name) for file in found)
+    files = (*path.glob("results_*.json"), *path.glob("*/results_*.json")) if path.is_dir() else ()
+    return not is_log(path) and any(RESULTS.fullmatch(file.name) for file in files)
 
 
 def read(path: Path, name: str, library: Library) -> Logged:
-    """The newest log of every task in the folder. Raises UsageError where several models lie there, DataError for lines
-    that are not lm-eval's.
+    """Read the newest log of every task in the folder. Raises UsageError where several models lie there, DataError for
+    lines that are not lm-eval's.
     """
     folders = _folders(path)
     if len(folders) > 1:
-        found = ", ".join(folder.name for folder in folders)
-        raise UsageError(path, f"holds the logs of several models ({found})", "name one of them")
+        names = ", ".join(folder.name for folder in folders)
+        raise UsageError(path, f"holds the logs of several models ({names})", "name one of them")
     (folder,) = folders
     notices: list[str] = []
     newest, ours = _newest(folder, notices), set(library.names())
@@ -66,38 +67,38 @@ def read(path: Path, name: str, library: Library) -> Logged:
         else:
             notices.append(f"{file}: no samples in it, so {task} is left out")
     if not tasks:
-        raise DataError(folder, "no samples in any file", "run lm-eval again with --log_samples")
+        raise DataError(folder, "no samples in any file", RERUN)
     last = about[max(about)] if about else {}
     settings = {key: plain(value) for key, value in {**last, **_mapping(last, "config")}.items() if key in SETTINGS}
     return Logged(name, str(folder), tasks, _groups(about), settings, tuple(notices))
 
 
 def _folders(path: Path) -> list[Path]:
-    """The folder itself, or those in it (lm-eval makes one a model), that hold samples."""
+    """List the folder itself, or those in it (lm-eval makes one for each model), that hold samples."""
     if any(SAMPLES.fullmatch(file.name) for file in path.glob("samples_*.jsonl")):
         return [path]
     return sorted({file.parent for file in path.glob("*/samples_*.jsonl") if SAMPLES.fullmatch(file.name)})
 
 
 def _newest(folder: Path, notices: list[str]) -> dict[str, tuple[str, Path]]:
-    """Task to the date and place of its newest file; a task that was logged twice gets a notice."""
-    found: dict[str, list[tuple[str, Path]]] = {}
+    """Find the date and path of every task's newest file; a task that was logged twice gets a notice."""
+    logged: dict[str, list[tuple[str, Path]]] = {}
     for file in sorted(folder.glob("samples_*.jsonl")):
         if match := SAMPLES.fullmatch(file.name):
-            found.setdefault(match["task"], []).append((match["date"], file))
-    doubled = {task: files for task, files in found.items() if len(files) > 1}
+            logged.setdefault(match["task"], []).append((match["date"], file))
     notices += [
         f"{folder}: {task} was logged {len(files)} times; the newest counts ({max(files)[0]})"
-        for task, files in doubled.items()
+        for task, files in logged.items()
+        if len(files) > 1
     ]
-    return {task: max(files) for task, files in found.items()}
+    return {task: max(files) for task, files in logged.items()}
 
 
 def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
-    """What the results file of each date says, oldest first; nothing where there is none, or it cannot be read (the
-    samples decide).
+    """Read the results file of each date, the oldest first. One that is missing or unreadable is passed over, since the
+    samples decide.
     """
-    found = {}
+    documents = {}
     for file in folder.glob("*.json"):
         if (match := RESULTS.fullmatch(file.name)) and match["date"] in dates:
             try:
@@ -105,18 +106,18 @@ def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
             except (OSError, ValueError, RecursionError):
                 continue
             if isinstance(document, dict):
-                found[match["date"]] = document
-    return dict(sorted(found.items()))
+                documents[match["date"]] = document
+    return dict(sorted(documents.items()))
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """What stands under the key where that is an object, else nothing."""
-    found = document.get(key)
-    return found if isinstance(found, dict) else {}
+    """Return what stands under the key where that is an object, else an empty one."""
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _groups(about: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Groups of two or more tasks, as the results files list them."""
+    """Collect the groups of two or more tasks that the results files list."""
     children: dict[str, Sequence[str]] = {}
     for document in about.values():
         for group, names in _mapping(document, "group_subtasks").items():
@@ -134,8 +135,8 @@ def _leaves(group: str, children: Mapping[str, Sequence[str]], depth: int = 0) -
 
 
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line from 1, object) with all that is NEEDED in it, hashes and filter being texts. Raises DataError with file
-    and line.
+    """Yield (line number from 1, object); every object has all of NEEDED, with hashes and filter as texts. Raises
+    DataError with file and line.
     """
     try:
         with file.open("rb") as opened:
@@ -163,8 +164,8 @@ def _line(place: str, text: str) -> dict[str, Any]:
 
 
 def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> LoggedTask | None:
-    """The answers by metric, the one that decides first; None where the file is empty. `unit`: template of what rows
-    belong to.
+    """Read one task's answers by metric, the deciding metric first; None where the file is empty. `unit` is the
+    template of what rows belong to.
     """
     answers: dict[str, list[Answer]] = {}
     seen: dict[tuple[str, str], int] = {}
@@ -178,11 +179,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         choices.append(_choices(line))
         for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
-                raise DataError(
-                    f"{file}:{number}",
-                    f"names the metric {metric} and has no value of it",
-                    "run lm-eval again with --log_samples",
-                )
+                raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", RERUN)
             if _finite(line[metric]):
                 answers.setdefault(metric if pipe == "none" else f"{metric},{pipe}", []).append(
                     Answer(key, document, of, line[metric])
@@ -195,19 +192,19 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     }
     chance = sum(1 / number for number in choices) / len(choices) if all(choices) else 0.0
     version = str(_mapping(about, "versions").get(name, ""))
-    return LoggedTask(name, {metric: tuple(found) for metric, found in answers.items()}, higher, chance, version)
+    return LoggedTask(name, {metric: tuple(scores) for metric, scores in answers.items()}, higher, chance, version)
 
 
 def _finite(value: Any) -> bool:
-    """May it be a score? What is no finite number counts as if it had not been answered."""
+    """Can the value be a score? One that is no finite number counts as if it had not been answered."""
     if isinstance(value, list):
         return all(map(_finite, value))
     return not isinstance(value, int | float) or -1e300 < value < 1e300
 
 
 def _choices(line: Mapping[str, Any]) -> int:
-    """How many continuations were ranked; 0 where something was generated. Mutual information asks for each once more,
-    without its question.
+    """Count the continuations that were ranked; 0 where something was generated. For mutual information lm-eval asks
+    for each once more, without its question.
     """
     arguments = line.get("arguments")
     if not isinstance(arguments, dict) or len(arguments) < 2:
@@ -219,8 +216,8 @@ def _choices(line: Mapping[str, Any]) -> int:
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:
-    """What the example belongs to, by our task file of the same name; itself where there is none, or the document lacks
-    a column.
+    """Name the unit of an example by our task file of the same name: the example itself where there is no such file, or
+    the document lacks a column.
     """
     if template is None or not isinstance(document, dict):
         return key

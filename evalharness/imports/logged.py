@@ -1,6 +1,4 @@
-"""The nouns of an import: logged answers of one model, as read from its files and before they are paired with
-another's.
-"""
+"""Hold the logged answers of one model as they are read from its files, before they are paired with another's."""
 
 from __future__ import annotations
 
@@ -10,11 +8,11 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """What was logged of one example by one metric. `key` pairs it: equal keys are the same question asked the same way
-    with the same gold.
+    """One example's logged value of one metric. Equal `key`s are the same question asked the same way with the same
+    gold, and are paired.
 
-    `document`: of the question alone, however and how often it was asked; `value`: the score, or what a corpus metric
-    makes its score of.
+    `document` identifies the question alone, however and how often it was asked; `value` is the score, or what a corpus
+    metric computes its score from.
     """
 
     key: str
@@ -25,8 +23,8 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoggedTask:
-    """One task of one model. `answers`: metric id -> its answers; `higher`: metric id -> is more better, if it says;
-    `chance`: of accuracy.
+    """One task of one model. `answers`: metric id -> its answers; `higher`: metric id -> is more better, where the log
+    says; `chance`: the accuracy of guessing.
     """
 
     name: str
@@ -38,8 +36,8 @@ class LoggedTask:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One model's log. `groups`: group -> its tasks; `settings`: how it was run, as far as the log says; `notices`:
-    what was passed over.
+    """One model's log. `groups`: group -> its tasks; `settings`: how the model was run, as far as the log says;
+    `notices`: what was passed over.
     """
 
     name: str
@@ -48,4 +46,4 @@ class Logged:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
-    unnamed: bool = False  # nothing in it says what its one task is called, but for the file's name
+    unnamed: bool = False  # only the file's name says what its one task is called

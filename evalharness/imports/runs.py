@@ -12,7 +12,7 @@ from evalharness import fingerprint
 from evalharness.errors import UsageError
 from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import Logged
-from evalharness.imports.measurements import check_margins, imported
+from evalharness.imports.measurements import check_margins, import_logs
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
@@ -25,7 +25,9 @@ SEED = 1234
 
 
 def are_logs(texts: Sequence[str]) -> bool:
-    """Are they logs or tables? Raises UsageError for what is neither these nor a run, and where some are runs."""
+    """Are the paths logs or tables? Raises UsageError for what is neither these nor a run, and where only some are
+    runs.
+    """
     runs = [text for text in texts if not _is_log(_parse(text)[1])]
     for text in runs:
         _check_run(text)
@@ -42,19 +44,17 @@ def _check_run(text: str) -> None:
     if not path.exists():
         raise UsageError(path, "does not exist", f"compare takes {WANTED}")
     if path.is_file() and path.name != MEASUREMENTS:
-        raise UsageError(
-            path,
-            f"is nothing that can be compared (of the form {path.suffix or 'without a name'})",
-            f"compare takes {WANTED}",
-        )
+        what = f"is nothing that can be compared (of the form {path.suffix or 'without a name'})"
+        raise UsageError(path, what, f"compare takes {WANTED}")
 
 
 def read_logs(
     texts: Sequence[str], margins: Mapping[str, float], lower: Sequence[str] = ()
 ) -> tuple[MeasuredRun, tuple[str, ...]]:
-    """[NAME=]PATH texts, the base first, as one measured run, and what a user should know of it. `margins`: of single
-    tasks, which scores that are not from 0 to 1 need; `lower`: metrics that are better the less there is of them. Raises
-    EvalHarnessError.
+    """Read logs given as [NAME=]PATH, the base's first, as one measured run, with notices for the user.
+
+    `margins`: of single tasks, which scores that are not from 0 to 1 need; `lower`: metrics of which less is better.
+    Raises EvalHarnessError.
     """
     if len(texts) < 2:
         what = "one log alone cannot be compared"
@@ -64,37 +64,37 @@ def read_logs(
     names = [log.name for log in logs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
-    found = imported(logs[0], logs[1:], library, lower)
-    check_margins(found, margins)
-    plan = ComparePlan(base=names[0], candidates=tuple(names[1:]), groups=found.groups, seed=SEED)
+    imported = import_logs(logs[0], logs[1:], library, lower)
+    check_margins(imported, margins)
+    plan = ComparePlan(base=names[0], candidates=tuple(names[1:]), groups=imported.groups, seed=SEED)
     models = tuple(_row(log, None if log is logs[0] else names[0]) for log in logs)
     settings = {log.name: dict(log.settings) for log in logs}
     run = MeasuredRun(
         plan=plan,
-        facts=found.facts,
-        measurements=found.measurements,
+        facts=imported.facts,
+        measurements=imported.measurements,
         models=models,
-        signature=_signature(settings, plan, found.facts, models),
+        signature=_signature(settings, plan, imported.facts, models),
     )
-    return run, (*found.notices, *_differing(settings))
+    return run, (*imported.notices, *_differing(settings))
 
 
 def _as_one_task(logs: Sequence[Logged]) -> list[Logged]:
-    """Tables without a column `task`, each called as its file, are one task's scores by several models: it goes by the
-    base's.
+    """Give tables without a column `task`, each of which is named after its file, the base's name: they are one task's
+    scores by several models.
     """
     if not all(log.unnamed and len(log.tasks) == 1 for log in logs):
         return list(logs)
     (name,) = logs[0].tasks
     if all(name in log.tasks for log in logs):
         return list(logs)
-    said = f"no table has a column task: taken to be one task, called {name}"
+    notice = f"no table has a column task: taken to be one task, called {name}"
     logs = [replace(log, tasks={name: replace(next(iter(log.tasks.values())), name=name)}) for log in logs]
-    return [replace(logs[0], notices=(*logs[0].notices, said)), *logs[1:]]
+    return [replace(logs[0], notices=(*logs[0].notices, notice)), *logs[1:]]
 
 
 def _parse(text: str) -> tuple[str, Path]:
-    """Name and path; the name is the file's or folder's unless given."""
+    """Split [NAME=]PATH into name and path; the name is the file's or folder's unless it is given."""
     name, equals, place = text.partition("=")
     if not equals or "/" in name or Path(text).exists():
         name, place = "", text
@@ -111,11 +111,13 @@ def _read(name: str, path: Path, library: Library) -> Logged:
 
 
 def _row(log: Logged, base: str | None) -> ModelRow:
-    """A model of which nothing but its answers is known."""
-    of_metrics = [
-        (name, metric, answers) for name, task in log.tasks.items() for metric, answers in task.answers.items()
+    """Describe a model of which nothing but its answers is known."""
+    content = [
+        [name, metric, answer.key, answer.value]
+        for name, task in log.tasks.items()
+        for metric, answers in task.answers.items()
+        for answer in answers
     ]
-    content = [[name, metric, answer.key, answer.value] for name, metric, answers in of_metrics for answer in answers]
     return ModelRow(
         name=log.name,
         kind="base" if base is None else "imported",
@@ -165,10 +167,10 @@ def _signature(
 
 
 def _differing(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """How the models were run otherwise than each other, as far as their logs say: one sentence a setting."""
-    said = []
+    """Say how the models were run differently, as far as their logs say: one sentence for each setting."""
+    sentences = []
     for key in dict.fromkeys(key for settings in logs.values() for key in settings):
         values = {name: str(settings.get(key)) for name, settings in logs.items()}
         if len(set(values.values())) > 1:
-            said.append(f"{key} differs: {', '.join(f'{value} ({name})' for name, value in values.items())}")
-    return said
+            sentences.append(f"{key} differs: {', '.join(f'{value} ({name})' for name, value in values.items())}")
+    return sentences

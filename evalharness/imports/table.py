@@ -1,4 +1,4 @@
-"""A plain table (CSV, TSV, JSONL, parquet) of one model's scores to a Logged.
+"""Read a plain table (CSV, TSV, JSONL, parquet) of one model's scores.
 
 Columns: `id`; `score`, or `prediction` and `answer` (right where they are equal, white space around them aside); and,
 if there are any, `task` (else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any
@@ -31,8 +31,8 @@ def is_table(path: Path) -> bool:
 
 
 def read(path: Path, name: str) -> Logged:
-    """The file's scores by task. Raises DataError naming the file and the first line that is wrong (of a parquet file:
-    the row, from 1).
+    """Read the file's scores by task. Raises DataError naming the file and the first line that is wrong (in a parquet
+    file: the row, from 1).
     """
     rows = _rows(path)
     if not rows:
@@ -45,50 +45,42 @@ def read(path: Path, name: str) -> Logged:
     for number, row in rows:
         for column in needed:
             if _nothing(row.get(column)) or (column == "id" and row[column] == ""):
-                raise DataError(
-                    f"{path}:{number}",
-                    f"no {column}",
-                    "every row needs one; an empty text says that nothing was answered",
-                )
-    metrics = (
-        sorted({str(row["metric"]) for _, row in rows})
-        if "metric" in columns
-        else [SCORED if graded else "exact_match"]
-    )
+                fix = "every row needs one; an empty text says that nothing was answered"
+                raise DataError(f"{path}:{number}", f"no {column}", fix)
+    metrics = sorted({str(row.get("metric", SCORED if graded else "exact_match")) for _, row in rows})
     if len(metrics) > 1:
         raise DataError(path, f"several metrics ({', '.join(metrics)})", "give a file for each")
     tasks = {
-        task: LoggedTask(task, {metrics[0]: found}, {}, 0.0) for task, found in _by_task(path, rows, graded).items()
+        task: LoggedTask(task, {metrics[0]: answers}, {}, 0.0) for task, answers in _by_task(path, rows, graded).items()
     }
     settings = {"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))}
     return Logged(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
 
 
 def _by_task(path: Path, rows: Sequence[tuple[int, Row]], graded: bool) -> dict[str, tuple[Answer, ...]]:
-    """Every task's answers. Raises DataError for a value that is none and for an id that comes twice in a task."""
-    found: dict[str, dict[str, Answer]] = {}
+    """Group the answers by task. Raises DataError for a value that is no score and for an id that comes twice in a
+    task.
+    """
+    by_task: dict[str, dict[str, Answer]] = {}
     for number, row in rows:
         task, answer = str(row.get("task", path.stem)), _answer(f"{path}:{number}", row, graded)
-        if answer.document in found.setdefault(task, {}):
-            raise DataError(
-                f"{path}:{number}",
-                f"{task} has the id {answer.document!r} several times",
-                "ids must be distinct within a task",
-            )
-        found[task][answer.document] = answer
-    return {task: tuple(answers.values()) for task, answers in found.items()}
+        if answer.document in by_task.setdefault(task, {}):
+            what = f"{task} has the id {answer.document!r} several times"
+            raise DataError(f"{path}:{number}", what, "ids must be distinct within a task")
+        by_task[task][answer.document] = answer
+    return {task: tuple(answers.values()) for task, answers in by_task.items()}
 
 
 def _rows(path: Path) -> list[tuple[int, Row]]:
-    """(place, row): cells of CSV and TSV are the texts that they are, others have the types that they have."""
+    """Read (line or row number, row): the cells of CSV and TSV are texts, others keep their types."""
     form = path.suffix.lower()
-    found: Iterable[tuple[int, Row]]
+    rows: Iterable[tuple[int, Row]]
     try:
         if form == ".parquet":
-            found = enumerate(parquet_rows(path), 1)
+            rows = enumerate(parquet_rows(path), 1)
         else:
-            found = numbered(path) if form == ".jsonl" else text_cells(path, "\t" if form == ".tsv" else ",")
-        return [(number, {column.strip(): value for column, value in row.items()}) for number, row in found]
+            rows = numbered(path) if form == ".jsonl" else text_cells(path, "\t" if form == ".tsv" else ",")
+        return [(number, {column.strip(): value for column, value in row.items()}) for number, row in rows]
     except OSError as error:
         raise unreadable(path, error) from None
 
@@ -98,7 +90,7 @@ def _nothing(value: Any) -> bool:
 
 
 def _answer(place: str, row: Row, graded: bool) -> Answer:
-    """One row. `place` is for the reader of the error."""
+    """Score one row. `place` (file and line) goes into the error."""
     identity = str(row["id"])
     if graded:
         value = math.nan
@@ -110,10 +102,6 @@ def _answer(place: str, row: Row, graded: bool) -> Answer:
         value = float(
             row["prediction"] == row["answer"] or str(row["prediction"]).strip() == str(row["answer"]).strip()
         )
-    asked = [str(row[column]) for column in ("prompt", "answer") if column in row]
-    return Answer(
-        f"{identity}-{fingerprint.of_value(asked)[:16]}" if asked else identity,
-        identity,
-        str(row.get("unit", identity)),
-        value,
-    )
+    wording = [str(row[column]) for column in ("prompt", "answer") if column in row]
+    key = f"{identity}-{fingerprint.of_value(wording)[:16]}" if wording else identity
+    return Answer(key, identity, str(row.get("unit", identity)), value)

@@ -14,7 +14,7 @@ from tiny_logs import DATE, line
 
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError, UsageError
 from evalharness.imports import lm_eval
-from evalharness.imports.measurements import Imported, check_margins, imported
+from evalharness.imports.measurements import Imported, check_margins, import_logs
 from evalharness.metrics.base import from_facts
 from evalharness.tasks.library import Library
 
@@ -26,12 +26,12 @@ def read(path: Path):
     return lm_eval.read(path, path.name, LIBRARY)
 
 
-def scores(found: Imported, task: str) -> dict[tuple[str, str], float]:
-    """(model, metric) to the score of all rows."""
-    facts = {metric.id: metric for fact in found.facts if fact.name == task for metric in fact.metrics}
+def scores(imported: Imported, task: str) -> dict[tuple[str, str], float]:
+    """Score all rows of each (model, metric)."""
+    facts = {metric.id: metric for fact in imported.facts if fact.name == task for metric in fact.metrics}
     return {
         (m.model, m.metric): float(from_facts(facts[m.metric]).score(m.rows.sum(0)))
-        for m in found.measurements
+        for m in imported.measurements
         if m.task == task
     }
 
@@ -43,15 +43,15 @@ def test_logged_values_count_by_metric_and_filter(write_log: WriteLog) -> None:
     tuned = [line(i, acc=float(i < 2), acc_norm=1.0) for i in reversed(range(8))] + [
         line(i, pipe="strict", acc=1.0) for i in range(8)
     ]
-    found = imported(read(write_log("base", {"odd": base})), [read(write_log("tuned", {"odd": tuned}))], LIBRARY)
-    assert [metric.id for metric in found.facts[0].metrics] == ["acc", "acc_norm", "acc,strict"]
-    assert scores(found, "odd") == {
+    imported = import_logs(read(write_log("base", {"odd": base})), [read(write_log("tuned", {"odd": tuned}))], LIBRARY)
+    assert [metric.id for metric in imported.facts[0].metrics] == ["acc", "acc_norm", "acc,strict"]
+    assert scores(imported, "odd") == {
         ("base", "acc"): 0.75, ("tuned", "acc"): 0.25, ("base", "acc_norm"): 1.0, ("tuned", "acc_norm"): 1.0,
         ("base", "acc,strict"): 0.0, ("tuned", "acc,strict"): 1.0,
     }  # fmt: skip
-    units = {m.model: m.units for m in found.measurements if m.metric == "acc"}
+    units = {m.model: m.units for m in imported.measurements if m.metric == "acc"}
     assert units["base"] == units["tuned"]
-    assert (found.facts[0].chance, found.facts[0].margin, found.facts[0].failed) == (0.5, 0.02, {})
+    assert (imported.facts[0].chance, imported.facts[0].margin, imported.facts[0].failed) == (0.5, 0.02, {})
 
 
 def test_corpus_metrics_are_those_of_scikit_learn_and_sacrebleu(write_log: WriteLog) -> None:
@@ -64,37 +64,37 @@ def test_corpus_metrics_are_those_of_scikit_learn_and_sacrebleu(write_log: Write
     choices = [line(i, f1=[g, c], mcc=[g, c]) for i, (g, c) in enumerate(zip(gold, chosen, strict=True))]
     written = [line(i, bleu=list(pair), chrf=list(pair), ter=list(pair), choices=1) for i, pair in enumerate(texts)]
     log = read(write_log("base", {"choose": choices, "write": written}))
-    found = imported(log, [], LIBRARY)
-    assert scores(found, "choose")["base", "f1"] == pytest.approx(f1_score(gold, chosen))
-    assert scores(found, "choose")["base", "mcc"] == pytest.approx(matthews_corrcoef(gold, chosen))
+    imported = import_logs(log, [], LIBRARY)
+    assert scores(imported, "choose")["base", "f1"] == pytest.approx(f1_score(gold, chosen))
+    assert scores(imported, "choose")["base", "mcc"] == pytest.approx(matthews_corrcoef(gold, chosen))
     references, outputs = [[reference for reference, _ in texts]], [output for _, output in texts]
-    by_metric = {metric: score for (_, metric), score in scores(found, "write").items()}
+    by_metric = {metric: score for (_, metric), score in scores(imported, "write").items()}
     assert by_metric["bleu"] == pytest.approx(sacrebleu.corpus_bleu(outputs, references).score)
     assert by_metric["chrf"] == pytest.approx(sacrebleu.corpus_chrf(outputs, references).score)
     assert by_metric["ter"] == pytest.approx(sacrebleu.corpus_ter(outputs, references).score)
-    assert found.unscaled == {"write": "bleu"}
+    assert imported.unscaled == {"write": "bleu"}
     with pytest.raises(UsageError, match="--margin write=DELTA"):
-        check_margins(found, {})
-    check_margins(found, {"write": 1.0})
+        check_margins(imported, {})
+    check_margins(imported, {"write": 1.0})
 
 
 def test_perplexities_are_sums_of_nats_and_less_is_better(write_log: WriteLog) -> None:
     lines = [line(i, choices=1, word_perplexity=[-10.0 * (i + 1), 5 + i], bits_per_byte=[-10.0, 20]) for i in range(3)]
-    found = imported(read(write_log("base", {"texts": lines})), [], LIBRARY)
-    by_metric = {metric: score for (_, metric), score in scores(found, "texts").items()}
+    imported = import_logs(read(write_log("base", {"texts": lines})), [], LIBRARY)
+    by_metric = {metric: score for (_, metric), score in scores(imported, "texts").items()}
     assert by_metric["word_perplexity"] == pytest.approx(np.exp(60 / 18))
     assert by_metric["bits_per_byte"] == pytest.approx(30 / 60 / np.log(2))
-    assert not any(metric.higher_is_better for metric in found.facts[0].metrics)
+    assert not any(metric.higher_is_better for metric in imported.facts[0].metrics)
 
 
 def test_duplicates_are_told_apart_and_another_order_pairs(write_log: WriteLog) -> None:
     same = [line(0, acc=1.0), line(0, acc=0.0), line(1, acc=1.0)]
-    found = imported(
+    imported = import_logs(
         read(write_log("base", {"odd": same})),
         [read(write_log("tuned", {"odd": [same[2], same[0], same[1]]}))],
         LIBRARY,
     )
-    base, tuned = found.measurements
+    base, tuned = imported.measurements
     assert len(set(base.units)) == 3
     assert base.units == tuned.units
     assert base.rows.tolist() == tuned.rows.tolist()
@@ -106,9 +106,9 @@ def test_rows_that_our_task_file_keeps_together_are_one_unit(write_log: WriteLog
         {**line(i, acc=1.0), "doc": {"paragraph": "p", "question": f"q{i // 3}", "idx": place}}
         for i, place in enumerate(places)
     ]
-    found = imported(read(write_log("base", {"multirc": rows})), [], LIBRARY)
-    assert found.measurements[0].sizes == (3, 3, 3)
-    assert found.facts[0].family == "superglue"
+    imported = import_logs(read(write_log("base", {"multirc": rows})), [], LIBRARY)
+    assert imported.measurements[0].sizes == (3, 3, 3)
+    assert imported.facts[0].family == "superglue"
 
 
 @pytest.mark.parametrize(
@@ -124,22 +124,22 @@ def test_other_prompts_or_gold_answers_are_never_paired(
     base = read(write_log("base", {"odd": [line(i, acc=1.0) for i in range(8)]}))
     tuned = read(write_log("tuned", {"odd": [line(i, acc=1.0, **changed) for i in range(8)]}))
     with pytest.raises(NotComparableError, match=said):
-        imported(base, [tuned], LIBRARY)
+        import_logs(base, [tuned], LIBRARY)
 
 
 def test_what_only_one_log_has_is_left_out_and_told(write_log: WriteLog) -> None:
     base = read(write_log("base", {"odd": [line(i, acc=1.0) for i in range(8)], "even": [line(0, acc=1.0)]}))
     tuned = read(write_log("tuned", {"odd": [line(i, acc=1.0) for i in range(3, 10)]}))
-    found = imported(base, [tuned], LIBRARY)
-    assert [fact.name for fact in found.facts] == ["odd"]
-    assert found.facts[0].failed == {"base": 2, "tuned": 3}
-    assert any("even" in notice for notice in found.notices)
-    assert sum("examples are not in the log of" in notice for notice in found.notices) == 2
+    imported = import_logs(base, [tuned], LIBRARY)
+    assert [fact.name for fact in imported.facts] == ["odd"]
+    assert imported.facts[0].failed == {"base": 2, "tuned": 3}
+    assert any("even" in notice for notice in imported.notices)
+    assert sum("examples are not in the log of" in notice for notice in imported.notices) == 2
     nothing = read(write_log("other", {"odd": [line(i, acc=1.0) for i in range(20, 22)]}))
     with pytest.raises(NotComparableError, match="no document of odd in common"):
-        imported(base, [nothing], LIBRARY)
+        import_logs(base, [nothing], LIBRARY)
     with pytest.raises(NotComparableError, match="no task in common"):
-        imported(base, [read(write_log("third", {"else": [line(0, acc=1.0)]}))], LIBRARY)
+        import_logs(base, [read(write_log("third", {"else": [line(0, acc=1.0)]}))], LIBRARY)
 
 
 def test_an_empty_file_is_told_and_the_newest_counts(write_log: WriteLog) -> None:
@@ -156,11 +156,11 @@ def test_groups_of_ours_and_of_the_log(write_log: WriteLog) -> None:
     subjects = ("mmlu_astronomy", "mmlu_anatomy", "odd", "even")
     about = {"group_subtasks": {"numbers": ["inner"], "inner": ["odd", "even"], "odd": [], "mmlu_astronomy": []}}
     log = read(write_log("base", {task: [line(i, acc=1.0, choices=4) for i in range(3)] for task in subjects}, about))
-    found = {group.name: group for group in imported(log, [], LIBRARY).groups}
-    assert found["mmlu"].unit
-    assert set(found["mmlu"].tasks) == {"mmlu_astronomy", "mmlu_anatomy"}
-    assert not found["numbers"].unit
-    assert found["numbers"].tasks == ("odd", "even")
+    groups = {group.name: group for group in import_logs(log, [], LIBRARY).groups}
+    assert groups["mmlu"].unit
+    assert set(groups["mmlu"].tasks) == {"mmlu_astronomy", "mmlu_anatomy"}
+    assert not groups["numbers"].unit
+    assert groups["numbers"].tasks == ("odd", "even")
 
 
 @pytest.mark.parametrize(
@@ -194,9 +194,9 @@ def test_bytes_that_are_no_text_are_an_error_with_the_file(write_log: WriteLog) 
 
 def test_metrics_of_no_known_form_are_left_out_and_told(write_log: WriteLog) -> None:
     lines = [line(i, acc=1.0, judged={"by": "someone"}, wide=[0, 5], f1=[0, 3]) for i in range(4)]
-    found = imported(read(write_log("base", {"odd": lines})), [], LIBRARY)
-    assert [metric.id for metric in found.facts[0].metrics] == ["acc"]
-    assert sum("cannot be scored here" in notice for notice in found.notices) == 3
+    imported = import_logs(read(write_log("base", {"odd": lines})), [], LIBRARY)
+    assert [metric.id for metric in imported.facts[0].metrics] == ["acc"]
+    assert sum("cannot be scored here" in notice for notice in imported.notices) == 3
 
 
 def test_the_logs_of_several_models_are_not_one(write_log: WriteLog, tmp_path: Path) -> None:
@@ -213,44 +213,46 @@ def test_another_metric_never_decides_in_the_place_of_one_that_a_candidate_lacks
     base = read(write_log("base", {"odd": [line(i, acc=1.0, acc_norm=1.0) for i in range(8)]}))
     without = read(write_log("without", {"odd": [line(i, acc_norm=1.0) for i in range(8)]}))
     with pytest.raises(NotComparableError, match="without: odd has no scores by acc, which decides"):
-        imported(base, [without], LIBRARY)
+        import_logs(base, [without], LIBRARY)
     broken = read(
         write_log("broken", {"odd": [line(i, acc=float("nan") if i == 3 else 0.0, acc_norm=1.0) for i in range(8)]})
     )
-    found = imported(base, [broken], LIBRARY)
-    assert [metric.id for metric in found.facts[0].metrics] == ["acc"]
-    assert found.facts[0].failed == {"broken": 1}
-    assert any("acc_norm is left out" in notice for notice in found.notices)
+    imported = import_logs(base, [broken], LIBRARY)
+    assert [metric.id for metric in imported.facts[0].metrics] == ["acc"]
+    assert imported.facts[0].failed == {"broken": 1}
+    assert any("acc_norm is left out" in notice for notice in imported.notices)
 
 
 def test_which_way_is_better(write_log: WriteLog) -> None:
     lines = [line(i, choices=1, wer=0.5, oddness=0.5, cer=0.1, acc=1.0) for i in range(4)]
-    found = imported(
+    imported = import_logs(
         read(write_log("base", {"odd": lines}, {"higher_is_better": {"odd": {"cer": True}}})), [], LIBRARY, ["acc"]
     )
-    assert {metric.id: metric.higher_is_better for metric in found.facts[0].metrics} == {
+    assert {metric.id: metric.higher_is_better for metric in imported.facts[0].metrics} == {
         "wer": False,
         "oddness": True,
         "cer": True,
         "acc": False,
     }
-    assert [notice for notice in found.notices if "--lower-is-better" in notice] == [
+    assert [notice for notice in imported.notices if "--lower-is-better" in notice] == [
         "odd: oddness is taken to be better the more there is of it; if not: --lower-is-better oddness"
     ]
 
 
 def test_chance_is_the_mean_over_questions_with_different_numbers_of_choices(write_log: WriteLog) -> None:
     lines = [line(i, choices=4 if i else 2, acc=1.0) for i in range(4)]
-    assert imported(read(write_log("base", {"odd": lines})), [], LIBRARY).facts[0].chance == pytest.approx(
+    assert import_logs(read(write_log("base", {"odd": lines})), [], LIBRARY).facts[0].chance == pytest.approx(
         (3 / 4 + 1 / 2) / 4
     )
 
 
 def test_documents_asked_twice_in_other_words_pair_in_any_order(write_log: WriteLog) -> None:
     lines = [line(0, acc=1.0), line(0, prompt="in other words", acc=0.0), line(1, acc=1.0)]
-    found = imported(read(write_log("base", {"odd": lines})), [read(write_log("tuned", {"odd": lines[::-1]}))], LIBRARY)
-    assert found.facts[0].failed == {}
-    assert found.measurements[0].rows.tolist() == found.measurements[1].rows.tolist()
+    imported = import_logs(
+        read(write_log("base", {"odd": lines})), [read(write_log("tuned", {"odd": lines[::-1]}))], LIBRARY
+    )
+    assert imported.facts[0].failed == {}
+    assert imported.measurements[0].rows.tolist() == imported.measurements[1].rows.tolist()
 
 
 ODDITIES = (None, True, 3, float("nan"), "x", [], [1], ["a"], [None], {}, {"a": 1}, [[1]], 10**400)
@@ -267,11 +269,11 @@ def test_no_line_however_odd_is_a_crash(write_log: WriteLog, key: str) -> None:
             [{**each, key: value} for each in good],
         ):
             try:
-                found = imported(base, [read(write_log("tuned", {"odd": odd}))], LIBRARY)
+                imported = import_logs(base, [read(write_log("tuned", {"odd": odd}))], LIBRARY)
             except EvalHarnessError as error:
                 assert error.exit_code in (2, 5)
             else:
-                assert all(np.isfinite(measured.rows).all() for measured in found.measurements)
+                assert all(np.isfinite(measured.rows).all() for measured in imported.measurements)
 
 
 @pytest.mark.parametrize("key", ["group_subtasks", "higher_is_better", "versions", "config", "limit"])
@@ -280,7 +282,7 @@ def test_results_files_however_odd_decide_nothing(write_log: WriteLog, key: str)
     for value in ODDITIES:
         for odd in (value, {"odd": value}, {"odd": {"acc": value}}):
             log = read(write_log("base", lines, {key: odd}))
-            assert imported(log, [], LIBRARY).facts[0].name == "odd"
+            assert import_logs(log, [], LIBRARY).facts[0].name == "odd"
             json.dumps(log.settings, allow_nan=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError
 from evalharness.imports import table
-from evalharness.imports.measurements import imported
+from evalharness.imports.measurements import import_logs
 from evalharness.tasks.library import Library
 
 ROWS = {"task": ["a", "a", "b"], "id": ["1", "2", "1"], "score": [1.0, 0.5, 0.0]}
@@ -30,8 +30,8 @@ def test_one_table_in_every_form_is_the_same(tmp_path: Path, form: str) -> None:
         "a": [1.0, 0.5],
         "b": [0.0],
     }
-    found = imported(log, [table.read(path, "same")], Library())
-    assert [(fact.name, fact.metrics[0].kind) for fact in found.facts] == [("a", "graded"), ("b", "binary")]
+    imported = import_logs(log, [table.read(path, "same")], Library())
+    assert [(fact.name, fact.metrics[0].kind) for fact in imported.facts] == [("a", "graded"), ("b", "binary")]
 
 
 def write(path: Path, text: str) -> Path:
@@ -53,15 +53,15 @@ def test_other_gold_answers_or_prompts_are_never_paired(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     tuned = table.read(write(tmp_path / "new" / "quiz.csv", "id,prediction,answer\n1,yes,yes\n2,no,no\n"), "tuned")
     with pytest.raises(NotComparableError, match="1 of 2 shared documents"):
-        imported(base, [tuned], Library())
+        import_logs(base, [tuned], Library())
 
 
 def test_units_keep_rows_together(tmp_path: Path) -> None:
-    found = imported(
+    imported = import_logs(
         table.read(write(tmp_path / "t.csv", "id,score,unit\n1,1,p\n2,0,p\n3,1,q\n"), "base"), [], Library()
     )
-    assert found.measurements[0].units == ("p", "q")
-    assert found.measurements[0].rows.tolist() == [[1.0, 2.0], [1.0, 1.0]]
+    assert imported.measurements[0].units == ("p", "q")
+    assert imported.measurements[0].rows.tolist() == [[1.0, 2.0], [1.0, 1.0]]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,6 @@ def test_types_are_those_of_the_file_and_every_row_needs_its_cells(tmp_path: Pat
 
 
 def test_error_rates_are_better_the_less_there_is_of_them(tmp_path: Path) -> None:
-    found = imported(table.read(write(tmp_path / "t.csv", "id,score,metric\n1,0.1,wer\n"), "base"), [], Library())
-    assert not found.facts[0].metrics[0].higher_is_better
-    assert imported(table.read(write(tmp_path / "s.csv", "id,score\n1,0.1\n"), "base"), [], Library()).notices == ()
+    imported = import_logs(table.read(write(tmp_path / "t.csv", "id,score,metric\n1,0.1,wer\n"), "base"), [], Library())
+    assert not imported.facts[0].metrics[0].higher_is_better
+    assert import_logs(table.read(write(tmp_path / "s.csv", "id,score\n1,0.1\n"), "base"), [], Library()).notices == ()
