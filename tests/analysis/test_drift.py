@@ -156,7 +156,8 @@ def test_what_is_asked_of_another_model():
         and own.digest != texts.digest
     )
     assert (
-        len({request.id for request in (*texts.requests, *own.requests, *filter(None, follow_ups(texts, answers)))}) == 5
+        len({request.id for request in (*texts.requests, *own.requests, *filter(None, follow_ups(texts, answers)))})
+        == 5
     )
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.derived import at_precision, placebo_of, unquantised_of
-from evalharness.checkpoints.precision import precision_of
+from evalharness.checkpoints.precision import precision_of, quantisation_differences
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError
@@ -241,3 +241,25 @@ def test_a_configuration_with_infinity(copy, edit_json):
     (folder / "config.json").write_text(json.dumps({**value, "time_step_limit": [0.0, 9.0], "x": float("nan")}))
     assert recognise(str(folder)).fingerprint != identity
     assert load_file(folder / "model.safetensors")
+
+
+def test_quantised_otherwise_than_its_base(copy, edit_json, zoo):
+    single = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    usual = {**single, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
+    assert quantisation_differences(single, None) == ("bnb_4bit_use_double_quant False, its base's True",)
+    assert (
+        quantisation_differences(usual, None)
+        == quantisation_differences(single, single)
+        == quantisation_differences(None, None)
+        == quantisation_differences({"quant_method": "gptq"}, None)
+        == ()
+    )
+    assert quantisation_differences({**usual, "bnb_4bit_compute_dtype": "bfloat16"}, None) == (
+        "bnb_4bit_compute_dtype 'bfloat16', its base's that of --dtype",
+    )
+    eight = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0.0}
+    assert quantisation_differences(eight, None) == ("llm_int8_threshold 0.0, its base's 6.0",)
+    folder = copy("llama", "mine")
+    edit_json(folder / "config.json", quantization_config=single)
+    checkpoint = recognise(str(folder), base=str(zoo["llama"]))
+    assert any("quantised otherwise than its base" in notice for notice in verify(checkpoint))

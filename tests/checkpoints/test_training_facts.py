@@ -7,15 +7,11 @@ from __future__ import annotations
 import warnings
 
 import pytest
-import torch
 from peft import get_peft_model
 from tiny_models import TASKS, adapter_config, open_model
 
-from evalharness.checkpoints import shared_weights
 from evalharness.checkpoints.kinds import TYPES
-from evalharness.checkpoints.precision import quantisation_differences
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.verify import verify
 
 CASES = [
     (base, kind)
@@ -63,39 +59,3 @@ def test_the_network_of_p_tuning(copy, zoo, edit_json):
     assert recognise(str(folder)).trainable == 2112
     edit_json(folder / "training.json", method="prompt")
     assert recognise(str(folder)).trainable == 240
-
-
-def test_marks_see_what_torch_does_not_count(zoo):
-    """`tensor.data` is written past torch's count of writes."""
-    model = open_model(zoo["llama"])
-    before = shared_weights.marks(model)
-    assert shared_weights.marks(model) == before
-    weight = model.model.layers[1].mlp.up_proj.weight
-    weight.data[0, 0] += 1e-3
-    assert shared_weights.marks(model) != before
-    large = torch.nn.Linear(2048, 2048, bias=False)
-    before = shared_weights.marks(large)
-    large.weight.data.add_(1e-4)
-    assert shared_weights.marks(large) != before
-
-
-def test_quantised_otherwise_than_its_base(copy, edit_json, zoo):
-    single = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
-    usual = {**single, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
-    assert quantisation_differences(single, None) == ("bnb_4bit_use_double_quant False, its base's True",)
-    assert (
-        quantisation_differences(usual, None)
-        == quantisation_differences(single, single)
-        == quantisation_differences(None, None)
-        == quantisation_differences({"quant_method": "gptq"}, None)
-        == ()
-    )
-    assert quantisation_differences({**usual, "bnb_4bit_compute_dtype": "bfloat16"}, None) == (
-        "bnb_4bit_compute_dtype 'bfloat16', its base's that of --dtype",
-    )
-    eight = {"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_threshold": 0.0}
-    assert quantisation_differences(eight, None) == ("llm_int8_threshold 0.0, its base's 6.0",)
-    folder = copy("llama", "mine")
-    edit_json(folder / "config.json", quantization_config=single)
-    checkpoint = recognise(str(folder), base=str(zoo["llama"]))
-    assert any("quantised otherwise than its base" in notice for notice in verify(checkpoint))
