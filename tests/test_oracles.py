@@ -20,7 +20,7 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 from evalharness.data.sources import DataSource
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.paths import shipped
 from evalharness.records.measurements import Metric, TaskOutcome
 from evalharness.records.requests import Example, Generation, PreparedTask, Rank, Ranking, Request, Response

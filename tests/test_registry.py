@@ -11,7 +11,7 @@ import pytest
 from evalharness import engines, registry
 from evalharness.engines.base import factory_of
 from evalharness.errors import MissingPackageError, TaskError, UsageError
-from evalharness.metrics.base import check_asked
+from evalharness.metrics.build import check_asked
 from evalharness.records.models import EngineSettings
 from evalharness.records.tasks import MetricSpec, OutputType
 from evalharness.tasks.library import Library

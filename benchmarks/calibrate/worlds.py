@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from evalharness.metrics.base import build, ratio
+from evalharness.metrics.base import ratio
+from evalharness.metrics.build import build
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 from evalharness.stats.pairs import Pairs

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.metrics.base import build, facts_of
+from evalharness.metrics.build import build, facts_of
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
 from evalharness.records.models import EngineInfo
 from evalharness.records.requests import PreparedTask

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError
-from evalharness.metrics.base import from_facts
+from evalharness.metrics.build import from_facts
 from evalharness.records.comparison import Estimate, FlipShares
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.stats.assess import Finding

@@ -12,7 +12,8 @@ from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.gate_units import Subject
 from evalharness.analysis.pairing import knows_chance, measures_of, paired, points
 from evalharness.errors import NotComparableError
-from evalharness.metrics.base import ByUnit, from_facts
+from evalharness.metrics.base import ByUnit
+from evalharness.metrics.build import from_facts
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Flag, FlipShares, Level, MeanDifference
 from evalharness.records.measurements import TaskFacts

@@ -11,7 +11,8 @@ import numpy as np
 from evalharness.analysis.gate_units import gate_units
 from evalharness.analysis.pairing import pairs_of
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.metrics.base import ByUnit, build
+from evalharness.metrics.base import ByUnit
+from evalharness.metrics.build import build
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.requests import PreparedTask

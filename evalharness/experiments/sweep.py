@@ -24,7 +24,7 @@ from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import selection_of
 from evalharness.experiments.sweep_point import LOST, Work, make_point, outcome
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results

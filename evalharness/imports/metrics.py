@@ -11,7 +11,7 @@ from evalharness import registry
 from evalharness.errors import NotComparableError
 from evalharness.imports.logged import Logged, LoggedTask
 from evalharness.metrics import REGISTRY
-from evalharness.metrics.base import build, facts_of
+from evalharness.metrics.build import build, facts_of
 from evalharness.records.measurements import MetricFacts
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind

@@ -1,4 +1,4 @@
-"""Predictions to rows of sufficient statistics, and sums of rows to scores: one metric a name."""
+"""Compute metrics: rows of sufficient statistics from predictions, and scores from sums of rows; one metric a name."""
 
 from __future__ import annotations
 
@@ -48,37 +48,29 @@ REGISTRY: dict[str, str] = {
 }
 
 CHOOSE = (
-    "acc",
-    "acc_norm",
-    "acc_bytes",
-    "acc_mutual_info",
-    "multiple_choice_grade",
-    "brier_score",
-    "ece",
-    "mcc",
-    "f1",
-    "f1a",
-    "em_all",
-    "parity",
+    *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "multiple_choice_grade", "brier_score", "ece", "mcc", "f1"),
+    *("f1a", "em_all", "parity"),
 )
 TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
 WRITE = (
-    "rouge1",
-    "rouge2",
-    "rougeL",
-    "rougeLsum",
-    "bleu",
-    "chrf",
-    "chrf++",
-    "ter",
-    "nist",
-    "meteor",
-    "cider",
-    "unparsed",
+    *(
+        "rouge1",
+        "rouge2",
+        "rougeL",
+        "rougeLsum",
+        "bleu",
+        "chrf",
+        "chrf++",
+        "ter",
+        "nist",
+        "meteor",
+        "cider",
+        "unparsed",
+    ),
     *TEXTS,
 )
 EITHER = ("exact_match", "em", "token_f1")
-READS: dict[OutputType, tuple[str, ...]] = {  # output type to the metrics that can read its answers
+READS: dict[OutputType, tuple[str, ...]] = {  # the metrics that can read an output type's answers
     OutputType.MULTIPLE_CHOICE: (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),
     OutputType.GENERATE_UNTIL: (*WRITE, *EITHER),
     OutputType.LOGLIKELIHOOD: ("acc", "acc_norm", "acc_bytes", "exact_match", "perplexity"),

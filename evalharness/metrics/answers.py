@@ -1,8 +1,7 @@
-"""A short answer, written or picked, to exact match and overlap of words with the best of the right answers, as SQuAD
-and ReCoRD score.
+"""Score a short answer, written or picked, by exact match and overlap of words with the best of the right answers.
 
-Both sides are made comparable first: lower case, no ASCII punctuation, no English article, single spaces (Rajpurkar et
-al. 2016).
+This is the scoring of SQuAD and ReCoRD. Both sides are made comparable first: lower case, no ASCII punctuation, no
+English article, single spaces (Rajpurkar et al. 2016).
 """
 
 from __future__ import annotations
@@ -14,15 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Mean, chosen, options_of
+from evalharness.metrics.base import Mean, chosen, options_of, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
-# A tag of the example (a task's `metadata.labels`): a JSON list with one text for each choice, what the choice answers
-# where it says more.
-# ReCoRD's choices are whole sentences with a name put into the gap; compared are the names.
+# A tag of the example (a task's `metadata.labels`): a JSON list with one text for each choice, the answer where the
+# choice says more. ReCoRD's choices are whole sentences with a name put into the gap; compared are the names.
 NAMES_TAG = "choice_names"
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -51,7 +49,7 @@ def normalised(text: str) -> str:
 
 
 def _overlap(answer: str, right: str) -> float:
-    """Two normalised texts to F1 of their words; one without words agrees with another such (as in SQuAD 2.0), and with
+    """F1 of the words of two normalised texts; one without words agrees with another such (as in SQuAD 2.0), and with
     nothing else.
     """
     ours, theirs = answer.split(), right.split()
@@ -81,9 +79,7 @@ def _texts(prediction: Prediction, name: str) -> tuple[str | None, Sequence[str]
         names = _names(example, name)
         answer, right = names[chosen(prediction, name)], tuple(names[gold] for gold in example.gold)
     if not right:
-        raise TaskError(
-            f"metric {name}", f"example {example.id} has no right answer", "give it a reference, or a right choice"
-        )
+        raise refused(name, example, "has no right answer", "give it a reference, or a right choice")
     return answer, right
 
 
@@ -92,18 +88,13 @@ def _names(example: Example, name: str) -> Sequence[str]:
     if text is None:
         return example.choices
     try:
-        found = json.loads(text)
+        names = json.loads(text)
     except ValueError:
-        found = None
-    if (
-        not isinstance(found, list)
-        or len(found) != len(example.choices)
-        or not all(isinstance(each, str) for each in found)
-    ):
-        what = f"label {NAMES_TAG!r} of example {example.id} is {text[:80]!r}"
-        raise TaskError(
-            f"metric {name}",
-            what,
-            f"a JSON list of {len(example.choices)} texts, one for each choice ({{{{ … | tojson }}}})",
-        )
-    return found
+        names = None
+    if isinstance(names, list) and len(names) == len(example.choices) and all(isinstance(each, str) for each in names):
+        return names
+    raise TaskError(
+        f"metric {name}",
+        f"label {NAMES_TAG!r} of example {example.id} is {text[:80]!r}",
+        f"a JSON list of {len(example.choices)} texts, one for each choice ({{{{ … | tojson }}}})",
+    )

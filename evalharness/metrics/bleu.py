@@ -1,4 +1,4 @@
-"""Generated text to corpus BLEU, 0-100, from sacrebleu's sufficient statistics.
+"""Score generated text by corpus BLEU, 0-100, from sacrebleu's sufficient statistics.
 
 A row is [output length, reference length, matches of 1- to 4-grams, 1- to 4-grams of the output] (10 numbers), as
 sacrebleu lays them out; the score of summed rows is sacrebleu's, in float64 and over any leading shape, so that it can
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.metrics.base import flag, options_of
-from evalharness.metrics.translation import OfCounts
+from evalharness.metrics.base import Floats, flag, options_of
+from evalharness.metrics.translation import of_counts
 from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
 
@@ -38,14 +37,14 @@ def bleu(spec: MetricSpec) -> Metric:
     counter = BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=True, smooth_method="none")
 
     def count(text: str, references: Sequence[str]) -> Sequence[float]:
-        found = counter.sentence_score(text, list(references))
-        return (found.sys_len, found.ref_len, *found.counts, *found.totals)
+        score = counter.sentence_score(text, list(references))
+        return score.sys_len, score.ref_len, *score.counts, *score.totals
 
     settings = f"case:{'lc' if lowercase else 'mixed'}|eff:no|tok:{counter.tokenizer_signature}|smooth:exp"
-    return OfCounts(spec.id, settings, count, corpus_bleu, 2 + 2 * ORDERS, higher_is_better=True)
+    return of_counts(spec, settings, count, corpus_bleu, 2 + 2 * ORDERS)
 
 
-def corpus_bleu(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+def corpus_bleu(sums: Floats) -> Floats:
     """Statistics (..., 10) to BLEU (...), 0-100: geometric mean of clipped precisions times the brevity penalty
     (Papineni et al. 2002).
 

@@ -1,5 +1,4 @@
-"""Ranked choices to accuracy: raw, by length, by mutual information, by what each choice is worth; and to the Brier
-score of their probabilities.
+"""Score ranked choices by accuracy (raw, by length, by mutual information, by worth) and by the Brier score.
 
 Definitions are lm-evaluation-harness's (`ConfigurableTask.process_results`), so that numbers can be set beside its own;
 the grade is BIG-bench's.
@@ -12,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Mean, chosen, flag, options_of, ranked
+from evalharness.metrics.base import Mean, chosen, flag, options_of, ranked, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
@@ -119,8 +118,8 @@ def _informed(name: str) -> Value:
         given, response = ranked(prediction, name), prediction.response
         alone = response.logprobs[len(given) :] if isinstance(response, Ranking) else ()
         if len(alone) != len(given):
-            what = f"example {prediction.example.id} has {len(given)} choices and {len(alone)} of them without context"
-            raise TaskError(f"metric {name}", what, "ask every choice once more with an empty context")
+            what = f"has {len(given)} choices and {len(alone)} of them without context"
+            raise refused(name, prediction.example, what, "ask every choice once more with an empty context")
         return float(int(np.argmax(given - np.array(alone))) in prediction.example.gold)
 
     return value

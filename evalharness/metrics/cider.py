@@ -1,4 +1,4 @@
-"""Generated text to CIDEr-D (Vedantam et al. 2015), as pycocoevalcap computes it, which has to be installed.
+"""Score generated text by CIDEr-D (Vedantam et al. 2015), as pycocoevalcap computes it, which has to be installed.
 
 How rare an n-gram is, is counted over all references of the corpus, so that the score is no function of summed rows:
 opaque.
@@ -6,7 +6,7 @@ opaque.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from pycocoevalcap.cider.cider import Cider
@@ -24,10 +24,11 @@ def cider(spec: MetricSpec) -> Metric:
     Tokens are those of mteval-v13a in lower case: the tokenizer that the package brings is a Java program.
     """
     options_of(spec, ())
-    scorer, tokenizer = Cider(n=4, sigma=6.0), Tokenizer13a()  # type: ignore[no-untyped-call]
+    scorer = Cider(n=4, sigma=6.0)
+    tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
 
     def tokens(text: str) -> str:
-        return str(tokenizer(text.lower()))
+        return tokenizer(text.lower())
 
     def value(predictions: Sequence[Prediction]) -> float:
         if not predictions:
@@ -39,7 +40,6 @@ def cider(spec: MetricSpec) -> Metric:
         }
         return float(scorer.compute_score(references, outputs)[0])
 
-    signature = (
-        f"cider|n:4|sigma:6|case:lc|tok:13a|pycocoevalcap:{version('pycocoevalcap')}|sacrebleu:{version('sacrebleu')}"
-    )
+    versions = f"pycocoevalcap:{version('pycocoevalcap')}|sacrebleu:{version('sacrebleu')}"
+    signature = f"cider|n:4|sigma:6|case:lc|tok:13a|{versions}"
     return Opaque(id=spec.id, signature=signature, low=0.0, high=10.0, value=value)

@@ -1,4 +1,4 @@
-"""Ranked choices to Matthews correlation, F1 and MultiRC's F1a, from joint counts of gold and chosen label.
+"""Score ranked choices by Matthews correlation, F1 and MultiRC's F1a, from joint counts of gold and chosen label.
 
 Rows are the (gold, chosen) counts, flattened from (classes, classes); sums of rows are confusion matrices.
 """
@@ -6,56 +6,13 @@ Rows are the (gold, chosen) counts, flattened from (classes, classes); sums of r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import chosen, options_of, ratio
+from evalharness.metrics.base import Floats, Summed, chosen, options_of, ratio, refused, whole
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
-from evalharness.stats.enums import MetricKind
-
-
-@dataclass(frozen=True, slots=True)
-class JointCounts:
-    """A corpus metric that is a function of the confusion matrix, (..., classes, classes) with gold down and chosen
-    across.
-    """
-
-    id: str
-    signature: str
-    classes: int
-    of_matrix: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    low: float
-    high: float = 1.0
-    kind: MetricKind = MetricKind.CORPUS
-    higher_is_better: bool = True
-
-    @property
-    def width(self) -> int:
-        return self.classes**2
-
-    def row(self, prediction: Prediction) -> tuple[float, ...]:
-        """Raises TaskError where the example has more choices than the metric was told of, or several right ones."""
-        example, choice = prediction.example, chosen(prediction, self.id)
-        if len(example.gold) != 1:
-            raise TaskError(
-                f"metric {self.id}",
-                f"example {example.id} has {len(example.gold)} right choices",
-                "it needs exactly one",
-            )
-        if max(choice, example.gold[0]) >= self.classes:
-            what = f"example {example.id} has {len(example.choices)} choices, the metric was told of {self.classes}"
-            raise TaskError(f"metric {self.id}", what, "state `classes:` in the task's metric entry")
-        counts = [0.0] * self.width
-        counts[example.gold[0] * self.classes + choice] = 1.0
-        return tuple(counts)
-
-    def score(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums = np.asarray(sums, dtype=np.float64)
-        return self.of_matrix(sums.reshape(*sums.shape[:-1], self.classes, self.classes))
 
 
 def mcc(spec: MetricSpec) -> Metric:
@@ -63,7 +20,7 @@ def mcc(spec: MetricSpec) -> Metric:
     `classes`, default 2.
     """
     classes = _classes(spec)
-    return JointCounts(spec.id, f"mcc|classes:{classes}|v:1", classes, _matthews, low=-1.0)
+    return _joint_counts(spec, f"mcc|classes:{classes}|v:1", classes, _matthews, low=-1.0)
 
 
 def f1(spec: MetricSpec) -> Metric:
@@ -75,12 +32,9 @@ def f1(spec: MetricSpec) -> Metric:
     """
     classes, average = _classes(spec), spec.options.get("average", "binary")
     if not isinstance(average, str) or average not in AVERAGES or (average == "binary" and classes != 2):
-        raise TaskError(
-            f"metric {spec.name}",
-            f"average {average!r} with {classes} classes",
-            "binary with 2 classes, macro or micro would be right",
-        )
-    return JointCounts(spec.id, f"f1|average:{average}|classes:{classes}|v:1", classes, AVERAGES[average], low=0.0)
+        fix = "binary with 2 classes, macro or micro would be right"
+        raise TaskError(f"metric {spec.name}", f"average {average!r} with {classes} classes", fix)
+    return _joint_counts(spec, f"f1|average:{average}|classes:{classes}|v:1", classes, AVERAGES[average])
 
 
 def f1a(spec: MetricSpec) -> Metric:
@@ -90,27 +44,42 @@ def f1a(spec: MetricSpec) -> Metric:
     Option `positive` (default 1): index of the choice that says so, 0 or 1.
     """
     positive = options_of(spec, ("positive",)).get("positive", 1)
-    if isinstance(positive, bool) or not isinstance(positive, int) or positive not in (0, 1):
-        raise TaskError(
-            f"metric {spec.name}",
-            f"positive is {positive!r}",
-            "0 or 1, the index of the choice that calls an answer right",
-        )
-
-    def of_matrix(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _f1_per_class(matrix)[..., positive]
-
-    return JointCounts(spec.id, f"f1a|positive:{positive}|v:1", 2, of_matrix, low=0.0)
+    if type(positive) is not int or positive not in (0, 1):
+        fix = "0 or 1, the index of the choice that calls an answer right"
+        raise TaskError(f"metric {spec.name}", f"positive is {positive!r}", fix)
+    return _joint_counts(spec, f"f1a|positive:{positive}|v:1", 2, lambda matrix: _f1_per_class(matrix)[..., positive])
 
 
 def _classes(spec: MetricSpec) -> int:
-    classes = options_of(spec, ("classes", "average") if spec.name == "f1" else ("classes",)).get("classes", 2)
-    if isinstance(classes, bool) or not isinstance(classes, int) or not 2 <= classes <= 100:
-        raise TaskError(f"metric {spec.name}", f"classes is {classes!r}", "a whole number from 2 to 100 would be right")
-    return classes
+    known = ("classes", "average") if spec.name == "f1" else ("classes",)
+    return whole(spec, options_of(spec, known), "classes", 2, 2, 100)
 
 
-def _matthews(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _joint_counts(
+    spec: MetricSpec, signature: str, classes: int, of_matrix: Callable[[Floats], Floats], low: float = 0.0
+) -> Metric:
+    """A metric of the confusion matrix, (..., classes, classes) with gold down and chosen across. Its rows raise
+    TaskError where the example has more choices than the metric was told of, or several right ones.
+    """
+
+    def row(prediction: Prediction) -> list[float]:
+        example, choice = prediction.example, chosen(prediction, spec.id)
+        if len(example.gold) != 1:
+            raise refused(spec.id, example, f"has {len(example.gold)} right choices", "it needs exactly one")
+        if max(choice, example.gold[0]) >= classes:
+            what = f"has {len(example.choices)} choices, the metric was told of {classes}"
+            raise refused(spec.id, example, what, "state `classes:` in the task's metric entry")
+        counts = [0.0] * classes**2
+        counts[example.gold[0] * classes + choice] = 1.0
+        return counts
+
+    def score(sums: Floats) -> Floats:
+        return of_matrix(sums.reshape(*sums.shape[:-1], classes, classes))
+
+    return Summed(id=spec.id, signature=signature, width=classes**2, read=row, of_sums=score, low=low)
+
+
+def _matthews(matrix: Floats) -> Floats:
     gold, chosen = matrix.sum(-1), matrix.sum(-2)
     right, total = np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1))
     covariance = right * total - (gold * chosen).sum(-1)
@@ -118,21 +87,21 @@ def _matthews(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return ratio(covariance, np.sqrt(np.maximum(spread, 0.0)))
 
 
-def _f1_per_class(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _f1_per_class(matrix: Floats) -> Floats:
     right = np.diagonal(matrix, axis1=-2, axis2=-1)
     return ratio(2 * right, matrix.sum(-1) + matrix.sum(-2))
 
 
-def _f1_binary(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _f1_binary(matrix: Floats) -> Floats:
     return _f1_per_class(matrix)[..., 1]
 
 
-def _f1_macro(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _f1_macro(matrix: Floats) -> Floats:
     occurs = (matrix.sum(-1) + matrix.sum(-2)) > 0
     return ratio(_f1_per_class(matrix).sum(-1), occurs.sum(-1).astype(np.float64))
 
 
-def _f1_micro(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _f1_micro(matrix: Floats) -> Floats:
     return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
 
 

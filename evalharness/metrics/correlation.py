@@ -1,5 +1,4 @@
-"""Numbers read out of ranked choices to their correlation with the numbers asked for: Pearson's from six sums,
-Spearman's over all examples.
+"""Correlate numbers read out of ranked choices with those asked for: Pearson's r from six sums, Spearman's rho.
 
 A model's number is the mean of the choices' numbers, weighted by their probabilities (softmax of the summed
 log-probabilities).
@@ -9,49 +8,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Opaque, options_of, ranked, ratio
+from evalharness.metrics.base import Floats, Opaque, Summed, options_of, ranked, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
+from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
-from evalharness.stats.enums import MetricKind
 
 # a spread below this share of the squares may be rounding (a mean a million times the deviation): taken for constant
 FLAT = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class Pearson:
-    """Rows (1, x, y, x², y², xy): x the model's number, y the one asked for. 0 where either side is constant, and for
-    fewer than two examples.
-    """
-
-    id: str
-    signature: str = "pearson|x:expectation|softmax:sum|v:1"
-    kind: MetricKind = MetricKind.CORPUS
-    width: int = 6
-    low: float = -1.0
-    high: float = 1.0
-    higher_is_better: bool = True
-
-    def row(self, prediction: Prediction) -> tuple[float, ...]:
-        """Raises TaskError where a choice is no number or the example asks for none."""
-        x, y = _numbers(prediction, self.id)
-        return (1.0, x, y, x * x, y * y, x * y)
-
-    def score(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        return correlation(np.asarray(sums, dtype=np.float64))
-
-
 def pearson(spec: MetricSpec) -> Metric:
-    """Pearson's r of expected and asked-for number; a task states the latter as `metadata.value`."""
+    """Pearson's r of expected and asked-for number; a task states the latter as `metadata.value`. 0 where either side
+    is constant, and for fewer than two examples.
+
+    Rows (1, x, y, x², y², xy): x the model's number, y the one asked for. They raise TaskError where a choice is no
+    number or the example asks for none.
+    """
     options_of(spec, ())
-    return Pearson(spec.id)
+
+    def row(prediction: Prediction) -> tuple[float, ...]:
+        x, y = _numbers(prediction, spec.id)
+        return 1.0, x, y, x * x, y * y, x * y
+
+    signature = "pearson|x:expectation|softmax:sum|v:1"
+    return Summed(id=spec.id, signature=signature, width=6, read=row, of_sums=correlation, low=-1.0)
 
 
 def spearman(spec: MetricSpec) -> Metric:
@@ -73,7 +58,7 @@ def spearman(spec: MetricSpec) -> Metric:
     )
 
 
-def correlation(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+def correlation(sums: Floats) -> Floats:
     """Sums (..., 6) of (1, x, y, x², y², xy) to Pearson's r (...), 0 where it is undefined."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     spread_x, spread_y = n * xx - x * x, n * yy - y * y
@@ -86,23 +71,18 @@ def _numbers(prediction: Prediction, name: str) -> tuple[float, float]:
     """(the model's number, the number asked for)."""
     example, logprobs = prediction.example, ranked(prediction, name)
     if example.value is None:
-        raise TaskError(
-            f"metric {name}", f"example {example.id} asks for no number", "state `metadata.value` in the task file"
-        )
+        raise refused(name, example, "asks for no number", "state `metadata.value` in the task file")
     weights = np.exp(logprobs - logprobs.max())
-    numbers = np.array([_number(choice, example.id, name) for choice in example.choices])
+    numbers = np.array([_number(choice, example, name) for choice in example.choices])
     return float(weights @ numbers / weights.sum()), example.value
 
 
-def _number(choice: str, example: str, name: str) -> float:
+def _number(choice: str, example: Example, name: str) -> float:
     try:
         number = float(choice)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise TaskError(
-            f"metric {name}",
-            f"the choice {choice[:40]!r} of example {example} is no number",
-            "choices such as 0, 1, 2.5 would be right",
-        )
+        what = f"the choice {choice[:40]!r} of example {example.id} is no number"
+        raise TaskError(f"metric {name}", what, "choices such as 0, 1, 2.5 would be right")
     return number

@@ -1,8 +1,7 @@
-"""Our metrics as `evaluate.Metric`: for `evaluate.combine`, and for `.compute(predictions=…, references=…)` outside a
-run.
+"""Offer our metrics as `evaluate.Metric`: for `evaluate.combine`, and for `.compute` outside a run.
 
-    >>> evaluate.combine([face("rougeL", use_stemmer=True), face("exact_match")]).compute(predictions=["a b"],
-    references=[["a b", "c"]])
+    >>> both = evaluate.combine([face("rougeL", use_stemmer=True), face("exact_match")])
+    >>> both.compute(predictions=["a b"], references=[["a b", "c"]])
 
 What goes in depends on the metric: texts and one or several reference texts (exact_match, em, token_f1, rouge…, bleu,
 chrf, ter…); chosen and right indices (acc, mcc, f1, f1a); log-probabilities of the choices and right indices
@@ -20,7 +19,8 @@ import evaluate
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import OpaqueMetric, build
+from evalharness.metrics.base import OpaqueMetric
+from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec

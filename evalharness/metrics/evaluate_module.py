@@ -1,5 +1,4 @@
-"""A module of the `evaluate` library, by local path or by name, as a task metric: one number for all predictions, never
-a gate.
+"""Score by a module of the `evaluate` library, by local path or by name: one number for all predictions, never a gate.
 
 Its code is run as it is (a local file, or one from the hub), which is what naming it with `hf_evaluate: true` or by
 path asks for.
@@ -15,7 +14,7 @@ from typing import Any
 
 import evaluate
 
-from evalharness.errors import TaskError
+from evalharness.errors import TaskError, first_line
 from evalharness.metrics.base import Opaque, options_of
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
@@ -31,29 +30,17 @@ def evaluate_module(spec: MetricSpec) -> Metric:
     are several), low and high (for display), higher_is_better; all others are handed to the module's `compute`.
     """
     options = options_of(spec, spec.options)
-    try:
-        module = evaluate.load(spec.name, keep_in_memory=True)
-    except Exception as error:  # absent, hub away, or foreign code that does not import: one answer for all
-        what = f"no module of `evaluate` could be loaded: {type(error).__name__}: {_first_line(error)}"
-        fix = (
-            "its file exists but cannot be run"
-            if Path(spec.name).exists()
-            else "a path to its folder, or a hub name while online, would be right"
-        )
-        raise TaskError(f"metric {spec.name}", what, fix) from error
+    module = _loaded(spec.name)
     arguments = {key: value for key, value in options.items() if key not in OURS}
 
     def value(predictions: Sequence[Prediction]) -> float:
         outputs, references = _columns(predictions)
         try:
-            found = module.compute(predictions=outputs, references=references, **arguments)
-        except (
-            Exception
-        ) as error:  # a module is foreign code: whatever it raises is a failure of this metric, not of the run
-            raise TaskError(
-                f"metric {spec.id}", f"the module failed: {type(error).__name__}: {_first_line(error)}"
-            ) from error
-        return _number(spec.id, found or {}, options.get("key"))
+            scores = module.compute(predictions=outputs, references=references, **arguments)
+        except Exception as error:  # foreign code: whatever it raises is a failure of this metric, not of the run
+            what = f"the module failed: {type(error).__name__}: {first_line(error)}"
+            raise TaskError(f"metric {spec.id}", what) from error
+        return _number(spec.id, scores or {}, options.get("key"))
 
     content = getattr(module, "_hash", None) or "unknown"
     return Opaque(
@@ -66,32 +53,34 @@ def evaluate_module(spec: MetricSpec) -> Metric:
     )
 
 
+def _loaded(name: str) -> Any:
+    try:
+        return evaluate.load(name, keep_in_memory=True)
+    except Exception as error:  # absent, hub away, or foreign code that does not import: one answer for all
+        what = f"no module of `evaluate` could be loaded: {type(error).__name__}: {first_line(error)}"
+        fix = "a path to its folder, or a hub name while online, would be right"
+        if Path(name).exists():
+            fix = "its file exists but cannot be run"
+        raise TaskError(f"metric {name}", what, fix) from error
+
+
 def _columns(predictions: Sequence[Prediction]) -> tuple[list[Any], list[Any]]:
-    """What the module is given: outputs, and references in the simplest form that holds them all."""
+    """The columns that the module is given: outputs, and references in the simplest form that holds them all."""
+    examples = [prediction.example for prediction in predictions]
     if predictions and predictions[0].choice is not None:
-        return [prediction.choice for prediction in predictions], [
-            prediction.example.gold[0] for prediction in predictions
-        ]
-    several = any(len(prediction.example.references) != 1 for prediction in predictions)
-    references = [
-        list(prediction.example.references) if several else prediction.example.references[0]
-        for prediction in predictions
-    ]
+        return [prediction.choice for prediction in predictions], [example.gold[0] for example in examples]
+    one = all(len(example.references) == 1 for example in examples)
+    references = [example.references[0] if one else list(example.references) for example in examples]
     return [prediction.text or "" for prediction in predictions], references
 
 
-def _number(where: str, found: Mapping[str, Any], key: str | None) -> float:
-    if key is None and len(found) == 1:
-        key = next(iter(found))
-    if key is None or key not in found:
-        raise TaskError(
-            f"metric {where}", f"the module returned {', '.join(found) or 'nothing'}", "`key:` names the one to take"
-        )
-    value = found[key]
+def _number(where: str, scores: Mapping[str, Any], key: str | None) -> float:
+    if key is None and len(scores) == 1:
+        key = next(iter(scores))
+    if key is None or key not in scores:
+        what = f"the module returned {', '.join(scores) or 'nothing'}"
+        raise TaskError(f"metric {where}", what, "`key:` names the one to take")
+    value = scores[key]
     if not isinstance(value, Real) or not math.isfinite(float(value)):
         raise TaskError(f"metric {where}", f"{key} is {value!r}", "a single finite number would be right")
     return float(value)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or "no reason given"

@@ -1,4 +1,4 @@
-"""Generated text to METEOR (Lavie & Agarwal 2007), 0-1, as nltk computes it; it needs nltk's copy of WordNet."""
+"""Score generated text by METEOR (Lavie & Agarwal 2007), 0-1, as nltk computes it with its copy of WordNet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated text to corpus NIST (Doddington 2002), as nltk computes it.
+"""Score generated text by corpus NIST (Doddington 2002), as nltk computes it.
 
 How much an n-gram informs is counted over all references of the corpus, so that the score is no function of summed
 rows: opaque.
@@ -6,14 +6,13 @@ rows: opaque.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from nltk.translate.nist_score import corpus_nist
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from evalharness.errors import TaskError
-from evalharness.metrics.base import Opaque, options_of, written
+from evalharness.metrics.base import Opaque, flag, options_of, whole, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
@@ -26,15 +25,11 @@ def nist(spec: MetricSpec) -> Metric:
     (nltk would divide by zero).
     """
     options = options_of(spec, ("n", "case_sensitive"))
-    order, cased = options.get("n", 5), options.get("case_sensitive", False)
-    if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= 10:
-        raise TaskError(f"metric {spec.name}", f"n is {order!r}", "a whole number from 1 to 10 would be right")
-    if not isinstance(cased, bool):
-        raise TaskError(f"metric {spec.name}", f"case_sensitive is {cased!r}", "true or false would be right")
-    tokenizer = Tokenizer13a()  # type: ignore[no-untyped-call]
+    order, cased = whole(spec, options, "n", 5, 1, 10), flag(spec, options, "case_sensitive")
+    tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
 
     def tokens(text: str) -> list[str]:
-        return str(tokenizer(text if cased else text.lower())).split()
+        return tokenizer(text if cased else text.lower()).split()
 
     def value(predictions: Sequence[Prediction]) -> float:
         outputs = [tokens(written(prediction, spec.id) or "") for prediction in predictions]
@@ -42,5 +37,6 @@ def nist(spec: MetricSpec) -> Metric:
         most = min(order, max(map(len, outputs), default=0))
         return float(corpus_nist(references, outputs, most)) if most and any(map(any, references)) else 0.0
 
-    signature = f"nist|n:{order}|case:{'mixed' if cased else 'lc'}|tok:13a|nltk:{version('nltk')}|sacrebleu:{version('sacrebleu')}"
+    versions = f"nltk:{version('nltk')}|sacrebleu:{version('sacrebleu')}"
+    signature = f"nist|n:{order}|case:{'mixed' if cased else 'lc'}|tok:13a|{versions}"
     return Opaque(id=spec.id, signature=signature, low=0.0, high=20.0, value=value)

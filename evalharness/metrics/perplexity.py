@@ -1,4 +1,4 @@
-"""Log-probabilities of texts to perplexities and bits per byte, as lm-evaluation-harness defines them: lower is
+"""Compute perplexities and bits per byte from log-probabilities, as lm-evaluation-harness defines them: lower is
 better.
 """
 
@@ -7,18 +7,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evalharness.errors import TaskError
-from evalharness.metrics.base import options_of, ratio
+from evalharness.metrics.base import Floats, Summed, options_of, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
-from evalharness.stats.enums import MetricKind
 
 SPACE = re.compile(r"\s+")
 MOST = 200.0  # nats: a perplexity stops at e^200, since squares and cubes of a score must stay finite numbers
@@ -26,33 +21,6 @@ MOST = 200.0  # nats: a perplexity stops at e^200, since squares and cubes of a 
 # A guess that knows nothing: one of 256 bytes, one of 100 000 words. Scores can be worse; `high` is a scale for display
 # and guards.
 BYTES, WORDS = 256.0, 100_000.0
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class PerPiece:
-    """Rows (log-probability in nats, pieces that the text has); the score is a function of nats per piece, 0 where
-    there are no pieces.
-    """
-
-    id: str
-    signature: str
-    read: Callable[[Prediction], tuple[float, float]]
-    of_nats: Callable[[Floats], Floats]
-    low: float
-    high: float
-    kind: MetricKind = MetricKind.CORPUS
-    width: int = 2
-    higher_is_better: bool = False
-
-    def row(self, prediction: Prediction) -> tuple[float, ...]:
-        """Raises TaskError where what was asked is no log-probability of one text."""
-        return self.read(prediction)
-
-    def score(self, sums: Floats) -> Floats:
-        sums = np.asarray(sums, dtype=np.float64)
-        return np.where(sums[..., 1] > 0, self.of_nats(-ratio(sums[..., 0], sums[..., 1])), 0.0)
 
 
 def word_perplexity(spec: MetricSpec) -> Metric:
@@ -74,16 +42,15 @@ def bits_per_byte(spec: MetricSpec) -> Metric:
 
 def perplexity(spec: MetricSpec) -> Metric:
     """exp(mean nats per continuation): every answer asked for is one piece, however many words it has."""
-    options_of(spec, ())
 
     def read(prediction: Prediction) -> tuple[float, float]:
         response = prediction.response
         if not isinstance(response, Ranking) or len(response.logprobs) != 1:
-            what = f"example {prediction.example.id} has no log-probability of one continuation"
-            raise TaskError(f"metric {spec.name}", what, "it is for loglikelihood tasks")
+            what = "has no log-probability of one continuation"
+            raise refused(spec.name, prediction.example, what, "it is for loglikelihood tasks")
         return response.logprobs[0], 1.0
 
-    return PerPiece(spec.id, "perplexity|per:continuation|v:1", read, _power, 1.0, WORDS)
+    return _per_piece(spec, "perplexity|per:continuation|v:1", read, _power, (1.0, WORDS))
 
 
 def _of_texts(
@@ -93,16 +60,35 @@ def _of_texts(
     of_nats: Callable[[Floats], Floats],
     ends: tuple[float, float],
 ) -> Metric:
+    def read(prediction: Prediction) -> tuple[float, float]:
+        response, references = prediction.response, prediction.example.references
+        if not isinstance(response, Scoring) or not references:
+            what = "has no log-probability of a whole text"
+            raise refused(spec.name, prediction.example, what, "it is for loglikelihood_rolling tasks")
+        return response.logprob, float(pieces(references[0]))
+
+    return _per_piece(spec, f"{spec.name}|{counted}|v:1", read, of_nats, ends)
+
+
+def _per_piece(
+    spec: MetricSpec,
+    signature: str,
+    read: Callable[[Prediction], tuple[float, float]],
+    of_nats: Callable[[Floats], Floats],
+    ends: tuple[float, float],
+) -> Metric:
+    """Rows (log-probability in nats, pieces that the text has); the score is a function of nats per piece, 0 where
+    there are no pieces.
+    """
     options_of(spec, ())
-    return PerPiece(spec.id, f"{spec.name}|{counted}|v:1", partial(_nats, spec.name, pieces), of_nats, *ends)
 
+    def score(sums: Floats) -> Floats:
+        return np.where(sums[..., 1] > 0, of_nats(-ratio(sums[..., 0], sums[..., 1])), 0.0)
 
-def _nats(name: str, pieces: Callable[[str], int], prediction: Prediction) -> tuple[float, float]:
-    response, references = prediction.response, prediction.example.references
-    if not isinstance(response, Scoring) or not references:
-        what = f"example {prediction.example.id} has no log-probability of a whole text"
-        raise TaskError(f"metric {name}", what, "it is for loglikelihood_rolling tasks")
-    return response.logprob, float(pieces(references[0]))
+    low, high = ends
+    return Summed(
+        id=spec.id, signature=signature, width=2, read=read, of_sums=score, low=low, high=high, higher_is_better=False
+    )
 
 
 def _bytes(text: str) -> int:

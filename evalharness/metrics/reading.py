@@ -1,4 +1,4 @@
-"""Generations to the share of them from which no answer could be read."""
+"""Measure the share of generations from which no answer could be read."""
 
 from __future__ import annotations
 

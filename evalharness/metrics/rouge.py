@@ -1,4 +1,4 @@
-"""Generated text to ROUGE-1, -2, -L and -Lsum F-measures, as the rouge-score package computes them.
+"""Score generated text by ROUGE-1, -2, -L and -Lsum F-measures, as the rouge-score package computes them.
 
 -Lsum compares sentence by sentence; rouge-score takes each line for a sentence, so texts are first put one sentence a
 line by rules of ours (`sentences`), whose version is in the signature. With several references the best one counts, or
@@ -41,8 +41,8 @@ def rouge(spec: MetricSpec) -> Metric:
             return 0.0
         texts = (text, *prediction.example.references)
         output, *references = (sentences.one_a_line(text) for text in texts) if by_sentence else texts
-        found = [float(scorer.score(reference, output)[spec.name].fmeasure) for reference in references]
-        return max(found) if several == "max" else math.fsum(found) / len(found)
+        scores = [float(scorer.score(reference, output)[spec.name].fmeasure) for reference in references]
+        return max(scores) if several == "max" else math.fsum(scores) / len(scores)
 
     return Mean(spec.id, MetricKind.GRADED, _signature(spec.name, stemmed, several), value)
 

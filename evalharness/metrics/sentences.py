@@ -1,5 +1,6 @@
-"""A text to one sentence a line, by rules that need no download; `VERSION` goes into the signature of every score that
-stands on them.
+"""Put a text one sentence a line by rules that need no download.
+
+`VERSION` goes into the signature of every score that stands on them.
 """
 
 from __future__ import annotations
@@ -12,31 +13,7 @@ VERSION = 1
 END = re.compile(r"""[.!?]+["'”’)\]]*\s+(?=["'“‘(\[]*[A-Z0-9ÀÖØ-Þ#])""")
 
 # Words whose full stop ends no sentence (lower case, without the stop).
-ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "capt",
-        "sgt",
-        "lt",
-        "sen",
-        "gov",
-        "rev",
-        "hon",
-        "vs",
-        "etc",
-        "e.g",
-        "i.e",
-        "approx",
-        "vol",
-    ]
-)
+ABBREVIATIONS = frozenset("mr mrs ms dr prof sr jr st capt sgt lt sen gov rev hon vs etc e.g i.e approx vol".split())
 
 
 def one_a_line(text: str) -> str:
@@ -47,13 +24,12 @@ def one_a_line(text: str) -> str:
 
 
 def _sentences(line: str) -> list[str]:
-    found, start = [], 0
+    sentences, start = [], 0
     for end in END.finditer(line):
         if not _abbreviated(line[start : end.start() + 1]):
-            found.append(line[start : end.end()].strip())
+            sentences.append(line[start : end.end()].strip())
             start = end.end()
-    found.append(line[start:].strip())
-    return [sentence for sentence in found if sentence]
+    return [*filter(None, (*sentences, line[start:].strip()))]
 
 
 def _abbreviated(sentence: str) -> bool:

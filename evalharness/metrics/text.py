@@ -1,4 +1,4 @@
-"""Generated text to exact match with any of its references.
+"""Score generated text by exact match with any of its references.
 
 The normalisation is lm-evaluation-harness's `exact_match_hf_evaluate` (which is the `evaluate` library's
 `exact_match`).

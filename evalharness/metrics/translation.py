@@ -1,4 +1,4 @@
-"""Generated text to corpus chrF, chrF++ and TER, from sacrebleu's sufficient statistics.
+"""Score generated text by corpus chrF, chrF++ and TER, from sacrebleu's sufficient statistics.
 
 As for BLEU, scores of summed rows are sacrebleu's, in float64 and over any leading shape, so that they can be
 resampled; so are the signatures.
@@ -6,64 +6,60 @@ resampled; so are the signatures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from evalharness.errors import TaskError
-from evalharness.metrics.base import flag, options_of, ratio, written
-from evalharness.records.measurements import Metric, Prediction
+from evalharness.metrics.base import Floats, Summed, flag, options_of, ratio, whole, written
+from evalharness.records.measurements import Metric
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
-from evalharness.stats.enums import MetricKind
 
 ORDERS = {"char_order": 6, "word_order": 0, "beta": 2}  # sacrebleu's defaults, and lm-evaluation-harness's
 TER_FLAGS = ("normalized", "no_punct", "asian_support", "case_sensitive")
 
-Floats = NDArray[np.float64]
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfCounts(Summed):
+    """A corpus metric of sacrebleu's. `settings`: its signature between the number of references and the version."""
 
-@dataclass(frozen=True, slots=True)
-class OfCounts:
-    """A corpus metric of sacrebleu's. `count`: a text and its references to a row; `of_sums`: summed rows (..., width)
-    to scores (...).
-    """
-
-    id: str
-    settings: str  # of the signature, between the number of references and the version
-    count: Callable[[str, Sequence[str]], Sequence[float]]
-    of_sums: Callable[[Floats], Floats]
-    width: int
-    higher_is_better: bool
-    kind: MetricKind = MetricKind.CORPUS
-    low: float = 0.0
-    high: float = 100.0
-
-    @property
-    def signature(self) -> str:
-        return self._signature("any")
+    settings: str
 
     def signature_with(self, examples: Sequence[Example]) -> str:
         """sacrebleu's own signature of a corpus of these examples."""
         counts = {len(example.references) for example in examples}
-        return self._signature(str(counts.pop()) if len(counts) == 1 else "var")
+        return _signature(self.settings, str(counts.pop()) if len(counts) == 1 else "var")
 
-    def _signature(self, references: str) -> str:
-        return f"nrefs:{references}|{self.settings}|version:{version('sacrebleu')}"
 
-    def row(self, prediction: Prediction) -> tuple[float, ...]:
-        """Raises TaskError where nothing was written. What no answer could be read from counts as an empty text."""
-        found = self.count(written(prediction, self.id) or "", prediction.example.references)
-        return tuple(float(number) for number in found)
+def of_counts(
+    spec: MetricSpec,
+    settings: str,
+    count: Callable[[str, Sequence[str]], Sequence[float]],
+    of_sums: Callable[[Floats], Floats],
+    width: int,
+    higher_is_better: bool = True,
+) -> OfCounts:
+    """The metric whose rows are `count` of a text and its references: an empty text where no answer could be read. Rows
+    raise TaskError where nothing was written.
+    """
+    return OfCounts(
+        id=spec.id,
+        signature=_signature(settings, "any"),
+        width=width,
+        read=lambda prediction: count(written(prediction, spec.id) or "", prediction.example.references),
+        of_sums=of_sums,
+        high=100.0,
+        higher_is_better=higher_is_better,
+        settings=settings,
+    )
 
-    def score(self, sums: Floats) -> Floats:
-        return self.of_sums(np.asarray(sums, dtype=np.float64))
+
+def _signature(settings: str, references: str) -> str:
+    return f"nrefs:{references}|{settings}|version:{version('sacrebleu')}"
 
 
 def chrf(spec: MetricSpec) -> Metric:
@@ -72,27 +68,26 @@ def chrf(spec: MetricSpec) -> Metric:
     Options, as in sacrebleu: char_order (6), word_order (0; 2 is chrF++), beta (2), lowercase, whitespace (both false).
     """
     options = options_of(spec, (*ORDERS, "lowercase", "whitespace"))
-    numbers: dict[str, Any] = {
-        key: _whole(spec, options, key, 2 if (spec.name, key) == ("chrf++", "word_order") else usual)
-        for key, usual in ORDERS.items()
-    }
-    counter = CHRF(**numbers, lowercase=flag(spec, options, "lowercase"), whitespace=flag(spec, options, "whitespace"))
+    usual = {**ORDERS, **({"word_order": 2} if spec.name == "chrf++" else {})}
+    counter = CHRF(
+        char_order=whole(spec, options, "char_order", usual["char_order"], 1, 10),
+        word_order=whole(spec, options, "word_order", usual["word_order"], 0, 10),
+        beta=whole(spec, options, "beta", usual["beta"], 1, 10),
+        lowercase=flag(spec, options, "lowercase"),
+        whitespace=flag(spec, options, "whitespace"),
+    )
     orders, beta = counter.order, counter.beta
 
     def count(text: str, references: Sequence[str]) -> Sequence[float]:
         # The statistics are in no public field of a chrF score, as BLEU's and TER's are.
-        found: Sequence[float] = counter._extract_corpus_statistics([text], [[reference] for reference in references])[
-            0
-        ]
-        return found
+        counts: Sequence[float] = counter._extract_corpus_statistics([text], [[each] for each in references])[0]
+        return counts
 
     case, space = ("lc" if counter.lowercase else "mixed"), ("yes" if counter.whitespace else "no")
     settings = f"case:{case}|eff:yes|nc:{counter.char_order}|nw:{counter.word_order}|space:{space}"
     if beta != ORDERS["beta"]:
         settings += f"|beta:{beta}"  # sacrebleu's signature is silent about it
-    return OfCounts(
-        spec.id, settings, count, lambda sums: corpus_chrf(sums, orders, beta), 3 * orders, higher_is_better=True
-    )
+    return of_counts(spec, settings, count, lambda sums: corpus_chrf(sums, orders, beta), 3 * orders)
 
 
 def ter(spec: MetricSpec) -> Metric:
@@ -104,17 +99,17 @@ def ter(spec: MetricSpec) -> Metric:
     case_sensitive.
     """
     options = options_of(spec, TER_FLAGS)
-    on: dict[str, Any] = {key: flag(spec, options, key) for key in TER_FLAGS}
-    counter = TER(**on)
+    normalized, no_punct, asian, cased = (flag(spec, options, key) for key in TER_FLAGS)
+    counter = TER(normalized=normalized, no_punct=no_punct, asian_support=asian, case_sensitive=cased)
 
     def count(text: str, references: Sequence[str]) -> Sequence[float]:
-        found = counter.sentence_score(text, list(references))
-        return (found.num_edits, found.ref_length)
+        score = counter.sentence_score(text, list(references))
+        return score.num_edits, score.ref_length
 
-    said = {True: "yes", False: "no"}
-    settings = f"case:{'mixed' if on['case_sensitive'] else 'lc'}|tok:{counter.tokenizer_signature}"
-    settings += f"|norm:{said[on['normalized']]}|punct:{said[not on['no_punct']]}|asian:{said[on['asian_support']]}"
-    return OfCounts(spec.id, settings, count, corpus_ter, 2, higher_is_better=False)
+    words = {True: "yes", False: "no"}
+    settings = f"case:{'mixed' if cased else 'lc'}|tok:{counter.tokenizer_signature}"
+    settings += f"|norm:{words[normalized]}|punct:{words[not no_punct]}|asian:{words[asian]}"
+    return of_counts(spec, settings, count, corpus_ter, 2, higher_is_better=False)
 
 
 def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
@@ -137,13 +132,3 @@ def corpus_ter(sums: Floats) -> Floats:
     """
     edits, words = sums[..., 0], sums[..., 1]
     return 100.0 * np.where(words > 0, ratio(edits, words), edits > 0)
-
-
-def _whole(spec: MetricSpec, options: Mapping[str, Any], key: str, usual: int) -> int:
-    """A whole number, `usual` where absent. Raises TaskError."""
-    value, least = options.get(key, usual), 0 if key == "word_order" else 1
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10:
-        raise TaskError(
-            f"metric {spec.name}", f"{key} is {value!r}", f"a whole number from {least} to 10 would be right"
-        )
-    return value

@@ -1,4 +1,4 @@
-"""All predictions of a unit to 0 or 1: are all answers to a question judged right, is a pair answered alike?"""
+"""Score whole units by 0 or 1: are all answers to a question judged right, is a pair answered alike?"""
 
 from __future__ import annotations
 

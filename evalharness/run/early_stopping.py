@@ -20,7 +20,7 @@ from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.early_stopping import standing, suite_at
 from evalharness.analysis.pairing import lots_of
 from evalharness.errors import UsageError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome

@@ -15,7 +15,7 @@ from evalharness.analysis.baseline import measured as answered_before
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.diagnosis_rule import lost
 from evalharness.errors import UsageError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts, TaskOutcome

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalharness.metrics.base import build, facts_of
+from evalharness.metrics.build import build, facts_of
 from evalharness.records.measurements import TaskFacts, TaskOutcome
 from evalharness.records.requests import PreparedTask
 from evalharness.run.prompts import Prompts

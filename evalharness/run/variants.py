@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.job import Job
 from evalharness.records.tasks import Group, MetricSpec, OutputType, Task, Variant, VariantKind
 from evalharness.stats.enums import MetricKind

@@ -12,7 +12,7 @@ from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.errors import DataError, ModelError, UsageError
-from evalharness.metrics.base import build, check_asked
+from evalharness.metrics.build import build, check_asked
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
 from evalharness.records.tasks import OutputType, Task
 from evalharness.records.tokenizers import Unrenderable

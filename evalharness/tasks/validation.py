@@ -9,7 +9,7 @@ from typing import Any
 
 from evalharness.data.grouping import reader_of
 from evalharness.errors import EvalHarnessError, TaskError
-from evalharness.metrics.base import build, check_asked
+from evalharness.metrics.build import build, check_asked
 from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.lm_eval_agreement import contradiction

@@ -15,7 +15,7 @@ from tiny_logs import DATE, line
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError, UsageError
 from evalharness.imports import lm_eval
 from evalharness.imports.measurements import Imported, check_margins, import_logs
-from evalharness.metrics.base import from_facts
+from evalharness.metrics.build import from_facts
 from evalharness.tasks.library import Library
 
 LIBRARY = Library()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lm_eval.tasks.super_glue.record.t5_utils import normalize_squad, squad_em_agg, squad_f1_agg
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec

@@ -15,7 +15,8 @@ import pytest
 
 from evalharness.errors import TaskError
 from evalharness.metrics import READS, REGISTRY, TEXTS
-from evalharness.metrics.base import OpaqueMetric, build, check_asked, facts_of, from_facts
+from evalharness.metrics.base import OpaqueMetric
+from evalharness.metrics.build import build, check_asked, facts_of, from_facts
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
@@ -170,7 +171,7 @@ def test_scoring_rows_again_imports_nothing_heavy():
     corpus = ("bleu", "chrf", "ter", "mcc", "f1", "f1a", "pearson", "ece", "word_perplexity", "bits_per_byte")
     code = f"""
 import sys, numpy as np
-from evalharness.metrics.base import from_facts
+from evalharness.metrics.build import from_facts
 from evalharness.records.measurements import MetricFacts
 known = [(name, "corpus") for name in {corpus}]
 known += [("acc", "binary"), ("em_all", "binary"), ("rougeLsum", "graded"), ("nist", "opaque")]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import OpaqueMetric, build, facts_of, from_facts
+from evalharness.metrics.base import OpaqueMetric
+from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec

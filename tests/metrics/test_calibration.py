@@ -16,7 +16,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.calibration import calibration_curve
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build, facts_of, from_facts
+from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec

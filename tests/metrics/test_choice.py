@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec

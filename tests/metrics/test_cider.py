@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec

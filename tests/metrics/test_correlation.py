@@ -10,7 +10,7 @@ from scipy.special import softmax
 from scipy.stats import pearsonr, spearmanr
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.metrics.correlation import correlation
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Ranking

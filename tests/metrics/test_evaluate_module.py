@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import OpaqueMetric, build, facts_of, from_facts
+from evalharness.metrics.base import OpaqueMetric
+from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec

@@ -11,7 +11,7 @@ from nltk.corpus import wordnet
 from nltk.translate.meteor_score import meteor_score
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.metrics.meteor import with_synonyms
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation

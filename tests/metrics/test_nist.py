@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import OpaqueMetric, build
+from evalharness.metrics.base import OpaqueMetric
+from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lm_eval.api import metrics as lm_eval
 from lm_eval.api.task import Task
 
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Ranking, Scoring
 from evalharness.records.tasks import MetricSpec

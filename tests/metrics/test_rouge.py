@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.metrics.sentences import one_a_line
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation

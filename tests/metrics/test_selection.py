@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build, facts_of, from_facts
+from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import MetricFacts, Prediction
 from evalharness.records.requests import Example, Ranking
 from evalharness.records.tasks import MetricSpec

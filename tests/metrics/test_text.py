@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lm_eval.api.metrics import exact_match_hf_evaluate
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec

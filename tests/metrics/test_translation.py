@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build, facts_of, from_facts
+from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec

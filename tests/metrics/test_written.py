@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nltk.util import ngrams
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build, check_asked
+from evalharness.metrics.build import build, check_asked
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec

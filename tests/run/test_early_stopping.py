@@ -21,7 +21,7 @@ from evalharness.analysis.pairing import lots_of
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.forecast_units import read_earlier
-from evalharness.metrics.base import from_facts
+from evalharness.metrics.build import from_facts
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response

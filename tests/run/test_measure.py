@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.requests import Example, Failure, Generate, Generation, PreparedTask, Rank, Ranking
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.run.measure import measure

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from evalharness.data.sources import DataSource, missing
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.paths import shipped
 from evalharness.tasks.library import Library
 from evalharness.tasks.metadata import ACCURACIES, FAMILIES

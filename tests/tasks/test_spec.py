@@ -10,7 +10,7 @@ import pytest
 
 from evalharness.errors import TaskError
 from evalharness.metrics import REGISTRY
-from evalharness.metrics.base import build
+from evalharness.metrics.build import build
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import filters, groups, metadata, scoring, spec
 from evalharness.tasks.loading import NeedsCode, NotSupported

@@ -1,0 +1,137 @@
+"""Build a metric from its spec, or from the facts that are stored with its rows.
+
+`build` imports what the metric needs to read predictions. `from_facts` imports nothing heavy where rows only have to be
+scored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from evalharness import registry
+from evalharness.errors import TaskError, did_you_mean
+from evalharness.metrics import READS, REGISTRY
+from evalharness.metrics.base import Mean, ScoredElsewhere, SignedByExamples
+from evalharness.records.measurements import Metric, MetricFacts, Prediction
+from evalharness.records.requests import Example
+from evalharness.records.tasks import MetricSpec, OutputType
+from evalharness.stats.enums import MetricKind
+
+# What lm-eval's metric_list may say beside a metric's name without changing it; any other value would be another
+# metric. Other means: "mean".
+AGGREGATIONS = {
+    "mcc": "matthews_corrcoef",
+    "f1": "f1",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    "chrf++": "chrf++",
+    "ter": "ter",
+    "brier_score": "brier_score",
+    "perplexity": "perplexity",
+    "word_perplexity": "weighted_perplexity",
+    "byte_perplexity": "weighted_perplexity",
+    "bits_per_byte": "bits_per_byte",
+}
+PACKAGES = {"pycocoevalcap": "pycocoevalcap"}  # module that a metric may need and no extra brings -> its name for pip
+
+
+def build(spec: MetricSpec) -> Metric:
+    """The metric that a task asks for. Raises TaskError for an unknown name, an unknown option, or a piece that is not
+    installed.
+
+    A name with a slash, and any name whose entry says `hf_evaluate: true`, is a module of the `evaluate` library.
+    """
+    name = "evaluate" if spec.options.get("hf_evaluate") or "/" in spec.name else spec.name
+    if name == "evaluate" and spec.name == "evaluate":
+        raise TaskError("metric evaluate", "is a way, not a metric", "name the module and add `hf_evaluate: true`")
+    if name not in (known := registry.names(REGISTRY, "metric")):
+        hint = did_you_mean(spec.name, set(known) - {"evaluate"})
+        raise TaskError(
+            f"metric {spec.name}", "is unknown", f"{hint} A module of `evaluate` is asked for with `hf_evaluate: true`"
+        )
+    try:
+        make: Callable[[MetricSpec], Metric] = registry.find(REGISTRY, name, "metric")
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES:
+            raise
+        what = f"needs the package {PACKAGES[error.name]}, which is not installed"
+        raise TaskError(f"metric {spec.name}", what, f"pip install {PACKAGES[error.name]}") from None
+    metric = make(spec)
+    _refuse_other_meaning(spec, metric)
+    return metric
+
+
+def check_asked(spec: MetricSpec, output_type: OutputType) -> None:
+    """Can the metric read what such a task is answered with? Raises TaskError. Modules of `evaluate` say so
+    themselves.
+    """
+    if spec.options.get("hf_evaluate") or spec.name not in registry.names(REGISTRY, "metric"):
+        return
+    if output_type not in (readable := _output_types(spec.name)):
+        raise TaskError(
+            f"metric {spec.id}",
+            f"cannot read the answers of a {output_type} task",
+            f"it is for {' and '.join(readable)} tasks",
+        )
+
+
+def _output_types(name: str) -> list[str]:
+    """The output types whose answers a metric can read; another package's states them in `reads`."""
+    if name in REGISTRY:
+        return [output_type for output_type, metrics in READS.items() if name in metrics]
+    stated = getattr(registry.find(REGISTRY, name, "metric"), "reads", ())
+    if isinstance(stated, str) or not stated or not set(stated) <= set(READS):
+        what = f"says in `reads` that it is for {stated!r}" if stated else "does not say in `reads` what it is for"
+        raise TaskError(f"metric {name}", what, f"one or more of {', '.join(READS)} would be right")
+    return list(stated)
+
+
+def from_facts(facts: MetricFacts) -> Metric:
+    """The metric able to score stored rows again. Binary and graded metrics come back without their library and cannot
+    read predictions.
+    """
+    if facts.kind in (MetricKind.BINARY, MetricKind.GRADED):
+        return Mean(facts.id, facts.kind, facts.signature, _no_value, facts.low, facts.high, facts.higher_is_better)
+    if facts.kind == MetricKind.OPAQUE:
+        return ScoredElsewhere(facts.id, facts.signature, facts.low, facts.high, facts.higher_is_better)
+    return build(MetricSpec(id=facts.id, name=facts.name, options=facts.options))
+
+
+def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:
+    """What has to be kept of a metric beside its rows; with `examples`, the signature also says how many references
+    they have.
+    """
+    signed = examples and isinstance(metric, SignedByExamples)
+    signature = metric.signature_with(examples) if signed else metric.signature  # type: ignore[attr-defined]
+    return MetricFacts(
+        id=metric.id,
+        name=spec.name,
+        options=dict(spec.options),
+        kind=metric.kind,
+        low=metric.low,
+        high=metric.high,
+        higher_is_better=metric.higher_is_better,
+        signature=signature,
+    )
+
+
+def _refuse_other_meaning(spec: MetricSpec, metric: Metric) -> None:
+    """Refuse an `aggregation` or `higher_is_better` that contradicts the metric of that name."""
+    if spec.options.get("hf_evaluate") or "/" in spec.name:
+        return
+    aggregation = spec.options.get("aggregation")
+    natural = AGGREGATIONS.get(spec.name, "mean" if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else None)
+    if aggregation not in (None, natural):
+        fix = f"{natural!r} would be right" if natural else "leave it out"
+        raise TaskError(f"metric {spec.name}", f"aggregation {aggregation!r} is not what it is computed by", fix)
+    better = spec.options.get("higher_is_better", metric.higher_is_better)
+    if better is not metric.higher_is_better:
+        raise TaskError(
+            f"metric {spec.name}",
+            f"higher_is_better is {better!r}",
+            f"{str(metric.higher_is_better).lower()} would be right",
+        )
+
+
+def _no_value(prediction: Prediction) -> float:
+    raise TypeError("a metric made from its facts can score rows, not read predictions; use build")
