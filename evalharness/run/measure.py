@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics import base
+from evalharness.metrics.base import ByUnit, OpaqueMetric
+from evalharness.metrics.build import build
 from evalharness.records.measurements import ExampleError, Measurement, Metric, Prediction, Sample, TaskOutcome
 from evalharness.records.requests import Example, Failure, Generation, PreparedTask, Ranking, Response, Scoring
 from evalharness.records.tasks import Task
@@ -27,7 +28,7 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
     Rows of a unit are added; units stand in the order in which their first answered example does. Rows that could not
     be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is a ExampleError.
     """
-    metrics = {spec.id: base.build(spec) for spec in prepared.task.metrics}
+    metrics = {spec.id: build(spec) for spec in prepared.task.metrics}
     answered: list[tuple[Example, Response]] = []
     broken: dict[str, str] = {}
     for example, request in zip(prepared.examples, prepared.requests, strict=True):
@@ -119,7 +120,7 @@ def _measurement(
     point, errors = None, []
     for unit, together in _rows_together(metric, predictions):
         try:
-            rows.append(metric.unit_row(together) if isinstance(metric, base.ByUnit) else metric.row(together[0]))
+            rows.append(metric.unit_row(together) if isinstance(metric, ByUnit) else metric.row(together[0]))
         except TaskError as error:
             errors += [
                 ExampleError(task=task, model=model, example=prediction.example.id, reason=str(error))
@@ -128,7 +129,7 @@ def _measurement(
             continue
         sizes[unit] = sizes.get(unit, 0) + len(together)
         at.append(unit)
-    if isinstance(metric, base.OpaqueMetric):
+    if isinstance(metric, OpaqueMetric):
         try:
             point = metric.point(predictions)
         except TaskError as error:
@@ -149,7 +150,7 @@ def _measurement(
 
 def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[tuple[str, list[Prediction]]]:
     """Predictions that make one row: each alone, or all of a unit where the metric's row of a unit is no sum."""
-    if not isinstance(metric, base.ByUnit):
+    if not isinstance(metric, ByUnit):
         return [(prediction.example.unit, [prediction]) for prediction in predictions]
     found: dict[str, list[Prediction]] = {}
     for prediction in predictions:
