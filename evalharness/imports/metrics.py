@@ -12,7 +12,8 @@ from evalharness.errors import NotComparableError
 from evalharness.imports.logged import Logged, LoggedTask
 from evalharness.metrics import REGISTRY
 from evalharness.metrics.build import build, facts_of
-from evalharness.records.measurements import MetricFacts
+from evalharness.records.measurements import MetricFacts, Prediction
+from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
@@ -150,10 +151,12 @@ def _joint(metric: str, name: str, values: Sequence[Any]) -> tuple[MetricFacts, 
 
 def _texts(metric: str, name: str) -> tuple[MetricFacts, Rows]:
     """Count (reference or references, text) pairs, as lm-eval logs them for sacrebleu's metrics."""
-    counter: Any = build(MetricSpec(id=metric, name=name, options={}))
+    built = build(MetricSpec(id=metric, name=name, options={}))
 
     def row(value: Any) -> tuple[float, ...]:
         references = value[0] if isinstance(value[0], list) else [value[0]]
-        return tuple(float(number) for number in counter.count(value[1], [str(reference) for reference in references]))
+        example = Example(id="", unit="", prompt="", references=tuple(map(str, references)))
+        response = Generation(request_id="", text=value[1], finish_reason="eos", tokens=0)
+        return built.row(Prediction(example=example, response=response, text=value[1]))
 
     return _built(metric, name, {}), row
