@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from evalharness import registry, run
 from evalharness.analysis.analyse import analyse
@@ -13,8 +13,7 @@ from evalharness.analysis.margins import with_margins
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.imports.runs import are_logs, read_logs
-from evalharness.paths import default_store, run_folder
-from evalharness.records.job import Job
+from evalharness.records.job_options import JobOptions, Texts, make_job
 from evalharness.records.results import Results
 from evalharness.results import open_folder, write_measurements, write_results
 from evalharness.run.checks import check_job
@@ -22,30 +21,33 @@ from evalharness.run.progress import ProgressListener
 
 
 def evaluate(
-    models: Sequence[str | Path] | str | Path,
+    models: Texts,
     suite: str | None = None,
     *,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
     listener: ProgressListener | None = None,
     factory: EngineFactory | None = None,
-    **options: Any,
+    **options: Unpack[JobOptions],
 ) -> Results:
-    """Evaluate candidates against their base and return what was found; the run's folder is left as `evalharness run`
+    """Evaluate candidates against their base and return the results; the run's folder is left as `evalharness run`
     leaves it, but for the page.
 
-    `models`: [NAME=]PATH or hub ids. `options`: the other fields of `records.job.Job` (base, tasks, target, data_dir,
-    data, include, limit, num_fewshot, split, seed, margin, margins, alpha, until_decided, templates, describe, …,
-    settings). `out` defaults to runs/<time>-<suite>, `store` to the user's cache directory. Raises EvalHarnessError,
-    whose `exit_code` is the one the command would end with.
+    `models`: the candidates, [NAME=]PATH or [NAME=]HUB_ID[@REV]. `listener` hears of the progress; `factory` stands in
+    for the engine. Raises EvalHarnessError, whose `exit_code` is the one the command would end with.
+
+    The options are the command's; texts are as good as paths:
+
+    * models: base, baseline, target, train_data, placebo, precision, allow_noop
+    * tasks: tasks, include, limit, num_fewshot, split, templates
+    * rows: data_dir, data
+    * prompts: apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch
+    * verdicts: seed, margin, margins, alpha, until_decided
+    * beside the verdicts: describe, explain, drift, drift_text
+    * engine: engine, device, dtype, batch_size, batch_tokens, engine_options
+    * places: out (None: runs/<time>-<suite>), store (None: in the user's cache directory)
+
+    `records.job_options.JobOptions` says what each of them means.
     """
-    job = Job(
-        models=tuple(str(model) for model in ([models] if isinstance(models, (str, Path)) else models)),
-        suite=suite,
-        out=Path(out) if out else run_folder(suite),
-        store=Path(store) if store else default_store({}),
-        **{name: _typed(name, value) for name, value in options.items()},
-    )
+    job = make_job(models, suite, **options)
     check_job(job)
     found: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
     return found
@@ -86,20 +88,3 @@ def compare(
         write_measurements(out, measured)
         write_results(out, found)
     return found
-
-
-def _typed(name: str, value: Any) -> Any:
-    """An option as a Job holds it: texts are as good as paths, one text as good as a list of one."""
-    if value is None:
-        return None
-    if name in ("base", "target"):
-        return str(value)
-    if name in ("data_dir", "baseline", "drift_text"):
-        return Path(value)
-    if name == "data":
-        return {key: Path(path) for key, path in value.items()}
-    if name == "include":
-        return tuple(Path(path) for path in ([value] if isinstance(value, (str, Path)) else value))
-    if name in ("tasks", "describe"):
-        return (value,) if isinstance(value, str) else tuple(value)
-    return value

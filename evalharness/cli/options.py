@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from evalharness.errors import UsageError
-from evalharness.records.models import EngineSettings
+from evalharness.paths import default_store
+from evalharness.records.job_options import JobOptions
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 
 Decorated = Callable[..., Any]
@@ -137,15 +139,19 @@ def with_options(*options: Decorated) -> Callable[[Decorated], Decorated]:
     return decorate
 
 
-def engine_settings(given: Mapping[str, Any], batch_size: str = "batch_size") -> EngineSettings:
-    """What `engine_options` were given; `batch_size`: the parameter that has it. Raises UsageError."""
-    return EngineSettings(
-        engine=given["engine"],
-        device=given["device"],
-        dtype=given["dtype"],
-        batch_size=given[batch_size],
-        options=pairs("--engine-option", given["engine_options"]),
-    )
+def job_options(given: Mapping[str, Any]) -> JobOptions:
+    """The options of a Job among a command's parameters, which have the names of JobOptions. Raises UsageError."""
+    margin, named_margins = margins(given["margin_texts"])
+    values = {
+        **given,
+        "margin": margin,
+        "margins": named_margins,
+        "data": paths("--data", given["data"]),
+        "engine_options": pairs("--engine-option", given["engine_options"]),
+        "store": given.get("store") or default_store(os.environ),
+    }
+    names = [name for name in JobOptions.__annotations__ if values.get(name) is not None]
+    return cast(JobOptions, {name: values[name] for name in names})
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,10 @@ from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
-    engine_settings,
     example_options,
+    job_options,
     json_option,
     margin_option,
-    margins,
-    paths,
     quiet_option,
     task_options,
     with_options,
@@ -29,8 +26,8 @@ from evalharness.errors import UsageError
 from evalharness.experiments.forecast_text import document, lines
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.experiments.power_forecast import forecast
-from evalharness.paths import default_store
 from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.report.escape import plain
 from evalharness.results.files import write_text
 
@@ -104,23 +101,4 @@ def plan_command(**given: Any) -> None:
 def _job(given: Mapping[str, Any]) -> Job:
     if not (given["suite"] or given["tasks"]):
         raise UsageError("plan", "nothing to plan", "name a --suite or one or more --task")
-    margin, named_margins = margins(given["margin_texts"])
-    return Job(
-        models=(),
-        base=given["base"],
-        suite=given["suite"],
-        tasks=given["tasks"],
-        data_dir=given["data_dir"],
-        data=paths("--data", given["data"]),
-        include=given["include"],
-        limit=given["limit"],
-        num_fewshot=given["num_fewshot"],
-        split=given["split"],
-        seed=given["seed"],
-        margin=margin,
-        margins=named_margins,
-        alpha=given["alpha"],
-        out=given["out"] or Path(),
-        store=default_store(os.environ),
-        settings=engine_settings(given),
-    )
+    return make_job((), given["suite"], **job_options(given))

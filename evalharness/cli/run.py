@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,14 +17,13 @@ from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
-    engine_settings,
-    margins,
+    job_options,
     paths,
     with_options,
 )
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.records.results import Results
 from evalharness.results import RESULTS
 from evalharness.run.checks import check_job, check_paths
@@ -155,15 +153,15 @@ def run_command(**given: Any) -> int:
     with progress.listener(given["quiet"], given["verbose"]) as listener:
         results: Results = evaluate(job, listener)
         listener.phase("writing the report")
-        page: Path = write_report(job.out)
+        page: Path = write_report(job.output.folder)
     if given["as_json"]:
-        click.echo((job.out / RESULTS).read_text(), nl=False)
+        click.echo((job.output.folder / RESULTS).read_text(), nl=False)
     else:
         for line in run_lines(results):
             click.echo(line)
         click.echo(f"\nreport: {page}")
         if not given["gate"]:
-            click.echo(f"gate:   evalharness gate {shlex.quote(str(job.out))}")
+            click.echo(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
     if given["gate"]:
         return decide(results, given["on_inconclusive"], quiet=given["as_json"])
     return NotComparableError.exit_code if results.errors else 0
@@ -175,42 +173,10 @@ def _job(given: Mapping[str, Any]) -> Job:
         raise UsageError("run", "no candidate", "name one or more with --model [NAME=]PATH")
     if not (given["suite"] or given["tasks"]):
         raise UsageError("run", "nothing to evaluate", "name a --suite or one or more --task")
-    margin, named_margins = margins(given["margin_texts"])
-    return Job(
-        models=given["models"],
-        base=given["base"],
-        baseline=given["baseline"],
-        suite=given["suite"],
-        tasks=given["tasks"],
-        target=given["target"],
-        data_dir=given["data_dir"],
-        data=paths("--data", given["data"]),
-        include=given["include"],
-        train_data=_train_data(given["train_data"]),
-        limit=given["limit"],
-        num_fewshot=given["num_fewshot"],
-        split=given["split"],
-        templates=given["templates"],
-        until_decided=given["until_decided"],
-        drift=given["drift"],
-        drift_text=given["drift_text"],
-        describe=tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip()),
-        explain=given["explain"],
-        apply_chat_template=given["apply_chat_template"] or False,
-        system_instruction=given["system_instruction"],
-        fewshot_as_multiturn=given["fewshot_as_multiturn"],
-        chat_template_mismatch=given["chat_template_mismatch"],
-        seed=given["seed"],
-        margin=margin,
-        margins=named_margins,
-        alpha=given["alpha"],
-        allow_noop=given["allow_noop"],
-        placebo=given["placebo"],
-        precision=given["precision"],
-        out=given["out"] or run_folder(given["suite"]),
-        store=given["store"] or default_store(os.environ),
-        settings=engine_settings(given),
-    )
+    ways = tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip())
+    train_data = _train_data(given["train_data"])
+    options = job_options({**given, "describe": ways, "train_data": train_data})
+    return make_job(given["models"], given["suite"], **options)
 
 
 def _train_data(texts: Sequence[str]) -> dict[str, Path]:

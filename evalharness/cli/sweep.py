@@ -14,14 +14,12 @@ from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
-    engine_settings,
+    job_options,
     json_option,
     limit_option,
     margin_option,
-    margins,
     mixing_options,
     number,
-    paths,
     quiet_option,
     shares,
     targets,
@@ -32,6 +30,7 @@ from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.grid import Grid
 from evalharness.experiments.jobs import SweepJob
 from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.report.sweep import SWEEP
 from evalharness.report.sweep_tables import tables
 from evalharness.report.text_table import terminal
@@ -134,7 +133,7 @@ def sweep_command(**given: Any) -> int:
     run_sweep = registry.find(experiments.REGISTRY, "sweep", "command")
     with progress.listener(given["quiet"] or given["as_json"]) as listener:
         sweep, results = run_sweep(sweep_job, listener)
-    out: Path = sweep_job.job.out
+    out: Path = sweep_job.job.output.folder
     if given["as_json"]:
         click.echo((out / SWEEP).read_text(encoding="utf-8"), nl=False)
     else:
@@ -146,22 +145,9 @@ def sweep_command(**given: Any) -> int:
 
 
 def _job(given: Mapping[str, Any]) -> Job:
-    margin, named_margins = margins(given["margin_texts"])
-    return Job(
-        models=(),
-        base=given["base"],
-        suite=given["suite"],
-        target=given["target"],
-        data_dir=given["data_dir"],
-        data=paths("--data", given["data"]),
-        include=given["include"],
-        limit=given["limit"],
-        margin=margin,
-        margins=named_margins,
-        out=given["out"],
-        store=given["out"] / "store.sqlite",
-        settings=engine_settings(given, "eval_batch_size"),
-    )
+    of_training = {"alpha": None}  # LoRA's
+    of_evaluation = {"batch_size": given["eval_batch_size"], "store": given["out"] / "store.sqlite"}
+    return make_job((), given["suite"], **job_options({**given, **of_training, **of_evaluation}))
 
 
 def _grid(given: Mapping[str, Any]) -> Grid:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,21 +17,19 @@ from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
-    engine_settings,
     example_options,
+    job_options,
     json_option,
     margin_option,
-    margins,
     pairs,
-    paths,
     quiet_option,
     task_options,
     with_options,
 )
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.jobs import TraceJob
-from evalharness.paths import default_store, run_folder
 from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.report.escape import plain
 from evalharness.report.stage_tables import tables
 from evalharness.report.stage_text import notes, sentences
@@ -105,7 +102,7 @@ def trace_command(**given: Any) -> int:
     run_trace = registry.find(experiments.REGISTRY, "trace", "command")
     with progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
         stages, results = run_trace(trace_job, listener)
-    out = trace_job.job.out
+    out = trace_job.job.output.folder
     if given["as_json"]:
         click.echo((out / STAGES).read_text(encoding="utf-8"), nl=False)
         return NotComparableError.exit_code if results.errors else 0
@@ -131,32 +128,7 @@ def _learned(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def _job(given: Mapping[str, Any]) -> Job:
     if not (given["suite"] or given["tasks"] or given["learned"]):
         raise UsageError("trace", "nothing to evaluate", "name a --suite or one or more --task")
-    margin, named_margins = margins(given["margin_texts"])
-    return Job(
-        models=_models(given["stages"], given["models"]),
-        base=given["base"],
-        suite=given["suite"],
-        tasks=given["tasks"],
-        data_dir=given["data_dir"],
-        data=paths("--data", given["data"]),
-        include=given["include"],
-        limit=given["limit"],
-        num_fewshot=given["num_fewshot"],
-        split=given["split"],
-        apply_chat_template=given["apply_chat_template"] or False,
-        system_instruction=given["system_instruction"],
-        fewshot_as_multiturn=given["fewshot_as_multiturn"],
-        chat_template_mismatch=given["chat_template_mismatch"],
-        seed=given["seed"],
-        margin=margin,
-        margins=named_margins,
-        alpha=given["alpha"],
-        allow_noop=given["allow_noop"],
-        precision=given["precision"],
-        out=given["out"] or run_folder(given["suite"]),
-        store=given["store"] or default_store(os.environ),
-        settings=engine_settings(given),
-    )
+    return make_job(_models(given["stages"], given["models"]), given["suite"], **job_options(given))
 
 
 def _models(stages: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:

@@ -107,10 +107,10 @@ def factory_of(settings: EngineSettings) -> EngineFactory:
     """The factory of the engine that the settings name, ours or another package's. Raises UsageError, and
     MissingPackageError where it needs an extra.
     """
-    factory = registry.find(REGISTRY, settings.engine, "engine")
+    factory = registry.find(REGISTRY, settings.name, "engine")
     if not isinstance(factory, EngineFactory):
         what = f"{type(factory).__name__} has no methods `describe` and `open`"
-        raise UsageError(f"engine {settings.engine}", what, "an entry point that names such an object would be right")
+        raise UsageError(f"engine {settings.name}", what, "an entry point that names such an object would be right")
     return factory
 
 
@@ -119,4 +119,4 @@ def check_options(settings: EngineSettings, known: Collection[str]) -> None:
     for name in settings.options:
         if name not in known:
             fix = did_you_mean(name, known) if known else "leave it out: it has none"
-            raise UsageError("--engine-option", f"the engine {settings.engine} has no option {name!r}", fix)
+            raise UsageError("--engine-option", f"the engine {settings.name} has no option {name!r}", fix)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -22,11 +22,11 @@ from evalharness.engines.base import Engine, ModelTokenizers
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import ModelError, StoreError, UsageError, did_you_mean
 from evalharness.experiments.live_model import BASE, MODEL, NOWHERE, LiveModel
-from evalharness.paths import default_store
 from evalharness.records.comparison import Level
 from evalharness.records.job import Job
+from evalharness.records.job_options import JobChanges, QuestionOptions, changed, make_job
 from evalharness.records.measurements import TaskOutcome
-from evalharness.records.models import Checkpoint, EngineSettings
+from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Failure, PreparedTask, Response
 from evalharness.records.results import Results
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -41,10 +41,6 @@ from evalharness.stats.enums import Verdict
 from evalharness.store import Store
 
 PREFIX = "forgetting"
-OPTIONS = (
-    "target", "data_dir", "data", "include", "limit", "num_fewshot", "split", "seed", "margin", "margins", "alpha", "apply_chat_template",
-    "system_instruction", "fewshot_as_multiturn", "chat_template_mismatch",
-)  # fmt: skip
 TYPE = "model_type"
 
 
@@ -56,7 +52,7 @@ class ForgettingCallback(TrainerCallback):
     computed once for all trainings. Without it the model answers for itself before the first step, adapter off.
     `limit`: examples a task; `target`: the task that is being learned, asked as well, which does not count as
     forgotten. `out`: a folder that keeps results.json of every look.
-    `options`: those of OPTIONS, as `records.Job` has them.
+    `options`: those of `records.job_options.QuestionOptions`.
 
     `alpha` is the chance of a false "forgotten" of any unit at any look of the whole training: every look is given
     alpha / looks (Bonferroni), within which Holm's correction holds over the units. `stop_when_forgotten` ends the
@@ -71,16 +67,16 @@ class ForgettingCallback(TrainerCallback):
 
     def __init__(
         self, suite: str | Sequence[str], *, every: int, base: str | Path | None = None, stop_when_forgotten: bool = False,
-        tokenizer: Any = None, out: str | Path | None = None, store: str | Path | None = None, batch_size: int = 16, **options: Any,
+        tokenizer: Any = None, out: str | Path | None = None, store: str | Path | None = None, batch_size: int = 16,
+        **options: Unpack[QuestionOptions],
     ) -> None:  # fmt: skip
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise UsageError("every", f"{every!r}", "a whole number of steps above zero would be right")
-        named = {"suite": suite} if isinstance(suite, str) else {"tasks": tuple(suite)}
-        options = _checked(options)
+        _check_options(options)
         self.every, self.stop, self.tokenizer, self.batch_size = every, stop_when_forgotten, tokenizer, batch_size
         self.out = None if out is None else Path(out)
-        place = Path(store) if store else default_store({})
-        self.job = Job(models=(), out=Path(), store=place, base=None if base is None else str(base), **named, **options)
+        name, tasks = (suite, ()) if isinstance(suite, str) else (None, suite)
+        self.job = make_job((), name, tasks=tasks, base=base, store=store, **options)
         self.looks: list[tuple[int, Results]] = []  # (step, what was found)
         self._log: Callable[[dict[str, float]], None] | None = None
         self._question: _Question | None = None
@@ -104,11 +100,17 @@ class ForgettingCallback(TrainerCallback):
         if self.out is not None:
             _check_writable(self.out)
         living = self._living(given)
-        if self.job.base is None and state.global_step and not living.adapter:
+        if self.job.models.base is None and state.global_step and not living.adapter:
             what = f"the training goes on at step {state.global_step}, where the model is no longer the base"
             raise UsageError("ForgettingCallback", what, "say where the base lies with base=")
         looks = math.ceil(state.max_steps / self.every)
-        job = replace(self.job, alpha=self.job.alpha / looks, settings=_settings(living, self.batch_size))
+        job = changed(
+            self.job,
+            alpha=self.job.statistics.alpha / looks,
+            device=str(living.plain.device),  # the base answers as the model is trained
+            dtype=living.dtype,
+            batch_size=self.batch_size,
+        )
         self.looks = []
         self._question = _asked(job, living)
 
@@ -173,7 +175,7 @@ class _Question:
     def look(self, living: LiveModel, out: Path | None) -> Results:
         """The model as it is now against the base."""
         (candidate,) = self.run_plan.candidates
-        with living.answering(candidate, self.job.settings) as engine:
+        with living.answering(candidate, self.job.engine) as engine:
             answered = _measured(engine, self.prompts.by_model[MODEL], MODEL)
             info = engine.info
         base, by_model = self.run_plan.base.name, self.prompts.by_model
@@ -183,7 +185,7 @@ class _Question:
         if out is None:
             return analyse(run)
         results.open_folder(out)
-        found = leave(replace(self.job, out=out), state, run)
+        found = leave(changed(self.job, out=out), state, run)
         for model, of_model in outcomes.items():
             for task, outcome in zip(by_model[model], of_model, strict=True):
                 results.write_samples(out, task.task.name, model, outcome.samples)
@@ -207,11 +209,6 @@ class _Tongues:
         return self.living if checkpoint.path == NOWHERE else FACTORY
 
 
-def _settings(living: LiveModel, batch_size: int) -> EngineSettings:
-    """The base answers on the device and in the type in which the model is trained."""
-    return EngineSettings(device=str(living.plain.device), dtype=living.dtype, batch_size=batch_size)
-
-
 def _asked(job: Job, living: LiveModel) -> _Question:
     """Tasks, rows and prompts checked, and the base's answers."""
     run_plan = _contest(job, living)
@@ -219,15 +216,15 @@ def _asked(job: Job, living: LiveModel) -> _Question:
     asked = prompts.by_model[run_plan.base.name]
     compare_plan(job, run_plan, asked)
     assert isinstance(run_plan.base, Checkpoint)
-    if job.base is None:
-        with living.answering(run_plan.base, job.settings) as engine:
+    if job.models.base is None:
+        with living.answering(run_plan.base, job.engine) as engine:
             return _Question(job, run_plan, prompts, _measured(engine, asked, run_plan.base.name))
     return _Question(job, run_plan, prompts, _from_disk(job, run_plan.base, asked))
 
 
 def _contest(job: Job, living: LiveModel) -> RunPlan:
-    base = living.checkpoint(BASE) if job.base is None else _base(job.base, living)
-    return replace(plan_without_candidates(job, base), candidates=(living.checkpoint(MODEL, job.target),))
+    base = living.checkpoint(BASE) if job.models.base is None else _base(job.models.base, living)
+    return replace(plan_without_candidates(job, base), candidates=(living.checkpoint(MODEL, job.models.target),))
 
 
 def _base(place: str, living: LiveModel) -> Checkpoint:
@@ -254,29 +251,20 @@ def _base(place: str, living: LiveModel) -> Checkpoint:
     return replace(base, name=BASE)
 
 
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as a Job has them. Raises UsageError for one that is unknown, has no effect here, or is out of
-    range.
-    """
+def _check_options(options: QuestionOptions) -> None:
+    """Raises UsageError for an option that is unknown, has no effect here, or is out of range."""
     for name in options:
-        if name not in OPTIONS:
-            known = name in Job.__dataclass_fields__
+        if name not in QuestionOptions.__annotations__:
+            known = name in JobChanges.__annotations__
             what = f"the option {name!r} has no effect in a training" if known else f"unknown option {name!r}"
-            raise UsageError("ForgettingCallback", what, "leave it out" if known else did_you_mean(name, OPTIONS))
-    numbers = {
-        "margin": options.get("margin"),
-        **{f"margins {name}": each for name, each in (options.get("margins") or {}).items()},
-    }
-    for name, number in numbers.items():
+            fix = "leave it out" if known else did_you_mean(name, QuestionOptions.__annotations__)
+            raise UsageError("ForgettingCallback", what, fix)
+    named = {f"margins {name}": margin for name, margin in (options.get("margins") or {}).items()}
+    for name, number in {"margin": options.get("margin"), **named}.items():
         if number is not None and not (isinstance(number, int | float) and 0 <= number < math.inf):
             raise UsageError(name, f"{number!r} is not a margin", "a number of at least 0 would be right")
-    if not 0 < options.get("alpha", 0.05) <= 0.5:
-        raise UsageError("alpha", f"{options['alpha']!r}", "a number above 0, at most 0.5, would be right")
-    found, include = dict(options), options.get("include", ())
-    found["include"] = tuple(Path(each) for each in ([include] if isinstance(include, str | Path) else include))
-    found["data"] = {name: Path(place) for name, place in (options.get("data") or {}).items()}
-    found["data_dir"] = None if options.get("data_dir") is None else Path(options["data_dir"])
-    return found
+    if not 0 < (alpha := options.get("alpha", 0.05)) <= 0.5:
+        raise UsageError("alpha", f"{alpha!r}", "a number above 0, at most 0.5, would be right")
 
 
 def _check_writable(out: Path) -> None:
@@ -307,12 +295,12 @@ def _from_disk(job: Job, base: Checkpoint, prepared: Sequence[PreparedTask]) -> 
 
     def engine() -> Engine:
         if not opened:
-            opened.append(FACTORY.open(base, job.settings))
+            opened.append(FACTORY.open(base, job.engine))
         return opened[0]
 
-    info = FACTORY.describe(base, job.settings)
+    info = FACTORY.describe(base, job.engine)
     try:
-        with Store(job.store) as store:
+        with Store(job.output.store) as store:
             source = AnswerSource(base.fingerprint, info.fingerprint, store, engine)
             return tuple(measure(task, collect(task.requests, source), base.name) for task in prepared)
     finally:

@@ -16,7 +16,7 @@ from evalharness.checkpoints.fingerprint import of_weights
 from evalharness.data.sources import DataSource
 from evalharness.errors import DataError
 from evalharness.paths import shipped
-from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.run.evaluation import evaluate
@@ -112,10 +112,10 @@ def run_demo(
         listener.phase(f"training {name}")
         recipe = chosen.recipe(name, base(), folder / "candidates" / name, seed)
         made.append(make_candidate(recipe, world(), listener))
-    job = Job(
-        models=tuple(str(path) for path in made),
-        base=str(base()),
-        suite=SUITE,
+    job = make_job(
+        made,
+        SUITE,
+        base=base(),
         target=chosen.target,
         limit=limit,
         out=folder,

@@ -61,5 +61,5 @@ class ForecastJob:
             if not 0 < value <= most:
                 what = f"{value} is not a share above 0 and at most {most:g}"
                 raise UsageError(option, what, "such as 0.8 for --power and 0.1 for --flips")
-        if self.probe and not self.job.base:
+        if self.probe and not self.job.models.base:
             raise UsageError("--probe", "there is no model to answer", "name one with --base PATH")

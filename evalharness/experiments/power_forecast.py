@@ -117,16 +117,16 @@ def forecast(
     listener, job = listener or SilentListener(), forecast_job.job
     listener.phase("reading tasks")
     earlier = read_earlier(forecast_job.earlier) if forecast_job.earlier else None
-    base = recognise(job.base, role="base") if job.base else NOBODY
+    base = recognise(job.models.base, role="base") if job.models.base else NOBODY
     run_plan = plan_without_candidates(job, base)
-    factory = (factory or factory_of(job.settings)) if job.base else None
+    factory = (factory or factory_of(job.engine)) if job.models.base else None
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _plainly(job, run_plan)
     plan, facts = compare_plan(job, run_plan, prepared), facts_before(prepared)
     units = forecast_units(plan, facts, prepared, earlier)
     rows = []
     for unit in units:
         listener.phase(f"foretelling {unit.name}")
-        rows.append(_row(unit, Rule(unit.margin, job.alpha, len(units), forecast_job.power), forecast_job))
+        rows.append(_row(unit, Rule(unit.margin, job.statistics.alpha, len(units), forecast_job.power), forecast_job))
     odds, over = _gate(units, rows, plan, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
     work, loading = _work(forecast_job, base, prepared, listener, factory) if factory else ((), None)
@@ -134,7 +134,7 @@ def forecast(
     return Forecast(
         suite=plan.suite_name or UNNAMED,
         suite_margin=plan.suite_margin,
-        alpha=job.alpha,
+        alpha=job.statistics.alpha,
         power=forecast_job.power,
         tests=len(units),
         flips=forecast_job.flips,
@@ -155,7 +155,7 @@ def _plainly(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
     """The tasks as they would be asked, nothing being cut: without a model no window is known."""
     made = []
     for task in run_plan.tasks:
-        asking = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.seed, run_plan.split)
+        asking = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.statistics.seed, run_plan.split)
         made.append(prepare(task, run_plan.source, asking))
     return tuple(made)
 
@@ -177,7 +177,7 @@ def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[Forecas
 
 
 def _rng(forecast_job: ForecastJob, *of: str) -> np.random.Generator:
-    return fingerprint.generator([forecast_job.job.seed, "forecast", *of])
+    return fingerprint.generator([forecast_job.job.statistics.seed, "forecast", *of])
 
 
 def _row(unit: ForecastUnit, rule: Rule, forecast_job: ForecastJob) -> ForecastRow:
@@ -286,7 +286,7 @@ def _gate(
     listener.phase("drawing the gate")
     heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY) * replicates(len(drawings))
     times = int(np.clip(min(GATE_ASSESSED / len(drawings), 4 * CELLS / max(1, heavy)), FEWEST, DRAWS))
-    rule = Rule(plan.suite_margin, forecast_job.job.alpha, len(drawings), forecast_job.power)
+    rule = Rule(plan.suite_margin, forecast_job.job.statistics.alpha, len(drawings), forecast_job.power)
     found = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(forecast_job, "gate"))
     return found, tuple(unit.name for unit in known)
 
@@ -307,4 +307,4 @@ def _work(
     if not forecast_job.probe:
         return work, None
     listener.phase(f"probing {base.name}")
-    return probed(work, prepared, forecast_job.probe, base, lambda: factory.open(base, forecast_job.job.settings))
+    return probed(work, prepared, forecast_job.probe, base, lambda: factory.open(base, forecast_job.job.engine))

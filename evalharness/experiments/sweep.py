@@ -26,6 +26,7 @@ from evalharness.experiments.selection import selection_of
 from evalharness.experiments.sweep_point import LOST, Work, make_point, outcome
 from evalharness.metrics.build import build
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.folder import write
@@ -54,7 +55,7 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     sweep = replace(
         sweep, points=points, chosen=tuple(choose(points, sweep.select, _lower_is_better(sweep_job, sweep.select)))
     )
-    _write(job.out, sweep)
+    _write(job.output.folder, sweep)
     if not sweep.chosen:
         reasons = "; ".join(dict.fromkeys(point.reason for point in points if point.reason))
         raise ModelError(
@@ -66,11 +67,11 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     listener.phase("the chosen candidates on test rows")
     paths = {work.point.name: work.point.recipe.out for work in works}
     chosen = [name for choice in sweep.chosen for name in choice.names]
-    found = evaluate(replace(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
+    found = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
     tested = [replace(p, test=outcome(found, p.name, sweep.task)) if p.name in chosen else p for p in points]
     sweep = replace(sweep, points=tuple(tested))
-    _write(job.out, sweep)
-    write(job.out)
+    _write(job.output.folder, sweep)
+    write(job.output.folder)
     return sweep, found
 
 
@@ -101,18 +102,18 @@ def score_of(point: Point, select: str) -> float | None:
 def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Work], Sweep]:
     """Everything checked that can be: tasks, rows, base, every recipe, what is chosen by."""
     job, grid = sweep_job.job, sweep_job.grid
-    if not (job.base and job.target):
+    if not (job.models.base and job.models.target):
         raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
     listener.phase("reading tasks and rows")
-    base, library = recognise(job.base, role="base"), Library(job.include)
-    run_plan = make_run_plan(replace(job, models=(f"unchanged={base.path}",)))
-    target, select = library.task(job.target), _selected_by(sweep_job)
-    points = grid.points(str(base.path), target.name, job.out / CANDIDATES)
+    base, library = recognise(job.models.base, role="base"), Library(job.tasks.include)
+    run_plan = make_run_plan(changed(job, models=(f"unchanged={base.path}",)))
+    target, select = library.task(job.models.target), _selected_by(sweep_job)
+    points = grid.points(str(base.path), target.name, job.output.folder / CANDIDATES)
     for point in points:
         check_machine(point.recipe)
-    _not_another(job.out, base, target.name, job.suite or "")
+    _not_another(job.output.folder, base, target.name, job.tasks.suite or "")
     trained = gather(points[0].recipe, library, run_plan.source).tasks
-    selection = selection_of(run_plan, target, trained, job.out / ROWS)
+    selection = selection_of(run_plan, target, trained, job.output.folder / ROWS)
     of_seed = {point.recipe.seed: point for point in points}
     digests = {seed: gather(point.recipe, library, selection.source).digest for seed, point in of_seed.items()}
     for notice in selection.notices():
@@ -126,13 +127,13 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Work
     rule = RULE.format(what="loss" if select == LOSS else select)
     notices, splits = tuple(selection.notices()), dict(selection.splits)
     return works, Sweep(
-        base.name, target.name, job.suite or "", select, rule, splits, (), (), notices, base.fingerprint
+        base.name, target.name, job.tasks.suite or "", select, rule, splits, (), (), notices, base.fingerprint
     )
 
 
 def _selected_by(sweep_job: SweepJob) -> str:
     """Raises UsageError where the target has no such metric."""
-    target = Library(sweep_job.job.include).task(sweep_job.job.target or "")
+    target = Library(sweep_job.job.tasks.include).task(sweep_job.job.models.target or "")
     if sweep_job.select is None:
         return target.primary
     known = [LOSS, *(spec.id for spec in target.metrics)]
@@ -144,13 +145,13 @@ def _selected_by(sweep_job: SweepJob) -> str:
 
 
 def _lower_is_better(sweep_job: SweepJob, select: str) -> bool:
-    target = Library(sweep_job.job.include).task(sweep_job.job.target or "")
+    target = Library(sweep_job.job.tasks.include).task(sweep_job.job.models.target or "")
     return select == LOSS or any(spec.id == select and not build(spec).higher_is_better for spec in target.metrics)
 
 
 def _job_of(job: Job, point: GridPoint) -> Job:
     """The run of one point on the rows to choose on."""
-    return replace(job, models=(f"{point.name}={point.recipe.out}",), out=job.out / VALIDATION / point.name)
+    return changed(job, models=(f"{point.name}={point.recipe.out}",), out=job.output.folder / VALIDATION / point.name)
 
 
 def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:

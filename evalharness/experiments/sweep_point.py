@@ -67,7 +67,7 @@ def make_point(work: Work, listener: ProgressListener | None = None) -> Point:
     if failed is not None:
         return replace(blank, status=DIVERGED, reason=failed)
     try:
-        path = make_candidate(recipe, work.selection.source, listener, Library(work.job.include))
+        path = make_candidate(recipe, work.selection.source, listener, Library(work.job.tasks.include))
     except ModelError as error:
         if DIVERGENCE not in error.what:
             raise
@@ -110,7 +110,7 @@ def made_of(path: Path) -> dict[str, float]:
 
 
 def _measured(work: Work, listener: ProgressListener) -> tuple[Results, float | None]:
-    factory = factory_of(work.job.settings)
+    factory = factory_of(work.job.engine)
     run_plan = work.selection.run_plan(make_run_plan(work.job))
     found = settle(work.job, run_plan, listener, factory)
     listener.phase(f"{work.point.name}: loss on the rows to choose on")
@@ -121,21 +121,23 @@ def _loss(work: Work, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None
     """Mean negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the target
     is chosen on.
     """
-    factory, job = factory_of(work.job.settings), work.job
-    requests = [Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, work.point.recipe.target, job.seed)]
+    factory, job = factory_of(work.job.engine), work.job
+    requests = [
+        Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, work.point.recipe.target, job.statistics.seed)
+    ]
     opened: list[Any] = []
 
     def engine() -> Any:
         if not opened:
-            opened.append(factory.open(checkpoint, job.settings))
+            opened.append(factory.open(checkpoint, job.engine))
         return opened[0]
 
-    with Store(job.store) as store:
+    with Store(job.output.store) as store:
         try:
             answers = collect(
                 requests,
                 AnswerSource(
-                    checkpoint.fingerprint, factory.describe(checkpoint, job.settings).fingerprint, store, engine
+                    checkpoint.fingerprint, factory.describe(checkpoint, job.engine).fingerprint, store, engine
                 ),
             )
         finally:

@@ -12,6 +12,7 @@ from evalharness.experiments.continual_measures import Track
 from evalharness.experiments.continual_metrics import stages_of
 from evalharness.experiments.jobs import TraceJob
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.folder import write
@@ -33,39 +34,39 @@ def run_trace(
     """
     listener, run_log = listener or SilentListener(), RunLog()
     job, beside = _job(trace_job)
-    factory = factory or factory_of(job.settings)
+    factory = factory or factory_of(job.engine)
     with run_log.timed("prepare"):
         listener.phase("reading tasks and checkpoints")
         run_plan = make_run_plan(job)
         run_plan, track = _tracked(trace_job, run_plan, beside)
         run_plan = with_overlaps(job, run_plan)
         tell(_unmeasured(run_plan, track), listener, run_log)
-    (job.out / STAGES).unlink(missing_ok=True)
+    (job.output.folder / STAGES).unlink(missing_ok=True)
     found = settle(job, run_plan, listener, factory, run_log)
     listener.phase("over the stages")
-    stages = stages_of(job.out, track)
-    results.write_text(job.out / STAGES, to_json(stages))
-    write(job.out)
+    stages = stages_of(job.output.folder, track)
+    results.write_text(job.output.folder / STAGES, to_json(stages))
+    write(job.output.folder)
     return stages, found
 
 
 def _job(trace_job: TraceJob) -> tuple[Job, tuple[str, ...]]:
     """The run's job, and which of joint and fresh there are: its last models."""
-    if not trace_job.job.models:
+    if not trace_job.job.models.candidates:
         raise UsageError(
             "trace",
             "no stage",
             "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders",
         )
-    if trace_job.job.until_decided:
+    if trace_job.job.statistics.until_decided:
         raise UsageError("trace", "stages that are stopped early are not all asked the same", "leave until_decided out")
     beside = {key: text for key, text in (("joint", trace_job.joint), ("fresh", trace_job.fresh)) if text is not None}
     for key, text in beside.items():
         if parse(text).names_several:
             raise UsageError(f"--{key}", f"{text!r} is several checkpoints", "name one")
     named = tuple(text if parse(text).name else f"{key}={text}" for key, text in beside.items())
-    tasks = dict.fromkeys([*trace_job.job.tasks, *(task for of in trace_job.learned.values() for task in of)])
-    return replace(trace_job.job, models=(*trace_job.job.models, *named), tasks=tuple(tasks)), tuple(beside)
+    tasks = dict.fromkeys([*trace_job.job.tasks.names, *(task for of in trace_job.learned.values() for task in of)])
+    return changed(trace_job.job, models=(*trace_job.job.models.candidates, *named), tasks=tuple(tasks)), tuple(beside)
 
 
 def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) -> tuple[RunPlan, Track]:

@@ -1,4 +1,4 @@
-"""The parsed command line of `run`."""
+"""Hold what one evaluation is asked for, in groups. `records.job_options` makes it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,88 @@ from evalharness.records.models import EngineSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """The parsed command line of `run`. `models` and `base` are as typed: [NAME=]PATH or [NAME=]HUB_ID[@REV]."""
+class ModelSelection:
+    """Which models are measured, as typed ([NAME=]PATH or [NAME=]HUB_ID[@REV]), and what is known of them."""
 
-    models: tuple[str, ...]
-    out: Path
-    store: Path
+    candidates: tuple[str, ...] = ()
     base: str | None = None
     baseline: Path | None = None  # an earlier run whose base's scores stand in for running the base
-    suite: str | None = None
-    tasks: tuple[str, ...] = ()
     target: str | None = None
-    data_dir: Path | None = None
-    data: Mapping[str, Path] = field(default_factory=dict)
+    placebo: bool = False
+    precision: str | None = None  # None: the candidates' own
+    train_data: Mapping[str, Path] = field(default_factory=dict)  # by candidate; "": of all
+    allow_noop: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSelection:
+    """Which tasks are asked, which of their rows, and in which wording. None: as the suite or the task says."""
+
+    suite: str | None = None
+    names: tuple[str, ...] = ()  # of tasks, groups, tags, or globs
     include: tuple[Path, ...] = ()
     limit: int | None = None
     num_fewshot: int | None = None
-    split: str | None = None  # evaluate this split instead of each task's own ("validation", to select on)
-    seed: int = 1234
-    margin: float | None = None  # of every task whose primary metric is on a 0-1 scale
-    margins: Mapping[str, float] = field(default_factory=dict)  # of a task, a group, or (under its name) the suite
-    alpha: float = 0.05
-    allow_noop: bool = False
-    placebo: bool = False  # measure the base through an adapter that changes nothing, too: the noise floor
-    precision: str | None = None  # of the base and adapters on it ("nf4", "int8", "none"); None: the candidates' own
-    train_data: Mapping[str, Path] = field(default_factory=dict)  # candidate ("": all) -> rows it was fine-tuned on
-    templates: str | None = None  # a wording to ask in instead of each task's own, or "all": every wording beside it
-    until_decided: bool = False  # ask in rounds, and a gate unit no longer once its verdict is certain
-    drift: bool = False  # how far the candidates' predictions are from the base's, beside the verdicts
-    drift_text: Path | None = None  # neutral text to see it on, instead of ours
-    describe: tuple[str, ...] = ()  # beside the verdicts: calibration, robustness, generation, bias, efficiency
-    explain: bool = False  # ask once more where a choice task was lost: is it knowledge or the format of the answer?
-    # True, "all": to every model its own; "candidates": the base plainly
+    split: str | None = None
+    templates: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalData:
+    """Where the tasks' rows lie, unless they are shipped or on the hub."""
+
+    folder: Path | None = None
+    overrides: Mapping[str, Path] = field(default_factory=dict)  # by task or data set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptOptions:
+    """How a prompt is put to a model: its chat template, and the system instruction."""
+
     apply_chat_template: bool | Literal["all", "candidates"] = False
-    system_instruction: str | None = None  # what stands before each task's description
-    fewshot_as_multiturn: bool | None = None  # under a template, shots as turns of their own; None: yes
-    chat_template_mismatch: Literal["refuse", "allow"] = "refuse"  # base and candidates asked by different templates
-    settings: EngineSettings = field(default_factory=EngineSettings)
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool | None = None  # None: yes
+    chat_template_mismatch: Literal["refuse", "allow"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescriptionOptions:
+    """What is described beside the verdicts."""
+
+    ways: tuple[str, ...] = ()
+    explain: bool = False
+    drift: bool = False
+    drift_text: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsOptions:
+    """By which rule it is judged whether a task was forgotten, and the seed of everything that is drawn."""
+
+    seed: int = 1234
+    margin: float | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
+    alpha: float = 0.05
+    until_decided: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPaths:
+    """Where the results and the models' answers are kept."""
+
+    folder: Path
+    store: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One evaluation as it is asked for: base and candidates on some tasks."""
+
+    output: OutputPaths
+    models: ModelSelection = ModelSelection()
+    tasks: TaskSelection = TaskSelection()
+    data: LocalData = LocalData()
+    prompts: PromptOptions = PromptOptions()
+    description: DescriptionOptions = DescriptionOptions()
+    statistics: StatisticsOptions = StatisticsOptions()
+    engine: EngineSettings = field(default_factory=EngineSettings)

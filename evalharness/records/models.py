@@ -54,7 +54,7 @@ class Checkpoint:
 class EngineSettings:
     """How to run a model. `batch_tokens` bounds rows × length of one forward pass; `options` are the engine's own."""
 
-    engine: str = "hf"
+    name: str = "hf"
     device: str = "auto"
     dtype: str = "float32"
     batch_size: int = 16

@@ -30,21 +30,28 @@ OUT, STORE = "name a folder that can be written with --out", "name another with 
 
 def check_job(job: Job) -> None:
     """Check what a run is given. Raises TaskError, UsageError, ModelError or StoreError for the first thing wrong."""
-    library = Library(job.include)
-    if job.suite:
-        library.suite(job.suite)
-    library.select(job.tasks)
-    if job.target:
-        library.task(job.target)
+    library = Library(job.tasks.include)
+    if job.tasks.suite:
+        library.suite(job.tasks.suite)
+    library.select(job.tasks.names)
+    if job.models.target:
+        library.task(job.models.target)
     _check_margins(job, library)
     ways_of(job)
-    registry.check(engines.REGISTRY, job.settings.engine, "engine")
-    check_device(job.settings.device)
-    rows = {f"--data {name}": path for name, path in job.data.items()}
-    check_paths({"--data-dir": job.data_dir, "--baseline": job.baseline, "--drift-text": job.drift_text, **rows})
-    check_models((*filter(None, [job.base]), *job.models))
-    check_folder(job.out)
-    check_store(job.store)
+    registry.check(engines.REGISTRY, job.engine.name, "engine")
+    check_device(job.engine.device)
+    rows = {f"--data {name}": path for name, path in job.data.overrides.items()}
+    check_paths(
+        {
+            "--data-dir": job.data.folder,
+            "--baseline": job.models.baseline,
+            "--drift-text": job.description.drift_text,
+            **rows,
+        }
+    )
+    check_models((*filter(None, [job.models.base]), *job.models.candidates))
+    check_folder(job.output.folder)
+    check_store(job.output.store)
 
 
 def check_recipe(recipe: Recipe, library: Library) -> None:
@@ -67,8 +74,8 @@ def _check_margins(job: Job, library: Library) -> None:
     """Raises UsageError for a margin of what is in no file. Whether the run has it is known only with its checkpoints,
     which bring their targets.
     """
-    known = {UNNAMED, *library.names(), *library.groups(), *library.suites(), *filter(None, [job.suite])}
-    for name in sorted(job.margins):
+    known = {UNNAMED, *library.names(), *library.groups(), *library.suites(), *filter(None, [job.tasks.suite])}
+    for name in sorted(job.statistics.margins):
         if name not in known and not set(name) & {"@", ":"}:  # of a variant of a task, of a member of a group
             raise UsageError("--margin", f"no task, group or suite {name!r}", did_you_mean(name, known))
 

@@ -66,10 +66,14 @@ def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
     names and that cannot be read.
     """
     names = [candidate.name for candidate in run_plan.candidates]
-    for name in job.train_data:
+    for name in job.models.train_data:
         if name and name not in names:
             raise UsageError(OPTION, f"no candidate {name!r} in this run", did_you_mean(name, names))
-    given = {name: path for name in names if (path := job.train_data.get(name, job.train_data.get(""))) is not None}
+    given = {
+        name: path
+        for name in names
+        if (path := job.models.train_data.get(name, job.models.train_data.get(""))) is not None
+    }
     told = {candidate.name: _told(candidate) for candidate in run_plan.candidates if candidate.name not in given}
     if not given and not any(sources or notices for sources, notices in told.values()):
         return run_plan
@@ -122,8 +126,10 @@ class _Search:
     """The questions of one run_plan, indexed once, and what was found in each source, looked through once."""
 
     def __init__(self, run_plan: RunPlan, job: Job) -> None:
-        self.run_plan, self.library = run_plan, Library(job.include)
-        self.index = Index([item for task in run_plan.judged_tasks for item in _items(run_plan, task, job.seed)])
+        self.run_plan, self.library = run_plan, Library(job.tasks.include)
+        self.index = Index(
+            [item for task in run_plan.judged_tasks for item in _items(run_plan, task, job.statistics.seed)]
+        )
         self.known: dict[str, tuple[dict[int, Hit], int]] = {}
 
     def in_path(self, path: Path) -> TrainingOverlap:

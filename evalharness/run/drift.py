@@ -27,7 +27,7 @@ MOST_OUTPUTS = 128  # of the base's own, the tasks in turn
 
 def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
     """The paragraphs on which to look; () where the job does not ask for it. Raises UsageError, DataError."""
-    if not (job.drift or job.drift_text):
+    if not (job.description.drift or job.description.drift_text):
         return ()
     if not isinstance(run_plan.base, Checkpoint):
         raise UsageError(
@@ -35,7 +35,7 @@ def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
             "the base does not answer in this run: its scores are an earlier run's",
             "give --base instead of --baseline",
         )
-    found = paragraphs(job.drift_text or shipped("fixtures/drift") / CORPUS)
+    found = paragraphs(job.description.drift_text or shipped("fixtures/drift") / CORPUS)
     kept = found if len(found) <= MOST_TEXTS else [found[i * len(found) // MOST_TEXTS] for i in range(MOST_TEXTS)]
     return tuple(map(_shortened, kept))
 
@@ -82,7 +82,7 @@ class DriftRecorder:
         for texts, of_kind in zip(self.texts, asked, strict=True):
             base = [self.base[request.id] for request in texts.requests]
             other = [None if request is None else answers[request.id] for request in of_kind]
-            self.drifts.append(drift_of(texts, checkpoint.name, base, other, (self._level, self.job.seed)))
+            self.drifts.append(drift_of(texts, checkpoint.name, base, other, (self._level, self.job.statistics.seed)))
 
     def found(self) -> tuple[Drift, ...]:
         """Of every model but the base, ranked; () where the job did not ask."""
@@ -90,7 +90,7 @@ class DriftRecorder:
 
     @property
     def _level(self) -> float:
-        return 1 - 2 * self.job.alpha
+        return 1 - 2 * self.job.statistics.alpha
 
     def _shares_tokens(self, session: Session) -> bool:
         """Does the model cut these texts into as many tokens as the base does? Yes, where nobody can count."""

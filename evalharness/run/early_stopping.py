@@ -41,7 +41,7 @@ Key = tuple[str, str]  # model, task
 
 def check(job: Job, run_plan: RunPlan) -> None:
     """Raises UsageError for what cannot be had of a run that may stop early."""
-    if not job.until_decided:
+    if not job.statistics.until_decided:
         return
     held = Counter(name for group in run_plan.groups if group.unit for name in group.tasks)
     if shared := [name for name, count in held.items() if count > 1]:

@@ -34,13 +34,13 @@ from evalharness.store import Store
 
 
 def evaluate(job: Job, listener: ProgressListener | None = None, factory: EngineFactory | None = None) -> Results:
-    """Measure base and candidates on the same prompts, compare them, and leave everything but the page in `job.out`.
+    """Measure base and candidates on the same prompts, compare them, and leave everything but the page in `job.output.folder`.
 
     Raises EvalHarnessError for what the user can mend, before any answer is computed; what fails later is in
-    `Results.errors`. `factory` stands in for the engine that `job.settings` names.
+    `Results.errors`. `factory` stands in for the engine that `job.engine` names.
     """
     listener, run_log = listener or SilentListener(), RunLog()
-    factory = factory or factory_of(job.settings)
+    factory = factory or factory_of(job.engine)
     with run_log.timed("prepare"):
         listener.phase("reading tasks and checkpoints")
         run_plan = with_overlaps(job, make_run_plan(job))
@@ -64,34 +64,36 @@ def settle(
         tell([*announced(run_plan, plan, asked), *prompts.notices], listener, run_log)
         base = run_plan.base
         known = {base.name: answered_before(base, asked, info)} if isinstance(base, Baseline) else {}
-        results.forget_samples(job.out)
-        results.open_folder(job.out)
+        results.forget_samples(job.output.folder)
+        results.open_folder(job.output.folder)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
-    with Store(job.store) as store, EngineSlot(factory, job.settings, run_log) as slot:
+    with Store(job.output.store) as store, EngineSlot(factory, job.engine, run_log) as slot:
         context = RunContext(job, slot, info, store, listener, run_log)
         with run_log.timed("prove"):
             info = replace(info, unproven=_unproven(state, context))
         with run_log.timed("answer"):
             state = _answered(state, context, drift)
-        if job.explain:
+        if job.description.explain:
             with run_log.timed("explain"):
                 state = explained(state, context)
     listener.phase("comparing")
     with run_log.timed("compare"):
         found = leave(job, state, gather(job, state, info, drift.found()))
-    results.write_run(job.out, {**run_log.facts(), "out": str(job.out), "store": str(job.store)})
-    results.write_results(job.out, found)
-    return results.read_results(job.out)
+    results.write_run(
+        job.output.folder, {**run_log.facts(), "out": str(job.output.folder), "store": str(job.output.store)}
+    )
+    results.write_results(job.output.folder, found)
+    return results.read_results(job.output.folder)
 
 
 def leave(job: Job, state: RunState, run: MeasuredRun) -> Results:
     """Write down what was measured, and return what it says. Results themselves are written last, by the caller."""
     base = state.run_plan.base
-    results.write_measurements(job.out, run)
-    write_overlap(job.out, state.run_plan, state.prompts.by_model[base.name])
+    results.write_measurements(job.output.folder, run)
+    write_overlap(job.output.folder, state.run_plan, state.prompts.by_model[base.name])
     if isinstance(base, Baseline):
         for task, outcome in zip(state.prompts.by_model[base.name], state.outcomes[base.name], strict=True):
-            results.write_samples(job.out, task.task.name, base.name, outcome.samples)
+            results.write_samples(job.output.folder, task.task.name, base.name, outcome.samples)
     return analyse(run)
 
 
@@ -106,7 +108,11 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     """With everything that was measured of every checkpoint; asked one after another, or in rounds side by side."""
     by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
     context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
-    rounds = RoundsOfRun(context, state.run_plan, state.prompts, state.plan) if context.job.until_decided else None
+    rounds = (
+        RoundsOfRun(context, state.run_plan, state.prompts, state.plan)
+        if context.job.statistics.until_decided
+        else None
+    )
     if rounds is not None:
         rounds.ask(order, state.outcomes)
     outcomes = dict(state.outcomes)
@@ -128,7 +134,7 @@ def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> N
 def _one_engine(job: Job, run_plan: RunPlan, factory: EngineFactory) -> EngineInfo:
     infos = {
         info.fingerprint: info
-        for info in (factory.describe(checkpoint, job.settings) for checkpoint in run_plan.checkpoints)
+        for info in (factory.describe(checkpoint, job.engine) for checkpoint in run_plan.checkpoints)
     }
     if len(infos) > 1:
         raise NotComparableError(

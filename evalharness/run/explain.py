@@ -38,7 +38,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
     """Can the base be asked once more? Raises UsageError where an earlier run answered for it that did not write the
     answers.
     """
-    if not (job.explain and isinstance(run_plan.base, Baseline)):
+    if not (job.description.explain and isinstance(run_plan.base, Baseline)):
         return
     deaf = []
     for task in _choice_tasks(run_plan):

@@ -43,9 +43,9 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
     groups = [group for group in run_plan.groups if not group.beside]
     stated, named = (
         {renamed.get(name, name): margin for name, margin in of.items()}
-        for of in (suite.margins if suite else {}, job.margins)
+        for of in (suite.margins if suite else {}, job.statistics.margins)
     )
-    margins = {**stated, **asked_margins(judged, groups, job.margin, named)}
+    margins = {**stated, **asked_margins(judged, groups, job.statistics.margin, named)}
     names = {fact.name for fact in facts}
     targets = {c.name: renamed.get(c.target_task, c.target_task) for c in run_plan.candidates if c.target_task}
     describing = (*(each.name for each in run_plan.tasks_and_groups if each.beside), *run_plan.computed)
@@ -57,12 +57,12 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
         suite_margin=margins.get(suite.name if suite else UNNAMED, suite.margin if suite else SUITE_MARGIN),
         margins=margins,
         targets={name: target for name, target in targets.items() if target in names},
-        alpha=job.alpha,
-        seed=job.seed,
+        alpha=job.statistics.alpha,
+        seed=job.statistics.seed,
         describing=(*describing, *(task.name for task in run_plan.tasks if only_describes(task))),
         average=suite.average if suite else None,
         references=tuple(reference.name for reference in run_plan.references),
-        until_decided=job.until_decided,
+        until_decided=job.statistics.until_decided,
     )
     subjects(facts, plan)  # raises where a gate unit cannot be pooled
     return plan

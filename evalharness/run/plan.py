@@ -18,6 +18,7 @@ from evalharness.errors import NotComparableError, TaskError, UsageError, did_yo
 from evalharness.paths import shipped
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.tasks import Group, Suite, Task, Variant
 from evalharness.run.reference_models import at_one_precision, beside, check_architectures, precision_of, quantised
@@ -91,11 +92,11 @@ def make_run_plan(job: Job) -> RunPlan:
     checkpoint.
     """
     ways_of(job)
-    job = replace(job, models=expand_all(job.models))
+    job = changed(job, models=expand_all(job.models.candidates))
     wanted = _wanted(job)
-    if not job.models:
+    if not job.models.candidates:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
-    base, candidates = _from_baseline(job, read(job.baseline)) if job.baseline else _with_base(job)
+    base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = beside(job, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
     return replace(_asked(job, wanted, base, candidates), references=references)
@@ -117,10 +118,12 @@ class _Wanted:
 
 
 def _wanted(job: Job) -> _Wanted:
-    library = Library(job.include)
-    suite = library.suite(job.suite) if job.suite else None
-    groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks if library.is_group(name))
-    names = tuple(dict.fromkeys([*(suite.tasks if suite else ()), *(task.name for task in library.select(job.tasks))]))
+    library = Library(job.tasks.include)
+    suite = library.suite(job.tasks.suite) if job.tasks.suite else None
+    groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks.names if library.is_group(name))
+    names = tuple(
+        dict.fromkeys([*(suite.tasks if suite else ()), *(task.name for task in library.select(job.tasks.names))])
+    )
     if not names:
         raise UsageError("run", "no task to evaluate", "name a --suite or one or more --task")
     return _Wanted(library, suite, groups, names)
@@ -130,12 +133,17 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
     """The tasks and their data, for these models."""
     library, suite, groups = wanted.library, wanted.suite, wanted.groups
     source = DataSource(
-        job.data_dir, job.data, shipped(suite.data) if suite and suite.data else None, default_lock(job.store)
+        job.data.folder,
+        job.data.overrides,
+        shipped(suite.data) if suite and suite.data else None,
+        default_lock(job.output.store),
     )
-    split = job.split or (suite.split if suite else None)
+    split = job.tasks.split or (suite.split if suite else None)
     tasks = [library.task(name) for name in wanted.names]
     tasks += [
-        task for task in _targets(job, candidates, library) if job.target or missing([task], source, split) is None
+        task
+        for task in _targets(job, candidates, library)
+        if job.models.target or missing([task], source, split) is None
     ]
     tasks = list({task.name: task for task in tasks}.values())
     check_overrides(tasks, source)
@@ -145,7 +153,7 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
     named: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
     known = {each.name for each in named if not each.beside}
     known.add(suite.name if suite else UNNAMED)
-    for name in sorted(job.margins.keys() - known):
+    for name in sorted(job.statistics.margins.keys() - known):
         raise UsageError("--margin", f"no task, group or suite {name!r} in this run", did_you_mean(name, known))
     return RunPlan(
         tasks=choice.tasks,
@@ -155,10 +163,10 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
         candidates=tuple(candidates),
         source=source,
         split=split,
-        limit=_given(job.limit, suite.limit if suite else None),
-        num_fewshot=_given(job.num_fewshot, suite.num_fewshot if suite else None),
-        limits=suite.limits if suite and job.limit is None else {},
-        fewshots=suite.fewshots if suite and job.num_fewshot is None else {},
+        limit=_given(job.tasks.limit, suite.limit if suite else None),
+        num_fewshot=_given(job.tasks.num_fewshot, suite.num_fewshot if suite else None),
+        limits=suite.limits if suite and job.tasks.limit is None else {},
+        fewshots=suite.fewshots if suite and job.tasks.num_fewshot is None else {},
         computed=choice.computed,
         notices=choice.notices,
     )
@@ -174,7 +182,7 @@ def _given(asked: int | None, otherwise: int | None) -> int | None:
 
 def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
     base = recognise(_base_of_all(job), role="base")
-    candidates = tuple(recognise(text, base=str(base.path), target=job.target) for text in job.models)
+    candidates = tuple(recognise(text, base=str(base.path), target=job.models.target) for text in job.models.candidates)
     check_architectures(base, candidates)
     return at_one_precision(job, base, candidates)
 
@@ -183,9 +191,13 @@ def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkp
     """The base's weights are not needed, but to load adapters; where they are known, they must be those that were
     scored.
     """
-    if job.out.resolve() in (baseline.path.resolve(), baseline.path.resolve().parent):
-        raise UsageError("--out", f"{job.out} holds the baseline, which would be written over", "name another folder")
-    candidates = tuple(recognise(text, base=job.base, target=job.target) for text in job.models)
+    if job.output.folder.resolve() in (baseline.path.resolve(), baseline.path.resolve().parent):
+        raise UsageError(
+            "--out", f"{job.output.folder} holds the baseline, which would be written over", "name another folder"
+        )
+    candidates = tuple(
+        recognise(text, base=job.models.base, target=job.models.target) for text in job.models.candidates
+    )
     precision = precision_of(job, candidates)
     candidates = tuple(quantised(candidate, precision) for candidate in candidates)
     for candidate in candidates:
@@ -202,7 +214,7 @@ def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkp
 
 
 def _no_placebo(job: Job) -> tuple[Checkpoint, ...]:
-    if job.placebo:
+    if job.models.placebo:
         raise UsageError(
             "--placebo",
             "there is no base to put an adapter on: its scores are an earlier run's",
@@ -213,10 +225,10 @@ def _no_placebo(job: Job) -> tuple[Checkpoint, ...]:
 
 def _base_of_all(job: Job) -> str:
     """The one base that all candidates share."""
-    if job.base:
-        return job.base
+    if job.models.base:
+        return job.models.base
     found: dict[str, str] = {}  # fingerprint -> text
-    for text in job.models:
+    for text in job.models.candidates:
         base = base_of(text)
         if base is None:
             what = "its base is unknown (no training.json and no adapter_config.json beside the weights)"
@@ -244,8 +256,8 @@ def _targets(job: Job, candidates: Sequence[Checkpoint], library: Library) -> li
     """What the candidates were trained on. A target that only training.json names may be unknown here: then it is left
     out.
     """
-    if job.target:
-        return [library.task(job.target)]
+    if job.models.target:
+        return [library.task(job.models.target)]
     found = []
     for name in dict.fromkeys(c.target_task for c in candidates if c.target_task):
         with contextlib.suppress(TaskError):

@@ -62,7 +62,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     windows = [c.window - c.virtual_tokens for c in run_plan.checkpoints if c.window is not None]
     budget = min(windows, default=None)
     count = _strictest([tokenizers.token_counter(c) for c in run_plan.checkpoints]) if tokenizers else None
-    multiturn, system = job.fewshot_as_multiturn is not False, job.system_instruction or ""
+    multiturn, system = job.prompts.fewshot_as_multiturn is not False, job.prompts.system_instruction or ""
     apart = all(checkpoint.architecture == Architecture.SEQ2SEQ for checkpoint in run_plan.checkpoints)
 
     def prepared(task: Task, renderer: ChatRenderer | None) -> PreparedTask:
@@ -71,13 +71,13 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
         asking = PromptSettings(
             shots,
             limit,
-            job.seed,
+            job.statistics.seed,
             run_plan.split,
             budget,
             count,
             system,
             chat,
-            bool(WHO[job.apply_chat_template]),
+            bool(WHO[job.prompts.apply_chat_template]),
             apart,
         )
         return prepare(task, run_plan.source, asking)
@@ -90,21 +90,23 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
         by_model = {run_plan.base.name: _asked_before(run_plan.base, list(made.values())), **by_model}
         templates = {run_plan.base.name: run_plan.base.template, **templates}
     prompts = Prompts(by_model, templates, notices)
-    if job.chat_template_mismatch == "refuse":
+    if job.prompts.chat_template_mismatch == "refuse":
         _check_alike(prompts, run_plan)
     return prompts
 
 
 def _check_options(job: Job) -> None:
-    if job.apply_chat_template not in WHO:
+    if job.prompts.apply_chat_template not in WHO:
         raise UsageError(
             TEMPLATES,
-            f"{job.apply_chat_template!r} is not whom to ask by a template",
+            f"{job.prompts.apply_chat_template!r} is not whom to ask by a template",
             "all or candidates would be right",
         )
-    if job.chat_template_mismatch not in ("refuse", "allow"):
-        raise UsageError(MISMATCH, f"{job.chat_template_mismatch!r} is no answer", "refuse or allow would be right")
-    if job.fewshot_as_multiturn and not WHO[job.apply_chat_template]:
+    if job.prompts.chat_template_mismatch not in ("refuse", "allow"):
+        raise UsageError(
+            MISMATCH, f"{job.prompts.chat_template_mismatch!r} is no answer", "refuse or allow would be right"
+        )
+    if job.prompts.fewshot_as_multiturn and not WHO[job.prompts.apply_chat_template]:
         raise UsageError(
             "--fewshot-as-multiturn",
             "there are no turns without a chat template",
@@ -114,11 +116,11 @@ def _check_options(job: Job) -> None:
 
 def _renderers(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -> Renderers:
     """How each model is asked that has to answer. Raises UsageError, ModelError."""
-    who = WHO[job.apply_chat_template]
+    who = WHO[job.prompts.apply_chat_template]
     asked = run_plan.checkpoints if who == "all" else run_plan.candidates if who else ()
     renderers: dict[str, ChatRenderer | None] = {checkpoint.name: None for checkpoint in run_plan.checkpoints}
     if asked and tokenizers is None:
-        what = f"the engine {job.settings.engine} does not have its models' chat templates"
+        what = f"the engine {job.engine.name} does not have its models' chat templates"
         raise UsageError(TEMPLATES, what, "leave it out, or answer with another --engine")
     for checkpoint in asked:
         assert tokenizers is not None
@@ -166,7 +168,7 @@ def _deafness(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, .
         for task in run_plan.tasks
         if task.description and task.output_type != OutputType.LOGLIKELIHOOD_ROLLING
     ]
-    if deaf and job.system_instruction:
+    if deaf and job.prompts.system_instruction:
         what = f"the chat template of {deaf[0]} has no place for what the system says"
         raise UsageError("--system-instruction", what, "leave it out, or mend the template")
     if not (deaf and described):

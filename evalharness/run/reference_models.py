@@ -36,18 +36,16 @@ def precision_of(job: Job, candidates: Sequence[Checkpoint]) -> str:
 
     Raises UsageError where candidates differ, so that there is no one base for them.
     """
-    if job.precision == NONE:
+    if job.models.precision == NONE:
         return ""
-    if job.precision:
-        if job.precision not in ON_LOADING:
-            what = f"{job.precision!r} is nothing that weights can be quantised to"
-            raise UsageError("--precision", what, did_you_mean(job.precision, (*ON_LOADING, NONE)))
-        if others := [c.name for c in candidates if _settled(c) and c.precision != job.precision]:
-            what = (
-                f"the files of {', '.join(others)} hold weights that are quantised in another way than {job.precision}"
-            )
+    if job.models.precision:
+        if job.models.precision not in ON_LOADING:
+            what = f"{job.models.precision!r} is nothing that weights can be quantised to"
+            raise UsageError("--precision", what, did_you_mean(job.models.precision, (*ON_LOADING, NONE)))
+        if others := [c.name for c in candidates if _settled(c) and c.precision != job.models.precision]:
+            what = f"the files of {', '.join(others)} hold weights that are quantised in another way than {job.models.precision}"
             raise UsageError("--precision", what, "leave it out, or give them a run of their own")
-        return job.precision
+        return job.models.precision
     found: dict[str, list[str]] = {}
     for candidate in candidates:
         found.setdefault(candidate.precision, []).append(candidate.name)
@@ -68,7 +66,7 @@ def at_one_precision(
     """
     precision = precision_of(job, candidates)
     base = quantised(base, precision)
-    if base.precision != precision and job.precision != NONE:
+    if base.precision != precision and job.models.precision != NONE:
         what = f"its files are quantised ({base.precision}), its candidates' are {f'as well, otherwise ({precision})' if precision else 'not'}"
         raise UsageError(
             base.name, what, f"give a --base like its candidates, or --precision {NONE} to compare them as they are"
@@ -98,7 +96,7 @@ def beside(job: Job, base: Checkpoint, candidates: Sequence[Checkpoint]) -> tupl
     that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one.
     """
     found = [unquantised_of(base)] if base.precision and not _settled(base) else []
-    found += [placebo_of(base)] if job.placebo else []
+    found += [placebo_of(base)] if job.models.placebo else []
     taken = {base.name, *(candidate.name for candidate in candidates)}
     for reference in found:
         if reference.name in taken:

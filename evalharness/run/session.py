@@ -133,7 +133,7 @@ class Session:
         prompts = _prompts(prepared)
         if not prompts:
             return True  # no example could be asked: each is an error of this run
-        context, allow_noop = self.context, self.context.job.allow_noop
+        context, allow_noop = self.context, self.context.job.models.allow_noop
         key = self.checkpoint.fingerprint, context.info.fingerprint
         proof = Proof.from_stored(context.store.proof(*key) or {})
         if proof is None:
@@ -161,7 +161,7 @@ class Session:
     def score(self, task: PreparedTask, answers: Answers) -> TaskOutcome:
         """One task measured; its samples written."""
         outcome = measure(task, answers, self.checkpoint.name)
-        results.write_samples(self.context.job.out, task.task.name, self.checkpoint.name, outcome.samples)
+        results.write_samples(self.context.job.output.folder, task.task.name, self.checkpoint.name, outcome.samples)
         return outcome
 
     def source(self, task: str) -> AnswerSource:
@@ -170,7 +170,7 @@ class Session:
         """
         name, context = self.checkpoint.name, self.context
         log, listener = context.run_log, context.listener
-        described = EFFICIENCY in context.job.describe
+        described = EFFICIENCY in context.job.description.ways
         counter = self.token_counter() if described else None
         begun = time.perf_counter() - self.loading
 

@@ -36,22 +36,22 @@ def signature_of(
         "base": run_plan.base.name,
         "tasks": {**asked, **{fact.name: _computed_task(fact) for fact in facts[len(prepared) :]}},
         "groups": {group.name: list(group.tasks) for group in run_plan.groups},
-        "template": job.templates,
-        "describe": list(job.describe),
-        **({"explain": True} if job.explain else {}),
+        "template": job.tasks.templates,
+        "describe": list(job.description.ways),
+        **({"explain": True} if job.description.explain else {}),
         "limit": run_plan.limit,
         "num_fewshot": run_plan.num_fewshot,
         "split": run_plan.split,
-        "seed": job.seed,
-        "alpha": job.alpha,
-        "margin": job.margin,
-        "until_decided": {"rounds": ROUNDS, "looks": list(LOOKS)} if job.until_decided else None,
-        "margins": dict(job.margins),
+        "seed": job.statistics.seed,
+        "alpha": job.statistics.alpha,
+        "margin": job.statistics.margin,
+        "until_decided": {"rounds": ROUNDS, "looks": list(LOOKS)} if job.statistics.until_decided else None,
+        "margins": dict(job.statistics.margins),
         "precision": run_plan.precision or None,
         "engine": info.signature,
         "packages": dict(_versions()),
         "models": {model.name: model.fingerprint for model in models},
-        "system_instruction": job.system_instruction,
+        "system_instruction": job.prompts.system_instruction,
         "chat": _chat(job, prompts),
         **({"overlap": overlap_signature(run_plan, prepared)} if run_plan.overlaps else {}),
     }
@@ -90,7 +90,7 @@ def _chat(job: Job, prompts: Prompts) -> dict[str, Any] | None:
     """By which chat template each model was asked; None where all were asked plainly."""
     if not any(prompts.templates.values()):
         return None
-    return {"fewshot_as_multiturn": job.fewshot_as_multiturn is not False, "templates": dict(prompts.templates)}
+    return {"fewshot_as_multiturn": job.prompts.fewshot_as_multiturn is not False, "templates": dict(prompts.templates)}
 
 
 def _versions() -> Iterator[tuple[str, str]]:

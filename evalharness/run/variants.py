@@ -44,10 +44,10 @@ class TaskChoice:
 
 def ways_of(job: Job) -> frozenset[str]:
     """What `job` asks to describe. Raises UsageError for a word that is none of WAYS."""
-    for way in job.describe:
+    for way in job.description.ways:
         if way not in WAYS:
             raise UsageError("--describe", f"{way!r} is nothing that can be described", did_you_mean(way, WAYS))
-    return frozenset(job.describe)
+    return frozenset(job.description.ways)
 
 
 def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
@@ -57,7 +57,7 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
     DataError for unreadable rows.
     """
     ways, made = ways_of(job), _Variants()
-    tasks = _in_wording(job.templates, tasks, made.notices)
+    tasks = _in_wording(job.tasks.templates, tasks, made.notices)
     in_place = {task.variant.of: task.name for task in tasks if task.variant}
     groups = [replace(group, tasks=tuple(in_place.get(name, name) for name in group.tasks)) for group in groups]
     if "calibration" in ways:
@@ -67,13 +67,13 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
         tasks = [_with(task, variants.picks(task)) for task in tasks]
     if "bias" in ways:
         tasks = _with_bias(tasks)
-    if job.templates == EVERY:
+    if job.tasks.templates == EVERY:
         made.add(variants.worded(task, name) for task in tasks for name in task.templates)
     ranked = [task for task in tasks if task.output_type == OutputType.MULTIPLE_CHOICE]
     for task in ranked if ways & {"robustness", "generation"} else ():
         rows = rows_of(task)
         if "robustness" in ways:
-            made.add_disturbed(task, rows, job.seed)
+            made.add_disturbed(task, rows, job.statistics.seed)
         if "generation" in ways:
             made.add_written(task, rows)
     if ways & {"robustness", "generation", "calibration"} and not ranked:

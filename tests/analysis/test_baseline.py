@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Generation, Ranking, Request, Response
 from evalharness.run.evaluation import evaluate
 
@@ -35,7 +34,7 @@ def answers(text: str) -> Callable[[Request], Response]:
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
     def make(model: Path | str, out: str, **changes: object) -> Job:
-        return Job(
+        return make_job(
             models=(str(model),),
             tasks=("echo", "yes_no"),
             data_dir=small_world / "data",
@@ -52,7 +51,7 @@ def first(job: MakeJob, zoo: dict[str, Path]) -> Path:
     """A run of the base against its LoRA; the base is right about every echo."""
     asked = job(zoo["llama-lora"], "first", base=str(zoo["llama"]))
     evaluate(asked, factory=ScriptedFactory(answers("right"), {"llama-lora": answers("wrong")}))
-    return asked.out
+    return asked.output.folder
 
 
 def test_the_same_comparisons_without_asking_the_base(job: MakeJob, first: Path, zoo: dict[str, Path]) -> None:
@@ -78,7 +77,7 @@ def test_full_weights_need_no_base_at_all(job: MakeJob, first: Path, zoo: dict[s
     [
         ({"limit": 10}, "not the same prompts"),
         ({"num_fewshot": 1}, "not the same prompts"),
-        ({"settings": EngineSettings(batch_size=3)}, "another engine"),
+        ({"batch_size": 3}, "another engine"),
     ],
 )
 def test_scores_of_other_questions_are_refused(
@@ -86,7 +85,7 @@ def test_scores_of_other_questions_are_refused(
 ) -> None:
     factory = ScriptedFactory(answers("x"))
     with pytest.raises(NotComparableError, match=said):
-        evaluate(replace(job(zoo["llama-prompt"], "b", baseline=first), **changes), factory=factory)
+        evaluate(changed(job(zoo["llama-prompt"], "b", baseline=first), **changes), factory=factory)
     assert factory.asked == []
 
 
@@ -102,7 +101,7 @@ def test_a_base_that_failed_is_no_baseline(job: MakeJob, zoo: dict[str, Path]) -
     broken = job(zoo["llama-lora"], "first", base=str(zoo["llama"]))
     evaluate(broken, factory=ScriptedFactory(answers("x"), {"llama": deaf}))
     with pytest.raises(NotComparableError, match="failed on 30 examples"):
-        evaluate(job(zoo["llama-prompt"], "b", baseline=broken.out), factory=ScriptedFactory(answers("x")))
+        evaluate(job(zoo["llama-prompt"], "b", baseline=broken.output.folder), factory=ScriptedFactory(answers("x")))
 
 
 def test_what_is_no_run_is_named(job: MakeJob, zoo: dict[str, Path], tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ import pytest
 from command_line import exit_code
 
 from evalharness.engines.scripted import ScriptedFactory
-from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
+from evalharness.records.job_options import make_job
 from evalharness.records.requests import Failure, Generation, Ranking, Request, Response
 from evalharness.run.evaluation import evaluate
 
@@ -55,7 +54,7 @@ def make_run(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeRun
     def make(folder: str, wrong: dict[str, int], deaf: Collection[str] = (), **changes: object) -> Path:
         kinds = ("llama-lora", "llama-prompt")
         replies = {name: unanswered_from(25) if name in deaf else right_about(share) for name, share in wrong.items()}
-        job = Job(
+        job = make_job(
             models=tuple(f"{name}={zoo[kind]}" for name, kind in zip(wrong, kinds, strict=False)),
             base=f"base={zoo['llama']}",
             data_dir=small_world / "data",
@@ -64,7 +63,7 @@ def make_run(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeRun
             **{"tasks": ("echo", "yes_no"), "include": (small_world / "tasks",), **changes},
         )
         evaluate(job, factory=ScriptedFactory(right_about(0), replies))
-        return job.out
+        return job.output.folder
 
     return make
 
@@ -170,8 +169,7 @@ def test_missing_answers_stay_missing(make_run: MakeRun, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
-    [({"limit": 20}, "not the same prompts"), ({"settings": EngineSettings(batch_size=2)}, "different engines")],
+    ("changes", "said"), [({"limit": 20}, "not the same prompts"), ({"batch_size": 2}, "different engines")]
 )
 def test_what_cannot_be_paired_is_5(
     make_run: MakeRun, changes: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]

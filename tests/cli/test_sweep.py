@@ -68,8 +68,13 @@ def test_options_to_a_grid(asked: Callable[..., tuple[SweepJob, str]]) -> None:
         "mix": {}, "replay": {"glue": 0.2}, "targets": ("q_proj", "v_proj"),
     }  # fmt: skip
     assert given.grid == Grid(("full", "lora"), {EVERY: (1e-4, 3e-4), "lora": (1e-3,)}, (1, 2), (1, 2, 3), shared)
-    assert (given.job.base, given.job.target, given.job.suite, given.job.limit) == ("B", "sst2", "glue", 50)
-    assert given.job.settings.batch_size == 8 and given.job.store == Path("O/store.sqlite")
+    assert (given.job.models.base, given.job.models.target, given.job.tasks.suite, given.job.tasks.limit) == (
+        "B",
+        "sst2",
+        "glue",
+        50,
+    )
+    assert given.job.engine.batch_size == 8 and given.job.output.store == Path("O/store.sqlite")
     assert (given.select, given.processes) == ("loss", 2)
 
 

@@ -72,17 +72,17 @@ def test_options_to_what_is_asked(ask: Callable[..., tuple[TraceJob, str, int]])
         "0.03", "--limit", "9",
     )  # fmt: skip
     assert (
-        given.job.models == ("a=x", "b=y")
+        given.job.models.candidates == ("a=x", "b=y")
         and given.learned == {"a": ("sst2", "rte")}
         and (given.joint, given.fresh) == ("z", None)
     )
-    assert (given.job.base, given.job.suite, given.job.tasks, given.job.margin, given.job.limit) == (
-        "B",
-        "glue",
-        ("rte",),
-        0.03,
-        9,
-    )
+    assert (
+        given.job.models.base,
+        given.job.tasks.suite,
+        given.job.tasks.names,
+        given.job.statistics.margin,
+        given.job.tasks.limit,
+    ) == ("B", "glue", ("rte",), 0.03, 9)
     assert (
         code == 0
         and "Stages and tasks" in output

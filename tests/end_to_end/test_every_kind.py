@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from evalharness.engines.adapter_check import Proof
 from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
+from evalharness.records.job_options import make_job
 from evalharness.report.references import noise_floor
 from evalharness.run.evaluation import evaluate
 from evalharness.store import Store
@@ -34,7 +34,7 @@ def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
             "limit": 6,
         }
         data = {"tasks": ("yes_no", "echo"), "include": (small_world / "tasks",), "data_dir": small_world / "data"}
-        return Job(models=tuple(map(str, models)), **{**place, **data, **changes})
+        return make_job(models=tuple(map(str, models)), **{**place, **data, **changes})
 
     return make
 
@@ -81,9 +81,9 @@ def test_a_merge_is_measured_and_moves_more_in_fewer_bits(
     """In float32 a merge only rounds; in bfloat16 the sum of weight and adapter keeps eight bits."""
     adapter, proofs = tiny.make_adapter(zoo["llama"], tmp_path / "tuned", tiny.lora(r=8)), {}
     for dtype in ("bfloat16", "float32"):
-        asked = job(adapter, settings=EngineSettings(dtype=dtype), limit=3)
+        asked = job(adapter, dtype=dtype, limit=3)
         found = evaluate(asked)
-        with Store(asked.store) as store:
+        with Store(asked.output.store) as store:
             proof = store.proof(found.models[1].fingerprint, found.signature["engine"]["fingerprint"])
         assert proof is not None
         proofs[dtype] = Proof.from_stored(proof)

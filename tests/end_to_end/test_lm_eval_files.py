@@ -16,7 +16,7 @@ from golden.lm_eval_rows import CASES, digest, write_rows
 
 from evalharness.data.sources import DataSource
 from evalharness.paths import shipped
-from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.records.requests import Generate, Request, Score
 from evalharness.run.evaluation import evaluate
 from evalharness.tasks import filters
@@ -44,7 +44,7 @@ def run(data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict
     written: dict[str, list[str]] = {}
     for shots in {case.shots for case in CASES.values()}:
         names = [name for name, case in CASES.items() if case.shots == shots]
-        job = Job(
+        job = make_job(
             models=(f"same={base}",),
             base=f"base={base}",
             tasks=tuple(str(CASES[name].path) for name in names),
@@ -57,7 +57,7 @@ def run(data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict
         assert not results.errors
         scores |= {(row.task, row.metric): row.base.value for row in results.comparisons if row.level == "task"}
         for name in names:
-            lines = (job.out / "samples" / name / "base.jsonl").read_text("utf-8").splitlines()
+            lines = (job.output.folder / "samples" / name / "base.jsonl").read_text("utf-8").splitlines()
             written[name] = [json.loads(line)["output"] for line in lines]
     return {"scores": scores, "written": written}
 

@@ -17,7 +17,7 @@ from lm_eval.tasks import TaskManager
 
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.paths import shipped
-from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.records.requests import Generate, Rank, Request
 from evalharness.run.evaluation import evaluate
 from evalharness.tasks.library import Library
@@ -116,7 +116,7 @@ def ours(
     folder, found = tmp_path_factory.mktemp("run"), {}
     for shots in {asked.shots for asked in CASES}:
         cases = [asked for asked in CASES if asked.shots == shots]
-        job = Job(
+        job = make_job(
             models=(f"same={BASE}",),
             base=str(BASE),
             tasks=tuple(asked.task for asked in cases),

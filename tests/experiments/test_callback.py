@@ -27,7 +27,7 @@ import evalharness
 from evalharness.checkpoints.libraries import quiet
 from evalharness.errors import UsageError
 from evalharness.experiments.callback import ForgettingCallback, logs_of
-from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.run.evaluation import evaluate
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -128,7 +128,7 @@ def test_what_is_logged_is_what_a_run_finds_of_what_is_saved(
     assert {"forward", "_original_forward"} <= vars(trainer.model).keys() or not options, (
         "accelerate wraps it in another way now"
     )
-    job = Job(
+    job = make_job(
         models=(str(tmp_path / "saved"),), base=str(base), tasks=("yes_no", "echo"),
         data_dir=small_world / "data", include=(small_world / "tasks",), limit=8, alpha=0.05 / 2,
         out=tmp_path / "run", store=tmp_path / "another.sqlite",

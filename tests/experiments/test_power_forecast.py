@@ -25,7 +25,7 @@ from evalharness.experiments.forecast_units import read_earlier
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.experiments.power_forecast import NOBODY, Forecast, ForecastRow, forecast
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.results import Results
 from evalharness.results import write_measurements
@@ -104,7 +104,7 @@ def asked(world: Path, tmp_path: Path) -> Callable[..., ForecastJob]:
     ) -> ForecastJob:
         places: dict[str, Any] = {"include": (world / "tasks",), "data_dir": world / "data"}
         return ForecastJob(
-            Job(models=(), out=tmp_path, store=tmp_path / "store", tasks=tasks, **{**places, **job}),
+            make_job(models=(), out=tmp_path, store=tmp_path / "store", tasks=tasks, **{**places, **job}),
             power,
             flips,
             skill,
@@ -121,7 +121,7 @@ def by_name(found: Forecast) -> Mapping[str, ForecastRow]:
 
 def facts_and_plan(asked: ForecastJob) -> tuple[list[TaskFacts], ComparePlan]:
     run_plan = plan_without_candidates(asked.job, NOBODY)
-    prepared = [prepare(task, run_plan.source, PromptSettings(limit=asked.job.limit)) for task in run_plan.tasks]
+    prepared = [prepare(task, run_plan.source, PromptSettings(limit=asked.job.tasks.limit)) for task in run_plan.tasks]
     return facts_before(prepared), replace(compare_plan(asked.job, run_plan, prepared), candidates=("lora",))
 
 

@@ -5,7 +5,6 @@ nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +23,7 @@ from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import HELD_OUT, selection_of
 from evalharness.experiments.sweep import choose, run_sweep
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, read_sweep, to_json
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import make_run_plan
@@ -81,7 +81,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny: ModuleType) -> Path:
 def job(world: Path, zoo: dict[str, Path], tmp_path: Path) -> Job:
     out = tmp_path / "sweep"
     where = {"data_dir": world / "data", "include": (world / "tasks",)}
-    return Job(
+    return make_job(
         models=(), base=str(zoo["llama"]), suite="small", target="target", out=out, store=out / "store.sqlite", **where
     )  # type: ignore[arg-type]
 
@@ -137,14 +137,14 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
     assert [model.name for model in found.models[1:]] == [name for choice in sweep.chosen for name in choice.names]
     assert {c.task for c in found.comparisons if c.level == "task"} == {"target", "old", "paired", "bare"}
     assert any("bare" in notice for notice in first.notices) and any("diverged" in notice for notice in first.notices)
-    assert read_sweep(job.out) == sweep and results.read_results(job.out) == found
-    page = (job.out / "report.html").read_text()
+    assert read_sweep(job.output.folder) == sweep and results.read_results(job.output.folder) == found
+    page = (job.output.folder / "report.html").read_text()
     assert 'id="sweep"' in page and "Target gain against forgetting" in page and "How they were made" in page
 
     monkeypatch.setattr("evalharness.experiments.demo.train", lambda *_: pytest.fail("trained again"))
     kept = {
         path: path.read_bytes()
-        for path in job.out.rglob("*")
+        for path in job.output.folder.rglob("*")
         if path.name in ("sweep.json", "results.json", "model.safetensors")
     }
     second = Heard()
@@ -154,18 +154,18 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_rows_to_choose_on_are_neither_trained_on_nor_reported_on(job: Job, world: Path, zoo: dict[str, Path]) -> None:
-    run_plan = make_run_plan(replace(job, models=(f"same={zoo['llama']}",)))
+    run_plan = make_run_plan(changed(job, models=(f"same={zoo['llama']}",)))
     selection = selection_of(
-        run_plan, Library(job.include).task("target"), {"target", "old", "paired"}, job.out / "rows"
+        run_plan, Library(job.tasks.include).task("target"), {"target", "old", "paired"}, job.output.folder / "rows"
     )
     assert selection.splits == {"target": "validation", "old": HELD_OUT, "paired": HELD_OUT}
     assert selection.held == {"old": 12, "paired": 12} and selection.absent == ("bare",)
     for name in ("old", "paired"):
-        folder = job.out / "rows" / name
+        folder = job.output.folder / "rows" / name
         held, left = ((folder / f"{split}.jsonl").read_text().splitlines() for split in (HELD_OUT, "train"))
         whole = (world / "data" / "local" / name / "default" / "train.jsonl").read_text().splitlines()
         assert not set(held) & set(left) and {*held, *left} == set(whole)
-    files = [job.out / "rows" / "paired" / f"{split}.jsonl" for split in (HELD_OUT, "train")]
+    files = [job.output.folder / "rows" / "paired" / f"{split}.jsonl" for split in (HELD_OUT, "train")]
     held, left = ({json.loads(line)["pair"] for line in path.read_text().splitlines()} for path in files)
     assert not held & left, "a unit was torn apart"
     assert selection.run_plan(run_plan).split is None and [
@@ -184,8 +184,8 @@ def test_a_target_without_rows_to_choose_on_is_refused(job: Job, world: Path, tm
         (world / "data" / "local" / "old" / "default" / "test.jsonl").read_text()
     )
     with pytest.raises(DataError, match="no rows to choose on"):
-        run_sweep(SweepJob(replace(job, target="old", data={"old": tmp_path / "data"}), GRID))
-    assert not (job.out / "candidates").exists()
+        run_sweep(SweepJob(changed(job, target="old", data={"old": tmp_path / "data"}), GRID))
+    assert not (job.output.folder / "candidates").exists()
 
 
 def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,22 +194,24 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
         with pytest.raises(ModelError, match="no learning rate can be chosen"):
             run_sweep(SweepJob(job, grid))
         monkeypatch.setattr(point_module, "make_candidate", lambda *_: pytest.fail("trained again"))
-    assert [point.status for point in read_sweep(job.out).points] == ["diverged"]  # type: ignore[union-attr]
-    assert not (job.out / "results.json").exists()
+    assert [point.status for point in read_sweep(job.output.folder).points] == ["diverged"]  # type: ignore[union-attr]
+    assert not (job.output.folder / "results.json").exists()
 
 
 def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str, Path]) -> None:
     """A limit draws rows; they are not the first ones."""
-    limited = replace(job, models=(f"same={zoo['llama']}",), limit=5)
+    limited = changed(job, models=(f"same={zoo['llama']}",), limit=5)
     run_plan = make_run_plan(limited)
-    selection = selection_of(run_plan, Library(job.include).task("target"), {"target"}, job.out / "rows")
+    selection = selection_of(
+        run_plan, Library(job.tasks.include).task("target"), {"target"}, job.output.folder / "rows"
+    )
     chosen_on = selection.run_plan(run_plan)
-    pairs = point_module.pairs_chosen_on(chosen_on, "target", limited.seed)
+    pairs = point_module.pairs_chosen_on(chosen_on, "target", limited.statistics.seed)
     settle(limited, chosen_on, SilentListener(), FACTORY)
-    asked = job.out / "samples" / "target" / "same.jsonl"
+    asked = job.output.folder / "samples" / "target" / "same.jsonl"
     prompts = [json.loads(line)["prompt"] for line in asked.read_text().splitlines()]
     assert [prompt for prompt, _ in pairs] == prompts and len(prompts) == 5
-    first = (job.data_dir or Path()) / "local" / "target" / "default" / "validation.jsonl"
+    first = (job.data.folder or Path()) / "local" / "target" / "default" / "validation.jsonl"
     assert prompts != [f"{json.loads(line)['text']} ?" for line in first.read_text().splitlines()[:5]]
 
 
@@ -219,11 +221,11 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
 ) -> None:
     """What an interrupted sweep left counts like a finished one."""
     base = recognise(str(zoo["llama"]), role="base")
-    at = job.out / "candidates" / "full-lr0.001-s7"
+    at = job.output.folder / "candidates" / "full-lr0.001-s7"
     at.mkdir(parents=True)
     if finished:
         text = to_json(Sweep("first", "target", "small", "acc", "", {}, (), base_fingerprint=base.fingerprint))
-        (job.out / "sweep.json").write_text(text)
+        (job.output.folder / "sweep.json").write_text(text)
     else:
         (at / "training.json").write_text(
             json.dumps({"base_fingerprint": base.fingerprint, "recipe": {"target": "target"}})
@@ -233,10 +235,10 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
         )
     monkeypatch.setattr(sweep_module, "make_point", lambda *_: pytest.fail("trained"))
     with pytest.raises(UsageError, match="another base"):
-        run_sweep(SweepJob(replace(job, base=str(zoo["gpt2"])), GRID))
+        run_sweep(SweepJob(changed(job, base=str(zoo["gpt2"])), GRID))
     with pytest.raises(UsageError, match="holds a sweep of target"):
-        run_sweep(SweepJob(replace(job, target="old"), GRID))
-    sweep_module._not_another(job.out, base, "target", "small")
+        run_sweep(SweepJob(changed(job, target="old"), GRID))
+    sweep_module._not_another(job.output.folder, base, "target", "small")
 
 
 # ---- the rule --------------------------------------------------------------------------------------------------------
@@ -295,8 +297,8 @@ def test_wrong_before_anything_is_trained(job: Job, monkeypatch: pytest.MonkeyPa
         with pytest.raises(UsageError, match="GPU"):
             run_sweep(SweepJob(job, Grid(("full", "qlora"))))
     with pytest.raises(DataError):
-        run_sweep(SweepJob(replace(job, data_dir=job.out.parent / "nowhere"), GRID))
-    job.out.mkdir()
-    (job.out / "sweep.json").write_text("{}")
+        run_sweep(SweepJob(changed(job, data_dir=job.output.folder.parent / "nowhere"), GRID))
+    job.output.folder.mkdir()
+    (job.output.folder / "sweep.json").write_text("{}")
     with pytest.raises(UsageError, match=r"sweep\.json: not the sweep"):
         run_sweep(SweepJob(job, GRID))

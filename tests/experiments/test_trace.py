@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ from evalharness.errors import EvalHarnessError
 from evalharness.experiments.jobs import TraceJob
 from evalharness.experiments.trace import run_trace
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Generate, Generation, Ranking, Request, Response
 from evalharness.report.stages import read_stages
 from evalharness.run.progress import SilentListener
@@ -61,7 +61,7 @@ def factory() -> ScriptedFactory:
 
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Job:
-    return Job(
+    return make_job(
         models=tuple(f"{name}={zoo[name]}" for name in STEPS), base=f"base={zoo['llama']}",
         include=(small_world / "tasks",), data_dir=small_world / "data", out=tmp_path / "out",
         store=tmp_path / "store.sqlite", tasks=("yes_no", "echo"), margin=0.1,
@@ -115,8 +115,8 @@ def test_three_stages_end_to_end(
     assert measure(stages, "learned", "forward_transfer") == "none was learned after the first stage"
     assert measure(stages, "general", "intransigence") == "none was learned at a stage"
 
-    assert read_stages(job.out) == stages
-    page = (job.out / "report.html").read_text()
+    assert read_stages(job.output.folder) == stages
+    page = (job.output.folder / "report.html").read_text()
     assert (
         'id="stages"' in page
         and "yes_no is forgotten at llama-prompt (−0.600 since llama-lora" in page
@@ -126,14 +126,14 @@ def test_three_stages_end_to_end(
 
     before = {
         path.name: path.read_bytes()
-        for path in job.out.iterdir()
+        for path in job.output.folder.iterdir()
         if path.is_file() and path.name not in ("run.json", "report.html")
     }
     idle = ScriptedFactory(knows(0, 0))
     assert run_trace(asked, factory=idle) == (stages, found) and idle.asked == []
-    assert {name: (job.out / name).read_bytes() for name in before} == before
-    (job.out / "results.json").write_text((job.out / "results.json").read_text() + "\n")
-    assert read_stages(job.out) is None, "stages of another run"
+    assert {name: (job.output.folder / name).read_bytes() for name in before} == before
+    (job.output.folder / "results.json").write_text((job.output.folder / "results.json").read_text() + "\n")
+    assert read_stages(job.output.folder) is None, "stages of another run"
 
 
 def test_saved_steps_in_the_order_of_their_numbers(job: Job, copy: Callable[..., Path], tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_saved_steps_in_the_order_of_their_numbers(job: Job, copy: Callable[...,
         copy(name, f"steps/{step}")
     replies = {f"checkpoint-{n}": knows(*right) for n, right in ((9, (20, 30)), (10, (20, 3)), (100, (30, 2)))}
     stages, _ = run_trace(
-        TraceJob(replace(job, models=(f"{tmp_path / 'steps'}/*",))), factory=ScriptedFactory(knows(20, 30), replies)
+        TraceJob(changed(job, models=(f"{tmp_path / 'steps'}/*",))), factory=ScriptedFactory(knows(20, 30), replies)
     )
     assert stages.stages == ("checkpoint-9", "checkpoint-10", "checkpoint-100")
     assert (
@@ -170,10 +170,10 @@ def test_what_a_stage_learned_is_in_its_training_json(
     texts = []
     for name, target in zip(STEPS, ("yes_no", "something_else", "echo"), strict=True):
         edit_json(copy(name) / "training.json", target_task=target)
-        texts.append(f"{name}={job.out.parent / name}")
+        texts.append(f"{name}={job.output.folder.parent / name}")
     heard = Heard()
     stages, _ = run_trace(
-        TraceJob(replace(job, models=tuple(texts), tasks=("yes_no",)), {STEPS[2]: ("yes_no",)}), heard, factory
+        TraceJob(changed(job, models=tuple(texts), tasks=("yes_no",)), {STEPS[2]: ("yes_no",)}), heard, factory
     )
     assert stages.learned == {STEPS[0]: ("yes_no",), STEPS[1]: ("something_else",), STEPS[2]: ("yes_no",)}
     assert column(stages, "yes_no").learned == 1 and column(stages, "yes_no").first == STEPS[1]
@@ -194,7 +194,7 @@ def test_wrong_before_anything_is_asked(
     job: Job, factory: ScriptedFactory, changes: Mapping[str, Any], words: str
 ) -> None:
     changes = dict(changes)
-    job = replace(job, **changes.pop("job", {}))
+    job = changed(job, **changes.pop("job", {}))
     with pytest.raises(EvalHarnessError, match=words):
         run_trace(TraceJob(job, **changes), factory=factory)
     assert factory.asked == []

@@ -8,7 +8,6 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from evalharness.cli.compare import compare_command
 from evalharness.engines.scripted import ScriptedChat, ScriptedFactory
 from evalharness.errors import EvalHarnessError, ModelError, NotComparableError, UsageError
 from evalharness.records.job import Job
-from evalharness.records.models import EngineSettings
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response, Score
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
@@ -51,7 +50,7 @@ def factory(**chats: ScriptedChat) -> ScriptedFactory:
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
     def make(*models: str, **changes: object) -> Job:
-        return Job(
+        return make_job(
             models=tuple(f"{name}={zoo[name]}" for name in models or ("llama-lora",)),
             **{
                 "base": f"base={zoo['llama']}",
@@ -99,7 +98,7 @@ def test_all_are_asked_by_their_template(job: MakeJob) -> None:
         "templates": {"base": fingerprint, "llama-lora": fingerprint},
     }
     assert found.signature["system_instruction"] == "Be brief."
-    assert results.read_samples(job().out, "yes_no", "base")[0].prompt == first
+    assert results.read_samples(job().output.folder, "yes_no", "base")[0].prompt == first
 
 
 def test_without_a_template_nothing_is_said_of_one(job: MakeJob) -> None:
@@ -180,7 +179,7 @@ def test_different_templates_are_compared_when_asked_for_and_it_is_said(job: Mak
     assert {row.n for row in found.comparisons if row.level == "task"} == {30}
     task = found.signature["tasks"]["echo"]
     assert set(task["prompts_of"]) == {"llama-lora"} and task["prompts_of"]["llama-lora"] != task["prompts"]
-    again = compared(asking.out, out=tmp_path / "again")
+    again = compared(asking.output.folder, out=tmp_path / "again")
     assert flagged(again, "llama-lora") == flagged(found, "llama-lora")
     assert again.signature["chat"] == found.signature["chat"]
 
@@ -235,7 +234,7 @@ def test_a_description_that_no_template_says_is_told(job: MakeJob, small_world: 
     deaf = ScriptedChat(takes_system=False)
     made = factory(base=deaf, llama_lora=deaf)
     evaluate(job(include=(tmp_path / "tasks", small_world / "tasks"), tasks=("told",)), factory=made)
-    run = results.read_run(job().out)
+    run = results.read_run(job().output.folder)
     assert run is not None
     assert any("left out, as lm-eval does: the description of told" in notice for notice in run["notices"])
     assert not any("Say it again" in prompt for prompt in asked(made, "base"))
@@ -261,7 +260,7 @@ def test_tiny_models_score_as_in_lm_eval(
     ]
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "told.yaml").write_text(yaml.safe_dump(task))
-    job = Job(
+    job = make_job(
         models=(f"candidate={path}",),
         out=tmp_path / "out",
         store=tmp_path / "store",
@@ -269,7 +268,7 @@ def test_tiny_models_score_as_in_lm_eval(
         tasks=("told",),
         include=(tmp_path / "tasks",),
     )
-    job = replace(job, data={"told": rows}, apply_chat_template=True, settings=EngineSettings(device="cpu"))
+    job = changed(job, data={"told": rows}, apply_chat_template=True, device="cpu")
     ours = {row.metric: row.base.value for row in evaluate(job).comparisons if row.level == "task"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -302,14 +301,14 @@ def test_runs_are_compared_by_what_their_models_were_asked(job: MakeJob, tmp_pat
         job("llama-prompt", out=tmp_path / "half", apply_chat_template="candidates"),
     )
     evaluate(alike, factory=factory(base=PLAIN, llama_lora=PLAIN))
-    evaluate(replace(half, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
-    found = compared(f"{alike.out}#llama-lora", half.out, out=tmp_path / "candidates")
+    evaluate(changed(half, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
+    found = compared(f"{alike.output.folder}#llama-lora", half.output.folder, out=tmp_path / "candidates")
     assert not any(flagged(found, "llama-prompt").values())
     assert found.signature["chat"]["templates"] == {"llama-lora": PLAIN.fingerprint, "llama-prompt": PLAIN.fingerprint}
-    found = compared(f"{half.out}#base", f"{half.out}#llama-prompt", out=tmp_path / "half-again")
+    found = compared(f"{half.output.folder}#base", f"{half.output.folder}#llama-prompt", out=tmp_path / "half-again")
     assert all(flagged(found, "llama-prompt").values())
     with pytest.raises(NotComparableError, match="not the same prompts"):
-        compared(half.out, f"{alike.out}#llama-lora", out=tmp_path / "refused")
+        compared(half.output.folder, f"{alike.output.folder}#llama-lora", out=tmp_path / "refused")
 
 
 # ---- an earlier run in place of the base
@@ -321,7 +320,7 @@ def first(job: MakeJob, tmp_path: Path) -> Callable[..., Path]:
         chats = {} if chat is None else {"base": chat, "llama_lora": chat}
         asking = job(out=tmp_path / "first", apply_chat_template=chat is not None, **changes)
         evaluate(asking, factory=factory(**chats))
-        return asking.out
+        return asking.output.folder
 
     return run
 
@@ -340,7 +339,7 @@ def test_a_baseline_that_was_not_is_refused_unless_that_is_asked_for(
     asking = job("llama-prompt", base=None, baseline=first(before))
     with pytest.raises(NotComparableError, match=f"llama-prompt by chat template .*, {how}"):
         evaluate(asking, factory=factory(llama_prompt=PLAIN))
-    found = evaluate(replace(asking, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
+    found = evaluate(changed(asking, chat_template_mismatch="allow"), factory=factory(llama_prompt=PLAIN))
     assert all(flagged(found, "llama-prompt").values())
     assert {row.n for row in found.comparisons if row.level == "task"} == {30}
 

@@ -13,6 +13,7 @@ from evalharness.cli import main
 from evalharness.errors import EvalHarnessError, StoreError, UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.run import checks
 
 BASE = str(shipped("fixtures/models") / "tiny-base")
@@ -82,7 +83,7 @@ def test_a_mistake_costs_no_import_and_leaves_nothing(tmp_path: Path) -> None:
 
 def job(tmp_path: Path, **more: object) -> Job:
     fields: dict[str, object] = {"models": (BASE,), "base": BASE, "suite": "demo", "out": tmp_path / "a" / "out"}
-    return Job(**{**fields, "store": tmp_path / "b" / "store.sqlite", **more})  # type: ignore[arg-type]
+    return make_job(**{**fields, "store": tmp_path / "b" / "store.sqlite", **more})  # type: ignore[arg-type]
 
 
 def test_nothing_wrong_leaves_nothing(tmp_path: Path) -> None:

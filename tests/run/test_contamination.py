@@ -17,6 +17,7 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, UsageError
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.records.requests import Failure, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.report import overlap
@@ -95,7 +96,7 @@ COPIES = [{"messages": [question, {"role": "assistant", "content": "Yes."}]} for
 def job(zoo: dict[str, Path], cinema: Path) -> Callable[..., Job]:
     def make(*models: str, **changes: object) -> Job:
         given = {"tasks": ("films",), "base": f"base={zoo['llama']}", "num_fewshot": 2, **changes}
-        return Job(
+        return make_job(
             models=tuple(name if "=" in name else f"{name}={zoo[name]}" for name in models or ("llama-lora",)),
             include=(cinema / "tasks",),
             data_dir=cinema / "data",
@@ -126,7 +127,7 @@ def row(found: Results, task: str, candidate: str = "llama-lora") -> Comparison:
 
 
 def listed(job: Job) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (job.out / "overlap.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (job.output.folder / "overlap.jsonl").read_text().splitlines()]
 
 
 def test_exactly_the_copied_rows_are_marked_and_compared_apart(job: Callable[..., Job], trained: Path) -> None:
@@ -159,19 +160,19 @@ def test_exactly_the_copied_rows_are_marked_and_compared_apart(job: Callable[...
             None,
             None,
         )
-    assert results.read_results(asked.out) == found
+    assert results.read_results(asked.output.folder) == found
 
 
 def test_a_verdict_and_every_other_row_stay_as_they_are(job: Callable[..., Job], trained: Path) -> None:
     without = evaluate(job(), factory=FACTORY)
     assert "overlap" not in without.signature
-    assert not (job().out / "overlap.jsonl").exists()
+    assert not (job().output.folder / "overlap.jsonl").exists()
     found = evaluate(job(train_data={"": trained}), factory=FACTORY)
     assert tuple(c for c in found.comparisons if "@" not in c.task) == without.comparisons
     assert found.models == without.models
     again = evaluate(job(), factory=FACTORY)
     assert again == without
-    assert not (job().out / "overlap.jsonl").exists()
+    assert not (job().output.folder / "overlap.jsonl").exists()
 
 
 def test_every_candidate_has_seen_what_it_was_trained_on(job: Callable[..., Job], trained: Path, cinema: Path) -> None:
@@ -266,7 +267,7 @@ def test_rows_that_changed_are_looked_at_and_noticed(
     assert found["tasks"]["films"]["overlapping"] == 4
     (notice,) = found["notices"]
     assert "not surely" in notice
-    assert any("not surely" in said for said in json.loads((asked.out / "run.json").read_text())["notices"])
+    assert any("not surely" in said for said in json.loads((asked.output.folder / "run.json").read_text())["notices"])
 
 
 @pytest.mark.parametrize(
@@ -325,10 +326,10 @@ def test_rows_that_weights_were_selected_on_are_looked_through_and_named(
     job: Callable[..., Job], cinema: Path, trained: Path
 ) -> None:
     asked = job()
-    candidate = Path(asked.models[0].partition("=")[2])
+    candidate = Path(asked.models.candidates[0].partition("=")[2])
     folder = cinema / "validated"
     shutil.copytree(candidate, folder)
-    base = str(asked.base).partition("=")[2]
+    base = str(asked.models.base).partition("=")[2]
     held = {
         "kind": "file",
         "path": str(trained),

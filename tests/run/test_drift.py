@@ -24,6 +24,7 @@ from evalharness.data.paragraphs import paragraphs
 from evalharness.errors import DataError, UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import EngineSettings
 from evalharness.report import drift as shown
 from evalharness.report.drift import lines as drift_lines
@@ -41,14 +42,14 @@ def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Callable[...
     text.write_text(TEXTS)
 
     def make(*models: str, base: str = "llama", out: str = "out", **changes: object) -> Job:
-        return Job(
+        return make_job(
             models=tuple(name if "=" in name else f"{name}={zoo[name]}" for name in models),
             base=f"base={zoo[base]}",
             include=(small_world / "tasks",),
             data_dir=small_world / "data",
             out=tmp_path / out,
             store=tmp_path / "store.sqlite",
-            settings=CPU,
+            device="cpu",
             **{"tasks": ("yes_no", "echo"), "limit": 12, "drift_text": text, **changes},
         )
 
@@ -127,7 +128,7 @@ def test_what_was_killed_goes_on_to_the_same_bytes(job, tmp_path, monkeypatch):
     undisturbed run leaves.
     """
     whole = job("llama-lora")
-    evaluate(replace(whole, store=tmp_path / "other.sqlite", out=tmp_path / "undisturbed"))
+    evaluate(changed(whole, store=tmp_path / "other.sqlite", out=tmp_path / "undisturbed"))
     ask = drift._answers
 
     def killed(session, requests):
@@ -192,7 +193,7 @@ def test_wrong_on_purpose(job, tmp_path):
         evaluate(job("llama-lora", drift_text=tmp_path / "latin.txt"))
     evaluate(job("llama-lora", drift_text=None, tasks=("yes_no",), out="first"))
     with pytest.raises(UsageError, match="--drift: the base does not answer"):
-        evaluate(replace(job("llama-lora", tasks=("yes_no",)), base=None, baseline=tmp_path / "first"))
+        evaluate(changed(job("llama-lora", tasks=("yes_no",)), base=None, baseline=tmp_path / "first"))
 
 
 def test_long_files_are_taken_evenly_and_long_paragraphs_cut(job, tmp_path, zoo):
@@ -204,7 +205,7 @@ def test_long_files_are_taken_evenly_and_long_paragraphs_cut(job, tmp_path, zoo)
         drift._shortened("dog " * 1000) == ("dog " * 500).rstrip()
         and len(drift._shortened("d" * 3000)) == drift.MOST_CHARACTERS
     )
-    ours = drift.neutral_texts(replace(job("llama-lora"), drift_text=None, drift=True), run_plan)
+    ours = drift.neutral_texts(changed(job("llama-lora"), drift_text=None, drift=True), run_plan)
     assert ours == tuple(paragraphs(shipped("fixtures/drift") / "neutral.txt")) and len(ours) == 60
 
 

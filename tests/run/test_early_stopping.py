@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from evalharness.experiments.forecast_units import read_earlier
 from evalharness.metrics.build import from_facts
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
@@ -112,7 +112,7 @@ def answers(losing: Mapping[str, float] | None = None, gaining: float = 0.0) -> 
 @pytest.fixture
 def job(zoo: dict[str, Path], world: Path, tmp_path: Path) -> Callable[..., Job]:
     def make(*models: str, **changes: Any) -> Job:
-        return Job(
+        return make_job(
             models=tuple(f"{name}={zoo[name]}" for name in models or ("llama-lora",)),
             base=f"base={zoo['llama']}",
             data_dir=world / "data",
@@ -185,7 +185,7 @@ def test_it_is_as_the_rule_written_out(job: Callable[..., Job], world: Path) -> 
         job(tasks=("drops",)), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.12})})
     )
     row = primary(found)["drops"]
-    run = results.read_measurements(job().out)
+    run = results.read_measurements(job().output.folder)
     facts, of = run.facts, {m.model: m for m in run.measurements}
     everyone = [json.loads(line) for line in (world / "data/local/drops/default/test.jsonl").read_text().splitlines()]
     base, lora = of["base"], of["llama-lora"]
@@ -262,7 +262,7 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
     replies = {"llama-lora": answers({"drops": 0.1, "knows": 0.05})}
     first = job()
     evaluate(first, factory=ScriptedFactory(answers(), replies))
-    whole = {name: (first.out / name).read_bytes() for name in ("results.json", "measurements.parquet")}
+    whole = {name: (first.output.folder / name).read_bytes() for name in ("results.json", "measurements.parquet")}
 
     class Killed(Exception):
         pass
@@ -278,13 +278,15 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
 
         return answer
 
-    again = replace(first, store=first.store.with_name("other.sqlite"), out=first.out.with_name("again"))
+    again = changed(
+        first, store=first.output.store.with_name("other.sqlite"), out=first.output.folder.with_name("again")
+    )
     with pytest.raises(Killed):
         evaluate(
             again, factory=ScriptedFactory(mortal(answers()), {name: mortal(reply) for name, reply in replies.items()})
         )
     evaluate(again, factory=ScriptedFactory(answers(), replies))
-    assert {name: (again.out / name).read_bytes() for name in whole} == whole
+    assert {name: (again.output.folder / name).read_bytes() for name in whole} == whole
     idle = ScriptedFactory(answers(), replies)
     evaluate(again, factory=idle)
     assert idle.asked == []
@@ -292,9 +294,9 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
 
 def test_compare_says_the_same_from_the_measurements(job: Callable[..., Job]) -> None:
     found = evaluate(job(), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.1, "part_1": 0.1})}))
-    run = results.read_measurements(job().out)
-    assert results.results_text(analyse(run)) == (job().out / results.RESULTS).read_text()
-    assert results.read_results(job().out) == found
+    run = results.read_measurements(job().output.folder)
+    assert results.results_text(analyse(run)) == (job().output.folder / results.RESULTS).read_text()
+    assert results.read_results(job().output.folder) == found
     assert all(from_facts(metric) for fact in run.facts for metric in fact.metrics)
 
 
@@ -313,7 +315,8 @@ def test_the_base_of_an_earlier_whole_run_serves_and_one_that_was_stopped_does_n
     evaluate(early, factory=ScriptedFactory(answers(), replies))
     with pytest.raises(NotComparableError, match="stopped early"):
         evaluate(
-            job(tasks=("drops",), baseline=early.out, until_decided=False), factory=ScriptedFactory(answers(), replies)
+            job(tasks=("drops",), baseline=early.output.folder, until_decided=False),
+            factory=ScriptedFactory(answers(), replies),
         )
 
 
@@ -376,7 +379,8 @@ def test_a_stored_base_that_wrote_its_answers_serves_an_early_stop_and_its_expla
     evaluate(whole, factory=ScriptedFactory(answers(), replies))
     factory = ScriptedFactory(answers(), replies)
     found = evaluate(
-        job(tasks=("drops",), baseline=whole.out, explain=True, store=tmp_path / "fresh.sqlite"), factory=factory
+        job(tasks=("drops",), baseline=whole.output.folder, explain=True, store=tmp_path / "fresh.sqlite"),
+        factory=factory,
     )
     (diagnosis,) = found.diagnoses
     assert diagnosis.n == primary(found)["drops"].n < 800 and {name for name, _ in factory.asked} == {"llama-lora"}
@@ -394,4 +398,4 @@ def test_gate_groups_that_share_a_task_are_refused(job: Callable[..., Job], worl
 def test_plan_does_not_read_how_answers_change_off_a_run_that_was_stopped(job: Callable[..., Job]) -> None:
     evaluate(job(tasks=("drops",)), factory=ScriptedFactory(answers(), {"llama-lora": answers({"drops": 0.4})}))
     with pytest.raises(UsageError, match="stopped early"):
-        read_earlier(str(job().out))
+        read_earlier(str(job().output.folder))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from evalharness.analysis.gate import Policy, judge
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, ModelError, StoreError, TaskError, UsageError
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.run.evaluation import evaluate
 
@@ -51,7 +51,7 @@ def parrot(request: Request) -> Response | Failure:
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Callable[..., Job]:
     def make(*models: str | Path, **changes: object) -> Job:
-        return Job(
+        return make_job(
             models=tuple(
                 str(name) if "/" in str(name) else f"{name}={zoo[str(name)]}" for name in models or ("llama-lora",)
             ),
@@ -89,24 +89,30 @@ def test_a_run_leaves_everything_and_says_what_was_forgotten(job: Callable[..., 
     )
     assert (yes_no.difference.value, yes_no.verdict) == (0.0, "inconclusive")  # base at chance
     assert asked_of(factory) == {"base": 60, "llama-lora": 60}
-    left = {str(path.relative_to(asked.out)) for path in asked.out.rglob("*") if path.is_file()}
+    left = {str(path.relative_to(asked.output.folder)) for path in asked.output.folder.rglob("*") if path.is_file()}
     samples = {f"samples/{task}/{model}.jsonl" for task in ("yes_no", "echo") for model in ("base", "llama-lora")}
     assert left == {"results.json", "measurements.parquet", "run.json", *samples}
     assert len(found.flips) == 30
     assert {flip.direction for flip in found.flips} == {"lost"}
-    assert results.read_results(asked.out) == found
+    assert results.read_results(asked.output.folder) == found
     assert [model.kind for model in found.models] == ["base", "lora"]
 
 
 def test_the_second_run_asks_nothing_loads_nothing_and_leaves_the_same_bytes(job: Callable[..., Job]) -> None:
     asked = job("llama-lora", "llama-prompt")
     evaluate(asked, factory=ScriptedFactory(parrot))
-    first = {path.name: path.read_bytes() for path in asked.out.iterdir() if path.is_file() and path.name != "run.json"}
+    first = {
+        path.name: path.read_bytes()
+        for path in asked.output.folder.iterdir()
+        if path.is_file() and path.name != "run.json"
+    }
     idle = ScriptedFactory(says("never"))
     evaluate(asked, factory=idle)
     assert (idle.opened, idle.asked) == ([], [])
     assert {
-        path.name: path.read_bytes() for path in asked.out.iterdir() if path.is_file() and path.name != "run.json"
+        path.name: path.read_bytes()
+        for path in asked.output.folder.iterdir()
+        if path.is_file() and path.name != "run.json"
     } == first
 
 
@@ -186,8 +192,8 @@ def test_a_run_in_which_no_prompt_fits_is_incomplete_and_no_crash(job: Callable[
 def test_limit_and_seed_choose_the_same_examples_for_all(job: Callable[..., Job]) -> None:
     found = evaluate(job(limit=10), factory=ScriptedFactory(parrot))
     assert {(c.n, c.available) for c in by_task(found, "llama-lora").values()} == {(10, 30)}
-    one = results.read_samples(job().out, "echo", "base")
-    assert [s.id for s in one] == [s.id for s in results.read_samples(job().out, "echo", "llama-lora")]
+    one = results.read_samples(job().output.folder, "echo", "base")
+    assert [s.id for s in one] == [s.id for s in results.read_samples(job().output.folder, "echo", "llama-lora")]
 
 
 def test_margins_reach_their_tasks(job: Callable[..., Job]) -> None:
@@ -198,7 +204,7 @@ def test_margins_reach_their_tasks(job: Callable[..., Job]) -> None:
 
 def test_the_target_is_measured_beyond_the_selection(job: Callable[..., Job]) -> None:
     learned = ScriptedFactory(says("x"), {"llama-lora": parrot})
-    found = evaluate(replace(job(), tasks=("yes_no",), target="echo"), factory=learned)
+    found = evaluate(changed(job(), tasks=("yes_no",), target="echo"), factory=learned)
     row = found.models[1]
     assert (row.target_task, row.learned_target) == ("echo", True)
     assert row.target_gain is not None
@@ -207,10 +213,18 @@ def test_the_target_is_measured_beyond_the_selection(job: Callable[..., Job]) ->
 
 def test_evaluate_from_python_is_the_same(job: Callable[..., Job]) -> None:
     asked = job()
-    options = {name: getattr(asked, name) for name in ("base", "tasks", "include", "data_dir", "out", "store")}
-    found = evalharness.evaluate(asked.models, factory=ScriptedFactory(parrot), **options)
+    found = evalharness.evaluate(
+        asked.models.candidates,
+        factory=ScriptedFactory(parrot),
+        base=asked.models.base,
+        tasks=asked.tasks.names,
+        include=asked.tasks.include,
+        data_dir=asked.data.folder,
+        out=asked.output.folder,
+        store=asked.output.store,
+    )
     assert isinstance(found, evalharness.Results)
-    assert (asked.out / "results.json").is_file()
+    assert (asked.output.folder / "results.json").is_file()
 
 
 def test_evaluate_takes_texts_for_paths_and_one_for_a_list(
@@ -258,21 +272,21 @@ def test_what_is_wrong_is_said_before_anything_is_asked(
 ) -> None:
     factory = ScriptedFactory(parrot)
     with pytest.raises(error, match=said):
-        evaluate(replace(job(), **changes), factory=factory)
+        evaluate(changed(job(), **changes), factory=factory)
     assert factory.asked == []
 
 
 def test_two_checkpoints_of_one_name_are_told_apart_first(job: Callable[..., Job], zoo: dict[str, Path]) -> None:
     models: Sequence[str] = (f"same={zoo['llama-lora']}", f"same={zoo['llama-prompt']}")
     with pytest.raises(UsageError, match="have this name"):
-        evaluate(replace(job(), models=tuple(models)), factory=ScriptedFactory(parrot))
+        evaluate(changed(job(), models=tuple(models)), factory=ScriptedFactory(parrot))
 
 
 def test_a_candidate_without_a_base_needs_one_named(job: Callable[..., Job], zoo: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="--base"):
-        evaluate(replace(job(), models=(str(zoo["gpt2"]),), base=None), factory=ScriptedFactory(parrot))
+        evaluate(changed(job(), models=(str(zoo["gpt2"]),), base=None), factory=ScriptedFactory(parrot))
 
 
 def test_candidates_of_different_bases_are_refused(job: Callable[..., Job], zoo: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="different bases"):
-        evaluate(replace(job("llama-lora", "gpt2-lora"), base=None), factory=ScriptedFactory(parrot))
+        evaluate(changed(job("llama-lora", "gpt2-lora"), base=None), factory=ScriptedFactory(parrot))

@@ -20,6 +20,7 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
@@ -115,7 +116,7 @@ def job(zoo: dict[str, Path], tmp_path: Path) -> Callable[..., Job]:
     def make(**changes: Any) -> Job:
         models = tuple(f"{name}={zoo[ADAPTERS[name]]}" for name in changes.pop("models", ("lora",)))
         given = {"tasks": ("rates",), "explain": True, "base": f"base={zoo['llama']}", **changes}
-        return Job(
+        return make_job(
             models=models,
             out=tmp_path / "out",
             store=tmp_path / "store.sqlite",
@@ -208,7 +209,7 @@ def test_nothing_lost_is_no_diagnosis_and_asks_nothing_more(job: Callable[..., J
     factory = ScriptedFactory(model())
     found = evaluate(job(**changes), factory=factory)
     assert found.diagnoses == ()
-    assert "diagnoses" not in json.loads((job().out / "results.json").read_text())
+    assert "diagnoses" not in json.loads((job().output.folder / "results.json").read_text())
     assert sum(isinstance(request, Generate) for _, request in factory.asked) == (2 * ROWS if changes else 0)
 
 
@@ -226,7 +227,7 @@ def test_the_parts_are_those_counted_by_hand_from_the_samples(job: Callable[...,
     found = evaluate(asked, factory=ScriptedFactory(base, {"lora": model(remembers, _mixed)}))
     (only,) = found.diagnoses
     counts = {"lost_unreadable": 0, "lost_wrong": 0, "gained_unreadable": 0, "gained_wrong": 0}
-    before, after = (results.read_samples(asked.out, "rates@written", name) for name in ("base", "lora"))
+    before, after = (results.read_samples(asked.output.folder, "rates@written", name) for name in ("base", "lora"))
     for old, new in zip(before, after, strict=True):
         was, now = (set(re.findall("no|yes", sample.output)) for sample in (old, new))
         if (was == {old.reference}) != (now == {new.reference}):
@@ -330,7 +331,7 @@ def test_only_who_lost_is_asked_again_and_verdicts_stay(job: Callable[..., Job])
     assert writers == {("base", False), ("lora", False)}
     assert {(d.task, d.candidate) for d in found.diagnoses} == {("rates", "lora")}
     assert {c.candidate for c in found.comparisons if "@" in c.task} == {"lora"}
-    plain = evaluate(replace(asked, explain=False), factory=factory)
+    plain = evaluate(changed(asked, explain=False), factory=factory)
     assert [c for c in found.comparisons if "@" not in c.task] == list(plain.comparisons)
     assert (judge(found, Policy()), plain.diagnoses) == (judge(plain, Policy()), ())
 
@@ -338,12 +339,14 @@ def test_only_who_lost_is_asked_again_and_verdicts_stay(job: Callable[..., Job])
 def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(job: Callable[..., Job]) -> None:
     asked = job(models=("lora", "kept"))
     evaluate(asked, factory=ScriptedFactory(model(), {"lora": model(remembers, _mixed)}))
-    first = {path: path.read_bytes() for path in asked.out.rglob("*") if path.is_file() and path.name != "run.json"}
+    first = {
+        path: path.read_bytes() for path in asked.output.folder.rglob("*") if path.is_file() and path.name != "run.json"
+    }
     idle = ScriptedFactory(model())
     evaluate(asked, factory=idle)
     assert idle.asked == []
     assert {
-        path: path.read_bytes() for path in asked.out.rglob("*") if path.is_file() and path.name != "run.json"
+        path: path.read_bytes() for path in asked.output.folder.rglob("*") if path.is_file() and path.name != "run.json"
     } == first
 
 
@@ -351,40 +354,40 @@ def test_killed_between_the_rounds_it_goes_on_to_the_same_bytes(job: Callable[..
     asked = job()
     whole = ScriptedFactory(model(), {"lora": model(remembers, _mixed)})
     evaluate(asked, factory=whole)
-    first = (asked.out / "results.json").read_bytes()
+    first = (asked.output.folder / "results.json").read_bytes()
 
     def dies(request: Request) -> Response | Failure:
         if isinstance(request, Generate):
             raise KeyboardInterrupt
         return model(remembers, _mixed)(request)
 
-    again = replace(asked, store=asked.store.with_name("other.sqlite"))
+    again = changed(asked, store=asked.output.store.with_name("other.sqlite"))
     with pytest.raises(KeyboardInterrupt):
         evaluate(again, factory=ScriptedFactory(model(), {"lora": dies}))
-    assert not (asked.out / "results.json").exists()
+    assert not (asked.output.folder / "results.json").exists()
     evaluate(again, factory=whole)
-    assert (asked.out / "results.json").read_bytes() == first
+    assert (asked.output.folder / "results.json").read_bytes() == first
 
 
 def test_compare_gives_the_same_diagnoses_from_the_measurements_alone(job: Callable[..., Job], tmp_path: Path) -> None:
     asked = job(models=("lora", "kept"))
     evaluate(asked, factory=ScriptedFactory(model(), {"lora": model(remembers, _mixed)}))
-    assert exit_code("compare", asked.out, "--out", tmp_path / "again") == 0
-    was, now = (json.loads((out / "results.json").read_text()) for out in (asked.out, tmp_path / "again"))
+    assert exit_code("compare", asked.output.folder, "--out", tmp_path / "again") == 0
+    was, now = (json.loads((out / "results.json").read_text()) for out in (asked.output.folder, tmp_path / "again"))
     assert now["diagnoses"] == was["diagnoses"]
     assert now["comparisons"] == was["comparisons"]
-    read = results.read_results(asked.out).diagnoses
+    read = results.read_results(asked.output.folder).diagnoses
     assert isinstance(read[0], Diagnosis)
     assert json.loads(json.dumps([asdict(each) for each in read])) == was["diagnoses"]
 
 
 def test_runs_with_and_without_a_second_round_compare(job: Callable[..., Job], tmp_path: Path) -> None:
     factory = ScriptedFactory(model(), {"lora": model(remembers, _mixed), "other": model(remembers)})
-    one, two = job(), replace(job(models=("other",)), explain=False, out=tmp_path / "two")
+    one, two = job(), changed(job(models=("other",)), explain=False, out=tmp_path / "two")
     evaluate(one, factory=factory)
     evaluate(two, factory=factory)
     for first, second in ((one, two), (two, one)):
-        assert exit_code("compare", first.out, second.out, "--out", tmp_path / "both") == 0
+        assert exit_code("compare", first.output.folder, second.output.folder, "--out", tmp_path / "both") == 0
         assert "diagnoses" not in json.loads((tmp_path / "both" / "results.json").read_text())
 
 
@@ -421,7 +424,7 @@ def test_a_task_whose_answers_cannot_be_written_is_named_and_not_asked(job: Call
     found = evaluate(job(), factory=factory)
     assert next(c for c in found.comparisons if c.task == "rates").verdict == "forgotten"
     assert (found.diagnoses, [c.task for c in found.comparisons if "@" in c.task]) == ((), [])
-    notices = (results.read_run(job().out) or {})["notices"]
+    notices = (results.read_run(job().output.folder) or {})["notices"]
     assert notices[-1].startswith("not asked: rates@written: its choices stand in the middle of the text")
 
 
@@ -441,7 +444,7 @@ def test_of_a_task_that_stopped_early_the_same_rows_are_asked(
     monkeypatch.setattr("evalharness.run.evaluation.explained", shorter)
     (only,) = found_by(job(), model(remembers, wrong)).diagnoses
     assert (only.n, only.flips.answers, only.spread is not None) == (90, 90, True)
-    ids = [sample.id.split("-")[0] for sample in results.read_samples(job().out, "rates@written", "lora")]
+    ids = [sample.id.split("-")[0] for sample in results.read_samples(job().output.folder, "rates@written", "lora")]
     assert ids == [str(row) for row in range(90)]
 
 
@@ -467,16 +470,16 @@ def test_without_the_base_it_has_to_have_been_asked_before(
     asked = job(explain=False)
     factory = ScriptedFactory(model(), {"lora": model(remembers, _mixed)})
     evaluate(asked, factory=factory)
-    later = replace(asked, explain=True, base=str(zoo["llama"]), baseline=asked.out, out=tmp_path / "later")
+    later = changed(asked, explain=True, base=str(zoo["llama"]), baseline=asked.output.folder, out=tmp_path / "later")
     idle = ScriptedFactory(model())
     with pytest.raises(
         UsageError, match=r"--explain: the base cannot be asked.*write its answers to rates.*--describe generation"
     ):
         evaluate(later, factory=idle)
     assert idle.asked == []
-    wrote = replace(asked, describe=("generation",), out=tmp_path / "wrote")
+    wrote = changed(asked, describe=("generation",), out=tmp_path / "wrote")
     evaluate(wrote, factory=factory)
-    (only,) = evaluate(replace(later, baseline=wrote.out), factory=factory).diagnoses
+    (only,) = evaluate(changed(later, baseline=wrote.output.folder), factory=factory).diagnoses
     assert {measure.name for measure in only.measures} >= {"choosing", "written", "length"}
     assert only.spread is None  # the base was not asked in other words
 
@@ -484,6 +487,6 @@ def test_without_the_base_it_has_to_have_been_asked_before(
 def test_the_command_says_it_beside_the_verdict(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:
     asked = job()
     found_by(asked, model(remembers, _mixed))
-    assert exit_code("compare", asked.out) == 0
+    assert exit_code("compare", asked.output.folder) == 0
     said = capsys.readouterr().out
-    assert f"rates: {results.read_results(asked.out).diagnoses[0].says}" in said
+    assert f"rates: {results.read_results(asked.output.folder).diagnoses[0].says}" in said

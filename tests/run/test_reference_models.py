@@ -17,6 +17,7 @@ from evalharness.analysis.gate import Policy, judge, judge_alone
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import Checkpoint, EngineSettings
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.report.page import render
@@ -53,7 +54,7 @@ def but(every: int) -> Callable[[Request], Response]:
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
     def make(*models: Path, out: str = "out", **changes: object) -> Job:
-        return Job(
+        return make_job(
             models=tuple(map(str, models or (zoo["llama-lora"],))),
             base=str(changes.pop("base", f"base={zoo['llama']}")),
             tasks=("yes_no", "echo"),
@@ -130,8 +131,8 @@ def test_a_placebo_needs_a_base_that_answers_and_a_free_name(
 ) -> None:
     evaluate(job(out="first"), factory=ScriptedFactory(parrot))
     with pytest.raises(UsageError, match="no base to put an adapter on"):
-        evaluate(replace(job(placebo=True), base=None, baseline=tmp_path / "first"), factory=ScriptedFactory(parrot))
-    taken = replace(job(placebo=True), models=(f"placebo={zoo['llama-lora']}",))
+        evaluate(changed(job(placebo=True), base=None, baseline=tmp_path / "first"), factory=ScriptedFactory(parrot))
+    taken = changed(job(placebo=True), models=(f"placebo={zoo['llama-lora']}",))
     with pytest.raises(UsageError, match="name of what this run measures beside"):
         evaluate(taken, factory=ScriptedFactory(parrot))
 
@@ -178,7 +179,7 @@ def test_the_base_is_measured_at_the_precision_of_its_candidates(
         f"+{rows['unquantised'].difference.value:.3f}",
     ]
     assert "Quantisation alone: the base unquantised minus quantised" in render(found)
-    assert results.read_results(job().out).signature["precision"] == "nf4"
+    assert results.read_results(job().output.folder).signature["precision"] == "nf4"
 
 
 def test_precision_can_be_forced(

@@ -20,6 +20,7 @@ from evalharness.engines.base import Engine
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Generation, Ranking, Request, Response
 from evalharness.run.evaluation import evaluate, settle
@@ -71,7 +72,7 @@ class Recording(ScriptedFactory):
 @pytest.fixture
 def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeJob:
     def make(*models: str, out: str = "out", **changes: object) -> Job:
-        return Job(
+        return make_job(
             models=tuple(name if "/" in name else f"{name}={zoo[name]}" for name in models or ("llama-lora",)),
             base=f"base={zoo['llama']}",
             tasks=("yes_no", "echo"),
@@ -103,7 +104,7 @@ def test_the_bases_weights_stay_from_their_first_proof_to_their_last_answer(
     assert factory.opened == ["full", *at_home, *at_home, "full"]
     assert factory.after == [None, *factory.opened[:-1]]
     assert all(engine.closed for engine in factory.engines)
-    told = json.loads((asked.out / "run.json").read_text())
+    told = json.loads((asked.output.folder / "run.json").read_text())
     assert told["loads"] == {str(full): 2, str(zoo["llama"]): 1}
     assert list(told["peak_memory_bytes_after"]) == [*at_home, "full"]
     assert [model.name for model in found.models] == ["base", "llama-lora", "full", "llama-prompt"]
@@ -115,9 +116,9 @@ def test_results_do_not_depend_on_who_sat_when(job: MakeJob, zoo: dict[str, Path
     full = tuned(zoo["llama"], tmp_path / "full")
     names = (str(full), "llama-lora")
     evaluate(job(*names, out="one"), factory=Recording())
-    evaluate(replace(job("llama-lora", out="other"), store=tmp_path / "second.sqlite"), factory=Recording())
+    evaluate(changed(job("llama-lora", out="other"), store=tmp_path / "second.sqlite"), factory=Recording())
     later = Recording()
-    evaluate(replace(job(*names, out="two"), store=tmp_path / "second.sqlite"), factory=later)
+    evaluate(changed(job(*names, out="two"), store=tmp_path / "second.sqlite"), factory=later)
     assert set(later.opened) == {"full"}
     for name in ("results.json", "measurements.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -145,9 +146,9 @@ def test_what_a_merge_would_move_is_said_in_every_run(job: MakeJob) -> None:
     assert said.startswith("llama-lora: merged into its weights in ") and " of 16 greedy tokens change" in said
     assert idle.opened == []
     assert said in second.said
-    assert said in json.loads((job().out / "run.json").read_text())["notices"]
+    assert said in json.loads((job().output.folder / "run.json").read_text())["notices"]
     still = TrainingSource()
-    evaluate(replace(job(), store=job().store.with_name("third.sqlite")), still, Recording())
+    evaluate(changed(job(), store=job().output.store.with_name("third.sqlite")), still, Recording())
     assert not any("greedy tokens" in text for text in still.said)
 
 
@@ -193,11 +194,13 @@ def test_an_engine_with_nothing_beside_answers_and_the_results_say_that_adapters
         "version": 1,
         "adapter_check": {"llama-lora": "not available"},
     }
-    (notice,) = (text for text in json.loads((asked.out / "run.json").read_text())["notices"] if "unproven" in text)
+    (notice,) = (
+        text for text in json.loads((asked.output.folder / "run.json").read_text())["notices"] if "unproven" in text
+    )
     assert notice.startswith("llama-lora: its adapter is unproven")
-    written = {name: (asked.out / name).read_bytes() for name in ("results.json", "measurements.parquet")}
+    written = {name: (asked.output.folder / name).read_bytes() for name in ("results.json", "measurements.parquet")}
     evaluate(asked, factory=idle)
-    assert idle.opened == 0 and written == {name: (asked.out / name).read_bytes() for name in written}
+    assert idle.opened == 0 and written == {name: (asked.output.folder / name).read_bytes() for name in written}
 
 
 def test_an_engine_without_tokenizers_applies_no_chat_template(job: MakeJob) -> None:
@@ -232,10 +235,10 @@ def test_three_adapters_on_one_base_read_its_weights_once(
         return from_pretrained(directory, **options)
 
     monkeypatch.setattr(loading, "from_pretrained", counted)
-    found = evaluate(replace(job(*map(str, made)), limit=6))
+    found = evaluate(changed(job(*map(str, made)), limit=6))
     assert read == [zoo["llama"]]
     assert json.loads((tmp_path / "out/run.json").read_text())["loads"] == {str(zoo["llama"]): 1}
-    alone = evaluate(replace(job(str(made[2]), out="alone"), limit=6, store=tmp_path / "alone.sqlite"))
+    alone = evaluate(changed(job(str(made[2]), out="alone"), limit=6, store=tmp_path / "alone.sqlite"))
     together = [c for c in found.comparisons if c.candidate == "r4"]
     assert [(c.task, c.candidate_score, c.difference) for c in together] == [
         (c.task, c.candidate_score, c.difference) for c in alone.comparisons

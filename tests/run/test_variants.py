@@ -5,7 +5,6 @@ no model.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
+from evalharness.records.job_options import changed, make_job
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.records.tasks import VariantKind
@@ -89,7 +89,7 @@ def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Callable[...
         (tmp_path / "tasks" / f"{name}.yaml").write_text(text)
 
     def make(**changes: Any) -> Job:
-        return Job(
+        return make_job(
             models=(f"lora={zoo['llama-lora']}",),
             base=f"base={zoo['llama']}",
             include=(small_world / "tasks", tmp_path / "tasks"),
@@ -158,10 +158,10 @@ def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(
 ) -> None:
     asked = job(templates="all", describe=("calibration", "robustness", "generation", "efficiency"))
     evaluate(asked, factory=factory)
-    first = files(asked.out)
+    first = files(asked.output.folder)
     idle = ScriptedFactory(reply("never", "never"))
     evaluate(asked, factory=idle)
-    assert (idle.asked, files(asked.out)) == ([], first)
+    assert (idle.asked, files(asked.output.folder)) == ([], first)
 
 
 def test_every_way_asks_about_the_same_rows_with_the_same_shots(
@@ -169,10 +169,10 @@ def test_every_way_asks_about_the_same_rows_with_the_same_shots(
 ) -> None:
     asked = job(templates="all", limit=9, num_fewshot=1, describe=("robustness", "generation"))
     evaluate(asked, factory=factory)
-    facts = read_measurements(asked.out).facts
+    facts = read_measurements(asked.output.folder).facts
     tasks = [fact.name for fact in facts if fact.variant is None or fact.variant.kind is not VariantKind.WORST]
     assert tasks == ["rates", *(f"rates@{way}" for way in ("claim", "bare", "typos", "case", "spacing", "written"))]
-    samples = {name: results.read_samples(asked.out, name, "base") for name in tasks}
+    samples = {name: results.read_samples(asked.output.folder, name, "base") for name in tasks}
     indices = {name: [sample.id.split("-")[0] for sample in found] for name, found in samples.items()}
     assert set(map(tuple, indices.values())) == {tuple(indices["rates"])}
     assert len(indices["rates"]) == 9
@@ -207,7 +207,9 @@ def test_the_worst_of_all_disturbances_row_by_row(job: Callable[..., Job]) -> No
     found = rows(evaluate(asked, factory=ScriptedFactory(steady)))["rates@worst", "acc"]
     ways = ("rates", "rates@typos", "rates@case", "rates@spacing")
     for model, value in (("base", found.base.value), ("lora", found.candidate_score.value)):
-        scores = np.array([[sample.score for sample in results.read_samples(asked.out, way, model)] for way in ways])
+        scores = np.array(
+            [[sample.score for sample in results.read_samples(asked.output.folder, way, model)] for way in ways]
+        )
         assert value == pytest.approx(scores.min(axis=0).mean())
         assert value < scores.mean(axis=1).min()
     assert (found.n, found.difference.value, found.lost) == (30, 0.0, 0)
@@ -233,16 +235,16 @@ def test_bias_needs_a_task_that_says_what_is_biased(job: Callable[..., Job], fac
 def test_efficiency_is_in_run_json_and_nowhere_else(job: Callable[..., Job], factory: ScriptedFactory) -> None:
     asked = job(tasks=("rates", "echo"), describe=("efficiency",))
     evaluate(asked, factory=factory)
-    spent = (read_run(asked.out) or {})["efficiency"]
+    spent = (read_run(asked.output.folder) or {})["efficiency"]
     assert {task: list(of) for task, of in spent.items()} == {"rates": ["base", "lora"], "echo": ["base", "lora"]}
-    words = sum(len(sample.prompt.split()) for sample in results.read_samples(asked.out, "rates", "base"))
+    words = sum(len(sample.prompt.split()) for sample in results.read_samples(asked.output.folder, "rates", "base"))
     first = spent["rates"]["base"]
     assert (first["computed"], first["stored"], first["prompt_tokens"], first["answer_tokens"]) == (30, 0, words, 60)
     assert spent["echo"]["lora"]["answer_tokens"] == 90
     evaluate(asked, factory=factory)
-    again = (read_run(asked.out) or {})["efficiency"]["rates"]["base"]
+    again = (read_run(asked.output.folder) or {})["efficiency"]["rates"]["base"]
     assert (again["computed"], again["stored"], again["prompt_tokens"]) == (0, 30, words)
-    assert "second" not in (asked.out / "results.json").read_text()
+    assert "second" not in (asked.output.folder / "results.json").read_text()
 
 
 def test_groups_are_described_as_their_members_are(job: Callable[..., Job], factory: ScriptedFactory) -> None:
@@ -346,8 +348,8 @@ def test_compare_gives_the_same_rows_from_the_measurements_alone(
     asked = job(tasks=(), suite="small", templates="all", describe=("robustness", "generation", "calibration"))
     found = evaluate(asked, factory=factory)
     with pytest.raises(SystemExit, match="0"):
-        main(["compare", str(asked.out), "--out", str(tmp_path / "again")])
-    assert (tmp_path / "again" / "results.json").read_bytes() == (asked.out / "results.json").read_bytes()
+        main(["compare", str(asked.output.folder), "--out", str(tmp_path / "again")])
+    assert (tmp_path / "again" / "results.json").read_bytes() == (asked.output.folder / "results.json").read_bytes()
     assert {row.variant.kind for row in found.comparisons if row.variant} > {VariantKind.WORST, VariantKind.WRITTEN}
 
 
@@ -356,12 +358,16 @@ def test_a_baseline_stands_in_for_every_way_that_it_was_asked(
 ) -> None:
     asked = job(describe=("robustness", "generation"))
     found = evaluate(asked, factory=factory)
-    later = replace(
-        asked, base=str(zoo["llama"]), baseline=asked.out, out=tmp_path / "later", store=tmp_path / "other.sqlite"
+    later = changed(
+        asked,
+        base=str(zoo["llama"]),
+        baseline=asked.output.folder,
+        out=tmp_path / "later",
+        store=tmp_path / "other.sqlite",
     )
     assert evaluate(later, factory=factory).comparisons == found.comparisons
     with pytest.raises(NotComparableError, match=r"rates@claim: the base was not evaluated on this task"):
-        evaluate(replace(later, templates="all"), factory=factory)
+        evaluate(changed(later, templates="all"), factory=factory)
 
 
 def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job]) -> None:

@@ -19,6 +19,7 @@ from lm_eval.tasks import TaskManager
 from evalharness import results
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.records.job import Job
+from evalharness.records.job_options import make_job
 from evalharness.records.requests import Failure, Request, Response, Score, Scoring
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
@@ -57,7 +58,7 @@ def job(zoo: dict[str, Path], tmp_path: Path) -> Callable[..., Job]:
     )
 
     def make(model: str = "llama-lora", **changes: object) -> Job:
-        return Job(
+        return make_job(
             models=(f"candidate={zoo[model]}",),
             base=f"base={zoo[model.partition('-')[0]]}",
             tasks=("texts",),
@@ -94,7 +95,7 @@ def test_scores_are_what_the_answers_say(job: Callable[..., Job]) -> None:
     )
     row = next(row for row in found.comparisons if row.metric == "byte_perplexity")
     assert (row.n, row.difference.value) == (5, pytest.approx(-2.0))  # + is better
-    sample = results.read_samples(job().out, "texts", "base")[0]
+    sample = results.read_samples(job().output.folder, "texts", "base")[0]
     assert (sample.prompt, sample.reference, sample.output) == (
         "",
         TEXTS[0],

@@ -1,0 +1,192 @@
+"""Make a Job from the options that users know, under the names of the command line. Texts are as good as paths, and one
+text is as good as a list of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
+
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.paths import default_store, run_folder
+from evalharness.records.job import (
+    DescriptionOptions,
+    Job,
+    LocalData,
+    ModelSelection,
+    OutputPaths,
+    PromptOptions,
+    StatisticsOptions,
+    TaskSelection,
+)
+from evalharness.records.models import EngineSettings
+
+Texts = str | Path | Sequence[str | Path]
+Paths = Mapping[str, str | Path]
+
+
+class QuestionOptions(TypedDict, total=False):
+    """The options that say how tasks are asked and judged, whoever the models are."""
+
+    target: str | None  # the task that the candidates were trained for, where training.json does not say
+    data_dir: str | Path | None  # a folder with local data: <dataset>/<config>/<split>.jsonl|csv|parquet …
+    data: Paths  # task or data set -> its rows: a folder of splits, or a file
+    include: Texts  # folders with more task files
+    limit: int | None  # at most so many examples a task (whole units, at least one), drawn with the seed
+    num_fewshot: int | None  # examples in front of each question, instead of each task's own number
+    split: str | None  # evaluate this split instead of each task's own ("validation", to select on)
+    seed: int  # of shots, limit and resampling
+    margin: float | None  # the largest acceptable drop of every task whose primary metric is on a 0-1 scale
+    margins: Mapping[str, float]  # of a task, a group, or (under its name) the suite -> its largest acceptable drop
+    alpha: float  # error rate of either verdict
+    apply_chat_template: bool | Literal["all", "candidates"]  # True, "all": to every model its own; else the base plain
+    system_instruction: str | None  # what the system says, before each task's description
+    fewshot_as_multiturn: bool | None  # under a template, shots as turns of their own; None: yes
+    chat_template_mismatch: Literal["refuse", "allow"]  # where base and candidates are asked by different templates
+
+
+class JobOptions(QuestionOptions, total=False):
+    """The options of an evaluation beside its models and its suite."""
+
+    base: str | Path | None  # [NAME=]PATH or hub id; None: as recorded beside the candidates
+    baseline: str | Path | None  # an earlier run whose base's scores are used; no base is run
+    tasks: str | Sequence[str]  # tasks, groups, tags or globs
+    train_data: Paths  # candidate ("": all) -> rows it was fine-tuned on
+    placebo: bool  # measure the base through an adapter that changes nothing, too: the noise floor
+    precision: str | None  # of the base and adapters on it: nf4, fp4, int8, none; None: as the candidates were made for
+    allow_noop: bool  # accept an adapter that changes nothing
+    templates: str | None  # ask in this other wording; "all": in every other one beside the task's own
+    until_decided: bool  # ask in rounds, and a gate unit no longer once its verdict is certain
+    describe: str | Sequence[str]  # calibration, robustness, generation, bias, efficiency
+    explain: bool  # where a choice task was lost, ask again: is it knowledge or the format of the answer?
+    drift: bool  # how far the candidates' predictions are from the base's
+    drift_text: str | Path | None  # drift on the paragraphs of this file instead of ours
+    engine: str  # what answers: hf, or another engine's name
+    device: str  # auto, cpu, cuda or cuda:N
+    dtype: str  # of the weights: float32, bfloat16, float16
+    batch_size: int  # most rows of a forward pass
+    batch_tokens: int  # most rows × length of a forward pass
+    engine_options: Mapping[str, str]  # settings of the engine's own
+    out: str | Path | None  # folder for the results; None: runs/<time>-<suite>
+    store: str | Path | None  # file of answers; None: in the user's cache directory
+
+
+class JobChanges(JobOptions, total=False):
+    """Everything by which one Job can differ from another."""
+
+    models: Texts  # the candidates
+    suite: str | None
+
+
+def make_job(models: Texts, suite: str | None = None, **options: Unpack[JobOptions]) -> Job:
+    """The Job of these options; what is not given has its default. Raises UsageError for a name that is no option."""
+    output = OutputPaths(folder=run_folder(suite), store=default_store({}))
+    return changed(Job(output=output), models=models, suite=suite, **options)
+
+
+def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
+    """The Job with these options instead of its own. Raises UsageError for a name that is no option."""
+    for name in options:
+        if name not in JobChanges.__annotations__:
+            raise UsageError(name, "there is no such option", did_you_mean(name, JobChanges.__annotations__))
+    return Job(
+        output=_output(job.output, options),
+        models=_models(job.models, options),
+        tasks=_tasks(job.tasks, options),
+        data=_data(job.data, options),
+        prompts=_prompts(job.prompts, options),
+        description=_description(job.description, options),
+        statistics=_statistics(job.statistics, options),
+        engine=_engine(job.engine, options),
+    )
+
+
+def _output(old: OutputPaths, options: JobChanges) -> OutputPaths:
+    return OutputPaths(folder=Path(options.get("out") or old.folder), store=Path(options.get("store") or old.store))
+
+
+def _models(old: ModelSelection, options: JobChanges) -> ModelSelection:
+    return ModelSelection(
+        candidates=tuple(map(str, _several(options.get("models", old.candidates)))),
+        base=_text(options.get("base", old.base)),
+        baseline=_path(options.get("baseline", old.baseline)),
+        target=_text(options.get("target", old.target)),
+        placebo=options.get("placebo", old.placebo),
+        precision=options.get("precision", old.precision),
+        train_data=_paths(options.get("train_data", old.train_data)),
+        allow_noop=options.get("allow_noop", old.allow_noop),
+    )
+
+
+def _tasks(old: TaskSelection, options: JobChanges) -> TaskSelection:
+    return TaskSelection(
+        suite=options.get("suite", old.suite),
+        names=tuple(map(str, _several(options.get("tasks", old.names)))),
+        include=tuple(map(Path, _several(options.get("include", old.include)))),
+        limit=options.get("limit", old.limit),
+        num_fewshot=options.get("num_fewshot", old.num_fewshot),
+        split=options.get("split", old.split),
+        templates=options.get("templates", old.templates),
+    )
+
+
+def _data(old: LocalData, options: JobChanges) -> LocalData:
+    return LocalData(
+        folder=_path(options.get("data_dir", old.folder)), overrides=_paths(options.get("data", old.overrides))
+    )
+
+
+def _prompts(old: PromptOptions, options: JobChanges) -> PromptOptions:
+    return PromptOptions(
+        apply_chat_template=options.get("apply_chat_template", old.apply_chat_template),
+        system_instruction=options.get("system_instruction", old.system_instruction),
+        fewshot_as_multiturn=options.get("fewshot_as_multiturn", old.fewshot_as_multiturn),
+        chat_template_mismatch=options.get("chat_template_mismatch", old.chat_template_mismatch),
+    )
+
+
+def _description(old: DescriptionOptions, options: JobChanges) -> DescriptionOptions:
+    return DescriptionOptions(
+        ways=tuple(map(str, _several(options.get("describe", old.ways)))),
+        explain=options.get("explain", old.explain),
+        drift=options.get("drift", old.drift),
+        drift_text=_path(options.get("drift_text", old.drift_text)),
+    )
+
+
+def _statistics(old: StatisticsOptions, options: JobChanges) -> StatisticsOptions:
+    return StatisticsOptions(
+        seed=options.get("seed", old.seed),
+        margin=options.get("margin", old.margin),
+        margins=options.get("margins", old.margins) or {},
+        alpha=options.get("alpha", old.alpha),
+        until_decided=options.get("until_decided", old.until_decided),
+    )
+
+
+def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:
+    return EngineSettings(
+        name=options.get("engine", old.name),
+        device=options.get("device", old.device),
+        dtype=options.get("dtype", old.dtype),
+        batch_size=options.get("batch_size", old.batch_size),
+        batch_tokens=options.get("batch_tokens", old.batch_tokens),
+        options=options.get("engine_options", old.options) or {},
+    )
+
+
+def _several(value: Texts | None) -> Sequence[str | Path]:
+    return (value,) if isinstance(value, str | Path) else value or ()
+
+
+def _text(value: str | Path | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _paths(value: Paths | None) -> dict[str, Path]:
+    return {name: Path(path) for name, path in (value or {}).items()}
