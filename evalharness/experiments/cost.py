@@ -1,5 +1,5 @@
-"""PreparedTask tasks to what one model's answers cost: tokens by its tokenizer, and the time that a few answers took,
-scaled to all of them.
+"""Count what one model's answers to tasks cost: tokens by its tokenizer, and the time that a few answers took, scaled to
+all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evalharness.records.tokenizers import TokenCounter
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TaskCost:
     """What one task costs one model. `answer_tokens`: of choices that are scored, or at most so many `written`.
     `seconds`: None without a probe.
     """
@@ -31,7 +31,7 @@ class Work:
     seconds: float | None = None
 
 
-def counted(of_task: PreparedTask, count: TokenCounter) -> Work:
+def counted(of_task: PreparedTask, count: TokenCounter) -> TaskCost:
     """Tokens of the distinct requests: every prompt once, every choice of each."""
     distinct = _distinct(of_task)
     prompts = answers = 0
@@ -43,18 +43,18 @@ def counted(of_task: PreparedTask, count: TokenCounter) -> Work:
             prompts, answers = prompts + count(request.prompt), answers + request.max_tokens
         else:
             answers += count(request.text)
-    return Work(
+    return TaskCost(
         of_task.task.name, len(distinct), prompts, answers, any(isinstance(request, Generate) for request in distinct)
     )
 
 
 def probed(
-    work: Sequence[Work],
+    work: Sequence[TaskCost],
     prepared: Sequence[PreparedTask],
     most: int,
     base: Checkpoint,
     open_engine: Callable[[], Engine],
-) -> tuple[tuple[Work, ...], float]:
+) -> tuple[tuple[TaskCost, ...], float]:
     """The same with seconds, from at most `most` requests of each task, evenly spread over it; and the seconds that
     loading took. Nothing is stored.
 

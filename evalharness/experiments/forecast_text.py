@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from evalharness.experiments.cost import Work
-from evalharness.experiments.power_forecast import Forecast, ForecastRow
+from evalharness.experiments.cost import TaskCost
+from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.records.comparison import Level
 from evalharness.report.text_table import aligned
 from evalharness.results.files import to_json
@@ -182,7 +182,7 @@ def _suite_certifies(forecast: Forecast, odds: GateOdds) -> str:
     )
 
 
-def _work(work: Sequence[Work], loading: float | None) -> Iterator[str]:
+def _work(work: Sequence[TaskCost], loading: float | None) -> Iterator[str]:
     """The cost for one model; times where a probe took them (`loading`: of the model, in seconds)."""
     seconds = sum(each.seconds for each in work if each.seconds is not None)
     rows = [
@@ -207,7 +207,7 @@ def _work(work: Sequence[Work], loading: float | None) -> Iterator[str]:
         )
 
 
-def _work_cells(each: Work) -> tuple[str, ...]:
+def _work_cells(each: TaskCost) -> tuple[str, ...]:
     answers = f"{'≤ ' if each.written else ''}{each.answer_tokens:,}"
     return each.task, f"{each.requests:,}", f"{each.prompt_tokens:,}", answers, _time(each.seconds or 0.0)
 

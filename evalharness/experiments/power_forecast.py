@@ -1,4 +1,4 @@
-"""A job without candidates to what its comparison could decide: for every gate unit, for the gate, and at what cost in
+"""Forecast what a comparison without candidates could decide: for every gate unit, for the gate, and at what cost in
 tokens and time.
 """
 
@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from evalharness import fingerprint
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, ModelTokenizers, factory_of
-from evalharness.experiments.cost import Work, counted, probed
+from evalharness.experiments.cost import TaskCost, counted, probed
+from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.experiments.forecast_units import Earlier, ForecastUnit, forecast_units, read_earlier
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
@@ -46,68 +46,6 @@ ROUGH = 100  # units of an earlier run, below which a share of changes is rough
 GATE_ASSESSED = 4_000  # units that are assessed in the gate's simulation
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastRow:
-    """One gate unit. `effective`: independent units that its rows are worth; `flips`: share of changed answers; `base`:
-    score of an earlier run; `how`: assumed | known (flips, enumerated) | simulated (from an earlier run's rows) |
-    unknown (no numbers). `needed`: units; `base_needed`: what the base must score for the margin to be small against
-    its skill; `largest_margin`: the largest that is (of a perfect base, where its score is not known). `reason`: why it
-    can only come out inconclusive.
-    """
-
-    name: str
-    level: str
-    family: str
-    metric: str
-    kind: str
-    available: int
-    units: int
-    examples: int
-    effective: float
-    margin: float
-    how: str
-    flips: float | None
-    base: float | None
-    base_needed: float
-    largest_margin: float
-    reason: str | None
-    certifiable: float | None = None
-    detectable: float | None = None
-    needed: int | None = None
-    retained: float | None = None
-    forgotten: float | None = None
-    draws: int = 0
-    expected: str = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """`gate` is of the units in `gate_over`; `without`: those whose rows are not known. `loading`: seconds that the
-    base took.
-    """
-
-    suite: str
-    suite_margin: float
-    alpha: float
-    power: float
-    tests: int
-    flips: float
-    skill: float
-    earlier: str | None
-    rows: tuple[ForecastRow, ...]
-    describing: tuple[str, ...]
-    gate: GateOdds | None
-    gate_over: tuple[str, ...]
-    without: tuple[str, ...]
-    work: tuple[Work, ...] = ()
-    loading: float | None = None
-    notices: tuple[str, ...] = ()
-
-    def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
-
-
 def forecast(
     forecast_job: ForecastJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> Forecast:
@@ -120,13 +58,10 @@ def forecast(
     base = recognise(job.models.base, role="base") if job.models.base else NOBODY
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.engine)) if job.models.base else None
-    prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _plainly(job, run_plan)
+    prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _without_model(job, run_plan)
     plan, facts = compare_plan(job, run_plan, prepared), facts_before(prepared)
     units = forecast_units(plan, facts, prepared, earlier)
-    rows = []
-    for unit in units:
-        listener.phase(f"foretelling {unit.name}")
-        rows.append(_row(unit, Rule(unit.margin, job.statistics.alpha, len(units), forecast_job.power), forecast_job))
+    rows = _rows(units, forecast_job, listener)
     odds, over = _gate(units, rows, plan, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
     work, loading = _work(forecast_job, base, prepared, listener, factory) if factory else ((), None)
@@ -140,7 +75,7 @@ def forecast(
         flips=forecast_job.flips,
         skill=forecast_job.skill,
         earlier=f"{earlier.text}#{earlier.candidate}" if earlier else None,
-        rows=tuple(rows),
+        rows=rows,
         describing=tuple(fact.name for fact in facts if fact.name not in decided),
         gate=odds,
         gate_over=over,
@@ -151,26 +86,28 @@ def forecast(
     )
 
 
-def _plainly(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
+def _without_model(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
     """The tasks as they would be asked, nothing being cut: without a model no window is known."""
-    made = []
+    prepared = []
     for task in run_plan.tasks:
-        asking = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.statistics.seed, run_plan.split)
-        made.append(prepare(task, run_plan.source, asking))
-    return tuple(made)
+        settings = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.statistics.seed, run_plan.split)
+        prepared.append(prepare(task, run_plan.source, settings))
+    return tuple(prepared)
 
 
 def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[ForecastUnit], failed: int) -> tuple[str, ...]:
-    said = [*run_plan.notices]
+    notices = [*run_plan.notices]
     if failed:
-        said.append(f"{failed} examples do not fit into the base's window: a run would be incomplete")
+        notices.append(f"{failed} examples do not fit into the base's window: a run would be incomplete")
     lacking = [unit.name for unit in units if earlier and unit.seen is None]
     if lacking:
-        said.append(f"not in the earlier run: {', '.join(lacking)}")
+        notices.append(f"not in the earlier run: {', '.join(lacking)}")
     few = [unit.name for unit in units if (seen := unit.seen) is not None and len(seen.base) < ROUGH]
     if few:
-        said.append(f"fewer than {ROUGH} units in the earlier run, so what it says of them is rough: {', '.join(few)}")
-    return tuple(said)
+        notices.append(
+            f"fewer than {ROUGH} units in the earlier run, so what it says of them is rough: {', '.join(few)}"
+        )
+    return tuple(notices)
 
 
 # ---- one unit --------------------------------------------------------------------------------------------------------
@@ -178,6 +115,17 @@ def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[Forecas
 
 def _rng(forecast_job: ForecastJob, *of: str) -> np.random.Generator:
     return fingerprint.generator([forecast_job.job.statistics.seed, "forecast", *of])
+
+
+def _rows(
+    units: Sequence[ForecastUnit], forecast_job: ForecastJob, listener: ProgressListener
+) -> tuple[ForecastRow, ...]:
+    rows = []
+    for unit in units:
+        listener.phase(f"foretelling {unit.name}")
+        rule = Rule(unit.margin, forecast_job.job.statistics.alpha, len(units), forecast_job.power)
+        rows.append(_row(unit, rule, forecast_job))
+    return tuple(rows)
 
 
 def _row(unit: ForecastUnit, rule: Rule, forecast_job: ForecastJob) -> ForecastRow:
@@ -216,13 +164,11 @@ def _row(unit: ForecastUnit, rule: Rule, forecast_job: ForecastJob) -> ForecastR
         drawn = simulated(lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng)
         needed = None if drawn.needed is None else math.ceil(drawn.needed * effective / unit.units)
         outlook = replace(drawn, needed=needed)
-    return _told(row, outlook, reason is not None)
+    return _with_outlook(row, outlook, reason is not None)
 
 
-def _told(row: ForecastRow, outlook: Outlook, hopeless: bool) -> ForecastRow:
-    """The row with what was found. A unit that cannot be retained is none of the probabilities that the test alone
-    would give.
-    """
+def _with_outlook(row: ForecastRow, outlook: Outlook, hopeless: bool) -> ForecastRow:
+    """The row with the outlook of its test; of a unit that cannot be retained the test alone would promise too much."""
     retained = 0.0 if hopeless else outlook.retained
     needed = None if outlook.needed is None else math.ceil(outlook.needed * row.units / max(row.effective, 1e-9))
     chances = {
@@ -231,9 +177,15 @@ def _told(row: ForecastRow, outlook: Outlook, hopeless: bool) -> ForecastRow:
         Verdict.INCONCLUSIVE: 1 - retained - outlook.forgotten,
     }
     return replace(
-        row, certifiable=outlook.certifiable, detectable=outlook.detectable, needed=needed, retained=retained, forgotten=outlook.forgotten,
-        draws=outlook.draws, expected=max(chances, key=chances.__getitem__),
-    )  # fmt: skip
+        row,
+        certifiable=outlook.certifiable,
+        detectable=outlook.detectable,
+        needed=needed,
+        retained=retained,
+        forgotten=outlook.forgotten,
+        draws=outlook.draws,
+        expected=max(chances, key=lambda verdict: chances[verdict]),
+    )
 
 
 def _design(
@@ -264,9 +216,9 @@ def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) ->
     """Would the earlier run's base be taken for one that knows nothing?"""
     if unit.binary and seen.sign > 0:
         return at_chance(float(seen.score(seen.base.sum(axis=0))), seen.chance, max(1.0, effective), alpha)
-    found = score_interval(seen, seen.base, 1 - 2 * alpha, np.random.default_rng(0), Effort(1000, 1000, 1))
-    worst = found.low if seen.sign > 0 else found.high
-    return seen.sign * ((found.value if worst is None else worst) - seen.chance) <= 0
+    score = score_interval(seen, seen.base, 1 - 2 * alpha, np.random.default_rng(0), Effort(1000, 1000, 1))
+    worst = score.low if seen.sign > 0 else score.high
+    return seen.sign * ((score.value if worst is None else worst) - seen.chance) <= 0
 
 
 def _gate(
@@ -287,8 +239,8 @@ def _gate(
     heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY) * replicates(len(drawings))
     times = int(np.clip(min(GATE_ASSESSED / len(drawings), 4 * CELLS / max(1, heavy)), FEWEST, DRAWS))
     rule = Rule(plan.suite_margin, forecast_job.job.statistics.alpha, len(drawings), forecast_job.power)
-    found = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(forecast_job, "gate"))
-    return found, tuple(unit.name for unit in known)
+    odds = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(forecast_job, "gate"))
+    return odds, tuple(unit.name for unit in known)
 
 
 def _work(
@@ -297,7 +249,7 @@ def _work(
     prepared: Sequence[PreparedTask],
     listener: ProgressListener,
     factory: EngineFactory,
-) -> tuple[tuple[Work, ...], float | None]:
+) -> tuple[tuple[TaskCost, ...], float | None]:
     """Every task's tokens and, where a probe is asked for, its time; and the seconds that loading took."""
     if not isinstance(factory, ModelTokenizers):
         return (), None  # nobody can count its tokens

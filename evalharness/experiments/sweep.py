@@ -23,7 +23,7 @@ from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import selection_of
-from evalharness.experiments.sweep_point import LOST, Work, make_point, outcome
+from evalharness.experiments.sweep_point import LOST, PointJob, make_point, outcome
 from evalharness.metrics.build import build
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -50,8 +50,8 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     be chosen.
     """
     listener, job = listener or SilentListener(), sweep_job.job
-    works, sweep = _planned(sweep_job, listener)
-    points = tuple(_made(works, sweep_job.processes, listener))
+    point_jobs, sweep = _planned(sweep_job, listener)
+    points = tuple(_made(point_jobs, sweep_job.processes, listener))
     sweep = replace(
         sweep, points=points, chosen=tuple(choose(points, sweep.select, _lower_is_better(sweep_job, sweep.select)))
     )
@@ -65,7 +65,7 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
         if point.status != TRAINED:
             listener.notice(f"{point.name} {point.status}: {point.reason}")
     listener.phase("the chosen candidates on test rows")
-    paths = {work.point.name: work.point.recipe.out for work in works}
+    paths = {point_job.point.name: point_job.point.recipe.out for point_job in point_jobs}
     chosen = [name for choice in sweep.chosen for name in choice.names]
     found = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
     tested = [replace(p, test=outcome(found, p.name, sweep.task)) if p.name in chosen else p for p in points]
@@ -99,7 +99,7 @@ def score_of(point: Point, select: str) -> float | None:
 # ---- before anything is trained --------------------------------------------------------------------------------------
 
 
-def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Work], Sweep]:
+def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[PointJob], Sweep]:
     """Everything checked that can be: tasks, rows, base, every recipe, what is chosen by."""
     job, grid = sweep_job.job, sweep_job.grid
     if not (job.models.base and job.models.target):
@@ -123,10 +123,12 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Work
         if sweep_job.processes == 1
         else max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // sweep_job.processes))
     )
-    works = [Work(point, _job_of(job, point), selection, digests[point.recipe.seed], threads) for point in points]
+    point_jobs = [
+        PointJob(point, _job_of(job, point), selection, digests[point.recipe.seed], threads) for point in points
+    ]
     rule = RULE.format(what="loss" if select == LOSS else select)
     notices, splits = tuple(selection.notices()), dict(selection.splits)
-    return works, Sweep(
+    return point_jobs, Sweep(
         base.name, target.name, job.tasks.suite or "", select, rule, splits, (), (), notices, base.fingerprint
     )
 
@@ -190,7 +192,7 @@ def _left_by(out: Path) -> set[tuple[str, str]]:
 # ---- making points ---------------------------------------------------------------------------------------------------
 
 
-def _made(works: Sequence[Work], processes: int, listener: ProgressListener) -> list[Point]:
+def _made(point_jobs: Sequence[PointJob], processes: int, listener: ProgressListener) -> list[Point]:
     """Every point, in the order of the grid. Of several processes the first begins alone: it answers for the base, too,
     once for all.
     """
@@ -198,17 +200,17 @@ def _made(works: Sequence[Work], processes: int, listener: ProgressListener) -> 
 
     def keep(point: Point) -> None:
         found[point.name] = point
-        listener.phase(f"{len(found)} of {len(works)} points: {point.name} {point.status}")
+        listener.phase(f"{len(found)} of {len(point_jobs)} points: {point.name} {point.status}")
 
     if processes == 1:
-        for work in works:
-            listener.phase(f"training {work.point.name}")
-            keep(make_point(work, listener))
+        for point_job in point_jobs:
+            listener.phase(f"training {point_job.point.name}")
+            keep(make_point(point_job, listener))
         return list(found.values())
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     try:
-        keep(pool.submit(make_point, works[0]).result())
-        for done in as_completed([pool.submit(make_point, work) for work in works[1:]]):
+        keep(pool.submit(make_point, point_jobs[0]).result())
+        for done in as_completed([pool.submit(make_point, point_job) for point_job in point_jobs[1:]]):
             keep(done.result())
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -216,7 +218,7 @@ def _made(works: Sequence[Work], processes: int, listener: ProgressListener) -> 
             child.terminate()
         raise
     pool.shutdown()
-    return [found[work.point.name] for work in works]
+    return [found[point_job.point.name] for point_job in point_jobs]
 
 
 def _write(out: Path, sweep: Sweep) -> None:

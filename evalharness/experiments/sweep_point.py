@@ -41,7 +41,7 @@ LOST = ".diverged.json"  # the end of the name of a record of it
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PointJob:
     """All that a process needs to make and to measure one point. `job`: of its run on the rows to choose on; `digest`:
     of its training rows; `threads`: of its arithmetic, None: as they are.
     """
@@ -53,29 +53,29 @@ class Work:
     threads: int | None = None
 
 
-def make_point(work: Work, listener: ProgressListener | None = None) -> Point:
+def make_point(point_job: PointJob, listener: ProgressListener | None = None) -> Point:
     """Train and measure, or take over what an earlier call left: nothing is trained or answered twice.
 
     Raises EvalHarnessError for anything but a training that diverged and a model that cannot answer.
     """
-    if work.threads is not None:
-        torch.set_num_threads(work.threads)
-    listener, grid = listener or SilentListener(), work.point
+    if point_job.threads is not None:
+        torch.set_num_threads(point_job.threads)
+    listener, grid = listener or SilentListener(), point_job.point
     recipe = grid.recipe
     blank = Point(grid.name, grid.series, recipe.method, grid.rank, recipe.rate, recipe.seed, TRAINED)
-    failed = _failed_before(work)
+    failed = _failed_before(point_job)
     if failed is not None:
         return replace(blank, status=DIVERGED, reason=failed)
     try:
-        path = make_candidate(recipe, work.selection.source, listener, Library(work.job.tasks.include))
+        path = make_candidate(recipe, point_job.selection.source, listener, Library(point_job.job.tasks.include))
     except ModelError as error:
         if DIVERGENCE not in error.what:
             raise
-        _remember(work, error.what)
+        _remember(point_job, error.what)
         return replace(blank, status=DIVERGED, reason=error.what)
     blank = replace(blank, made=made_of(path))
     try:
-        found, loss = _measured(work, listener)
+        found, loss = _measured(point_job, listener)
     except ModelError as error:  # weights that are finite, and logits that are not
         return replace(blank, status=UNUSABLE, reason=f"{error.what}"[:300])
     if found.errors:
@@ -109,21 +109,21 @@ def made_of(path: Path) -> dict[str, float]:
     return {**found, "steps": len(facts.get("losses", ())), "examples": facts["data"]["examples"]}
 
 
-def _measured(work: Work, listener: ProgressListener) -> tuple[Results, float | None]:
-    factory = factory_of(work.job.engine)
-    run_plan = work.selection.run_plan(make_run_plan(work.job))
-    found = settle(work.job, run_plan, listener, factory)
-    listener.phase(f"{work.point.name}: loss on the rows to choose on")
-    return found, _loss(work, run_plan, run_plan.candidates[0])
+def _measured(point_job: PointJob, listener: ProgressListener) -> tuple[Results, float | None]:
+    factory = factory_of(point_job.job.engine)
+    run_plan = point_job.selection.run_plan(make_run_plan(point_job.job))
+    found = settle(point_job.job, run_plan, listener, factory)
+    listener.phase(f"{point_job.point.name}: loss on the rows to choose on")
+    return found, _loss(point_job, run_plan, run_plan.candidates[0])
 
 
-def _loss(work: Work, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None:
+def _loss(point_job: PointJob, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None:
     """Mean negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the target
     is chosen on.
     """
-    factory, job = factory_of(work.job.engine), work.job
+    factory, job = factory_of(point_job.job.engine), point_job.job
     requests = [
-        Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, work.point.recipe.target, job.statistics.seed)
+        Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, point_job.point.recipe.target, job.statistics.seed)
     ]
     opened: list[Any] = []
 
@@ -160,30 +160,30 @@ def pairs_chosen_on(run_plan: RunPlan, target: str, seed: int) -> list[tuple[str
 # ---- divergence, remembered ------------------------------------------------------------------------------------------
 
 
-def _record(work: Work) -> Path:
-    out = Path(work.point.recipe.out)
+def _record(point_job: PointJob) -> Path:
+    out = Path(point_job.point.recipe.out)
     return out.with_name(f"{out.name}{LOST}")
 
 
-def _identity(work: Work) -> dict[str, Any]:
+def _identity(point_job: PointJob) -> dict[str, Any]:
     """What must be the same for the same thing to happen again."""
-    base = recognise(work.point.recipe.base, role="base")
+    base = recognise(point_job.point.recipe.base, role="base")
     return {
-        "recipe": json.loads(json.dumps(work.point.recipe.to_json())),
+        "recipe": json.loads(json.dumps(point_job.point.recipe.to_json())),
         "base": of_weights(base.path),
-        "data": work.digest,
+        "data": point_job.digest,
     }
 
 
-def _remember(work: Work, reason: str) -> None:
-    results.write_text(_record(work), json.dumps({**_identity(work), "reason": reason}, indent=1) + "\n")
+def _remember(point_job: PointJob, reason: str) -> None:
+    results.write_text(_record(point_job), json.dumps({**_identity(point_job), "reason": reason}, indent=1) + "\n")
 
 
-def _failed_before(work: Work) -> str | None:
+def _failed_before(point_job: PointJob) -> str | None:
     """Why this very point diverged in an earlier call; None where it did not."""
     try:
-        found = dict(json.loads(_record(work).read_text()))
+        found = dict(json.loads(_record(point_job).read_text()))
         reason = str(found.pop("reason"))
     except (OSError, ValueError, KeyError):
         return None
-    return reason if found == _identity(work) else None
+    return reason if found == _identity(point_job) else None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness.experiments.cost import Work
+from evalharness.experiments.cost import TaskCost
+from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.experiments.forecast_text import advice, ceiled, lines
-from evalharness.experiments.power_forecast import Forecast, ForecastRow
 from evalharness.stats.forecast import WHY
 from evalharness.stats.gate_forecast import GateOdds
 
@@ -54,7 +54,7 @@ def test_what_the_lines_say_of_the_gate_and_of_the_work() -> None:
     text = "\n".join(lines(told(ROW)))
     assert "35.0% ± 2.8%  passes" in text and "below 1.0%  fails, wrongly" in text
     assert "the suite certifies 0.031 of skill, not 0.02: state --margin glue=0.031" in text
-    work = (Work("rte", 10, 2000, 40, False, 2.0), Work("xsum", 5, 5000, 640, True, 120.0))
+    work = (TaskCost("rte", 10, 2000, 40, False, 2.0), TaskCost("xsum", 5, 5000, 640, True, 120.0))
     text = "\n".join(lines(told(ROW, work=work, loading=3.0, gate=None, earlier="runs/a#lora")))
     assert "gate: not known" in text and "known from runs/a#lora; where it says nothing" in text
     assert "≤ 640" in text and "2 min" in text and "base and one candidate together about 4 min" in text

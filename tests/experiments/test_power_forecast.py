@@ -21,9 +21,10 @@ from evalharness.analysis.gate import Policy, judge
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import UsageError
 from evalharness.experiments import power_forecast as module
+from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.experiments.forecast_units import read_earlier
 from evalharness.experiments.jobs import ForecastJob
-from evalharness.experiments.power_forecast import NOBODY, Forecast, ForecastRow, forecast
+from evalharness.experiments.power_forecast import NOBODY, forecast
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job_options import make_job
 from evalharness.records.measurements import Measurement, TaskFacts

@@ -1,0 +1,71 @@
+"""Hold what a comparison could decide, as plan.json has it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evalharness.experiments.cost import TaskCost
+from evalharness.stats.gate_forecast import GateOdds
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRow:
+    """One gate unit. `effective`: independent units that its rows are worth; `flips`: share of changed answers; `base`:
+    score of an earlier run; `how`: assumed | known (flips, enumerated) | simulated (from an earlier run's rows) |
+    unknown (no numbers). `needed`: units; `base_needed`: what the base must score for the margin to be small against
+    its skill; `largest_margin`: the largest that is (of a perfect base, where its score is not known). `reason`: why it
+    can only come out inconclusive.
+    """
+
+    name: str
+    level: str
+    family: str
+    metric: str
+    kind: str
+    available: int
+    units: int
+    examples: int
+    effective: float
+    margin: float
+    how: str
+    flips: float | None
+    base: float | None
+    base_needed: float
+    largest_margin: float
+    reason: str | None
+    certifiable: float | None = None
+    detectable: float | None = None
+    needed: int | None = None
+    retained: float | None = None
+    forgotten: float | None = None
+    draws: int = 0
+    expected: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`gate` is of the units in `gate_over`; `without`: those whose rows are not known. `loading`: seconds that the
+    base took.
+    """
+
+    suite: str
+    suite_margin: float
+    alpha: float
+    power: float
+    tests: int
+    flips: float
+    skill: float
+    earlier: str | None
+    rows: tuple[ForecastRow, ...]
+    describing: tuple[str, ...]
+    gate: GateOdds | None
+    gate_over: tuple[str, ...]
+    without: tuple[str, ...]
+    work: tuple[TaskCost, ...] = ()
+    loading: float | None = None
+    notices: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
