@@ -33,7 +33,7 @@ FEW = "fewer than two of its units were answered by all models"
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The stages by the names that the run gave them, what each was trained on, and the models beside them."""
+    """The stages of a training by their names in the run, what each was trained on, and the models beside them."""
 
     base: str
     stages: tuple[str, ...]
@@ -42,10 +42,8 @@ class Track:
     fresh: str | None = None
 
     def learned_at(self, tasks: set[str]) -> int:
-        """The stage that taught any of the tasks: the last of the first unbroken series of stages that were trained on
-        it, 0 where none was.
-
-        Of the saved steps of one training it is the last.
+        """Number the stage that taught any of the tasks: the last of the first unbroken series of stages that were
+        trained on it (of the saved steps of one training, the last); 0 where none was.
         """
         at = [number for number, stage in enumerate(self.stages, 1) if tasks & set(self.learned.get(stage, ()))]
         end = at[0] if at else 0
@@ -54,8 +52,8 @@ class Track:
         return end
 
     def known_by(self, learned: int, stage: int) -> str | None:
-        """The model against which it is asked whether `stage` forgot a task that was `learned` there; None of the stage
-        that taught it.
+        """Name the model against which `stage` is tested on a task that the stage numbered `learned` taught; None for
+        that stage itself.
         """
         if learned and stage == learned:
             return None
@@ -64,7 +62,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class StagesRun:
-    """A run's folder, read."""
+    """What the folder of a run over the stages holds."""
 
     track: Track
     facts: tuple[TaskFacts, ...]
@@ -84,15 +82,15 @@ class StagesRun:
 
 
 def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
-    """The base's rows beside each model's, the base's own among them, over the units that all answered; empty where
-    there are no rows.
+    """Pair the base's rows with each model's, its own included, over the units that all answered; empty where there are
+    no rows.
     """
     models = run.models
     members: dict[str, list[Pairs]] = {model: [] for model in models}
     for fact, metric in subject.members:
-        of = [run.table.get((fact.name, metric.id, model)) for model in models]
-        measured = [each for each in of if each is not None]
-        if metric.kind == MetricKind.OPAQUE or len(measured) < len(of):
+        keys = [(fact.name, metric.id, model) for model in models]
+        measured = [run.table[key] for key in keys if key in run.table]
+        if metric.kind == MetricKind.OPAQUE or len(measured) < len(keys):
             return {}
         places = _shared(measured)
         sizes = np.array(measured[0].sizes, dtype=np.float64)[places[0]]
@@ -103,7 +101,7 @@ def pairs_of_models(run: StagesRun, subject: Subject) -> dict[str, Pairs]:
 
 
 def _shared(measured: Sequence[Measurement]) -> list[NDArray[np.intp]]:
-    """Where the units stand, in every measurement, that all models answered in full; in the order of the first."""
+    """Locate, in every measurement, the units that all models answered in full, in the order of the first."""
     sizes = [dict(zip(each.units, each.sizes, strict=True)) for each in measured]
     units = [unit for unit, size in sizes[0].items() if all(of.get(unit) == size for of in sizes)]
     at = [{unit: place for place, unit in enumerate(each.units)} for each in measured]
@@ -113,10 +111,10 @@ def _shared(measured: Sequence[Measurement]) -> list[NDArray[np.intp]]:
 def with_scales(
     columns: Sequence[StageTask], subjects: Sequence[Subject], pairs: Mapping[str, Mapping[str, Pairs]]
 ) -> tuple[list[StageTask], bool]:
-    """Columns with what their scores are divided by in the measures, and whether that is anything: it is where the
-    scales differ.
+    """Add to the columns what their scores are divided by in the measures; also say whether that is anything but 1,
+    which it is where the scales differ.
     """
-    found = []
+    with_scale = []
     for column, subject in zip(columns, subjects, strict=True):
         largest = max(abs(subject.members[0][1].low), abs(subject.members[0][1].high))
         of = pairs[column.name]
@@ -128,18 +126,18 @@ def with_scales(
             reason = UNBOUNDED
         else:
             reason = FEW if not of or len(next(iter(of.values())).base) < 2 else ""
-        found.append(replace(column, scale=None if reason else largest, reason=reason))
-    kept = [column for column in found if column.scale is not None]
+        with_scale.append(replace(column, scale=None if reason else largest, reason=reason))
+    kept = [column for column in with_scale if column.scale is not None]
     scaled = len({(column.scale, column.higher_is_better) for column in kept}) > 1
     if not scaled:
-        found = [replace(column, scale=None if column.scale is None else 1.0) for column in found]
-    return found, scaled
+        with_scale = [replace(column, scale=None if column.scale is None else 1.0) for column in with_scale]
+    return with_scale, scaled
 
 
 def measures_of(
     run: StagesRun, columns: Sequence[StageTask], pairs: Mapping[str, Mapping[str, Pairs]]
 ) -> Iterator[ContinualMeasure]:
-    """Every measure over the tasks that a stage taught, over general abilities, and over both."""
+    """Compute every measure over the tasks that a stage taught, over general abilities, and over both."""
     models = run.models
     joint, fresh = (models.index(name) if name is not None else None for name in (run.track.joint, run.track.fresh))
     mixed = len({column.higher_is_better for column in columns if column.scale is not None}) > 1
@@ -149,22 +147,21 @@ def measures_of(
             for column in columns
             if column.scale is not None and (kind == "all" or (column.learned > 0) == (kind == "learned"))
         ]
-        found: dict[str, Interval] = {}
+        intervals: dict[str, Interval] = {}
         if of:
             rows = [np.stack([pairs[column.name][model].candidate for model in models], axis=1) for column in of]
             scores = [_oriented(column, pairs[column.name][run.track.base], mixed) for column in of]
             rng = fingerprint.generator([run.plan.seed, "stages", kind])
-            found = with_intervals(
-                rows, scores, ContinualDesign(tuple(column.learned for column in of), fresh, joint), run.plan.level, rng
-            )
+            design = ContinualDesign(tuple(column.learned for column in of), fresh, joint)
+            intervals = with_intervals(rows, scores, design, run.plan.level, rng)
         for name in NAMES:
-            estimate = estimate_of(found[name]) if name in found else None
+            estimate = estimate_of(intervals[name]) if name in intervals else None
             yield ContinualMeasure(kind, name, len(of), estimate, "" if estimate else _why_not(name, of, joint))
 
 
 def _oriented(column: StageTask, pairs: Pairs, mixed: bool) -> Score:
-    """The score of summed rows, oriented so that more is better, on a common scale. Beside others, a score of which less is better
-    counts from the top.
+    """Score summed rows on a common scale, oriented so that more is better. Beside others, a score of which less is
+    better counts from the top.
     """
     scale, start = column.scale or 1.0, 1.0 if mixed and pairs.sign < 0 else 0.0
 
@@ -186,6 +183,6 @@ def _why_not(name: str, columns: Sequence[StageTask], joint: int | None) -> str:
 
 
 def estimate_of(interval: Interval) -> Estimate:
-    """The interval as results hold it: an end that is not finite is none."""
+    """Convert an interval to what results hold: an end that is not finite is None."""
     low, high = (None if end is None or not math.isfinite(end) else end for end in (interval.low, interval.high))
     return Estimate(value=interval.value, low=low, high=high)

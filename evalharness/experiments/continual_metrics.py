@@ -1,6 +1,4 @@
-"""Say of a finished run over the stages of a training what became of every task: its scores, and the first stage at
-which it was forgotten.
-"""
+"""Say what became of every task over the stages of a training: its scores, and the first stage that forgot it."""
 
 from __future__ import annotations
 
@@ -29,15 +27,16 @@ from evalharness.stats.retention import retention
 from evalharness.stats.verdict import decide
 
 RULE = (
-    "A task is tested after every stage but the one that taught it: against that stage if later, against the base if earlier or where no stage "
-    "taught it. The test is at its margin, and Holm's correction is over all {tests} tests of tasks and stages: the chance that anything at all is "
-    "called forgotten that lost no more than its margin is at most {alpha:g}. The first stage named is the first at which it is shown, not surely "
-    "the first at which it is so."
+    "A task is tested after every stage but the one that taught it: against that stage if later, against the base "
+    "if earlier or where no stage taught it. The test is at its margin, and Holm's correction is over all {tests} "
+    "tests of tasks and stages: the chance that anything at all is called forgotten that lost no more than its margin "
+    "is at most {alpha:g}. The first stage named is the first at which it is shown, not surely the first at which it "
+    "is so."
 )
 
 
 def stages_of(out: Path, track: Track) -> Stages:
-    """What `out`, a finished run over the stages, says of them. Raises UsageError where it is no such run."""
+    """Follow every task through the stages of the finished run in `out`. Raises UsageError where it is no such run."""
     measured = results.read_measurements(out)
     rows = results.read_results(out).comparisons
     run = StagesRun(
@@ -70,7 +69,7 @@ def stages_of(out: Path, track: Track) -> Stages:
 
 
 def _plan_of(plan: ComparePlan, track: Track) -> ComparePlan:
-    """The run's plan as far as it decides about single tasks."""
+    """Cut the run's plan down to what decides about single tasks."""
     groups = tuple(replace(group, also=()) for group in plan.groups)
     alone = replace(plan, base=track.base, candidates=track.stages, groups=groups, targets={}, average=None)
     return replace(alone, references=(), until_decided=False)
@@ -80,12 +79,12 @@ def _plan_of(plan: ComparePlan, track: Track) -> ComparePlan:
 
 
 def _is_column(subject: Subject) -> bool:
-    """Gate units, and tasks of their own that have no test."""
+    """Is the subject a gate unit, or a task of its own that has no test?"""
     return subject.unit or (subject.primary and subject.level == Level.TASK and not subject.inside)
 
 
 def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> StageTask:
-    """A column whose cells know scores and differences to the base; `pairs`: the base's rows and each model's."""
+    """Make a column whose cells hold scores and differences to the base. `pairs`: the base's rows and each model's."""
     rows = {
         name: run.comparisons[subject.name, name]
         for name in (*run.track.stages, run.track.joint, run.track.fresh)
@@ -97,16 +96,8 @@ def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> Sta
         known = run.track.known_by(run.learned(subject), number)
         if known is not None and pairs:
             kept = retention(replace(pairs[stage], base=pairs[known].candidate), run.plan.level)
-        cells.append(
-            StageScore(
-                stage,
-                row.n,
-                row.candidate_score,
-                row.difference,
-                row.verdict,
-                retained=None if kept is None else estimate_of(kept),
-            )
-        )
+        retained = None if kept is None else estimate_of(kept)
+        cells.append(StageScore(stage, row.n, row.candidate_score, row.difference, row.verdict, retained=retained))
     joint, fresh = (rows[name].candidate_score if name else None for name in (run.track.joint, run.track.fresh))
     return StageTask(
         name=subject.name,
@@ -129,8 +120,8 @@ def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> Sta
 
 
 def _since(run: StagesRun, tested: Sequence[Subject]) -> dict[tuple[str, str], Comparison]:
-    """Comparisons of every stage with the model that knew the task, by (column, stage); the run has made those with the
-    base.
+    """Compare every stage with the model that knew the task, by (column, stage). The comparisons with the base are the
+    run's own.
     """
     rows_since: dict[tuple[str, str], Comparison] = {}
     for known in sorted({run.learned(subject) for subject in tested}):
@@ -154,7 +145,7 @@ def _since(run: StagesRun, tested: Sequence[Subject]) -> dict[tuple[str, str], C
 def _tested(
     run: StagesRun, columns: Sequence[StageTask], since: Mapping[tuple[str, str], Comparison]
 ) -> list[StageTask]:
-    """Columns with what became of them: Holm over everything that is tested."""
+    """Add to the columns what became of them, with Holm's correction over everything that is tested."""
     keys = [
         (column.name, cell.stage)
         for column in columns
@@ -162,7 +153,7 @@ def _tested(
         if column.unit and (row := since.get((column.name, cell.stage))) is not None and row.p_forgotten is not None
     ]
     adjusted = dict(zip(keys, holm([since[key].p_forgotten or 0.0 for key in keys]), strict=True))
-    found = []
+    tested = []
     for column in columns:
         cells = []
         for number, cell in enumerate(column.cells, 1):
@@ -172,8 +163,8 @@ def _tested(
             if row is not None and p is not None:
                 cell = replace(cell, p_forgotten=row.p_forgotten, p_adjusted=p, state=_state(row, p, run.plan.alpha))
             cells.append(cell)
-        found.append(_with_first(replace(column, cells=tuple(cells))))
-    return found
+        tested.append(_with_first(replace(column, cells=tuple(cells))))
+    return tested
 
 
 def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:

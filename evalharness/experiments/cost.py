@@ -1,6 +1,4 @@
-"""Count what one model's answers to tasks cost: tokens by its tokenizer, and the time that a few answers took, scaled to
-all of them.
-"""
+"""Estimate what one model's answers cost: tokens by its tokenizer, and the time of a few answers scaled to all."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from evalharness.records.tokenizers import TokenCounter
 
 @dataclass(frozen=True, slots=True)
 class TaskCost:
-    """What one task costs one model. `answer_tokens`: of choices that are scored, or at most so many `written`.
-    `seconds`: None without a probe.
+    """What one task costs one model. `answer_tokens`: of the choices that are scored, or the most that may be
+    `written`. `seconds`: None without a probe.
     """
 
     task: str
@@ -31,9 +29,9 @@ class TaskCost:
     seconds: float | None = None
 
 
-def counted(of_task: PreparedTask, count: TokenCounter) -> TaskCost:
-    """Tokens of the distinct requests: every prompt once, every choice of each."""
-    distinct = _distinct(of_task)
+def token_cost(prepared: PreparedTask, count: TokenCounter) -> TaskCost:
+    """Count the tokens of a task's distinct requests: every prompt once, every choice of each."""
+    distinct = _distinct(prepared)
     prompts = answers = 0
     for request in distinct:
         if isinstance(request, Rank):
@@ -43,56 +41,46 @@ def counted(of_task: PreparedTask, count: TokenCounter) -> TaskCost:
             prompts, answers = prompts + count(request.prompt), answers + request.max_tokens
         else:
             answers += count(request.text)
-    return TaskCost(
-        of_task.task.name, len(distinct), prompts, answers, any(isinstance(request, Generate) for request in distinct)
-    )
+    written = any(isinstance(request, Generate) for request in distinct)
+    return TaskCost(prepared.task.name, len(distinct), prompts, answers, written)
 
 
-def probed(
-    work: Sequence[TaskCost],
+def with_seconds(
+    costs: Sequence[TaskCost],
     prepared: Sequence[PreparedTask],
     most: int,
     base: Checkpoint,
     open_engine: Callable[[], Engine],
 ) -> tuple[tuple[TaskCost, ...], float]:
-    """The same with seconds, from at most `most` requests of each task, evenly spread over it; and the seconds that
-    loading took. Nothing is stored.
+    """Add the seconds that each task takes, from at most `most` of its requests, evenly spread; also return the seconds
+    that loading took. Nothing is stored.
 
     Raises ModelError where the model cannot be loaded or does not answer.
     """
     begun = time.perf_counter()
     engine = open_engine()
-    loading, found = time.perf_counter() - begun, []
+    loading, timed = time.perf_counter() - begun, []
     try:
-        first = next((of_task.requests[:1] for of_task in prepared if of_task.requests), ())
+        first = next((task.requests[:1] for task in prepared if task.requests), ())
         list(engine.answer(first))  # what only the first answer costs is no part of the time
-        for each, of_task in zip(work, prepared, strict=True):
-            distinct = _distinct(of_task)
+        for cost, task in zip(costs, prepared, strict=True):
+            distinct = _distinct(task)
             places = sorted({int(place) for place in np.linspace(0, len(distinct) - 1, min(most, len(distinct)))})
-            found.append(
-                replace(
-                    each,
-                    seconds=_seconds(engine, base, [distinct[place] for place in places])
-                    * len(distinct)
-                    / max(1, len(places)),
-                )
-            )
+            seconds = _seconds(engine, base, [distinct[place] for place in places])
+            timed.append(replace(cost, seconds=seconds * len(distinct) / max(1, len(places))))
     finally:
         engine.close()
-    return tuple(found), loading
+    return tuple(timed), loading
 
 
 def _seconds(engine: Engine, base: Checkpoint, requests: Sequence[Request]) -> float:
     begun = time.perf_counter()
     for answer in engine.answer(requests) if requests else ():
         if isinstance(answer, Failure):
-            raise ModelError(
-                base.name,
-                f"a request got no answer ({answer.reason})",
-                "a model and an engine that answer are needed for --probe",
-            )
+            fix = "a model and an engine that answer are needed for --probe"
+            raise ModelError(base.name, f"a request got no answer ({answer.reason})", fix)
     return time.perf_counter() - begun
 
 
-def _distinct(of_task: PreparedTask) -> list[Request]:
-    return list({request.id: request for request in of_task.requests}.values())
+def _distinct(prepared: PreparedTask) -> list[Request]:
+    return list({request.id: request for request in prepared.requests}.values())

@@ -1,6 +1,4 @@
-"""The embedded world to a report: train the demo's candidates from fixtures/demo/recipes.json, then evaluate and
-compare them.
-"""
+"""Train the demo's candidates on the embedded world (fixtures/demo/recipes.json), evaluate them, and write a report."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ RECIPES = "recipes.json"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which candidates the demo trains. `fields`: candidate name to fields of its Recipe (all but base, out, target and
-    seed).
-    """
+    """Which candidates the demo trains. `fields`: candidate -> fields of its Recipe (not base, out, target, seed)."""
 
     target: str
     fields: Mapping[str, Mapping[str, Any]]
@@ -45,7 +41,7 @@ class Plan:
 
 
 def plan() -> Plan:
-    """The shipped plan. Raises DataError where the file is not one."""
+    """Read the shipped plan. Raises DataError where the file is not one."""
     path = shipped("fixtures/demo") / RECIPES
     try:
         document = json.loads(path.read_text())
@@ -55,12 +51,12 @@ def plan() -> Plan:
 
 
 def base() -> Path:
-    """The embedded base checkpoint."""
+    """Locate the embedded base checkpoint."""
     return shipped("fixtures/models") / "tiny-base"
 
 
 def world() -> DataSource:
-    """The rows of the embedded world."""
+    """Locate the rows of the embedded world."""
     return DataSource(shipped=shipped("fixtures/world/rows"))
 
 
@@ -72,18 +68,18 @@ def make_candidate(
     Raises UsageError where something lies in its place that is no trained candidate.
     """
     out, examples = Path(recipe.out), gather(recipe, library or Library(), source)
-    made, data = _made(out), [examples.digest, examples.validation_source.get("digest")]
-    if made == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": data}:
+    existing, data = _ingredients(out), [examples.digest, examples.validation_source.get("digest")]
+    if existing == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": data}:
         listener.phase(f"{out.name} is trained already")
         return out
-    if made is not None:
+    if existing is not None:
         shutil.rmtree(out)
     return train(recipe, examples, listener.phase)
 
 
-def _made(out: Path) -> dict[str, Any] | None:
-    """What made the candidate at `out`; None where there is none, so that `train` refuses to overwrite anything
-    else.
+def _ingredients(out: Path) -> dict[str, Any] | None:
+    """Read what the candidate at `out` was made of; None where there is none, so that `train` refuses to overwrite
+    anything else.
     """
     try:
         facts = json.loads((out / TRAINING).read_text())
@@ -107,13 +103,13 @@ def run_demo(
     goes on where the first one was.
     """
     listener, chosen = listener or SilentListener(), chosen or plan()
-    made = []
+    candidates = []
     for name in chosen.fields:
         listener.phase(f"training {name}")
         recipe = chosen.recipe(name, base(), folder / "candidates" / name, seed)
-        made.append(make_candidate(recipe, world(), listener))
+        candidates.append(make_candidate(recipe, world(), listener))
     job = make_job(
-        made,
+        candidates,
         SUITE,
         base=base(),
         target=chosen.target,
@@ -123,6 +119,6 @@ def run_demo(
         seed=seed,
         explain=True,
     )
-    found = evaluate(job, listener)
+    results = evaluate(job, listener)
     write(folder)
-    return found
+    return results

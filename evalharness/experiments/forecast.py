@@ -1,4 +1,4 @@
-"""Hold what a comparison could decide, as plan.json has it."""
+"""Hold what a comparison could decide, unit by unit and for the gate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from evalharness.stats.gate_forecast import GateOdds
 
 @dataclass(frozen=True, slots=True)
 class ForecastRow:
-    """One gate unit. `effective`: independent units that its rows are worth; `flips`: share of changed answers; `base`:
-    score of an earlier run; `how`: assumed | known (flips, enumerated) | simulated (from an earlier run's rows) |
-    unknown (no numbers). `needed`: units; `base_needed`: what the base must score for the margin to be small against
-    its skill; `largest_margin`: the largest that is (of a perfect base, where its score is not known). `reason`: why it
-    can only come out inconclusive.
+    """What one gate unit could decide. `effective`: the independent units that its rows are worth; `flips`: the share
+    of answers that change; `base`: its score in an earlier run; `how`: assumed | known (flips, enumerated) | simulated
+    (from an earlier run's rows) | unknown (no numbers). `needed`: units that certify the margin; `base_needed`: what
+    the base must score for the margin to be small against its skill; `largest_margin`: the largest that is (of a
+    perfect base, where its score is not known). `reason`: why the unit can only come out inconclusive.
     """
 
     name: str
@@ -45,8 +45,8 @@ class ForecastRow:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`gate` is of the units in `gate_over`; `without`: those whose rows are not known. `loading`: seconds that the
-    base took.
+    """What a comparison could decide. `gate`: its odds over the units in `gate_over`; `without`: the units whose rows
+    are not known; `work`: the cost of each task; `loading`: seconds that loading the base took.
     """
 
     suite: str
@@ -67,5 +67,5 @@ class Forecast:
     notices: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the forecast as JSON holds it."""
         return asdict(self)

@@ -31,12 +31,12 @@ SIMULATED = (
 
 
 def document(forecast: Forecast) -> str:
-    """The content of plan.json."""
+    """Write a forecast as the content of plan.json."""
     return to_json({**forecast.document(), "advice": list(advice(forecast))})
 
 
 def lines(forecast: Forecast) -> Iterator[str]:
-    """What the terminal shows."""
+    """Yield the lines that the terminal shows."""
     yield (
         f"{forecast.suite}: what {forecast.tests} gate units can decide "
         f"(power {forecast.power:g}, error rate {forecast.alpha:g})"
@@ -54,7 +54,7 @@ def lines(forecast: Forecast) -> Iterator[str]:
     yield from _gate(forecast)
     if forecast.work:
         yield ""
-        yield from _work(forecast.work, forecast.loading)
+        yield from _costs(forecast.work, forecast.loading)
     yield from (f"note: {notice}" for notice in forecast.notices)
 
 
@@ -86,7 +86,7 @@ def _cells(row: ForecastRow) -> tuple[str, ...]:
 
 
 def _power(row: ForecastRow) -> tuple[str, ...]:
-    """What it certifies and detects, what it needs, and how often its margin is certified."""
+    """Return the cells for what the unit certifies, detects and needs, and how often its margin is certified."""
     drawn = "~" if row.draws else ""
     smallest = (drawn + ("none" if value is None else f"{value:.3g}") for value in (row.certifiable, row.detectable))
     needs = "–" if row.needed is None else f"{row.needed:,}"
@@ -94,7 +94,7 @@ def _power(row: ForecastRow) -> tuple[str, ...]:
 
 
 def advice(forecast: Forecast) -> Iterator[str]:
-    """One sentence for each unit that is too small for its margin, and one for those of which nothing is known."""
+    """Advise, in one sentence each, on the units too small for their margins; one more names those not known."""
     for row in forecast.rows:
         if sentence := _hopeless(row) if row.reason else _too_small(row, forecast.power):
             yield f"{row.name}: {sentence}"
@@ -142,7 +142,7 @@ def _too_small(row: ForecastRow, power: float) -> str:
 
 
 def ceiled(value: float) -> float:
-    """Rounded up to two digits."""
+    """Round up to two digits."""
     step = 10.0 ** (math.floor(math.log10(value)) - 1)
     return float(f"{math.ceil(value / step - 1e-9) * step:.12g}")
 
@@ -182,23 +182,23 @@ def _suite_certifies(forecast: Forecast, odds: GateOdds) -> str:
     )
 
 
-def _work(work: Sequence[TaskCost], loading: float | None) -> Iterator[str]:
-    """The cost for one model; times where a probe took them (`loading`: of the model, in seconds)."""
-    seconds = sum(each.seconds for each in work if each.seconds is not None)
+def _costs(costs: Sequence[TaskCost], loading: float | None) -> Iterator[str]:
+    """Tabulate the cost for one model, with times where a probe took them (`loading`: of the model, in seconds)."""
+    seconds = sum(each.seconds for each in costs if each.seconds is not None)
     rows = [
         ("for one model", "requests", "prompt tokens", "answer tokens", "time"),
-        *map(_work_cells, work),
+        *map(_cost_cells, costs),
         (
             "together",
-            f"{sum(each.requests for each in work):,}",
-            f"{sum(each.prompt_tokens for each in work):,}",
-            f"{sum(each.answer_tokens for each in work):,}",
+            f"{sum(each.requests for each in costs):,}",
+            f"{sum(each.prompt_tokens for each in costs):,}",
+            f"{sum(each.answer_tokens for each in costs):,}",
             _time(seconds),
         ),
     ]
     columns = len(rows[0]) - (loading is None)
     yield from aligned([row[:columns] for row in rows], range(1, columns))
-    if any(each.written for each in work):
+    if any(each.written for each in costs):
         yield "≤: answers that are written, at the most that they may be long"
     if loading is not None:
         yield (
@@ -207,7 +207,7 @@ def _work(work: Sequence[TaskCost], loading: float | None) -> Iterator[str]:
         )
 
 
-def _work_cells(each: TaskCost) -> tuple[str, ...]:
+def _cost_cells(each: TaskCost) -> tuple[str, ...]:
     answers = f"{'≤ ' if each.written else ''}{each.answer_tokens:,}"
     return each.task, f"{each.requests:,}", f"{each.prompt_tokens:,}", answers, _time(each.seconds or 0.0)
 

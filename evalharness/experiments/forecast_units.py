@@ -1,4 +1,4 @@
-"""Say of every gate unit, before it is answered, how many answers it has and how they change, as far as that is known."""
+"""Say how many answers every gate unit will have, and how they change, as far as that is known beforehand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FROM = "--from"
 
 @dataclass(frozen=True, slots=True)
 class UnitMember:
-    """One task of a gate unit: `sizes` (units asked,) are the rows of each; `seen`: what an earlier run's two models
+    """One task of a gate unit. `sizes` (units,): the rows of each unit; `seen`: what an earlier run's two models
     scored.
     """
 
@@ -38,9 +38,9 @@ class UnitMember:
     seen: Pairs | None = None
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """How to draw its answers if that much is lost. Unknown dependence within units is taken to be complete. None:
-        nothing is known of its rows,
-        or so much cannot be lost."""
+        """Say how to draw the task's answers if `drop` is lost; None where nothing is known of its rows, or so much
+        cannot be lost. Unknown dependence within units is taken to be complete.
+        """
         many = bool(self.sizes.max(initial=0) > 1)
         if self.seen is not None and (many or self.metric.kind != MetricKind.BINARY):
             return again(self.seen, len(self.sizes), drop)
@@ -88,27 +88,27 @@ class ForecastUnit:
 
     @property
     def seen(self) -> Pairs | None:
-        """An earlier run's rows of the whole unit; None where it lacks a task of it."""
-        found = [member.seen for member in self.members if member.seen is not None]
-        return pooled(found, self.margin, self.macro) if found and len(found) == len(self.members) else None
+        """Pool an earlier run's rows of the whole unit; None where it lacks a task of it."""
+        pairs = [member.seen for member in self.members if member.seen is not None]
+        return pooled(pairs, self.margin, self.macro) if pairs and len(pairs) == len(self.members) else None
 
     @property
     def largest_skill(self) -> float:
-        """The most that a base can be over chance."""
-        best = [
-            abs((m.metric.high if m.metric.higher_is_better else m.metric.low) - m.task.chance) for m in self.members
-        ]
-        return float(
-            np.average(best, weights=None if self.macro else [max(1, member.examples) for member in self.members])
-        )
+        """The most that a base can be above chance."""
+        ends = [m.metric.high if m.metric.higher_is_better else m.metric.low for m in self.members]
+        return self._average([abs(end - m.task.chance) for end, m in zip(ends, self.members, strict=True)])
 
     @property
     def chance(self) -> float:
+        return self._average([member.task.chance for member in self.members])
+
+    def _average(self, values: Sequence[float]) -> float:
+        """Average one value for each member, weighted by its examples unless the unit is a macro average."""
         weights = None if self.macro else [max(1, member.examples) for member in self.members]
-        return float(np.average([member.task.chance for member in self.members], weights=weights))
+        return float(np.average(values, weights=weights))
 
     def drawing(self, flips: float, skill: float, drop: float = 0.0) -> Drawing | None:
-        """As `UnitMember.drawing`, of all members together, each of which loses as much."""
+        """Draw as `UnitMember.drawing` does, all members together, each of which loses as much."""
         every = [member.drawing(flips, skill, drop) for member in self.members]
         known = [drawing for drawing in every if drawing is not None]
         if len(known) < len(every):
@@ -128,11 +128,11 @@ class Earlier:
     measurements: dict[tuple[str, str, str], Measurement]
 
     def pairs(self, task: TaskFacts, metric: MetricFacts) -> Pairs | None:
-        """The rows of the units that both answered; None where there are none."""
-        found = [self.measurements.get((task.name, metric.id, model)) for model in (self.base, self.candidate)]
-        if any(each is None or each.point is not None or each.rows.shape[-1] == 0 for each in found):
+        """Pair the rows of the units that both models answered; None where there are none."""
+        both = [self.measurements.get((task.name, metric.id, model)) for model in (self.base, self.candidate)]
+        if any(each is None or each.point is not None or each.rows.shape[-1] == 0 for each in both):
             return None
-        base, other = (each for each in found if each is not None)
+        base, other = (each for each in both if each is not None)
         places = match(base.units, base.sizes, other.units, other.sizes)
         if not len(places.first):
             return None
@@ -141,8 +141,8 @@ class Earlier:
 
 
 def read_earlier(text: str) -> Earlier:
-    """RUN or RUN#NAME; without a name the candidate of which most units changed, which is the most careful. Raises
-    UsageError.
+    """Read RUN or RUN#NAME; without a name, take the candidate of which most units changed, the most careful choice.
+    Raises UsageError.
     """
     path, name = run_and_model(text)
     run = read_measurements(path)
@@ -177,7 +177,9 @@ def _share_changed(measurements: dict[tuple[str, str, str], Measurement], base: 
 def forecast_units(
     plan: ComparePlan, facts: Sequence[TaskFacts], prepared: Sequence[PreparedTask], earlier: Earlier | None
 ) -> list[ForecastUnit]:
-    """The units that the gate looks at, in the order of a comparison; `prepared`: the tasks in the order of `facts`."""
+    """List the units that the gate looks at, in the order of a comparison. `prepared`: the tasks in the order of
+    `facts`.
+    """
     tasks = {fact.name: task for fact, task in zip(facts, prepared, strict=True)}
     units = []
     for unit in gate_units(facts, plan):

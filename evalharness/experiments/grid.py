@@ -1,10 +1,8 @@
-"""What a sweep varies to its points: every method × rank × learning rate × seed as one Recipe with a name of its
-own.
-"""
+"""List the points of a sweep: every method × rank × learning rate × seed as one Recipe with a name of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ EVERY = ""  # in place of a method: the rates of all that have none of their own
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """`rates`: method (EVERY: all others) to learning rates; `shared`: fields of every Recipe that are not varied
-    (steps, replay, …).
+    """What a sweep varies. `rates`: method (EVERY: all others) -> learning rates; `shared`: fields of every Recipe that
+    are not varied (steps, replay, …).
 
     Raises UsageError for an unknown method, an empty or a repeated value.
     """
@@ -49,52 +47,42 @@ class Grid:
             raise UsageError("--rank", f"none of {', '.join(self.methods)} has a rank", "sweep lora, or leave it out")
 
     def rates_of(self, method: str) -> tuple[float, ...]:
-        """The method's own rates, else those of every method, else its one default; in ascending order."""
+        """List the method's own rates, else those of every method, else its one default, in ascending order."""
         return tuple(sorted(self.rates.get(method, self.rates.get(EVERY, (TRAINING_METHODS[method].rate,)))))
 
     def ranks_of(self, method: str) -> tuple[int | None, ...]:
-        """None: the method has no rank, or the recipe's own is taken."""
+        """List the ranks to sweep; (None,) where the method has no rank, or the recipe's own is taken."""
         return self.ranks if self.ranks and RANK in TRAINING_METHODS[method].options else (None,)
 
     def points(self, base: str, target: str, folder: Path) -> tuple[GridPoint, ...]:
-        """Every point, with its candidate at `folder`/<name>. A shared option is of the methods that have it. Raises
-        UsageError for a recipe that cannot be trained with.
+        """List every point, with its candidate at `folder`/<name>. A shared option goes to the methods that have it.
+        Raises UsageError for a recipe that cannot be trained with.
         """
-        return tuple(self._points(base, target, folder))
+        fixed = {**self.shared, "base": base, "target": target}
+        return tuple(
+            self._point(method, rank, rate, seed, fixed, folder)
+            for method in self.methods
+            for rank in self.ranks_of(method)
+            for rate in self.rates_of(method)
+            for seed in self.seeds
+        )
 
-    def _points(self, base: str, target: str, folder: Path) -> Iterator[GridPoint]:
-        for method in self.methods:
-            for rank in self.ranks_of(method):
-                for rate in self.rates_of(method):
-                    for seed in self.seeds:
-                        own = {
-                            "method": method,
-                            "learning_rate": rate,
-                            "seed": seed,
-                            **({} if rank is None else {"rank": rank}),
-                        }
-                        series = method if rank is None else f"{method}-r{rank}"
-                        name = f"{series}-lr{rate:g}-s{seed}"
-                        fields = {
-                            key: value
-                            for key, value in self.shared.items()
-                            if key not in OPTIONS or key in TRAINING_METHODS[method].options
-                        }
-                        recipe = Recipe.from_fields(
-                            {**fields, **own, "base": base, "target": target, "out": str(folder / name)}
-                        )
-                        yield GridPoint(
-                            name,
-                            series,
-                            recipe.option(RANK) if RANK in TRAINING_METHODS[method].options else None,
-                            recipe,
-                        )
+    def _point(
+        self, method: str, rank: int | None, rate: float, seed: int, fixed: Mapping[str, Any], folder: Path
+    ) -> GridPoint:
+        options = TRAINING_METHODS[method].options
+        series = method if rank is None else f"{method}-r{rank}"
+        name = f"{series}-lr{rate:g}-s{seed}"
+        own = {"method": method, "learning_rate": rate, "seed": seed, "out": str(folder / name)}
+        fields = {key: value for key, value in fixed.items() if key not in OPTIONS or key in options}
+        recipe = Recipe.from_fields({**fields, **own, **({} if rank is None else {RANK: rank})})
+        return GridPoint(name, series, recipe.option(RANK) if RANK in options else None, recipe)
 
 
 @dataclass(frozen=True, slots=True)
 class GridPoint:
-    """One candidate to be. `series`: method and swept rank, of which one learning rate is chosen; `rank`: None where
-    the method has none.
+    """One candidate to train. `series`: method and swept rank, for which one learning rate is chosen; `rank`: None
+    where the method has none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The parsed command lines of experiments: what a sweep, a trace or a forecast is to do."""
+"""Hold the parsed command lines of the experiments: what a sweep, a trace or a forecast is to do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from evalharness.records.job import Job
 
 @dataclass(frozen=True, slots=True)
 class SweepJob:
-    """`job`: how the chosen candidates are evaluated (its models are not known yet); its `target` is learned and its
-    `out` holds everything. `select`: a metric of the target, LOSS, or None: the one that decides it. `processes`:
-    points made at a time.
+    """What a sweep is to do. `job`: how the chosen candidates are evaluated (its models are not known yet); its
+    `target` is learned and its `out` holds everything. `select`: a metric of the target, LOSS, or None: the one that
+    decides it. `processes`: points made at a time.
     """
 
     job: Job
@@ -25,8 +25,8 @@ class SweepJob:
 
 @dataclass(frozen=True, slots=True)
 class TraceJob:
-    """`job`: its models are the stages, in order. `learned`: stage to tasks, where training.json does not say or says
-    less.
+    """What a trace is to do. `job`: its models are the stages, in order. `learned`: stage -> tasks, where training.json
+    does not say or says less.
 
     `joint`: a model trained on everything at once; `fresh`: one that learned nothing. Both are measured as candidates
     beside the stages.
@@ -40,9 +40,9 @@ class TraceJob:
 
 @dataclass(frozen=True, slots=True)
 class ForecastJob:
-    """`flips`, `skill`: share of answers that change, and of the possible skill that the base has, where no earlier run
-    (`earlier`: RUN[#NAME]) says; `power`: with which probability a claim should come out; `probe`: requests a task that
-    are answered to take the time. Raises UsageError.
+    """What a forecast is to do. `flips`, `skill`: share of answers that change, and of the possible skill that the base
+    has, where no earlier run (`earlier`: RUN[#NAME]) says; `power`: with which probability a claim should come out;
+    `probe`: requests of each task that are answered to take the time. Raises UsageError.
     """
 
     job: Job

@@ -1,4 +1,4 @@
-"""A model in memory, while it is being trained, to an engine that answers with it, and back to exactly what it was."""
+"""Lend a model in training to an engine that answers with it, and give it back exactly as it was."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LiveModel:
         return next((name for name, kind in DTYPES.items() if kind == self.plain.dtype), str(self.plain.dtype))
 
     def checkpoint(self, name: str, target: str | None = None) -> Checkpoint:
-        """What the pipeline calls it. Raises ModelError for an adapter that cannot be evaluated."""
+        """Describe the model as a checkpoint. Raises ModelError for an adapter that cannot be evaluated."""
         if self.adapter and (why := refusal(self.adapter, self.architecture)):
             raise ModelError(name, why, "evaluate it after training with an adapter that is supported")
         counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.model.parameters()]
@@ -91,7 +91,7 @@ class LiveModel:
 
     @contextlib.contextmanager
     def answering(self, checkpoint: Checkpoint, settings: EngineSettings) -> Iterator[Engine]:
-        """An engine on the model as it is now, or with its adapter off; afterwards everything is as it was before."""
+        """Lend an engine on the model as it is now, or with its adapter off; afterwards everything is as it was."""
         off = (
             self.model.disable_adapter()
             if isinstance(self.model, PeftModel) and checkpoint.name == BASE
@@ -112,9 +112,7 @@ class LiveModel:
         return opened(loaded, checkpoint, settings)
 
     def _lead(self, wrapped: PeftModel) -> VirtualPrefix:
-        """What a soft prompt or a prefix puts before every text now, as it will be when it is saved and loaded
-        again.
-        """
+        """Compute what a soft prompt or a prefix puts before every text, as it will once saved and loaded again."""
         acts, plain = TYPES[self.adapter].acts, self.plain
         if acts == "layers":
             return VirtualPrefix()
@@ -146,8 +144,8 @@ class LiveModel:
 
 @contextlib.contextmanager
 def own_forward(model: torch.nn.Module) -> Iterator[None]:
-    """Without the autocast that accelerate puts around `forward` in mixed precision: the weights answer as they will
-    when they are saved.
+    """Take off the autocast that accelerate puts around `forward` in mixed precision, so that the weights answer as
+    they will once saved.
     """
     around, original = vars(model).get("forward"), vars(model).get("_original_forward")
     if around is None or original is None:
@@ -162,9 +160,7 @@ def own_forward(model: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def untouched(model: torch.nn.Module) -> Iterator[None]:
-    """Whatever is asked of the model inside: the random numbers to come, its modes and its buffers are afterwards what
-    they were.
-    """
+    """Put back afterwards the random states, the model's modes and its buffers, whatever it did in between."""
     drawn, numbers, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     modes = [(module, module.training) for module in model.modules()]

@@ -1,5 +1,5 @@
-"""Forecast what a comparison without candidates could decide: for every gate unit, for the gate, and at what cost in
-tokens and time.
+"""Forecast what a comparison could decide before there are candidates: for every gate unit, for the gate, and at what
+cost in tokens and time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, ModelTokenizers, factory_of
-from evalharness.experiments.cost import TaskCost, counted, probed
+from evalharness.experiments.cost import TaskCost, token_cost, with_seconds
 from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.experiments.forecast_units import Earlier, ForecastUnit, forecast_units, read_earlier
 from evalharness.experiments.jobs import ForecastJob
@@ -49,8 +49,8 @@ GATE_ASSESSED = 4_000  # units that are assessed in the gate's simulation
 def forecast(
     forecast_job: ForecastJob, listener: ProgressListener | None = None, factory: EngineFactory | None = None
 ) -> Forecast:
-    """What the job's comparison could decide. No model answers but for the probe. Raises EvalHarnessError for what the
-    user can mend.
+    """Forecast what the job's comparison could decide. A model answers only for the probe. Raises EvalHarnessError for
+    what the user can mend.
     """
     listener, job = listener or SilentListener(), forecast_job.job
     listener.phase("reading tasks")
@@ -61,11 +61,13 @@ def forecast(
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _without_model(job, run_plan)
     plan, facts = compare_plan(job, run_plan, prepared), facts_before(prepared)
     units = forecast_units(plan, facts, prepared, earlier)
-    rows = _rows(units, forecast_job, listener)
+    rows = []
+    for unit in units:
+        listener.phase(f"foretelling {unit.name}")
+        rows.append(_row(unit, Rule(unit.margin, job.statistics.alpha, len(units), forecast_job.power), forecast_job))
     odds, over = _gate(units, rows, plan, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
-    work, loading = _work(forecast_job, base, prepared, listener, factory) if factory else ((), None)
-    failed = sum(len(of_task.failures) for of_task in prepared)
+    work, loading = _costs(forecast_job, base, prepared, listener, factory) if factory else ((), None)
     return Forecast(
         suite=plan.suite_name or UNNAMED,
         suite_margin=plan.suite_margin,
@@ -75,29 +77,31 @@ def forecast(
         flips=forecast_job.flips,
         skill=forecast_job.skill,
         earlier=f"{earlier.text}#{earlier.candidate}" if earlier else None,
-        rows=rows,
+        rows=tuple(rows),
         describing=tuple(fact.name for fact in facts if fact.name not in decided),
         gate=odds,
         gate_over=over,
         without=tuple(row.name for row in rows if row.how == "unknown"),
         work=work,
         loading=loading,
-        notices=_notices(run_plan, earlier, units, failed),
+        notices=_notices(run_plan, earlier, units, prepared),
     )
 
 
 def _without_model(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
-    """The tasks as they would be asked, nothing being cut: without a model no window is known."""
+    """Prepare the tasks as they would be asked, cutting nothing: without a model no window is known."""
     prepared = []
     for task in run_plan.tasks:
-        settings = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.statistics.seed, run_plan.split)
-        prepared.append(prepare(task, run_plan.source, settings))
+        asking = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.statistics.seed, run_plan.split)
+        prepared.append(prepare(task, run_plan.source, asking))
     return tuple(prepared)
 
 
-def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[ForecastUnit], failed: int) -> tuple[str, ...]:
+def _notices(
+    run_plan: RunPlan, earlier: Earlier | None, units: Sequence[ForecastUnit], prepared: Sequence[PreparedTask]
+) -> tuple[str, ...]:
     notices = [*run_plan.notices]
-    if failed:
+    if failed := sum(len(task.failures) for task in prepared):
         notices.append(f"{failed} examples do not fit into the base's window: a run would be incomplete")
     lacking = [unit.name for unit in units if earlier and unit.seen is None]
     if lacking:
@@ -115,17 +119,6 @@ def _notices(run_plan: RunPlan, earlier: Earlier | None, units: Sequence[Forecas
 
 def _rng(forecast_job: ForecastJob, *of: str) -> np.random.Generator:
     return fingerprint.generator([forecast_job.job.statistics.seed, "forecast", *of])
-
-
-def _rows(
-    units: Sequence[ForecastUnit], forecast_job: ForecastJob, listener: ProgressListener
-) -> tuple[ForecastRow, ...]:
-    rows = []
-    for unit in units:
-        listener.phase(f"foretelling {unit.name}")
-        rule = Rule(unit.margin, forecast_job.job.statistics.alpha, len(units), forecast_job.power)
-        rows.append(_row(unit, rule, forecast_job))
-    return tuple(rows)
 
 
 def _row(unit: ForecastUnit, rule: Rule, forecast_job: ForecastJob) -> ForecastRow:
@@ -168,7 +161,9 @@ def _row(unit: ForecastUnit, rule: Rule, forecast_job: ForecastJob) -> ForecastR
 
 
 def _with_outlook(row: ForecastRow, outlook: Outlook, hopeless: bool) -> ForecastRow:
-    """The row with the outlook of its test; of a unit that cannot be retained the test alone would promise too much."""
+    """Add the outlook to the row. A unit that cannot be retained has probability 0 of it, whatever the test alone would
+    give.
+    """
     retained = 0.0 if hopeless else outlook.retained
     needed = None if outlook.needed is None else math.ceil(outlook.needed * row.units / max(row.effective, 1e-9))
     chances = {
@@ -184,28 +179,23 @@ def _with_outlook(row: ForecastRow, outlook: Outlook, hopeless: bool) -> Forecas
         retained=retained,
         forgotten=outlook.forgotten,
         draws=outlook.draws,
-        expected=max(chances, key=lambda verdict: chances[verdict]),
+        expected=max(chances, key=chances.__getitem__),
     )
 
 
 def _design(
     unit: ForecastUnit, seen: Pairs | None, forecast_job: ForecastJob, rng: np.random.Generator
 ) -> tuple[float, float | None, str]:
-    """(independent units that its rows are worth, share of answers that changes, how that is known)."""
+    """Return the independent units that the rows are worth, the share of answers that change, and how that is known."""
     single = bool(unit.sizes.max(initial=0) <= 1)
     if unit.binary and seen is None:
-        return (
-            float(unit.units if single else unit.sizes.sum() / whole_units(unit.sizes)),
-            forecast_job.flips,
-            "assumed",
-        )
+        effective = float(unit.units if single else unit.sizes.sum() / whole_units(unit.sizes))
+        return effective, forecast_job.flips, "assumed"
     if unit.binary and seen is not None:
         drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
-        return (
-            (float(unit.units), changed(seen)[1], "known")
-            if single or drawing is None
-            else (*worth(drawing, rng), "known")
-        )
+        if single or drawing is None:
+            return float(unit.units), changed(seen)[1], "known"
+        return (*worth(drawing, rng), "known")
     if seen is not None:
         return float(unit.units), changed(seen)[1], "simulated"
     drawn = unit.drawing(forecast_job.flips, forecast_job.skill) is not None
@@ -228,7 +218,7 @@ def _gate(
     forecast_job: ForecastJob,
     listener: ProgressListener,
 ) -> tuple[GateOdds | None, tuple[str, ...]]:
-    """The gate's odds over the units of which rows can be drawn, and their names."""
+    """Draw the gate's odds over the units of which rows can be drawn; also return those units' names."""
     known = [unit for unit, row in zip(units, rows, strict=True) if row.how != "unknown" and unit.units]
     drawings = [
         drawing for unit in known if (drawing := unit.drawing(forecast_job.flips, forecast_job.skill)) is not None
@@ -243,20 +233,20 @@ def _gate(
     return odds, tuple(unit.name for unit in known)
 
 
-def _work(
+def _costs(
     forecast_job: ForecastJob,
     base: Checkpoint,
     prepared: Sequence[PreparedTask],
     listener: ProgressListener,
     factory: EngineFactory,
 ) -> tuple[tuple[TaskCost, ...], float | None]:
-    """Every task's tokens and, where a probe is asked for, its time; and the seconds that loading took."""
+    """Count every task's tokens and, where a probe is wanted, take its time; also return the seconds of loading."""
     if not isinstance(factory, ModelTokenizers):
         return (), None  # nobody can count its tokens
     listener.phase("counting tokens")
     count = factory.token_counter(base)
-    work = tuple(counted(of_task, count) for of_task in prepared)
+    costs = tuple(token_cost(task, count) for task in prepared)
     if not forecast_job.probe:
-        return work, None
+        return costs, None
     listener.phase(f"probing {base.name}")
-    return probed(work, prepared, forecast_job.probe, base, lambda: factory.open(base, forecast_job.job.engine))
+    return with_seconds(costs, prepared, forecast_job.probe, base, lambda: factory.open(base, forecast_job.job.engine))

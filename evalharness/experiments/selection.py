@@ -1,4 +1,4 @@
-"""Tasks to the rows that a sweep chooses on: never those that it reports on, and never those that it trains on."""
+"""Select the rows that a sweep chooses on: never those that it reports on, and never those that it trains on."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ SEED = 1234  # which rows are held out never depends on the sweep, so that sweep
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`splits`: task to the split that it is chosen on; `held`: task to the rows held out of its training split, where
-    that was needed; `absent`: tasks with no rows but those that are reported on; `source`: of training and of choosing.
+    """The rows that a sweep chooses on. `splits`: task -> the split to choose on; `held`: task -> the number of rows
+    held out of its training split, where that was needed; `absent`: tasks with no rows but those that are reported on;
+    `source`: the data of training and of choosing.
     """
 
     splits: Mapping[str, str]
@@ -34,7 +35,7 @@ class Selection:
     absent: tuple[str, ...] = ()
 
     def run_plan(self, run_plan: RunPlan) -> RunPlan:
-        """The run_plan over the rows to choose on; tasks that have none are left out."""
+        """Point a plan at the rows to choose on; tasks that have none are left out."""
         tasks = tuple(
             replace(task, evaluation_split=self.splits[task.name])
             for task in run_plan.tasks
@@ -43,18 +44,16 @@ class Selection:
         return replace(run_plan, tasks=tasks, source=self.source, split=None)
 
     def notices(self) -> list[str]:
-        """What a user should know of the rows that are chosen on."""
-        said = [
-            f"{task}: {number} of its training rows are held out to choose on" for task, number in self.held.items()
-        ]
-        return said + (
-            [f"not measured while choosing, for want of other rows: {', '.join(self.absent)}"] if self.absent else []
-        )
+        """Say what a user should know of the rows to choose on."""
+        notices = [f"{task}: {n} of its training rows are held out to choose on" for task, n in self.held.items()]
+        if self.absent:
+            notices.append(f"not measured while choosing, for want of other rows: {', '.join(self.absent)}")
+        return notices
 
 
 def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], folder: Path) -> Selection:
-    """The validation split of each task, else rows held out of its training split; `trained`: tasks whose training rows
-    are used.
+    """Select the validation split of each task, else rows held out of its training split. `trained`: the tasks whose
+    training rows are used.
 
     Rows held out, and what is left to train on, are written to `folder`/<task>. Raises DataError where nothing is left
     to choose the target on.
@@ -75,16 +74,15 @@ def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], fold
             splits[task.name], held[task.name], overrides[task.name] = HELD_OUT, number, place
         elif task.name == target.name:
             what = f"there are no rows to choose on: it is reported on its split {reported!r}"
-            raise DataError(
-                target.name, what, f"a validation split of its own, or a training split of {SHARE * LEAST} rows or more"
-            )
+            fix = f"a validation split of its own, or a training split of {SHARE * LEAST} rows or more"
+            raise DataError(target.name, what, fix)
         else:
             absent.append(task.name)
     return Selection(splits, replace(run_plan.source, overrides=overrides), held, tuple(absent))
 
 
 def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, reported: str) -> int:
-    """Writes the task's splits with rows held out; gives their number, 0 where that cannot be."""
+    """Write the task's splits with rows held out; return how many rows, 0 where none can be."""
     training = task.training_split
     if (
         training is None
@@ -106,19 +104,19 @@ def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, report
 
 
 def _chosen(task: Task, rows: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Indices of a seeded tenth of the rows, whole units, and what a reader would group together."""
+    """Choose the indices of a seeded tenth of the rows, in whole units and whole groups of a reader."""
     units: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         units.setdefault(_unit(task, index, row), []).append(index)
-    found: set[int] = set()
+    chosen: set[int] = set()
     wanted, together = min(MOST, len(rows) // SHARE), list(units.values())
     for at in np.random.default_rng(SEED).permutation(len(together)):
         unit = together[at]
-        if len(found) + len(unit) <= wanted:
-            found.update(unit)
-        if len(found) == wanted:
+        if len(chosen) + len(unit) <= wanted:
+            chosen.update(unit)
+        if len(chosen) == wanted:
             break
-    return found
+    return chosen
 
 
 def _unit(task: Task, index: int, row: Mapping[str, Any]) -> str:
@@ -131,7 +129,7 @@ def _unit(task: Task, index: int, row: Mapping[str, Any]) -> str:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The rows as JSON lines; left alone where they are there already, so that a second call moves nothing."""
+    """Write the rows as JSON lines, unless they are there already, so that a second call moves nothing."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if not (path.is_file() and path.read_text(encoding="utf-8") == text):
         results.write_text(path, text)

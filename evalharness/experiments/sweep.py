@@ -1,5 +1,5 @@
-"""A grid of recipes to one comparison: every point is measured on rows to choose on, one rate a series is chosen, then
-the test rows are read.
+"""Sweep a grid of recipes: measure every point on rows to choose on, choose one rate for each series, and compare the
+chosen candidates with their base on test rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import selection_of
-from evalharness.experiments.sweep_point import LOST, PointJob, make_point, outcome
+from evalharness.experiments.sweep_point import LOST, PointJob, make_point, outcome_of
 from evalharness.metrics.build import build
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -39,7 +39,10 @@ from evalharness.training.data import gather
 from evalharness.training.start import check_machine
 
 CANDIDATES, VALIDATION, ROWS, STORE = "candidates", "validation", "rows", "store.sqlite"
-RULE = "Of each series the rate with the best mean {what} over all seeds was chosen, the smaller of equals; rates with a failed seed cannot be."
+RULE = (
+    "Of each series the rate with the best mean {what} over all seeds was chosen, the smaller of equals; "
+    "rates with a failed seed cannot be."
+)
 
 
 def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> tuple[Sweep, Results]:
@@ -50,34 +53,32 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     be chosen.
     """
     listener, job = listener or SilentListener(), sweep_job.job
-    point_jobs, sweep = _planned(sweep_job, listener)
-    points = tuple(_made(point_jobs, sweep_job.processes, listener))
-    sweep = replace(
-        sweep, points=points, chosen=tuple(choose(points, sweep.select, _lower_is_better(sweep_job, sweep.select)))
-    )
+    specs, sweep = _planned(sweep_job, listener)
+    points = tuple(_make_points(specs, sweep_job.processes, listener))
+    choices = choose(points, sweep.select, _lower_is_better(sweep_job, sweep.select))
+    sweep = replace(sweep, points=points, chosen=tuple(choices))
     _write(job.output.folder, sweep)
     if not sweep.chosen:
         reasons = "; ".join(dict.fromkeys(point.reason for point in points if point.reason))
-        raise ModelError(
-            "sweep", f"no learning rate can be chosen: {reasons}"[:600], "smaller learning rates with --lr"
-        )
+        what = f"no learning rate can be chosen: {reasons}"[:600]
+        raise ModelError("sweep", what, "smaller learning rates with --lr")
     for point in points:
         if point.status != TRAINED:
             listener.notice(f"{point.name} {point.status}: {point.reason}")
     listener.phase("the chosen candidates on test rows")
-    paths = {point_job.point.name: point_job.point.recipe.out for point_job in point_jobs}
+    paths = {spec.point.name: spec.point.recipe.out for spec in specs}
     chosen = [name for choice in sweep.chosen for name in choice.names]
-    found = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
-    tested = [replace(p, test=outcome(found, p.name, sweep.task)) if p.name in chosen else p for p in points]
+    compared = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
+    tested = [replace(p, test=outcome_of(compared, p.name, sweep.task)) if p.name in chosen else p for p in points]
     sweep = replace(sweep, points=tuple(tested))
     _write(job.output.folder, sweep)
     write(job.output.folder)
-    return sweep, found
+    return sweep, compared
 
 
 def choose(points: Sequence[Point], select: str, lower: bool) -> Iterator[Choice]:
-    """One rate a series: the best mean over seeds on the rows to choose on, the smaller of equals. `lower`: less of
-    `select` is better.
+    """Choose one rate for each series: the best mean over seeds on the rows to choose on, the smaller of equals.
+    `lower`: less of `select` is better.
     """
     by_series: dict[str, list[Choice]] = {}
     for (series, rate), same in grouped(Sweep("", "", "", select, "", {}, tuple(points))).items():
@@ -90,7 +91,7 @@ def choose(points: Sequence[Point], select: str, lower: bool) -> Iterator[Choice
 
 
 def score_of(point: Point, select: str) -> float | None:
-    """What the point is chosen by; None where it has none."""
+    """Return the score by which the point is chosen; None where it has none."""
     if point.status != TRAINED or point.validation is None:
         return None
     return point.loss if select == LOSS else point.validation.metrics.get(select)
@@ -100,7 +101,7 @@ def score_of(point: Point, select: str) -> float | None:
 
 
 def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[PointJob], Sweep]:
-    """Everything checked that can be: tasks, rows, base, every recipe, what is chosen by."""
+    """Plan the sweep, checking everything that can be: tasks, rows, base, every recipe, what is chosen by."""
     job, grid = sweep_job.job, sweep_job.grid
     if not (job.models.base and job.models.target):
         raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
@@ -123,18 +124,16 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Poin
         if sweep_job.processes == 1
         else max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // sweep_job.processes))
     )
-    point_jobs = [
-        PointJob(point, _job_of(job, point), selection, digests[point.recipe.seed], threads) for point in points
-    ]
+    specs = [PointJob(point, _job_of(job, point), selection, digests[point.recipe.seed], threads) for point in points]
     rule = RULE.format(what="loss" if select == LOSS else select)
     notices, splits = tuple(selection.notices()), dict(selection.splits)
-    return point_jobs, Sweep(
+    return specs, Sweep(
         base.name, target.name, job.tasks.suite or "", select, rule, splits, (), (), notices, base.fingerprint
     )
 
 
 def _selected_by(sweep_job: SweepJob) -> str:
-    """Raises UsageError where the target has no such metric."""
+    """Name the metric to choose by. Raises UsageError where the target has no such metric."""
     target = Library(sweep_job.job.tasks.include).task(sweep_job.job.models.target or "")
     if sweep_job.select is None:
         return target.primary
@@ -152,7 +151,7 @@ def _lower_is_better(sweep_job: SweepJob, select: str) -> bool:
 
 
 def _job_of(job: Job, point: GridPoint) -> Job:
-    """The run of one point on the rows to choose on."""
+    """Make the job of one point's run on the rows to choose on."""
     return changed(job, models=(f"{point.name}={point.recipe.out}",), out=job.output.folder / VALIDATION / point.name)
 
 
@@ -165,52 +164,48 @@ def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
         raise UsageError(
             "--out", f"{out} holds a sweep of {before.task} over {before.suite or 'no suite'}", "name another folder"
         )
-    left = _left_by(out) | (
-        {(before.base_fingerprint, before.task)} if before is not None and before.base_fingerprint else set()
-    )
-    for fingerprint, learned in left - {(base.fingerprint, task)}:
-        what = (
-            f"another base{f' ({before.base})' if before else ''}" if fingerprint != base.fingerprint else f"{learned}"
-        )
+    known = {(before.base_fingerprint, before.task)} if before is not None and before.base_fingerprint else set()
+    for fingerprint, learned in (_bases_and_tasks(out) | known) - {(base.fingerprint, task)}:
+        other = f"another base{f' ({before.base})' if before else ''}"
+        what = learned if fingerprint == base.fingerprint else other
         raise UsageError("--out", f"{out} holds a sweep of {what}", "name another folder")
 
 
-def _left_by(out: Path) -> set[tuple[str, str]]:
-    """(the base's fingerprint, the task) of every candidate that an earlier sweep left in the folder, and of every one
+def _bases_and_tasks(out: Path) -> set[tuple[str, str]]:
+    """Collect (the base's fingerprint, the task) of every candidate of an earlier sweep in the folder, and of every one
     that diverged.
     """
-    found = set()
+    pairs = set()
     for path in [*(out / CANDIDATES).glob(f"*/{TRAINING}"), *(out / CANDIDATES).glob(f"*{LOST}")]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             facts = json.loads(path.read_text(encoding="utf-8"))
-            found.add(
-                (facts["base"] if path.name.endswith(LOST) else facts["base_fingerprint"], facts["recipe"]["target"])
-            )
-    return found
+            key = "base" if path.name.endswith(LOST) else "base_fingerprint"
+            pairs.add((facts[key], facts["recipe"]["target"]))
+    return pairs
 
 
 # ---- making points ---------------------------------------------------------------------------------------------------
 
 
-def _made(point_jobs: Sequence[PointJob], processes: int, listener: ProgressListener) -> list[Point]:
-    """Every point, in the order of the grid. Of several processes the first begins alone: it answers for the base, too,
-    once for all.
+def _make_points(specs: Sequence[PointJob], processes: int, listener: ProgressListener) -> list[Point]:
+    """Make every point, in the order of the grid. Of several processes the first begins alone: it answers for the base,
+    too, once for all.
     """
-    found: dict[str, Point] = {}
+    points: dict[str, Point] = {}
 
     def keep(point: Point) -> None:
-        found[point.name] = point
-        listener.phase(f"{len(found)} of {len(point_jobs)} points: {point.name} {point.status}")
+        points[point.name] = point
+        listener.phase(f"{len(points)} of {len(specs)} points: {point.name} {point.status}")
 
     if processes == 1:
-        for point_job in point_jobs:
-            listener.phase(f"training {point_job.point.name}")
-            keep(make_point(point_job, listener))
-        return list(found.values())
+        for spec in specs:
+            listener.phase(f"training {spec.point.name}")
+            keep(make_point(spec, listener))
+        return list(points.values())
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     try:
-        keep(pool.submit(make_point, point_jobs[0]).result())
-        for done in as_completed([pool.submit(make_point, point_job) for point_job in point_jobs[1:]]):
+        keep(pool.submit(make_point, specs[0]).result())
+        for done in as_completed([pool.submit(make_point, spec) for spec in specs[1:]]):
             keep(done.result())
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -218,7 +213,7 @@ def _made(point_jobs: Sequence[PointJob], processes: int, listener: ProgressList
             child.terminate()
         raise
     pool.shutdown()
-    return [found[point_job.point.name] for point_job in point_jobs]
+    return [points[spec.point.name] for spec in specs]
 
 
 def _write(out: Path, sweep: Sweep) -> None:

@@ -1,6 +1,4 @@
-"""One point of a sweep to a candidate and what it scores on the rows to choose on; a point that diverges is a finding,
-not an error.
-"""
+"""Train one point of a sweep and measure it on the rows to choose on. A point that diverges is a finding, no error."""
 
 from __future__ import annotations
 
@@ -42,8 +40,8 @@ LOST = ".diverged.json"  # the end of the name of a record of it
 
 @dataclass(frozen=True, slots=True)
 class PointJob:
-    """All that a process needs to make and to measure one point. `job`: of its run on the rows to choose on; `digest`:
-    of its training rows; `threads`: of its arithmetic, None: as they are.
+    """All that a process needs to make and measure one point. `job`: its run on the rows to choose on; `digest`: of its
+    training rows; `threads`: of its arithmetic, None for as many as there are.
     """
 
     point: GridPoint
@@ -53,42 +51,39 @@ class PointJob:
     threads: int | None = None
 
 
-def make_point(point_job: PointJob, listener: ProgressListener | None = None) -> Point:
+def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Point:
     """Train and measure, or take over what an earlier call left: nothing is trained or answered twice.
 
     Raises EvalHarnessError for anything but a training that diverged and a model that cannot answer.
     """
-    if point_job.threads is not None:
-        torch.set_num_threads(point_job.threads)
-    listener, grid = listener or SilentListener(), point_job.point
+    if spec.threads is not None:
+        torch.set_num_threads(spec.threads)
+    listener, grid = listener or SilentListener(), spec.point
     recipe = grid.recipe
-    blank = Point(grid.name, grid.series, recipe.method, grid.rank, recipe.rate, recipe.seed, TRAINED)
-    failed = _failed_before(point_job)
-    if failed is not None:
-        return replace(blank, status=DIVERGED, reason=failed)
+    point = Point(grid.name, grid.series, recipe.method, grid.rank, recipe.rate, recipe.seed, TRAINED)
+    if (failure := _failed_before(spec)) is not None:
+        return replace(point, status=DIVERGED, reason=failure)
     try:
-        path = make_candidate(recipe, point_job.selection.source, listener, Library(point_job.job.tasks.include))
+        path = make_candidate(recipe, spec.selection.source, listener, Library(spec.job.tasks.include))
     except ModelError as error:
         if DIVERGENCE not in error.what:
             raise
-        _remember(point_job, error.what)
-        return replace(blank, status=DIVERGED, reason=error.what)
-    blank = replace(blank, made=made_of(path))
+        _remember(spec, error.what)
+        return replace(point, status=DIVERGED, reason=error.what)
+    point = replace(point, made=training_facts(path))
     try:
-        found, loss = _measured(point_job, listener)
+        measured, loss = _measure(spec, listener)
     except ModelError as error:  # weights that are finite, and logits that are not
-        return replace(blank, status=UNUSABLE, reason=f"{error.what}"[:300])
-    if found.errors:
-        return replace(
-            blank, status=UNUSABLE, reason=f"{len(found.errors)} examples got no answer: {found.errors[0].reason}"[:300]
-        )
-    return replace(blank, loss=loss, validation=outcome(found, grid.name, recipe.target))
+        return replace(point, status=UNUSABLE, reason=error.what[:300])
+    if errors := measured.errors:
+        return replace(point, status=UNUSABLE, reason=f"{len(errors)} examples got no answer: {errors[0].reason}"[:300])
+    return replace(point, loss=loss, validation=outcome_of(measured, grid.name, recipe.target))
 
 
-def outcome(found: Results, name: str, target: str) -> Outcome:
-    """What was found of one candidate."""
-    rows = [c for c in found.comparisons if c.candidate == name]
-    model = next(model for model in found.models if model.name == name)
+def outcome_of(measured: Results, name: str, target: str) -> Outcome:
+    """Sum up the results of one candidate."""
+    rows = [c for c in measured.comparisons if c.candidate == name]
+    model = next(model for model in measured.models if model.name == name)
     units = [c for c in rows if c.unit and c.level != Level.SUITE and c.task != target]
     suite = next((c.difference for c in rows if c.level == Level.SUITE and c.primary), None)
     metrics = {
@@ -98,32 +93,29 @@ def outcome(found: Results, name: str, target: str) -> Outcome:
     return Outcome(metrics, model.target_gain, model.learned_target, suite, lost, len(units))
 
 
-def made_of(path: Path) -> dict[str, float]:
-    """What training.json says that a table shows."""
+def training_facts(path: Path) -> dict[str, float]:
+    """Read the numbers of training.json that a table shows."""
     facts = json.loads((path / TRAINING).read_text())
-    found = {
-        key: facts[key]
-        for key in ("trainable", "parameters", "bytes", "seconds")
-        if isinstance(facts.get(key), int | float)
-    }
-    return {**found, "steps": len(facts.get("losses", ())), "examples": facts["data"]["examples"]}
+    shown = ("trainable", "parameters", "bytes", "seconds")
+    numbers = {key: facts[key] for key in shown if isinstance(facts.get(key), int | float)}
+    return {**numbers, "steps": len(facts.get("losses", ())), "examples": facts["data"]["examples"]}
 
 
-def _measured(point_job: PointJob, listener: ProgressListener) -> tuple[Results, float | None]:
-    factory = factory_of(point_job.job.engine)
-    run_plan = point_job.selection.run_plan(make_run_plan(point_job.job))
-    found = settle(point_job.job, run_plan, listener, factory)
-    listener.phase(f"{point_job.point.name}: loss on the rows to choose on")
-    return found, _loss(point_job, run_plan, run_plan.candidates[0])
+def _measure(spec: PointJob, listener: ProgressListener) -> tuple[Results, float | None]:
+    factory = factory_of(spec.job.engine)
+    run_plan = spec.selection.run_plan(make_run_plan(spec.job))
+    measured = settle(spec.job, run_plan, listener, factory)
+    listener.phase(f"{spec.point.name}: loss on the rows to choose on")
+    return measured, _loss(spec, run_plan, run_plan.candidates[0])
 
 
-def _loss(point_job: PointJob, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None:
-    """Mean negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the target
-    is chosen on.
+def _loss(spec: PointJob, run_plan: RunPlan, checkpoint: Checkpoint) -> float | None:
+    """Average the negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the
+    target is chosen on.
     """
-    factory, job = factory_of(point_job.job.engine), point_job.job
+    factory, job = factory_of(spec.job.engine), spec.job
     requests = [
-        Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, point_job.point.recipe.target, job.statistics.seed)
+        Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, spec.point.recipe.target, job.statistics.seed)
     ]
     opened: list[Any] = []
 
@@ -150,40 +142,37 @@ def _loss(point_job: PointJob, run_plan: RunPlan, checkpoint: Checkpoint) -> flo
 
 
 def pairs_chosen_on(run_plan: RunPlan, target: str, seed: int) -> list[tuple[str, str]]:
-    """(prompt, answer) of the target's rows that a limit leaves, which the evaluation draws."""
+    """List (prompt, answer) of the target's rows that the evaluation draws under its limit."""
     task = next(task for task in run_plan.tasks if task.name == target)
-    asked = prepare(task, run_plan.source, PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed))
+    prepared = prepare(task, run_plan.source, PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed))
     pairs = training_pairs(task, run_plan.source, task.evaluation_split).pairs
-    return [pairs[index_of(example)] for example in asked.examples]
+    return [pairs[index_of(example)] for example in prepared.examples]
 
 
 # ---- divergence, remembered ------------------------------------------------------------------------------------------
 
 
-def _record(point_job: PointJob) -> Path:
-    out = Path(point_job.point.recipe.out)
+def _record(spec: PointJob) -> Path:
+    out = Path(spec.point.recipe.out)
     return out.with_name(f"{out.name}{LOST}")
 
 
-def _identity(point_job: PointJob) -> dict[str, Any]:
-    """What must be the same for the same thing to happen again."""
-    base = recognise(point_job.point.recipe.base, role="base")
-    return {
-        "recipe": json.loads(json.dumps(point_job.point.recipe.to_json())),
-        "base": of_weights(base.path),
-        "data": point_job.digest,
-    }
+def _identity(spec: PointJob) -> dict[str, Any]:
+    """State what must be the same for the same thing to happen again."""
+    base = recognise(spec.point.recipe.base, role="base")
+    recipe = json.loads(json.dumps(spec.point.recipe.to_json()))
+    return {"recipe": recipe, "base": of_weights(base.path), "data": spec.digest}
 
 
-def _remember(point_job: PointJob, reason: str) -> None:
-    results.write_text(_record(point_job), json.dumps({**_identity(point_job), "reason": reason}, indent=1) + "\n")
+def _remember(spec: PointJob, reason: str) -> None:
+    results.write_text(_record(spec), json.dumps({**_identity(spec), "reason": reason}, indent=1) + "\n")
 
 
-def _failed_before(point_job: PointJob) -> str | None:
-    """Why this very point diverged in an earlier call; None where it did not."""
+def _failed_before(spec: PointJob) -> str | None:
+    """Say why this very point diverged in an earlier call; None where it did not."""
     try:
-        found = dict(json.loads(_record(point_job).read_text()))
-        reason = str(found.pop("reason"))
+        record = dict(json.loads(_record(spec).read_text()))
+        reason = str(record.pop("reason"))
     except (OSError, ValueError, KeyError):
         return None
-    return reason if found == _identity(point_job) else None
+    return reason if record == _identity(spec) else None

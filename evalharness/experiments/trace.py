@@ -1,4 +1,4 @@
-"""Ordered stages of training to one run over all of them, and to what each stage did to what was known before."""
+"""Run over the ordered stages of a training, and follow what each did to what was known before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from evalharness.experiments.continual_metrics import stages_of
 from evalharness.experiments.jobs import TraceJob
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
-from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.folder import write
 from evalharness.report.stages import STAGES, Stages, to_json
@@ -42,22 +41,19 @@ def run_trace(
         run_plan = with_overlaps(job, run_plan)
         tell(_unmeasured(run_plan, track), listener, run_log)
     (job.output.folder / STAGES).unlink(missing_ok=True)
-    found = settle(job, run_plan, listener, factory, run_log)
+    results_of_run = settle(job, run_plan, listener, factory, run_log)
     listener.phase("over the stages")
     stages = stages_of(job.output.folder, track)
     results.write_text(job.output.folder / STAGES, to_json(stages))
     write(job.output.folder)
-    return stages, found
+    return stages, results_of_run
 
 
 def _job(trace_job: TraceJob) -> tuple[Job, tuple[str, ...]]:
-    """The run's job, and which of joint and fresh there are: its last models."""
+    """Make the run's job, and say which of joint and fresh are its last models."""
     if not trace_job.job.models.candidates:
-        raise UsageError(
-            "trace",
-            "no stage",
-            "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders",
-        )
+        fix = "name them in order with --stage [NAME=]PATH, or --model 'DIR/*' for checkpoint-N folders"
+        raise UsageError("trace", "no stage", fix)
     if trace_job.job.statistics.until_decided:
         raise UsageError("trace", "stages that are stopped early are not all asked the same", "leave until_decided out")
     beside = {key: text for key, text in (("joint", trace_job.joint), ("fresh", trace_job.fresh)) if text is not None}
@@ -70,7 +66,7 @@ def _job(trace_job: TraceJob) -> tuple[Job, tuple[str, ...]]:
 
 
 def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) -> tuple[RunPlan, Track]:
-    """The run_plan in which every stage has as its target what it learned, and the stages by name."""
+    """Make what each stage learned its target in the plan; also return the stages by name."""
     cut = len(run_plan.candidates) - len(beside)
     stages, others = run_plan.candidates[:cut], run_plan.candidates[cut:]
     names = [stage.name for stage in stages]
@@ -81,16 +77,14 @@ def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) ->
         stage.name: trace_job.learned.get(stage.name, (stage.target_task,) if stage.target_task else ())
         for stage in stages
     }
-    told: list[Checkpoint] = [
-        replace(stage, target_task=learned[stage.name][0] if learned[stage.name] else None) for stage in stages
-    ]
+    stages = tuple(replace(stage, target_task=next(iter(learned[stage.name]), None)) for stage in stages)
     by_kind = dict(zip(beside, (other.name for other in others), strict=True))
     track = Track(run_plan.base.name, tuple(names), learned, by_kind.get("joint"), by_kind.get("fresh"))
-    return replace(run_plan, candidates=(*told, *others)), track
+    return replace(run_plan, candidates=(*stages, *others)), track
 
 
 def _unmeasured(run_plan: RunPlan, track: Track) -> list[str]:
-    """What stages learned and nobody is asked about, for want of rows."""
-    asked = {task.name for task in run_plan.tasks} | {group.name for group in run_plan.groups}
-    lacking = [(stage, task) for stage, of in track.learned.items() for task in of if task not in asked]
+    """Name what stages learned and the run cannot measure for want of rows."""
+    measured = {task.name for task in run_plan.tasks} | {group.name for group in run_plan.groups}
+    lacking = [(stage, task) for stage, of in track.learned.items() for task in of if task not in measured]
     return [f"{task}, which {stage} learned, is not measured: its rows are not at hand" for stage, task in lacking]
