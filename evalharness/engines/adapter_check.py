@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.engines.base import AdapterProbe, Engine
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Checkpoint
+from evalharness.results.structuring import structured
 
-Path = Literal["score", "decode"]
-PATHS: tuple[tuple[Path, str], ...] = (("score", "scoring"), ("decode", "decoding"))
+CodePath = Literal["score", "decode"]
+PATHS: tuple[tuple[CodePath, str], ...] = (("score", "scoring"), ("decode", "decoding"))
 EXACT = 1e-3  # logits, float32: what padding, or an adapter that changes nothing, may move
 COARSE = 0.05  # of the largest logit, for types of fewer bits
 FEW = 4  # prompts by which the adapter and padding are looked at; a merge is by all
@@ -40,11 +41,10 @@ class Proof:
     @classmethod
     def from_stored(cls, stored: Mapping[str, float]) -> Proof | None:
         """The proof of which `asdict` made this; None where another version did."""
-        if stored.keys() != {field.name for field in fields(cls)}:
+        try:
+            return structured(stored, cls, "proof")
+        except UsageError:
             return None
-        scoring, decoding, padding = (stored[name] for name in ("scoring", "decoding", "padding"))
-        counts = int(stored["changed_tokens"]), int(stored["prompts"])
-        return cls(scoring, decoding, padding, stored["merged"], *counts, bool(stored["available"]))
 
 
 def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
@@ -88,7 +88,7 @@ def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
     return f"{what} (a logit moves by up to {proof.merged:.2g}); serve it unmerged, or evaluate the merged weights"
 
 
-def _check_change(checkpoint: Checkpoint, changes: dict[Path, float]) -> None:
+def _check_change(checkpoint: Checkpoint, changes: dict[CodePath, float]) -> None:
     """An adapter must change a logit in either path."""
     still = [words for path, words in PATHS if changes[path] == 0.0]
     if still:
@@ -101,7 +101,10 @@ def _check_change(checkpoint: Checkpoint, changes: dict[Path, float]) -> None:
 
 
 def _check_placebo(
-    engine: AdapterProbe, checkpoint: Checkpoint, on: dict[Path, NDArray[np.float64]], changes: dict[Path, float]
+    engine: AdapterProbe,
+    checkpoint: Checkpoint,
+    on: dict[CodePath, NDArray[np.float64]],
+    changes: dict[CodePath, float],
 ) -> None:
     """A placebo must change none."""
     for path, words in PATHS:
@@ -134,7 +137,7 @@ def _merge(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str])
 
 
 def _logits(
-    engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: Path, adapter: bool
+    engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: CodePath, adapter: bool
 ) -> NDArray[np.float64]:
     logits = engine.next_token_logits(prompts, adapter=adapter, path=path)
     if np.isnan(logits).any() or np.isposinf(logits).any() or not np.isfinite(logits).any(axis=1).all():
@@ -160,7 +163,7 @@ def _bound(engine: AdapterProbe, logits: NDArray[np.float64]) -> float:
 
 
 def _padding(
-    engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], together: NDArray[np.float64], path: Path
+    engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], together: NDArray[np.float64], path: CodePath
 ) -> float:
     """Largest difference between a prompt asked alone and in the batch `together`."""
     alone = np.concatenate([_logits(engine, checkpoint, [prompt], path, adapter=True) for prompt in prompts])

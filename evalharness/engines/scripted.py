@@ -80,25 +80,25 @@ class ScriptedFactory:
     """Opens ScriptedEngines that answer by `reply`, or by `replies[checkpoint name]` where there is one; `chats` are
     their chat templates.
 
-    `opened` lists the names of checkpoints opened, `asked` has (checkpoint name, request) of every request answered.
+    `opened_names`: of the checkpoints, in the order opened; `requests`: (checkpoint name, request) of all answered.
     """
 
     def __init__(
         self, reply: Reply, replies: Mapping[str, Reply] | None = None, chats: Mapping[str, ChatRenderer] | None = None
     ) -> None:
         self.reply, self.replies, self.chats = reply, replies or {}, chats or {}
-        self.opened: list[str] = []
-        self.asked: list[tuple[str, Request]] = []
+        self.opened_names: list[str] = []
+        self.requests: list[tuple[str, Request]] = []
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         return EngineInfo(name="scripted", details={"batch_size": settings.batch_size})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
-        self.opened.append(checkpoint.name)
+        self.opened_names.append(checkpoint.name)
         reply = self.replies.get(checkpoint.name, self.reply)
 
         def recorded(request: Request) -> Response | Failure:
-            self.asked.append((checkpoint.name, request))
+            self.requests.append((checkpoint.name, request))
             return reply(request)
 
         return ScriptedEngine(self.describe(checkpoint, settings), checkpoint, recorded)

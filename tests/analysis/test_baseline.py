@@ -59,7 +59,7 @@ def test_the_same_comparisons_without_asking_the_base(job: MakeJob, first: Path,
     with_base = evaluate(job(zoo["llama-prompt"], "a", base=str(zoo["llama"])), factory=both)
     factory = ScriptedFactory(answers("never"), {"llama-prompt": answers("x")})
     without = evaluate(job(zoo["llama-prompt"], "b", baseline=first), factory=factory)
-    assert {name for name, _ in factory.asked} == {"llama-prompt"}
+    assert {name for name, _ in factory.requests} == {"llama-prompt"}
     assert without.comparisons == with_base.comparisons
     assert without.models == with_base.models
     assert without.flips == with_base.flips
@@ -86,7 +86,7 @@ def test_scores_of_other_questions_are_refused(
     factory = ScriptedFactory(answers("x"))
     with pytest.raises(NotComparableError, match=said):
         evaluate(changed(job(zoo["llama-prompt"], "b", baseline=first), **changes), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []
 
 
 def test_an_adapter_of_another_base_is_refused(job: MakeJob, first: Path, zoo: dict[str, Path]) -> None:

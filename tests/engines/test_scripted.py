@@ -45,8 +45,8 @@ def test_counts_and_answers_by_name():
     loud, shy = (factory.open(checkpoint(name), EngineSettings()) for name in ("loud", "shy"))
     assert [answer.text for answer in loud.answer([request, request])] == ["HELLO", "HELLO"]
     assert next(shy.answer([request])) == Failure(request_id=request.id, reason="will not")
-    assert factory.opened == ["loud", "shy"]
-    assert [name for name, _ in factory.asked] == ["loud", "loud", "shy"]
+    assert factory.opened_names == ["loud", "shy"]
+    assert [name for name, _ in factory.requests] == ["loud", "loud", "shy"]
     assert loud.info == factory.describe(checkpoint("loud"), EngineSettings())
     assert factory.token_counter(checkpoint("loud"))("two words") == 2
 

@@ -75,7 +75,7 @@ def test_three_stages_end_to_end(
     asked = TraceJob(job, {"llama-lora": ("yes_no",)}, joint=str(zoo["llama-VERA"]), fresh=str(fresh))
     stages, found = run_trace(asked, factory=factory)
     assert stages.stages == STEPS and (stages.joint, stages.fresh) == ("joint", "fresh") and stages.base == "base"
-    asked_of = [name for name, _ in factory.asked]
+    asked_of = [name for name, _ in factory.requests]
     assert {name: asked_of.count(name) for name in asked_of} == dict.fromkeys(RIGHT, 60)
 
     yes_no, echo = column(stages, "yes_no"), column(stages, "echo")
@@ -130,7 +130,7 @@ def test_three_stages_end_to_end(
         if path.is_file() and path.name not in ("run.json", "report.html")
     }
     idle = ScriptedFactory(knows(0, 0))
-    assert run_trace(asked, factory=idle) == (stages, found) and idle.asked == []
+    assert run_trace(asked, factory=idle) == (stages, found) and idle.requests == []
     assert {name: (job.output.folder / name).read_bytes() for name in before} == before
     (job.output.folder / "results.json").write_text((job.output.folder / "results.json").read_text() + "\n")
     assert read_stages(job.output.folder) is None, "stages of another run"
@@ -197,4 +197,4 @@ def test_wrong_before_anything_is_asked(
     job = changed(job, **changes.pop("job", {}))
     with pytest.raises(EvalHarnessError, match=words):
         run_trace(TraceJob(job, **changes), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []

@@ -71,7 +71,7 @@ def asked(made: ScriptedFactory, model: str) -> list[str]:
     """Every prompt that the model was given."""
     return [
         request.pairs[0][0] if isinstance(request, Rank) else request.prompt
-        for name, request in made.asked
+        for name, request in made.requests
         if name == model
     ]
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_asked_or_compared_is_said_before_anything_is_asked(
     made = factory(**chats)
     with pytest.raises(error, match=said) as raised:
         evaluate(job(**changes), factory=made)
-    assert made.asked == [] and raised.value.exit_code == (5 if error is NotComparableError else 2)
+    assert made.requests == [] and raised.value.exit_code == (5 if error is NotComparableError else 2)
 
 
 def test_different_templates_are_compared_when_asked_for_and_it_is_said(job: MakeJob, tmp_path: Path) -> None:

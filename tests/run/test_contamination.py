@@ -387,7 +387,7 @@ def test_what_is_given_must_be_right_before_anything_is_answered(job: Callable[.
     wrong.write_text('{"a": "b"}\n{"a": \n')
     with pytest.raises(DataError, match=r"wrong\.jsonl:2: is not JSON"):
         evaluate(job(train_data={"": wrong}), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []
 
 
 # ---- what is said ----------------------------------------------------------------------------------------------------

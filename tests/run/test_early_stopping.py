@@ -134,7 +134,7 @@ def primary(found: Results, candidate: str = "llama-lora") -> dict[str, Comparis
 
 
 def asked(factory: ScriptedFactory) -> Counter[tuple[str, str]]:
-    prompts = [(name, (r.pairs[0][0] if isinstance(r, Rank) else r.prompt).split()[0]) for name, r in factory.asked]  # type: ignore[union-attr]
+    prompts = [(name, (r.pairs[0][0] if isinstance(r, Rank) else r.prompt).split()[0]) for name, r in factory.requests]  # type: ignore[union-attr]
     return Counter(prompts)
 
 
@@ -289,7 +289,7 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
     assert {name: (again.output.folder / name).read_bytes() for name in whole} == whole
     idle = ScriptedFactory(answers(), replies)
     evaluate(again, factory=idle)
-    assert idle.asked == []
+    assert idle.requests == []
 
 
 def test_compare_says_the_same_from_the_measurements(job: Callable[..., Job]) -> None:
@@ -337,7 +337,7 @@ def test_other_ways_of_asking_are_refused_before_anything_is_asked(job: Callable
     factory = ScriptedFactory(answers())
     with pytest.raises(UsageError, match="--until-decided"):
         evaluate(job(describe=("robustness",)), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []
 
 
 def test_what_was_lost_early_is_explained_on_the_rows_that_were_asked(job: Callable[..., Job]) -> None:
@@ -383,7 +383,7 @@ def test_a_stored_base_that_wrote_its_answers_serves_an_early_stop_and_its_expla
         factory=factory,
     )
     (diagnosis,) = found.diagnoses
-    assert diagnosis.n == primary(found)["drops"].n < 800 and {name for name, _ in factory.asked} == {"llama-lora"}
+    assert diagnosis.n == primary(found)["drops"].n < 800 and {name for name, _ in factory.requests} == {"llama-lora"}
 
 
 def test_gate_groups_that_share_a_task_are_refused(job: Callable[..., Job], world: Path, tmp_path: Path) -> None:

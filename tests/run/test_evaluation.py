@@ -67,7 +67,7 @@ def job(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> Callable[...
 
 
 def asked_of(factory: ScriptedFactory) -> dict[str, int]:
-    names = [name for name, _ in factory.asked]
+    names = [name for name, _ in factory.requests]
     return {name: names.count(name) for name in names}
 
 
@@ -108,7 +108,7 @@ def test_the_second_run_asks_nothing_loads_nothing_and_leaves_the_same_bytes(job
     }
     idle = ScriptedFactory(says("never"))
     evaluate(asked, factory=idle)
-    assert (idle.opened, idle.asked) == ([], [])
+    assert (idle.opened_names, idle.requests) == ([], [])
     assert {
         path.name: path.read_bytes()
         for path in asked.output.folder.iterdir()
@@ -135,7 +135,7 @@ def test_a_shared_store_never_serves_one_model_for_another(
 
     renamed = ScriptedFactory(parrot)
     again = evaluate(job(full.rename(tmp_path / "other-name"), "llama-lora", "llama-prompt"), factory=renamed)
-    assert renamed.asked == []
+    assert renamed.requests == []
     assert by_task(again, "other-name")["echo"].candidate_score.value == 1.0
 
     _retrain(tmp_path / "other-name" / "model.safetensors", 1.5)
@@ -273,7 +273,7 @@ def test_what_is_wrong_is_said_before_anything_is_asked(
     factory = ScriptedFactory(parrot)
     with pytest.raises(error, match=said):
         evaluate(changed(job(), **changes), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []
 
 
 def test_two_checkpoints_of_one_name_are_told_apart_first(job: Callable[..., Job], zoo: dict[str, Path]) -> None:

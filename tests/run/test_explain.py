@@ -210,7 +210,7 @@ def test_nothing_lost_is_no_diagnosis_and_asks_nothing_more(job: Callable[..., J
     found = evaluate(job(**changes), factory=factory)
     assert found.diagnoses == ()
     assert "diagnoses" not in json.loads((job().output.folder / "results.json").read_text())
-    assert sum(isinstance(request, Generate) for _, request in factory.asked) == (2 * ROWS if changes else 0)
+    assert sum(isinstance(request, Generate) for _, request in factory.requests) == (2 * ROWS if changes else 0)
 
 
 # ---- the numbers -----------------------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_only_who_lost_is_asked_again_and_verdicts_stay(job: Callable[..., Job])
     factory = ScriptedFactory(model(), replies)
     found = evaluate(asked, factory=factory)
     writers = {
-        (name, "is number" in request.prompt) for name, request in factory.asked if isinstance(request, Generate)
+        (name, "is number" in request.prompt) for name, request in factory.requests if isinstance(request, Generate)
     }
     assert writers == {("base", False), ("lora", False)}
     assert {(d.task, d.candidate) for d in found.diagnoses} == {("rates", "lora")}
@@ -344,7 +344,7 @@ def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(job: Callable[...,
     }
     idle = ScriptedFactory(model())
     evaluate(asked, factory=idle)
-    assert idle.asked == []
+    assert idle.requests == []
     assert {
         path: path.read_bytes() for path in asked.output.folder.rglob("*") if path.is_file() and path.name != "run.json"
     } == first
@@ -460,7 +460,7 @@ def test_references_are_never_asked_again(job: Callable[..., Job]) -> None:
     factory = ScriptedFactory(model(), {"lora": model(remembers, wrong)})
     found = evaluate(job(placebo=True), factory=factory)
     assert [d.candidate for d in found.diagnoses] == ["lora"]
-    assert {name for name, request in factory.asked if isinstance(request, Generate)} == {"base", "lora"}
+    assert {name for name, request in factory.requests if isinstance(request, Generate)} == {"base", "lora"}
     assert len(found.models) == 3
 
 
@@ -476,7 +476,7 @@ def test_without_the_base_it_has_to_have_been_asked_before(
         UsageError, match=r"--explain: the base cannot be asked.*write its answers to rates.*--describe generation"
     ):
         evaluate(later, factory=idle)
-    assert idle.asked == []
+    assert idle.requests == []
     wrote = changed(asked, describe=("generation",), out=tmp_path / "wrote")
     evaluate(wrote, factory=factory)
     (only,) = evaluate(changed(later, baseline=wrote.output.folder), factory=factory).diagnoses

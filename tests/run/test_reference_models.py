@@ -253,4 +253,4 @@ def test_an_encoder_decoder_candidate_is_not_comparable_with_a_decoder(job: Make
     factory = ScriptedFactory(parrot)
     with pytest.raises(ModelError, match="not comparable"):
         evaluate(job(zoo["t5"]), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []

@@ -65,7 +65,7 @@ class Recording(ScriptedFactory):
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:
         assert previous is self.engines[-1] and not self.engines[-1].closed, "an engine is left that nobody closes"
-        self.after.append(self.opened[-1])
+        self.after.append(self.opened_names[-1])
         return self.open(checkpoint, settings)
 
 
@@ -101,8 +101,8 @@ def test_the_bases_weights_stay_from_their_first_proof_to_their_last_answer(
     factory, asked = Recording(), job("llama-lora", str(full), "llama-prompt")
     found = evaluate(asked, factory=factory)
     at_home = ["base", "llama-lora", "llama-prompt"]
-    assert factory.opened == ["full", *at_home, *at_home, "full"]
-    assert factory.after == [None, *factory.opened[:-1]]
+    assert factory.opened_names == ["full", *at_home, *at_home, "full"]
+    assert factory.after == [None, *factory.opened_names[:-1]]
     assert all(engine.closed for engine in factory.engines)
     told = json.loads((asked.output.folder / "run.json").read_text())
     assert told["loads"] == {str(full): 2, str(zoo["llama"]): 1}
@@ -119,7 +119,7 @@ def test_results_do_not_depend_on_who_sat_when(job: MakeJob, zoo: dict[str, Path
     evaluate(changed(job("llama-lora", out="other"), store=tmp_path / "second.sqlite"), factory=Recording())
     later = Recording()
     evaluate(changed(job(*names, out="two"), store=tmp_path / "second.sqlite"), factory=later)
-    assert set(later.opened) == {"full"}
+    assert set(later.opened_names) == {"full"}
     for name in ("results.json", "measurements.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_loaded_leaves_no_engine_open(job: MakeJob) -> No
     factory = Recording(refuses="llama-prompt")
     with pytest.raises(ModelError, match="cannot be loaded"):
         evaluate(job("llama-lora", "llama-prompt"), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []
     assert [engine.closed for engine in factory.engines] == [True, True]
 
 
@@ -144,7 +144,7 @@ def test_what_a_merge_would_move_is_said_in_every_run(job: MakeJob) -> None:
     evaluate(job(), second, idle := Recording(Merging))
     (said,) = (text for text in first.said if "greedy tokens change" in text)
     assert said.startswith("llama-lora: merged into its weights in ") and " of 16 greedy tokens change" in said
-    assert idle.opened == []
+    assert idle.opened_names == []
     assert said in second.said
     assert said in json.loads((job().output.folder / "run.json").read_text())["notices"]
     still = TrainingSource()

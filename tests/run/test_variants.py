@@ -161,7 +161,7 @@ def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(
     first = files(asked.output.folder)
     idle = ScriptedFactory(reply("never", "never"))
     evaluate(asked, factory=idle)
-    assert (idle.asked, files(asked.output.folder)) == ([], first)
+    assert (idle.requests, files(asked.output.folder)) == ([], first)
 
 
 def test_every_way_asks_about_the_same_rows_with_the_same_shots(
@@ -229,7 +229,7 @@ def test_calibration_adds_its_metrics_to_choice_tasks(job: Callable[..., Job], f
 def test_bias_needs_a_task_that_says_what_is_biased(job: Callable[..., Job], factory: ScriptedFactory) -> None:
     with pytest.raises(UsageError, match="condition, biased, unknown"):
         evaluate(job(describe=("bias",)), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []
 
 
 def test_efficiency_is_in_run_json_and_nowhere_else(job: Callable[..., Job], factory: ScriptedFactory) -> None:
@@ -319,7 +319,7 @@ def test_unknown_names_are_refused_first(
 ) -> None:
     with pytest.raises(error, match=said):
         evaluate(job(**changes), factory=factory)
-    assert factory.asked == []
+    assert factory.requests == []
 
 
 def test_a_wording_by_a_name_of_ours_is_a_wrong_file(

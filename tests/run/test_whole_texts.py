@@ -88,7 +88,7 @@ def rows(found: Results) -> dict[str, tuple[float, float]]:
 def test_scores_are_what_the_answers_say(job: Callable[..., Job]) -> None:
     factory = ScriptedFactory(costs(math.log(2)), {"candidate": costs(math.log(4))})
     found = evaluate(job(), factory=factory)
-    assert sorted(request.text for name, request in factory.asked if name == "base") == sorted(TEXTS)
+    assert sorted(request.text for name, request in factory.requests if name == "base") == sorted(TEXTS)
     scores = rows(found)
     assert scores["bits_per_byte"] == pytest.approx((1.0, 2.0)) and scores["byte_perplexity"] == pytest.approx(
         (2.0, 4.0)
@@ -102,7 +102,7 @@ def test_scores_are_what_the_answers_say(job: Callable[..., Job]) -> None:
         f"{-len(TEXTS[0]) * math.log(2):.6g} nats",
     )
     idle = ScriptedFactory(costs(9.0))
-    assert evaluate(job(), factory=idle).comparisons == found.comparisons and idle.asked == []
+    assert evaluate(job(), factory=idle).comparisons == found.comparisons and idle.requests == []
 
 
 def test_a_text_without_an_answer_is_trouble_and_no_score(job: Callable[..., Job]) -> None:

@@ -86,13 +86,14 @@ def in_batches(
 
 
 def rows_in_batches(
-    lengths: Sequence[int], limits: BatchLimits, ask: Callable[[list[int]], NDArray[np.float64]]
+    lengths: Sequence[int], limits: BatchLimits, ask: Callable[[list[int]], torch.Tensor]
 ) -> NDArray[np.float64]:
-    """The rows that `ask` gives for batches of indices into `lengths`, in the order of these. Raises what `ask`
+    """The rows (n, …) that `ask` gives for batches of indices into `lengths`, in the order of these. Raises what `ask`
     raises.
     """
     batches = plan(lengths, limits)
-    return np.concatenate([ask(batch) for batch in batches])[np.argsort(np.concatenate(batches))]
+    rows = np.concatenate([ask(batch).double().cpu().numpy() for batch in batches])
+    return rows[np.argsort(np.concatenate(batches))]
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,4 @@
-"""A tokenizer's chat template as a ChatRenderer: messages to the prompt that lm-eval's HFLM makes of them, the same on
-every day.
-"""
+"""Render messages by a tokenizer's chat template as lm-eval's HFLM does, the same on every day."""
 
 from __future__ import annotations
 
@@ -14,8 +12,7 @@ from evalharness import fingerprint
 from evalharness.errors import ModelError
 from evalharness.records.tokenizers import Unrenderable
 
-# What templates that tell the date are told it is: prompts that change overnight could be neither resumed nor compared.
-# The day is the one
+# The day that templates are given: prompts that change overnight could be neither resumed nor compared. It is the one
 # that Llama 3's templates name where there is no clock.
 DAY = {
     "a": "Fri",
@@ -47,14 +44,11 @@ class ChatTemplate:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
         self._tokenizer = tokenizer
         self._source = STOPPED_CLOCK + source if CLOCK in source else source
-        words = {
-            name: text for name, text in tokenizer.special_tokens_map.items() if name in source
-        }  # others cannot show
+        # other special tokens cannot show
+        words = {name: text for name, text in tokenizer.special_tokens_map.items() if name in source}
         self.fingerprint = fingerprint.of_value(["chat", self._source, words])
-        user, system = (
-            {"role": "user", "content": "What is asked?"},
-            {"role": "system", "content": "What the system says."},
-        )
+        user = {"role": "user", "content": "What is asked?"}
+        system = {"role": "system", "content": "What the system says."}
         self._put([user], continued=False)
         try:
             shown = self._put([system, user], continued=False)

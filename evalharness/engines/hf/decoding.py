@@ -171,10 +171,9 @@ class Decoder:
         rows = [TokenPrompt(request, self.model.tokenizer.prompt(request.prompt)) for request in requests]
         options = {"output_logits": True, "return_dict_in_generate": True}
 
-        def ask(batch: list[int]) -> NDArray[np.float64]:
-            decoded = self._forward([rows[i] for i in batch], adapter, **options)
-            logits: NDArray[np.float64] = decoded.output.logits[0].double().cpu().numpy()
-            return logits
+        def ask(batch: list[int]) -> torch.Tensor:
+            first: torch.Tensor = self._forward([rows[i] for i in batch], adapter, **options).output.logits[0]
+            return first
 
         return rows_in_batches([len(row.tokens) for row in rows], self.limits, ask)
 

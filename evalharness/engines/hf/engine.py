@@ -139,7 +139,7 @@ class Factory:
         """The model in memory. Raises ModelError where it cannot be loaded completely, and where its files are not
         those any more that were recognised.
         """
-        return self._open(checkpoint, settings, None)
+        return self._open(checkpoint, settings)
 
     def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
         """The model in memory, on the weights that `previous` had where these are the same, else in their place. Raises
@@ -147,7 +147,9 @@ class Factory:
         """
         return self._open(checkpoint, settings, previous.hand_over() if isinstance(previous, HFEngine) else None)
 
-    def _open(self, checkpoint: Checkpoint, settings: EngineSettings, resident: ResidentWeights | None) -> HFEngine:
+    def _open(
+        self, checkpoint: Checkpoint, settings: EngineSettings, resident: ResidentWeights | None = None
+    ) -> HFEngine:
         info = self.describe(checkpoint, settings)
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
@@ -200,8 +202,8 @@ def _quantiser() -> dict[str, str]:
     """The library of quantised weights, where it is installed: which of the models need it is not the engine's to
     say.
     """
-    found = importlib.util.find_spec("bitsandbytes") is not None
-    return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if found else {}
+    installed = importlib.util.find_spec("bitsandbytes") is not None
+    return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if installed else {}
 
 
 def _weights_of(checkpoint: Checkpoint) -> Path:

@@ -57,12 +57,8 @@ class Scorer:
     def last_logits(self, prompts: Sequence[str], adapter: bool) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), by the pass that scores."""
         rows = [self.model.row(self.model.tokenizer.prompt(prompt)) for prompt in prompts]
-
-        def ask(batch: list[int]) -> NDArray[np.float64]:
-            logits: NDArray[np.float64] = self.model.logits([rows[i] for i in batch], adapter).double().cpu().numpy()
-            return logits
-
-        return rows_in_batches([self.model.size(row) for row in rows], self.limits, ask)
+        lengths = [self.model.size(row) for row in rows]
+        return rows_in_batches(lengths, self.limits, lambda batch: self.model.logits([rows[i] for i in batch], adapter))
 
     def _answers(
         self,

@@ -26,7 +26,7 @@ class TokenPair:
 
 
 class TokenizerAdapter:
-    """One tokenizer's way with prompts. `prefix` stands for an empty context: BOS, else EOS, else None.
+    """Turns prompts and continuations into the tokens that one model reads. `prefix` stands for an empty context: BOS, else EOS, else None.
 
     `apart`: context and continuation are read by different halves of the model (encoder, decoder), and tokenised apart.
     """
@@ -91,11 +91,11 @@ class TokenizerAdapter:
         tokens = self.encode(text, special)
         if not tokens:
             return ()
-        found = [TokenPair(self._need_prefix(), tokens[:room])]
+        pieces = [TokenPair(self._need_prefix(), tokens[:room])]
         for start in range(room, len(tokens), room):
             end = min(start + room, len(tokens))
-            found.append(TokenPair(tokens[end - room - 1 : start], tokens[start:end]))
-        return tuple(found)
+            pieces.append(TokenPair(tokens[end - room - 1 : start], tokens[start:end]))
+        return tuple(pieces)
 
     def _without_context(self, continuation: str) -> TokenPair:
         tokens, prefix = self.encode(continuation, special=False), self._need_prefix()

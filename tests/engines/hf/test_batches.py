@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +75,7 @@ def test_a_row_that_breaks_the_model_costs_no_other_its_answer():
 
 
 def test_rows_come_in_the_order_of_their_lengths():
-    rows = rows_in_batches([2, 9, 4], BatchLimits(2, 100), lambda batch: np.array([[i, 10.0 * i] for i in batch]))
+    rows = rows_in_batches([2, 9, 4], BatchLimits(2, 100), lambda batch: torch.tensor([[i, 10.0 * i] for i in batch]))
     assert rows.tolist() == [[0, 0], [1, 10], [2, 20]]
 
 
