@@ -99,7 +99,7 @@ def test_a_piece_that_cannot_be_loaded_names_its_package(install: Callable[..., 
 def test_an_engine_needs_describe_and_open(install: Callable[..., None]) -> None:
     install("odd", engines="odd = os:getcwd")
     with pytest.raises(UsageError, match="has no methods `describe` and `open`"):
-        factory_of(EngineSettings(engine="odd"))
+        factory_of(EngineSettings(name="odd"))
 
 
 def test_a_metric_says_what_it_reads(install: Callable[..., None]) -> None:

@@ -61,8 +61,8 @@ def test_only_adapters_move_its_logits():
 
 
 def test_an_option_that_an_engine_does_not_have() -> None:
-    settings = EngineSettings(engine="loud", options={"sufix": "!"})
-    check_options(EngineSettings(engine="loud", options={"suffix": "!"}), ("suffix",))
+    settings = EngineSettings(name="loud", options={"sufix": "!"})
+    check_options(EngineSettings(name="loud", options={"suffix": "!"}), ("suffix",))
     with pytest.raises(UsageError, match="--engine-option: the engine loud has no option 'sufix'; did you mean suffix"):
         check_options(settings, ("suffix",))
     with pytest.raises(UsageError, match="no option 'sufix'; leave it out: it has none"):
