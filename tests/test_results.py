@@ -43,7 +43,6 @@ COMPARISON = Comparison(
     margin=0.02,
     verdict="inconclusive",
     flags=("few_changes",),
-    examples_needed=None,
     available=30,
 )
 BASE = ModelRow(

@@ -63,9 +63,7 @@ def row(task: str, metric: str, value: float, candidate: str = "lora", **more: o
     plain = Comparison(
         task=task, family="glue", level="task", unit=True, metric=metric, primary=True, candidate=candidate, n=50,
         base=Estimate(value=value, low=0, high=1), candidate_score=Estimate(value=value - 0.1),
-        difference=Estimate(value=-0.1), ci_level=0.9, lost=None, gained=None, p_forgotten=None,
-        p_forgotten_adjusted=None, p_retained=None, p_difference=None, margin=None, verdict=None, flags=(),
-        examples_needed=None, available=60,
+        difference=Estimate(value=-0.1), ci_level=0.9, available=60,
     )  # fmt: skip
     return replace(plain, **more)
 

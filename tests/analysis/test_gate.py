@@ -16,8 +16,7 @@ ROW = Comparison(
     task="boolq", family="superglue", level="task", unit=True, metric="acc", primary=True, candidate="lora", n=300,
     base=Estimate(value=0.8, low=0.76, high=0.84), candidate_score=Estimate(value=0.8, low=0.76, high=0.84),
     difference=Estimate(value=0.0, low=-0.015, high=0.015), ci_level=0.9, lost=4, gained=4, p_forgotten=0.99,
-    p_forgotten_adjusted=1.0, p_retained=0.01, p_difference=1.0, margin=0.02, verdict="retained", flags=(),
-    examples_needed=None, available=3270,
+    p_forgotten_adjusted=1.0, p_retained=0.01, p_difference=1.0, margin=0.02, verdict="retained", available=3270,
 )  # fmt: skip
 SUITE = replace(ROW, task="demo", level="suite", metric="skill")
 LOST: dict[str, Any] = {

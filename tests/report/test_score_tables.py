@@ -63,8 +63,7 @@ def _score(candidate: str, metric: str, base: float, score: float) -> Comparison
     return Comparison(
         task="dialogsum", family="summarization", level="task", unit=False, metric=metric, primary=metric == "rouge1",
         candidate=candidate, n=1500, base=Estimate(value=base), candidate_score=Estimate(value=score), difference=gain,
-        ci_level=0.9, lost=None, gained=None, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None,
-        p_difference=None, margin=None, verdict=None, flags=(), examples_needed=None, available=1500,
+        ci_level=0.9, available=1500,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ ROW = Comparison(
     base=Estimate(value=0.52, low=0.4, high=0.6), candidate_score=Estimate(value=0.5, low=0.4, high=0.6),
     difference=Estimate(value=-0.02, low=-0.1, high=0.1), ci_level=0.9, lost=3, gained=2, p_forgotten=0.4,
     p_forgotten_adjusted=0.4, p_retained=0.6, p_difference=1.0, margin=0.02, verdict="inconclusive",
-    flags=("base_at_chance", "few_changes"), examples_needed=None, available=50,
+    flags=("base_at_chance", "few_changes"), available=50,
 )  # fmt: skip
 
 
