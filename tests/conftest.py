@@ -13,7 +13,13 @@ from types import ModuleType
 import pytest
 import tiny_models
 import torch
+from hypothesis import settings
 from safetensors.torch import load_file, save_file
+
+# the same examples in every run; `--hypothesis-profile explore` looks for others
+settings.register_profile("explore", deadline=None)
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_configure() -> None:

@@ -250,7 +250,7 @@ def tango(gained: int, lost: int, n: int) -> tuple[float, float]:
 pairs = st.lists(st.tuples(st.sampled_from(FATES), st.sampled_from(FATES)), min_size=12, max_size=60)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pairs)
 def test_single_answers_as_counted_pair_by_pair(found: list[tuple[str, str]]) -> None:
     flips = diagnosed({"t": ([[before] for before, _ in found], [[after] for _, after in found])}).flips
@@ -275,7 +275,7 @@ units = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(units)
 def test_net_counts_of_larger_units_add_up_to_the_difference(found: list[tuple[list[str], list[str]]]) -> None:
     diagnosis = diagnosed({"t": ([before for before, _ in found], [after for _, after in found])})

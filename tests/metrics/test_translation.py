@@ -61,21 +61,20 @@ def theirs(scorer, corpus):
     return scorer.corpus_score([text for text, _ in corpus], columns).score
 
 
-@settings(deadline=None)
 @given(corpus=corpora, options=chrf_options)
 def test_chrf_of_summed_rows_is_sacrebleus(corpus, options):
     ours = metric("chrf", **options)
     assert ours.score(rows(ours, corpus).sum(0)) == pytest.approx(theirs(sacrebleu.CHRF(**options), corpus), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(corpus=corpora, options=ter_options)
 def test_ter_of_summed_rows_is_sacrebleus(corpus, options):
     ours = metric("ter", **options)
     assert ours.score(rows(ours, corpus).sum(0)) == pytest.approx(theirs(sacrebleu.TER(**options), corpus), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=5))
 def test_as_lm_eval_aggregates(pairs):
     api = pytest.importorskip("lm_eval.api.metrics")
@@ -114,7 +113,7 @@ def test_a_setting_that_sacrebleus_signature_leaves_out_is_in_ours():
 
 
 @given(corpora)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_order_does_not_matter_bounds_hold_and_stacks_are_scored_alike(corpus):
     for name in ("chrf", "chrf++", "ter"):
         ours = metric(name)

@@ -146,7 +146,7 @@ def test_corpus_scores_have_no_lost_units():
     assert (found.lost, found.gained, found.changed, found.decreased) == (None, None, 80, 80)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 30), st.sampled_from(["binary", "graded", "corpus"]), st.integers(0, 10_000))
 def test_never_not_a_number_and_never_both(units: int, kind: str, seed: int):
     rng = np.random.default_rng(seed)

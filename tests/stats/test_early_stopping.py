@@ -103,7 +103,7 @@ def test_adjusted_is_e_holm_after_every_round_with_what_stopped_left_as_it_was()
     assert adjusted_p([]) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.floats(-5, 20), min_size=1, max_size=6), min_size=1, max_size=5))
 def test_adjusting_never_makes_a_p_value_smaller(logs: list[list[float]]) -> None:
     paths = [EvidencePath(np.array(each), np.array(each)) for each in logs]

@@ -72,7 +72,7 @@ def test_verdicts_at_the_margin_err_rarely(n: int, rate: float):
     assert max(forgotten, retained) > 0.01  # an honest test also speaks
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 2000), st.integers(0, 25), st.integers(0, 14), st.floats(0, 0.3), st.floats(0, 0.3))
 def test_p_values_are_p_values(n: int, lost: int, gained: int, one: float, other: float):
     lost = min(lost, n)
@@ -85,7 +85,7 @@ def test_p_values_are_p_values(n: int, lost: int, gained: int, one: float, other
     assert not (narrow[0] <= 0.05 and narrow[1] <= 0.05)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(40, 500), st.integers(0, 20), st.integers(0, 10))
 def test_one_more_loss_makes_retained_less_and_forgotten_more_likely(n: int, lost: int, gained: int):
     lost, gained = min(lost, n // 2), min(gained, n // 4)
