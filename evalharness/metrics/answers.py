@@ -11,6 +11,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, chosen, options_of, refused
@@ -34,14 +35,16 @@ def em(spec: MetricSpec) -> Metric:
         spec.id,
         MetricKind.BINARY,
         "em|normalise:squad|refs:max|v:1",
-        _best(spec.name, lambda answer, right: float(answer == right)),
+        partial(_best, spec.name, lambda answer, right: float(answer == right)),
     )
 
 
 def token_f1(spec: MetricSpec) -> Metric:
     """F1 of the words that the answer shares with a right one, both normalised; the best of the right ones counts."""
     options_of(spec, ())
-    return Mean(spec.id, MetricKind.GRADED, "token_f1|normalise:squad|refs:max|v:1", _best(spec.name, _overlap))
+    return Mean(
+        spec.id, MetricKind.GRADED, "token_f1|normalise:squad|refs:max|v:1", partial(_best, spec.name, _overlap)
+    )
 
 
 def normalised(text: str) -> str:
@@ -58,14 +61,11 @@ def _overlap(answer: str, right: str) -> float:
     return 2 * (Counter(ours) & Counter(theirs)).total() / (len(ours) + len(theirs))
 
 
-def _best(name: str, compare: Callable[[str, str], float]) -> Callable[[Prediction], float]:
-    def value(prediction: Prediction) -> float:
-        answer, right = _texts(prediction, name)
-        if answer is None:
-            return 0.0
-        return max(compare(normalised(answer), normalised(text)) for text in right)
-
-    return value
+def _best(name: str, compare: Callable[[str, str], float], prediction: Prediction) -> float:
+    answer, right = _texts(prediction, name)
+    if answer is None:
+        return 0.0
+    return max(compare(normalised(answer), normalised(text)) for text in right)
 
 
 def _texts(prediction: Prediction, name: str) -> tuple[str | None, Sequence[str]]:

@@ -7,6 +7,7 @@ the grade is BIG-bench's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -17,8 +18,6 @@ from evalharness.records.requests import Ranking
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
-Value = Callable[[Prediction], float]
-
 
 def acc(spec: MetricSpec) -> Metric:
     """1 where the choice with the highest summed log-probability counts as right; of equals the first is taken.
@@ -26,13 +25,15 @@ def acc(spec: MetricSpec) -> Metric:
     Where a single continuation was asked for, 1 where it is what greedy decoding gives.
     """
     options_of(spec, ())
-    return Mean(spec.id, MetricKind.BINARY, "acc|pick:sum|ties:first|v:1", _accuracy(spec.name))
+    return Mean(spec.id, MetricKind.BINARY, "acc|pick:sum|ties:first|v:1", partial(_accuracy, spec.name))
 
 
 def acc_norm(spec: MetricSpec) -> Metric:
     """As `acc`, each log-probability divided by the number of characters of the choice's text."""
     options_of(spec, ())
-    return Mean(spec.id, MetricKind.BINARY, "acc_norm|pick:per-character|ties:first|v:1", _normalised(spec.name, len))
+    return Mean(
+        spec.id, MetricKind.BINARY, "acc_norm|pick:per-character|ties:first|v:1", partial(_normalised, spec.name, len)
+    )
 
 
 def acc_bytes(spec: MetricSpec) -> Metric:
@@ -42,7 +43,7 @@ def acc_bytes(spec: MetricSpec) -> Metric:
         spec.id,
         MetricKind.BINARY,
         "acc_bytes|pick:per-byte|ties:first|v:1",
-        _normalised(spec.name, lambda text: len(text.encode())),
+        partial(_normalised, spec.name, lambda text: len(text.encode())),
     )
 
 
@@ -57,7 +58,7 @@ def brier_score(spec: MetricSpec) -> Metric:
         spec.id,
         MetricKind.GRADED,
         "brier_score|softmax:sum|v:1",
-        _brier(spec.name),
+        partial(_brier, spec.name),
         low=0.0,
         high=2.0,
         higher_is_better=False,
@@ -75,7 +76,7 @@ def acc_mutual_info(spec: MetricSpec) -> Metric:
         spec.id,
         MetricKind.BINARY,
         "acc_mutual_info|pick:conditional-unconditional|ties:first|v:1",
-        _informed(spec.name),
+        partial(_informed, spec.name),
     )
 
 
@@ -89,66 +90,52 @@ def multiple_choice_grade(spec: MetricSpec) -> Metric:
     fractional = flag(spec, options_of(spec, ("fractional",)), "fractional")
     signature = f"multiple_choice_grade|pick:sum|ties:first|scores:{'0-1' if fractional else '0,1'}|v:1"
     return Mean(
-        spec.id, MetricKind.GRADED if fractional else MetricKind.BINARY, signature, _graded(spec.name, fractional)
+        spec.id,
+        MetricKind.GRADED if fractional else MetricKind.BINARY,
+        signature,
+        partial(_graded, spec.name, fractional),
     )
 
 
-def _accuracy(name: str) -> Value:
-    def value(prediction: Prediction) -> float:
-        choice, response = chosen(prediction, name), prediction.response
-        if isinstance(response, Ranking) and len(response.greedy) == 1:
-            return float(response.greedy[0])
-        return float(choice in prediction.example.gold)
-
-    return value
+def _accuracy(name: str, prediction: Prediction) -> float:
+    choice, response = chosen(prediction, name), prediction.response
+    if isinstance(response, Ranking) and len(response.greedy) == 1:
+        return float(response.greedy[0])
+    return float(choice in prediction.example.gold)
 
 
-def _normalised(name: str, length: Callable[[str], int]) -> Value:
-    def value(prediction: Prediction) -> float:
-        lengths = np.array([float(length(choice)) for choice in prediction.example.choices])
-        logprobs = ranked(prediction, name)
-        scaled = np.divide(logprobs, lengths, out=np.full(len(lengths), -np.inf), where=lengths > 0)
-        return float(int(np.argmax(scaled)) in prediction.example.gold)
-
-    return value
+def _normalised(name: str, length: Callable[[str], int], prediction: Prediction) -> float:
+    lengths = np.array([float(length(choice)) for choice in prediction.example.choices])
+    logprobs = ranked(prediction, name)
+    scaled = np.divide(logprobs, lengths, out=np.full(len(lengths), -np.inf), where=lengths > 0)
+    return float(int(np.argmax(scaled)) in prediction.example.gold)
 
 
-def _informed(name: str) -> Value:
-    def value(prediction: Prediction) -> float:
-        given, response = ranked(prediction, name), prediction.response
-        alone = response.logprobs[len(given) :] if isinstance(response, Ranking) else ()
-        if len(alone) != len(given):
-            what = f"has {len(given)} choices and {len(alone)} of them without context"
-            raise refused(name, prediction.example, what, "ask every choice once more with an empty context")
-        return float(int(np.argmax(given - np.array(alone))) in prediction.example.gold)
-
-    return value
+def _informed(name: str, prediction: Prediction) -> float:
+    given, response = ranked(prediction, name), prediction.response
+    alone = response.logprobs[len(given) :] if isinstance(response, Ranking) else ()
+    if len(alone) != len(given):
+        what = f"has {len(given)} choices and {len(alone)} of them without context"
+        raise refused(name, prediction.example, what, "ask every choice once more with an empty context")
+    return float(int(np.argmax(given - np.array(alone))) in prediction.example.gold)
 
 
-def _graded(name: str, fractional: bool) -> Value:
-    def value(prediction: Prediction) -> float:
-        choice, example = chosen(prediction, name), prediction.example
-        if not example.scores:
-            return float(choice in example.gold)
-        allowed = "numbers from 0 to 1" if fractional else "0 and 1 (`fractional: true` takes what lies between)"
-        for score in example.scores:
-            if not 0 <= score <= 1 or (score not in (0, 1) and not fractional):
-                raise TaskError(
-                    f"metric {name}",
-                    f"a choice of example {example.id} is worth {score:g}",
-                    f"{allowed} would be right",
-                )
-        return example.scores[choice]
-
-    return value
+def _graded(name: str, fractional: bool, prediction: Prediction) -> float:
+    choice, example = chosen(prediction, name), prediction.example
+    if not example.scores:
+        return float(choice in example.gold)
+    allowed = "numbers from 0 to 1" if fractional else "0 and 1 (`fractional: true` takes what lies between)"
+    for score in example.scores:
+        if not 0 <= score <= 1 or (score not in (0, 1) and not fractional):
+            raise TaskError(
+                f"metric {name}", f"a choice of example {example.id} is worth {score:g}", f"{allowed} would be right"
+            )
+    return example.scores[choice]
 
 
-def _brier(name: str) -> Value:
-    def value(prediction: Prediction) -> float:
-        logprobs = ranked(prediction, name)
-        weights = np.exp(logprobs - logprobs.max())
-        gold = np.zeros(len(logprobs))
-        gold[list(prediction.example.gold)] = 1 / len(prediction.example.gold)
-        return float(((weights / weights.sum() - gold) ** 2).sum())
-
-    return value
+def _brier(name: str, prediction: Prediction) -> float:
+    logprobs = ranked(prediction, name)
+    weights = np.exp(logprobs - logprobs.max())
+    gold = np.zeros(len(logprobs))
+    gold[list(prediction.example.gold)] = 1 / len(prediction.example.gold)
+    return float(((weights / weights.sum() - gold) ** 2).sum())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable
+from functools import partial
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, flag, options_of, written
@@ -46,21 +47,16 @@ def exact_match(spec: MetricSpec) -> Metric:
         spec.id,
         MetricKind.BINARY,
         f"exact_match|ignore:{','.join(ignored) or 'nothing'}|refs:any|v:1",
-        _matcher(spec.name, normalise),
+        partial(_matches, spec.name, normalise),
     )
 
 
-def _matcher(name: str, normalise: Callable[[str], str]) -> Callable[[Prediction], float]:
-    def value(prediction: Prediction) -> float:
-        if isinstance(prediction.response, Ranking):
-            return float(any(prediction.response.greedy[gold] for gold in prediction.example.gold))
-        text = written(prediction, name)
-        if text is None:
-            return 0.0
-        output = normalise(text)
-        return float(any(output == normalise(reference) for reference in prediction.example.references))
-
-    return value
+def _matches(name: str, normalise: Callable[[str], str], prediction: Prediction) -> float:
+    example, response = prediction.example, prediction.response
+    if isinstance(response, Ranking):
+        return float(any(response.greedy[gold] for gold in example.gold))
+    text = written(prediction, name)
+    return float(text is not None and normalise(text) in map(normalise, example.references))
 
 
 def _patterns(spec: MetricSpec, sources: object) -> tuple[re.Pattern[str], ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.tasks.loading import Code, NeedsCode, kind
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,7 @@ class Fields:
         return TaskError(self.path, f"{self._name(key)} is no template: {what}", "Jinja2 that parses would be right")
 
     def text(self, key: str) -> str | None:
-        value = self.values.get(key)
-        if value is not None and not isinstance(value, str):
-            raise self.wrong(key, "a text")
-        return value
+        return self._of_type(key, str, "a text")
 
     def text_or(self, key: str, default: str) -> str:
         value = self.text(key)
@@ -61,54 +60,41 @@ class Fields:
     def texts(self, key: str) -> tuple[str, ...]:
         """A text, or a list of texts; () where the key is absent."""
         value = self.values.get(key)
-        if value is None:
-            return ()
-        items = [value] if isinstance(value, str) else value
+        items = [value] if isinstance(value, str) else [] if value is None else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise self.wrong(key, "a text or a list of texts")
         return tuple(items)
 
     def mapping(self, key: str) -> Mapping[str, Any]:
         """A mapping with text keys; empty where the key is absent."""
-        value = self.values.get(key)
-        if value is None:
-            return {}
-        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        value = self._of_type(key, dict, "a mapping") or {}
+        if not all(isinstance(name, str) for name in value):
             raise self.wrong(key, "a mapping")
         return value
 
     def mappings(self, key: str) -> list[Mapping[str, Any]] | None:
         """A list of mappings; None where the key is absent."""
-        value = self.values.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        value = self._of_type(key, list, "a list of mappings")
+        if not all(isinstance(item, dict) for item in value or ()):
             raise self.wrong(key, "a list of mappings")
         return value
 
     def number(self, key: str) -> float | None:
         value = self.values.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
             raise self.wrong(key, "a number")
-        return float(value)
+        return None if value is None else float(value)
 
     def whole(self, key: str, least: int) -> int | None:
-        value = self.values.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.wrong(key, f"a whole number from {least} up")
+        right = f"a whole number from {least} up"
+        value = self._of_type(key, int, right)
+        if isinstance(value, bool) or (value is not None and value < least):
+            raise self.wrong(key, right)
         return value
 
     def boolean(self, key: str, default: bool = False) -> bool:
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.wrong(key, "true or false")
-        return value
+        value = self._of_type(key, bool, "true or false")
+        return default if value is None else value
 
     def one_of(self, key: str, known: Iterable[str], default: str) -> str:
         """A word out of `known`. YAML reads a bare `no` as false; where "no" is one of the words, that is what was
@@ -123,6 +109,12 @@ class Fields:
     def part(self, key: str) -> Fields:
         """The mapping under `key`, as Fields of its own."""
         return Fields(self.mapping(key), self.path, self._name(key))
+
+    def _of_type(self, key: str, wanted: type[T], right: str) -> T | None:
+        value = self.values.get(key)
+        if value is None or isinstance(value, wanted):
+            return value
+        raise self.wrong(key, right)
 
     def _name(self, key: str) -> str:
         return f"{self.within}.{key}" if self.within else key

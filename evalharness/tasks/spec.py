@@ -17,7 +17,7 @@ from evalharness.records.tasks import MetricSpec, OutputType, Task
 from evalharness.tasks import filters, metadata, scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import Code, NeedsCode, NotSupported, load
-from evalharness.tasks.wordings import SHOT_KEYS, check_templates, choices, target, template
+from evalharness.tasks.wordings import SHOT_KEYS, check_templates, choices, prompt_keys, target, template
 
 SAMPLERS: dict[str, Literal["seeded", "first_n", "per_example"]] = {
     "default": "seeded",
@@ -191,14 +191,8 @@ def _shots(shots: Fields, split: str | None) -> dict[str, Any]:
     shots.refuse_unknown(("sampler", "split", "samples", "process_docs", "fewshot_indices", *SHOT_KEYS))
     if shots.values.get("process_docs") is not None:
         raise shots.wrong("process_docs", "a split whose rows need no change")
-    changes: dict[str, Any] = {}
-    if (samples := shots.mappings("samples")) is not None and split is None:
-        changes["samples"] = tuple(samples)
-    readers = {"doc_to_text": template, "doc_to_target": target, "doc_to_choice": choices}
-    for key in SHOT_KEYS:
-        if shots.values.get(key) is not None:
-            changes[key] = readers[key](shots, key) if key in readers else shots.text(key)
-    return changes
+    samples, changes = shots.mappings("samples"), prompt_keys(shots, SHOT_KEYS)
+    return changes if samples is None or split is not None else {"samples": tuple(samples), **changes}
 
 
 def _digest(values: Mapping[str, Any], path: Path) -> str:

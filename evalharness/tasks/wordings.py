@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from evalharness.errors import TaskError
@@ -30,11 +31,16 @@ def check_templates(*parts: Fields) -> None:
 
 
 def wording(fields: Fields, known: tuple[str, ...]) -> dict[str, Any]:
-    """Keys that another way of asking changes, checked as the task's own are. Raises TaskError."""
+    """The keys that another wording changes, checked as the task's own are. Raises TaskError."""
     fields.refuse_unknown(known)
     check_templates(fields)
-    readers = {"doc_to_text": template, "doc_to_target": target, "doc_to_choice": choices}
-    return {key: readers[key](fields, key) if key in readers else value for key, value in fields.values.items()}
+    return prompt_keys(fields, known)
+
+
+def prompt_keys(fields: Fields, known: tuple[str, ...]) -> dict[str, Any]:
+    """The values of the keys that are there. Raises TaskError."""
+    stated = [key for key in known if fields.values.get(key) is not None]
+    return {key: READERS.get(key, Fields.text)(fields, key) for key in stated}
 
 
 def template(fields: Fields, key: str) -> str:
@@ -73,3 +79,11 @@ def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
                 fields.path, f"{key} holds {kind(item)} ({item!r})", "choices are texts; write them in quotes"
             )
     return tuple(items)
+
+
+READERS: dict[str, Callable[[Fields, str], Any]] = {  # of keys that are more than a text
+    "doc_to_text": template,
+    "doc_to_target": target,
+    "doc_to_choice": choices,
+    "generation_kwargs": Fields.mapping,
+}
