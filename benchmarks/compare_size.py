@@ -34,7 +34,10 @@ from evalharness.tasks.library import Library
 
 AIM_SECONDS, AIM_BYTES = 10.0, 1 << 30
 DATE = "2026-01-02T03-04-05.678901"
-WORDS = "the a cat dog house tree river stone sees likes builds paints old new red green quickly slowly today and under behind".split()
+WORDS = (
+    "the a cat dog house tree river stone sees likes builds paints old new red green quickly slowly today and under "
+    "behind"
+).split()
 MODELS = {"base": 0.0, "first": 0.1, "second": 0.12}  # and the share of answers that differ from the base's
 BASE_RIGHT = 0.7
 
@@ -58,11 +61,11 @@ class Drawn:
 
 
 def kinds() -> dict[str, str]:
-    """Task to the metric that decides it."""
-    found = dict.fromkeys(Library().group("mmlu").tasks, "acc")
+    """The metric that decides each task."""
+    deciding = dict.fromkeys(Library().group("mmlu").tasks, "acc")
     for metric, count in (("acc", 13), ("rougeL", 15), ("f1", 9), ("mcc", 5), ("bleu", 1)):
-        found |= {f"drawn_{metric}_{number}": metric for number in range(count)}
-    return found
+        deciding |= {f"drawn_{metric}_{number}": metric for number in range(count)}
+    return deciding
 
 
 def sentence(rng: np.random.Generator, words: int) -> str:
@@ -107,12 +110,21 @@ def lines(task: Drawn, model: str) -> Iterator[str]:
         prompt, target, value = f"Question: {question}\nAnswer:", str(task.gold[at]), task.value(model, at)
         values = {task.metric: value} | ({"acc": float(value[0] == value[1])} if task.metric in ("f1", "mcc") else {})
         stop: Any = {"until": ["\n"], "do_sample": False}
+        arguments = [{"arg_0": prompt, "arg_1": f" {i}" if choices > 1 else stop} for i in range(choices)]
         line = {
-            "doc_id": at, "doc": {"question": question, "subject": task.name, "answer": task.gold[at]}, "target": target,
-            "arguments": {f"gen_args_{i}": {"arg_0": prompt, "arg_1": f" {i}" if choices > 1 else stop} for i in range(choices)},
-            "resps": [[["-1.25", "False"]]] * choices, "filtered_resps": [["-1.25", "False"]] * choices, "filter": "none",
-            "metrics": list(values), "doc_hash": digest(question), "prompt_hash": digest(prompt), "target_hash": digest(target), **values,
-        }  # fmt: skip
+            "doc_id": at,
+            "doc": {"question": question, "subject": task.name, "answer": task.gold[at]},
+            "target": target,
+            "arguments": {f"gen_args_{i}": each for i, each in enumerate(arguments)},
+            "resps": [[["-1.25", "False"]]] * choices,
+            "filtered_resps": [["-1.25", "False"]] * choices,
+            "filter": "none",
+            "metrics": list(values),
+            "doc_hash": digest(question),
+            "prompt_hash": digest(prompt),
+            "target_hash": digest(target),
+            **values,
+        }
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
@@ -205,13 +217,13 @@ def report(folder: Path, examples: int) -> int:
     tasks = len(kinds())
     print(f"{tasks * examples:,} paired examples over {tasks} tasks, {os.cpu_count()} cores")
     print(f"{'':16}  seconds  processor s  peak MiB")
-    found = {}
+    results = {}
     for name, arguments in forms.items():
-        found[name] = each = compare(folder / f"out-{len(found)}", *arguments)
+        results[name] = each = compare(folder / f"out-{len(results)}", *arguments)
         print(f"{name:16}  {each.seconds:7.1f}  {each.busy:11.1f}  {each.peak / 2**20:8.0f}", flush=True)
-    alike = all(found[name].scores == found["one run"].scores for name in ("two runs", "lm-eval's logs"))
+    alike = all(results[name].scores == results["one run"].scores for name in ("two runs", "lm-eval's logs"))
     print(f"scores of runs and logs are {'the same' if alike else 'NOT THE SAME'}")
-    return 0 if alike and all(each.seconds < AIM_SECONDS and each.peak < AIM_BYTES for each in found.values()) else 1
+    return 0 if alike and all(each.seconds < AIM_SECONDS and each.peak < AIM_BYTES for each in results.values()) else 1
 
 
 def main() -> int:

@@ -89,12 +89,14 @@ def main() -> int:
         make(root)
         size = sum(path.stat().st_size for path in (root / "base").glob("*.safetensors"))
         print(
-            f"base: {size / 2**20:.0f} MiB; adapter: {(root / 'lora-0' / 'adapter_model.safetensors').stat().st_size / 2**20:.1f} MiB"
+            f"base: {size / 2**20:.0f} MiB; adapter: "
+            f"{(root / 'lora-0' / 'adapter_model.safetensors').stat().st_size / 2**20:.1f} MiB"
         )
         one, eight = measured(root, 1), measured(root, ADAPTERS)
-    for count, found in ((1, one), (ADAPTERS, eight)):
+    for count, cost in ((1, one), (ADAPTERS, eight)):
         print(
-            f"{count} LoRA: peak {found['peak'] / 2**20:.0f} MiB, {found['seconds']:.1f} s, base read {found['reads']:.0f} time(s)"
+            f"{count} LoRA: peak {cost['peak'] / 2**20:.0f} MiB, {cost['seconds']:.1f} s, base read "
+            f"{cost['reads']:.0f} time(s)"
         )
     ratio = eight["peak"] / one["peak"]
     print(f"ratio {ratio:.3f} (aim: at most {AIM})")

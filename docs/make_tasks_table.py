@@ -1,4 +1,4 @@
-"""Every shipped task, group and suite turned into docs/tasks.md.
+"""Write docs/tasks.md: every shipped task, group and suite.
 
 python docs/make_tasks_table.py        (tests/test_docs_tables.py holds that the committed page is what this writes)
 """
@@ -22,12 +22,14 @@ ANSWERS = {
 MANY = 5  # tasks that differ in nothing but their name and data are one line from here on
 HEAD = """# Tasks
 
-What is shipped under `tasks/`, written by `python docs/make_tasks_table.py` from the task files. `evalharness tasks show NAME` says more of each.
+What is shipped under `tasks/`, written by `python docs/make_tasks_table.py` from the task files.
+`evalharness tasks show NAME` says more of each.
 
-**decides**: the primary metric, which gives the verdict; the others describe. **margin**: the largest drop that is acceptable, where a suite
-does not say otherwise. **chance**: the primary metric of a model that guesses, on the published rows; a run takes it from the very rows asked
-where that can be done. **unit**: what is resampled and counted, where several rows belong together. **lm-eval**: does lm-eval 0.4.13, running
-this very file, give the number that decides (same), only others (subset), or none (no)? (?) marks what could not be confirmed.
+**decides**: the primary metric, which gives the verdict; the others describe. **margin**: the largest drop that is
+acceptable, where a suite does not say otherwise. **chance**: the primary metric of a model that guesses, on the
+published rows; a run takes it from the very rows asked where that can be done. **unit**: what is resampled and counted,
+where several rows belong together. **lm-eval**: does lm-eval 0.4.13, running this very file, give the number that
+decides (same), only others (subset), or none (no)? (?) marks what could not be confirmed.
 """
 TASKS = (
     "task",
@@ -60,9 +62,8 @@ def page(library: Library) -> str:
     if groups := [library.group(name) for name in library.groups()]:
         parts.append(f"## Groups\n\nRows of their tasks are pooled.\n\n{_table(GROUPS, map(_group, groups))}")
     suites = _table(SUITES, (_suite(library.suite(name)) for name in library.suites()))
-    parts.append(
-        f"## Suites\n\n**average**: the published average, of so many entries, which describes and never decides.\n\n{suites}"
-    )
+    average = "**average**: the published average, of so many entries, which describes and never decides."
+    parts.append(f"## Suites\n\n{average}\n\n{suites}")
     return "\n".join(parts)
 
 

@@ -74,8 +74,8 @@ def cases(scale: float = 1.0) -> Iterator[Plan]:
 def measure(case: Plan, seed: int) -> dict[str, Any]:
     """What was foretold beside what was seen where everything is as it was assumed: the same share of changes, or the
     same rows drawn again. Beside that, in the world itself, of which an earlier run shows a sample and which loses in
-    its own way ("otherwise"; None: it cannot, or is no other).
-    Reproducible from the seed and the case."""
+    its own way ("otherwise"; None: it cannot, or is no other). Reproducible from the seed and the case.
+    """
     rng = np.random.default_rng([seed, *repr(case).encode()])
     if case.world == "answers":
         (margin, retained), (drop, forgotten) = _enumerated(case)
@@ -101,12 +101,10 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
 def _enumerated(case: Plan) -> tuple[tuple[float, float], tuple[float | None, float]]:
     """(margin, probability that it is certified), (drop, probability that it is found)."""
     n, flips = case.units, float(dict(case.options)["flips"])
-    margin, drop = (
-        certifiable_margin(n, flips, POWER, ALPHA),
-        detectable_drop(n, flips, case.margin, POWER, ALPHA / UNITS),
-    )
-    found = 0.0 if drop is None else odds(n, flips, drop, case.margin, (ALPHA / UNITS, 0.0)).forgotten
-    return (margin, odds(n, flips, 0.0, margin, (0.0, ALPHA)).retained), (drop, found)
+    margin = certifiable_margin(n, flips, POWER, ALPHA)
+    drop = detectable_drop(n, flips, case.margin, POWER, ALPHA / UNITS)
+    forgotten = 0.0 if drop is None else odds(n, flips, drop, case.margin, (ALPHA / UNITS, 0.0)).forgotten
+    return (margin, odds(n, flips, 0.0, margin, (0.0, ALPHA)).retained), (drop, forgotten)
 
 
 def _otherwise(case: Plan, drop: float, claim: str, margin: float, rng: np.random.Generator) -> float | None:
@@ -126,9 +124,9 @@ def _seen(
     tests, said = (UNITS if claim == "forgotten" else 1), 0
     for _ in range(case.draws):
         if isinstance(world, Answers):
-            found = found_in(replace(world, margin=margin), rng)
+            finding = found_in(replace(world, margin=margin), rng)
         else:
             pairs = replace(world(rng), margin=margin)
-            found = assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == MetricKind.BINARY else EFFORT)
-        said += verdict(found, min(1.0, tests * (found.p_forgotten or 0.0))) == claim
+            finding = assess(pairs, LEVEL, lambda _: rng, COUNTED if pairs.kind == MetricKind.BINARY else EFFORT)
+        said += verdict(finding, min(1.0, tests * (finding.p_forgotten or 0.0))) == claim
     return said / case.draws

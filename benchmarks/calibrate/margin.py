@@ -1,5 +1,4 @@
-"""One task whose true drop is exactly its margin, drawn many times, to how often each verdict errs and how often the
-interval misses.
+"""Draw one task whose true drop is exactly its margin, many times: how often each verdict errs and the interval misses.
 
 Both verdicts are then wrong: nothing is beyond the margin, and nothing is within it. Every draw goes through `assess`
 and `decide`. A cell that comes near its target, or beyond it, is drawn AGAIN times as often afresh, and only that
@@ -23,9 +22,8 @@ from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import decide
 
 ALPHA, LEVEL = 0.05, 0.9
-EFFORT = Effort(
-    600, 60, 2
-)  # the more cautious of a noisy p-value and a sure one decides: a rate of .05 comes out lower by at most .004
+# The more cautious of a noisy p-value and a sure one decides: a rate of .05 comes out lower by at most .004.
+EFFORT = Effort(600, 60, 2)
 COUNTED = Effort(2, 2, 1)  # of 0/1 answers, of which nothing is resampled but for the suite
 AGAIN = (4, 16)  # times the draws for a cell near its target, and for one that still is: anew, so that no luck is kept
 WORLDS = {
@@ -59,18 +57,23 @@ class Cell:
 
 def cells(scale: float = 1.0) -> Iterator[Cell]:
     """The grid. `scale`: of the numbers of draws."""
+    for group, world, units, draws, options in (*_of_rows(), *_of_passages(), *_of_dialogues(), *_all_change()):
+        yield Cell(group, world, tuple(options.items()), units, max(4, round(draws * scale)))
 
-    def cell(group: str, world: str, units: int, draws: int, /, **options: Any) -> Cell:
-        return Cell(group, world, tuple(options.items()), units, max(4, round(draws * scale)))
 
+CellRow = tuple[str, str, int, int, dict[str, Any]]  # group, world, units, draws, options
+
+
+def _of_rows() -> Iterator[CellRow]:
     for n in (50, 100, 200, 500, 2000):
         some = 300 if n == 2000 else 400
         for flips in (0.02, 0.05, 0.1, 0.2, 0.3):
-            yield cell("answers", "answers", n, 1500, n=n, flips=flips, drop=0.02)
+            yield "answers", "answers", n, 1500, {"n": n, "flips": flips, "drop": 0.02}
         for shape in SHAPES:
             for flips in (0.05, 0.1, 0.3):
-                yield cell("summaries", "summaries", n, some, n=n, flips=flips, drop=0.02, shape=shape)
-            yield cell("summaries", "summaries", n, some, n=n, flips=0.02, drop=0.005, shape=shape, margin=0.005)
+                yield "summaries", "summaries", n, some, {"n": n, "flips": flips, "drop": 0.02, "shape": shape}
+            small = {"n": n, "flips": 0.02, "drop": 0.005, "shape": shape, "margin": 0.005}
+            yield "summaries", "summaries", n, some, small
         for flips in (0.05, 0.1, 0.3):
             for metric, shares in (
                 ("f1", (0.7, 0.3)),
@@ -78,38 +81,32 @@ def cells(scale: float = 1.0) -> Iterator[Cell]:
                 ("mcc", (0.9, 0.1)),
                 ("f1,macro", (0.5, 0.4, 0.1)),
             ):
-                yield cell(
-                    "F1 and MCC", "confusions", n, some, n=n, metric=metric, shares=shares, flips=flips, drop=0.02
-                )
+                counted = {"n": n, "metric": metric, "shares": shares, "flips": flips, "drop": 0.02}
+                yield "F1 and MCC", "confusions", n, some, counted
         for flips in (0.05, 0.3, 1.0):
-            yield cell("BLEU", "translations", n, some, n=n, flips=flips, drop=1.0)
+            yield "BLEU", "translations", n, some, {"n": n, "flips": flips, "drop": 1.0}
+
+
+def _of_passages() -> Iterator[CellRow]:
     for units, size in ((40, 5), (40, 20), (100, 5), (400, 5)):
         for flips in (0.05, 0.15, 0.3):
             for together in (0.0, 0.3, 0.8):
-                options = {
-                    "units": units,
-                    "size": size,
-                    "flips": flips,
-                    "drop": 0.02,
-                    "together": together,
-                    "uneven": True,
-                }
-                yield cell("passages", "passages", units, 400, **options)
+                drawn = {"units": units, "size": size, "flips": flips, "drop": 0.02}
+                yield "passages", "passages", units, 400, drawn | {"together": together, "uneven": True}
+
+
+def _of_dialogues() -> Iterator[CellRow]:
     for units in (40, 100, 400):
         for shape in ("of any size", "losses large, gains small", "losses small, gains large"):
             for flips, together in ((0.1, 0.8), (0.3, 0.0), (0.3, 0.8)):
-                options = {
-                    "units": units,
-                    "size": 5,
-                    "flips": flips,
-                    "drop": 0.02,
-                    "together": together,
-                    "shape": shape,
-                }
-                yield cell("dialogues", "dialogues", units, 400, **options)
+                drawn = {"units": units, "size": 5, "flips": flips, "drop": 0.02}
+                yield "dialogues", "dialogues", units, 400, drawn | {"together": together, "shape": shape}
+
+
+def _all_change() -> Iterator[CellRow]:
     for n in (50, 100, 200, 500):
         for skew in (0.0, 0.5, -0.5, 1.0, -1.0):
-            yield cell("all scores change", "rewritten", n, 400, n=n, spread=0.1, skew=skew, drop=0.02)
+            yield "all scores change", "rewritten", n, 400, {"n": n, "spread": 0.1, "skew": skew, "drop": 0.02}
 
 
 def measure(cell: Cell, seed: int) -> dict[str, Any] | None:
@@ -139,9 +136,9 @@ def _near(row: Mapping[str, Any]) -> bool:
 def _rates(cell: Cell, world: World, draws: int, rng: np.random.Generator) -> dict[str, Any]:
     drop, said, missed = float(dict(cell.options)["drop"]), {"forgotten": 0, "retained": 0, "inconclusive": 0}, 0
     for _ in range(draws):
-        found = found_in(world, rng)
-        said[verdict(found)] += 1
-        low, high = found.difference.low, found.difference.high
+        finding = found_in(world, rng)
+        said[verdict(finding)] += 1
+        low, high = finding.difference.low, finding.difference.high
         missed += low is not None and high is not None and not low <= -drop <= high
     return {
         "draws": draws,
@@ -168,17 +165,17 @@ def found_in(world: World, rng: np.random.Generator, whole: bool = False) -> Fin
 
 @lru_cache(maxsize=100_000)
 def of_answers(world: Answers, lost: int, gained: int, kept: int, effort: Effort) -> Finding:
-    """What is found of 0/1 answers depends on their counts alone, whatever their order."""
+    """The finding of 0/1 answers depends on their counts alone, whatever their order."""
     rng = np.random.default_rng([world.n, lost, gained, kept])
     return assess(world.pairs(lost, gained, kept), LEVEL, lambda _: rng, effort)
 
 
-def verdict(found: Finding, p_forgotten: float | None = None) -> str:
-    """`decide` as compare.py asks it, with a margin that is small against the base's skill. `p_forgotten`: adjusted,
+def verdict(finding: Finding, p_forgotten: float | None = None) -> str:
+    """The verdict of `decide`, with a margin that is small against the base's skill. `p_forgotten`: adjusted,
     where it is one of a family.
     """
-    own, retained = found.p_forgotten, found.p_retained
+    own, retained = finding.p_forgotten, finding.p_retained
     if own is None or retained is None:
         raise ValueError("a verdict needs a margin")
     p = own if p_forgotten is None else p_forgotten
-    return decide(p, retained, ALPHA, units=found.units, can_retain=True, at_chance=found.at_chance)
+    return decide(p, retained, ALPHA, units=finding.units, can_retain=True, at_chance=finding.at_chance)

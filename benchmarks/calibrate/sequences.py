@@ -1,5 +1,5 @@
-"""Streams of answers that are looked at after every one, to how often that errs and how soon it decides; and what n
-answers can decide at all.
+"""Draw streams of answers that are looked at after every one: how often that errs and how soon it decides; and compute
+what n answers can decide at all.
 """
 
 from __future__ import annotations
@@ -17,15 +17,23 @@ from evalharness.stats.sequential import first_decision, single
 
 MARGIN = 0.02
 SIZES = {  # labelled rows of public sets
-    "CB": 56, "COPA, a subject of MMLU": 100, "RTE": 277, "MRPC": 408, "500 of any": 500, "WiC": 638, "SST-2": 872, "BoolQ": 3270, "MNLI": 9815,
+    "CB": 56,
+    "COPA, a subject of MMLU": 100,
+    "RTE": 277,
+    "MRPC": 408,
+    "500 of any": 500,
+    "WiC": 638,
+    "SST-2": 872,
+    "BoolQ": 3270,
+    "MNLI": 9815,
     "MMLU": 14042,
-}  # fmt: skip
+}
 FLIPS = (0.03, 0.1, 0.2)
 UNITS = 15  # in the family of Holm's adjustment
 
 
 @dataclass(frozen=True)
-class Watched:
+class Watched:  # the names of cases are part of the seeds: draws hang on them
     """A stream of `n` answers of which a share `flips` changes, with a true `difference`; `finite`: they are one set,
     and the verdict is on it.
     """
@@ -38,10 +46,8 @@ class Watched:
 
 
 def cases(scale: float = 1.0) -> Iterator[Watched]:
-    for n, flips, difference in (
-        (1000, 0.1, -MARGIN), (1000, 0.3, -MARGIN), (1000, 0.05, 0.0), (1000, 0.1, 0.0), (1000, 0.1, -0.04), (1000, 0.1, -0.08), (1000, 0.2, -0.1),
-        (5000, 0.1, 0.0), (5000, 0.1, -0.05),
-    ):  # fmt: skip
+    of_1000 = ((0.1, -MARGIN), (0.3, -MARGIN), (0.05, 0.0), (0.1, 0.0), (0.1, -0.04), (0.1, -0.08), (0.2, -0.1))
+    for n, flips, difference in (*((1000, *each) for each in of_1000), (5000, 0.1, 0.0), (5000, 0.1, -0.05)):
         for finite in (True, False):
             yield Watched(n, flips, difference, finite, max(4, round((1000 if n == 1000 else 200) * scale)))
 
@@ -54,7 +60,8 @@ def measure(case: Watched, seed: int) -> dict[str, Any]:
         stop, verdict = first_decision(single(_answers(case, rng)), MARGIN, ALPHA, case.n if case.finite else None)
         after, said[verdict] = after + stop / case.n, said[verdict] + 1
     rates = {name: count / case.draws for name, count in said.items()}
-    cell = f"n {case.n}, flips {case.flips}, difference {case.difference}, {'the set' if case.finite else 'questions like these'}"
+    population = "the set" if case.finite else "questions like these"
+    cell = f"n {case.n}, flips {case.flips}, difference {case.difference}, {population}"
     about = {"n": case.n, "flips": case.flips, "difference": case.difference, "margin": MARGIN}
     return {"group": "watched", "cell": cell, **about, "draws": case.draws, **rates, "share": after / case.draws}
 

@@ -88,17 +88,17 @@ def measure(case: Until, seed: int) -> dict[str, Any]:
     """Shares of draws, of verdicts on the first unit, on any, and on the suite; and of units that were asked."""
     rng = np.random.default_rng([seed, *repr(case).encode()])
     counts: Counter[str] = Counter()
-    asked = 0.0
+    answered = 0.0
     worlds = case.worlds()
     for _ in range(case.draws):
         verdicts, suite, share, whole = replay([world(rng) for world in worlds], rng, case.suite)
-        asked += share
+        answered += share
         counts.update([f"first {verdicts[0]}", f"suite {suite}", f"set {whole[0]}"])
         counts["any forgotten"] += "forgotten" in verdicts
         counts["alone found"] += verdicts[0] == "forgotten" and "forgotten" not in verdicts[1:]
         counts["gate passes"] += "forgotten" not in (*verdicts, suite) and suite == "retained"
     rates = {name: count / case.draws for name, count in sorted(counts.items())}
-    return {"group": case.group, "cell": case.name, "draws": case.draws, "asked": asked / case.draws, **rates}
+    return {"group": case.group, "cell": case.name, "draws": case.draws, "asked": answered / case.draws, **rates}
 
 
 def replay(
@@ -108,10 +108,10 @@ def replay(
     set.
     """
     units = [_taken(pairs, rng.permutation(len(pairs.base))) for pairs in units]
-    lots = [np.sort(rng.random(len(pairs.base))) for pairs in units]
+    orders = [np.sort(rng.random(len(pairs.base))) for pairs in units]
     full = [
         sequential_unit(pairs, of, LARGEST if pairs.sizes.max() > 1 else 1.0)
-        for pairs, of in zip(units, lots, strict=True)
+        for pairs, of in zip(units, orders, strict=True)
     ]
     paths = [evidence_path(unit, ROUNDS) for unit in full if unit is not None]
     rounds, stopped, suite = [0] * len(units), [False] * len(units), Verdicts()
@@ -121,7 +121,7 @@ def replay(
             break
         verdicts = _early(paths, rounds)
         if with_suite and number in LOOKS and "forgotten" not in verdicts and suite.verdict == "inconclusive":
-            suite.look(_upto(units, lots, number), number, rng)
+            suite.look(_upto(units, orders, number), number, rng)
         on = units_to_continue({str(i): verdict for i, verdict in enumerate(verdicts)}, suite.verdict)
         stopped = [ended or str(i) not in on for i, ended in enumerate(stopped)]
         if all(stopped):
@@ -129,15 +129,17 @@ def replay(
     ends = [was == ROUNDS for was in rounds]
     if with_suite and all(ends) and suite.verdict == "inconclusive":
         suite.look(units, ROUNDS, rng)
-    share = sum(int((round_of(of) <= was).sum()) for of, was in zip(lots, rounds, strict=True)) / sum(map(len, lots))
+    share = sum(int((round_of(of) <= was).sum()) for of, was in zip(orders, rounds, strict=True)) / sum(
+        map(len, orders)
+    )
     whole = [
         assess(pairs, LEVEL, lambda _: rng, EFFORT) if ended else None for pairs, ended in zip(units, ends, strict=True)
     ]
     seen = [
         sequential_unit(pairs, of, LARGEST)
-        for pairs, of in zip(_upto(units, lots, rounds), _lots_upto(lots, rounds), strict=True)
+        for pairs, of in zip(_upto(units, orders, rounds), _orders_upto(orders, rounds), strict=True)
     ]
-    sets = [verdict_on_set(unit, len(of), ALPHA)[0] for unit, of in zip(seen, lots, strict=True) if unit is not None]
+    sets = [verdict_on_set(unit, len(of), ALPHA)[0] for unit, of in zip(seen, orders, strict=True) if unit is not None]
     return _final(paths, rounds, whole), suite.verdict, share, sets
 
 
@@ -149,8 +151,8 @@ class Verdicts:
 
     def look(self, units: Sequence[Pairs], number: int, rng: np.random.Generator) -> None:
         share = alpha_by_look(ALPHA)[number]
-        found = [assess(pairs, LEVEL, lambda _: rng, EFFORT) for pairs in units]
-        suite = combine([each for each in found if not each.at_chance and each.units >= 2], SUITE_MARGIN, LEVEL, rng)
+        findings = [assess(pairs, LEVEL, lambda _: rng, EFFORT) for pairs in units]
+        suite = combine([each for each in findings if not each.at_chance and each.units >= 2], SUITE_MARGIN, LEVEL, rng)
         self.verdict = suite.verdict(suite.p_forgotten or 0.0, suite.p_retained or 0.0, share)
 
 
@@ -164,8 +166,8 @@ def _early(paths: Sequence[EvidencePath], rounds: Sequence[int]) -> list[Verdict
 
 def _final(paths: Sequence[EvidencePath], rounds: Sequence[int], whole: Sequence[Finding | None]) -> list[Verdict]:
     now = [EvidencePath(of.forgotten[:was], of.retained[:was]) for of, was in zip(paths, rounds, strict=True)]
-    late = holm([1.0 if found is None else found.p_forgotten or 0.0 for found in whole])
-    retained = [1.0 if found is None else found.p_retained or 0.0 for found in whole]
+    late = holm([1.0 if finding is None else finding.p_forgotten or 0.0 for finding in whole])
+    retained = [1.0 if finding is None else finding.p_retained or 0.0 for finding in whole]
     every = zip(adjusted_p(now), now, late, retained, strict=True)
     return [_decided(combined_p(p, end), combined_p(anytime_p(of)[1], kept)) for p, of, end, kept in every]
 
@@ -174,15 +176,15 @@ def _decided(p_forgotten: float, p_retained: float) -> Verdict:
     return decide(p_forgotten, p_retained, ALPHA, units=ROUNDS, can_retain=True, at_chance=False)
 
 
-def _lots_upto(lots: Sequence[Floats], rounds: Sequence[int]) -> list[Floats]:
-    return [of[round_of(of) <= was] for of, was in zip(lots, rounds, strict=True)]
+def _orders_upto(orders: Sequence[Floats], rounds: Sequence[int]) -> list[Floats]:
+    return [of[round_of(of) <= was] for of, was in zip(orders, rounds, strict=True)]
 
 
-def _upto(units: Sequence[Pairs], lots: Sequence[Floats], rounds: Sequence[int] | int) -> list[Pairs]:
+def _upto(units: Sequence[Pairs], orders: Sequence[Floats], rounds: Sequence[int] | int) -> list[Pairs]:
     """The units' rows of their first rounds."""
     every = [rounds] * len(units) if isinstance(rounds, int) else rounds
     return [
-        _taken(pairs, np.flatnonzero(round_of(of) <= was)) for pairs, of, was in zip(units, lots, every, strict=True)
+        _taken(pairs, np.flatnonzero(round_of(of) <= was)) for pairs, of, was in zip(units, orders, every, strict=True)
     ]
 
 

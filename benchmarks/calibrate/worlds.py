@@ -216,9 +216,8 @@ def confusions(
         joint = cells(lost)
         return float(scored.score(joint.sum(1).ravel()) - scored.score(joint.sum(2).ravel())) + drop
 
-    joint = cells(
-        brentq(miss, 0, min(0.9, flips / (1 - error)))
-    ).ravel()  # raises ValueError where the drop is out of reach
+    # brentq raises ValueError where the drop is out of reach.
+    joint = cells(brentq(miss, 0, min(0.9, flips / (1 - error)))).ravel()
 
     def draw(rng: np.random.Generator) -> Pairs:
         cell = rng.choice(classes**3, n, p=joint / joint.sum())
