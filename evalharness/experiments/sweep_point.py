@@ -24,13 +24,13 @@ from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Rank, Ranking
 from evalharness.records.results import Results
 from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
-from evalharness.run.collect import AnswerSource, collect
+from evalharness.run.collect import collect
 from evalharness.run.evaluation import settle
 from evalharness.run.overlap_facts import index_of
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
+from evalharness.run.session import answer_source
 from evalharness.stats.enums import Verdict
-from evalharness.store import Store
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare, training_pairs
 
@@ -113,28 +113,10 @@ def _loss(spec: PointJob, run_plan: RunPlan, checkpoint: Checkpoint) -> float | 
     """Average the negative log-probability of the answers' tokens (nats), end token aside, over the very rows that the
     target is chosen on.
     """
-    factory, job = factory_of(spec.job.engine), spec.job
-    requests = [
-        Rank(pairs=(pair,)) for pair in pairs_chosen_on(run_plan, spec.point.recipe.target, job.statistics.seed)
-    ]
-    opened: list[Any] = []
-
-    def engine() -> Any:
-        if not opened:
-            opened.append(factory.open(checkpoint, job.engine))
-        return opened[0]
-
-    with Store(job.output.store) as store:
-        try:
-            answers = collect(
-                requests,
-                AnswerSource(
-                    checkpoint.fingerprint, factory.describe(checkpoint, job.engine).fingerprint, store, engine
-                ),
-            )
-        finally:
-            for each in opened:
-                each.close()
+    pairs = pairs_chosen_on(run_plan, spec.point.recipe.target, spec.job.statistics.seed)
+    requests = [Rank(pairs=(pair,)) for pair in pairs]
+    with answer_source(checkpoint, factory_of(spec.job.engine), spec.job) as source:
+        answers = collect(requests, source)
     scored = [answers[request.id] for request in requests]
     rankings = [answer for answer in scored if isinstance(answer, Ranking)]
     tokens = sum(answer.tokens[0] for answer in rankings)

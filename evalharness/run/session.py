@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -185,6 +186,14 @@ class Session:
                 begun = time.perf_counter() - self.loading
 
         return AnswerSource(self.checkpoint.fingerprint, context.info.fingerprint, context.store, self.open, advance)
+
+
+@contextmanager
+def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> Iterator[AnswerSource]:
+    """Open one model's answers outside a run: the job's store, and an engine once an answer is missing."""
+    with Store(job.output.store) as store, EngineSlot(factory, job.engine, RunLog()) as slot:
+        engine = factory.describe(checkpoint, job.engine).fingerprint
+        yield AnswerSource(checkpoint.fingerprint, engine, store, lambda: slot.engine_of(checkpoint))
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:

@@ -164,7 +164,7 @@ def test_the_base_on_disk_answers_once_for_all_trainings(
 ) -> None:
     trained(model_of(zoo["llama"]), zoo["llama"], tmp_path, [watching(every=STEPS, base=zoo["llama"])])
     monkeypatch.setattr(
-        "evalharness.experiments.callback.FACTORY.open", lambda *_: pytest.fail("asked again"), raising=False
+        "evalharness.experiments.live_comparison.FACTORY.open", lambda *_: pytest.fail("asked again"), raising=False
     )
     trained(model_of(zoo["llama"]), zoo["llama"], tmp_path, [watching(every=STEPS, base=zoo["llama"])])
 

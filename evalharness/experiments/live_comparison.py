@@ -1,0 +1,122 @@
+"""Compare a model in training with its base: the base answers once, the model at every look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalharness import results
+from evalharness.analysis.analyse import analyse
+from evalharness.checkpoints.files import CONFIG, read_json
+from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.verify import SHAPE_KEYS
+from evalharness.engines.base import Engine, ModelTokenizers
+from evalharness.engines.hf.engine import FACTORY
+from evalharness.errors import ModelError
+from evalharness.experiments.live_model import BASE, MODEL, NOWHERE, LiveModel
+from evalharness.records.job import Job
+from evalharness.records.job_options import changed
+from evalharness.records.measurements import TaskOutcome
+from evalharness.records.models import Checkpoint
+from evalharness.records.requests import Failure, PreparedTask, Response
+from evalharness.records.results import Results
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter
+from evalharness.run.collect import blocks, collect
+from evalharness.run.evaluation import leave
+from evalharness.run.measure import measure
+from evalharness.run.measured_run import RunState, compare_plan, gather
+from evalharness.run.plan import RunPlan, plan_without_candidates
+from evalharness.run.prompts import Prompts, make_prompts
+from evalharness.run.reference_models import WORDS
+from evalharness.run.session import answer_source
+
+MODEL_TYPE = "model_type"  # the key of a config.json
+
+
+@dataclass(frozen=True, slots=True)
+class LiveComparison:
+    """What is asked at every look, and what was measured of the base."""
+
+    job: Job
+    run_plan: RunPlan
+    prompts: Prompts
+    base: tuple[TaskOutcome, ...]
+
+    def look(self, model: LiveModel, out: Path | None) -> Results:
+        """Compare the model as it is now with the base; keep the results in `out` where that is given."""
+        (candidate,) = self.run_plan.candidates
+        base, by_model = self.run_plan.base.name, self.prompts.by_model
+        with model.answering(candidate, self.job.engine) as engine:
+            outcomes = {base: self.base, MODEL: _answered(engine, by_model[MODEL], MODEL)}
+            info = engine.info
+        state = RunState(self.run_plan, compare_plan(self.job, self.run_plan, by_model[base]), self.prompts, outcomes)
+        run = gather(self.job, state, info)
+        if out is None:
+            return analyse(run)
+        results.open_folder(out)
+        look = leave(changed(self.job, out=out), state, run)
+        for name, of_model in outcomes.items():
+            for task, outcome in zip(by_model[name], of_model, strict=True):
+                results.write_samples(out, task.task.name, name, outcome.samples)
+        results.write_results(out, look)
+        return look
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokenizers:
+    """The tokenizers of the base on disk and of the model in training."""
+
+    model: LiveModel
+
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+        return self._of(checkpoint).token_counter(checkpoint)
+
+    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
+        return self._of(checkpoint).chat_renderer(checkpoint)
+
+    def _of(self, checkpoint: Checkpoint) -> ModelTokenizers:
+        return self.model if checkpoint.path == NOWHERE else FACTORY
+
+
+def start_comparison(job: Job, model: LiveModel) -> LiveComparison:
+    """Check the job's tasks, rows and prompts, and have the base answer. Raises EvalHarnessError."""
+    base = model.checkpoint(BASE) if job.models.base is None else _base(job.models.base, model)
+    run_plan = replace(plan_without_candidates(job, base), candidates=(model.checkpoint(MODEL, job.models.target),))
+    prompts = make_prompts(job, run_plan, _Tokenizers(model))
+    prepared = prompts.by_model[BASE]
+    compare_plan(job, run_plan, prepared)
+    if job.models.base is None:
+        with model.answering(base, job.engine) as engine:
+            return LiveComparison(job, run_plan, prompts, _answered(engine, prepared, BASE))
+    with answer_source(base, FACTORY, job) as source:
+        outcomes = tuple(measure(task, collect(task.requests, source), BASE) for task in prepared)
+        return LiveComparison(job, run_plan, prompts, outcomes)
+
+
+def _base(place: str, model: LiveModel) -> Checkpoint:
+    """Recognise the base on disk. Raises ModelError where the model in training cannot have come from it."""
+    base = recognise(place, role="base")
+    if base.adapter:
+        raise ModelError(base.path, "is an adapter, not a base", "base= takes the full weights that it stands on")
+    if base.architecture != model.architecture:
+        what = f"is {WORDS[base.architecture]}, the model in training {WORDS[model.architecture]}: not comparable"
+        raise ModelError(base.path, what, "give the base that it was made from, or leave base= out")
+    own, recorded = model.plain.config.to_dict(), read_json(base.path / CONFIG)
+    # weights may grow while they are trained; an adapter means nothing on others
+    keys = [key for key in (SHAPE_KEYS if model.adapter else (MODEL_TYPE,)) if key in own and key in recorded]
+    if differing := [f"{key} {recorded[key]}, not {own[key]}" for key in keys if own[key] != recorded[key]]:
+        what = f"is no base of the model in training: {', '.join(differing)}"
+        raise ModelError(base.path, what, "give its own, or leave base= out")
+    return replace(base, name=BASE)
+
+
+def _answered(engine: Engine, prepared: Sequence[PreparedTask], model: str) -> tuple[TaskOutcome, ...]:
+    """Answer and measure the tasks without a store, which does not hold what changes with every step."""
+    outcomes = []
+    for task in prepared:
+        answers: dict[str, Response | Failure] = {}
+        for block in blocks(task.requests):
+            answers |= {answer.request_id: answer for answer in engine.answer(list(block.values()))}
+        outcomes.append(measure(task, answers, model))
+    return tuple(outcomes)
