@@ -1,5 +1,5 @@
-"""Collect a model's answers: read the store, have the engine answer what is missing, block by block, and keep every block
-at once.
+"""Collect a model's answers: read the store, have the engine answer what is missing, block by block, and keep every
+block at once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Answers = Mapping[str, Response | Failure]  # by request id
 
 @dataclass(frozen=True, slots=True)
 class AnswerSource:
-    """Where one model's answers come from: the store, else its engine, which `open_engine` is called for at most when an
-    answer is missing. `progress` is told every block's requests and answers, and how many of these were stored.
+    """Where one model's answers come from: the store, else its engine; `open_engine` is called only when an answer is
+    missing. `progress` is told every block's requests and answers, and how many of these were stored.
     """
 
     model: str  # checkpoint fingerprint

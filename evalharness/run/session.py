@@ -1,4 +1,4 @@
-"""Have one checkpoint after another proven and measured by an engine that is opened when its first answer is missing."""
+"""Prove and measure one checkpoint after another by an engine that is opened when its first answer is missing."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
 
 
 def turns(run_plan: RunPlan) -> Turns:
-    """In which order checkpoints are proven, and in which they are measured: those on other full weights than the base's
-    first are proven and last are measured, so that the base's weights stay in memory in between.
+    """In which order checkpoints are proven, and in which they are measured: those on other full weights than the
+    base's first and last, so that the base's weights stay in memory in between.
     """
     every: Sequence[Checkpoint] = run_plan.checkpoints
     adapter = next((checkpoint for checkpoint in every if checkpoint.adapter), every[0])

@@ -26,8 +26,9 @@ class TokenPair:
 
 
 class TokenizerAdapter:
-    """Turns prompts and continuations into the tokens that one model reads. `prefix` stands for an empty context: BOS, else EOS, else None.
+    """Turns prompts and continuations into the tokens that one model reads.
 
+    `prefix` stands for an empty context: BOS, else EOS, else None.
     `apart`: context and continuation are read by different halves of the model (encoder, decoder), and tokenised apart.
     """
 
