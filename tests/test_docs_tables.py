@@ -37,3 +37,10 @@ def test_the_architectures_tree_is_the_packages_and_its_walks_name_what_exists()
         tree = ast.parse((make["PACKAGE"] / file).read_text("utf-8"))
         defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         assert not name or name in defined, f"{file}:{name}"
+
+
+def test_tests_that_pages_name_exist() -> None:
+    pages = [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"`(tests/[\w/.]+)`", page.read_text("utf-8"))}
+    assert len(named) > 4
+    assert not [name for name in named if not (DOCS.parent / name).exists()]
