@@ -9,9 +9,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalharness import registry
+
+if TYPE_CHECKING:
+    from evalharness.api import evaluate
+    from evalharness.errors import EvalHarnessError
+    from evalharness.experiments.callback import ForgettingCallback
+    from evalharness.records.comparison import Comparison
+    from evalharness.records.results import Results
 
 __version__ = "0.1.0"
 

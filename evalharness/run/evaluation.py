@@ -34,7 +34,8 @@ from evalharness.store import Store
 
 
 def evaluate(job: Job, listener: ProgressListener | None = None, factory: EngineFactory | None = None) -> Results:
-    """Measure base and candidates on the same prompts, compare them, and leave everything but the page in `job.output.folder`.
+    """Measure base and candidates on the same prompts, compare them, and leave everything but the page in the job's
+    output folder.
 
     Raises EvalHarnessError for what the user can mend, before any answer is computed; what fails later is in
     `Results.errors`. `factory` stands in for the engine that `job.engine` names.
