@@ -1,8 +1,8 @@
 """Runs that stop early, drawn many times and replayed round by round, to how often they err, and how much they ask.
 
 A draw goes the way of `run --until-decided`: e-processes after every round, e-Holm, who is asked on, the suite at its
-looks, and what was asked to the end by the fixed sample's test (stats/early_stopping.py). Units are 0/1 answers, alone or
-several of a passage, or graded scores.
+looks, and what was asked to the end by the fixed sample's test (stats/early_stopping.py). Units are 0/1 answers,
+alone or several of a passage, or graded scores.
 """
 
 from __future__ import annotations

@@ -108,7 +108,9 @@ def refusal(adapter: str, architecture: Architecture) -> str:
 
 
 def refusal_on_quantised(adapter: str, precision: str) -> str:
-    """Say why an adapter of this type cannot answer on weights of this precision ("": not quantised); "" where it can."""
+    """Say why an adapter of this type cannot answer on weights of this precision ("": not quantised); "" where it
+    can.
+    """
     known = TYPES.get(adapter)
     if known is None or not precision or (precision if precision in BITSANDBYTES else "other") in known.quantised:
         return ""

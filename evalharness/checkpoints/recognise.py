@@ -55,7 +55,9 @@ def recognise(
 
 
 def holds_itself(directory: Path) -> bool:
-    """Tell whether there is something at its top to recognise, and be it broken. Else checkpoints can only lie inside."""
+    """Tell whether there is something at its top to recognise, and be it broken; else checkpoints can only lie
+    inside.
+    """
     adapter = (directory / files.ADAPTER_CONFIG, directory / files.ADAPTER)
     return files.has_weights(directory) or any(path.is_file() for path in adapter)
 
@@ -198,7 +200,9 @@ def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpo
 
 
 def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFacts) -> dict[str, Any]:
-    """Read the configuration of the full weights that an adapter is for. Raises ModelError where it cannot be for them."""
+    """Read the configuration of the full weights that an adapter is for. Raises ModelError where it cannot be for
+    them.
+    """
     if (base / files.ADAPTER_CONFIG).is_file():
         raise ModelError(
             adapter,

@@ -41,7 +41,7 @@ PASSED_OVER = (
 )
 
 
-class Scoring(NamedTuple):
+class TaskScoring(NamedTuple):
     """The part of a Task that turns answers into a score and a verdict."""
 
     pipelines: scoring.Pipelines
@@ -71,7 +71,7 @@ def task_from(values: Mapping[str, Any], path: Path) -> Task:
     return replace(task, shots=_shots(shots, task.fewshot_split), repeats=scoring.repeats(fields))
 
 
-def _task(fields: Fields, ours: Fields, shots: Fields, output: OutputType, scored: Scoring) -> Task:
+def _task(fields: Fields, ours: Fields, shots: Fields, output: OutputType, scored: TaskScoring) -> Task:
     delimiter = fields.text_or("fewshot_delimiter", "\n\n")
     most, stop = scoring.lengths_and_stops(fields, delimiter) if output == OutputType.GENERATE_UNTIL else (0, ())
     return Task(
@@ -125,7 +125,7 @@ def _doc_to_choice(fields: Fields, output: OutputType) -> str | tuple[str, ...] 
     return listed
 
 
-def _scoring(fields: Fields, ours: Fields, output: OutputType) -> Scoring:
+def _scoring(fields: Fields, ours: Fields, output: OutputType) -> TaskScoring:
     pipelines = scoring.pipelines(fields)
     listed, more = fields.mappings("metric_list"), ours.mappings("metrics")
     default = [{"metric": name} for name in scoring.DEFAULT_METRICS[output]] if more is None else []
@@ -133,7 +133,7 @@ def _scoring(fields: Fields, ours: Fields, output: OutputType) -> Scoring:
     metrics = scoring.metrics(entries, [name for name, _ in pipelines], fields)
     primary = metadata.primary(ours, metrics)
     chance = metadata.chance(ours, primary, choices(fields, "doc_to_choice"))
-    return Scoring(pipelines, metrics, primary, metadata.margin(ours, primary), chance)
+    return TaskScoring(pipelines, metrics, primary, metadata.margin(ours, primary), chance)
 
 
 def _refuse_what_cannot_run(fields: Fields) -> None:
