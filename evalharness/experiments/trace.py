@@ -28,7 +28,7 @@ def run_trace(
 ) -> tuple[Stages, Results]:
     """Measure base and stages on the same questions, and follow every task through them.
 
-    Leaves what a run leaves, its page and stages.json in the job's `out`. Interrupted, a second call answers nothing
+    Leaves what a run leaves, its page and stages.json in the job's output folder. Interrupted, a second call answers nothing
     twice. Raises EvalHarnessError for what the user can mend, before any answer is computed.
     """
     listener, run_log = listener or SilentListener(), RunLog()
@@ -40,12 +40,13 @@ def run_trace(
         run_plan, track = _tracked(trace_job, run_plan, beside)
         run_plan = with_overlaps(job, run_plan)
         tell(_unmeasured(run_plan, track), listener, run_log)
-    (job.output.folder / STAGES).unlink(missing_ok=True)
+    out = job.output.folder
+    (out / STAGES).unlink(missing_ok=True)
     results_of_run = settle(job, run_plan, listener, factory, run_log)
     listener.phase("over the stages")
-    stages = stages_of(job.output.folder, track)
-    results.write_text(job.output.folder / STAGES, to_json(stages))
-    write(job.output.folder)
+    stages = stages_of(out, track)
+    results.write_text(out / STAGES, to_json(stages))
+    write(out)
     return stages, results_of_run
 
 

@@ -30,12 +30,12 @@ OUT, STORE = "name a folder that can be written with --out", "name another with 
 
 def check_job(job: Job) -> None:
     """Check what a run is given. Raises TaskError, UsageError, ModelError or StoreError for the first thing wrong."""
-    library = Library(job.tasks.include)
-    if job.tasks.suite:
-        library.suite(job.tasks.suite)
-    library.select(job.tasks.names)
-    if job.models.target:
-        library.task(job.models.target)
+    models, tasks, library = job.models, job.tasks, Library(job.tasks.include)
+    if tasks.suite:
+        library.suite(tasks.suite)
+    library.select(tasks.names)
+    if models.target:
+        library.task(models.target)
     _check_margins(job, library)
     ways_of(job)
     registry.check(engines.REGISTRY, job.engine.name, "engine")
@@ -44,12 +44,12 @@ def check_job(job: Job) -> None:
     check_paths(
         {
             "--data-dir": job.data.folder,
-            "--baseline": job.models.baseline,
+            "--baseline": models.baseline,
             "--drift-text": job.description.drift_text,
             **rows,
         }
     )
-    check_models((*filter(None, [job.models.base]), *job.models.candidates))
+    check_models((*filter(None, [models.base]), *models.candidates))
     check_folder(job.output.folder)
     check_store(job.output.store)
 

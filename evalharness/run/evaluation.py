@@ -52,7 +52,7 @@ def settle(
     job: Job, run_plan: RunPlan, listener: ProgressListener, factory: EngineFactory, run_log: RunLog | None = None
 ) -> Results:
     """Carry out a plan: everything of a run after `make_run_plan`."""
-    run_log = run_log or RunLog()
+    run_log, out = run_log or RunLog(), job.output.folder
     with run_log.timed("prepare"):
         neutral = neutral_texts(job, run_plan)
         check_base(job, run_plan)
@@ -65,8 +65,8 @@ def settle(
         tell([*announced(run_plan, plan, asked), *prompts.notices], listener, run_log)
         base = run_plan.base
         known = {base.name: answered_before(base, asked, info)} if isinstance(base, Baseline) else {}
-        results.forget_samples(job.output.folder)
-        results.open_folder(job.output.folder)
+        results.forget_samples(out)
+        results.open_folder(out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
     with Store(job.output.store) as store, EngineSlot(factory, job.engine, run_log) as slot:
         context = RunContext(job, slot, info, store, listener, run_log)
@@ -80,11 +80,9 @@ def settle(
     listener.phase("comparing")
     with run_log.timed("compare"):
         found = leave(job, state, gather(job, state, info, drift.found()))
-    results.write_run(
-        job.output.folder, {**run_log.facts(), "out": str(job.output.folder), "store": str(job.output.store)}
-    )
-    results.write_results(job.output.folder, found)
-    return results.read_results(job.output.folder)
+    results.write_run(out, {**run_log.facts(), "out": str(out), "store": str(job.output.store)})
+    results.write_results(out, found)
+    return results.read_results(out)
 
 
 def leave(job: Job, state: RunState, run: MeasuredRun) -> Results:

@@ -98,7 +98,7 @@ def make_run_plan(job: Job) -> RunPlan:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
     base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
-    references = beside(job, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
+    references = beside(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
     return replace(_asked(job, wanted, base, candidates), references=references)
 
 
@@ -184,7 +184,7 @@ def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
     base = recognise(_base_of_all(job), role="base")
     candidates = tuple(recognise(text, base=str(base.path), target=job.models.target) for text in job.models.candidates)
     check_architectures(base, candidates)
-    return at_one_precision(job, base, candidates)
+    return at_one_precision(job.models, base, candidates)
 
 
 def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkpoint, ...]]:
@@ -198,7 +198,7 @@ def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkp
     candidates = tuple(
         recognise(text, base=job.models.base, target=job.models.target) for text in job.models.candidates
     )
-    precision = precision_of(job, candidates)
+    precision = precision_of(job.models, candidates)
     candidates = tuple(quantised(candidate, precision) for candidate in candidates)
     for candidate in candidates:
         if (

@@ -11,7 +11,7 @@ from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.base import EngineFactory, ModelTokenizers
 from evalharness.errors import ModelError, NotComparableError, UsageError
-from evalharness.records.job import Job
+from evalharness.records.job import Job, PromptOptions
 from evalharness.records.models import Architecture, Checkpoint
 from evalharness.records.requests import PreparedTask
 from evalharness.records.tasks import OutputType, Task
@@ -55,7 +55,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     Raises DataError, TaskError; UsageError and ModelError where a template that is asked for cannot be had;
     NotComparableError where base and candidates would be asked by different ones and the job does not allow it.
     """
-    _check_options(job)
+    _check_options(job.prompts)
     tokenizers = factory if isinstance(factory, ModelTokenizers) else None
     renderers = _renderers(job, run_plan, tokenizers)
     notices = _deafness(job, run_plan, renderers)
@@ -95,18 +95,16 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     return prompts
 
 
-def _check_options(job: Job) -> None:
-    if job.prompts.apply_chat_template not in WHO:
+def _check_options(options: PromptOptions) -> None:
+    if options.apply_chat_template not in WHO:
         raise UsageError(
             TEMPLATES,
-            f"{job.prompts.apply_chat_template!r} is not whom to ask by a template",
+            f"{options.apply_chat_template!r} is not whom to ask by a template",
             "all or candidates would be right",
         )
-    if job.prompts.chat_template_mismatch not in ("refuse", "allow"):
-        raise UsageError(
-            MISMATCH, f"{job.prompts.chat_template_mismatch!r} is no answer", "refuse or allow would be right"
-        )
-    if job.prompts.fewshot_as_multiturn and not WHO[job.prompts.apply_chat_template]:
+    if options.chat_template_mismatch not in ("refuse", "allow"):
+        raise UsageError(MISMATCH, f"{options.chat_template_mismatch!r} is no answer", "refuse or allow would be right")
+    if options.fewshot_as_multiturn and not WHO[options.apply_chat_template]:
         raise UsageError(
             "--fewshot-as-multiturn",
             "there are no turns without a chat template",

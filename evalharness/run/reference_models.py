@@ -10,7 +10,7 @@ from evalharness.checkpoints.derived import at_precision, placebo_of, unquantise
 from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.precision import ON_LOADING, QUANTISED
 from evalharness.errors import ModelError, UsageError, did_you_mean
-from evalharness.records.job import Job
+from evalharness.records.job import ModelSelection
 from evalharness.records.models import Architecture, Checkpoint
 
 NONE = "none"  # --precision none: nothing is quantised that its own files do not quantise
@@ -30,22 +30,22 @@ def check_architectures(base: Checkpoint, candidates: Sequence[Checkpoint]) -> N
             raise ModelError(candidate.path, what, "give the checkpoint that it was trained from with --base PATH")
 
 
-def precision_of(job: Job, candidates: Sequence[Checkpoint]) -> str:
+def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) -> str:
     """The one precision ("": not quantised) at which base and candidates answer: --precision, else what the candidates
     are for.
 
     Raises UsageError where candidates differ, so that there is no one base for them.
     """
-    if job.models.precision == NONE:
+    if (wanted := selection.precision) == NONE:
         return ""
-    if job.models.precision:
-        if job.models.precision not in ON_LOADING:
-            what = f"{job.models.precision!r} is nothing that weights can be quantised to"
-            raise UsageError("--precision", what, did_you_mean(job.models.precision, (*ON_LOADING, NONE)))
-        if others := [c.name for c in candidates if _settled(c) and c.precision != job.models.precision]:
-            what = f"the files of {', '.join(others)} hold weights that are quantised in another way than {job.models.precision}"
+    if wanted:
+        if wanted not in ON_LOADING:
+            what = f"{wanted!r} is nothing that weights can be quantised to"
+            raise UsageError("--precision", what, did_you_mean(wanted, (*ON_LOADING, NONE)))
+        if others := [c.name for c in candidates if _settled(c) and c.precision != wanted]:
+            what = f"the files of {', '.join(others)} hold weights that are quantised in another way than {wanted}"
             raise UsageError("--precision", what, "leave it out, or give them a run of their own")
-        return job.models.precision
+        return wanted
     found: dict[str, list[str]] = {}
     for candidate in candidates:
         found.setdefault(candidate.precision, []).append(candidate.name)
@@ -59,15 +59,16 @@ def precision_of(job: Job, candidates: Sequence[Checkpoint]) -> str:
 
 
 def at_one_precision(
-    job: Job, base: Checkpoint, candidates: Sequence[Checkpoint]
+    selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
     """Base and candidates as they will answer. Raises UsageError where they cannot do so at one precision and the job
     does not want it so.
     """
-    precision = precision_of(job, candidates)
+    precision = precision_of(selection, candidates)
     base = quantised(base, precision)
-    if base.precision != precision and job.models.precision != NONE:
-        what = f"its files are quantised ({base.precision}), its candidates' are {f'as well, otherwise ({precision})' if precision else 'not'}"
+    if base.precision != precision and selection.precision != NONE:
+        others = f"as well, otherwise ({precision})" if precision else "not"
+        what = f"its files are quantised ({base.precision}), its candidates' are {others}"
         raise UsageError(
             base.name, what, f"give a --base like its candidates, or --precision {NONE} to compare them as they are"
         )
@@ -91,12 +92,12 @@ def _settled(checkpoint: Checkpoint) -> bool:
     return bool(checkpoint.precision) and QUANTISED in read_json(checkpoint.weights / CONFIG)
 
 
-def beside(job: Job, base: Checkpoint, candidates: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+def beside(selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
     """The references of a run: the base without quantisation where it is quantised, and the base through an adapter
     that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one.
     """
     found = [unquantised_of(base)] if base.precision and not _settled(base) else []
-    found += [placebo_of(base)] if job.models.placebo else []
+    found += [placebo_of(base)] if selection.placebo else []
     taken = {base.name, *(candidate.name for candidate in candidates)}
     for reference in found:
         if reference.name in taken:
