@@ -13,8 +13,8 @@ from evalharness.records.job import Job
 @dataclass(frozen=True, slots=True)
 class SweepJob:
     """What a sweep is to do. `job`: how the chosen candidates are evaluated (its models are not known yet); its
-    target is learned and its output folder holds everything. `select`: a metric of the target, LOSS, or None: the one that
-    decides it. `processes`: points made at a time.
+    target is learned and its output folder holds everything. `select`: a metric of the target, LOSS, or None: the one
+    that decides it. `processes`: points made at a time.
     """
 
     job: Job
