@@ -23,7 +23,7 @@ from evalharness.records.requests import Failure, PreparedTask, Response
 from evalharness.records.results import Results
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 from evalharness.run.collect import blocks, collect
-from evalharness.run.evaluation import leave
+from evalharness.run.evaluation import write_measured
 from evalharness.run.measure import measure
 from evalharness.run.measured_run import RunState, compare_plan, gather
 from evalharness.run.plan import RunPlan, plan_without_candidates
@@ -55,7 +55,7 @@ class LiveComparison:
         if out is None:
             return analyse(run)
         results.open_folder(out)
-        look = leave(changed(self.job, out=out), state, run)
+        look = write_measured(changed(self.job, out=out), state, run)
         for name, of_model in outcomes.items():
             for task, outcome in zip(by_model[name], of_model, strict=True):
                 results.write_samples(out, task.task.name, name, outcome.samples)

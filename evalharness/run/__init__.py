@@ -1,3 +1,3 @@
-"""The way of a job: `run` tells the whole story on one page, the other files are its chapters."""
+"""Run one evaluation: evaluation.py shows the whole way on one page, every stage has a file of its own."""
 
 REGISTRY = {"evaluate": "evalharness.run.evaluation:evaluate"}

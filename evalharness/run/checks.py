@@ -71,8 +71,8 @@ def check_recipe(recipe: Recipe, library: Library) -> None:
 
 
 def _check_margins(job: Job, library: Library) -> None:
-    """Raises UsageError for a margin of what is in no file. Whether the run has it is known only with its checkpoints,
-    which bring their targets.
+    """Check the names of margins. Raises UsageError for one in no file. Whether the run has it, only its checkpoints
+    say, which bring their targets.
     """
     known = {UNNAMED, *library.names(), *library.groups(), *library.suites(), *filter(None, [job.tasks.suite])}
     for name in sorted(job.statistics.margins):
@@ -95,7 +95,7 @@ def check_models(texts: Iterable[str]) -> None:
 
 
 def check_device(name: str) -> None:
-    """Raises UsageError for what is no device, and for an accelerator where this machine or its torch has none."""
+    """Check a device. Raises UsageError for an unknown name and for an accelerator that is not there."""
     if not DEVICE.fullmatch(name):
         raise UsageError("--device", f"unknown device {name!r}", "auto, cpu, cuda or cuda:N would be right")
     if name.startswith("cuda") and (reason := _without_accelerator()):
@@ -103,7 +103,7 @@ def check_device(name: str) -> None:
 
 
 def _without_accelerator() -> str:
-    """Why no accelerator can be used; "" where one may be, which torch knows."""
+    """Say why no accelerator can be used; "" where one may be, which torch knows."""
     try:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
@@ -120,9 +120,9 @@ def check_folder(folder: Path, fix: str = OUT) -> None:
     """Check that files can be written in a folder, or where it would be made. Raises StoreError; leaves nothing
     behind.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise StoreError(folder, f"cannot write here ({error.strerror})", fix) from error

@@ -36,10 +36,8 @@ SELECTED = "selected on"
 
 @dataclass(frozen=True, slots=True)
 class TrainingSource:
-    """One source as training.json tells it, with the wording in which its rows were asked. `folder`: the candidate's,
-    for relative paths.
-
-    `selected`: nothing was learned from its rows, but weights were chosen by them.
+    """One source of training rows as training.json states it, with the wording of their prompts. `folder`: the
+    candidate's, for relative paths; `selected`: nothing was learned from its rows, but weights were chosen by them.
     """
 
     source: Mapping[str, Any]
@@ -49,18 +47,18 @@ class TrainingSource:
 
     @property
     def name(self) -> Any:
-        """Of the file or of the task."""
+        """The name of the file or of the task."""
         return self.source.get("path") if self.source.get("kind") == "file" else self.source.get("name")
 
     @property
     def digest(self) -> Any:
-        """What the rows had then; of a file to validate on, the file's own, which older records lack."""
+        """The digest of the rows at the time; of a file to validate on, the file's own, which older records lack."""
         return self.source.get("file_digest" if self.selected and self.source.get("kind") == "file" else "digest")
 
 
 def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
-    """The run_plan with `overlaps` of every candidate whose training rows are known, and a notice for what could not be
-    looked at.
+    """Add to the plan the `overlaps` of every candidate whose training rows are known, and a notice for what could not
+    be searched.
 
     Raises UsageError for a name that no candidate has, DataError naming file and line for rows that `--train-data`
     names and that cannot be read.
@@ -74,19 +72,23 @@ def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
         for name in names
         if (path := job.models.train_data.get(name, job.models.train_data.get(""))) is not None
     }
-    told = {candidate.name: _told(candidate) for candidate in run_plan.candidates if candidate.name not in given}
-    if not given and not any(sources or notices for sources, notices in told.values()):
+    stated = {
+        candidate.name: _stated_sources(candidate) for candidate in run_plan.candidates if candidate.name not in given
+    }
+    if not given and not any(sources or notices for sources, notices in stated.values()):
         return run_plan
     search = _Search(run_plan, job)
-    overlaps = {name: search.in_path(given[name]) if name in given else search.in_told(*told[name]) for name in names}
-    notices = [f"{name}: {notice}" for name, seen in overlaps.items() for notice in seen.notices]
-    known = {name: seen for name, seen in overlaps.items() if seen.sources or seen.notices}
+    overlaps = {
+        name: search.in_path(given[name]) if name in given else search.in_sources(*stated[name]) for name in names
+    }
+    notices = [f"{name}: {notice}" for name, overlap in overlaps.items() for notice in overlap.notices]
+    known = {name: overlap for name, overlap in overlaps.items() if overlap.sources or overlap.notices}
     return replace(run_plan, overlaps=known, notices=(*run_plan.notices, *notices))
 
 
-def _told(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
-    """What a candidate's training.json, and those of the candidates that it was trained after, say of their rows; and
-    what they do not.
+def _stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str, ...]]:
+    """List the sources that the training.json of a candidate, and of those that it was trained after, states; also say
+    what they leave out.
     """
     sources, notices, folder, seen = list[TrainingSource](), list[str](), candidate.path, set[Path]()
     while folder.resolve() not in seen:
@@ -114,16 +116,16 @@ def _told(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], tuple[str,
 
 
 def _facts(folder: Path) -> Mapping[str, Any]:
-    """A training.json as far as it can be read: whether it is right is asked where candidates are recognised."""
+    """Read a training.json as far as that is possible: it is checked where candidates are recognised."""
     try:
-        found = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+        facts = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return facts if isinstance(facts, dict) else {}
 
 
 class _Search:
-    """The questions of one run_plan, indexed once, and what was found in each source, looked through once."""
+    """The questions of one plan, indexed once, and their hits in each source, which is searched once."""
 
     def __init__(self, run_plan: RunPlan, job: Job) -> None:
         self.run_plan, self.library = run_plan, Library(job.tasks.include)
@@ -133,97 +135,88 @@ class _Search:
         self.known: dict[str, tuple[dict[int, Hit], int]] = {}
 
     def in_path(self, path: Path) -> TrainingOverlap:
-        """What the rows at `path` hold. Raises DataError."""
+        """Find the questions in the rows at `path`. Raises DataError."""
         hits, rows = self._hits(str(path.resolve()), lambda: text_rows(path))
         digests = [fingerprint.of_file(file) for file in files_at(path)]
         digest = digests[0] if len(digests) == 1 else fingerprint.of_value(digests)
-        return self._seen([({"kind": "file", "name": path.name, "digest": digest, "rows": rows}, hits)], [])
+        return self._overlap([({"kind": "file", "name": path.name, "digest": digest, "rows": rows}, hits)], [])
 
-    def in_told(self, told: tuple[TrainingSource, ...], notices: tuple[str, ...]) -> TrainingOverlap:
-        """What the sources of a training.json hold; a notice for each that is not there, is unreadable, or has
-        changed.
+    def in_sources(self, sources: tuple[TrainingSource, ...], notices: tuple[str, ...]) -> TrainingOverlap:
+        """Find the questions in the sources of a training.json, with a notice for each source that is missing,
+        unreadable, or has changed.
         """
-        found, said = list[tuple[dict[str, Any], dict[int, Hit]]](), list(notices)
-        for each in told:
+        by_source, said = list[tuple[dict[str, Any], dict[int, Hit]]](), list(notices)
+        for each in sources:
             try:
                 label, rows, digest = _file(each) if each.source.get("kind") == "file" else self._task(each)
                 hits, count = self._hits(f"{label['kind']} {each.name} {label.get('split')} {digest}", rows)
             except (EvalHarnessError, OSError, KeyError, TypeError) as error:
-                reason = (
-                    str(error)
-                    if isinstance(error, EvalHarnessError)
-                    else f"{TRAINING} does not tell it apart ({type(error).__name__})"
-                )
-                said.append(
-                    f"what it was {_used(each)} on is not at hand, so overlap with it is not known: {each.name} ({reason})"
-                )
+                reason = f"{TRAINING} does not tell it apart ({type(error).__name__})"
+                reason = str(error) if isinstance(error, EvalHarnessError) else reason
+                what = f"what it was {_used(each)} on is not at hand, so overlap with it is not known"
+                said.append(f"{what}: {each.name} ({reason})")
                 continue
             if digest != each.digest:
-                said.append(
-                    f"{each.name} is not, or not surely, what it was {_used(each)} on: the rows have another digest than {TRAINING} says"
-                )
+                what = f"{each.name} is not, or not surely, what it was {_used(each)} on"
+                said.append(f"{what}: the rows have another digest than {TRAINING} says")
             if each.selected:
                 label["use"] = SELECTED
-                said += _selected(each, set(hits) - {number for _, of in found for number in of})
-            found.append(({**label, "digest": digest, "rows": count}, hits))
-        return self._seen(found, said)
+                said += _selected(each, set(hits) - {number for _, of in by_source for number in of})
+            by_source.append(({**label, "digest": digest, "rows": count}, hits))
+        return self._overlap(by_source, said)
 
-    def _task(self, told: TrainingSource) -> tuple[dict[str, str], Any, str]:
-        """The rows of a task's split: their columns, and the prompts and answers that training made of them.
+    def _task(self, stated: TrainingSource) -> tuple[dict[str, str], Any, str]:
+        """Read the rows of a task's split: their columns, and the prompts and answers that training made of them.
 
         A sweep trains on what it did not hold out to choose on, and leaves that beside its candidates.
         """
-        name, split, source = str(told.source["name"]), str(told.source["split"]), self.run_plan.source
+        name, split, source = str(stated.source["name"]), str(stated.source["split"]), self.run_plan.source
         task = self.library.task(name)
-        asked = worded(task, told.wording) if told.wording and told.wording in task.templates else task
+        trained = worded(task, stated.wording) if stated.wording and stated.wording in task.templates else task
         label = {"kind": "task", "name": name, "split": split}
-        place = told.folder.resolve().parent.parent / ROWS / results.file_name(name)
+        place = stated.folder.resolve().parent.parent / ROWS / results.file_name(name)
         if (place / f"{split}.jsonl").is_file():
-            left = replace(source, overrides={**source.overrides, name: place})
-            if (pairs := training_pairs(asked, left, split)).digest == told.digest:
-                return label, lambda: _split(task, split, left, pairs), pairs.digest
-        pairs = training_pairs(asked, source, split)
-        return (
-            label,
-            lambda: _split(task, split, source, pairs),
-            "" if told.wording == EVERY and task.templates else pairs.digest,
-        )
+            remaining = replace(source, overrides={**source.overrides, name: place})
+            if (pairs := training_pairs(trained, remaining, split)).digest == stated.digest:
+                return label, lambda: _split(task, split, remaining, pairs), pairs.digest
+        pairs = training_pairs(trained, source, split)
+        digest = "" if stated.wording == EVERY and task.templates else pairs.digest
+        return label, lambda: _split(task, split, source, pairs), digest
 
     def _hits(self, key: str, rows: Any) -> tuple[dict[int, Hit], int]:
         if key not in self.known:
             self.known[key] = self.index.search(rows())
         return self.known[key]
 
-    def _seen(self, found: list[tuple[dict[str, Any], dict[int, Hit]]], notices: list[str]) -> TrainingOverlap:
+    def _overlap(self, by_source: list[tuple[dict[str, Any], dict[int, Hit]]], notices: list[str]) -> TrainingOverlap:
         hits: dict[str, dict[int, Hit]] = {}
-        for _, of in found:
+        for _, of in by_source:
             for number, hit in of.items():
                 item = self.index.items[number]
                 of_task = hits.setdefault(item.task, {})
                 of_task[item.index] = joined(of_task[item.index], hit) if item.index in of_task else hit
         return TrainingOverlap(
-            tuple(label for label, _ in found),
+            tuple(label for label, _ in by_source),
             {task: dict(sorted(of.items())) for task, of in hits.items()},
             tuple(notices),
         )
 
 
-def _used(told: TrainingSource) -> str:
-    return SELECTED.removesuffix(" on") if told.selected else "fine-tuned"
+def _used(stated: TrainingSource) -> str:
+    return SELECTED.removesuffix(" on") if stated.selected else "fine-tuned"
 
 
-def _selected(told: TrainingSource, numbers: set[int]) -> list[str]:
-    """A word where questions stand in what weights were chosen by, and not in what was learned."""
+def _selected(stated: TrainingSource, numbers: set[int]) -> list[str]:
+    """Say how many questions stand in rows that weights were chosen by, and not in rows that were learned."""
     if not numbers:
         return []
     verb = "question stands" if len(numbers) == 1 else "questions stand"
-    return [
-        f"{len(numbers)} {verb} in {told.name}, not among the rows that it was trained on, but among those that it was {SELECTED}"
-    ]
+    where = f"not among the rows that it was trained on, but among those that it was {SELECTED}"
+    return [f"{len(numbers)} {verb} in {stated.name}, {where}"]
 
 
-def _file(told: TrainingSource) -> tuple[dict[str, str], Any, str]:
-    path = told.folder / Path(str(told.source["path"]))
+def _file(stated: TrainingSource) -> tuple[dict[str, str], Any, str]:
+    path = stated.folder / Path(str(stated.source["path"]))
     files_at(path)
     return {"kind": "file", "name": path.name}, lambda: text_rows(path), fingerprint.of_file(path)
 
@@ -239,13 +232,11 @@ def _split(task: Task, split: str, source: DataSource, pairs: TrainingPairs) -> 
 
 
 def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
-    """What a task of the run asks, without shots: as the task puts it, and without what it says before every
-    question.
-    """
-    asking = PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed, split=run_plan.split)
+    """List the questions of a task without shots, both with and without the text that stands before every question."""
+    settings = PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed, split=run_plan.split)
     rows = run_plan.rows_of(task)
-    bare = prepare(replace(task, description=""), run_plan.source, asking).examples
-    whole = prepare(task, run_plan.source, asking).examples if task.description else bare
+    bare = prepare(replace(task, description=""), run_plan.source, settings).examples
+    whole = prepare(task, run_plan.source, settings).examples if task.description else bare
     for example, described in zip(bare, whole, strict=True):
         index = index_of(example)
         forms = tuple(dict.fromkeys((*_questions(example), *_questions(described))))
@@ -259,5 +250,5 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
 
 
 def _questions(example: Example) -> tuple[str, ...]:
-    """The prompt; a text that is scored whole is its own."""
+    """List what is asked: the prompt, or the text itself where it is scored whole."""
     return (example.prompt,) if example.prompt else example.references

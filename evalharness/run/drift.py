@@ -26,7 +26,9 @@ MOST_OUTPUTS = 128  # of the base's own, the tasks in turn
 
 
 def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
-    """The paragraphs on which to look; () where the job does not ask for it. Raises UsageError, DataError."""
+    """Read the paragraphs on which drift is measured; () where the job does not ask for it. Raises UsageError,
+    DataError.
+    """
     if not (job.description.drift or job.description.drift_text):
         return ()
     if not isinstance(run_plan.base, Checkpoint):
@@ -35,9 +37,10 @@ def neutral_texts(job: Job, run_plan: RunPlan) -> tuple[str, ...]:
             "the base does not answer in this run: its scores are an earlier run's",
             "give --base instead of --baseline",
         )
-    found = paragraphs(job.description.drift_text or shipped("fixtures/drift") / CORPUS)
-    kept = found if len(found) <= MOST_TEXTS else [found[i * len(found) // MOST_TEXTS] for i in range(MOST_TEXTS)]
-    return tuple(map(_shortened, kept))
+    texts = paragraphs(job.description.drift_text or shipped("fixtures/drift") / CORPUS)
+    if len(texts) > MOST_TEXTS:
+        texts = [texts[i * len(texts) // MOST_TEXTS] for i in range(MOST_TEXTS)]
+    return tuple(map(_shortened, texts))
 
 
 def _shortened(text: str) -> str:
@@ -47,7 +50,7 @@ def _shortened(text: str) -> str:
 
 
 class DriftRecorder:
-    """What every model of a run expects in the same texts. The base must be the first to be followed."""
+    """Records what every model of a run predicts in the same texts. The base must be followed first."""
 
     def __init__(self, job: Job, run_plan: RunPlan, prompts: Prompts, texts: Sequence[str]) -> None:
         self.job, self.run_plan, self.prompts = job, run_plan, prompts
@@ -62,7 +65,7 @@ class DriftRecorder:
         self.drifts: list[Drift] = []
 
     def follow(self, session: Session) -> None:
-        """Ask a model whose tasks are answered, while its engine may still be open."""
+        """Measure a model whose tasks are answered, while its engine may still be open."""
         if not self.texts:
             return
         checkpoint = session.checkpoint
@@ -75,17 +78,17 @@ class DriftRecorder:
         if not self._shares_tokens(session):
             self.drifts += [unavailable(texts, checkpoint.name, self._level, OTHER_TOKENS) for texts in self.texts]
             return
-        asked = [follow_ups(texts, self.base) for texts in self.texts]
+        follow_up_requests = [follow_ups(texts, self.base) for texts in self.texts]
         answers = _answers(
-            session, [request for of_kind in asked for request in of_kind if request is not None]
+            session, [request for of_kind in follow_up_requests for request in of_kind if request is not None]
         )  # together, as of the base
-        for texts, of_kind in zip(self.texts, asked, strict=True):
+        for texts, of_kind in zip(self.texts, follow_up_requests, strict=True):
             base = [self.base[request.id] for request in texts.requests]
             other = [None if request is None else answers[request.id] for request in of_kind]
             self.drifts.append(drift_of(texts, checkpoint.name, base, other, (self._level, self.job.statistics.seed)))
 
-    def found(self) -> tuple[Drift, ...]:
-        """Of every model but the base, ranked; () where the job did not ask."""
+    def ranked_drifts(self) -> tuple[Drift, ...]:
+        """Rank the drifts of every model but the base; () where the job did not ask for them."""
         return ranked(self.drifts, [candidate.name for candidate in self.run_plan.candidates])
 
     @property
@@ -93,21 +96,23 @@ class DriftRecorder:
         return 1 - 2 * self.job.statistics.alpha
 
     def _shares_tokens(self, session: Session) -> bool:
-        """Does the model cut these texts into as many tokens as the base does? Yes, where nobody can count."""
+        """Does the model cut these texts into as many tokens as the base? It counts as doing so where tokens cannot be
+        counted.
+        """
         count, own = self.count, session.token_counter()
         if count is None or own is None or count == own:
             return True
         return all(count(request.text) == own(request.text) for texts in self.texts for request in texts.requests)
 
     def _outputs(self, session: Session) -> list[tuple[str, str]]:
-        """(prompt, output) of the base on the run's generative tasks, the first of every task, then the second …; empty
-        ones left out.
+        """List (prompt, output) of the base on the run's generative tasks: the first of every task, then the second …,
+        without empty outputs.
         """
         tasks = [task for task in self.prompts.by_model[session.checkpoint.name] if not task.task.beside]
-        asked = [[request for request in task.requests if isinstance(request, Generate)] for task in tasks]
-        context, ids = session.context, [request.id for requests in asked for request in requests]
+        by_task = [[request for request in task.requests if isinstance(request, Generate)] for task in tasks]
+        context, ids = session.context, [request.id for requests in by_task for request in requests]
         stored = context.store.read(session.checkpoint.fingerprint, context.info.fingerprint, ids)
-        in_turn = [request for turn in zip_longest(*asked) for request in turn if request is not None]
+        in_turn = [request for turn in zip_longest(*by_task) for request in turn if request is not None]
         outputs = [
             (request.prompt, answer.text)
             for request in in_turn

@@ -1,8 +1,8 @@
-"""Base and candidates asked side by side, one round of every task at a time, until each gate unit's verdict is certain
-or its units are at an end.
+"""Ask base and candidates side by side, one round of every task at a time, until each gate unit's verdict is certain or
+its units are at an end.
 
-Who is asked on is decided candidate by candidate, after every round, by what `compare` would say of the answers so far
-(compare/watched.py, stats/watching.py); the base is asked what any candidate is. RoundsOfRun are drawn by
+Which tasks go on is decided candidate by candidate, after every round, by what `compare` would say of the answers so
+far (analysis/early_stopping.py, stats/early_stopping.py); the base is asked what any candidate is. Rounds are drawn by
 uniform_hash from seed, task and unit, so that a run which is killed and resumed asks the same.
 """
 
@@ -40,11 +40,11 @@ Key = tuple[str, str]  # model, task
 
 
 def check(job: Job, run_plan: RunPlan) -> None:
-    """Raises UsageError for what cannot be had of a run that may stop early."""
+    """Check that the run can stop early. Raises UsageError for what it then cannot have."""
     if not job.statistics.until_decided:
         return
-    held = Counter(name for group in run_plan.groups if group.unit for name in group.tasks)
-    if shared := [name for name, count in held.items() if count > 1]:
+    memberships = Counter(name for group in run_plan.groups if group.unit for name in group.tasks)
+    if shared := [name for name, count in memberships.items() if count > 1]:
         what = f"{shared[0]} is in several groups that are gate units, of which one may be stopped and the other not"
         raise UsageError(
             OPTION, what, "let one of the groups only describe (unit: false), or let the run go to its end"
@@ -58,17 +58,16 @@ def check(job: Job, run_plan: RunPlan) -> None:
 
 @dataclass(slots=True)
 class RoundsOfRun:
-    """The state of such a run. `asked`: rounds of each task that each model was asked; `places`: the round of each
-    example; `failed`: examples
-    without a row; `stopped`: tasks that a candidate is asked no more; `suites`: its suite's verdict, where a look has
-    decided it.
+    """The state of a run in rounds. `rounds_asked`: the rounds of each task that each model was asked; `places`: the
+    round of each example; `failed`: examples without a row; `stopped`: tasks that a candidate is asked no more;
+    `suites`: its suite's verdict, where a look has decided it.
     """
 
     context: RunContext
     run_plan: RunPlan
     prompts: Prompts
     plan: ComparePlan
-    asked: dict[Key, int] = field(default_factory=dict)
+    rounds_asked: dict[Key, int] = field(default_factory=dict)
     answers: dict[Key, dict[str, Response | Failure]] = field(default_factory=dict)
     rows: dict[tuple[str, str, str], list[Measurement]] = field(default_factory=dict)
     failed: dict[Key, int] = field(default_factory=dict)
@@ -78,8 +77,8 @@ class RoundsOfRun:
     facts: list[TaskFacts] = field(default_factory=list)
 
     def ask(self, order: Sequence[Checkpoint], known: Mapping[str, Sequence[TaskOutcome]]) -> None:
-        """All rounds. `known`: the base's measurements where an earlier run has them. References are asked at the end
-        what the base was.
+        """Ask all rounds. `known`: the base's measurements where an earlier run has them. References are asked at the
+        end what the base was.
         """
         self.facts = facts_before(self.prompts.by_model[self.plan.base])
         beside = {reference.name for reference in self.run_plan.references}
@@ -87,7 +86,7 @@ class RoundsOfRun:
         for name, measured in known.items():
             for of_task in measured:
                 self.rows |= {(m.task, m.metric, name): [m] for m in of_task.measurements}
-            self.asked |= {(name, task.task.name): ROUNDS for task in self.prompts.by_model[name]}
+            self.rounds_asked |= {(name, task.task.name): ROUNDS for task in self.prompts.by_model[name]}
         for number in range(1, ROUNDS + 1):
             if not any(self._wanted(checkpoint.name) for checkpoint in turn):
                 break
@@ -102,21 +101,21 @@ class RoundsOfRun:
                 self._ask_round(reference, number)
 
     def measured(self, session: Session) -> list[TaskOutcome]:
-        """Everything that one model was asked, scored; samples/ written."""
-        name, found = session.checkpoint.name, []
+        """Score everything that one model was asked, and write its samples."""
+        name, outcomes = session.checkpoint.name, []
         for task in self.prompts.by_model[name]:
             key = (name, task.task.name)
-            rounds = self.asked.get(key, 0)
+            rounds = self.rounds_asked.get(key, 0)
             part = self._part(name, task, (1, rounds))
             scored = session.score(replace(part, failures=task.failures), self.answers.get(key, {}))
-            found.append(replace(scored, rounds=rounds if rounds < ROUNDS else None))
+            outcomes.append(replace(scored, rounds=rounds if rounds < ROUNDS else None))
         self.context.run_log.finish(name)
-        return found
+        return outcomes
 
     # ---- one round ---------------------------------------------------------------------------------------------------
 
     def _wanted(self, model: str) -> list[PreparedTask]:
-        """What a candidate, or the base for any of them, is asked next."""
+        """List what a candidate, or the base for any of them, is asked next."""
         candidates = [candidate.name for candidate in self.run_plan.candidates]
         asking = [model] if model in candidates else candidates
         every = [
@@ -133,18 +132,18 @@ class RoundsOfRun:
         tasks = self.prompts.by_model[name] if is_reference else self._wanted(name)
         for task in tasks:
             key = (name, task.task.name)
-            if is_reference and number > self.asked.get((base, task.task.name), 0):
+            if is_reference and number > self.rounds_asked.get((base, task.task.name), 0):
                 continue
             part = self._part(name, task, (number, number))
             answers = collect(part.requests, session.source(part.task.name)) if part.requests else {}
             self.answers.setdefault(key, {}).update(answers)
-            self.asked[key] = number
+            self.rounds_asked[key] = number
             if not is_reference:
                 self._score(part, answers, name)
         self.context.run_log.count(name, seconds=time.perf_counter() - begun)
 
     def _part(self, model: str, task: PreparedTask, rounds: tuple[int, int]) -> PreparedTask:
-        """The examples whose units are in the first to the last of `rounds`, in the order of the data; without the
+        """Take the examples whose units are in the first to the last of `rounds`, in the order of the data, without the
         failures of its rows.
         """
         key = (model, task.task.name)
@@ -156,7 +155,7 @@ class RoundsOfRun:
         return part_of(task, kept)
 
     def _score(self, part: PreparedTask, answers: Mapping[str, Response | Failure], model: str) -> None:
-        """Rows of the metrics that decide something, beside those of the rounds before."""
+        """Add the rows of the deciding metrics to those of the rounds before."""
         groups = {group.metric for group in self.run_plan.groups if part.task.name in group.tasks}
         deciding = tuple(spec for spec in part.task.metrics if spec.id == part.task.primary or spec.id in groups)
         if any(build(spec).kind == MetricKind.OPAQUE for spec in deciding):
@@ -170,7 +169,7 @@ class RoundsOfRun:
     # ---- after a round -----------------------------------------------------------------------------------------------
 
     def _look(self, candidate: str, number: int) -> None:
-        """Who of this candidate's tasks is asked on."""
+        """Decide which of this candidate's tasks go on."""
         if len(self.stopped.get(candidate, ())) == len(self.prompts.by_model[candidate]) or number == ROUNDS:
             return
         data = self._data(candidate)
@@ -189,19 +188,19 @@ class RoundsOfRun:
 
     def _data(self, candidate: str) -> CandidateData:
         models = (self.plan.base, candidate)
-        found = {key: _joined(parts) for key, parts in self.rows.items() if key[2] in models}
-        facts = [fact for fact in self.facts if (fact.name, fact.primary, candidate) in found]
+        measurements = {key: _joined(parts) for key, parts in self.rows.items() if key[2] in models}
+        facts = [fact for fact in self.facts if (fact.name, fact.primary, candidate) in measurements]
         rounds, failed = (
             [{model: of.get((model, fact.name), 0) for model in models} for fact in facts]
-            for of in (self.asked, self.failed)
+            for of in (self.rounds_asked, self.failed)
         )
         facts = [
             replace(fact, rounds=asked, failed=lost) for fact, asked, lost in zip(facts, rounds, failed, strict=True)
         ]
-        return CandidateData(candidate, facts, found, self.plan)
+        return CandidateData(candidate, facts, measurements, self.plan)
 
 
 def _joined(parts: Sequence[Measurement]) -> Measurement:
-    """Rows of several rounds as one measurement; a unit is in one round, so none is in two parts."""
+    """Join the rows of several rounds into one measurement; a unit is in one round, so none is in two parts."""
     units, sizes = (tuple(each for part in parts for each in getattr(part, of)) for of in ("units", "sizes"))
     return replace(parts[0], units=units, sizes=sizes, rows=np.concatenate([part.rows for part in parts]))

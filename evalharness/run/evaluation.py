@@ -22,7 +22,7 @@ from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.drift import DriftRecorder, neutral_texts
 from evalharness.run.early_stopping import RoundsOfRun, check
-from evalharness.run.explain import check_base, explained
+from evalharness.run.explain import check_base, with_explanation
 from evalharness.run.measured_run import RunState, announced, compare_plan, gather
 from evalharness.run.overlap_facts import write_overlap
 from evalharness.run.plan import RunPlan, make_run_plan
@@ -60,11 +60,11 @@ def settle(
         check(job, run_plan)
         listener.phase("making prompts")
         prompts = make_prompts(job, run_plan, factory)
-        asked = prompts.by_model[run_plan.base.name]
-        plan, info = compare_plan(job, run_plan, asked), _one_engine(job, run_plan, factory)
-        tell([*announced(run_plan, plan, asked), *prompts.notices], listener, run_log)
+        prepared = prompts.by_model[run_plan.base.name]
+        plan, info = compare_plan(job, run_plan, prepared), _one_engine(job, run_plan, factory)
+        tell([*announced(run_plan, plan, prepared), *prompts.notices], listener, run_log)
         base = run_plan.base
-        known = {base.name: answered_before(base, asked, info)} if isinstance(base, Baseline) else {}
+        known = {base.name: answered_before(base, prepared, info)} if isinstance(base, Baseline) else {}
         results.forget_samples(out)
         results.open_folder(out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
@@ -76,17 +76,17 @@ def settle(
             state = _answered(state, context, drift)
         if job.description.explain:
             with run_log.timed("explain"):
-                state = explained(state, context)
+                state = with_explanation(state, context)
     listener.phase("comparing")
     with run_log.timed("compare"):
-        found = leave(job, state, gather(job, state, info, drift.found()))
+        analysed = write_measured(job, state, gather(job, state, info, drift.ranked_drifts()))
     results.write_run(out, {**run_log.facts(), "out": str(out), "store": str(job.output.store)})
-    results.write_results(out, found)
+    results.write_results(out, analysed)
     return results.read_results(out)
 
 
-def leave(job: Job, state: RunState, run: MeasuredRun) -> Results:
-    """Write down what was measured, and return what it says. Results themselves are written last, by the caller."""
+def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
+    """Write what was measured, and return its analysis. The results themselves are written last, by the caller."""
     base = state.run_plan.base
     results.write_measurements(job.output.folder, run)
     write_overlap(job.output.folder, state.run_plan, state.prompts.by_model[base.name])
@@ -97,14 +97,14 @@ def leave(job: Job, state: RunState, run: MeasuredRun) -> Results:
 
 
 def _unproven(state: RunState, context: RunContext) -> tuple[str, ...]:
-    """Prove the adapters; the names of those models whose engine cannot show that they answer."""
+    """Prove the adapters, and name the models whose engine cannot show that their adapters answer."""
     by_model = state.prompts.by_model
     proven = {c.name: Session(context, c).prove(by_model[c.name]) for c in turns(state.run_plan)[0]}
     return tuple(name for name in by_model if not proven.get(name, True))
 
 
 def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> RunState:
-    """With everything that was measured of every checkpoint; asked one after another, or in rounds side by side."""
+    """Measure every checkpoint, one after another, or all in rounds side by side."""
     by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
     context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
     rounds = (

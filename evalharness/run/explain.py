@@ -24,7 +24,7 @@ from evalharness.records.tasks import OutputType, Task, VariantKind
 from evalharness.run.facts import all_facts
 from evalharness.run.measured_run import RunState, compare_plan
 from evalharness.run.plan import RunPlan
-from evalharness.run.prompts import Prompts, make_prompts
+from evalharness.run.prompts import Prompts, make_prompts, shortened
 from evalharness.run.run_log import tell
 from evalharness.run.session import RunContext, Session, part_of, turns
 from evalharness.run.variants import TaskChoice, choose_to_explain
@@ -35,56 +35,54 @@ NOBODY = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # of w
 
 
 def check_base(job: Job, run_plan: RunPlan) -> None:
-    """Can the base be asked once more? Raises UsageError where an earlier run answered for it that did not write the
-    answers.
+    """Check that the base can be asked once more. Raises UsageError where an earlier run answered for it that did not
+    have it write its answers.
     """
     if not (job.description.explain and isinstance(run_plan.base, Baseline)):
         return
-    deaf = []
+    missing = []
     for task in _choice_tasks(run_plan):
         try:
             twin = written(task, run_plan.rows_of(task))
         except Unfit:
             continue  # nobody can be asked
         if not _covers(run_plan.base, twin):
-            deaf.append(task.name)
-    if deaf:
-        named = ", ".join(deaf[:3]) + (f" and {len(deaf) - 3} more" if len(deaf) > 3 else "")
-        what = f"the base cannot be asked: its scores are an earlier run's ({run_plan.base.path}), which did not have it write its answers to {named}"
-        raise UsageError(
-            OPTION,
-            what,
-            "make that run again with --describe generation, give --base instead of --baseline, or leave it out",
+            missing.append(task.name)
+    if missing:
+        which = (
+            f"an earlier run's ({run_plan.base.path}), which did not have it write its answers to {shortened(missing)}"
         )
+        fix = "make that run again with --describe generation, give --base instead of --baseline, or leave it out"
+        raise UsageError(OPTION, f"the base cannot be asked: its scores are {which}", fix)
 
 
-def explained(first: RunState, context: RunContext) -> RunState:
-    """Both rounds as one; the first where nothing was lost that could be asked again. Raises as `make_prompts` and
-    `compare_plan` do.
+def with_explanation(first: RunState, context: RunContext) -> RunState:
+    """Ask again about what was lost, and join both rounds; the first alone where nothing lost can be asked again.
+    Raises as `make_prompts` and `compare_plan` do.
     """
     losers = _losers(first)
-    asked = _asked(first.run_plan, {name for names in losers.values() for name in names})
-    tell(asked.notices, context.listener, context.run_log)
-    if not asked.tasks:
+    choice = _choose(first.run_plan, {name for names in losers.values() for name in names})
+    tell(choice.notices, context.listener, context.run_log)
+    if not choice.tasks:
         return first
-    run_plan = replace(first.run_plan, tasks=asked.tasks, groups=asked.groups, computed={})
+    run_plan = replace(first.run_plan, tasks=choice.tasks, groups=choice.groups, computed={})
     context.listener.phase("making prompts to explain what was lost")
     prompts = make_prompts(context.job, run_plan, context.slot.factory)
-    whom = {model: _whose(run_plan, names) for model, names in losers.items()}
+    whom = {model: _tasks_about(run_plan, names) for model, names in losers.items()}
     cut = _on_rows_of(first, prompts, run_plan, whom)
     if isinstance(run_plan.base, Baseline):  # which was asked about all rows
         cut = replace(cut, by_model={**cut.by_model, run_plan.base.name: prompts.by_model[run_plan.base.name]})
-    prompts, whom[first.run_plan.base.name] = cut, frozenset(task.name for task in asked.tasks)
+    prompts, whom[first.run_plan.base.name] = cut, frozenset(task.name for task in choice.tasks)
     new = RunState(run_plan, first.plan, prompts, _outcomes(run_plan, prompts, whom, context))
-    return _both(first, new, context.job)
+    return _joined(first, new, context.job)
 
 
 # ---- what was lost, and how it is asked again ------------------------------------------------------------------------
 
 
 def _losers(state: RunState) -> dict[str, frozenset[str]]:
-    """Candidate to the choice tasks on which it lost, alone or as members of a group that is one gate unit. Only what
-    decides is compared.
+    """Find the choice tasks on which each candidate lost, alone or as members of a group that is one gate unit. Only
+    what decides is compared.
     """
     run_plan, plan = state.run_plan, state.plan
     named = {group.metric for group in run_plan.groups}
@@ -111,7 +109,7 @@ def _regressed(unit: Comparison) -> bool:
 
 
 def _deciding(fact: TaskFacts, named: set[str]) -> TaskFacts:
-    """A task's facts with no more metrics than decide it or a group of it."""
+    """Keep of a task's metrics only those that decide it or a group of it."""
     return replace(
         fact, metrics=tuple(metric for metric in fact.metrics if metric.id == fact.primary or metric.id in named)
     )
@@ -121,15 +119,15 @@ def _choice_tasks(run_plan: RunPlan) -> list[Task]:
     return [task for task in run_plan.judged_tasks if task.output_type == OutputType.MULTIPLE_CHOICE]
 
 
-def _asked(run_plan: RunPlan, names: set[str]) -> TaskChoice:
-    """The variants of these tasks that the run has not asked already, and that an earlier run's base was asked."""
+def _choose(run_plan: RunPlan, names: set[str]) -> TaskChoice:
+    """Choose the variants of these tasks that the run has not asked yet, and that an earlier run's base was asked."""
     base, known = run_plan.base, {each.name for each in run_plan.tasks_and_groups}
     tasks = [task for task in run_plan.tasks if task.name in names]
     choice = choose_to_explain(tasks, run_plan.groups, run_plan.rows_of)
     new = [task for task in choice.tasks if task.name not in known]
     new = [task for task in new if not isinstance(base, Baseline) or _covers(base, task)]
-    there = {task.name for task in new}
-    groups = [group for group in choice.groups if group.name not in known and there >= set(group.tasks)]
+    new_names = {task.name for task in new}
+    groups = [group for group in choice.groups if group.name not in known and new_names >= set(group.tasks)]
     return replace(choice, tasks=tuple(new), groups=tuple(groups))
 
 
@@ -142,10 +140,10 @@ def _covers(base: Baseline, task: Task) -> bool:
 
 
 def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapping[str, frozenset[str]]) -> Prompts:
-    """The prompts about those rows that a candidate and its base were asked in the first round: it may have been
+    """Cut the prompts down to the rows that a candidate and its base were asked in the first round, which may have been
     stopped before the end of a task.
 
-    The base is asked about the rows of all who are; who else is in the run does not matter to a candidate.
+    The base is asked about the rows of all candidates; the others in the run do not matter to a candidate.
     """
     place, base = {task.name: i for i, task in enumerate(first.run_plan.tasks)}, first.run_plan.base.name
     of = {task.name: task.variant.of for task in run_plan.tasks if task.variant}
@@ -163,7 +161,8 @@ def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapp
         return _only(task, set().union(*(rows_of(other, name) for other in asking)))
 
     return replace(
-        prompts, by_model={model: tuple(cut(model, task) for task in made) for model, made in prompts.by_model.items()}
+        prompts,
+        by_model={model: tuple(cut(model, task) for task in tasks) for model, tasks in prompts.by_model.items()},
     )
 
 
@@ -173,12 +172,12 @@ def _only(task: PreparedTask, rows: set[str]) -> PreparedTask:
 
 
 def _index(example: str) -> str:
-    """The row's place in the data, which every way of asking shares."""
+    """Return the row's place in the data, which every variant shares."""
     return example.partition("-")[0]
 
 
-def _whose(run_plan: RunPlan, names: frozenset[str]) -> frozenset[str]:
-    """The new tasks that ask about these."""
+def _tasks_about(run_plan: RunPlan, names: frozenset[str]) -> frozenset[str]:
+    """Name the new tasks that are variants of these."""
     return frozenset(task.name for task in run_plan.tasks if task.variant and task.variant.of in names)
 
 
@@ -188,7 +187,7 @@ def _whose(run_plan: RunPlan, names: frozenset[str]) -> frozenset[str]:
 def _outcomes(
     run_plan: RunPlan, prompts: Prompts, whom: Mapping[str, frozenset[str]], context: RunContext
 ) -> dict[str, list[TaskOutcome]]:
-    """What was measured of whom, in the order of the new tasks."""
+    """Measure every model on its new tasks, in their order."""
     outcomes: dict[str, list[TaskOutcome]] = {}
     base = prompts.by_model[run_plan.base.name]
     if isinstance(run_plan.base, Baseline):
@@ -198,33 +197,37 @@ def _outcomes(
         for model, prepared in prompts.by_model.items()
     }
     to_ask = [checkpoint for checkpoint in turns(run_plan)[1] if wanted[checkpoint.name]]
-    asked = [task for checkpoint in to_ask for task in wanted[checkpoint.name]]
-    tell([_told(run_plan, [checkpoint.name for checkpoint in to_ask], asked)], context.listener, context.run_log)
-    context.listener.expect(sum(len(task.requests) for task in asked))
+    to_answer = [task for checkpoint in to_ask for task in wanted[checkpoint.name]]
+    tell(
+        [_announcement(run_plan, [checkpoint.name for checkpoint in to_ask], to_answer)],
+        context.listener,
+        context.run_log,
+    )
+    context.listener.expect(sum(len(task.requests) for task in to_answer))
     for checkpoint in to_ask:
         tasks = wanted[checkpoint.name]
-        answered = dict(zip((t.task.name for t in tasks), Session(context, checkpoint).measure(tasks), strict=True))
+        by_task = dict(zip((t.task.name for t in tasks), Session(context, checkpoint).measure(tasks), strict=True))
         outcomes[checkpoint.name] = [
-            replace(answered.get(own.task.name, NOBODY), partly=len(own.examples) < len(of_base.examples))
+            replace(by_task.get(own.task.name, NOBODY), partly=len(own.examples) < len(of_base.examples))
             for own, of_base in zip(prompts.by_model[checkpoint.name], base, strict=True)
         ]
     return {model: outcomes.get(model, [NOBODY] * len(run_plan.tasks)) for model in prompts.by_model}
 
 
-def _told(run_plan: RunPlan, models: Sequence[str], asked: Sequence[PreparedTask]) -> str:
+def _announcement(run_plan: RunPlan, models: Sequence[str], prepared: Sequence[PreparedTask]) -> str:
     variants = [task.variant for task in run_plan.tasks if task.variant]
     tasks = dict.fromkeys(variant.of for variant in variants if variant.kind is VariantKind.WRITTEN)
     stored = (VariantKind.CHOSEN,)  # whose answers are in the store
-    new = sum(len(of.requests) for of in asked if of.task.variant and of.task.variant.kind not in stored)
+    new = sum(len(of.requests) for of in prepared if of.task.variant and of.task.variant.kind not in stored)
     what = f"{', '.join(models)} asked in other ways about {', '.join(tasks)}"
     return f"to explain what was lost, {what}: {new:,} more requests in all"
 
 
-def _both(first: RunState, new: RunState, job: Job) -> RunState:
-    """The first round's tasks, then the second's."""
+def _joined(first: RunState, new: RunState, job: Job) -> RunState:
+    """Join the first round's tasks and the second's."""
     groups = (*first.run_plan.groups, *new.run_plan.groups)
     whole = replace(first.run_plan, tasks=(*first.run_plan.tasks, *new.run_plan.tasks), groups=groups)
-    by_model = {model: (*made, *new.prompts.by_model[model]) for model, made in first.prompts.by_model.items()}
+    by_model = {model: (*tasks, *new.prompts.by_model[model]) for model, tasks in first.prompts.by_model.items()}
     both = {model: [*first.outcomes[model], *new.outcomes[model]] for model in by_model}
     plan = compare_plan(job, whole, by_model[whole.base.name])
     return RunState(whole, plan, replace(first.prompts, by_model=by_model), both)

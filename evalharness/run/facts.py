@@ -15,23 +15,23 @@ Outcomes = Mapping[str, Sequence[TaskOutcome]]  # by model, in the order of the 
 
 
 def facts_before(prepared: Sequence[PreparedTask]) -> list[TaskFacts]:
-    """What is known of the tasks before anyone has answered."""
+    """State what is known of the tasks before any answer."""
     return [_task_facts(task, {}) for task in prepared]
 
 
 def all_facts(base: str, prompts: Prompts, outcomes: Outcomes) -> list[TaskFacts]:
-    """Every task's facts, with what differs from model to model; `base`: the base's name."""
+    """State every task's facts, with what differs from model to model. `base`: the base's name."""
     facts = []
     for i, others in enumerate(prompts.differing(base)):
-        asked = {model: prepared[i] for model, prepared in prompts.by_model.items()}
-        cut = max(sum(example.truncated for example in task.examples) for task in asked.values())
-        fact = _task_facts(asked[base], {model: of_tasks[i] for model, of_tasks in outcomes.items()})
+        by_model = {model: prepared[i] for model, prepared in prompts.by_model.items()}
+        cut = max(sum(example.truncated for example in task.examples) for task in by_model.values())
+        fact = _task_facts(by_model[base], {model: of_tasks[i] for model, of_tasks in outcomes.items()})
         facts.append(replace(fact, truncated=cut, prompts=others))
     return facts
 
 
 def _task_facts(prepared: PreparedTask, outcomes: Mapping[str, TaskOutcome]) -> TaskFacts:
-    """A task's facts; a variant that only describes has no metric that decides."""
+    """State a task's facts; a variant that only describes has no metric that decides."""
     task = prepared.task
     units = Counter(example.unit for example in prepared.examples)
     return TaskFacts(

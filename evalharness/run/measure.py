@@ -1,4 +1,4 @@
-"""A prepared task and a model's answers to measurements (rows per unit), samples to read, and what failed.
+"""Measure a model's answers to a prepared task: rows of every unit, samples to read, and what failed.
 
 A failed answer is never a score: its example has no row. An empty generation is a valid answer that scores 0.
 """
@@ -26,18 +26,10 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
     """Score one model's answers, keyed by request id. Raises TaskError where a metric is unknown.
 
     Rows of a unit are added; units stand in the order in which their first answered example does. Rows that could not
-    be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is a ExampleError.
+    be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
     """
     metrics = {spec.id: build(spec) for spec in prepared.task.metrics}
-    answered: list[tuple[Example, Response]] = []
-    broken: dict[str, str] = {}
-    for example, request in zip(prepared.examples, prepared.requests, strict=True):
-        answer = answers.get(request.id)
-        reason = _what_is_wrong(example, answer)
-        if reason:
-            broken[example.id] = reason
-        elif answer is not None and not isinstance(answer, Failure):
-            answered.append((example, answer))
+    answered, broken = _sorted_out(prepared, answers)
     errors = [
         ExampleError(task=prepared.task.name, model=model, example=example, reason=reason)
         for example, reason in (*prepared.failures, *broken.items())
@@ -67,8 +59,23 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
     )
 
 
+def _sorted_out(
+    prepared: PreparedTask, answers: Mapping[str, Response | Failure]
+) -> tuple[list[tuple[Example, Response]], dict[str, str]]:
+    """Split a task's examples into those with a usable answer, and those without, by id with the reason."""
+    answered: list[tuple[Example, Response]] = []
+    broken: dict[str, str] = {}
+    for example, request in zip(prepared.examples, prepared.requests, strict=True):
+        answer = answers.get(request.id)
+        if reason := _what_is_wrong(example, answer):
+            broken[example.id] = reason
+        elif answer is not None and not isinstance(answer, Failure):
+            answered.append((example, answer))
+    return answered, broken
+
+
 def _what_is_wrong(example: Example, answer: Response | Failure | None) -> str:
-    """Why this example cannot be scored; empty where it can."""
+    """Say why this example cannot be scored; empty where it can."""
     if answer is None:
         return "no answer was collected"
     if isinstance(answer, Failure):
@@ -83,8 +90,8 @@ def _what_is_wrong(example: Example, answer: Response | Failure | None) -> str:
 
 
 def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
-    """The steps of each filter pipeline that a metric of the task reads through. `none` needs no definition and does
-    nothing.
+    """List the steps of each filter pipeline that a metric of the task reads through. `none` needs no definition and
+    does nothing.
     """
     defined = {"none": (), **dict(task.filters)}
     for spec in task.metrics:
@@ -96,8 +103,8 @@ def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
 
 
 def _read(example: Example, answer: Response, steps: Sequence[filters.Step], copies: int) -> Prediction:
-    """The answer read out of a response: the first of the most likely choices, or the filtered text (asked `copies`
-    times, greedily).
+    """Read the answer out of a response: the first of the most likely choices, or the filtered text (of `copies` greedy
+    generations).
     """
     if isinstance(answer, Ranking):
         logprobs = answer.logprobs[: len(example.choices)]
@@ -111,8 +118,8 @@ def _read(example: Example, answer: Response, steps: Sequence[filters.Step], cop
 def _measurement(
     task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
 ) -> tuple[Measurement, list[ExampleError]]:
-    """Rows (units, width) of one metric, or the point of an opaque one with width 0, and what the metric could not
-    score.
+    """Compute the rows (units, width) of one metric, or the point of an opaque one with width 0; also return what the
+    metric could not score.
     """
     rows: list[tuple[float, ...]] = []
     sizes: dict[str, int] = {}  # examples of each unit, in the order in which the first stands
@@ -149,17 +156,17 @@ def _measurement(
 
 
 def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[tuple[str, list[Prediction]]]:
-    """Predictions that make one row: each alone, or all of a unit where the metric's row of a unit is no sum."""
+    """Group the predictions of one row: each alone, or a whole unit where the metric's row of a unit is no sum."""
     if not isinstance(metric, ByUnit):
         return [(prediction.example.unit, [prediction]) for prediction in predictions]
-    found: dict[str, list[Prediction]] = {}
+    by_unit: dict[str, list[Prediction]] = {}
     for prediction in predictions:
-        found.setdefault(prediction.example.unit, []).append(prediction)
-    return list(found.items())
+        by_unit.setdefault(prediction.example.unit, []).append(prediction)
+    return list(by_unit.items())
 
 
 def _sample(example: Example, prediction: Prediction | None, metric: Metric, error: str | None) -> Sample:
-    """What a person reads of one example: what the model said (before filters) and what would have been right."""
+    """Make a sample to read: what the model said (before filters) and what would have been right."""
     output, score = "", None
     if prediction is not None:
         response = prediction.response
@@ -167,7 +174,7 @@ def _sample(example: Example, prediction: Prediction | None, metric: Metric, err
         if metric.kind in (MetricKind.BINARY, MetricKind.GRADED):
             try:
                 score = float(metric.score(np.array(metric.row(prediction), dtype=np.float64)))
-            except TaskError as problem:  # which is a example_error of the measurement already
+            except TaskError as problem:  # which is an error of the measurement already
                 error = str(problem)
     right = example.references or tuple(example.choices[gold] for gold in example.gold)
     return Sample(

@@ -26,8 +26,8 @@ SUITE_MARGIN = 0.02  # in units of skill, where no suite states one
 
 
 class RunState(NamedTuple):
-    """What was asked of whom, how it will be compared, and what was measured: of every model, the base first, as many
-    tasks as the plan has, in its order.
+    """A run so far: its plan, how it will be compared, the prompts, and the outcomes of every model, the base first,
+    for every task in the order of the plan.
     """
 
     run_plan: RunPlan
@@ -37,7 +37,7 @@ class RunState(NamedTuple):
 
 
 def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> ComparePlan:
-    """How the answers will be compared, settled and checked before there are any. Raises UsageError, TaskError."""
+    """Settle how the answers will be compared, before there are any. Raises UsageError, TaskError."""
     facts, suite, renamed = facts_before(prepared), run_plan.suite, run_plan.renamed
     judged = [fact for fact in facts if fact.variant is None or not fact.variant.beside]
     groups = [group for group in run_plan.groups if not group.beside]
@@ -69,16 +69,16 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
 
 
 def announced(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[PreparedTask]) -> tuple[str, ...]:
-    """What a user should know before the answers are computed: what is asked beside, what cannot be, which average will
-    not be computed.
+    """Say what a user should know before the answers are computed: the variants, what cannot be asked, which average
+    will not be computed.
     """
     own, beside = (sum(len(task.requests) for task in prepared if task.task.beside is which) for which in (False, True))
-    said = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]
-    return (*run_plan.notices, *(said if beside else ()), *left_out(plan, facts_before(prepared)))
+    variants = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]
+    return (*run_plan.notices, *(variants if beside else ()), *left_out(plan, facts_before(prepared)))
 
 
 def gather(job: Job, state: RunState, info: EngineInfo, drift: tuple[Drift, ...] = ()) -> MeasuredRun:
-    """What was measured of every model, with all that an analysis needs."""
+    """Gather what was measured of every model, with all that an analysis needs."""
     run_plan, plan, prompts, outcomes = state
     prepared, facts = prompts.by_model[run_plan.base.name], all_facts(run_plan.base.name, prompts, outcomes)
     of_tasks = [outcome for of_model in outcomes.values() for outcome in of_model]

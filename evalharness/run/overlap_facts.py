@@ -15,12 +15,12 @@ from evalharness.run.plan import RunPlan
 
 
 def index_of(example: Example) -> int:
-    """The row from which an example was made."""
+    """Return the index of the row from which an example was made."""
     return int(example.id.partition("-")[0])
 
 
 def seen_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, dict[str, frozenset[str]]]:
-    """Units of which a candidate has seen an example: candidate to task to units."""
+    """Collect the units of which a candidate has seen an example, by candidate and task."""
     return {
         name: {
             task.task.name: frozenset(example.unit for example, _ in _hits(seen, task))
@@ -32,16 +32,16 @@ def seen_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str,
 
 
 def overlap_signature(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, Any]:
-    """What the signature says of overlap: how it was looked for; by candidate where, and task by task how many examples
-    overlap.
+    """State the overlap for the signature: how it was searched; for each candidate where, and how many examples of each
+    task overlap.
     """
     candidates = {name: _of_candidate(seen, prepared) for name, seen in run_plan.overlaps.items()}
     return {"method": METHOD, "candidates": candidates}
 
 
 def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> None:
-    """overlap.jsonl: a line for every candidate and example that it had seen, and in which row; no file where nobody was
-    looked at.
+    """Write overlap.jsonl: a line for every candidate and example that it had seen, and in which row; no file where no
+    candidate was searched.
     """
     if not run_plan.overlaps:
         (out / results.OVERLAP).unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]
 
 
 def _hits(seen: TrainingOverlap, task: PreparedTask) -> list[tuple[Example, Hit]]:
-    """The examples of a task that a candidate saw."""
+    """List the examples of a task that a candidate saw, with the hits."""
     hits = seen.hits.get(task.task.name, {})
     return [(example, hits[index]) for example in task.examples if (index := index_of(example)) in hits]
 

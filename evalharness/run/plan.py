@@ -1,4 +1,4 @@
-"""Make a plan of a run: the tasks, their data, the base and the candidates, each checked before any answer is computed."""
+"""Plan a run: find and check the tasks, their data, the base and the candidates before any answer is computed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,21 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.tasks import Group, Suite, Task, Variant
-from evalharness.run.reference_models import at_one_precision, beside, check_architectures, precision_of, quantised
+from evalharness.run.reference_models import (
+    at_one_precision,
+    check_architectures,
+    precision_of,
+    quantised,
+    references_of,
+)
 from evalharness.run.variants import choose, ways_of
 from evalharness.tasks.library import Library
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What one run asks of which models, everything found and checked. Variants are among the tasks and groups;
-    `computed`: variants that are not asked but made of others' answers, by name.
+    """What one run measures of which models, after every check. Variants are among the tasks and groups; `computed`:
+    variants that are not asked but made of others' answers, by name.
     """
 
     tasks: tuple[Task, ...]
@@ -56,7 +62,7 @@ class RunPlan:
         return self.fewshots.get(task.origin, self.fewshots.get(task.variant_of or "", self.num_fewshot))
 
     def rows_of(self, task: Task) -> tuple[DataRow, ...]:
-        """The rows that are evaluated of a task. Raises DataError."""
+        """Read the rows that are evaluated of a task. Raises DataError."""
         return _rows_of(task, self.source, self.split)
 
     @property
@@ -70,46 +76,46 @@ class RunPlan:
 
     @property
     def renamed(self) -> Mapping[str, str]:
-        """Names by which a user, a suite or a checkpoint knows tasks to those that they have in this run, where
-        `--template` changed them.
+        """The names of tasks in this run by the names that a user, a suite or a checkpoint knows, where `--template`
+        changed them.
         """
         return {task.origin: task.name for task in self.judged_tasks if task.variant}
 
     @property
     def precision(self) -> str:
-        """At which base and candidates answer; "" where nothing is quantised."""
+        """The precision at which base and candidates answer; "" where nothing is quantised."""
         return (self.base if isinstance(self.base, Checkpoint) else self.candidates[0]).precision
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Everything that has to answer, the base first unless an earlier run answered for it, references last."""
+        """All that have to answer, the base first unless an earlier run answered for it, references last."""
         base = (self.base,) if isinstance(self.base, Checkpoint) else ()
         return (*base, *self.candidates, *self.references)
 
 
 def make_run_plan(job: Job) -> RunPlan:
-    """The plan that a job asks for. Raises EvalHarnessError naming what is wrong with which task, data or
+    """Make the plan of a job. Raises EvalHarnessError naming what is wrong with which task, data or
     checkpoint.
     """
     ways_of(job)
     job = changed(job, models=expand_all(job.models.candidates))
-    wanted = _wanted(job)
+    named = _named_tasks(job)
     if not job.models.candidates:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
     base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
-    references = beside(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
-    return replace(_asked(job, wanted, base, candidates), references=references)
+    references = references_of(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
+    return replace(_plan(job, named, base, candidates), references=references)
 
 
 def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
-    """The plan of a job before there are candidates. Raises EvalHarnessError as `make_run_plan` does."""
-    return _asked(job, _wanted(job), base, ())
+    """Make the plan of a job that has no candidates yet. Raises EvalHarnessError as `make_run_plan` does."""
+    return _plan(job, _named_tasks(job), base, ())
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a job names, out of the library."""
+class _NamedTasks:
+    """The tasks and groups that a job names, out of the library."""
 
     library: Library
     suite: Suite | None
@@ -117,7 +123,7 @@ class _Wanted:
     names: tuple[str, ...]
 
 
-def _wanted(job: Job) -> _Wanted:
+def _named_tasks(job: Job) -> _NamedTasks:
     library = Library(job.tasks.include)
     suite = library.suite(job.tasks.suite) if job.tasks.suite else None
     groups = suite.groups if suite else tuple(library.group(name) for name in job.tasks.names if library.is_group(name))
@@ -126,12 +132,12 @@ def _wanted(job: Job) -> _Wanted:
     )
     if not names:
         raise UsageError("run", "no task to evaluate", "name a --suite or one or more --task")
-    return _Wanted(library, suite, groups, names)
+    return _NamedTasks(library, suite, groups, names)
 
 
-def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:
-    """The tasks and their data, for these models."""
-    library, suite, groups = wanted.library, wanted.suite, wanted.groups
+def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:
+    """Find the tasks and their data for these models."""
+    library, suite = named.library, named.suite
     source = DataSource(
         job.data.folder,
         job.data.overrides,
@@ -139,7 +145,7 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
         default_lock(job.output.store),
     )
     split = job.tasks.split or (suite.split if suite else None)
-    tasks = [library.task(name) for name in wanted.names]
+    tasks = [library.task(name) for name in named.names]
     tasks += [
         task
         for task in _targets(job, candidates, library)
@@ -149,12 +155,8 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
     check_overrides(tasks, source)
     if (error := missing(tasks, source, split)) is not None:
         raise error
-    choice = choose(job, tasks, groups, lambda task: _rows_of(task, source, split))
-    named: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
-    known = {each.name for each in named if not each.beside}
-    known.add(suite.name if suite else UNNAMED)
-    for name in sorted(job.statistics.margins.keys() - known):
-        raise UsageError("--margin", f"no task, group or suite {name!r} in this run", did_you_mean(name, known))
+    choice = choose(job, tasks, named.groups, lambda task: _rows_of(task, source, split))
+    _check_margins(job, suite, (*tasks, *choice.tasks, *choice.groups))
     return RunPlan(
         tasks=choice.tasks,
         suite=suite,
@@ -163,8 +165,8 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
         candidates=tuple(candidates),
         source=source,
         split=split,
-        limit=_given(job.tasks.limit, suite.limit if suite else None),
-        num_fewshot=_given(job.tasks.num_fewshot, suite.num_fewshot if suite else None),
+        limit=_either(job.tasks.limit, suite.limit if suite else None),
+        num_fewshot=_either(job.tasks.num_fewshot, suite.num_fewshot if suite else None),
         limits=suite.limits if suite and job.tasks.limit is None else {},
         fewshots=suite.fewshots if suite and job.tasks.num_fewshot is None else {},
         computed=choice.computed,
@@ -172,12 +174,18 @@ def _asked(job: Job, wanted: _Wanted, base: Checkpoint | Baseline, candidates: S
     )
 
 
+def _check_margins(job: Job, suite: Suite | None, units: Sequence[Task | Group]) -> None:
+    known = {suite.name if suite else UNNAMED, *(unit.name for unit in units if not unit.beside)}
+    for name in sorted(job.statistics.margins.keys() - known):
+        raise UsageError("--margin", f"no task, group or suite {name!r} in this run", did_you_mean(name, known))
+
+
 def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[DataRow, ...]:
     return grouped(read_rows(task, split or task.evaluation_split, source), task).rows
 
 
-def _given(asked: int | None, otherwise: int | None) -> int | None:
-    return otherwise if asked is None else asked
+def _either(value: int | None, default: int | None) -> int | None:
+    return default if value is None else value
 
 
 def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
@@ -188,8 +196,8 @@ def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
 
 
 def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkpoint, ...]]:
-    """The base's weights are not needed, but to load adapters; where they are known, they must be those that were
-    scored.
+    """Recognise the candidates of a baseline. The base's weights are needed only to load adapters; where they are
+    known, they must be those that were scored.
     """
     if job.output.folder.resolve() in (baseline.path.resolve(), baseline.path.resolve().parent):
         raise UsageError(
@@ -224,10 +232,10 @@ def _no_placebo(job: Job) -> tuple[Checkpoint, ...]:
 
 
 def _base_of_all(job: Job) -> str:
-    """The one base that all candidates share."""
+    """Find the one base that all candidates share. Raises UsageError where there is none."""
     if job.models.base:
         return job.models.base
-    found: dict[str, str] = {}  # fingerprint -> text
+    bases: dict[str, str] = {}  # fingerprint -> text
     for text in job.models.candidates:
         base = base_of(text)
         if base is None:
@@ -237,12 +245,12 @@ def _base_of_all(job: Job) -> str:
                 what,
                 "name the checkpoint it was trained from with --base PATH, or an earlier run of it with --baseline RUN",
             )
-        found.setdefault(recognise(base, role="base").fingerprint, base)
-    if len(found) > 1:
+        bases.setdefault(recognise(base, role="base").fingerprint, base)
+    if len(bases) > 1:
         raise UsageError(
-            "run", f"candidates of different bases ({', '.join(found.values())})", "give one run for each base"
+            "run", f"candidates of different bases ({', '.join(bases.values())})", "give one run for each base"
         )
-    return next(iter(found.values()))
+    return next(iter(bases.values()))
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -253,13 +261,13 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _targets(job: Job, candidates: Sequence[Checkpoint], library: Library) -> list[Task]:
-    """What the candidates were trained on. A target that only training.json names may be unknown here: then it is left
-    out.
+    """List the tasks that the candidates were trained on. A target that only training.json names may be unknown here,
+    and is then left out.
     """
     if job.models.target:
         return [library.task(job.models.target)]
-    found = []
+    targets = []
     for name in dict.fromkeys(c.target_task for c in candidates if c.target_task):
         with contextlib.suppress(TaskError):
-            found.append(library.task(name))
-    return found
+            targets.append(library.task(name))
+    return targets

@@ -1,6 +1,4 @@
-"""A run_plan to prompts: who is asked plainly and who by a chat template, and every task prepared once for each way of
-being asked.
-"""
+"""Make the prompts of a plan: every task is prepared once for each chat template, and once for models without one."""
 
 from __future__ import annotations
 
@@ -37,19 +35,19 @@ class Prompts:
     notices: tuple[str, ...] = ()
 
     def differing(self, base: str) -> list[dict[str, str]]:
-        """Task by task, the digests of the prompts that are not the base's: model to digest."""
+        """Collect, task by task, the digests of the models whose prompts are not the base's."""
         digests = {model: [task.prompts_digest for task in prepared] for model, prepared in self.by_model.items()}
         own = digests[base]
-        return [{model: found[i] for model, found in digests.items() if found[i] != own[i]} for i in range(len(own))]
+        return [{model: theirs[i] for model, theirs in digests.items() if theirs[i] != own[i]} for i in range(len(own))]
 
 
 def questions(prepared: PreparedTask) -> str:
-    """Digest of what is asked, in whatever form: equal where examples can be paired."""
+    """Digest what is asked, in whatever form: equal where examples can be paired."""
     return fingerprint.of_value([example.id for example in prepared.examples])
 
 
 def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Prompts:
-    """Every task's prompts, made once for all models that are asked alike, within the smallest of the windows; nothing
+    """Make every task's prompts, once for all models that are asked alike, within the smallest of the windows; nothing
     is cut where the factory has no tokenizers.
 
     Raises DataError, TaskError; UsageError and ModelError where a template that is asked for cannot be had;
@@ -58,41 +56,38 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     _check_options(job.prompts)
     tokenizers = factory if isinstance(factory, ModelTokenizers) else None
     renderers = _renderers(job, run_plan, tokenizers)
-    notices = _deafness(job, run_plan, renderers)
-    windows = [c.window - c.virtual_tokens for c in run_plan.checkpoints if c.window is not None]
-    budget = min(windows, default=None)
-    count = _strictest([tokenizers.token_counter(c) for c in run_plan.checkpoints]) if tokenizers else None
-    multiturn, system = job.prompts.fewshot_as_multiturn is not False, job.prompts.system_instruction or ""
-    apart = all(checkpoint.architecture == Architecture.SEQ2SEQ for checkpoint in run_plan.checkpoints)
+    settings, notices = _settings(job, run_plan, tokenizers), _left_out(job, run_plan, renderers)
 
     def prepared(task: Task, renderer: ChatRenderer | None) -> PreparedTask:
-        chat = None if renderer is None else Chat(renderer, multiturn)
+        chat = None if renderer is None else Chat(renderer, job.prompts.fewshot_as_multiturn is not False)
         shots, limit = run_plan.shots_of(task), run_plan.limit_of(task)
-        asking = PromptSettings(
-            shots,
-            limit,
-            job.statistics.seed,
-            run_plan.split,
-            budget,
-            count,
-            system,
-            chat,
-            bool(WHO[job.prompts.apply_chat_template]),
-            apart,
-        )
-        return prepare(task, run_plan.source, asking)
+        return prepare(task, run_plan.source, replace(settings, num_fewshot=shots, limit=limit, chat=chat))
 
     ways = {_name(renderer): renderer for renderer in renderers.values()}
-    made = {name: tuple(prepared(task, renderer) for task in run_plan.tasks) for name, renderer in ways.items()}
-    by_model = {model: made[_name(renderer)] for model, renderer in renderers.items()}
+    by_way = {name: tuple(prepared(task, renderer) for task in run_plan.tasks) for name, renderer in ways.items()}
+    by_model = {model: by_way[_name(renderer)] for model, renderer in renderers.items()}
     templates = {model: _name(renderer) for model, renderer in renderers.items()}
     if isinstance(run_plan.base, Baseline):
-        by_model = {run_plan.base.name: _asked_before(run_plan.base, list(made.values())), **by_model}
+        by_model = {run_plan.base.name: _prompts_before(run_plan.base, list(by_way.values())), **by_model}
         templates = {run_plan.base.name: run_plan.base.template, **templates}
     prompts = Prompts(by_model, templates, notices)
     if job.prompts.chat_template_mismatch == "refuse":
         _check_alike(prompts, run_plan)
     return prompts
+
+
+def _settings(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -> PromptSettings:
+    """Settle how to ask, as far as it is the same for every task and model."""
+    models = run_plan.checkpoints
+    return PromptSettings(
+        seed=job.statistics.seed,
+        split=run_plan.split,
+        budget=min((c.window - c.virtual_tokens for c in models if c.window is not None), default=None),
+        count=_strictest([tokenizers.token_counter(c) for c in models]) if tokenizers else None,
+        system=job.prompts.system_instruction or "",
+        whole_ids=bool(WHO[job.prompts.apply_chat_template]),
+        apart=all(checkpoint.architecture == Architecture.SEQ2SEQ for checkpoint in models),
+    )
 
 
 def _check_options(options: PromptOptions) -> None:
@@ -113,33 +108,32 @@ def _check_options(options: PromptOptions) -> None:
 
 
 def _renderers(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -> Renderers:
-    """How each model is asked that has to answer. Raises UsageError, ModelError."""
+    """Find the chat template of each model that has to answer. Raises UsageError, ModelError."""
     who = WHO[job.prompts.apply_chat_template]
-    asked = run_plan.checkpoints if who == "all" else run_plan.candidates if who else ()
+    with_template = run_plan.checkpoints if who == "all" else run_plan.candidates if who else ()
     renderers: dict[str, ChatRenderer | None] = {checkpoint.name: None for checkpoint in run_plan.checkpoints}
-    if asked and tokenizers is None:
+    if with_template and tokenizers is None:
         what = f"the engine {job.engine.name} does not have its models' chat templates"
         raise UsageError(TEMPLATES, what, "leave it out, or answer with another --engine")
-    for checkpoint in asked:
+    for checkpoint in with_template:
         assert tokenizers is not None
         renderers[checkpoint.name] = _template_of(checkpoint, run_plan, tokenizers)
     return renderers
 
 
 def _check_alike(prompts: Prompts, run_plan: RunPlan) -> None:
-    """Templates may differ where the prompts that they make do not. Raises NotComparableError naming both models."""
+    """Check that base and candidates get the same prompts, whatever their templates. Raises NotComparableError."""
     base = run_plan.base.name
     for task, others in zip(run_plan.tasks, prompts.differing(base), strict=True):
         for model in others:
-            asked, before = _how(prompts.templates[model]), _how(prompts.templates[base])
-            what = f"not asked as its base: {model} {asked}, {base} {before}, so that other prompts of {task.name} came out"
-            raise NotComparableError(
-                "prompts", what, f"give both one template, or compare them as they are with {MISMATCH} allow"
-            )
+            both = f"{model} {_how(prompts.templates[model])}, {base} {_how(prompts.templates[base])}"
+            what = f"not asked as its base: {both}, so that other prompts of {task.name} came out"
+            fix = f"give both one template, or compare them as they are with {MISMATCH} allow"
+            raise NotComparableError("prompts", what, fix)
 
 
 def _how(template: str | None) -> str:
-    """Words for the way in which a model is asked."""
+    """Say in words how a model is asked."""
     return "plainly" if template is None else f"by chat template {template[:8]}"
 
 
@@ -156,42 +150,46 @@ def _template_of(checkpoint: Checkpoint, run_plan: RunPlan, tokenizers: ModelTok
     return renderer
 
 
-def _deafness(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, ...]:
-    """What the templates that have no place for the system leave out. Raises UsageError where that was asked for by
-    name.
+def _left_out(job: Job, run_plan: RunPlan, renderers: Renderers) -> tuple[str, ...]:
+    """Say what is left out by templates that have no place for the system. Raises UsageError where that is an
+    instruction of the user's.
     """
-    deaf = [name for name, renderer in renderers.items() if renderer is not None and not renderer.takes_system]
+    without_system = [
+        name for name, renderer in renderers.items() if renderer is not None and not renderer.takes_system
+    ]
     described = [
         task.name
         for task in run_plan.tasks
         if task.description and task.output_type != OutputType.LOGLIKELIHOOD_ROLLING
     ]
-    if deaf and job.prompts.system_instruction:
-        what = f"the chat template of {deaf[0]} has no place for what the system says"
+    if without_system and job.prompts.system_instruction:
+        what = f"the chat template of {without_system[0]} has no place for what the system says"
         raise UsageError("--system-instruction", what, "leave it out, or mend the template")
-    if not (deaf and described):
+    if not (without_system and described):
         return ()
-    named = ", ".join(described[:3]) + (f" and {len(described) - 3} more" if len(described) > 3 else "")
-    return (
-        f"{', '.join(deaf)}: the chat template has no place for what the system says; left out, as lm-eval does: the description of {named}",
-    )
+    what = f"{', '.join(without_system)}: the chat template has no place for what the system says"
+    return (f"{what}; left out, as lm-eval does: the description of {shortened(described)}",)
 
 
-def _asked_before(baseline: Baseline, made: Sequence[tuple[PreparedTask, ...]]) -> tuple[PreparedTask, ...]:
-    """What the base of an earlier run was asked: the very prompts of a candidate, or the same questions in another
+def shortened(names: Sequence[str]) -> str:
+    """List the first three names, and count the others."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]) -> tuple[PreparedTask, ...]:
+    """Find the prompts that the base of an earlier run was asked: a candidate's own, or the same questions in another
     form.
 
-    Where it was neither, a candidate's prompts: those are not what it was asked, which is found when its scores are
-    taken over.
+    Where it was asked neither, they are a candidate's prompts; that they differ shows when its scores are taken over.
     """
-    found = []
-    for alike in zip(*made, strict=True):
+    prompts = []
+    for alike in zip(*ways, strict=True):
         name = alike[0].task.name
         before = baseline.facts[name].prompts_digest if name in baseline.facts else ""
         prepared = next((each for each in alike if each.prompts_digest == before), alike[0])
         same_questions = baseline.questions.get(name) == questions(prepared)
-        found.append(replace(prepared, prompts_digest=before) if same_questions else prepared)
-    return tuple(found)
+        prompts.append(replace(prepared, prompts_digest=before) if same_questions else prepared)
+    return tuple(prompts)
 
 
 def _name(renderer: ChatRenderer | None) -> str | None:

@@ -1,6 +1,4 @@
-"""A base and its candidates to the precision at which both answer, and to the references that are measured beside
-them.
-"""
+"""Settle the precision at which a base and its candidates answer, and the references that are measured beside them."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ WORDS: dict[Architecture, str] = {
 
 
 def check_architectures(base: Checkpoint, candidates: Sequence[Checkpoint]) -> None:
-    """Raises ModelError for a candidate that cannot have come from its base."""
+    """Check the architectures. Raises ModelError for a candidate that cannot have come from its base."""
     for candidate in candidates:
         if candidate.architecture != base.architecture:
             what = (
@@ -31,8 +29,8 @@ def check_architectures(base: Checkpoint, candidates: Sequence[Checkpoint]) -> N
 
 
 def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) -> str:
-    """The one precision ("": not quantised) at which base and candidates answer: --precision, else what the candidates
-    are for.
+    """Settle the one precision ("": not quantised) at which base and candidates answer: --precision, else what the
+    candidates were made for.
 
     Raises UsageError where candidates differ, so that there is no one base for them.
     """
@@ -46,37 +44,36 @@ def precision_of(selection: ModelSelection, candidates: Sequence[Checkpoint]) ->
             what = f"the files of {', '.join(others)} hold weights that are quantised in another way than {wanted}"
             raise UsageError("--precision", what, "leave it out, or give them a run of their own")
         return wanted
-    found: dict[str, list[str]] = {}
+    by_precision: dict[str, list[str]] = {}
     for candidate in candidates:
-        found.setdefault(candidate.precision, []).append(candidate.name)
-    if len(found) > 1:
+        by_precision.setdefault(candidate.precision, []).append(candidate.name)
+    if len(by_precision) > 1:
         listed = "; ".join(
-            f"{precision or 'not quantised'}: {', '.join(names)}" for precision, names in sorted(found.items())
+            f"{precision or 'not quantised'}: {', '.join(names)}" for precision, names in sorted(by_precision.items())
         )
         what = f"candidates of different precisions ({listed}), which no one base answers for"
         raise UsageError("run", what, "give one run for each, or --precision P to ask all of them at one")
-    return next(iter(found))
+    return next(iter(by_precision))
 
 
 def at_one_precision(
     selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
 ) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
-    """Base and candidates as they will answer. Raises UsageError where they cannot do so at one precision and the job
-    does not want it so.
+    """Bring base and candidates to one precision. Raises UsageError where that is impossible and the job does not want
+    them as they are.
     """
     precision = precision_of(selection, candidates)
     base = quantised(base, precision)
     if base.precision != precision and selection.precision != NONE:
         others = f"as well, otherwise ({precision})" if precision else "not"
         what = f"its files are quantised ({base.precision}), its candidates' are {others}"
-        raise UsageError(
-            base.name, what, f"give a --base like its candidates, or --precision {NONE} to compare them as they are"
-        )
+        fix = f"give a --base like its candidates, or --precision {NONE} to compare them as they are"
+        raise UsageError(base.name, what, fix)
     return base, tuple(quantised(candidate, precision) for candidate in candidates)
 
 
 def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
-    """The same at `precision`; itself where it is, or where its own files say how it is quantised."""
+    """Return the checkpoint at `precision`; itself where it is, or where its own files say how it is quantised."""
     if checkpoint.precision == precision or _settled(checkpoint):
         return checkpoint
     if precision not in ("", *ON_LOADING):
@@ -88,19 +85,21 @@ def quantised(checkpoint: Checkpoint, precision: str) -> Checkpoint:
 
 
 def _settled(checkpoint: Checkpoint) -> bool:
-    """Do its own files say how it is quantised?"""
+    """Do the checkpoint's own files say how it is quantised?"""
     return bool(checkpoint.precision) and QUANTISED in read_json(checkpoint.weights / CONFIG)
 
 
-def beside(selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    """The references of a run: the base without quantisation where it is quantised, and the base through an adapter
-    that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one.
+def references_of(
+    selection: ModelSelection, base: Checkpoint, candidates: Sequence[Checkpoint]
+) -> tuple[Checkpoint, ...]:
+    """List the references of a run: the base without quantisation where it is quantised, and the base through an
+    adapter that changes nothing where the job asks for that. Raises UsageError where a candidate has the name of one.
     """
-    found = [unquantised_of(base)] if base.precision and not _settled(base) else []
-    found += [placebo_of(base)] if selection.placebo else []
+    references = [unquantised_of(base)] if base.precision and not _settled(base) else []
+    references += [placebo_of(base)] if selection.placebo else []
     taken = {base.name, *(candidate.name for candidate in candidates)}
-    for reference in found:
+    for reference in references:
         if reference.name in taken:
             what = "is the name of what this run measures beside its candidates"
             raise UsageError(reference.name, what, "give the checkpoint another with --model NAME=PATH")
-    return tuple(found)
+    return tuple(references)

@@ -55,8 +55,8 @@ class RunLog:
         self.peaks[model] = _peak()
 
     def facts(self) -> dict[str, Any]:
-        """For run.json: seconds, requests stored and computed by model (and by task, where that is described), loads,
-        peak memory of this process.
+        """Sum up for run.json: seconds, requests stored and computed by model (and by task, where that is described),
+        loads, peak memory of this process.
         """
         spent = {task: {model: _rounded(row) for model, row in of_task.items()} for task, of_task in self.tasks.items()}
         return {

@@ -78,7 +78,7 @@ class EngineSlot:
 
 
 def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
-    """What has to be in memory for it to answer, adapters aside."""
+    """Name what has to be in memory for the checkpoint to answer, adapters aside."""
     return checkpoint.weights, checkpoint.precision
 
 
@@ -219,14 +219,14 @@ def _tokens(requests: Sequence[Request], answers: Answers, count: TokenCounter |
     """Tokens of the prompts (where they can be counted) and of what was answered to them (written, or of the choices
     that were scored), computed now or stored.
     """
-    answered = 0
+    tokens = 0
     for answer in answers.values():
         if isinstance(answer, Ranking):
-            answered += sum(answer.tokens)
+            tokens += sum(answer.tokens)
         elif isinstance(answer, Generation | Scoring):
-            answered += answer.tokens
+            tokens += answer.tokens
     if count is None:
-        return {"answer_tokens": answered}
+        return {"answer_tokens": tokens}
     contexts = [{text for text, _ in request.pairs} for request in requests if isinstance(request, Rank)]
     contexts += [{request.prompt} for request in requests if isinstance(request, Generate)]
-    return {"prompt_tokens": sum(count(text) for texts in contexts for text in texts), "answer_tokens": answered}
+    return {"prompt_tokens": sum(count(text) for texts in contexts for text in texts), "answer_tokens": tokens}

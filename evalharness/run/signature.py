@@ -19,22 +19,23 @@ from evalharness.run.prompts import Prompts, questions
 from evalharness.stats.early_stopping import LOOKS, ROUNDS
 
 PACKAGES = (
-    "evalharness", "torch", "transformers", "tokenizers", "peft", "datasets", "sacrebleu", "rouge-score", "scipy", "numpy",
-)  # fmt: skip
+    *("evalharness", "torch", "transformers", "tokenizers", "peft", "datasets"),
+    *("sacrebleu", "rouge-score", "scipy", "numpy"),
+)
 
 
 def signature_of(
     job: Job, run_plan: RunPlan, prompts: Prompts, facts: Sequence[TaskFacts], info: EngineInfo
 ) -> dict[str, Any]:
-    """`facts`: of the tasks that were asked, then of those that were computed."""
+    """State what was measured. `facts`: of the tasks that were asked, then of those that were computed."""
     prepared = prompts.by_model[run_plan.base.name]
-    asked = {task.task.name: _task(task, fact) for task, fact in zip(prepared, facts, strict=False)}
+    tasks = {task.task.name: _task(task, fact) for task, fact in zip(prepared, facts, strict=False)}
     base = run_plan.base.row if isinstance(run_plan.base, Baseline) else run_plan.base
     models = (base, *run_plan.candidates, *run_plan.references)
     return {
         "suite": run_plan.suite.name if run_plan.suite else None,
         "base": run_plan.base.name,
-        "tasks": {**asked, **{fact.name: _computed_task(fact) for fact in facts[len(prepared) :]}},
+        "tasks": {**tasks, **{fact.name: _computed_task(fact) for fact in facts[len(prepared) :]}},
         "groups": {group.name: list(group.tasks) for group in run_plan.groups},
         "template": job.tasks.templates,
         "describe": list(job.description.ways),
@@ -74,7 +75,7 @@ def _task(prepared: PreparedTask, fact: TaskFacts) -> dict[str, Any]:
 
 
 def _computed_task(fact: TaskFacts) -> dict[str, Any]:
-    """A task that was not asked."""
+    """State a task that was computed from others' answers."""
     return {
         "version": fact.version,
         "definition": fingerprint.of_value([fact.name, "worst", 1]),
@@ -87,14 +88,14 @@ def _computed_task(fact: TaskFacts) -> dict[str, Any]:
 
 
 def _chat(job: Job, prompts: Prompts) -> dict[str, Any] | None:
-    """By which chat template each model was asked; None where all were asked plainly."""
+    """State by which chat template each model was asked; None where all were asked plainly."""
     if not any(prompts.templates.values()):
         return None
     return {"fewshot_as_multiturn": job.prompts.fewshot_as_multiturn is not False, "templates": dict(prompts.templates)}
 
 
 def _versions() -> Iterator[tuple[str, str]]:
-    """Of the packages that can move a number and are installed."""
+    """Yield the versions of the installed packages that can move a number."""
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             yield name, importlib.metadata.version(name)

@@ -34,7 +34,7 @@ RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are eval
 
 @dataclass(frozen=True, slots=True)
 class TaskChoice:
-    """What a run asks, variants among it. `computed`: variants that are made of others' answers, by name."""
+    """The tasks and groups of a run with their variants. `computed`: variants made of others' answers, by name."""
 
     tasks: tuple[Task, ...]
     groups: tuple[Group, ...]
@@ -43,7 +43,7 @@ class TaskChoice:
 
 
 def ways_of(job: Job) -> frozenset[str]:
-    """What `job` asks to describe. Raises UsageError for a word that is none of WAYS."""
+    """Read what `job` wants described. Raises UsageError for a word that is none of WAYS."""
     for way in job.description.ways:
         if way not in WAYS:
             raise UsageError("--describe", f"{way!r} is nothing that can be described", did_you_mean(way, WAYS))
@@ -51,13 +51,13 @@ def ways_of(job: Job) -> frozenset[str]:
 
 
 def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
-    """Everything that a run asks; rows are read only where a variant depends on them.
+    """Choose everything that a run asks; rows are read only where a variant depends on them.
 
     Raises UsageError for a wording or a way that no task of the run has, TaskError for a wrong `metadata.twin`,
     DataError for unreadable rows.
     """
-    ways, made = ways_of(job), _Variants()
-    tasks = _in_wording(job.tasks.templates, tasks, made.notices)
+    ways, added = ways_of(job), _Variants()
+    tasks = _in_wording(job.tasks.templates, tasks, added.notices)
     in_place = {task.variant.of: task.name for task in tasks if task.variant}
     groups = [replace(group, tasks=tuple(in_place.get(name, name) for name in group.tasks)) for group in groups]
     if "calibration" in ways:
@@ -68,28 +68,28 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
     if "bias" in ways:
         tasks = _with_bias(tasks)
     if job.tasks.templates == EVERY:
-        made.add(variants.worded(task, name) for task in tasks for name in task.templates)
+        added.add(variants.worded(task, name) for task in tasks for name in task.templates)
     ranked = [task for task in tasks if task.output_type == OutputType.MULTIPLE_CHOICE]
     for task in ranked if ways & {"robustness", "generation"} else ():
         rows = rows_of(task)
         if "robustness" in ways:
-            made.add_disturbed(task, rows, job.statistics.seed)
+            added.add_disturbed(task, rows, job.statistics.seed)
         if "generation" in ways:
-            made.add_written(task, rows)
+            added.add_written(task, rows)
     if ways & {"robustness", "generation", "calibration"} and not ranked:
-        made.notices.append(NOTHING_TO_ADD)
-    return made.choice(tasks, groups)
+        added.notices.append(NOTHING_TO_ADD)
+    return added.choice(tasks, groups)
 
 
 def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
-    """What is asked about choice tasks that were lost, beside the tasks: the answer written, the ranking by more metrics,
-    every other wording. Raises TaskError, DataError as `choose` does.
+    """Choose what is asked about lost choice tasks beside the tasks themselves: the answer written, the ranking by more
+    metrics, every other wording. Raises TaskError, DataError as `choose` does.
     """
-    made = _Variants()
+    added = _Variants()
     for task in tasks:
-        if made.add_written(task, rows_of(task)):
-            made.add([variants.chosen(task), *(variants.worded(task, name) for name in task.templates)])
-    choice = made.choice((), groups)
+        if added.add_written(task, rows_of(task)):
+            added.add([variants.chosen(task), *(variants.worded(task, name) for name in task.templates)])
+    choice = added.choice((), groups)
     return replace(choice, groups=tuple(group for group in choice.groups if group.variant))
 
 
@@ -97,29 +97,25 @@ def choose_to_explain(tasks: Sequence[Task], groups: Sequence[Group], rows_of: R
 
 
 def _in_wording(name: str | None, tasks: Sequence[Task], notices: list[str]) -> list[Task]:
-    """The tasks, those that have it in the wording `name`."""
+    """Put the tasks that have it into the wording `name`."""
     if name is None:
         return list(tasks)
     known = dict.fromkeys(wording for task in tasks for wording in task.templates)
     if not known:
-        raise UsageError(
-            "--template",
-            "no task of this run has another wording",
-            "leave it out, or add `metadata.templates` to a task file",
-        )
+        fix = "leave it out, or add `metadata.templates` to a task file"
+        raise UsageError("--template", "no task of this run has another wording", fix)
     if name == EVERY:
         return list(tasks)
     if name not in known:
-        raise UsageError(
-            "--template", f"no task of this run has a wording {name!r}", did_you_mean(name, (*known, EVERY))
-        )
+        what = f"no task of this run has a wording {name!r}"
+        raise UsageError("--template", what, did_you_mean(name, (*known, EVERY)))
     if without := [task.name for task in tasks if name not in task.templates]:
         notices.append(f"asked in their own wording, because they have none called {name!r}: {', '.join(without)}")
     return [variants.worded(task, name, beside=False) if name in task.templates else task for task in tasks]
 
 
 def _with(task: Task, more: Sequence[MetricSpec]) -> Task:
-    """A choice task with more metrics, those that it lacks."""
+    """Give a choice task the metrics of `more` that it lacks."""
     if task.output_type != OutputType.MULTIPLE_CHOICE:
         return task
     known = {spec.name for spec in task.metrics}
@@ -127,23 +123,16 @@ def _with(task: Task, more: Sequence[MetricSpec]) -> Task:
 
 
 def _calibrated_group(group: Group, tasks: Mapping[str, Task]) -> Group:
-    ranked = all(tasks[name].output_type == OutputType.MULTIPLE_CHOICE for name in group.tasks if name in tasks)
-    return (
-        replace(group, also=(*group.also, *(name for name in CALIBRATION if name not in group.also)))
-        if ranked
-        else group
-    )
+    if any(tasks[name].output_type != OutputType.MULTIPLE_CHOICE for name in group.tasks if name in tasks):
+        return group
+    return replace(group, also=tuple(dict.fromkeys([*group.also, *CALIBRATION])))
 
 
 def _with_bias(tasks: Sequence[Task]) -> list[Task]:
     able = {task.name for task in tasks if all(label in task.labels for label in BIAS_LABELS)}
     if not able:
-        what = "no task of this run says which of its answers are biased"
-        raise UsageError(
-            "--describe bias",
-            what,
-            f"a task whose metadata.labels have {', '.join(BIAS_LABELS)} would be right, such as bbq_ambig",
-        )
+        fix = f"a task whose metadata.labels have {', '.join(BIAS_LABELS)} would be right, such as bbq_ambig"
+        raise UsageError("--describe bias", "no task of this run says which of its answers are biased", fix)
     without = {task.name for task in tasks if BIAS not in {spec.name for spec in task.metrics}}
     return [
         replace(t, metrics=(*t.metrics, MetricSpec(id=BIAS, name=BIAS))) if t.name in able & without else t
@@ -151,11 +140,11 @@ def _with_bias(tasks: Sequence[Task]) -> list[Task]:
     ]
 
 
-# ---- variants beside the tasks ----------------------------------------------------------------------------------------
+# ---- variants beside the tasks ---------------------------------------------------------------------------------------
 
 
 class _Variants:
-    """The variants of a run, as they are chosen; what is left out for one reason is said in one line."""
+    """Collects the variants of a run; those left out for one reason are named in one notice."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -164,9 +153,9 @@ class _Variants:
         self._left_out: dict[str, list[str]] = {}
 
     def add(self, tasks: Iterable[Task]) -> None:
-        made = {task.name: task for task in tasks}
-        self.tasks |= made
-        self.variants |= {name: task.variant for name, task in made.items() if task.variant}
+        by_name = {task.name: task for task in tasks}
+        self.tasks |= by_name
+        self.variants |= {name: task.variant for name, task in by_name.items() if task.variant}
 
     def add_written(self, task: Task, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Add the written twin of a choice task; False, with a notice, where there can be none."""
@@ -191,7 +180,7 @@ class _Variants:
             self.variants[variants.name_of(task.name, variants.WORST)] = worst
 
     def choice(self, tasks: Sequence[Task], groups: Sequence[Group]) -> TaskChoice:
-        """The tasks and groups, and their variants."""
+        """Choose the tasks and groups, and their variants."""
         notices = (*self.notices, *(f"not asked: {', '.join(of)}: {why}" for why, of in self._left_out.items()))
         every = (*groups, *(variant for group in groups for variant in self._of_group(group)))
         computed = {name: variant for name, variant in self.variants.items() if name not in self.tasks}
@@ -201,14 +190,14 @@ class _Variants:
         self._left_out.setdefault(reason, []).append(name)
 
     def _of_group(self, group: Group) -> Iterator[Group]:
-        """The group asked in other ways: its members that are, pooled by one metric."""
-        made = self.variants
-        for way in dict.fromkeys(variant.way for variant in made.values() if variant.of in group.tasks):
-            members = [name for task in group.tasks if (name := variants.name_of(task, way)) in made]
-            kind, metric = made[members[0]].kind, group.metric
+        """Pool the variants of the group's members, way by way, by one metric."""
+        known = self.variants
+        for way in dict.fromkeys(variant.way for variant in known.values() if variant.of in group.tasks):
+            members = [name for task in group.tasks if (name := variants.name_of(task, way)) in known]
+            kind, metric = known[members[0]].kind, group.metric
             if kind in (VariantKind.WRITTEN, VariantKind.WORST):
-                metric = made[members[0]].metric
-            members = [name for name in members if metric == made[name].metric or metric in self._metrics(name)]
+                metric = known[members[0]].metric
+            members = [name for name in members if metric == known[name].metric or metric in self._metrics(name)]
             if len(members) > 1:
                 described = kind in (VariantKind.WRITTEN, VariantKind.CHOSEN)
                 also = _shared([self.tasks[name] for name in members], metric) if described else ()
@@ -223,8 +212,8 @@ class _Variants:
 
 
 def _by_rows(task: Task) -> str:
-    """The metric whose worst value is taken row by row: the primary one where it is a mean over rows, else the first
-    that is; empty for none.
+    """Name the metric whose worst value is taken row by row: the primary one where it is a mean over rows, else the
+    first that is; empty for none.
     """
     specs = sorted(task.metrics, key=lambda spec: spec.id != task.primary)
     means = (
@@ -236,7 +225,7 @@ def _by_rows(task: Task) -> str:
 
 
 def _shared(members: Sequence[Task], metric: str) -> tuple[str, ...]:
-    """Ids of the metrics but `metric` that all have with the same options."""
+    """List the ids of the metrics but `metric` that all members have with the same options."""
     specs = [{spec.id: (spec.name, spec.options) for spec in task.metrics} for task in members]
     first = specs[0] if specs else {}
     return tuple(id_ for id_, of in first.items() if id_ != metric and all(each.get(id_) == of for each in specs))

@@ -25,7 +25,7 @@ from evalharness.records.measurements import TaskOutcome
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate
-from evalharness.run.explain import RunState, explained
+from evalharness.run.explain import RunState, with_explanation
 
 ROWS = 160
 RATES = """
@@ -436,12 +436,12 @@ def test_of_a_task_that_stopped_early_the_same_rows_are_asked(
             parts = (replace(m, units=m.units[:90], sizes=m.sizes[:90], rows=m.rows[:90]) for m in found.measurements)
             return replace(found, measurements=tuple(parts), samples=found.samples[:90])
 
-        return explained(
+        return with_explanation(
             first._replace(outcomes={name: [cut(found) for found in of] for name, of in first.outcomes.items()}),
             context,
         )
 
-    monkeypatch.setattr("evalharness.run.evaluation.explained", shorter)
+    monkeypatch.setattr("evalharness.run.evaluation.with_explanation", shorter)
     (only,) = found_by(job(), model(remembers, wrong)).diagnoses
     assert (only.n, only.flips.answers, only.spread is not None) == (90, 90, True)
     ids = [sample.id.split("-")[0] for sample in results.read_samples(job().output.folder, "rates@written", "lora")]
