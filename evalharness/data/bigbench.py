@@ -130,7 +130,7 @@ def _row(line: JsonObject, texts: Mapping[str, str], append: bool) -> DataRow:
 
 
 def _scores(line: JsonObject) -> Mapping[str, Any]:
-    """What each choice is worth, in the file's order."""
+    """The score of each choice, in the file's order."""
     if "target_scores" not in line.values:
         return {}
     scores = line.inside("target_scores").values

@@ -84,7 +84,7 @@ def numbered(path: Path) -> Iterator[tuple[int, DataRow]]:
 
 
 def json_value(path: Path) -> Any:
-    """What a JSON file holds. Raises DataError for a file that cannot be read, bytes that are not UTF-8, and what is
+    """The value in a JSON file. Raises DataError for a file that cannot be read, bytes that are not UTF-8, and what is
     not JSON.
     """
     try:

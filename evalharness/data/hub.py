@@ -25,7 +25,7 @@ HELP = "give the rows with --data NAME=PATH or --data-dir DIR"
 
 @dataclass(slots=True)
 class DatasetsHub:
-    """What this process knows of the hub. `away` says why it cannot be reached, once that is known; `revisions`: the
+    """The hub as this process knows it. `away` says why it cannot be reached, once that is known; `revisions`: the
     commit of each (dataset_path, revision as requested).
     """
 

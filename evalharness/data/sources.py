@@ -123,8 +123,8 @@ def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None)
 
 
 def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
-    """Raises UsageError where the user gives rows to a name that none of the tasks goes by: they would be passed over
-    in silence.
+    """Raise UsageError for rows that the user gives to a name that none of the tasks has: they would be passed over in
+    silence.
     """
     known = {name for task in tasks for name in _names(task)}
     for name in sorted(source.overrides.keys() - known):

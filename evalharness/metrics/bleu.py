@@ -54,9 +54,9 @@ def corpus_bleu(sums: Floats) -> Floats:
     output, reference = sums[..., 0], sums[..., 1]
     matches, grams = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
     halvings = np.cumsum(matches == 0, axis=-1)
-    shown = np.where(matches == 0, 0.5**halvings, matches)
+    smoothed = np.where(matches == 0, 0.5**halvings, matches)
     usable = (matches > 0).any(-1) & (grams > 0).all(-1) & (output > 0)
-    precisions = np.divide(shown, grams, out=np.ones(grams.shape), where=usable[..., None])
+    precisions = np.divide(smoothed, grams, out=np.ones(grams.shape), where=usable[..., None])
     short = np.divide(reference, output, out=np.ones(output.shape), where=usable)
     penalty = np.exp(np.minimum(0.0, 1.0 - short))
     return np.where(usable, 100.0 * penalty * np.exp(np.log(precisions).mean(-1)), 0.0)

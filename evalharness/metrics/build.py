@@ -98,7 +98,7 @@ def from_facts(facts: MetricFacts) -> Metric:
 
 
 def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:
-    """What has to be kept of a metric beside its rows; with `examples`, the signature also says how many references
+    """The facts to keep of a metric beside its rows; with `examples`, the signature also says how many references
     they have.
     """
     signed = examples and isinstance(metric, SignedByExamples)

@@ -81,7 +81,7 @@ def acc_mutual_info(spec: MetricSpec) -> Metric:
 
 
 def multiple_choice_grade(spec: MetricSpec) -> Metric:
-    """What the choice with the highest summed log-probability is worth: its target score in BIG-bench, else 1 for a
+    """The worth of the choice with the highest summed log-probability: its target score in BIG-bench, else 1 for a
     right one.
 
     Option `fractional` (default false): scores between 0 and 1 are meant. Rows then are graded; without it such a row

@@ -48,10 +48,10 @@ def exact_p(gained: int, lost: int, n: int, margin: float, side: Side, enough: f
     )  # the null's worst share of losses has a kink at the margin
     largest = 0.0
     for _ in range(2):
-        found = _probability(rates, changes, limit, n, margin, side)
-        best = int(np.argmax(found))
+        probabilities = _probability(rates, changes, limit, n, margin, side)
+        best = int(np.argmax(probabilities))
         step = (rates[-1] - rates[0]) / (len(rates) - 1)
-        largest = max(largest, float(found[best]))
+        largest = max(largest, float(probabilities[best]))
         if largest > enough:
             return min(1.0, largest + TAIL + GAMMA)
         rates = np.linspace(max(low, rates[best] - step), min(high, rates[best] + step), REFINED)

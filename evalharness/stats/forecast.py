@@ -93,7 +93,7 @@ def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:
 
 @lru_cache(maxsize=1024)
 def enumerated(n: int, flips: float, rule: Rule) -> Outlook:
-    """What n independent 0/1 answers can decide, a share `flips` of which changes: each number of changes and losses
+    """The outlook of n independent 0/1 answers, a share `flips` of which changes: each number of changes and losses is
     judged by the verdict's rule.
     """
     needed = examples_needed(flips, 0.0, rule.margin, rule.power, rule.alpha)
@@ -121,7 +121,7 @@ def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[
 
 
 def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
-    """What a design can show of graded and corpus metrics and of dependent 0/1 answers, from `times` draws.
+    """The outlook of graded and corpus metrics and of dependent 0/1 answers, from `times` draws.
 
     `needed` scales the certifiable margin with the root of the number of units, which is too careful where few of them
     change.

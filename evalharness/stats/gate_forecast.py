@@ -39,8 +39,8 @@ class GateOdds:
 
     def error(self, share: float) -> float:
         """Monte-Carlo standard error of a share; where no draw or every draw agreed, that of one that did not."""
-        held = min(max(share, 1 / self.draws), 1 - 1 / self.draws)
-        return math.sqrt(held * (1 - held) / self.draws)
+        inside = min(max(share, 1 / self.draws), 1 - 1 / self.draws)
+        return math.sqrt(inside * (1 - inside) / self.draws)
 
 
 def gate(

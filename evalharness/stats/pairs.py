@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What two models scored on the same n units, rows (n, width), and how to read it.
+    """The rows (n, width) of two models on the same n units, and how to read them.
 
     "binary" and "graded" scores are Σ row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function of the
     summed rows. `sizes` (n,): examples in each unit. `sign`: −1 where a lower score is better. `chance` and `margin` in
@@ -65,7 +65,7 @@ def unit_loss(pairs: Pairs) -> float:
 
 
 def put_back(pairs: Pairs) -> Floats:
-    """What it does to the candidate's score to give one changed unit the base's row, (changed,)."""
+    """The change of the candidate's score where one changed unit gets the base's row back, (changed,)."""
     changed = np.any(pairs.base != pairs.candidate, axis=1)
     whole = pairs.candidate.sum(axis=0)
     return pairs.score(whole + (pairs.base - pairs.candidate)[changed]) - pairs.score(whole)
@@ -123,12 +123,12 @@ def match(
     """Pair units by id, in the first model's order; sizes are the examples answered in each unit. Raises ValueError for
     an id given twice.
     """
-    here, there = ({unit: place for place, unit in enumerate(units)} for units in (first, second))
-    if len(here) < len(first) or len(there) < len(second):
+    ours, theirs = ({unit: place for place, unit in enumerate(units)} for units in (first, second))
+    if len(ours) < len(first) or len(theirs) < len(second):
         raise ValueError("a unit id is given twice")
-    shared = [(place, there[unit]) for unit, place in here.items() if unit in there]
-    both = [(mine, theirs) for mine, theirs in shared if first_sizes[mine] == second_sizes[theirs]]
+    shared = [(place, theirs[unit]) for unit, place in ours.items() if unit in theirs]
+    both = [(one, other) for one, other in shared if first_sizes[one] == second_sizes[other]]
     places = np.array(both, dtype=np.intp).reshape(len(both), 2)
     return Matched(
-        places[:, 0], places[:, 1], len(there) - len(shared), len(here) - len(shared), len(shared) - len(both)
+        places[:, 0], places[:, 1], len(theirs) - len(shared), len(ours) - len(shared), len(shared) - len(both)
     )

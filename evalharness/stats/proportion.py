@@ -32,8 +32,8 @@ def whole_units(sizes: NDArray[np.float64]) -> float:
 
 
 def few_units(sizes: NDArray[np.float64]) -> float:
-    """What an estimated design effect is multiplied by because few units stand behind it: at least 1, near 1 for many.
-    `sizes`: (units,).
+    """The factor by which an estimated design effect grows because few units stand behind it: at least 1, near 1 for
+    many. `sizes`: (units,).
 
     Stands for Student's t in a test that has normal quantiles z: t² / z² = 1 + (1 + z²) / 2ν for ν degrees of freedom,
     and (1 + z²) / 2 = 1.85 at a level of .05, here 2. Units of unequal size count as (Σ size)² / Σ size². Units of one
@@ -55,6 +55,6 @@ def design_effect(sums: NDArray[np.float64], sizes: NDArray[np.float64], varianc
     units, total = len(sums), float(sizes.sum())
     if units < 2 or total <= 0 or variance <= 0:
         return max(1.0, whole_units(sizes))
-    left = sums - sums.sum() / total * sizes
-    clustered = units / (units - 1) * float((left**2).sum()) / total**2
+    residuals = sums - sums.sum() / total * sizes
+    clustered = units / (units - 1) * float((residuals**2).sum()) / total**2
     return max(1.0, clustered / (variance / total))

@@ -77,13 +77,17 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
     an expected drop.
     """
     changed = np.any(pairs.base != pairs.candidate, axis=1)
-    units, seen, whole = len(changed), float(changed.mean()) if len(changed) else 0.0, pairs.candidate.sum(axis=0)
+    units, share_changed, whole = (
+        len(changed),
+        float(changed.mean()) if len(changed) else 0.0,
+        pairs.candidate.sum(axis=0),
+    )
     raises = pairs.sign * (pairs.score(whole + pairs.base - pairs.candidate) - pairs.score(whole)) > 0
     better, worse = (
         np.where(raises[:, None], *rows) for rows in ((pairs.base, pairs.candidate), (pairs.candidate, pairs.base))
     )
     if drop <= 0 or not changed.any():
-        return (seen, 0.5, better, worse) if drop <= 0 else None
+        return (share_changed, 0.5, better, worse) if drop <= 0 else None
 
     def short(share: float, first: float) -> float:
         """By how much the expected drop is too small."""
@@ -92,11 +96,11 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
         rows = (still + first * up + (1 - first) * down, still + first * down + (1 - first) * up)
         return drop - pairs.sign * float(pairs.score(rows[0]) - pairs.score(rows[1]))
 
-    if short(seen, 1.0) <= 0:
-        return seen, float(brentq(partial(short, seen), 0.5, 1.0)), better, worse
+    if short(share_changed, 1.0) <= 0:
+        return share_changed, float(brentq(partial(short, share_changed), 0.5, 1.0)), better, worse
     if short(1.0, 1.0) > 0:
         return None
-    return float(brentq(lambda share: short(share, 1.0), seen, 1.0)), 1.0, better, worse
+    return float(brentq(lambda share: short(share, 1.0), share_changed, 1.0)), 1.0, better, worse
 
 
 def changed(pairs: Pairs) -> tuple[int, float]:

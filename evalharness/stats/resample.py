@@ -139,12 +139,12 @@ def resampled_sums(rows: Floats, replicates: int, rng: np.random.Generator) -> F
     step = min(max(1, CELLS // n), replicates)
     weights = np.empty((step, n))
     for start in range(0, replicates, step):
-        held = weights[: min(step, replicates - start)]
-        for tile in np.split(held, range(max(1, TILE // n), len(held), max(1, TILE // n))):
+        block = weights[: min(step, replicates - start)]
+        for tile in np.split(block, range(max(1, TILE // n), len(block), max(1, TILE // n))):
             drawn = rng.integers(0, n, size=tile.shape)
             drawn += np.arange(len(tile))[:, None] * n
             tile[:] = np.bincount(drawn.ravel(), minlength=tile.size).reshape(tile.shape)
-        sums[start : start + len(held)] = held @ rows
+        sums[start : start + len(block)] = block @ rows
     return sums
 
 
@@ -187,10 +187,10 @@ def swapped_differences(
     step = min(max(1, CELLS // max(1, len(change))), replicates)
     swaps = np.empty((step, len(change)))
     for begin in range(0, replicates, step):
-        held = swaps[: min(step, replicates - begin)]
-        held[:] = rng.integers(0, 2, size=held.shape, dtype=np.int8)
-        moved = held @ change
-        values[begin : begin + len(held)] = score(start + moved) - score(away - moved)
+        block = swaps[: min(step, replicates - begin)]
+        block[:] = rng.integers(0, 2, size=block.shape, dtype=np.int8)
+        moved = block @ change
+        values[begin : begin + len(block)] = score(start + moved) - score(away - moved)
     return values
 
 

@@ -69,15 +69,15 @@ def evidence(stream: Stream, margin: float, side: Side, population: int | None =
     with probability ≤ α, however the time was chosen. Units are drawn independently of one another; for a sample of a
     finite `population` see `certificate`.
     """
-    seen, bound = _excess(stream, margin, side)
+    excess, bound = _excess(stream, margin, side)
     if population is None:
-        return _capital(-seen / bound)
-    before = np.concatenate([[0.0], np.cumsum(seen)[:-1]])
-    expected = -before / (population - np.arange(len(seen)))  # mean of what is left, at the edge of the null
+        return _capital(-excess / bound)
+    before = np.concatenate([[0.0], np.cumsum(excess)[:-1]])
+    expected = -before / (population - np.arange(len(excess)))  # mean of what is left, at the edge of the null
     room = np.maximum(bound - expected, 1e-12 * bound)
-    path = _capital((expected - seen) / room)
-    left = population - np.arange(1, len(seen) + 1)
-    return np.where(np.cumsum(seen) + left * bound < -1e-9 * bound, np.inf, path)
+    path = _capital((expected - excess) / room)
+    remaining = population - np.arange(1, len(excess) + 1)
+    return np.where(np.cumsum(excess) + remaining * bound < -1e-9 * bound, np.inf, path)
 
 
 def certificate(stream: Stream, margin: float, side: Side, population: int) -> Floats:
@@ -148,7 +148,7 @@ def e_holm(logs: Sequence[float]) -> list[float]:
 
 
 def _excess(stream: Stream, margin: float, side: Side) -> tuple[Floats, float]:
-    """What the null says is ≥ 0 in the mean, of each unit, and the most it can be."""
+    """Of each unit, the value whose mean is ≥ 0 under the null, (units,), and the most that it can be."""
     over = stream.net + margin * stream.sizes
     if side == Verdict.FORGOTTEN:
         return over, (stream.reach + margin) * stream.largest

@@ -29,7 +29,7 @@ Weighing = Literal["units", "skill", "answers"]
 
 
 def weights(findings: Sequence[Finding], by: Weighing = "units") -> Floats:
-    """What each finding's difference is multiplied by before they are added up, (findings,), so that losing all skill
+    """The factors of the findings' differences before they are added up, (findings,), so that losing all skill
     everywhere adds up to −1.
 
     "units": every gate unit counts the same (the plain mean of the shares that were lost). "skill": a unit counts by
@@ -122,7 +122,7 @@ def mean_difference(findings: Sequence[Finding], level: float, rng: np.random.Ge
 
 
 def _luck(findings: Sequence[Finding], by: Weighing) -> float:
-    """By how much the suite's value is expected to be too high: the bias of a ratio to second order (Cochran, Sampling
+    """The expected excess of the suite's value over the truth: the bias of a ratio to second order (Cochran, Sampling
     Techniques, 1977, §6.8).
 
     Where the base was lucky its skill is overstated and part of its luck goes when the candidate answers: losses are

@@ -141,7 +141,7 @@ class Catalogue:
 
 
 def _kind_and_name(values: Mapping[str, Any]) -> tuple[Kind, str] | None:
-    """What a mapping defines, and its name. With `class` it is a task whatever else it says, as in lm-eval."""
+    """The kind and name of what a mapping defines. With `class` it is a task whatever else it says, as in lm-eval."""
     for kind in ("task",) if "class" in values else KINDS:
         if isinstance(name := values.get(kind), str):
             return kind, name

@@ -50,8 +50,8 @@ def fetch_tasks(
     if source.data_dir is not None and source.data_dir.resolve() == folder.resolve():
         raise UsageError("--to", f"{folder} is the folder that --data-dir reads", "another folder would be right")
     check_overrides(tasks, source)
-    wanted = splits_to_fetch(tasks, splits, training)
-    if not wanted:
+    needed = splits_to_fetch(tasks, splits, training)
+    if not needed:
         what = "the rows of these tasks are files of their own"
         raise UsageError(COMMAND, what, "name tasks whose rows are on the hub")
     if not splits and (error := missing(tasks, source)) is not None:
@@ -59,7 +59,7 @@ def fetch_tasks(
     if update and source.lock is not None:
         lock = Lock(source.lock)
         lock.forget({key_of(task) for task in tasks} & lock.names())
-    return _fetched(wanted, source, folder, update)
+    return _fetched(needed, source, folder, update)
 
 
 def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, update: bool) -> Fetched:

@@ -53,16 +53,18 @@ class TaskLoader(_Loader):  # type: ignore[misc]
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[Any, yaml.Node] = {}
+        nodes: dict[Any, yaml.Node] = {}
         for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             name = self.construct_object(key, deep=True)
             if not isinstance(name, Hashable):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a plain value", key.start_mark)
-            if name in seen and self.construct_object(seen[name], deep=True) != self.construct_object(value, deep=True):
+            if name in nodes and self.construct_object(nodes[name], deep=True) != self.construct_object(
+                value, deep=True
+            ):
                 raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} stands twice", key.start_mark)
-            seen[name] = value
+            nodes[name] = value
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 
 

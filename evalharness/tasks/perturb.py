@@ -41,9 +41,9 @@ def perturbed(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRo
     columns = text_columns(renderer, row)
     if not columns:
         return row
-    kept = _kept(renderer.question(row).choices)
+    protected = _protected(renderer.question(row).choices)
     draw = generator("perturb", seed, task.origin, task.perturbation, index)
-    return {**row, **{column: _disturbed(task.perturbation, row[column], kept, draw) for column in columns}}
+    return {**row, **{column: _disturbed(task.perturbation, row[column], protected, draw) for column in columns}}
 
 
 def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
@@ -81,9 +81,9 @@ def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
     return "it would change no row" + (" (their texts are lower case already)" if task.perturbation == "case" else "")
 
 
-def _disturbed(way: str, text: str, kept: str, draw: random.Random) -> str:
+def _disturbed(way: str, text: str, protected: str, draw: random.Random) -> str:
     """The text with pieces changed, but none inside what is `kept` (a pattern)."""
-    pattern = re.compile(f"(?P<kept>{kept})|{UNITS[way]}", re.M)
+    pattern = re.compile(f"(?P<kept>{protected})|{UNITS[way]}", re.M)
     free = [match.start() for match in pattern.finditer(text) if match["kept"] is None]
     if way == "typos" and free:
         free = draw.sample(free, max(1, round(TYPO_RATE * len(free))))
@@ -107,7 +107,7 @@ CHANGES: dict[str, Callable[[str, random.Random], str]] = {
 
 
 @lru_cache(maxsize=256)
-def _kept(choices: tuple[str, ...]) -> str:
+def _protected(choices: tuple[str, ...]) -> str:
     """Pattern of what stays as it is: placeholders, and every choice that stands in the text as a whole."""
     words = sorted(
         {choice.strip() for choice in choices if len(choice.strip()) > 1}, key=lambda word: (-len(word), word)

@@ -234,8 +234,8 @@ def _chosen(task: Task, units: Sequence[list[int]], settings: PromptSettings) ->
     order = list(units)
     if settings.limit is not None and settings.limit < sum(map(len, units)):
         generator("limit", settings.seed, task.origin).shuffle(order)
-        kept = [size <= settings.limit for size in accumulate(map(len, order))]
-        order = order[: max(1, kept.index(False))]
+        fits = [size <= settings.limit for size in accumulate(map(len, order))]
+        order = order[: max(1, fits.index(False))]
     return sorted(index for unit in order for index in unit)
 
 

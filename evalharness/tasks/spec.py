@@ -185,8 +185,8 @@ def _fewshot_split(fields: Fields, shots: Fields) -> str | None:
 
 
 def _shots(shots: Fields, split: str | None) -> dict[str, Any]:
-    """What `fewshot_config` says about shots alone: rows listed in the file, and templates that differ from the
-    task's.
+    """The part of `fewshot_config` that is about shots alone: rows listed in the file, and templates that differ from
+    the task's.
     """
     shots.refuse_unknown(("sampler", "split", "samples", "process_docs", "fewshot_indices", *SHOT_KEYS))
     if shots.values.get("process_docs") is not None:

@@ -184,9 +184,7 @@ def _limits(task: Task, most: int) -> tuple[int, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """What stands before an expression (statements that print nothing), and the expression whose value is the list of
-    choices.
-    """
+    """An expression whose value is the list of choices, and the statements before it, which print nothing."""
 
     before: str
     expression: str

@@ -64,7 +64,7 @@ def target(fields: Fields, key: str) -> str | int | tuple[Any, ...]:
 
 
 def choices(fields: Fields, key: str) -> str | tuple[str, ...] | None:
-    """A list of texts, or what renders to one; of a mapping its values; None where the key is absent. Raises
+    """A list of texts, or a template that renders to one; of a mapping its values; None where the key is absent. Raises
     TaskError.
     """
     value = fields.values.get(key)

@@ -81,6 +81,8 @@ def test_enumerated_odds_are_how_often_verdicts_come_out(n: int, flips: float, m
 
 def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -> None:
     told = enumerated(277, 0.1, Rule(0.02, tests=10))
+    # By the normal formula (1.645 + .842) · √(.1 / 277) = .047 and (1.645 + .842)² · .1 / .02² = 1546; counts are whole
+    # numbers, which takes a little more: enumeration says .049 and 1565.
     assert told.certifiable == pytest.approx(0.049, abs=0.001) and told.needed == 1565
     assert (
         odds(277, 0.1, 0.0, told.certifiable, (0.0, 0.05)).retained
@@ -270,6 +272,7 @@ def test_the_gate_passes_as_often_as_its_parts_say() -> None:
 
 def test_errors_of_shares() -> None:
     told = GateOdds(0.36, 0.0, 0.64, 0.0, None, 100)
+    # √(.36 · .64 / 100), and √(.01 · .99 / 100) where no draw of 100 agreed
     assert told.error(0.36) == pytest.approx(0.048) and told.error(0.0) == pytest.approx(0.00995, abs=1e-5)
 
 

@@ -11,10 +11,9 @@ import pytest
 
 from evalharness.data.sources import DataSource
 from evalharness.engines.scripted import ScriptedChat
-from evalharness.errors import DataError, EvalHarnessError, ModelError, TaskError, UsageError
-from evalharness.records.requests import Generate, PreparedTask, Rank, Score
+from evalharness.errors import DataError, EvalHarnessError, TaskError, UsageError
+from evalharness.records.requests import Generate, Rank, Score
 from evalharness.records.tasks import Task
-from evalharness.records.tokenizers import Unrenderable
 from evalharness.tasks.prepare import PromptSettings, prepare, training_pairs
 from evalharness.tasks.turns import Chat
 
@@ -180,101 +179,6 @@ def test_a_metric_that_cannot_be_computed_is_found_before_anything_is_asked(make
         prepare(make(metric_list=[{"metric": "acc", "stem": True}]), data(test=ROWS), PromptSettings())
 
 
-# ---- truncation
-
-
-def shots_in(prepared: PreparedTask, index: int = 0) -> list[str]:
-    request = prepared.requests[index]
-    assert isinstance(request, Rank)
-    return [part for part in request.pairs[0][0].split("\n\n") if part.startswith("shot")]
-
-
-@pytest.fixture
-def long(make: Make, data: Data) -> Callable[..., PreparedTask]:
-    """Three shots of 4 words (and one of answer), a question of 3 words and a document of 10."""
-
-    def long(budget: int | None, **changes: Any) -> PreparedTask:
-        shots = [{"q": f"shot number {i} asks", "doc": "", "label": 0} for i in range(3)]
-        rows = [{"q": "what is it", "doc": " ".join(f"w{i}" for i in range(10)), "label": 1}]
-        base = {
-            "doc_to_text": "{{doc}}{{' ' if doc}}{{q}}",
-            "fewshot_config": {"sampler": "first_n"},
-            "metadata": {"document": "doc"},
-        }
-        task = make(**{**base, **changes})
-        return prepare(task, data(test=rows, train=shots), PromptSettings(num_fewshot=3, budget=budget, count=words))
-
-    return long
-
-
-def test_what_fits_is_left_alone(long: Callable[..., PreparedTask]) -> None:
-    whole = 3 * 5 + 10 + 3 + 1
-    assert long(whole).requests == long(None).requests == long(10_000).requests
-    assert not long(whole).examples[0].truncated
-
-
-def test_whole_shots_go_first_and_the_oldest_before_the_others(long: Callable[..., PreparedTask]) -> None:
-    prepared = long(3 * 5 + 10 + 3)  # one word too many
-    assert shots_in(prepared) == ["shot number 1 asks no", "shot number 2 asks no"]
-    assert prepared.examples[0].truncated
-    assert shots_in(long(10 + 3 + 1)) == []
-    assert "w9 what is it" in long(10 + 3 + 1).examples[0].prompt
-
-
-def test_then_the_end_of_the_document_and_never_the_question(long: Callable[..., PreparedTask]) -> None:
-    prepared = long(4 + 3 + 1)
-    assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"
-    assert prepared.examples[0].truncated and prepared.examples[0].gold == (1,)
-    assert long(3 + 1).examples[0].prompt == "what is it"
-
-
-def test_what_cannot_fit_is_a_failure_of_that_example(long: Callable[..., PreparedTask]) -> None:
-    prepared = long(3)
-    assert (prepared.examples, prepared.requests, prepared.available) == ((), (), 1)
-    assert [(identity.split("-")[0], reason) for identity, reason in prepared.failures] == [
-        ("0", "does not fit into 3 tokens")
-    ]
-    assert long(8, metadata={}).failures
-
-
-def test_the_longest_continuation_is_reserved(long: Callable[..., PreparedTask]) -> None:
-    prepared = long(4 + 3 + 3, doc_to_choice=["no", "yes it is"])
-    assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"
-
-
-def test_the_new_tokens_of_a_generation_are_reserved(make: Make, data: Data) -> None:
-    rows = [{"q": "what is it", "doc": " ".join(f"w{i}" for i in range(10)), "a": "x"}]
-    task = make(**WRITE, doc_to_text="{{doc}} {{q}}", metadata={"document": "doc"})
-    prepared = prepare(task, data(test=rows), PromptSettings(budget=4 + 3 + 5, count=words))
-    assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"
-
-
-def test_an_encoder_and_a_decoder_have_the_budget_each(make: Make, data: Data) -> None:
-    """The answer takes no room from the prompt, however long it is; one that is too long itself is a failure."""
-    rows = [{"q": "what is it", "doc": " ".join(f"w{i}" for i in range(10)), "a": "x"}]
-    task = make(**WRITE, doc_to_text="{{doc}} {{q}}", metadata={"document": "doc"})
-    prepared = prepare(task, data(test=rows), PromptSettings(budget=7, count=words, apart=True))
-    assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"
-    assert not prepare(task, data(test=rows), PromptSettings(budget=13, count=words, apart=True)).examples[0].truncated
-    assert prepare(task, data(test=rows), PromptSettings(budget=4, count=words, apart=True)).failures
-
-
-@pytest.mark.parametrize("budget", range(8, 60))
-def test_every_prompt_fits_and_no_more_is_cut_than_must_be(make: Make, data: Data, budget: int) -> None:
-    rows = [{"q": "what", "doc": "x" * 40, "label": 1}]  # no white space to cut at, counted in characters
-    prepared = prepare(
-        make(doc_to_text="{{doc}}|{{q}}", metadata={"document": "doc"}),
-        data(test=rows),
-        PromptSettings(budget=budget, count=len),
-    )
-    if budget < 9:
-        assert prepared.failures
-        return
-    request = prepared.requests[0]
-    assert isinstance(request, Rank)
-    assert max(len(context + continuation) for context, continuation in request.pairs) == min(budget, 49)
-
-
 # ---- training
 
 
@@ -330,88 +234,6 @@ def test_a_template_changes_nothing_about_texts_that_are_scored_whole(make: Make
     source = data(test=[{"text": "one two"}])
     plain, chat = (prepare(make(**ROLLING), source, PromptSettings(chat=how)) for how in (None, Chat(ScriptedChat())))
     assert plain == chat
-
-
-# ---- chat templates
-
-
-CHAT = Chat(ScriptedChat())
-
-
-def test_a_template_puts_the_question_and_the_answer_begins_where_it_ends(make: Make, data: Data) -> None:
-    prepared = prepare(make(description="Say."), data(test=ROWS[:2]), PromptSettings(chat=CHAT, system="Be brief."))
-    prompt = "<system>Be brief.\n\nSay.\n<user>Question 1?\n<assistant>"
-    assert prepared.requests[1] == Rank(pairs=((prompt, "no"), (prompt, "yes")))
-    assert prepared.examples[1].prompt == prompt
-
-
-def test_examples_are_who_they_are_whatever_the_template(make: Make, data: Data) -> None:
-    source = data(test=ROWS)
-    asked = [
-        prepare(make(), source, PromptSettings(chat=how))
-        for how in (None, CHAT, Chat(ScriptedChat("!")), Chat(ScriptedChat(), multiturn=False))
-    ]
-    assert len({tuple(example.id for example in each.examples) for each in asked}) == 1
-    assert len({each.prompts_digest for each in asked[:3]}) == 3
-    assert asked[1].prompts_digest == asked[3].prompts_digest  # without shots there is one turn anyway
-    other = prepare(make(), source, PromptSettings(chat=CHAT, system="Be brief."))
-    assert other.examples[0].id != asked[0].examples[0].id
-
-
-def test_prompts_are_fitted_as_the_template_puts_them(make: Make, data: Data) -> None:
-    """Three shots of 5 words and a question of 3, in 2 + 1 words of template a turn."""
-    shots = [{"q": f"shot number {i} asks", "label": 0} for i in range(3)]
-    source, task = (
-        data(test=[{"q": "what is it", "label": 1}], train=shots),
-        make(fewshot_config={"sampler": "first_n"}),
-    )
-
-    def asked(budget: int | None, **options: Any) -> PreparedTask:
-        return prepare(
-            task,
-            source,
-            PromptSettings(
-                num_fewshot=3, budget=budget, count=lambda text: len(text.replace(">", "> ").split()), **options
-            ),
-        )
-
-    whole = 3 * (1 + 4 + 1 + 1) + 1 + 3 + 1 + 1
-    assert not asked(whole, chat=CHAT).examples[0].truncated and not asked(whole - 1).examples[0].truncated
-    cut = asked(whole - 1, chat=CHAT).examples[0]
-    assert cut.truncated and cut.prompt.startswith(
-        "<user>shot number 1 asks\n<assistant>no\n<user>shot number 2 asks\n<assistant>no\n<user>what"
-    )
-    assert asked(5, chat=CHAT).failures and not asked(5).failures
-
-
-def test_ids_of_the_whole_do_not_know_what_was_cut(make: Make, data: Data) -> None:
-    source = data(test=ROWS[:3], train=[{"q": "shot", "label": 0}] * 2)
-    whole = prepare(make(), source, PromptSettings(num_fewshot=2))
-    cut = [
-        prepare(make(), source, PromptSettings(num_fewshot=2, budget=4, count=words, chat=chat, whole_ids=True))
-        for chat in (None, CHAT)
-    ]
-    assert all(example.truncated for each in cut for example in each.examples)
-    assert len({tuple(example.id for example in each.examples) for each in (whole, *cut)}) == 1
-    assert (
-        prepare(make(), source, PromptSettings(num_fewshot=2, budget=4, count=words)).examples[0].id
-        != whole.examples[0].id
-    )
-
-
-def test_turns_that_a_template_refuses_are_named_with_their_row(make: Make, data: Data) -> None:
-    class Picky(ScriptedChat):
-        def render(self, messages: Any, continued: bool) -> str:
-            if "3" in messages[-1]["content"]:
-                raise Unrenderable("no threes")
-            return super().render(messages, continued)
-
-    with pytest.raises(
-        ModelError,
-        match=r"mine, split 'test', row 3: the chat template refuses its turns \(no threes\); "
-        r".*--no-fewshot-as-multiturn",
-    ):
-        prepare(make(), data(test=ROWS), PromptSettings(chat=Chat(Picky())))
 
 
 def test_a_limit_takes_whole_units(make: Make, data: Data) -> None:
