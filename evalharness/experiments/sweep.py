@@ -48,9 +48,9 @@ RULE = (
 def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> tuple[Sweep, Results]:
     """Make, measure, choose, and compare the chosen candidates with their base on test rows, which are not read before.
 
-    Leaves sweep.json, and what a run leaves, in the job's output folder. Interrupted, a second call goes on where the first
-    one was. Raises EvalHarnessError; for what the user can mend before anything is trained. ModelError where no rate
-    could be chosen.
+    Leaves sweep.json, and what a run leaves, in the job's output folder. Interrupted, a second call goes on where the
+    first one was. Raises EvalHarnessError; for what the user can mend before anything is trained. ModelError where no
+    rate could be chosen.
     """
     listener, job = listener or SilentListener(), sweep_job.job
     specs, sweep = _planned(sweep_job, listener)

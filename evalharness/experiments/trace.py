@@ -28,8 +28,8 @@ def run_trace(
 ) -> tuple[Stages, Results]:
     """Measure base and stages on the same questions, and follow every task through them.
 
-    Leaves what a run leaves, its page and stages.json in the job's output folder. Interrupted, a second call answers nothing
-    twice. Raises EvalHarnessError for what the user can mend, before any answer is computed.
+    Leaves what a run leaves, its page and stages.json in the job's output folder. Interrupted, a second call answers
+    nothing twice. Raises EvalHarnessError for what the user can mend, before any answer is computed.
     """
     listener, run_log = listener or SilentListener(), RunLog()
     job, beside = _job(trace_job)
