@@ -156,8 +156,8 @@ def _job_of(job: Job, point: GridPoint) -> Job:
 
 
 def _not_another(out: Path, base: Checkpoint, task: str, suite: str) -> None:
-    """Raises UsageError where the folder holds the sweep of another base, task or suite, finished or not, which would
-    be lost.
+    """Check the folder. Raises UsageError where it holds the sweep of another base, task or suite, finished or not,
+    which would be lost.
     """
     before = read_sweep(out)
     if before is not None and (before.task, before.suite) != (task, suite):

@@ -170,7 +170,7 @@ def _groups(base: Logged, facts: Sequence[TaskFacts], library: Library) -> tuple
 
 
 def check_margins(imported: Imported, given: Mapping[str, float]) -> None:
-    """Raises UsageError for a task that needs a margin of its own and was given none."""
+    """Check the margins. Raises UsageError for a task that needs a margin of its own and was given none."""
     for name, metric in imported.unscaled.items():
         if name not in given:
             fix = f"state the largest acceptable drop: --margin {name}=DELTA"

@@ -37,7 +37,7 @@ def are_logs(texts: Sequence[str]) -> bool:
 
 
 def _check_run(text: str) -> None:
-    """Raises UsageError for what cannot be a run, as far as its kind and its name say."""
+    """Check one path. Raises UsageError for what cannot be a run, as far as its kind and its name say."""
     path = run_and_model(text)[0]
     if lm_eval.is_unsampled(_parse(text)[1]):
         raise UsageError(text, "holds lm-eval's results and no samples", "run lm-eval again with --log_samples")

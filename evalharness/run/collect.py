@@ -30,8 +30,8 @@ class AnswerSource:
 
 
 def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
-    """Distinct requests in the order given, in blocks. The plan depends on nothing else, so it is the same for base and
-    candidates.
+    """Yield the distinct requests in the order given, in blocks. The plan depends on nothing else, so it is the same
+    for base and candidates.
     """
     distinct = list({request.id: request for request in requests}.items())
     for start in range(0, len(distinct), BLOCK):
@@ -39,7 +39,7 @@ def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
 
 
 def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Response | Failure]:
-    """An answer or a failure for every request, by request id.
+    """Collect an answer or a failure for every request, by request id.
 
     A block with a missing answer goes to the engine whole, so that what shares a batch never depends on where an
     earlier run was interrupted; answers already stored win over those computed again. Failures are returned and not

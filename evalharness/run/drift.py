@@ -1,4 +1,4 @@
-"""A run's models, each in its turn, to how far the candidates' predictions have moved from the base's (--drift)."""
+"""Record how far the candidates' predictions have moved from the base's, one model after another (--drift)."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ class RoundsOfRun:
             for of in (self.rounds_asked, self.failed)
         )
         facts = [
-            replace(fact, rounds=asked, failed=lost) for fact, asked, lost in zip(facts, rounds, failed, strict=True)
+            replace(fact, rounds=done, failed=lost) for fact, done, lost in zip(facts, rounds, failed, strict=True)
         ]
         return CandidateData(candidate, facts, measurements, self.plan)
 

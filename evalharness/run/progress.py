@@ -6,8 +6,8 @@ from typing import Protocol
 
 
 class ProgressListener(Protocol):
-    """Is told of phases, of how many requests there will be, of every block (how many answers were stored, how many
-    computed), and of notices.
+    """Receives phases, the number of requests to come, every block (how many answers were stored, how many
+    computed), and notices.
     """
 
     def phase(self, text: str) -> None: ...

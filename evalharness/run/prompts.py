@@ -197,7 +197,7 @@ def _name(renderer: ChatRenderer | None) -> str | None:
 
 
 def _strictest(counters: Sequence[TokenCounter]) -> Callable[[str], int]:
-    """A count no smaller than any model's own; counters that are equal (one tokenizer for all, as usual) are asked
+    """Make a count no smaller than any model's own; counters that are equal (one tokenizer for all, as usual) are asked
     once.
     """
     distinct = list(dict.fromkeys(counters))

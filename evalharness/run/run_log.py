@@ -51,7 +51,7 @@ class RunLog:
         self.loads[weights] = self.loads.get(weights, 0) + 1
 
     def finish(self, model: str) -> None:
-        """A model answers no more: keep the peak of memory up to now."""
+        """Keep the peak of memory when a model has answered everything."""
         self.peaks[model] = _peak()
 
     def facts(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class RunLog:
 
 
 def tell(notices: Sequence[str], listener: ProgressListener, run_log: RunLog) -> None:
-    """Tell whoever watches, and run.json."""
+    """Pass notices to the listener and to run.json."""
     for notice in notices:
         run_log.notices.append(notice)
         listener.notice(notice)

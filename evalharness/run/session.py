@@ -83,7 +83,7 @@ def weights_of(checkpoint: Checkpoint) -> tuple[Path, str]:
 
 
 def turns(run_plan: RunPlan) -> Turns:
-    """In which order checkpoints are proven, and in which they are measured: those on other full weights than the
+    """Order the checkpoints for proof, and for measurement: those on other full weights than the
     base's first and last, so that the base's weights stay in memory in between.
     """
     every: Sequence[Checkpoint] = run_plan.checkpoints
@@ -197,8 +197,8 @@ def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> I
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:
-    """The examples at these places alone. The prompts are those of the whole task, of which this is a part: the digest
-    stays.
+    """Keep only the examples at these places. The prompts are those of the whole task, of which this is a part: the
+    digest stays.
     """
     return replace(
         task,
@@ -209,15 +209,15 @@ def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[
 
 
 def _prompts(prepared: Sequence[PreparedTask]) -> list[str]:
-    """What a model is asked for its proof: the first example of every task, then the second …"""
+    """Choose what a model is asked for its proof: the first example of every task, then the second …"""
     examples = [task.examples[i] for i in range(PROOF_PROMPTS) for task in prepared if i < len(task.examples)]
     texts = (example.prompt or " ".join(example.references)[:MOST_OF_A_TEXT] for example in examples)
     return list(itertools.islice(texts, PROOF_PROMPTS))
 
 
 def _tokens(requests: Sequence[Request], answers: Answers, count: TokenCounter | None) -> dict[str, int]:
-    """Tokens of the prompts (where they can be counted) and of what was answered to them (written, or of the choices
-    that were scored), computed now or stored.
+    """Count the tokens of the prompts (where they can be counted) and of what was answered to them (written, or of the
+    choices that were scored), computed now or stored.
     """
     tokens = 0
     for answer in answers.values():
