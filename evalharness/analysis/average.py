@@ -10,7 +10,7 @@ from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Average
 
-Rows = Mapping[tuple[str, str], Comparison]  # by (task, metric)
+ByMetric = Mapping[tuple[str, str], Comparison]  # by (task, metric)
 CARRIED = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)  # flags of a task that hold for the average
 
 
@@ -70,7 +70,7 @@ def _stopped(row: Comparison) -> bool:
     return row.stopping is not None and row.stopping.stopped
 
 
-def _row(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], suite: str) -> Comparison:
+def _row(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], suite: str) -> Comparison:
     base, candidate = (_value(average, rows, facts, side) for side in ("base", "candidate_score"))
     taken = [rows[cell] for cell in _cells(average)]
     tasks = list({row.task: row for row in taken}.values())
@@ -92,7 +92,7 @@ def _row(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], suite: st
     )
 
 
-def _value(average: Average, rows: Rows, facts: Mapping[str, TaskFacts], side: str) -> float:
+def _value(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], side: str) -> float:
     """The plain mean over entries of the mean over an entry's metrics, each the mean over its tasks."""
     entries = []
     for names, metrics in average.over.items():

@@ -11,7 +11,7 @@ import numpy as np
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.imports.logged import Logged, LoggedTask
-from evalharness.imports.metrics import Rows, comparable_metrics
+from evalharness.imports.metrics import RowOfValue, comparable_metrics
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group, Task
 from evalharness.stats.enums import MetricKind
@@ -107,7 +107,7 @@ def _by_document(task: LoggedTask, metric: str) -> dict[str, set[str]]:
     return keys
 
 
-def _measurement(name: str, model: str, task: LoggedTask, metric: MetricFacts, rows: Rows) -> Measurement:
+def _measurement(name: str, model: str, task: LoggedTask, metric: MetricFacts, rows: RowOfValue) -> Measurement:
     answers = sorted(task.answers[metric.id], key=attrgetter("key"))
     units: dict[str, int] = {}
     places = np.array([units.setdefault(answer.unit, len(units)) for answer in answers])

@@ -27,19 +27,19 @@ LOWER_IS_BETTER = {
 }
 HIGHER_IS_BETTER = {"score", "accuracy", "correct", "em", "f1", "rougeLsum"}
 
-Rows = Callable[[Any], tuple[float, ...]]
+RowOfValue = Callable[[Any], tuple[float, ...]]
 
 
 def comparable_metrics(
     name: str, logs: Sequence[Logged], primary: str, lower: Collection[str], notices: list[str]
-) -> list[tuple[MetricFacts, Rows]]:
+) -> list[tuple[MetricFacts, RowOfValue]]:
     """List the metrics that can be compared, the deciding one first: `primary` where the base has it, else the base's
     first that can be scored.
 
     Raises NotComparableError where a candidate lacks that one: another never decides in its place.
     """
     base, *others = [log.tasks[name] for log in logs]
-    metrics: list[tuple[MetricFacts, Rows]] = []
+    metrics: list[tuple[MetricFacts, RowOfValue]] = []
     for metric in sorted(base.answers, key=lambda each: each != primary):
         own = _recognised(metric, [answer.value for answer in base.answers[metric]], True)
         if own is None:
@@ -90,7 +90,7 @@ def _higher(name: str, metric: str, task: LoggedTask, lower: Collection[str], no
     return plain not in LOWER_IS_BETTER
 
 
-def _recognised(metric: str, values: Sequence[Any], higher: bool) -> tuple[MetricFacts, Rows] | None:
+def _recognised(metric: str, values: Sequence[Any], higher: bool) -> tuple[MetricFacts, RowOfValue] | None:
     """Recognise a metric by its logged values; None where they are of no known form."""
     name = metric.partition(",")[0]
     if all(isinstance(value, int | float) for value in values):
@@ -108,7 +108,7 @@ def _recognised(metric: str, values: Sequence[Any], higher: bool) -> tuple[Metri
     return None
 
 
-def _numbers(metric: str, name: str, values: Sequence[float], higher: bool) -> tuple[MetricFacts, Rows] | None:
+def _numbers(metric: str, name: str, values: Sequence[float], higher: bool) -> tuple[MetricFacts, RowOfValue] | None:
     if not np.isfinite(values).all():
         return None
     low, high = (0.0, 1.0) if min(values) >= 0 and max(values) <= 1 else (min(values), max(values))
@@ -131,7 +131,7 @@ def _built(metric: str, name: str, options: Mapping[str, Any]) -> MetricFacts:
     return facts_of(spec, build(spec))
 
 
-def _joint(metric: str, name: str, values: Sequence[Any]) -> tuple[MetricFacts, Rows] | None:
+def _joint(metric: str, name: str, values: Sequence[Any]) -> tuple[MetricFacts, RowOfValue] | None:
     """Count (gold, chosen) labels, as lm-eval logs them for f1 and mcc."""
     if not all(
         isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 100
@@ -149,7 +149,7 @@ def _joint(metric: str, name: str, values: Sequence[Any]) -> tuple[MetricFacts, 
     return _built(metric, name, {"classes": classes}), row
 
 
-def _texts(metric: str, name: str) -> tuple[MetricFacts, Rows]:
+def _texts(metric: str, name: str) -> tuple[MetricFacts, RowOfValue]:
     """Count (reference or references, text) pairs, as lm-eval logs them for sacrebleu's metrics."""
     built = build(MetricSpec(id=metric, name=name, options={}))
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.data.files import numbered, parquet_rows, text_cells, unreadable
+from evalharness.data.files import DataRow, numbered, parquet_rows, text_cells, unreadable
 from evalharness.errors import DataError
 from evalharness.imports.logged import Answer, Logged, LoggedTask
 
@@ -22,8 +22,6 @@ FORMS = (".csv", ".tsv", ".jsonl", ".parquet")
 NEEDED = "columns `id` and `score`, or `id`, `prediction` and `answer`"
 SCORED = "score"
 READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt")
-
-Row = Mapping[str, Any]
 
 
 def is_table(path: Path) -> bool:
@@ -57,7 +55,7 @@ def read(path: Path, name: str) -> Logged:
     return Logged(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
 
 
-def _by_task(path: Path, rows: Sequence[tuple[int, Row]], graded: bool) -> dict[str, tuple[Answer, ...]]:
+def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> dict[str, tuple[Answer, ...]]:
     """Group the answers by task. Raises DataError for a value that is no score and for an id that comes twice in a
     task.
     """
@@ -71,10 +69,10 @@ def _by_task(path: Path, rows: Sequence[tuple[int, Row]], graded: bool) -> dict[
     return {task: tuple(answers.values()) for task, answers in by_task.items()}
 
 
-def _rows(path: Path) -> list[tuple[int, Row]]:
+def _rows(path: Path) -> list[tuple[int, DataRow]]:
     """Read (line or row number, row): the cells of CSV and TSV are texts, others keep their types."""
     form = path.suffix.lower()
-    rows: Iterable[tuple[int, Row]]
+    rows: Iterable[tuple[int, DataRow]]
     try:
         if form == ".parquet":
             rows = enumerate(parquet_rows(path), 1)
@@ -89,7 +87,7 @@ def _nothing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _answer(place: str, row: Row, graded: bool) -> Answer:
+def _answer(place: str, row: DataRow, graded: bool) -> Answer:
     """Score one row. `place` (file and line) goes into the error."""
     identity = str(row["id"])
     if graded:

@@ -43,7 +43,7 @@ COLUMNS = {  # of the overview: a way, or a kind of ways, to its heading
     "worst": "worst of all",
     "written": "written",
 }
-Rows = Mapping[tuple[str, str, str], Comparison]  # by (task, metric, candidate)
+ByKey = Mapping[tuple[str, str, str], Comparison]  # by (task, metric, candidate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +148,11 @@ def _with_variants(results: Results) -> list[tuple[Comparison, dict[str, Variant
     return [(first, ways) for first, ways in zip(firsts, own, strict=True) if ways]
 
 
-def _by_key(results: Results) -> Rows:
+def _by_key(results: Results) -> ByKey:
     return {(c.task, c.metric, c.candidate): c for c in results.comparisons}
 
 
-def _cells(task: str, metric: str, rows: Rows, names: Sequence[str]) -> tuple[VariantCell | None, ...]:
+def _cells(task: str, metric: str, rows: ByKey, names: Sequence[str]) -> tuple[VariantCell | None, ...]:
     of_candidates = [rows.get((task, metric, name)) for name in names]
     places = wording.places_for(c.difference.value for c in of_candidates if c is not None)
     return tuple(None if c is None else _cell(c, places) for c in of_candidates)
@@ -163,7 +163,7 @@ def _lowest(cells: Sequence[VariantCell | None]) -> VariantCell | None:
     return min((cell for cell in cells if cell is not None), key=lambda cell: cell.change, default=None)
 
 
-def _rows(first: Comparison, own: Mapping[str, Variant], rows: Rows, names: Sequence[str]) -> Iterator[VariantRow]:
+def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Sequence[str]) -> Iterator[VariantRow]:
     """The task's own way, then other wordings and their spread, disturbed texts and the worst of them, and writing."""
     by_kind = {kind: [(name, variant) for name, variant in own.items() if variant.kind == kind] for kind in KINDS}
     yield from _row("as the task asks", first.task, first.metric, rows, names, plain=True)
@@ -181,7 +181,7 @@ def _rows(first: Comparison, own: Mapping[str, Variant], rows: Rows, names: Sequ
 
 
 def _row(
-    words: str, task: str, metric: str, rows: Rows, names: Sequence[str], plain: bool = False
+    words: str, task: str, metric: str, rows: ByKey, names: Sequence[str], plain: bool = False
 ) -> Iterator[VariantRow]:
     """One row, or none where no candidate was scored so."""
     of_candidates = [rows.get((task, metric, name)) for name in names]
@@ -198,7 +198,7 @@ def _cell(c: Comparison, places: int) -> VariantCell:
     return VariantCell(shown.candidate, shown.difference, shown.interval, moved, c.difference.value)
 
 
-def _spread(first: Comparison, worded: Iterable[str], rows: Rows, names: Sequence[str]) -> VariantRow:
+def _spread(first: Comparison, worded: Iterable[str], rows: ByKey, names: Sequence[str]) -> VariantRow:
     """Largest minus smallest score over the task's own wording and the others."""
     tasks = [first.task, *worded]
 
