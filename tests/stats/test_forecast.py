@@ -4,51 +4,23 @@ stand for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from drawn_answers import flipped, graded, near, paired
 
 from evalharness.stats.assess import assess
 from evalharness.stats.forecast import Rule, at_chance, blocked, enumerated, p_of, simulated, verdict_of, worth
-from evalharness.stats.gate_forecast import GateOdds, gate
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import odds
-from evalharness.stats.redraw import again, answers, base_skill, changed
+from evalharness.stats.redraw import again
 from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import decide
 
-Floats = NDArray[np.float64]
 QUICK = Effort(1000, 400, 1)
-
-
-def paired(
-    base: Floats, candidate: Floats, kind: str = "binary", chance: float = 0.5, margin: float | None = None
-) -> Pairs:
-    one = np.ones(len(base))
-    rows = [np.column_stack([values, one]).astype(float) for values in (base, candidate)]
-    return Pairs(*rows, one, lambda sums: sums[..., 0] / sums[..., 1], kind, 0.0, 1.0, 1.0, chance, margin)  # type: ignore[arg-type]
-
-
-def flipped(n: int, score: float, flips: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Right answers lost and wrong ones gained at rates that leave the score where it is."""
-    base = rng.random(n) < score
-    lost, gained = flips / 2 / score, flips / 2 / (1 - score)
-    moves = rng.random(n) < np.where(base, lost, gained)
-    return base.astype(float), (base ^ moves).astype(float)
-
-
-def graded(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Scores in 0-1 of which half change a little, either way alike."""
-    base = rng.beta(4, 4, n)
-    other = np.where(
-        rng.random(n) < 0.5, np.clip(base + rng.choice([-1, 1], n) * rng.uniform(0.05, 0.3, n), 0, 1), base
-    )
-    return base, other
 
 
 def shares(draw: Callable[[np.random.Generator], Pairs], rule: Rule, times: int, seed: int) -> tuple[float, float]:
@@ -63,12 +35,6 @@ def shares(draw: Callable[[np.random.Generator], Pairs], rule: Rule, times: int,
             decide(p, of.p_retained or 0.0, rule.alpha, units=of.units, can_retain=fits, at_chance=of.at_chance)
         )
     return found.count("retained") / times, found.count("forgotten") / times
-
-
-def near(share: float, foretold: float, times: int, draws: int = 0) -> bool:
-    """Within four standard errors of both."""
-    spread = max(foretold * (1 - foretold), 0.01)
-    return abs(share - foretold) < 4 * math.sqrt(spread / times + (spread / draws if draws else 0))
 
 
 @pytest.mark.parametrize(("n", "flips", "margin"), [(500, 0.1, 0.03), (300, 0.01, 0.015)])
@@ -193,87 +159,10 @@ def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
         assert p_of(stated[0], 0.05, "retained") == pytest.approx(stated[1].p_retained)
 
 
-def test_answers_drawn_have_the_score_and_the_flips_asked_for_and_lose_nothing() -> None:
-    rng = np.random.default_rng(1)
-    pairs = answers(40_000, 0.7, 0.2, 0.5)(rng)
-    assert pairs.base[:, 0].mean() == pytest.approx(0.7, abs=0.01) and changed(pairs)[1] == pytest.approx(0.2, abs=0.01)
-    assert float(pairs.difference(np.concatenate([pairs.base.sum(0), pairs.candidate.sum(0)]))) == pytest.approx(
-        0.0, abs=0.01
-    )
-    perfect = answers(1000, 1.0, 0.1, 0.5)(rng)
-    assert changed(perfect)[1] == pytest.approx(
-        0.1, abs=0.04
-    )  # a base that is always right cannot gain: it is taken a little lower
-
-
-def test_drawing_again_takes_out_what_was_lost_and_keeps_how_much_changed() -> None:
-    base, other = flipped(2000, 0.7, 0.1, np.random.default_rng(1))
-    other[:200] = 0.0
-    pairs = paired(base, other)
-    drawn = again(pairs, 50_000)(np.random.default_rng(2))
-    assert float(drawn.difference(np.concatenate([drawn.base.sum(0), drawn.candidate.sum(0)]))) == pytest.approx(
-        0.0, abs=0.01
-    )
-    assert changed(drawn)[1] == pytest.approx(changed(pairs)[1], abs=0.01)
-    assert changed(paired(base, base)) == (0, 1 / 2000)
-    assert base_skill(pairs) == pytest.approx(base.mean() - 0.5)
-
-
-def fall(drawn: Pairs) -> float:
-    return -float(drawn.difference(np.concatenate([drawn.base.sum(0), drawn.candidate.sum(0)])))
-
-
-@pytest.mark.parametrize("drop", [0.02, 0.06, 0.3, 0.9])
-def test_drawing_again_loses_what_is_asked_for(drop: float) -> None:
-    """Up to all that changes without changing more, beyond it by more changes; of corpus scores and where lower is
-    better, too.
-    """
-    rng = np.random.default_rng(1)
-    pairs = paired(*flipped(2000, 0.7, 0.1, rng))
-    drawn = again(pairs, 60_000, drop)(rng)
-    assert fall(drawn) == pytest.approx(drop, abs=0.01) and changed(drawn)[1] == pytest.approx(
-        max(changed(pairs)[1], drop), abs=0.01
-    )
-    errors = replace(pairs, sign=-1.0)
-    assert fall(again(errors, 60_000, drop)(rng)) == pytest.approx(drop, abs=0.01)
-    harmonic = replace(pairs, score=lambda sums: 2 * sums[..., 0] / (sums[..., 0] + sums[..., 1]), kind="corpus")
-    assert fall(again(harmonic, 60_000, drop)(rng)) == pytest.approx(drop, abs=0.01)
-    made_up = answers(60_000, 0.7, 0.1, 0.5, drop)(rng)
-    assert fall(made_up) == pytest.approx(drop, abs=0.01) and changed(made_up)[1] == pytest.approx(
-        max(0.1, drop), abs=0.01
-    )
-
-
-def test_more_than_can_be_lost_is_not_drawn() -> None:
-    small = paired(np.full(50, 0.5), np.where(np.arange(50) < 10, 0.4, 0.5), "graded")
-    assert again(small, 50, 0.09) is not None and again(small, 50, 0.11) is None
-    same = paired(np.ones(50), np.ones(50))
-    assert again(same, 50, 0.01) is None and fall(again(same, 50)(np.random.default_rng(0))) == 0
-    assert answers(50, 0.7, 0.1, 0.5, 1.1) is None
-
-
 def test_what_can_only_come_out_inconclusive_is_named() -> None:
     assert blocked(9, 0.02, 0.5, False) == "few_units" and blocked(100, 0.02, 0.5, True) == "base_at_chance"
     assert blocked(100, 0.11, 0.5, False) == "margin_exceeds_skill" and blocked(100, 0.1, 0.5, None) is None
     assert at_chance(0.52, 0.5, 100, 0.05) and not at_chance(0.52, 0.5, 10_000, 0.05)
-
-
-def test_the_gate_passes_as_often_as_its_parts_say() -> None:
-    drawings = [answers(400, 0.85, 0.2, 0.5), answers(300, 0.85, 0.2, 0.25)]
-    found = gate(drawings, (0.05, 0.05), 0.05, Rule(0.05), 60, np.random.default_rng(1))
-    assert found.passes + found.fails + found.undecided == pytest.approx(1) and found.fails < 0.06
-    every = math.prod(odds(n, 0.2, 0.0, 0.05, (0.0, 0.05)).retained for n in (400, 300))
-    assert near(found.all_retained, every, 60)
-    assert found.certifiable is not None and found.certifiable > 0.05 and found.passes < 0.8
-    again_at_it = gate(drawings, (0.05, 0.05), found.certifiable, Rule(0.05), 60, np.random.default_rng(2))
-    assert near(again_at_it.passes + again_at_it.fails, 0.8, 60, 60)
-    assert gate([], (), 0.02, Rule(0.02), 5, np.random.default_rng(1)).passes == 0  # nothing to be sure of
-
-
-def test_errors_of_shares() -> None:
-    told = GateOdds(0.36, 0.0, 0.64, 0.0, None, 100)
-    # √(.36 · .64 / 100), and √(.01 · .99 / 100) where no draw of 100 agreed
-    assert told.error(0.36) == pytest.approx(0.048) and told.error(0.0) == pytest.approx(0.00995, abs=1e-5)
 
 
 def test_a_verdict_without_a_margin_small_against_the_skill_is_never_retained() -> None:
