@@ -17,7 +17,7 @@ from evalharness.records.models import REFERENCES
 from evalharness.records.results import Results
 from evalharness.stats.enums import Verdict
 
-SHOWN_REASON = 200  # characters of a example_error's reason that are shown
+SHOWN_REASON = 200  # characters of a error's reason that are shown
 
 
 class GateOutcome(IntEnum):
@@ -95,7 +95,7 @@ def _without_references(results: Results) -> Results:
         results,
         models=tuple(row for row in results.models if row.name not in beside),
         comparisons=tuple(row for row in results.comparisons if row.candidate not in beside),
-        errors=tuple(example_error for example_error in results.errors if example_error.model not in beside),
+        errors=tuple(error for error in results.errors if error.model not in beside),
     )
 
 
@@ -111,11 +111,11 @@ def _incomplete(results: Results, units: Iterable[Comparison]) -> list[str]:
             f"incomplete: {name} has no verdict over the suite" for name in candidates if name not in with_suite
         ]
     by_task: dict[tuple[str, str], list[ExampleError]] = {}
-    for example_error in results.errors:
-        by_task.setdefault((example_error.task, example_error.model), []).append(example_error)
+    for error in results.errors:
+        by_task.setdefault((error.task, error.model), []).append(error)
     for (task, model), errors in by_task.items():
         reasons.append(f"incomplete: {len(errors)} × {model} on {task}: {errors[0].reason[:SHOWN_REASON]}")
-    named = {example_error.task for example_error in results.errors}
+    named = {error.task for error in results.errors}
     flagged = [
         row
         for row in results.comparisons

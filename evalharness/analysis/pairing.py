@@ -77,7 +77,7 @@ def paired(
         m.rows[at] if len(at) else np.zeros((0, width)) for m, at in ((base, matched.first), (other, matched.second))
     )
     sizes = np.asarray(base.sizes, dtype=np.float64)[matched.first]
-    order = None if seed is None else lots_of(seed, task.name, base.units)[matched.first]
+    order = None if seed is None else unit_order(seed, task.name, base.units)[matched.first]
     dropped = matched.first_lacks + matched.second_lacks + matched.uneven > 0
     return pairs_of((task, metric), of_base, of_other, sizes, order), dropped
 
@@ -105,7 +105,7 @@ def pairs_of(
 
 
 @lru_cache(maxsize=512)
-def lots_of(seed: int, task: str, units: tuple[str, ...]) -> Floats:
+def unit_order(seed: int, task: str, units: tuple[str, ...]) -> Floats:
     """Numbers in [0, 1) by which units are asked in turn, (units,): drawn by seed, task and unit, so that they know
     nothing of answers.
     """
@@ -117,7 +117,7 @@ def asked_of_both(task: TaskFacts, sides: Sides, measurement: Measurement, seed:
     last = min(task.rounds.get(model, ROUNDS) for model in sides)
     if last >= ROUNDS:
         return measurement
-    return of_units(measurement, np.flatnonzero(round_of(lots_of(seed, task.name, measurement.units)) <= last))
+    return of_units(measurement, np.flatnonzero(round_of(unit_order(seed, task.name, measurement.units)) <= last))
 
 
 def of_units(measurement: Measurement, places: Sequence[int] | NDArray[np.intp]) -> Measurement:

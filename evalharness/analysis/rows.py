@@ -72,7 +72,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
     if any(metric.kind == MetricKind.OPAQUE for _, metric in subject.members):
         finding, dropped = points(*subject.members[0], data.sides, data.table)
     else:
-        each = [paired(task, metric, data.sides, data.table, plan.lots_of) for task, metric in subject.members]
+        each = [paired(task, metric, data.sides, data.table, plan.order_seed) for task, metric in subject.members]
         parts, dropped = [pairs for pairs, _ in each], any(lacking for _, lacking in each)
         alone = subject.group is None
         whole = replace(parts[0], margin=subject.margin) if alone else pooled(parts, subject.margin, subject.macro)

@@ -60,6 +60,6 @@ class ComparePlan:
         return 1 - 2 * self.final_alpha
 
     @property
-    def lots_of(self) -> int | None:
+    def order_seed(self) -> int | None:
         """The seed by which units were drawn into rounds; None where all were asked at once."""
         return self.seed if self.until_decided else None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.early_stopping import standing, suite_at
-from evalharness.analysis.pairing import lots_of
+from evalharness.analysis.pairing import unit_order
 from evalharness.errors import UsageError
 from evalharness.metrics.build import build
 from evalharness.records.compare_plan import ComparePlan
@@ -149,7 +149,7 @@ class RoundsOfRun:
         key = (model, task.task.name)
         if key not in self.places:
             self.places[key] = round_of(
-                lots_of(self.plan.seed, task.task.name, tuple(example.unit for example in task.examples))
+                unit_order(self.plan.seed, task.task.name, tuple(example.unit for example in task.examples))
             )
         kept = np.flatnonzero((self.places[key] >= rounds[0]) & (self.places[key] <= rounds[1])).tolist()
         return part_of(task, kept)

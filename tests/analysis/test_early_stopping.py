@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evalharness.analysis.comparison import compare
-from evalharness.analysis.pairing import lots_of
+from evalharness.analysis.pairing import unit_order
 from evalharness.errors import NotComparableError
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison
@@ -60,7 +60,7 @@ def measured(
     base = np.where(luck < lost, 1.0, np.where(luck < flips, 0.0, right))
     other = np.where(luck < lost, 0.0, np.where(luck < flips, 1.0, right))
     units = tuple(f"{i}-{name}" for i in range(n))
-    asked = np.flatnonzero(round_of(lots_of(SEED, name, units)) <= rounds)
+    asked = np.flatnonzero(round_of(unit_order(SEED, name, units)) <= rounds)
 
     def of(model: str, values: np.ndarray, places: np.ndarray) -> Measurement:
         rows = np.column_stack([values[places], np.ones(len(places))])
@@ -193,7 +193,7 @@ def weak(n: int, share: float, chance: float) -> tuple[TaskFacts, list[Measureme
     answers alike.
     """
     units = tuple(f"{i}-weak" for i in range(n))
-    order = np.argsort(lots_of(SEED, "weak", units))
+    order = np.argsort(unit_order(SEED, "weak", units))
     values = np.empty(n)
     values[order] = np.diff(np.floor(np.arange(n + 1) * share))
     rows = np.column_stack([values, np.ones(n)])

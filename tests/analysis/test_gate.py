@@ -121,8 +121,8 @@ def test_references_decide_nothing():
     """Neither a placebo's loss nor what failed of it stops a candidate, nor does it lack a verdict over the suite."""
     beside = replace(model("placebo", "base"), kind="placebo")
     lost = replace(ROW, candidate="placebo", unit=False, verdict=None, flags=("drop_detected", "incomplete"))
-    example_error = ExampleError(task="boolq", model="placebo", example="3", reason="gave up")
+    error = ExampleError(task="boolq", model="placebo", example="3", reason="gave up")
     found = replace(
-        results(ROW, SUITE, lost, errors=(example_error,)), models=(model("base", None), model("lora", "base"), beside)
+        results(ROW, SUITE, lost, errors=(error,)), models=(model("base", None), model("lora", "base"), beside)
     )
     assert judge(found, Policy()) == Decision(0, ())

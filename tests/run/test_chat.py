@@ -217,9 +217,7 @@ def test_a_prompt_that_only_fits_plainly_fails_where_it_does_not_fit(
         tasks=("echo",),
     )
     found = evaluate(asking, factory=made)
-    assert [(example_error.model, example_error.example.split("-")[0]) for example_error in found.errors] == [
-        ("llama-lora", "0")
-    ]
+    assert [(error.model, error.example.split("-")[0]) for error in found.errors] == [("llama-lora", "0")]
     assert {row.n for row in found.comparisons if row.level == "task"} == {1}
 
 

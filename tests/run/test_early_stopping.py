@@ -16,7 +16,7 @@ import pytest
 from evalharness import fingerprint, results
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.gate import Policy, judge
-from evalharness.analysis.pairing import lots_of
+from evalharness.analysis.pairing import unit_order
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.forecast_units import read_earlier
@@ -189,7 +189,7 @@ def test_it_is_as_the_rule_written_out(job: Callable[..., Job], world: Path) -> 
     facts, of = run.facts, {m.model: m for m in run.measurements}
     everyone = [json.loads(line) for line in (world / "data/local/drops/default/test.jsonl").read_text().splitlines()]
     base, lora = of["base"], of["llama-lora"]
-    lots = lots_of(1234, "drops", base.units)
+    lots = unit_order(1234, "drops", base.units)
     assert round_of(lots).max() == row.stopping.rounds < ROUNDS and len(everyone) == facts[0].planned == 800  # type: ignore[union-attr]
     places = {unit: i for i, unit in enumerate(lora.units)}
     order = sorted(range(len(base.units)), key=lambda i: lots[i])

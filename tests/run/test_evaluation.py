@@ -185,7 +185,7 @@ def test_prompts_that_cannot_fit_are_troubles_of_their_examples(
 def test_a_run_in_which_no_prompt_fits_is_incomplete_and_no_crash(job: Callable[..., Job], tmp_path: Path) -> None:
     (tmp_path / "long.jsonl").write_text(json.dumps({"text": "word " * 200}) + "\n")
     found = evaluate(job(data={"echo": tmp_path / "long.jsonl"}, tasks=("echo",)), factory=ScriptedFactory(parrot))
-    assert {example_error.model for example_error in found.errors} == {"base", "llama-lora"}
+    assert {error.model for error in found.errors} == {"base", "llama-lora"}
     assert judge(found, Policy("pass")).exit_code == 5
 
 

@@ -399,7 +399,7 @@ def test_an_unanswered_twin_is_trouble_and_leaves_the_rest(job: Callable[..., Jo
         )
 
     found = found_by(job(), breaks)
-    broken = {example_error.task for example_error in found.errors}
+    broken = {error.task for error in found.errors}
     assert broken == {"rates@written"}
     (only,) = found.diagnoses
     assert only.flips.answers == only.n == ROWS - len(found.errors) < ROWS

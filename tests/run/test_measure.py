@@ -139,7 +139,7 @@ def test_a_failure_is_never_a_score():
     del answers[prepared.requests[3].id]
     found = measure(prepared, answers, "m")
     assert found.measurements[0].units == ("1-x",)
-    assert [(example_error.example, example_error.reason) for example_error in found.errors] == [
+    assert [(error.example, error.reason) for error in found.errors] == [
         ("0-x", "out of memory"),
         ("2-x", "a log-probability is not a finite number"),
         ("3-x", "no answer was collected"),
@@ -160,9 +160,7 @@ def test_rows_that_could_not_be_asked_are_troubles_too():
         prompts_digest="p",
         chance=0.5,
     )
-    assert [
-        (example_error.example, example_error.reason) for example_error in measure(prepared, answers, "m").errors
-    ] == [("7-y", "too long")]
+    assert [(error.example, error.reason) for error in measure(prepared, answers, "m").errors] == [("7-y", "too long")]
 
 
 def test_no_answer_at_all_leaves_empty_rows():
@@ -223,9 +221,7 @@ def test_an_opaque_metric_has_a_point_or_is_a_trouble(tmp_path):
     prepared, answers = generated(["x"], [("x",)], metrics)
     found = measure(prepared, answers, "m")
     assert found.measurements[1].point is None and found.measurements[0].rows.tolist() == [[1, 1]]
-    assert [example_error.example for example_error in found.errors] == ["*"] and "ZeroDivisionError" in found.errors[
-        0
-    ].reason
+    assert [error.example for error in found.errors] == ["*"] and "ZeroDivisionError" in found.errors[0].reason
 
 
 def test_an_example_that_a_metric_cannot_score_is_a_trouble():
@@ -263,6 +259,6 @@ def test_what_a_metric_cannot_score_is_a_trouble_and_a_sample_without_a_score():
     prepared, answers = ranked((0, 1), ((-1.0, -2.0), (-2.0, -1.0)), metrics=("multiple_choice_grade",))
     partly = replace(prepared.examples[1], scores=(0.5, 0.0))
     found = measure(replace(prepared, examples=(prepared.examples[0], partly)), answers, "m")
-    assert [example_error.example for example_error in found.errors] == ["1-x"]
+    assert [error.example for error in found.errors] == ["1-x"]
     assert [sample.score for sample in found.samples] == [1.0, None]
     assert found.samples[1].error is not None and "fractional" in found.samples[1].error

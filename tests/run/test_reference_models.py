@@ -121,7 +121,7 @@ def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
         return Failure(request_id=request.id, reason="deaf") if isinstance(request, Generate) else parrot(request)
 
     found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
-    assert {example_error.model for example_error in found.errors} == {"placebo"}
+    assert {error.model for error in found.errors} == {"placebo"}
     assert judge(found, Policy("pass")).exit_code == 0
     assert judge_alone(found, "llama-lora", Policy()).exit_code == judge(found, Policy()).exit_code != 5
 

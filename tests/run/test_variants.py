@@ -376,7 +376,7 @@ def test_an_unanswered_way_is_trouble_of_that_way_alone(job: Callable[..., Job])
         return Failure(request_id=request.id, reason="the engine stopped") if fails else reply("yes", "yes")(request)
 
     found = evaluate(job(describe=("generation",)), factory=ScriptedFactory(reply("yes", "yes"), {"lora": broken}))
-    assert {example_error.task for example_error in found.errors} <= {"rates@written"}
+    assert {error.task for error in found.errors} <= {"rates@written"}
     assert rows(found)["rates", "acc"].flags == tuple(
         flag for flag in rows(found)["rates", "acc"].flags if flag != "incomplete"
     )

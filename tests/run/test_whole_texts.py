@@ -114,10 +114,9 @@ def test_a_text_without_an_answer_is_trouble_and_no_score(job: Callable[..., Job
         )
 
     found = evaluate(job(), factory=ScriptedFactory(costs(math.log(2)), {"candidate": broken}))
-    assert [
-        (example_error.model, example_error.example.split("-")[0], example_error.reason)
-        for example_error in found.errors
-    ] == [("candidate", "1", "non-finite logits")]
+    assert [(error.model, error.example.split("-")[0], error.reason) for error in found.errors] == [
+        ("candidate", "1", "non-finite logits")
+    ]
     row = next(row for row in found.comparisons if row.metric == "bits_per_byte")
     assert row.n == 4 and "incomplete" in row.flags and row.candidate_score.value == pytest.approx(2.0)
 
