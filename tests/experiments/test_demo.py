@@ -49,12 +49,8 @@ def test_the_demo_and_the_demo_again(tmp_path: Path, tiny: object) -> None:
     assert "full is trained already" in second.phases
     assert {path: path.read_bytes() for path in before} == before
     assert (tmp_path / "report.html").is_file()
-
-
-def test_replay_reaches_every_old_task_with_training_rows(tmp_path: Path, tiny: object) -> None:
-    run_demo(tmp_path, 7, limit=2, chosen=Plan("topics", {"full": REPLAYED}))
     counts = json.loads((tmp_path / "candidates" / "full" / "training.json").read_text())["data"]["counts"]
-    assert counts.keys() == set(Library().suite("demo").tasks)
+    assert counts.keys() == set(Library().suite("demo").tasks)  # replay reaches every old task with training rows
     assert counts["topics"] / sum(counts.values()) == pytest.approx(0.8, abs=0.01)
 
 
