@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evalharness import registry
 
 if TYPE_CHECKING:
-    from evalharness.api import evaluate
+    from evalharness.api import compare, evaluate
     from evalharness.errors import EvalHarnessError
     from evalharness.experiments.callback import ForgettingCallback
     from evalharness.records.comparison import Comparison
@@ -26,13 +26,14 @@ __version__ = "0.1.0"
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 PUBLIC = {
+    "compare": "evalharness.api:compare",
     "evaluate": "evalharness.api:evaluate",
     "Results": "evalharness.records.results:Results",
     "Comparison": "evalharness.records.comparison:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
     "ForgettingCallback": "evalharness.experiments.callback:ForgettingCallback",
 }
-__all__ = ["Comparison", "EvalHarnessError", "ForgettingCallback", "Results", "__version__", "evaluate"]
+__all__ = ["Comparison", "EvalHarnessError", "ForgettingCallback", "Results", "__version__", "compare", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -42,7 +42,9 @@ def measured_run(
     facts: Sequence[TaskFacts], measurements: Sequence[Measurement], plan: ComparePlan | None = None, **more: Any
 ) -> MeasuredRun:
     """A run of these measurements; `more`: other fields of a MeasuredRun."""
-    settled: dict[str, Any] = {"models": (), "signature": {}, **more}
+    needed = {"margin": None, "margins": {}, "engine": {"fingerprint": "drawn"}}
+    needed |= {"tasks": {fact.name: {"definition": fact.name} for fact in facts}, **more.pop("signature", {})}
+    settled: dict[str, Any] = {"models": (), "signature": needed, **more}
     plan = plan or ComparePlan(base="base", candidates=("c",))
     return MeasuredRun(plan=plan, facts=tuple(facts), measurements=tuple(measurements), **settled)
 

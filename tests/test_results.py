@@ -265,6 +265,8 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
             "points[0].point: not a number (a text)",
         ),
         ({"signature": None}, "signature: not an object (null)"),
+        ({"signature": {"margin": None, "margins": {}}}, "signature.engine is missing"),
+        ({"signature": {"margin": "x", "margins": {}}}, "signature.margin: "),
     ],
 )
 def test_measurements_with_another_head_are_refused_by_name(
@@ -309,7 +311,7 @@ def test_measurements_come_back(tmp_path: Path) -> None:
     first = (tmp_path / "measurements.parquet").read_bytes()
     read = results.read_measurements(tmp_path)
     read_full, read_point = read.measurements
-    assert replace(read, measurements=run.measurements) == run
+    assert replace(read, measurements=run.measurements) == run and read.signature["note"] == "kept"
     assert (read_full.units, read_full.sizes, read_full.model) == (full.units, full.sizes, "b")
     np.testing.assert_array_equal(read_full.rows, rows)
     assert (read_point.point, read_point.units, read_point.sizes, read_point.rows.shape) == (

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,20 @@ class _Head:
     seen: Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SignatureTask:
+    """What a comparison needs of a task in the signature."""
+
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SignatureEngine:
+    """What a comparison needs of the engine in the signature."""
+
+    fingerprint: str
+
+
 def write_measurements(out: Path, run: MeasuredRun) -> None:
     """Write the rows of every model, with everything else of the run in the metadata. Raises StoreError."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
@@ -95,6 +109,7 @@ def read_measurements(run: Path) -> MeasuredRun:
         head = structured(parsed(table.schema.metadata[FACTS_KEY], path, "measurements"), _Head, path)
         points = {(p.task, p.metric, p.model): p.point for p in head.points}
         measurements = [replace(m, point=points.pop((m.task, m.metric, m.model), None)) for m in _measurements(table)]
+        _check_signature(head, path)
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
         raise UsageError(path, f"not the measurements of evalharness ({type(error).__name__})", AGAIN) from error
     measurements += [
@@ -111,6 +126,25 @@ def read_measurements(run: Path) -> MeasuredRun:
         drift=head.drift,
         seen={model: {task: frozenset(units) for task, units in of.items()} for model, of in head.seen.items()},
     )
+
+
+def _check_signature(head: _Head, path: Path) -> None:
+    """The signature is free in form; what comparisons read of it must be there. Raises UsageError."""
+    needed: dict[str, Any] = {
+        "margin": float | None,
+        "margins": Mapping[str, float],
+        "engine": _SignatureEngine,
+        **{f"tasks.{fact.name}": _SignatureTask for fact in head.facts},
+    }
+    for key, kind in needed.items():
+        group, _, name = key.partition(".")
+        value = head.signature.get(group)
+        value = value.get(name) if name and isinstance(value, dict) else value
+        if is_dataclass(kind) and isinstance(value, dict):
+            value = {field.name: value[field.name] for field in fields(kind) if field.name in value}
+        if value is None and key != "margin":
+            raise UsageError(path, f"signature.{key} is missing", AGAIN)
+        structured(value, kind, path, f"signature.{key}")
 
 
 def _measurements(table: pa.Table) -> Iterator[Measurement]:

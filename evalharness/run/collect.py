@@ -4,15 +4,34 @@ block at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.engines.base import Engine
-from evalharness.records.requests import Failure, Request, Response
+from evalharness.records.requests import (
+    Failure,
+    Generate,
+    Generation,
+    Profile,
+    Profiling,
+    Rank,
+    Ranking,
+    Request,
+    Response,
+    Score,
+    Scoring,
+)
 from evalharness.store import Store
 
 BLOCK = 128  # requests; what a kill loses at most, and what the engine plans its batches over
 
+ANSWERED_BY: dict[type[Request], type[Response]] = {
+    Rank: Ranking,
+    Generate: Generation,
+    Score: Scoring,
+    Profile: Profiling,
+}
 Answers = Mapping[str, Response | Failure]  # by request id
 
 
@@ -38,6 +57,26 @@ def blocks(requests: Sequence[Request]) -> Iterator[dict[str, Request]]:
         yield dict(distinct[start : start + BLOCK])
 
 
+def checked(request: Request, answer: Response | Failure | None) -> Response | Failure:
+    """The answer where it is one to the request; else a Failure that says what is wrong with it, so that nothing an
+    engine gives by mistake is scored or stored.
+    """
+    wrong = ""
+    if answer is None:
+        wrong = "the engine gave no answer"
+    elif not isinstance(answer, (ANSWERED_BY[type(request)], Failure)):
+        wrong = f"the engine answered a {type(request).__name__} with a {type(answer).__name__}"
+    elif isinstance(answer, Ranking) and isinstance(request, Rank):
+        lengths = {len(answer.logprobs), len(answer.tokens), len(answer.greedy)}
+        if lengths != {len(request.pairs)}:
+            wrong = f"the engine ranked {len(answer.logprobs)} of {len(request.pairs)} continuations"
+        elif not all(map(math.isfinite, answer.logprobs)):
+            wrong = "a log-probability is not a finite number"
+    elif isinstance(answer, Scoring) and not math.isfinite(answer.logprob):
+        wrong = "the log-probability is not a finite number"
+    return Failure(request_id=request.id, reason=wrong) if wrong or answer is None else answer
+
+
 def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Response | Failure]:
     """Collect an answer or a failure for every request, by request id.
 
@@ -50,14 +89,11 @@ def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Resp
         stored = source.store.read(source.model, source.engine, list(block))
         of_block: dict[str, Response | Failure] = {**stored}
         if len(stored) < len(block):
-            given = list(source.open_engine().answer(list(block.values())))
-            computed = {answer.request_id: answer for answer in given}
+            given = {answer.request_id: answer for answer in source.open_engine().answer(list(block.values()))}
+            computed = {key: checked(request, given.get(key)) for key, request in block.items()}
             new = [answer for answer in computed.values() if not isinstance(answer, Failure)]
             source.store.add(source.model, source.engine, new)
-            silent = {
-                key: Failure(request_id=key, reason="the engine gave no answer") for key in block if key not in computed
-            }
-            of_block = silent | computed | of_block
+            of_block = computed | of_block
         source.progress(list(block.values()), of_block, len(stored))
         answers |= of_block
     return answers

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from math import nan
 from pathlib import Path
 
-from evalharness.records.requests import Failure, Generate, Generation, Request, Response
+import pytest
+
+from evalharness.records.models import EngineInfo
+from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.run.collect import BLOCK, AnswerSource, blocks, collect
 from evalharness.store import Store
 
@@ -99,3 +103,37 @@ def test_models_that_share_a_store_answer_for_themselves(tmp_path: Path) -> None
 def test_blocks_do_not_depend_on_anything_but_the_requests() -> None:
     assert [list(block) for block in blocks(requests(200))] == [list(block) for block in blocks(requests(200))]
     assert [len(block) for block in blocks(requests(2 * BLOCK + 1))] == [BLOCK, BLOCK, 1]
+
+
+class Careless:
+    """An engine of somebody else that answers with what it is given, whatever was asked."""
+
+    info = EngineInfo(name="careless", details={})
+
+    def __init__(self, answer: Callable[[Request], Response]) -> None:
+        self._answer = answer
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response]:
+        yield from map(self._answer, requests)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda r: Ranking(request_id=r.id, logprobs=(-1.0,), tokens=(1,), greedy=(True,)), "ranked 1 of 2"),
+        (lambda r: Ranking(request_id=r.id, logprobs=(-1.0, nan), tokens=(1, 1), greedy=(True, True)), "not a finite"),
+        (lambda r: Generation(request_id=r.id, text="yes", finish_reason="stop", tokens=1), "a Rank with a Gen"),
+        (lambda r: Generation(request_id="another", text="yes", finish_reason="stop", tokens=1), "gave no answer"),
+    ],
+)
+def test_what_is_no_answer_to_the_request_is_a_failure_and_never_stored(
+    tmp_path: Path, answer: Callable[[Request], Response], reason: str
+) -> None:
+    request = Rank(pairs=(("a", " b"), ("a", " c")))
+    with Store(tmp_path / "store.sqlite") as store:
+        source = AnswerSource("model", "engine", store, lambda: Careless(answer))
+        (failure,) = collect([request], source).values()
+        assert isinstance(failure, Failure) and reason in failure.reason
+        assert not store.read("model", "engine", [request.id, "another"])
