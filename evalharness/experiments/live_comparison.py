@@ -22,7 +22,7 @@ from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Failure, PreparedTask, Response
 from evalharness.records.results import Results
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
-from evalharness.run.collect import blocks, collect
+from evalharness.run.collect import ask, blocks, collect
 from evalharness.run.evaluation import write_measured
 from evalharness.run.measure import measure
 from evalharness.run.measured_run import RunState, compare_plan, gather
@@ -117,6 +117,6 @@ def _answered(engine: Engine, prepared: Sequence[PreparedTask], model: str) -> t
     for task in prepared:
         answers: dict[str, Response | Failure] = {}
         for block in blocks(task.requests):
-            answers |= {answer.request_id: answer for answer in engine.answer(list(block.values()))}
+            answers |= ask(engine, block)
         outcomes.append(measure(task, answers, model))
     return tuple(outcomes)

@@ -77,6 +77,12 @@ def checked(request: Request, answer: Response | Failure | None) -> Response | F
     return Failure(request_id=request.id, reason=wrong) if wrong or answer is None else answer
 
 
+def ask(engine: Engine, block: Mapping[str, Request]) -> dict[str, Response | Failure]:
+    """Have the engine answer one block; every answer is `checked`."""
+    given = {answer.request_id: answer for answer in engine.answer(list(block.values()))}
+    return {key: checked(request, given.get(key)) for key, request in block.items()}
+
+
 def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Response | Failure]:
     """Collect an answer or a failure for every request, by request id.
 
@@ -89,8 +95,7 @@ def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Resp
         stored = source.store.read(source.model, source.engine, list(block))
         of_block: dict[str, Response | Failure] = {**stored}
         if len(stored) < len(block):
-            given = {answer.request_id: answer for answer in source.open_engine().answer(list(block.values()))}
-            computed = {key: checked(request, given.get(key)) for key, request in block.items()}
+            computed = ask(source.open_engine(), block)
             new = [answer for answer in computed.values() if not isinstance(answer, Failure)]
             source.store.add(source.model, source.engine, new)
             of_block = computed | of_block
