@@ -82,7 +82,7 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
         draws, losing = 0, case.build
     else:
         losing = partial(again, case.build(0.0, EARLIER)(rng), case.units)  # type: ignore[assignment]
-        outlook = simulated(losing, Rule(case.margin, ALPHA, UNITS, POWER), case.draws, rng)
+        outlook = simulated(losing, Rule(margin=case.margin, alpha=ALPHA, tests=UNITS, power=POWER), case.draws, rng)
         margin, drop, retained, forgotten, draws = outlook.certifiable, outlook.detectable, POWER, POWER, case.draws
     row: dict[str, Any] = {
         "group": case.group,

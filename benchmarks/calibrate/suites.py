@@ -138,7 +138,9 @@ def foretold(case: Case, rng: np.random.Generator) -> float:
     else:
         drawings = [redrawn(n, accuracy, case.flips, chance) for n, accuracy, chance in LAYOUTS[case.layout]]
         margins = [MARGIN] * len(drawings)
-    return gate(drawings, margins, MARGIN, Rule(MARGIN, ALPHA, len(drawings)), case.foretold, rng).passes
+    return gate(
+        drawings, margins, MARGIN, Rule(margin=MARGIN, alpha=ALPHA, tests=len(drawings)), case.foretold, rng
+    ).passes
 
 
 def _worlds(case: Case) -> Sequence[World]:

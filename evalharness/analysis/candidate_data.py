@@ -13,7 +13,7 @@ from evalharness.stats.early_stopping import ROUNDS
 from evalharness.stats.resample import FULL, Effort
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateData:
     """What was measured of a candidate and its base. `facts`: of every task; `table`: every measurement, by task,
     metric and model; `effort`: how much is resampled.

@@ -13,7 +13,7 @@ from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.early_stopping import suite_at_looks
 from evalharness.analysis.pairing import MeasurementTable
 from evalharness.analysis.rows import draft, unjudged
-from evalharness.analysis.suite import family_rows, suite_row, untrained
+from evalharness.analysis.suite import family_rows, suite_row, without_target
 from evalharness.analysis.verdicts import with_verdicts
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate, Level
@@ -34,9 +34,9 @@ def compare(
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
         there = [task for task in facts if _was_asked(task, candidate, table, plan)]
-        data = CandidateData(candidate, there, table, plan)
+        data = CandidateData(candidate=candidate, facts=there, table=table, plan=plan)
         rows = [draft(data, subject) for subject in data.subjects]
-        kept = untrained(data, rows)
+        kept = without_target(data, rows)
         suite = suite_at_looks(data, rows) if plan.until_decided else suite_row(kept, [r for r in rows if r.unit], plan)
         rows += [*family_rows(kept, plan), suite]
         if candidate in plan.references:

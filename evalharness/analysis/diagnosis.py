@@ -18,7 +18,7 @@ from evalharness.analysis.diagnosis_rule import STOPPED, conclude, fell, lost, w
 from evalharness.analysis.pairing import paired
 from evalharness.metrics import TEXTS
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
-from evalharness.records.diagnosis import Diagnosis, Leaning, Measure, Spread, WrittenFlips
+from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, Spread, WrittenFlips
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import VariantKind
@@ -128,7 +128,7 @@ class _UnitDiagnosis:
             balance=part("balance", [0, 3], [2, 1]),
         )
 
-    def leaning(self) -> dict[str, Leaning] | None:
+    def leaning(self) -> dict[str, ChoiceBias] | None:
         """What each side picks most beyond its right share; None where the choices are not the same for all
         examples.
         """
@@ -208,8 +208,8 @@ def _ends(scores: Iterable[Estimate]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def _leaning(choices: Sequence[str], sums: Any) -> Leaning:
+def _leaning(choices: Sequence[str], sums: Any) -> ChoiceBias:
     """`sums` (2 × choices): picks and rights."""
     picks, rights = np.split(np.asarray(sums) / max(float(np.sum(sums)) / 2, 1.0), 2)
     most = int(np.argmax(picks - rights))
-    return Leaning(choice=str(choices[most]), picked=float(picks[most]), right=float(rights[most]))
+    return ChoiceBias(choice=str(choices[most]), picked=float(picks[most]), right=float(rights[most]))

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from evalharness.metrics import CHOOSE
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
-from evalharness.records.diagnosis import Conclusion, Leaning, Measure, WrittenFlips
+from evalharness.records.diagnosis import ChoiceBias, Conclusion, Measure, WrittenFlips
 from evalharness.records.results import Results
 from evalharness.stats.enums import Verdict
 from evalharness.tasks.variants import BIAS
@@ -118,7 +118,7 @@ def _above(one: Comparison, other: Comparison) -> bool:
 
 
 def words(
-    reading: Reading, measures: Sequence[Measure], flips: WrittenFlips, leaning: Mapping[str, Leaning] | None
+    reading: Reading, measures: Sequence[Measure], flips: WrittenFlips, leaning: Mapping[str, ChoiceBias] | None
 ) -> str:
     """The conclusion and the numbers that it rests on, on one line."""
     by_name = {measure.name: measure for measure in measures}

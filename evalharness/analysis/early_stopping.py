@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
-from evalharness.analysis.suite import skilled, suite_row, untrained
+from evalharness.analysis.suite import above_chance, suite_row, without_target
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Certificate, Flag, Level, Stopping
+from evalharness.records.comparison import Certificate, Flag, Level, StoppingState
 from evalharness.stats.assess import Finding
 from evalharness.stats.early_stopping import (
     LOOKS,
@@ -36,17 +36,17 @@ GLANCE = Effort(deciding=2, swaps=1)  # what no verdict before the last round lo
 STOPPED, UNTESTED = Flag.STOPPED_EARLY, Flag.SUITE_NOT_TESTED
 
 
-class Settled(NamedTuple):
+class SequentialRows(NamedTuple):
     """The rows of one candidate; p_forgotten of its gate units (but the suite) adjusted over them, by place; how far
     each row was asked, by place.
     """
 
     rows: list[ComparisonDraft]
     adjusted: dict[int, float]
-    stopping: dict[int, Stopping]
+    stopping: dict[int, StoppingState]
 
 
-def settled(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> Settled:
+def sequential_rows(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> SequentialRows:
     """Gate units get p-values and an interval that share alpha between the rounds and the whole. What else was stopped
     early was stopped because of what was seen, so that no p-value or interval of a fixed sample holds for it: values
     remain.
@@ -65,7 +65,7 @@ def settled(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> Settled:
         i: _with_early(rows[i], stopping[i], (early[i], anytime_p(paths[i])[1]), plan.alpha)
         for i in stopping.keys() & paths.keys()
     }
-    return Settled(judged, {i: combined_p(early[i], late[i]) for i in units}, stopping)
+    return SequentialRows(judged, {i: combined_p(early[i], late[i]) for i in units}, stopping)
 
 
 def _path(row: ComparisonDraft) -> EvidencePath | None:
@@ -121,13 +121,13 @@ def _judged(row: ComparisonDraft, of: EvidencePath | None, alpha: float) -> Find
     return replace(finding, difference=difference, p_forgotten=p_forgotten, p_retained=p_retained)
 
 
-def _stopping(row: ComparisonDraft, watch: RoundsAsked) -> Stopping:
-    return Stopping(
+def _stopping(row: ComparisonDraft, watch: RoundsAsked) -> StoppingState:
+    return StoppingState(
         asked=row.finding.units, planned=watch.planned, rounds=watch.asked, of=ROUNDS, stopped=watch.stopped
     )
 
 
-def _with_early(row: ComparisonDraft, of: Stopping, early: tuple[float, float], alpha: float) -> Stopping:
+def _with_early(row: ComparisonDraft, of: StoppingState, early: tuple[float, float], alpha: float) -> StoppingState:
     """With what is certain of a gate unit by its e-processes. `early`: p_forgotten (adjusted) and p_retained of
     them.
     """
@@ -177,14 +177,16 @@ def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> Comp
     best, suite = (1.0, 1.0), None
     for look in LOOKS:
         if look > last:
-            kept = untrained(data, units)
-            return _untested(suite or suite_row(kept, units, data.plan), RoundsAsked(last, _planned(kept), None))
+            kept = without_target(data, units)
+            return _untested(
+                suite or suite_row(kept, units, data.plan), RoundsAsked(asked=last, planned=_planned(kept), unit=None)
+            )
         suite = suite_at(data, look, units if look == ROUNDS else None)
         best = (min(best[0], suite.finding.p_forgotten or 0.0), min(best[1], suite.finding.p_retained or 0.0))
         suite = replace(suite, finding=replace(suite.finding, p_forgotten=best[0], p_retained=best[1]))
         if suite.finding.verdict(*best, data.plan.alpha) != Verdict.INCONCLUSIVE:
             break
-    return suite or suite_row(untrained(data, units), units, data.plan)
+    return suite or suite_row(without_target(data, units), units, data.plan)
 
 
 def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | None = None) -> ComparisonDraft:
@@ -197,18 +199,18 @@ def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | 
     then = data.after(look)
     units = _unit_rows(then) if units is None else units
     share = alpha_by_look(data.plan.alpha)[look] / data.plan.alpha
-    kept = untrained(then, units)
+    kept = without_target(then, units)
     row = suite_row(kept, units, data.plan, 1 - 2 * data.plan.alpha * share)
     p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))
-    if look < ROUNDS and len(skilled(kept)) < len(kept):
+    if look < ROUNDS and len(above_chance(kept)) < len(kept):
         p_forgotten = p_retained = 1.0
-    watch = RoundsAsked(look, _planned(kept), None)
+    watch = RoundsAsked(asked=look, planned=_planned(kept), unit=None)
     return replace(row, finding=replace(row.finding, p_forgotten=p_forgotten, p_retained=p_retained), watch=watch)
 
 
 def _planned(kept: Sequence[ComparisonDraft]) -> int:
     """Units of those that the suite is the mean over."""
-    return sum(row.watch.planned for row in skilled(kept) if row.watch)
+    return sum(row.watch.planned for row in above_chance(kept) if row.watch)
 
 
 def _untested(row: ComparisonDraft, watch: RoundsAsked) -> ComparisonDraft:

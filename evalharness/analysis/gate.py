@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import IntEnum
-from typing import Literal
+from enum import IntEnum, StrEnum
 
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.measurements import ExampleError
@@ -29,14 +28,21 @@ class GateOutcome(IntEnum):
     INCOMPLETE = 5
 
 
-@dataclass(frozen=True, slots=True)
+class OnInconclusive(StrEnum):
+    """What the gate makes of an undecided suite."""
+
+    FAIL = "fail"
+    PASS = "pass"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What to do where the suite is undecided."""
+    """What a user lets pass."""
 
-    on_inconclusive: Literal["fail", "pass"] = "fail"
+    on_inconclusive: OnInconclusive = OnInconclusive.FAIL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """`reasons`: what failed, one line each; empty where everything passed."""
 
@@ -59,14 +65,14 @@ def judge(results: Results, policy: Policy) -> Decision:
         for row in units
         if row.level == Level.SUITE and row.verdict not in (Verdict.RETAINED, Verdict.FORGOTTEN)
     ]
-    if policy.on_inconclusive == "pass":
+    if policy.on_inconclusive == OnInconclusive.PASS:
         undecided = []
     reasons = tuple(_line(text) for text in (*forgotten, *undecided, *incomplete))
     if incomplete:
-        return Decision(GateOutcome.INCOMPLETE, reasons)
+        return Decision(exit_code=GateOutcome.INCOMPLETE, reasons=reasons)
     if forgotten:
-        return Decision(GateOutcome.FORGOTTEN, reasons)
-    return Decision(GateOutcome.UNDECIDED if undecided else GateOutcome.PASSED, reasons)
+        return Decision(exit_code=GateOutcome.FORGOTTEN, reasons=reasons)
+    return Decision(exit_code=GateOutcome.UNDECIDED if undecided else GateOutcome.PASSED, reasons=reasons)
 
 
 def judge_alone(results: Results, name: str, policy: Policy) -> Decision:

@@ -136,7 +136,13 @@ def points(task: TaskFacts, metric: MetricFacts, sides: Sides, table: Measuremen
     sign = 1.0 if metric.higher_is_better else -1.0
     difference = Interval(sign * (values[1] - values[0]))
     return Finding(
-        units, Interval(values[0]), Interval(values[1]), difference, None, sign * (values[0] - task.chance), False
+        units=units,
+        base=Interval(values[0]),
+        candidate=Interval(values[1]),
+        difference=difference,
+        margin=None,
+        skill=sign * (values[0] - task.chance),
+        at_chance=False,
     ), units == 0
 
 

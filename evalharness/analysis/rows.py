@@ -24,7 +24,7 @@ from evalharness.stats.enums import MetricKind
 from evalharness.stats.pairs import Interval, Pairs, pooled
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundsAsked:
     """How far a row's units were asked: `asked` rounds, of `planned` units. `unit`: what is looked at after every
     round, of a gate unit whose score
@@ -106,7 +106,7 @@ def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) ->
     asked = min(task.rounds.get(model, ROUNDS) for task in subject.tasks for model in data.sides)
     largest = max(1 if isinstance(from_facts(metric), ByUnit) else task.largest for task, metric in subject.members)
     unit = None if pairs is None or pairs.order is None else sequential_unit(pairs, pairs.order, float(largest))
-    return RoundsAsked(asked, sum(task.planned for task in subject.tasks), unit)
+    return RoundsAsked(asked=asked, planned=sum(task.planned for task in subject.tasks), unit=unit)
 
 
 def draws(plan: ComparePlan, task: str, metric: str) -> Draw:

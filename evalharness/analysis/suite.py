@@ -14,7 +14,7 @@ from evalharness.stats.assess import Finding
 from evalharness.stats.suite import combine, mean_difference
 
 
-def untrained(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
+def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
     """The gate units without what the candidate was trained on; a group that holds that is pooled again without it."""
     target = data.plan.targets.get(data.candidate, "")
     tasks = {task.name: task for task in data.facts}
@@ -29,7 +29,7 @@ def untrained(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[Comp
     return kept
 
 
-def skilled(rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
+def above_chance(rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
     """Those in which the base can do something, so that its skill can be lost."""
     return [row for row in rows if not row.finding.at_chance and row.finding.units >= 2]
 
@@ -75,7 +75,7 @@ def _mean_row(
     of: tuple[str, Level], kept: Sequence[ComparisonDraft], plan: ComparePlan, coverage: float
 ) -> ComparisonDraft:
     name, level = of
-    able = skilled(kept)
+    able = above_chance(kept)
     finding = combine([row.finding for row in able], plan.suite_margin, coverage, draws(plan, name, "skill")(level))
     flags = (
         (Flag.BASE_AT_CHANCE,) if not able and any(row.finding.at_chance and row.finding.units for row in kept) else ()
@@ -103,7 +103,9 @@ def _least(rows: Sequence[ComparisonDraft]) -> RoundsAsked | None:
     """How far all of the rows were asked."""
     watches = [row.watch for row in rows if row.watch is not None]
     return (
-        RoundsAsked(min(watch.asked for watch in watches), sum(watch.planned for watch in watches), None)
+        RoundsAsked(
+            asked=min(watch.asked for watch in watches), planned=sum(watch.planned for watch in watches), unit=None
+        )
         if watches
         else None
     )

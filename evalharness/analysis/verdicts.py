@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from evalharness.analysis.early_stopping import settled
+from evalharness.analysis.early_stopping import sequential_rows
 from evalharness.analysis.rows import ComparisonDraft
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, Stopping
+from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, StoppingState
 from evalharness.stats.assess import Finding
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
@@ -21,9 +21,9 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
     judged row.
     """
     family = [i for i, row in enumerate(rows) if row.unit and row.level != Level.SUITE]
-    stopping: Mapping[int, Stopping] = {}
+    stopping: Mapping[int, StoppingState] = {}
     if plan.until_decided:
-        rows, adjusted, stopping = settled(rows, plan)
+        rows, adjusted, stopping = sequential_rows(rows, plan)
     else:
         adjusted = dict(zip(family, holm([rows[i].finding.p_forgotten or 0.0 for i in family]), strict=True))
     adjusted |= {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from evalharness.analysis.gate import GateOutcome, Policy, judge
+from evalharness.analysis.gate import GateOutcome, OnInconclusive, Policy, judge
 from evalharness.cli.options import debug_option, json_option, with_options
 from evalharness.records.results import Results
 from evalharness.report.escape import plain
@@ -22,8 +22,8 @@ WORDS = {
 
 policy_option = click.option(
     "--on-inconclusive",
-    type=click.Choice(["fail", "pass"]),
-    default="fail",
+    type=click.Choice([str(choice) for choice in OnInconclusive]),
+    default=str(OnInconclusive.FAIL),
     show_default=True,
     help="What an undecided suite means for the gate: exit code 4, or 0.",
 )
@@ -43,7 +43,7 @@ def gate_command(run: Path, on_inconclusive: str, as_json: bool, debug: bool) ->
 
 def decide(results: Results, on_inconclusive: str, quiet: bool = False, as_json: bool = False) -> int:
     """Judge, print why, and return the exit code."""
-    decision = judge(results, Policy(on_inconclusive="fail" if on_inconclusive == "fail" else "pass"))
+    decision = judge(results, Policy(on_inconclusive=OnInconclusive(on_inconclusive)))
     code, words = decision.exit_code, WORDS[decision.exit_code]
     if as_json:
         click.echo(json.dumps({"exit_code": code, "outcome": words, "reasons": decision.reasons}, indent=1))

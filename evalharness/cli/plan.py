@@ -80,7 +80,7 @@ def plan_command(**given: Any) -> None:
     (--from).
     """
     forecast_job = ForecastJob(
-        _job(given),
+        job=_job(given),
         power=given["power"],
         flips=given["flips"],
         skill=given["skill"],

@@ -152,7 +152,7 @@ def measures_of(
             rows = [np.stack([pairs[column.name][model].candidate for model in models], axis=1) for column in of]
             scores = [_oriented(column, pairs[column.name][run.track.base], mixed) for column in of]
             rng = fingerprint.generator([run.plan.seed, "stages", kind])
-            design = ContinualDesign(tuple(column.learned for column in of), fresh, joint)
+            design = ContinualDesign(learned=tuple(column.learned for column in of), fresh=fresh, joint=joint)
             intervals = with_intervals(rows, scores, design, run.plan.level, rng)
         for name in NAMES:
             estimate = estimate_of(intervals[name]) if name in intervals else None

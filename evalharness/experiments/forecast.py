@@ -9,7 +9,7 @@ from evalharness.experiments.cost import TaskCost
 from evalharness.stats.gate_forecast import GateOdds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastRow:
     """What one gate unit could decide. `effective`: the independent units that its rows are worth; `flips`: the share
     of answers that change; `base`: its score in an earlier run; `how`: assumed | known (flips, enumerated) | simulated
@@ -43,7 +43,7 @@ class ForecastRow:
     expected: str = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """What a comparison could decide. `gate`: its odds over the units in `gate_over`; `without`: the units whose rows
     are not known; `work`: the cost of each task; `loading`: seconds that loading the base took.

@@ -25,7 +25,7 @@ from evalharness.stats.redraw import Drawing, again, answers, changed
 FROM = "--from"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitMember:
     """One task of a gate unit. `sizes` (units,): the rows of each unit; `seen`: what an earlier run's two models
     scored.
@@ -53,7 +53,7 @@ class UnitMember:
         return answers(max(1, n), score, share, self.task.chance, drop)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastUnit:
     """A gate unit, with how many answers it has and what is known of how they change."""
 
@@ -118,7 +118,7 @@ class ForecastUnit:
         return lambda rng: pooled([drawing(rng) for drawing in known], None, self.macro)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
     """What a finished run measured of its base and of one candidate."""
 
@@ -156,7 +156,7 @@ def read_earlier(text: str) -> Earlier:
         raise UsageError(f"{FROM} {text}", "this run compared no candidate with its base", "name a run that did")
     by_key = {(m.task, m.metric, m.model): m for m in run.measurements}
     most = max(candidates, key=lambda candidate: _share_changed(by_key, base, candidate))
-    return Earlier(str(path), base, name or most, by_key)
+    return Earlier(text=str(path), base=base, candidate=name or most, measurements=by_key)
 
 
 def _share_changed(measurements: dict[tuple[str, str, str], Measurement], base: str, candidate: str) -> float:
@@ -185,7 +185,17 @@ def forecast_units(
     for unit in gate_units(facts, plan):
         members = tuple(_member(fact, tasks[fact.name], metric, earlier) for fact, metric in unit.members)
         metric, margin = unit.members[0][1], unit.margin or 0.0
-        units.append(ForecastUnit(unit.name, unit.level, unit.family, metric, margin, members, unit.macro))
+        units.append(
+            ForecastUnit(
+                name=unit.name,
+                level=unit.level,
+                family=unit.family,
+                metric=metric,
+                margin=margin,
+                members=members,
+                macro=unit.macro,
+            )
+        )
     return units
 
 
@@ -194,4 +204,4 @@ def _member(fact: TaskFacts, prepared: PreparedTask, metric: MetricFacts, earlie
     counts = np.array(list(Counter(example.unit for example in prepared.examples).values()), dtype=np.float64)
     rows = np.ones(len(counts)) if isinstance(build(spec), ByUnit) else counts
     seen = earlier.pairs(fact, metric) if earlier else None
-    return UnitMember(fact, metric, rows, len(prepared.examples), seen)
+    return UnitMember(task=fact, metric=metric, sizes=rows, examples=len(prepared.examples), seen=seen)

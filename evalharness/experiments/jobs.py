@@ -38,7 +38,7 @@ class TraceJob:
     fresh: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastJob:
     """What a forecast is to do. `flips`, `skill`: share of answers that change, and of the possible skill that the base
     has, where no earlier run (`earlier`: RUN[#NAME]) says; `power`: with which probability a claim should come out;

@@ -64,7 +64,7 @@ def forecast(
     rows = []
     for unit in units:
         listener.phase(f"foretelling {unit.name}")
-        rows.append(_row(unit, Rule(unit.margin, job.statistics.alpha, len(units), forecast_job.power), forecast_job))
+        rows.append(_row(unit, len(units), forecast_job))
     odds, over = _gate(units, rows, plan, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
     work, loading = _costs(forecast_job, base, prepared, listener, factory) if factory else ((), None)
@@ -121,7 +121,9 @@ def _rng(forecast_job: ForecastJob, *of: str) -> np.random.Generator:
     return fingerprint.generator([forecast_job.job.statistics.seed, "forecast", *of])
 
 
-def _row(unit: ForecastUnit, rule: Rule, forecast_job: ForecastJob) -> ForecastRow:
+def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastRow:
+    alpha, power = forecast_job.job.statistics.alpha, forecast_job.power
+    rule = Rule(margin=unit.margin, alpha=alpha, tests=tests, power=power)
     seen, rng = unit.seen, _rng(forecast_job, unit.name)
     effective, flips, how = _design(unit, seen, forecast_job, rng)
     base = None if seen is None else float(seen.score(seen.base.sum(axis=0)))
@@ -228,7 +230,9 @@ def _gate(
     listener.phase("drawing the gate")
     heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY) * replicates(len(drawings))
     times = int(np.clip(min(GATE_ASSESSED / len(drawings), 4 * CELLS / max(1, heavy)), FEWEST, DRAWS))
-    rule = Rule(plan.suite_margin, forecast_job.job.statistics.alpha, len(drawings), forecast_job.power)
+    rule = Rule(
+        margin=plan.suite_margin, alpha=forecast_job.job.statistics.alpha, tests=len(drawings), power=forecast_job.power
+    )
     odds = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(forecast_job, "gate"))
     return odds, tuple(unit.name for unit in known)
 

@@ -98,7 +98,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping:
+class StoppingState:
     """How far a row's units were asked, where they are asked in rounds and no longer once a verdict is certain.
 
     `asked` of `planned` units, in `rounds` of `of` rounds; `stopped`: before the last. `p_forgotten` (adjusted by
@@ -158,5 +158,5 @@ class Comparison:
     q_difference: float | None = None
     # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
     general: MeanDifference | None = None
-    stopping: Stopping | None = None  # None where all units were asked at once
+    stopping: StoppingState | None = None  # None where all units were asked at once
     variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other

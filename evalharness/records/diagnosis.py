@@ -50,7 +50,7 @@ class WrittenFlips:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaning:
+class ChoiceBias:
     """The choice that a model picks most beyond how often it is right: shares of the examples."""
 
     choice: str
@@ -88,5 +88,6 @@ class Diagnosis:
     says: str
     measures: tuple[Measure, ...]
     flips: WrittenFlips
-    leaning: Mapping[str, Leaning] | None = None  # "base" and "candidate", where choices are the same for all examples
+    # "base" and "candidate", where choices are the same for all examples
+    leaning: Mapping[str, ChoiceBias] | None = None
     spread: Spread | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison, Level, Stopping
+from evalharness.records.comparison import Comparison, Level, StoppingState
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import in_order
@@ -56,7 +56,7 @@ def early_stopping(results: Results) -> EarlyStopping | None:
     return EarlyStopping(tuple(sentences(results)), tuple(rows)) if rows else None
 
 
-def _row(c: Comparison, stopping: Stopping) -> StoppingRow:
+def _row(c: Comparison, stopping: StoppingState) -> StoppingRow:
     early = [wording.p_value(p) for p in (stopping.p_forgotten, stopping.p_retained) if p is not None]
     certain = stopping.certificate
     return StoppingRow(
@@ -80,7 +80,7 @@ def sentences(results: Results) -> Iterator[str]:
             yield f"{wording.one_line(name)}: {_saved(units)}"
 
 
-def _saved(units: Sequence[Stopping]) -> str:
+def _saved(units: Sequence[StoppingState]) -> str:
     stopped, total = sum(unit.stopped for unit in units), wording.counted(len(units), "gate unit")
     asked, planned = sum(unit.asked for unit in units), sum(unit.planned for unit in units)
     share = f" ({wording.percent(asked / planned, 0)})" if planned else ""

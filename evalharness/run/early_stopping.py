@@ -197,7 +197,7 @@ class RoundsOfRun:
         facts = [
             replace(fact, rounds=done, failed=lost) for fact, done, lost in zip(facts, rounds, failed, strict=True)
         ]
-        return CandidateData(candidate, facts, measurements, self.plan)
+        return CandidateData(candidate=candidate, facts=facts, table=measurements, plan=self.plan)
 
 
 def _joined(parts: Sequence[Measurement]) -> Measurement:

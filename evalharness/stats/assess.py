@@ -30,7 +30,7 @@ Draw = Callable[[str], np.random.Generator]
 """A Generator for a purpose: "base", "candidate", "difference", "swap"."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """The difference of two models, as `assess` or `suite.combine` finds it.
 
@@ -150,10 +150,9 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final:
     Never raises for few, equal or opposite rows. No unit at all gives values of 0 without intervals and p-values of 1.
     """
     units = len(pairs.base)
-    margin_p = None if pairs.margin is None else 1.0
     if units == 0:
-        empty = Interval(0.0)
-        return Finding(0, empty, empty, empty, pairs.margin, 0.0, True, p_forgotten=margin_p, p_retained=margin_p)
+        return _of_no_unit(pairs.margin)
+    margin_p = None if pairs.margin is None else 1.0
     base = score_interval(pairs, pairs.base, level, draw("base"), effort)
     candidate = score_interval(pairs, pairs.candidate, level, draw("candidate"), effort)
     sums = np.concatenate([pairs.base.sum(axis=0), pairs.candidate.sum(axis=0)])
@@ -176,6 +175,21 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final:
         finding = _with_resamples(finding, pairs, draw, effort)
     coverage = level if final is None else final
     return _by_counts(finding, pairs, coverage) if pairs.kind == MetricKind.BINARY else _by_resamples(finding, coverage)
+
+
+def _of_no_unit(margin: float | None) -> Finding:
+    empty, p = Interval(0.0), None if margin is None else 1.0
+    return Finding(
+        units=0,
+        base=empty,
+        candidate=empty,
+        difference=empty,
+        margin=margin,
+        skill=0.0,
+        at_chance=True,
+        p_forgotten=p,
+        p_retained=p,
+    )
 
 
 def score_interval(

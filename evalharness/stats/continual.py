@@ -20,7 +20,7 @@ Measure = Callable[[Floats], Floats]
 """A function of matrices (..., stages, tasks) with values (...)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContinualDesign:
     """When tasks were learned, and scores to compare with. `learned`: the stage at which each task was learned,
     (tasks,). `fresh`: scores of a model that learned nothing, for forward transfer; None takes the base's. `joint`:
@@ -144,7 +144,7 @@ def _stratified(estimate: float, replicates: Floats, strata: Sequence[Floats]) -
 
 
 def _scores(sums: Floats, rows: Floats, score: Score) -> Floats:
-    """Flat sums (..., stages × width) to scores (..., stages)."""
+    """Compute scores (..., stages) of flat sums (..., stages × width)."""
     return np.asarray(score(sums.reshape(*sums.shape[:-1], *rows.shape[1:])))
 
 

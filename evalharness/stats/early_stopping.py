@@ -36,7 +36,7 @@ ROUNDS = 20
 LOOKS = (10, 20)  # rounds after which the suite is tested
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SequentialUnit:
     """The answers of one gate unit so far. `stream`: its units in the order in which they are drawn; `rounds` (units,):
     the round of each, from 1 on.
@@ -73,8 +73,10 @@ def sequential_unit(pairs: Pairs, order: Floats, largest: float) -> SequentialUn
         return None
     places = np.argsort(order, kind="stable")
     net, sizes = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])[places], pairs.base[:, 1][places]
-    stream = Stream(net, sizes, max(largest, float(sizes.max(initial=1.0))), pairs.high - pairs.low)
-    return SequentialUnit(stream, round_of(order[places]), pairs.margin)
+    stream = Stream(
+        net=net, sizes=sizes, largest=max(largest, float(sizes.max(initial=1.0))), reach=pairs.high - pairs.low
+    )
+    return SequentialUnit(stream=stream, rounds=round_of(order[places]), margin=pairs.margin)
 
 
 def evidence_path(unit: SequentialUnit, rounds: int) -> EvidencePath:

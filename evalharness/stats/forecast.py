@@ -41,7 +41,7 @@ MOST_MARGIN = 0.99  # no answer for 0/1 metrics
 ROUNDS = 4  # in which a drop is looked for with a quarter of the draws, and then with all
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """The rule that decides. `alpha`: of either verdict; `tests`: gate units that p_forgotten is adjusted over;
     `power`: how sure a claim must be.
@@ -57,7 +57,7 @@ class Rule:
         return self.alpha / self.tests, self.alpha
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What a design can show. `certifiable`: the smallest margin at which it would be called retained with the power
     asked for if nothing is lost; `detectable`: the smallest true drop that would be called forgotten (None of either:
@@ -98,7 +98,7 @@ def enumerated(n: int, flips: float, rule: Rule) -> Outlook:
     """
     needed = examples_needed(flips, 0.0, rule.margin, rule.power, rule.alpha)
     if n < MIN_UNITS:
-        return Outlook(None, None, needed, 0.0, 0.0)
+        return Outlook(certifiable=None, detectable=None, needed=needed, retained=0.0, forgotten=0.0)
     verdicts = odds(n, flips, 0.0, rule.margin, rule.alphas)
     certifiable = certifiable_margin(n, flips, rule.power, rule.alpha)
     return Outlook(

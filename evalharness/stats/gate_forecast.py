@@ -21,7 +21,7 @@ from evalharness.stats.suite import at_margin, combine
 from evalharness.stats.verdict import SKILL_SHARE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateOdds:
     """Shares of draws, all without any loss: the gate passes, calls something forgotten, leaves the suite undecided;
     every unit is retained.

@@ -102,7 +102,7 @@ def _scaled(pairs: Pairs, weight: float) -> Pairs:
     return replace(pairs, base=pairs.base * weight, candidate=pairs.candidate * weight, sizes=pairs.sizes * weight)
 
 
-class Matched(NamedTuple):
+class UnitPairing(NamedTuple):
     """`first[i]` and `second[i]` are places of the same unit, (both,). The counts are of units that could not be
     paired.
 
@@ -119,7 +119,7 @@ class Matched(NamedTuple):
 
 def match(
     first: Sequence[str], first_sizes: Sequence[int], second: Sequence[str], second_sizes: Sequence[int]
-) -> Matched:
+) -> UnitPairing:
     """Pair units by id, in the first model's order; sizes are the examples answered in each unit. Raises ValueError for
     an id given twice.
     """
@@ -129,6 +129,6 @@ def match(
     shared = [(place, theirs[unit]) for unit, place in ours.items() if unit in theirs]
     both = [(one, other) for one, other in shared if first_sizes[one] == second_sizes[other]]
     places = np.array(both, dtype=np.intp).reshape(len(both), 2)
-    return Matched(
+    return UnitPairing(
         places[:, 0], places[:, 1], len(theirs) - len(shared), len(ours) - len(shared), len(shared) - len(both)
     )

@@ -46,7 +46,7 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
     return Interval(value, min(low, value), max(high, value))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
     """Shares of all answers. `lost`, `gained`: that changed from right to wrong and back, as counted. `forgotten`,
     `learned`: the same of answers that were known, with guesses taken out; the estimates may be below 0 and are then
@@ -83,7 +83,7 @@ def chance_adjusted_flips(
     neither = luck * (~was & ~now) / (1 - luck) ** 2
     lost, gained = was & ~now, ~was & now
     forgotten, learned = (_mean(flipped / (1 - luck) - neither, ids, level) for flipped in (lost, gained))
-    return Flips(float(lost.mean()), float(gained.mean()), forgotten, learned)
+    return Flips(lost=float(lost.mean()), gained=float(gained.mean()), forgotten=forgotten, learned=learned)
 
 
 def _mean(values: Floats, ids: NDArray[np.intp], level: float) -> Interval:

@@ -36,7 +36,7 @@ MOST_EXCESS = 50.0  # stands for infinity in a search
 INSIDE = 1 - 1e-12  # of the range: at its very end a bet cannot lose
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """Units in the order in which they were answered. `net` (units,): candidate minus base, oriented so that + is
     better, summed over a unit's rows.
@@ -61,7 +61,7 @@ class Stream:
 def single(differences: Sequence[float] | Floats, reach: float = 1.0) -> Stream:
     """Units of one row each."""
     net = np.asarray(differences, dtype=np.float64)
-    return Stream(net, np.ones(len(net)), 1.0, reach)
+    return Stream(net=net, sizes=np.ones(len(net)), largest=1.0, reach=reach)
 
 
 def evidence(stream: Stream, margin: float, side: Side, population: int | None = None) -> Floats:

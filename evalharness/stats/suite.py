@@ -57,9 +57,9 @@ def combine(
     Findings with no skill or fewer than two units must have been left out. No finding gives values without intervals
     and p-values of 1. Raises ValueError for a finding without replicates.
     """
-    whole, none = Interval(1.0), Interval(0.0)
     if not findings:
-        return Finding(0, whole, whole, none, margin, 1.0, False, p_forgotten=1.0, p_retained=1.0, p_difference=1.0)
+        return _of_no_finding(margin)
+    whole = Interval(1.0)
     scales = weights(findings, by).tolist()
     value = sum(weight * finding.difference.value for weight, finding in zip(scales, findings, strict=True))
     replicates, nulls = _summed(findings, scales, rng)
@@ -87,6 +87,22 @@ def combine(
         bootstrap=boot,
     )
     return suite.tested(resampled_p(suite, margin, boot))
+
+
+def _of_no_finding(margin: float) -> Finding:
+    whole = Interval(1.0)
+    return Finding(
+        units=0,
+        base=whole,
+        candidate=whole,
+        difference=Interval(0.0),
+        margin=margin,
+        skill=1.0,
+        at_chance=False,
+        p_forgotten=1.0,
+        p_retained=1.0,
+        p_difference=1.0,
+    )
 
 
 def _summed(findings: Sequence[Finding], scales: Sequence[float], rng: np.random.Generator) -> tuple[Floats, Floats]:

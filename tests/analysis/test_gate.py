@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.analysis.gate import Decision, Policy, judge
+from evalharness.analysis.gate import Decision, OnInconclusive, Policy, judge
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import ModelRow, Results
@@ -47,7 +47,7 @@ def model(name: str, base: str | None) -> ModelRow:
 
 
 def test_it_passes_when_nothing_is_forgotten_and_the_suite_is_retained():
-    assert judge(results(ROW, SUITE), Policy()) == Decision(0, ())
+    assert judge(results(ROW, SUITE), Policy()) == Decision(exit_code=0, reasons=())
     assert (
         judge(results(replace(ROW, **OPEN), SUITE), Policy()).exit_code == 0
     )  # one undecided task does not stop a retained suite
@@ -79,15 +79,20 @@ def test_an_undecided_suite_follows_the_policy():
         decision.reasons[0].startswith("undecided: lora over demo: skill ")
         and "about 1,546 units would decide" in decision.reasons[0]
     )
-    assert judge(undecided, Policy("pass")) == Decision(0, ())
-    assert judge(results(replace(ROW, **LOST), replace(SUITE, **OPEN)), Policy("pass")).exit_code == 3
+    assert judge(undecided, Policy(on_inconclusive=OnInconclusive.PASS)) == Decision(exit_code=0, reasons=())
+    assert (
+        judge(
+            results(replace(ROW, **LOST), replace(SUITE, **OPEN)), Policy(on_inconclusive=OnInconclusive.PASS)
+        ).exit_code
+        == 3
+    )
 
 
 def test_an_incomplete_run_is_incomplete_but_still_names_what_was_forgotten():
     errors = tuple(
         ExampleError(task="boolq", model="lora", example=f"{i}", reason="the engine\ngave up") for i in range(3)
     )
-    decision = judge(results(replace(ROW, **LOST), SUITE, errors=errors), Policy("pass"))
+    decision = judge(results(replace(ROW, **LOST), SUITE, errors=errors), Policy(on_inconclusive=OnInconclusive.PASS))
     assert decision.exit_code == 5 and decision.reasons[0].startswith("forgotten: lora on boolq")
     assert decision.reasons[1:] == ("incomplete: 3 × lora on boolq: the engine gave up",)
     assert judge(results(replace(ROW, flags=("incomplete",)), SUITE), Policy()).exit_code == 5
@@ -95,8 +100,8 @@ def test_an_incomplete_run_is_incomplete_but_still_names_what_was_forgotten():
 
 
 def test_it_cannot_fail_open():
-    assert judge(results(), Policy("pass")).exit_code == 5
-    assert judge(results(ROW), Policy("pass")).exit_code == 5  # no suite
+    assert judge(results(), Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 5
+    assert judge(results(ROW), Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 5  # no suite
     assert (
         judge(
             replace(results(ROW, SUITE), models=(model("base", None), model("lora", "base"), model("full", "base"))),
@@ -125,4 +130,4 @@ def test_references_decide_nothing():
     found = replace(
         results(ROW, SUITE, lost, errors=(error,)), models=(model("base", None), model("lora", "base"), beside)
     )
-    assert judge(found, Policy()) == Decision(0, ())
+    assert judge(found, Policy()) == Decision(exit_code=0, reasons=())

@@ -16,13 +16,25 @@ ROW = ForecastRow(
     reason=None, certifiable=0.0487, detectable=0.0824, needed=1565, retained=0.27, forgotten=0.0001,
     expected="inconclusive",
 )  # fmt: skip
-ODDS = GateOdds(0.35, 0.0, 0.65, 0.02, 0.031, 300)
+ODDS = GateOdds(passes=0.35, fails=0.0, undecided=0.65, all_retained=0.02, certifiable=0.031, draws=300)
 
 
 def told(*rows: ForecastRow, **about: object) -> Forecast:
     unknown = tuple(row.name for row in rows if row.how == "unknown")
     found = Forecast(
-        "glue", 0.02, 0.05, 0.8, len(rows), 0.1, 0.5, None, rows, (), ODDS, tuple(row.name for row in rows), unknown
+        suite="glue",
+        suite_margin=0.02,
+        alpha=0.05,
+        power=0.8,
+        tests=len(rows),
+        flips=0.1,
+        skill=0.5,
+        earlier=None,
+        rows=rows,
+        describing=(),
+        gate=ODDS,
+        gate_over=tuple(row.name for row in rows),
+        without=unknown,
     )
     return replace(found, **about)  # type: ignore[arg-type]
 

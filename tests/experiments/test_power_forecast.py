@@ -105,12 +105,12 @@ def asked(world: Path, tmp_path: Path) -> Callable[..., ForecastJob]:
     ) -> ForecastJob:
         places: dict[str, Any] = {"include": (world / "tasks",), "data_dir": world / "data"}
         return ForecastJob(
-            make_job(models=(), out=tmp_path, store=tmp_path / "store", tasks=tasks, **{**places, **job}),
-            power,
-            flips,
-            skill,
-            earlier,
-            probe,
+            job=make_job(models=(), out=tmp_path, store=tmp_path / "store", tasks=tasks, **{**places, **job}),
+            power=power,
+            flips=flips,
+            skill=skill,
+            earlier=earlier,
+            probe=probe,
         )
 
     return ask

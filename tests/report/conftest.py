@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from evalharness.records.comparison import Comparison, Estimate
-from evalharness.records.diagnosis import Diagnosis, Leaning, Measure, Spread, WrittenFlips
+from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, Spread, WrittenFlips
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.results import Flip, ModelRow, Results
 
@@ -346,8 +346,8 @@ def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: obj
         _measure("length", 2.0, 17.25, 14.1, 16.4),
     )
     leaning = {
-        "base": Leaning(choice="yes", picked=0.55, right=0.5),
-        "candidate": Leaning(choice="<b onclick='x'>A</b>", picked=0.92, right=0.5),
+        "base": ChoiceBias(choice="yes", picked=0.55, right=0.5),
+        "candidate": ChoiceBias(choice="<b onclick='x'>A</b>", picked=0.92, right=0.5),
     }
     spread = Spread(wordings=3, base=(0.7, 0.78), candidate=(0.5, 0.57), difference=(-0.28, -0.16))
     found = Diagnosis(

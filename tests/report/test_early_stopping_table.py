@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness.records.comparison import Certificate, Stopping
+from evalharness.records.comparison import Certificate, StoppingState
 from evalharness.records.results import Results
 from evalharness.report import early_stopping_table
 from evalharness.report.page import render
@@ -14,9 +14,9 @@ def in_rounds(run: Results) -> Results:
     """The run as if it had been asked in rounds: boolq stopped after three of them, the rest asked to the end."""
     rows = []
     for c in run.comparisons:
-        of = Stopping(asked=c.n, planned=c.n, rounds=20, of=20, stopped=False)
+        of = StoppingState(asked=c.n, planned=c.n, rounds=20, of=20, stopped=False)
         if c.task == "boolq" and c.primary:
-            of = Stopping(
+            of = StoppingState(
                 asked=45,
                 planned=c.n,
                 rounds=3,

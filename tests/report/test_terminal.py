@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records.comparison import Comparison, Estimate, MeanDifference, Stopping
+from evalharness.records.comparison import Comparison, Estimate, MeanDifference, StoppingState
 from evalharness.records.results import ModelRow, Results
 from evalharness.report.terminal import model_line, verdict_lines
 
@@ -122,7 +122,7 @@ def test_what_was_stopped_early_shows_how_far_it_was_asked() -> None:
         ROW,
         verdict="forgotten",
         flags=("stopped_early",),
-        stopping=Stopping(asked=50, planned=400, rounds=3, of=20, stopped=True),
+        stopping=StoppingState(asked=50, planned=400, rounds=3, of=20, stopped=True),
     )
     suite = replace(
         ROW,
@@ -130,7 +130,7 @@ def test_what_was_stopped_early_shows_how_far_it_was_asked() -> None:
         level="suite",
         metric="skill",
         flags=("suite_not_tested",),
-        stopping=Stopping(asked=50, planned=400, rounds=3, of=20, stopped=True),
+        stopping=StoppingState(asked=50, planned=400, rounds=3, of=20, stopped=True),
     )
     lines = list(verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=(stopped, suite))))
     assert any("50 of 400" in line and "▼ forgotten" in line for line in lines)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import evalharness
 from evalharness import results
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import OnInconclusive, Policy, judge
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, ModelError, StoreError, TaskError, UsageError
 from evalharness.records.job import Job
@@ -186,7 +186,7 @@ def test_a_run_in_which_no_prompt_fits_is_incomplete_and_no_crash(job: Callable[
     (tmp_path / "long.jsonl").write_text(json.dumps({"text": "word " * 200}) + "\n")
     found = evaluate(job(data={"echo": tmp_path / "long.jsonl"}, tasks=("echo",)), factory=ScriptedFactory(parrot))
     assert {error.model for error in found.errors} == {"base", "llama-lora"}
-    assert judge(found, Policy("pass")).exit_code == 5
+    assert judge(found, Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 5
 
 
 def test_limit_and_seed_choose_the_same_examples_for_all(job: Callable[..., Job]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evalharness import results
-from evalharness.analysis.gate import Policy, judge, judge_alone
+from evalharness.analysis.gate import OnInconclusive, Policy, judge, judge_alone
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
@@ -122,7 +122,7 @@ def test_what_failed_of_a_placebo_stops_no_candidate(job: MakeJob) -> None:
 
     found = evaluate(job(placebo=True), factory=ScriptedFactory(parrot, {"placebo": deaf}))
     assert {error.model for error in found.errors} == {"placebo"}
-    assert judge(found, Policy("pass")).exit_code == 0
+    assert judge(found, Policy(on_inconclusive=OnInconclusive.PASS)).exit_code == 0
     assert judge_alone(found, "llama-lora", Policy()).exit_code == judge(found, Policy()).exit_code != 5
 
 

@@ -22,7 +22,7 @@ def values(design: ContinualDesign, scores: Floats = SCORES) -> dict[str, float]
 
 
 def test_by_hand() -> None:
-    found = values(ContinualDesign((1, 2, 3), joint=(0.95, 0.9, 0.9)))
+    found = values(ContinualDesign(learned=(1, 2, 3), joint=(0.95, 0.9, 0.9)))
     assert found == pytest.approx(
         {
             "accuracy": (0.8 + 0.6 + 0.9) / 3,
@@ -36,7 +36,7 @@ def test_by_hand() -> None:
 
 def test_forgetting_is_from_the_best_and_backward_transfer_from_the_first() -> None:
     scores = np.array([[0.1], [0.5], [0.9], [0.7]])
-    found = values(ContinualDesign((1,)), scores)
+    found = values(ContinualDesign(learned=(1,)), scores)
     assert found["forgetting"] == pytest.approx(0.2) and found["backward_transfer"] == pytest.approx(0.2)
 
 
@@ -44,13 +44,13 @@ def test_a_general_ability_is_compared_with_the_base() -> None:
     """With every task known to the base, backward transfer is the mean change since: what TRACE calls the general
     ability delta.
     """
-    found = values(ContinualDesign((0, 0, 0)))
+    found = values(ContinualDesign(learned=(0, 0, 0)))
     assert found["backward_transfer"] == pytest.approx((SCORES[3] - SCORES[0]).mean())
     assert "forward_transfer" not in found and "intransigence" not in found
 
 
 def test_scores_of_a_model_that_learned_nothing() -> None:
-    assert values(ContinualDesign((1, 2, 3), fresh=(0.0, 0.1, 0.25)))["forward_transfer"] == pytest.approx(
+    assert values(ContinualDesign(learned=(1, 2, 3), fresh=(0.0, 0.1, 0.25)))["forward_transfer"] == pytest.approx(
         ((0.4 - 0.1) + (0.3 - 0.25)) / 2
     )
 
@@ -77,9 +77,9 @@ def test_against_loops_over_random_matrices(seed: int) -> None:
     scores, learned = rng.random((stages + 2, tasks)), rng.integers(0, stages, tasks).tolist()
     fresh, joint = scores[stages], scores[stages + 1]
     expected = by_loops(scores, stages, learned, fresh, joint)
-    known = ContinualDesign(tuple(learned), tuple(fresh), tuple(joint))
+    known = ContinualDesign(learned=tuple(learned), fresh=tuple(fresh), joint=tuple(joint))
     assert values(known, scores[:stages]) == pytest.approx(expected)
-    beside = measures(ContinualDesign(tuple(learned), fresh=stages, joint=stages + 1), stages)
+    beside = measures(ContinualDesign(learned=tuple(learned), fresh=stages, joint=stages + 1), stages)
     assert {name: float(measure(scores)) for name, measure in beside.items()} == pytest.approx(expected)
     stacked = np.stack([scores, scores[:, ::-1] * 0.5])
     assert all(
@@ -89,17 +89,17 @@ def test_against_loops_over_random_matrices(seed: int) -> None:
 
 
 def test_one_stage_has_only_an_accuracy() -> None:
-    assert values(ContinualDesign((0, 0)), SCORES[:1, :2]) == pytest.approx({"accuracy": 0.25})
-    assert measures(ContinualDesign(()), 3) == {}
+    assert values(ContinualDesign(learned=(0, 0)), SCORES[:1, :2]) == pytest.approx({"accuracy": 0.25})
+    assert measures(ContinualDesign(learned=()), 3) == {}
 
 
 @pytest.mark.parametrize(
     "design",
     [
-        lambda: ContinualDesign((-1,)),
-        lambda: ContinualDesign((1, 2), joint=(0.5,)),
-        lambda: measures(ContinualDesign((4,)), 4),
-        lambda: measures(ContinualDesign((1,), joint=3), 4),
+        lambda: ContinualDesign(learned=(-1,)),
+        lambda: ContinualDesign(learned=(1, 2), joint=(0.5,)),
+        lambda: measures(ContinualDesign(learned=(4,)), 4),
+        lambda: measures(ContinualDesign(learned=(1,), joint=3), 4),
     ],
 )
 def test_what_cannot_be(design) -> None:
@@ -121,7 +121,7 @@ def draw(rng: np.random.Generator, units: int, scores: Floats, size: int = 1) ->
 
 @pytest.mark.parametrize("size", [1, 4])
 def test_intervals_cover(size: int) -> None:
-    design, rng = ContinualDesign((1, 2, 3), joint=(0.95, 0.9, 0.9)), np.random.default_rng(0)
+    design, rng = ContinualDesign(learned=(1, 2, 3), joint=(0.95, 0.9, 0.9)), np.random.default_rng(0)
     truth = values(design)
     hits = dict.fromkeys(truth, 0)
     for _ in range(200):
@@ -137,8 +137,8 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
     """
     whole, rng = np.vstack([SCORES, [0.95, 0.9, 0.9]]), np.random.default_rng(1)
     measured, truth = (
-        ContinualDesign((1, 2, 3), joint=4),
-        values(ContinualDesign((1, 2, 3), joint=(0.95, 0.9, 0.9)))["intransigence"],
+        ContinualDesign(learned=(1, 2, 3), joint=4),
+        values(ContinualDesign(learned=(1, 2, 3), joint=(0.95, 0.9, 0.9)))["intransigence"],
     )
     hits, wider = 0, 0
     for _ in range(200):
@@ -149,7 +149,7 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
         known = with_intervals(
             [each[:, :4] for each in rows],
             [mean] * 3,
-            ContinualDesign((1, 2, 3), joint=held),
+            ContinualDesign(learned=(1, 2, 3), joint=held),
             0.9,
             rng,
             Effort(deciding=400),
@@ -162,8 +162,8 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
 def test_nothing_that_varies() -> None:
     rows = [np.ones((5, 3, 2)), np.ones((7, 3, 2))]
     found = with_intervals(
-        rows, [mean] * 2, ContinualDesign((0, 1)), 0.9, np.random.default_rng(0), Effort(deciding=50)
+        rows, [mean] * 2, ContinualDesign(learned=(0, 1)), 0.9, np.random.default_rng(0), Effort(deciding=50)
     )
     assert found["accuracy"] == (1.0, 1.0, 1.0) and found["forgetting"] == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="two units"):
-        with_intervals([np.ones((1, 3, 2))], [mean], ContinualDesign((0,)), 0.9, np.random.default_rng(0))
+        with_intervals([np.ones((1, 3, 2))], [mean], ContinualDesign(learned=(0,)), 0.9, np.random.default_rng(0))

@@ -39,14 +39,14 @@ def shares(draw: Callable[[np.random.Generator], Pairs], rule: Rule, times: int,
 
 @pytest.mark.parametrize(("n", "flips", "margin"), [(500, 0.1, 0.03), (300, 0.01, 0.015)])
 def test_enumerated_odds_are_how_often_verdicts_come_out(n: int, flips: float, margin: float) -> None:
-    rule = Rule(margin, tests=3)
+    rule = Rule(margin=margin, tests=3)
     told = enumerated(n, flips, rule)
     retained, forgotten = shares(lambda rng: paired(*flipped(n, 0.95, flips, rng)), rule, 100, 1)
     assert near(retained, told.retained, 100) and near(forgotten, told.forgotten, 100) and 0.1 < told.retained < 0.95
 
 
 def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -> None:
-    told = enumerated(277, 0.1, Rule(0.02, tests=10))
+    told = enumerated(277, 0.1, Rule(margin=0.02, tests=10))
     # By the normal formula (1.645 + .842) · √(.1 / 277) = .047 and (1.645 + .842)² · .1 / .02² = 1546; counts are whole
     # numbers, which takes a little more: enumeration says .049 and 1565.
     assert told.certifiable == pytest.approx(0.049, abs=0.001) and told.needed == 1565
@@ -60,7 +60,7 @@ def test_the_certifiable_margin_is_certified_and_the_needed_number_is_enough() -
 
 
 def test_fewer_than_ten_units_decide_nothing() -> None:
-    told = enumerated(9, 0.1, Rule(0.02))
+    told = enumerated(9, 0.1, Rule(margin=0.02))
     assert (told.certifiable, told.detectable, told.retained, told.forgotten) == (
         None,
         None,
@@ -69,7 +69,7 @@ def test_fewer_than_ten_units_decide_nothing() -> None:
     ) and told.needed == 1565
     drawn = simulated(
         partial(again, paired(*graded(40, np.random.default_rng(1)), "graded", 0.0), 9),
-        Rule(0.02),
+        Rule(margin=0.02),
         20,
         np.random.default_rng(2),
     )
@@ -78,7 +78,7 @@ def test_fewer_than_ten_units_decide_nothing() -> None:
 
 @pytest.mark.parametrize(("n", "margin"), [(100, 0.03), (300, 0.02)])
 def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int, margin: float) -> None:
-    rule = Rule(margin)
+    rule = Rule(margin=margin)
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
     told = simulated(partial(again, earlier, n), rule, 100, np.random.default_rng(4))
     retained, forgotten = shares(lambda rng: paired(*graded(n, rng), "graded", 0.0), rule, 100, 5)
@@ -87,13 +87,13 @@ def test_simulated_odds_of_graded_scores_are_how_often_verdicts_come_out(n: int,
         and near(forgotten, told.forgotten, 100, 100)
         and 0.1 < told.retained < 0.95
     )
-    wider = simulated(partial(again, earlier, n), Rule(told.certifiable or 0.0), 100, np.random.default_rng(6))
+    wider = simulated(partial(again, earlier, n), Rule(margin=told.certifiable or 0.0), 100, np.random.default_rng(6))
     assert near(wider.retained, 0.8, 100, 100)
 
 
 def test_a_drop_as_large_as_the_detectable_one_is_found() -> None:
     """Not by every score falling alike, but by more of those that change falling, as 0/1 answers are foretold."""
-    rule = Rule(0.02, tests=5)
+    rule = Rule(margin=0.02, tests=5)
     earlier = paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
     drop = simulated(partial(again, earlier, 300), rule, 200, np.random.default_rng(4)).detectable
     assert drop is not None and drop > rule.margin
@@ -131,19 +131,21 @@ def test_dependent_answers_are_worth_what_assess_makes_of_them() -> None:
     assert 200 < n < 300 and flips == pytest.approx(0.16, abs=0.02)
     told = simulated(
         partial(again, passages(3000, np.random.default_rng(1)), 200),
-        Rule(0.08, tests=5),
+        Rule(margin=0.08, tests=5),
         150,
         np.random.default_rng(3),
     )
-    assert near(shares(even, Rule(0.08), 150, 4)[0], told.retained, 150, 150) and told.forgotten < 0.05
-    assert near(shares(even, Rule(told.certifiable or 0.0), 150, 5)[0], 0.8, 150, 150)
+    assert near(shares(even, Rule(margin=0.08), 150, 4)[0], told.retained, 150, 150) and told.forgotten < 0.05
+    assert near(shares(even, Rule(margin=told.certifiable or 0.0), 150, 5)[0], 0.8, 150, 150)
 
 
 def test_a_drop_as_large_as_the_detectable_one_is_found_of_dependent_answers() -> None:
     losing = partial(again, passages(3000, np.random.default_rng(1)), 400)
-    drop = simulated(losing, Rule(0.02, tests=5), 200, np.random.default_rng(6)).detectable
+    drop = simulated(losing, Rule(margin=0.02, tests=5), 200, np.random.default_rng(6)).detectable
     assert drop is not None and 0.02 < drop < 0.16  # by which all passages that change would lose
-    assert near(shares(lambda rng: passages(400, rng, drop / 0.8), Rule(0.02, tests=5), 150, 7)[1], 0.8, 150, 200)
+    assert near(
+        shares(lambda rng: passages(400, rng, drop / 0.8), Rule(margin=0.02, tests=5), 150, 7)[1], 0.8, 150, 200
+    )
 
 
 def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:

@@ -92,7 +92,7 @@ def test_errs_rarely_on_units_of_many_graded_rows() -> None:
         sizes = rng.integers(1, 9, 300).astype(float)
         shares = np.clip(rng.normal(-0.02, 0.15, 300), -1, 1)  # all rows of a unit change alike
         for side in SIDES:
-            wrong[side] += evidence(Stream(shares * sizes, sizes, largest=8.0), 0.02, side).max() >= ENOUGH
+            wrong[side] += evidence(Stream(net=shares * sizes, sizes=sizes, largest=8.0), 0.02, side).max() >= ENOUGH
     assert all(count / 300 <= 0.07 for count in wrong.values()), wrong
 
 
@@ -159,4 +159,4 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="more than it can"):
         single([0.5, 1.5])
     with pytest.raises(ValueError, match="more than it can"):
-        Stream(np.array([1.0]), np.array([5.0]), largest=4.0)
+        Stream(net=np.array([1.0]), sizes=np.array([5.0]), largest=4.0)
