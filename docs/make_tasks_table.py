@@ -91,7 +91,7 @@ def _shared(names: Sequence[str]) -> str:
 def _facts(task: Task) -> tuple[str, ...]:
     others = ", ".join(spec.id for spec in task.metrics if spec.id != task.primary)
     unit = task.unit_name if task.unit or task.reader else ""
-    numbers = (f"{task.margin:g}", f"{task.chance:.3g}")
+    numbers = (f"{task.margin:g}", "–" if task.chance is None else f"{task.chance:.3g}")
     return (
         ANSWERS[task.output_type],
         task.primary,

@@ -49,7 +49,9 @@ def measured_run(
     return MeasuredRun(plan=plan, facts=tuple(facts), measurements=tuple(measurements), **settled)
 
 
-def task(name: str, *metrics: MetricFacts, chance: float = 0.25, margin: float = 0.02, **other: Any) -> TaskFacts:
+def task(
+    name: str, *metrics: MetricFacts, chance: float | None = 0.25, margin: float = 0.02, **other: Any
+) -> TaskFacts:
     metrics = metrics or (ACC,)
     settled = {"available": 9999, "truncated": 0, "failed": {}, "unparsed": {}, **other}
     return TaskFacts(

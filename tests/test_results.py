@@ -5,6 +5,7 @@ folder.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from measured_runs import measured_run
+from measured_runs import ACC, measured_run, task
 
 from evalharness import results
 from evalharness.errors import StoreError, UsageError
@@ -279,6 +280,14 @@ def test_measurements_with_another_head_are_refused_by_name(
     with pytest.raises(UsageError) as error:
         results.read_measurements(tmp_path)
     assert says in str(error.value)
+
+
+def test_a_chance_that_is_unknown_and_a_range_without_end_come_back(tmp_path: Path) -> None:
+    metric = replace(ACC, id="perplexity", low=1.0, high=None, higher_is_better=False)
+    run = measured_run([task("text", metric, chance=None)], [], models=RESULTS.models)
+    results.write_measurements(tmp_path, run)
+    read = results.read_measurements(tmp_path)
+    assert read.facts == run.facts and read.facts[0].metrics[0].ends == (1.0, math.inf)
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ def lacking(average: Average, facts: Sequence[TaskFacts]) -> list[str]:
             reasons.append(f"{name}: {metric} is better when lower")
         elif average.normalised and metric != task.primary:
             reasons.append(f"chance of {metric} of {name}")
-        elif average.normalised and task.chance >= scored.high:
+        elif average.normalised and (task.chance is None or scored.high is None):
+            reasons.append(f"{'chance' if task.chance is None else 'the best score'} of {name}, which is unknown")
+        elif average.normalised and task.chance is not None and task.chance >= scored.ends[1]:
             reasons.append(f"{name}: guessing is always right")
     return list(dict.fromkeys(reasons))
 
@@ -107,9 +109,9 @@ def _value(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], sid
 def _score(average: Average, row: Comparison, task: TaskFacts, side: str) -> float:
     """A task's score; where the average is normalised, its place between chance (0) and the best there is (1)."""
     score = float(getattr(row, side).value)
-    if not average.normalised:
+    if not average.normalised or task.chance is None:
         return score
-    best = next(metric.high for metric in task.metrics if metric.id == row.metric)
+    best = next(metric.ends[1] for metric in task.metrics if metric.id == row.metric)
     return (score - task.chance) / (best - task.chance)
 
 

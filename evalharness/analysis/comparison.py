@@ -64,7 +64,8 @@ def target_gain(
     chances = {
         task.name: task.chance
         for task in facts
-        if any(metric.id == task.primary and metric.higher_is_better for metric in task.metrics)
+        if task.chance is not None
+        and any(metric.id == task.primary and metric.higher_is_better for metric in task.metrics)
     }
     for row in comparisons:
         if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != Level.SUITE:

@@ -95,8 +95,8 @@ def pairs_of(
         sizes=sizes,
         score=from_facts(metric).score,
         kind=MetricKind.CORPUS if metric.kind == MetricKind.OPAQUE else metric.kind,
-        low=metric.low,
-        high=metric.high,
+        low=metric.ends[0],
+        high=metric.ends[1],
         sign=1.0 if metric.higher_is_better else -1.0,
         chance=task.chance,
         margin=None,
@@ -141,7 +141,7 @@ def points(task: TaskFacts, metric: MetricFacts, sides: Sides, table: Measuremen
         candidate=Interval(values[1]),
         difference=difference,
         margin=None,
-        skill=sign * (values[0] - task.chance),
+        skill=None if task.chance is None else sign * (values[0] - task.chance),
         at_chance=False,
     ), units == 0
 
@@ -163,11 +163,10 @@ def choices_of(pairs: Pairs) -> Floats | None:
     Rows do not say it, but the chance is the mean of 1 / choices over the questions: where that is one over a whole
     number, all have that many (or as good a chance: of four choices two are right).
     """
-    number = round(1 / pairs.chance) if 0 < pairs.chance <= 0.5 else 0
+    chance = pairs.chance or 0.0
+    number = round(1 / chance) if 0 < chance <= 0.5 else 0
     single = pairs.kind == MetricKind.BINARY and pairs.sign > 0 and bool((pairs.base[:, 1] == 1).all())
-    return (
-        np.full(len(pairs.base), float(number)) if single and number and abs(pairs.chance * number - 1) < 1e-9 else None
-    )
+    return np.full(len(pairs.base), float(number)) if single and number and abs(chance * number - 1) < 1e-9 else None
 
 
 def measures_of(

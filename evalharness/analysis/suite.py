@@ -30,8 +30,9 @@ def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list
 
 
 def above_chance(rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
-    """Those in which the base can do something, so that its skill can be lost."""
-    return [row for row in rows if not row.finding.at_chance and row.finding.units >= 2]
+    """Those in which the base is known to be able to do something, so that its skill can be lost."""
+    findings = [(row, row.finding) for row in rows]
+    return [row for row, each in findings if each.skill is not None and not each.at_chance and each.units >= 2]
 
 
 def suite_row(

@@ -67,7 +67,7 @@ def _list_lines(shown: Listing) -> Iterator[str]:
 
 
 def _cells(task: Task) -> tuple[str, ...]:
-    margin, chance, tags = f"{task.margin:g}", f"{task.chance:.3g}", " ".join(task.tags)
+    margin, chance, tags = f"{task.margin:g}", "–" if task.chance is None else f"{task.chance:.3g}", " ".join(task.tags)
     scored = (task.output_type, task.primary, margin, chance, task.unit_name, task.evaluation_split)
     return (task.name, task.family, *scored, tags)
 

@@ -116,7 +116,7 @@ def with_scales(
     """
     with_scale = []
     for column, subject in zip(columns, subjects, strict=True):
-        largest = max(abs(subject.members[0][1].low), abs(subject.members[0][1].high))
+        largest = max(map(abs, subject.members[0][1].ends))
         of = pairs[column.name]
         if column.kind == MetricKind.OPAQUE:
             reason = OPAQUE

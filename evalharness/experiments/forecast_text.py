@@ -78,11 +78,18 @@ def _cells(row: ForecastRow) -> tuple[str, ...]:
         f"{row.effective:,.0f}",
         row.metric,
         f"{row.margin:g}",
-        f"{row.base:.3f}" if row.base is not None else f"from {row.base_needed:.3g}",
+        _base(row),
         "–" if row.flips is None else f"{row.flips:.3f}",
         *(_power(row) if known else ("not known", "–", "–", "–")),
         f"{row.expected}: {row.reason}" if row.reason else row.expected,
     )
+
+
+def _base(row: ForecastRow) -> str:
+    """Return the cell for what the base scores, or must."""
+    if row.base is not None:
+        return f"{row.base:.3f}"
+    return "–" if row.base_needed is None else f"from {row.base_needed:.3g}"
 
 
 def _power(row: ForecastRow) -> tuple[str, ...]:
@@ -133,7 +140,7 @@ def _too_small(row: ForecastRow, power: float) -> str:
     more = ""
     if row.needed is not None and row.needed <= row.available:
         more = f"raise --limit to {math.ceil(row.needed * row.examples / row.units)}, or "
-    if margin > row.largest_margin:
+    if row.largest_margin is not None and margin > row.largest_margin:
         return (
             f"{certify}, and a margin above {row.largest_margin:.2g} is large against the base's skill: "
             f"{more}pool it with other tasks"

@@ -44,9 +44,10 @@ class UnitMember:
         many = bool(self.sizes.max(initial=0) > 1)
         if self.seen is not None and (many or self.metric.kind != MetricKind.BINARY):
             return again(self.seen, len(self.sizes), drop)
-        if self.metric.kind != MetricKind.BINARY or self.task.chance >= 1:
+        chance = self.task.chance or 0.0  # unknown: the base is assumed to be right in the share that is its skill
+        if self.metric.kind != MetricKind.BINARY or chance >= 1:
             return None
-        score, share = self.task.chance + skill * (1 - self.task.chance), flips
+        score, share = chance + skill * (1 - chance), flips
         if self.seen is not None:
             score, share = float(self.seen.score(self.seen.base.sum(axis=0))), changed(self.seen)[1]
         n = int(self.sizes.sum() / whole_units(self.sizes)) if many else len(self.sizes)
@@ -93,14 +94,16 @@ class ForecastUnit:
         return pooled(pairs, self.margin, self.macro) if pairs and len(pairs) == len(self.members) else None
 
     @property
-    def largest_skill(self) -> float:
-        """The most that a base can be above chance."""
-        ends = [m.metric.high if m.metric.higher_is_better else m.metric.low for m in self.members]
-        return self._average([abs(end - m.task.chance) for end, m in zip(ends, self.members, strict=True)])
+    def largest_skill(self) -> float | None:
+        """The most that a base can be above chance; None where chance is unknown."""
+        best = self._average([m.metric.ends[m.metric.higher_is_better] for m in self.members])
+        return None if self.chance is None else abs(best - self.chance)
 
     @property
-    def chance(self) -> float:
-        return self._average([member.task.chance for member in self.members])
+    def chance(self) -> float | None:
+        """None where that of any member is unknown."""
+        chances = [m.task.chance for m in self.members if m.task.chance is not None]
+        return self._average(chances) if len(chances) == len(self.members) else None
 
     def _average(self, values: Sequence[float]) -> float:
         """Average one value for each member, weighted by its examples unless the unit is a macro average."""

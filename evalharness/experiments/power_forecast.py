@@ -145,8 +145,8 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
         how=how,
         flips=flips,
         base=base,
-        base_needed=round(unit.chance + up * unit.margin / SKILL_SHARE, 9),
-        largest_margin=max(0.0, SKILL_SHARE * skill),
+        base_needed=None if unit.chance is None else round(unit.chance + up * unit.margin / SKILL_SHARE, 9),
+        largest_margin=None if skill is None or math.isinf(skill) else max(0.0, SKILL_SHARE * skill),
         reason=WHY[reason] if reason else None,
     )
     drawing = unit.drawing(forecast_job.flips, forecast_job.skill)
@@ -206,11 +206,13 @@ def _design(
 
 def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) -> bool:
     """Would the earlier run's base be taken for one that knows nothing?"""
+    if seen.chance is None:
+        return False
     if unit.binary and seen.sign > 0:
         return at_chance(float(seen.score(seen.base.sum(axis=0))), seen.chance, max(1.0, effective), alpha)
     score = score_interval(seen, seen.base, 1 - 2 * alpha, np.random.default_rng(0), Effort(1000, 1000, 1))
     worst = score.low if seen.sign > 0 else score.high
-    return seen.sign * ((score.value if worst is None else worst) - seen.chance) <= 0
+    return (seen.skill(score.value if worst is None else worst) or 0.0) <= 0
 
 
 def _gate(

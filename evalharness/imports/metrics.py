@@ -10,7 +10,7 @@ import numpy as np
 from evalharness import registry
 from evalharness.errors import NotComparableError
 from evalharness.imports.logged import Logged, LoggedTask
-from evalharness.metrics import REGISTRY
+from evalharness.metrics import LOWER_IS_BETTER, REGISTRY
 from evalharness.metrics.build import build, facts_of
 from evalharness.records.measurements import MetricFacts, Prediction
 from evalharness.records.requests import Example, Generation
@@ -20,11 +20,6 @@ from evalharness.stats.enums import MetricKind
 PER_PIECE = ("word_perplexity", "byte_perplexity", "bits_per_byte")
 TEXTS = ("bleu", "chrf", "ter")
 CLASSES = ("f1", "mcc")
-LOWER_IS_BETTER = {
-    *PER_PIECE,
-    *("perplexity", "ppl", "loss", "nll", "cross_entropy", "ter", "wer", "cer", "mer", "brier", "brier_score", "ece"),
-    *("mae", "mse", "rmse", "error", "error_rate", "toxicity", "unparsed"),
-}
 HIGHER_IS_BETTER = {"score", "accuracy", "correct", "em", "f1", "rougeLsum"}
 
 RowOfValue = Callable[[Any], tuple[float, ...]]

@@ -46,6 +46,11 @@ REGISTRY: dict[str, str] = {
     "bits_per_byte": "evalharness.metrics.perplexity:bits_per_byte",
     "evaluate": "evalharness.metrics.evaluate_module:evaluate_module",
 }
+LOWER_IS_BETTER = {  # names of ours, and others by which such metrics are known
+    *("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ppl", "loss", "nll", "cross_entropy"),
+    *("ter", "wer", "cer", "mer", "brier", "brier_score", "ece", "mae", "mse", "rmse", "error", "error_rate"),
+    *("toxicity", "unparsed", "empty", "repetition", "cut", "bbq_bias"),
+}
 
 CHOOSE = (
     *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "multiple_choice_grade", "brier_score", "ece", "mcc", "f1"),

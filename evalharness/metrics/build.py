@@ -6,6 +6,7 @@ scored again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from evalharness import registry
@@ -91,9 +92,9 @@ def from_facts(facts: MetricFacts) -> Metric:
     read predictions.
     """
     if facts.kind in (MetricKind.BINARY, MetricKind.GRADED):
-        return Mean(facts.id, facts.kind, facts.signature, _no_value, facts.low, facts.high, facts.higher_is_better)
+        return Mean(facts.id, facts.kind, facts.signature, _no_value, *facts.ends, facts.higher_is_better)
     if facts.kind == MetricKind.OPAQUE:
-        return ScoredElsewhere(facts.id, facts.signature, facts.low, facts.high, facts.higher_is_better)
+        return ScoredElsewhere(facts.id, facts.signature, *facts.ends, facts.higher_is_better)
     return build(MetricSpec(id=facts.id, name=facts.name, options=facts.options))
 
 
@@ -108,8 +109,8 @@ def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ())
         name=spec.name,
         options=dict(spec.options),
         kind=metric.kind,
-        low=metric.low,
-        high=metric.high,
+        low=metric.low if math.isfinite(metric.low) else None,
+        high=metric.high if math.isfinite(metric.high) else None,
         higher_is_better=metric.higher_is_better,
         signature=signature,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -76,29 +77,36 @@ class Measurement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFacts:
     """What a comparison must know of a metric without importing the task: enough to score rows again from
-    measurements.parquet.
+    measurements.parquet. `low`, `high`: between which scores lie, None where nothing bounds them.
     """
 
     id: str
     name: str
     options: Mapping[str, Any]
     kind: MetricKind
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     higher_is_better: bool
     signature: str
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The range of scores, infinite where nothing bounds it."""
+        return (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFacts:
-    """What a comparison must know of a task."""
+    """What a comparison must know of a task. `chance`: the primary score of a model that knows nothing, None where that
+    is unknown.
+    """
 
     name: str
     family: str
     version: str
     primary: str
     margin: float
-    chance: float
+    chance: float | None
     available: int
     truncated: int
     failed: Mapping[str, int]  # model name -> examples that got no answer

@@ -168,4 +168,4 @@ class PreparedTask:
     prompts_digest: str
     # primary score that guessing among the choices of these very examples would have; the task's own where that is not
     # known
-    chance: float
+    chance: float | None

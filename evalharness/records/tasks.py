@@ -91,7 +91,7 @@ class Task:
     metrics: tuple[MetricSpec, ...]
     primary: str  # id of the metric that decides
     margin: float  # delta, in the primary metric's natural unit
-    chance: float  # expected primary score of a model that knows nothing
+    chance: float | None  # expected primary score of a model that knows nothing; None: unknown
     document: str | None  # the column that may be cut at its end when a prompt is too long
     unit: str | None  # template of the unit key; None: every example is its own unit
     reader: str | None

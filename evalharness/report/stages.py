@@ -64,7 +64,7 @@ class StageTask:
     higher_is_better: bool
     unit: bool
     margin: float | None
-    chance: float
+    chance: float | None
     learned: int
     base: Estimate
     cells: tuple[StageScore, ...]

@@ -35,7 +35,8 @@ class Finding:
     """The difference of two models, as `assess` or `suite.combine` finds it.
 
     `base`, `candidate` in natural units; `difference` oriented. `lost`, `gained`: units that got worse or better, None
-    for corpus metrics. `skill`: the base's score over chance, oriented; `at_chance`: it is not significant.
+    for corpus metrics. `skill`: the base's score over chance, oriented, None where that is
+    unknown; `at_chance`: it is not significant.
     `unit_loss`: the most that one unit can take from the score. `base_variance`, `base_covariance`: of the base's
     score, and of it with the difference, by the jackknife. `effective`: as how many changes of equal size those that
     were seen tell of their spread; `largest`: what the largest of them moves the score. `counts`: (gained, lost, sample
@@ -49,7 +50,7 @@ class Finding:
     candidate: Interval
     difference: Interval
     margin: float | None
-    skill: float
+    skill: float | None
     at_chance: bool
     lost: int | None = None
     gained: int | None = None
@@ -71,8 +72,8 @@ class Finding:
 
     @property
     def can_retain(self) -> bool:
-        """Is the margin small against what the base can do?"""
-        return (self.margin or 0.0) <= SKILL_SHARE * self.skill + 1e-12
+        """Is the margin small against what the base can do, as far as that is known?"""
+        return self.skill is None or (self.margin or 0.0) <= SKILL_SHARE * self.skill + 1e-12
 
     def verdict(self, p_forgotten: float, p_retained: float, alpha: float) -> Verdict:
         """The verdict by the rule of `decide`. `p_forgotten`: adjusted for its family."""
@@ -157,14 +158,15 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final:
     candidate = score_interval(pairs, pairs.candidate, level, draw("candidate"), effort)
     sums = np.concatenate([pairs.base.sum(axis=0), pairs.candidate.sum(axis=0)])
     worst = base.low if pairs.sign > 0 else base.high
+    surely = pairs.skill(base.value if worst is None else worst)
     finding = Finding(
         units=units,
         base=base,
         candidate=candidate,
         difference=Interval(float(pairs.difference(sums))),
         margin=pairs.margin,
-        skill=pairs.sign * (base.value - pairs.chance),
-        at_chance=pairs.sign * ((base.value if worst is None else worst) - pairs.chance) <= 0,
+        skill=pairs.skill(base.value),
+        at_chance=surely is not None and surely <= 0,
         unit_loss=unit_loss(pairs),
         p_forgotten=margin_p,
         p_retained=margin_p,

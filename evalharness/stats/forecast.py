@@ -73,9 +73,9 @@ class Outlook:
     draws: int = 0
 
 
-def blocked(units: int, margin: float, skill: float, at_chance: bool | None) -> Blocker | None:
+def blocked(units: int, margin: float, skill: float | None, at_chance: bool | None) -> Blocker | None:
     """Why the verdict can only be inconclusive, whatever the candidate answers. `skill`: of the base, over chance; at
-    most what can be had where it is not known, and then `at_chance` is None.
+    most what can be had where the base is not known, and then `at_chance` is None; None where chance is unknown.
 
     A base at chance and few units are never judged; too large a margin can still show forgetting.
     """
@@ -83,7 +83,7 @@ def blocked(units: int, margin: float, skill: float, at_chance: bool | None) -> 
         return Blocker.FEW_UNITS
     if at_chance:
         return Blocker.BASE_AT_CHANCE
-    return None if margin <= SKILL_SHARE * skill + 1e-12 else Blocker.MARGIN_EXCEEDS_SKILL
+    return None if skill is None or margin <= SKILL_SHARE * skill + 1e-12 else Blocker.MARGIN_EXCEEDS_SKILL
 
 
 def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:

@@ -64,7 +64,7 @@ def gate(
         findings = [assess(each, level, lambda purpose: rng, effort) for each in pairs]
         adjusted = zip(findings, holm([finding.p_forgotten or 0.0 for finding in findings]), strict=True)
         verdicts = [verdict_of(finding, p, rule.alpha, rule.alpha) for finding, p in adjusted]
-        able = [finding for finding in findings if not finding.at_chance and finding.units >= 2]
+        able = [each for each in findings if each.skill is not None and not each.at_chance and each.units >= 2]
         suite = combine(able, suite_margin, level, rng)
         whole = verdict_of(suite, suite.p_forgotten or 0.0, rule.alpha, rule.alpha)
         retained_at = partial(_retained_at, suite, rule.alpha)

@@ -27,8 +27,8 @@ class Pairs:
 
     "binary" and "graded" scores are Σ row[0] / Σ row[1], values in [low, high]; a "corpus" score is any function of the
     summed rows. `sizes` (n,): examples in each unit. `sign`: −1 where a lower score is better. `chance` and `margin` in
-    the metric's natural unit; no margin: only described. `order` (n,): uniform numbers in [0, 1) by which units are
-    drawn into rounds, where a run may stop before all were answered.
+    the metric's natural unit; no chance: unknown; no margin: only described. `order` (n,): uniform numbers in [0, 1) by
+    which units are drawn into rounds, where a run may stop before all were answered.
     """
 
     base: Floats
@@ -39,9 +39,13 @@ class Pairs:
     low: float
     high: float
     sign: float
-    chance: float
+    chance: float | None
     margin: float | None
     order: Floats | None = None
+
+    def skill(self, score: float) -> float | None:
+        """What a score has over chance, oriented; None where chance is unknown."""
+        return None if self.chance is None else self.sign * (score - self.chance)
 
     def difference(self, rows: Floats) -> Floats:
         """Score of rows (..., 2 × width), base and candidate side by side, oriented so that + is better. -> (...)"""
@@ -90,12 +94,20 @@ def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) 
         candidate=np.concatenate([pairs.candidate for pairs in counted]),
         sizes=np.concatenate([pairs.sizes for pairs in counted]),
         kind=MetricKind.GRADED if macro or any(pairs.kind == MetricKind.GRADED for pairs in members) else first.kind,
-        chance=float(np.average([pairs.chance for pairs in counted], weights=weights if sum(weights) else None)),
+        chance=_mean_chance(counted, weights),
         margin=margin,
         order=None
         if first.order is None
         else np.concatenate([pairs.order for pairs in counted if pairs.order is not None]),
     )
+
+
+def _mean_chance(counted: Sequence[Pairs], weights: Sequence[float]) -> float | None:
+    """None where that of any is unknown."""
+    chances = [pairs.chance for pairs in counted if pairs.chance is not None]
+    if len(chances) < len(counted):
+        return None
+    return float(np.average(chances, weights=weights if sum(weights) else None))
 
 
 def _scaled(pairs: Pairs, weight: float) -> Pairs:

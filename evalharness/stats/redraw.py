@@ -19,7 +19,7 @@ Losing = Callable[[float], Drawing | None]
 """How answers are drawn with a true drop of the score (0: equally good models); None where so much cannot be lost."""
 
 
-def answers(n: int, score: float, flips: float, chance: float, drop: float = 0.0) -> Drawing | None:
+def answers(n: int, score: float, flips: float, chance: float | None, drop: float = 0.0) -> Drawing | None:
     """n independent 0/1 answers of a base that is right in a share `score` of them; a share `flips` changes, or as much
     as the drop takes.
     """
@@ -109,6 +109,6 @@ def changed(pairs: Pairs) -> tuple[int, float]:
     return number, max(1, number) / max(1, len(pairs.base))
 
 
-def base_skill(pairs: Pairs) -> float:
-    """The base's score over chance in an earlier run, oriented."""
-    return pairs.sign * (float(pairs.score(pairs.base.sum(axis=0))) - pairs.chance)
+def base_skill(pairs: Pairs) -> float | None:
+    """The base's score over chance in an earlier run, oriented; None where chance is unknown."""
+    return pairs.skill(float(pairs.score(pairs.base.sum(axis=0))))

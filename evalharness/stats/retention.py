@@ -18,16 +18,14 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
     left, above 1 where it grew.
 
     Fieller's interval of a ratio (E. C. Fieller 1954, JRSS B 16:175-185) with jackknifed variances over units and
-    Student's t, so that base and candidate may be, and are, correlated. None where the base's skill is not significant
-    at this level: the ratio then has no bounded interval. While few units changed, the candidate's variance is that
-    with one more, which changed by all it can.
+    Student's t, so that base and candidate may be, and are, correlated. None where chance is unknown, or the base's
+    skill is not significant at this level: the ratio then has no bounded interval. While few units changed, the
+    candidate's variance is that with one more, which changed by all it can.
     """
     units = len(pairs.base)
-    if units < 2:
+    base, candidate = (pairs.skill(float(pairs.score(rows.sum(axis=0)))) for rows in (pairs.base, pairs.candidate))
+    if units < 2 or base is None or candidate is None:
         return None
-    base, candidate = (
-        pairs.sign * (float(pairs.score(rows.sum(axis=0))) - pairs.chance) for rows in (pairs.base, pairs.candidate)
-    )
     moves = np.stack([influence(rows, pairs.score) for rows in (pairs.base, pairs.candidate)])
     (base_var, shared), (_, candidate_var) = moves @ moves.T * units / (units - 1)
     loss, changed = unit_loss(pairs), int(np.any(pairs.base != pairs.candidate, axis=1).sum())

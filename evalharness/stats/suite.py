@@ -37,7 +37,7 @@ def weights(findings: Sequence[Finding], by: Weighing = "units") -> Floats:
     share of all answers known beyond chance). The weights know nothing of the candidate, so each is a valid test, of
     its own question. Where sizes or skills differ, the later ones vary much less.
     """
-    skill = np.array([finding.skill for finding in findings])
+    skill = np.array([finding.skill for finding in findings], dtype=np.float64)
     if by == "units":
         return 1 / (len(findings) * skill)
     counts = _counts(findings, by)
@@ -54,8 +54,8 @@ def combine(
     """One finding for the suite, in skill units: the base has 1, a candidate that lost everything 0. `by`: see
     `weights`. Its `bootstrap` is without the base's luck: `at_margin` tests it at another margin.
 
-    Findings with no skill or fewer than two units must have been left out. No finding gives values without intervals
-    and p-values of 1. Raises ValueError for a finding without replicates.
+    Findings with no skill, or none that is known, or fewer than two units must have been left out. No finding gives
+    values without intervals and p-values of 1. Raises ValueError for a finding without replicates.
     """
     if not findings:
         return _of_no_finding(margin)
@@ -145,7 +145,7 @@ def _luck(findings: Sequence[Finding], by: Weighing) -> float:
     divided by too much, gains by too little. With 100 answers, one in ten of which changes, that is an eighth of a
     margin of .02, in every unit alike.
     """
-    skill = np.array([finding.skill for finding in findings])
+    skill = np.array([finding.skill for finding in findings], dtype=np.float64)
     gain = np.array([finding.difference.value for finding in findings])
     variance, covariance = np.array([(finding.base_variance, finding.base_covariance) for finding in findings]).T
     if by == "units":

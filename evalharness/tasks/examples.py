@@ -72,7 +72,7 @@ def _unnamed(renderer: Renderer, draft: Draft) -> Example:
     )
 
 
-def chance(task: Task, examples: Sequence[Example]) -> float:
+def chance(task: Task, examples: Sequence[Example]) -> float | None:
     """Expected primary score of a uniform guess among the choices of these very examples; the task's own figure where
     that says nothing.
     """

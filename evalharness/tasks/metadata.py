@@ -8,7 +8,7 @@ A file without any of these keys (a user's own, or one of lm-eval's) runs by the
              gates
     margin   .02 on a 0-1 scale, else that of MARGINS
     chance   1 / number of choices, where the choices are fixed in the file and the metric is an accuracy; else that of
-             NO_SKILL; else 0
+             NO_SKILL; else 0, and unknown (null) where a lower score is better or a module of `evaluate` scores
     lm_eval  "no": nobody has said that the number is lm-eval's
     version  `metadata.version`, else "0"
 """
@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Literal
 
 from evalharness.errors import TaskError, did_you_mean
+from evalharness.metrics import LOWER_IS_BETTER
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.fields import Fields
@@ -139,15 +140,17 @@ def margin(metadata: Fields, primary: MetricSpec) -> float:
     return stated
 
 
-def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...] | None) -> float:
-    """The expected primary score of a model that knows nothing. Raises TaskError."""
-    stated = metadata.number("chance")
-    if stated is not None:
-        return stated
+def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...] | None) -> float | None:
+    """The expected primary score of a model that knows nothing; None where that is unknown. Raises TaskError."""
+    if "chance" in metadata.values:
+        return metadata.number("chance")
     number = _fixed_number(choices)
     if primary.name == "brier_score":
         return 1 - 1 / (number or 2)
-    return 1 / number if primary.name in ACCURACIES and number else NO_SKILL.get(primary.name, 0.0)
+    if primary.name in ACCURACIES and number:
+        return 1 / number
+    from_zero = primary.name not in LOWER_IS_BETTER and not scoring.is_module(primary)
+    return NO_SKILL.get(primary.name, 0.0 if from_zero else None)
 
 
 def _fixed_number(choices: str | tuple[str, ...] | None) -> int:

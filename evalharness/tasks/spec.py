@@ -48,7 +48,7 @@ class TaskScoring(NamedTuple):
     metrics: tuple[MetricSpec, ...]
     primary: MetricSpec
     margin: float
-    chance: float
+    chance: float | None
 
 
 def task_from_file(path: Path) -> Task:

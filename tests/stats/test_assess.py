@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -187,6 +188,15 @@ def test_a_base_at_chance_has_nothing_to_forget_and_a_perfect_one_all(kind: str)
     perfect = assess(pairs(whole, np.where(np.arange(200) < 30, 0.0, 1.0), kind, chance=0.5), 0.9, generator)
     assert not perfect.at_chance and verdict(perfect) == "forgotten" and np.isfinite(numbers(perfect)).all()
     assert perfect.base.high == 1.0 and perfect.base.low is not None and perfect.base.low <= 1.0
+
+
+@pytest.mark.parametrize("kind", ["binary", "graded", "corpus"])
+def test_no_rule_of_chance_holds_where_chance_is_unknown(kind: str):
+    base = np.tile([0.0, 0.0, 0.0, 1.0], 100)
+    there = pairs(base, base, kind, chance=0.25)
+    assert assess(there, 0.9, generator).at_chance
+    unknown = assess(replace(there, chance=None), 0.9, generator)
+    assert unknown.skill is None and not unknown.at_chance and unknown.can_retain
 
 
 @pytest.mark.parametrize("kind", ["binary", "graded"])

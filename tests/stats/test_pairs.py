@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,11 @@ def test_tasks_without_units_are_left_out() -> None:
         assert scores(pooled([empty, SMALL], None, macro)) == scores(SMALL)
         assert pooled([empty, SMALL], None, macro).chance == 0.5
         assert len(pooled([empty, empty], None, macro).base) == 0
+
+
+def test_pooled_chance_is_unknown_where_that_of_one_member_is() -> None:
+    assert pooled([SMALL, replace(LARGE, chance=None)], None).chance is None
+    assert SMALL.skill(0.75) == 0.25 and replace(SMALL, chance=None).skill(0.75) is None
 
 
 def test_units_are_paired_by_id_and_what_cannot_be_paired_is_counted():

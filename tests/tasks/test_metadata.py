@@ -53,6 +53,15 @@ def test_a_file_without_our_metadata_runs_by_stated_rules(make: Make) -> None:
     assert make(metric_list=[{"metric": "mcc"}]).chance == 0.0
 
 
+def test_chance_is_unknown_where_the_file_says_so_or_less_is_better(make: Make) -> None:
+    assert make(metadata={"family": "other", "chance": None}).chance is None
+    assert make(metadata={"family": "other", "chance": 0.1}).chance == 0.1
+    rolling = {"output_type": "loglikelihood_rolling", "doc_to_choice": None}
+    assert make(**rolling, metric_list=[{"metric": "word_perplexity"}]).chance is None
+    assert make(**rolling, metric_list=[{"metric": "bits_per_byte"}]).chance == 8.0
+    assert make(metric_list=[{"metric": "wer", "hf_evaluate": True}]).chance is None
+
+
 def test_modules_of_evaluate_describe_and_never_decide(make: Make, tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
     task = make(metric_list=[{"metric": "wer", "hf_evaluate": True}, {"metric": "acc"}, {"metric": "./metrics"}])
