@@ -13,7 +13,7 @@ import numpy as np
 
 from evalharness import fingerprint
 from evalharness.records.measurements import Measurement, TaskFacts
-from evalharness.records.requests import PreparedTask
+from evalharness.records.requests import PreparedTask, row_of
 from evalharness.records.tasks import Variant, VariantKind
 
 
@@ -81,7 +81,7 @@ def _lowest(name: str, parts: Sequence[Measurement], sign: float, keyed: bool) -
     """The worst row of each unit. Unit ids hold a digest of what was asked unless the task gives a key; rows of the
     data match by their index.
     """
-    keys = [[unit if keyed else unit.rpartition("-")[0] for unit in part.units] for part in parts]
+    keys = [[unit if keyed else row_of(unit) for unit in part.units] for part in parts]
     rows = [
         dict(zip(key, zip(part.sizes, part.rows, strict=True), strict=True))
         for key, part in zip(keys, parts, strict=True)

@@ -21,12 +21,11 @@ from evalharness.experiments.selection import Selection
 from evalharness.records.comparison import Level
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
-from evalharness.records.requests import Rank, Ranking
+from evalharness.records.requests import Rank, Ranking, row_of
 from evalharness.records.results import Results
 from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
 from evalharness.run.collect import collect
 from evalharness.run.evaluation import settle
-from evalharness.run.overlap_facts import index_of
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.session import answer_source
@@ -128,7 +127,7 @@ def pairs_chosen_on(run_plan: RunPlan, target: str, seed: int) -> list[tuple[str
     task = next(task for task in run_plan.tasks if task.name == target)
     prepared = prepare(task, run_plan.source, PromptSettings(num_fewshot=0, limit=run_plan.limit_of(task), seed=seed))
     pairs = training_pairs(task, run_plan.source, task.evaluation_split).pairs
-    return [pairs[index_of(example)] for example in prepared.examples]
+    return [pairs[row_of(example.id)] for example in prepared.examples]
 
 
 # ---- divergence, remembered ------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from evalharness.records.tasks import Task
 class Example:
     """One rendered row. What counts as right is known here and only here.
 
-    `id` is "index-digest", the digest being of the rendered content, so that equal ids mean the same question asked the
+    `id` is an `example_id` whose digest is of the rendered content, so that equal ids mean the same question asked the
     same way. `choices` and `gold` belong to ranked tasks (gold: indices that count as right; `scores`: what each choice
     is worth, () where gold says it all; `value`: the number asked for), `references` to generated ones and to texts
     that are scored whole.
@@ -30,6 +30,16 @@ class Example:
     tags: Mapping[str, str] = field(default_factory=dict)
     scores: tuple[float, ...] = ()
     value: float | None = None
+
+
+def example_id(row: int, digest: str) -> str:
+    """The id of the example that was made of a row, counted from 0 in its split."""
+    return f"{row}-{digest}"
+
+
+def row_of(example: str) -> int:
+    """The row of which the example with this id was made."""
+    return int(example.partition("-")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

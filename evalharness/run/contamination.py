@@ -17,12 +17,11 @@ from evalharness.analysis.overlap_words import own_texts
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.data.streams import TextRow, files_at, text_rows, texts_in
-from evalharness.errors import DataError, EvalHarnessError, UsageError, did_you_mean
+from evalharness.errors import DataError, EvalHarnessError
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
-from evalharness.records.requests import Example
+from evalharness.records.requests import Example, row_of
 from evalharness.records.tasks import OutputType, Task
-from evalharness.run.overlap_facts import index_of
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, TrainingPairs, prepare, training_pairs
@@ -60,13 +59,9 @@ def with_overlaps(job: Job, run_plan: RunPlan) -> RunPlan:
     """Add to the plan the `overlaps` of every candidate whose training rows are known, and a notice for what could not
     be searched.
 
-    Raises UsageError for a name that no candidate has, DataError naming file and line for rows that `--train-data`
-    names and that cannot be read.
+    Raises DataError naming file and line for rows that `--train-data` names and that cannot be read.
     """
     names = [candidate.name for candidate in run_plan.candidates]
-    for name in job.models.train_data:
-        if name and name not in names:
-            raise UsageError(OPTION, f"no candidate {name!r} in this run", did_you_mean(name, names))
     given = {
         name: path
         for name in names
@@ -238,7 +233,7 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
     bare = prepare(replace(task, description=""), run_plan.source, settings).examples
     whole = prepare(task, run_plan.source, settings).examples if task.description else bare
     for example, described in zip(bare, whole, strict=True):
-        index = index_of(example)
+        index = row_of(example.id)
         forms = tuple(dict.fromkeys((*_questions(example), *_questions(described))))
         texts = [text for form in _questions(example) for text in own_texts(tuple(texts_in(rows[index])), form)]
         answers = (

@@ -19,7 +19,7 @@ from evalharness.metrics.build import build
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts, TaskOutcome
-from evalharness.records.requests import PreparedTask
+from evalharness.records.requests import PreparedTask, row_of
 from evalharness.records.tasks import OutputType, Task, VariantKind
 from evalharness.run.facts import all_facts
 from evalharness.run.measured_run import RunState, compare_plan
@@ -148,8 +148,8 @@ def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapp
     place, base = {task.name: i for i, task in enumerate(first.run_plan.tasks)}, first.run_plan.base.name
     of = {task.name: task.variant.of for task in run_plan.tasks if task.variant}
 
-    def rows_of(model: str, task: str) -> set[str]:
-        return {_index(sample.id) for sample in first.outcomes[model][place[of[task]]].samples}
+    def rows_of(model: str, task: str) -> set[int]:
+        return {row_of(sample.id) for sample in first.outcomes[model][place[of[task]]].samples}
 
     def cut(model: str, task: PreparedTask) -> PreparedTask:
         name = task.task.name
@@ -166,14 +166,9 @@ def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapp
     )
 
 
-def _only(task: PreparedTask, rows: set[str]) -> PreparedTask:
-    kept = [i for i, example in enumerate(task.examples) if _index(example.id) in rows]
-    return part_of(task, kept, [each for each in task.failures if _index(each[0]) in rows])
-
-
-def _index(example: str) -> str:
-    """Return the row's place in the data, which every variant shares."""
-    return example.partition("-")[0]
+def _only(task: PreparedTask, rows: set[int]) -> PreparedTask:
+    kept = [i for i, example in enumerate(task.examples) if row_of(example.id) in rows]
+    return part_of(task, kept, [each for each in task.failures if row_of(each[0]) in rows])
 
 
 def _tasks_about(run_plan: RunPlan, names: frozenset[str]) -> frozenset[str]:

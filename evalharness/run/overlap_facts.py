@@ -10,13 +10,8 @@ from typing import Any
 
 from evalharness import results
 from evalharness.analysis.overlap import METHOD, Hit, TrainingOverlap
-from evalharness.records.requests import Example, PreparedTask
+from evalharness.records.requests import Example, PreparedTask, row_of
 from evalharness.run.plan import RunPlan
-
-
-def index_of(example: Example) -> int:
-    """Return the index of the row from which an example was made."""
-    return int(example.id.partition("-")[0])
 
 
 def seen_units(run_plan: RunPlan, prepared: Sequence[PreparedTask]) -> dict[str, dict[str, frozenset[str]]]:
@@ -59,7 +54,7 @@ def write_overlap(out: Path, run_plan: RunPlan, prepared: Sequence[PreparedTask]
 def _hits(seen: TrainingOverlap, task: PreparedTask) -> list[tuple[Example, Hit]]:
     """List the examples of a task that a candidate saw, with the hits."""
     hits = seen.hits.get(task.task.name, {})
-    return [(example, hits[index]) for example in task.examples if (index := index_of(example)) in hits]
+    return [(example, hits[index]) for example in task.examples if (index := row_of(example.id)) in hits]
 
 
 def _of_candidate(seen: TrainingOverlap, prepared: Sequence[PreparedTask]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from evalharness.analysis.baseline import Baseline, read
 from evalharness.analysis.overlap import TrainingOverlap
 from evalharness.checkpoints.discover import base_of, expand_all
+from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
@@ -102,6 +103,7 @@ def make_run_plan(job: Job) -> RunPlan:
     named = _named_tasks(job)
     if not job.models.candidates:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
+    _check_candidates(job)
     base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = references_of(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
@@ -251,6 +253,16 @@ def _base_of_all(job: Job) -> str:
             "run", f"candidates of different bases ({', '.join(bases.values())})", "give one run for each base"
         )
     return next(iter(bases.values()))
+
+
+def _check_candidates(job: Job) -> None:
+    """Check the candidates' names, and those of `--train-data`, before a checkpoint is read. Raises UsageError."""
+    specs = [parse(text) for text in job.models.candidates]
+    names = [spec.name_in(spec.path.resolve()) for spec in specs]
+    _check_names(names)
+    for name in job.models.train_data:
+        if name and name not in names:
+            raise UsageError("--train-data", f"no candidate {name!r} in this run", did_you_mean(name, names))
 
 
 def _check_names(names: Sequence[str]) -> None:

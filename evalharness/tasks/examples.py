@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.records.requests import Example
+from evalharness.records.requests import Example, example_id
 from evalharness.records.tasks import OutputType, Task
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.templates import TemplateProblem, literal, render
@@ -37,7 +37,7 @@ def example(
     content = shown if whole is None else _unnamed(renderer, whole)
     parts: list[Any] = [content.prompt, content.choices, content.gold, content.references]
     parts += [part for part in (list(content.scores), content.value, content.tags) if part not in ([], None, {})]
-    identity = f"{index}-{fingerprint.of_value(parts)[:8]}"
+    identity = example_id(index, fingerprint.of_value(parts)[:8])
     unit = render(task.unit, (whole or draft).row) if task.unit else identity
     if chat is not None and task.output_type != OutputType.LOGLIKELIHOOD_ROLLING:
         shown = replace(shown, prompt=draft.contexts(task, chat)[0])
