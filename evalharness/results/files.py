@@ -24,7 +24,7 @@ def open_folder(out: Path) -> None:
     finish.
     """
     try:
-        (out / SAMPLES).mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         probe = out / f".write-test-{os.getpid()}"
         probe.write_text("")
         probe.unlink()
