@@ -48,7 +48,7 @@ def evaluate(
     `records.job_options.JobOptions` says what each of them means.
     """
     job = make_job(models, suite, **options)
-    check_job(job)
+    check_job(job, factory)
     found: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
     return found
 

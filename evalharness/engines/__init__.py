@@ -1,3 +1,6 @@
-"""Name the engines. Values are factories: objects with `describe` and `open` (base.py)."""
+"""Name the engines, and the options that each of ours has. Values of `REGISTRY` are factories: objects with `describe`
+and `open` (base.py).
+"""
 
 REGISTRY = {"hf": "evalharness.engines.hf.engine:FACTORY", "scripted": "evalharness.engines.scripted:FACTORY"}
+OPTIONS: dict[str, tuple[str, ...]] = {"hf": (), "scripted": ("answers", "samples")}

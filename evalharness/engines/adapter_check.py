@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.engines.base import AdapterProbe, Engine
+from evalharness.engines.base import AdapterProbe, Engine, errors_of
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Checkpoint
 from evalharness.results.structuring import structured
@@ -139,7 +139,8 @@ def _merge(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str])
 def _logits(
     engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: CodePath, adapter: bool
 ) -> NDArray[np.float64]:
-    logits = engine.next_token_logits(prompts, adapter=adapter, path=path)
+    with errors_of(engine.info.name, "next_token_logits"):
+        logits = engine.next_token_logits(prompts, adapter=adapter, path=path)
     if np.isnan(logits).any() or np.isposinf(logits).any() or not np.isfinite(logits).any(axis=1).all():
         state = "" if adapter else " with its adapter off"
         raise ModelError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from evalharness import registry
 from evalharness.engines import REGISTRY
-from evalharness.errors import UsageError, did_you_mean
+from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean, first_line
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -108,10 +109,28 @@ def factory_of(settings: EngineSettings) -> EngineFactory:
     MissingPackageError where it needs an extra.
     """
     factory = registry.find(REGISTRY, settings.name, "engine")
+    return checked_factory(factory, f"engine {settings.name}", "an entry point that names such an object")
+
+
+def checked_factory(factory: object, where: str, right: str) -> EngineFactory:
+    """The factory, if it is one. Raises UsageError."""
     if not isinstance(factory, EngineFactory):
         what = f"{type(factory).__name__} has no methods `describe` and `open`"
-        raise UsageError(f"engine {settings.name}", what, "an entry point that names such an object would be right")
+        raise UsageError(where, what, f"{right} would be right")
     return factory
+
+
+@contextmanager
+def errors_of(engine: str, step: str) -> Iterator[None]:
+    """Name the engine in whatever it raises. Raises NotComparableError for what is no error of evalharness."""
+    try:
+        yield
+    except EvalHarnessError:
+        raise
+    except Exception as error:  # whatever somebody else's engine raises
+        what = f"{step} raised {type(error).__name__} ({first_line(error)})"
+        fix = "mend it (--debug shows where) and run again: what is answered is kept"
+        raise NotComparableError(f"engine {engine}", what, fix) from error
 
 
 def check_options(settings: EngineSettings, known: Collection[str]) -> None:

@@ -25,7 +25,7 @@ from evalharness.records.requests import (
 )
 
 ANSWERS, SAMPLES = "answers", "samples"
-OPTIONS = (ANSWERS, SAMPLES)
+RUN_SAMPLES = "an earlier run's RUN/samples would be right"
 NO_ANSWER = "no line of the file of answers says what to answer"
 
 
@@ -140,6 +140,8 @@ def script_of(options: Mapping[str, str]) -> Script:
     """The script that an engine's options name. Raises UsageError naming file and line for what is not of the form."""
     rules = tuple(_rules(Path(options[ANSWERS]))) if ANSWERS in options else WITHOUT_FILE
     references = dict(_references(Path(options[SAMPLES]))) if SAMPLES in options else {}
+    if SAMPLES in options and not references:
+        raise UsageError(f"--engine-option {SAMPLES}", f"no samples in {options[SAMPLES]}", RUN_SAMPLES)
     if not references and any(rule.right is not None for rule in rules):
         fix = f"name an earlier run's samples, which have the right answers, with --engine-option {SAMPLES}=RUN/samples"
         raise UsageError(options[ANSWERS], "says how often models are right, but not what would be right", fix)
@@ -164,11 +166,11 @@ def _rules(path: Path) -> Iterator[AnswerRule]:
 def _references(path: Path) -> Iterator[tuple[str, str]]:
     """Prompts and the first of their right answers, of all samples at a path."""
     if not path.exists():
-        raise UsageError(f"--engine-option {SAMPLES}", f"{path} does not exist", "RUN/samples would be right")
+        raise UsageError(f"--engine-option {SAMPLES}", f"{path} does not exist", RUN_SAMPLES)
     for file in sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]:
         for place, sample in _lines(file):
             if not (isinstance(sample.get("prompt"), str) and isinstance(sample.get("reference"), str)):
-                raise UsageError(place, "is no sample: it lacks prompt or reference", "RUN/samples would be right")
+                raise UsageError(place, "is no sample: it lacks prompt or reference", RUN_SAMPLES)
             yield sample["prompt"], sample["reference"].split(" | ")[0]  # the first of several that are right
 
 

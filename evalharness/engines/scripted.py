@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness import fingerprint
+from evalharness.engines import OPTIONS
 from evalharness.engines.base import check_options
-from evalharness.engines.script_file import OPTIONS, script_of
+from evalharness.engines.script_file import script_of
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -62,7 +63,7 @@ class ScriptFileFactory:
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """Raises UsageError for an unknown option and for a file that is not of the form."""
-        check_options(settings, OPTIONS)
+        check_options(settings, OPTIONS["scripted"])
         return EngineInfo(name="scripted", details={"version": 1, "answers": script_of(settings.options).digest})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> ScriptedEngine:

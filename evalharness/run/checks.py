@@ -15,12 +15,14 @@ from pathlib import Path
 from evalharness import engines, registry
 from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
+from evalharness.engines.base import check_options, checked_factory
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.run.variants import ways_of
 from evalharness.store import Store
 from evalharness.tasks.library import Library
+from evalharness.tasks.variants import name_of
 from evalharness.training.recipe import Recipe
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -28,8 +30,10 @@ ACCELERATORS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # files in /dev o
 OUT, STORE = "name a folder that can be written with --out", "name another with --store"
 
 
-def check_job(job: Job) -> None:
-    """Check what a run is given. Raises TaskError, UsageError, ModelError or StoreError for the first thing wrong."""
+def check_job(job: Job, factory: object = None) -> None:
+    """Check what a run is given; `factory`, where given, stands in for the engine. Raises TaskError, UsageError,
+    ModelError or StoreError for the first thing wrong.
+    """
     models, tasks, library = job.models, job.tasks, Library(job.tasks.include)
     if tasks.suite:
         library.suite(tasks.suite)
@@ -38,7 +42,11 @@ def check_job(job: Job) -> None:
         library.task(models.target)
     _check_margins(job, library)
     ways_of(job)
-    registry.check(engines.REGISTRY, job.engine.name, "engine")
+    if factory is not None:
+        checked_factory(factory, "factory", "an object that has them, or None,")
+    else:
+        registry.check(engines.REGISTRY, job.engine.name, "engine")
+        check_options(job.engine, engines.OPTIONS.get(job.engine.name, job.engine.options))
     check_device(job.engine.device)
     rows = {f"--data {name}": path for name, path in job.data.overrides.items()}
     check_paths(
@@ -75,9 +83,13 @@ def _check_margins(job: Job, library: Library) -> None:
     say, which bring their targets.
     """
     known = {UNNAMED, *library.names(), *library.groups(), *library.suites(), *filter(None, [job.tasks.suite])}
+    if job.tasks.templates:
+        known |= {name_of(name, job.tasks.templates) for name in library.names()}
     for name in sorted(job.statistics.margins):
-        if name not in known and not set(name) & {"@", ":"}:  # of a variant of a task, of a member of a group
-            raise UsageError("--margin", f"no task, group or suite {name!r}", did_you_mean(name, known))
+        if name not in known:
+            raise UsageError(
+                "--margin", f"no task, group or suite {name!r}", did_you_mean(name.partition("@")[0], known)
+            )
 
 
 def check_paths(paths: Mapping[str, Path | None]) -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.engines.base import Engine
+from evalharness.engines.base import Engine, errors_of
 from evalharness.records.requests import (
     Failure,
     Generate,
@@ -78,8 +78,11 @@ def checked(request: Request, answer: Response | Failure | None) -> Response | F
 
 
 def ask(engine: Engine, block: Mapping[str, Request]) -> dict[str, Response | Failure]:
-    """Have the engine answer one block; every answer is `checked`."""
-    given = {answer.request_id: answer for answer in engine.answer(list(block.values()))}
+    """Have the engine answer one block; every answer is `checked`. Raises NotComparableError for an engine that
+    raises.
+    """
+    with errors_of(engine.info.name, "answer"):
+        given = {answer.request_id: answer for answer in engine.answer(list(block.values()))}
     return {key: checked(request, given.get(key)) for key, request in block.items()}
 
 

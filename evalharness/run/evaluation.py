@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evalharness import results
+from evalharness import checkpoints, registry, results
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
-from evalharness.checkpoints.verify import verify
-from evalharness.engines.base import EngineFactory, factory_of
+from evalharness.engines.base import EngineFactory, errors_of, factory_of
 from evalharness.errors import NotComparableError
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
@@ -41,11 +40,10 @@ def evaluate(job: Job, listener: ProgressListener | None = None, factory: Engine
     `Results.errors`. `factory` stands in for the engine that `job.engine` names.
     """
     listener, run_log = listener or SilentListener(), RunLog()
-    factory = factory or factory_of(job.engine)
     with run_log.timed("prepare"):
         listener.phase("reading tasks and checkpoints")
         run_plan = with_overlaps(job, make_run_plan(job))
-    return settle(job, run_plan, listener, factory, run_log)
+    return settle(job, run_plan, listener, factory or factory_of(job.engine), run_log)
 
 
 def settle(
@@ -56,12 +54,13 @@ def settle(
     with run_log.timed("prepare"):
         neutral = neutral_texts(job, run_plan)
         check_base(job, run_plan)
+        info = _one_engine(job, run_plan, factory)
         _verify(run_plan, listener, run_log)
         check(job, run_plan)
         listener.phase("making prompts")
         prompts = make_prompts(job, run_plan, factory)
         prepared = prompts.by_model[run_plan.base.name]
-        plan, info = compare_plan(job, run_plan, prepared), _one_engine(job, run_plan, factory)
+        plan = compare_plan(job, run_plan, prepared)
         tell([*announced(run_plan, plan, prepared), *prompts.notices], listener, run_log)
         base = run_plan.base
         known = {base.name: answered_before(base, prepared, info)} if isinstance(base, Baseline) else {}
@@ -123,6 +122,7 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
 
 
 def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> None:
+    verify = registry.find(checkpoints.REGISTRY, "verify", "checkpoint step")
     for checkpoint in run_plan.checkpoints:
         if checkpoint in run_plan.references:
             continue  # the base's weights again
@@ -131,10 +131,9 @@ def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> N
 
 
 def _one_engine(job: Job, run_plan: RunPlan, factory: EngineFactory) -> EngineInfo:
-    infos = {
-        info.fingerprint: info
-        for info in (factory.describe(checkpoint, job.engine) for checkpoint in run_plan.checkpoints)
-    }
+    with errors_of(type(factory).__name__, "describe"):
+        described = [factory.describe(checkpoint, job.engine) for checkpoint in run_plan.checkpoints]
+    infos = {info.fingerprint: info for info in described}
     if len(infos) > 1:
         raise NotComparableError(
             "engine",

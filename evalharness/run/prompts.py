@@ -55,7 +55,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     """
     _check_options(job.prompts)
     tokenizers = factory if isinstance(factory, ModelTokenizers) else None
-    renderers = _renderers(job, run_plan, tokenizers)
+    renderers = _renderers(job, run_plan, factory)
     settings, notices = _settings(job, run_plan, tokenizers), _left_out(job, run_plan, renderers)
 
     def prepared(task: Task, renderer: ChatRenderer | None) -> PreparedTask:
@@ -107,17 +107,18 @@ def _check_options(options: PromptOptions) -> None:
         )
 
 
-def _renderers(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -> Renderers:
+def _renderers(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Renderers:
     """Find the chat template of each model that has to answer. Raises UsageError, ModelError."""
     who = WHO[job.prompts.apply_chat_template]
     with_template = run_plan.checkpoints if who == "all" else run_plan.candidates if who else ()
     renderers: dict[str, ChatRenderer | None] = {checkpoint.name: None for checkpoint in run_plan.checkpoints}
-    if with_template and tokenizers is None:
-        what = f"the engine {job.engine.name} does not have its models' chat templates"
-        raise UsageError(TEMPLATES, what, "leave it out, or answer with another --engine")
     for checkpoint in with_template:
-        assert tokenizers is not None
-        renderers[checkpoint.name] = _template_of(checkpoint, run_plan, tokenizers)
+        if not isinstance(factory, ModelTokenizers):
+            what = (
+                f"the engine {factory.describe(checkpoint, job.engine).name} does not have its models' chat templates"
+            )
+            raise UsageError(TEMPLATES, what, "leave it out, or answer with another --engine")
+        renderers[checkpoint.name] = _template_of(checkpoint, run_plan, factory)
     return renderers
 
 

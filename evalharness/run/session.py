@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.engines.adapter_check import Proof, prove, remark
-from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WeightReuse
+from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WeightReuse, errors_of
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
@@ -50,25 +50,29 @@ class EngineSlot:
         return self._engine is not None and self._checkpoint == checkpoint
 
     def engine_of(self, checkpoint: Checkpoint) -> Engine:
-        """The engine of `checkpoint`, opened in the place of the one that is open unless that is it. Raises ModelError;
-        then none is open.
+        """The engine of `checkpoint`, opened in the place of the one that is open unless that is it. Raises ModelError
+        and, as `errors_of` does, NotComparableError; then none is open.
         """
         if self._engine is not None and self.holds(checkpoint):
             return self._engine
-        previous, last = self._engine, self._checkpoint
-        if previous is not None and isinstance(self.factory, WeightReuse):
-            self._engine = self._checkpoint = None
-            try:
-                engine = self.factory.open_after(previous, checkpoint, self._settings)
-            finally:
-                previous.close()
-        else:
-            self.clear()
-            engine = self.factory.open(checkpoint, self._settings)
+        last = self._checkpoint
+        with errors_of(type(self.factory).__name__, "open"):
+            engine = self._opened(checkpoint)
         if last is None or weights_of(last) != weights_of(checkpoint):
             self._run_log.loaded(" ".join(filter(None, (str(checkpoint.weights), checkpoint.precision))))
         self._engine, self._checkpoint = engine, checkpoint
         return engine
+
+    def _opened(self, checkpoint: Checkpoint) -> Engine:
+        previous = self._engine
+        if previous is None or not isinstance(self.factory, WeightReuse):
+            self.clear()
+            return self.factory.open(checkpoint, self._settings)
+        self._engine = self._checkpoint = None
+        try:
+            return self.factory.open_after(previous, checkpoint, self._settings)
+        finally:
+            previous.close()
 
     def clear(self) -> None:
         """Close the engine that is open."""

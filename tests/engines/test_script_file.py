@@ -140,7 +140,10 @@ def test_what_is_no_file_of_answers(write: Write, line: dict[str, Any] | str, wo
 def test_files_that_are_not_there(tmp_path: Path, write: Write) -> None:
     with pytest.raises(UsageError, match=r"nowhere: cannot be read"):
         script_of({"answers": str(tmp_path / "nowhere")})
-    with pytest.raises(UsageError, match="does not exist; RUN/samples would be right"):
+    with pytest.raises(UsageError, match="does not exist; an earlier run's RUN/samples would be right"):
         script_of({"samples": str(tmp_path / "nowhere")})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"--engine-option samples: no samples in .*empty; an earlier run's RUN/sam"):
+        script_of({"samples": str(tmp_path / "empty")})
     with pytest.raises(UsageError, match="is no sample: it lacks prompt or reference"):
         script_of({"samples": write({"text": "x"})["answers"]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,19 @@ TRACE = ("trace", "--stage", BASE, "--base", BASE)
 TRAIN = ("train", "--method", "lora", "--base", BASE)
 SWEEP = ("sweep", "--base", BASE, "--suite", "demo")
 DEMO, TASK, OUT = ("--suite", "demo"), ("--task", "sst2"), ("--out", "{tmp}/out")
+ROWS = ("--data-dir", str(shipped("fixtures/world/rows")))
+TUNED = ("run", "--model", f"tuned={BASE}", "--base", BASE, "--task", "sst2", *ROWS, *OUT, "--quiet")
+SCRIPTED = (*TUNED, "--engine", "scripted", "--engine-option")
 MISTAKES = {
     (*RUN, "--suite", "forgeting"): "did you mean forgetting",
     (*RUN, "--task", "sst"): "did you mean sst2?",
     (*RUN, "--task", "gleu"): "did you mean glue?",
     (*RUN, *DEMO, "--target", "sst"): "did you mean sst2?",
     (*RUN, *DEMO, "--margin", "sst=.1"): "no task, group or suite 'sst'; did you mean sst2",
+    (*RUN, *DEMO, "--margin", "sst2@polite=.1"): "no task, group or suite 'sst2@polite'; did you mean sst2?",
+    (*RUN, *DEMO, "--margin", "world:all=.1"): "no task, group or suite 'world:all'",
+    (*RUN, *DEMO, "--engine-option", "bath=8"): "the engine hf has no option 'bath'; leave it out: it has none",
+    (*SCRIPTED, "anwsers=x"): "the engine scripted has no option 'anwsers'; did you mean answers?",
     (*RUN, *DEMO, "--describe", "robustnes"): "did you mean robustness?",
     (*RUN, *DEMO, "--engine", "hff"): "did you mean hf?",
     (*RUN, *DEMO, "--device", "tpu"): "--device: unknown device 'tpu'; auto, cpu, cuda or cuda:N would be right",
@@ -53,6 +61,14 @@ MISTAKES = {
     (*SWEEP, *OUT, *TASK, "--device", "tpu"): "--device: unknown device 'tpu'",
     (*SWEEP, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
 }
+PLANNED = {  # said once the plan of the run is made, which needs no model in memory either
+    (*TUNED, "--template", "polite"): "no task of this run has a wording 'polite'",
+    (*TUNED, "--model", f"tuned={BASE}"): "tuned: 2 checkpoints of this run have this name",
+    (*TUNED, "--train-data", "tund={tmp}"): "no candidate 'tund' in this run; did you mean tuned?",
+    (*TUNED, "--margin", "rte=.1"): "no task, group or suite 'rte' in this run",
+    (*SCRIPTED, "answers=/nowhere"): "/nowhere: cannot be read",
+    (*SCRIPTED, "samples={tmp}"): "--engine-option samples: no samples in {tmp}; an earlier run's RUN/samples",
+}
 HEAVY = ("torch", "transformers", "peft", "datasets", "evaluate", "matplotlib", "scipy")
 PROGRAM = """
 import contextlib, io, json, sys
@@ -70,15 +86,25 @@ for arguments in json.load(sys.stdin):
 
 def test_a_mistake_costs_no_import_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "no-store").write_text("no database")
-    commands = [[part.replace("{tmp}", str(tmp_path)) for part in arguments] for arguments in MISTAKES]
+    _each_is_said(MISTAKES, tmp_path, HEAVY)
+    assert [path.name for path in tmp_path.iterdir()] == ["no-store"]
+
+
+def test_a_mistake_that_the_plan_shows_is_said_before_torch_is_imported(tmp_path: Path) -> None:
+    _each_is_said(PLANNED, tmp_path, HEAVY[:5])
+
+
+def _each_is_said(mistakes: Mapping[tuple[str, ...], str], folder: Path, heavy: Sequence[str]) -> None:
+    """Every command ends with 2 and one line that says what is wrong, and none imports a heavy library."""
+    commands = [[part.replace("{tmp}", str(folder)) for part in arguments] for arguments in mistakes]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], input=json.dumps(commands), capture_output=True, text=True, check=True
     )
     outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    for (arguments, wanted), (code, said, modules) in zip(MISTAKES.items(), outcomes, strict=True):
-        assert (code, said.count("\n"), wanted in said) == (2, 1, True), (arguments, said)
-        assert not {*HEAVY} & {*modules}, arguments
-    assert [path.name for path in tmp_path.iterdir()] == ["no-store"]
+    for (arguments, wanted), (code, said, modules) in zip(mistakes.items(), outcomes, strict=True):
+        lines = [line for line in said.splitlines() if line.startswith("Error")]
+        assert (code, len(lines), wanted.replace("{tmp}", str(folder)) in said) == (2, 1, True), (arguments, said)
+        assert not {*heavy} & {*modules}, arguments
 
 
 def job(tmp_path: Path, **more: object) -> Job:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from evalharness.errors import ModelError, NotComparableError
 from evalharness.records.models import EngineInfo
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.run.collect import BLOCK, AnswerSource, blocks, collect
@@ -25,6 +27,7 @@ class Echo:
 
     def __init__(self, name: str, deaf: int | None = None) -> None:
         self.name, self.deaf, self.asked = name, deaf, []
+        self.info = EngineInfo(name=name, details={})
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
         self.asked.append([request.id for request in requests])
@@ -137,3 +140,27 @@ def test_what_is_no_answer_to_the_request_is_a_failure_and_never_stored(
         (failure,) = collect([request], source).values()
         assert isinstance(failure, Failure) and reason in failure.reason
         assert not store.read("model", "engine", [request.id, "another"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (lambda request: [][0], r"IndexError \(list index out of range\)"),
+        (lambda request: "yes", "AttributeError"),
+        (lambda request: (_ for _ in ()).throw(KeyError()), "KeyError"),
+    ],
+)
+def test_an_engine_that_raises_is_named(answer: Callable[[Request], Any], what: str, tmp_path: Path) -> None:
+    with (
+        Store(tmp_path / "s") as store,
+        pytest.raises(NotComparableError, match=f"engine careless: answer raised {what}"),
+    ):
+        collect(requests(2), source(store, Careless(answer)))
+
+
+def test_what_the_user_can_mend_is_said_as_it_stands(tmp_path: Path) -> None:
+    def answer(request: Request) -> Response:
+        raise ModelError("x", "gone")
+
+    with Store(tmp_path / "s") as store, pytest.raises(ModelError, match="x: gone"):
+        collect(requests(2), source(store, Careless(answer)))

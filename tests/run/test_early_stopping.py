@@ -264,7 +264,7 @@ def test_killed_and_resumed_it_is_the_same_to_the_byte_and_nothing_is_asked_twic
     evaluate(first, factory=ScriptedFactory(answers(), replies))
     whole = {name: (first.output.folder / name).read_bytes() for name in ("results.json", "measurements.parquet")}
 
-    class Killed(Exception):
+    class Killed(BaseException):
         pass
 
     left = [700]

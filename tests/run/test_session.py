@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from evalharness.checkpoints import load as loading
 from evalharness.engines.base import Engine
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
-from evalharness.errors import ModelError, UsageError
+from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
@@ -204,7 +204,7 @@ def test_an_engine_with_nothing_beside_answers_and_the_results_say_that_adapters
 
 
 def test_an_engine_without_tokenizers_applies_no_chat_template(job: MakeJob) -> None:
-    with pytest.raises(UsageError, match="--apply-chat-template: the engine hf does not have its models' chat"):
+    with pytest.raises(UsageError, match="--apply-chat-template: the engine served does not have its models' chat"):
         evaluate(job(apply_chat_template="all"), factory=ServedFactory())
 
 
@@ -246,3 +246,14 @@ def test_three_adapters_on_one_base_read_its_weights_once(
     samples = "samples/echo/r4.jsonl"
     assert (tmp_path / "out" / samples).read_bytes() == (tmp_path / "alone" / samples).read_bytes()
     assert np.isfinite([c.difference.value for c in together]).all()
+
+
+@pytest.mark.parametrize("step", ["describe", "open"])
+def test_a_factory_that_raises_is_named(step: str, job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no such server")
+
+    monkeypatch.setattr(ServedFactory, step, fail)
+    said = rf"engine ServedFactory: {step} raised OSError \(no such server\); mend it"
+    with pytest.raises(NotComparableError, match=said):
+        evaluate(job("llama-lora"), factory=ServedFactory())

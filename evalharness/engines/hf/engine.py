@@ -22,6 +22,7 @@ from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
 from evalharness.checkpoints.open_model import attention_of
 from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
+from evalharness.engines import OPTIONS
 from evalharness.engines.base import Engine, Unmergeable, check_options
 from evalharness.engines.hf.architectures import model_adapter
 from evalharness.engines.hf.batches import BatchLimits, free_memory
@@ -119,14 +120,14 @@ class TokenizerCounter:
         return len(self.adapter.encode(text))
 
 
-class Factory:
+class HFFactory:
     """Opens HFEngines."""
 
     def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
         """What can move a number, known without loading weights. Raises UsageError for settings that cannot be had,
         ModelError for a config.
         """
-        check_options(settings, ())
+        check_options(settings, OPTIONS["hf"])
         device = device_of(settings.device)
         dtype_of(settings.dtype, device)
         if settings.batch_size < 1 or settings.batch_tokens < 1:
@@ -212,4 +213,4 @@ def _weights_of(checkpoint: Checkpoint) -> Path:
     return checkpoint.weights
 
 
-FACTORY = Factory()
+FACTORY = HFFactory()
