@@ -117,9 +117,11 @@ def as_json(rows: Mapping[str, Sequence[Row]]) -> str:
 
 
 def said(rows: Mapping[str, Sequence[Row]]) -> int:
-    """Prints every target with the row that has least room, and what was missed. 1 if anything was."""
+    """Prints every target with the row that has least slack, and what was missed. 1 if anything was."""
     for what, (count, least) in targets.worst(targets.held(rows)).items():
-        print(f"{'met' if least.room >= 0 else 'MISSED':7}{what}: {tables.against(least)} ({count} rows; {least.cell})")
+        print(
+            f"{'met' if least.slack >= 0 else 'MISSED':7}{what}: {tables.against(least)} ({count} rows; {least.cell})"
+        )
     missed = targets.missed(rows)
     for claim in missed:
         print(f"missed: {claim.what}: {tables.against(claim)} in {claim.cell}")

@@ -93,7 +93,7 @@ def measure(case: Plan, seed: int) -> dict[str, Any]:
     }
     for claim, told, loss, at in (("retained", retained, 0.0, margin), ("forgotten", forgotten, drop, case.margin)):
         if loss is not None and at is not None:
-            row |= {f"{claim} foretold": told, claim: _seen(case, losing(loss), claim, at, rng)}
+            row |= {f"{claim} foretold": told, claim: _claim_rate(case, losing(loss), claim, at, rng)}
             row[f"{claim} otherwise"] = _otherwise(case, loss, claim, at, rng)
     return row | {"margin": margin, "drop": drop}
 
@@ -114,10 +114,10 @@ def _otherwise(case: Plan, drop: float, claim: str, margin: float, rng: np.rando
         world = case.build(drop)
     except ValueError:
         return None
-    return _seen(case, world, claim, margin, rng)
+    return _claim_rate(case, world, claim, margin, rng)
 
 
-def _seen(
+def _claim_rate(
     case: Plan, world: Callable[[np.random.Generator], Pairs], claim: str, margin: float, rng: np.random.Generator
 ) -> float:
     """How often the claim is made."""

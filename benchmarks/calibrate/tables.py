@@ -35,7 +35,7 @@ def _targets(claims: Sequence[Held], scales: Sequence[Row]) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for what, (count, least) in worst(claims).items():
             error = f" ± {percent(least.error)}" if least.error else ""
-            met = "yes" if least.room >= 0 else "**no**"
+            met = "yes" if least.slack >= 0 else "**no**"
             yield [
                 what,
                 f"{'≤' if least.at_most else '≥'} {percent(least.limit)}",

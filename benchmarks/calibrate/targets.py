@@ -39,7 +39,7 @@ class Held:
     error: float = 0.0
 
     @property
-    def room(self) -> float:
+    def slack(self) -> float:
         """How far the value is within its limit; below 0: missed."""
         return (self.limit + self.error - self.value) if self.at_most else (self.value + self.error - self.limit)
 
@@ -51,15 +51,15 @@ def held(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
 
 
 def missed(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
-    return [claim for claim in held(rows) if claim.room < 0]
+    return [claim for claim in held(rows) if claim.slack < 0]
 
 
 def worst(claims: Sequence[Held]) -> dict[str, tuple[int, Held]]:
-    """Of each target: how many rows are held to it, and the one with least room."""
+    """Of each target: how many rows are held to it, and the one with least slack."""
     found: dict[str, tuple[int, Held]] = {}
     for claim in claims:
         count, least = found.get(claim.what, (0, claim))
-        found[claim.what] = (count + 1, min(least, claim, key=lambda each: each.room))
+        found[claim.what] = (count + 1, min(least, claim, key=lambda each: each.slack))
     return found
 
 

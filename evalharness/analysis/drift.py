@@ -34,8 +34,8 @@ OTHER_VOCABULARY = (
 
 @dataclass(frozen=True, slots=True)
 class DriftTexts:
-    """Texts of one kind as the base is asked about them; `room` bounds what any model of the run reads of one at a
-    time.
+    """Texts of one kind as the base is asked about them; `piece_limit` bounds how many tokens of one any model of the
+    run reads at a time.
     """
 
     kind: str  # NEUTRAL or OWN
@@ -46,9 +46,11 @@ class DriftTexts:
         return fingerprint.of_value([(request.context, request.text) for request in self.requests])
 
 
-def neutral(texts: Sequence[str], room: int | None) -> DriftTexts:
+def neutral(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
     """Running text, read from its beginning."""
-    return DriftTexts(NEUTRAL, tuple(Profile(text=text, top_k=TOP_K, room=room) for text in dict.fromkeys(texts)))
+    return DriftTexts(
+        NEUTRAL, tuple(Profile(text=text, top_k=TOP_K, piece_limit=piece_limit) for text in dict.fromkeys(texts))
+    )
 
 
 def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:

@@ -148,7 +148,7 @@ def _unit_rows(data: CandidateData) -> list[ComparisonDraft]:
     return [draft(data, subject) for subject in data.gate_units]
 
 
-def standing(data: CandidateData) -> dict[str, Verdict]:
+def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
     """The verdict of every gate unit that is certain by its e-process after the rounds that were asked; "inconclusive"
     where none is yet.
     """

@@ -27,7 +27,7 @@ from evalharness.errors import DataError
 from evalharness.paths import default_store, shipped
 from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
-from evalharness.tasks.fetching import Fetched, fetch_tasks, lock_key, tasks_to_fetch
+from evalharness.tasks.fetching import FetchResult, fetch_tasks, lock_key, tasks_to_fetch
 from evalharness.tasks.library import Library
 
 TITLES = ("data set", "split", "rows", "licence", "")
@@ -94,7 +94,7 @@ def fetch_command(**given: Any) -> None:
     click.echo(f"\n{len(fetched.entries)} files in {folder}. Use them with --data-dir {folder}, {check}")
 
 
-def _lines(fetched: Fetched) -> Iterator[str]:
+def _lines(fetched: FetchResult) -> Iterator[str]:
     rows = [
         (f"{each.data_set}/{each.config}", each.split, f"{each.rows:,}", each.licence, "" if new else "(was there)")
         for each, new in fetched.entries

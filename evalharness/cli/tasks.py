@@ -21,7 +21,7 @@ from evalharness.tasks.facts import facts_of
 from evalharness.tasks.library import Library
 from evalharness.tasks.listing import Listing, listing
 from evalharness.tasks.preview import Prompt, first_prompts
-from evalharness.tasks.validation import Standing, standing, yaml_files
+from evalharness.tasks.validation import FileStatus, file_status, yaml_files
 
 TITLES = ("task", "family", "answers by", "primary", "margin", "chance", "unit", "evaluates", "tags")
 WIDEST = 40  # characters of a name in `show`
@@ -144,13 +144,13 @@ def validate_command(files: tuple[Path, ...], include: tuple[Path, ...], as_json
     lm-eval computes the same and what it asks for contradicts that). Rows are not read.
     """
     library = Library((*include, *(file for file in files if file.is_dir())))
-    checked = [(path, *standing(library, path)) for file in files for path in yaml_files(file)]
-    counts = Counter(its_standing for _, its_standing, _ in checked)
+    checked = [(path, *file_status(library, path)) for file in files for path in yaml_files(file)]
+    counts = Counter(status for _, status, _ in checked)
     if as_json:
-        document = [{"path": str(path), "standing": its_standing, "why": why} for path, its_standing, why in checked]
+        document = [{"path": str(path), "standing": status, "why": why} for path, status, why in checked]
         click.echo(json.dumps(document, indent=1))
     else:
-        for path, its_standing, why in checked:
-            click.echo(plain(f"{path}: {its_standing}" + (f": {why}" if why else "")))
-        click.echo(", ".join(f"{counts[each]} {each}" for each in Standing if counts[each]))
-    return 0 if set(counts) == {Standing.RUNS} else TaskError.exit_code
+        for path, status, why in checked:
+            click.echo(plain(f"{path}: {status}" + (f": {why}" if why else "")))
+        click.echo(", ".join(f"{counts[each]} {each}" for each in FileStatus if counts[each]))
+    return 0 if set(counts) == {FileStatus.RUNS} else TaskError.exit_code

@@ -164,7 +164,7 @@ machine_options = (
 )
 
 
-class Grouped(click.Command):
+class SectionedCommand(click.Command):
     """A command whose help shows its options under headings."""
 
     groups: tuple[tuple[str, Sequence[str]], ...] = ()
@@ -196,10 +196,10 @@ SECTIONS = {
     "The method's own options": method_options,
     "Machine": machine_options,
 }
-Grouped.groups = tuple((heading, _names(options)) for heading, options in SECTIONS.items())
+SectionedCommand.groups = tuple((heading, _names(options)) for heading, options in SECTIONS.items())
 
 
-@click.command("train", cls=Grouped)
+@click.command("train", cls=SectionedCommand)
 @with_options(*(option for options in SECTIONS.values() for option in options))
 @click.option("--json", "as_json", is_flag=True, help="Print training.json and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

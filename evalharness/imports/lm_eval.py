@@ -15,7 +15,7 @@ from typing import Any
 
 from evalharness.data.files import decode, kind, plain, unreadable
 from evalharness.errors import DataError, UsageError
-from evalharness.imports.logged import Answer, Logged, LoggedTask
+from evalharness.imports.logged import Answer, LoggedTask, ModelLog
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
@@ -47,7 +47,7 @@ def is_unsampled(path: Path) -> bool:
     return not is_log(path) and any(RESULTS.fullmatch(file.name) for file in files)
 
 
-def read(path: Path, name: str, library: Library) -> Logged:
+def read(path: Path, name: str, library: Library) -> ModelLog:
     """Read the newest log of every task in the folder. Raises UsageError where several models lie there, DataError for
     lines that are not lm-eval's.
     """
@@ -70,7 +70,7 @@ def read(path: Path, name: str, library: Library) -> Logged:
         raise DataError(folder, "no samples in any file", RERUN)
     last = about[max(about)] if about else {}
     settings = {key: plain(value) for key, value in {**last, **_mapping(last, "config")}.items() if key in SETTINGS}
-    return Logged(name, str(folder), tasks, _groups(about), settings, tuple(notices))
+    return ModelLog(name, str(folder), tasks, _groups(about), settings, tuple(notices))
 
 
 def _folders(path: Path) -> list[Path]:

@@ -35,7 +35,7 @@ class LoggedTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class ModelLog:
     """One model's log. `groups`: group -> its tasks; `settings`: how the model was run, as far as the log says;
     `notices`: what was passed over.
     """

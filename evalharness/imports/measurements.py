@@ -10,7 +10,7 @@ import numpy as np
 
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, UsageError
-from evalharness.imports.logged import Logged, LoggedTask
+from evalharness.imports.logged import LoggedTask, ModelLog
 from evalharness.imports.metrics import RowOfValue, comparable_metrics
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group, Task
@@ -22,7 +22,7 @@ ALIKE = "evaluate both with the same task version, data, shots, chat template an
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedLogs:
     """What `compare` needs of other tools' logs. `unscaled`: task -> its deciding metric, where that is not on a 0-1
     scale, so that a margin must be given.
     """
@@ -34,7 +34,9 @@ class Imported:
     notices: tuple[str, ...]
 
 
-def import_logs(base: Logged, candidates: Sequence[Logged], library: Library, lower: Collection[str] = ()) -> Imported:
+def import_logs(
+    base: ModelLog, candidates: Sequence[ModelLog], library: Library, lower: Collection[str] = ()
+) -> ImportedLogs:
     """Import the tasks that all of the logs have. `lower`: metrics of which less is better.
 
     Raises NotComparableError where they have none in common, were not asked the same, or were not scored by the metric
@@ -67,10 +69,12 @@ def import_logs(base: Logged, candidates: Sequence[Logged], library: Library, lo
     if not facts:
         what = f"no task of the logs can be compared ({'; '.join(notices)})"
         raise NotComparableError("compare", what, "log other metrics")
-    return Imported(tuple(facts), tuple(measurements), _groups(base, facts, library), unscaled, tuple(notices))
+    return ImportedLogs(tuple(facts), tuple(measurements), _groups(base, facts, library), unscaled, tuple(notices))
 
 
-def _unpaired(name: str, base: Logged, candidates: Sequence[Logged], metric: str, notices: list[str]) -> dict[str, int]:
+def _unpaired(
+    name: str, base: ModelLog, candidates: Sequence[ModelLog], metric: str, notices: list[str]
+) -> dict[str, int]:
     """Count the examples that each model lacks and another has. Raises NotComparableError where shared documents were
     asked or judged otherwise.
     """
@@ -146,7 +150,7 @@ def _facts(task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str
     )
 
 
-def _groups(base: Logged, facts: Sequence[TaskFacts], library: Library) -> tuple[Group, ...]:
+def _groups(base: ModelLog, facts: Sequence[TaskFacts], library: Library) -> tuple[Group, ...]:
     """List our own groups of which at least two tasks are there (gate units where they are declared so), then the
     log's, which only describe.
     """
@@ -169,7 +173,7 @@ def _groups(base: Logged, facts: Sequence[TaskFacts], library: Library) -> tuple
     return tuple(groups.values())
 
 
-def check_margins(imported: Imported, given: Mapping[str, float]) -> None:
+def check_margins(imported: ImportedLogs, given: Mapping[str, float]) -> None:
     """Check the margins. Raises UsageError for a task that needs a margin of its own and was given none."""
     for name, metric in imported.unscaled.items():
         if name not in given:

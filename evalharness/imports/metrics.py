@@ -9,7 +9,7 @@ import numpy as np
 
 from evalharness import registry
 from evalharness.errors import NotComparableError
-from evalharness.imports.logged import Logged, LoggedTask
+from evalharness.imports.logged import LoggedTask, ModelLog
 from evalharness.metrics import LOWER_IS_BETTER, REGISTRY
 from evalharness.metrics.build import build, facts_of
 from evalharness.records.measurements import MetricFacts, Prediction
@@ -26,7 +26,7 @@ RowOfValue = Callable[[Any], tuple[float, ...]]
 
 
 def comparable_metrics(
-    name: str, logs: Sequence[Logged], primary: str, lower: Collection[str], notices: list[str]
+    name: str, logs: Sequence[ModelLog], primary: str, lower: Collection[str], notices: list[str]
 ) -> list[tuple[MetricFacts, RowOfValue]]:
     """List the metrics that can be compared, the deciding one first: `primary` where the base has it, else the base's
     first that can be scored.

@@ -11,7 +11,7 @@ from typing import Any
 from evalharness import fingerprint
 from evalharness.errors import UsageError
 from evalharness.imports import lm_eval, table
-from evalharness.imports.logged import Logged
+from evalharness.imports.logged import ModelLog
 from evalharness.imports.measurements import check_margins, import_logs
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
@@ -79,7 +79,7 @@ def read_logs(
     return run, (*imported.notices, *_differing(settings))
 
 
-def _as_one_task(logs: Sequence[Logged]) -> list[Logged]:
+def _as_one_task(logs: Sequence[ModelLog]) -> list[ModelLog]:
     """Give tables without a column `task`, each of which is named after its file, the base's name: they are one task's
     scores by several models.
     """
@@ -106,11 +106,11 @@ def _is_log(path: Path) -> bool:
     return (table.is_table(path) and path.name != MEASUREMENTS) or lm_eval.is_log(path)
 
 
-def _read(name: str, path: Path, library: Library) -> Logged:
+def _read(name: str, path: Path, library: Library) -> ModelLog:
     return table.read(path, name) if table.is_table(path) else lm_eval.read(path, name, library)
 
 
-def _row(log: Logged, base: str | None) -> ModelRow:
+def _row(log: ModelLog, base: str | None) -> ModelRow:
     """Describe a model of which nothing but its answers is known."""
     content = [
         [name, metric, answer.key, answer.value]

@@ -16,7 +16,7 @@ from typing import Any
 from evalharness import fingerprint
 from evalharness.data.files import DataRow, numbered, parquet_rows, text_cells, unreadable
 from evalharness.errors import DataError
-from evalharness.imports.logged import Answer, Logged, LoggedTask
+from evalharness.imports.logged import Answer, LoggedTask, ModelLog
 
 FORMS = (".csv", ".tsv", ".jsonl", ".parquet")
 NEEDED = "columns `id` and `score`, or `id`, `prediction` and `answer`"
@@ -28,13 +28,13 @@ def is_table(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in FORMS
 
 
-def read(path: Path, name: str) -> Logged:
+def read(path: Path, name: str) -> ModelLog:
     """Read the file's scores by task. Raises DataError naming the file and the first line that is wrong (in a parquet
     file: the row, from 1).
     """
     rows = _rows(path)
     if not rows:
-        return Logged(name, str(path), {}, notices=(f"{path}: no rows in it",))
+        return ModelLog(name, str(path), {}, notices=(f"{path}: no rows in it",))
     columns = dict.fromkeys(column for _, row in rows for column in row)
     graded = "score" in columns
     if "id" not in columns or not (graded or {"prediction", "answer"} <= columns.keys()):
@@ -52,7 +52,7 @@ def read(path: Path, name: str) -> Logged:
         task: LoggedTask(task, {metrics[0]: answers}, {}, 0.0) for task, answers in _by_task(path, rows, graded).items()
     }
     settings = {"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))}
-    return Logged(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
+    return ModelLog(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
 
 
 def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> dict[str, tuple[Answer, ...]]:

@@ -1,6 +1,6 @@
 """The forms that metrics have, and what they read out of options and predictions.
 
-Most metrics are a `Mean` of per-example values; other functions of summed rows are `Summed`, one number for all
+Most metrics are a `Mean` of per-example values; other functions of summed rows are `SumMetric`, one number for all
 predictions is `Opaque`.
 """
 
@@ -70,7 +70,7 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summed:
+class SumMetric:
     """A metric whose score is a function of summed rows. `read`: a prediction's row, `width` numbers, raising TaskError
     where it has none; `of_sums`: the scores (...) of summed rows (..., width).
     """

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Floats, Opaque, Summed, chosen, options_of, ratio, refused
+from evalharness.metrics.base import Floats, Opaque, SumMetric, chosen, options_of, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
@@ -36,7 +36,7 @@ def bbq_bias(spec: MetricSpec) -> Metric:
     return _of_condition(spec.id, condition)
 
 
-def _of_condition(name: str, condition: str) -> Summed:
+def _of_condition(name: str, condition: str) -> SumMetric:
     """Rows (biased, not unknown, right, 1) of the examples of one condition. They raise TaskError where a tag is
     missing or wrong, or the example is of the other condition.
 
@@ -61,7 +61,7 @@ def _of_condition(name: str, condition: str) -> Summed:
         return leaning * (1 - ratio(right, examples)) if condition == "ambig" else leaning
 
     signature = f"bbq_bias|condition:{condition}|pick:sum|ties:first|v:1"
-    return Summed(id=name, signature=signature, width=4, read=row, of_sums=score, low=-1.0, higher_is_better=False)
+    return SumMetric(id=name, signature=signature, width=4, read=row, of_sums=score, low=-1.0, higher_is_better=False)
 
 
 def _of_either(name: str, predictions: Sequence[Prediction]) -> float:

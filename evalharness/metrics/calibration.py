@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalharness.metrics.base import Floats, Summed, options_of, ranked, ratio, whole
+from evalharness.metrics.base import Floats, SumMetric, options_of, ranked, ratio, whole
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
@@ -31,4 +31,4 @@ def ece(spec: MetricSpec) -> Metric:
         return ratio(np.abs(confidence - right).sum(-1), count.sum(-1))
 
     signature = f"ece|bins:{bins}|edges:upper|softmax:sum|v:1"
-    return Summed(id=spec.id, signature=signature, width=3 * bins, read=row, of_sums=score, higher_is_better=False)
+    return SumMetric(id=spec.id, signature=signature, width=3 * bins, read=row, of_sums=score, higher_is_better=False)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Floats, Summed, chosen, options_of, ratio, refused, whole
+from evalharness.metrics.base import Floats, SumMetric, chosen, options_of, ratio, refused, whole
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
@@ -76,7 +76,7 @@ def _joint_counts(
     def score(sums: Floats) -> Floats:
         return of_matrix(sums.reshape(*sums.shape[:-1], classes, classes))
 
-    return Summed(id=spec.id, signature=signature, width=classes**2, read=row, of_sums=score, low=low)
+    return SumMetric(id=spec.id, signature=signature, width=classes**2, read=row, of_sums=score, low=low)
 
 
 def _matthews(matrix: Floats) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Floats, Opaque, Summed, options_of, ranked, ratio, refused
+from evalharness.metrics.base import Floats, Opaque, SumMetric, options_of, ranked, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
@@ -36,7 +36,7 @@ def pearson(spec: MetricSpec) -> Metric:
         return 1.0, x, y, x * x, y * y, x * y
 
     signature = "pearson|x:expectation|softmax:sum|v:1"
-    return Summed(id=spec.id, signature=signature, width=6, read=row, of_sums=correlation, low=-1.0)
+    return SumMetric(id=spec.id, signature=signature, width=6, read=row, of_sums=correlation, low=-1.0)
 
 
 def spearman(spec: MetricSpec) -> Metric:

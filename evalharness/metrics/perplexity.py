@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evalharness.metrics.base import Floats, Summed, options_of, ratio, refused
+from evalharness.metrics.base import Floats, SumMetric, options_of, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
@@ -86,7 +86,7 @@ def _per_piece(
         return np.where(sums[..., 1] > 0, of_nats(-ratio(sums[..., 0], sums[..., 1])), 0.0)
 
     low, high = ends
-    return Summed(
+    return SumMetric(
         id=spec.id, signature=signature, width=2, read=read, of_sums=score, low=low, high=high, higher_is_better=False
     )
 

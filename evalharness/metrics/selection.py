@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import Floats, Summed, chosen, options_of, ratio, refused
+from evalharness.metrics.base import Floats, SumMetric, chosen, options_of, ratio, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
@@ -41,4 +41,4 @@ def selection_bias(spec: MetricSpec) -> Metric:
         return ratio(np.abs(picks - rights).sum(-1) / 2, picks.sum(-1))
 
     signature = f"selection_bias|distance:total-variation|choices:{number}|pick:sum|ties:first|v:1"
-    return Summed(id=spec.id, signature=signature, width=2 * number, read=row, of_sums=score, higher_is_better=False)
+    return SumMetric(id=spec.id, signature=signature, width=2 * number, read=row, of_sums=score, higher_is_better=False)

@@ -14,7 +14,7 @@ import numpy as np
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from evalharness.metrics.base import Floats, Summed, flag, options_of, ratio, whole, written
+from evalharness.metrics.base import Floats, SumMetric, flag, options_of, ratio, whole, written
 from evalharness.records.measurements import Metric
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec
@@ -24,7 +24,7 @@ TER_FLAGS = ("normalized", "no_punct", "asian_support", "case_sensitive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfCounts(Summed):
+class OfCounts(SumMetric):
     """A corpus metric of sacrebleu's. `settings`: its signature between the number of references and the version."""
 
     settings: str

@@ -80,7 +80,7 @@ class Score:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Ask, token by token, what is expected in `text`: after `context`, or ("") from its beginning, in pieces of at
-    most `room` tokens.
+    most `piece_limit` tokens.
 
     `top_k`: how many of the likeliest tokens to name at each place. `at` (token by token): ask for these tokens'
     log-probabilities instead.
@@ -89,12 +89,12 @@ class Profile:
     text: str
     top_k: int
     context: str = ""
-    room: int | None = None
+    piece_limit: int | None = None
     at: tuple[tuple[int, ...], ...] = ()
 
     @property
     def id(self) -> str:
-        return fingerprint.of_value(["profile", self.text, self.top_k, self.context, self.room, self.at])
+        return fingerprint.of_value(["profile", self.text, self.top_k, self.context, self.piece_limit, self.at])
 
 
 Request = Rank | Generate | Score | Profile

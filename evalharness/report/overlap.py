@@ -79,7 +79,7 @@ def lines(results: Results) -> list[str]:
         shown += sentences[:MOST]
         if len(sentences) > MOST:
             more = wording.counted(len(sentences) - MOST, "more task")
-            shown.append(f"{more} overlap with what {name} was {_used(facts)} on: see the report")
+            shown.append(f"{more} overlap with what {name} was {_use_of_rows(facts)} on: see the report")
     return ["", *shown] if shown else []
 
 
@@ -94,23 +94,25 @@ def _candidates(results: Results) -> dict[str, Mapping[str, Any]]:
     )
 
 
-def _seen(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
+def _overlapping_tasks(facts: Mapping[str, Any]) -> list[tuple[str, Mapping[str, int]]]:
     """Tasks of which something was seen, the largest share first."""
     tasks = [(str(task), counts) for task, counts in facts.get("tasks", {}).items() if counts["overlapping"]]
     return sorted(tasks, key=lambda of: -of[1]["overlapping"] / of[1]["examples"])
 
 
 def _sentences(results: Results, name: str, facts: Mapping[str, Any]) -> list[str]:
-    sentences = [_sentence(results, name, task, counts, _used(facts)) for task, counts in _seen(facts)]
+    sentences = [
+        _sentence(results, name, task, counts, _use_of_rows(facts)) for task, counts in _overlapping_tasks(facts)
+    ]
     if sentences or not facts.get("sources"):
         return sentences
     rows = wording.counted(sum(source["rows"] for source in facts["sources"]), "row")
     examples = wording.counted(sum(counts["examples"] for counts in facts["tasks"].values()), "example")
     short = wording.one_line(name, LONGEST)
-    return [f"none of {examples} overlaps with the {rows} that {short} was {_used(facts)} on"]
+    return [f"none of {examples} overlaps with the {rows} that {short} was {_use_of_rows(facts)} on"]
 
 
-def _used(facts: Mapping[str, Any]) -> str:
+def _use_of_rows(facts: Mapping[str, Any]) -> str:
     """What its rows were used for; by some of them weights may only have been selected."""
     return "fine-tuned or selected" if any(source.get("use") for source in facts.get("sources", ())) else "fine-tuned"
 
@@ -157,7 +159,7 @@ def _part_of(results: Results, name: str, task: str, part: str) -> Comparison | 
 
 
 def _rows(results: Results, name: str, facts: Mapping[str, Any]) -> list[OverlapRow]:
-    tasks = dict(_seen(facts))
+    tasks = dict(_overlapping_tasks(facts))
     own = [c for c in results.comparisons if c.candidate == name]
     parts = {c.variant.of for c in own if c.variant is not None and c.variant.kind is VariantKind.PART}
     groups = [c.task for c in own if c.level == Level.GROUP and c.primary and c.task in parts]

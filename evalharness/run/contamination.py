@@ -148,11 +148,11 @@ class _Search:
             except (EvalHarnessError, OSError, KeyError, TypeError) as error:
                 reason = f"{TRAINING} does not tell it apart ({type(error).__name__})"
                 reason = str(error) if isinstance(error, EvalHarnessError) else reason
-                what = f"what it was {_used(each)} on is not at hand, so overlap with it is not known"
+                what = f"what it was {_use_of_rows(each)} on is not at hand, so overlap with it is not known"
                 said.append(f"{what}: {each.name} ({reason})")
                 continue
             if digest != each.digest:
-                what = f"{each.name} is not, or not surely, what it was {_used(each)} on"
+                what = f"{each.name} is not, or not surely, what it was {_use_of_rows(each)} on"
                 said.append(f"{what}: the rows have another digest than {TRAINING} says")
             if each.selected:
                 label["use"] = SELECTED
@@ -197,7 +197,7 @@ class _Search:
         )
 
 
-def _used(stated: TrainingSource) -> str:
+def _use_of_rows(stated: TrainingSource) -> str:
     return SELECTED.removesuffix(" on") if stated.selected else "fine-tuned"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.analysis.candidate_data import CandidateData
-from evalharness.analysis.early_stopping import standing, suite_at
+from evalharness.analysis.early_stopping import suite_at, verdicts_so_far
 from evalharness.analysis.pairing import unit_order
 from evalharness.errors import UsageError
 from evalharness.metrics.build import build
@@ -173,7 +173,7 @@ class RoundsOfRun:
         if len(self.stopped.get(candidate, ())) == len(self.prompts.by_model[candidate]) or number == ROUNDS:
             return
         data = self._data(candidate)
-        verdicts = standing(data)
+        verdicts = verdicts_so_far(data)
         if (
             number in LOOKS
             and Verdict.FORGOTTEN not in verdicts.values()

@@ -22,7 +22,7 @@ from evalharness.run.contamination import with_overlaps
 from evalharness.run.drift import DriftRecorder, neutral_texts
 from evalharness.run.early_stopping import RoundsOfRun, check
 from evalharness.run.explain import check_base, with_explanation
-from evalharness.run.measured_run import RunState, announced, compare_plan, gather
+from evalharness.run.measured_run import RunState, compare_plan, gather, notices_before
 from evalharness.run.overlap_facts import write_overlap
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
@@ -61,7 +61,7 @@ def settle(
         prompts = make_prompts(job, run_plan, factory)
         prepared = prompts.by_model[run_plan.base.name]
         plan = compare_plan(job, run_plan, prepared)
-        tell([*announced(run_plan, plan, prepared), *prompts.notices], listener, run_log)
+        tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)
         base = run_plan.base
         known = {base.name: answered_before(base, prepared, info)} if isinstance(base, Baseline) else {}
         results.forget_samples(out)

@@ -28,7 +28,7 @@ from evalharness.run.prompts import Prompts, make_prompts, shortened
 from evalharness.run.run_log import tell
 from evalharness.run.session import RunContext, Session, part_of, turns
 from evalharness.run.variants import TaskChoice, choose_to_explain
-from evalharness.tasks.variants import Unfit, written
+from evalharness.tasks.variants import VariantProblem, written
 
 OPTION = "--explain"
 NOBODY = TaskOutcome(measurements=(), samples=(), errors=(), unparsed=0)  # of whoever was not asked
@@ -44,7 +44,7 @@ def check_base(job: Job, run_plan: RunPlan) -> None:
     for task in _choice_tasks(run_plan):
         try:
             twin = written(task, run_plan.rows_of(task))
-        except Unfit:
+        except VariantProblem:
             continue  # nobody can be asked
         if not _covers(run_plan.base, twin):
             missing.append(task.name)

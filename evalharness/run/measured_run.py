@@ -68,7 +68,7 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
     return plan
 
 
-def announced(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[PreparedTask]) -> tuple[str, ...]:
+def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[PreparedTask]) -> tuple[str, ...]:
     """Say what a user should know before the answers are computed: the variants, what cannot be asked, which average
     will not be computed.
     """

@@ -161,7 +161,7 @@ class _Variants:
         """Add the written twin of a choice task; False, with a notice, where there can be none."""
         try:
             self.add([variants.written(task, rows)])
-        except variants.Unfit as reason:
+        except variants.VariantProblem as reason:
             self._leave_out(variants.name_of(task.name, variants.WRITTEN), str(reason))
             return False
         return True

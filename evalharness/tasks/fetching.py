@@ -17,7 +17,7 @@ COMMAND = "data fetch"
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """`entries`: each with whether it was written just now; `without`: why splits have no rows to train on."""
 
     entries: tuple[tuple[ManifestEntry, bool], ...]
@@ -41,7 +41,7 @@ def fetch_tasks(
     splits: Sequence[str] = (),
     training: bool = False,
     update: bool = False,
-) -> Fetched:
+) -> FetchResult:
     """Write the splits that the tasks read (with `training` also those to train on, which may be missing), or exactly
     `splits`, to files of `folder`. With `update` the lock on their data sets is given up before.
 
@@ -62,7 +62,7 @@ def fetch_tasks(
     return _fetched(needed, source, folder, update)
 
 
-def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, update: bool) -> Fetched:
+def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, update: bool) -> FetchResult:
     entries: list[tuple[ManifestEntry, bool]] = []
     without: list[str] = []
     for each in splits:
@@ -72,7 +72,7 @@ def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, upda
             if each.use != "training":
                 raise
             without.append(str(error))
-    return Fetched(tuple(entries), tuple(without))
+    return FetchResult(tuple(entries), tuple(without))
 
 
 def lock_key(name: str, lock: Lock, library: Library) -> str:

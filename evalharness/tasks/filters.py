@@ -50,7 +50,7 @@ REFUSED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Filtered:
+class FilteredText:
     """The text that is scored. `unparsed`: nothing could be read out of the answer, and it is the filter's fallback."""
 
     text: str
@@ -76,12 +76,12 @@ def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1
         _check_values(name, step, where, repeats)
 
 
-def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = ()) -> Filtered:
+def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = ()) -> FilteredText:
     """The text that is scored of one request's texts; `unparsed` where a regex matched nothing or a map had no entry.
 
     The steps must have passed `check`. `choices`: of the row, for multi_choice_regex.
     """
-    filtered = [Filtered(text) for text in texts]
+    filtered = [FilteredText(text) for text in texts]
     for step in steps:
         filtered = STEPS[step["function"]](step, filtered, choices)
     return filtered[0]
@@ -146,13 +146,13 @@ def _check_values(name: str, step: Step, where: object, repeats: int) -> None:
 
 
 def _each(
-    change: Callable[[Step, Filtered], Filtered],
-) -> Callable[[Step, list[Filtered], Sequence[str]], list[Filtered]]:
+    change: Callable[[Step, FilteredText], FilteredText],
+) -> Callable[[Step, list[FilteredText], Sequence[str]], list[FilteredText]]:
     """A filter that changes every text for itself."""
     return lambda step, before, choices: [change(step, text) for text in before]
 
 
-def _majority(step: Step, before: list[Filtered], choices: Sequence[str]) -> list[Filtered]:
+def _majority(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
     """The commonest text; of equals the first."""
     return [Counter(before).most_common(1)[0][0]]
 
@@ -172,14 +172,14 @@ def _selected(matches: Sequence[Any], group_select: int) -> str | None:
     return None if match is None else match.strip()
 
 
-def _regex(step: Step, before: Filtered) -> Filtered:
+def _regex(step: Step, before: FilteredText) -> FilteredText:
     match = _selected(re.findall(step.get("regex_pattern", REGEX), before.text), step.get("group_select", 0))
     if match is None:
-        return Filtered(step.get("fallback", FALLBACK), unparsed=True)
-    return Filtered(match, before.unparsed)
+        return FilteredText(step.get("fallback", FALLBACK), unparsed=True)
+    return FilteredText(match, before.unparsed)
 
 
-def _multi_choice_regex(step: Step, before: list[Filtered], choices: Sequence[str]) -> list[Filtered]:
+def _multi_choice_regex(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
     """The pattern's match; else a choice whose text stands in the answer, as its letter "(B)"; else a letter after a
     colon; else the fallback.
     """
@@ -192,7 +192,7 @@ def _multi_choice_regex(step: Step, before: list[Filtered], choices: Sequence[st
     any_letter = re.compile(rf":[\s]*({'|'.join(map(re.escape, letters))})")
     group, fallback = step.get("group_select", 0), step.get("fallback", FALLBACK)
 
-    def read(answer: Filtered) -> Filtered:
+    def read(answer: FilteredText) -> FilteredText:
         match = _selected(re.findall(step.get("regex_pattern", REGEX), answer.text), group)
         if not match:
             match = _selected(any_text.findall(_without_ignored(step, answer.text)), group)
@@ -200,7 +200,7 @@ def _multi_choice_regex(step: Step, before: list[Filtered], choices: Sequence[st
         if not match:
             match = _selected(any_letter.findall(answer.text), group)
             match = match and by_letter.get(match, match)
-        return Filtered(match, answer.unparsed) if match else Filtered(fallback, unparsed=True)
+        return FilteredText(match, answer.unparsed) if match else FilteredText(fallback, unparsed=True)
 
     return [read(answer) for answer in before]
 
@@ -217,30 +217,32 @@ def _punctuation() -> dict[int, None]:
     return {code: None for code in range(sys.maxunicode) if unicodedata.category(chr(code)).startswith("P")}
 
 
-def _written_choice(step: Step, before: list[Filtered], choices: Sequence[str]) -> list[Filtered]:
+def _written_choice(step: Step, before: list[FilteredText], choices: Sequence[str]) -> list[FilteredText]:
     """The choice that each text gives; the fallback where it gives none."""
     letters, exact = step.get("letters") is True, step.get("exact") is True
     read = [(written_choice(answer.text, choices, letters, exact), answer.unparsed) for answer in before]
-    return [Filtered(FALLBACK, True) if choice is None else Filtered(choice, unparsed) for choice, unparsed in read]
+    return [
+        FilteredText(FALLBACK, True) if choice is None else FilteredText(choice, unparsed) for choice, unparsed in read
+    ]
 
 
-def _map(step: Step, before: Filtered) -> Filtered:
+def _map(step: Step, before: FilteredText) -> FilteredText:
     known = step.get("mapping_dict") or {}
     if before.text in known:
-        return Filtered(str(known[before.text]), before.unparsed)
+        return FilteredText(str(known[before.text]), before.unparsed)
     default = step.get("default_value")
-    return Filtered("" if default is None else str(default), unparsed=True)
+    return FilteredText("" if default is None else str(default), unparsed=True)
 
 
-STEPS: dict[str, Callable[[Step, list[Filtered], Sequence[str]], list[Filtered]]] = {
+STEPS: dict[str, Callable[[Step, list[FilteredText], Sequence[str]], list[FilteredText]]] = {
     "take_first": lambda step, before, choices: before[:1],
     "take_first_k": lambda step, before, choices: before[: step["k"]],
     "majority_vote": _majority,
     "regex": _each(_regex),
     "multi_choice_regex": _multi_choice_regex,
-    "remove_whitespace": _each(lambda step, before: Filtered(before.text.strip(), before.unparsed)),
-    "lowercase": _each(lambda step, before: Filtered(before.text.lower(), before.unparsed)),
-    "uppercase": _each(lambda step, before: Filtered(before.text.upper(), before.unparsed)),
+    "remove_whitespace": _each(lambda step, before: FilteredText(before.text.strip(), before.unparsed)),
+    "lowercase": _each(lambda step, before: FilteredText(before.text.lower(), before.unparsed)),
+    "uppercase": _each(lambda step, before: FilteredText(before.text.upper(), before.unparsed)),
     "map": _each(_map),
     "written_choice": _written_choice,
 }

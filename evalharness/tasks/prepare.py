@@ -32,8 +32,8 @@ class PromptSettings:
 
     `system`: the text that stands before the task's description; `chat`: the template that puts prompts, None: plain
     ones. `whole_ids`: examples are told apart by what they were before anything was cut to fit, so that a model with
-    another template, which leaves other room, can be paired with this one. `apart`: an encoder reads the prompt and a
-    decoder the answer, each within the budget.
+    another template, which leaves another budget, can be paired with this one. `apart`: an encoder reads the prompt
+    and a decoder the answer, each within the budget.
     """
 
     num_fewshot: int | None = None

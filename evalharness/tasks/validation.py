@@ -17,7 +17,7 @@ from evalharness.tasks.loading import NeedsCode, NotSupported
 from evalharness.tasks.scoring import is_module
 
 
-class Standing(StrEnum):
+class FileStatus(StrEnum):
     """Whether a file runs here."""
 
     RUNS = "runs"
@@ -35,7 +35,7 @@ def yaml_files(path: Path) -> list[Path]:
     raise TaskError(path, "holds no .yaml file", "a task file, or a folder of them, would be right")
 
 
-def standing(library: Library, path: Path) -> tuple[Standing, str]:
+def file_status(library: Library, path: Path) -> tuple[FileStatus, str]:
     """Whether a file runs, and why not; of one that runs, what it needs beside its rows. Rows are not read."""
     try:
         kind, name = library.add(path)
@@ -44,14 +44,14 @@ def standing(library: Library, path: Path) -> tuple[Standing, str]:
         elif kind == "group":
             library.group(name)
         else:
-            return Standing.RUNS, _needs(library.task(name), library.definition(name))
+            return FileStatus.RUNS, _needs(library.task(name), library.definition(name))
     except NeedsCode as error:
-        return Standing.NEEDS_CODE, str(error)
+        return FileStatus.NEEDS_CODE, str(error)
     except NotSupported as error:
-        return Standing.NOT_SUPPORTED, str(error)
+        return FileStatus.NOT_SUPPORTED, str(error)
     except EvalHarnessError as error:
-        return Standing.WRONG, str(error)
-    return Standing.RUNS, ""
+        return FileStatus.WRONG, str(error)
+    return FileStatus.RUNS, ""
 
 
 def _needs(task: Task, definition: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ ASKED_FOR = "Choose one of these:"
 SPARE_TOKENS, MOST_TOKENS = 16, 128  # beyond the characters of the longest choice, and in all
 
 
-class Unfit(Exception):
+class VariantProblem(Exception):
     """Why a task cannot be asked in some other way; its text is a reason for people."""
 
 
@@ -88,16 +88,16 @@ def picks(task: Task) -> tuple[MetricSpec, ...]:
 
 
 def written(task: Task, rows: Sequence[DataRow]) -> Task:
-    """The generative twin of a choice task; `rows` are those it is asked about. Raises Unfit, and TaskError for a wrong
-    `metadata.twin`.
+    """The generative twin of a choice task; `rows` are those it is asked about. Raises VariantProblem, and TaskError
+    for a wrong `metadata.twin`.
     """
     if task.output_type != OutputType.MULTIPLE_CHOICE:
-        raise Unfit("it has no choices")
+        raise VariantProblem("it has no choices")
     changes = {key: value for key, value in task.twin.items() if key != "generation_kwargs"}
     renderer = Renderer(_reworded(task, changes), frozenset(column for row in rows for column in row))
     questions = list(_questions(renderer, rows))
     if any(question.several for question in questions):
-        raise Unfit("its choices stand in the middle of the text, so none can be written after it")
+        raise VariantProblem("its choices stand in the middle of the text, so none can be written after it")
     listing, source = _listing(renderer), renderer.task.doc_to_text
     fixed = isinstance(renderer.task.doc_to_choice, tuple)
     letters = "doc_to_text" not in changes and not fixed and not all(map(_shows_choices, questions))
@@ -200,8 +200,8 @@ class _Listing:
 
 
 def _listing(renderer: Renderer) -> _Listing:
-    """The choices of a task as a template can list them. Raises Unfit where they are pieced together to the text of a
-    list.
+    """The choices of a task as a template can list them. Raises VariantProblem where they are pieced together to the
+    text of a list.
     """
     source = renderer.task.doc_to_choice
     if isinstance(source, tuple):
@@ -218,9 +218,9 @@ def _listing(renderer: Renderer) -> _Listing:
             expression += text
         elif kind == "data" or kind.startswith(("variable", "comment")) or over:
             if text.strip() and not kind.startswith("comment"):
-                raise Unfit("its choices are no one expression of its template, so they cannot be listed")
+                raise VariantProblem("its choices are no one expression of its template, so they cannot be listed")
         else:
             before += text
     if not expression.strip():
-        raise Unfit("its choices are no expression of its template, so they cannot be listed")
+        raise VariantProblem("its choices are no expression of its template, so they cannot be listed")
     return _Listing(before, expression.strip())

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from evalharness.records.models import Architecture
-from evalharness.training.encode import IGNORED, Encoded
+from evalharness.training.encode import IGNORED, EncodedExample
 
-Pack = tuple[Encoded, ...]
+Pack = tuple[EncodedExample, ...]
 """The examples of one row: mostly one."""
 POOL = 32  # batches whose examples are sorted by length together
 PASSES = 7003  # part of seeds
@@ -45,9 +45,9 @@ def _padded(rows: Sequence[Sequence[int]], gap: int) -> torch.Tensor:
     return torch.tensor([[*row, *[gap] * (longest - len(row))] for row in rows])
 
 
-def pack(examples: Sequence[Encoded], limit: int) -> list[Pack]:
+def pack(examples: Sequence[EncodedExample], limit: int) -> list[Pack]:
     """Put examples into rows in their order, as many a row as fit into `limit` tokens."""
-    packs: list[list[Encoded]] = []
+    packs: list[list[EncodedExample]] = []
     free = -1
     for example in examples:
         if len(example.ids) > free:

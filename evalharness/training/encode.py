@@ -19,7 +19,7 @@ Part = tuple[Tokens, bool]  # tokens, and whether they are to be learned
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedExample:
     """Token ids of an example. Causal: `ids` and `labels` of one length, labels IGNORED on what is given.
     Encoder-decoder: the encoder's ids, the decoder's labels.
 
@@ -53,7 +53,7 @@ class Encoder:
     written: int | None = None
     chat: ChatTemplate | None = None
 
-    def encode(self, example: Example) -> tuple[Encoded, ...]:
+    def encode(self, example: Example) -> tuple[EncodedExample, ...]:
         """Encode the example as the model sees it: one for a pair; for a conversation one, or one for each turn of the
         assistant where the template renders earlier turns otherwise once others follow (and for encoder-decoder
         models).
@@ -120,7 +120,7 @@ class Encoder:
         marked = any(token in self.texts.tokenizer.all_special_ids for token in written)
         return given, written if marked else self._ended(written)
 
-    def _line(self, example: Example, line: Sequence[Part]) -> Encoded:
+    def _line(self, example: Example, line: Sequence[Part]) -> EncodedExample:
         """Put parts, given or learned in turn, into one row."""
         ids = tuple(token for part, _ in line for token in part)
         labels = tuple(token if learned else IGNORED for part, learned in line for token in part)
@@ -128,14 +128,14 @@ class Encoder:
         if self.given is not None and must >= self.given:
             raise _too_long(example, must, self.given)
         cut = 0 if self.given is None else max(0, len(ids) - self.given)
-        return Encoded(ids[cut:], labels[cut:], cut)
+        return EncodedExample(ids[cut:], labels[cut:], cut)
 
-    def _sides(self, example: Example, span: Span) -> Encoded:
+    def _sides(self, example: Example, span: Span) -> EncodedExample:
         given, written = span
         if self.written is not None and len(written) > self.written:
             raise _too_long(example, len(written), self.written)
         cut = 0 if self.given is None else max(0, len(given) - self.given)
-        return Encoded(given[cut:], written, cut)
+        return EncodedExample(given[cut:], written, cut)
 
 
 def joined(spans: Sequence[Span]) -> list[list[Part]]:
@@ -158,10 +158,10 @@ def _where(example: Example) -> str:
     return f"training example {answers[0][:40]!r}"
 
 
-def _too_long(example: Example, tokens: int, room: int) -> DataError:
+def _too_long(example: Example, tokens: int, limit: int) -> DataError:
     what = "the turns after its first question have" if is_turns(example) else "its completion has"
     return DataError(
         _where(example),
-        f"{what} {tokens} tokens, the window (or --max-length) leaves {room}",
+        f"{what} {tokens} tokens, the window (or --max-length) leaves {limit}",
         "leave it out, or shorten it",
     )

@@ -24,7 +24,7 @@ from evalharness.records.models import Architecture
 from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
 from evalharness.training.batches import Pack, batches_by_length, collate, keeps_packs_apart, pack
 from evalharness.training.data import Examples, TrainingSet
-from evalharness.training.encode import Encoded, Encoder
+from evalharness.training.encode import EncodedExample, Encoder
 from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
 from evalharness.training.recipe import Recipe
 from evalharness.training.save import TrainingCourse, save_model, training_json, write_training_json
@@ -127,11 +127,11 @@ def _encode(
     )
 
 
-def _encoded(encoder: Encoder, examples: Examples) -> list[Encoded]:
+def _encoded(encoder: Encoder, examples: Examples) -> list[EncodedExample]:
     return [encoded for example in examples for encoded in encoder.encode(example)]
 
 
-def _packed(recipe: Recipe, encoded: list[Encoded], limit: int | None, loaded: LoadedModel) -> list[Pack]:
+def _packed(recipe: Recipe, encoded: list[EncodedExample], limit: int | None, loaded: LoadedModel) -> list[Pack]:
     """Put several examples into a row. `limit`: the window less virtual tokens, or --max-length. Raises UsageError
     where the model lets packed examples see one another.
     """

@@ -141,7 +141,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_what_is_asked_of_another_model():
     texts = neutral(["a", "b", "a"], 9)
-    assert texts.requests == (Profile(text="a", top_k=TOP_K, room=9), Profile(text="b", top_k=TOP_K, room=9))
+    assert texts.requests == (Profile(text="a", top_k=TOP_K, room=9), Profile(text="b", top_k=TOP_K, piece_limit=9))
     ids = ((1, 2), (3, 4))
     answers = {
         texts.requests[0].id: Profiling(
@@ -149,7 +149,7 @@ def test_what_is_asked_of_another_model():
         ),
         texts.requests[1].id: Failure(request_id="", reason="deaf"),
     }
-    assert follow_ups(texts, answers) == [Profile(text="a", top_k=0, room=9, at=ids), None]
+    assert follow_ups(texts, answers) == [Profile(text="a", top_k=0, piece_limit=9, at=ids), None]
     own = own_outputs([("q", "a"), ("q", "a"), ("p", "a")])
     assert (
         own.requests == (Profile(text="a", top_k=TOP_K, context="q"), Profile(text="a", top_k=TOP_K, context="p"))

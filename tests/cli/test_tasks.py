@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from evalharness.cli.tasks import tasks_command
 from evalharness.errors import TaskError
 from evalharness.tasks.library import Library
-from evalharness.tasks.validation import Standing, standing
+from evalharness.tasks.validation import FileStatus, file_status
 
 GOOD = """
 task: mine
@@ -288,16 +288,16 @@ def lm_evals() -> Library:
 
 def test_two_hundred_of_lm_evals_files_are_told_apart(lm_evals: Library) -> None:
     paths = sorted(LM_EVALS.rglob("*.yaml"))
-    found = [standing(lm_evals, path) for path in paths[:: len(paths) // 200]]
-    assert len(found) >= 200 and all(why for its_standing, why in found if its_standing != "runs")
-    counts = Counter(its_standing for its_standing, _ in found)
+    found = [file_status(lm_evals, path) for path in paths[:: len(paths) // 200]]
+    assert len(found) >= 200 and all(why for status, why in found if status != "runs")
+    counts = Counter(status for status, _ in found)
     assert counts["runs"] > 40 and counts["needs code"] > 100 and counts["wrong"] < 5
 
 
 @pytest.mark.slow
 def test_all_of_lm_evals_files_are_told_apart_as_the_docs_say(lm_evals: Library) -> None:
-    counts = Counter(standing(lm_evals, path)[0] for path in sorted(LM_EVALS.rglob("*.yaml")))
+    counts = Counter(file_status(lm_evals, path)[0] for path in sorted(LM_EVALS.rglob("*.yaml")))
     page = FORMAT.read_text("utf-8")
-    for its_standing in Standing:
-        assert f"| {its_standing} | {counts[its_standing]:,} |" in page
+    for status in FileStatus:
+        assert f"| {status} | {counts[status]:,} |" in page
     assert f"{sum(counts.values()):,} files" in page

@@ -14,7 +14,7 @@ from tiny_logs import DATE, line
 
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError, UsageError
 from evalharness.imports import lm_eval
-from evalharness.imports.measurements import Imported, check_margins, import_logs
+from evalharness.imports.measurements import ImportedLogs, check_margins, import_logs
 from evalharness.metrics.build import from_facts
 from evalharness.tasks.library import Library
 
@@ -26,7 +26,7 @@ def read(path: Path):
     return lm_eval.read(path, path.name, LIBRARY)
 
 
-def scores(imported: Imported, task: str) -> dict[tuple[str, str], float]:
+def scores(imported: ImportedLogs, task: str) -> dict[tuple[str, str], float]:
     """Score all rows of each (model, metric)."""
     facts = {metric.id: metric for fact in imported.facts if fact.name == task for metric in fact.metrics}
     return {

@@ -112,18 +112,20 @@ def test_letters_read_with_the_rows_choices_are_lm_evals(options: dict[str, Any]
 
 def test_a_match_that_is_not_there_is_no_crash_as_in_lm_eval() -> None:
     steps = [{"function": "multi_choice_regex", "regex_pattern": "(x)", "group_select": 3}]
-    assert filters.apply(steps, ["x Guilty"], ["Guilty"]) == filters.Filtered("[invalid]", unparsed=True)
+    assert filters.apply(steps, ["x Guilty"], ["Guilty"]) == filters.FilteredText("[invalid]", unparsed=True)
     assert filters.apply([{"function": "regex", "regex_pattern": "(x)", "group_select": 3}], ["x"]).unparsed
 
 
 def test_what_could_not_be_read_is_marked() -> None:
     number = [{"function": "regex", "regex_pattern": r"(\d+)", "fallback": "?"}]
-    assert filters.apply(number, ["no idea"]) == filters.Filtered("?", unparsed=True)
-    assert filters.apply(number, ["it is 42."]) == filters.Filtered("42")
+    assert filters.apply(number, ["no idea"]) == filters.FilteredText("?", unparsed=True)
+    assert filters.apply(number, ["it is 42."]) == filters.FilteredText("42")
     assert filters.apply([*number, {"function": "lowercase"}], ["no idea"]).unparsed
-    assert filters.apply([{"function": "map", "mapping_dict": {"a": 1}}], ["b"]) == filters.Filtered("", unparsed=True)
-    assert filters.apply([{"function": "map", "mapping_dict": {"a": 1}}], ["a"]) == filters.Filtered("1")
-    assert filters.apply([], [""]) == filters.Filtered("")
+    assert filters.apply([{"function": "map", "mapping_dict": {"a": 1}}], ["b"]) == filters.FilteredText(
+        "", unparsed=True
+    )
+    assert filters.apply([{"function": "map", "mapping_dict": {"a": 1}}], ["a"]) == filters.FilteredText("1")
+    assert filters.apply([], [""]) == filters.FilteredText("")
 
 
 def test_the_rows_choices_are_texts() -> None:

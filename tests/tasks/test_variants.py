@@ -15,7 +15,7 @@ from evalharness.records.tasks import Task
 from evalharness.run.collect import blocks
 from evalharness.run.measure import measure
 from evalharness.tasks.prepare import PromptSettings, prepare
-from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED, Unfit, disturbed, worded, written
+from evalharness.tasks.variants import LENIENT, STRICT, UNPARSED, VariantProblem, disturbed, worded, written
 
 Make = Callable[..., Task]
 Data = Callable[..., DataSource]
@@ -141,11 +141,11 @@ def test_several_right_choices_are_all_references(make: Make, data: Data) -> Non
 
 
 def test_what_cannot_be_written_is_said(make: Make) -> None:
-    with pytest.raises(Unfit, match="no choices"):
+    with pytest.raises(VariantProblem, match="no choices"):
         written(make(output_type="generate_until", metric_list=[{"metric": "exact_match"}]), ROWS)
-    with pytest.raises(Unfit, match="middle of the text"):
+    with pytest.raises(VariantProblem, match="middle of the text"):
         written(make(doc_to_text="label", doc_to_choice="{{[first, second]}}", doc_to_target="q"), ROWS)
-    with pytest.raises(Unfit, match="cannot be listed"):
+    with pytest.raises(VariantProblem, match="cannot be listed"):
         written(make(doc_to_choice="['{{first}}', '{{second}}']"), ROWS)
 
 

@@ -17,7 +17,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import DataError, ModelError, StoreError, UsageError
 from evalharness.training.batches import batches_by_length, collate, pack
 from evalharness.training.data import TrainingSet
-from evalharness.training.encode import IGNORED, Encoded
+from evalharness.training.encode import IGNORED, EncodedExample
 from evalharness.training.loop import train
 from evalharness.training.recipe import Recipe
 
@@ -117,7 +117,7 @@ def test_packing_is_refused_where_examples_would_see_one_another(
 
 
 def test_packs_hold_what_fits():
-    examples = [Encoded(tuple(range(length)), tuple(range(length))) for length in (3, 4, 2, 5, 9)]
+    examples = [EncodedExample(tuple(range(length)), tuple(range(length))) for length in (3, 4, 2, 5, 9)]
     assert [[len(each.ids) for each in row] for row in pack(examples, 9)] == [[3, 4, 2], [5], [9]]
     batch = collate([tuple(examples[:2]), tuple(examples[2:3])], 0, packed=True)
     assert (
@@ -128,7 +128,7 @@ def test_packs_hold_what_fits():
 
 
 def test_batches_of_like_lengths(base, tmp_path):
-    rows = [(Encoded((0,) * length, (0,) * length),) for length in range(1, 41)]
+    rows = [(EncodedExample((0,) * length, (0,) * length),) for length in range(1, 41)]
     batches = batches_by_length(rows, 4, 20, seed=3)
     widths = [[len(row[0].ids) for row in batch] for batch in batches]
     assert sorted(length for batch in widths[:10] for length in batch) == list(range(1, 41))
@@ -246,7 +246,7 @@ def test_bfloat16(base, examples, tmp_path):
 
 
 def test_only_answers_count_and_padding_does_not():
-    batch = collate([(Encoded((5, 6, 7), (-100, 6, 7)),), (Encoded((8,), (8,)),)], pad=0)
+    batch = collate([(EncodedExample((5, 6, 7), (-100, 6, 7)),), (EncodedExample((8,), (8,)),)], pad=0)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 6, 7], [8, -100, -100]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]

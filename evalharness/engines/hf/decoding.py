@@ -95,7 +95,7 @@ class _FiniteWatch(LogitsProcessor):
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedBatch:
     """What `generate` gave for a batch (token ids, or its output object), where new tokens begin in it, and what was
     seen on the way.
     """
@@ -189,7 +189,7 @@ class Decoder:
         return Failure(request_id=request.id, reason=too_much) if too_much else TokenPrompt(request, tokens)
 
     @torch.no_grad()
-    def _forward(self, prompts: Sequence[TokenPrompt], adapter: bool = True, **options: Any) -> Decoded:
+    def _forward(self, prompts: Sequence[TokenPrompt], adapter: bool = True, **options: Any) -> DecodedBatch:
         """Decode prompts that ask for equally many new tokens."""
         own_stops = (*self.stop_strings, *([self.end_text] if self.end_text else []))
         stops = [(*prompt.request.stop, *own_stops) for prompt in prompts]
@@ -202,7 +202,7 @@ class Decoder:
             options["stopping_criteria"] = StoppingCriteriaList([ends])
             options["logits_processor"] = LogitsProcessorList([watch])
             generate = cast(Callable[..., Any], model.generate)  # GenerationMixin's, which mypy takes for a tensor
-            return Decoded(generate(**inputs, **options), start, ends, watch)
+            return DecodedBatch(generate(**inputs, **options), start, ends, watch)
 
     def _least(self, start: int) -> int:
         """New tokens before an end token may come. The least length of all counts what `generate` gives back before the
@@ -211,11 +211,11 @@ class Decoder:
         whole, new = self.least
         return new if new is not None else max(0, (whole or 0) - start)
 
-    def _texts(self, prompts: Sequence[TokenPrompt], decoded: Decoded) -> list[Generation | Failure]:
+    def _texts(self, prompts: Sequence[TokenPrompt], decoded: DecodedBatch) -> list[Generation | Failure]:
         rows = decoded.output[:, decoded.start :].tolist()
         return [self._answer(prompt.request, rows[i], decoded, i) for i, prompt in enumerate(prompts)]
 
-    def _answer(self, request: Generate, new: list[int], decoded: Decoded, row: int) -> Generation | Failure:
+    def _answer(self, request: Generate, new: list[int], decoded: DecodedBatch, row: int) -> Generation | Failure:
         new = new[: decoded.ends.length[row]]
         bad = decoded.watch.first_bad[row]
         if bad is not None and bad <= len(new):

@@ -32,15 +32,15 @@ class ModelAdapter(ABC):
         self.own_rules: dict[str, Any] = {}
 
     @property
-    def room(self) -> int:
+    def piece_limit(self) -> int:
         """Most tokens of one piece of a text that is scored whole."""
         return UNLIMITED if self.window is None else self.window - self.loaded.lead.tokens
 
-    def pieces(self, text: str, room: int | None = None, special: bool | None = None) -> tuple[TokenPair, ...]:
-        """A whole text in pieces that the window holds beside the virtual tokens, of at most `room` tokens; `special`
+    def pieces(self, text: str, limit: int | None = None, special: bool | None = None) -> tuple[TokenPair, ...]:
+        """A whole text in pieces that the window holds beside the virtual tokens, of at most `limit` tokens; `special`
         as in TokenizerAdapter. Raises Untokenizable.
         """
-        most = self.room if room is None else min(room, self.room)
+        most = self.piece_limit if limit is None else min(limit, self.piece_limit)
         if most < 1:
             raise Untokenizable(
                 f"{self.loaded.lead.tokens} virtual tokens leave no room for text in the window of {self.window}"

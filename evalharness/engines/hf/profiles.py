@@ -81,7 +81,7 @@ class Profiler:
     def _pairs(self, request: Profile) -> tuple[TokenPair, ...]:
         if request.context:
             return (self.model.tokenizer.pair(request.context, request.text),)
-        return self.model.pieces(request.text, request.room, special=False)
+        return self.model.pieces(request.text, request.piece_limit, special=False)
 
     def _forward(self, pieces: Sequence[TextPiece]) -> torch.Tensor:
         return self.model.logits([piece.row for piece in pieces])

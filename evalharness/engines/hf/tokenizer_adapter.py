@@ -81,8 +81,8 @@ class TokenizerAdapter:
             before, after = whole[:-1], whole[-1:]
         return TokenPair(before or self._need_prefix(), after)
 
-    def pieces(self, text: str, room: int, special: bool | None = None) -> tuple[TokenPair, ...]:
-        """A whole text cut so that every token is scored once and none reads more than `room` tokens; () for a text of
+    def pieces(self, text: str, limit: int, special: bool | None = None) -> tuple[TokenPair, ...]:
+        """A whole text cut so that every token is scored once and none reads more than `limit` tokens; () for a text of
         no tokens.
 
         As lm-eval's get_rolling_token_windows with one token of context: the prefix token stands before the first
@@ -92,10 +92,10 @@ class TokenizerAdapter:
         tokens = self.encode(text, special)
         if not tokens:
             return ()
-        pieces = [TokenPair(self._need_prefix(), tokens[:room])]
-        for start in range(room, len(tokens), room):
-            end = min(start + room, len(tokens))
-            pieces.append(TokenPair(tokens[end - room - 1 : start], tokens[start:end]))
+        pieces = [TokenPair(self._need_prefix(), tokens[:limit])]
+        for start in range(limit, len(tokens), limit):
+            end = min(start + limit, len(tokens))
+            pieces.append(TokenPair(tokens[end - limit - 1 : start], tokens[start:end]))
         return tuple(pieces)
 
     def _without_context(self, continuation: str) -> TokenPair:

@@ -111,10 +111,10 @@ def test_divergence_against_scipy_over_the_whole_vocabulary(architecture, engine
 def test_room_and_virtual_tokens_cut_all_models_alike(engine, ask, tiny):
     long, room = " ".join([TEXT] * 8), tiny.WINDOW - tiny.VIRTUAL
     base, prompt = (
-        ask(engine(name), [Profile(text=long, top_k=2, room=room)])[0] for name in ("llama", "llama-prompt")
+        ask(engine(name), [Profile(text=long, top_k=2, piece_limit=room)])[0] for name in ("llama", "llama-prompt")
     )
     assert base.tokens == prompt.tokens
-    (again,) = ask(engine("llama"), [Profile(text=long, top_k=2, room=room // 2)])
+    (again,) = ask(engine("llama"), [Profile(text=long, top_k=2, piece_limit=room // 2)])
     assert again.tokens == base.tokens and again.logprobs[: room // 2] == pytest.approx(
         base.logprobs[: room // 2], abs=1e-4
     )

@@ -1,12 +1,12 @@
 """Offer our metrics as `evaluate.Metric`: for `evaluate.combine`, and for `.compute` outside a run.
 
-    >>> both = evaluate.combine([face("rougeL", use_stemmer=True), face("exact_match")])
+    >>> both = evaluate.combine([evaluate_metric("rougeL", use_stemmer=True), evaluate_metric("exact_match")])
     >>> both.compute(predictions=["a b"], references=[["a b", "c"]])
 
 What goes in depends on the metric: texts and one or several reference texts (exact_match, em, token_f1, rouge…, bleu,
 chrf, ter…); chosen and right indices (acc, mcc, f1, f1a); log-probabilities of the choices and right indices
 (brier_score, ece, and acc_norm and acc_bytes, which also need `choices=`). Metrics that read more of an example than
-that (its unit, its labels, the length of its text) have no face.
+that (its unit, its labels, the length of its text) cannot be offered so.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FEATURES = {
 }
 
 
-class Face(evaluate.Metric):  # type: ignore[misc]
+class EvaluateMetric(evaluate.Metric):  # type: ignore[misc]
     """One of our metrics behind the interface of the `evaluate` library. Results are {id: score}."""
 
     def __init__(self, spec: MetricSpec, **settings: Any) -> None:
@@ -53,7 +53,7 @@ class Face(evaluate.Metric):  # type: ignore[misc]
             raise TaskError(
                 f"metric {spec.name}",
                 what,
-                f"of the metrics, these have a face: {', '.join((*CHOSEN, *RANKED, *TEXTS))}",
+                f"of the metrics, these can be offered: {', '.join((*CHOSEN, *RANKED, *TEXTS))}",
             )
         self.form = "chosen" if spec.name in CHOSEN else "ranked" if spec.name in RANKED else "text"
         super().__init__(**{"keep_in_memory": True, **settings})
@@ -87,12 +87,12 @@ class Face(evaluate.Metric):  # type: ignore[misc]
             yield _prediction(self.form, str(index), output, reference, tuple(names))
 
 
-def face(name: str, **options: Any) -> Face:
+def evaluate_metric(name: str, **options: Any) -> EvaluateMetric:
     """The metric `name` with its options (`use_stemmer=True`) as an `evaluate.Metric`. Raises TaskError for one that is
-    unknown or has no face.
+    unknown or cannot be offered so.
     """
     on = ",stemmer" if options.get("use_stemmer") is True else ""
-    return Face(MetricSpec(id=name + on, name=name, options=options))
+    return EvaluateMetric(MetricSpec(id=name + on, name=name, options=options))
 
 
 def _prediction(form: str, name: str, output: Any, reference: Any, choices: tuple[str, ...]) -> Prediction:

@@ -9,24 +9,28 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from evalharness.errors import TaskError
 from evalharness.metrics import REGISTRY
-from evalharness.metrics import evaluate_face as faces
-from evalharness.metrics.evaluate_face import face
+from evalharness.metrics import evaluate_interface as interface
+from evalharness.metrics.evaluate_interface import evaluate_metric
 
 TEXTS, REFERENCES = ["the cat sat on the mat", "it is cold"], ["the cat sat on a mat", "it is cold"]
-WITH_A_FACE = (*faces.CHOSEN, *faces.RANKED, *faces.TEXTS)
+OFFERED = (*interface.CHOSEN, *interface.RANKED, *interface.TEXTS)
 CHOSEN, RIGHT = [0, 1, 1, 0], [0, 1, 0, 0]
 
 
 def test_combined_texts():
     names = ("exact_match", "rouge1", "rougeLsum", "bleu")
-    found = evaluate.combine([face(name) for name in names]).compute(predictions=TEXTS, references=REFERENCES)
+    found = evaluate.combine([evaluate_metric(name) for name in names]).compute(
+        predictions=TEXTS, references=REFERENCES
+    )
     assert set(found) == set(names)
     assert found["exact_match"] == 0.5
     assert found["bleu"] == pytest.approx(sacrebleu.corpus_bleu(TEXTS, [REFERENCES]).score)
 
 
 def test_combined_choices_as_scikit_learn():
-    found = evaluate.combine([face("acc"), face("mcc"), face("f1")]).compute(predictions=CHOSEN, references=RIGHT)
+    found = evaluate.combine([evaluate_metric("acc"), evaluate_metric("mcc"), evaluate_metric("f1")]).compute(
+        predictions=CHOSEN, references=RIGHT
+    )
     assert found == {
         "acc": accuracy_score(RIGHT, CHOSEN),
         "mcc": pytest.approx(matthews_corrcoef(RIGHT, CHOSEN)),
@@ -35,7 +39,7 @@ def test_combined_choices_as_scikit_learn():
 
 
 def test_several_references_and_batches():
-    metric = face("rougeL", use_stemmer=True)
+    metric = evaluate_metric("rougeL", use_stemmer=True)
     metric.add_batch(predictions=["running cats"], references=[["x", "run cat"]])
     metric.add_batch(predictions=["dogs"], references=[["cat"]])
     assert metric.compute() == {"rougeL,stemmer": 0.5}
@@ -43,37 +47,43 @@ def test_several_references_and_batches():
 
 def test_log_probabilities_of_choices():
     logprobs, right = [[-4.0, -3.0], [-1.0, -9.0]], [0, 0]
-    assert face("acc_norm").compute(predictions=logprobs, references=right, choices=[["aaaa", "b"], ["a", "b"]]) == {
-        "acc_norm": 1.0
-    }
-    assert 0 < face("brier_score").compute(predictions=logprobs, references=right)["brier_score"] < 2
+    assert evaluate_metric("acc_norm").compute(
+        predictions=logprobs, references=right, choices=[["aaaa", "b"], ["a", "b"]]
+    ) == {"acc_norm": 1.0}
+    assert 0 < evaluate_metric("brier_score").compute(predictions=logprobs, references=right)["brier_score"] < 2
     with pytest.raises(ValueError, match="choices="):
-        face("acc_norm").compute(predictions=logprobs, references=right)
+        evaluate_metric("acc_norm").compute(predictions=logprobs, references=right)
 
 
 def test_texts_as_sacrebleu_and_as_in_a_run():
     names = ("chrf", "chrf++", "ter", "em", "token_f1", "nist")
-    found = evaluate.combine([face(name) for name in names]).compute(predictions=TEXTS, references=REFERENCES)
+    found = evaluate.combine([evaluate_metric(name) for name in names]).compute(
+        predictions=TEXTS, references=REFERENCES
+    )
     assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(TEXTS, [REFERENCES]).score)
     assert found["chrf++"] == pytest.approx(sacrebleu.corpus_chrf(TEXTS, [REFERENCES], word_order=2).score)
     assert found["ter"] == pytest.approx(sacrebleu.corpus_ter(TEXTS, [REFERENCES]).score)
     assert (found["em"], found["token_f1"]) == (1, 1)  # "the mat" and "a mat" are the same answer
     assert (
-        found["nist"] == face("nist").compute(predictions=TEXTS, references=[[text] for text in REFERENCES])["nist"] > 0
+        found["nist"]
+        == evaluate_metric("nist").compute(predictions=TEXTS, references=[[text] for text in REFERENCES])["nist"]
+        > 0
     )
 
 
 def test_calibration_takes_log_probabilities():
-    assert face("ece", bins=5).compute(predictions=[[0.0, -900.0], [0.0, -900.0]], references=[0, 1]) == {"ece": 0.5}
+    assert evaluate_metric("ece", bins=5).compute(predictions=[[0.0, -900.0], [0.0, -900.0]], references=[0, 1]) == {
+        "ece": 0.5
+    }
 
 
-def test_every_such_metric_has_a_face_named_after_it():
-    names = sorted({*WITH_A_FACE} - {"meteor", "cider"})
-    assert [face(name).name for name in names] == names
+def test_every_such_metric_is_named_after_ours():
+    names = sorted({*OFFERED} - {"meteor", "cider"})
+    assert [evaluate_metric(name).name for name in names] == names
 
 
 def test_a_metric_that_reads_more_of_an_example_has_none():
-    assert set(REGISTRY) >= set(WITH_A_FACE)
+    assert set(REGISTRY) >= set(OFFERED)
     for name in (
         "em_all",
         "parity",
@@ -84,10 +94,10 @@ def test_a_metric_that_reads_more_of_an_example_has_none():
         "multiple_choice_grade",
     ):
         with pytest.raises(TaskError, match=f"metric {name}: reads more of an example"):
-            face(name)
+            evaluate_metric(name)
 
 
 def test_no_examples_score_0_and_unknown_names_are_refused():
-    assert face("acc").compute(predictions=[], references=[]) == {"acc": 0.0}
+    assert evaluate_metric("acc").compute(predictions=[], references=[]) == {"acc": 0.0}
     with pytest.raises(TaskError, match="did you mean exact_match"):
-        face("exactmatch")
+        evaluate_metric("exactmatch")
