@@ -61,7 +61,7 @@ def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
 
 
 def follow_ups(texts: DriftTexts, base: Mapping[str, Response | Failure]) -> list[Profile | None]:
-    """For every text what to ask of another model, at the tokens that the base named; None where the base gave no
+    """Make of every text the request to another model, at the tokens that the base named; None where the base gave no
     answer.
     """
     answers = (base.get(request.id) for request in texts.requests)

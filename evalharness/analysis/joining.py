@@ -30,11 +30,11 @@ class RunPart:
         return {fact.name: fact for fact in self.run.facts}
 
     def signatures(self, task: str) -> dict[str, str]:
-        """Metric to what tells its version and options apart."""
+        """Map each metric to what tells its version and options apart."""
         return {metric.id: metric.signature for metric in self.facts[task].metrics}
 
     def prompts(self, task: str) -> dict[str, str]:
-        """Model to the digest of what it was asked."""
+        """Map each model to the digest of what it was asked."""
         fact = self.facts[task]
         return {model.name: fact.prompts.get(model.name, fact.prompts_digest) for model in self.run.models}
 

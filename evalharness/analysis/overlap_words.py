@@ -16,8 +16,8 @@ INVERSE = pow(PRIME, -1, 1 << 64)
 
 
 class _Kept(dict[int, str | None]):
-    """Characters to what becomes of them: punctuation and formatting go, characters of scripts without spaces stand
-    alone.
+    """Maps characters to what becomes of them: punctuation and formatting go, characters of scripts without spaces
+    stand alone.
     """
 
     def __missing__(self, code: int) -> str | None:

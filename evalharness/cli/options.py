@@ -168,7 +168,7 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
-    """NAME=PATH texts as a mapping to existing paths. Raises UsageError."""
+    """Read NAME=PATH texts: names mapped to existing paths. Raises UsageError."""
     by_name = {name: Path(value) for name, value in pairs(option, texts).items()}
     for name, path in by_name.items():
         if not path.exists():

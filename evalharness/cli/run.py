@@ -180,7 +180,7 @@ def _job(given: Mapping[str, Any]) -> Job:
 
 
 def _train_data(texts: Sequence[str]) -> dict[str, Path]:
-    """[NAME=]PATH texts as a mapping from candidates to paths, "" for all of them. Raises UsageError."""
+    """Read [NAME=]PATH texts: candidates mapped to paths, "" for all of them. Raises UsageError."""
     of_all = [text for text in texts if "=" not in text or Path(text).exists()]
     if len(of_all) > 1:
         fix = "give one folder that holds all, or NAME=PATH for one of them"

@@ -45,8 +45,8 @@ def bleu(spec: MetricSpec) -> Metric:
 
 
 def corpus_bleu(sums: Floats) -> Floats:
-    """Statistics (..., 10) to BLEU (...), 0-100: geometric mean of clipped precisions times the brevity penalty
-    (Papineni et al. 2002).
+    """Compute BLEU (...), 0-100, of statistics (..., 10): geometric mean of clipped precisions times the brevity
+    penalty (Papineni et al. 2002).
 
     The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 where
     nothing matches, where the output has no 4-gram at all, and where there are no examples.

@@ -59,7 +59,7 @@ def spearman(spec: MetricSpec) -> Metric:
 
 
 def correlation(sums: Floats) -> Floats:
-    """Sums (..., 6) of (1, x, y, x², y², xy) to Pearson's r (...), 0 where it is undefined."""
+    """Compute Pearson's r (...) of sums (..., 6) of (1, x, y, x², y², xy), 0 where it is undefined."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     spread_x, spread_y = n * xx - x * x, n * yy - y * y
     varied = (spread_x > FLAT * n * xx) & (spread_y > FLAT * n * yy)

@@ -113,8 +113,8 @@ def ter(spec: MetricSpec) -> Metric:
 
 
 def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
-    """Statistics (..., 3 × orders) to chrF (...), 0-100: F-beta of the mean precision and the mean recall over n-gram
-    orders.
+    """Compute chrF (...), 0-100, of statistics (..., 3 × orders): F-beta of the mean precision and the mean recall over
+    n-gram orders.
 
     Per order: n-grams of the output, of the reference, and common ones. An order that either side has none of is left
     out.
@@ -127,8 +127,8 @@ def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:
 
 
 def corpus_ter(sums: Floats) -> Floats:
-    """Statistics (..., 2) of edits and words to TER (...): 100 where there is something written and no reference word,
-    0 where there is neither.
+    """Compute TER (...) of statistics (..., 2), edits and words: 100 where there is something written and no reference
+    word, 0 where there is neither.
     """
     edits, words = sums[..., 0], sums[..., 1]
     return 100.0 * np.where(words > 0, ratio(edits, words), edits > 0)

@@ -9,7 +9,7 @@ from evalharness.records.results import Results
 
 
 def targets_of(results: Results) -> dict[str, str]:
-    """Candidate to the task it was trained on, where that is known."""
+    """Map each candidate to the task it was trained on, where that is known."""
     return {model.name: model.target_task for model in results.models if model.judged and model.target_task is not None}
 
 
@@ -51,7 +51,7 @@ def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
 
 
 def groups_of(results: Results) -> dict[str, tuple[str, ...]]:
-    """Group to its tasks, where the signature lists them."""
+    """Map each group to its tasks, where the signature lists them."""
     listed = results.signature.get("groups")
     if isinstance(listed, Mapping) and all(
         isinstance(tasks, Sequence) and not isinstance(tasks, str) for tasks in listed.values()
@@ -61,8 +61,8 @@ def groups_of(results: Results) -> dict[str, tuple[str, ...]]:
 
 
 def members_of(results: Results) -> dict[str, str]:
-    """Task to the smallest group that pools it: as the signature lists groups, else tasks that are no gate unit of a
-    group's family.
+    """Map each task to the smallest group that pools it: as the signature lists groups, else tasks that are no gate
+    unit of a group's family.
     """
     if isinstance(results.signature.get("groups"), Mapping):
         largest_first = sorted(groups_of(results).items(), key=lambda item: -len(item[1]))

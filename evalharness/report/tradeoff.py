@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
+class _CandidatePoint:
     """A candidate: change over the suite (x), gain on its target (y)."""
 
     candidate: int
@@ -37,7 +37,7 @@ def tradeoff(results: Results) -> str:
     suites = {c.candidate: c for c in results.comparisons if c.level == Level.SUITE and c.primary}
     names = results.candidates
     points = [
-        _Point(
+        _CandidatePoint(
             candidate=names.index(model.name),
             name=model.name,
             learned=model.learned_target,
@@ -63,12 +63,12 @@ def tradeoff(results: Results) -> str:
     return inline(Drawing(figure, "tradeoff", title, "; ".join(tips.values()), tips))
 
 
-def _tip(point: _Point) -> str:
+def _tip(point: _CandidatePoint) -> str:
     change, gain = wording.signed(point.x.value), wording.signed(point.y.value)
     return f"{point.name}: suite {change}, target {gain}, {point.words}"
 
 
-def _join(axes: Axes, points: Sequence[_Point], lines: Sequence[Sequence[str]]) -> None:
+def _join(axes: Axes, points: Sequence[_CandidatePoint], lines: Sequence[Sequence[str]]) -> None:
     """A line through the candidates of one method, in the order of their learning rates."""
     spots = {point.name: (point.x.value, point.y.value) for point in points}
     for names in lines:
@@ -77,7 +77,7 @@ def _join(axes: Axes, points: Sequence[_Point], lines: Sequence[Sequence[str]]) 
             axes.plot(*zip(*places, strict=True), color=NAMES["muted"], linewidth=0.9, linestyle=(0, (1, 2)), zorder=2)
 
 
-def _draw(axes: Axes, point: _Point) -> None:
+def _draw(axes: Axes, point: _CandidatePoint) -> None:
     x, y, colour = point.x, point.y, colour_of(point.candidate)
     if x.low is not None and x.high is not None:
         axes.plot([x.low, x.high], [y.value, y.value], color=colour, linewidth=1.3, zorder=3)
@@ -91,7 +91,7 @@ def _ends(estimate: Estimate) -> list[float]:
     return [value for value in (estimate.value, estimate.low, estimate.high) if value is not None]
 
 
-def _finish(axes: Axes, points: Sequence[_Point], margin: float | None) -> None:
+def _finish(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -> None:
     for values, least, limit in (
         ([value for point in points for value in _ends(point.x)], 2 * (margin or 0.02), axes.set_xlim),
         ([value for point in points for value in _ends(point.y)], 2 * 0.02, axes.set_ylim),
@@ -110,7 +110,7 @@ def _finish(axes: Axes, points: Sequence[_Point], margin: float | None) -> None:
     axes.set_ylabel(f"gain on {target}  (up: learned more)", fontsize=8.5)
 
 
-def _cross(axes: Axes, point: _Point) -> list[Box]:
+def _cross(axes: Axes, point: _CandidatePoint) -> list[Box]:
     """Where a point and its intervals are drawn."""
     x, y = point.x, point.y
     spot = axes.transData.transform((x.value, y.value))
@@ -123,7 +123,7 @@ def _cross(axes: Axes, point: _Point) -> list[Box]:
     return boxes
 
 
-def _write_names(axes: Axes, points: Sequence[_Point]) -> None:
+def _write_names(axes: Axes, points: Sequence[_CandidatePoint]) -> None:
     """Names beside the points, each in the first of eight places where it covers neither an edge, a point nor an
     earlier name.
     """
@@ -139,7 +139,7 @@ def _write_names(axes: Axes, points: Sequence[_Point]) -> None:
         text.set(ha="left" if side == 1 else "right", gid=f"label-{point.candidate}")
 
 
-def _area(axes: Axes, point: _Point, label: str, place: tuple[int, int]) -> Box:
+def _area(axes: Axes, point: _CandidatePoint, label: str, place: tuple[int, int]) -> Box:
     """Where the label would be written."""
     scale = axes.figure.dpi / 72  # points to pixels
     wide, high = 4.9 * len(label) * scale, 10 * scale

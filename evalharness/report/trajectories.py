@@ -19,7 +19,7 @@ CHARACTERS = 70  # of stage names side by side; more are turned
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
+class _StageSkill:
     """How much skill was retained at a stage."""
 
     stage: int
@@ -34,10 +34,10 @@ class _TaskLine:
     """
 
     name: str
-    parts: tuple[tuple[_Point, ...], ...]
+    parts: tuple[tuple[_StageSkill, ...], ...]
 
     @property
-    def points(self) -> Iterator[_Point]:
+    def points(self) -> Iterator[_StageSkill]:
         return (point for part in self.parts for point in part)
 
 
@@ -67,7 +67,7 @@ def trajectories(stages: Stages) -> str:
 def _line(task: StageTask) -> _TaskLine | None:
     """None where the models that knew the task had no skill above chance, so that nothing can be followed."""
     points = [
-        _Point(number, cell.retained, cell.state == Verdict.FORGOTTEN)
+        _StageSkill(number, cell.retained, cell.state == Verdict.FORGOTTEN)
         for number, cell in enumerate(task.cells, 1)
         if cell.retained is not None
     ]
@@ -76,11 +76,13 @@ def _line(task: StageTask) -> _TaskLine | None:
     parts = ((0, before), (task.learned, since))
     whole = Estimate(value=1.0)
     return (
-        _TaskLine(task.name, tuple((_Point(start, whole), *part) for start, part in parts if part)) if points else None
+        _TaskLine(task.name, tuple((_StageSkill(start, whole), *part) for start, part in parts if part))
+        if points
+        else None
     )
 
 
-def _tip(line: _TaskLine, point: _Point, stage: str) -> str:
+def _tip(line: _TaskLine, point: _StageSkill, stage: str) -> str:
     skill = f"{wording.plain(point.skill.value, 2)}{', forgotten' if point.forgotten else ''}"
     return f"{wording.one_line(line.name, 40)} after {stage}: {skill}"
 

@@ -37,7 +37,7 @@ COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Point:
+class _OpaquePoint:
     """The score of an opaque metric, which has no rows."""
 
     task: str
@@ -50,7 +50,7 @@ class _Point:
 class _Head:
     """The JSON in the file's metadata: a MeasuredRun without its measurements, and the points of opaque metrics."""
 
-    points: tuple[_Point, ...]
+    points: tuple[_OpaquePoint, ...]
     plan: ComparePlan
     facts: tuple[TaskFacts, ...]
     models: tuple[ModelRow, ...]
@@ -85,7 +85,9 @@ def write_measurements(out: Path, run: MeasuredRun) -> None:
         columns["row"] += m.rows.tolist() if m.point is None else [[]] * len(m.units)
     opaque = [m for m in run.measurements if m.point is not None]
     head = _Head(
-        points=tuple(_Point(task=m.task, metric=m.metric, model=m.model, point=float(m.point or 0.0)) for m in opaque),
+        points=tuple(
+            _OpaquePoint(task=m.task, metric=m.metric, model=m.model, point=float(m.point or 0.0)) for m in opaque
+        ),
         plan=run.plan,
         facts=run.facts,
         models=run.models,

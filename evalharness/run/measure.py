@@ -5,7 +5,6 @@ A failed answer is never a score: its example has no row. An empty generation is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,7 +22,8 @@ WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them f
 
 
 def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str) -> TaskOutcome:
-    """Score one model's answers, keyed by request id. Raises TaskError where a metric is unknown.
+    """Score one model's answers, keyed by request id, as `collect` or `ask` gives them: checked. Raises TaskError where
+    a metric is unknown.
 
     Rows of a unit are added; units stand in the order in which their first answered example does. Rows that could not
     be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
@@ -80,10 +80,6 @@ def _what_is_wrong(example: Example, answer: Response | Failure | None) -> str:
         return "no answer was collected"
     if isinstance(answer, Failure):
         return answer.reason
-    if isinstance(answer, Ranking) and not all(map(math.isfinite, answer.logprobs)):
-        return "a log-probability is not a finite number"
-    if isinstance(answer, Scoring) and not math.isfinite(answer.logprob):
-        return "the log-probability is not a finite number"
     if isinstance(answer, Generation) and not example.references:
         return "the row has no reference to compare with"
     return ""

@@ -89,7 +89,7 @@ class RunPlan:
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """All that have to answer, the base first unless an earlier run answered for it, references last."""
+        """Every checkpoint that answers, the base first unless an earlier run answered for it, references last."""
         base = (self.base,) if isinstance(self.base, Checkpoint) else ()
         return (*base, *self.candidates, *self.references)
 

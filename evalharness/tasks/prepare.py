@@ -228,8 +228,8 @@ def _units(split: _Split) -> list[list[int]]:
 
 
 def _chosen(task: Task, units: Sequence[list[int]], settings: PromptSettings) -> Sequence[int]:
-    """Rows to ask: whole units, as many as the limit holds, at least one. A smaller limit takes a part of what a larger
-    one takes.
+    """Choose the rows that are asked: whole units, as many as the limit holds, at least one. A smaller limit takes a
+    part of what a larger one takes.
     """
     order = list(units)
     if settings.limit is not None and settings.limit < sum(map(len, units)):

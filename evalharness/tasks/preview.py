@@ -28,7 +28,7 @@ class TextPrompt:
     references: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """The prompt to read, and what is right after it."""
+        """Yield the prompt, and what is right after it."""
         yield _shortened(self.prompt)
         yield from (f"=== right: {reference!r}" for reference in self.references)
 
@@ -43,7 +43,7 @@ class ChoicePrompt:
     gold: tuple[int, ...]
 
     def lines(self) -> Iterator[str]:
-        """The prompt to read, what is right or wrong after it marked as such."""
+        """Yield the prompt, and what may come after it, marked as right or wrong."""
         one_context = len({context for context, _ in self.pairs}) == 1
         if one_context:
             yield _shortened(self.pairs[0][0])

@@ -141,7 +141,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_what_is_asked_of_another_model():
     texts = neutral(["a", "b", "a"], 9)
-    assert texts.requests == (Profile(text="a", top_k=TOP_K, room=9), Profile(text="b", top_k=TOP_K, piece_limit=9))
+    assert texts.requests == (
+        Profile(text="a", top_k=TOP_K, piece_limit=9),
+        Profile(text="b", top_k=TOP_K, piece_limit=9),
+    )
     ids = ((1, 2), (3, 4))
     answers = {
         texts.requests[0].id: Profiling(

@@ -13,6 +13,7 @@ from evalharness.errors import TaskError
 from evalharness.metrics.build import build
 from evalharness.records.requests import Example, Failure, Generate, Generation, PreparedTask, Rank, Ranking
 from evalharness.records.tasks import MetricSpec, Task
+from evalharness.run.collect import checked
 from evalharness.run.measure import measure
 from evalharness.tasks.filters import CHOICES_TAG
 
@@ -136,6 +137,8 @@ def test_a_failure_is_never_a_score():
     prepared, answers = ranked(
         [1, 1, 1, 1], [Failure(request_id="r", reason="out of memory"), (-2, -1), (math.nan, -1), (-2, -1)]
     )
+    third = prepared.requests[2]
+    answers[third.id] = checked(third, answers[third.id])  # as all answers of an engine are
     del answers[prepared.requests[3].id]
     found = measure(prepared, answers, "m")
     assert found.measurements[0].units == ("1-x",)

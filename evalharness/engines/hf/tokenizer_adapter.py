@@ -54,7 +54,7 @@ class TokenizerAdapter:
             raise Untokenizable(f"the text cannot be tokenised ({error})") from None
 
     def prompt(self, text: str) -> tuple[int, ...]:
-        """Token ids of a prompt to go on from; an empty one is the prefix token."""
+        """Token ids of a prompt that is continued; an empty one is the prefix token."""
         return self.encode(text) or self._need_prefix()
 
     def pair(self, context: str, continuation: str) -> TokenPair:
