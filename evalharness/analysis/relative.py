@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from evalharness.records.models import ModelKind
 from evalharness.records.results import Results
 
 COLLAPSED = 0.1  # share of the base's score at or below which a full fine-tuning is no reference on a task
@@ -15,7 +16,7 @@ def reference_candidate(results: Results) -> str | None:
     """The fully fine-tuned candidate with the largest gain on its target (the first where none was measured); None
     without one.
     """
-    full = [model for model in results.models if model.base is not None and model.kind == "full"]
+    full = [model for model in results.models if model.base is not None and model.kind == ModelKind.FULL]
     gains = {model.name: model.target_gain.value if model.target_gain else -math.inf for model in full}
     return max(gains, key=lambda name: gains[name], default=None)
 

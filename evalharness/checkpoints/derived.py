@@ -8,7 +8,7 @@ from evalharness.checkpoints import files, fingerprint
 from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.checkpoints.precision import ON_LOADING, precision_of
 from evalharness.errors import ModelError
-from evalharness.records.models import Checkpoint
+from evalharness.records.models import Checkpoint, ModelKind
 
 
 def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
@@ -39,7 +39,7 @@ def unquantised_of(base: Checkpoint) -> Checkpoint:
     """Return the base as its files hold it, to be measured beside the base that is quantised on loading. Raises
     ModelError where the files are quantised.
     """
-    return replace(at_precision(base, ""), name="unquantised", kind="unquantised", base=base.path)
+    return replace(at_precision(base, ""), name="unquantised", kind=ModelKind.UNQUANTISED, base=base.path)
 
 
 def placebo_of(base: Checkpoint) -> Checkpoint:
@@ -49,7 +49,7 @@ def placebo_of(base: Checkpoint) -> Checkpoint:
     return replace(
         base,
         name="placebo",
-        kind="placebo",
+        kind=ModelKind.PLACEBO,
         base=base.path,
         fingerprint=fingerprint.of_placebo(base.fingerprint),
         adapter=PLACEBO,

@@ -21,7 +21,7 @@ from evalharness.checkpoints.naming import CheckpointSpec, parse
 from evalharness.checkpoints.precision import ON_LOADING, parameter_count, precision_of
 from evalharness.checkpoints.training_facts import trained_parameters, training_facts
 from evalharness.errors import ModelError
-from evalharness.records.models import Checkpoint
+from evalharness.records.models import Checkpoint, ModelKind
 
 Role = Literal["base", "candidate"]
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
@@ -99,7 +99,7 @@ def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role:
     parameters = parameter_count(files.all_tensors(weights), config)
     return Checkpoint(
         name=spec.name_in(directory),
-        kind="base" if role == "base" else "full",
+        kind=ModelKind.BASE if role == "base" else ModelKind.FULL,
         path=directory,
         base=None if role == "base" else base_directory(base),
         fingerprint=fingerprint.of_weights(directory),

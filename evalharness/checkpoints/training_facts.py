@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.checkpoints import files
+from evalharness.records.models import Method
 
 FACTS = (
     *("method", "learning_rate", "rank", "alpha", "targets", "virtual_tokens"),
@@ -17,9 +18,9 @@ FACTS = (
 )
 SECTIONS = ("recipe", "data")  # objects of training.json that are looked through after itself
 OF_RANK = ("rank", "alpha", "targets")
-WITHOUT_RANK = ("full", "prompt", "prefix", "p-tuning", "bitfit", "layers", "ia3")
-FULL_WEIGHTS = ("full", "bitfit", "layers")  # methods that leave full weights
-WITH_TOKENS = ("prompt", "prefix", "p-tuning")
+FULL_WEIGHTS = (Method.FULL, Method.BITFIT, Method.LAYERS)  # methods that leave full weights
+WITH_TOKENS = (Method.PROMPT, Method.PREFIX, Method.P_TUNING)
+WITHOUT_RANK = (*FULL_WEIGHTS, *WITH_TOKENS, Method.IA3)
 OF_THE_END = ("steps", "seconds")  # of the finished training, not of a checkpoint on its way
 
 
@@ -56,7 +57,7 @@ def trained_parameters(directory: Path, parameters: int | None, kind: str = "") 
 
 
 def _applies(key: str, method: Any, finished: bool) -> bool:
-    if key == "targets" and method == "ia3":
+    if key == "targets" and method == Method.IA3:
         return True
     if key in OF_RANK:
         return method not in WITHOUT_RANK

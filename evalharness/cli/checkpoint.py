@@ -18,7 +18,7 @@ from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
 from evalharness.cli.options import debug_option
 from evalharness.errors import EvalHarnessError, ModelError
-from evalharness.records.models import Architecture, Checkpoint
+from evalharness.records.models import Architecture, Checkpoint, ModelKind
 from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
 
@@ -100,7 +100,7 @@ def _lines(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
         "fingerprint": checkpoint.fingerprint,
         "parameters": f"{checkpoint.parameters:,}",
         "trainable": f"{checkpoint.trainable:,} ({checkpoint.trainable / max(1, checkpoint.parameters):.3%})",
-        "size": size if checkpoint.kind == "base" else f"{size} beside its base",
+        "size": size if checkpoint.kind == ModelKind.BASE else f"{size} beside its base",
         "dtype": ", ".join(f"{dtype} ({number} tensors)" for dtype, number in made["dtypes"].items()),
         "precision": checkpoint.precision or "not quantised",
         **_of_adapter(checkpoint, made),
@@ -161,7 +161,10 @@ def _show_several(directory: Path, paths: Sequence[Path], base: str | None, as_j
         row: dict[str, Any] = {"name": path.name, "kind": None, "bytes": None, "refused": None}
         try:
             checkpoint = _recognised(str(path), base)
-            row |= {"kind": "full" if checkpoint.kind == "base" else checkpoint.kind, "bytes": checkpoint.bytes}
+            row |= {
+                "kind": ModelKind.FULL if checkpoint.kind == ModelKind.BASE else checkpoint.kind,
+                "bytes": checkpoint.bytes,
+            }
             sound.append((plain(path.name), row["kind"], f"{checkpoint.bytes:,} bytes"))
         except ModelError as error:
             row["refused"] = str(error)

@@ -17,6 +17,7 @@ from evalharness.errors import TaskError
 from evalharness.records.tasks import Task
 from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
+from evalharness.tasks.catalogue import DefinitionKind
 from evalharness.tasks.facts import facts_of
 from evalharness.tasks.library import Library
 from evalharness.tasks.listing import Listing, listing
@@ -93,7 +94,7 @@ def show_command(name: str, **given: Any) -> None:
     is_suite = name in library.suites()
     if name.endswith((".yaml", ".yml")):
         kind, name = library.add(Path(name))
-        is_suite = kind == "suite"
+        is_suite = kind == DefinitionKind.SUITE
     facts, task = facts_of(library, name, is_suite)
     prompts: list[Prompt] = []
     note = ""

@@ -29,11 +29,12 @@ from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides
 from evalharness.errors import UsageError
 from evalharness.paths import default_store
+from evalharness.records.models import Method
 from evalharness.report.escape import plain
 from evalharness.run.checks import check_paths, check_recipe
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
-from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS, Method
+from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS
 from evalharness.training.recipe import Dtype, Recipe, Scheduler
 
 RATES = ", ".join(f"{method.rate:g} {name}" for name, method in TRAINING_METHODS.items())
@@ -42,7 +43,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 WORDS = (ALL_LINEAR, ATTENTION)
 
 what_options = (
-    click.option("--method", required=True, type=click.Choice(get_args(Method)), help=f"{METHODS}."),
+    click.option("--method", required=True, type=click.Choice([method.value for method in Method]), help=f"{METHODS}."),
     click.option(
         "--base",
         default="",

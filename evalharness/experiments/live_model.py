@@ -22,7 +22,7 @@ from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.engine import HFEngine, TokenizerCounter, opened
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import ModelError
-from evalharness.records.models import Architecture, Checkpoint, EngineSettings
+from evalharness.records.models import Architecture, Checkpoint, EngineSettings, ModelKind
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
 MODEL, BASE = "model", "base"
@@ -64,7 +64,7 @@ class LiveModel:
             raise ModelError(name, why, "evaluate it after training with an adapter that is supported")
         counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.model.parameters()]
         whole, trained = sum(number for number, _ in counts), sum(number for number, known in counts if known)
-        kind = "base" if name == BASE else TYPES[self.adapter].kind if self.adapter else "full"
+        kind = ModelKind.BASE if name == BASE else TYPES[self.adapter].kind if self.adapter else ModelKind.FULL
         return Checkpoint(
             name=name,
             kind=kind,

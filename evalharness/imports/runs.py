@@ -16,6 +16,7 @@ from evalharness.imports.measurements import check_margins, import_logs
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
+from evalharness.records.models import ModelKind
 from evalharness.records.results import ModelRow
 from evalharness.results import MEASUREMENTS, run_and_model
 from evalharness.tasks.library import Library
@@ -120,7 +121,7 @@ def _row(log: ModelLog, base: str | None) -> ModelRow:
     ]
     return ModelRow(
         name=log.name,
-        kind="base" if base is None else "imported",
+        kind=ModelKind.BASE if base is None else ModelKind.IMPORTED,
         fingerprint=fingerprint.of_value([log.name, content]),
         base=base,
         parameters=0,

@@ -10,8 +10,33 @@ from typing import Any
 
 from evalharness import fingerprint
 
-Kind = str  # "base", "full", how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds), or one of REFERENCES
-REFERENCES = ("placebo", "unquantised")  # kinds measured beside the candidates, described, and never judged
+
+class ModelKind(StrEnum):
+    """What a model is beside its base, where it is no adapter."""
+
+    BASE = "base"
+    FULL = "full"
+    PLACEBO = "placebo"  # the base behind an adapter that changes nothing
+    UNQUANTISED = "unquantised"  # the base, where it is quantised on loading
+    IMPORTED = "imported"  # another tool's log of a candidate
+
+
+Kind = str  # a ModelKind, or how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds)
+REFERENCES = (ModelKind.PLACEBO, ModelKind.UNQUANTISED)  # measured beside candidates, described, and never judged
+
+
+class Method(StrEnum):
+    """How a candidate was trained, as training.json says it."""
+
+    FULL = "full"
+    LORA = "lora"
+    QLORA = "qlora"
+    IA3 = "ia3"
+    PROMPT = "prompt"
+    PREFIX = "prefix"
+    P_TUNING = "p-tuning"
+    BITFIT = "bitfit"
+    LAYERS = "layers"
 
 
 class Architecture(StrEnum):

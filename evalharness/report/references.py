@@ -7,11 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalharness.records.comparison import Comparison, Level
+from evalharness.records.models import ModelKind
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import in_order
-
-PLACEBO, UNQUANTISED = "placebo", "unquantised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,12 @@ def noise_floor(results: Results) -> str:
     """How far the base through an adapter that changes nothing is from the base, and what follows; empty where that was
     not measured.
     """
-    rows = [c for _, of_task in in_order(results, _named(results, PLACEBO)) for c in of_task if c.level == Level.TASK]
+    rows = [
+        c
+        for _, of_task in in_order(results, _named(results, ModelKind.PLACEBO))
+        for c in of_task
+        if c.level == Level.TASK
+    ]
     if not rows:
         return ""
     furthest = max(rows, key=lambda c: abs(c.difference.value))
@@ -72,7 +76,7 @@ def noise_floor(results: Results) -> str:
 
 def quantisation(results: Results) -> Quantisation | None:
     """The base without quantisation against the base by which candidates are judged; None where it was not measured."""
-    rows = [c for _, of_task in in_order(results, _named(results, UNQUANTISED)) for c in of_task]
+    rows = [c for _, of_task in in_order(results, _named(results, ModelKind.UNQUANTISED)) for c in of_task]
     if not rows:
         return None
     precision = wording.one_line(str(results.signature.get("precision") or "quantised"), 20)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evalharness.analysis.gate import GateOutcome, Policy, judge_alone, worst
 from evalharness.records.comparison import Comparison, Level
-from evalharness.records.models import REFERENCES
+from evalharness.records.models import ModelKind
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.stats.enums import Verdict
@@ -69,7 +69,7 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
         counts=counts,
         suite=_suite(suite),
         average="; ".join([*_general(suite), *(_average(c) for c in own if c.level == Level.SUITE and not c.primary)]),
-        detachable=model is not None and model.kind not in ("base", "full", "imported", *REFERENCES),
+        detachable=model is not None and model.kind not in tuple(ModelKind),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from evalharness.records.comparison import Estimate, Flag, MeanDifference
+from evalharness.records.models import ModelKind
 from evalharness.stats.enums import Verdict
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
@@ -80,17 +81,17 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
 
 QUIET: Final = {Flag.FEW_CHANGES}  # how it was tested, not what it means: left to the table of all comparisons
 
-KINDS: Final = {
-    "base": "base",
-    "full": "full fine-tuning",
+KINDS: Final[dict[str, str]] = {
+    ModelKind.BASE: "base",
+    ModelKind.FULL: "full fine-tuning",
     "lora": "LoRA",
     "ia3": "IA³",
     "prompt": "soft prompt",
     "p-tuning": "p-tuning",
     "prefix": "prefix tuning",
-    "placebo": "the base through an adapter that changes nothing",
-    "unquantised": "the base, not quantised",
-    "imported": "log of another tool",
+    ModelKind.PLACEBO: "the base through an adapter that changes nothing",
+    ModelKind.UNQUANTISED: "the base, not quantised",
+    ModelKind.IMPORTED: "log of another tool",
 }
 
 

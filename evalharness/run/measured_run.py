@@ -12,7 +12,7 @@ from evalharness.analysis.worst_case import worst_cases
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.models import Checkpoint, EngineInfo
+from evalharness.records.models import Checkpoint, EngineInfo, ModelKind
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import Drift, ModelRow
 from evalharness.run.facts import Outcomes, all_facts, facts_before
@@ -103,7 +103,7 @@ def _model_row(checkpoint: Checkpoint, plan: ComparePlan) -> ModelRow:
     is_base = checkpoint.name == plan.base
     return ModelRow(
         name=checkpoint.name,
-        kind="base" if is_base else checkpoint.kind,
+        kind=ModelKind.BASE if is_base else checkpoint.kind,
         fingerprint=checkpoint.fingerprint,
         base=None if is_base else plan.base,
         parameters=checkpoint.parameters,

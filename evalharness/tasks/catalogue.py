@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.tasks.loading import Parsed, load
@@ -22,8 +23,15 @@ HEAD = re.compile(  # a top-level `task: NAME`, `group: NAME`, `suite: NAME` or 
     re.M,
 )
 
-Kind = Literal["task", "group", "suite"]
-KINDS: tuple[Kind, ...] = ("suite", "group", "task")  # a group has the key `task`, too
+
+class DefinitionKind(StrEnum):
+    """What a file defines; the value is the key that its name stands under. A group has the key `task`, too, and is
+    looked for before it.
+    """
+
+    SUITE = "suite"
+    GROUP = "group"
+    TASK = "task"
 
 
 @dataclass(slots=True)
@@ -33,7 +41,7 @@ class Definition:
     changes in its tasks.
     """
 
-    kind: Kind
+    kind: DefinitionKind
     path: Path
     duplicate: Path | None = None
     values: Mapping[str, Any] | None = None
@@ -49,7 +57,7 @@ class Catalogue:
         self.parsed: Parsed = {}
         self._files: dict[Path, dict[str, Any]] = {}
 
-    def names(self, kind: Kind) -> list[str]:
+    def names(self, kind: DefinitionKind) -> list[str]:
         """Names of this kind that files define, sorted."""
         known = self._of_kind(kind)
         return sorted(name for name, each in known.items() if each.kind == kind and each.values is None)
@@ -63,7 +71,7 @@ class Catalogue:
         new: dict[tuple[bool, str], Definition] = {}
         for path in [root] if root.is_file() else yaml_files(root):
             if (defined := self._defined_in(path)) is not None:
-                first = new.setdefault((defined[0] == "suite", defined[1]), Definition(defined[0], path))
+                first = new.setdefault((defined[0] == DefinitionKind.SUITE, defined[1]), Definition(defined[0], path))
                 first.duplicate = first.duplicate or (path if first.path != path else None)
         for (_, name), definition in new.items():
             known = self._of_kind(definition.kind)
@@ -72,7 +80,7 @@ class Catalogue:
             else:
                 known[name] = definition
 
-    def add(self, path: Path) -> tuple[Kind, str]:
+    def add(self, path: Path) -> tuple[DefinitionKind, str]:
         """Make one file known, and say what it defines. Its name wins over others. Raises TaskError where it defines
         nothing.
         """
@@ -94,7 +102,7 @@ class Catalogue:
             )
         return name
 
-    def values(self, name: str, kind: Kind) -> tuple[Mapping[str, Any], Path]:
+    def values(self, name: str, kind: DefinitionKind) -> tuple[Mapping[str, Any], Path]:
         """The mapping of this name and its file. Raises TaskError for an unknown or ambiguous name, or an unreadable
         file.
         """
@@ -123,10 +131,10 @@ class Catalogue:
             self._files[path] = load(path, self.parsed)
         return self._files[path]
 
-    def _of_kind(self, kind: Kind) -> dict[str, Definition]:
-        return self.suites if kind == "suite" else self.definitions
+    def _of_kind(self, kind: DefinitionKind) -> dict[str, Definition]:
+        return self.suites if kind == DefinitionKind.SUITE else self.definitions
 
-    def _defined_in(self, path: Path) -> tuple[Kind, str] | None:
+    def _defined_in(self, path: Path) -> tuple[DefinitionKind, str] | None:
         """What a file defines, by its top-level lines; by parsing it where the lines do not say. None where it cannot
         be read.
         """
@@ -140,9 +148,9 @@ class Catalogue:
             return None
 
 
-def _kind_and_name(values: Mapping[str, Any]) -> tuple[Kind, str] | None:
+def _kind_and_name(values: Mapping[str, Any]) -> tuple[DefinitionKind, str] | None:
     """The kind and name of what a mapping defines. With `class` it is a task whatever else it says, as in lm-eval."""
-    for kind in ("task",) if "class" in values else KINDS:
+    for kind in (DefinitionKind.TASK,) if "class" in values else DefinitionKind:
         if isinstance(name := values.get(kind), str):
             return kind, name
     return None

@@ -17,7 +17,7 @@ from evalharness import registry
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.paths import shipped
 from evalharness.records.tasks import Group, Suite, Task
-from evalharness.tasks.catalogue import Catalogue, Definition, Kind
+from evalharness.tasks.catalogue import Catalogue, Definition, DefinitionKind
 from evalharness.tasks.groups import GroupMember, check_suite, group_from, members_of, suite_from
 from evalharness.tasks.loading import with_includes
 from evalharness.tasks.spec import task_from
@@ -43,15 +43,15 @@ class Library:
 
     def names(self) -> list[str]:
         """Names of all tasks that files define, sorted."""
-        return self._catalogue.names("task")
+        return self._catalogue.names(DefinitionKind.TASK)
 
     def groups(self) -> list[str]:
         """Names of all groups that files define, sorted."""
-        return self._catalogue.names("group")
+        return self._catalogue.names(DefinitionKind.GROUP)
 
     def suites(self) -> list[str]:
         """Names of all suites, sorted."""
-        return self._catalogue.names("suite")
+        return self._catalogue.names(DefinitionKind.SUITE)
 
     def tags(self) -> dict[str, list[str]]:
         """The names of the tasks of each tag, sorted. Files that cannot be read have no tags."""
@@ -64,25 +64,25 @@ class Library:
 
     def is_group(self, name: str) -> bool:
         """Does a group have this name?"""
-        return name in self._catalogue.definitions and self._catalogue.definitions[name].kind == "group"
+        return name in self._catalogue.definitions and self._catalogue.definitions[name].kind == DefinitionKind.GROUP
 
     def task(self, name: str) -> Task:
         """The task of this name. Raises TaskError for an unknown name or a wrong file."""
         if name not in self._tasks:
-            self._tasks[name] = task_from(*self._values(name, "task"))
+            self._tasks[name] = task_from(*self._values(name, DefinitionKind.TASK))
         return self._tasks[name]
 
     def definition(self, name: str) -> Mapping[str, Any]:
         """The task's mapping, its includes merged. Raises TaskError for an unknown name or a file that cannot be
         read.
         """
-        return self._values(name, "task")[0]
+        return self._values(name, DefinitionKind.TASK)[0]
 
     def group(self, name: str) -> Group:
         """The group of this name, its members as leaf tasks. Raises TaskError as `task` does, and where the members do
         not exist.
         """
-        values, path = self._values(name, "group")
+        values, path = self._values(name, DefinitionKind.GROUP)
         return group_from(values, path, [self.task(leaf) for leaf in self._leaves(name)])
 
     def suite(self, name: str) -> Suite:
@@ -91,7 +91,7 @@ class Library:
         """
         if name not in self._catalogue.suites and _is_path(name):
             _, name = self.add(Path(name))
-        values, path = self._values(name, "suite")
+        values, path = self._values(name, DefinitionKind.SUITE)
         suite = suite_from(values, path)
         tasks: dict[str, None] = {}
         groups: dict[str, Group] = {}
@@ -111,7 +111,7 @@ class Library:
         names = dict.fromkeys(name for pattern in patterns for name in self._expand(pattern))
         return tuple(self.task(name) for name in names)
 
-    def add(self, path: Path) -> tuple[Kind, str]:
+    def add(self, path: Path) -> tuple[DefinitionKind, str]:
         """Make one file known, and say what it defines. Its name wins over others. Raises TaskError where it defines
         nothing.
         """
@@ -120,8 +120,8 @@ class Library:
         self._tags = None
         return kind, name
 
-    def _values(self, name: str, kind: Kind) -> tuple[Mapping[str, Any], Path]:
-        if kind != "suite":
+    def _values(self, name: str, kind: DefinitionKind) -> tuple[Mapping[str, Any], Path]:
+        if kind != DefinitionKind.SUITE:
             self._is_known(name)
         return self._catalogue.values(name, kind)
 
@@ -146,7 +146,7 @@ class Library:
             return self._leaves(pattern)
         if _is_path(pattern):
             kind, name = self.add(Path(pattern))
-            if kind == "suite":
+            if kind == DefinitionKind.SUITE:
                 raise TaskError(where or pattern, f"{pattern} is a suite, not a task", f"use --suite {pattern}")
             return self._leaves(name)
         if any(sign in pattern for sign in "*?["):
@@ -164,7 +164,7 @@ class Library:
     def _leaves(self, name: str, depth: int = 0) -> list[str]:
         """The tasks of a name: itself, or what is in the group."""
         if not self.is_group(name):
-            self._values(name, "task")
+            self._values(name, DefinitionKind.TASK)
             return [name]
         leaves = (leaf for child in self._children(name, depth) for leaf in self._leaves(child, depth + 1))
         return list(dict.fromkeys(leaves))
@@ -173,7 +173,7 @@ class Library:
         """Names of the tasks and groups that a group lists; those that it writes out or changes become known as
         GROUP::NAME.
         """
-        values, path = self._values(name, "group")
+        values, path = self._values(name, DefinitionKind.GROUP)
         if depth > DEEPEST:
             raise TaskError(path, f"the group {name!r} contains itself", f"groups nest at most {DEEPEST} deep")
         children: list[str] = []
@@ -192,19 +192,21 @@ class Library:
             return name
         definition, inside = self._catalogue.definitions[name], f"{group}::{name}"
         values, path = self._values(name, definition.kind)
-        if definition.kind == "group":
-            changed = Definition("group", path, None, {**values, "group": inside}, {**definition.pushed, **changes})
+        if definition.kind == DefinitionKind.GROUP:
+            changed = Definition(
+                DefinitionKind.GROUP, path, None, {**values, "group": inside}, {**definition.pushed, **changes}
+            )
         else:
-            changed = Definition("task", path, None, {**values, **changes, "task": inside})
+            changed = Definition(DefinitionKind.TASK, path, None, {**values, **changes, "task": inside})
         return self._catalogue.derive(inside, changed)
 
     def _written_out(self, member: GroupMember, group: str, path: Path) -> str:
         inside, values = f"{group}::{member.name}", member.inline or {}
         if "group" in values:  # what is around it wins over its own keys, as in lm-eval
-            definition = Definition("group", path, None, {**values, "group": inside}, member.around)
+            definition = Definition(DefinitionKind.GROUP, path, None, {**values, "group": inside}, member.around)
         else:
             own = {**member.changes, "task": inside}
-            definition = Definition("task", path, None, with_includes(own, path, self._catalogue.parsed))
+            definition = Definition(DefinitionKind.TASK, path, None, with_includes(own, path, self._catalogue.parsed))
         return self._catalogue.derive(inside, definition)
 
     def _pooled(self, name: str, depth: int = 0) -> list[str]:
@@ -212,7 +214,7 @@ class Library:
         if not self.is_group(name) or depth > DEEPEST:
             return []
         inner = [group for child in self._children(name, depth) for group in self._pooled(child, depth + 1)]
-        return [name, *inner] if self._values(name, "group")[0].get("aggregate_metric_list") else inner
+        return [name, *inner] if self._values(name, DefinitionKind.GROUP)[0].get("aggregate_metric_list") else inner
 
     def _tags_of(self, name: str) -> list[str]:
         try:

@@ -11,6 +11,7 @@ from evalharness.data.grouping import reader_of
 from evalharness.errors import EvalHarnessError, TaskError
 from evalharness.metrics.build import build, check_asked
 from evalharness.records.tasks import Task
+from evalharness.tasks.catalogue import DefinitionKind
 from evalharness.tasks.library import Library
 from evalharness.tasks.lm_eval_agreement import contradiction
 from evalharness.tasks.loading import NeedsCode, NotSupported
@@ -39,9 +40,9 @@ def file_status(library: Library, path: Path) -> tuple[FileStatus, str]:
     """Whether a file runs, and why not; of one that runs, what it needs beside its rows. Rows are not read."""
     try:
         kind, name = library.add(path)
-        if kind == "suite":
+        if kind == DefinitionKind.SUITE:
             library.suite(name)
-        elif kind == "group":
+        elif kind == DefinitionKind.GROUP:
             library.group(name)
         else:
             return FileStatus.RUNS, _needs(library.task(name), library.definition(name))

@@ -28,6 +28,7 @@ from transformers import PreTrainedModel
 from evalharness.checkpoints.libraries import quiet
 from evalharness.checkpoints.open_model import embedding_shape
 from evalharness.errors import UsageError, first_line
+from evalharness.records.models import Method
 from evalharness.training.recipe import Recipe
 from evalharness.training.targets import (
     attention_layers,
@@ -50,7 +51,7 @@ def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
     far above their scale.
     """
     if not recipe.definition.adapter:
-        model.requires_grad_(recipe.method == "full")
+        model.requires_grad_(recipe.method == Method.FULL)
         for parameter in selected_parameters(model, recipe) if recipe.definition.selective else ():
             parameter.requires_grad_(True)
         return model
@@ -64,7 +65,7 @@ def adapt(model: PreTrainedModel, recipe: Recipe) -> TrainableModel:
                 f"peft cannot put it into this model ({first_line(error)})",
                 "another method",
             ) from None
-        if recipe.method == "prefix":
+        if recipe.method == Method.PREFIX:
             _start_prefix(trainable, model)
     return trainable
 

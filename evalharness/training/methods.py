@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Method = Literal["full", "lora", "qlora", "ia3", "prompt", "prefix", "p-tuning", "bitfit", "layers"]
+from evalharness.records.models import Method
+
 ALL_LINEAR, ATTENTION = "all-linear", "attention"
 
 
@@ -30,17 +31,17 @@ class TrainingMethod:
 _LOW_RANK = {"rank": 8, "alpha": None, "dropout": 0.0, "targets": ALL_LINEAR, "dora": False, "rslora": False}
 _TOKENS = {"virtual_tokens": 20}
 TRAINING_METHODS: dict[str, TrainingMethod] = {
-    "full": TrainingMethod("all weights", 1e-5),
-    "lora": TrainingMethod("low-rank updates", 2e-4, "LORA", options=_LOW_RANK),
-    "qlora": TrainingMethod("low-rank updates of 4-bit weights", 2e-4, "LORA", options=_LOW_RANK),
-    "ia3": TrainingMethod("one factor a feature", 5e-3, "IA3", options={"targets": None}),
-    "prompt": TrainingMethod("a soft prompt", 3e-3, "PROMPT_TUNING", soft=True, options=_TOKENS),
-    "prefix": TrainingMethod("a prefix in every layer", 3e-3, "PREFIX_TUNING", soft=True, options=_TOKENS),
-    "p-tuning": TrainingMethod(
+    Method.FULL: TrainingMethod("all weights", 1e-5),
+    Method.LORA: TrainingMethod("low-rank updates", 2e-4, "LORA", options=_LOW_RANK),
+    Method.QLORA: TrainingMethod("low-rank updates of 4-bit weights", 2e-4, "LORA", options=_LOW_RANK),
+    Method.IA3: TrainingMethod("one factor a feature", 5e-3, "IA3", options={"targets": None}),
+    Method.PROMPT: TrainingMethod("a soft prompt", 3e-3, "PROMPT_TUNING", soft=True, options=_TOKENS),
+    Method.PREFIX: TrainingMethod("a prefix in every layer", 3e-3, "PREFIX_TUNING", soft=True, options=_TOKENS),
+    Method.P_TUNING: TrainingMethod(
         "a soft prompt behind a small network", 1e-3, "P_TUNING", soft=True, options={**_TOKENS, "hidden": None}
     ),
-    "bitfit": TrainingMethod("biases", 1e-3, selective=True),
-    "layers": TrainingMethod("chosen parameters", 1e-5, selective=True, options={"parameters": ()}),
+    Method.BITFIT: TrainingMethod("biases", 1e-3, selective=True),
+    Method.LAYERS: TrainingMethod("chosen parameters", 1e-5, selective=True, options={"parameters": ()}),
 }
 OPTIONS = tuple(dict.fromkeys(option for method in TRAINING_METHODS.values() for option in method.options))
 FLAGS = {  # fields of a Recipe to the options of the command, where these are called otherwise

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from evalharness.errors import UsageError, did_you_mean
+from evalharness.records.models import Method
 from evalharness.training.methods import (
     ALL_LINEAR,
     ATTENTION,
     OPTIONS,
     TRAINING_METHODS,
-    Method,
     TrainingMethod,
     flag,
     methods_with,
@@ -99,14 +99,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raise UsageError for anything that cannot be trained with."""
-        for name, known in (
-            ("method", get_args(Method)),
-            ("dtype", get_args(Dtype)),
-            ("scheduler", get_args(Scheduler)),
-        ):
+        for name, known in (("method", tuple(Method)), ("dtype", get_args(Dtype)), ("scheduler", get_args(Scheduler))):
             value = getattr(self, name)
             if value not in known:
                 raise UsageError(flag(name), f"unknown {name} {value!r}", did_you_mean(str(value), known))
+        object.__setattr__(self, "method", Method(self.method))
         for name, wanted in (("base", not self.after), ("out", True), ("target", not self.train_file)):
             if wanted and not getattr(self, name):
                 raise UsageError(flag(name), "is missing", "state it")
@@ -134,7 +131,7 @@ class Recipe:
             raise UsageError(
                 "--targets", "names no layer", f"{ALL_LINEAR}, {ATTENTION}, or names such as q_proj,v_proj"
             )
-        if self.method == "layers" and not all(self.parameters or [""]):
+        if self.method == Method.LAYERS and not all(self.parameters or [""]):
             raise UsageError("--train", "names no parameters", "give patterns such as model.layers.3.* or *norm*")
 
     def _check_together(self) -> None:
@@ -147,7 +144,7 @@ class Recipe:
                 f"{self.method}: what stands before a text would stand before a pack only",
                 "--group-by-length",
             )
-        if self.gradient_checkpointing and self.method == "prefix":
+        if self.gradient_checkpointing and self.method == Method.PREFIX:
             raise UsageError(
                 "--gradient-checkpointing",
                 "a prefix lives in the cache, which checkpointing switches off",

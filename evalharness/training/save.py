@@ -19,6 +19,7 @@ from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.devices import DTYPES
 from evalharness.checkpoints.files import GENERATION_CONFIG, TRAINING
 from evalharness.checkpoints.load import LoadedModel
+from evalharness.records.models import Method
 from evalharness.training.adapt import TrainableModel, expected_warnings, sizes
 from evalharness.training.data import TrainingSet
 from evalharness.training.recipe import Recipe
@@ -74,7 +75,7 @@ def training_json(
         "target_task": recipe.target or None,
         "method": recipe.method,
         "architecture": start.weights.architecture,
-        "precision": PRECISION if recipe.method == "qlora" else start.weights.precision,
+        "precision": PRECISION if recipe.method == Method.QLORA else start.weights.precision,
         "recipe": recipe.to_json(),
         "optimiser": {"name": "AdamW", **OPTIMISER},
         "data": _of_data(examples),

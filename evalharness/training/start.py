@@ -22,7 +22,7 @@ from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError, UsageError
-from evalharness.records.models import Architecture, Checkpoint
+from evalharness.records.models import Architecture, Checkpoint, Method, ModelKind
 from evalharness.training.adapt import TABLE, TrainableModel, adapt, expected_warnings
 from evalharness.training.methods import flag
 from evalharness.training.recipe import Recipe
@@ -69,13 +69,13 @@ def check_machine(recipe: Recipe) -> None:
             f"{recipe.device}: training uses the first accelerator that it sees",
             "set CUDA_VISIBLE_DEVICES and give --device cuda",
         )
-    if recipe.method == "qlora" and device.type != "cuda":
+    if recipe.method == Method.QLORA and device.type != "cuda":
         raise UsageError(
             "--method qlora",
             "4-bit weights need an NVIDIA GPU, and this training has none",
             "--method lora trains the same updates",
         )
-    if recipe.method == "qlora" and importlib.util.find_spec("bitsandbytes") is None:
+    if recipe.method == Method.QLORA and importlib.util.find_spec("bitsandbytes") is None:
         fix = "pip install 'evalharness[quant]', or use --method lora"
         raise UsageError("--method qlora", "bitsandbytes is not installed", fix)
 
@@ -96,7 +96,7 @@ def starting_point(recipe: Recipe) -> StartingPoint:
 
 def _from_base(recipe: Recipe) -> StartingPoint:
     base = recognise(recipe.base, role="base")
-    if base.kind != "base":
+    if base.kind != ModelKind.BASE:
         raise ModelError(
             base.path,
             "is an adapter, not a base to train",
@@ -132,7 +132,7 @@ def _check_continuable(recipe: Recipe, after: Checkpoint) -> None:
             f"{after.path}: p-tuning leaves no network to go on training",
             "train it in one go, or use --method prompt",
         )
-    if (recipe.method == "qlora") != (after.precision == PRECISION) and adapter:
+    if (recipe.method == Method.QLORA) != (after.precision == PRECISION) and adapter:
         raise UsageError(
             "--after",
             f"{after.path} was trained on weights of another precision",
@@ -155,7 +155,7 @@ def open_weights(recipe: Recipe, start: StartingPoint) -> LoadedModel:
     Those under qlora are held in 4 bits and compute in bfloat16; what is not quantised is float32 (Dettmers et al.
     2023).
     """
-    if recipe.method != "qlora":
+    if recipe.method != Method.QLORA:
         return load(start.weights, recipe.dtype if recipe.definition.adapter else "float32", recipe.device)
     loaded = load(replace(start.weights, precision=PRECISION), "bfloat16", recipe.device)
     loaded.model = prepare_model_for_kbit_training(loaded.model, use_gradient_checkpointing=False)
@@ -221,7 +221,7 @@ def token_limits(recipe: Recipe, start: StartingPoint) -> tuple[int | None, int 
     window, virtual = start.weights.window, 0
     if recipe.definition.soft:
         virtual = start.adapter.virtual_tokens if start.adapter is not None else recipe.option("virtual_tokens")
-    on_decoder = recipe.method == "prefix" and start.weights.architecture == Architecture.SEQ2SEQ
+    on_decoder = recipe.method == Method.PREFIX and start.weights.architecture == Architecture.SEQ2SEQ
     given, written = (
         None if window is None else window - (0 if off else virtual) for off in (on_decoder, not on_decoder)
     )

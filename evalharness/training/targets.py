@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from evalharness.errors import UsageError
+from evalharness.records.models import Method
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 from evalharness.training.recipe import Recipe
 
@@ -113,7 +114,7 @@ def selected_parameters(model: PreTrainedModel, recipe: Recipe) -> list[nn.Param
     where there are none.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
-    if recipe.method == "bitfit":
+    if recipe.method == Method.BITFIT:
         biases = [parameter for name, parameter in named.items() if name.endswith(".bias")]
         if not biases:
             raise UsageError(

@@ -18,7 +18,7 @@ from transformers.loss.loss_utils import ForCausalLMLoss
 
 from evalharness.checkpoints.open_model import architecture_of
 from evalharness.errors import ModelError
-from evalharness.records.models import Architecture
+from evalharness.records.models import Architecture, Method
 from evalharness.training.adapt import TrainableModel
 from evalharness.training.encode import IGNORED
 from evalharness.training.recipe import Recipe
@@ -240,11 +240,11 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
         adam_epsilon=OPTIMISER["adam_epsilon"],
         max_grad_norm=OPTIMISER["max_grad_norm"],
         activation_checkpointing=recipe.gradient_checkpointing,
-        use_cache=recipe.method == "prefix",  # its keys and values come as a cache
+        use_cache=recipe.method == Method.PREFIX,  # its keys and values come as a cache
         seed=recipe.seed,
         data_seed=recipe.seed,
         use_cpu=on_cpu,
-        bf16=recipe.dtype == "bfloat16" or recipe.method == "qlora",
+        bf16=recipe.dtype == "bfloat16" or recipe.method == Method.QLORA,
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
         logging_strategy="steps",

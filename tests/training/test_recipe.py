@@ -62,7 +62,7 @@ GIVEN = {  # every field, with a value that is not its default, as it is typed
 @pytest.mark.parametrize("method", TRAINING_METHODS)
 def test_there_and_back_through_the_command_line(method):
     with click.Context(train_command) as context:
-        typed = ["--method", method, "--base", "base", "--out", "out", "--task", "topics", *GIVEN[method].split()]
+        typed = ["--method", str(method), "--base", "base", "--out", "out", "--task", "topics", *GIVEN[method].split()]
         train_command.parse_args(context, typed)
         recipe = _recipe(context.params)
     again = Recipe.from_fields(json.loads(json.dumps(recipe.to_json())))
