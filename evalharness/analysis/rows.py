@@ -104,7 +104,10 @@ def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) ->
     if not data.plan.until_decided:
         return None
     asked = min(task.rounds.get(model, ROUNDS) for task in subject.tasks for model in data.sides)
-    largest = max(1 if isinstance(from_facts(metric), ByUnit) else task.largest for task, metric in subject.members)
+    largest = max(
+        1 if isinstance(from_facts(metric), ByUnit) and not task.repeated else task.largest
+        for task, metric in subject.members
+    )
     unit = None if pairs is None or pairs.order is None else sequential_unit(pairs, pairs.order, float(largest))
     return RoundsAsked(asked=asked, planned=sum(task.planned for task in subject.tasks), unit=unit)
 
@@ -138,6 +141,7 @@ def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: 
         Flag.UNPARSED: unparsed,
         Flag.INCOMPLETE: incomplete,
         Flag.PROMPTS_DIFFER: differ,
+        Flag.REPEATED_PROMPTS: any(task.repeated for task in tasks),
     }
     return tuple(flag for flag, is_set in shown.items() if is_set)
 

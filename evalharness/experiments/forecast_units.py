@@ -204,7 +204,8 @@ def forecast_units(
 
 def _member(fact: TaskFacts, prepared: PreparedTask, metric: MetricFacts, earlier: Earlier | None) -> UnitMember:
     spec = next(spec for spec in prepared.task.metrics if spec.id == metric.id)
-    counts = np.array(list(Counter(example.unit for example in prepared.examples).values()), dtype=np.float64)
-    rows = np.ones(len(counts)) if isinstance(build(spec), ByUnit) else counts
+    by_key = isinstance(build(spec), ByUnit)  # one row a key, however many examples it has
+    counted = {(each.unit, each.key if by_key else each.id): each.unit for each in prepared.examples}
+    rows = np.array(list(Counter(counted.values()).values()), dtype=np.float64)
     seen = earlier.pairs(fact, metric) if earlier else None
     return UnitMember(task=fact, metric=metric, sizes=rows, examples=len(prepared.examples), seen=seen)

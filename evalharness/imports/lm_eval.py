@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalharness import fingerprint
 from evalharness.data.files import decode, kind, plain, unreadable
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.logged import Answer, LoggedTask, ModelLog
@@ -177,12 +178,13 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         key = f"{question}#{seen[pipe, question]}"
         of = _unit(unit, line.get("doc"), key)
         choices.append(_choices(line))
+        content = _content(line, choices[-1])
         for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
                 raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", RERUN)
             if _finite(line[metric]):
                 answers.setdefault(metric if pipe == "none" else f"{metric},{pipe}", []).append(
-                    Answer(key, document, of, line[metric])
+                    Answer(key, document, of, line[metric], content)
                 )
     if not answers:
         return None
@@ -213,6 +215,14 @@ def _choices(line: Mapping[str, Any]) -> int:
         isinstance(argument, dict) and isinstance(argument.get("arg_1"), str) for argument in arguments.values()
     )
     return ranked * (len(arguments) // 2 if "acc_mutual_info" in line["metrics"] else len(arguments))
+
+
+def _content(line: Mapping[str, Any], choices: int) -> str:
+    """Tell by prompt, gold and the ranked continuations what a line asks, whichever document it comes from."""
+    ranked = [(of.get("arg_0"), of["arg_1"]) for of in line["arguments"].values()] if choices else []
+    contexts = {context for context, _ in ranked}
+    asked = ranked if len(contexts) > 1 else [continuation for _, continuation in ranked]
+    return f"{line['prompt_hash'][:16]}-{line['target_hash'][:16]}-{fingerprint.of_value(asked)[:16]}"
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:

@@ -12,13 +12,15 @@ class Answer(NamedTuple):
     gold, and are paired.
 
     `document` identifies the question alone, however and how often it was asked; `value` is the score, or what a corpus
-    metric computes its score from.
+    metric computes its score from. Equal `content`s are the same question with the same gold, whichever document asks
+    it; "" where that is not logged.
     """
 
     key: str
     document: str
     unit: str
     value: Any
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -15,6 +15,7 @@ from evalharness.imports.metrics import RowOfValue, comparable_metrics
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
 from evalharness.records.tasks import Group, Task
 from evalharness.stats.enums import MetricKind
+from evalharness.tasks.clusters import clusters
 from evalharness.tasks.library import Library
 
 MARGIN = 0.02  # of 0-1 scores, where no task file of ours says otherwise
@@ -60,9 +61,10 @@ def import_logs(
             notices.append(f"{name} is left out: no metric of it can be compared")
             continue
         failed = _unpaired(name, base, candidates, metrics[0][0].id, notices)
-        facts.append(_facts(tasks[base.name], [metric for metric, _ in metrics], failed, ours))
+        units = _units(tasks.values())
+        facts.append(_facts(tasks[base.name], [metric for metric, _ in metrics], failed, ours, units))
         measurements += [
-            _measurement(name, model, task, metric, rows) for model, task in tasks.items() for metric, rows in metrics
+            _measurement(model, task, metric, rows, units) for model, task in tasks.items() for metric, rows in metrics
         ]
         if metrics[0][0].high != 1.0 and ours is None:
             unscaled[name] = metrics[0][0].id
@@ -111,15 +113,25 @@ def _by_document(task: LoggedTask, metric: str) -> dict[str, set[str]]:
     return keys
 
 
-def _measurement(name: str, model: str, task: LoggedTask, metric: MetricFacts, rows: RowOfValue) -> Measurement:
+def _units(tasks: Iterable[LoggedTask]) -> dict[str, str]:
+    """Name the unit of every key that any model was asked: rows of one logged unit, and rows that repeat a question."""
+    every = {answer.key: answer for task in tasks for answers in task.answers.values() for answer in answers}
+    ordered = [every[key] for key in sorted(every)]
+    links = [(("unit", each.unit), ("content", each.content or each.key)) for each in ordered]
+    return {each.key: ordered[head].unit for each, head in zip(ordered, clusters(links), strict=True)}
+
+
+def _measurement(
+    model: str, task: LoggedTask, metric: MetricFacts, rows: RowOfValue, unit_of: Mapping[str, str]
+) -> Measurement:
     answers = sorted(task.answers[metric.id], key=attrgetter("key"))
     units: dict[str, int] = {}
-    places = np.array([units.setdefault(answer.unit, len(units)) for answer in answers])
+    places = np.array([units.setdefault(unit_of[answer.key], len(units)) for answer in answers])
     of_answers = np.array([rows(answer.value) for answer in answers], dtype=np.float64)
     summed = np.zeros((len(units), of_answers.shape[1]))
     np.add.at(summed, places, of_answers)
     return Measurement(
-        task=name,
+        task=task.name,
         metric=metric.id,
         model=model,
         units=tuple(units),
@@ -128,7 +140,13 @@ def _measurement(name: str, model: str, task: LoggedTask, metric: MetricFacts, r
     )
 
 
-def _facts(task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str, int], ours: Task | None) -> TaskFacts:
+def _facts(
+    task: LoggedTask,
+    metrics: Sequence[MetricFacts],
+    failed: Mapping[str, int],
+    ours: Task | None,
+    units: Mapping[str, str],
+) -> TaskFacts:
     """State the task's facts as `ours`, our own file of that name, has them, else by what is logged."""
     answers = task.answers[metrics[0].id]
     known = ours is not None and ours.primary == metrics[0].id
@@ -140,13 +158,14 @@ def _facts(task: LoggedTask, metrics: Sequence[MetricFacts], failed: Mapping[str
         primary=metrics[0].id,
         margin=ours.margin if ours is not None and known else MARGIN,
         chance=chance,
-        available=len({answer.unit for answer in answers}),
+        available=len({units[answer.key] for answer in answers}),
         truncated=0,
         failed=failed,
         unparsed={},
         data_digest=fingerprint.of_value(sorted(answer.document for answer in answers)),
         prompts_digest=fingerprint.of_value(sorted(answer.key for answer in answers)),
         metrics=tuple(metrics),
+        repeated=len(answers) - len({answer.content or answer.key for answer in answers}),
     )
 
 

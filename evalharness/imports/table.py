@@ -2,7 +2,8 @@
 
 Columns: `id`; `score`, or `prediction` and `answer` (right where they are equal, white space around them aside); and,
 if there are any, `task` (else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any
-text that tells how the question was asked). A row without a value in a column that others have is an error.
+text that tells how the question was asked). Rows with the same prompt and answer repeat a question, unless prompts are
+so few that they cannot be texts of questions. A row without a value in a column that others have is an error.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from evalharness.imports.logged import Answer, LoggedTask, ModelLog
 FORMS = (".csv", ".tsv", ".jsonl", ".parquet")
 NEEDED = "columns `id` and `score`, or `id`, `prediction` and `answer`"
 SCORED = "score"
+MANY_PROMPTS = 10  # distinct prompts that are surely texts of questions, not names of templates
 READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt")
 
 
@@ -60,13 +62,21 @@ def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> d
     task.
     """
     by_task: dict[str, dict[str, Answer]] = {}
+    prompts: dict[str, set[str]] = {}
     for number, row in rows:
         task, answer = str(row.get("task", path.stem)), _answer(f"{path}:{number}", row, graded)
         if answer.document in by_task.setdefault(task, {}):
             what = f"{task} has the id {answer.document!r} several times"
             raise DataError(f"{path}:{number}", what, "ids must be distinct within a task")
         by_task[task][answer.document] = answer
-    return {task: tuple(answers.values()) for task, answers in by_task.items()}
+        prompts.setdefault(task, set()).add(str(row.get("prompt", "")))
+    return {task: _with_repeats(tuple(of.values()), len(prompts[task])) for task, of in by_task.items()}
+
+
+def _with_repeats(answers: tuple[Answer, ...], prompts: int) -> tuple[Answer, ...]:
+    """The answers; without their contents where so few prompts are distinct that they name templates, not questions."""
+    texts = prompts >= MANY_PROMPTS or 2 * prompts > len(answers)
+    return answers if texts else tuple(answer._replace(content="") for answer in answers)
 
 
 def _rows(path: Path) -> list[tuple[int, DataRow]]:
@@ -101,5 +111,6 @@ def _answer(place: str, row: DataRow, graded: bool) -> Answer:
             row["prediction"] == row["answer"] or str(row["prediction"]).strip() == str(row["answer"]).strip()
         )
     wording = [str(row[column]) for column in ("prompt", "answer") if column in row]
-    key = f"{identity}-{fingerprint.of_value(wording)[:16]}" if wording else identity
-    return Answer(key, identity, str(row.get("unit", identity)), value)
+    asked = fingerprint.of_value(wording)[:16]
+    key = f"{identity}-{asked}" if wording else identity
+    return Answer(key, identity, str(row.get("unit", identity)), value, asked if "prompt" in row else "")

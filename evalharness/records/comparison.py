@@ -41,6 +41,7 @@ class Flag(StrEnum):
     UNPARSED = "unparsed"
     INCOMPLETE = "incomplete"
     PROMPTS_DIFFER = "prompts_differ"
+    REPEATED_PROMPTS = "repeated_prompts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

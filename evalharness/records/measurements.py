@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from evalharness.records import LATER
 from evalharness.records.requests import Example, Response
 from evalharness.records.tasks import Variant
 from evalharness.stats.enums import MetricKind
@@ -122,6 +123,7 @@ class TaskFacts:
     rounds: Mapping[str, int] = field(default_factory=dict)
     partly: tuple[str, ...] = ()  # models that were asked about the rows alone at which another task was stopped
     variant: Variant | None = None
+    repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question; they share its unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,15 @@ class Example:
     """One rendered row. What counts as right is known here and only here.
 
     `id` is an `example_id` whose digest is of the rendered content, so that equal ids mean the same question asked the
-    same way. `choices` and `gold` belong to ranked tasks (gold: indices that count as right; `scores`: what each choice
-    is worth, () where gold says it all; `value`: the number asked for), `references` to generated ones and to texts
-    that are scored whole.
+    same way. `unit`: what the statistics count as one, rows that repeat a question among them; `key`: the task's own
+    unit, which some metrics score as a whole ("": as `unit`). `choices` and `gold` belong to ranked tasks (gold:
+    indices that count as right; `scores`: what each choice is worth, () where gold says it all; `value`: the number
+    asked for), `references` to generated ones and to texts that are scored whole.
     """
 
     id: str
     unit: str
+    key: str = ""
     prompt: str
     choices: tuple[str, ...] = ()
     gold: tuple[int, ...] = ()
@@ -173,9 +175,11 @@ class PreparedTask:
     examples: tuple[Example, ...]
     requests: tuple[Request, ...]
     failures: tuple[tuple[str, str], ...]  # (example id, reason)
-    available: int  # units the evaluation split holds, before any limit
+    # units the evaluation split holds, before any limit; rows beyond a limit are not searched for repeated questions
+    available: int
     data_digest: str
     prompts_digest: str
     # primary score that guessing among the choices of these very examples would have; the task's own where that is not
     # known
     chance: float | None
+    repeated: int = 0  # examples that ask what another asks, with the same choices and the same answer

@@ -76,6 +76,11 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
         "a gate unit was stopped before the suite was decided (at these margins), "
         "so it was not asked to its end; its value is of what was asked",
     ),
+    Flag.REPEATED_PROMPTS: (
+        "repeated prompts",
+        "some rows ask what another row asks, with the same choices and the same answer; they are one unit of the "
+        "statistics, and the score is over all rows",
+    ),
     Flag.UNPARSED: ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
 }
 

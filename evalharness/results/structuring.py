@@ -1,5 +1,5 @@
 """Structure JSON as records, strictly: every key and no other, each value of its kind. Errors name the file and the
-key.
+key. A key that earlier versions did not write may be missing.
 """
 
 from __future__ import annotations
@@ -112,9 +112,10 @@ def _tuple(cls: Any, converter: Converter) -> StructureHook:
 def _record(cls: Any, converter: Converter) -> StructureHook:
     inner = make_dict_structure_fn(cls, converter)
     keys = [field.name for field in fields(cls)]
+    needed = [field.name for field in fields(cls) if not field.metadata.get("later")]
 
     def structure(value: dict[str, Any], of: Any) -> Any:
-        for key in keys:
+        for key in needed:
             if key not in value:
                 raise ValueError(f"the key {key!r} is missing")
         for key in value:

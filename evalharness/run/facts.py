@@ -53,4 +53,5 @@ def _task_facts(prepared: PreparedTask, outcomes: Mapping[str, TaskOutcome]) -> 
         rounds={model: outcome.rounds for model, outcome in outcomes.items() if outcome.rounds is not None},
         partly=tuple(model for model, outcome in outcomes.items() if outcome.partly),
         variant=task.variant,
+        repeated=prepared.repeated,
     )

@@ -121,7 +121,8 @@ def _measurement(
     sizes: dict[str, int] = {}  # examples of each unit, in the order in which the first stands
     at: list[str] = []
     point, errors = None, []
-    for unit, together in _rows_together(metric, predictions):
+    for together in _rows_together(metric, predictions):
+        unit = together[0].example.unit
         try:
             rows.append(metric.unit_row(together) if isinstance(metric, ByUnit) else metric.row(together[0]))
         except TaskError as error:
@@ -151,14 +152,14 @@ def _measurement(
     ), errors
 
 
-def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[tuple[str, list[Prediction]]]:
-    """Group the predictions of one row: each alone, or a whole unit where the metric's row of a unit is no sum."""
+def _rows_together(metric: Metric, predictions: Sequence[Prediction]) -> list[list[Prediction]]:
+    """Group the predictions of one row: each alone, or all of a key where the metric's row of these is no sum."""
     if not isinstance(metric, ByUnit):
-        return [(prediction.example.unit, [prediction]) for prediction in predictions]
-    by_unit: dict[str, list[Prediction]] = {}
+        return [[prediction] for prediction in predictions]
+    by_key: dict[str, list[Prediction]] = {}
     for prediction in predictions:
-        by_unit.setdefault(prediction.example.unit, []).append(prediction)
-    return list(by_unit.items())
+        by_key.setdefault(prediction.example.key or prediction.example.unit, []).append(prediction)
+    return list(by_key.values())
 
 
 def _sample(example: Example, prediction: Prediction | None, metric: Metric, error: str | None) -> Sample:

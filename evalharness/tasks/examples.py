@@ -41,7 +41,17 @@ def example(
     unit = render(task.unit, (whole or draft).row) if task.unit else identity
     if chat is not None and task.output_type != OutputType.LOGLIKELIHOOD_ROLLING:
         shown = replace(shown, prompt=draft.contexts(task, chat)[0])
-    return replace(shown, id=identity, unit=unit)
+    return replace(shown, id=identity, unit=unit, key=unit)
+
+
+def content(renderer: Renderer, draft: Draft) -> str:
+    """A digest of what a row asks and what is right, without shots and template: equal digests are the same question.
+    `draft`: before anything was cut. Raises as `example` does.
+    """
+    bare = replace(draft, shots=())
+    one, rolling = _unnamed(renderer, bare), renderer.task.output_type == OutputType.LOGLIKELIHOOD_ROLLING
+    contexts = () if rolling else bare.contexts(renderer.task)
+    return fingerprint.of_value([contexts, one.choices, one.gold, one.references, one.scores, one.value])
 
 
 def _unnamed(renderer: Renderer, draft: Draft) -> Example:

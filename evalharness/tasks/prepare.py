@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from evalharness import fingerprint
@@ -16,7 +16,8 @@ from evalharness.metrics.build import build, check_asked
 from evalharness.records.requests import Example, Generate, PreparedTask, Rank, Request, Score
 from evalharness.records.tasks import OutputType, Task
 from evalharness.records.tokenizers import Unrenderable
-from evalharness.tasks.examples import NoLabel, chance, example
+from evalharness.tasks.clusters import clusters
+from evalharness.tasks.examples import NoLabel, chance, content, example
 from evalharness.tasks.perturb import perturbed
 from evalharness.tasks.prompts import Question, Renderer, answer_of
 from evalharness.tasks.shots import Shots, draw, generator
@@ -75,33 +76,49 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
     split = _Split.read(task, settings.split or task.evaluation_split, source)
     shots, renderer = _shots(task, source, settings, split.columns), Renderer(task, split.columns)
     truncator, units = _truncator(renderer, settings), _units(split)
-    examples: list[Example] = []
-    requests: list[Request] = []
-    failures: list[tuple[str, str]] = []
+    rendered: list[_Rendered] = []
     for index in _chosen(task, units, settings):
         with split.errors_of(index):
             row = split.rows[index]
             header = shots.turns(row, str(index))
-            whole = _draft(renderer, perturbed(renderer, index, row, settings.seed), header, settings.system)
+            shown = perturbed(renderer, index, row, settings.seed)
+            whole = _draft(renderer, shown, header, settings.system)
             draft = truncator.truncate(whole)
             one = example(renderer, index, draft or whole, settings.chat, whole if settings.whole_ids else None)
-        if draft is None:
-            failures.append((one.id, f"does not fit into {settings.budget} tokens"))
-        else:
-            examples.append(one)
-            requests.append(_request(task, draft, settings.chat))
+            plain = whole if shown is row else _draft(renderer, row, (), settings.system)
+            rendered.append(_Rendered(one, draft, content(renderer, plain)))
+    heads = clusters([(("key", row.example.key), ("content", row.content)) for row in rendered])
+    asked = [
+        (replace(row.example, unit=rendered[head].example.key), row.draft, row.content)
+        for row, head in zip(rendered, heads, strict=True)
+    ]
+    examples = tuple(one for one, draft, _ in asked if draft is not None)
+    requests = tuple(_request(task, draft, settings.chat) for _, draft, _ in asked if draft is not None)
+    too_long = f"does not fit into {settings.budget} tokens"
     return PreparedTask(
         task=task,
-        examples=tuple(examples),
-        requests=tuple(requests),
-        failures=tuple(failures),
-        available=len(units),
+        examples=examples,
+        requests=requests,
+        failures=tuple((one.id, too_long) for one, draft, _ in asked if draft is None),
+        available=len(units) - len({row.example.key for row in rendered}) + len(set(heads)),
         data_digest=split.digest,
         prompts_digest=fingerprint.of_value(
             [[e.id, request.id] for e, request in zip(examples, requests, strict=True)]
         ),
         chance=chance(task, examples),
+        repeated=len(examples) - len({digest for _, draft, digest in asked if draft is not None}),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A chosen row as an example; `draft`: its prompt, None where it does not fit; `content`: a digest of what it asks,
+    by which rows that repeat another are known.
+    """
+
+    example: Example
+    draft: Draft | None
+    content: str
 
 
 def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:

@@ -95,9 +95,18 @@ def test_duplicates_are_told_apart_and_another_order_pairs(write_log: WriteLog) 
         LIBRARY,
     )
     base, tuned = imported.measurements
-    assert len(set(base.units)) == 3
+    assert (base.sizes, base.rows.tolist()) == ((2, 1), [[1.0, 2.0], [1.0, 1.0]])  # which of the two is right is kept
     assert base.units == tuned.units
     assert base.rows.tolist() == tuned.rows.tolist()
+    assert (imported.facts[0].repeated, imported.facts[0].available) == (1, 2)
+
+
+def test_a_prompt_that_comes_again_from_another_document_is_one_unit(write_log: WriteLog) -> None:
+    again = [line(0, acc=1.0), line(1, prompt="question 0", acc=1.0), line(2, prompt="question 0", target="0", acc=0.0)]
+    more = [line(3, prompt="question 0", choices=3, acc=1.0), line(4, acc=1.0)]
+    imported = import_logs(read(write_log("base", {"odd": again + more})), [], LIBRARY)
+    assert sorted(imported.measurements[0].sizes) == [1, 1, 1, 2]  # other gold and other choices are other questions
+    assert imported.facts[0].repeated == 1
 
 
 def test_rows_that_our_task_file_keeps_together_are_one_unit(write_log: WriteLog) -> None:

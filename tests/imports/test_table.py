@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from evalharness.analysis.comparison import compare
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError
 from evalharness.imports import table
-from evalharness.imports.measurements import import_logs
+from evalharness.imports.measurements import Imported, import_logs
+from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.comparison import Flag
+from evalharness.stats.enums import MetricKind
 from evalharness.tasks.library import Library
 
 ROWS = {"task": ["a", "a", "b"], "id": ["1", "2", "1"], "score": [1.0, 0.5, 0.0]}
@@ -62,6 +67,34 @@ def test_units_keep_rows_together(tmp_path: Path) -> None:
     )
     assert imported.measurements[0].units == ("p", "q")
     assert imported.measurements[0].rows.tolist() == [[1.0, 2.0], [1.0, 1.0]]
+
+
+def tables(folder: Path, times: int, texts: Callable[[int], str]) -> Imported:
+    """60 questions, each `times` under ids of its own; the candidate fails three that the base answers."""
+    logs = []
+    for name, wrong in (("base", 3), ("tuned", 6)):
+        (folder / name).mkdir(parents=True)
+        rows = [f"{i}.{j},{texts(i)},{int(i >= wrong)}" for i in range(60) for j in range(times)]
+        logs.append(table.read(write(folder / name / "t.csv", "\n".join(["id,prompt,score", *rows])), name))
+    return import_logs(logs[0], [logs[1]], Library())
+
+
+def test_repeated_prompts_under_new_ids_are_no_new_evidence(tmp_path: Path) -> None:
+    plan = ComparePlan(base="base", candidates=("tuned",))
+    once, often = (tables(tmp_path / str(times), times, lambda i: f"What is {i}?") for times in (1, 10))
+    assert (often.facts[0].repeated, often.facts[0].available) == (540, 60)
+    of_once, of_often = (compare(each.facts, each.measurements, plan)[0] for each in (once, often))
+    assert (of_often.n, of_often.lost) == (of_once.n, of_once.lost) == (60, 3)
+    assert of_often.difference.value == of_once.difference.value  # scores are over rows
+    assert Flag.REPEATED_PROMPTS in of_often.flags and Flag.REPEATED_PROMPTS not in of_once.flags
+    for many, one in ((of_often.p_forgotten, of_once.p_forgotten), (of_often.p_retained, of_once.p_retained)):
+        assert many is not None and one is not None and many >= 0.9 * one
+    assert often.facts[0].metrics[0].kind == MetricKind.BINARY
+
+
+def test_a_prompt_column_that_names_a_template_joins_nothing(tmp_path: Path) -> None:
+    imported = tables(tmp_path, 1, lambda i: f"v{i % 2}")
+    assert (imported.facts[0].repeated, len(imported.measurements[0].units)) == (0, 60)
 
 
 @pytest.mark.parametrize(

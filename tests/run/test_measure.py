@@ -90,6 +90,21 @@ def ranked(golds, logprobs, units=None, metrics=("acc",)):
     ), answers
 
 
+def test_repeated_questions_add_to_one_row_and_leave_the_score_as_it_is():
+    prepared, answers = ranked([0, 0, 1, 0], [(-1.0, -2.0), (-2.0, -1.0), (-1.0, -2.0), (-1.0, -2.0)], units="abba")
+    (of_task,) = measure(prepared, answers, "m").measurements
+    assert (of_task.units, of_task.sizes, of_task.rows.tolist()) == (("a", "b"), (2, 2), [[2.0, 2.0], [0.0, 2.0]])
+
+
+def test_a_metric_of_whole_units_scores_each_key_alone():
+    prepared, answers = ranked([0, 0, 0, 0], [(-1.0, -2.0)] * 3 + [(-2.0, -1.0)], units="aaaa", metrics=("em_all",))
+    prepared = replace(
+        prepared, examples=tuple(replace(each, key="xxyy"[i]) for i, each in enumerate(prepared.examples))
+    )
+    (of_task,) = measure(prepared, answers, "m").measurements
+    assert (of_task.sizes, of_task.rows.tolist()) == ((4,), [[1.0, 2.0]])  # of two questions one is right in all
+
+
 def generated(texts, references, metrics, filters=()):
     examples = tuple(
         Example(id=f"{i}-x", unit=f"{i}-x", prompt=f"q{i}", references=given) for i, given in enumerate(references)

@@ -5,6 +5,7 @@ asked.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,46 @@ def test_units_come_from_the_template_else_from_the_example(make: Make, data: Da
         e.unit for e in prepare(make(metadata={"unit": "{{idx.p}}"}), data(test=rows), PromptSettings()).examples
     ] == ["4", "4"]
     assert [e.unit == e.id for e in prepare(make(), data(test=rows), PromptSettings()).examples] == [True, True]
+
+
+AGAIN = [
+    {"q": "a", "label": 0, "idx": 1},
+    {"q": "b", "label": 0, "idx": 2},
+    {"q": "a", "label": 0, "idx": 3},  # asks what row 0 asks, under a new id
+    {"q": "a", "label": 1, "idx": 4},  # the same prompt with another answer is another question
+]
+
+
+def test_rows_that_repeat_a_question_are_one_unit(make: Make, data: Data) -> None:
+    prepared = prepare(make(), data(test=AGAIN), PromptSettings())
+    ids = [each.id for each in prepared.examples]
+    assert [each.unit for each in prepared.examples] == [ids[0], ids[1], ids[0], ids[3]] and len(set(ids)) == 4
+    assert [each.key for each in prepared.examples] == ids
+    assert (prepared.repeated, prepared.available) == (1, 3)
+    keyed = prepare(make(metadata={"unit": "{{idx // 3}}"}), data(test=AGAIN), PromptSettings())
+    assert [each.unit for each in keyed.examples] == ["0"] * 4  # row 2 repeats row 0, so units 0 and 1 are one
+    assert [each.key for each in keyed.examples] == ["0", "0", "1", "1"]
+
+
+@pytest.mark.parametrize("sampler", ["first_n", "per_example"])
+def test_a_question_is_repeated_whatever_shots_noise_or_cuts_do_to_its_prompt(
+    make: Make, data: Data, sampler: str
+) -> None:
+    shots = [{"q": f"shot {i}", "label": i % 2, "idx": i} for i in range(20)]
+    question = {"label": 0, "idx": 1, "q": "a question that is long enough for somebody to mistype it"}
+    source = data(test=[question, {**question, "idx": 2}], train=shots)
+    task = replace(make(fewshot_config={"sampler": sampler}), perturbation="typos")
+    settings = PromptSettings(num_fewshot=2, budget=30, count=words)
+    for prepared in (prepare(task, source, PromptSettings(num_fewshot=2)), prepare(task, source, settings)):
+        assert len({each.unit for each in prepared.examples}) == 1
+        assert len({each.prompt for each in prepared.examples}) == 2
+
+
+def test_whole_prompts_are_compared_not_what_a_window_leaves_of_them(make: Make, data: Data) -> None:
+    rows = [{"q": f"{'word ' * 30}{end}", "label": 0} for end in ("one", "two")]
+    prepared = prepare(make(metadata={"document": "q"}), data(test=rows), PromptSettings(budget=12, count=words))
+    assert prepared.examples[0].prompt == prepared.examples[1].prompt
+    assert prepared.repeated == 0 and len({each.unit for each in prepared.examples}) == 2
 
 
 def test_a_limit_is_a_seeded_part_in_the_order_of_the_data(make: Make, data: Data) -> None:
