@@ -87,6 +87,22 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
             one = example(renderer, index, draft or whole, settings.chat, whole if settings.whole_ids else None)
             plain = whole if shown is row else _draft(renderer, row, (), settings.system)
             rendered.append(_Rendered(one, draft, content(renderer, plain)))
+    return replace(_prepared(task, settings, rendered, len(units)), data_digest=split.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A chosen row as an example; `draft`: its prompt, None where it does not fit; `content`: a digest of what it asks,
+    by which rows that repeat another are known.
+    """
+
+    example: Example
+    draft: Draft | None
+    content: str
+
+
+def _prepared(task: Task, settings: PromptSettings, rendered: Sequence[_Rendered], units: int) -> PreparedTask:
+    """The task without a digest of its data; rows that repeat a question are one unit. `units`: of the whole split."""
     heads = clusters([(("key", row.example.key), ("content", row.content)) for row in rendered])
     asked = [
         (replace(row.example, unit=rendered[head].example.key), row.draft, row.content)
@@ -100,25 +116,14 @@ def prepare(task: Task, source: DataSource, settings: PromptSettings) -> Prepare
         examples=examples,
         requests=requests,
         failures=tuple((one.id, too_long) for one, draft, _ in asked if draft is None),
-        available=len(units) - len({row.example.key for row in rendered}) + len(set(heads)),
-        data_digest=split.digest,
+        available=units - len({row.example.key for row in rendered}) + len(set(heads)),
+        data_digest="",
         prompts_digest=fingerprint.of_value(
             [[e.id, request.id] for e, request in zip(examples, requests, strict=True)]
         ),
         chance=chance(task, examples),
         repeated=len(examples) - len({digest for _, draft, digest in asked if draft is not None}),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    """A chosen row as an example; `draft`: its prompt, None where it does not fit; `content`: a digest of what it asks,
-    by which rows that repeat another are known.
-    """
-
-    example: Example
-    draft: Draft | None
-    content: str
 
 
 def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
