@@ -11,7 +11,7 @@ import pytest
 from evalharness.analysis.comparison import compare
 from evalharness.errors import DataError, EvalHarnessError, NotComparableError
 from evalharness.imports import table
-from evalharness.imports.measurements import Imported, import_logs
+from evalharness.imports.measurements import ImportedLogs, import_logs
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Flag
 from evalharness.stats.enums import MetricKind
@@ -69,7 +69,7 @@ def test_units_keep_rows_together(tmp_path: Path) -> None:
     assert imported.measurements[0].rows.tolist() == [[1.0, 2.0], [1.0, 1.0]]
 
 
-def tables(folder: Path, times: int, texts: Callable[[int], str]) -> Imported:
+def tables(folder: Path, times: int, texts: Callable[[int], str]) -> ImportedLogs:
     """60 questions, each `times` under ids of its own; the candidate fails three that the base answers."""
     logs = []
     for name, wrong in (("base", 3), ("tuned", 6)):
