@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_type_hints
 
 from evalharness import registry, run
 from evalharness.analysis.analyse import analyse
@@ -13,7 +13,8 @@ from evalharness.analysis.margins import with_margins
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.imports.runs import are_logs, read_logs
-from evalharness.records.job_options import JobOptions, Texts, make_job
+from evalharness.records.job_options import JobOptions, Texts, make_job, several
+from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
 from evalharness.results import open_folder, write_measurements, write_results
 from evalharness.run.checks import check_job
@@ -54,13 +55,13 @@ def evaluate(
 
 
 def compare(
-    runs: Sequence[str],
+    runs: Texts,
     *,
     margin: float | None = None,
     margins: Mapping[str, float] | None = None,
     alpha: float | None = None,
     lower_is_better: Sequence[str] = (),
-    out: Path | None = None,
+    out: str | Path | None = None,
     notify: Callable[[str], None] = lambda notice: None,
 ) -> Results:
     """Compare what finished runs measured; no model answers.
@@ -72,19 +73,21 @@ def compare(
     `margin`: of every task on a 0-1 scale; `margins`: of single tasks, groups or the suite. `out`: a folder for
     results.json and measurements.parquet; `notify` is told what a user should know. Raises EvalHarnessError.
     """
-    named = margins or {}
-    if not are_logs(runs):
+    given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "out": out}
+    check_options({**given, "lower_is_better": lower_is_better}, get_type_hints(compare))
+    texts, named = tuple(map(str, several(runs))), margins or {}
+    if not are_logs(texts):
         if lower_is_better:
             raise UsageError("--lower-is-better", "runs know which way their metrics go", "leave it out")
-        measured, notices = read_runs(runs)
+        measured, notices = read_runs(texts)
     else:
-        measured, notices = read_logs(runs, named, lower_is_better)
+        measured, notices = read_logs(texts, named, lower_is_better)
     for notice in notices:
         notify(notice)
     measured = with_margins(measured, margin, named, alpha)
     found = analyse(measured)
     if out is not None:
-        open_folder(out)
-        write_measurements(out, measured)
-        write_results(out, found)
+        open_folder(Path(out))
+        write_measurements(Path(out), measured)
+        write_results(Path(out), found)
     return found

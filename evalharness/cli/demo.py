@@ -23,7 +23,9 @@ from evalharness.run.checks import check_folder
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for everything.",
 )
-@click.option("--seed", default=1234, show_default=True, help="Of training, limits and resampling.")
+@click.option(
+    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of training, limits and resampling."
+)
 @click.option(
     "--limit", type=click.IntRange(min=1), help="At most this many test rows a task, for a quick look [default: all]."
 )

@@ -36,7 +36,9 @@ PLAN = "plan.json"
 
 @click.command("plan")
 @with_options(*task_options, *data_options, *example_options)
-@click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and the draws.")
+@click.option(
+    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and the draws."
+)
 @with_options(margin_option, alpha_option)
 @click.option("--power", default=0.8, show_default=True, help="With which probability a verdict should come out.")
 @click.option(

@@ -99,7 +99,9 @@ from evalharness.run.checks import check_job, check_paths
     help="Where a choice task was lost, ask again: is it knowledge or the format? (docs/describe.md)",
 )
 @with_options(*chat_options)
-@click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and resampling.")
+@click.option(
+    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
+)
 @click.option(
     "--margin",
     "margin_texts",

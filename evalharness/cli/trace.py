@@ -72,7 +72,9 @@ from evalharness.run.checks import check_job, check_models
     help="A model that learned nothing: what forward transfer is measured from [default: the base].",
 )
 @with_options(*task_options, *data_options, *example_options, *chat_options)
-@click.option("--seed", default=1234, show_default=True, help="Of shots, --limit and resampling.")
+@click.option(
+    "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
+)
 @with_options(margin_option, alpha_option, *engine_options)
 @click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
 @click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")

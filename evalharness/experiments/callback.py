@@ -15,7 +15,8 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.experiments.live_comparison import LiveComparison, start_comparison
 from evalharness.experiments.live_model import LiveModel
 from evalharness.records.comparison import Level
-from evalharness.records.job_options import JobChanges, QuestionOptions, changed, make_job
+from evalharness.records.job_options import HINTS, JobChanges, QuestionOptions, changed, make_job
+from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
 from evalharness.run.checks import check_folder
 from evalharness.stats.enums import Verdict
@@ -59,8 +60,10 @@ class ForgettingCallback(TrainerCallback):
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise UsageError("every", f"{every!r}", "a whole number of steps above zero would be right")
-        _check_options(options)
+        _check_names(options)
         self.every, self.stop, self.tokenizer, self.batch_size = every, stop_when_forgotten, tokenizer, batch_size
+        check_options({**options, "out": out, "batch_size": batch_size}, HINTS)
+        _check_numbers(options)
         self.out = None if out is None else Path(out)
         name, tasks = (suite, ()) if isinstance(suite, str) else (None, suite)
         self.job = make_job((), name, tasks=tasks, base=base, store=store, **options)
@@ -142,17 +145,21 @@ def logs_of(look: Results) -> dict[str, float]:
     return {**logs, f"{PREFIX}/unanswered": float(len(look.errors))}
 
 
-def _check_options(options: QuestionOptions) -> None:
-    """Raises UsageError for an option that is unknown, has no effect here, or is out of range."""
+def _check_names(options: QuestionOptions) -> None:
+    """Raises UsageError for an option that is unknown or has no effect here."""
     for name in options:
         if name not in QuestionOptions.__annotations__:
             known = name in JobChanges.__annotations__
             what = f"the option {name!r} has no effect in a training" if known else f"unknown option {name!r}"
             fix = "leave it out" if known else did_you_mean(name, QuestionOptions.__annotations__)
             raise UsageError(NAME, what, fix)
+
+
+def _check_numbers(options: QuestionOptions) -> None:
+    """Raises UsageError for a margin or an error rate out of range."""
     named = {f"margins {name}": margin for name, margin in (options.get("margins") or {}).items()}
     for name, number in {"margin": options.get("margin"), **named}.items():
-        if number is not None and not (isinstance(number, int | float) and 0 <= number < math.inf):
+        if number is not None and not 0 <= number < math.inf:
             raise UsageError(name, f"{number!r} is not a margin", "a number of at least 0 would be right")
     if not 0 < (alpha := options.get("alpha", 0.05)) <= 0.5:
         raise UsageError("alpha", f"{alpha!r}", "a number above 0, at most 0.5, would be right")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack, get_type_hints
 
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.paths import default_store, run_folder
@@ -21,6 +21,7 @@ from evalharness.records.job import (
     TaskSelection,
 )
 from evalharness.records.models import EngineSettings
+from evalharness.records.option_types import check_options
 
 Texts = str | Path | Sequence[str | Path]
 Paths = Mapping[str, str | Path]
@@ -79,17 +80,23 @@ class JobChanges(JobOptions, total=False):
     suite: str | None
 
 
+HINTS = get_type_hints(JobChanges)
+
+
 def make_job(models: Texts, suite: str | None = None, **options: Unpack[JobOptions]) -> Job:
-    """The Job of these options; what is not given has its default. Raises UsageError for a name that is no option."""
+    """The Job of these options; what is not given has its default. Raises UsageError as `changed` does."""
     output = OutputPaths(folder=run_folder(suite), store=default_store({}))
     return changed(Job(output=output), models=models, suite=suite, **options)
 
 
 def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
-    """The Job with these options instead of its own. Raises UsageError for a name that is no option."""
+    """The Job with these options instead of its own. Raises UsageError for a name that is no option, and for a value
+    of another type than the option's.
+    """
     for name in options:
-        if name not in JobChanges.__annotations__:
-            raise UsageError(name, "there is no such option", did_you_mean(name, JobChanges.__annotations__))
+        if name not in HINTS:
+            raise UsageError(name, "there is no such option", did_you_mean(name, HINTS))
+    check_options(options, HINTS)
     return Job(
         output=_output(job.output, options),
         models=_models(job.models, options),
@@ -108,7 +115,7 @@ def _output(old: OutputPaths, options: JobChanges) -> OutputPaths:
 
 def _models(old: ModelSelection, options: JobChanges) -> ModelSelection:
     return ModelSelection(
-        candidates=tuple(map(str, _several(options.get("models", old.candidates)))),
+        candidates=tuple(map(str, several(options.get("models", old.candidates)))),
         base=_text(options.get("base", old.base)),
         baseline=_path(options.get("baseline", old.baseline)),
         target=_text(options.get("target", old.target)),
@@ -122,8 +129,8 @@ def _models(old: ModelSelection, options: JobChanges) -> ModelSelection:
 def _tasks(old: TaskSelection, options: JobChanges) -> TaskSelection:
     return TaskSelection(
         suite=options.get("suite", old.suite),
-        names=tuple(map(str, _several(options.get("tasks", old.names)))),
-        include=tuple(map(Path, _several(options.get("include", old.include)))),
+        names=tuple(map(str, several(options.get("tasks", old.names)))),
+        include=tuple(map(Path, several(options.get("include", old.include)))),
         limit=options.get("limit", old.limit),
         num_fewshot=options.get("num_fewshot", old.num_fewshot),
         split=options.get("split", old.split),
@@ -148,7 +155,7 @@ def _prompts(old: PromptOptions, options: JobChanges) -> PromptOptions:
 
 def _description(old: DescriptionOptions, options: JobChanges) -> DescriptionOptions:
     return DescriptionOptions(
-        ways=tuple(map(str, _several(options.get("describe", old.ways)))),
+        ways=tuple(map(str, several(options.get("describe", old.ways)))),
         explain=options.get("explain", old.explain),
         drift=options.get("drift", old.drift),
         drift_text=_path(options.get("drift_text", old.drift_text)),
@@ -176,7 +183,7 @@ def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:
     )
 
 
-def _several(value: Texts | None) -> Sequence[str | Path]:
+def several(value: Texts | None) -> Sequence[str | Path]:
     return (value,) if isinstance(value, str | Path) else value or ()
 
 

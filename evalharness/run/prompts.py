@@ -91,14 +91,6 @@ def _settings(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -
 
 
 def _check_options(options: PromptOptions) -> None:
-    if options.apply_chat_template not in WHO:
-        raise UsageError(
-            TEMPLATES,
-            f"{options.apply_chat_template!r} is not whom to ask by a template",
-            "all or candidates would be right",
-        )
-    if options.chat_template_mismatch not in ("refuse", "allow"):
-        raise UsageError(MISMATCH, f"{options.chat_template_mismatch!r} is no answer", "refuse or allow would be right")
     if options.fewshot_as_multiturn and not WHO[options.apply_chat_template]:
         raise UsageError(
             "--fewshot-as-multiturn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from typing import Any
 import click
 import pytest
 
-from evalharness.api import evaluate
+from evalharness.api import compare, evaluate
 from evalharness.cli import plan, run, sweep, trace
 from evalharness.errors import UsageError
+from evalharness.paths import shipped
 from evalharness.records.job import Job
 from evalharness.records.job_options import JobOptions, changed, make_job
 
@@ -48,6 +50,40 @@ def test_a_misspelt_option_is_named_with_the_nearest() -> None:
         changed(make_job("lora"), tsaks=("rte",))  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "right"),
+    [
+        ("limit", "5", "a whole number or None"),
+        ("limit", True, "a whole number or None"),
+        ("limit", 0, "a whole number of at least 1"),
+        ("num_fewshot", -1, "a whole number of at least 0"),
+        ("seed", -1, "a whole number of at least 0"),
+        ("batch_size", 0, "a whole number of at least 1"),
+        ("alpha", "x", "a number"),
+        ("margins", {"sst2": "x"}, "a mapping from names, to a number each"),
+        ("data", "x", "a mapping from names, to a text or a path each"),
+        ("tasks", [3], "a text or a list of which each is a text"),
+        ("placebo", 1, "True or False"),
+        ("device", None, "a text"),
+        ("out", 3, "a text or a path or None"),
+        ("chat_template_mismatch", "warn", "'refuse' or 'allow'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(option: str, value: object, right: str) -> None:
+    with pytest.raises(UsageError, match=f"^{option}: .*; {re.escape(right)} would be right$"):
+        evaluate("lora", "demo", **{option: value})  # type: ignore[arg-type]
+
+
+def test_compare_and_the_engine_of_evaluate_are_checked_as_well(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^alpha: 'x'"):
+        compare(["a"], alpha="x")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"^runs: 3 "):
+        compare(3)  # type: ignore[arg-type]
+    base = str(shipped("fixtures/models") / "tiny-base")
+    with pytest.raises(UsageError, match=r"^factory: object has no methods `describe` and `open`"):
+        evaluate(base, "demo", out=tmp_path, factory=object())  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 def test_a_type_checker_refuses_a_misspelt_option_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "calls.py"
@@ -69,9 +105,12 @@ def test_a_change_leaves_the_rest_as_it_is() -> None:
 
 
 def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() -> None:
-    texts = ("base", "target", "data_dir", "baseline", "drift_text", "out", "store", "tasks", "include", "describe")
-    values = {name: object() for name in JobOptions.__annotations__} | dict.fromkeys(texts, "text")
-    values |= {name: {"of": "text"} for name in ("data", "train_data", "margins", "engine_options")}
+    flags = ("placebo", "allow_noop", "until_decided", "explain", "drift", "apply_chat_template")
+    values: dict[str, object] = dict.fromkeys(JobOptions.__annotations__, "text") | dict.fromkeys(flags, True)
+    values |= dict.fromkeys(("limit", "num_fewshot", "seed", "batch_size", "batch_tokens"), 7)
+    values |= {name: {"of": "text"} for name in ("data", "train_data", "engine_options")}
+    values |= {"margin": 0.5, "margins": {"of": 0.5}, "alpha": 0.2}
+    values |= {"fewshot_as_multiturn": False, "chat_template_mismatch": "allow"}
     job, words = make_job("lora"), (evaluate.__doc__ or "").replace(",", " ").split()
     for name, value in values.items():
         assert changed(job, **{name: value}) != job, name  # type: ignore[arg-type]

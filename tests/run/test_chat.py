@@ -157,8 +157,8 @@ def test_templates_that_make_the_same_prompts_are_as_good_as_one(job: MakeJob) -
             UsageError,
             "--fewshot-as-multiturn: there are no turns",
         ),
-        ({"apply_chat_template": "bases"}, {}, UsageError, "'bases' is not whom to ask"),
-        ({"chat_template_mismatch": "yes"}, {}, UsageError, "'yes' is no answer"),
+        ({"apply_chat_template": "bases"}, {}, UsageError, "apply_chat_template: 'bases'"),
+        ({"chat_template_mismatch": "yes"}, {}, UsageError, "chat_template_mismatch: 'yes'"),
     ],
 )
 def test_what_cannot_be_asked_or_compared_is_said_before_anything_is_asked(

@@ -1,0 +1,60 @@
+"""Check the values of options given from Python against their type hints."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from evalharness.errors import UsageError
+
+WORDS = {
+    str: "a text",
+    Path: "a path",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    types.NoneType: "None",
+}
+LEAST = {"limit": 1, "num_fewshot": 0, "seed": 0, "batch_size": 1, "batch_tokens": 1}
+
+
+def check_options(values: Mapping[str, object], hints: Mapping[str, Any]) -> None:
+    """Check each value against the hint of its name. Raises UsageError naming the option and what would be right."""
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            what = f"{value!r} ({type(value).__name__}) is no value for it"
+            raise UsageError(name, what, f"{_words(hints[name])} would be right")
+        if isinstance(value, int) and value < (least := LEAST.get(name, value)):
+            raise UsageError(name, f"{value} is too small", f"a whole number of at least {least} would be right")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in args)
+    if origin is Literal:
+        return isinstance(value, str) and value in args
+    if origin is Sequence:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            return False
+        return all(_fits(item, args[0]) for item in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _words(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_words, args))
+    if origin is Literal:
+        return " or ".join(map(repr, args))
+    if origin is Sequence:
+        return f"a list of which each is {_words(args[0])}"
+    if origin is Mapping:
+        return f"a mapping from names, to {_words(args[1])} each"
+    return WORDS[hint]
