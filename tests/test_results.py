@@ -404,3 +404,15 @@ def test_samples_of_an_older_run_go_and_nothing_else(tmp_path: Path) -> None:
     assert not results.samples_path(tmp_path, "sst2", model).exists()
     assert (tmp_path / "samples" / "mine.txt").read_text() == "kept"
     results.forget_samples(tmp_path / "nothing here")
+
+
+def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
+    nothing = replace(
+        COMPARISON, n=0, base=None, candidate_score=None, difference=None, lost=None, gained=None, p_forgotten=None,
+        p_forgotten_adjusted=None, p_retained=None, p_difference=None,
+    )  # fmt: skip
+    written = replace(RESULTS, comparisons=(nothing,))
+    results.write_results(tmp_path, written)
+    assert results.read_results(tmp_path) == written
+    (row,) = json.loads((tmp_path / "results.json").read_text())["comparisons"]
+    assert row["base"] is row["candidate_score"] is row["difference"] is row["p_retained"] is None

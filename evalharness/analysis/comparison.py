@@ -58,7 +58,7 @@ def target_gain(
     the task's margin, and that of its score above chance, where `facts` tell it: who comes from below chance up to
     guessing has learned nothing.
 
-    (None, None) where the target was not compared; no answer to the second where there is no interval or no margin to
+    (None, None) where the target was not measured; no answer to the second where there is no interval or no margin to
     tell it by.
     """
     chances = {
@@ -69,8 +69,8 @@ def target_gain(
     }
     for row in comparisons:
         if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != Level.SUITE:
-            gain, low = row.difference, row.candidate_score.low
-            if gain.low is None or row.margin is None:
+            gain, low = row.difference, None if row.candidate_score is None else row.candidate_score.low
+            if gain is None or gain.low is None or row.margin is None:
                 return gain, None
             return gain, gain.low > row.margin and (low is None or low > chances.get(target, -math.inf))
     return None, None

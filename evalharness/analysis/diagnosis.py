@@ -43,8 +43,8 @@ def diagnose(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[Diagn
             continue
         twin = twins[choice.task]
         lenient, strict, unread = (rows.get((twin, metric, choice.candidate)) for metric in (LENIENT, STRICT, UNPARSED))
-        if lenient is None or strict is None or unread is None:
-            continue  # it did not lose here, so nobody asked it
+        if lenient is None or strict is None or unread is None or not lenient.n:
+            continue  # it did not lose here, so nobody asked it, or nothing was answered
         if lost(choice) or fell(lenient.difference) or fell(strict.difference):
             diagnoses.append(_UnitDiagnosis(run, rows, choice, twin).diagnosis(lenient, strict))
     return tuple(diagnoses)
@@ -94,15 +94,16 @@ class _UnitDiagnosis:
             named.append((name, self.rows.get((self.twin, metric, of))))
         named += [(name, self._more(name)) for name in (BIAS, *CALIBRATION)]
         for name, c in named:
-            if c is not None:
-                yield Measure(
-                    name=name,
-                    task=c.task,
-                    metric=c.metric,
-                    base=c.base,
-                    candidate=c.candidate_score,
-                    difference=c.difference,
-                )
+            if c is None or c.base is None or c.candidate_score is None or c.difference is None:
+                continue
+            yield Measure(
+                name=name,
+                task=c.task,
+                metric=c.metric,
+                base=c.base,
+                candidate=c.candidate_score,
+                difference=c.difference,
+            )
 
     def flips(self) -> WrittenFlips:
         """Lost and gained written answers by whether they can be read; the parts' intervals are those of any paired
@@ -144,7 +145,7 @@ class _UnitDiagnosis:
         """Over the task's own wording and the others in which it was asked; None where there is one."""
         metric, candidate = self.choice.metric, self.choice.candidate
         names = [self.choice.task, *self._variants(VariantKind.WORDING)]
-        rows = [row for name in names if (row := self.rows.get((name, metric, candidate))) is not None]
+        rows = [row for name in names if (row := self.rows.get((name, metric, candidate))) is not None and row.n]
         if len(rows) < 2:
             return None
         return Spread(
@@ -203,8 +204,8 @@ def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequenc
     return replace(pairs, base=sides[0], candidate=sides[1], chance=0.0)
 
 
-def _ends(scores: Iterable[Estimate]) -> tuple[float, float]:
-    values = [score.value for score in scores]
+def _ends(scores: Iterable[Estimate | None]) -> tuple[float, float]:
+    values = [score.value for score in scores if score is not None]
     return min(values), max(values)
 
 

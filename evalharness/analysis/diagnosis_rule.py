@@ -75,8 +75,8 @@ def unexplained(results: Results) -> list[str]:
     return list(dict.fromkeys(row.task for row in units if lost(row) and (row.task, row.candidate) not in explained))
 
 
-def fell(difference: Estimate) -> bool:
-    return difference.high is not None and difference.high < 0
+def fell(difference: Estimate | None) -> bool:
+    return difference is not None and difference.high is not None and difference.high < 0
 
 
 def conclude(
@@ -113,6 +113,8 @@ def conclude(
 
 def _above(one: Comparison, other: Comparison) -> bool:
     """Does the whole interval of one difference lie above the other's?"""
+    if one.difference is None or other.difference is None:
+        return False
     low, high = one.difference.low, other.difference.high
     return low is not None and high is not None and low > high
 

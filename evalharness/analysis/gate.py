@@ -91,8 +91,9 @@ def judge_alone(results: Results, name: str, policy: Policy) -> Decision:
 
 
 def worst(rows: Iterable[Comparison]) -> Comparison:
-    """The row that lost most, in units of its margin. Raises ValueError where there is none."""
-    return min(rows, key=lambda row: row.difference.value / row.margin if row.margin else row.difference.value)
+    """The row that lost most, in units of its margin, of those measured. Raises ValueError where there is none."""
+    measured = [(row.difference.value / (row.margin or 1.0), row) for row in rows if row.difference is not None]
+    return min(measured, key=lambda loss_and_row: loss_and_row[0])[1]
 
 
 def _without_references(results: Results) -> Results:
@@ -145,16 +146,18 @@ def _undecided(row: Comparison) -> str:
     needed = (
         f"; about {row.examples_needed:,} units would decide, {row.n:,} were compared" if row.examples_needed else ""
     )
-    return f"undecided: {row.candidate} over {row.task}: {_difference(row)}, p_retained {_p(row.p_retained)}{needed}"
+    p = "" if row.p_retained is None else f", p_retained {_p(row.p_retained)}"
+    return f"undecided: {row.candidate} over {row.task}: {_difference(row)}{p}{needed}"
 
 
 def _difference(row: Comparison) -> str:
     """The difference with its interval and its margin, in the metric's unit."""
+    if row.difference is None:
+        return f"{row.metric} not measured"
     value, low, high = row.difference.value, row.difference.low, row.difference.high
     interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
     margin = "" if row.margin is None else f", margin {row.margin:g}"
-    unit = "skill" if row.level == Level.SUITE else row.metric
-    return f"{unit} {value:+.3f}{interval}{margin}"
+    return f"{row.metric} {value:+.3f}{interval}{margin}"
 
 
 def _p(value: float | None) -> str:

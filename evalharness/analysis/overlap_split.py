@@ -100,7 +100,7 @@ def _kept(m: Measurement, part: str, seen: Set[str]) -> Measurement:
 def _point(row: Comparison) -> Comparison:
     """Without what holds for a fixed sample only."""
     base, candidate, difference = (
-        Estimate(value=each.value) for each in (row.base, row.candidate_score, row.difference)
+        each and Estimate(value=each.value) for each in (row.base, row.candidate_score, row.difference)
     )
     points = replace(row, base=base, candidate_score=candidate, difference=difference)
     return replace(points, primary=False, p_difference=None, retention=None)

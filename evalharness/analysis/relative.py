@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from evalharness.records.comparison import value_of
 from evalharness.records.models import ModelKind
 from evalharness.records.results import Results
 
@@ -30,7 +31,7 @@ def relative_scores(results: Results) -> pd.DataFrame:
     rows, reference = results.comparisons, reference_candidate(results)
     keys = [(c.level, c.task, c.metric) for c in rows]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}  # names may hold unpaired surrogates
-    scores = [(c.base.value, c.candidate_score.value) if c.n else (math.nan, math.nan) for c in rows]
+    scores = [(value_of(c.base), value_of(c.candidate_score)) for c in rows]
     table = pd.DataFrame(scores, columns=["base", "score"], dtype=float)
     table["key"] = pd.Series([numbers[key] for key in keys], dtype=int)
     of_reference = pd.Series([c.candidate == reference for c in rows], dtype=bool)

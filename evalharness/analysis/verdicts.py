@@ -61,7 +61,7 @@ def _comparison(
     """
     finding = row.finding
     verdict, needed, flags = _verdict(row, plan, adjusted, tests)
-    return Comparison(
+    comparison = Comparison(
         task=row.task,
         family=row.family,
         level=row.level,
@@ -90,6 +90,13 @@ def _comparison(
         general=row.general,
         variant=row.variant,
     )
+    return comparison if finding.units else _not_measured(comparison)
+
+
+def _not_measured(row: Comparison) -> Comparison:
+    """The row without the numbers that stand in for those of no unit."""
+    without = replace(row, base=None, candidate_score=None, difference=None, lost=None, gained=None)
+    return replace(without, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None, p_difference=None)
 
 
 def _verdict(

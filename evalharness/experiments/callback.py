@@ -40,9 +40,9 @@ class ForgettingCallback(TrainerCallback):
 
     The training is what it would be without the callback, bit by bit: modes, buffers and random numbers are put back.
     Logged, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite,
-    forgetting/forgotten (how many units), forgetting/unanswered. A callback cannot reach a trainer's reporters
-    (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log through the trainer. Fully sharded and DeepSpeed
-    training are refused; under DDP every process evaluates alike.
+    forgetting/forgotten (how many units), forgetting/unanswered; what was not measured at a look is left out. A
+    callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log
+    through the trainer. Fully sharded and DeepSpeed training are refused; under DDP every process evaluates alike.
     """
 
     def __init__(
@@ -136,10 +136,13 @@ class ForgettingCallback(TrainerCallback):
 
 
 def logs_of(look: Results) -> dict[str, float]:
-    """Sum up one look for the log. Differences are by each unit's deciding metric, the suite's in units of skill."""
+    """Sum up one look for the log; what was not measured is left out. Differences are by each unit's deciding metric,
+    the suite's in units of skill.
+    """
     units = [c for c in look.comparisons if c.unit and c.level != Level.SUITE]
-    logs = {f"{PREFIX}/{c.task}/difference": c.difference.value for c in units}
-    logs |= {f"{PREFIX}/suite": c.difference.value for c in look.comparisons if c.level == Level.SUITE and c.primary}
+    suites = [c for c in look.comparisons if c.level == Level.SUITE and c.primary]
+    named = [*((f"{c.task}/difference", c) for c in units), *(("suite", c) for c in suites)]
+    logs = {f"{PREFIX}/{name}": c.difference.value for name, c in named if c.difference is not None}
     target = look.models[1].target_task
     logs[f"{PREFIX}/forgotten"] = float(sum(c.verdict == Verdict.FORGOTTEN and c.task != target for c in units))
     return {**logs, f"{PREFIX}/unanswered": float(len(look.errors))}

@@ -20,6 +20,7 @@ from evalharness.experiments.continual_measures import (
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.report.stages import Stages, StageScore, StageTask
+from evalharness.report.wording import base_of
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pairs import Pairs
@@ -109,7 +110,7 @@ def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> Sta
         margin=first.margin,
         chance=next(iter(pairs.values())).chance if pairs else subject.members[0][0].chance,
         learned=run.learned(subject),
-        base=first.base,
+        base=base_of(rows.values()),
         cells=tuple(cells),
         joint=joint,
         fresh=fresh,

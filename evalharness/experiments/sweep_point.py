@@ -85,9 +85,8 @@ def outcome_of(measured: Results, name: str, target: str) -> Outcome:
     model = next(model for model in measured.models if model.name == name)
     units = [c for c in rows if c.unit and c.level != Level.SUITE and c.task != target]
     suite = next((c.difference for c in rows if c.level == Level.SUITE and c.primary), None)
-    metrics = {
-        c.metric: c.candidate_score.value for c in rows if c.task == target and c.level in (Level.TASK, Level.GROUP)
-    }
+    of_target = [c for c in rows if c.task == target and c.level in (Level.TASK, Level.GROUP)]
+    metrics = {c.metric: c.candidate_score.value for c in of_target if c.candidate_score is not None}
     lost = tuple(c.task for c in units if c.verdict == Verdict.FORGOTTEN)
     return Outcome(metrics, model.target_gain, model.learned_target, suite, lost, len(units))
 

@@ -84,6 +84,11 @@ class MeanDifference:
     units: int
 
 
+def value_of(estimate: Estimate | MeanDifference | None) -> float | None:
+    """The estimate's value; None where nothing was measured."""
+    return None if estimate is None else estimate.value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """What a set of `population` units, of which a random part was answered, would show had all of it been.
@@ -121,7 +126,9 @@ class StoppingState:
 class Comparison:
     """Candidate against base on one task, group, family or suite, by one metric; a row of results.json.
 
-    Differences are oriented so that + is better. `unit`: this row is a gate unit. `verdict`, `margin` and the margin's
+    Differences are oriented so that + is better. `base`, `candidate_score`, `difference`, counts and p-values are None
+    where no unit was measured of both (`n` is 0); a row over gate units may have a difference and no scores. `unit`:
+    this row is a gate unit. `verdict`, `margin` and the margin's
     p-values are None on rows that only describe (metrics that are not primary). `examples_needed` is None where the
     verdict is decided, or where the true difference seems to sit on the margin. What stands after `available`
     describes.
@@ -135,9 +142,9 @@ class Comparison:
     primary: bool
     candidate: str
     n: int
-    base: Estimate
-    candidate_score: Estimate
-    difference: Estimate
+    base: Estimate | None
+    candidate_score: Estimate | None
+    difference: Estimate | None
     ci_level: float
     lost: int | None = None
     gained: int | None = None

@@ -41,8 +41,9 @@ def details(results: Results) -> DetailTable:
 
 
 def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, SortableCell]:
-    places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value))
-    shown = wording.score_change(c.base, c.candidate_score, c.difference, places)
+    base, candidate, difference = wording.values_of(c)
+    places = wording.places_for((base, candidate, difference))
+    shown = wording.change_of(c, places)
     remarks = "; ".join([wording.flag_words(flag)[0] for flag in c.flags] + ([] if c.primary else ["describes only"]))
     units = f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else "")
     return {
@@ -51,10 +52,10 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
         "Candidate": SortableCell(c.candidate, c.candidate, "text"),
         "Verdict": SortableCell(c.verdict or wording.NONE, c.verdict, "verdict"),
         "n": SortableCell(units, c.n),
-        "Base": SortableCell(shown.base if c.n else wording.NONE, c.base.value),
-        "Candidate score": SortableCell(shown.candidate if c.n else wording.NONE, c.candidate_score.value),
-        "Difference": SortableCell(shown.difference if c.n else wording.NONE, c.difference.value),
-        "Interval": SortableCell(shown.interval or wording.NONE, c.difference.low),
+        "Base": SortableCell(shown.base, base),
+        "Candidate score": SortableCell(shown.candidate, candidate),
+        "Difference": SortableCell(shown.difference, difference),
+        "Interval": SortableCell(shown.interval or wording.NONE, None if c.difference is None else c.difference.low),
         "vs base": _change(over_base),
         "vs full": _change(over_full),
         "Margin δ": SortableCell(wording.plain(c.margin, places), c.margin),

@@ -57,7 +57,7 @@ def _tasks(results: Results) -> list[_TaskLines]:
     tasks = []
     for task, comparisons in in_order(results):
         level = comparisons[0].level
-        shown = sorted((c for c in comparisons if c.margin and c.n), key=lambda c: order[c.candidate])
+        shown = sorted((c for c in comparisons if _in_margins(c)), key=lambda c: order[c.candidate])
         if not shown or (level == Level.TASK and task in group and task not in targets):
             continue
         suffix = " (suite)" if level == Level.SUITE else " (target)" if task in targets else ""
@@ -66,9 +66,13 @@ def _tasks(results: Results) -> list[_TaskLines]:
 
 
 def _in_margins(c: Comparison) -> list[float]:
-    """The difference, and the ends of its interval where there is one, in units of the margin."""
+    """The difference, and the ends of its interval where there is one, in units of the margin; nothing where either is
+    missing.
+    """
+    if c.difference is None or not c.margin:
+        return []
     ends = (c.difference.value, c.difference.low, c.difference.high)
-    return [value / (c.margin or 1.0) for value in ends if value is not None]
+    return [value / c.margin for value in ends if value is not None]
 
 
 def _draw(axes: Axes, tasks: Sequence[_TaskLines], names: Sequence[str], height: float) -> dict[str, str]:
@@ -114,7 +118,7 @@ def _draw_point(axes: Axes, c: Comparison, y: float, candidate: int, gid: str) -
 
 
 def _tip(c: Comparison) -> str:
-    shown = wording.score_change(c.base, c.candidate_score, c.difference)
+    shown = wording.change_of(c)
     parts = (f"{c.candidate} on {c.task}: {shown.difference}", shown.interval, c.verdict)
     return " ".join(part for part in parts if part)
 

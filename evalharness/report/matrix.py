@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import groups_of, members_of, targets_of, with_families
@@ -81,7 +81,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
             n=first.n,
             available=first.available,
             margin=wording.plain(first.margin, places),
-            base=wording.plain(first.base.value, places) if first.n else wording.NONE,
+            base=wording.plain(value_of(first.base), places),
             base_interval=wording.interval(first.base, places, sign=False),
             cells=_cells(results, comparisons, {} if is_family else flips, calibration),
             folded=large.get(task, 0) if first.level == Level.GROUP else 0,
@@ -91,8 +91,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
 
 
 def _places(comparisons: Sequence[Comparison]) -> int:
-    scores = ((c.base.value, c.candidate_score.value, c.difference.value) for c in comparisons)
-    return wording.places_for(value for of_one in scores for value in of_one)
+    return wording.places_for(value for c in comparisons for value in wording.values_of(c))
 
 
 def _cells(
@@ -116,11 +115,11 @@ def _cells(
 
 
 def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
-    shown = wording.score_change(c.base, c.candidate_score, c.difference, places)
+    shown = wording.change_of(c, places)
     return MatrixCell(
         verdict=c.verdict,
-        score=shown.candidate if c.n else wording.NONE,
-        difference=shown.difference if c.n else wording.NONE,
+        score=shown.candidate,
+        difference=shown.difference,
         interval=shown.interval,
         lost=c.lost,
         gained=c.gained,
@@ -138,7 +137,7 @@ def _calibration(results: Results) -> dict[tuple[str, str, str], str]:
     measures: dict[tuple[str, str, str], list[str]] = {}
     for c in results.comparisons:
         if c.metric in CALIBRATION and not c.primary:
-            score, base = wording.plain(c.candidate_score.value), wording.plain(c.base.value)
+            score, base = wording.plain(value_of(c.candidate_score)), wording.plain(value_of(c.base))
             words = f"{CALIBRATION[c.metric]} {score} (base {base})"
             measures.setdefault((c.level, c.task, c.candidate), []).append(words)
     return {key: ", ".join(words) for key, words in measures.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalharness.analysis.overlap_split import CLEAN, OVERLAPPING
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.results import Results
 from evalharness.records.tasks import VariantKind
 from evalharness.report import wording
@@ -126,14 +126,16 @@ def _sentence(results: Results, name: str, task: str, counts: Mapping[str, int],
     whole, clean = _deciding(results, name, task), _part_of(results, name, task, CLEAN)
     if clean is None or whole is None:
         return f"{head}; none is left without"
-    places = wording.places_for((clean.base.value, clean.candidate_score.value, whole.base.value))
-    before, after = (wording.signed(c.difference.value, places) for c in (whole, clean))
+    places = wording.places_for((*wording.values_of(clean)[:2], value_of(whole.base)))
+    before, after = (wording.signed(value_of(c.difference), places) for c in (whole, clean))
     return f"{head}; without them the difference is {after} instead of {before}{_consequence(whole, clean)}"
 
 
 def _consequence(whole: Comparison, clean: Comparison) -> str:
     """What a reader of the verdict should know: another sign, or another side of the margin."""
-    was, now = whole.difference.value, clean.difference.value
+    was, now = value_of(whole.difference), value_of(clean.difference)
+    if was is None or now is None:
+        return ""
     if whole.margin is not None and (was < -whole.margin) != (now < -whole.margin):
         return f": {'beyond' if now < was else 'within'} the margin of {whole.margin:g}, unlike on all examples"
     return ": of the other sign" if was * now < 0 else ""
@@ -184,8 +186,4 @@ def _rows(results: Results, name: str, facts: Mapping[str, Any]) -> list[Overlap
 
 
 def _part_scores(c: Comparison | None) -> PartScores:
-    return (
-        NOT_COMPARED
-        if c is None
-        else PartScores(f"{c.n:,}", wording.score_change(c.base, c.candidate_score, c.difference))
-    )
+    return NOT_COMPARED if c is None else PartScores(f"{c.n:,}", wording.change_of(c))

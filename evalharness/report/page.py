@@ -70,7 +70,7 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "training": training_table.training_table,
     "scores": score_tables.score_tables,
     "reference": relative.reference_candidate,
-    "unmeasured_targets": targets.unmeasured_targets,
+    "undrawn": targets.undrawn,
     "details": details.details,
     "errors": facts.error_table,
     "signature": facts.signature_tables,

@@ -56,10 +56,11 @@ def noise_floor(results: Results) -> str:
         for c in of_task
         if c.level == Level.TASK
     ]
-    if not rows:
+    moved = [(abs(c.difference.value), c) for c in rows if c.difference is not None]
+    if not moved:
         return ""
-    furthest = max(rows, key=lambda c: abs(c.difference.value))
-    size, flips = abs(furthest.difference.value), sum((c.lost or 0) + (c.gained or 0) for c in rows)
+    size, furthest = max(moved, key=lambda size_and_row: size_and_row[0])
+    flips = sum((c.lost or 0) + (c.gained or 0) for c in rows)
     answers = f"{wording.counted(sum(c.n for c in rows), 'answer')} on {wording.counted(len(rows), 'task')}"
     if not size and not flips:
         return (
@@ -92,5 +93,4 @@ def _named(results: Results, kind: str) -> tuple[str, ...]:
 
 
 def _change(c: Comparison) -> QuantisationChange:
-    scores = wording.score_change(c.base, c.candidate_score, c.difference)
-    return QuantisationChange(c.task, c.level, c.metric, c.n, scores)
+    return QuantisationChange(c.task, c.level, c.metric, c.n, wording.change_of(c))

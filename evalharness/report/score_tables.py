@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.relative import reference_candidate, relative_scores
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison, Estimate, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import targets_of
@@ -63,19 +63,18 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
         by_metric.setdefault(score.row.metric, []).append(score.row)
         candidates.setdefault(score.row.candidate, {}).setdefault(score.row.metric, score)
     places = {metric: _places(rows) for metric, rows in by_metric.items()}
-    original = tuple((_plain(rows[0].base.value, rows[0], places), "", "") for rows in by_metric.values())
+    original = tuple((_plain(wording.base_of(rows), places[metric]), "", "") for metric, rows in by_metric.items())
     lines = [(name, kinds.get(name, ""), _cells(own, places)) for name, own in candidates.items()]
     reference = reference_candidate(results)
     return ScoreTable(task, target, tuple(by_metric), reference, ((base, "the original", original), *lines))
 
 
 def _places(rows: Sequence[Comparison]) -> int:
-    values = [value for c in rows if c.n for value in (c.base.value, c.candidate_score.value)]
-    return wording.places_for(values, fine=4)
+    return wording.places_for((value for c in rows for value in wording.values_of(c)[:2]), fine=4)
 
 
-def _plain(value: float, row: Comparison, places: Mapping[str, int]) -> str:
-    return wording.plain(value if row.n else None, places[row.metric])
+def _plain(score: Estimate | None, places: int) -> str:
+    return wording.plain(value_of(score), places)
 
 
 def _cells(own: Mapping[str, _Score], places: Mapping[str, int]) -> Scores:
@@ -85,4 +84,4 @@ def _cells(own: Mapping[str, _Score], places: Mapping[str, int]) -> Scores:
 
 def _cell(score: _Score, places: Mapping[str, int]) -> tuple[str, str, str]:
     over_base, over_full = wording.signed_percent(score.over_base), wording.signed_percent(score.over_full)
-    return _plain(score.row.candidate_score.value, score.row, places), over_base, over_full
+    return _plain(score.row.candidate_score, places[score.row.metric]), over_base, over_full

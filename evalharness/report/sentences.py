@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.gate import GateOutcome, Policy, judge_alone, worst
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.models import ModelKind
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
@@ -74,9 +74,9 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
 
 
 def _difference(c: Comparison) -> str:
-    places = wording.places_for((c.base.value, c.candidate_score.value, c.difference.value), fine=2)
-    small = abs(c.difference.value) < 0.1 and places == 2
-    return wording.signed(c.difference.value, 3 if small else places)
+    difference, places = value_of(c.difference), wording.places_for(wording.values_of(c), fine=2)
+    small = difference is not None and abs(difference) < 0.1 and places == 2
+    return wording.signed(difference, 3 if small else places)
 
 
 def _forgetting(units: Sequence[Comparison]) -> str:
@@ -128,6 +128,8 @@ def _ruling(code: GateOutcome, suite: Comparison | None) -> str:
 def _suite(suite: Comparison | None) -> str:
     if suite is None:
         return ""
+    if suite.difference is None:
+        return f"suite {wording.one_line(suite.task, LONGEST)}: not measured"
     verdict = f", {suite.verdict}" if suite.verdict else ""
     difference = wording.with_interval(suite.difference)
     return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}{verdict}"
@@ -142,7 +144,7 @@ def _general(suite: Comparison | None) -> list[str]:
 
 
 def _average(c: Comparison) -> str:
-    shown = wording.score_change(c.base, c.candidate_score, c.difference)
+    shown = wording.change_of(c)
     return f"{wording.one_line(c.metric, LONGEST)} {shown.candidate} (base {shown.base}, {shown.difference})"
 
 

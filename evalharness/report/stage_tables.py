@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Estimate
+from evalharness.records.comparison import Estimate, value_of
 from evalharness.report import wording
 from evalharness.report.stage_text import AFTER, places_of, short
 from evalharness.report.stages import KINDS, NAMES, ContinualMeasure, Stages, StageScore, StageTask
@@ -27,7 +27,7 @@ def _beside(stages: Stages) -> Iterator[tuple[str, str, str, list[Estimate | Non
 
 
 def _score(task: StageTask, estimate: Estimate | None) -> str:
-    return wording.plain(estimate.value if estimate else None, places_of(task))
+    return wording.plain(value_of(estimate), places_of(task))
 
 
 def matrix_table(stages: Stages) -> TextTable:
@@ -56,7 +56,7 @@ def _score_and_change(task: StageTask, cell: StageScore) -> str:
     mark = "*" if learned_here(task, cell) else ""
     if cell.state == Verdict.FORGOTTEN:
         mark = wording.VERDICTS[Verdict.FORGOTTEN][0]
-    return f"{_score(task, cell.score)} ({wording.signed(cell.difference.value, places_of(task))}){mark}"
+    return f"{_score(task, cell.score)} ({wording.signed(value_of(cell.difference), places_of(task))}){mark}"
 
 
 def learned_here(task: StageTask, cell: StageScore) -> bool:
@@ -125,8 +125,8 @@ def task_table(stages: Stages) -> TextTable:
             "known since": short(stages.stages[task.learned - 1] if task.learned else stages.base),
             "first forgotten at": "; ".join(lost) or wording.NONE,
             "then": AFTER[task.after] if task.after else wording.NONE,
-            "at the last stage": wording.with_interval(last.since, places_of(task)) if last.since else wording.NONE,
-            "skill retained": wording.plain(last.retained.value if last.retained else None, 2),
+            "at the last stage": wording.with_interval(last.since, places_of(task)),
+            "skill retained": wording.plain(value_of(last.retained), 2),
         }
         rows.append(row)
     note = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from evalharness.records.comparison import Level
+from evalharness.records.comparison import Level, value_of
 from evalharness.report import wording
 from evalharness.report.stages import Stages, StageTask
 from evalharness.stats.enums import MetricKind, Verdict
@@ -25,7 +25,7 @@ def short(name: str) -> str:
 
 def places_of(task: StageTask) -> int:
     """Decimals of the task's scores."""
-    return wording.places_for([task.base.value, *(cell.score.value for cell in task.cells)])
+    return wording.places_for(value_of(score) for score in (task.base, *(cell.score for cell in task.cells)))
 
 
 def sentences(stages: Stages) -> list[str]:

@@ -25,8 +25,8 @@ KINDS = {"learned": "tasks that were learned", "general": "general abilities", "
 
 @dataclass(frozen=True, slots=True)
 class StageScore:
-    """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; `verdict`:
-    the run's on that.
+    """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; None where
+    nothing was measured; `verdict`: the run's on that.
 
     `reference`: the model against which it is tested whether the task was forgotten, None at the stage that taught it;
     `since`: the difference to it; `retained`: the share of its skill over chance; `p_adjusted`: over all tasks and
@@ -35,8 +35,8 @@ class StageScore:
 
     stage: str
     n: int
-    score: Estimate
-    difference: Estimate
+    score: Estimate | None
+    difference: Estimate | None
     verdict: Verdict | None
     reference: str | None = None
     since: Estimate | None = None
@@ -66,7 +66,7 @@ class StageTask:
     margin: float | None
     chance: float | None
     learned: int
-    base: Estimate
+    base: Estimate | None
     cells: tuple[StageScore, ...]
     joint: Estimate | None = None
     fresh: Estimate | None = None

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from evalharness.records.comparison import Estimate, Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 
 
-def unmeasured_targets(results: Results) -> list[str]:
-    """Names of the candidates whose gain on their target is not known."""
-    return [model.name for model in results.models if model.judged and model.target_gain is None]
+def suite_changes(results: Results) -> dict[str, Estimate]:
+    """The change over the suite of every candidate of which it was measured."""
+    suites = (c for c in results.comparisons if c.level == Level.SUITE and c.primary)
+    return {c.candidate: c.difference for c in suites if c.difference is not None}
+
+
+def undrawn(results: Results) -> list[str]:
+    """Names of the candidates of which the gain on the target or the change over the suite is not known."""
+    changes = suite_changes(results)
+    return [m.name for m in results.models if m.judged and (m.target_gain is None or m.name not in changes)]
 
 
 def gain_of(model: ModelRow) -> str:

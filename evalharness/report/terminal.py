@@ -12,7 +12,7 @@ from evalharness.report.escape import plain
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.text_table import aligned
-from evalharness.report.wording import VERDICTS, flag_words, general_of
+from evalharness.report.wording import NONE, VERDICTS, flag_words, general_of
 from evalharness.stats.enums import Verdict
 
 REASONS = (  # flags that say why there is no other verdict
@@ -110,7 +110,7 @@ def _references(results: Results) -> Iterator[str]:
         titles = ("", "n", "quantised", "unquantised", "difference", "interval")
         changes = [(change, change.scores) for change in shown.changes if change.level != Level.SUITE]
         rows = [
-            (change.task, str(change.n), scores.base, scores.candidate, scores.difference, scores.interval or "–")
+            (change.task, str(change.n), scores.base, scores.candidate, scores.difference, scores.interval or NONE)
             for change, scores in changes
         ]
         yield from (f"  {line}" for line in aligned([titles, *rows], range(1, len(titles))))
@@ -144,9 +144,8 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
     if c.verdict == Verdict.INCONCLUSIVE and c.examples_needed:
         verdict += f" (about {c.examples_needed:,} examples would decide)"
     verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
-    counts = ("–", "–") if c.lost is None else (str(c.lost), str(c.gained))
-    scores = _scores(c) if c.n else ("–", "–", "–")  # nothing is no score
-    return (name, _units(c), *scores, _interval(c.difference), *counts, verdict)
+    counts = (NONE, NONE) if c.lost is None else (str(c.lost), str(c.gained))
+    return (name, _units(c), *_scores(c), _interval(c.difference), *counts, verdict)
 
 
 def _units(c: Comparison) -> str:
@@ -156,14 +155,15 @@ def _units(c: Comparison) -> str:
 
 
 def _scores(c: Comparison) -> tuple[str, str, str]:
-    return f"{c.base.value:.3f}", f"{c.candidate_score.value:.3f}", _signed(c.difference.value)
+    base, candidate = (NONE if score is None else f"{score.value:.3f}" for score in (c.base, c.candidate_score))
+    return base, candidate, NONE if c.difference is None else _signed(c.difference.value)
 
 
 def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _interval(estimate: Estimate | MeanDifference) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "–"
+def _interval(estimate: Estimate | MeanDifference | None) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return NONE
     return f"{_signed(estimate.low)} … {_signed(estimate.high)}"

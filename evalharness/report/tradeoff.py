@@ -12,7 +12,7 @@ from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.marks import colour_of, frame, mark, quiet_grid
 from evalharness.report.svg import NAMES, Drawing, inline, style
-from evalharness.report.targets import learned_words
+from evalharness.report.targets import learned_words, suite_changes
 from evalharness.report.training_table import joined
 
 PLACES = tuple((side, dy) for dy in (6, -16, 18, -28) for side in (1, -1))  # of a name: right or left, points above
@@ -33,9 +33,8 @@ class _CandidatePoint:
 
 
 def tradeoff(results: Results) -> str:
-    """The SVG element; empty where no candidate has both a suite and a gain."""
-    suites = {c.candidate: c for c in results.comparisons if c.level == Level.SUITE and c.primary}
-    names = results.candidates
+    """The SVG element; empty where no candidate has both a change over the suite and a gain."""
+    changes, names = suite_changes(results), results.candidates
     points = [
         _CandidatePoint(
             candidate=names.index(model.name),
@@ -43,11 +42,11 @@ def tradeoff(results: Results) -> str:
             learned=model.learned_target,
             words=learned_words(model),
             target=wording.one_line(model.target_task or "", 30),
-            x=suites[model.name].difference,
+            x=changes[model.name],
             y=model.target_gain,
         )
         for model in results.models
-        if model.name in suites and model.target_gain is not None
+        if model.name in changes and model.target_gain is not None
     ]
     if not points:
         return ""
@@ -56,7 +55,8 @@ def tradeoff(results: Results) -> str:
         _join(axes, points, joined(results))
         for point in points:
             _draw(axes, point)
-        _finish(axes, points, next((c.margin for c in suites.values()), None))
+        margins = (c.margin for c in results.comparisons if c.level == Level.SUITE and c.primary)
+        _finish(axes, points, next(margins, None))
         _write_names(axes, points)
     tips = {f"candidate-{point.candidate}": _tip(point) for point in points}
     title = "What was learned against what was forgotten"

@@ -6,10 +6,11 @@ minus a smallest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison, Estimate, Level, value_of
 from evalharness.records.results import Results
 from evalharness.records.tasks import Variant, VariantKind
 from evalharness.report import wording
@@ -54,7 +55,7 @@ class VariantCell:
     difference: str = ""
     interval: str = ""
     moved: str = ""
-    change: float = 0.0
+    change: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +155,14 @@ def _by_key(results: Results) -> ByKey:
 
 def _cells(task: str, metric: str, rows: ByKey, names: Sequence[str]) -> tuple[VariantCell | None, ...]:
     of_candidates = [rows.get((task, metric, name)) for name in names]
-    places = wording.places_for(c.difference.value for c in of_candidates if c is not None)
+    places = wording.places_for(value_of(c.difference) for c in of_candidates if c is not None)
     return tuple(None if c is None else _cell(c, places) for c in of_candidates)
 
 
 def _lowest(cells: Sequence[VariantCell | None]) -> VariantCell | None:
     """The cell with the largest fall (of several wordings)."""
-    return min((cell for cell in cells if cell is not None), key=lambda cell: cell.change, default=None)
+    there = [cell for cell in cells if cell is not None]
+    return min(there, key=lambda cell: math.inf if cell.change is None else cell.change, default=None)
 
 
 def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Sequence[str]) -> Iterator[VariantRow]:
@@ -187,25 +189,26 @@ def _row(
     of_candidates = [rows.get((task, metric, name)) for name in names]
     scored = [c for c in of_candidates if c is not None]
     if scored:
-        places = wording.places_for(value for c in scored for value in (c.base.value, c.candidate_score.value))
+        places = wording.places_for(value for c in scored for value in wording.values_of(c)[:2])
         cells = tuple(None if c is None else _cell(c, places) for c in of_candidates)
-        yield VariantRow(words, metric, plain, wording.plain(scored[0].base.value, places), cells)
+        yield VariantRow(words, metric, plain, wording.plain(value_of(wording.base_of(scored)), places), cells)
 
 
 def _cell(c: Comparison, places: int) -> VariantCell:
-    shown = wording.score_change(c.base, c.candidate_score, c.difference, places)
+    shown = wording.change_of(c, places)
     moved = wording.direction(c.difference)
-    return VariantCell(shown.candidate, shown.difference, shown.interval, moved, c.difference.value)
+    return VariantCell(shown.candidate, shown.difference, shown.interval, moved, value_of(c.difference))
 
 
 def _spread(first: Comparison, worded: Iterable[str], rows: ByKey, names: Sequence[str]) -> VariantRow:
     """Largest minus smallest score over the task's own wording and the others."""
     tasks = [first.task, *worded]
 
-    def width(values: Sequence[float]) -> str:
+    def width(scores: Iterable[Estimate | None]) -> str:
+        values = [score.value for score in scores if score is not None]
         return wording.plain(max(values) - min(values), wording.places_for(values)) if values else wording.NONE
 
     of = [[c for task in tasks if (c := rows.get((task, first.metric, name))) is not None] for name in names]
-    base = next(([c.base.value for c in scored] for scored in of if scored), [])
-    cells = tuple(VariantCell(width([c.candidate_score.value for c in scored])) for scored in of)
+    base = next(([c.base for c in scored] for scored in of if scored), [])
+    cells = tuple(VariantCell(width(c.candidate_score for c in scored)) for scored in of)
     return VariantRow("largest minus smallest over wordings", first.metric, False, width(base), cells)

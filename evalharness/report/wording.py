@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from evalharness.records.comparison import Estimate, Flag, MeanDifference
+from evalharness.records.comparison import Comparison, Estimate, Flag, MeanDifference, value_of
 from evalharness.records.models import ModelKind
 from evalharness.stats.enums import Verdict
 
@@ -190,9 +190,9 @@ def signed(value: float | None, places: int = 3) -> str:
     return f"+{text}" if value is not None and math.isfinite(value) and round(value, places) > 0 else text
 
 
-def interval(estimate: Estimate | MeanDifference, places: int = 3, sign: bool = True) -> str:
+def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
     """ "[−0.10, +0.02]"; empty where there is no interval."""
-    if estimate.low is None or estimate.high is None:
+    if estimate is None or estimate.low is None or estimate.high is None:
         return ""
     write = signed if sign else plain
     return f"[{write(estimate.low, places)}, {write(estimate.high, places)}]"
@@ -200,7 +200,9 @@ def interval(estimate: Estimate | MeanDifference, places: int = 3, sign: bool = 
 
 @dataclass(frozen=True, slots=True)
 class ScoreChange:
-    """The scores of base and candidate, their difference and its interval, as texts; an interval may be empty."""
+    """The scores of base and candidate, their difference and its interval, as texts: "–" for what was not measured; an
+    interval may be empty.
+    """
 
     base: str
     candidate: str
@@ -208,26 +210,45 @@ class ScoreChange:
     interval: str
 
 
-def score_change(base: Estimate, candidate: Estimate, difference: Estimate, places: int | None = None) -> ScoreChange:
+def score_change(
+    base: Estimate | None, candidate: Estimate | None, difference: Estimate | None, places: int | None = None
+) -> ScoreChange:
     """All with `places` decimals; None: as many as the three values need."""
-    if places is None:
-        places = places_for((base.value, candidate.value, difference.value))
+    values = [value_of(estimate) for estimate in (base, candidate, difference)]
+    places = places_for(values) if places is None else places
     return ScoreChange(
-        base=plain(base.value, places),
-        candidate=plain(candidate.value, places),
-        difference=signed(difference.value, places),
+        base=plain(values[0], places),
+        candidate=plain(values[1], places),
+        difference=signed(values[2], places),
         interval=interval(difference, places),
     )
 
 
-def with_interval(estimate: Estimate | MeanDifference, places: int = 3, sign: bool = True) -> str:
-    """ "+0.41 [+0.36, +0.45]"; the value alone where there is no interval."""
+def change_of(c: Comparison, places: int | None = None) -> ScoreChange:
+    """The scores of a comparison as texts."""
+    return score_change(c.base, c.candidate_score, c.difference, places)
+
+
+def values_of(c: Comparison) -> tuple[float | None, float | None, float | None]:
+    """Base, candidate and difference; None for what was not measured."""
+    return value_of(c.base), value_of(c.candidate_score), value_of(c.difference)
+
+
+def base_of(rows: Iterable[Comparison]) -> Estimate | None:
+    """The base's score, by the first of its comparisons with several candidates that was measured."""
+    return next((c.base for c in rows if c.base is not None), None)
+
+
+def with_interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
+    """ "+0.41 [+0.36, +0.45]"; the value alone where there is no interval, "–" where there is no value."""
     write = signed if sign else plain
-    return f"{write(estimate.value, places)} {interval(estimate, places, sign)}".strip()
+    return f"{write(value_of(estimate), places)} {interval(estimate, places, sign)}".strip()
 
 
-def direction(difference: Estimate) -> str:
+def direction(difference: Estimate | None) -> str:
     """ "fell" or "rose" where the whole interval lies on one side of zero, else empty."""
+    if difference is None:
+        return ""
     if difference.high is not None and difference.high < 0:
         return "fell"
     return "rose" if difference.low is not None and difference.low > 0 else ""

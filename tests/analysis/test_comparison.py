@@ -54,6 +54,8 @@ def test_what_was_learned_is_the_gain_beyond_doubt():
     assert gain is not None and gain.value == pytest.approx(95 / 400) and learned is True
     assert target_gain(rows, "lora", "a")[1] is False
     assert target_gain(rows, "lora", "elsewhere") == (None, None) == target_gain(rows, "another", "target")
+    failed = [replace(facts[1], failed={"lora": 400})]
+    assert target_gain(compare(failed, both("target", 400, 200)[:1], plan()), "lora", "target") == (None, None)
     guessing = [replace(each, chance=0.75) for each in facts]  # up to guessing from below it
     assert [target_gain(rows, "lora", "target", known)[1] for known in (facts, guessing)] == [True, False]
 

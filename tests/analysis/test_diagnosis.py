@@ -303,3 +303,15 @@ def test_groups_pool_answers_or_weigh_tasks_alike(macro: bool) -> None:
     assert (flips.unreadable.value, flips.wrong.value) == pytest.approx(expected)
     written = next(measure for measure in found.measures if measure.name == "written")
     assert written.difference.value == pytest.approx(sum(expected))
+
+
+def test_written_answers_that_nobody_gave_explain_nothing() -> None:
+    every = [
+        facts("t", "acc", "acc"),
+        replace(facts("t@written", "", LENIENT, STRICT, UNPARSED), variant=twin_of("t"), failed={"new": 30}),
+    ]
+    right = measured("t@written", "base", ((RIGHT,),) * 30)
+    chosen = replace(right[0], task="t", metric="acc")
+    rows = [*right, chosen, replace(chosen, model="new", rows=chosen.rows * [0, 1])]
+    plan = ComparePlan(base="base", candidates=("new",), describing=("t@written",))
+    assert diagnose(measured_run(every, rows, plan), compare(every, rows, plan)) == ()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.analysis.gate import Decision, OnInconclusive, Policy, judge
+from evalharness.analysis.gate import Decision, OnInconclusive, Policy, judge, worst
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import ModelRow, Results
@@ -131,3 +131,17 @@ def test_references_decide_nothing():
         results(ROW, SUITE, lost, errors=(error,)), models=(model("base", None), model("lora", "base"), beside)
     )
     assert judge(found, Policy()) == Decision(exit_code=0, reasons=())
+
+
+def test_what_was_not_measured_is_no_zero():
+    nothing = {"n": 0, "base": None, "candidate_score": None, "difference": None, "lost": None, "gained": None}
+    nothing |= {"p_forgotten": None, "p_forgotten_adjusted": None, "p_retained": None, "p_difference": None}
+    open_suite = replace(SUITE, **{**OPEN, **nothing, "examples_needed": None})
+    assert "undecided: lora over demo: skill not measured" in judge(results(ROW, open_suite), Policy()).reasons
+    (reason,) = judge(results(ROW, replace(SUITE, base=None, candidate_score=None, **OPEN)), Policy()).reasons
+    assert "skill +0.000 [-0.015, +0.015]" in reason
+
+
+def test_the_worst_is_one_that_was_measured():
+    lost = replace(ROW, **LOST)
+    assert worst([replace(ROW, difference=None), lost, ROW]) is lost

@@ -73,7 +73,9 @@ def test_a_model_that_failed_everywhere_is_shown_without_scores():
         row.n == 0
         and row.verdict == "inconclusive"
         and "incomplete" in row.flags
-        and row.difference == Estimate(value=0.0)
+        and (row.base, row.candidate_score, row.difference) == (None, None, None)
+        and (row.lost, row.gained, row.p_forgotten, row.p_forgotten_adjusted, row.p_retained, row.p_difference)
+        == (None,) * 6
     )
 
 

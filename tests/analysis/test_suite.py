@@ -48,7 +48,9 @@ def test_a_group_with_the_target_in_it_counts_without_the_target():
 
 def test_a_suite_with_nothing_to_judge_is_inconclusive():
     rows = by_task(compare([task("guess")], both("guess", 400, 100), plan()))
-    assert rows["suite"].verdict == "inconclusive" and rows["suite"].n == 0 and "base_at_chance" in rows["suite"].flags
+    suite = rows["suite"]
+    assert suite.verdict == "inconclusive" and suite.n == 0 and "base_at_chance" in suite.flags
+    assert (suite.base, suite.candidate_score, suite.difference, suite.p_retained) == (None,) * 4
 
 
 def test_general_ability_is_the_plain_mean_in_points():

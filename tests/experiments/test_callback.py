@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from measured_runs import both, plan, task
 from peft import LoraConfig, PeftConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
@@ -24,10 +25,12 @@ from transformers import (
 )
 
 import evalharness
+from evalharness.analysis.comparison import compare
 from evalharness.checkpoints.libraries import quiet
 from evalharness.errors import UsageError
 from evalharness.experiments.callback import ForgettingCallback, logs_of
 from evalharness.records.job_options import make_job
+from evalharness.records.results import ModelRow, Results
 from evalharness.run.evaluation import evaluate
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -87,7 +90,7 @@ def watching(small_world: Path, tmp_path: Path) -> Callable[..., ForgettingCallb
 
 
 def logged(trainer: Trainer) -> list[dict[str, float]]:
-    return [entry for entry in trainer.state.log_history if "forgetting/suite" in entry]
+    return [entry for entry in trainer.state.log_history if "forgetting/forgotten" in entry]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +206,9 @@ def test_attached_it_logs_through_the_trainer(
     trainer = Logging(model_of(zoo["llama"]), arguments, default_data_collator, [row], processing_class=tokenizer)  # type: ignore[arg-type]
     callback = watching(every=1).attach(trainer)
     trainer.train()
-    assert any("forgetting/suite" in logs for logs in heard) and len(logged(trainer)) == 1 and len(callback.looks) == 1
+    assert (
+        any("forgetting/forgotten" in logs for logs in heard) and len(logged(trainer)) == 1 and len(callback.looks) == 1
+    )
 
 
 def test_every_look_is_given_its_share_of_alpha(
@@ -266,3 +271,15 @@ def test_what_a_run_refuses_is_refused_before_the_first_step(
 def test_it_is_reached_by_name_and_late() -> None:
     assert evalharness.ForgettingCallback is ForgettingCallback
     assert copy.copy(evalharness.PUBLIC)["ForgettingCallback"].startswith("evalharness.experiments")
+
+
+def test_what_was_not_measured_is_not_logged() -> None:
+    facts = [task("a"), task("b", failed={"lora": 40})]
+    rows = compare(facts, [*both("a", 40, 30), *both("b", 40, 30)[:1]], plan())
+    sizes = {"parameters": 1, "trainable": 1, "trainable_share": 1.0, "bytes": 1}
+    models = (
+        ModelRow(name="base", kind="base", fingerprint="f", base=None, **sizes),
+        ModelRow(name="lora", kind="lora", fingerprint="f", base="base", **sizes),
+    )
+    found = logs_of(Results(signature={}, models=models, comparisons=rows))
+    assert found["forgetting/a/difference"] == 0 and "forgetting/b/difference" not in found

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from measured_runs import both, plan, task
 
 from evalharness import results
+from evalharness.analysis.comparison import compare
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import DataError, ModelError, UsageError
@@ -24,6 +26,7 @@ from evalharness.experiments.selection import HELD_OUT, selection_of
 from evalharness.experiments.sweep import choose, run_sweep
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
+from evalharness.records.results import ModelRow, Results
 from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, read_sweep, to_json
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import make_run_plan
@@ -139,7 +142,10 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
     assert any("bare" in notice for notice in first.notices) and any("diverged" in notice for notice in first.notices)
     assert read_sweep(job.output.folder) == sweep and results.read_results(job.output.folder) == found
     page = (job.output.folder / "report.html").read_text()
-    assert 'id="sweep"' in page and "Target gain against forgetting" in page and "How they were made" in page
+    assert 'id="sweep"' in page and "How they were made" in page
+    outcomes = [point.validation for point in sweep.points if point.validation is not None]
+    drawn = any(outcome.suite is not None and outcome.gain is not None for outcome in outcomes)
+    assert ("Target gain against forgetting" in page) == drawn
 
     monkeypatch.setattr("evalharness.experiments.demo.train", lambda *_: pytest.fail("trained again"))
     kept = {
@@ -302,3 +308,12 @@ def test_wrong_before_anything_is_trained(job: Job, monkeypatch: pytest.MonkeyPa
     (job.output.folder / "sweep.json").write_text("{}")
     with pytest.raises(UsageError, match=r"sweep\.json: not the sweep"):
         run_sweep(SweepJob(job, GRID))
+
+
+def test_a_target_that_was_not_measured_has_no_score_to_choose_by() -> None:
+    rows = compare([task("t", failed={"lora": 40})], both("t", 40, 30)[:1], plan())
+    row = ModelRow(
+        name="lora", kind="lora", fingerprint="f", base="base", parameters=1, trainable=1, trainable_share=1.0, bytes=1
+    )
+    outcome = point_module.outcome_of(Results(signature={}, models=(row,), comparisons=rows), "lora", "t")
+    assert outcome.metrics == {} and outcome.suite is None

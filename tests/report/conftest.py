@@ -375,3 +375,26 @@ def explained(run: Results) -> Results:
         "prompt-16", "mmlu", level="group", conclusion="format", says="the format", leaning=None, spread=None
     )
     return replace(run, diagnoses=(group, _diagnosis()))
+
+
+def _unmeasured(c: Comparison) -> Comparison:
+    """The row as it is where no unit was answered by both."""
+    return replace(
+        c, n=0, base=None, candidate_score=None, difference=None, lost=None, gained=None, p_forgotten=None,
+        p_forgotten_adjusted=None, p_retained=None, p_difference=None, examples_needed=None,
+        verdict=c.verdict and "inconclusive", flags=("incomplete",),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def half_measured(run: Results) -> Results:
+    """Nothing was measured of full-low but its gain; the suite has a difference and no scores."""
+    rows = [_unmeasured(c) if c.candidate == "full-low" else c for c in run.comparisons]
+    rows = [replace(c, base=None, candidate_score=None) if c.level == "suite" else c for c in rows]
+    return replace(run, comparisons=tuple(rows))
+
+
+@pytest.fixture(scope="session")
+def unmeasured(run: Results) -> Results:
+    """No unit was answered by base and candidate."""
+    return replace(run, comparisons=tuple(map(_unmeasured, run.comparisons)), flips=())

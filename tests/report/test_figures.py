@@ -123,3 +123,15 @@ def test_shapes_of_the_legend_are_those_of_the_figures() -> None:
     pairs = [(marks.marker_of(i), marks.colour_of(i)) for i in range(56)]
     assert [mark_of(i) for i in range(56)] == [(shape[marker], COLOURS[colour]) for marker, colour in pairs]
     assert len(set(pairs)) == 56
+
+
+def test_what_was_not_measured_has_no_point(half_measured: Results, unmeasured: Results) -> None:
+    drawn = ElementTree.fromstring(forest(half_measured))
+    texts = [element.text for element in drawn.iter(f"{SVG}text")]
+    assert sum(text in ("▼ forgotten", "● retained", "? inconclusive") for text in texts) == 11 * 4
+    tips = [str(element.text) for element in drawn.iter(f"{SVG}title")]
+    assert not any("full-low" in tip for tip in tips) and any(
+        tip.startswith("full-high on demo: −0.34") for tip in tips
+    )
+    assert "full-low" not in tradeoff(half_measured) and "full-high" in tradeoff(half_measured)
+    assert forest(unmeasured) == tradeoff(unmeasured) == ""

@@ -454,3 +454,13 @@ def test_hostile_text_is_shown_as_it_is(bad: str) -> None:
     assert wording.shortened(wording.visible(f"{bad} right"), 1600) in data["texts"] and not set("<>&") & set(island)
     if len(bad) < 200:
         assert wording.one_line(f"{bad}1") in outline.text()
+
+
+def test_what_was_not_measured_is_nowhere_a_number(half_measured: Results, unmeasured: Results) -> None:
+    page = Outline(render(half_measured))
+    assert not page.wrong
+    assert "Not drawn, because their targets or the suite were not measured: full-low and prompt-16." in page.text()
+    assert "suite demo: not measured" in page.text()
+    without = Outline(render(unmeasured))
+    assert not without.wrong and "<figure" not in render(unmeasured)
+    assert "0.000" not in without.text() and "nan" not in without.text()

@@ -189,3 +189,21 @@ def test_whether_it_learned_in_words(run: Results) -> None:
     aimed = replace(run.models[-1], target_task="topics")
     assert learned_words(aimed) == "not measured"
     assert learned_words(replace(aimed, target_gain=Estimate(value=0.1))) == "cannot be told"
+
+
+def test_what_was_not_measured_is_a_dash_and_sorted_last(half_measured: Results, unmeasured: Results) -> None:
+    relative = relative_scores(half_measured)
+    for c, over_base, line in zip(
+        half_measured.comparisons, relative["over_base"], details(half_measured).lines, strict=True
+    ):
+        cells = [line[title] for title in ("Base", "Candidate score", "Difference", "Interval", "vs base")]
+        if c.difference is None:
+            assert all((cell.text, cell.value) == ("–", None) for cell in cells) and over_base != over_base
+        elif c.level == "suite":
+            assert [cell.text for cell in cells[:2]] == ["–", "–"] and cells[2].value == c.difference.value
+    (table,) = (table for table in score_tables(half_measured) if table.task == "dialogsum")
+    scores = {name: [score for score, *_ in cells] for name, _, cells in table.lines}
+    assert scores["full-low"] == ["–"] * 4 and "–" not in scores["lora-r8"] + scores["tiny-base"]
+    assert all(
+        cell == ("–", "–", "–") for table in score_tables(unmeasured) for *_, cells in table.lines[1:] for cell in cells
+    )

@@ -94,3 +94,9 @@ def test_general_ability_stands_beside_the_suite(run: Results) -> None:
         "trained on"
     )
     assert found["full-high"].average == ""
+
+
+def test_a_suite_that_was_not_measured_is_no_zero(half_measured: Results) -> None:
+    card = _by_name(half_measured)["full-low"]
+    assert card.suite == "suite demo: not measured" and "0.0" not in card.sentence.replace("+0.66", "")
+    assert _by_name(half_measured)["full-high"].suite.startswith("suite demo, in units of skill: −0.340 [")

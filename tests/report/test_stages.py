@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from evalharness.report.stage_text import notes, sentences
 from evalharness.report.stages import ContinualMeasure, Stages, StageScore, StageTask, read_stages, to_json
 from evalharness.report.svg import COLOURS
 from evalharness.report.trajectories import trajectories
+from evalharness.results.structuring import structured
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ("full-low", "full-high", "lora-r8")  # of the candidates of `run`
@@ -214,3 +216,13 @@ def test_hostile_names_stay_text(run: Results, stages: Stages) -> None:
     hostile = replace(stages, base=bad, rule=bad, columns=tuple(replace(each, name=bad) for each in stages.columns))
     page = render(run, stages=hostile)
     assert "<script>alert" not in page and "\u202e" not in page
+
+
+def test_a_stage_that_was_not_measured_is_a_dash(stages: Stages, tmp_path: Path) -> None:
+    topics, *others = stages.columns
+    gap = StageScore(NAMES[2], 0, None, None, None, reference="full-low")
+    first, second, _ = topics.cells
+    found = replace(stages, columns=(replace(topics, cells=(first, second, gap)), *others))
+    assert matrix_table(found).rows[3][1] == "– (–)" and task_table(found).rows[0][4:] == ("–", "–")
+    assert "topics after lora-r8" not in trajectories(found) and "topics after full-high" in trajectories(found)
+    assert structured(json.loads(json.dumps(asdict(found))), Stages, "stages.json") == found

@@ -136,3 +136,15 @@ def test_what_was_stopped_early_shows_how_far_it_was_asked() -> None:
     assert any("50 of 400" in line and "▼ forgotten" in line for line in lines)
     assert any(line.endswith("? inconclusive (suite not tested)") for line in lines)
     assert lines[-1] == "tuned: 1 of 1 gate unit stopped early; 50 of 400 units were asked (12 %)"
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    suite = replace(ROW, task="demo", level="suite", metric="margins", base=None, candidate_score=None, flags=())
+    nothing = replace(
+        ROW, n=0, base=None, candidate_score=None, difference=None, lost=None, gained=None, p_forgotten=None,
+        p_forgotten_adjusted=None, p_retained=None, p_difference=None,
+    )  # fmt: skip
+    lines = list(verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=(nothing, suite))))
+    rows = {line.split()[0]: line.split() for line in lines if line.startswith("  ")}
+    assert rows["demo"][2:] == ["50", "–", "–", "−0.020", "−0.100", "…", "+0.100", "3", "2", "?", "inconclusive"]
+    assert rows["boolq"][1:] == ["0", *["–"] * 6, "?", "inconclusive", "(base", "at", "chance)"]

@@ -205,3 +205,22 @@ def test_groups_speak_for_many_members_asked_otherwise(run: Results) -> None:
     page = render(many)
     assert "subject_3@written" not in page.split('id="measured"')[0]
     assert "what 20 other ways of asking single members gave is in results.json" in page
+
+
+def test_what_was_not_measured_is_a_dash_and_no_largest_fall(otherwise: Results) -> None:
+    def without(c: Comparison) -> Comparison:
+        gone = c.candidate == "full-high" and c.task in ("boolq@bare", "boolq@typos")
+        return replace(c, n=0, base=None, candidate_score=None, difference=None) if gone else c
+
+    results = replace(otherwise, comparisons=tuple(map(without, otherwise.comparisons)))
+    rows = {row.words: row for row in by_task(variants.variant_tables(results))["boolq"].rows}
+    typos, bare = rows["with typos"], rows["wording “bare”"]
+    assert (typos.base, bare.base) == ("0.750", "0.810")
+    assert typos.cells[0] == bare.cells[0] == variants.VariantCell("–", "–")
+    spread = rows["largest minus smallest over wordings"].cells[0]
+    assert spread and spread.score not in ("–", "")
+    view = variants.overview(results)
+    assert view is not None
+    line = next(cells for task, _, cells in view.lines if task == "boolq")
+    lowest = line[view.columns.index("other wording, lowest")][0]
+    assert lowest and lowest.difference == "0.000"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -406,6 +407,11 @@ def test_terminal_and_page_say_it(job: Callable[..., Job], trained: Path) -> Non
     assert 'id="ways"' not in page
     (line,) = overlap.overlap(found).rows
     assert (line.counts, line.clean.n, line.overlapping.scores.difference) == ("4 of 40", "36", "+0.750")
+    nothing = {"n": 0, "base": None, "candidate_score": None, "difference": None}
+    rows = [replace(c, **nothing) if c.variant and c.variant.way == "clean" else c for c in found.comparisons]
+    lacking = replace(found, comparisons=tuple(rows))
+    assert overlap.lines(lacking)[1].endswith("without them the difference is – instead of +0.075")
+    assert overlap.overlap(lacking).rows[0].clean.scores.difference == "–"
 
 
 def test_a_clean_difference_on_the_other_side_of_the_margin_is_said(job: Callable[..., Job], trained: Path) -> None:

@@ -1,0 +1,32 @@
+"""What was not measured is nowhere a number: a base that can do neither of two tasks, asked four rows of each."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from command_line import exit_code
+
+from evalharness.paths import shipped
+
+
+def test_a_suite_of_tasks_that_the_base_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, out = shipped("fixtures/models") / "tiny-base", tmp_path / "out"
+    models = ("--model", f"s={base}", "--base", base, "--target", "cola", "--device", "cpu")
+    tasks = ("--task", "mrpc", "--task", "cola", "--data-dir", shipped("fixtures/benchmarks"), "--limit", 4)
+    capsys.readouterr()
+    assert exit_code("run", *models, *tasks, "--out", out, "--store", tmp_path / "store.sqlite") == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "(suite)" in line)
+    assert row.split()[3:5] == ["–", "–"]
+
+    (suite,) = (c for c in json.loads((out / "results.json").read_text())["comparisons"] if c["level"] == "suite")
+    numbers = ("difference", "lost", "gained", "p_forgotten", "p_forgotten_adjusted", "p_retained", "p_difference")
+    assert suite["base"] is suite["candidate_score"] is None
+    assert suite["n"] == 0 and all(suite[key] is None for key in numbers)
+    assert exit_code("gate", out) in (4, 5)
+    assert "s over suite: skill not measured" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert "suite suite: not measured" in page and "Gain against forgetting is not drawn" in page
+    assert not re.search(r"suite suite[^<]*0\.000", page) and 'id="tradeoff' not in page
