@@ -18,9 +18,8 @@ from evalharness.experiments.continual_measures import (
     with_scales,
 )
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Comparison, Flag, Level
+from evalharness.records.comparison import Comparison, Flag, Level, base_of
 from evalharness.report.stages import Stages, StageScore, StageTask
-from evalharness.report.wording import base_of
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pairs import Pairs

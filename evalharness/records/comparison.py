@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -168,3 +169,8 @@ class Comparison:
     general: MeanDifference | None = None
     stopping: StoppingState | None = None  # None where all units were asked at once
     variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other
+
+
+def base_of(rows: Iterable[Comparison]) -> Estimate | None:
+    """The base's score, by the first of its comparisons with several candidates that was measured."""
+    return next((c.base for c in rows if c.base is not None), None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.relative import reference_candidate, relative_scores
-from evalharness.records.comparison import Comparison, Estimate, Level, value_of
+from evalharness.records.comparison import Comparison, Estimate, Level, base_of, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.order import targets_of
@@ -63,7 +63,7 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
         by_metric.setdefault(score.row.metric, []).append(score.row)
         candidates.setdefault(score.row.candidate, {}).setdefault(score.row.metric, score)
     places = {metric: _places(rows) for metric, rows in by_metric.items()}
-    original = tuple((_plain(wording.base_of(rows), places[metric]), "", "") for metric, rows in by_metric.items())
+    original = tuple((_plain(base_of(rows), places[metric]), "", "") for metric, rows in by_metric.items())
     lines = [(name, kinds.get(name, ""), _cells(own, places)) for name, own in candidates.items()]
     reference = reference_candidate(results)
     return ScoreTable(task, target, tuple(by_metric), reference, ((base, "the original", original), *lines))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison, Estimate, Level, value_of
+from evalharness.records.comparison import Comparison, Estimate, Level, base_of, value_of
 from evalharness.records.results import Results
 from evalharness.records.tasks import Variant, VariantKind
 from evalharness.report import wording
@@ -191,7 +191,7 @@ def _row(
     if scored:
         places = wording.places_for(value for c in scored for value in wording.values_of(c)[:2])
         cells = tuple(None if c is None else _cell(c, places) for c in of_candidates)
-        yield VariantRow(words, metric, plain, wording.plain(value_of(wording.base_of(scored)), places), cells)
+        yield VariantRow(words, metric, plain, wording.plain(value_of(base_of(scored)), places), cells)
 
 
 def _cell(c: Comparison, places: int) -> VariantCell:

@@ -234,11 +234,6 @@ def values_of(c: Comparison) -> tuple[float | None, float | None, float | None]:
     return value_of(c.base), value_of(c.candidate_score), value_of(c.difference)
 
 
-def base_of(rows: Iterable[Comparison]) -> Estimate | None:
-    """The base's score, by the first of its comparisons with several candidates that was measured."""
-    return next((c.base for c in rows if c.base is not None), None)
-
-
 def with_interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
     """ "+0.41 [+0.36, +0.45]"; the value alone where there is no interval, "–" where there is no value."""
     write = signed if sign else plain
