@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Unpack, get_type_hints
 
@@ -12,6 +12,7 @@ from evalharness.analysis.joining import read_runs
 from evalharness.analysis.margins import with_margins
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
+from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
 from evalharness.records.job_options import JobOptions, Texts, make_job, several
 from evalharness.records.option_types import check_options
@@ -60,7 +61,7 @@ def compare(
     margin: float | None = None,
     margins: Mapping[str, float] | None = None,
     alpha: float | None = None,
-    lower_is_better: Sequence[str] = (),
+    metrics: Mapping[str, MetricStatement] | None = None,
     out: str | Path | None = None,
     notify: Callable[[str], None] = lambda notice: None,
 ) -> Results:
@@ -68,20 +69,21 @@ def compare(
 
     One RUN: its candidates with its base again, which gives what the run found unless margins or `alpha` are given.
     Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates.
-    Or [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `lower_is_better`: metrics of these.
+    Or [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `metrics`: what is to be known of these
+    by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
 
     `margin`: of every task on a 0-1 scale; `margins`: of single tasks, groups or the suite. `out`: a folder for
     results.json and measurements.parquet; `notify` is told what a user should know. Raises EvalHarnessError.
     """
     given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "out": out}
-    check_options({**given, "lower_is_better": lower_is_better}, get_type_hints(compare))
+    check_options({**given, "metrics": metrics}, get_type_hints(compare))
     texts, named = tuple(map(str, several(runs))), margins or {}
     if not are_logs(texts):
-        if lower_is_better:
-            raise UsageError("--lower-is-better", "runs know which way their metrics go", "leave it out")
+        if metrics:
+            raise UsageError("--metric", "runs know what their metrics are", "leave it out")
         measured, notices = read_runs(texts)
     else:
-        measured, notices = read_logs(texts, named, lower_is_better)
+        measured, notices = read_logs(texts, named, metrics or {})
     for notice in notices:
         notify(notice)
     measured = with_margins(measured, margin, named, alpha)

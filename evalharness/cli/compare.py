@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from evalharness import api
-from evalharness.cli.options import debug_option, margins
+from evalharness.cli.options import debug_option, margins, statements
 from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Flag
 from evalharness.report.escape import plain
@@ -26,10 +26,12 @@ from evalharness.results import results_text
     help="Error rate of either verdict [default: the run's].",
 )
 @click.option(
-    "--lower-is-better",
+    "--metric",
+    "metric_texts",
     multiple=True,
-    metavar="METRIC",
-    help="Of logs and tables: a metric that is better the less of it.",
+    metavar="NAME:KEY=VALUE,…",
+    help="Of logs and tables: what is to be known of a metric, or of a task's: higher_is_better (yes, no), chance (a "
+    "score, none), low and high (a score, none).",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet."
@@ -40,7 +42,7 @@ def compare_command(
     runs: tuple[str, ...],
     margin: tuple[str, ...],
     alpha: float | None,
-    lower_is_better: tuple[str, ...],
+    metric_texts: tuple[str, ...],
     out: Path | None,
     as_json: bool,
     debug: bool,
@@ -58,7 +60,7 @@ def compare_command(
         margin=everywhere,
         margins=named,
         alpha=alpha,
-        lower_is_better=lower_is_better,
+        metrics=statements(metric_texts),
         out=out,
         notify=lambda notice: click.echo(plain(f"note: {notice}"), err=True),
     )

@@ -11,6 +11,7 @@ from typing import Any, cast
 import click
 
 from evalharness.errors import UsageError
+from evalharness.imports.logged import MetricStatement, statement_of
 from evalharness.paths import default_store
 from evalharness.records.job_options import JobOptions
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
@@ -211,6 +212,18 @@ def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
         raise UsageError("--margin", what, "give one, and TASK=MARGIN for single tasks")
     named = pairs("--margin", [text for text in texts if "=" in text])
     return (_margin(of_all[0]) if of_all else None), {name: _margin(text) for name, text in named.items()}
+
+
+def statements(texts: Sequence[str]) -> dict[str, MetricStatement]:
+    """`--metric wer:higher_is_better=no,high=2` as statements by name. Raises UsageError."""
+    stated: dict[str, MetricStatement] = {}
+    for text in texts:
+        name, _, keys = text.rpartition(":")
+        if not name:
+            raise UsageError("--metric", f"{text!r} is not NAME:KEY=VALUE", "wer:higher_is_better=no would be right")
+        given = statement_of(f"--metric {name}", pairs(f"--metric {name}", keys.split(",")))
+        stated[name] = {**stated.get(name, MetricStatement()), **given}
+    return stated
 
 
 def _margin(text: str) -> float:

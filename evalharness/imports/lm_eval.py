@@ -16,7 +16,7 @@ from typing import Any
 from evalharness import fingerprint
 from evalharness.data.files import decode, kind, plain, unreadable
 from evalharness.errors import DataError, UsageError
-from evalharness.imports.logged import Answer, LoggedTask, ModelLog
+from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, plain_name
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
@@ -188,13 +188,19 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
                 )
     if not answers:
         return None
-    stated = _mapping(_mapping(about, "higher_is_better"), name)
-    higher = {
-        metric: stated[named] for metric in answers if isinstance(stated.get(named := metric.partition(",")[0]), bool)
-    }
-    chance = sum(1 / number for number in choices) / len(choices) if all(choices) else 0.0
+    chance = sum(1 / number for number in choices) / len(choices) if all(choices) else None
+    higher = _mapping(_mapping(about, "higher_is_better"), name)
+    stated = {metric: _stated(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
     version = str(_mapping(about, "versions").get(name, ""))
-    return LoggedTask(name, {metric: tuple(scores) for metric, scores in answers.items()}, higher, chance, version)
+    return LoggedTask(name, {metric: tuple(scores) for metric, scores in answers.items()}, stated, version)
+
+
+def _stated(scores: Sequence[Answer], higher: Any, chance: float | None) -> MetricStatement:
+    """What the log says of one metric; `chance`: of picking the right choice, which is that of scores of 0 and 1."""
+    stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
+    if chance is not None and higher is not False and all(score.value in (0, 1) for score in scores):
+        stated["chance"] = chance
+    return stated
 
 
 def _finite(value: Any) -> bool:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
+
+from evalharness.errors import UsageError
+
+TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+NO_NUMBER = ("none", "inf", "-inf")  # of a chance: unknown; of an end: there is none
 
 
 class Answer(NamedTuple):
@@ -23,16 +30,24 @@ class Answer(NamedTuple):
     content: str = ""
 
 
+class MetricStatement(TypedDict, total=False):
+    """What is stated of a metric: which way is better, what a model scores that knows nothing (None: unknown), and
+    between which ends scores lie (None: without end). A key that is missing: nothing is stated.
+    """
+
+    higher_is_better: bool
+    chance: float | None
+    low: float | None
+    high: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedTask:
-    """One task of one model. `answers`: metric id -> its answers; `higher`: metric id -> is more better, where the log
-    says; `chance`: the accuracy of guessing.
-    """
+    """One task of one model. `answers`: metric id -> its answers; `stated`: metric id -> what the log says of it."""
 
     name: str
     answers: Mapping[str, tuple[Answer, ...]]
-    higher: Mapping[str, bool]
-    chance: float
+    stated: Mapping[str, MetricStatement]
     version: str = ""
 
 
@@ -49,3 +64,33 @@ class ModelLog:
     settings: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     unnamed: bool = False  # only the file's name says what its one task is called
+
+
+def plain_name(metric: str) -> str:
+    """The metric's name without its filter."""
+    return metric.partition(",")[0]
+
+
+def statement_of(where: object, texts: Mapping[str, str]) -> MetricStatement:
+    """Read a statement as a user writes it: "yes" or "no", numbers, "none". Raises UsageError."""
+    statement = MetricStatement()
+    for key in texts.keys() - MetricStatement.__annotations__:
+        raise UsageError(where, f"{key!r} is unknown", f"{', '.join(MetricStatement.__annotations__)} would be right")
+    if (text := texts.get("higher_is_better")) is not None:
+        if text.lower() not in TRUTH:
+            raise UsageError(where, f"higher_is_better is {text!r}", "yes or no would be right")
+        statement["higher_is_better"] = TRUTH[text.lower()]
+    if "chance" in texts:
+        statement["chance"] = _number(where, "chance", texts["chance"])
+    if "low" in texts:
+        statement["low"] = _number(where, "low", texts["low"])
+    if "high" in texts:
+        statement["high"] = _number(where, "high", texts["high"])
+    return statement
+
+
+def _number(where: object, key: str, text: str) -> float | None:
+    with suppress(ValueError):
+        if text.lower() in NO_NUMBER or math.isfinite(float(text)):
+            return None if text.lower() in NO_NUMBER else float(text)
+    raise UsageError(where, f"{key} is {text!r}", "a number or none would be right")

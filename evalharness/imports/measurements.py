@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from types import MappingProxyType
 
 import numpy as np
 
 from evalharness import fingerprint
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.imports.logged import LoggedTask, ModelLog
-from evalharness.imports.metrics import RowOfValue, comparable_metrics
-from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
+from evalharness.imports.metrics import ComparableMetric, comparable_metrics
+from evalharness.imports.scales import Statements, check_names, without_chance
+from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.tasks import Group, Task
-from evalharness.stats.enums import MetricKind
 from evalharness.tasks.clusters import clusters
 from evalharness.tasks.library import Library
 
@@ -36,9 +37,9 @@ class ImportedLogs:
 
 
 def import_logs(
-    base: ModelLog, candidates: Sequence[ModelLog], library: Library, lower: Collection[str] = ()
+    base: ModelLog, candidates: Sequence[ModelLog], library: Library, statements: Statements = MappingProxyType({})
 ) -> ImportedLogs:
-    """Import the tasks that all of the logs have. `lower`: metrics of which less is better.
+    """Import the tasks that all of the logs have. `statements`: what the user says of metrics and tasks.
 
     Raises NotComparableError where they have none in common, were not asked the same, or were not scored by the metric
     that decides.
@@ -51,26 +52,29 @@ def import_logs(
         raise NotComparableError("compare", f"the logs have no task in common{why}", "evaluate both on the same tasks")
     if unshared := sorted({name for log in logs for name in log.tasks} - set(shared)):
         notices.append(f"not in all of the logs, so left out: {', '.join(unshared)}")
-    facts, measurements, unscaled = [], [], {}
+    check_names(base, statements)
+    facts, measurements, unscaled, unknown = [], [], dict[str, str](), dict[str, str]()
     known = set(library.names())
     for name in shared:
         tasks = {log.name: log.tasks[name] for log in logs}
         ours = library.task(name) if name in known else None
-        metrics = comparable_metrics(name, logs, ours.primary if ours else "", lower, notices)
+        metrics = comparable_metrics(name, logs, ours, statements, notices)
         if not metrics:
             notices.append(f"{name} is left out: no metric of it can be compared")
             continue
-        failed = _unpaired(name, base, candidates, metrics[0][0].id, notices)
+        primary = metrics[0].facts
+        failed = _unpaired(name, base, candidates, primary.id, notices)
         units = _units(tasks.values())
-        facts.append(_facts(tasks[base.name], [metric for metric, _ in metrics], failed, ours, units))
-        measurements += [
-            _measurement(model, task, metric, rows, units) for model, task in tasks.items() for metric, rows in metrics
-        ]
-        if metrics[0][0].high != 1.0 and ours is None:
-            unscaled[name] = metrics[0][0].id
+        facts.append(_facts(tasks[base.name], metrics, failed, ours, units))
+        measurements += [_measurement(model, task, each, units) for model, task in tasks.items() for each in metrics]
+        if primary.high != 1.0 and ours is None:
+            unscaled[name] = primary.id
+        if facts[-1].chance is None and primary.low is not None and primary.high is not None:
+            unknown[name] = primary.id
     if not facts:
         what = f"no task of the logs can be compared ({'; '.join(notices)})"
         raise NotComparableError("compare", what, "log other metrics")
+    notices += without_chance(unknown)
     return ImportedLogs(tuple(facts), tuple(measurements), _groups(base, facts, library), unscaled, tuple(notices))
 
 
@@ -121,18 +125,16 @@ def _units(tasks: Iterable[LoggedTask]) -> dict[str, str]:
     return {each.key: ordered[head].unit for each, head in zip(ordered, clusters(links), strict=True)}
 
 
-def _measurement(
-    model: str, task: LoggedTask, metric: MetricFacts, rows: RowOfValue, unit_of: Mapping[str, str]
-) -> Measurement:
-    answers = sorted(task.answers[metric.id], key=attrgetter("key"))
+def _measurement(model: str, task: LoggedTask, metric: ComparableMetric, unit_of: Mapping[str, str]) -> Measurement:
+    answers = sorted(task.answers[metric.facts.id], key=attrgetter("key"))
     units: dict[str, int] = {}
     places = np.array([units.setdefault(unit_of[answer.key], len(units)) for answer in answers])
-    of_answers = np.array([rows(answer.value) for answer in answers], dtype=np.float64)
+    of_answers = np.array([metric.rows(answer.value) for answer in answers], dtype=np.float64)
     summed = np.zeros((len(units), of_answers.shape[1]))
     np.add.at(summed, places, of_answers)
     return Measurement(
         task=task.name,
-        metric=metric.id,
+        metric=metric.facts.id,
         model=model,
         units=tuple(units),
         sizes=tuple(np.bincount(places).tolist()),
@@ -142,29 +144,29 @@ def _measurement(
 
 def _facts(
     task: LoggedTask,
-    metrics: Sequence[MetricFacts],
+    metrics: Sequence[ComparableMetric],
     failed: Mapping[str, int],
     ours: Task | None,
     units: Mapping[str, str],
 ) -> TaskFacts:
-    """State the task's facts as `ours`, our own file of that name, has them, else by what is logged."""
-    answers = task.answers[metrics[0].id]
-    known = ours is not None and ours.primary == metrics[0].id
-    chance = ours.chance if ours is not None and known else task.chance if metrics[0].kind == MetricKind.BINARY else 0.0
+    """State the task's facts by what is stated and logged, and as `ours`, our own file of that name, has the rest."""
+    primary = metrics[0].facts.id
+    answers = task.answers[primary]
+    known = ours is not None and ours.primary == primary
     return TaskFacts(
         name=task.name,
         family=ours.family if ours else "imported",
         version=task.version,
-        primary=metrics[0].id,
+        primary=primary,
         margin=ours.margin if ours is not None and known else MARGIN,
-        chance=chance,
+        chance=metrics[0].chance,
         available=len({units[answer.key] for answer in answers}),
         truncated=0,
         failed=failed,
         unparsed={},
         data_digest=fingerprint.of_value(sorted(answer.document for answer in answers)),
         prompts_digest=fingerprint.of_value(sorted(answer.key for answer in answers)),
-        metrics=tuple(metrics),
+        metrics=tuple(metric.facts for metric in metrics),
         repeated=len(answers) - len({answer.content or answer.key for answer in answers}),
     )
 

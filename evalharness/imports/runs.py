@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from evalharness import fingerprint
@@ -13,6 +14,7 @@ from evalharness.errors import UsageError
 from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import ModelLog
 from evalharness.imports.measurements import check_margins, import_logs
+from evalharness.imports.scales import Statements
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
@@ -50,12 +52,12 @@ def _check_run(text: str) -> None:
 
 
 def read_logs(
-    texts: Sequence[str], margins: Mapping[str, float], lower: Sequence[str] = ()
+    texts: Sequence[str], margins: Mapping[str, float], statements: Statements = MappingProxyType({})
 ) -> tuple[MeasuredRun, tuple[str, ...]]:
     """Read logs given as [NAME=]PATH, the base's first, as one measured run, with notices for the user.
 
-    `margins`: of single tasks, which scores that are not from 0 to 1 need; `lower`: metrics of which less is better.
-    Raises EvalHarnessError.
+    `margins`: of single tasks, which scores that are not from 0 to 1 need; `statements`: what the user says of
+    metrics and tasks. Raises EvalHarnessError.
     """
     if len(texts) < 2:
         what = "one log alone cannot be compared"
@@ -65,7 +67,7 @@ def read_logs(
     names = [log.name for log in logs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
-    imported = import_logs(logs[0], logs[1:], library, lower)
+    imported = import_logs(logs[0], logs[1:], library, statements)
     check_margins(imported, margins)
     plan = ComparePlan(base=names[0], candidates=tuple(names[1:]), groups=imported.groups, seed=SEED)
     models = tuple(_row(log, None if log is logs[0] else names[0]) for log in logs)

@@ -2,8 +2,10 @@
 
 Columns: `id`; `score`, or `prediction` and `answer` (right where they are equal, white space around them aside); and,
 if there are any, `task` (else the file's name), `unit` (rows that belong together), `metric` (one only), `prompt` (any
-text that tells how the question was asked). Rows with the same prompt and answer repeat a question, unless prompts are
-so few that they cannot be texts of questions. A row without a value in a column that others have is an error.
+text that tells how the question was asked); `higher_is_better`, `score_low` and `score_high` (the same in every row of
+a task) and `chance` (of the row: a task's is their mean). Rows with the same prompt and answer repeat a question,
+unless prompts are so few that they cannot be texts of questions. A row without a value in a column that others have is
+an error.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from typing import Any
 from evalharness import fingerprint
 from evalharness.data.files import DataRow, numbered, parquet_rows, text_cells, unreadable
 from evalharness.errors import DataError
-from evalharness.imports.logged import Answer, LoggedTask, ModelLog
+from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, statement_of
 
 FORMS = (".csv", ".tsv", ".jsonl", ".parquet")
 NEEDED = "columns `id` and `score`, or `id`, `prediction` and `answer`"
 SCORED = "score"
 MANY_PROMPTS = 10  # distinct prompts that are surely texts of questions, not names of templates
-READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt")
+SAME = {"higher_is_better": "higher_is_better", "score_low": "low", "score_high": "high"}  # column -> what it states
+READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt", *SAME, "chance")
 
 
 def is_table(path: Path) -> bool:
@@ -51,7 +54,8 @@ def read(path: Path, name: str) -> ModelLog:
     if len(metrics) > 1:
         raise DataError(path, f"several metrics ({', '.join(metrics)})", "give a file for each")
     tasks = {
-        task: LoggedTask(task, {metrics[0]: answers}, {}, 0.0) for task, answers in _by_task(path, rows, graded).items()
+        task: LoggedTask(task, {metrics[0]: answers}, {metrics[0]: _statement(path, task, rows, graded)})
+        for task, answers in _by_task(path, rows, graded).items()
     }
     settings = {"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))}
     return ModelLog(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
@@ -77,6 +81,29 @@ def _with_repeats(answers: tuple[Answer, ...], prompts: int) -> tuple[Answer, ..
     """The answers; without their contents where so few prompts are distinct that they name templates, not questions."""
     texts = prompts >= MANY_PROMPTS or 2 * prompts > len(answers)
     return answers if texts else tuple(answer._replace(content="") for answer in answers)
+
+
+def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], graded: bool) -> MetricStatement:
+    """What the columns say of a task's metric. Where predictions are matched with answers, guessing is worth one in the
+    number of different answers. Raises DataError and UsageError.
+    """
+    own = [(number, row) for number, row in rows if str(row.get("task", path.stem)) == task]
+    texts: dict[str, str] = {}
+    for column, key in SAME.items():
+        values = {str(row[column]).strip() for _, row in own if column in row}
+        if len(values) > 1:
+            raise DataError(path, f"{task} has several values of {column}", "the same in every row would be right")
+        if values:
+            texts[key] = values.pop()
+    statement = statement_of(path, texts)
+    if any("chance" in row for _, row in own):
+        cells = [(number, str(row["chance"]).strip()) for number, row in own]
+        chances = [statement_of(f"{path}:{number}", {"chance": text}).get("chance") for number, text in cells]
+        known = [chance for chance in chances if chance is not None]
+        statement["chance"] = math.fsum(known) / len(known) if len(known) == len(chances) else None
+    elif not graded and (answers := len({str(row["answer"]).strip() for _, row in own})) > 1:
+        statement["chance"] = 1 / answers
+    return statement
 
 
 def _rows(path: Path) -> list[tuple[int, DataRow]]:

@@ -18,26 +18,22 @@ from evalharness.records.tasks import MetricSpec
 SPACE = re.compile(r"\s+")
 MOST = 200.0  # nats: a perplexity stops at e^200, since squares and cubes of a score must stay finite numbers
 
-# A guess that knows nothing: one of 256 bytes, one of 100 000 words. Scores can be worse; `high` is a scale for display
-# and guards.
-BYTES, WORDS = 256.0, 100_000.0
-
 
 def word_perplexity(spec: MetricSpec) -> Metric:
     """exp(nats per word) of whole texts, words being what white space parts (an empty piece at either end counts, as
     there).
     """
-    return _of_texts(spec, lambda text: len(SPACE.split(text)), "words:white-space", _power, (1.0, WORDS))
+    return _of_texts(spec, lambda text: len(SPACE.split(text)), "words:white-space", _power, 1.0)
 
 
 def byte_perplexity(spec: MetricSpec) -> Metric:
     """exp(nats per UTF-8 byte) of whole texts."""
-    return _of_texts(spec, _bytes, "bytes:utf-8", _power, (1.0, BYTES))
+    return _of_texts(spec, _bytes, "bytes:utf-8", _power, 1.0)
 
 
 def bits_per_byte(spec: MetricSpec) -> Metric:
     """Bits per UTF-8 byte of whole texts."""
-    return _of_texts(spec, _bytes, "bytes:utf-8", lambda nats: nats / math.log(2), (0.0, math.log2(BYTES)))
+    return _of_texts(spec, _bytes, "bytes:utf-8", lambda nats: nats / math.log(2), 0.0)
 
 
 def perplexity(spec: MetricSpec) -> Metric:
@@ -50,15 +46,11 @@ def perplexity(spec: MetricSpec) -> Metric:
             raise refused(spec.name, prediction.example, what, "it is for loglikelihood tasks")
         return response.logprobs[0], 1.0
 
-    return _per_piece(spec, "perplexity|per:continuation|v:1", read, _power, (1.0, WORDS))
+    return _per_piece(spec, "perplexity|per:continuation|v:1", read, _power, 1.0)
 
 
 def _of_texts(
-    spec: MetricSpec,
-    pieces: Callable[[str], int],
-    counted: str,
-    of_nats: Callable[[Floats], Floats],
-    ends: tuple[float, float],
+    spec: MetricSpec, pieces: Callable[[str], int], counted: str, of_nats: Callable[[Floats], Floats], low: float
 ) -> Metric:
     def read(prediction: Prediction) -> tuple[float, float]:
         response, references = prediction.response, prediction.example.references
@@ -67,7 +59,7 @@ def _of_texts(
             raise refused(spec.name, prediction.example, what, "it is for loglikelihood_rolling tasks")
         return response.logprob, float(pieces(references[0]))
 
-    return _per_piece(spec, f"{spec.name}|{counted}|v:1", read, of_nats, ends)
+    return _per_piece(spec, f"{spec.name}|{counted}|v:1", read, of_nats, low)
 
 
 def _per_piece(
@@ -75,19 +67,25 @@ def _per_piece(
     signature: str,
     read: Callable[[Prediction], tuple[float, float]],
     of_nats: Callable[[Floats], Floats],
-    ends: tuple[float, float],
+    low: float,
 ) -> Metric:
     """Rows (log-probability in nats, pieces that the text has); the score is a function of nats per piece, 0 where
-    there are no pieces.
+    there are no pieces. Nothing bounds it from above.
     """
     options_of(spec, ())
 
     def score(sums: Floats) -> Floats:
         return np.where(sums[..., 1] > 0, of_nats(-ratio(sums[..., 0], sums[..., 1])), 0.0)
 
-    low, high = ends
     return SumMetric(
-        id=spec.id, signature=signature, width=2, read=read, of_sums=score, low=low, high=high, higher_is_better=False
+        id=spec.id,
+        signature=signature,
+        width=2,
+        read=read,
+        of_sums=score,
+        low=low,
+        high=math.inf,
+        higher_is_better=False,
     )
 
 

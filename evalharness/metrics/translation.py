@@ -6,6 +6,7 @@ resampled; so are the signatures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -52,7 +53,7 @@ def of_counts(
         width=width,
         read=lambda prediction: count(written(prediction, spec.id) or "", prediction.example.references),
         of_sums=of_sums,
-        high=100.0,
+        high=100.0 if higher_is_better else math.inf,
         higher_is_better=higher_is_better,
         settings=settings,
     )
@@ -94,8 +95,8 @@ def ter(spec: MetricSpec) -> Metric:
     """Translation edit rate (Snover et al. 2006): edits and shifts over words of the reference, times 100; lower is
     better.
 
-    With several references the fewest edits count, over the mean length. `high` is what an empty output has; one much
-    longer than its reference can have more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support,
+    With several references the fewest edits count, over the mean length. An empty output has 100; one much longer than
+    its reference has more. Options, as in sacrebleu, all false: normalized, no_punct, asian_support,
     case_sensitive.
     """
     options = options_of(spec, TER_FLAGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from evalharness.errors import UsageError
 
@@ -40,6 +40,9 @@ def _fits(value: object, hint: Any) -> bool:
         if isinstance(value, str) or not isinstance(value, Sequence):
             return False
         return all(_fits(item, args[0]) for item in value)
+    if is_typeddict(hint):
+        kinds = get_type_hints(hint)
+        return isinstance(value, Mapping) and all(key in kinds and _fits(of, kinds[key]) for key, of in value.items())
     if origin is Mapping:
         return isinstance(value, Mapping) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
     if isinstance(value, bool):
@@ -55,6 +58,8 @@ def _words(hint: Any) -> str:
         return " or ".join(map(repr, args))
     if origin is Sequence:
         return f"a list of which each is {_words(args[0])}"
+    if is_typeddict(hint):
+        return "a mapping with " + ", ".join(f"{key}: {_words(kind)}" for key, kind in get_type_hints(hint).items())
     if origin is Mapping:
         return f"a mapping from names, to {_words(args[1])} each"
     return WORDS[hint]

@@ -176,7 +176,11 @@ def assess(pairs: Pairs, level: float, draw: Draw, effort: Effort = FULL, final:
     if units >= 2:
         finding = _with_resamples(finding, pairs, draw, effort)
     coverage = level if final is None else final
-    return _by_counts(finding, pairs, coverage) if pairs.kind == MetricKind.BINARY else _by_resamples(finding, coverage)
+    if pairs.kind == MetricKind.BINARY:
+        return _by_counts(finding, pairs, coverage)
+    finding = _by_resamples(finding, coverage)
+    # no sample excludes a loss that is too rare to be seen and knows no bound
+    return finding if pairs.bounded or pairs.margin is None else replace(finding, p_retained=1.0)
 
 
 def _of_no_unit(margin: float | None) -> Finding:

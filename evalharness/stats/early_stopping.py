@@ -67,7 +67,7 @@ def sequential_unit(pairs: Pairs, order: Floats, largest: float) -> SequentialUn
     None where there is no margin, and for scores that are no means of bounded rows with the same weights in both models
     (MCC, BLEU): those have no e-process and are answered to the end.
     """
-    if pairs.kind == MetricKind.CORPUS or pairs.margin is None or not math.isfinite(pairs.high - pairs.low):
+    if pairs.kind == MetricKind.CORPUS or pairs.margin is None or not pairs.bounded:
         return None
     if not np.array_equal(pairs.base[:, 1], pairs.candidate[:, 1]):
         return None

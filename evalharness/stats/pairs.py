@@ -43,6 +43,11 @@ class Pairs:
     margin: float | None
     order: Floats | None = None
 
+    @property
+    def bounded(self) -> bool:
+        """Do scores lie between finite ends?"""
+        return bool(np.isfinite(self.high - self.low))
+
     def skill(self, score: float) -> float | None:
         """What a score has over chance, oriented; None where chance is unknown."""
         return None if self.chance is None else self.sign * (score - self.chance)
@@ -58,14 +63,24 @@ def unit_loss(pairs: Pairs) -> float:
 
     A corpus score gives no share to a unit (in F1 a rare class weighs more). There it is also at least what any changed
     unit is seen to move, and twice the largest change that leaving one unit out makes to the base's score: a unit that
-    goes wrong is one left out and another put in.
+    goes wrong is one left out and another put in. Where nothing bounds the scores, those that were seen stand in for
+    the range.
     """
-    share = (pairs.high - pairs.low) * float(pairs.sizes.max() / max(pairs.sizes.sum(), 1.0))
+    share = _range(pairs) * float(pairs.sizes.max() / max(pairs.sizes.sum(), 1.0))
     if pairs.kind != MetricKind.CORPUS or len(pairs.base) < 2:
         return share
     whole = pairs.base.sum(axis=0)
     left_out = float(np.abs(pairs.score(whole - pairs.base) - pairs.score(whole)).max())
     return max(share, 2 * left_out, float(np.abs(put_back(pairs)).max(initial=0.0)))
+
+
+def _range(pairs: Pairs) -> float:
+    if pairs.bounded:
+        return pairs.high - pairs.low
+    if pairs.kind == MetricKind.CORPUS or not len(pairs.base):
+        return 0.0
+    rows = np.concatenate([pairs.base, pairs.candidate])
+    return float(np.ptp(rows[:, 0] / np.maximum(rows[:, 1], 1e-300)))
 
 
 def put_back(pairs: Pairs) -> Floats:

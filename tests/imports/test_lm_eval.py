@@ -235,7 +235,10 @@ def test_another_metric_never_decides_in_the_place_of_one_that_a_candidate_lacks
 def test_which_way_is_better(write_log: WriteLog) -> None:
     lines = [line(i, choices=1, wer=0.5, oddness=0.5, cer=0.1, acc=1.0) for i in range(4)]
     imported = import_logs(
-        read(write_log("base", {"odd": lines}, {"higher_is_better": {"odd": {"cer": True}}})), [], LIBRARY, ["acc"]
+        read(write_log("base", {"odd": lines}, {"higher_is_better": {"odd": {"cer": True}}})),
+        [],
+        LIBRARY,
+        {"acc": {"higher_is_better": False}},
     )
     assert {metric.id: metric.higher_is_better for metric in imported.facts[0].metrics} == {
         "wer": False,
@@ -243,8 +246,8 @@ def test_which_way_is_better(write_log: WriteLog) -> None:
         "cer": True,
         "acc": False,
     }
-    assert [notice for notice in imported.notices if "--lower-is-better" in notice] == [
-        "odd: oddness is taken to be better the more there is of it; if not: --lower-is-better oddness"
+    assert [notice for notice in imported.notices if "higher_is_better" in notice] == [
+        "odd: oddness is taken to be better the more there is of it; if not: --metric oddness:higher_is_better=no"
     ]
 
 
@@ -297,7 +300,7 @@ def test_results_files_however_odd_decide_nothing(write_log: WriteLog, key: str)
 
 def test_mutual_information_asks_for_each_choice_twice(write_log: WriteLog) -> None:
     log = read(write_log("base", {"odd": [line(i, choices=8, acc=1.0, acc_mutual_info=1.0) for i in range(3)]}))
-    assert log.tasks["odd"].chance == 1 / 4
+    assert log.tasks["odd"].stated["acc"] == {"chance": 1 / 4}
 
 
 def test_each_task_is_told_of_by_the_results_file_of_its_own_date(write_log: WriteLog) -> None:
@@ -315,8 +318,8 @@ def test_each_task_is_told_of_by_the_results_file_of_its_own_date(write_log: Wri
         write_log("base", {"more": [line(0, acc=1.0)]}, {"versions": {"more": 1}, "config": {"limit": 7}}, later)
     )
     assert log.groups == {"numbers": ("odd", "even")}
-    assert (log.tasks["odd"].higher, log.tasks["odd"].version, log.tasks["more"].version) == (
-        {"badness": False},
+    assert (log.tasks["odd"].stated["badness"], log.tasks["odd"].version, log.tasks["more"].version) == (
+        {"higher_is_better": False},
         "3",
         "1",
     )

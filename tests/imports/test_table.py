@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from evalharness.analysis.comparison import compare
-from evalharness.errors import DataError, EvalHarnessError, NotComparableError
+from evalharness.errors import DataError, EvalHarnessError, NotComparableError, UsageError
 from evalharness.imports import table
 from evalharness.imports.measurements import ImportedLogs, import_logs
+from evalharness.imports.scales import Statements
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Flag
+from evalharness.records.measurements import TaskFacts
 from evalharness.stats.enums import MetricKind
 from evalharness.tasks.library import Library
 
@@ -178,4 +181,78 @@ def test_types_are_those_of_the_file_and_every_row_needs_its_cells(tmp_path: Pat
 def test_error_rates_are_better_the_less_there_is_of_them(tmp_path: Path) -> None:
     imported = import_logs(table.read(write(tmp_path / "t.csv", "id,score,metric\n1,0.1,wer\n"), "base"), [], Library())
     assert not imported.facts[0].metrics[0].higher_is_better
-    assert import_logs(table.read(write(tmp_path / "s.csv", "id,score\n1,0.1\n"), "base"), [], Library()).notices == ()
+    (notice,) = import_logs(table.read(write(tmp_path / "s.csv", "id,score\n1,0.1\n"), "base"), [], Library()).notices
+    assert "--metric score:chance=SCORE" in notice
+
+
+def facts(path: Path, text: str, statements: Statements | None = None) -> TaskFacts:
+    return import_logs(table.read(write(path / "t.csv", text), "base"), [], Library(), statements or {}).facts[0]
+
+
+def scale(fact: TaskFacts) -> tuple[bool, float | None, float | None, float | None]:
+    metric = fact.metrics[0]
+    return metric.higher_is_better, fact.chance, metric.low, metric.high
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "scale_of_it"),
+    [
+        ("perplexity", 7.4, (False, None, 0.0, None)),
+        ("wer", 0.1, (False, None, 0.0, None)),
+        ("loss", -0.1, (False, None, None, None)),
+        ("bits_per_byte", 1.1, (False, 8.0, 0.0, None)),
+        ("brier_score", 0.4, (False, None, 0.0, 2.0)),
+        ("error_rate", 0.4, (False, None, 0.0, 1.0)),
+        ("acc", 1.0, (True, None, 0.0, 1.0)),
+        ("exact_match", 1.0, (True, 0.0, 0.0, 1.0)),
+        ("rougeL", 0.3, (True, 0.0, 0.0, 1.0)),
+        ("rougeL", 30.0, (True, 0.0, 0.0, 100.0)),
+        ("bleu", 30.0, (True, 0.0, 0.0, 100.0)),
+        ("mcc", 0.3, (True, 0.0, -1.0, 1.0)),
+        ("score", 0.5, (True, None, 0.0, 1.0)),
+        ("quality", 7.0, (True, None, None, None)),
+    ],
+)
+def test_a_known_name_says_direction_chance_and_range(
+    tmp_path: Path, metric: str, score: float, scale_of_it: Any
+) -> None:
+    assert scale(facts(tmp_path, f"id,score,metric\n1,{score},{metric}\n")) == scale_of_it
+
+
+def test_columns_say_direction_chance_and_range_and_the_user_over_them(tmp_path: Path) -> None:
+    header = "id,score,metric,higher_is_better,score_low,score_high,chance"
+    text = f"{header}\n1,0.5,wer,No,0,2,0.25\n2,1.5,wer,No,0,2,0.75\n"
+    assert scale(facts(tmp_path, text)) == (False, 0.5, 0.0, 2.0)
+    stated: Statements = {"wer": {"chance": None, "high": 3.0}, "t": {"high": None}}
+    assert scale(facts(tmp_path, text, stated)) == (False, None, 0.0, None)
+    unknown = "id,score,score_high,chance\n1,7,none,0.2\n2,3,none,none\n"
+    assert scale(facts(tmp_path, unknown, {"score": {"low": 0.0}})) == (True, None, 0.0, None)
+
+
+def test_predictions_are_guessed_right_once_in_the_number_of_different_answers(tmp_path: Path) -> None:
+    assert facts(tmp_path, "id,prediction,answer\n1,A,A\n2,B,C\n3,B,B\n4,A,D\n5,A,A\n").chance == 0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,score,higher_is_better\n1,1,up\n", "higher_is_better is 'up'; yes or no would be right"),
+        ("id,score,chance\n1,1,0.5\n2,1,half\n", r"t\.csv:3: chance is 'half'; a number or none"),
+        ("id,score,score_high\n1,1,1\n2,1,2\n", "t has several values of score_high"),
+        ("id,score,score_low,score_high\n1,3,0,2\n", "score of t: has the score 3, and its range is 0 to 2"),
+        ("id,score,score_low,score_high\n1,3,5,2\n", "its range is 5 to 2"),
+        ("id,score,chance\n1,1,25\n", "its chance is 25, and its range is 0 to 1"),
+    ],
+)
+def test_a_statement_that_cannot_be_right_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(EvalHarnessError, match=said):
+        facts(tmp_path, text)
+
+
+def test_a_statement_on_nothing_is_named_and_two_that_differ_are_not_compared(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no metric or task of base is named 'scores'"):
+        facts(tmp_path, "id,score\n1,1\n", {"scores": {"chance": 0.5}})
+    base = table.read(write(tmp_path / "t.csv", "id,score,higher_is_better\n1,1,yes\n"), "base")
+    tuned = table.read(write(tmp_path / "t.csv", "id,score,higher_is_better\n1,1,no\n"), "tuned")
+    with pytest.raises(NotComparableError, match="state different higher_is_better of score of t"):
+        import_logs(base, [tuned], Library())

@@ -74,14 +74,14 @@ def test_texts_weigh_by_their_length():
     assert score(metric("bits_per_byte"), [scored("abc", -3 * math.log(2))]) == pytest.approx(1)
 
 
-def test_certainty_is_the_lowest_and_a_guess_at_bytes_the_stated_high():
+def test_certainty_is_the_lowest_and_nothing_is_the_highest():
     for name in (*ROLLING, "perplexity"):
         of = metric(name)
         sure = continued(0.0) if name == "perplexity" else scored("text", 0.0)
         assert score(of, [sure]) == of.low and not of.higher_is_better
     guess = scored("text", 4 * math.log(1 / 256))
-    for name in ("byte_perplexity", "bits_per_byte"):
-        assert score(metric(name), [guess]) == pytest.approx(metric(name).high)
+    for name, worth in (("byte_perplexity", 256), ("bits_per_byte", 8)):
+        assert score(metric(name), [guess]) == pytest.approx(worth) and metric(name).high == math.inf
 
 
 def test_no_text_scores_0_and_the_worst_is_still_a_number():

@@ -84,6 +84,12 @@ def test_compare_and_the_engine_of_evaluate_are_checked_as_well(tmp_path: Path) 
         evaluate(base, "demo", out=tmp_path, factory=object())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("metrics", [{"acc": {"up": True}}, {"acc": {"higher_is_better": "no"}}, {"acc": 0.25}])
+def test_a_statement_on_a_metric_that_is_none_is_refused(tmp_path: Path, metrics: Any) -> None:
+    with pytest.raises(UsageError, match=r"^metrics: .* would be right"):
+        compare([tmp_path / "a.csv", tmp_path / "b.csv"], metrics=metrics)
+
+
 @pytest.mark.slow
 def test_a_type_checker_refuses_a_misspelt_option_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "calls.py"

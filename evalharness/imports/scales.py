@@ -1,0 +1,126 @@
+"""Settle which way an imported metric goes, what guessing is worth by it, and between which ends its scores lie.
+
+What a user states counts first, then a table's columns or the log, then what is known of the metric's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from evalharness import registry
+from evalharness.errors import NotComparableError, UsageError, did_you_mean
+from evalharness.imports.logged import LoggedTask, MetricStatement, ModelLog, plain_name
+from evalharness.metrics import LOWER_IS_BETTER, REGISTRY
+from evalharness.records.measurements import MetricFacts
+from evalharness.records.tasks import Task
+from evalharness.tasks.metadata import NO_SKILL
+
+Statements = Mapping[str, MetricStatement]  # by metric, or by task: then of the metric that decides there
+
+HIGHER_IS_BETTER = {"score", "accuracy", "correct"}
+WITHOUT_END = {
+    *("perplexity", "word_perplexity", "byte_perplexity", "ppl", "loss", "nll", "cross_entropy", "bits_per_byte"),
+    *("wer", "cer", "mer", "ter", "mae", "mse", "rmse", "length", "nist"),
+}
+WIDER = {  # ends of scores that may all lie between 0 and 1 by luck
+    **dict.fromkeys(("mcc", "matthews_correlation", "matthews_corrcoef", "pearson", "spearman"), (-1.0, 1.0)),
+    "brier_score": (0.0, 2.0),
+}
+FROM_ZERO = {  # what a model that knows nothing scores 0 by; of accuracies it hangs on the number of choices
+    *("exact_match", "em", "f1", "token_f1", "mcc", "matthews_correlation", "matthews_corrcoef", "pearson", "spearman"),
+    *("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "chrf++", "meteor", "cider", "nist", "pass@1"),
+}
+SHARES = {*FROM_ZERO, *HIGHER_IS_BETTER, "acc", "acc_norm", "error", "error_rate"}  # also written from 0 to 100
+STATE = "--metric {}:low=LOWEST,high=HIGHEST"
+
+
+class Scale(NamedTuple):
+    """`chance`: None where it is unknown; `low`, `high`: None where nothing bounds the scores."""
+
+    higher_is_better: bool
+    chance: float | None
+    low: float | None
+    high: float | None
+
+
+def stated(task: LoggedTask, metric: str, ours: Task | None, statements: Statements, decides: bool) -> MetricStatement:
+    """Merge what is said of a task's metric: by `ours`, our file of that name, over it by the log or the columns, and
+    by the user over that.
+    """
+    named = (statements.get(name, MetricStatement()) for name in (plain_name(metric), metric))
+    of_task = statements.get(task.name, MetricStatement()) if decides else MetricStatement()
+    merged = MetricStatement() if ours is None or metric != ours.primary else MetricStatement(chance=ours.chance)
+    for statement in (task.stated.get(metric, MetricStatement()), *named, of_task):
+        merged = {**merged, **statement}
+    return merged
+
+
+def settled(name: str, usual: tuple[bool, float | None, float | None], given: MetricStatement) -> Scale:
+    """Settle a scale. `usual`: is more better, and the ends, where nothing is stated."""
+    higher = given.get("higher_is_better", usual[0])
+    chance = NO_SKILL.get(name, 0.0 if name in FROM_ZERO and higher else None)
+    return Scale(higher, given.get("chance", chance), given.get("low", usual[1]), given.get("high", usual[2]))
+
+
+def check(where: str, scale: Scale, values: Sequence[float] = ()) -> None:
+    """Check that scores and chance lie between the ends. Raises UsageError."""
+    low = float("-inf") if scale.low is None else scale.low
+    high = float("inf") if scale.high is None else scale.high
+    shown = f"{low:g} to {high:g}"
+    if low >= high:
+        raise UsageError(where, f"its range is {shown}", f"two ends would be right: {STATE.format('METRIC')}")
+    outside = next((value for value in values if not low <= value <= high), None)
+    if outside is not None:
+        raise UsageError(
+            where, f"has the score {outside:g}, and its range is {shown}", "state ends that hold all scores"
+        )
+    if scale.chance is not None and not low <= scale.chance <= high:
+        raise UsageError(where, f"its chance is {scale.chance:g}, and its range is {shown}", "state one within it")
+
+
+def ends_of(name: str, least: float, most: float) -> tuple[float | None, float | None]:
+    """The ends of a metric's scores as its name tells them, and the least and the most of them."""
+    if name in WITHOUT_END:
+        return (0.0 if least >= 0 else None), None
+    low, high = WIDER.get(name, (0.0, 1.0))
+    if low <= least and most <= high:
+        return low, high
+    return (0.0, 100.0) if name in SHARES and least >= 0 and most <= 100 else (None, None)
+
+
+def notices_of(task: str, metric: MetricFacts, given: MetricStatement, decides: bool) -> Iterator[str]:
+    """Say what was taken for granted of a metric, or keeps the task that it decides from being retained."""
+    name = plain_name(metric.id)
+    known = LOWER_IS_BETTER | HIGHER_IS_BETTER | FROM_ZERO | set(registry.names(REGISTRY, "metric"))
+    if "higher_is_better" not in given and name not in known:
+        state = f"--metric {name}:higher_is_better=no"
+        yield f"{task}: {metric.id} is taken to be better the more there is of it; if not: {state}"
+    if decides and (metric.low is None or metric.high is None):
+        state = f"if it is bounded: {STATE.format(name)}"
+        yield f"{task}: nothing bounds {metric.id}, so that it can be forgotten and never retained; {state}"
+
+
+def without_chance(unknown: Mapping[str, str]) -> Iterator[str]:
+    """Say of which tasks chance is unknown. `unknown`: task -> its metric."""
+    if unknown:
+        state = f"--metric {plain_name(next(iter(unknown.values())))}:chance=SCORE, or a column `chance`"
+        tasks = ", ".join(f"{task} ({metric})" for task, metric in unknown.items())
+        yield f"what guessing would score is unknown, so these show no skill of the base: {tasks}; state it: {state}"
+
+
+def check_names(base: ModelLog, statements: Statements) -> None:
+    """Raises UsageError for a statement on what is neither a task nor a metric of the base's log."""
+    known = {name for task in base.tasks.values() for metric in task.answers for name in (metric, plain_name(metric))}
+    for name in statements:
+        if name not in known | base.tasks.keys():
+            what = f"no metric or task of {base.name} is named {name!r}"
+            raise UsageError("--metric", what, did_you_mean(name, known | base.tasks.keys()))
+
+
+def check_alike(metric: str, tasks: Sequence[LoggedTask], names: Collection[str]) -> None:
+    """Raises NotComparableError where logs say different things of one metric."""
+    for key in ("higher_is_better", "low", "high"):
+        if len({str(task.stated.get(metric, {}).get(key)) for task in tasks}) > 1:
+            what = f"the logs of {', '.join(names)} state different {key} of {metric} of {tasks[0].name}"
+            raise NotComparableError("compare", what, "give them the same, or leave it to --metric")
