@@ -10,20 +10,21 @@ from evalharness.analysis.pairing import MeasurementTable, Sides
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measurements import TaskFacts
 from evalharness.stats.early_stopping import ROUNDS
-from evalharness.stats.resample import FULL, Effort
+from evalharness.stats.resample import SWAPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateData:
     """What was measured of a candidate and its base. `facts`: of every task; `table`: every measurement, by task,
-    metric and model; `effort`: how much is resampled.
+    metric and model; `swaps`: how many
+    p_difference is drawn by.
     """
 
     candidate: str
     facts: Sequence[TaskFacts]
     table: MeasurementTable
     plan: ComparePlan
-    effort: Effort = FULL
+    swaps: int = SWAPS
 
     @property
     def sides(self) -> Sides:

@@ -37,7 +37,7 @@ def compare(
         data = CandidateData(candidate=candidate, facts=there, table=table, plan=plan)
         rows = [draft(data, subject) for subject in data.subjects]
         kept = without_target(data, rows)
-        suite = suite_at_looks(data, rows) if plan.until_decided else suite_row(kept, [r for r in rows if r.unit], plan)
+        suite = suite_at_looks(data, rows) if plan.until_decided else suite_row(data, kept, [r for r in rows if r.unit])
         rows += [*family_rows(kept, plan), suite]
         if candidate in plan.references:
             rows = [unjudged(row) for row in rows]

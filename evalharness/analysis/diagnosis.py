@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from evalharness import fingerprint
 from evalharness.analysis.diagnosis_rule import STOPPED, conclude, fell, lost, words
 from evalharness.analysis.pairing import paired
 from evalharness.metrics import TEXTS
@@ -113,10 +111,10 @@ class _UnitDiagnosis:
         counts = np.concatenate([rows for rows, _ in of_tasks]).sum(axis=0)
         macro = next((group.macro for group in self.run.plan.groups if group.name == self.twin), False)
 
-        def part(name: str, lost_at: list[int], gained_at: list[int]) -> Estimate:
+        def part(lost_at: list[int], gained_at: list[int]) -> Estimate:
             parts = [_part(rows, pairs, lost_at, gained_at) for rows, pairs in of_tasks]
             whole = pooled(parts, None, macro)
-            return Estimate.of(assess(whole, self.choice.ci_level, partial(self._draw, name)).difference)
+            return Estimate.of(assess(whole, self.choice.ci_level, np.random.default_rng(0), 1).difference)
 
         return WrittenFlips(
             answers=round(float(counts[4])),
@@ -124,9 +122,9 @@ class _UnitDiagnosis:
             lost_wrong=round(float(counts[1])),
             gained_unreadable=round(float(counts[2])),
             gained_wrong=round(float(counts[3])),
-            unreadable=part("unreadable", [0], [2]),
-            wrong=part("wrong", [1], [3]),
-            balance=part("balance", [0, 3], [2, 1]),
+            unreadable=part([0], [2]),
+            wrong=part([1], [3]),
+            balance=part([0, 3], [2, 1]),
         )
 
     def leaning(self) -> dict[str, ChoiceBias] | None:
@@ -192,10 +190,6 @@ class _UnitDiagnosis:
         return np.stack(
             [to_unread, losses - to_unread, from_unread, gains - from_unread, right.base[:, 1]], axis=1
         ), right
-
-    def _draw(self, name: str, purpose: str) -> np.random.Generator:
-        """It knows no candidate's name, as comparisons' draws do not."""
-        return fingerprint.generator([self.run.plan.seed, self.twin, name, purpose])
 
 
 def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequence[int]) -> Pairs:

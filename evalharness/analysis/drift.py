@@ -7,7 +7,7 @@ be in memory together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,13 +18,12 @@ from evalharness.records.comparison import Estimate
 from evalharness.records.requests import Failure, Profile, Profiling, Response
 from evalharness.records.results import Drift
 from evalharness.stats import proportion
-from evalharness.stats.resample import bootstrap
+from evalharness.stats.gaffke import WeightedMean
 
 Floats = NDArray[np.float64]
 Answers = Sequence[Response | Failure | None]
 
 TOP_K = 64
-REPLICATES = 2_000
 NEUTRAL, OWN = "neutral", "own outputs"
 OTHER_TOKENS = "its tokenizer is not the base's, so there are no tokens at which to compare what both expect"
 OTHER_VOCABULARY = (
@@ -92,11 +91,8 @@ def _rest(profile: Profiling) -> Floats:
     return np.array([-np.inf if value is None else value for value in profile.rest], dtype=np.float64).reshape(-1, 1)
 
 
-def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, how: tuple[float, int]) -> Drift:
-    """The drift of `model` on the texts, from answers in their order. `how`: coverage of the intervals, and the seed of
-    the resamples.
-    """
-    level, seed = how
+def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, level: float) -> Drift:
+    """The drift of `model` on the texts, from answers in their order. `level`: coverage of the intervals."""
     empty = Drift(model=model, text=texts.kind, digest=texts.digest, top_k=TOP_K, ci_level=level)
     pairs = [(b, m) for b, m in zip(base, other, strict=True) if isinstance(b, Profiling) and isinstance(m, Profiling)]
     failed = len(base) - len(pairs)
@@ -113,7 +109,7 @@ def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, how: 
         return replace(empty, failed=failed, reason=said)
     rows = np.array([_row(b, m) for b, m in pairs])  # (texts, 6)
     tokens = rows[:, 0].sum()
-    kl = _mean(rows[:, [1, 0]], level, _draw(seed, texts.kind, "kl"))
+    kl = _mean(rows[:, [1, 0]], level)
     return replace(
         empty,
         n=len(pairs),
@@ -124,7 +120,7 @@ def drift_of(texts: DriftTexts, model: str, base: Answers, other: Answers, how: 
         rest=float(rows[:, 5].sum() / tokens),
         agreement=_share(rows[:, 2], rows[:, 0], level),
         base_cross_entropy=float(rows[:, 3].sum() / tokens),
-        cross_entropy_change=_mean(rows[:, [4, 0]], level, _draw(seed, texts.kind, "cross-entropy")),
+        cross_entropy_change=_mean(rows[:, [4, 0]], level),
     )
 
 
@@ -163,14 +159,14 @@ def _row(base: Profiling, model: Profiling) -> tuple[float, ...]:
     return (float(len(base.tokens)), *map(float, sums))
 
 
-def _mean(rows: Floats, level: float, rng: np.random.Generator) -> Estimate:
+def _mean(rows: Floats, level: float) -> Estimate:
     """Mean per token with its interval over texts; rows are (sum, tokens)."""
-    ratio: Callable[[Floats], Floats] = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
-    value = float(ratio(rows.sum(axis=0)))
+    total = float(rows[:, 1].sum())
+    value, shares = float(rows[:, 0].sum()) / total, rows[:, 1] / total
     if len(rows) < 2:
         return Estimate(value=value)
-    low, high = bootstrap(rows, ratio, REPLICATES, rng).interval(level)
-    return Estimate(value=value, low=float(low), high=float(high))
+    low, high = WeightedMean.as_seen(value, rows[:, 0] / total - value * shares, shares).interval(level)
+    return Estimate(value=value, low=low, high=high)
 
 
 def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
@@ -184,8 +180,3 @@ def _share(agreeing: Floats, tokens: Floats, level: float) -> Estimate:
     effect = proportion.design_effect(agreeing, tokens, value * (1 - value)) * proportion.few_units(tokens)
     low, high = proportion.wilson(right / effect, total / effect, level)
     return Estimate(value=value, low=float(low), high=float(high))
-
-
-def _draw(seed: int, kind: str, purpose: str) -> np.random.Generator:
-    """It knows no candidate's name: renaming moves no number, and all candidates see the same resamples."""
-    return fingerprint.generator([seed, "drift", kind, purpose])

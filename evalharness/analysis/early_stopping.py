@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
-from evalharness.analysis.suite import above_chance, suite_row, without_target
+from evalharness.analysis.suite import suite_row, without_target
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Certificate, Flag, Level, StoppingState
 from evalharness.stats.assess import Finding
@@ -30,9 +30,8 @@ from evalharness.stats.early_stopping import (
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.pairs import Interval
-from evalharness.stats.resample import Effort
 
-GLANCE = Effort(deciding=2, swaps=1)  # what no verdict before the last round looks at is hardly resampled
+GLANCE = 1  # swap: no verdict before the last round looks at p_difference
 STOPPED, UNTESTED = Flag.STOPPED_EARLY, Flag.SUITE_NOT_TESTED
 
 
@@ -87,7 +86,6 @@ def _points(row: ComparisonDraft) -> ComparisonDraft:
         p_forgotten=None,
         p_retained=None,
         p_difference=None,
-        few_changes=False,
     )
     flips = None if row.flips is None else replace(row.flips, forgotten=None, learned=None)
     retention = None if row.retention is None else Interval(row.retention.value)
@@ -152,7 +150,7 @@ def verdicts_so_far(data: CandidateData) -> dict[str, Verdict]:
     """The verdict of every gate unit that is certain by its e-process after the rounds that were asked; "inconclusive"
     where none is yet.
     """
-    rows = _unit_rows(replace(data, effort=GLANCE))
+    rows = _unit_rows(replace(data, swaps=GLANCE))
     paths = [_path(row) for row in rows]
     verdicts: dict[str, Verdict] = {}
     for row, of, p_forgotten in zip(rows, paths, adjusted_p(paths), strict=True):
@@ -179,38 +177,33 @@ def suite_at_looks(data: CandidateData, rows: Sequence[ComparisonDraft]) -> Comp
         if look > last:
             kept = without_target(data, units)
             return _untested(
-                suite or suite_row(kept, units, data.plan), RoundsAsked(asked=last, planned=_planned(kept), unit=None)
+                suite or suite_row(data, kept, units), RoundsAsked(asked=last, planned=_planned(kept), unit=None)
             )
         suite = suite_at(data, look, units if look == ROUNDS else None)
         best = (min(best[0], suite.finding.p_forgotten or 0.0), min(best[1], suite.finding.p_retained or 0.0))
         suite = replace(suite, finding=replace(suite.finding, p_forgotten=best[0], p_retained=best[1]))
         if suite.finding.verdict(*best, data.plan.alpha) != Verdict.INCONCLUSIVE:
             break
-    return suite or suite_row(without_target(data, units), units, data.plan)
+    return suite or suite_row(data, without_target(data, units), units)
 
 
 def suite_at(data: CandidateData, look: int, units: Sequence[ComparisonDraft] | None = None) -> ComparisonDraft:
     """The suite as it stands after round `look`, its p-values divided by the share of alpha that this look may spend.
     `units`: the gate units' rows then, where they are there already.
-
-    Before the last look nothing is decided while the base is at chance in a unit: in the end it may be above it, and
-    the suite would be another one.
     """
     then = data.after(look)
     units = _unit_rows(then) if units is None else units
     share = alpha_by_look(data.plan.alpha)[look] / data.plan.alpha
     kept = without_target(then, units)
-    row = suite_row(kept, units, data.plan, 1 - 2 * data.plan.alpha * share)
+    row = suite_row(then, kept, units, 1 - 2 * data.plan.alpha * share)
     p_forgotten, p_retained = (min(1.0, (p or 0.0) / share) for p in (row.finding.p_forgotten, row.finding.p_retained))
-    if look < ROUNDS and len(above_chance(kept)) < len(kept):
-        p_forgotten = p_retained = 1.0
     watch = RoundsAsked(asked=look, planned=_planned(kept), unit=None)
     return replace(row, finding=replace(row.finding, p_forgotten=p_forgotten, p_retained=p_retained), watch=watch)
 
 
 def _planned(kept: Sequence[ComparisonDraft]) -> int:
     """Units of those that the suite is the mean over."""
-    return sum(row.watch.planned for row in above_chance(kept) if row.watch)
+    return sum(row.watch.planned for row in kept if row.watch)
 
 
 def _untested(row: ComparisonDraft, watch: RoundsAsked) -> ComparisonDraft:

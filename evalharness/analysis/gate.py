@@ -143,9 +143,7 @@ def _forgotten(row: Comparison) -> str:
 def _undecided(row: Comparison) -> str:
     if Flag.SUITE_NOT_TESTED in row.flags:
         return f"undecided: {row.candidate} over {row.task}: not tested, because a gate unit was stopped first"
-    needed = (
-        f"; about {row.examples_needed:,} units would decide, {row.n:,} were compared" if row.examples_needed else ""
-    )
+    needed = ""
     p = "" if row.p_retained is None else f", p_retained {_p(row.p_retained)}"
     return f"undecided: {row.candidate} over {row.task}: {_difference(row)}{p}{needed}"
 

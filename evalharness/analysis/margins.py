@@ -12,6 +12,8 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Group
 
+NO_SUITE_MARGIN = "the suite {} has no margin of its own: it is the mean over its tasks, in their margins"
+
 
 def with_margins(
     run: MeasuredRun, everywhere: float | None, named: Mapping[str, float], alpha: float | None = None
@@ -21,14 +23,14 @@ def with_margins(
     """
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     groups = [group for group in run.plan.groups if not group.beside]
-    suite = run.plan.suite_name or UNNAMED
-    known = {*(fact.name for fact in facts), *(group.name for group in groups), suite}
+    known = {*(fact.name for fact in facts), *(group.name for group in groups)}
     for name in sorted(named.keys() - known):
-        what = f"no task, group or suite {name!r} in what is compared"
+        if name == (run.plan.suite_name or UNNAMED):
+            raise UsageError("--margin", NO_SUITE_MARGIN.format(name), "name its tasks or groups")
+        what = f"no task or group {name!r} in what is compared"
         raise UsageError("--margin", what, did_you_mean(name, known))
     plan = replace(
         run.plan,
-        suite_margin=named.get(suite, run.plan.suite_margin),
         margins={**run.plan.margins, **asked_margins(facts, groups, everywhere, named)},
         alpha=run.plan.alpha if alpha is None else alpha,
     )

@@ -14,11 +14,10 @@ from evalharness.analysis.pairing import knows_chance, measures_of, paired, poin
 from evalharness.errors import NotComparableError
 from evalharness.metrics.base import ByUnit
 from evalharness.metrics.build import from_facts
-from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Flag, FlipShares, Level, MeanDifference
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Variant
-from evalharness.stats.assess import Draw, Finding, assess
+from evalharness.stats.assess import Finding, assess
 from evalharness.stats.early_stopping import ROUNDS, SequentialUnit, sequential_unit
 from evalharness.stats.enums import MetricKind
 from evalharness.stats.pairs import Interval, Pairs, pooled
@@ -61,6 +60,7 @@ class ComparisonDraft:
     retention: Interval | None = None
     flips: FlipShares | None = None
     general: MeanDifference | None = None
+    median: float | None = None
     watch: RoundsAsked | None = None  # where units were asked in rounds
 
 
@@ -112,16 +112,11 @@ def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) ->
     return RoundsAsked(asked=asked, planned=sum(task.planned for task in subject.tasks), unit=unit)
 
 
-def draws(plan: ComparePlan, task: str, metric: str) -> Draw:
-    """Generators for one comparison. They know no candidate's name: renaming moves no number, and all candidates see
-    the same resamples.
-    """
-    return lambda purpose: fingerprint.generator([plan.seed, task, metric, purpose])
-
-
 def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> Finding:
-    draw, level = draws(data.plan, subject.name, subject.metric), data.plan.final_level if subject.unit else None
-    finding = assess(pairs, data.plan.level, draw, data.effort, level)
+    """The finding of a subject. Its swaps know no candidate's name: renaming moves no number."""
+    plan = data.plan
+    rng = fingerprint.generator([plan.seed, subject.name, subject.metric, "swap"])
+    finding = assess(pairs, plan.level, rng, data.swaps, plan.final_level if subject.unit else None)
     numbers = (*finding.base, *finding.candidate, *finding.difference)
     if not all(math.isfinite(number) for number in numbers if number is not None):
         what = f"{subject.metric} is not a finite number"

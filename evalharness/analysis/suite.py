@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.gate_units import of_group
-from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft, draws
+from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.comparison import Flag, Level, MeanDifference
 from evalharness.stats.assess import Finding
-from evalharness.stats.suite import combine, mean_difference
+from evalharness.stats.suite import combine, mean_difference, mean_share_kept, median_difference
 
 
 def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
@@ -29,35 +29,30 @@ def without_target(data: CandidateData, rows: Sequence[ComparisonDraft]) -> list
     return kept
 
 
-def above_chance(rows: Sequence[ComparisonDraft]) -> list[ComparisonDraft]:
-    """Those in which the base is known to be able to do something, so that its skill can be lost."""
-    findings = [(row, row.finding) for row in rows]
-    return [row for row, each in findings if each.skill is not None and not each.at_chance and each.units >= 2]
-
-
 def suite_row(
-    kept: Sequence[ComparisonDraft], units: Sequence[ComparisonDraft], plan: ComparePlan, level: float | None = None
+    data: CandidateData, kept: Sequence[ComparisonDraft], units: Sequence[ComparisonDraft], level: float | None = None
 ) -> ComparisonDraft:
-    """The mean over the gate units that were kept, in units of skill, without those at chance; beside it the mean of
-    all of them in points.
-
-    `level`: coverage of its interval, instead of the plan's.
+    """The mean over the gate units that were kept, in their margins. Beside it, as description: the mean of those
+    scored from 0 to 1 in points, the share of skill that is left, and the median unit. `level`: coverage of its
+    interval, instead of the plan's.
     """
-    name = plan.suite_name or UNNAMED
-    row = _mean_row((name, Level.SUITE), kept, plan, plan.level if level is None else level)
-    flags = [
-        *row.flags,
-        *(flag for flag in (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER) if any(flag in each.flags for each in units)),
-    ]
-    scored = [each.finding for each in kept if each.points and each.finding.bootstrap is not None]
-    mean = mean_difference(scored, plan.level, draws(plan, name, "points")("suite"))
+    plan, findings = data.plan, [each.finding for each in kept]
+    level = plan.level if level is None else level
+    scored = [each.finding for each in kept if each.points and each.finding.mean is not None]
+    mean = mean_difference(scored, plan.level)
+    carried = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)
+    flags = [flag for flag in carried if any(flag in each.flags for each in units)]
+    if data.candidate not in plan.targets:
+        flags.append(Flag.NO_TARGET)
     return replace(
-        row,
+        _row((plan.suite_name or UNNAMED, Level.SUITE), kept, combine(findings, level)),
         unit=True,
         primary=True,
         judged=True,
         flags=tuple(flags),
         general=MeanDifference(value=mean.value, low=mean.low, high=mean.high, units=len(scored)) if mean else None,
+        retention=mean_share_kept(findings, plan.level),
+        median=median_difference(findings),
     )
 
 
@@ -65,39 +60,32 @@ def family_rows(kept: Sequence[ComparisonDraft], plan: ComparePlan) -> list[Comp
     """The same mean over each family's gate units, which describes; none where all are of one family."""
     families = dict.fromkeys(row.family for row in kept)
     members = {name: [row for row in kept if row.family == name] for name in families if len(families) > 1}
-    rows = [_mean_row((name, Level.FAMILY), of, plan, plan.level) for name, of in members.items()]
-    return [
-        replace(row, finding=_undecided(row.finding), watch=_least(of))
-        for row, of in zip(rows, members.values(), strict=True)
-    ]
+    return [_of_family(name, of, plan) for name, of in members.items()]
 
 
-def _mean_row(
-    of: tuple[str, Level], kept: Sequence[ComparisonDraft], plan: ComparePlan, coverage: float
-) -> ComparisonDraft:
-    name, level = of
-    able = above_chance(kept)
-    finding = combine([row.finding for row in able], plan.suite_margin, coverage, draws(plan, name, "skill")(level))
-    flags = (
-        (Flag.BASE_AT_CHANCE,) if not able and any(row.finding.at_chance and row.finding.units for row in kept) else ()
+def _of_family(name: str, of: Sequence[ComparisonDraft], plan: ComparePlan) -> ComparisonDraft:
+    findings = [row.finding for row in of]
+    finding = replace(combine(findings, plan.level), margin=None, p_forgotten=None, p_retained=None)
+    row = _row((name, Level.FAMILY), of, finding)
+    return replace(
+        row, watch=_least(of), retention=mean_share_kept(findings, plan.level), median=median_difference(findings)
     )
-    family, available = name if level == Level.FAMILY else "suite", sum(row.available for row in able)
+
+
+def _row(of: tuple[str, Level], kept: Sequence[ComparisonDraft], finding: Finding) -> ComparisonDraft:
+    name, level = of
     return ComparisonDraft(
         task=name,
-        family=family,
+        family=name if level == Level.FAMILY else "suite",
         level=level,
         unit=False,
-        metric="skill",
+        metric="margins",
         primary=False,
         judged=False,
-        available=available,
-        flags=flags,
+        available=sum(row.available for row in kept),
+        flags=(),
         finding=finding,
     )
-
-
-def _undecided(finding: Finding) -> Finding:
-    return replace(finding, margin=None, p_forgotten=None, p_retained=None, few_changes=False)
 
 
 def _least(rows: Sequence[ComparisonDraft]) -> RoundsAsked | None:

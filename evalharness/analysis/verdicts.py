@@ -8,10 +8,12 @@ from dataclasses import replace
 from evalharness.analysis.early_stopping import sequential_rows
 from evalharness.analysis.rows import ComparisonDraft
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, StoppingState
+from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, StoppingState, WouldDecide
 from evalharness.stats.assess import Finding
 from evalharness.stats.enums import Verdict
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
+from evalharness.stats.needed import POWER, needed
+from evalharness.stats.verdict import is_suspect
 
 PARTS = ("p_forgotten", "p_difference")  # what is adjusted of the parts of gate units
 
@@ -60,7 +62,8 @@ def _comparison(
     family.
     """
     finding = row.finding
-    verdict, needed, flags = _verdict(row, plan, adjusted, tests)
+    scored = row.level in (Level.TASK, Level.GROUP)  # a mean over gate units has no score of its own
+    verdict, would_decide, flags = _verdict(row, plan, adjusted, tests)
     comparison = Comparison(
         task=row.task,
         family=row.family,
@@ -70,8 +73,8 @@ def _comparison(
         primary=row.primary,
         candidate=candidate,
         n=finding.units,
-        base=Estimate.of(finding.base),
-        candidate_score=Estimate.of(finding.candidate),
+        base=Estimate.of(finding.base) if scored else None,
+        candidate_score=Estimate.of(finding.candidate) if scored else None,
         difference=Estimate.of(finding.difference),
         ci_level=plan.level,
         lost=finding.lost,
@@ -83,11 +86,12 @@ def _comparison(
         margin=finding.margin,
         verdict=verdict,
         flags=(*flags, *_of_difference(finding, verdict), *row.flags),
-        examples_needed=needed,
+        would_decide=would_decide,
         available=row.available,
         retention=None if row.retention is None else Estimate.of(row.retention),
         flips=row.flips,
         general=row.general,
+        median=row.median,
         variant=row.variant,
     )
     return comparison if finding.units else _not_measured(comparison)
@@ -101,24 +105,33 @@ def _not_measured(row: Comparison) -> Comparison:
 
 def _verdict(
     row: ComparisonDraft, plan: ComparePlan, adjusted: float | None, tests: int
-) -> tuple[Verdict | None, int | None, list[Flag]]:
-    """The verdict of a judged row, how many examples it would need where it is not decided, and what to know of it."""
+) -> tuple[Verdict | None, WouldDecide | None, list[Flag]]:
+    """The verdict of a judged row, what would decide it where it is undecided, and what to know of it."""
     finding = row.finding
     if not row.judged or finding.margin is None or finding.p_forgotten is None or finding.p_retained is None:
         return None, None, []
-    at_chance, needed, flags = finding.at_chance and finding.units > 0, None, list[Flag]()
+    flags, would_decide = list[Flag](), None
     p_forgotten = finding.p_forgotten if adjusted is None else adjusted
     verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
-    if verdict == Verdict.INCONCLUSIVE and not at_chance and not (row.watch and row.watch.stopped):
-        share = plan.final_alpha
-        needed = finding.examples_needed((share / tests, share if finding.can_retain else 0.0))
-    if finding.p_forgotten <= plan.alpha < p_forgotten:
-        flags.append(Flag.FORGOTTEN_UNADJUSTED)
-    if at_chance:
+    if verdict == Verdict.INCONCLUSIVE and not (row.watch and row.watch.stopped):
+        would_decide = _would_decide(row, (plan.final_alpha / tests, plan.final_alpha))
+    if row.unit and row.level != Level.SUITE and is_suspect(finding.p_forgotten, plan.alpha, tests):
+        flags.append(Flag.SUSPECT)
+    if finding.units and finding.at_chance:
         flags.append(Flag.BASE_AT_CHANCE)
-    elif finding.units and not finding.can_retain:
+    elif finding.units and finding.bounded and not finding.can_retain:
         flags.append(Flag.MARGIN_EXCEEDS_SKILL)
-    return verdict, needed, flags
+    elif finding.units and not finding.bounded:
+        flags.append(Flag.NO_RANGE)
+    return verdict, would_decide, flags
+
+
+def _would_decide(row: ComparisonDraft, alphas: tuple[float, float]) -> WouldDecide | None:
+    what = needed(row.finding, alphas)
+    if what is None:
+        return None
+    there = what.units is not None and what.units <= row.available
+    return WouldDecide(verdict=what.verdict, assumption=what.assumption, examples=what.units, power=POWER, there=there)
 
 
 def _of_difference(finding: Finding, verdict: Verdict | None) -> Iterator[Flag]:
@@ -128,5 +141,3 @@ def _of_difference(finding: Finding, verdict: Verdict | None) -> Iterator[Flag]:
         yield Flag.DROP_DETECTED
     if low is not None and low > 0:
         yield Flag.IMPROVED
-    if finding.few_changes:
-        yield Flag.FEW_CHANGES

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness import fingerprint
 from evalharness.analysis.gate_units import Subject
 from evalharness.analysis.pairing import MeasurementTable, pairs_of
 from evalharness.records.compare_plan import ComparePlan
@@ -151,9 +150,8 @@ def measures_of(
         if of:
             rows = [np.stack([pairs[column.name][model].candidate for model in models], axis=1) for column in of]
             scores = [_oriented(column, pairs[column.name][run.track.base], mixed) for column in of]
-            rng = fingerprint.generator([run.plan.seed, "stages", kind])
             design = ContinualDesign(learned=tuple(column.learned for column in of), fresh=fresh, joint=joint)
-            intervals = with_intervals(rows, scores, design, run.plan.level, rng)
+            intervals = with_intervals(rows, scores, design, run.plan.level)
         for name in NAMES:
             estimate = estimate_of(intervals[name]) if name in intervals else None
             yield ContinualMeasure(kind, name, len(of), estimate, "" if estimate else _why_not(name, of, joint))

@@ -168,9 +168,9 @@ def _tested(
 
 
 def _state(row: Comparison, adjusted: float, alpha: float) -> Verdict:
-    can_retain, at_chance = Flag.MARGIN_EXCEEDS_SKILL not in row.flags, Flag.BASE_AT_CHANCE in row.flags
+    can_retain = not {Flag.MARGIN_EXCEEDS_SKILL, Flag.BASE_AT_CHANCE, Flag.NO_RANGE} & set(row.flags)
     p_retained = 1.0 if row.p_retained is None else row.p_retained
-    return decide(adjusted, p_retained, alpha, units=row.n, can_retain=can_retain, at_chance=at_chance)
+    return decide(adjusted, p_retained, alpha, units=row.n, can_retain=can_retain)
 
 
 def _with_first(column: StageTask) -> StageTask:

@@ -51,7 +51,6 @@ class Forecast:
     """
 
     suite: str
-    suite_margin: float
     alpha: float
     power: float
     tests: int

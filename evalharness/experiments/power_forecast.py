@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from evalharness.experiments.cost import TaskCost, token_cost, with_seconds
 from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.experiments.forecast_units import Earlier, ForecastUnit, forecast_units, read_earlier
 from evalharness.experiments.jobs import ForecastJob
-from evalharness.records.compare_plan import UNNAMED, ComparePlan
+from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import PreparedTask
@@ -29,19 +30,18 @@ from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.stats.assess import score_interval
 from evalharness.stats.enums import MetricKind, Verdict
-from evalharness.stats.forecast import WHY, Outlook, Rule, at_chance, blocked, enumerated, replicates, simulated, worth
+from evalharness.stats.forecast import WHY, Outlook, Rule, at_chance, blocked, enumerated, simulated, worth
 from evalharness.stats.gate_forecast import GateOdds, gate
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.proportion import whole_units
 from evalharness.stats.redraw import base_skill, changed
-from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import SKILL_SHARE
 from evalharness.tasks.prepare import PromptSettings, prepare
 
 NOBODY = Checkpoint(
     name="base", kind="base", path=Path(), base=None, fingerprint="", parameters=0, trainable=0, bytes=0, window=None
 )  # stands in where no model is given
-CELLS, DRAWS, FEWEST = 300_000_000, 300, 60  # resampled units in all of a unit's simulation; draws at most and at least
+ASSESSED, DRAWS, FEWEST = 100_000, 300, 60  # examples in all of a unit's simulation; draws at most and at least
 ROUGH = 100  # units of an earlier run, below which a share of changes is rough
 GATE_ASSESSED = 4_000  # units that are assessed in the gate's simulation
 
@@ -65,12 +65,11 @@ def forecast(
     for unit in units:
         listener.phase(f"foretelling {unit.name}")
         rows.append(_row(unit, len(units), forecast_job))
-    odds, over = _gate(units, rows, plan, forecast_job, listener)
+    odds, over = _gate(units, rows, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
     work, loading = _costs(forecast_job, base, prepared, listener, factory) if factory else ((), None)
     return Forecast(
         suite=plan.suite_name or UNNAMED,
-        suite_margin=plan.suite_margin,
         alpha=job.statistics.alpha,
         power=forecast_job.power,
         tests=len(units),
@@ -155,7 +154,7 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
     dependent = how == "known" and seen is not None and unit.sizes.max(initial=0) > 1
     outlook = None if how == "simulated" else enumerated(math.floor(effective), round(flips or 0.0, 6), rule)
     if outlook is None or dependent:
-        times = int(np.clip(CELLS / (unit.units * replicates(rule.tests)), FEWEST, DRAWS))
+        times = int(np.clip(ASSESSED / max(1, unit.units), FEWEST, DRAWS))
         drawn = simulated(lambda drop: unit.drawing(forecast_job.flips, forecast_job.skill, drop), rule, times, rng)
         needed = None if drawn.needed is None else math.ceil(drawn.needed * effective / unit.units)
         outlook = replace(drawn, needed=needed)
@@ -210,32 +209,28 @@ def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) ->
         return False
     if unit.binary and seen.sign > 0:
         return at_chance(float(seen.score(seen.base.sum(axis=0))), seen.chance, max(1.0, effective), alpha)
-    score = score_interval(seen, seen.base, 1 - 2 * alpha, np.random.default_rng(0), Effort(1000, 1000, 1))
+    score = score_interval(seen, seen.base, 1 - 2 * alpha)
     worst = score.low if seen.sign > 0 else score.high
     return (seen.skill(score.value if worst is None else worst) or 0.0) <= 0
 
 
 def _gate(
-    units: Sequence[ForecastUnit],
-    rows: Sequence[ForecastRow],
-    plan: ComparePlan,
-    forecast_job: ForecastJob,
-    listener: ProgressListener,
+    units: Sequence[ForecastUnit], rows: Sequence[ForecastRow], forecast_job: ForecastJob, listener: ProgressListener
 ) -> tuple[GateOdds | None, tuple[str, ...]]:
     """Draw the gate's odds over the units of which rows can be drawn; also return those units' names."""
-    known = [unit for unit, row in zip(units, rows, strict=True) if row.how != "unknown" and unit.units]
-    drawings = [
-        drawing for unit in known if (drawing := unit.drawing(forecast_job.flips, forecast_job.skill)) is not None
+    known = [
+        unit
+        for unit, row in zip(units, rows, strict=True)
+        if row.how != "unknown" and unit.units and unit.drawing(forecast_job.flips, forecast_job.skill) is not None
     ]
-    if not drawings:
+    if not known:
         return None, ()
     listener.phase("drawing the gate")
-    heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY) * replicates(len(drawings))
-    times = int(np.clip(min(GATE_ASSESSED / len(drawings), 4 * CELLS / max(1, heavy)), FEWEST, DRAWS))
-    rule = Rule(
-        margin=plan.suite_margin, alpha=forecast_job.job.statistics.alpha, tests=len(drawings), power=forecast_job.power
-    )
-    odds = gate(drawings, [unit.margin for unit in known], plan.suite_margin, rule, times, _rng(forecast_job, "gate"))
+    heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY)
+    times = int(np.clip(min(GATE_ASSESSED / len(known), ASSESSED / max(1, heavy)), FEWEST, DRAWS))
+    rule = Rule(margin=1.0, alpha=forecast_job.job.statistics.alpha, tests=len(known), power=forecast_job.power)
+    losing = [partial(unit.drawing, forecast_job.flips, forecast_job.skill) for unit in known]
+    odds = gate(losing, [unit.margin for unit in known], rule, times, _rng(forecast_job, "gate"))
     return odds, tuple(unit.name for unit in known)
 
 

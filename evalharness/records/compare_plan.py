@@ -18,14 +18,13 @@ class ComparePlan:
     """What is compared with what.
 
     `targets`: candidate -> the task it was trained on; `margins`: task or group -> margin instead of its own. Raises
-    UsageError for an alpha outside (0, .5) or a margin that is negative or not a number.
+    UsageError for an alpha outside (0, .5) or a margin that is not a number above 0.
     """
 
     base: str
     candidates: tuple[str, ...]
     groups: tuple[Group, ...] = ()
     suite_name: str | None = None
-    suite_margin: float = 0.02
     margins: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     alpha: float = 0.05
@@ -40,9 +39,10 @@ class ComparePlan:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 0.5:
             raise UsageError("alpha", f"{self.alpha} is no error rate", "a number between 0 and 0.5, such as 0.05")
-        for name, margin in {**self.margins, "the suite": self.suite_margin}.items():
-            if not (math.isfinite(margin) and margin >= 0):
-                raise UsageError("margin", f"{margin} of {name} is no acceptable loss", "a number that is not negative")
+        for name, margin in self.margins.items():
+            if not (math.isfinite(margin) and margin > 0):
+                fix = "a number above 0: no number of examples can show that nothing at all was lost"
+                raise UsageError("margin", f"{margin} of {name} is no acceptable loss", fix)
 
     @property
     def level(self) -> float:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Self
 
 from evalharness.records.tasks import Variant
-from evalharness.stats.enums import Verdict
+from evalharness.stats.enums import Assumption, Verdict
 
 
 class Level(StrEnum):
@@ -30,14 +30,15 @@ class Adjustment(StrEnum):
 class Flag(StrEnum):
     """What a reader of a row must know beside its verdict; docs/statistics.md says when each is set."""
 
-    FORGOTTEN_UNADJUSTED = "forgotten_unadjusted"
+    SUSPECT = "suspect"
     BASE_AT_CHANCE = "base_at_chance"
     MARGIN_EXCEEDS_SKILL = "margin_exceeds_skill"
     DROP_DETECTED = "drop_detected"
     IMPROVED = "improved"
-    FEW_CHANGES = "few_changes"
     STOPPED_EARLY = "stopped_early"
     SUITE_NOT_TESTED = "suite_not_tested"
+    NO_TARGET = "no_target"
+    NO_RANGE = "no_range"
     TRUNCATED = "truncated"
     UNPARSED = "unparsed"
     INCOMPLETE = "incomplete"
@@ -91,6 +92,21 @@ def value_of(estimate: Estimate | MeanDifference | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WouldDecide:
+    """What would decide an undecided row: the verdict that the evidence leans to, and how many units would give it with
+    probability `power` if the assumption holds, at the error rate that this row has.
+
+    `examples` is None where more than 100,000 would be needed; `there`: are so many in the set?
+    """
+
+    verdict: Verdict
+    assumption: Assumption
+    examples: int | None
+    power: float
+    there: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """What a set of `population` units, of which a random part was answered, would show had all of it been.
 
@@ -130,9 +146,9 @@ class Comparison:
     Differences are oriented so that + is better. `base`, `candidate_score`, `difference`, counts and p-values are None
     where no unit was measured of both (`n` is 0); a row over gate units may have a difference and no scores. `unit`:
     this row is a gate unit. `verdict`, `margin` and the margin's
-    p-values are None on rows that only describe (metrics that are not primary). `examples_needed` is None where the
-    verdict is decided, or where the true difference seems to sit on the margin. What stands after `available`
-    describes.
+    p-values are None on rows that only describe (metrics that are not primary). `would_decide` is None
+    where the verdict is decided, and where the one that it leans to cannot be had at any size (flags say why). What
+    stands after `available` describes.
     """
 
     task: str
@@ -156,7 +172,7 @@ class Comparison:
     margin: float | None = None
     verdict: Verdict | None = None
     flags: tuple[Flag, ...] = ()
-    examples_needed: int | None = None
+    would_decide: WouldDecide | None = None
     available: int
     # share of the base's score over chance that is left; None where that score is not significant
     retention: Estimate | None = None
@@ -167,6 +183,7 @@ class Comparison:
     q_difference: float | None = None
     # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
     general: MeanDifference | None = None
+    median: float | None = None  # of the suite: the median gate unit's difference in margins
     stopping: StoppingState | None = None  # None where all units were asked at once
     variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other
 

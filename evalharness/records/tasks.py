@@ -146,7 +146,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Which tasks a run evaluates, and what it changes about them. `margin` is the suite unit's, in units of skill."""
+    """Which tasks a run evaluates, and what it changes about them."""
 
     name: str
     tasks: tuple[str, ...]
@@ -154,7 +154,6 @@ class Suite:
     limit: int | None
     num_fewshot: int | None
     split: str | None  # evaluate this split instead of each task's own
-    margin: float
     margins: Mapping[str, float]
     data: str | None  # a shipped folder that holds the rows ("fixtures/world/rows"); None: the user's data or the hub
     limits: Mapping[str, int] = field(default_factory=dict)  # task -> examples, instead of `limit`

@@ -69,7 +69,7 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
         "p difference": _p_value(c.p_difference),
         "q forgotten (BH)": _p_value(c.q_forgotten),
         "q difference (BH)": _p_value(c.q_difference),
-        "Examples needed": _count(c.examples_needed),
+        "Would decide": SortableCell(wording.would_decide(c), c.would_decide.examples if c.would_decide else None),
         "Remarks": SortableCell(remarks, remarks, "flags"),
     }
 

@@ -124,8 +124,8 @@ def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
         lost=c.lost,
         gained=c.gained,
         base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.base}, n {c.n:,}",
-        flags=tuple(wording.flag_words(flag)[0] for flag in c.flags if flag not in wording.QUIET),
-        needed=f"≈ {c.examples_needed:,} examples needed" if c.examples_needed is not None else "",
+        flags=tuple(wording.flag_words(flag)[0] for flag in c.flags),
+        needed=wording.would_decide(c),
         kept="" if c.retention is None else f"{wording.percent(c.retention.value, 0)} of the skill kept",
     )
 

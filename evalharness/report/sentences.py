@@ -116,7 +116,7 @@ def _gain(model: ModelRow) -> str:
 
 
 def _ruling(code: GateOutcome, suite: Comparison | None) -> str:
-    needed = f", about {suite.examples_needed:,} examples would decide" if suite and suite.examples_needed else ""
+    needed = f", {needed}" if suite and (needed := wording.would_decide(suite)) else ""
     return {
         GateOutcome.PASSED: "the gate lets it pass",
         GateOutcome.FORGOTTEN: "it must not ship",

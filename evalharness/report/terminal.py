@@ -12,8 +12,7 @@ from evalharness.report.escape import plain
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.text_table import aligned
-from evalharness.report.wording import NONE, VERDICTS, flag_words, general_of
-from evalharness.stats.enums import Verdict
+from evalharness.report.wording import NONE, VERDICTS, flag_words, general_of, would_decide
 
 REASONS = (  # flags that say why there is no other verdict
     Flag.BASE_AT_CHANCE,
@@ -141,8 +140,7 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
     name += " (target)" if c.task == model.target_task else ""
     verdict = f"{VERDICTS[c.verdict][0]} {c.verdict}" if c.verdict else ""
     verdict += "" if c.unit or c.level in (Level.FAMILY, Level.SUITE) else " (describes)"
-    if c.verdict == Verdict.INCONCLUSIVE and c.examples_needed:
-        verdict += f" (about {c.examples_needed:,} examples would decide)"
+    verdict += f" ({needed})" if (needed := would_decide(c)) else ""
     verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
     counts = (NONE, NONE) if c.lost is None else (str(c.lost), str(c.gained))
     return (name, _units(c), *_scores(c), _interval(c.difference), *counts, verdict)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from evalharness.records.comparison import Comparison, Estimate, Flag, MeanDifference, value_of
 from evalharness.records.models import ModelKind
-from evalharness.stats.enums import Verdict
+from evalharness.stats.enums import Assumption, Verdict
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
 
@@ -28,10 +28,9 @@ VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line 
 }
 
 FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it means)
-    Flag.FORGOTTEN_UNADJUSTED: (
-        "forgotten before correction",
-        "the task alone would count as forgotten, "
-        "but not after Holm's correction for the number of gate units looked at",
+    Flag.SUSPECT: (
+        "suspect",
+        "the task alone would count as forgotten, if not after Holm's correction; the gate does not pass on it",
     ),
     Flag.DROP_DETECTED: (
         "real drop",
@@ -40,8 +39,7 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
     Flag.IMPROVED: ("improved", "the whole interval lies above zero"),
     Flag.BASE_AT_CHANCE: (
         "base at chance",
-        "the base itself does no better than guessing, so there was nothing to forget; "
-        "never more than inconclusive, and outside “all retained”",
+        "the base itself does no better than guessing: never retained; a fall from there can be forgotten",
     ),
     Flag.MARGIN_EXCEEDS_SKILL: (
         "margin exceeds skill",
@@ -51,10 +49,6 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
     Flag.INCOMPLETE: (
         "examples missing",
         "some examples got no answer from one of the two models and are left out; nothing may pass the gate on this",
-    ),
-    Flag.FEW_CHANGES: (
-        "few changes",
-        "so few answers changed that an exact or stricter test decided in place of the usual one",
     ),
     Flag.TRUNCATED: (
         "prompts cut",
@@ -71,6 +65,11 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
         "the verdict, its interval and its p-values hold at whatever round one stops, "
         "other numbers describe only what was asked",
     ),
+    Flag.NO_TARGET: (
+        "no target",
+        "no task is declared as what the candidate was trained for, so all count in the suite",
+    ),
+    Flag.NO_RANGE: ("no range", "the metric states no finite range: a loss can be shown, never excluded"),
     Flag.SUITE_NOT_TESTED: (
         "suite not tested",
         "a gate unit was stopped before the suite was decided (at these margins), "
@@ -83,8 +82,6 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it m
     ),
     Flag.UNPARSED: ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
 }
-
-QUIET: Final = {Flag.FEW_CHANGES}  # how it was tested, not what it means: left to the table of all comparisons
 
 KINDS: Final[dict[str, str]] = {
     ModelKind.BASE: "base",
@@ -157,6 +154,18 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     """ "a", "a and b", "a, b and c"."""
     *front, end = list(words) or [""]
     return f"{', '.join(front)} {last} {end}" if front else end
+
+
+def would_decide(c: Comparison) -> str:
+    """What would decide an undecided row, in one phrase; "" where that is not known."""
+    what = c.would_decide
+    if what is None:
+        return ""
+    if_so = "nothing is lost" if what.assumption == Assumption.NOTHING_LOST else "the difference is what was seen"
+    if what.examples is None:
+        return f"more than 100,000 examples would be needed for “{what.verdict}”, if {if_so}"
+    beyond = "" if what.there else f"; the set has {c.available:,}: this margin cannot be certified here"
+    return f"about {what.examples:,} examples would give “{what.verdict}” (4 times in 5), if {if_so}{beyond}"
 
 
 def counted(n: int, one: str, many: str = "") -> str:

@@ -85,7 +85,7 @@ class DriftRecorder:
         for texts, of_kind in zip(self.texts, follow_up_requests, strict=True):
             base = [self.base[request.id] for request in texts.requests]
             other = [None if request is None else answers[request.id] for request in of_kind]
-            self.drifts.append(drift_of(texts, checkpoint.name, base, other, (self._level, self.job.statistics.seed)))
+            self.drifts.append(drift_of(texts, checkpoint.name, base, other, self._level))
 
     def ranked_drifts(self) -> tuple[Drift, ...]:
         """Rank the drifts of every model but the base; () where the job did not ask for them."""

@@ -9,7 +9,7 @@ from evalharness.analysis.average import left_out
 from evalharness.analysis.gate_units import subjects
 from evalharness.analysis.margins import asked_margins
 from evalharness.analysis.worst_case import worst_cases
-from evalharness.records.compare_plan import UNNAMED, ComparePlan
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import Checkpoint, EngineInfo, ModelKind
@@ -21,8 +21,6 @@ from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts
 from evalharness.run.signature import signature_of
 from evalharness.tasks.metadata import only_describes
-
-SUITE_MARGIN = 0.02  # in units of skill, where no suite states one
 
 
 class RunState(NamedTuple):
@@ -54,7 +52,6 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
         candidates=tuple(candidate.name for candidate in run_plan.candidates),
         groups=run_plan.groups,
         suite_name=suite.name if suite else None,
-        suite_margin=margins.get(suite.name if suite else UNNAMED, suite.margin if suite else SUITE_MARGIN),
         margins=margins,
         targets={name: target for name, target in targets.items() if target in names},
         alpha=job.statistics.alpha,

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evalharness.stats.gaffke import WeightedMean
 from evalharness.stats.pairs import Interval
-from evalharness.stats.resample import FULL, Bootstrap, Effort, Floats, Score, acceleration, resampled_sums
+from evalharness.stats.resample import Floats, Score
 
 Measure = Callable[[Floats], Floats]
 """A function of matrices (..., stages, tasks) with values (...)."""
@@ -103,44 +104,30 @@ def _lost_since_best(scores: Floats, learned: NDArray[np.int_], tasks: NDArray[n
 
 
 def with_intervals(
-    rows: Sequence[Floats],
-    score: Sequence[Score],
-    design: ContinualDesign,
-    level: float,
-    rng: np.random.Generator,
-    effort: Effort = FULL,
+    rows: Sequence[Floats], score: Sequence[Score], design: ContinualDesign, level: float
 ) -> dict[str, Interval]:
     """Every measure with its interval. `rows[j]`: the rows of task j after every stage, then those of the models that
     `design` names by their row, (units, stages and others, width), the same units in the same order; `score[j]`: summed
     rows (..., width) to oriented scores. A unit is what was drawn independently, with all its rows (a passage, a
     dialogue).
 
-    Units are resampled within each task, the same for all stages. Intervals are those of `Bootstrap`. Raises ValueError
-    for a task with fewer than two units.
+    Intervals are those of `WeightedMean`, from the jackknife influence of every unit at all stages together, with one
+    more unit in all that moves the measure as much as the largest that was seen. Raises ValueError for a task with
+    fewer than two units.
     """
     if any(len(each) < 2 for each in rows):
         raise ValueError("a task has fewer than two units")
     tasks = list(zip(rows, score, strict=True))
     stages = rows[0].shape[1] - len(design.beside) if rows else 0
-    flat = [each.reshape(len(each), -1) for each in rows]
-    sums = [resampled_sums(each, effort.deciding, rng) for each in flat]
-    resampled = np.stack([_scores(of_task, *task) for of_task, task in zip(sums, tasks, strict=True)], -1)
-    whole = np.stack([_scores(each.sum(axis=0), *task) for each, task in zip(flat, tasks, strict=True)], -1)
+    sums = [each.reshape(len(each), -1).sum(axis=0) for each in rows]
+    whole = np.stack([_scores(of_task, *task) for of_task, task in zip(sums, tasks, strict=True)], -1)
+    shares = np.concatenate([np.full(len(each), 1 / (len(rows) * len(each))) for each in rows])
     intervals = {}
     for name, measure in measures(design, stages).items():
-        strata = [_influence(measure, whole, place, *task) for place, task in enumerate(tasks)]
-        boot = _stratified(float(measure(whole)), np.sort(measure(resampled)), strata)
-        intervals[name] = Interval(boot.estimate, *boot.interval(level))
+        moves = np.concatenate([_influence(measure, whole, place, *task) for place, task in enumerate(tasks)])
+        mean = WeightedMean.as_seen(float(measure(whole)), moves, shares)
+        intervals[name] = Interval(mean.estimate, *mean.interval(level))
     return intervals
-
-
-def _stratified(estimate: float, replicates: Floats, strata: Sequence[Floats]) -> Bootstrap:
-    """The bootstrap of a measure over tasks, from the influences of each task's units (Satterthwaite's freedom)."""
-    degrees = [len(moves) - 1 for moves in strata]
-    parts = np.array([float((moves**2).sum()) * len(moves) / (len(moves) - 1) for moves in strata])
-    uncertain = float((parts**2 / degrees).sum())
-    freedom = float(parts.sum()) ** 2 / uncertain if uncertain > 1e-300 else float(sum(degrees))
-    return Bootstrap(estimate, replicates, acceleration(np.concatenate(strata)), freedom, float(np.sqrt(parts.sum())))
 
 
 def _scores(sums: Floats, rows: Floats, score: Score) -> Floats:

@@ -16,6 +16,13 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Assumption(StrEnum):
+    """What is supposed of the true difference where it is said how many units would decide."""
+
+    NOTHING_LOST = "nothing_lost"
+    AS_SEEN = "as_seen"
+
+
 Side = Literal[Verdict.FORGOTTEN, Verdict.RETAINED]  # what a one-sided test may show
 SIDES: tuple[Side, Side] = (Verdict.FORGOTTEN, Verdict.RETAINED)
 

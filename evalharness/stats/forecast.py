@@ -15,13 +15,12 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy.special import ndtri
 
-from evalharness.stats.assess import Finding, assess, resampled_p
-from evalharness.stats.enums import MetricKind, Side, Verdict
+from evalharness.stats.assess import Finding, assess
+from evalharness.stats.enums import Verdict
 from evalharness.stats.power import MOST, NEAR, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
 from evalharness.stats.redraw import Drawing, Losing
-from evalharness.stats.resample import Effort
-from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, p_on_side
+from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE
 
 
 class Blocker(StrEnum):
@@ -77,7 +76,7 @@ def blocked(units: int, margin: float, skill: float | None, at_chance: bool | No
     """Why the verdict can only be inconclusive, whatever the candidate answers. `skill`: of the base, over chance; at
     most what can be had where the base is not known, and then `at_chance` is None; None where chance is unknown.
 
-    A base at chance and few units are never judged; too large a margin can still show forgetting.
+    Few units are never judged; at chance, and with too large a margin, forgetting can still be shown.
     """
     if units < MIN_UNITS:
         return Blocker.FEW_UNITS
@@ -114,7 +113,7 @@ def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[
     """The number of independent answers that dependent 0/1 answers are worth, and the share of them that changes:
     medians of what `assess` counts.
     """
-    findings = [assess(drawing(rng), 0.9, lambda purpose: rng, Effort(2, 2, 1)) for _ in range(times)]
+    findings = [assess(drawing(rng), 0.9, rng, 1) for _ in range(times)]
     counts = [finding.counts or (0.0, 0.0, 0.0) for finding in findings]
     shares = [(gained + lost) / max(n, 1e-9) for gained, lost, n in counts]
     return float(np.median([n for _, _, n in counts])), float(np.median(shares))
@@ -129,8 +128,9 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
     drawing = losing(0.0)
     if drawing is None:
         raise ValueError("answers that lose nothing can always be drawn")
+    pairs = drawing(rng)
+    units, reach = len(pairs.base), pairs.high - pairs.low if np.isfinite(pairs.high - pairs.low) else 0.0
     findings = _drawn(drawing, rule, times, rng)
-    units, reach = findings[0].units, max(1e-9, *(finding.unit_loss * finding.units for finding in findings))
     certifiable = _certifiable(findings, rule, reach)
     drop = _detectable(losing, rule, times, rng) if units >= MIN_UNITS else None
     possible = rule.margin > 0 and certifiable < reach
@@ -147,12 +147,8 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
 
 
 def _drawn(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> list[Finding]:
-    resampled, counted = Effort(deciding=replicates(rule.tests), describing=400, swaps=1), Effort(2, 2, 1)
     drawn = [replace(drawing(rng), margin=rule.margin) for _ in range(times)]
-    return [
-        assess(pairs, 1 - 2 * rule.alpha, lambda _: rng, counted if pairs.kind == MetricKind.BINARY else resampled)
-        for pairs in drawn
-    ]
+    return [assess(pairs, 1 - 2 * rule.alpha, rng, 1) for pairs in drawn]
 
 
 def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
@@ -162,7 +158,7 @@ def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
     low, high, retained, unsure = 0.0, most, 0, list(findings)
     while high - low > max(NEAR * high, 1e-9 * most):
         middle = (low + high) / 2
-        here = [p_of(finding, middle, Verdict.RETAINED) <= rule.alpha for finding in unsure]
+        here = [finding.p_at(middle)[1] <= rule.alpha for finding in unsure]
         enough = retained + sum(here) >= rule.power * len(findings)
         low, high, retained = (low, middle, retained) if enough else (middle, high, retained + sum(here))
         unsure = [finding for finding, is_retained in zip(unsure, here, strict=True) if is_retained is enough]
@@ -222,24 +218,9 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
     return None if beyond is None else rule.margin + beyond
 
 
-def replicates(tests: int) -> int:
-    """Resamples of a simulated difference: enough for a p-value far below α / tests."""
-    return max(1000, 60 * tests)
-
-
 def verdict_of(finding: Finding, p_forgotten: float, alpha_forgotten: float, alpha: float) -> Verdict:
     """The verdict as a comparison gives it. `p_forgotten` is held against `alpha_forgotten`, p_retained against
     `alpha`.
     """
     scaled = min(1.0, p_forgotten * alpha / alpha_forgotten)
     return finding.verdict(scaled, 1.0 if finding.p_retained is None else finding.p_retained, alpha)
-
-
-def p_of(finding: Finding, margin: float, side: Side) -> float:
-    """p_forgotten or p_retained of a finding at another margin than its own."""
-    if finding.counts is not None:
-        return p_on_side(*finding.counts, margin, side)
-    if finding.bootstrap is None:
-        return 1.0
-    p = resampled_p(finding, margin)
-    return p.forgotten if side == Verdict.FORGOTTEN else p.retained

@@ -83,6 +83,17 @@ def _range(pairs: Pairs) -> float:
     return float(np.ptp(rows[:, 0] / np.maximum(rows[:, 1], 1e-300)))
 
 
+NO_CHANGE = 1e-9  # differences smaller than this share of the range (of the values, where it has none) are none
+
+
+def net_changes(pairs: Pairs) -> Floats:
+    """By how much each unit's sum got better, (n,), of a score that is a mean; differences of rounding are 0."""
+    net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
+    values = np.abs(pairs.base[:, 0]) + np.abs(pairs.candidate[:, 0])
+    scale = (pairs.high - pairs.low) * pairs.base[:, 1] if pairs.bounded else values
+    return np.where(np.abs(net) < NO_CHANGE * scale, 0.0, net)
+
+
 def put_back(pairs: Pairs) -> Floats:
     """The change of the candidate's score where one changed unit gets the base's row back, (changed,)."""
     changed = np.any(pairs.base != pairs.candidate, axis=1)

@@ -1,8 +1,7 @@
-"""Compute what a number of units can decide before anything is run, and how many units would decide a comparison.
+"""Compute what a number of 0/1 answers can decide before anything is run.
 
-Before: the probability of each verdict on 0/1 answers is added up over all numbers of changes and losses, each judged
-by the verdict's own rule; no normal approximation stands in for it. After: the observed counts (or test statistics) are
-scaled from n units to n′ and the rule is applied to them, which is a projection, not a promise.
+The probability of each verdict is added up over all numbers of changes and losses, each judged by the verdict's own
+rule; no normal approximation stands in for it.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from scipy.special import bdtr, bdtrik, gammaln, ndtr, ndtri, xlog1py, xlogy
 
 from evalharness.stats.enums import SIDES, Side, Verdict
 from evalharness.stats.exact import FEW_CHANGES, exact_p
-from evalharness.stats.paired import tango_p, tango_statistic
-from evalharness.stats.verdict import ENOUGH_CHANGED, MIN_UNITS, full_loss_p, p_at_margin
+from evalharness.stats.paired import tango_statistic
+from evalharness.stats.verdict import MIN_UNITS
 
 MOST = 100_000  # more units than this are no answer
 REST = 1e-7  # probability of numbers of changes that are not enumerated, on either side
@@ -191,53 +190,3 @@ def smallest(decided: Callable[[int], bool], first: int, most: int = MOST) -> in
         middle = (low + high) // 2
         low, high = (low, middle) if decided(middle) else (middle, high)
     return high
-
-
-def needed_by_counts(
-    gained: float, lost: float, effective: float, units: int, margin: float, alphas: tuple[float, float]
-) -> int | None:
-    """Units at which the score test would decide, gains and losses staying as frequent. `effective`: the sample size
-    that `units` are worth.
-
-    `alphas`: what p_forgotten (before adjustment) and p_retained must reach; an alpha of 0 rules a verdict out.
-    None where the difference sits on the margin or needs more than MOST units.
-    """
-    side = 1 if gained - lost + margin * effective > 0 else 0  # the only verdict in reach: the margin's observed side
-    if not units or alphas[side] <= 0:
-        return None
-
-    def by(test: Callable[[float, float, float, float], tuple[float, float]]) -> Callable[[int], bool]:
-        return lambda size: (
-            test(gained * size / units, lost * size / units, effective * size / units, margin)[side] <= alphas[side]
-        )
-
-    first = smallest(by(tango_p), max(units + 1, MIN_UNITS))  # the normal approximation is quick and near
-    if first is None:
-        return None
-    return smallest(by(p_at_margin), first)
-
-
-def needed_by_scaling(
-    p_values: tuple[float, float],
-    units: int,
-    changed: int,
-    decreased: int,
-    reach: float,
-    margin: float,
-    alphas: tuple[float, float],
-) -> int | None:
-    """Units at which a resampled verdict would be decided: z grows with √n′, numbers of changed units with n′.
-
-    `p_values`: resampled p_forgotten and p_retained now; `reach`: score lost if every unit lost all it can; `alphas` as
-    `needed_by_counts`.
-    """
-    z_values = [-float(ndtri(min(max(p, 1e-12), 1 - 1e-12))) for p in p_values]
-    z_needed = [-float(ndtri(alpha)) for alpha in alphas]  # infinite for an alpha of 0
-
-    def decided(size: int) -> bool:
-        scale = size / units
-        forgotten, retained = (z * math.sqrt(scale) >= need for z, need in zip(z_values, z_needed, strict=True))
-        guarded = changed * scale >= ENOUGH_CHANGED or full_loss_p(decreased * scale, size, reach, margin) <= alphas[1]
-        return forgotten or (retained and guarded)
-
-    return smallest(decided, max(units + 1, MIN_UNITS)) if units else None

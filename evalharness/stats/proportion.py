@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+ENOUGH_CHANGED = 20  # changed units from which their dependence can be estimated
+
 
 def wilson(right: float, n: float, level: float) -> tuple[float, float]:
     """Interval of a proportion with two-sided coverage `level`, from `right` of n (fractions allowed). n = 0 gives (0,

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from evalharness.stats.paired import tango_interval
 from evalharness.stats.pairs import Interval, Pairs, unit_loss
+from evalharness.stats.proportion import ENOUGH_CHANGED
 from evalharness.stats.resample import Floats, influence
-from evalharness.stats.verdict import ENOUGH_CHANGED, unseen_interval
 
 
 def retention(pairs: Pairs, level: float) -> Interval | None:
@@ -39,7 +40,7 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
     root = float(np.sqrt(max(middle**2 - leading * last, 0.0)))
     value, low, high = candidate / base, (middle - root) / leading, (middle + root) / leading
     if not changed:
-        unseen = unseen_interval(units, loss * units, level)
+        unseen = _unseen_interval(units, loss * units, level)
         low, high = min(low, 1 + unseen[0] / base), max(high, 1 + unseen[1] / base)
     return Interval(value, min(low, value), max(high, value))
 
@@ -95,3 +96,13 @@ def _mean(values: Floats, ids: NDArray[np.intp], level: float) -> Interval:
     half = float(stdtrit(units - 1, 0.5 + level / 2)) * spread
     value, low, high = (min(max(end, 0.0), 1.0) for end in (mean, mean - half, mean + half))
     return Interval(value, low, high)
+
+
+def _unseen_interval(units: int, reach: float, level: float) -> tuple[float, float]:
+    """The interval of a difference where no unit changed: what `units` units may have missed. `reach`: score lost if
+    all units lost all they can.
+
+    Equal rows have no spread, which would claim certainty; Tango's interval of 0 gained and 0 lost does not.
+    """
+    low, high = tango_interval(0, 0, units, level)
+    return low * reach, high * reach

@@ -24,7 +24,6 @@ SUITE_KEYS = (
     *("suite", "description", "tasks", "limit", "num_fewshot", "split", "margin", "margins", "data", "limits"),
     *("fewshots", "average"),
 )
-SUITE_MARGIN = 0.02  # in units of skill (score over chance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,10 @@ def suite_from(values: Mapping[str, Any], path: Path) -> Suite:
         raise TaskError(path, "lists no tasks", "tasks: a list of names of tasks or groups")
     margins = fields.mapping("margins")
     inner = Fields(margins, path, "margins")
-    margin = fields.number("margin")
-    for name, value in (*((name, inner.number(name)) for name in margins), ("margin", margin)):
+    if "margin" in values:
+        what = "margin: a suite has none of its own, it is the mean over its tasks in their margins"
+        raise TaskError(path, what, "state margins: by task or group")
+    for name, value in ((name, inner.number(name)) for name in margins):
         if value is not None and value <= 0:
             raise TaskError(path, f"the margin of {name} is {value}", "a positive number would be right")
     return Suite(
@@ -110,7 +111,6 @@ def suite_from(values: Mapping[str, Any], path: Path) -> Suite:
         limit=fields.whole("limit", 1),
         num_fewshot=fields.whole("num_fewshot", 0),
         split=fields.text("split"),
-        margin=SUITE_MARGIN if margin is None else margin,
         margins={name: float(value) for name, value in margins.items()},
         data=fields.text("data"),
         limits=_numbers(fields, "limits", 1),

@@ -1,0 +1,191 @@
+"""Bound a mean of bounded values whatever their distribution, by random weights and one unseen worst case.
+
+N. Gaffke (2005, Preprint 1304, Universität Augsburg) gives n values and one more, the worst that there can be,
+weights that are uniform on the simplex; the p-value of H0 "the mean is at most c" is the probability that the
+weighted mean is at most c. A collapse so rare that the sample missed it is not certified away. That the p-value is
+valid at every n for every distribution is a conjecture without a known counterexample (E. Learned-Miller and
+P. S. Thomas 2019, arXiv:1905.06208). Such weights are exponential variables over their sum, so what is wanted is the
+probability that a weighted sum of exponentials is below 0. It is computed here, not drawn: by inverting the moment
+generating function along the line through the saddlepoint, where the integrand hardly oscillates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from evalharness.stats.resample import Floats, distinct_rows
+
+STEP = 0.06  # of the trapezoidal rule, in asinh of the distance from the saddlepoint
+NODES = np.arange(0, 161) * STEP
+COARSE = range(41, 162, 20)  # numbers of nodes, of which so many are taken that the rest is nothing
+FADED = 80.0  # twice the logarithm by which the integrand has fallen there
+CHUNK = 32  # factors multiplied before their logarithm is taken: too few to overflow
+NOTHING = 1e-14  # scales smaller than this share of the largest are none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedMean:
+    """A statistic as a weighted mean over units.
+
+    `moves` (k,): by how much each unit moves the statistic from its value, adding up to 0; `shares` (k,): each unit's
+    share of the whole, adding up to 1; `counts` (k,): units that are alike. `largest`: the share that one more unit
+    could have; `lowest`, `highest`: the least and the most that it could add to the statistic.
+    """
+
+    estimate: float
+    moves: Floats
+    shares: Floats
+    counts: Floats
+    largest: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, estimate: float, moves: Floats, shares: Floats, ends: tuple[float, float]) -> WeightedMean:
+        """From moves and shares of single units, (units,) each, and `ends`: what one more unit could add."""
+        alike, counts = distinct_rows(np.column_stack([moves, shares]))
+        return cls(
+            estimate=estimate,
+            moves=alike[:, 0],
+            shares=alike[:, 1],
+            counts=counts.astype(np.float64),
+            largest=float(shares.max(initial=0.0)),
+            lowest=ends[0],
+            highest=ends[1],
+        )
+
+    @classmethod
+    def as_seen(cls, estimate: float, moves: Floats, shares: Floats) -> WeightedMean:
+        """From single units, where one more could move the statistic as much as the largest that was seen."""
+        at, most = estimate * float(shares.max()), float(np.abs(moves).max())
+        return cls.of(estimate, moves, shares, (at - most, at + most))
+
+    @property
+    def variance(self) -> float:
+        """Of the statistic, by the jackknife."""
+        units = float(self.counts.sum())
+        return float(self.counts @ self.moves**2) * units / max(units - 1, 1.0)
+
+    def p_at_most(self, value: float) -> float:
+        """p of H0: the statistic's true value is ≤ `value`; small where the data lie above it."""
+        return self._p(value, 1.0)
+
+    def p_at_least(self, value: float) -> float:
+        """p of H0: the statistic's true value is ≥ `value`; small where the data lie below it."""
+        return self._p(value, -1.0)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """The values that neither test rejects at (1 − level) / 2; it always holds the estimate."""
+        tail = (1 - level) / 2
+        return self._end(tail, 1.0), self._end(tail, -1.0)
+
+    def scaled(self, factor: float, units: float = 1.0, at: float | None = None) -> WeightedMean:
+        """The statistic times `factor` (> 0), with so many times as many units alike to these, and with the value
+        `at`.
+        """
+        each = factor / units
+        estimate = factor * self.estimate if at is None else at
+        moved = (estimate - factor * self.estimate) * self.largest / units
+        return WeightedMean(
+            estimate=estimate,
+            moves=self.moves * each,
+            shares=self.shares / units,
+            counts=self.counts * units,
+            largest=self.largest / units,
+            lowest=self.lowest * each + moved,
+            highest=self.highest * each + moved,
+        )
+
+    def _p(self, value: float, side: float) -> float:
+        seen = side * (self.moves + (self.estimate - value) * self.shares)
+        unseen = side * ((self.lowest if side > 0 else self.highest) - value * self.largest)
+        return below_zero(np.append(seen, unseen), np.append(self.counts, 1.0))
+
+    def _end(self, tail: float, side: float) -> float:
+        """The lower end (side 1) or the upper one (−1); infinite where there is none."""
+        step = max(2 * float(np.sqrt(self.variance)), self.highest - self.lowest, 1e-300)
+        while self._p(self.estimate - side * step, side) > tail:
+            step *= 2
+            if not np.isfinite(step):
+                return -side * np.inf
+        by = brentq(lambda by: self._p(self.estimate - side * by, side) - tail, 0.0, step, xtol=1e-9 * step)
+        return self.estimate - side * float(by)
+
+
+def pooled(means: Sequence[WeightedMean]) -> WeightedMean:
+    """The mean of independent statistics, each counting the same, with one unseen unit in all: the one that could move
+    it most. Raises ValueError for none.
+    """
+    if not means:
+        raise ValueError("nothing to pool")
+    number = len(means)
+    estimate = sum(mean.estimate for mean in means) / number
+    largest = max(mean.largest for mean in means) / number
+    down = min(mean.lowest - mean.estimate * mean.largest for mean in means) / number
+    up = max(mean.highest - mean.estimate * mean.largest for mean in means) / number
+    return WeightedMean(
+        estimate=estimate,
+        moves=np.concatenate([mean.moves for mean in means]) / number,
+        shares=np.concatenate([mean.shares for mean in means]) / number,
+        counts=np.concatenate([mean.counts for mean in means]),
+        largest=largest,
+        lowest=down + estimate * largest,
+        highest=up + estimate * largest,
+    )
+
+
+def below_zero(scales: Floats, counts: Floats) -> float:
+    """P(Σ scales · G ≤ 0) for independent G ~ Gamma(counts), which are sums of so many exponentials.
+
+    `scales`, `counts` (k,); counts need not be whole. To about four digits of itself, better where it is not tiny.
+    """
+    largest = float(np.abs(scales).max(initial=0.0))
+    used = np.abs(scales) > NOTHING * largest
+    if not used.any():
+        return 1.0
+    scales, counts = scales[used] / largest, counts[used]
+    if scales @ counts < 0:
+        return 1.0 - _left_tail(-scales, counts)
+    return _left_tail(scales, counts)
+
+
+def _left_tail(scales: Floats, counts: Floats) -> float:
+    """The same where the mean is not negative: e^K(−s) / s integrated along the line through its saddlepoint, before
+    the first pole.
+    """
+    if scales.min() >= 0:
+        return 0.0
+    pole = -1 / float(scales.min())
+
+    def slope(s: float) -> float:
+        return float(-(counts * scales / (1 + scales * s)).sum()) - 1 / s
+
+    high, low = pole * (1 - 1e-13), pole / 2
+    if slope(high) <= 0:
+        return 0.0
+    while slope(low) > 0:
+        low /= 4
+    point = float(brentq(slope, low, high, rtol=1e-10))
+    curve = float((counts * (scales / (1 + scales * point)) ** 2).sum()) + 1 / point**2
+    width = float(1 / np.sqrt(curve))
+    ratio = (scales * width / (1 + scales * point)) ** 2
+    reach = next((end for end in COARSE if counts @ np.log1p(ratio * np.sinh(NODES[end - 1]) ** 2) > FADED), COARSE[-1])
+    nodes = NODES[:reach]
+    line = point + 1j * width * np.sinh(nodes)
+    values = (np.exp(-_log_product(scales, counts, line)) / line * np.cosh(nodes)).real
+    return min(1.0, max(0.0, float(values.sum() - values[0] / 2) * STEP * width / np.pi))
+
+
+def _log_product(scales: Floats, counts: Floats, line: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Logarithm of Π (1 + scales · line)^counts, but for multiples of 2πi where counts are 1."""
+    many = counts != 1
+    total = (counts[many, None] * np.log1p(scales[many, None] * line)).sum(axis=0)
+    single = scales[~many]
+    for start in range(0, len(single), CHUNK):
+        total = total + np.log(np.prod(1 + single[start : start + CHUNK, None] * line, axis=0))
+    return np.asarray(total)
