@@ -9,7 +9,7 @@ from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.gate_units import of_group
 from evalharness.analysis.rows import ComparisonDraft, RoundsAsked, draft
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
-from evalharness.records.comparison import Flag, Level, MeanDifference
+from evalharness.records.comparison import MARGINS, Flag, Level, MeanDifference
 from evalharness.stats.assess import Finding
 from evalharness.stats.suite import combine, mean_difference, mean_share_kept, median_difference
 
@@ -79,7 +79,7 @@ def _row(of: tuple[str, Level], kept: Sequence[ComparisonDraft], finding: Findin
         family=name if level == Level.FAMILY else "suite",
         level=level,
         unit=False,
-        metric="margins",
+        metric=MARGINS,
         primary=False,
         judged=False,
         available=sum(row.available for row in kept),

@@ -10,6 +10,8 @@ from typing import Self
 from evalharness.records.tasks import Variant
 from evalharness.stats.enums import Assumption, Verdict
 
+MARGINS = "margins"  # the metric of rows over gate units: a mean of differences, each in units of its unit's margin
+
 
 class Level(StrEnum):
     """Over what a row of the comparisons is."""

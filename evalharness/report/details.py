@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from evalharness.analysis.phrases import would_decide
 from evalharness.analysis.relative import relative_scores
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
@@ -69,7 +70,7 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
         "p difference": _p_value(c.p_difference),
         "q forgotten (BH)": _p_value(c.q_forgotten),
         "q difference (BH)": _p_value(c.q_difference),
-        "Would decide": SortableCell(wording.would_decide(c), c.would_decide.examples if c.would_decide else None),
+        "Would decide": SortableCell(would_decide(c), c.would_decide.examples if c.would_decide else None),
         "Remarks": SortableCell(remarks, remarks, "flags"),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from evalharness.analysis.phrases import would_decide
 from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
@@ -125,7 +126,7 @@ def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
         gained=c.gained,
         base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.base}, n {c.n:,}",
         flags=tuple(wording.flag_words(flag)[0] for flag in c.flags),
-        needed=wording.would_decide(c),
+        needed=would_decide(c),
         kept="" if c.retention is None else f"{wording.percent(c.retention.value, 0)} of the skill kept",
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.gate import GateOutcome, Policy, judge_alone, worst
+from evalharness.analysis.phrases import would_decide
 from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.models import ModelKind
 from evalharness.records.results import ModelRow, Results
@@ -116,7 +117,7 @@ def _gain(model: ModelRow) -> str:
 
 
 def _ruling(code: GateOutcome, suite: Comparison | None) -> str:
-    needed = f", {needed}" if suite and (needed := wording.would_decide(suite)) else ""
+    needed = f", {needed}" if suite and (needed := would_decide(suite)) else ""
     return {
         GateOutcome.PASSED: "the gate lets it pass",
         GateOutcome.FORGOTTEN: "it must not ship",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evalharness.analysis import diagnosis_rule
+from evalharness.analysis.phrases import would_decide
 from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import drift, early_stopping_table, overlap
@@ -12,7 +13,7 @@ from evalharness.report.escape import plain
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.text_table import aligned
-from evalharness.report.wording import NONE, VERDICTS, flag_words, general_of, would_decide
+from evalharness.report.wording import NONE, VERDICTS, flag_words, general_of
 
 REASONS = (  # flags that say why there is no other verdict
     Flag.BASE_AT_CHANCE,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from evalharness.records.comparison import Comparison, Estimate, Flag, MeanDifference, value_of
 from evalharness.records.models import ModelKind
-from evalharness.stats.enums import Assumption, Verdict
+from evalharness.stats.enums import Verdict
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
 
@@ -154,18 +154,6 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     """ "a", "a and b", "a, b and c"."""
     *front, end = list(words) or [""]
     return f"{', '.join(front)} {last} {end}" if front else end
-
-
-def would_decide(c: Comparison) -> str:
-    """What would decide an undecided row, in one phrase; "" where that is not known."""
-    what = c.would_decide
-    if what is None:
-        return ""
-    if_so = "nothing is lost" if what.assumption == Assumption.NOTHING_LOST else "the difference is what was seen"
-    if what.examples is None:
-        return f"more than 100,000 examples would be needed for “{what.verdict}”, if {if_so}"
-    beyond = "" if what.there else f"; the set has {c.available:,}: this margin cannot be certified here"
-    return f"about {what.examples:,} examples would give “{what.verdict}” (4 times in 5), if {if_so}{beyond}"
 
 
 def counted(n: int, one: str, many: str = "") -> str:

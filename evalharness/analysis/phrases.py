@@ -1,0 +1,63 @@
+"""Put into words what the gate and the surfaces say alike: what would decide an undecided row, or why nothing would."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from evalharness.records.comparison import Comparison, Flag, Level, WouldDecide, value_of
+from evalharness.stats.enums import Assumption, Verdict
+from evalharness.stats.power import MOST
+from evalharness.stats.verdict import MIN_UNITS
+
+NEVER: Final = {  # flags of rows that cannot be retained: why not
+    Flag.BASE_AT_CHANCE: " as long as the base does no better than guessing",
+    Flag.MARGIN_EXCEEDS_SKILL: ": the margin is more than a fifth of what the base scores over chance",
+    Flag.NO_RANGE: ": the metric states no finite range, so that a loss has no end",
+}
+
+
+def leaning(row: Comparison) -> str:
+    """ "leans retained": the verdict that an undecided row leans to; "" where it is decided, or leans to none that can
+    be had.
+    """
+    return "" if row.would_decide is None else f"leans {row.would_decide.verdict}"
+
+
+def would_decide(row: Comparison) -> str:
+    """What would decide an undecided row, in one clause; "" for every other row.
+
+    "about 34,750 examples would show “retained” with probability 0.8 if nothing is lost; the set has 500: this margin
+    cannot be certified here"
+    """
+    if row.verdict != Verdict.INCONCLUSIVE:
+        return ""
+    what = row.would_decide
+    if what is None:
+        return _why_none(row)
+    if what.examples is None and row.n < MIN_UNITS:
+        return f"{row.n} of a task's examples are too few to tell how many would show “{what.verdict}”"
+    number = f"more than {MOST:,}" if what.examples is None else f"about {what.examples:,}"
+    over = " over all units" if row.level == Level.SUITE else ""
+    shown = f"{number} examples{over} would show “{what.verdict}” with probability {what.power:g} {_assumed(row, what)}"
+    if what.there:
+        return f"{shown}; the set has {row.available:,}"
+    subject = "margin cannot be certified" if what.verdict == Verdict.RETAINED else "loss cannot be shown"
+    return f"{shown}; the set has {row.available:,}: this {subject} here"
+
+
+def _assumed(row: Comparison, what: WouldDecide) -> str:
+    if what.assumption == Assumption.NOTHING_LOST:
+        return "if nothing is lost"
+    return f"if the {'loss' if (value_of(row.difference) or 0.0) < 0 else 'difference'} is what was seen"
+
+
+def _why_none(row: Comparison) -> str:
+    """Why it is not said how many examples would decide."""
+    if not row.n:
+        return "nothing was measured"
+    if Flag.SUITE_NOT_TESTED in row.flags:
+        return "not tested, because a gate unit was stopped first"
+    if row.stopping is not None and row.stopping.stopped:
+        return f"asked no further than {row.stopping.asked:,} of {row.stopping.planned:,} examples"
+    reasons = [why for flag, why in NEVER.items() if flag in row.flags]
+    return f"no number of examples would show “{Verdict.RETAINED}”{reasons[0]}" if reasons else ""
