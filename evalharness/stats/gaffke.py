@@ -6,7 +6,8 @@ weighted mean is at most c. A collapse so rare that the sample missed it is not 
 valid at every n for every distribution is a conjecture without a known counterexample (E. Learned-Miller and
 P. S. Thomas 2019, arXiv:1905.06208). Such weights are exponential variables over their sum, so what is wanted is the
 probability that a weighted sum of exponentials is below 0. It is computed here, not drawn: by inverting the moment
-generating function along the line through the saddlepoint, where the integrand hardly oscillates.
+generating function along a curve through the saddlepoint that bends the way the integrand falls, so that it hardly
+oscillates there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from evalharness.stats.resample import Floats, distinct_rows
 STEP = 0.06  # of the trapezoidal rule, in asinh of the distance from the saddlepoint
 NODES = np.arange(0, 161) * STEP
 COARSE = range(41, 162, 20)  # numbers of nodes, of which so many are taken that the rest is nothing
+MOST_BEND = 2 / 3  # slope of the curve's arms against the imaginary axis, by which the integrand hardly oscillates
 FADED = 80.0  # twice the logarithm by which the integrand has fallen there
 CHUNK = 32  # factors multiplied before their logarithm is taken: too few to overflow
 NOTHING = 1e-14  # scales smaller than this share of the largest are none
@@ -108,7 +110,9 @@ class WeightedMean:
 
     def _end(self, tail: float, side: float) -> float:
         """The lower end (side 1) or the upper one (−1); infinite where there is none."""
-        step = max(2 * float(np.sqrt(self.variance)), self.highest - self.lowest, 1e-300)
+        step = max(2 * float(np.sqrt(self.variance)), self.highest - self.lowest)
+        if step == 0:  # nothing varies
+            return self.estimate
         while self._p(self.estimate - side * step, side) > tail:
             step *= 2
             if not np.isfinite(step):
@@ -142,7 +146,7 @@ def pooled(means: Sequence[WeightedMean]) -> WeightedMean:
 def below_zero(scales: Floats, counts: Floats) -> float:
     """P(Σ scales · G ≤ 0) for independent G ~ Gamma(counts), which are sums of so many exponentials.
 
-    `scales`, `counts` (k,); counts need not be whole. To about four digits of itself, better where it is not tiny.
+    `scales`, `counts` (k,); counts need not be whole. To about six digits of itself, where the counts add up to 2.
     """
     largest = float(np.abs(scales).max(initial=0.0))
     used = np.abs(scales) > NOTHING * largest
@@ -155,8 +159,10 @@ def below_zero(scales: Floats, counts: Floats) -> float:
 
 
 def _left_tail(scales: Floats, counts: Floats) -> float:
-    """The same where the mean is not negative: e^K(−s) / s integrated along the line through its saddlepoint, before
-    the first pole.
+    """The same where the mean is not negative: e^K(−s) / s integrated through its saddlepoint, before the first pole.
+
+    The path is a hyperbola that bends as the path of steepest descent of K does: where one unseen unit decides, the
+    integrand along a straight line oscillates faster than it falls.
     """
     if scales.min() >= 0:
         return 0.0
@@ -171,14 +177,23 @@ def _left_tail(scales: Floats, counts: Floats) -> float:
     while slope(low) > 0:
         low /= 4
     point = float(brentq(slope, low, high, rtol=1e-10))
-    curve = float((counts * (scales / (1 + scales * point)) ** 2).sum()) + 1 / point**2
+    ratio = scales / (1 + scales * point)
+    curve = float(counts @ ratio**2) + 1 / point**2
     width = float(1 / np.sqrt(curve))
-    ratio = (scales * width / (1 + scales * point)) ** 2
-    reach = next((end for end in COARSE if counts @ np.log1p(ratio * np.sinh(NODES[end - 1]) ** 2) > FADED), COARSE[-1])
+    bend = -2 / 3 * float(counts @ ratio**3) * width**3
+    bend, ratio = min(max(bend, -MOST_BEND), MOST_BEND), ratio * width
+    reach = next((end for end in COARSE if _fallen(ratio, counts, bend, NODES[end - 1]) > FADED), COARSE[-1])
     nodes = NODES[:reach]
-    line = point + 1j * width * np.sinh(nodes)
-    values = (np.exp(-_log_product(scales, counts, line)) / line * np.cosh(nodes)).real
+    line = point + width * (bend * (np.cosh(nodes) - 1) + 1j * np.sinh(nodes))
+    slopes = bend * np.sinh(nodes) + 1j * np.cosh(nodes)
+    values = (np.exp(-_log_product(scales, counts, line)) / line * slopes).imag
     return min(1.0, max(0.0, float(values.sum() - values[0] / 2) * STEP * width / np.pi))
+
+
+def _fallen(ratio: Floats, counts: Floats, bend: float, node: float) -> float:
+    """Twice the logarithm by which e^K has fallen from the saddlepoint to the node."""
+    real = 1 + ratio * bend * (np.cosh(node) - 1)
+    return float(counts @ np.log(real**2 + (ratio * np.sinh(node)) ** 2))
 
 
 def _log_product(scales: Floats, counts: Floats, line: NDArray[np.complex128]) -> NDArray[np.complex128]:

@@ -25,7 +25,7 @@ from evalharness.records.comparison import Estimate
 from evalharness.records.requests import Failure, Profile, Profiling
 from evalharness.records.results import Drift
 
-HOW = (0.9, 7)
+HOW = 0.9
 VOCABULARY = 20
 
 
