@@ -9,6 +9,7 @@ from typing import Unpack, get_type_hints
 from evalharness import registry, run
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.joining import read_runs
+from evalharness.analysis.judging import rule_notices
 from evalharness.analysis.margins import with_margins
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
@@ -17,7 +18,7 @@ from evalharness.imports.runs import are_logs, read_logs
 from evalharness.records.job_options import JobOptions, Texts, make_job, several
 from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
-from evalharness.results import open_folder, write_measurements, write_results
+from evalharness.results import open_folder, run_and_model, write_measurements, write_results
 from evalharness.run.checks import check_job
 from evalharness.run.progress import ProgressListener
 
@@ -43,6 +44,7 @@ def evaluate(
     * rows: data_dir, data
     * prompts: apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch
     * verdicts: seed, margin, margins, alpha, until_decided
+    * gate: on_inconclusive, ceiling, ceilings
     * beside the verdicts: describe, explain, drift, drift_text
     * engine: engine, device, dtype, batch_size, batch_tokens, engine_options
     * places: out (None: runs/<time>-<suite>), store (None: in the user's cache directory)
@@ -72,7 +74,7 @@ def compare(
     Or [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `metrics`: what is to be known of these
     by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
 
-    `margin`: of every task on a 0-1 scale; `margins`: of single tasks, groups or the suite. `out`: a folder for
+    `margin`: of every task on a 0-1 scale; `margins`: of single tasks or groups. `out`: a folder for
     results.json and measurements.parquet; `notify` is told what a user should know. Raises EvalHarnessError.
     """
     given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "out": out}
@@ -82,6 +84,7 @@ def compare(
         if metrics:
             raise UsageError("--metric", "runs know what their metrics are", "leave it out")
         measured, notices = read_runs(texts)
+        notices = (*notices, *(rule_notices(run_and_model(texts[0])[0]) if len(texts) == 1 else ()))
     else:
         measured, notices = read_logs(texts, named, metrics or {})
     for notice in notices:

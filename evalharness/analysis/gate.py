@@ -1,22 +1,24 @@
-"""Decide whether the candidates of a run may ship, and say why not, in one plain line a reason.
+"""Decide whether the candidates of a run may ship.
 
-0 passes · 3 something was forgotten · 4 the suite is undecided and the policy does not let that pass · 5 incomplete,
-nothing can be concluded
+0 passes · 3 something was forgotten · 4 undecided, and the policy does not let that pass · 5 incomplete, or nothing was
+measured
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
+from evalharness.analysis import gate_text
+from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.measurements import ExampleError
 from evalharness.records.models import REFERENCES
+from evalharness.records.policy import Policy
 from evalharness.records.results import Results
+from evalharness.records.tasks import Variant
 from evalharness.stats.enums import Verdict
-
-SHOWN_REASON = 200  # characters of a error's reason that are shown
 
 
 class GateOutcome(IntEnum):
@@ -28,72 +30,125 @@ class GateOutcome(IntEnum):
     INCOMPLETE = 5
 
 
-class OnInconclusive(StrEnum):
-    """What the gate makes of an undecided suite."""
-
-    FAIL = "fail"
-    PASS = "pass"
+WORST_FIRST = (GateOutcome.INCOMPLETE, GateOutcome.FORGOTTEN, GateOutcome.UNDECIDED, GateOutcome.PASSED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What a user lets pass."""
+@dataclass(frozen=True, slots=True)
+class CandidateDecision:
+    """What the gate decides of one candidate. `reasons`: why it does not pass, one line each; `remarks`: what a pass
+    does not exclude.
+    """
 
-    on_inconclusive: OnInconclusive = OnInconclusive.FAIL
+    name: str
+    exit_code: GateOutcome
+    reasons: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """`reasons`: what failed, one line each; empty where everything passed."""
+    """`reasons`: what failed of any candidate or of the run, one line each; empty where everything passed. `remarks`:
+    what is to be known beside them.
+    """
 
     exit_code: GateOutcome
     reasons: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    candidates: tuple[CandidateDecision, ...] = ()
 
 
 def judge(results: Results, policy: Policy) -> Decision:
-    """Passes when no gate unit is forgotten and the suite of every candidate is retained.
+    """Decide of every candidate, and of all of them: as of the one of which it is worst.
 
     A run in which something failed is incomplete whatever its verdicts are; what was forgotten in it is named all the
-    same. References decide nothing, nor does what failed of them.
+    same. References decide nothing, nor does what failed of them. Raises UsageError for a ceiling of what is no gate
+    unit.
     """
     results = _without_references(results)
-    units = [row for row in results.comparisons if row.unit]
-    incomplete = _incomplete(results, units)
-    forgotten = [_forgotten(row) for row in units if row.verdict == Verdict.FORGOTTEN]
-    undecided = [
-        _undecided(row)
-        for row in units
-        if row.level == Level.SUITE and row.verdict not in (Verdict.RETAINED, Verdict.FORGOTTEN)
-    ]
-    if policy.on_inconclusive == OnInconclusive.PASS:
-        undecided = []
-    reasons = tuple(_line(text) for text in (*forgotten, *undecided, *incomplete))
-    if incomplete:
-        return Decision(exit_code=GateOutcome.INCOMPLETE, reasons=reasons)
-    if forgotten:
-        return Decision(exit_code=GateOutcome.FORGOTTEN, reasons=reasons)
-    return Decision(exit_code=GateOutcome.UNDECIDED if undecided else GateOutcome.PASSED, reasons=reasons)
+    units = [row for row in results.comparisons if _is_unit(row)]
+    check_ceilings(policy, {name for row in units for name in names_known(row.task, row.variant)})
+    each = tuple(_of_candidate(results, name, policy) for name in results.candidates)
+    outcomes = {decision.exit_code for decision in each}
+    reasons = [line for decision in each for line in decision.reasons]
+    if not results.comparisons:
+        outcomes.add(GateOutcome.INCOMPLETE)
+        reasons.append("incomplete: no candidate was compared with a base")
+    tried = gate_text.tried(results.comparisons, results.candidates) if results.comparisons else ()
+    remarks = [*(line for decision in each for line in decision.remarks), *tried]
+    return Decision(
+        exit_code=next(outcome for outcome in WORST_FIRST if outcome in outcomes),
+        reasons=tuple(dict.fromkeys(reasons)),
+        remarks=tuple(remarks),
+        candidates=each,
+    )
 
 
-def judge_alone(results: Results, name: str, policy: Policy) -> Decision:
-    """Judge candidate `name` as if it were the only one; what failed of the base counts, what failed of others does
+def judge_alone(results: Results, name: str, policy: Policy) -> CandidateDecision:
+    """Decide of candidate `name` as if it were the only one; what failed of the base counts, what failed of others does
     not.
     """
-    base = next((row.base for row in results.models if row.name == name), None)
-    others = set(results.candidates) - {name}
-    alone = replace(
-        results,
-        models=tuple(row for row in results.models if row.name in (name, base) or not row.judged),
-        comparisons=tuple(row for row in results.comparisons if row.candidate == name),
-        errors=tuple(error for error in results.errors if error.model not in others),
-    )
-    return judge(alone, policy)
+    return _of_candidate(_without_references(results), name, policy)
+
+
+def check_ceilings(policy: Policy, units: Set[str]) -> None:
+    """Check that ceilings are of gate units, by any of their names. Raises UsageError."""
+    for name in sorted(policy.ceilings.keys() - units):
+        raise UsageError("--ceiling", f"no gate unit {name!r} in what is compared", did_you_mean(name, units))
+
+
+def names_known(name: str, variant: Variant | None) -> tuple[str, ...]:
+    """The name of a task or group, and the one that users know where it is asked in another wording."""
+    return (name,) if variant is None or variant.beside else (name, variant.of)
 
 
 def worst(rows: Iterable[Comparison]) -> Comparison:
     """The row that lost most, in units of its margin, of those measured. Raises ValueError where there is none."""
     measured = [(row.difference.value / (row.margin or 1.0), row) for row in rows if row.difference is not None]
     return min(measured, key=lambda loss_and_row: loss_and_row[0])[1]
+
+
+def _of_candidate(results: Results, name: str, policy: Policy) -> CandidateDecision:
+    rows = [row for row in results.comparisons if row.candidate == name]
+    units = [row for row in rows if _is_unit(row)]
+    forgotten = [gate_text.forgotten(row) for row in rows if row.unit and row.verdict == Verdict.FORGOTTEN]
+    incomplete, undecided = _incomplete(results, name, rows), _undecided(rows, policy)
+    outcome, reasons, remarks = GateOutcome.PASSED, list[str](), list[str]()
+    if incomplete:
+        outcome, reasons = GateOutcome.INCOMPLETE, [*forgotten, *incomplete]
+    elif forgotten:
+        outcome, reasons = GateOutcome.FORGOTTEN, [*forgotten, *undecided]
+    elif undecided and not policy.passes_undecided:
+        outcome, reasons = GateOutcome.UNDECIDED, undecided
+    else:
+        let_pass = [f"{line} (passes all the same: --on-inconclusive pass)" for line in undecided]
+        remarks = [*let_pass, gate_text.not_excluded(name, units)]
+    lines = (tuple(map(gate_text.one_line, each)) for each in (reasons, remarks))
+    return CandidateDecision(name, outcome, *lines)
+
+
+def _is_unit(row: Comparison) -> bool:
+    return row.unit and row.level != Level.SUITE
+
+
+def _undecided(rows: Sequence[Comparison], policy: Policy) -> list[str]:
+    """Why a candidate does not pass whose rows these are, beside what it forgot."""
+    units, suite = [row for row in rows if _is_unit(row)], _suite_of(rows)
+    decided = suite is None or suite.verdict in (Verdict.RETAINED, Verdict.FORGOTTEN)
+    reasons = [] if suite is None or decided else [gate_text.undecided(suite, units)]
+    open_units = [row for row in units if row.verdict != Verdict.FORGOTTEN]
+    reasons += [gate_text.suspect(row) for row in open_units if Flag.SUSPECT in row.flags]
+    for row in open_units:
+        ceiling = _ceiling_of(row, policy)
+        low = None if row.difference is None else row.difference.low
+        if ceiling is not None and (low is None or low < -ceiling):
+            reasons.append(gate_text.above_ceiling(row, ceiling))
+    return reasons
+
+
+def _ceiling_of(row: Comparison, policy: Policy) -> float | None:
+    """The largest loss that may remain possible of a gate unit; None: any."""
+    named = [policy.ceilings[name] for name in names_known(row.task, row.variant) if name in policy.ceilings]
+    return named[0] if named else policy.ceiling if row.points else None
 
 
 def _without_references(results: Results) -> Results:
@@ -106,64 +161,23 @@ def _without_references(results: Results) -> Results:
     )
 
 
-def _incomplete(results: Results, units: Iterable[Comparison]) -> list[str]:
-    """Why nothing can be concluded: nothing was compared, examples failed, or scores were left out."""
-    reasons = [] if results.comparisons else ["incomplete: no candidate was compared with a base"]
-    with_suite = {row.candidate for row in units if row.level == Level.SUITE}
-    candidates = dict.fromkeys(
-        [row.candidate for row in results.comparisons] + [row.name for row in results.models if row.base is not None]
-    )
-    if results.comparisons:
-        reasons += [
-            f"incomplete: {name} has no verdict over the suite" for name in candidates if name not in with_suite
-        ]
-    by_task: dict[tuple[str, str], list[ExampleError]] = {}
+def _suite_of(rows: Sequence[Comparison]) -> Comparison | None:
+    return next((row for row in rows if row.unit and row.level == Level.SUITE), None)
+
+
+def _incomplete(results: Results, name: str, rows: Sequence[Comparison]) -> list[str]:
+    """Why nothing can be concluded: there is no verdict, nothing was measured, examples failed, or scores were left
+    out.
+    """
+    reasons = [] if _suite_of(rows) else [f"incomplete: {name} has no verdict over the suite"]
+    reasons += [gate_text.not_measured(row, results) for row in rows if row.unit and not row.n]
+    others, by_task = set(results.candidates) - {name}, dict[tuple[str, str], list[ExampleError]]()
     for error in results.errors:
-        by_task.setdefault((error.task, error.model), []).append(error)
-    for (task, model), errors in by_task.items():
-        reasons.append(f"incomplete: {len(errors)} × {model} on {task}: {errors[0].reason[:SHOWN_REASON]}")
-    named = {error.task for error in results.errors}
-    flagged = [
-        row
-        for row in results.comparisons
-        if Flag.INCOMPLETE in row.flags and row.level == Level.TASK and row.primary and row.task not in named
-    ]
-    reasons += [f"incomplete: {row.candidate} on {row.task}: not all examples were answered" for row in flagged]
-    if not reasons and any(Flag.INCOMPLETE in row.flags for row in results.comparisons):
-        reasons.append("incomplete: not all examples were answered")
-    return reasons
-
-
-def _forgotten(row: Comparison) -> str:
-    p = row.p_forgotten if row.p_forgotten_adjusted is None else row.p_forgotten_adjusted
-    changes = "" if row.lost is None else f", {row.lost} lost and {row.gained} gained of {row.n}"
-    return f"forgotten: {row.candidate} on {row.task}: {_difference(row)}, p {_p(p)}{changes}"
-
-
-def _undecided(row: Comparison) -> str:
-    if Flag.SUITE_NOT_TESTED in row.flags:
-        return f"undecided: {row.candidate} over {row.task}: not tested, because a gate unit was stopped first"
-    needed = ""
-    p = "" if row.p_retained is None else f", p_retained {_p(row.p_retained)}"
-    return f"undecided: {row.candidate} over {row.task}: {_difference(row)}{p}{needed}"
-
-
-def _difference(row: Comparison) -> str:
-    """The difference with its interval and its margin, in the metric's unit."""
-    if row.difference is None:
-        return f"{row.metric} not measured"
-    value, low, high = row.difference.value, row.difference.low, row.difference.high
-    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
-    margin = "" if row.margin is None else f", margin {row.margin:g}"
-    return f"{row.metric} {value:+.3f}{interval}{margin}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "unknown"
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
-
-
-def _line(text: str) -> str:
-    """One line of printable text, whatever names and error messages hold."""
-    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+        if error.model not in others:
+            by_task.setdefault((error.task, error.model), []).append(error)
+    reasons += [gate_text.failed(errors) for errors in by_task.values()]
+    named = {task for task, _ in by_task}
+    flagged = [row for row in rows if Flag.INCOMPLETE in row.flags]
+    by_name = [r for r in flagged if r.level == Level.TASK and r.primary and r.task not in named]
+    reasons += [f"incomplete: {name} on {row.task}: not all examples were answered" for row in by_name]
+    return reasons or ["incomplete: not all examples were answered"] * bool(flagged)

@@ -173,7 +173,7 @@ def _signature(
 ) -> dict[str, Any]:
     """What joining changes of the first run's signature."""
     signatures = [part.run.signature for part in parts]
-    names = {model.name for model in models}
+    names, policies = {model.name for model in models}, [signature.get("policy") for signature in signatures]
     chats = [chat for signature in signatures if (chat := signature.get("chat"))]
     templates = dict.fromkeys(names) | {m: t for chat in chats for m, t in chat["templates"].items()}
     templates = {model.name: templates[model.name] for model in models}
@@ -184,6 +184,7 @@ def _signature(
         "tasks": {name: signatures[0]["tasks"][name] for name in tasks},
         "groups": {group.name: list(group.tasks) for group in groups},
         "models": {model.name: model.fingerprint for model in models},
+        "policy": policies[0] if all(policy == policies[0] for policy in policies) else None,
         "chat": {**chats[0], "templates": templates} if any(templates.values()) else None,
         **({"overlap": {**overlaps[0], "candidates": seen}} if seen else {}),
     }

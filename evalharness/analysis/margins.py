@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from evalharness.analysis.gate_units import member_metric
@@ -24,11 +24,7 @@ def with_margins(
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     groups = [group for group in run.plan.groups if not group.beside]
     known = {*(fact.name for fact in facts), *(group.name for group in groups)}
-    for name in sorted(named.keys() - known):
-        if name == (run.plan.suite_name or UNNAMED):
-            raise UsageError("--margin", NO_SUITE_MARGIN.format(name), "name its tasks or groups")
-        what = f"no task or group {name!r} in what is compared"
-        raise UsageError("--margin", what, did_you_mean(name, known))
+    check_names(named, known, run.plan.suite_name)
     plan = replace(
         run.plan,
         margins={**run.plan.margins, **asked_margins(facts, groups, everywhere, named)},
@@ -37,6 +33,15 @@ def with_margins(
     margin = run.signature["margin"] if everywhere is None else everywhere
     changed = {"alpha": plan.alpha, "margin": margin, "margins": {**run.signature["margins"], **named}}
     return replace(run, plan=plan, signature={**run.signature, **changed})
+
+
+def check_names(named: Iterable[str], known: Set[str], suite: str | None) -> None:
+    """Check that margins are of tasks and groups that are compared. Raises UsageError."""
+    for name in sorted(set(named) - known):
+        if name == (suite or UNNAMED):
+            raise UsageError("--margin", NO_SUITE_MARGIN.format(name), "name its tasks or groups")
+        what = f"no task or group {name!r} in what is compared"
+        raise UsageError("--margin", what, did_you_mean(name, known))
 
 
 def asked_margins(

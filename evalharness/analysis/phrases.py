@@ -7,7 +7,7 @@ from typing import Final
 from evalharness.records.comparison import Comparison, Flag, Level, WouldDecide, value_of
 from evalharness.stats.enums import Assumption, Verdict
 from evalharness.stats.power import MOST
-from evalharness.stats.verdict import MIN_UNITS
+from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE
 
 NEVER: Final = {  # flags of rows that cannot be retained: why not
     Flag.BASE_AT_CHANCE: " as long as the base does no better than guessing",
@@ -45,6 +45,14 @@ def would_decide(row: Comparison) -> str:
     return f"{shown}; the set has {row.available:,}: this {subject} here"
 
 
+def never_retained(row: Comparison) -> str:
+    """Why no number of examples would show that a row is retained; "" where one could."""
+    reasons = [why for flag, why in NEVER.items() if flag in row.flags]
+    if row.level == Level.SUITE and Flag.MARGIN_EXCEEDS_SKILL in row.flags:
+        reasons = [f": in its units' mean the base is less than {1 / SKILL_SHARE:.0f} margins above chance"]
+    return f"no number of examples would show “{Verdict.RETAINED}”{reasons[0]}" if reasons else ""
+
+
 def _assumed(row: Comparison, what: WouldDecide) -> str:
     if what.assumption == Assumption.NOTHING_LOST:
         return "if nothing is lost"
@@ -59,5 +67,4 @@ def _why_none(row: Comparison) -> str:
         return "not tested, because a gate unit was stopped first"
     if row.stopping is not None and row.stopping.stopped:
         return f"asked no further than {row.stopping.asked:,} of {row.stopping.planned:,} examples"
-    reasons = [why for flag, why in NEVER.items() if flag in row.flags]
-    return f"no number of examples would show “{Verdict.RETAINED}”{reasons[0]}" if reasons else ""
+    return never_retained(row)

@@ -62,7 +62,8 @@ def _comparison(
     family.
     """
     finding = row.finding
-    scored = row.level in (Level.TASK, Level.GROUP)  # a mean over gate units has no score of its own
+    scores = [Estimate.of(finding.base), Estimate.of(finding.candidate)]  # of which a mean over gate units has none
+    base, candidate_score = scores if row.level in (Level.TASK, Level.GROUP) else (None, None)
     verdict, would_decide, flags = _verdict(row, plan, adjusted, tests)
     comparison = Comparison(
         task=row.task,
@@ -73,8 +74,8 @@ def _comparison(
         primary=row.primary,
         candidate=candidate,
         n=finding.units,
-        base=Estimate.of(finding.base) if scored else None,
-        candidate_score=Estimate.of(finding.candidate) if scored else None,
+        base=base,
+        candidate_score=candidate_score,
         difference=Estimate.of(finding.difference),
         ci_level=plan.level,
         lost=finding.lost,
@@ -88,6 +89,7 @@ def _comparison(
         flags=(*flags, *_of_difference(finding, verdict), *row.flags),
         would_decide=would_decide,
         available=row.available,
+        points=row.points,
         retention=None if row.retention is None else Estimate.of(row.retention),
         flips=row.flips,
         general=row.general,

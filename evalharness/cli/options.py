@@ -14,6 +14,7 @@ from evalharness.errors import UsageError
 from evalharness.imports.logged import MetricStatement, statement_of
 from evalharness.paths import default_store
 from evalharness.records.job_options import JobOptions
+from evalharness.records.policy import OnInconclusive
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 
 Decorated = Callable[..., Any]
@@ -71,6 +72,20 @@ margin_option = click.option(
     multiple=True,
     metavar="[TASK=]DELTA",
     help="The largest drop that is acceptable. Repeatable.",
+)
+policy_options: tuple[Decorated, ...] = (
+    click.option(
+        "--on-inconclusive",
+        type=click.Choice([str(choice) for choice in OnInconclusive]),
+        help="What an undecided candidate means for the gate: exit code 4, or 0  [default: fail].",
+    ),
+    click.option(
+        "--ceiling",
+        "ceiling_texts",
+        multiple=True,
+        metavar="[TASK=]LOSS",
+        help="The gate passes only where a larger loss is excluded of every gate unit. Repeatable.",
+    ),
 )
 alpha_option = click.option(
     "--alpha",
@@ -143,10 +158,13 @@ def with_options(*options: Decorated) -> Callable[[Decorated], Decorated]:
 def job_options(given: Mapping[str, Any]) -> JobOptions:
     """The options of a Job among a command's parameters, which have the names of JobOptions. Raises UsageError."""
     margin, named_margins = margins(given["margin_texts"])
+    ceiling, named_ceilings = ceilings(given.get("ceiling_texts", ()))
     values = {
         **given,
         "margin": margin,
         "margins": named_margins,
+        "ceiling": ceiling,
+        "ceilings": named_ceilings,
         "data": paths("--data", given["data"]),
         "engine_options": pairs("--engine-option", given["engine_options"]),
         "store": given.get("store") or default_store(os.environ),
@@ -206,12 +224,22 @@ def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
     """`--margin 0.02 --margin rte=0.05` as the margin of all 0-1 metrics and those of single tasks. Raises
     UsageError.
     """
+    return _losses("--margin", texts)
+
+
+def ceilings(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
+    """`--ceiling`, in the syntax of `--margin`. Raises UsageError."""
+    return _losses("--ceiling", texts)
+
+
+def _losses(option: str, texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
     of_all = [text for text in texts if "=" not in text]
     if len(of_all) > 1:
-        what = f"several margins without a task name ({', '.join(of_all)})"
-        raise UsageError("--margin", what, "give one, and TASK=MARGIN for single tasks")
-    named = pairs("--margin", [text for text in texts if "=" in text])
-    return (_margin(of_all[0]) if of_all else None), {name: _margin(text) for name, text in named.items()}
+        what = f"several without a task name ({', '.join(of_all)})"
+        raise UsageError(option, what, "give one, and TASK=NUMBER for single tasks")
+    named = pairs(option, [text for text in texts if "=" in text])
+    everywhere = _loss(option, of_all[0]) if of_all else None
+    return everywhere, {name: _loss(option, text) for name, text in named.items()}
 
 
 def statements(texts: Sequence[str]) -> dict[str, MetricStatement]:
@@ -226,9 +254,9 @@ def statements(texts: Sequence[str]) -> dict[str, MetricStatement]:
     return stated
 
 
-def _margin(text: str) -> float:
+def _loss(option: str, text: str) -> float:
     with suppress(ValueError):
         if 0 <= float(text) < float("inf"):
             return float(text)
     fix = "give a number of at least 0, in the metric's unit, such as 0.02"
-    raise UsageError("--margin", f"{text!r} is not a margin", fix)
+    raise UsageError(option, f"{text!r} is no loss", fix)

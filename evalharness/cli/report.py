@@ -8,6 +8,7 @@ import click
 
 from evalharness import registry, report
 from evalharness.cli.options import debug_option
+from evalharness.report.escape import plain
 
 
 @click.command("report")
@@ -17,4 +18,4 @@ def report_command(runs: tuple[Path, ...], debug: bool) -> None:
     """Write report.html of each RUN folder again, from what the run left; no model is needed."""
     write = registry.find(report.REGISTRY, "write", "stage")
     for run in runs:
-        click.echo(write(run))
+        click.echo(write(run, lambda notice: click.echo(plain(f"note: {notice}"), err=True)))

@@ -11,7 +11,7 @@ import click
 
 from evalharness import registry, report, run
 from evalharness.cli import progress
-from evalharness.cli.gate import decide, policy_option
+from evalharness.cli.gate import decide
 from evalharness.cli.options import (
     chat_options,
     data_options,
@@ -19,6 +19,7 @@ from evalharness.cli.options import (
     engine_options,
     job_options,
     paths,
+    policy_options,
     with_options,
 )
 from evalharness.errors import NotComparableError, UsageError
@@ -137,7 +138,7 @@ from evalharness.run.checks import check_job, check_paths
 )
 @click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
-@policy_option
+@with_options(*policy_options)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
@@ -165,7 +166,7 @@ def run_command(**given: Any) -> int:
         if not given["gate"]:
             click.echo(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
     if given["gate"]:
-        return decide(results, given["on_inconclusive"], quiet=given["as_json"])
+        return decide(results, job.policy, aside=given["as_json"])
     return NotComparableError.exit_code if results.errors else 0
 
 

@@ -176,6 +176,7 @@ class Comparison:
     flags: tuple[Flag, ...] = ()
     would_decide: WouldDecide | None = None
     available: int
+    points: bool = False  # scored from 0 to 1, 1 being the best
     # share of the base's score over chance that is left; None where that score is not significant
     retention: Estimate | None = None
     flips: FlipShares | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalharness.records.models import EngineSettings
+from evalharness.records.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,4 +96,5 @@ class Job:
     prompts: PromptOptions = PromptOptions()
     description: DescriptionOptions = DescriptionOptions()
     statistics: StatisticsOptions = StatisticsOptions()
+    policy: Policy = field(default_factory=Policy)
     engine: EngineSettings = field(default_factory=EngineSettings)

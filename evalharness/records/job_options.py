@@ -22,6 +22,7 @@ from evalharness.records.job import (
 )
 from evalharness.records.models import EngineSettings
 from evalharness.records.option_types import check_options
+from evalharness.records.policy import OnInconclusive, Policy
 
 Texts = str | Path | Sequence[str | Path]
 Paths = Mapping[str, str | Path]
@@ -39,7 +40,7 @@ class QuestionOptions(TypedDict, total=False):
     split: str | None  # evaluate this split instead of each task's own ("validation", to select on)
     seed: int  # of shots, limit and resampling
     margin: float | None  # the largest acceptable drop of every task whose primary metric is on a 0-1 scale
-    margins: Mapping[str, float]  # of a task, a group, or (under its name) the suite -> its largest acceptable drop
+    margins: Mapping[str, float]  # of a task or a group -> its largest acceptable drop
     alpha: float  # error rate of either verdict
     apply_chat_template: bool | Literal["all", "candidates"]  # True, "all": to every model its own; else the base plain
     system_instruction: str | None  # what the system says, before each task's description
@@ -63,6 +64,9 @@ class JobOptions(QuestionOptions, total=False):
     explain: bool  # where a choice task was lost, ask again: is it knowledge or the format of the answer?
     drift: bool  # how far the candidates' predictions are from the base's
     drift_text: str | Path | None  # drift on the paragraphs of this file instead of ours
+    on_inconclusive: Literal["fail", "pass"] | None  # what the gate makes of what is undecided; None: fail
+    ceiling: float | None  # the gate: the largest loss that may remain possible of every unit on a 0-1 scale
+    ceilings: Mapping[str, float]  # of a gate unit -> the largest loss that may remain possible
     engine: str  # what answers: hf, or another engine's name
     device: str  # auto, cpu, cuda or cuda:N
     dtype: str  # of the weights: float32, bfloat16, float16
@@ -105,6 +109,7 @@ def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
         prompts=_prompts(job.prompts, options),
         description=_description(job.description, options),
         statistics=_statistics(job.statistics, options),
+        policy=_policy(job.policy, options),
         engine=_engine(job.engine, options),
     )
 
@@ -169,6 +174,15 @@ def _statistics(old: StatisticsOptions, options: JobChanges) -> StatisticsOption
         margins=options.get("margins", old.margins) or {},
         alpha=options.get("alpha", old.alpha),
         until_decided=options.get("until_decided", old.until_decided),
+    )
+
+
+def _policy(old: Policy, options: JobChanges) -> Policy:
+    given = options.get("on_inconclusive", old.on_inconclusive)
+    return Policy(
+        on_inconclusive=None if given is None else OnInconclusive(given),
+        ceiling=options.get("ceiling", old.ceiling),
+        ceilings=options.get("ceilings", old.ceilings) or {},
     )
 
 

@@ -10,6 +10,7 @@ from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.models import REFERENCES, Kind
+from evalharness.stats.verdict import RULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +81,11 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """Everything that a run concluded. `flips` live in samples/, the rest in results.json."""
+    """Everything that a run concluded. `flips` live in samples/, the rest in results.json. `verdict_rule`: the version
+    of the rule by which the verdicts are given.
+    """
 
+    verdict_rule: int = RULE
     signature: Mapping[str, Any]
     models: tuple[ModelRow, ...]
     comparisons: tuple[Comparison, ...]

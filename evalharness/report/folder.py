@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from evalharness import results
+from evalharness.analysis.judging import judged_results
 from evalharness.report.page import render
-from evalharness.report.stages import read_stages
-from evalharness.report.sweep import read_sweep
+from evalharness.report.stages import STAGES, read_stages
+from evalharness.report.sweep import SWEEP, read_sweep
 
 
-def write(run: Path) -> Path:
-    """Render the page of a finished run and return its path. Raises UsageError where the folder holds no results,
-    StoreError.
+def write(run: Path, notify: Callable[[str], None] = lambda notice: None) -> Path:
+    """Write the page of a finished run and return its path; `notify` is told where its verdicts were judged again.
+
+    Raises UsageError where the folder holds no results, StoreError.
     """
     run = run.parent if run.name == results.RESULTS else run
-    path, run_results, sweep = run / results.REPORT, results.read_results(run), read_sweep(run)
+    path, (run_results, notice), sweep, stages = run / results.REPORT, judged_results(run), read_sweep(run), None
+    if notice:  # what lies beside the results was concluded by the older rule, too
+        beside = [name for name in (SWEEP, STAGES) if (run / name).is_file()]
+        notify("; ".join([notice, *(f"{name} is left out: give the command that made it again" for name in beside)]))
+    else:
+        stages = read_stages(run)
     names = {model.name for model in run_results.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
-    page = render(run_results, results.read_run(run), sweep if of_this_run else None, read_stages(run))
+    page = render(run_results, results.read_run(run), sweep if of_this_run and not notice else None, stages)
     results.write_text(path, page)
     return path

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalharness.analysis.gate import GateOutcome, Policy, judge_alone, worst
+from evalharness.analysis.gate import GateOutcome, judge_alone, worst
 from evalharness.analysis.phrases import would_decide
 from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.models import ModelKind
+from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.stats.enums import Verdict

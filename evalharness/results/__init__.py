@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalharness.results.documents import read_results, results_text, write_results
+from evalharness.results.documents import OlderRuleError, read_results, results_text, rule_of, write_results
 from evalharness.results.files import (
     MEASUREMENTS,
     OVERLAP,
@@ -26,6 +26,7 @@ __all__ = [
     "OVERLAP",
     "REPORT",
     "RESULTS",
+    "OlderRuleError",
     "file_name",
     "forget_samples",
     "open_folder",
@@ -35,6 +36,7 @@ __all__ = [
     "read_run",
     "read_samples",
     "results_text",
+    "rule_of",
     "run_and_model",
     "samples_path",
     "structured",

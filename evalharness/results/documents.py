@@ -4,14 +4,19 @@ finished run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from evalharness.errors import UsageError
 from evalharness.records.results import Results
 from evalharness.results.files import RESULTS, inside, to_json, write_text
 from evalharness.results.samples import read_flips
 from evalharness.results.structuring import SCHEMA_VERSION, parsed, structured
+from evalharness.stats.verdict import RULE
 
+JUDGE_AGAIN = "judge its measurements again with `evalharness compare RUN --out NEW`, or run the evaluation again"
 OPTIONAL = ("drift", "diagnoses")  # keys that are left out where there is nothing under them
 
 
@@ -31,11 +36,37 @@ def write_results(out: Path, results: Results) -> None:
     write_text(out / RESULTS, results_text(results))
 
 
+class OlderRuleError(UsageError):
+    """Results whose verdicts were given by an older rule, `rule`."""
+
+    def __init__(self, path: Path, rule: int) -> None:
+        super().__init__(path, f"its verdicts are of rule {rule}, this evalharness judges by rule {RULE}", JUDGE_AGAIN)
+        self.rule = rule
+
+
 def read_results(run: Path) -> Results:
-    """The results in a run's folder, flips included. Raises UsageError where there are none, where they are of another
-    schema version, and, by key, where they are not as this version writes them.
+    """The results in a run's folder, flips included. Raises OlderRuleError for verdicts of an older rule, and
+    UsageError where there are no results, where they are of another schema version or of a newer rule, and, by key,
+    where they are not as this version writes them.
     """
     path = inside(run, RESULTS, "results")
     document = parsed(path.read_bytes(), path, "results")
+    if (rule := _rule_of(document)) < RULE:
+        raise OlderRuleError(path, rule)
+    if rule > RULE:
+        what = f"its verdicts are of rule {rule}, this evalharness knows rules up to {RULE}"
+        raise UsageError(path, what, "use the version that wrote it")
     results = structured({"drift": [], "diagnoses": [], **document, "flips": []}, Results, path)
     return replace(results, flips=tuple(read_flips(path.parent, results)))
+
+
+def rule_of(run: Path) -> int | None:
+    """The version of the rule by which the verdicts in a run's folder are given; None where there are no results."""
+    path = (run if run.is_dir() else run.parent) / RESULTS
+    return _rule_of(parsed(path.read_bytes(), path, "results")) if path.is_file() else None
+
+
+def _rule_of(document: Mapping[str, Any]) -> int:
+    """What results without the key were judged by is the first rule."""
+    rule = document.get("verdict_rule", 1)
+    return rule if isinstance(rule, int) else RULE

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from evalharness.analysis.average import left_out
-from evalharness.analysis.gate_units import subjects
+from evalharness.analysis.gate import check_ceilings, names_known
+from evalharness.analysis.gate_units import gate_units
 from evalharness.analysis.margins import asked_margins
 from evalharness.analysis.worst_case import worst_cases
 from evalharness.records.compare_plan import ComparePlan
@@ -61,7 +62,8 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
         references=tuple(reference.name for reference in run_plan.references),
         until_decided=job.statistics.until_decided,
     )
-    subjects(facts, plan)  # raises where a gate unit cannot be pooled
+    units = gate_units(facts, plan)  # raises where a gate unit cannot be pooled
+    check_ceilings(job.policy, {name for unit in units for name in names_known(unit.name, unit.variant)})
     return plan
 
 

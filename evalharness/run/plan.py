@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalharness.analysis.baseline import Baseline, read
+from evalharness.analysis.margins import check_names
 from evalharness.analysis.overlap import TrainingOverlap
 from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.naming import parse
@@ -17,7 +18,6 @@ from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
 from evalharness.paths import shipped
-from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
@@ -158,7 +158,9 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
     if (error := missing(tasks, source, split)) is not None:
         raise error
     choice = choose(job, tasks, named.groups, lambda task: _rows_of(task, source, split))
-    _check_margins(job, suite, (*tasks, *choice.tasks, *choice.groups))
+    units: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
+    names = {unit.name for unit in units if not unit.beside}
+    check_names(job.statistics.margins, names, suite.name if suite else None)
     return RunPlan(
         tasks=choice.tasks,
         suite=suite,
@@ -174,12 +176,6 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
         computed=choice.computed,
         notices=choice.notices,
     )
-
-
-def _check_margins(job: Job, suite: Suite | None, units: Sequence[Task | Group]) -> None:
-    known = {suite.name if suite else UNNAMED, *(unit.name for unit in units if not unit.beside)}
-    for name in sorted(job.statistics.margins.keys() - known):
-        raise UsageError("--margin", f"no task, group or suite {name!r} in this run", did_you_mean(name, known))
 
 
 def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[DataRow, ...]:

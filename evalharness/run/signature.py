@@ -44,10 +44,8 @@ def signature_of(
         "num_fewshot": run_plan.num_fewshot,
         "split": run_plan.split,
         "seed": job.statistics.seed,
-        "alpha": job.statistics.alpha,
-        "margin": job.statistics.margin,
+        **_judged_by(job),
         "until_decided": {"rounds": ROUNDS, "looks": list(LOOKS)} if job.statistics.until_decided else None,
-        "margins": dict(job.statistics.margins),
         "precision": run_plan.precision or None,
         "engine": info.signature,
         "packages": dict(_versions()),
@@ -56,6 +54,13 @@ def signature_of(
         "chat": _chat(job, prompts),
         **({"overlap": overlap_signature(run_plan, prepared)} if run_plan.overlaps else {}),
     }
+
+
+def _judged_by(job: Job) -> dict[str, Any]:
+    """State by what it is judged: the error rate, margins as they were given, and the policy of the gate."""
+    statistics = job.statistics
+    stated = {"alpha": statistics.alpha, "margin": statistics.margin, "margins": dict(statistics.margins)}
+    return {**stated, "policy": job.policy.facts(stated)}
 
 
 def _task(prepared: PreparedTask, fact: TaskFacts) -> dict[str, Any]:

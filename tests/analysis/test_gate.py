@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from evalharness.analysis.gate import Decision, OnInconclusive, Policy, judge, worst
+from evalharness.analysis.gate import Decision, judge, worst
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import ExampleError
+from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.results import ModelRow, Results
 
 ROW = Comparison(

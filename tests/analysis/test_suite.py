@@ -10,8 +10,9 @@ import pytest
 from measured_runs import MMLU, ROUGE, answers, both, by_task, grouped, measured, plan, task
 
 from evalharness.analysis.comparison import compare, target_gain
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import judge
 from evalharness.records.comparison import Comparison
+from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
 
 

@@ -17,7 +17,7 @@ import pytest
 from measured_runs import measured_run
 
 from evalharness.analysis.comparison import compare
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import judge
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import UsageError
 from evalharness.experiments import power_forecast as module
@@ -28,6 +28,7 @@ from evalharness.experiments.power_forecast import NOBODY, forecast
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job_options import make_job
 from evalharness.records.measurements import Measurement, TaskFacts
+from evalharness.records.policy import Policy
 from evalharness.records.results import Results
 from evalharness.results import write_measurements
 from evalharness.run.facts import facts_before

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from evalharness import results
 from evalharness.analysis.drift import NEUTRAL, OTHER_TOKENS, OWN, TOP_K
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import judge
 from evalharness.checkpoints.recognise import recognise
 from evalharness.cli.run import run_command
 from evalharness.data.paragraphs import paragraphs
@@ -26,6 +26,7 @@ from evalharness.paths import shipped
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import EngineSettings
+from evalharness.records.policy import Policy
 from evalharness.report import drift as shown
 from evalharness.report.drift import lines as drift_lines
 from evalharness.report.page import render

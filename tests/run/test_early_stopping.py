@@ -15,7 +15,7 @@ import pytest
 
 from evalharness import fingerprint, results
 from evalharness.analysis.analyse import analyse
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import judge
 from evalharness.analysis.pairing import unit_order
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, UsageError
@@ -24,6 +24,7 @@ from evalharness.metrics.build import from_facts
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
+from evalharness.records.policy import Policy
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate

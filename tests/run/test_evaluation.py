@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 
 import evalharness
 from evalharness import results
-from evalharness.analysis.gate import OnInconclusive, Policy, judge
+from evalharness.analysis.gate import judge
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import DataError, ModelError, StoreError, TaskError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
+from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.run.evaluation import evaluate
 

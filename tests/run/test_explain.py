@@ -15,13 +15,14 @@ import pytest
 from command_line import exit_code
 
 from evalharness import results
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import judge
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import UsageError
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.measurements import TaskOutcome
+from evalharness.records.policy import Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.run.evaluation import evaluate

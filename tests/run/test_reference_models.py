@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from evalharness import results
-from evalharness.analysis.gate import OnInconclusive, Policy, judge, judge_alone
+from evalharness.analysis.gate import judge, judge_alone
 from evalharness.engines.scripted import ScriptedEngine, ScriptedFactory
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.models import Checkpoint, EngineSettings
+from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.report.page import render
 from evalharness.report.references import noise_floor, quantisation

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from evalharness import results
-from evalharness.analysis.gate import Policy, judge
+from evalharness.analysis.gate import judge
 from evalharness.cli.main import main
 from evalharness.engines.scripted import ScriptedFactory
 from evalharness.errors import NotComparableError, TaskError, UsageError
 from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
+from evalharness.records.policy import Policy
 from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.records.tasks import VariantKind

@@ -1,0 +1,120 @@
+"""Say in one plain line each why the gate decides as it does, and what a pass does not exclude."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalharness.analysis.phrases import never_retained, would_decide
+from evalharness.records.comparison import Comparison, Flag, Level
+from evalharness.records.measurements import ExampleError
+from evalharness.records.results import Results
+from evalharness.stats.enums import Verdict
+from evalharness.stats.verdict import MIN_UNITS, SUSPECTS
+
+SHOWN_REASON = 200  # characters of an error's reason that are shown
+SHOWN_UNITS = 3  # of those whose possible loss is largest
+
+
+def forgotten(row: Comparison) -> str:
+    p = row.p_forgotten if row.p_forgotten_adjusted is None else row.p_forgotten_adjusted
+    return f"forgotten: {row.candidate} on {row.task}: {_difference(row)}, p {_p(p)}{_changes(row)}"
+
+
+def suspect(row: Comparison) -> str:
+    """Why a unit that is not forgotten keeps the gate from passing."""
+    says = "alone it would count as forgotten"
+    return f"suspect: {row.candidate} on {row.task}: {_difference(row)}, p {_p(row.p_forgotten)}: {says}"
+
+
+def above_ceiling(row: Comparison, ceiling: float) -> str:
+    low = None if row.difference is None else row.difference.low
+    possible = "no loss is excluded" if low is None else f"a loss of {amount(-low, row)} is not excluded"
+    return f"ceiling: {row.candidate} on {row.task}: {possible}, the ceiling is {amount(ceiling, row)}"
+
+
+def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
+    """Why the suite is not retained, and what would decide it."""
+    what = f"undecided: {suite.candidate} over {suite.task}: "
+    if Flag.SUITE_NOT_TESTED in suite.flags:
+        return f"{what}not tested, because a gate unit was stopped first"
+    retained = sum(row.verdict == Verdict.RETAINED for row in units)
+    parts = [_difference(suite) + ("" if suite.p_retained is None else f", p_retained {_p(suite.p_retained)}")]
+    parts += [] if retained else [f"none of its {len(units)} gate units is retained" if len(units) > 1 else ""]
+    if suite.n < MIN_UNITS:
+        parts.append(f"fewer than {MIN_UNITS} examples decide nothing")
+    return what + "; ".join(
+        dict.fromkeys(part for part in (*parts, would_decide(suite), never_retained(suite)) if part)
+    )
+
+
+def not_measured(row: Comparison, results: Results) -> str:
+    """Why a row has no units: what was compared, or what was left out beforehand."""
+    target = next((model.target_task for model in results.models if model.name == row.candidate), None)
+    own = [c for c in results.comparisons if c.candidate == row.candidate and c.unit and c.level != Level.SUITE]
+    where = "over" if row.level == Level.SUITE else "on"
+    why = ""
+    if row.level == Level.SUITE and own and all(c.task == target for c in own):
+        why = f": {target} is its target, and the suite leaves that out"
+    return f"incomplete: nothing was measured of {row.candidate} {where} {row.task}{why}"
+
+
+def failed(errors: Sequence[ExampleError]) -> str:
+    """What failed of one model on one task."""
+    first = errors[0]
+    return f"incomplete: {len(errors)} × {first.model} on {first.task}: {first.reason[:SHOWN_REASON]}"
+
+
+def not_excluded(name: str, units: Sequence[Comparison]) -> str:
+    """The largest losses that a pass leaves possible, by unit, the largest in its margins first."""
+    measured = [(row.difference.low, row) for row in units if row.difference is not None]
+    unbounded = [row.task for low, row in measured if low is None]
+    lows = [(low / (row.margin or 1.0), low, row) for low, row in measured if low is not None and low < 0]
+    largest = sorted(lows, key=lambda low_and_row: low_and_row[0])[:SHOWN_UNITS]
+    shown = [f"{amount(-low, row)} on {row.task}" for _, low, row in largest]
+    if unbounded:
+        shown.append(f"any on {', '.join(unbounded)}, where no bound is known")
+    level = units[0].ci_level if units else 0.9
+    each = f", each at {100 * (1 + level) / 2:.4g} %"
+    which = "losses" if len(shown) > 1 else "loss"
+    return f"passed: {name}: the largest {which} not excluded: " + ("; ".join(shown) + each if shown else "none")
+
+
+def tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> tuple[str, ...]:
+    """How many candidates were tried, and how many suspect units chance alone would give of them."""
+    units = [row for row in rows if row.unit and row.level != Level.SUITE]
+    suspects = sum(Flag.SUSPECT in row.flags for row in units)
+    count = len(candidates)
+    who = "1 candidate was tried" if count == 1 else f"{count} candidates were tried"
+    of = "" if count == 1 else f" of each ({SUSPECTS * count:g} of all)"
+    chance = f"where nothing is lost, chance alone makes at most {SUSPECTS:g} gate units suspect{of}"
+    return (f"{who}; {chance}; {suspects} of {len(units)} are",)
+
+
+def amount(loss: float, row: Comparison) -> str:
+    """A loss in the unit of the row's metric; in points where that is scored from 0 to 1."""
+    return f"{100 * loss:.1f} points" if row.points else f"{loss:.3g} {row.metric}"
+
+
+def one_line(text: str) -> str:
+    """One line of printable text, whatever names and error messages hold."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+
+
+def _difference(row: Comparison) -> str:
+    """The difference with its interval and its margin, in the metric's unit."""
+    if row.difference is None:
+        return f"{row.metric} not measured"
+    value, low, high = row.difference.value, row.difference.low, row.difference.high
+    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+    margin = "" if row.margin is None else f", margin {row.margin:g}"
+    return f"{row.metric} {value:+.3f}{interval}{margin}"
+
+
+def _changes(row: Comparison) -> str:
+    return "" if row.lost is None else f", {row.lost} lost and {row.gained} gained of {row.n}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
