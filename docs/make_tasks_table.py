@@ -45,7 +45,7 @@ TASKS = (
     "licence",
 )
 GROUPS = ("group", "tasks", "metric", "weighs", "one gate unit", "margin")
-SUITES = ("suite", "tasks", "examples a task", "shots", "margin", "other margins", "average")
+SUITES = ("suite", "tasks", "examples a task", "shots", "margins of its own", "average")
 
 
 def page(library: Library) -> str:
@@ -142,15 +142,7 @@ def _suite(suite: Suite) -> Sequence[str]:
         ["each task's own" if suite.num_fewshot is None else str(suite.num_fewshot), *_each(suite.fewshots)]
     )
     average = f"{suite.average.name} of {len(suite.average.over)}" if suite.average else "–"
-    return (
-        f"`{suite.name}`",
-        ", ".join(_members(suite)),
-        limits,
-        shots,
-        f"{suite.margin:g}",
-        "; ".join(_each(suite.margins)),
-        average,
-    )
+    return (f"`{suite.name}`", ", ".join(_members(suite)), limits, shots, "; ".join(_each(suite.margins)), average)
 
 
 def _each(numbers: Mapping[str, float]) -> list[str]:

@@ -7,6 +7,8 @@ import re
 import runpy
 from pathlib import Path
 
+from evalharness.records.comparison import Flag
+from evalharness.report.flags import FLAGS
 from evalharness.tasks.library import Library
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -15,6 +17,14 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def test_the_page_of_tasks_is_up_to_date() -> None:
     page = runpy.run_path(str(DOCS / "make_tasks_table.py"))["page"]
     assert (DOCS / "tasks.md").read_text("utf-8") == page(Library()), "run: python docs/make_tasks_table.py"
+
+
+def test_the_flags_are_explained_as_the_report_does() -> None:
+    make = runpy.run_path(str(DOCS / "make_flags_table.py"))
+    text = make["PAGE"].read_text("utf-8")
+    assert text == make["page"](text), "run: python docs/make_flags_table.py"
+    assert all(f"| `{flag}` | " in text for flag in Flag)
+    assert all(words.action for words in FLAGS.values()) and set(FLAGS) == set(Flag)
 
 
 def test_the_page_names_every_task_that_is_no_variant() -> None:

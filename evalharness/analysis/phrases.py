@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from evalharness.records.comparison import Comparison, Flag, Level, WouldDecide, value_of
@@ -51,6 +52,24 @@ def never_retained(row: Comparison) -> str:
     if row.level == Level.SUITE and Flag.MARGIN_EXCEEDS_SKILL in row.flags:
         reasons = [f": in its units' mean the base is less than {1 / SKILL_SHARE:.0f} margins above chance"]
     return f"no number of examples would show “{Verdict.RETAINED}”{reasons[0]}" if reasons else ""
+
+
+def in_short(row: Comparison) -> str:
+    """The same in a few words for a narrow cell: "leans retained: 34,750 examples, the set has 500"."""
+    what = row.would_decide
+    if what is None:
+        return ""
+    number = f"more than {MOST:,}" if what.examples is None else f"{what.examples:,}"
+    return f"{leaning(row)}: {number} examples, the set has {row.available:,}"
+
+
+def undecided(rows: Iterable[Comparison]) -> dict[str, list[str]]:
+    """Map what would decide undecided rows to the tasks of which that holds."""
+    tasks: dict[str, list[str]] = {}
+    for row in rows:
+        if words := would_decide(row):
+            tasks.setdefault(words, []).append(row.task)
+    return tasks
 
 
 def _assumed(row: Comparison, what: WouldDecide) -> str:

@@ -39,9 +39,9 @@ class ForgettingCallback(TrainerCallback):
     training at the first one.
 
     The training is what it would be without the callback, bit by bit: modes, buffers and random numbers are put back.
-    Logged, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite,
-    forgetting/forgotten (how many units), forgetting/unanswered; what was not measured at a look is left out. A
-    callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log
+    Logged, in `state.log_history`: forgetting/<unit>/difference (above 0: better than the base), forgetting/suite
+    (in margins), forgetting/forgotten (how many units), forgetting/unanswered; what was not measured at a look is left
+    out. A callback cannot reach a trainer's reporters (TensorBoard, W&B, …): `attach(trainer)` adds it and lets it log
     through the trainer. Fully sharded and DeepSpeed training are refused; under DDP every process evaluates alike.
     """
 
@@ -137,7 +137,7 @@ class ForgettingCallback(TrainerCallback):
 
 def logs_of(look: Results) -> dict[str, float]:
     """Sum up one look for the log; what was not measured is left out. Differences are by each unit's deciding metric,
-    the suite's in units of skill.
+    the suite's in margins: the mean over its gate units of the difference, each in units of its own margin.
     """
     units = [c for c in look.comparisons if c.unit and c.level != Level.SUITE]
     suites = [c for c in look.comparisons if c.level == Level.SUITE and c.primary]
@@ -162,7 +162,7 @@ def _check_numbers(options: QuestionOptions) -> None:
     """Raises UsageError for a margin or an error rate out of range."""
     named = {f"margins {name}": margin for name, margin in (options.get("margins") or {}).items()}
     for name, number in {"margin": options.get("margin"), **named}.items():
-        if number is not None and not 0 <= number < math.inf:
-            raise UsageError(name, f"{number!r} is not a margin", "a number of at least 0 would be right")
+        if number is not None and not 0 < number < math.inf:
+            raise UsageError(name, f"{number!r} is not a margin", "a number above 0 would be right")
     if not 0 < (alpha := options.get("alpha", 0.05)) <= 0.5:
         raise UsageError("alpha", f"{alpha!r}", "a number above 0, at most 0.5, would be right")

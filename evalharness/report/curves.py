@@ -83,9 +83,9 @@ def _spot(point: Point) -> _Spot | None:
 
 def _tip(series: str, stop: _Stop) -> str:
     learned = f"learned in {stop.learned} of {len(stop.seeds)}" if stop.learned else "did not learn"
-    change, gain = wording.signed(stop.middle.x), wording.signed(stop.middle.y)
+    change, gain = wording.signed(stop.middle.x, wording.IN_MARGINS), wording.signed(stop.middle.y)
     place = f"{wording.one_line(series, 40)} at {stop.rate:g}"
-    return f"{place}: suite {change}, target {gain}, {learned}{', chosen' if stop.chosen else ''}"
+    return f"{place}: suite {change} margins, target {gain}, {learned}{', chosen' if stop.chosen else ''}"
 
 
 def _draw(axes: Axes, number: int, stop: _Stop, gid: str) -> None:
@@ -112,5 +112,5 @@ def _finish(axes: Axes, sweep: Sweep, seeds: Sequence[_Spot]) -> None:
     axes.axvline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
     axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
     quiet_grid(axes)
-    axes.set_xlabel("change over the whole suite, in units of skill  (right: kept more)", fontsize=8.5)
+    axes.set_xlabel("change over the suite, in margins  (right: kept more)", fontsize=8.5)
     axes.set_ylabel(f"gain on {wording.one_line(sweep.task, 30)}  (up: learned more)", fontsize=8.5)

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.analysis.phrases import would_decide
+from evalharness.analysis.phrases import leaning, would_decide
 from evalharness.analysis.relative import relative_scores
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
 from evalharness.report import wording
+from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.variants import left_to_groups
 
 
@@ -45,7 +46,7 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
     base, candidate, difference = wording.values_of(c)
     places = wording.places_for((base, candidate, difference))
     shown = wording.change_of(c, places)
-    remarks = "; ".join([wording.flag_words(flag)[0] for flag in c.flags] + ([] if c.primary else ["describes only"]))
+    remarks = "; ".join([flag_words(flag).words for flag in shown_flags(c)] + ([] if c.primary else ["describes only"]))
     units = f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else "")
     return {
         "Task": SortableCell(c.task, c.task, c.level),
@@ -70,7 +71,9 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
         "p difference": _p_value(c.p_difference),
         "q forgotten (BH)": _p_value(c.q_forgotten),
         "q difference (BH)": _p_value(c.q_difference),
-        "Would decide": SortableCell(would_decide(c), c.would_decide.examples if c.would_decide else None),
+        "Leans to": SortableCell(leaning(c).removeprefix("leans "), leaning(c), "text"),
+        "Examples for it": _count(c.would_decide.examples if c.would_decide else None),
+        "Would decide": SortableCell(would_decide(c), would_decide(c), "text"),
         "Remarks": SortableCell(remarks, remarks, "flags"),
     }
 

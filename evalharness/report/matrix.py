@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evalharness.analysis.phrases import would_decide
-from evalharness.records.comparison import Comparison, Level, value_of
+from evalharness.analysis.phrases import in_short, undecided
+from evalharness.records.comparison import MARGINS, Comparison, Flag, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.order import groups_of, members_of, targets_of, with_families
+from evalharness.report.flags import flag_words, shown_flags
+from evalharness.report.order import groups_of, in_order, members_of, targets_of, with_families
 
 MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
 CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics that stand beside the task's own
@@ -19,7 +20,7 @@ CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics th
 class MatrixCell:
     """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
     `flags`: in words; `candidate`: its number; `flips`: the task's number in the list of examples, where some are
-    shown there; `kept`: how much of the base's skill.
+    shown there; `needed`: what would decide it; `kept`: how much of the base's skill, and the median unit.
     """
 
     verdict: str | None
@@ -91,7 +92,17 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
     return rows
 
 
+def what_decides(results: Results) -> list[tuple[str, str, str]]:
+    """(candidate, tasks, what would decide them) of all undecided rows of the table."""
+    rows = [
+        (name, [c for _, of in in_order(results) for c in of if c.candidate == name]) for name in results.candidates
+    ]
+    return [(name, wording.listed(tasks), words) for name, own in rows for words, tasks in undecided(own).items()]
+
+
 def _places(comparisons: Sequence[Comparison]) -> int:
+    if comparisons[0].metric == MARGINS:
+        return wording.IN_MARGINS
     return wording.places_for(value for c in comparisons for value in wording.values_of(c))
 
 
@@ -125,9 +136,9 @@ def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
         lost=c.lost,
         gained=c.gained,
         base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.base}, n {c.n:,}",
-        flags=tuple(wording.flag_words(flag)[0] for flag in c.flags),
-        needed=would_decide(c),
-        kept="" if c.retention is None else f"{wording.percent(c.retention.value, 0)} of the skill kept",
+        flags=tuple(flag_words(flag).words for flag in shown_flags(c) if flag != Flag.NO_TARGET),
+        needed=in_short(c),
+        kept=", ".join(wording.beside_mean(c)),
     )
 
 

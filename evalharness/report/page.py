@@ -27,6 +27,7 @@ from evalharness.report import (
     early_stopping_table,
     examples,
     facts,
+    flags,
     header,
     matrix,
     overlap,
@@ -71,6 +72,7 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "scores": score_tables.score_tables,
     "reference": relative.reference_candidate,
     "undrawn": targets.undrawn,
+    "what_decides": matrix.what_decides,
     "details": details.details,
     "errors": facts.error_table,
     "signature": facts.signature_tables,
@@ -123,6 +125,7 @@ def _looks(results: Results) -> dict[str, object]:
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "say": wording,
+        "flags": flags,
         "targets": targets,
         "marks": {name: mark_of(i) for i, name in enumerate(results.candidates)},
     }

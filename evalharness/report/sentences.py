@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from evalharness.analysis.gate import GateOutcome, judge_alone, worst
 from evalharness.analysis.phrases import would_decide
-from evalharness.records.comparison import Comparison, Level, value_of
+from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.models import ModelKind
 from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
+from evalharness.report.flags import shown_flags
 from evalharness.stats.enums import Verdict
 
 GATE = {  # exit code of the gate: (class, glyph, words)
@@ -58,7 +59,7 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
         gate, glyph, words = "inconclusive", "?", FOR_NOTHING
     lost = any(c.verdict == Verdict.FORGOTTEN for c in units)
-    parts = [_forgetting(units), _learning(model, lost), _ruling(code, suite)]
+    parts = [_forgetting(units), _learning(model, lost), _ruling(code, units, suite)]
     counts = tuple((verdict, sum(c.verdict == verdict for c in units)) for verdict in wording.VERDICTS)
     return Card(
         name=name,
@@ -117,12 +118,15 @@ def _gain(model: ModelRow) -> str:
     return "" if gain is None else wording.signed(gain.value, wording.places_for((gain.value, gain.low, gain.high), 2))
 
 
-def _ruling(code: GateOutcome, suite: Comparison | None) -> str:
-    needed = f", {needed}" if suite and (needed := would_decide(suite)) else ""
+def _ruling(code: GateOutcome, units: Sequence[Comparison], suite: Comparison | None) -> str:
+    suspects = [wording.one_line(c.task, LONGEST) for c in units if Flag.SUSPECT in shown_flags(c)]
+    why = [f"{wording.listed(suspects)} may have fallen by more than the margin (suspect)"] if suspects else []
+    why += [f"the suite is {suite.verdict}: {words}"] if suite is not None and (words := would_decide(suite)) else []
+    undecided = "the gate is undecided, and by default does not let it pass"
     return {
         GateOutcome.PASSED: "the gate lets it pass",
         GateOutcome.FORGOTTEN: "it must not ship",
-        GateOutcome.UNDECIDED: f"the gate is undecided{needed}, and by default does not let it pass",
+        GateOutcome.UNDECIDED: f"{undecided}: {'; '.join(why)}" if why else undecided,
         GateOutcome.INCOMPLETE: "the run is incomplete, so the gate does not let it pass",
     }[code]
 
@@ -132,13 +136,14 @@ def _suite(suite: Comparison | None) -> str:
         return ""
     if suite.difference is None:
         return f"suite {wording.one_line(suite.task, LONGEST)}: not measured"
-    verdict = f", {suite.verdict}" if suite.verdict else ""
-    difference = wording.with_interval(suite.difference)
-    return f"suite {wording.one_line(suite.task, LONGEST)}, in units of skill: {difference}{verdict}"
+    shown, verdict = wording.change_of(suite), f", {suite.verdict}" if suite.verdict else ""
+    mean = f"{shown.difference} {shown.interval}".rstrip()
+    said = "; ".join([f"{mean}{verdict}", *wording.beside_mean(suite)])
+    return f"suite {wording.one_line(suite.task, LONGEST)}: {said}"
 
 
 def _general(suite: Comparison | None) -> list[str]:
-    """The mean difference in points, beside the suite's in units of skill."""
+    """The mean difference in points, beside the suite's in margins."""
     if suite is None or suite.general is None:
         return []
     difference = wording.with_interval(suite.general)

@@ -9,7 +9,7 @@ from pathlib import Path
 from evalharness.records.comparison import Estimate
 from evalharness.report import documents
 
-SWEEP, SCHEMA_VERSION = "sweep.json", 1
+SWEEP, SCHEMA_VERSION = "sweep.json", 2  # version 1 had the suites in units of skill
 LOSS = "loss"  # of --select: the loss on the validation rows in place of a metric
 TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
 
@@ -19,7 +19,7 @@ class Outcome:
     """What was measured of one candidate on the rows of one split. `metrics`: the target task's scores by metric id;
     `gain`: by the metric that decides.
 
-    `suite`: the mean difference of the gate units in units of skill, the target left out; `forgotten`: which of the
+    `suite`: the mean difference of the gate units in margins, the target left out; `forgotten`: which of the
     `units`.
     """
 
@@ -87,11 +87,13 @@ def to_json(sweep: Sweep) -> str:
     return documents.to_json(sweep, SCHEMA_VERSION)
 
 
-def read_sweep(folder: Path) -> Sweep | None:
+def read_sweep(folder: Path, earlier: bool = False) -> Sweep | None:
     """The sweep whose sweep.json lies in a folder; None where there is none. Raises UsageError for another file of that
-    name.
+    name. `earlier`: also one of the version before, for all but the numbers of its suites.
     """
-    return documents.read(folder / SWEEP, Sweep, SCHEMA_VERSION)
+    path = folder / SWEEP
+    is_earlier = earlier and path.is_file() and b'"schema_version": 1,' in path.read_bytes()
+    return documents.read(path, Sweep, SCHEMA_VERSION - is_earlier)
 
 
 def grouped(sweep: Sweep) -> dict[tuple[str, float], list[Point]]:

@@ -45,7 +45,7 @@ def _chosen_row(choice: Choice, points: Sequence[Point], metrics: Sequence[str])
         **{metric: wording.plain(score, wording.places_for((score,))) for metric, score in scores.items()},
         "gain on the target": _over_seeds(outcome.gain for outcome in tested),
         "forgotten": _forgotten(tested),
-        "suite, in skill": wording.signed(suite, wording.places_for((suite,))),
+        "suite, in margins": wording.signed(suite, wording.IN_MARGINS),
         "trainable": f"{round(cost['trainable']):,}",
         "size": wording.in_bytes(cost["bytes"]),
         "training": wording.in_seconds(cost["seconds"]),
@@ -66,7 +66,7 @@ def rate_table(sweep: Sweep) -> TextTable:
             "rate": f"{rate:g}",
             "seeds": str(len(points)),
             "gain on the target": _over_seeds(outcome.gain for outcome in measured),
-            "suite, in skill": _over_seeds(outcome.suite for outcome in measured),
+            "suite, in margins": _over_seeds((outcome.suite for outcome in measured), wording.IN_MARGINS),
             "forgotten": _forgotten(measured),
             "val_loss": wording.plain(_mean(point.loss for point in points)),
             REMARKS: "; ".join([*remarks, *_not_learned(measured), *_failed(points)]),
@@ -107,13 +107,13 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _over_seeds(estimates: Iterable[Estimate | None]) -> str:
-    """ "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one."""
+def _over_seeds(estimates: Iterable[Estimate | None], places: int | None = None) -> str:
+    """ "+0.41 (+0.38 … +0.44)" for several seeds, "+0.41 [+0.36, +0.45]" for one. No `places`: as values need."""
     known = [estimate for estimate in estimates if estimate is not None]
     if not known:
         return wording.NONE
     values = [estimate.value for estimate in known]
-    places = wording.places_for(values)
+    places = wording.places_for(values) if places is None else places
     if len(known) == 1:
         return wording.with_interval(known[0], places)
     mean, least, most = (wording.signed(value, places) for value in (fmean(values), min(values), max(values)))

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evalharness.analysis import diagnosis_rule
-from evalharness.analysis.phrases import would_decide
-from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
+from evalharness.analysis.phrases import leaning, undecided
+from evalharness.records.comparison import MARGINS, Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import drift, early_stopping_table, overlap
 from evalharness.report.escape import plain
+from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.text_table import aligned
-from evalharness.report.wording import NONE, VERDICTS, flag_words, general_of
+from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, general_of, listed
 
-REASONS = (  # flags that say why there is no other verdict
+REASONS = (  # flags that say why there is no other verdict, and what stops the gate
+    Flag.SUSPECT,
     Flag.BASE_AT_CHANCE,
     Flag.MARGIN_EXCEEDS_SKILL,
+    Flag.NO_RANGE,
     Flag.INCOMPLETE,
     Flag.SUITE_NOT_TESTED,
 )
@@ -62,6 +65,7 @@ def _of_candidate(results: Results, model: ModelRow) -> Iterator[str]:
     yield from aligned([_titles(rows), *(_row(c, model) for c in rows)], RIGHT)
     yield from (plain(f"the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
     yield from map(plain, _notes(own, results.signature.get("alpha", 0.05)))
+    yield from (plain(f"{listed(tasks)}: {words}") for words, tasks in undecided(rows).items())
     for diagnosis in results.diagnoses:
         if diagnosis.candidate == model.name:
             yield plain(f"{diagnosis.task}: {diagnosis.says}")
@@ -76,7 +80,12 @@ def unexplained(results: Results) -> Iterator[str]:
 
 
 def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
-    """What is said below a candidate's table: parts of gate units, general ability, the published average."""
+    """What is said below a candidate's table: the suite's median unit, parts of gate units, general ability, the
+    published average.
+    """
+    for c in own:
+        if c.level == Level.SUITE and c.primary and c.difference is not None and (beside := beside_mean(c)):
+            yield f"over {c.task}, beside the verdict: {', '.join(beside)}"
     parts = [c for c in own if c.adjustment == Adjustment.BENJAMINI_HOCHBERG]
     if parts:
         fell, differ = (
@@ -140,11 +149,11 @@ def _row(c: Comparison, model: ModelRow) -> tuple[str, ...]:
     name = c.task + ("" if c.level == Level.TASK else f" ({c.level})")
     name += " (target)" if c.task == model.target_task else ""
     verdict = f"{VERDICTS[c.verdict][0]} {c.verdict}" if c.verdict else ""
+    verdict += f", {leans}" if (leans := leaning(c)) else ""
     verdict += "" if c.unit or c.level in (Level.FAMILY, Level.SUITE) else " (describes)"
-    verdict += f" ({needed})" if (needed := would_decide(c)) else ""
-    verdict += "".join(f" ({flag_words(flag)[0]})" for flag in c.flags if flag in REASONS)
+    verdict += "".join(f" ({flag_words(flag).words})" for flag in shown_flags(c) if flag in REASONS)
     counts = (NONE, NONE) if c.lost is None else (str(c.lost), str(c.gained))
-    return (name, _units(c), *_scores(c), _interval(c.difference), *counts, verdict)
+    return (name, _units(c), *_scores(c), _interval(c.difference, _places(c)), *counts, verdict)
 
 
 def _units(c: Comparison) -> str:
@@ -155,14 +164,19 @@ def _units(c: Comparison) -> str:
 
 def _scores(c: Comparison) -> tuple[str, str, str]:
     base, candidate = (NONE if score is None else f"{score.value:.3f}" for score in (c.base, c.candidate_score))
-    return base, candidate, NONE if c.difference is None else _signed(c.difference.value)
+    unit = " margins" if c.metric == MARGINS else ""
+    return base, candidate, NONE if c.difference is None else f"{_signed(c.difference.value, _places(c))}{unit}"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+def _places(c: Comparison) -> int:
+    return IN_MARGINS if c.metric == MARGINS else 3
 
 
-def _interval(estimate: Estimate | MeanDifference | None) -> str:
+def _signed(value: float, places: int = 3) -> str:
+    return f"{value:+.{places}f}".replace("-", "−")
+
+
+def _interval(estimate: Estimate | MeanDifference | None, places: int = 3) -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return NONE
-    return f"{_signed(estimate.low)} … {_signed(estimate.high)}"
+    return f"{_signed(estimate.low, places)} … {_signed(estimate.high, places)}"

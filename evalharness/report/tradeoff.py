@@ -64,8 +64,8 @@ def tradeoff(results: Results) -> str:
 
 
 def _tip(point: _CandidatePoint) -> str:
-    change, gain = wording.signed(point.x.value), wording.signed(point.y.value)
-    return f"{point.name}: suite {change}, target {gain}, {point.words}"
+    change, gain = wording.signed(point.x.value, wording.IN_MARGINS), wording.signed(point.y.value)
+    return f"{point.name}: suite {change} margins, target {gain}, {point.words}"
 
 
 def _join(axes: Axes, points: Sequence[_CandidatePoint], lines: Sequence[Sequence[str]]) -> None:
@@ -104,7 +104,7 @@ def _finish(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None)
         axes.axvspan(axes.get_xlim()[0], -margin, facecolor=NAMES["forgotten"], alpha=0.07, zorder=0, linewidth=0)
         axes.axvline(-margin, color=NAMES["forgotten"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=1)
     quiet_grid(axes)
-    axes.set_xlabel("change over the whole suite, in units of skill  (right: kept more)", fontsize=8.5)
+    axes.set_xlabel("change over the suite, in margins  (right: kept more)", fontsize=8.5)
     targets = {point.target for point in points}
     target = targets.pop() if len(targets) == 1 else "each one's own target"
     axes.set_ylabel(f"gain on {target}  (up: learned more)", fontsize=8.5)

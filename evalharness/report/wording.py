@@ -5,82 +5,33 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from evalharness.records.comparison import Comparison, Estimate, Flag, MeanDifference, value_of
+from evalharness.records.comparison import MARGINS, Comparison, Estimate, Flag, MeanDifference, value_of
 from evalharness.records.models import ModelKind
 from evalharness.stats.enums import Verdict
 
 MINUS, NONE = "\N{MINUS SIGN}", "–"
+NO_TARGET = "no target is declared, so every gate unit counts"
+IN_MARGINS = 2  # decimals of a difference in margins
 
 VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line for the glossary)
     Verdict.FORGOTTEN: (
         "▼",
         "the score fell by more than the margin: "
-        "p forgotten, Holm-adjusted over the candidate's gate units, is at most α",
+        "p forgotten, Holm-adjusted over the candidate's gate units, is at most α, wherever the base stands",
     ),
-    Verdict.RETAINED: ("●", "a fall by the margin or more is ruled out: p retained is at most α"),
+    Verdict.RETAINED: (
+        "●",
+        "a fall by the margin or more is ruled out: p retained is at most α, the base is above chance, and the margin "
+        "at most a fifth of what it scores over that",
+    ),
     Verdict.INCONCLUSIVE: (
         "?",
-        "neither is shown with this many examples; where it can be told, the number that would decide it is given",
+        "neither is shown with this many examples; it is said which of them the evidence leans to, and what would "
+        "show it",
     ),
-}
-
-FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it means)
-    Flag.SUSPECT: (
-        "suspect",
-        "the task alone would count as forgotten, if not after Holm's correction; the gate does not pass on it",
-    ),
-    Flag.DROP_DETECTED: (
-        "real drop",
-        "the whole interval lies below zero: there is a loss, whether or not it is larger than the margin",
-    ),
-    Flag.IMPROVED: ("improved", "the whole interval lies above zero"),
-    Flag.BASE_AT_CHANCE: (
-        "base at chance",
-        "the base itself does no better than guessing: never retained; a fall from there can be forgotten",
-    ),
-    Flag.MARGIN_EXCEEDS_SKILL: (
-        "margin exceeds skill",
-        "the margin is more than 20 % of what the base scores over chance, "
-        "so a fall within it could be a large loss; never retained",
-    ),
-    Flag.INCOMPLETE: (
-        "examples missing",
-        "some examples got no answer from one of the two models and are left out; nothing may pass the gate on this",
-    ),
-    Flag.TRUNCATED: (
-        "prompts cut",
-        "some prompts were longer than the window and were cut: shots first, then the end of the document",
-    ),
-    Flag.PROMPTS_DIFFER: (
-        "asked differently",
-        "base and candidate were asked the same questions in different prompts, "
-        "each in its own form, because that was allowed",
-    ),
-    Flag.STOPPED_EARLY: (
-        "stopped early",
-        "asked in rounds and no longer once it was certain; "
-        "the verdict, its interval and its p-values hold at whatever round one stops, "
-        "other numbers describe only what was asked",
-    ),
-    Flag.NO_TARGET: (
-        "no target",
-        "no task is declared as what the candidate was trained for, so all count in the suite",
-    ),
-    Flag.NO_RANGE: ("no range", "the metric states no finite range: a loss can be shown, never excluded"),
-    Flag.SUITE_NOT_TESTED: (
-        "suite not tested",
-        "a gate unit was stopped before the suite was decided (at these margins), "
-        "so it was not asked to its end; its value is of what was asked",
-    ),
-    Flag.REPEATED_PROMPTS: (
-        "repeated prompts",
-        "some rows ask what another row asks, with the same choices and the same answer; they are one unit of the "
-        "statistics, and the score is over all rows",
-    ),
-    Flag.UNPARSED: ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
 }
 
 KINDS: Final[dict[str, str]] = {
@@ -100,11 +51,6 @@ KINDS: Final[dict[str, str]] = {
 def kind_words(kind: str) -> str:
     """What a model is, in words; adapters of the rarer types by peft's name."""
     return KINDS.get(kind, f"{kind} adapter")
-
-
-def flag_words(flag: str) -> tuple[str, str]:
-    """Short words and explanation of a flag; a flag this version does not know is shown by its own name."""
-    return FLAGS.get(flag, (flag.replace("_", " "), "not explained by this version of evalharness"))
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
@@ -222,8 +168,20 @@ def score_change(
 
 
 def change_of(c: Comparison, places: int | None = None) -> ScoreChange:
-    """The scores of a comparison as texts."""
-    return score_change(c.base, c.candidate_score, c.difference, places)
+    """The scores of a comparison as texts; a mean over gate units has none, and its difference is in margins."""
+    if c.metric != MARGINS or c.difference is None:
+        return score_change(c.base, c.candidate_score, c.difference, places)
+    shown = score_change(None, None, c.difference, IN_MARGINS)
+    return replace(shown, difference=f"{shown.difference} margins")
+
+
+def beside_mean(c: Comparison) -> list[str]:
+    """What describes a mean over gate units beside it: the median unit, how much skill was kept, and whether a target
+    was declared; of a task or group how much skill was kept.
+    """
+    median = [] if c.median is None else [f"median unit {signed(c.median, IN_MARGINS)} margins"]
+    kept = [] if c.retention is None else [f"{percent(c.retention.value, 0)} of the skill kept"]
+    return [*median, *kept, *([NO_TARGET] if Flag.NO_TARGET in c.flags else [])]
 
 
 def values_of(c: Comparison) -> tuple[float | None, float | None, float | None]:

@@ -248,6 +248,7 @@ def test_wrong_before_the_first_step(
         ({"base": "nowhere/at/all"}, "nowhere/at/all"),
         ({"margins": {"yes_on": 0.1}}, "no task, group or suite 'yes_on'.*did you mean yes_no"),
         ({"margin": -0.1}, "is not a margin"),
+        ({"margin": 0}, "is not a margin; a number above 0"),
         ({"alpha": 1.5}, "alpha"),
         ({"target": "yes_on"}, "did you mean yes_no"),
         ({"data": {"yes_on": "."}}, "did you mean yes_no"),

@@ -131,7 +131,7 @@ def test_what_was_not_measured_has_no_point(half_measured: Results, unmeasured: 
     assert sum(text in ("▼ forgotten", "● retained", "? inconclusive") for text in texts) == 11 * 4
     tips = [str(element.text) for element in drawn.iter(f"{SVG}title")]
     assert not any("full-low" in tip for tip in tips) and any(
-        tip.startswith("full-high on demo: −0.34") for tip in tips
+        tip.startswith("full-high on demo: −17.00 margins [−18.20, −15.80]") for tip in tips
     )
     assert "full-low" not in tradeoff(half_measured) and "full-high" in tradeoff(half_measured)
     assert forest(unmeasured) == tradeoff(unmeasured) == ""

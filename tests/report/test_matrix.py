@@ -84,6 +84,6 @@ def test_bleu_is_written_on_its_own_scale(run: Results) -> None:
 def test_what_was_not_measured_is_a_dash(half_measured: Results) -> None:
     rows = {row.task: row for row in matrix(half_measured, {})}
     suite, sst2 = rows["demo"].cells[0], rows["sst2"].cells[1]
-    assert suite and sst2 and (rows["demo"].base, suite.score) == ("–", "–") and suite.difference == "−0.340"
+    assert suite and sst2 and (rows["demo"].base, suite.score) == ("–", "–") and suite.difference == "−17.00 margins"
     assert (sst2.score, sst2.difference, sst2.interval, sst2.lost) == ("–", "–", "", None)
     assert rows["sst2"].base == "0.870"

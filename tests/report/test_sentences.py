@@ -25,7 +25,10 @@ def test_what_was_forgotten_and_what_was_learned(run: Results) -> None:
         3,
         (("forgotten", 8), ("retained", 1), ("inconclusive", 1)),
     )
-    assert card.suite.startswith("suite demo, in units of skill: −0.340 [") and not card.detachable
+    assert (
+        card.suite == "suite demo: −17.00 margins [−18.20, −15.80], forgotten; median unit −8.50 margins"
+        and not card.detachable
+    )
 
 
 def test_a_candidate_that_may_ship(run: Results) -> None:
@@ -52,7 +55,31 @@ def test_forgetting_without_learning_is_said_to_be_for_nothing(run: Results) -> 
 def test_an_undecided_suite_and_an_unknown_target(run: Results) -> None:
     card = _by_name(run)["prompt-16"]
     assert (card.words, card.exit_code) == ("undecided", 4)
-    assert "what it was trained on is not known" in card.sentence and "by default does not let it pass" in card.sentence
+    assert "what it was trained on is not known" in card.sentence
+    assert card.sentence.endswith(
+        "the gate is undecided, and by default does not let it pass: the suite is inconclusive: about 9,826 examples "
+        "over all units would show “retained” with probability 0.8 if nothing is lost; the set has 2,890: this margin "
+        "cannot be certified here."
+    )
+    assert card.suite.endswith("; median unit −0.30 margins; no target is declared, so every gate unit counts")
+
+
+def test_a_suspect_unit_is_named_as_what_stops_the_gate(run: Results) -> None:
+    own = [c for c in run.comparisons if c.candidate == "prompt-16"]
+    suspect = {"verdict": "inconclusive", "flags": ("suspect",)}
+    rows = [replace(c, **suspect) if c.task == "sst2" and c.primary else c for c in own]  # type: ignore[arg-type]
+    sentence = _by_name(replace(run, comparisons=tuple(rows)))["prompt-16"].sentence
+    assert "does not let it pass: sst2 may have fallen by more than the margin (suspect); the suite is" in sentence
+    lost = [replace(c, verdict="forgotten") if c.task == "sst2" and c.primary else c for c in rows]
+    assert "suspect" not in _by_name(replace(run, comparisons=tuple(lost)))["prompt-16"].sentence
+
+
+def test_what_a_base_at_chance_loses_is_forgotten_like_anything_else(run: Results) -> None:
+    rows = [
+        replace(c, verdict="forgotten") if (c.task, c.candidate) == ("rte", "prompt-16") else c for c in run.comparisons
+    ]
+    card = _by_name(replace(run, comparisons=tuple(rows)))["prompt-16"]
+    assert card.sentence.startswith("forgot 1 of 10 gate units (rte +0.004)") and card.words == "must not ship"
 
 
 def test_a_target_that_was_not_measured(run: Results) -> None:
@@ -99,4 +126,4 @@ def test_general_ability_stands_beside_the_suite(run: Results) -> None:
 def test_a_suite_that_was_not_measured_is_no_zero(half_measured: Results) -> None:
     card = _by_name(half_measured)["full-low"]
     assert card.suite == "suite demo: not measured" and "0.0" not in card.sentence.replace("+0.66", "")
-    assert _by_name(half_measured)["full-high"].suite.startswith("suite demo, in units of skill: −0.340 [")
+    assert _by_name(half_measured)["full-high"].suite.startswith("suite demo: −17.00 margins [")

@@ -80,8 +80,9 @@ def sweep() -> Sweep:
 def test_there_and_back(sweep: Sweep, tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text(to_json(sweep))
     assert read_sweep(tmp_path) == sweep and read_sweep(tmp_path / "elsewhere") is None
-    (tmp_path / "sweep.json").write_text(to_json(sweep).replace('"schema_version": 1', '"schema_version": 99'))
-    with pytest.raises(UsageError, match="sweep of schema version 99"):
+    (tmp_path / "sweep.json").write_text(to_json(sweep).replace('"schema_version": 2', '"schema_version": 1'))
+    assert read_sweep(tmp_path, earlier=True) == sweep
+    with pytest.raises(UsageError, match="sweep of schema version 1, this evalharness reads 2"):
         read_sweep(tmp_path)
 
 
@@ -99,7 +100,7 @@ def test_the_rank_table_has_the_columns_of_the_papers_and_what_was_forgotten(swe
     assert (
         cells["acc"] == "0.900"
         and cells["gain on the target"] == "+0.650 (+0.640 … +0.660)"
-        and cells["suite, in skill"] == "−0.310"
+        and cells["suite, in margins"] == "−0.31"
     )
     assert "2 seeds" in table.note and "Test rows" in table.note
 
@@ -115,7 +116,7 @@ def test_every_rate_with_its_seeds_and_remarks(sweep: Sweep) -> None:
         rows["lora-r8", "0.001"]["remarks"] == "did not learn its target"
         and rows["lora-r8", "0.01"]["remarks"] == "chosen, the largest tried"
     )
-    assert rows["full", "0.001"]["suite, in skill"] == "−0.410 (−0.420 … −0.400)"
+    assert rows["full", "0.001"]["suite, in margins"] == "−0.41 (−0.42 … −0.40)"
     single = replace(sweep, points=tuple(p for p in sweep.points if p.seed == 1))
     assert rate_table(single).rows[0][3] == "+0.610 [+0.560, +0.660]"
     assert "never test rows" in table.note

@@ -39,7 +39,7 @@ def aside(like: Comparison, task: str, metric: str, base: float, change: float, 
         like, task=task, metric=metric, primary=False, unit=False, verdict=None, margin=None, flags=(),
         base=Estimate(value=base), candidate_score=Estimate(value=base + change),
         difference=Estimate(value=change, low=change - width, high=change + width), p_forgotten=None,
-        p_forgotten_adjusted=None, p_retained=None, examples_needed=None, variant=VARIANTS.get(task),
+        p_forgotten_adjusted=None, p_retained=None, would_decide=None, variant=VARIANTS.get(task),
     )  # fmt: skip
 
 

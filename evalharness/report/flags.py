@@ -1,0 +1,113 @@
+"""Put the flags of a row into words: what each of them means, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from evalharness.records.comparison import Comparison, Flag
+from evalharness.stats.enums import Verdict
+
+
+class FlagWords(NamedTuple):
+    """What is said of a flag: in a table, in a glossary, and to somebody who wants to get rid of it."""
+
+    words: str
+    meaning: str
+    action: str
+
+
+FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table: docs/make_flags_table.py
+    Flag.SUSPECT: FlagWords(
+        "suspect",
+        "this unit alone, without Holm's correction for the number of gate units, would count as forgotten; the gate "
+        "does not pass on it",
+        "read the answers that changed; ask this unit again with more examples, or repair it and compare again",
+    ),
+    Flag.DROP_DETECTED: FlagWords(
+        "real drop",
+        "the whole interval lies below zero, and the verdict is not “forgotten”: there is a loss, whether or not it is "
+        "larger than the margin",
+        "if a loss of this size matters to you, give the next run a smaller margin",
+    ),
+    Flag.IMPROVED: FlagWords(
+        "improved",
+        "the whole interval lies above zero",
+        "nothing; where the candidate was not trained on the task, look whether it saw its questions in training "
+        "(--train-data)",
+    ),
+    Flag.BASE_AT_CHANCE: FlagWords(
+        "base at chance",
+        "the base is not shown to do better than guessing: never retained; a fall from there can be forgotten",
+        "read nothing into it that was kept: take a task that the base can do, or more examples",
+    ),
+    Flag.MARGIN_EXCEEDS_SKILL: FlagWords(
+        "margin exceeds skill",
+        "the margin is more than 20 % of what the base scores over chance (of a suite: on average over its units), so "
+        "a fall within it could be a large loss; never retained",
+        "a smaller margin with more examples, or tasks that the base does better",
+    ),
+    Flag.NO_RANGE: FlagWords(
+        "no range",
+        "the metric states no finite range: a loss can be shown, never excluded; never retained",
+        "state the ends of the metric, where it has them (compare --metric NAME:low=0,high=2), or decide by another",
+    ),
+    Flag.NO_TARGET: FlagWords(
+        "no target",
+        "no task is declared as what the candidate was trained for, so every gate unit counts in the suite, and a gain "
+        "there speaks for it",
+        "name it (--target TASK) where it is one of these tasks; else nothing",
+    ),
+    Flag.INCOMPLETE: FlagWords(
+        "examples missing",
+        "some examples got no answer from one of the two models and are left out of both; nothing may pass the gate on "
+        "this",
+        "read why under “errors”, then give the same command again: what was answered is kept",
+    ),
+    Flag.TRUNCATED: FlagWords(
+        "prompts cut",
+        "some prompts were longer than the window and were cut, for both models alike: shots first, then the end of "
+        "the document",
+        "fewer shots, or models with a longer window; nothing where the cut ends do not matter",
+    ),
+    Flag.UNPARSED: FlagWords(
+        "answers unreadable",
+        "from some generations of either model no answer could be read; they count as wrong",
+        "read them in samples/; --explain tells a lost format of answers from lost knowledge",
+    ),
+    Flag.PROMPTS_DIFFER: FlagWords(
+        "asked differently",
+        "base and candidate were asked the same questions in different prompts, each in its own form, because that was "
+        "allowed",
+        "read the difference as that of model and prompt together, or ask both alike",
+    ),
+    Flag.REPEATED_PROMPTS: FlagWords(
+        "repeated prompts",
+        "some rows ask what another row asks, with the same choices and the same answer; they are one unit of the "
+        "statistics, and the score is over all rows",
+        "nothing, or take the copies out of the rows",
+    ),
+    Flag.STOPPED_EARLY: FlagWords(
+        "stopped early",
+        "asked in rounds and no longer once it was certain; the verdict, its interval and its p-values hold at "
+        "whatever round one stops, other numbers describe only what was asked",
+        "nothing; without --until-decided every example is asked",
+    ),
+    Flag.SUITE_NOT_TESTED: FlagWords(
+        "suite not tested",
+        "a gate unit was stopped before the suite was decided (at these margins), so it was not asked to its end; its "
+        "value is of what was asked",
+        "run again without --until-decided, or judge at the margins that the run had",
+    ),
+}
+
+
+def flag_words(flag: str) -> FlagWords:
+    """What is said of a flag; one that this version does not know is shown by its own name."""
+    unknown = FlagWords(flag.replace("_", " "), "not explained by this version of evalharness", "")
+    return FLAGS.get(flag, unknown)
+
+
+def shown_flags(c: Comparison) -> list[str]:
+    """The flags to show beside a verdict: who has forgotten is not suspect of it."""
+    return [flag for flag in c.flags if (flag, c.verdict) != (Flag.SUSPECT, Verdict.FORGOTTEN)]
