@@ -18,14 +18,14 @@ def write(run: Path, notify: Callable[[str], None] = lambda notice: None) -> Pat
     Raises UsageError where the folder holds no results, StoreError.
     """
     run = run.parent if run.name == results.RESULTS else run
-    path, (run_results, notice), sweep, stages = run / results.REPORT, judged_results(run), read_sweep(run), None
+    path, (run_results, notice), sweep, stages = run / results.REPORT, judged_results(run), None, None
     if notice:  # what lies beside the results was concluded by the older rule, too
         beside = [name for name in (SWEEP, STAGES) if (run / name).is_file()]
         notify("; ".join([notice, *(f"{name} is left out: give the command that made it again" for name in beside)]))
     else:
-        stages = read_stages(run)
+        sweep, stages = read_sweep(run), read_stages(run)
     names = {model.name for model in run_results.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
-    page = render(run_results, results.read_run(run), sweep if of_this_run and not notice else None, stages)
+    page = render(run_results, results.read_run(run), sweep if of_this_run else None, stages)
     results.write_text(path, page)
     return path
