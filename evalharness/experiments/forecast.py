@@ -15,8 +15,8 @@ class ForecastRow:
     of answers that change; `base`: its score in an earlier run; `how`: assumed | known (flips, enumerated) | simulated
     (from an earlier run's rows) | unknown (no numbers). `needed`: units that certify the margin; `base_needed`: what
     the base must score for the margin to be small against its skill; `largest_margin`: the largest that is (of a
-    perfect base, where its score is not known); both None where chance is unknown. `reason`: why the unit can only come
-    out inconclusive.
+    perfect base, where its score is not known); both None where chance is unknown. `reason`: why it can never be
+    retained.
     """
 
     name: str

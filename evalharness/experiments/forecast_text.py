@@ -16,6 +16,14 @@ from evalharness.stats.verdict import SKILL_SHARE
 
 TITLES = ("", "units", "of", "worth", "metric", "margin", "base", "flips", "certifies", "detects", "needs", "retained")
 EXPECTED = "to be expected"
+NAME = "TASK"  # stands for one of several units of which the same is said
+ALONE = (
+    "single units (the gate passes by the suite and needs no unit retained; "
+    "a loss in one unit alone is found from what it detects on):"
+)
+GATE_LEGEND = (
+    "passes: the suite retained, no unit forgotten or suspect; found: the unit that loses, each in turn, is forgotten"
+)
 RIGHT = (1, 2, 3, 5, 6, 7, 8, 9, 10, 11)  # columns of numbers
 LEGEND = (
     "certifies: the smallest margin that comes out retained if nothing is lost; "
@@ -49,7 +57,7 @@ def lines(forecast: Forecast) -> Iterator[str]:
     if forecast.describing:
         yield f"  no gate units, so not here: {', '.join(forecast.describing)}"
     sentences = list(advice(forecast))
-    yield from ("", *sentences) if sentences else ()
+    yield from ("", ALONE, *(f"  {sentence}" for sentence in sentences)) if sentences else ()
     yield ""
     yield from _gate(forecast)
     if forecast.work:
@@ -101,10 +109,15 @@ def _power(row: ForecastRow) -> tuple[str, ...]:
 
 
 def advice(forecast: Forecast) -> Iterator[str]:
-    """Advise, in one sentence each, on the units too small for their margins; one more names those not known."""
+    """Advise on the units too small for their margins, in one sentence for all that are alike; one more names those not
+    known.
+    """
+    alike: dict[str, list[str]] = {}
     for row in forecast.rows:
-        if sentence := _hopeless(row) if row.reason else _too_small(row, forecast.power):
-            yield f"{row.name}: {sentence}"
+        if sentence := _never_retained(row) if row.reason else _too_small(row, forecast.power):
+            alike.setdefault(sentence, []).append(row.name)
+    for sentence, names in alike.items():
+        yield f"{', '.join(names)}: {sentence.replace(NAME, names[0]) if len(names) == 1 else sentence}"
     if unknown := [f"{row.name} ({row.metric})" for row in forecast.rows if row.how == "unknown"]:
         yield (
             "not known without an earlier run (--from RUN), because these metrics are no counts of right answers: "
@@ -112,31 +125,38 @@ def advice(forecast: Forecast) -> Iterator[str]:
         )
 
 
-def _hopeless(row: ForecastRow) -> str:
+def _never_retained(row: ForecastRow) -> str:
     if row.reason == WHY[Blocker.FEW_UNITS]:
         units = "1 unit decides" if row.units == 1 else f"{row.units} units decide"
         return f"{units} nothing: pool it with other tasks, or leave it out"
+    if row.reason == WHY[Blocker.NO_RANGE]:
+        return f"{row.metric} has no finite range, so no loss is excluded: it can be forgotten, never retained"
     if row.reason == WHY[Blocker.BASE_AT_CHANCE]:
-        return f"the base knows nothing to forget ({row.base:.3f}): leave it out, or ask it in another way"
+        return (
+            f"the base does not do it ({row.base:.3f}): it can fall further and be forgotten, never be retained; "
+            "ask it in another way, or leave it out"
+        )
     base = "any base" if row.base is None else f"a base that scores {row.base:.3f}"
     return (
-        f"a margin of {row.margin:g} is more than {SKILL_SHARE:.0%} of the skill of {base} "
-        f"({row.largest_margin:.2g} would be the most): state a smaller one, or pool it with others"
+        f"a margin of {row.margin:g} is more than {SKILL_SHARE:.0%} of what {base} has over chance "
+        f"({row.largest_margin:.2g} would be the most): it can be forgotten, never retained; "
+        "state a smaller one, or pool it with others"
     )
 
 
 def _too_small(row: ForecastRow, power: float) -> str:
     if row.retained is None or row.retained >= power:
         return ""
+    all_of_them = ", all there are," if row.units >= row.available else ""
     if row.certifiable is None:
-        return f"{row.units:,} units certify no margin at all: pool it with other tasks"
+        return f"{row.units:,} units{all_of_them} certify no margin at all: pool it with other tasks"
     margin = ceiled(row.certifiable)
     if row.certifiable <= row.margin:
         return (
             f"{row.units:,} units are enough, but the base's skill is at the edge of what a margin of {row.margin:g} "
             "needs: pool it with others"
         )
-    certify = f"{row.units:,} units certify {margin:g}, not {row.margin:g}"
+    certify = f"{row.units:,} units{all_of_them} certify {margin:g}, not {row.margin:g}"
     more = ""
     if row.needed is not None and row.needed <= row.available:
         more = f"raise --limit to {math.ceil(row.needed * row.examples / row.units)}, or "
@@ -145,7 +165,7 @@ def _too_small(row: ForecastRow, power: float) -> str:
             f"{certify}, and a margin above {row.largest_margin:.2g} is large against the base's skill: "
             f"{more}pool it with other tasks"
         )
-    return f"{certify}: {more}state --margin {row.name}={margin:g} (if losing that is acceptable) or pool"
+    return f"{certify}: {more}state --margin {NAME}={margin:g} (if losing that is acceptable) or pool"
 
 
 def ceiled(value: float) -> float:
@@ -155,32 +175,39 @@ def ceiled(value: float) -> float:
 
 
 def _gate(forecast: Forecast) -> Iterator[str]:
+    """Tabulate how the gate decides if nothing is lost, and if one unit loses; then what the suite excludes."""
     odds = forecast.gate
     if odds is None:
         yield "gate: not known, no unit's rows are"
         return
     units = f" over {len(forecast.gate_over)} of {forecast.tests} units (without {', '.join(forecast.without)})"
-    yield (
-        f"gate{units if forecast.without else ''}, if nothing was forgotten anywhere "
-        f"(tasks taken to be independent, {odds.draws} draws):"
-    )
-    for share, what in (
-        (odds.passes, "passes: no unit forgotten or suspect, and the suite retained (exit 0)"),
-        (odds.undecided, "undecided (exit 4)"),
-        (odds.fails, "fails, wrongly (exit 3)"),
-        (odds.all_retained, "every single unit is retained"),
-    ):
-        text = f"below {3 / odds.draws:.1%}" if share == 0 else f"{share:.1%} ± {odds.error(share):.1%}"
-        yield f"  {text:>13}  {what}"
-    if odds.passes < forecast.power:
-        certifies = _suite_certifies(forecast, odds)
-        yield f"  the suite certifies {certifies}; more examples, or pooled tasks, certify less"
+    yield f"gate{units if forecast.without else ''}, tasks taken to be independent, {odds.draws} draws:"
+    rows = [
+        ("if", "passes (exit 0)", "undecided (4)", "fails (3)", "that unit found"),
+        ("nothing is lost", *_shares(odds, odds.passes, odds.undecided, odds.fails), "–"),
+    ]
+    for each in odds.losing:
+        lost = f"one unit loses {each.margins:g} margin{'s' if each.margins > 1 else ''}"
+        rows.append((lost, *_shares(odds, each.passes, each.undecided, each.fails, each.found)))
+    yield from (f"  {line}" for line in aligned(rows, range(1, 5)))
+    yield f"  {GATE_LEGEND}"
+    suspects, retained = _shares(odds, odds.suspects, odds.all_retained)
+    yield f"  if nothing is lost: some unit suspect {suspects}; every single unit retained {retained}"
+    yield f"  the suite {_suite_excludes(odds, forecast.power)}"
 
 
-def _suite_certifies(forecast: Forecast, odds: GateOdds) -> str:
-    if not odds.certifiable:
-        return "nothing"
-    return f"a mean loss below {odds.certifiable:.3g} margins, not below 1"
+def _shares(odds: GateOdds, *shares: float) -> list[str]:
+    """Shares of the gate's draws with their Monte-Carlo errors."""
+    return [
+        f"below {3 / odds.draws:.1%}" if share == 0 else f"{share:.1%} ± {odds.error(share):.1%}" for share in shares
+    ]
+
+
+def _suite_excludes(odds: GateOdds, power: float) -> str:
+    if odds.certifiable is None:
+        return "excludes no loss: its units' bases are too near chance for their margins"
+    more = "" if odds.certifiable <= 1 else ", and must exclude 1: more examples or more units exclude less"
+    return f"excludes a mean loss of {odds.certifiable:.2g} margins with probability {power:g} if nothing is lost{more}"
 
 
 def _costs(costs: Sequence[TaskCost], loading: float | None) -> Iterator[str]:

@@ -84,6 +84,11 @@ class ForecastUnit:
         return not self.macro and all(member.metric.kind == MetricKind.BINARY for member in self.members)
 
     @property
+    def bounded(self) -> bool:
+        """Do all metrics state a finite range?"""
+        return not any(member.metric.low is None or member.metric.high is None for member in self.members)
+
+    @property
     def sizes(self) -> np.ndarray:
         return np.concatenate([member.sizes for member in self.members])
 

@@ -28,7 +28,7 @@ from evalharness.run.measured_run import compare_plan
 from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
-from evalharness.stats.assess import score_interval
+from evalharness.stats.assess import assess_at_margin
 from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.forecast import WHY, Outlook, Rule, at_chance, blocked, enumerated, simulated, worth
 from evalharness.stats.gate_forecast import GateOdds, gate
@@ -128,7 +128,7 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
     base = None if seen is None else float(seen.score(seen.base.sum(axis=0)))
     guesses = None if seen is None else _guesses(unit, seen, effective, rule.alpha)
     skill = unit.largest_skill if seen is None else base_skill(seen)
-    reason = blocked(unit.units, unit.margin, skill, guesses)
+    reason = blocked(unit.units, unit.margin, skill, guesses, unit.bounded)
     up = 1.0 if unit.metric.higher_is_better else -1.0
     row = ForecastRow(
         name=unit.name,
@@ -204,14 +204,10 @@ def _design(
 
 
 def _guesses(unit: ForecastUnit, seen: Pairs, effective: float, alpha: float) -> bool:
-    """Would the earlier run's base be taken for one that knows nothing?"""
-    if seen.chance is None:
-        return False
-    if unit.binary and seen.sign > 0:
+    """Would the earlier run's base be taken for one that guesses? 0/1 answers: at the size planned here."""
+    if seen.chance is not None and unit.binary and seen.sign > 0:
         return at_chance(float(seen.score(seen.base.sum(axis=0))), seen.chance, max(1.0, effective), alpha)
-    score = score_interval(seen, seen.base, 1 - 2 * alpha)
-    worst = score.low if seen.sign > 0 else score.high
-    return (seen.skill(score.value if worst is None else worst) or 0.0) <= 0
+    return assess_at_margin(seen, 1 - 2 * alpha).at_chance
 
 
 def _gate(

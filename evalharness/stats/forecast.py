@@ -1,7 +1,8 @@
 """Forecast the verdicts of a design from what is assumed or known of how answers change.
 
 Independent 0/1 answers are enumerated (`power`). Everything else is drawn again from an earlier run's rows (`redraw`),
-once if nothing was lost and once if as much was as would just be found; each draw is judged by `assess`.
+once if nothing was lost and once if as much was as would just be found; each draw is judged by a comparison's
+test.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy.special import ndtri
 
-from evalharness.stats.assess import Finding, assess
+from evalharness.stats.assess import Finding, assess_at_margin
 from evalharness.stats.enums import Verdict
+from evalharness.stats.needed import units_needed
 from evalharness.stats.power import MOST, NEAR, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
 from evalharness.stats.redraw import Drawing, Losing
@@ -24,19 +26,22 @@ from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE
 
 
 class Blocker(StrEnum):
-    """What stands in the way of a verdict, however many units answer alike."""
+    """What stands in the way of "retained", however many units answer alike; few units, of any verdict."""
 
     FEW_UNITS = "few_units"
+    NO_RANGE = "no_range"
     BASE_AT_CHANCE = "base_at_chance"
     MARGIN_EXCEEDS_SKILL = "margin_exceeds_skill"
 
 
 WHY = {
     Blocker.FEW_UNITS: f"fewer than {MIN_UNITS} units",
+    Blocker.NO_RANGE: "the metric states no finite range",
     Blocker.BASE_AT_CHANCE: "the base is at chance",
     Blocker.MARGIN_EXCEEDS_SKILL: f"the margin is above {SKILL_SHARE:.0%} of the base's skill",
 }
 MOST_MARGIN = 0.99  # no answer for 0/1 metrics
+MEDIAN_OF = 15
 ROUNDS = 4  # in which a drop is looked for with a quarter of the draws, and then with all
 
 
@@ -72,17 +77,24 @@ class Outlook:
     draws: int = 0
 
 
-def blocked(units: int, margin: float, skill: float | None, at_chance: bool | None) -> Blocker | None:
-    """Why the verdict can only be inconclusive, whatever the candidate answers. `skill`: of the base, over chance; at
-    most what can be had where the base is not known, and then `at_chance` is None; None where chance is unknown.
+def blocked(
+    units: int, margin: float, skill: float | None, at_chance: bool | None, bounded: bool = True
+) -> Blocker | None:
+    """Why the verdict can never be "retained", whatever the candidate answers. `skill`: of the base, over chance; at
+    most what can be had where the base is not known, and then `at_chance` is None; None where chance is unknown, which
+    stands in no way. `bounded`: the metric states a finite range.
 
-    Few units are never judged; at chance, and with too large a margin, forgetting can still be shown.
+    Fewer than MIN_UNITS decide nothing at all; with the other reasons forgetting can still be shown.
     """
     if units < MIN_UNITS:
         return Blocker.FEW_UNITS
+    if not bounded:
+        return Blocker.NO_RANGE
+    if skill is None:
+        return None
     if at_chance:
         return Blocker.BASE_AT_CHANCE
-    return None if skill is None or margin <= SKILL_SHARE * skill + 1e-12 else Blocker.MARGIN_EXCEEDS_SKILL
+    return None if margin <= SKILL_SHARE * skill + 1e-12 else Blocker.MARGIN_EXCEEDS_SKILL
 
 
 def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:
@@ -111,19 +123,17 @@ def enumerated(n: int, flips: float, rule: Rule) -> Outlook:
 
 def worth(drawing: Drawing, rng: np.random.Generator, times: int = 60) -> tuple[float, float]:
     """The number of independent answers that dependent 0/1 answers are worth, and the share of them that changes:
-    medians of what `assess` counts.
+    medians of what the test counts.
     """
-    findings = [assess(drawing(rng), 0.9, rng, 1) for _ in range(times)]
+    findings = [assess_at_margin(drawing(rng), 0.9) for _ in range(times)]
     counts = [finding.counts or (0.0, 0.0, 0.0) for finding in findings]
     shares = [(gained + lost) / max(n, 1e-9) for gained, lost, n in counts]
     return float(np.median([n for _, _, n in counts])), float(np.median(shares))
 
 
 def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) -> Outlook:
-    """The outlook of graded and corpus metrics and of dependent 0/1 answers, from `times` draws.
-
-    `needed` scales the certifiable margin with the root of the number of units, which is too careful where few of them
-    change.
+    """The outlook of graded and corpus metrics and of dependent 0/1 answers, from `times` draws. `needed`: what the
+    first MEDIAN_OF of them would need, their median.
     """
     drawing = losing(0.0)
     if drawing is None:
@@ -131,15 +141,16 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
     pairs = drawing(rng)
     units, reach = len(pairs.base), pairs.high - pairs.low if np.isfinite(pairs.high - pairs.low) else 0.0
     findings = _drawn(drawing, rule, times, rng)
-    certifiable = _certifiable(findings, rule, reach)
+    certifiable = certifiable_of(findings, times, rule, reach)
     drop = _detectable(losing, rule, times, rng) if units >= MIN_UNITS else None
-    possible = rule.margin > 0 and certifiable < reach
-    needed = math.ceil(units * (certifiable / rule.margin) ** 2) if possible else MOST + 1
+    levels = (rule.alpha, rule.power)
+    enough = [units_needed(finding, 0.0, Verdict.RETAINED, *levels) or math.inf for finding in findings[:MEDIAN_OF]]
+    needed = float(np.median(enough)) if pairs.bounded and units >= 2 else math.inf
     verdicts = [verdict_of(finding, finding.p_forgotten or 0.0, rule.alphas[0], rule.alpha) for finding in findings]
     return Outlook(
         certifiable=certifiable if certifiable < reach and units >= MIN_UNITS else None,
         detectable=drop,
-        needed=max(MIN_UNITS, needed) if needed <= MOST else None,
+        needed=max(MIN_UNITS, math.ceil(needed)) if needed <= MOST else None,
         retained=verdicts.count(Verdict.RETAINED) / times,
         forgotten=verdicts.count(Verdict.FORGOTTEN) / times,
         draws=times,
@@ -148,18 +159,20 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
 
 def _drawn(drawing: Drawing, rule: Rule, times: int, rng: np.random.Generator) -> list[Finding]:
     drawn = [replace(drawing(rng), margin=rule.margin) for _ in range(times)]
-    return [assess(pairs, 1 - 2 * rule.alpha, rng, 1) for pairs in drawn]
+    return [assess_at_margin(pairs, 1 - 2 * rule.alpha) for pairs in drawn]
 
 
-def _certifiable(findings: Sequence[Finding], rule: Rule, most: float) -> float:
-    """The smallest margin up to `most` at which enough of the findings are retained; what is at a smaller margin, is at
-    a larger one.
+def certifiable_of(findings: Sequence[Finding], times: int, rule: Rule, most: float) -> float:
+    """The smallest margin up to `most` at which the findings of enough of so many draws are retained: what is at a
+    smaller margin, is at a larger one.
     """
     low, high, retained, unsure = 0.0, most, 0, list(findings)
+    if len(findings) < rule.power * times:
+        return most
     while high - low > max(NEAR * high, 1e-9 * most):
         middle = (low + high) / 2
         here = [finding.p_at(middle)[1] <= rule.alpha for finding in unsure]
-        enough = retained + sum(here) >= rule.power * len(findings)
+        enough = retained + sum(here) >= rule.power * times
         low, high, retained = (low, middle, retained) if enough else (middle, high, retained + sum(here))
         unsure = [finding for finding, is_retained in zip(unsure, here, strict=True) if is_retained is enough]
     return high

@@ -12,11 +12,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from evalharness.stats.assess import Finding, assess
+from evalharness.stats.assess import Finding, assess_at_margin
 from evalharness.stats.enums import Verdict
-from evalharness.stats.forecast import Rule, verdict_of
+from evalharness.stats.forecast import Rule, certifiable_of, verdict_of
 from evalharness.stats.multiplicity import holm
-from evalharness.stats.power import smallest_value
 from evalharness.stats.redraw import Losing
 from evalharness.stats.suite import combine
 from evalharness.stats.verdict import is_suspect
@@ -89,7 +88,7 @@ def decided(findings: Sequence[Finding], alpha: float) -> GateDraw:
     adjusted = zip(findings, holm(p_values), strict=True)
     verdicts = tuple(verdict_of(finding, p, alpha, alpha) for finding, p in adjusted)
     suspects = tuple(is_suspect(p, alpha, len(findings)) for p in p_values)
-    suite = combine(findings, 1 - 2 * alpha)
+    suite = combine(findings, None)
     whole = verdict_of(suite, 1.0 if suite.p_forgotten is None else suite.p_forgotten, alpha, alpha)
     result = GateResult.UNDECIDED
     if Verdict.FORGOTTEN in (whole, *verdicts):
@@ -103,66 +102,78 @@ def gate(
     units: Sequence[Losing], margins: Sequence[float], rule: Rule, times: int, rng: np.random.Generator
 ) -> GateOdds:
     """How often the gate passes, fails and stays undecided, tasks being independent. `margins`: of the units, instead
-    of the rule's. A unit that cannot lose so much is not the one that loses.
+    of the rule's. A unit that cannot lose so much is not the one that loses. Without units it never passes.
+
+    Where one unit loses, the others answer as in the draws without a loss, so that worlds differ by the loss alone.
     """
-    drawn = [_draw(units, margins, rule, rng) for _ in range(times)]
+    judged = [_Judged(unit, margin, 1 - 2 * rule.alpha) for unit, margin in zip(units, margins, strict=True)]
+    even = [[unit.draw(0.0, rng) for unit in judged] for _ in range(times)]
+    drawn = [decided(findings, rule.alpha) for findings in even]
     shares = Counter(each.result for each in drawn)
-    certified = [_certified(each.suite, rule.alpha) for each in drawn]
-    certifiable = float(np.quantile(certified, rule.power, method="higher"))
-    losing = [_losing(units, margins, rule, times, rng, loss) for loss in LOSSES]
+    losing = [_losing(judged, even, rule.alpha, rng, loss) for loss in LOSSES]
     return GateOdds(
         passes=shares[GateResult.PASSES] / times,
         fails=shares[GateResult.FAILS] / times,
         undecided=shares[GateResult.UNDECIDED] / times,
         all_retained=sum(set(each.verdicts) == {Verdict.RETAINED} for each in drawn) / times,
         suspects=sum(any(each.suspects) for each in drawn) / times,
-        certifiable=certifiable if certifiable < MOST_MARGINS else None,
+        certifiable=_certified(judged, even, drawn, rule),
         draws=times,
         losing=tuple(odds for odds in losing if odds is not None),
     )
 
 
-def _draw(
-    units: Sequence[Losing],
-    margins: Sequence[float],
-    rule: Rule,
-    rng: np.random.Generator,
-    loss: tuple[int, float] = (-1, 0.0),
-) -> GateDraw:
-    """One draw. `loss`: the place of the unit that loses, and how many of its margins."""
-    findings = []
-    for place, (unit, margin) in enumerate(zip(units, margins, strict=True)):
-        drawing = unit(margin * loss[1] if place == loss[0] else 0.0)
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A unit of which answers are drawn and judged at its margin."""
+
+    unit: Losing
+    margin: float
+    level: float
+
+    def can_lose(self, margins: float) -> bool:
+        return self.unit(margins * self.margin) is not None
+
+    def draw(self, margins: float, rng: np.random.Generator) -> Finding:
+        """Judge one draw with a loss of so many margins. Raises ValueError where so much cannot be lost."""
+        drawing = self.unit(margins * self.margin)
         if drawing is None:
-            raise ValueError("a unit that loses nothing can always be drawn")
-        findings.append(assess(replace(drawing(rng), margin=margin), 1 - 2 * rule.alpha, rng, 1))
-    return decided(findings, rule.alpha)
+            raise ValueError(f"a unit cannot lose {margins:g} margins")
+        return assess_at_margin(replace(drawing(rng), margin=self.margin), self.level)
 
 
 def _losing(
-    units: Sequence[Losing], margins: Sequence[float], rule: Rule, times: int, rng: np.random.Generator, loss: float
+    units: Sequence[_Judged], even: Sequence[list[Finding]], alpha: float, rng: np.random.Generator, loss: float
 ) -> OddsAtLoss | None:
-    able = [place for place, unit in enumerate(units) if unit(margins[place] * loss) is not None]
+    """The odds where one unit, each in turn, loses so many margins, and the others answer as in `even`."""
+    able = [place for place, unit in enumerate(units) if unit.can_lose(loss)]
     if not able:
         return None
-    shares, found = Counter[GateResult](), 0
-    for turn in range(times):
+    shares, finds, times = Counter[GateResult](), 0, len(even)
+    for turn, findings in enumerate(even):
         place = able[turn % len(able)]
-        each = _draw(units, margins, rule, rng, (place, loss))
+        each = decided([*findings[:place], units[place].draw(loss, rng), *findings[place + 1 :]], alpha)
         shares[each.result] += 1
-        found += each.verdicts[place] == Verdict.FORGOTTEN
+        finds += each.verdicts[place] == Verdict.FORGOTTEN
     return OddsAtLoss(
         margins=loss,
         passes=shares[GateResult.PASSES] / times,
         fails=shares[GateResult.FAILS] / times,
         undecided=shares[GateResult.UNDECIDED] / times,
-        found=found / times,
+        found=finds / times,
         draws=times,
     )
 
 
-def _certified(suite: Finding, alpha: float) -> float:
-    """The smallest mean loss, in margins, that a draw excludes, if the base can do enough."""
-    if not suite.can_retain:
-        return MOST_MARGINS
-    return smallest_value(lambda margins: suite.p_at(margins)[1] <= alpha, 0.0, MOST_MARGINS, near=0.02)
+def _certified(
+    units: Sequence[_Judged], even: Sequence[list[Finding]], drawn: Sequence[GateDraw], rule: Rule
+) -> float | None:
+    """The smallest mean loss, in margins, that is excluded with the power asked for; None where the base cannot do
+    enough, or it is more than MOST_MARGINS. One unit alone is tested as itself.
+    """
+    margin = units[0].margin if len(units) == 1 else 1.0
+    suites = [findings[0] for findings in even] if len(units) == 1 else [each.suite for each in drawn]
+    able = [suite for each, suite in zip(drawn, suites, strict=True) if each.suite.can_retain]
+    most = MOST_MARGINS * margin
+    smallest = certifiable_of(able, len(suites), rule, most)
+    return smallest / margin if smallest < most else None

@@ -37,38 +37,45 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
         return None
     value = finding.difference.value
     if value < -finding.margin:
-        return Needed(Verdict.FORGOTTEN, Assumption.AS_SEEN, _units(finding, value, Verdict.FORGOTTEN, alphas[0]))
+        return Needed(Verdict.FORGOTTEN, Assumption.AS_SEEN, units_needed(finding, value, Verdict.FORGOTTEN, alphas[0]))
     if not finding.can_retain:
         return None
     high = finding.difference.high
     if high is None or high >= 0:
-        units = _units(finding, 0.0, Verdict.RETAINED, alphas[1])
+        units = units_needed(finding, 0.0, Verdict.RETAINED, alphas[1])
         if units is None or units > finding.units:
             return Needed(Verdict.RETAINED, Assumption.NOTHING_LOST, units)
-    return Needed(Verdict.RETAINED, Assumption.AS_SEEN, _units(finding, value, Verdict.RETAINED, alphas[1]))
+    return Needed(Verdict.RETAINED, Assumption.AS_SEEN, units_needed(finding, value, Verdict.RETAINED, alphas[1]))
 
 
-def _units(finding: Finding, value: float, verdict: Verdict, alpha: float) -> int | None:
+def units_needed(finding: Finding, value: float, verdict: Verdict, alpha: float, power: float = POWER) -> int | None:
+    """Units with which `verdict` comes out with probability `power` if the true difference is `value` and answers
+    change as they did; None: more than MOST, or no number.
+    """
     margin = finding.margin or 0.0
     if abs(value + margin) < 1e-9:
         return None
     if finding.counts is not None:
         gained, lost, effective = finding.counts
         flips = (gained + lost) / effective
-        number = examples_needed(flips, -value, margin, POWER, alpha)
+        number = examples_needed(flips, -value, margin, power, alpha)
         return None if number is None else math.ceil(number * finding.units / effective)
-    return None if finding.mean is None else _by_mean(finding.mean, value, verdict, (margin, alpha))
-
-
-def _by_mean(mean: WeightedMean, value: float, verdict: Verdict, at: tuple[float, float]) -> int | None:
-    """The same by what the lowest POWER of draws of so many units would give."""
-    seen, (margin, alpha) = float(mean.counts.sum()), at
+    if finding.mean is None:
+        return None
     side = 1.0 if verdict == Verdict.RETAINED else -1.0
-    unlucky = side * float(ndtri(POWER)) * math.sqrt(mean.variance)
+    unlucky = value - side * float(ndtri(power)) * math.sqrt(finding.mean.variance)
+    return _by_mean(finding.mean, (value, unlucky), side, (margin, alpha))
+
+
+def _by_mean(mean: WeightedMean, values: tuple[float, float], side: float, at: tuple[float, float]) -> int | None:
+    """The same for a mean. `values`: its true value, and the one that is missed with probability `power`, with so many
+    units as `mean` has.
+    """
+    seen, (margin, alpha), (value, unlucky) = float(mean.counts.sum()), at, values
 
     def decided(units: int) -> bool:
         times = units / seen
-        drawn = mean.scaled(1.0, times, at=value - unlucky / math.sqrt(times))
+        drawn = mean.scaled(1.0, times, at=value + (unlucky - value) / math.sqrt(times))
         return (drawn.p_at_most(-margin) if side > 0 else drawn.p_at_least(-margin)) <= alpha
 
     return smallest(decided, MIN_UNITS, MOST)

@@ -22,9 +22,10 @@ from evalharness.stats.pairs import Interval
 STANDARD_ERRORS = 2.0  # of a unit's gain that count towards "retained", beyond one margin
 
 
-def combine(findings: Sequence[Finding], level: float) -> Finding:
-    """One finding for the suite, in margins. `skill`: the units' mean of what the base can do, in margins, at least 0
-    each; a suite in which that is small certifies nothing, by the rule for every unit.
+def combine(findings: Sequence[Finding], level: float | None) -> Finding:
+    """One finding for the suite, in margins; without a `level`, without an interval. `skill`: the units' mean of what
+    the base can do, in margins, at least 0 each; a suite in which that is small certifies nothing, by the rule for
+    every unit.
 
     Every finding must have a margin above 0; those without a mean over units (fewer than two) are left out. One unit
     alone says what it says by itself. Nothing gives no interval and p-values of 1.
@@ -52,7 +53,7 @@ def combine(findings: Sequence[Finding], level: float) -> Finding:
         units=sum(each.units for each in used),
         base=nothing,
         candidate=nothing,
-        difference=Interval(whole.estimate, *whole.interval(level)),
+        difference=Interval(whole.estimate, *(() if level is None else whole.interval(level))),
         margin=1.0,
         skill=sum(skills) / len(skills),
         at_chance=False,
@@ -64,7 +65,7 @@ def combine(findings: Sequence[Finding], level: float) -> Finding:
         p_difference=_p_difference(whole),
         mean=whole,
     )
-    return suite if len(used) > 1 else _of_one(suite, used[0], level)
+    return suite if len(used) > 1 else _of_one(suite, used[0])
 
 
 def _capped(mean: WeightedMean) -> WeightedMean:
@@ -73,7 +74,7 @@ def _capped(mean: WeightedMean) -> WeightedMean:
     return mean.scaled(1.0, at=most) if mean.estimate > most else mean
 
 
-def _of_one(suite: Finding, unit: Finding, level: float) -> Finding:
+def _of_one(suite: Finding, unit: Finding) -> Finding:
     """The suite of one unit, which is tested as that unit is."""
     margin = unit.margin or 1.0
     low, high = (None if end is None else end / margin for end in unit.difference[1:])

@@ -48,11 +48,12 @@ def test_a_table_with_advice_and_the_gate(small_world: Path, quick: None, tmp_pa
     )
     assert titles.split()[:4] == ["units", "of", "worth", "metric"]
     assert first.split()[:6] == ["yes_no", "30", "30", "30", "acc", "0.1"] and second.split()[:2] == ["echo", "30"]
-    assert "yes_no: 30 units certify 0." in done.output and "gate, if nothing was forgotten" in done.output
+    assert "yes_no: 30 units, all there are, certify 0." in done.output and "one unit loses 3 margins" in done.output
     document = json.loads((tmp_path / "plan.json").read_text())
     assert (
         [row["name"] for row in document["rows"]] == ["yes_no", "echo"]
         and document["gate"]["draws"] == 10
+        and [each["margins"] for each in document["gate"]["losing"]] == [1.0, 2.0, 3.0]
         and document["advice"]
     )
 

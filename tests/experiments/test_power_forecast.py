@@ -279,7 +279,7 @@ def test_what_is_foretold_is_what_comparisons_and_the_gate_then_say(
     asked: Callable[..., ForecastJob], tmp_path: Path
 ) -> None:
     """An earlier run on few units foretells; runs drawn afresh from the same world are compared and judged."""
-    options: dict[str, Any] = {"margins": {"choice": 0.06, "told": 0.025, "suite": 0.06}}
+    options: dict[str, Any] = {"margins": {"choice": 0.06, "told": 0.025}}
     facts, plan = facts_and_plan(asked("choice", "told", **options))
     rng, times = np.random.default_rng(7), 30
     run = leave_run(tmp_path / "run", facts, [m for fact in facts for m in drawn(fact, 1500, rng)], plan)

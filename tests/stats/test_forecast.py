@@ -12,29 +12,23 @@ import numpy as np
 import pytest
 from drawn_answers import flipped, graded, near, paired
 
-from evalharness.stats.assess import assess
-from evalharness.stats.forecast import Rule, at_chance, blocked, enumerated, p_of, simulated, verdict_of, worth
+from evalharness.stats.assess import assess, assess_at_margin
+from evalharness.stats.forecast import Rule, at_chance, blocked, enumerated, simulated, verdict_of, worth
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import odds
 from evalharness.stats.redraw import again
-from evalharness.stats.resample import Effort
 from evalharness.stats.verdict import decide
-
-QUICK = Effort(1000, 400, 1)
 
 
 def shares(draw: Callable[[np.random.Generator], Pairs], rule: Rule, times: int, seed: int) -> tuple[float, float]:
-    """How often data drawn afresh come out retained, and forgotten, by `assess` and `decide`."""
-    rng, found = np.random.default_rng(seed), list[str]()
+    """How often data drawn afresh come out retained, and forgotten, by `assess_at_margin` and `decide`."""
+    rng, verdicts = np.random.default_rng(seed), list[str]()
     for _ in range(times):
-        pairs = draw(rng)
-        of = assess(replace(pairs, margin=rule.margin), 0.9, lambda purpose: rng, QUICK)
-        p = min(1.0, rule.tests * (of.p_forgotten or 0.0))
-        fits = rule.margin <= 0.2 * of.skill
-        found.append(
-            decide(p, of.p_retained or 0.0, rule.alpha, units=of.units, can_retain=fits, at_chance=of.at_chance)
-        )
-    return found.count("retained") / times, found.count("forgotten") / times
+        finding = assess_at_margin(replace(draw(rng), margin=rule.margin), 0.9)
+        p = min(1.0, rule.tests * (finding.p_forgotten or 0.0))
+        can_retain = finding.can_retain
+        verdicts.append(decide(p, finding.p_retained or 0.0, rule.alpha, units=finding.units, can_retain=can_retain))
+    return verdicts.count("retained") / times, verdicts.count("forgotten") / times
 
 
 @pytest.mark.parametrize(("n", "flips", "margin"), [(500, 0.1, 0.03), (300, 0.01, 0.015)])
@@ -153,21 +147,48 @@ def test_another_margin_is_judged_as_if_it_had_been_stated() -> None:
         paired(*flipped(300, 0.8, 0.3, np.random.default_rng(1))),
         paired(*graded(80, np.random.default_rng(2)), "graded"),
     ):
-        stated = [
-            assess(replace(pairs, margin=margin), 0.9, lambda purpose: np.random.default_rng(1), QUICK)
-            for margin in (0.02, 0.05)
-        ]
-        assert p_of(stated[0], 0.05, "forgotten") == pytest.approx(stated[1].p_forgotten)
-        assert p_of(stated[0], 0.05, "retained") == pytest.approx(stated[1].p_retained)
+        first, second = (
+            assess(replace(pairs, margin=margin), 0.9, np.random.default_rng(1), 1) for margin in (0.02, 0.05)
+        )
+        assert first.p_at(0.05) == pytest.approx((second.p_forgotten, second.p_retained))
 
 
-def test_what_can_only_come_out_inconclusive_is_named() -> None:
+def test_what_can_never_be_retained_is_named() -> None:
     assert blocked(9, 0.02, 0.5, False) == "few_units" and blocked(100, 0.02, 0.5, True) == "base_at_chance"
     assert blocked(100, 0.11, 0.5, False) == "margin_exceeds_skill" and blocked(100, 0.1, 0.5, None) is None
+    assert blocked(100, 0.5, None, None) is None and blocked(100, 0.5, None, None, bounded=False) == "no_range"
     assert at_chance(0.52, 0.5, 100, 0.05) and not at_chance(0.52, 0.5, 10_000, 0.05)
+
+
+def test_a_base_at_chance_can_be_forgotten_never_retained() -> None:
+    rng = np.random.default_rng(1)
+    base = (rng.random(1000) < 0.5).astype(float)
+    pairs = paired(base, base * (rng.random(1000) < 0.5), margin=0.02)
+    finding = assess(pairs, 0.9, rng, 1)
+    assert finding.at_chance and verdict_of(finding, finding.p_forgotten or 0.0, 0.01, 0.05) == "forgotten"
+    even = assess(paired(base, base, margin=0.02), 0.9, rng, 1)
+    assert (even.p_retained or 1.0) < 0.05 and verdict_of(even, 1.0, 0.01, 0.05) == "inconclusive"
 
 
 def test_a_verdict_without_a_margin_small_against_the_skill_is_never_retained() -> None:
     pairs = paired(*flipped(2000, 0.6, 0.02, np.random.default_rng(1)), margin=0.04)
-    finding = assess(pairs, 0.9, lambda purpose: np.random.default_rng(1), QUICK)
+    finding = assess(pairs, 0.9, np.random.default_rng(1), 1)
     assert (finding.p_retained or 1) < 0.05 and verdict_of(finding, 1.0, 0.05, 0.05) == "inconclusive"
+
+
+def test_the_needed_number_of_graded_scores_certifies_the_margin() -> None:
+    rule, earlier = Rule(margin=0.02), paired(*graded(2000, np.random.default_rng(3)), "graded", 0.0)
+    needed = simulated(partial(again, earlier, 150), rule, 40, np.random.default_rng(4)).needed
+    assert needed is not None and needed > 150
+    assert 0.65 < shares(lambda rng: paired(*graded(needed, rng), "graded", 0.0), rule, 150, 8)[0] < 0.95
+
+
+@pytest.mark.parametrize("kind", ["binary", "graded"])
+def test_an_assessment_at_the_margin_only_is_the_same_without_intervals(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    drawn = flipped(200, 0.6, 0.2, rng) if kind == "binary" else graded(200, rng)
+    pairs = paired(*drawn, kind, 0.5, 0.02)
+    whole, quick = assess(pairs, 0.9, rng, 1), assess_at_margin(pairs, 0.9)
+    named = ("units", "skill", "at_chance", "lost", "gained", "changed", "p_forgotten", "p_retained", "counts")
+    assert [getattr(whole, name) for name in named] == [getattr(quick, name) for name in named]
+    assert quick.difference == (whole.difference.value, None, None) and whole.difference.low is not None
