@@ -75,7 +75,7 @@ def test_what_is_wrong_is_said(small_world: Path, tmp_path: Path) -> None:
         ([], "nothing to plan"),
         (["--task", "yes_no", "--probe", "3"], "no model to answer"),
         (["--task", "yes_no", "--power", "1.5"], "--power"),
-        (["--task", "yes_no", "--margin", "rte=0.1"], "no task, group or suite 'rte'"),
+        (["--task", "yes_no", "--margin", "rte=0.1"], "no task or group 'rte' in what is compared"),
         (["--task", "yes_no", "--from", str(tmp_path)], "no measurements here"),
         (["--task", "yes_no", "--base", str(tmp_path / "none")], "none"),
     ):
