@@ -43,7 +43,7 @@ COMPARISON = Comparison(
     p_difference=1.0,
     margin=0.02,
     verdict="inconclusive",
-    flags=("few_changes",),
+    flags=("suspect",),
     available=30,
 )
 BASE = ModelRow(
@@ -87,13 +87,13 @@ def test_results_come_back_and_are_the_same_bytes(tmp_path: Path) -> None:
 def test_results_have_the_documented_keys(tmp_path: Path) -> None:
     results.write_results(tmp_path, RESULTS)
     document = json.loads((tmp_path / "results.json").read_text())
-    assert list(document) == ["schema_version", "signature", "models", "comparisons", "errors"]
+    assert list(document) == ["schema_version", "verdict_rule", "signature", "models", "comparisons", "errors"]
     assert (
         list(document["comparisons"][0])
         == (
             "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained "
-            "p_forgotten p_forgotten_adjusted p_retained p_difference margin verdict flags examples_needed available "
-            "retention flips adjustment q_forgotten q_difference general stopping variant"
+            "p_forgotten p_forgotten_adjusted p_retained p_difference margin verdict flags would_decide available "
+            "points retention flips adjustment q_forgotten q_difference general median stopping variant"
         ).split()
     )
     assert (
@@ -153,7 +153,10 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
             "results of schema version 1, this evalharness reads 2; run the evaluation again, or",
         ),
         ('{"schema_version": 99}', "results of schema version 99, this evalharness reads 2"),
-        ('{"schema_version": 2, "models": 3}', "results.json: the key 'signature' is missing"),
+        ('{"schema_version": 2, "verdict_rule": 2, "models": 3}', "results.json: the key 'signature' is missing"),
+        ('{"schema_version": 2, "verdict_rule": "2"}', "results.json: "),
+        ('{"schema_version": 2, "verdict_rule": 3}', "of rule 3, this evalharness knows rules up to 2"),
+        ('{"schema_version": 2}', "of rule 1, this evalharness judges by rule 2; judge its measurements again with"),
     ],
 )
 def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str, says: str) -> None:
@@ -171,7 +174,7 @@ def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str, says: str
         (("comparisons", 0, "n"), True, "comparisons[0].n: not a whole number (true or false)"),
         (("comparisons", 0, "task"), None, "comparisons[0].task: not a text (null)"),
         (("comparisons", 0, "flags"), "improved", "comparisons[0].flags: not a list (a text)"),
-        (("comparisons", 0, "flags", 0), "worse", "comparisons[0].flags[0]: 'worse' is none of forgotten_unadjusted, "),
+        (("comparisons", 0, "flags", 0), "worse", "comparisons[0].flags[0]: 'worse' is none of suspect, "),
         (("comparisons", 0, "verdict"), "lost", "comparisons[0].verdict: 'lost' is none of forgotten, retained, "),
         (("comparisons", 0, "base"), [1], "comparisons[0].base: not an object (a list)"),
         (("comparisons", 0, "lots"), 1, "comparisons[0]: the key 'lots' is unknown"),

@@ -21,7 +21,7 @@ WORDS = {
     GateOutcome.PASSED: "passed",
     GateOutcome.FORGOTTEN: "failed: forgotten",
     GateOutcome.UNDECIDED: "undecided",
-    GateOutcome.INCOMPLETE: "no verdict: incomplete or not comparable",
+    GateOutcome.INCOMPLETE: "no verdict: incomplete, or nothing measured",
 }
 
 

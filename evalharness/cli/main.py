@@ -67,7 +67,7 @@ def evalharness() -> None:
     """What did a fine-tuned checkpoint forget, compared with the model it came from, and may it ship?
 
     Exit codes: 0 fine, 1 a bug of ours, 2 something given is wrong, 3 forgotten (gate), 4 undecided (gate), 5
-    incomplete or not comparable, 130 interrupted.
+    incomplete, nothing measured or not comparable, 130 interrupted.
     """
 
 

@@ -6,66 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import exit_code
 
-from evalharness.engines.scripted import ScriptedFactory
-from evalharness.records.job_options import make_job
-from evalharness.records.requests import Failure, Generation, Ranking, Request, Response
-from evalharness.run.evaluation import evaluate
-
 MakeRun = Callable[..., Path]
-
-
-def right_about(share: int) -> Callable[[Request], Response]:
-    """Echoes where the number at the end of the text is at least `share`; always "no"."""
-
-    def reply(request: Request) -> Response:
-        if hasattr(request, "pairs"):
-            return Ranking(request_id=request.id, logprobs=(0.0, -1.0), tokens=(1, 1), greedy=(True, False))
-        text = request.prompt[:-2]
-        return Generation(
-            request_id=request.id, text=text if int(text.split()[-1]) >= share else "?", finish_reason="stop", tokens=1
-        )
-
-    return reply
-
-
-def unanswered_from(number: int) -> Callable[[Request], Response | Failure]:
-    """Right about the echoes below `number`, without an answer to the others."""
-
-    def reply(request: Request) -> Response | Failure:
-        if hasattr(request, "prompt") and int(request.prompt[:-2].split()[-1]) >= number:
-            return Failure(request_id=request.id, reason="deaf")
-        return right_about(0)(request)
-
-    return reply
-
-
-@pytest.fixture
-def make_run(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeRun:
-    """A run of `base` (right about everything) against candidates that are wrong about the first so many of 30
-    echoes.
-    """
-
-    def make(folder: str, wrong: dict[str, int], deaf: Collection[str] = (), **changes: object) -> Path:
-        kinds = ("llama-lora", "llama-prompt")
-        replies = {name: unanswered_from(25) if name in deaf else right_about(share) for name, share in wrong.items()}
-        job = make_job(
-            models=tuple(f"{name}={zoo[kind]}" for name, kind in zip(wrong, kinds, strict=False)),
-            base=f"base={zoo['llama']}",
-            data_dir=small_world / "data",
-            out=tmp_path / folder,
-            store=tmp_path / f"{folder}.sqlite",
-            **{"tasks": ("echo", "yes_no"), "include": (small_world / "tasks",), **changes},
-        )
-        evaluate(job, factory=ScriptedFactory(right_about(0), replies))
-        return job.output.folder
-
-    return make
 
 
 def echo_of(out: Path, candidate: str) -> dict[str, object]:
@@ -122,11 +69,11 @@ def test_a_wider_margin_changes_the_verdict_and_not_the_numbers(make_run: MakeRu
     assert wide["difference"] == echo_of(run, "a")["difference"]
 
 
-def test_the_suite_of_tasks_that_no_suite_names_has_a_margin_too(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_suite_has_no_margin_of_its_own(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("run", {"a": 12})
-    assert exit_code("compare", run, "--margin", "suite=0.1", "--out", tmp_path / "wide") == 0
-    rows = json.loads((tmp_path / "wide" / "results.json").read_text())["comparisons"]
-    assert [row["margin"] for row in rows if row["level"] == "suite"] == [0.1]
+    assert exit_code("compare", run, "--margin", "suite=0.1") == 2
+    says = "--margin: the suite suite has no margin of its own: it is the mean over its tasks, in their margins"
+    assert says in capsys.readouterr().err
 
 
 def test_models_of_two_runs_are_paired(make_run: MakeRun, tmp_path: Path) -> None:
@@ -200,17 +147,6 @@ def test_a_sign_in_a_folders_name_names_no_model(make_run: MakeRun, tmp_path: Pa
         "base",
         "a",
     ]
-
-
-def test_gate_codes(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
-    forgot, same = make_run("forgot", {"a": 12}), make_run("same", {"a": 0})
-    assert exit_code("gate", forgot) == 3
-    assert "echo" in capsys.readouterr().out
-    assert exit_code("gate", same) == 4  # 30 examples cannot certify a margin of .02
-    assert exit_code("gate", same, "--on-inconclusive", "pass") == 0
-    capsys.readouterr()
-    assert exit_code("gate", forgot, "--json") == 3
-    assert json.loads(capsys.readouterr().out)["exit_code"] == 3
 
 
 def test_compare_gate_and_report_need_no_torch(make_run: MakeRun, tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() ->
     values |= dict.fromkeys(("limit", "num_fewshot", "seed", "batch_size", "batch_tokens"), 7)
     values |= {name: {"of": "text"} for name in ("data", "train_data", "engine_options")}
     values |= {"margin": 0.5, "margins": {"of": 0.5}, "alpha": 0.2}
+    values |= {"on_inconclusive": "pass", "ceiling": 0.1, "ceilings": {"of": 0.1}}
     values |= {"fewshot_as_multiturn": False, "chat_template_mismatch": "allow"}
     job, words = make_job("lora"), (evaluate.__doc__ or "").replace(",", " ").split()
     for name, value in values.items():
@@ -151,8 +152,10 @@ def test_the_command_line_and_python_make_equal_jobs_of_equal_options() -> None:
 
     shared += "--model a --model x=b --baseline L --target rte --template claim --placebo --until-decided".split()
     shared += "--drift --drift-text F --describe bias,efficiency --explain --train-data a=.".split()
+    shared += "--on-inconclusive pass --ceiling 0.1 --ceiling rte=0.2".split()
     job = changed(
-        job, baseline="L", target="rte", templates="claim", placebo=True, until_decided=True, drift=True,
+        job, on_inconclusive="pass", ceiling=0.1, ceilings={"rte": 0.2}, baseline="L",
+        target="rte", templates="claim", placebo=True, until_decided=True, drift=True,
         drift_text="F", describe=("bias", "efficiency"), explain=True, train_data={"a": "."},
     )  # fmt: skip
     assert job_of(run.run_command, run._job, *shared) == job

@@ -1,0 +1,143 @@
+"""`gate`: its exit codes, the policy it prints, and runs that an older rule judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from command_line import exit_code
+
+from evalharness.errors import UsageError
+from evalharness.records.job_options import make_job
+from evalharness.records.policy import OnInconclusive, Policy
+from evalharness.results import read_results
+from evalharness.results.measurements import FACTS_KEY
+
+MakeRun = Callable[..., Path]
+OLD = "judged again by rule 2 from what was measured: the verdicts in its results.json are of rule 1"
+
+
+def of_rule_1(run: Path) -> Path:
+    """The run's files as the first rule of verdicts left them: another form of rows, a margin of the suite."""
+    document = json.loads((run / "results.json").read_text())
+    del document["verdict_rule"], document["signature"]["policy"]
+    for row in document["comparisons"]:
+        del row["would_decide"], row["points"], row["median"]
+        row |= {"examples_needed": None, "flags": ["forgotten_unadjusted"], "verdict": row["verdict"] and "retained"}
+    (run / "results.json").write_text(json.dumps(document))
+    table = pq.read_table(run / "measurements.parquet")
+    head = json.loads(table.schema.metadata[FACTS_KEY])
+    head["plan"]["suite_margin"] = 0.02
+    del head["signature"]["policy"]
+    changed = table.replace_schema_metadata({FACTS_KEY: json.dumps(head).encode()})
+    pq.write_table(changed, run / "measurements.parquet")
+    return run
+
+
+def test_gate_codes(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    forgot, same = make_run("forgot", {"a": 12}), make_run("same", {"a": 0})
+    assert exit_code("gate", forgot) == 3
+    assert "echo" in capsys.readouterr().out
+    assert exit_code("gate", same) == 4  # 30 examples cannot certify a margin of .02
+    assert exit_code("gate", same, "--on-inconclusive", "pass") == 0
+    capsys.readouterr()
+    assert exit_code("gate", forgot, "--json") == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 3 and document["policy"]["sources"]["on_inconclusive"] == "default"
+    assert [(each["name"], each["exit_code"], each["outcome"]) for each in document["candidates"]] == [
+        ("a", 3, "failed: forgotten")
+    ]
+
+
+def test_the_policy_is_printed_and_another_one_than_the_runs_is_said_first(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run("run", {"a": 0}, on_inconclusive="pass", ceiling=0.5)
+    recorded = read_results(run).signature["policy"]
+    assert (recorded["on_inconclusive"], recorded["ceiling"], recorded["alpha"]) == ("pass", 0.5, 0.05)
+    assert exit_code("gate", run, "--on-inconclusive", "pass", "--ceiling", 0.5) == 0
+    _, first, policy, *_ = capsys.readouterr().out.splitlines()
+    assert first == "gate passed"
+    values = "on inconclusive pass (option), ceiling 0.5 (option), alpha 0.05, margin none (the run)"
+    assert policy == f"  policy {recorded['digest'][:8]}: {values}"
+    assert exit_code("gate", run, "--ceiling", "echo=0.05") == 4
+    _, first, policy, *reasons = capsys.readouterr().out.splitlines()
+    assert first == (
+        "gate undecided (under another policy than the run was started with: on_inconclusive pass then, fail now; "
+        "ceiling 0.5 then, none now; ceilings none then, echo=0.05 now)"
+    )
+    assert "on inconclusive fail (default), ceiling none (default), ceiling echo=0.05 (option)" in policy
+    assert any(line.startswith("  ceiling: a on echo: a loss of ") for line in reasons)
+    # judged at another margin than the run was started with
+    assert exit_code("compare", run, "--margin", "echo=0.3", "--out", tmp_path / "wide") == 0
+    exit_code("gate", tmp_path / "wide", "--on-inconclusive", "pass", "--ceiling", 0.5)
+    assert "with: margins none then, echo=0.3 now)" in capsys.readouterr().out
+
+
+def test_a_ceiling_is_read_like_a_margin(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("run", {"a": 0})
+    for ceiling, said in (
+        ("ecko=0.1", "--ceiling: no gate unit 'ecko' in what is compared; did you mean echo?"),
+        ("suite=0.1", "no gate unit 'suite'"),
+        ("-1", "--ceiling: '-1' is no loss"),
+        ("much", "--ceiling: 'much' is no loss"),
+    ):
+        assert exit_code("gate", run, f"--ceiling={ceiling}") == 2
+        assert said in capsys.readouterr().err
+    assert exit_code("gate", run, "--ceiling", "0.1", "--ceiling", "0.2") == 2
+    assert "--ceiling: several without a task name (0.1, 0.2)" in capsys.readouterr().err
+
+
+def test_a_run_refuses_a_ceiling_of_no_gate_unit_before_it_asks(make_run: MakeRun) -> None:
+    with pytest.raises(UsageError, match="no gate unit 'ecko' in what is compared; did you mean echo"):
+        make_run("run", {"a": 0}, ceilings={"ecko": 0.1})
+    job = make_job("a", on_inconclusive="pass", ceiling=0.1, ceilings={"rte": 0.2})
+    assert job.policy == Policy(on_inconclusive=OnInconclusive.PASS, ceiling=0.1, ceilings={"rte": 0.2})
+
+
+def test_what_an_older_rule_judged_is_judged_again(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By gate, compare and report alike, and they say so; results.json stays as it is."""
+    run = make_run("run", {"a": 12, "b": 0})
+    now = json.loads((run / "results.json").read_text())
+    before = (of_rule_1(run) / "results.json").read_bytes()
+    capsys.readouterr()
+    assert exit_code("gate", run) == 3
+    out = capsys.readouterr().out.splitlines()
+    assert out[1] == "gate failed: forgotten" and out[3] == f"  {OLD}"
+    assert any(line.startswith("  forgotten: a on echo") for line in out)
+    assert exit_code("compare", run, "--out", tmp_path / "again") == 0
+    assert f"note: {OLD}" in capsys.readouterr().err
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert again["verdict_rule"] == 2 and again["comparisons"] == now["comparisons"]
+    assert exit_code("gate", tmp_path / "again") == 3 and OLD not in capsys.readouterr().out
+    assert exit_code("report", run) == 0
+    assert f"note: {OLD}" in capsys.readouterr().err
+    assert "forgot 1 of" in (run / "report.html").read_text()
+    assert (run / "results.json").read_bytes() == before
+
+
+def test_without_its_measurements_an_older_run_is_refused_by_name(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = of_rule_1(make_run("run", {"a": 0}))
+    (run / "measurements.parquet").unlink()
+    capsys.readouterr()
+    for command in ("gate", "report"):
+        assert exit_code(command, run) == 2
+        said = capsys.readouterr().err
+        assert "results.json: its verdicts are of rule 1, this evalharness judges by rule 2" in said
+        assert "measurements.parquet, from which it would be judged again, is missing; run the evaluation again" in said
+
+
+def test_the_base_of_an_older_run_is_as_good(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    older, now = of_rule_1(make_run("older", {"a": 0})), make_run("now", {"b": 12})
+    again = make_run("again", {"b": 12}, base=None, baseline=older)
+    rows, rows_again = (json.loads((run / "results.json").read_text())["comparisons"] for run in (now, again))
+    assert rows_again == rows
+    capsys.readouterr()
+    assert exit_code("compare", f"{older}#base", f"{now}#b") == 0
