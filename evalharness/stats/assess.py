@@ -134,7 +134,8 @@ def mean_of(pairs: Pairs) -> WeightedMean:
     value, units = difference_of(pairs), len(pairs.base)
     if pairs.kind != MetricKind.CORPUS and np.array_equal(pairs.base[:, 1], pairs.candidate[:, 1]):
         shares = pairs.base[:, 1] / pairs.base[:, 1].sum()
-        moves = net_changes(pairs) / pairs.base[:, 1].sum() - value * shares
+        added = net_changes(pairs) / pairs.base[:, 1].sum()
+        moves = added - added.sum() * shares
     else:
         shares = np.full(units, 1 / units)
         moves = influence(np.hstack([pairs.base, pairs.candidate]), pairs.difference)

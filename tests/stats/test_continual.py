@@ -7,7 +7,6 @@ import pytest
 from scipy.special import ndtri
 
 from evalharness.stats.continual import ContinualDesign, Floats, measures, with_intervals
-from evalharness.stats.resample import Effort
 
 # Three tasks learned one after another; row 0 is the base.
 SCORES = np.array([[0.3, 0.2, 0.1], [0.9, 0.4, 0.2], [0.7, 0.8, 0.3], [0.8, 0.6, 0.9]])
@@ -125,7 +124,7 @@ def test_intervals_cover(size: int) -> None:
     truth = values(design)
     hits = dict.fromkeys(truth, 0)
     for _ in range(200):
-        found = with_intervals(draw(rng, 60, SCORES, size), [mean] * 3, design, 0.9, rng, Effort(deciding=400))
+        found = with_intervals(draw(rng, 60, SCORES, size), [mean] * 3, design, 0.9)
         for name, interval in found.items():
             hits[name] += interval.low <= truth[name] <= interval.high
     assert all(0.84 <= hit / 200 <= 0.98 for hit in hits.values()), hits
@@ -143,16 +142,11 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
     hits, wider = 0, 0
     for _ in range(200):
         rows = draw(rng, 60, whole)
-        found = with_intervals(rows, [mean] * 3, measured, 0.9, rng, Effort(deciding=400))["intransigence"]
+        found = with_intervals(rows, [mean] * 3, measured, 0.9)["intransigence"]
         hits += found.low <= truth <= found.high
         held = tuple(float(mean(each[:, 4].sum(axis=0))) for each in rows)
         known = with_intervals(
-            [each[:, :4] for each in rows],
-            [mean] * 3,
-            ContinualDesign(learned=(1, 2, 3), joint=held),
-            0.9,
-            rng,
-            Effort(deciding=400),
+            [each[:, :4] for each in rows], [mean] * 3, ContinualDesign(learned=(1, 2, 3), joint=held), 0.9
         )
         assert known["intransigence"].value == pytest.approx(found.value)
         wider += found.high - found.low > known["intransigence"].high - known["intransigence"].low
@@ -161,9 +155,7 @@ def test_a_measured_joint_model_is_as_uncertain_as_it_is() -> None:
 
 def test_nothing_that_varies() -> None:
     rows = [np.ones((5, 3, 2)), np.ones((7, 3, 2))]
-    found = with_intervals(
-        rows, [mean] * 2, ContinualDesign(learned=(0, 1)), 0.9, np.random.default_rng(0), Effort(deciding=50)
-    )
+    found = with_intervals(rows, [mean] * 2, ContinualDesign(learned=(0, 1)), 0.9)
     assert found["accuracy"] == (1.0, 1.0, 1.0) and found["forgetting"] == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="two units"):
-        with_intervals([np.ones((1, 3, 2))], [mean], ContinualDesign(learned=(0,)), 0.9, np.random.default_rng(0))
+        with_intervals([np.ones((1, 3, 2))], [mean], ContinualDesign(learned=(0,)), 0.9)
