@@ -14,6 +14,7 @@ from evalharness.stats.power import MOST, examples_needed, smallest
 from evalharness.stats.verdict import MIN_UNITS
 
 POWER = 0.8
+NEGLIGIBLE = 1e-9  # of a difference from the margin
 
 
 class Needed(NamedTuple):
@@ -36,7 +37,7 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
     if finding.margin is None or not finding.units:
         return None
     value = finding.difference.value
-    if value < -finding.margin:
+    if value < -finding.margin - NEGLIGIBLE:
         return Needed(Verdict.FORGOTTEN, Assumption.AS_SEEN, units_needed(finding, value, Verdict.FORGOTTEN, alphas[0]))
     if not finding.can_retain:
         return None
@@ -53,7 +54,7 @@ def units_needed(finding: Finding, value: float, verdict: Verdict, alpha: float,
     change as they did; None: more than MOST, or no number.
     """
     margin = finding.margin or 0.0
-    if abs(value + margin) < 1e-9:
+    if abs(value + margin) <= NEGLIGIBLE:
         return None
     if finding.counts is not None:
         gained, lost, effective = finding.counts

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalharness.metrics.base import ratio
-from evalharness.stats.pairs import Pairs, match, pooled
+from evalharness.stats.pairs import Pairs, match, net_changes, pooled
 
 
 def pairs(base: list[int], candidate: list[int], chance: float) -> Pairs:
@@ -50,6 +50,20 @@ def test_tasks_without_units_are_left_out() -> None:
 def test_pooled_chance_is_unknown_where_that_of_one_member_is() -> None:
     assert pooled([SMALL, replace(LARGE, chance=None)], None).chance is None
     assert SMALL.skill(0.75) == 0.25 and replace(SMALL, chance=None).skill(0.75) is None
+
+
+def test_changes_below_a_billionth_of_the_range_are_none() -> None:
+    """Of the unit's own range, where it has many rows; of the values, where there is none."""
+    sizes = np.array([1.0, 1.0, 50.0, 50.0])
+    base = np.column_stack([np.array([0.5, 0.5, 20.0, 20.0]), sizes])
+    other = base + np.column_stack([[0.9e-9, -1.1e-9, 49e-9, -51e-9], np.zeros(4)])
+    unit = replace(SMALL, base=base, candidate=other, sizes=sizes, kind="graded")
+    assert net_changes(unit) == pytest.approx([0, -1.1e-9, 0, -51e-9], rel=1e-5, abs=1e-12)
+    assert net_changes(replace(unit, sign=-1.0)) == pytest.approx([0, 1.1e-9, 0, 51e-9], rel=1e-5, abs=1e-12)
+    endless = replace(
+        unit, high=np.inf, base=1e9 * base, candidate=1e9 * base + np.array([[0.5], [2], [30], [50]]) * [1, 0]
+    )
+    assert net_changes(endless) == pytest.approx([0, 2, 0, 50])
 
 
 def test_units_are_paired_by_id_and_what_cannot_be_paired_is_counted():
