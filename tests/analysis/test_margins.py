@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from measured_runs import ROUGE, task
+import pytest
+from measured_runs import ROUGE, measured_run, task
 
-from evalharness.analysis.margins import asked_margins
+from evalharness.analysis.margins import asked_margins, with_margins
+from evalharness.errors import UsageError
+from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.tasks import Group
 
 
@@ -24,3 +27,15 @@ def test_a_margin_for_all_is_for_scores_between_0_and_1() -> None:
         "translate": 2.0,
     }
     assert asked_margins(facts, groups, None, {"t": 0.1}) == {"t": 0.1}
+
+
+def test_a_margin_is_of_a_task_or_group_that_is_compared() -> None:
+    run = measured_run([task("t")], [], ComparePlan(base="base", candidates=("c",), suite_name="demo"))
+    changed = with_margins(run, None, {"t": 0.1}, 0.1)
+    assert (changed.plan.margins, changed.plan.alpha, changed.signature["margins"]) == ({"t": 0.1}, 0.1, {"t": 0.1})
+    with pytest.raises(UsageError, match="no task or group 'tt' in what is compared; did you mean t"):
+        with_margins(run, None, {"tt": 0.1})
+    with pytest.raises(UsageError, match="the suite demo has no margin of its own.*; name its tasks or groups"):
+        with_margins(run, None, {"demo": 0.1})
+    with pytest.raises(UsageError, match="0.0 of t is no acceptable loss"):
+        with_margins(run, 0.0, {})
