@@ -145,7 +145,10 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
     [
         ("", "results.json: not JSON"),
         ("{", "results.json: not JSON"),
-        ('{"schema_version": NaN}', "NaN is no number"),
+        ('{"schema_version": NaN}', "results.json: not JSON (schema_version: NaN is no number)"),
+        ('{"schema_version": 2, "models": [{"seconds": 1e999}]}', "(models[0].seconds: 1e999 is beyond all numbers)"),
+        ('{"schema_version": "2"}', "results.json: schema_version: not a whole number (a text)"),
+        ("[" * 100_000, "results.json: not JSON (it is nested too deeply)"),
         ("[]", "results.json: not the results of evalharness"),
         ("{}", "results.json: not the results of evalharness"),
         (
@@ -167,6 +170,7 @@ def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str, says: str
     ("where", "value", "says"),
     [
         (("comparisons", 0, "difference", "low"), "0.1", "comparisons[0].difference.low: not a number (a text)"),
+        (("comparisons", 0, "difference", "low"), 10**400, "comparisons[0].difference.low: beyond all numbers"),
         (("comparisons", 0, "n"), 2.5, "comparisons[0].n: not a whole number (a number)"),
         (("comparisons", 0, "n"), True, "comparisons[0].n: not a whole number (true or false)"),
         (("comparisons", 0, "task"), None, "comparisons[0].task: not a text (null)"),

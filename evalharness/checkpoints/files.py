@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import ModelError
+from evalharness.json_text import parse_json
 from evalharness.records.models import Architecture
 
 CONFIG, ADAPTER_CONFIG, GENERATION_CONFIG = "config.json", "adapter_config.json", "generation_config.json"
@@ -52,10 +52,10 @@ class TensorFacts:
 def read_json(path: Path) -> dict[str, Any]:
     """Read the JSON object in a file. Raises ModelError where it is missing, undecodable, or no object."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"), finite=False)
     except FileNotFoundError:
         raise ModelError(path, "missing", "give a complete checkpoint directory") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(path, f"cannot be read as JSON ({error})", "save the checkpoint again") from None
     if not isinstance(value, dict):
         raise ModelError(path, "holds no JSON object", "save the checkpoint again")
@@ -94,13 +94,13 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > HEADER_LIMIT:
                 raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length), finite=False)
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         facts = {name: _facts(entry) for name, entry in header.items()}
     except OSError as error:
         raise ModelError(path, f"cannot be read ({error.strerror})", again) from None
-    except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
+    except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError) as error:
         raise ModelError(path, f"not a readable safetensors file ({error})", again) from None
     promised, size = 8 + length + end, path.stat().st_size
     if size != promised:

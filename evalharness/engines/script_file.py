@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import UsageError, did_you_mean
+from evalharness.json_text import parse_json
 from evalharness.records.requests import (
     Failure,
     Generate,
@@ -181,7 +181,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise UsageError(path, f"cannot be read ({error})", "a file of JSON lines would be right") from None
     for number, line in enumerate(lines, 1):
         try:
-            values = json.loads(line) if line.strip() else None
+            values = parse_json(line) if line.strip() else None
         except ValueError as error:
             raise UsageError(f"{path}:{number}", f"is no JSON ({error})", 'such as {"text": "yes"}') from None
         if values is not None and not isinstance(values, dict):

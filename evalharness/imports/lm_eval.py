@@ -7,7 +7,6 @@ group, and how the model was run.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from evalharness import fingerprint
 from evalharness.data.files import decode, kind, plain, unreadable
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, plain_name
+from evalharness.json_text import parse_json
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
@@ -103,8 +103,8 @@ def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
     for file in folder.glob("*.json"):
         if (match := RESULTS.fullmatch(file.name)) and match["date"] in dates:
             try:
-                document = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError):
+                document = parse_json(file.read_text(encoding="utf-8"), finite=False)
+            except (OSError, ValueError):
                 continue
             if isinstance(document, dict):
                 documents[match["date"]] = document
@@ -150,8 +150,8 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _line(place: str, text: str) -> dict[str, Any]:
     try:
-        line = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        line = parse_json(text, finite=False)
+    except ValueError as error:
         raise DataError(place, f"no JSON ({error})", AGAIN) from None
     missing = [key for key in NEEDED if key not in line] if isinstance(line, dict) else NEEDED
     if missing:

@@ -5,7 +5,6 @@ Which rows those are, `--train-data` says, else the training.json beside the can
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.data.streams import TextRow, files_at, text_rows, texts_in
 from evalharness.errors import DataError, EvalHarnessError
+from evalharness.json_text import parse_json
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Example, row_of
@@ -113,7 +113,7 @@ def _stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], 
 def _facts(folder: Path) -> Mapping[str, Any]:
     """Read a training.json as far as that is possible: it is checked where candidates are recognised."""
     try:
-        facts = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+        facts = parse_json((folder / TRAINING).read_text(encoding="utf-8"), finite=False)
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
