@@ -234,11 +234,7 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
         "size": [1, 2, 3, 4],
     }
     head = {FACTS_KEY: json.dumps(_head(tmp_path)).encode()}
-    for rows, fine in (
-        ([[1.0, 1.0], [2.0], [3.0, 1.0], [4.0]], True),
-        ([[1.0, 1.0], [2.0], [3.0], [4.0]], False),
-        ([None, [2.0], [3.0], [4.0]], False),
-    ):
+    for rows, fine in (([[1.0, 1.0], [2.0], [3.0, 1.0], [4.0]], True), ([[1.0, 1.0], [2.0], [3.0], [4.0]], False)):
         table = pa.table({**columns, "row": rows}, schema=COLUMNS.with_metadata(head))
         pq.write_table(table, tmp_path / "measurements.parquet")
         if not fine:
