@@ -17,7 +17,7 @@ from evalharness.records.results import ModelRow
 AGAIN = "evaluate the base again with this evalharness, engine and task files, or give --base instead"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """The base of a finished run: who it was, and what was measured of it by task."""
 

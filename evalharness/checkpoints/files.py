@@ -36,7 +36,7 @@ WINDOW_KEYS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_
 HEADER_LIMIT = 100_000_000  # bytes; the format's own bound
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFacts:
     """What a safetensors header says of one tensor."""
 
@@ -115,7 +115,7 @@ def _facts(entry: dict[str, Any]) -> TensorFacts:
     dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"a tensor of type {dtype!r} and shape {shape!r}")
-    return TensorFacts(dtype, tuple(shape))
+    return TensorFacts(dtype=dtype, shape=tuple(shape))
 
 
 def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:

@@ -50,7 +50,7 @@ KINDS = {"model": TEXT, "prompt": TEXT, "text": TEXT, "choice": WHOLE, "right": 
 WITHOUT_FILE = (AnswerRule(text="", choice=0, nats=1.0),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """Lines in their order, of which the first that has an answer gives it; and each prompt's right answer, as the
     samples of an earlier run have it.
@@ -145,7 +145,7 @@ def script_of(options: Mapping[str, str]) -> Script:
     if not references and any(rule.right is not None for rule in rules):
         fix = f"name an earlier run's samples, which have the right answers, with --engine-option {SAMPLES}=RUN/samples"
         raise UsageError(options[ANSWERS], "says how often models are right, but not what would be right", fix)
-    return Script(rules, references)
+    return Script(rules=rules, references=references)
 
 
 def _rules(path: Path) -> Iterator[AnswerRule]:

@@ -71,7 +71,9 @@ def read(path: Path, name: str, library: Library) -> ModelLog:
         raise DataError(folder, "no samples in any file", RERUN)
     last = about[max(about)] if about else {}
     settings = {key: plain(value) for key, value in {**last, **_mapping(last, "config")}.items() if key in SETTINGS}
-    return ModelLog(name, str(folder), tasks, _groups(about), settings, tuple(notices))
+    return ModelLog(
+        name=name, path=str(folder), tasks=tasks, groups=_groups(about), settings=settings, notices=tuple(notices)
+    )
 
 
 def _folders(path: Path) -> list[Path]:
@@ -192,7 +194,9 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     higher = _mapping(_mapping(about, "higher_is_better"), name)
     stated = {metric: _stated(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
     version = str(_mapping(about, "versions").get(name, ""))
-    return LoggedTask(name, {metric: tuple(scores) for metric, scores in answers.items()}, stated, version)
+    return LoggedTask(
+        name=name, answers={metric: tuple(scores) for metric, scores in answers.items()}, stated=stated, version=version
+    )
 
 
 def _stated(scores: Sequence[Answer], higher: Any, chance: float | None) -> MetricStatement:

@@ -41,7 +41,7 @@ class MetricStatement(TypedDict, total=False):
     high: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTask:
     """One task of one model. `answers`: metric id -> its answers; `stated`: metric id -> what the log says of it."""
 
@@ -51,7 +51,7 @@ class LoggedTask:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLog:
     """One model's log. `groups`: group -> its tasks; `settings`: how the model was run, as far as the log says;
     `notices`: what was passed over.

@@ -39,7 +39,7 @@ def read(path: Path, name: str) -> ModelLog:
     """
     rows = _rows(path)
     if not rows:
-        return ModelLog(name, str(path), {}, notices=(f"{path}: no rows in it",))
+        return ModelLog(name=name, path=str(path), tasks={}, notices=(f"{path}: no rows in it",))
     columns = dict.fromkeys(column for _, row in rows for column in row)
     graded = "score" in columns
     if "id" not in columns or not (graded or {"prediction", "answer"} <= columns.keys()):
@@ -54,11 +54,13 @@ def read(path: Path, name: str) -> ModelLog:
     if len(metrics) > 1:
         raise DataError(path, f"several metrics ({', '.join(metrics)})", "give a file for each")
     tasks = {
-        task: LoggedTask(task, {metrics[0]: answers}, {metrics[0]: _statement(path, task, rows, graded)})
+        task: LoggedTask(
+            name=task, answers={metrics[0]: answers}, stated={metrics[0]: _statement(path, task, rows, graded)}
+        )
         for task, answers in _by_task(path, rows, graded).items()
     }
     settings = {"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))}
-    return ModelLog(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
+    return ModelLog(name=name, path=str(path), tasks=tasks, settings=settings, unnamed="task" not in columns)
 
 
 def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> dict[str, tuple[Answer, ...]]:

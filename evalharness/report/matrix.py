@@ -14,7 +14,7 @@ MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
 CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics that stand beside the task's own
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixCell:
     """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
     `flags`: in words; `candidate`: its number; `flips`: the task's number in the list of examples, where some are
@@ -37,7 +37,7 @@ class MatrixCell:
     calibration: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
     """One task, group, family or suite by its deciding metric. `cells`: in the order of the candidates, None where one
     was not compared; `folded`: the tasks of a large group, which have no rows of their own here.

@@ -24,7 +24,7 @@ LONGEST = 60  # characters of a name in a sentence; the tables of models and of 
 ALONE = {"undecided": "is undecided", "incomplete": "is incomplete"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """The verdict on one candidate. `counts`: (verdict, number of gate units)."""
 

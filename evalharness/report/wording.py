@@ -198,7 +198,7 @@ def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: 
     return f"[{write(estimate.low, places)}, {write(estimate.high, places)}]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreChange:
     """The scores of base and candidate, their difference and its interval, as texts: "–" for what was not measured; an
     interval may be empty.

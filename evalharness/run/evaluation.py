@@ -68,7 +68,7 @@ def settle(
         results.open_folder(out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
     with Store(job.output.store) as store, EngineSlot(factory, job.engine, run_log) as slot:
-        context = RunContext(job, slot, info, store, listener, run_log)
+        context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log)
         with run_log.timed("prove"):
             info = replace(info, unproven=_unproven(state, context))
         with run_log.timed("answer"):
@@ -107,7 +107,7 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
     context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
     rounds = (
-        RoundsOfRun(context, state.run_plan, state.prompts, state.plan)
+        RoundsOfRun(context=context, run_plan=state.run_plan, prompts=state.prompts, plan=state.plan)
         if context.job.statistics.until_decided
         else None
     )

@@ -33,7 +33,7 @@ from evalharness.run.variants import choose, ways_of
 from evalharness.tasks.library import Library
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """What one run measures of which models, after every check. Variants are among the tasks and groups; `computed`:
     variants that are not asked but made of others' answers, by name.
@@ -115,7 +115,7 @@ def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
     return _plan(job, _named_tasks(job), base, ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _NamedTasks:
     """The tasks and groups that a job names, out of the library."""
 
@@ -134,7 +134,7 @@ def _named_tasks(job: Job) -> _NamedTasks:
     )
     if not names:
         raise UsageError("run", "no task to evaluate", "name a --suite or one or more --task")
-    return _NamedTasks(library, suite, groups, names)
+    return _NamedTasks(library=library, suite=suite, groups=groups, names=names)
 
 
 def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:

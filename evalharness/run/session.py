@@ -98,7 +98,7 @@ def turns(run_plan: RunPlan) -> Turns:
     return [*on_others, *on_shared], [*on_shared, *on_others]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all."""
 
@@ -189,7 +189,13 @@ class Session:
                 log.spend(task, name, seconds=seconds, **counts, **_tokens(requests, answers, counter))
                 begun = time.perf_counter() - self.loading
 
-        return AnswerSource(self.checkpoint.fingerprint, context.info.fingerprint, context.store, self.open, advance)
+        return AnswerSource(
+            model=self.checkpoint.fingerprint,
+            engine=context.info.fingerprint,
+            store=context.store,
+            open_engine=self.open,
+            progress=advance,
+        )
 
 
 @contextmanager
@@ -197,7 +203,9 @@ def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> I
     """Open one model's answers outside a run: the job's store, and an engine once an answer is missing."""
     with Store(job.output.store) as store, EngineSlot(factory, job.engine, RunLog()) as slot:
         engine = factory.describe(checkpoint, job.engine).fingerprint
-        yield AnswerSource(checkpoint.fingerprint, engine, store, lambda: slot.engine_of(checkpoint))
+        yield AnswerSource(
+            model=checkpoint.fingerprint, engine=engine, store=store, open_engine=lambda: slot.engine_of(checkpoint)
+        )
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:

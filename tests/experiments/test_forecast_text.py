@@ -66,7 +66,10 @@ def test_what_the_lines_say_of_the_gate_and_of_the_work() -> None:
     text = "\n".join(lines(told(ROW)))
     assert "35.0% ± 2.8%  passes" in text and "below 1.0%  fails, wrongly" in text
     assert "the suite certifies 0.031 of skill, not 0.02: state --margin glue=0.031" in text
-    work = (TaskCost("rte", 10, 2000, 40, False, 2.0), TaskCost("xsum", 5, 5000, 640, True, 120.0))
+    work = (
+        TaskCost(task="rte", requests=10, prompt_tokens=2000, answer_tokens=40, written=False, seconds=2.0),
+        TaskCost(task="xsum", requests=5, prompt_tokens=5000, answer_tokens=640, written=True, seconds=120.0),
+    )
     text = "\n".join(lines(told(ROW, work=work, loading=3.0, gate=None, earlier="runs/a#lora")))
     assert "gate: not known" in text and "known from runs/a#lora; where it says nothing" in text
     assert "≤ 640" in text and "2 min" in text and "base and one candidate together about 4 min" in text

@@ -230,7 +230,18 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
     at = job.output.folder / "candidates" / "full-lr0.001-s7"
     at.mkdir(parents=True)
     if finished:
-        text = to_json(Sweep("first", "target", "small", "acc", "", {}, (), base_fingerprint=base.fingerprint))
+        text = to_json(
+            Sweep(
+                base="first",
+                task="target",
+                suite="small",
+                select="acc",
+                rule="",
+                rows={},
+                points=(),
+                base_fingerprint=base.fingerprint,
+            )
+        )
         (job.output.folder / "sweep.json").write_text(text)
     else:
         (at / "training.json").write_text(
@@ -251,19 +262,23 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
 
 
 def made(series: str, rate: float, seed: int, score: float | None, loss: float = 1.0) -> Point:
-    outcome = None if score is None else Outcome({"acc": score}, None, True, None, (), 3)
+    outcome = (
+        None
+        if score is None
+        else Outcome(metrics={"acc": score}, gain=None, learned=True, suite=None, forgotten=(), units=3)
+    )
     return Point(
-        f"{series}-{rate:g}-{seed}",
-        series,
-        series,
-        None,
-        rate,
-        seed,
-        "diverged" if score is None else "trained",
-        "",
-        {},
-        loss,
-        outcome,
+        name=f"{series}-{rate:g}-{seed}",
+        series=series,
+        method=series,
+        rank=None,
+        learning_rate=rate,
+        seed=seed,
+        status="diverged" if score is None else "trained",
+        reason="",
+        made={},
+        loss=loss,
+        validation=outcome,
     )
 
 
