@@ -164,6 +164,7 @@ def _joined_facts(name: str, parts: Sequence[RunPart]) -> TaskFacts:
         metrics=tuple(metrics),
         failed={model: count for fact in facts for model, count in fact.failed.items()},
         unparsed={model: count for fact in facts for model, count in fact.unparsed.items()},
+        answers={model: counts for fact in facts for model, counts in fact.answers.items()},
         rounds={model: asked for fact in facts for model, asked in fact.rounds.items()},
         prompts_digest=own,
         prompts={model: digest for model, digest in prompts.items() if digest != own},

@@ -49,16 +49,26 @@ def suite_row(
         *row.flags,
         *(flag for flag in (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER) if any(flag in each.flags for each in units)),
     ]
-    scored = [each.finding for each in kept if each.points and each.finding.bootstrap is not None]
-    mean = mean_difference(scored, plan.level, draws(plan, name, "points")("suite"))
+    scored = [each for each in kept if each.points and each.finding.bootstrap is not None]
+    mean = mean_difference([each.finding for each in scored], plan.level, draws(plan, name, "points")("suite"))
     return replace(
         row,
         unit=True,
         primary=True,
         judged=True,
         flags=tuple(flags),
-        general=MeanDifference(value=mean.value, low=mean.low, high=mean.high, units=len(scored)) if mean else None,
+        general=None
+        if mean is None
+        else MeanDifference(
+            value=mean.value, low=mean.low, high=mean.high, units=len(scored), unable=sum(map(_base_unable, scored))
+        ),
     )
+
+
+def _base_unable(row: ComparisonDraft) -> bool:
+    """Is the base at chance, or does it give one answer or none, so that the row cannot show what it can do?"""
+    base = row.answers[0]
+    return row.finding.at_chance or (base is not None and base.shows_nothing)
 
 
 def family_rows(kept: Sequence[ComparisonDraft], plan: ComparePlan) -> list[ComparisonDraft]:

@@ -56,9 +56,7 @@ def _q(p_values: Sequence[float | None]) -> list[float | None]:
 def _comparison(
     row: ComparisonDraft, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int
 ) -> Comparison:
-    """`adjusted`: p_forgotten within its family, None for rows outside it; `tests`: how many there are in the
-    family.
-    """
+    """`adjusted`: p_forgotten within its family of `tests` rows, None for rows outside it."""
     finding = row.finding
     verdict, needed, flags = _verdict(row, plan, adjusted, tests)
     comparison = Comparison(
@@ -89,6 +87,9 @@ def _comparison(
         flips=row.flips,
         general=row.general,
         variant=row.variant,
+        repeated=row.repeated,
+        base_answers=row.answers[0],
+        candidate_answers=row.answers[1],
     )
     return comparison if finding.units else _not_measured(comparison)
 

@@ -71,6 +71,7 @@ def _facts(name: str, variant: Variant, ways: Sequence[TaskFacts]) -> TaskFacts:
         truncated=max(way.truncated for way in ways),
         failed=failed,
         unparsed={},
+        answers={},
         prompts_digest=fingerprint.of_value([way.prompts_digest for way in ways]),
         metrics=(replace(of_metric, signature=signature),),
         variant=variant,

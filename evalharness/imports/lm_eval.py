@@ -15,8 +15,10 @@ from typing import Any
 from evalharness import fingerprint
 from evalharness.data.files import decode, kind, plain, unreadable
 from evalharness.errors import DataError, UsageError
+from evalharness.imports.lm_eval_answers import read_answer
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, plain_name
 from evalharness.json_text import parse_json
+from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
@@ -173,6 +175,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     answers: dict[str, list[Answer]] = {}
     seen: dict[tuple[str, str], int] = {}
     choices: list[int] = []
+    read: dict[str, list[ReadAnswer]] = {}
     for number, line in _lines(file):
         document, pipe = line["doc_hash"][:16], line["filter"]
         question = f"{document}-{line['prompt_hash'][:16]}-{line['target_hash'][:16]}"
@@ -181,6 +184,8 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         of = _unit(unit, line.get("doc"), key)
         choices.append(_choices(line))
         content = _content(line, choices[-1])
+        if (given := read_answer(line, choices[-1])) is not None:
+            read.setdefault(pipe, []).append(given)
         for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
                 raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", RERUN)
@@ -195,7 +200,11 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     stated = {metric: _stated(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
     version = str(_mapping(about, "versions").get(name, ""))
     return LoggedTask(
-        name=name, answers={metric: tuple(scores) for metric, scores in answers.items()}, stated=stated, version=version
+        name=name,
+        answers={metric: tuple(scores) for metric, scores in answers.items()},
+        stated=stated,
+        version=version,
+        read={pipe: tuple(given) for pipe, given in read.items()},
     )
 
 

@@ -82,7 +82,7 @@ def _spot(point: Point) -> _Spot | None:
 
 
 def _tip(series: str, stop: _Stop) -> str:
-    learned = f"learned in {stop.learned} of {len(stop.seeds)}" if stop.learned else "did not learn"
+    learned = f"learned in {stop.learned} of {len(stop.seeds)}"
     change, gain = wording.signed(stop.middle.x), wording.signed(stop.middle.y)
     place = f"{wording.one_line(series, 40)} at {stop.rate:g}"
     return f"{place}: suite {change}, target {gain}, {learned}{', chosen' if stop.chosen else ''}"

@@ -10,6 +10,7 @@ from evalharness.analysis.relative import relative_scores
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
 from evalharness.report import wording
+from evalharness.report.flags import flag_words
 from evalharness.report.variants import left_to_groups
 
 
@@ -44,7 +45,7 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
     base, candidate, difference = wording.values_of(c)
     places = wording.places_for((base, candidate, difference))
     shown = wording.change_of(c, places)
-    remarks = "; ".join([wording.flag_words(flag)[0] for flag in c.flags] + ([] if c.primary else ["describes only"]))
+    remarks = "; ".join([flag_words(flag)[0] for flag in c.flags] + ([] if c.primary else ["describes only"]))
     units = f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else "")
     return {
         "Task": SortableCell(c.task, c.task, c.level),

@@ -13,6 +13,7 @@ SHORT = {
     Conclusion.KNOWLEDGE: "knowledge seems lost",
     Conclusion.FORMAT: "the format seems lost",
     Conclusion.BOTH: "chooses worse, less readable",
+    Conclusion.CONSTANT: "one answer to all",
     Conclusion.UNCLEAR: "unclear what was lost",
 }
 WORDS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.wording import FLAGS
+from evalharness.report.flags import FLAGS
 
 DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 ABOUT_THE_RUN = "The run"

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
+from evalharness.report.answers import beside_score
+from evalharness.report.flags import QUIET, flag_words
 from evalharness.report.order import groups_of, members_of, targets_of, with_families
 
 MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
@@ -17,8 +19,8 @@ CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics th
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixCell:
     """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
-    `flags`: in words; `candidate`: its number; `flips`: the task's number in the list of examples, where some are
-    shown there; `kept`: how much of the base's skill.
+    `answers`: what the candidate's answers are like; `flags`: in words; `candidate`: its number; `flips`: the task's
+    number in the list of examples, where some are shown there; `kept`: how much of the base's skill.
     """
 
     verdict: str | None
@@ -28,6 +30,7 @@ class MatrixCell:
     lost: int | None
     gained: int | None
     base: str
+    answers: str
     flags: tuple[str, ...]
     needed: str
     kept: str
@@ -53,6 +56,7 @@ class MatrixRow:
     available: int
     margin: str
     base: str
+    base_answers: str
     base_interval: str
     cells: tuple[MatrixCell | None, ...]
     folded: int = 0
@@ -82,6 +86,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
             available=first.available,
             margin=wording.plain(first.margin, places),
             base=wording.plain(value_of(first.base), places),
+            base_answers=next((said for c in comparisons if (said := beside_score(c.base_answers))), ""),
             base_interval=wording.interval(first.base, places, sign=False),
             cells=_cells(results, comparisons, {} if is_family else flips, calibration),
             folded=large.get(task, 0) if first.level == Level.GROUP else 0,
@@ -124,7 +129,8 @@ def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
         lost=c.lost,
         gained=c.gained,
         base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.base}, n {c.n:,}",
-        flags=tuple(wording.flag_words(flag)[0] for flag in c.flags if flag not in wording.QUIET),
+        answers=beside_score(c.candidate_answers),
+        flags=tuple(flag_words(flag)[0] for flag in c.flags if flag not in QUIET),
         needed=f"≈ {c.examples_needed:,} examples needed" if c.examples_needed is not None else "",
         kept="" if c.retention is None else f"{wording.percent(c.retention.value, 0)} of the skill kept",
     )

@@ -27,6 +27,7 @@ from evalharness.report import (
     early_stopping_table,
     examples,
     facts,
+    flags,
     header,
     matrix,
     overlap,
@@ -123,6 +124,7 @@ def _looks(results: Results) -> dict[str, object]:
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "say": wording,
+        "flags": flags,
         "targets": targets,
         "marks": {name: mark_of(i) for i, name in enumerate(results.candidates)},
     }

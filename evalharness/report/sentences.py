@@ -11,6 +11,7 @@ from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.models import ModelKind
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
+from evalharness.report.targets import untold
 from evalharness.stats.enums import Verdict
 
 GATE = {  # exit code of the gate: (class, glyph, words)
@@ -102,7 +103,7 @@ def _learning(model: ModelRow | None, lost: bool) -> str:
     target = wording.one_line(model.target_task, LONGEST)
     gain = f" ({_gain(model)})" if model.target_gain is not None else ""
     if model.learned_target is None:
-        return f"whether it learned its target {target} " + (f"cannot be told{gain}" if gain else "was not measured")
+        return f"whether it learned its target {target} {untold(model)}{gain}"
     if model.learned_target:
         return f"it learned its target {target}{gain}"
     return f"it did not learn its target {target}{gain}, " + (
@@ -139,6 +140,8 @@ def _general(suite: Comparison | None) -> list[str]:
     """The mean difference in points, beside the suite's in units of skill."""
     if suite is None or suite.general is None:
         return []
+    if shown := wording.nothing_shown(suite.general):
+        return [f"general ability: not shown, {shown}"]
     difference = wording.with_interval(suite.general)
     return [f"general ability: {difference}, the mean over {wording.general_of(suite.general)}"]
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from evalharness.analysis import diagnosis_rule
 from evalharness.records.comparison import Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
-from evalharness.report import drift, early_stopping_table, overlap
+from evalharness.report import answers, drift, early_stopping_table, overlap
 from evalharness.report.escape import plain
+from evalharness.report.flags import flag_words
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
+from evalharness.report.targets import untold
 from evalharness.report.text_table import aligned
-from evalharness.report.wording import NONE, VERDICTS, flag_words, general_of
+from evalharness.report.wording import NONE, VERDICTS, general_of, nothing_shown
 from evalharness.stats.enums import Verdict
 
 REASONS = (  # flags that say why there is no other verdict
@@ -61,6 +63,7 @@ def _of_candidate(results: Results, model: ModelRow) -> Iterator[str]:
     rows.sort(key=lambda c: ORDER.index(c.level))
     yield from aligned([_titles(rows), *(_row(c, model) for c in rows)], RIGHT)
     yield from (plain(f"the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
+    yield from map(plain, answers.sentences(own, groups_of(results)))
     yield from map(plain, _notes(own, results.signature.get("alpha", 0.05)))
     for diagnosis in results.diagnoses:
         if diagnosis.candidate == model.name:
@@ -88,7 +91,9 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
             f"base at q ≤ {alpha:g} (Benjamini-Hochberg; they decide nothing)"
         )
     for c in own:
-        if c.general is not None:
+        if shown := nothing_shown(c.general):
+            yield f"general ability: not shown, {shown}"
+        elif c.general is not None:
             yield (
                 f"general ability: {_signed(c.general.value)} ({_interval(c.general)}), "
                 f"the mean over {general_of(c.general)} (no verdict)"
@@ -132,7 +137,7 @@ def model_line(model: ModelRow) -> str:
     if model.target_gain is not None:
         target = f"its target {model.target_task} ({_signed(model.target_gain.value)})"
         known = f"learned {target}" if model.learned_target else f"did not learn {target}"
-        line += ": " + (f"whether it learned {target} cannot be told" if model.learned_target is None else known)
+        line += ": " + (f"whether it learned {target} {untold(model)}" if model.learned_target is None else known)
     return plain(line)
 
 

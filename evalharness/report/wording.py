@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from evalharness.records.comparison import Comparison, Estimate, Flag, MeanDifference, value_of
+from evalharness.records.comparison import Comparison, Estimate, MeanDifference, value_of
 from evalharness.records.models import ModelKind
 from evalharness.stats.enums import Verdict
 
@@ -27,65 +27,6 @@ VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line 
     ),
 }
 
-FLAGS: Final[Mapping[str, tuple[str, str]]] = {  # flag: (short words, what it means)
-    Flag.FORGOTTEN_UNADJUSTED: (
-        "forgotten before correction",
-        "the task alone would count as forgotten, "
-        "but not after Holm's correction for the number of gate units looked at",
-    ),
-    Flag.DROP_DETECTED: (
-        "real drop",
-        "the whole interval lies below zero: there is a loss, whether or not it is larger than the margin",
-    ),
-    Flag.IMPROVED: ("improved", "the whole interval lies above zero"),
-    Flag.BASE_AT_CHANCE: (
-        "base at chance",
-        "the base itself does no better than guessing, so there was nothing to forget; "
-        "never more than inconclusive, and outside “all retained”",
-    ),
-    Flag.MARGIN_EXCEEDS_SKILL: (
-        "margin exceeds skill",
-        "the margin is more than 20 % of what the base scores over chance, "
-        "so a fall within it could be a large loss; never retained",
-    ),
-    Flag.INCOMPLETE: (
-        "examples missing",
-        "some examples got no answer from one of the two models and are left out; nothing may pass the gate on this",
-    ),
-    Flag.FEW_CHANGES: (
-        "few changes",
-        "so few answers changed that an exact or stricter test decided in place of the usual one",
-    ),
-    Flag.TRUNCATED: (
-        "prompts cut",
-        "some prompts were longer than the window and were cut: shots first, then the end of the document",
-    ),
-    Flag.PROMPTS_DIFFER: (
-        "asked differently",
-        "base and candidate were asked the same questions in different prompts, "
-        "each in its own form, because that was allowed",
-    ),
-    Flag.STOPPED_EARLY: (
-        "stopped early",
-        "asked in rounds and no longer once it was certain; "
-        "the verdict, its interval and its p-values hold at whatever round one stops, "
-        "other numbers describe only what was asked",
-    ),
-    Flag.SUITE_NOT_TESTED: (
-        "suite not tested",
-        "a gate unit was stopped before the suite was decided (at these margins), "
-        "so it was not asked to its end; its value is of what was asked",
-    ),
-    Flag.REPEATED_PROMPTS: (
-        "repeated prompts",
-        "some rows ask what another row asks, with the same choices and the same answer; they are one unit of the "
-        "statistics, and the score is over all rows",
-    ),
-    Flag.UNPARSED: ("answers unreadable", "from some generations no answer could be read; they count as wrong"),
-}
-
-QUIET: Final = {Flag.FEW_CHANGES}  # how it was tested, not what it means: left to the table of all comparisons
-
 KINDS: Final[dict[str, str]] = {
     ModelKind.BASE: "base",
     ModelKind.FULL: "full fine-tuning",
@@ -103,11 +44,6 @@ KINDS: Final[dict[str, str]] = {
 def kind_words(kind: str) -> str:
     """What a model is, in words; adapters of the rarer types by peft's name."""
     return KINDS.get(kind, f"{kind} adapter")
-
-
-def flag_words(flag: str) -> tuple[str, str]:
-    """Short words and explanation of a flag; a flag this version does not know is shown by its own name."""
-    return FLAGS.get(flag, (flag.replace("_", " "), "not explained by this version of evalharness"))
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
@@ -165,8 +101,17 @@ def counted(n: int, one: str, many: str = "") -> str:
 
 
 def general_of(general: MeanDifference) -> str:
-    """Over what the mean difference was taken."""
-    return f"{counted(general.units, 'gate unit')} scored from 0 to 1 that it was not trained on"
+    """Over what the mean difference was taken, and how much of it the base cannot do."""
+    unable = f", {general.unable} of which the base cannot do" if general.unable else ""
+    return f"{counted(general.units, 'gate unit')} scored from 0 to 1 that it was not trained on{unable}"
+
+
+def nothing_shown(general: MeanDifference | None) -> str:
+    """Why the mean difference reassures of nothing: the base can do none of its units; empty where it can do some."""
+    if general is None or general.unable < general.units:
+        return ""
+    units = "the one gate unit" if general.units == 1 else f"any of {general.units} gate units"
+    return f"the base cannot do {units} scored from 0 to 1 (at chance, one answer to all rows, or no text)"
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------

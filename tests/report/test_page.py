@@ -25,6 +25,7 @@ from evalharness.records.comparison import Comparison, Estimate, Verdict
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.results import Flip, ModelRow, Results
 from evalharness.report import wording
+from evalharness.report.flags import FLAGS
 from evalharness.report.page import render
 
 VOID = {"meta", "input", "br", "hr", "img", "link"}
@@ -169,8 +170,8 @@ def test_every_verdict_flag_task_and_candidate_is_there(outline: Outline, run: R
     for verdict, (glyph, _) in wording.VERDICTS.items():
         assert glyph in text and verdict in text
     shown = {flag for c in run.comparisons for flag in c.flags}
-    assert shown >= set(wording.FLAGS) - {"incomplete", "forgotten_unadjusted"}
-    for flag, (words, meaning) in wording.FLAGS.items():
+    assert shown >= set(FLAGS) - {"incomplete", "forgotten_unadjusted"}
+    for flag, (words, meaning) in FLAGS.items():
         assert flag in text and words in text and meaning in text
     for name in (
         {c.task for c in run.comparisons} | {model.name for model in run.models} | {c.metric for c in run.comparisons}

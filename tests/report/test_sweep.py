@@ -136,7 +136,7 @@ def test_the_figure_joins_rates_marks_the_unlearned_hollow_and_is_the_same_every
     ids = [str(element.get("id")) for element in root.iter() if element.get("id")]
     assert len(ids) == len(set(ids)) and all(key.startswith("curves-") for key in ids)
     tips = [str(element.text) for element in root.iter(f"{SVG}title")]
-    assert any(tip.startswith("lora-r8 at 0.001:") and tip.endswith("did not learn") for tip in tips)
+    assert any(tip.startswith("lora-r8 at 0.001:") and "learned in 0 of" in tip for tip in tips)
     assert any(tip.startswith("lora-r1 at 0.01:") and tip.endswith("learned in 2 of 2, chosen") for tip in tips)
     fills = {
         str(g.get("id")): str(next(g.iter(f"{SVG}use")).get("style"))

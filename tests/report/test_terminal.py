@@ -40,7 +40,7 @@ ROW = Comparison(
     [
         (True, ": learned its target sst2 (+0.100)"),
         (False, ": did not learn its target sst2 (+0.100)"),
-        (None, ": whether it learned its target sst2 (+0.100) cannot be told"),
+        (None, ": whether it learned its target sst2 (+0.100) is not shown"),
     ],
 )
 def test_whether_it_learned(learned: bool | None, words: str) -> None:

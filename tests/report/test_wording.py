@@ -8,6 +8,7 @@ import pytest
 
 from evalharness.records.comparison import Estimate
 from evalharness.report import wording
+from evalharness.report.flags import flag_words
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_scores_of_0_to_100_get_fewer_decimals() -> None:
 
 
 def test_a_flag_of_a_later_version_is_still_shown() -> None:
-    assert wording.flag_words("seen_in_training")[0] == "seen in training"
+    assert flag_words("seen_in_training")[0] == "seen in training"
 
 
 def test_no_estimate_is_a_dash() -> None:
