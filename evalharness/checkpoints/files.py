@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,12 @@ HEADER_LIMIT = 100_000_000  # bytes; the format's own bound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFacts:
-    """What a safetensors header says of one tensor."""
+    """What a safetensors header says of one tensor, which lies in the bytes from `begin` to `end` of its file."""
 
     dtype: str
     shape: tuple[int, ...]
+    begin: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)
 
     @property
     def size(self) -> int:
@@ -97,7 +99,7 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
             header = parse_json(file.read(length), finite=False)
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        facts = {name: _facts(entry) for name, entry in header.items()}
+        facts = {name: _facts(entry, 8 + length) for name, entry in header.items()}
     except OSError as error:
         raise ModelError(path, f"cannot be read ({error.strerror})", again) from None
     except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError) as error:
@@ -111,11 +113,13 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
     return facts
 
 
-def _facts(entry: dict[str, Any]) -> TensorFacts:
+def _facts(entry: dict[str, Any], data: int) -> TensorFacts:
+    """`data`: where the tensors' bytes begin in the file."""
     dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"a tensor of type {dtype!r} and shape {shape!r}")
-    return TensorFacts(dtype=dtype, shape=tuple(shape))
+    begin, end = entry["data_offsets"]
+    return TensorFacts(dtype=dtype, shape=tuple(shape), begin=data + begin, end=data + end)
 
 
 def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:

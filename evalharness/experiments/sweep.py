@@ -109,7 +109,7 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Poin
         raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
     listener.phase("reading tasks and rows")
     base, library = recognise(job.models.base, role="base"), Library(job.tasks.include)
-    run_plan = make_run_plan(changed(job, models=(f"unchanged={base.path}",)))
+    run_plan = make_run_plan(changed(job, models=(f"unchanged={base.path}",), allow_noop=True))
     target, select = library.task(job.models.target), _selected_by(sweep_job)
     points = grid.points(str(base.path), target.name, job.output.folder / CANDIDATES)
     for point in points:

@@ -57,7 +57,9 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
         gate, glyph, words = "inconclusive", "?", FOR_NOTHING
     lost = any(c.verdict == Verdict.FORGOTTEN for c in units)
-    parts = [_forgetting(units), _learning(model, lost), _ruling(code, suite)]
+    unchanged = results.signature.get("unchanged", {}).get(name, "")
+    said = f"nothing was changed: {unchanged}" if unchanged else ""
+    parts = [said, _forgetting(units), _learning(model, lost), _ruling(code, suite)]
     counts = tuple((verdict, sum(c.verdict == verdict for c in units)) for verdict in wording.VERDICTS)
     return Card(
         name=name,

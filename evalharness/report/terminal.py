@@ -63,6 +63,8 @@ def _of_candidate(results: Results, model: ModelRow) -> Iterator[str]:
     rows.sort(key=lambda c: ORDER.index(c.level))
     yield from aligned([_titles(rows), *(_row(c, model) for c in rows)], RIGHT)
     yield from (plain(f"the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
+    if unchanged := results.signature.get("unchanged", {}).get(model.name):
+        yield plain(f"{model.name} changes nothing: {unchanged}")
     yield from map(plain, answers.sentences(own, groups_of(results)))
     yield from map(plain, _notes(own, results.signature.get("alpha", 0.05)))
     for diagnosis in results.diagnoses:

@@ -29,6 +29,7 @@ from evalharness.run.reference_models import (
     quantised,
     references_of,
 )
+from evalharness.run.unchanged import copies_of
 from evalharness.run.variants import choose, ways_of
 from evalharness.tasks.library import Library
 
@@ -53,6 +54,7 @@ class RunPlan:
     computed: Mapping[str, Variant] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
+    unchanged: Mapping[str, str] = field(default_factory=dict)  # candidates that are their base over again, and how
     # by candidate, where it is known on what it was fine-tuned:
     overlaps: Mapping[str, TrainingOverlap] = field(default_factory=dict)
 
@@ -107,7 +109,9 @@ def make_run_plan(job: Job) -> RunPlan:
     base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = references_of(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
-    return replace(_plan(job, named, base, candidates), references=references)
+    unchanged, notices = copies_of(base, candidates, job.models.allow_noop)
+    run_plan = _plan(job, named, base, candidates)
+    return replace(run_plan, references=references, unchanged=unchanged, notices=(*run_plan.notices, *notices))
 
 
 def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:

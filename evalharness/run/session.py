@@ -131,13 +131,13 @@ class Session:
         factory = self.context.slot.factory
         return factory.token_counter(self.checkpoint) if isinstance(factory, ModelTokenizers) else None
 
-    def prove(self, prepared: Sequence[PreparedTask]) -> bool:
-        """Prove, once for this model and engine, that the adapter answers; False where the engine cannot show it.
-        Raises ModelError.
+    def prove(self, prepared: Sequence[PreparedTask]) -> Proof | None:
+        """Prove, once for this model and engine, that the adapter answers; None where no example could be asked: each
+        is an error of this run. Raises ModelError.
         """
         prompts = _prompts(prepared)
         if not prompts:
-            return True  # no example could be asked: each is an error of this run
+            return None
         context, allow_noop = self.context, self.context.job.models.allow_noop
         key = self.checkpoint.fingerprint, context.info.fingerprint
         proof = Proof.from_stored(context.store.proof(*key) or {})
@@ -148,7 +148,7 @@ class Session:
         dtype = self.checkpoint.precision or str(context.info.details.get("dtype"))
         if notice := remark(proof, self.checkpoint, dtype):
             tell([f"{self.checkpoint.name}: {notice}"], context.listener, context.run_log)
-        return proof.available or not self.checkpoint.adapter
+        return proof
 
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
         """All tasks answered and measured; samples/ written."""

@@ -160,7 +160,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_rows_to_choose_on_are_neither_trained_on_nor_reported_on(job: Job, world: Path, zoo: dict[str, Path]) -> None:
-    run_plan = make_run_plan(changed(job, models=(f"same={zoo['llama']}",)))
+    run_plan = make_run_plan(changed(job, models=(f"same={zoo['llama']}",), allow_noop=True))
     selection = selection_of(
         run_plan, Library(job.tasks.include).task("target"), {"target", "old", "paired"}, job.output.folder / "rows"
     )
@@ -206,7 +206,7 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
 
 def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str, Path]) -> None:
     """A limit draws rows; they are not the first ones."""
-    limited = changed(job, models=(f"same={zoo['llama']}",), limit=5)
+    limited = changed(job, models=(f"same={zoo['llama']}",), limit=5, allow_noop=True)
     run_plan = make_run_plan(limited)
     selection = selection_of(
         run_plan, Library(job.tasks.include).task("target"), {"target"}, job.output.folder / "rows"
