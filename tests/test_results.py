@@ -17,6 +17,7 @@ from measured_runs import ACC, measured_run, task
 
 from evalharness import results
 from evalharness.errors import StoreError, UsageError
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.comparison import Comparison, Estimate, FlipShares, MeanDifference
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, Sample, TaskFacts
 from evalharness.records.results import ModelRow, Results
@@ -289,6 +290,21 @@ def test_a_chance_that_is_unknown_and_a_range_without_end_come_back(tmp_path: Pa
     results.write_measurements(tmp_path, run)
     read = results.read_measurements(tmp_path)
     assert read.facts == run.facts and read.facts[0].metrics[0].ends == (1.0, math.inf)
+
+
+def test_measurements_of_before_answers_were_counted_are_read(tmp_path: Path) -> None:
+    counts = AnswerCounts(answers=20, most_common="A", most_common_count=19, most_common_right=5, empty=1)
+    run = measured_run([task("sst2", answers={"b": counts}, repeated=3)], [], models=RESULTS.models)
+    results.write_measurements(tmp_path, run)
+    assert results.read_measurements(tmp_path).facts == run.facts
+    path = tmp_path / "measurements.parquet"
+    table = pq.read_table(path)
+    head = json.loads(table.schema.metadata[FACTS_KEY])
+    for key in ("answers", "repeated"):
+        del head["facts"][0][key]
+    pq.write_table(table.replace_schema_metadata({FACTS_KEY: json.dumps(head)}), path)
+    (facts,) = results.read_measurements(tmp_path).facts
+    assert (facts.answers, facts.repeated) == ({}, 0)
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:
