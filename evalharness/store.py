@@ -35,7 +35,7 @@ SCHEMA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFacts:
     """What `store info` shows: counts over the whole file, its size in bytes, and the answers whose digest does not
     fit.
@@ -173,7 +173,9 @@ class Store:
             models.add(model)
             answers += 1
             damaged += digest != _digest(model, engine, request, body)
-        return StoreFacts(self.path, answers, len(models), self.path.stat().st_size, damaged)
+        return StoreFacts(
+            path=self.path, answers=answers, models=len(models), bytes=self.path.stat().st_size, damaged=damaged
+        )
 
     def _select(self, query: str, values: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         try:

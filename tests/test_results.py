@@ -17,6 +17,7 @@ from measured_runs import ACC, measured_run, task
 
 from evalharness import results
 from evalharness.errors import StoreError, UsageError
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.comparison import Comparison, Estimate, FlipShares, MeanDifference
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, Sample, TaskFacts
 from evalharness.records.results import ModelRow, Results
@@ -93,7 +94,8 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
         == (
             "task family level unit metric primary candidate n base candidate_score difference ci_level lost gained "
             "p_forgotten p_forgotten_adjusted p_retained p_difference margin verdict flags would_decide available "
-            "points retention flips adjustment q_forgotten q_difference general median stopping variant"
+            "points retention flips adjustment q_forgotten q_difference general median stopping variant repeated base_answers "
+            "candidate_answers"
         ).split()
     )
     assert (
@@ -145,7 +147,10 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
     [
         ("", "results.json: not JSON"),
         ("{", "results.json: not JSON"),
-        ('{"schema_version": NaN}', "NaN is no number"),
+        ('{"schema_version": NaN}', "results.json: not JSON (schema_version: NaN is no number)"),
+        ('{"schema_version": 2, "models": [{"seconds": 1e999}]}', "(models[0].seconds: 1e999 is beyond all numbers)"),
+        ('{"schema_version": "2"}', "results.json: schema_version: not a whole number (a text)"),
+        ("[" * 100_000, "results.json: not JSON (it is nested too deeply)"),
         ("[]", "results.json: not the results of evalharness"),
         ("{}", "results.json: not the results of evalharness"),
         (
@@ -170,6 +175,7 @@ def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str, says: str
     ("where", "value", "says"),
     [
         (("comparisons", 0, "difference", "low"), "0.1", "comparisons[0].difference.low: not a number (a text)"),
+        (("comparisons", 0, "difference", "low"), 10**400, "comparisons[0].difference.low: beyond all numbers"),
         (("comparisons", 0, "n"), 2.5, "comparisons[0].n: not a whole number (a number)"),
         (("comparisons", 0, "n"), True, "comparisons[0].n: not a whole number (true or false)"),
         (("comparisons", 0, "task"), None, "comparisons[0].task: not a text (null)"),
@@ -233,11 +239,7 @@ def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: 
         "size": [1, 2, 3, 4],
     }
     head = {FACTS_KEY: json.dumps(_head(tmp_path)).encode()}
-    for rows, fine in (
-        ([[1.0, 1.0], [2.0], [3.0, 1.0], [4.0]], True),
-        ([[1.0, 1.0], [2.0], [3.0], [4.0]], False),
-        ([None, [2.0], [3.0], [4.0]], False),
-    ):
+    for rows, fine in (([[1.0, 1.0], [2.0], [3.0, 1.0], [4.0]], True), ([[1.0, 1.0], [2.0], [3.0], [4.0]], False)):
         table = pa.table({**columns, "row": rows}, schema=COLUMNS.with_metadata(head))
         pq.write_table(table, tmp_path / "measurements.parquet")
         if not fine:
@@ -291,6 +293,21 @@ def test_a_chance_that_is_unknown_and_a_range_without_end_come_back(tmp_path: Pa
     results.write_measurements(tmp_path, run)
     read = results.read_measurements(tmp_path)
     assert read.facts == run.facts and read.facts[0].metrics[0].ends == (1.0, math.inf)
+
+
+def test_measurements_of_before_answers_were_counted_are_read(tmp_path: Path) -> None:
+    counts = AnswerCounts(answers=20, most_common="A", most_common_count=19, most_common_right=5, empty=1)
+    run = measured_run([task("sst2", answers={"b": counts}, repeated=3)], [], models=RESULTS.models)
+    results.write_measurements(tmp_path, run)
+    assert results.read_measurements(tmp_path).facts == run.facts
+    path = tmp_path / "measurements.parquet"
+    table = pq.read_table(path)
+    head = json.loads(table.schema.metadata[FACTS_KEY])
+    for key in ("answers", "repeated"):
+        del head["facts"][0][key]
+    pq.write_table(table.replace_schema_metadata({FACTS_KEY: json.dumps(head)}), path)
+    (facts,) = results.read_measurements(tmp_path).facts
+    assert (facts.answers, facts.repeated) == ({}, 0)
 
 
 def test_measurements_come_back(tmp_path: Path) -> None:

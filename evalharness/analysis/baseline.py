@@ -17,7 +17,7 @@ from evalharness.records.results import ModelRow
 AGAIN = "evaluate the base again with this evalharness, engine and task files, or give --base instead"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """The base of a finished run: who it was, and what was measured of it by task."""
 
@@ -96,5 +96,9 @@ def _of_task(baseline: Baseline, prepared: PreparedTask) -> TaskOutcome:
     samples = results.read_samples(baseline.path, name, baseline.name) if baseline.path.is_dir() else []
     scores = tuple(by_metric[spec.id] for spec in prepared.task.metrics)
     return TaskOutcome(
-        measurements=scores, samples=tuple(samples), errors=(), unparsed=facts.unparsed.get(baseline.name, 0)
+        measurements=scores,
+        samples=tuple(samples),
+        errors=(),
+        unparsed=facts.unparsed.get(baseline.name, 0),
+        answers=facts.answers.get(baseline.name),
     )

@@ -54,9 +54,9 @@ def _was_asked(task: TaskFacts, candidate: str, table: MeasurementTable, plan: C
 def target_gain(
     comparisons: Sequence[Comparison], candidate: str, target: str, facts: Sequence[TaskFacts] = ()
 ) -> tuple[Estimate | None, bool | None]:
-    """The candidate's gain on the task it was trained on, and whether it learned it: the interval's lower end is above
-    the task's margin, and that of its score above chance, where `facts` tell it: who comes from below chance up to
-    guessing has learned nothing.
+    """The candidate's gain on the task it was trained on, and whether it learned it. True: the interval's lower end is
+    above the task's margin, and that of its score above chance, where `facts` tell it (who comes from below chance up
+    to guessing has learned nothing). False: the upper end of either is not. None: neither is shown.
 
     (None, None) where the target was not measured; no answer to the second where there is no interval or no margin to
     tell it by.
@@ -69,8 +69,15 @@ def target_gain(
     }
     for row in comparisons:
         if (row.candidate, row.task, row.primary) == (candidate, target, True) and row.level != Level.SUITE:
-            gain, low = row.difference, None if row.candidate_score is None else row.candidate_score.low
-            if gain is None or gain.low is None or row.margin is None:
-                return gain, None
-            return gain, gain.low > row.margin and (low is None or low > chances.get(target, -math.inf))
+            return row.difference, _learned(row, chances.get(target, -math.inf))
     return None, None
+
+
+def _learned(row: Comparison, chance: float) -> bool | None:
+    gain, score = row.difference, row.candidate_score
+    if gain is None or gain.low is None or gain.high is None or row.margin is None or score is None:
+        return None
+    if gain.high <= row.margin or (score.high is not None and score.high <= chance):
+        return False
+    shown = gain.low > row.margin and (score.low is None or score.low > chance)
+    return True if shown else None

@@ -44,11 +44,11 @@ def diagnose(run: MeasuredRun, comparisons: Sequence[Comparison]) -> tuple[Diagn
         if lenient is None or strict is None or unread is None or not lenient.n:
             continue  # it did not lose here, so nobody asked it, or nothing was answered
         if lost(choice) or fell(lenient.difference) or fell(strict.difference):
-            diagnoses.append(_UnitDiagnosis(run, rows, choice, twin).diagnosis(lenient, strict))
+            diagnoses.append(_UnitDiagnosis(run=run, rows=rows, choice=choice, twin=twin).diagnosis(lenient, strict))
     return tuple(diagnoses)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _UnitDiagnosis:
     """One gate unit of one candidate: the choice task or group, and the name of its written twin."""
 

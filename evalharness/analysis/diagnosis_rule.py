@@ -2,6 +2,7 @@
 
 The rule, all of it over intervals that are compared anyway ("fell": the whole interval of the difference lies below 0):
 
+    constant   it gives one answer to nine of ten rows or more, and the base does not: what it knows cannot be seen
     knowledge  choosing is forgotten or fell, and so did the written answer's part that is readable and wrong; more are
     not unreadable
     both       choosing is forgotten or fell, and more of the right answers can no longer be read
@@ -33,6 +34,7 @@ HEADS: dict[Conclusion, str] = {
     Conclusion.KNOWLEDGE: "knowledge seems to be lost, not the format",
     Conclusion.BOTH: "it chooses worse, and more of what it writes cannot be read",
     Conclusion.FORMAT: "the knowledge seems to be there, the format not",
+    Conclusion.CONSTANT: "it answers the same whatever is asked",
     Conclusion.UNCLEAR: "knowledge or format cannot be told apart",
 }
 CHANCE = "the base itself is not better than chance"
@@ -86,6 +88,8 @@ def conclude(
     text, and alone.
     """
     lenient, strict = written
+    if said := _one_answer(choice):
+        return Reading(Conclusion.CONSTANT, said)
     if Flag.BASE_AT_CHANCE in choice.flags:
         return Reading(Conclusion.UNCLEAR, CHANCE)
     if lost(choice):
@@ -109,6 +113,14 @@ def conclude(
         if fell(flips.unreadable) and fell(flips.balance)
         else Reading(Conclusion.UNCLEAR, OTHERWISE)
     )
+
+
+def _one_answer(choice: Comparison) -> str:
+    """The answer that the candidate gives to all and the base does not, with its share; empty where there is none."""
+    base, counts = choice.base_answers, choice.candidate_answers
+    if counts is None or not counts.constant or (base is not None and base.constant):
+        return ""
+    return f"“{counts.most_common}” in {_percent(counts.most_common_count / counts.answers)}"
 
 
 def _above(one: Comparison, other: Comparison) -> bool:

@@ -31,7 +31,7 @@ OTHER_VOCABULARY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftTexts:
     """Texts of one kind as the base is asked about them; `piece_limit` bounds how many tokens of one any model of the
     run reads at a time.
@@ -48,14 +48,16 @@ class DriftTexts:
 def neutral(texts: Sequence[str], piece_limit: int | None) -> DriftTexts:
     """Running text, read from its beginning."""
     return DriftTexts(
-        NEUTRAL, tuple(Profile(text=text, top_k=TOP_K, piece_limit=piece_limit) for text in dict.fromkeys(texts))
+        kind=NEUTRAL,
+        requests=tuple(Profile(text=text, top_k=TOP_K, piece_limit=piece_limit) for text in dict.fromkeys(texts)),
     )
 
 
 def own_outputs(pairs: Sequence[tuple[str, str]]) -> DriftTexts:
     """(prompt, what the base answered by greedy decoding) pairs."""
     return DriftTexts(
-        OWN, tuple(Profile(text=text, top_k=TOP_K, context=prompt) for prompt, text in dict.fromkeys(pairs))
+        kind=OWN,
+        requests=tuple(Profile(text=text, top_k=TOP_K, context=prompt) for prompt, text in dict.fromkeys(pairs)),
     )
 
 

@@ -18,7 +18,7 @@ from evalharness.results import read_measurements, run_and_model
 SAME_TASKS = "evaluate both with the same task files and versions; answers in the store are found again"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPart:
     """The models of one run that are compared; `text`: as the user named it. The run holds these models alone."""
 
@@ -149,7 +149,9 @@ def _part(text: str, run: MeasuredRun, names: Sequence[str]) -> RunPart:
     measurements = tuple(m for m in run.measurements if m.model in names)
     errors = tuple(error for error in run.errors if error.model in names)
     seen = {model: of for model, of in run.seen.items() if model in names}
-    return RunPart(text, replace(run, models=models, measurements=measurements, errors=errors, drift=(), seen=seen))
+    return RunPart(
+        text=text, run=replace(run, models=models, measurements=measurements, errors=errors, drift=(), seen=seen)
+    )
 
 
 def _joined_facts(name: str, parts: Sequence[RunPart]) -> TaskFacts:
@@ -162,6 +164,7 @@ def _joined_facts(name: str, parts: Sequence[RunPart]) -> TaskFacts:
         metrics=tuple(metrics),
         failed={model: count for fact in facts for model, count in fact.failed.items()},
         unparsed={model: count for fact in facts for model, count in fact.unparsed.items()},
+        answers={model: counts for fact in facts for model, counts in fact.answers.items()},
         rounds={model: asked for fact in facts for model, asked in fact.rounds.items()},
         prompts_digest=own,
         prompts={model: digest for model, digest in prompts.items() if digest != own},

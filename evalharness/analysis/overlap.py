@@ -58,7 +58,7 @@ METHOD = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One evaluated question. `texts`: what its row brings to it; `forms`: the whole of it, rendered without shots;
     `answers`: what is right.
@@ -82,7 +82,7 @@ class Hit:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOverlap:
     """What a candidate was fine-tuned on, as far as it is known, and which rows of which task it had seen: task ->
     index of the row -> hit.
@@ -96,7 +96,7 @@ class TrainingOverlap:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
     """An item made ready, all texts as `_spaced` has them: its own without wording, its whole forms, its answers."""
 
@@ -217,7 +217,7 @@ def joined(one: Hit, other: Hit) -> Hit:
 def _entry(item: Item, texts: Sequence[Words]) -> _Entry:
     forms = frozenset(spaced(words) for form in item.forms if len(words := words_of(form)) >= LEAST_WHOLE)
     answers = tuple(spaced(words) for answer in item.answers if (words := words_of(answer)))
-    return _Entry(tuple(map(spaced, texts)), forms, answers, sum(map(len, texts)) >= LEAST)
+    return _Entry(texts=tuple(map(spaced, texts)), forms=forms, answers=answers, long=sum(map(len, texts)) >= LEAST)
 
 
 def _without_constants(items: Sequence[Item]) -> list[tuple[Words, ...]]:

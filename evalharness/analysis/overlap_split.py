@@ -76,7 +76,7 @@ def _compare_part(
         if kept and all(m.units for m in kept):
             name, available = name_of(fact.name, part), max(len(m.units) for m in kept)
             variant = _variant(fact.name, part, fact.primary)
-            facts.append(replace(fact, name=name, available=available, metrics=metrics, variant=variant))
+            facts.append(replace(fact, name=name, available=available, metrics=metrics, variant=variant, answers={}))
             measurements += kept
     parts = tuple(_group_part(group, part) for group in groups)
     describing = (*(fact.name for fact in facts), *(group.name for group in parts))

@@ -55,7 +55,7 @@ def spaced(words: Sequence[str]) -> str:
     return f" {' '.join(words)} "
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunTable:
     """Hashes in order, and the items that have them: those of hash i are numbers[ends[i]:ends[i + 1]]."""
 
@@ -71,7 +71,7 @@ class RunTable:
         )
         order = np.argsort(hashes, kind="stable")
         distinct, starts = np.unique(hashes[order], return_index=True)
-        return cls(distinct, np.concatenate([starts, [len(hashes)]]), numbers[order])
+        return cls(hashes=distinct, ends=np.concatenate([starts, [len(hashes)]]), numbers=numbers[order])
 
     def pairs(self, hashes: Hashes, rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """(row, item) of every hash that is known."""

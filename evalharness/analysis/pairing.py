@@ -86,14 +86,19 @@ def pairs_of(
     of: tuple[TaskFacts, MetricFacts], base: Floats, candidate: Floats, sizes: Floats, order: Floats | None = None
 ) -> Pairs:
     """Rows (n, k) of the same units of two models, and how many examples each unit has (n,), as statistics take them;
-    without a margin. `order`: by which the units were drawn into rounds.
+    without a margin. `order`: by which the units were drawn into rounds. Raises NotComparableError for rows that are
+    not the metric's.
     """
     task, metric = of
+    scorer = from_facts(metric)
+    if len(base) and (base.shape[1], candidate.shape[1]) != (scorer.width, scorer.width):
+        what = f"rows of {base.shape[1]} and {candidate.shape[1]} numbers, {metric.id} has {scorer.width}"
+        raise NotComparableError(task.name, what, "evaluate again")
     return Pairs(
         base=base,
         candidate=candidate,
         sizes=sizes,
-        score=from_facts(metric).score,
+        score=scorer.score,
         kind=MetricKind.CORPUS if metric.kind == MetricKind.OPAQUE else metric.kind,
         low=metric.ends[0],
         high=metric.ends[1],

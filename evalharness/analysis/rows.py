@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evalharness import fingerprint
+from evalharness.analysis.answers import BothCounts, answer_flags, notable_counts
 from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.gate_units import Subject
-from evalharness.analysis.pairing import knows_chance, measures_of, paired, points
+from evalharness.analysis.pairing import Sides, knows_chance, measures_of, paired, points
 from evalharness.errors import NotComparableError
 from evalharness.metrics.base import ByUnit
 from evalharness.metrics.build import from_facts
@@ -62,13 +63,15 @@ class ComparisonDraft:
     general: MeanDifference | None = None
     median: float | None = None
     watch: RoundsAsked | None = None  # where units were asked in rounds
+    repeated: int = 0
+    answers: BothCounts = (None, None)  # of base and candidate, where there is something to be said of them
 
 
 def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
     """The row of one subject. Raises NotComparableError where the models were not asked the same, where a measurement
     is missing, or where a score is not a finite number.
     """
-    plan, measures = data.plan, dict[str, Any]()
+    plan, measures, answers = data.plan, dict[str, Any](), notable_counts(subject.tasks, data.sides)
     if any(metric.kind == MetricKind.OPAQUE for _, metric in subject.members):
         finding, dropped = points(*subject.members[0], data.sides, data.table)
     else:
@@ -90,9 +93,11 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         primary=subject.primary,
         judged=subject.judged,
         available=sum(task.available for task in subject.tasks),
-        flags=_data_flags(subject.tasks, data.candidate, plan.base, dropped),
+        flags=_data_flags(subject.tasks, data.sides, dropped, answers),
         finding=finding,
         variant=subject.variant,
+        repeated=sum(task.repeated for task in subject.tasks),
+        answers=answers,
         **measures,
     )
 
@@ -124,7 +129,8 @@ def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> Finding:
     return finding
 
 
-def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: bool) -> tuple[Flag, ...]:
+def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers: BothCounts) -> tuple[Flag, ...]:
+    base, candidate = sides
     unparsed = any(task.unparsed.get(model, 0) for task in tasks for model in (base, candidate))
     incomplete = dropped or any(task.failed.get(model, 0) for task in tasks for model in (base, candidate))
     differ = any(
@@ -137,6 +143,7 @@ def _data_flags(tasks: Sequence[TaskFacts], candidate: str, base: str, dropped: 
         Flag.INCOMPLETE: incomplete,
         Flag.PROMPTS_DIFFER: differ,
         Flag.REPEATED_PROMPTS: any(task.repeated for task in tasks),
+        **answer_flags(answers),
     }
     return tuple(flag for flag, is_set in shown.items() if is_set)
 

@@ -38,8 +38,8 @@ def suite_row(
     """
     plan, findings = data.plan, [each.finding for each in kept]
     level = plan.level if level is None else level
-    scored = [each.finding for each in kept if each.points and each.finding.mean is not None]
-    mean = mean_difference(scored, plan.level)
+    scored = [each for each in kept if each.points and each.finding.mean is not None]
+    mean = mean_difference([each.finding for each in scored], plan.level)
     carried = (Flag.INCOMPLETE, Flag.PROMPTS_DIFFER)
     flags = [flag for flag in carried if any(flag in each.flags for each in units)]
     if data.candidate not in plan.targets:
@@ -50,10 +50,20 @@ def suite_row(
         primary=True,
         judged=True,
         flags=tuple(flags),
-        general=MeanDifference(value=mean.value, low=mean.low, high=mean.high, units=len(scored)) if mean else None,
+        general=None
+        if mean is None
+        else MeanDifference(
+            value=mean.value, low=mean.low, high=mean.high, units=len(scored), unable=sum(map(_base_unable, scored))
+        ),
         retention=mean_share_kept(findings, plan.level),
         median=median_difference(findings),
     )
+
+
+def _base_unable(row: ComparisonDraft) -> bool:
+    """Is the base at chance, or does it give one answer or none, so that the row cannot show what it can do?"""
+    base = row.answers[0]
+    return row.finding.at_chance or (base is not None and base.shows_nothing)
 
 
 def family_rows(kept: Sequence[ComparisonDraft], plan: ComparePlan) -> list[ComparisonDraft]:

@@ -58,9 +58,7 @@ def _q(p_values: Sequence[float | None]) -> list[float | None]:
 def _comparison(
     row: ComparisonDraft, candidate: str, plan: ComparePlan, adjusted: float | None, tests: int
 ) -> Comparison:
-    """`adjusted`: p_forgotten within its family, None for rows outside it; `tests`: how many there are in the
-    family.
-    """
+    """`adjusted`: p_forgotten within its family of `tests` rows, None for rows outside it."""
     finding = row.finding
     scores = [Estimate.of(finding.base), Estimate.of(finding.candidate)]  # of which a mean over gate units has none
     base, candidate_score = scores if row.level in (Level.TASK, Level.GROUP) else (None, None)
@@ -95,6 +93,9 @@ def _comparison(
         general=row.general,
         median=row.median,
         variant=row.variant,
+        repeated=row.repeated,
+        base_answers=row.answers[0],
+        candidate_answers=row.answers[1],
     )
     return comparison if finding.units else _not_measured(comparison)
 

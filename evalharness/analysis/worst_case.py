@@ -17,7 +17,7 @@ from evalharness.records.requests import PreparedTask, row_of
 from evalharness.records.tasks import Variant, VariantKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorstCase:
     """The computed task `name`: facts and, per model, one measurement."""
 
@@ -49,7 +49,7 @@ def worst_cases(
             parts = [part for way in ways if (part := table.get((way.name, variant.metric, model))) is not None]
             if len(parts) == len(ways):
                 all_rows.append(_lowest(name, parts, sign, keyed=tasks[variant.of].task.unit is not None))
-    return WorstCase(tuple(all_facts), tuple(all_rows))
+    return WorstCase(facts=tuple(all_facts), measurements=tuple(all_rows))
 
 
 def _disturbs(fact: TaskFacts, task: str) -> bool:
@@ -71,6 +71,7 @@ def _facts(name: str, variant: Variant, ways: Sequence[TaskFacts]) -> TaskFacts:
         truncated=max(way.truncated for way in ways),
         failed=failed,
         unparsed={},
+        answers={},
         prompts_digest=fingerprint.of_value([way.prompts_digest for way in ways]),
         metrics=(replace(of_metric, signature=signature),),
         variant=variant,

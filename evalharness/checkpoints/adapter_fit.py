@@ -28,7 +28,7 @@ FIX = "the adapter is for another base or was saved incompletely: give --base, o
 Shapes = dict[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFit:
     """What of an adapter fits but is worth knowing: base tensors that the adapter's file replaces (resized or trained
     embeddings), and other notices.
@@ -49,7 +49,7 @@ def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
     if TYPES[checkpoint.adapter].computes or getattr(config, "layer_replication", None):
         why = "peft cannot build this adapter without its base's values"
         late = f"{checkpoint.name}: whether each tensor fits shows when it is loaded ({why})"
-        return AdapterFit((), (*notices, late))
+        return AdapterFit(replaced=(), notices=(*notices, late))
     config = with_plain_start(config)
     stored = {name: facts.shape for name, facts in files.tensors(checkpoint.path / files.ADAPTER).items()}
     wrapped = wrap(checkpoint, config, empty)
@@ -60,7 +60,7 @@ def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
         check_width(checkpoint, config, empty)
     if getattr(config, "bias", "none") != "none":
         notices += (f"{checkpoint.name}: the adapter also trains biases of its base",)
-    return AdapterFit(replaced, notices)
+    return AdapterFit(replaced=replaced, notices=notices)
 
 
 def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> PeftModel:

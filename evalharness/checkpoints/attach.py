@@ -36,7 +36,7 @@ from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Checkpoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttachedAdapter:
     """What answers with the adapter: the model (`wrapped` is peft's wrapper around it), and what stands before every
     text.
@@ -65,8 +65,8 @@ def attach(checkpoint: Checkpoint, base: PreTrainedModel) -> AttachedAdapter:
         _fix_task(wrapped, checkpoint.adapter_task or 0)
         if getattr(base, "is_quantized", False):
             _try_forward(checkpoint, wrapped.eval())
-        return AttachedAdapter(unwrapped(wrapped).eval(), wrapped.eval())
-    return AttachedAdapter(base, lead=_virtual_prefix(checkpoint, config, wrapped, base))
+        return AttachedAdapter(model=unwrapped(wrapped).eval(), wrapped=wrapped.eval())
+    return AttachedAdapter(model=base, lead=_virtual_prefix(checkpoint, config, wrapped, base))
 
 
 def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PeftModel:
@@ -119,7 +119,7 @@ def _virtual_prefix(
         return VirtualPrefix(cache=_cache(checkpoint, prompt, base))
     check_width(checkpoint, config, base)
     assert isinstance(config, PromptLearningConfig)
-    return VirtualPrefix(prompt[0, : config.num_virtual_tokens].detach().to(base.device, base.dtype))
+    return VirtualPrefix(embeddings=prompt[0, : config.num_virtual_tokens].detach().to(base.device, base.dtype))
 
 
 def _cache(
@@ -177,4 +177,4 @@ def _placebo(base: PreTrainedModel) -> AttachedAdapter:
     with unwarned(), torch.random.fork_rng():
         config = LoraConfig(r=8, target_modules="all-linear", task_type=TASK_TYPES[architecture_of(base)])
         wrapped = get_peft_model(copy_over_same_weights(base), config)
-    return AttachedAdapter(unwrapped(wrapped).eval(), wrapped.eval())
+    return AttachedAdapter(model=unwrapped(wrapped).eval(), wrapped=wrapped.eval())

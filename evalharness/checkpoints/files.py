@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalharness.errors import ModelError
+from evalharness.json_text import parse_json
 from evalharness.records.models import Architecture
 
 CONFIG, ADAPTER_CONFIG, GENERATION_CONFIG = "config.json", "adapter_config.json", "generation_config.json"
@@ -36,12 +36,14 @@ WINDOW_KEYS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_
 HEADER_LIMIT = 100_000_000  # bytes; the format's own bound
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFacts:
-    """What a safetensors header says of one tensor."""
+    """What a safetensors header says of one tensor, which lies in the bytes from `begin` to `end` of its file."""
 
     dtype: str
     shape: tuple[int, ...]
+    begin: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)
 
     @property
     def size(self) -> int:
@@ -52,10 +54,10 @@ class TensorFacts:
 def read_json(path: Path) -> dict[str, Any]:
     """Read the JSON object in a file. Raises ModelError where it is missing, undecodable, or no object."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"), finite=False)
     except FileNotFoundError:
         raise ModelError(path, "missing", "give a complete checkpoint directory") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(path, f"cannot be read as JSON ({error})", "save the checkpoint again") from None
     if not isinstance(value, dict):
         raise ModelError(path, "holds no JSON object", "save the checkpoint again")
@@ -94,13 +96,13 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > HEADER_LIMIT:
                 raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length), finite=False)
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        facts = {name: _facts(entry) for name, entry in header.items()}
+        facts = {name: _facts(entry, 8 + length) for name, entry in header.items()}
     except OSError as error:
         raise ModelError(path, f"cannot be read ({error.strerror})", again) from None
-    except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError, RecursionError) as error:
+    except (ValueError, struct.error, AttributeError, KeyError, IndexError, TypeError) as error:
         raise ModelError(path, f"not a readable safetensors file ({error})", again) from None
     promised, size = 8 + length + end, path.stat().st_size
     if size != promised:
@@ -111,11 +113,13 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
     return facts
 
 
-def _facts(entry: dict[str, Any]) -> TensorFacts:
+def _facts(entry: dict[str, Any], data: int) -> TensorFacts:
+    """`data`: where the tensors' bytes begin in the file."""
     dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or not all(isinstance(length, int) and length >= 0 for length in shape):
         raise ValueError(f"a tensor of type {dtype!r} and shape {shape!r}")
-    return TensorFacts(dtype, tuple(shape))
+    begin, end = entry["data_offsets"]
+    return TensorFacts(dtype=dtype, shape=tuple(shape), begin=data + begin, end=data + end)
 
 
 def all_tensors(paths: tuple[Path, ...]) -> dict[str, TensorFacts]:

@@ -94,6 +94,13 @@ def of_weights(directory: Path) -> str:
     return fingerprint.of_value(["weights", weights, configs, _tokenizer(directory)])
 
 
+def differences(one: Path, other: Path) -> tuple[str, ...]:
+    """Name the files beside full weights of which the content differs: configurations, tokenizer, chat templates."""
+    configs = (files.CONFIG, files.GENERATION_CONFIG)
+    first, second = ({**_present(place, configs), **_tokenizer(place)} for place in (one, other))
+    return tuple(name for name in sorted({*first, *second}) if first.get(name) != second.get(name))
+
+
 def of_adapter(directory: Path, base: str, task: int | None = None) -> str:
     """Compute the identity of an adapter on the base with the fingerprint `base`; of one that learned several tasks,
     answering as it does for `task`.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualPrefix:
     """What stands before every text: nothing, embeddings (virtual tokens, hidden), or a cache.
 
@@ -46,7 +46,7 @@ class VirtualPrefix:
         return self.cache[0][0].shape[1] if self.cache else 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ResidentWeights:
     """Full weights in memory that adapters are put on and that stay as they are; `model` is None once released.
 
@@ -60,7 +60,7 @@ class ResidentWeights:
     marks: tuple[shared_weights.Mark, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class LoadedModel:
     """A model that answers: `model`, in eval mode, adapter layers inside; `bare` is the base without (the same object
     where nothing is put in).
@@ -127,7 +127,14 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeig
     bare = resident.model
     assert bare is not None
     bare.generation_config = copy.deepcopy(resident.pristine)
-    loaded = LoadedModel(bare, bare, tokenizer, place, architecture_in(checkpoint.weights), resident=resident)
+    loaded = LoadedModel(
+        model=bare,
+        bare=bare,
+        tokenizer=tokenizer,
+        device=place,
+        architecture=architecture_in(checkpoint.weights),
+        resident=resident,
+    )
     if checkpoint.adapter:
         attached = registry.find(REGISTRY, "attach", "checkpoint step")(checkpoint, bare)
         loaded.model, loaded.adapter, loaded.lead = attached.model, attached.wrapped, attached.lead
@@ -161,7 +168,9 @@ def _opened(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, pla
         torch.nn.Module.to(model, place)
     # as in a model that an adapter is in: torch multiplies in another order where a weight wants gradients
     model.eval().requires_grad_(False)
-    return ResidentWeights(model, key, copy.deepcopy(model.generation_config), shared_weights.marks(model))
+    return ResidentWeights(
+        model=model, key=key, pristine=copy.deepcopy(model.generation_config), marks=shared_weights.marks(model)
+    )
 
 
 def _release(resident: ResidentWeights | None) -> None:

@@ -45,7 +45,7 @@ PROBE = "Is 3.14 more than 2?\n\tYes, naïve – it is."
 ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerDifferences:
     """`added`, `dropped`: token to id; `moved`: token to its id in the base and now; `special`: role to token in the
     base and now.

@@ -136,7 +136,7 @@ from evalharness.run.checks import check_job, check_paths
     type=click.Choice(["nf4", "fp4", "int8", "none"]),
     help="Of the base and adapters on it, instead of what the candidates were made for.",
 )
-@click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
+@click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
 @with_options(*policy_options)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")

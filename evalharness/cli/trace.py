@@ -77,7 +77,7 @@ from evalharness.run.checks import check_job, check_models
 )
 @with_options(margin_option, alpha_option, *engine_options)
 @click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
-@click.option("--allow-noop", is_flag=True, help="Accept an adapter that changes nothing (a step-0 checkpoint).")
+@click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
 @click.option(
     "--store",
     type=click.Path(path_type=Path, dir_okay=False),

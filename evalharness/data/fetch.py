@@ -24,7 +24,7 @@ VERSION = 1
 Use = Literal["evaluation", "shots", "training", "asked for"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSplit:
     """A split of a data set, the first task that uses it, and for what."""
 
@@ -37,7 +37,7 @@ class TaskSplit:
         return f"{self.task.dataset_path}/{self.task.dataset_name or 'default'}/{self.split}.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestEntry:
     """A file of the manifest. `sha256` is of the file's bytes; `revision`: the hub's commit, None for rows that came
     from files.
@@ -53,7 +53,7 @@ class ManifestEntry:
     licence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """A file of a fetched folder that is missing, changed or extra."""
 
@@ -75,7 +75,7 @@ def splits_to_fetch(tasks: Sequence[Task], splits: Sequence[str] = (), training:
         uses += [(task.training_split, "training")] if training else []
         for split, use in [(split, "asked for") for split in splits] or uses:
             if split:
-                each = TaskSplit(task, split, use)
+                each = TaskSplit(task=task, split=split, use=use)
                 by_file.setdefault(each.file, each)
     return list(by_file.values())
 
@@ -103,14 +103,14 @@ def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = Fals
     rows, task = read_rows(each.task, each.split, source), each.task
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.rows).encode()
     entry = ManifestEntry(
-        each.file,
-        task.dataset_path,
-        task.dataset_name or "default",
-        each.split,
-        len(rows.rows),
-        fingerprint.of_bytes(text),
-        rows.revision,
-        task.licence or "not stated",
+        file=each.file,
+        data_set=task.dataset_path,
+        config=task.dataset_name or "default",
+        split=each.split,
+        rows=len(rows.rows),
+        sha256=fingerprint.of_bytes(text),
+        revision=rows.revision,
+        licence=task.licence or "not stated",
     )
     # The manifest first: a file that it does not tell of would be in the way when the command is given again.
     _save(folder, {**entries, each.file: entry})
@@ -147,7 +147,9 @@ def verify(folder: Path) -> tuple[list[ManifestEntry], list[Fault]]:
     faults = {entry.file: fault for entry in entries if (fault := _fault(folder, entry)) is not None}
     in_manifest = {MANIFEST, *(entry.file for entry in entries)}
     extra = [
-        Fault(name, "extra", f"{MANIFEST} does not tell of it") for name in _files(folder) if name not in in_manifest
+        Fault(file=name, what="extra", why=f"{MANIFEST} does not tell of it")
+        for name in _files(folder)
+        if name not in in_manifest
     ]
     return [entry for entry in entries if entry.file not in faults], [*faults.values(), *extra]
 
@@ -155,11 +157,11 @@ def verify(folder: Path) -> tuple[list[ManifestEntry], list[Fault]]:
 def _fault(folder: Path, entry: ManifestEntry) -> Fault | None:
     path = folder / entry.file
     if not path.is_file():
-        return Fault(entry.file, "missing", f"{entry.rows} rows")
+        return Fault(file=entry.file, what="missing", why=f"{entry.rows} rows")
     digest = _sha256(path)
     if digest == entry.sha256:
         return None
-    return Fault(entry.file, "changed", f"sha256 {digest[:16]}…, fetched {entry.sha256[:16]}…")
+    return Fault(file=entry.file, what="changed", why=f"sha256 {digest[:16]}…, fetched {entry.sha256[:16]}…")
 
 
 def _files(folder: Path) -> Iterator[str]:

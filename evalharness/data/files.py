@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from evalharness.errors import DataError, first_line
+from evalharness.json_text import parse_json
 
 DataRow = Mapping[str, Any]
 """A row of a data set: its columns by name, values as JSON has them."""
@@ -73,8 +74,8 @@ def numbered(path: Path) -> Iterator[tuple[int, DataRow]]:
             continue
         text = decode(line, path, number - 1)
         try:
-            row = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(text)
+        except ValueError as error:
             raise DataError(
                 f"{path}:{number}", f"is not JSON: {first_line(error)}", "one object a line would be right"
             ) from None
@@ -88,10 +89,10 @@ def json_value(path: Path) -> Any:
     not JSON.
     """
     try:
-        return json.loads(read_text(path), parse_constant=_refuse_constant)
+        return parse_json(read_text(path))
     except OSError as error:
         raise unreadable(path, error) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _not_json(path, error, "one JSON document would be right") from None
 
 
@@ -100,8 +101,8 @@ def _json(path: Path, field: str | None = None) -> list[DataRow]:
     if not text.strip():
         return []
     try:
-        rows = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        rows = parse_json(text)
+    except ValueError as error:
         if getattr(error, "msg", "") == "Extra data" and field is None:
             return _jsonl(path)  # JSON lines under the name .json, as `datasets` allows
         raise _not_json(path, error, "a list of objects would be right") from None
@@ -242,10 +243,6 @@ def decode(data: bytes, path: Path, lines_before: int = 0) -> str:
             f"holds bytes that are not UTF-8 ({data[error.start : error.start + 4].hex(' ')})",
             "save the file as UTF-8",
         ) from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -23,7 +23,7 @@ PASSED_ON = ("data_files", "data_dir")  # what load_dataset gets of dataset_kwar
 HELP = "give the rows with --data NAME=PATH or --data-dir DIR"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class DatasetsHub:
     """The hub as this process knows it. `away` says why it cannot be reached, once that is known; `revisions`: the
     commit of each (dataset_path, revision as requested).

@@ -48,7 +48,7 @@ LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in l
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedSplit:
     """The folder of a data set; `files` are those of the split, none where the folder does not have it."""
 
@@ -118,7 +118,10 @@ def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
 
 
 def _nearest(layout: PublishedLayout, task: Task, split: str, places: Sequence[Path]) -> PublishedSplit | None:
-    splits = [PublishedSplit(place, tuple(layout.files(_config(task), split, place)), layout) for place in places]
+    splits = [
+        PublishedSplit(place=place, files=tuple(layout.files(_config(task), split, place)), layout=layout)
+        for place in places
+    ]
     return next((each for each in splits if each.files), splits[0] if splits else None)
 
 

@@ -43,7 +43,7 @@ class DataSource:
     lock: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataSplit:
     """The rows of one split in their order. `digest`: of their content, never of a path; `origin`: where they came
     from, for people; `revision`: the hub's commit.
@@ -66,7 +66,7 @@ class Hub(Protocol):
     def why_away(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Located:
     """Files of a split; `split` None where one file was named for all splits."""
 
@@ -90,7 +90,7 @@ def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
         rows = [row for path in files for row in read_file(path, keyword)]
     origin = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     published.check_lists(task, rows, origin)
-    return DataSplit(tuple(rows), digest_of(rows, origin), origin)
+    return DataSplit(rows=tuple(rows), digest=digest_of(rows, origin), origin=origin)
 
 
 def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
@@ -182,7 +182,7 @@ def _located(task: Task, split: str, source: DataSource) -> _Located | None:
         files = local(task, split)
     except OSError as error:
         raise unreadable(Path(error.filename or task.name), error) from None
-    return _Located(tuple(files), split, False) if files else None
+    return _Located(files=tuple(files), split=split, published=False) if files else None
 
 
 def _in_override(task: Task, split: str, path: Path) -> _Located:
@@ -191,13 +191,13 @@ def _in_override(task: Task, split: str, path: Path) -> _Located:
             path, f"does not exist (--data for {task.name})", "a folder of splits or one file of rows would be right"
         )
     if not path.is_dir():
-        return _Located((path,), None, published.recognises(task, path))
+        return _Located(files=(path,), split=None, published=published.recognises(task, path))
     for folder in hub_layout.below(task, path):
         if files := hub_layout.split_files(folder, split):
             return _named_as_on_hub(task, split, files)
     located = published.find_in(task, split, path)
     if located is not None and located.files:
-        return _Located(located.files, split, True)
+        return _Located(files=located.files, split=split, published=True)
     raise located.no_split(task, split) if located else hub_layout.no_split(task, split, path)
 
 
@@ -209,7 +209,7 @@ def _in_root(task: Task, split: str, root: Path) -> _Located | None:
         return _named_as_on_hub(task, split, files)
     located = published.find(task, split, root)
     if located is not None and located.files and (without is None or located.place.is_relative_to(without)):
-        return _Located(located.files, split, True)
+        return _Located(files=located.files, split=split, published=True)
     if without is not None:
         raise hub_layout.no_split(task, split, without)
     if located is not None:
@@ -219,7 +219,7 @@ def _in_root(task: Task, split: str, root: Path) -> _Located | None:
 
 def _named_as_on_hub(task: Task, split: str, files: Sequence[Path]) -> _Located:
     """Such files may still be of the published form: SuperGLUE's train.jsonl and test.jsonl are."""
-    return _Located(tuple(files), split, published.recognises(task, files[0]))
+    return _Located(files=tuple(files), split=split, published=published.recognises(task, files[0]))
 
 
 def _pinned(task: Task, source: DataSource) -> str | None:
@@ -232,7 +232,7 @@ def _from_hub(task: Task, split: str, source: DataSource) -> DataSplit:
     digest = digest_of(rows, origin)
     if source.lock:
         Lock(source.lock).settle(task, split, revision, len(rows), digest)
-    return DataSplit(tuple(rows), digest, origin, revision)
+    return DataSplit(rows=tuple(rows), digest=digest, origin=origin, revision=revision)
 
 
 def _hub() -> Hub:

@@ -6,7 +6,6 @@ For training data that is read once, to look for evaluated texts in it.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pyarrow import parquet
 
 from evalharness.data.files import MARK, decode, kind, not_csv, read_file, unreadable
 from evalharness.errors import DataError, first_line
+from evalharness.json_text import parse_json
 
 BATCH = 1024  # rows of a Parquet file held at once
 TAIL = 400  # characters of the lines before that a line of running text is read together with
@@ -86,8 +86,8 @@ def _jsonl(path: Path) -> Iterator[TextRow]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line, finite=False)
+        except ValueError as error:
             raise DataError(
                 f"{path}:{number}", f"is not JSON: {first_line(error)}", "one object a line would be right"
             ) from None

@@ -13,6 +13,7 @@ from typing import Any
 
 from evalharness.data.files import MARK, DataRow, numbered
 from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, named
+from evalharness.json_text import parse_json
 
 SUFFIXES = (".jsonl",)
 FOLDERS = {
@@ -58,7 +59,7 @@ def _recognises(config: str, path: Path) -> bool:
     with path.open("rb") as file:
         first = next((line for line in file if line.removeprefix(MARK).strip()), b"")
     try:
-        row = json.loads(first.removeprefix(MARK))
+        row = parse_json(first.removeprefix(MARK))
     except ValueError:
         return False
     if not isinstance(row, dict):

@@ -21,6 +21,7 @@ EXACT = 1e-3  # logits, float32: what padding, or an adapter that changes nothin
 COARSE = 0.05  # of the largest logit, for types of fewer bits
 FEW = 4  # prompts by which the adapter and padding are looked at; a merge is by all
 PLACEBO = "PLACEBO"
+NO_LOGIT = "the adapter changes no logit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Proof:
     changed_tokens: int = 0
     prompts: int = 0
     available: bool = True
+
+    @property
+    def still(self) -> bool:
+        """Does an adapter change no logit in scoring or in decoding?"""
+        return self.available and 0.0 in (self.scoring, self.decoding)
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, float]) -> Proof | None:
@@ -76,12 +82,14 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
 
 
 def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
-    """What a user should know: that nothing shows the adapter to answer, or what a merge of it into weights of type
-    `dtype` moves; empty where there is nothing to say.
+    """What a user should know: that nothing shows the adapter to answer, that it changes nothing, or what a merge of it
+    into weights of type `dtype` moves; empty where there is nothing to say.
     """
     if not proof.available:
         unproven = "its adapter is unproven: this engine cannot show what it answers without it"
         return unproven if checkpoint.adapter else ""
+    if checkpoint.adapter and checkpoint.adapter != PLACEBO and proof.still:
+        return f"{NO_LOGIT}: it answers as its base does"
     if not proof.changed_tokens:
         return ""
     what = f"merged into its weights in {dtype}, {proof.changed_tokens} of {proof.prompts} greedy tokens change"
@@ -92,7 +100,7 @@ def _check_change(checkpoint: Checkpoint, changes: dict[CodePath, float]) -> Non
     """An adapter must change a logit in either path."""
     still = [words for path, words in PATHS if changes[path] == 0.0]
     if still:
-        what = f"the adapter changes no logit in {' or '.join(still)}: it is not attached, or untrained"
+        what = f"{NO_LOGIT} in {' or '.join(still)}: it is not attached, or untrained"
         raise ModelError(
             checkpoint.name,
             what,

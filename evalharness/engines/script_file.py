@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import UsageError, did_you_mean
+from evalharness.json_text import parse_json
 from evalharness.records.requests import (
     Failure,
     Generate,
@@ -50,7 +50,7 @@ KINDS = {"model": TEXT, "prompt": TEXT, "text": TEXT, "choice": WHOLE, "right": 
 WITHOUT_FILE = (AnswerRule(text="", choice=0, nats=1.0),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """Lines in their order, of which the first that has an answer gives it; and each prompt's right answer, as the
     samples of an earlier run have it.
@@ -145,7 +145,7 @@ def script_of(options: Mapping[str, str]) -> Script:
     if not references and any(rule.right is not None for rule in rules):
         fix = f"name an earlier run's samples, which have the right answers, with --engine-option {SAMPLES}=RUN/samples"
         raise UsageError(options[ANSWERS], "says how often models are right, but not what would be right", fix)
-    return Script(rules, references)
+    return Script(rules=rules, references=references)
 
 
 def _rules(path: Path) -> Iterator[AnswerRule]:
@@ -181,7 +181,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise UsageError(path, f"cannot be read ({error})", "a file of JSON lines would be right") from None
     for number, line in enumerate(lines, 1):
         try:
-            values = json.loads(line) if line.strip() else None
+            values = parse_json(line) if line.strip() else None
         except ValueError as error:
             raise UsageError(f"{path}:{number}", f"is no JSON ({error})", 'such as {"text": "yes"}') from None
         if values is not None and not isinstance(values, dict):

@@ -132,7 +132,7 @@ class ForgettingCallback(TrainerCallback):
         if tokenizer is None:
             fix = "give it to the Trainer (processing_class=) or here (tokenizer=)"
             raise UsageError(NAME, "there is no tokenizer", fix)
-        return LiveModel(given["model"], tokenizer)
+        return LiveModel(model=given["model"], tokenizer=tokenizer)
 
 
 def logs_of(look: Results) -> dict[str, float]:

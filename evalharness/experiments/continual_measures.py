@@ -30,7 +30,7 @@ LARGEST = 100.0  # end of a scale on which scores are shares; perplexities have 
 FEW = "fewer than two of its units were answered by all models"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
     """The stages of a training by their names in the run, what each was trained on, and the models beside them."""
 
@@ -59,7 +59,7 @@ class Track:
         return self.stages[learned - 1] if 0 < learned < stage else self.base
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagesRun:
     """What the folder of a run over the stages holds."""
 
@@ -154,7 +154,13 @@ def measures_of(
             intervals = with_intervals(rows, scores, design, run.plan.level)
         for name in NAMES:
             estimate = estimate_of(intervals[name]) if name in intervals else None
-            yield ContinualMeasure(kind, name, len(of), estimate, "" if estimate else _why_not(name, of, joint))
+            yield ContinualMeasure(
+                over=kind,
+                name=name,
+                tasks=len(of),
+                estimate=estimate,
+                reason="" if estimate else _why_not(name, of, joint),
+            )
 
 
 def _oriented(column: StageTask, pairs: Pairs, mixed: bool) -> Score:

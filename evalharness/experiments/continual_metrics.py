@@ -40,11 +40,11 @@ def stages_of(out: Path, track: Track) -> Stages:
     measured = results.read_measurements(out)
     rows = results.read_results(out).comparisons
     run = StagesRun(
-        track,
-        measured.facts,
-        {(m.task, m.metric, m.model): m for m in measured.measurements},
-        _plan_of(measured.plan, track),
-        {(row.task, row.candidate): row for row in rows if row.primary and row.level != Level.SUITE},
+        track=track,
+        facts=measured.facts,
+        table={(m.task, m.metric, m.model): m for m in measured.measurements},
+        plan=_plan_of(measured.plan, track),
+        comparisons={(row.task, row.candidate): row for row in rows if row.primary and row.level != Level.SUITE},
     )
     columns_of = [subject for subject in subjects(run.facts, run.plan) if _is_column(subject)]
     pairs = {subject.name: pairs_of_models(run, subject) for subject in columns_of}
@@ -97,7 +97,16 @@ def _column(run: StagesRun, subject: Subject, pairs: Mapping[str, Pairs]) -> Sta
         if known is not None and pairs:
             kept = retention(replace(pairs[stage], base=pairs[known].candidate), run.plan.level)
         retained = None if kept is None else estimate_of(kept)
-        cells.append(StageScore(stage, row.n, row.candidate_score, row.difference, row.verdict, retained=retained))
+        cells.append(
+            StageScore(
+                stage=stage,
+                n=row.n,
+                score=row.candidate_score,
+                difference=row.difference,
+                verdict=row.verdict,
+                retained=retained,
+            )
+        )
     joint, fresh = (rows[name].candidate_score if name else None for name in (run.track.joint, run.track.fresh))
     return StageTask(
         name=subject.name,

@@ -15,7 +15,7 @@ from evalharness.records.requests import Failure, Generate, PreparedTask, Rank, 
 from evalharness.records.tokenizers import TokenCounter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCost:
     """What one task costs one model. `answer_tokens`: of the choices that are scored, or the most that may be
     `written`. `seconds`: None without a probe.
@@ -42,7 +42,9 @@ def token_cost(prepared: PreparedTask, count: TokenCounter) -> TaskCost:
         else:
             answers += count(request.text)
     written = any(isinstance(request, Generate) for request in distinct)
-    return TaskCost(prepared.task.name, len(distinct), prompts, answers, written)
+    return TaskCost(
+        task=prepared.task.name, requests=len(distinct), prompt_tokens=prompts, answer_tokens=answers, written=written
+    )
 
 
 def with_seconds(

@@ -28,7 +28,7 @@ SUITE = "demo"
 RECIPES = "recipes.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Which candidates the demo trains. `fields`: candidate -> fields of its Recipe (not base, out, target, seed)."""
 
@@ -45,7 +45,7 @@ def plan() -> Plan:
     path = shipped("fixtures/demo") / RECIPES
     try:
         document = json.loads(path.read_text())
-        return Plan(document["target"], document["candidates"])
+        return Plan(target=document["target"], fields=document["candidates"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(path, f"not the demo's recipes ({error})", "install evalharness again") from error
 

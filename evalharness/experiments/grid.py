@@ -76,10 +76,10 @@ class Grid:
         own = {"method": method, "learning_rate": rate, "seed": seed, "out": str(folder / name)}
         fields = {key: value for key, value in fixed.items() if key not in OPTIONS or key in options}
         recipe = Recipe.from_fields({**fields, **own, **({} if rank is None else {RANK: rank})})
-        return GridPoint(name, series, recipe.option(RANK) if RANK in options else None, recipe)
+        return GridPoint(name=name, series=series, rank=recipe.option(RANK) if RANK in options else None, recipe=recipe)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GridPoint:
     """One candidate to train. `series`: method and swept rank, for which one learning rate is chosen; `rank`: None
     where the method has none.

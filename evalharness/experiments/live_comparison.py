@@ -34,7 +34,7 @@ from evalharness.run.session import answer_source
 MODEL_TYPE = "model_type"  # the key of a config.json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveComparison:
     """What is asked at every look, and what was measured of the base."""
 
@@ -63,7 +63,7 @@ class LiveComparison:
         return look
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Tokenizers:
     """The tokenizers of the base on disk and of the model in training."""
 
@@ -83,15 +83,15 @@ def start_comparison(job: Job, model: LiveModel) -> LiveComparison:
     """Check the job's tasks, rows and prompts, and have the base answer. Raises EvalHarnessError."""
     base = model.checkpoint(BASE) if job.models.base is None else _base(job.models.base, model)
     run_plan = replace(plan_without_candidates(job, base), candidates=(model.checkpoint(MODEL, job.models.target),))
-    prompts = make_prompts(job, run_plan, _Tokenizers(model))
+    prompts = make_prompts(job, run_plan, _Tokenizers(model=model))
     prepared = prompts.by_model[BASE]
     compare_plan(job, run_plan, prepared)
     if job.models.base is None:
         with model.answering(base, job.engine) as engine:
-            return LiveComparison(job, run_plan, prompts, _answered(engine, prepared, BASE))
+            return LiveComparison(job=job, run_plan=run_plan, prompts=prompts, base=_answered(engine, prepared, BASE))
     with answer_source(base, FACTORY, job) as source:
         outcomes = tuple(measure(task, collect(task.requests, source), BASE) for task in prepared)
-        return LiveComparison(job, run_plan, prompts, outcomes)
+        return LiveComparison(job=job, run_plan=run_plan, prompts=prompts, base=outcomes)
 
 
 def _base(place: str, model: LiveModel) -> Checkpoint:

@@ -29,7 +29,7 @@ MODEL, BASE = "model", "base"
 NOWHERE = Path()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class LiveModel:
     """A model under training, plain or wrapped by peft, with its tokenizer. Its two checkpoints are `BASE` (the adapter
     off) and `MODEL`; an engine on either is lent by `answering` and given back.
@@ -106,7 +106,9 @@ class LiveModel:
 
     def _opened(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
         plain = self.plain
-        loaded = LoadedModel(plain, plain, self.tokenizer, plain.device, self.architecture)
+        loaded = LoadedModel(
+            model=plain, bare=plain, tokenizer=self.tokenizer, device=plain.device, architecture=self.architecture
+        )
         if isinstance(self.model, PeftModel) and checkpoint.name != BASE:
             loaded.adapter, loaded.lead = self.model, self._lead(self.model)
         return opened(loaded, checkpoint, settings)
@@ -124,7 +126,7 @@ class LiveModel:
             for module in training:
                 module.training = True
         if isinstance(prompt, torch.Tensor):
-            return VirtualPrefix(prompt[0, : self._virtual].detach().to(plain.device, plain.dtype))
+            return VirtualPrefix(embeddings=prompt[0, : self._virtual].detach().to(plain.device, plain.dtype))
         cache = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
         states = [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in cache.layers]
         return VirtualPrefix(
@@ -136,7 +138,7 @@ class LiveModel:
         )
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        return TokenizerCounter("in memory", TokenizerAdapter(self.tokenizer))
+        return TokenizerCounter(tokenizer="in memory", adapter=TokenizerAdapter(self.tokenizer))
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         return template_of(NOWHERE, self.tokenizer)

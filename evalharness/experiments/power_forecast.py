@@ -91,7 +91,12 @@ def _without_model(job: Job, run_plan: RunPlan) -> tuple[PreparedTask, ...]:
     """Prepare the tasks as they would be asked, cutting nothing: without a model no window is known."""
     prepared = []
     for task in run_plan.tasks:
-        asking = PromptSettings(run_plan.shots_of(task), run_plan.limit_of(task), job.statistics.seed, run_plan.split)
+        asking = PromptSettings(
+            num_fewshot=run_plan.shots_of(task),
+            limit=run_plan.limit_of(task),
+            seed=job.statistics.seed,
+            split=run_plan.split,
+        )
         prepared.append(prepare(task, run_plan.source, asking))
     return tuple(prepared)
 

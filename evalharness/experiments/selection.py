@@ -22,7 +22,7 @@ SHARE, MOST, LEAST = 10, 500, 10  # a tenth of the training rows, so many at mos
 SEED = 1234  # which rows are held out never depends on the sweep, so that sweeps of one task can be compared
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """The rows that a sweep chooses on. `splits`: task -> the split to choose on; `held`: task -> the number of rows
     held out of its training split, where that was needed; `absent`: tasks with no rows but those that are reported on;
@@ -78,7 +78,9 @@ def selection_of(run_plan: RunPlan, target: Task, trained: Collection[str], fold
             raise DataError(target.name, what, fix)
         else:
             absent.append(task.name)
-    return Selection(splits, replace(run_plan.source, overrides=overrides), held, tuple(absent))
+    return Selection(
+        splits=splits, source=replace(run_plan.source, overrides=overrides), held=held, absent=tuple(absent)
+    )
 
 
 def _hold_out(task: Task, source: DataSource, place: Path, trained: bool, reported: str) -> int:

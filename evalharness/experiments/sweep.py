@@ -81,7 +81,9 @@ def choose(points: Sequence[Point], select: str, lower: bool) -> Iterator[Choice
     `lower`: less of `select` is better.
     """
     by_series: dict[str, list[Choice]] = {}
-    for (series, rate), same in grouped(Sweep("", "", "", select, "", {}, tuple(points))).items():
+    for (series, rate), same in grouped(
+        Sweep(base="", task="", suite="", select=select, rule="", rows={}, points=tuple(points))
+    ).items():
         scores = [score_of(point, select) for point in same]
         if all(score is not None for score in scores):
             mean = fmean(score for score in scores if score is not None)
@@ -107,7 +109,7 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Poin
         raise UsageError("sweep", "no base, or no task to learn", "state --base and --task")
     listener.phase("reading tasks and rows")
     base, library = recognise(job.models.base, role="base"), Library(job.tasks.include)
-    run_plan = make_run_plan(changed(job, models=(f"unchanged={base.path}",)))
+    run_plan = make_run_plan(changed(job, models=(f"unchanged={base.path}",), allow_noop=True))
     target, select = library.task(job.models.target), _selected_by(sweep_job)
     points = grid.points(str(base.path), target.name, job.output.folder / CANDIDATES)
     for point in points:
@@ -128,7 +130,16 @@ def _planned(sweep_job: SweepJob, listener: ProgressListener) -> tuple[list[Poin
     rule = RULE.format(what="loss" if select == LOSS else select)
     notices, splits = tuple(selection.notices()), dict(selection.splits)
     return specs, Sweep(
-        base.name, target.name, job.tasks.suite or "", select, rule, splits, (), (), notices, base.fingerprint
+        base=base.name,
+        task=target.name,
+        suite=job.tasks.suite or "",
+        select=select,
+        rule=rule,
+        rows=splits,
+        points=(),
+        chosen=(),
+        notices=notices,
+        base_fingerprint=base.fingerprint,
     )
 
 

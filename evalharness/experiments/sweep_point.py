@@ -59,7 +59,15 @@ def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Poin
         torch.set_num_threads(spec.threads)
     listener, grid = listener or SilentListener(), spec.point
     recipe = grid.recipe
-    point = Point(grid.name, grid.series, recipe.method, grid.rank, recipe.rate, recipe.seed, TRAINED)
+    point = Point(
+        name=grid.name,
+        series=grid.series,
+        method=recipe.method,
+        rank=grid.rank,
+        learning_rate=recipe.rate,
+        seed=recipe.seed,
+        status=TRAINED,
+    )
     if (failure := _failed_before(spec)) is not None:
         return replace(point, status=DIVERGED, reason=failure)
     try:
@@ -88,7 +96,14 @@ def outcome_of(measured: Results, name: str, target: str) -> Outcome:
     of_target = [c for c in rows if c.task == target and c.level in (Level.TASK, Level.GROUP)]
     metrics = {c.metric: c.candidate_score.value for c in of_target if c.candidate_score is not None}
     lost = tuple(c.task for c in units if c.verdict == Verdict.FORGOTTEN)
-    return Outcome(metrics, model.target_gain, model.learned_target, suite, lost, len(units))
+    return Outcome(
+        metrics=metrics,
+        gain=model.target_gain,
+        learned=model.learned_target,
+        suite=suite,
+        forgotten=lost,
+        units=len(units),
+    )
 
 
 def training_facts(path: Path) -> dict[str, float]:

@@ -80,7 +80,13 @@ def _tracked(trace_job: TraceJob, run_plan: RunPlan, beside: tuple[str, ...]) ->
     }
     stages = tuple(replace(stage, target_task=next(iter(learned[stage.name]), None)) for stage in stages)
     by_kind = dict(zip(beside, (other.name for other in others), strict=True))
-    track = Track(run_plan.base.name, tuple(names), learned, by_kind.get("joint"), by_kind.get("fresh"))
+    track = Track(
+        base=run_plan.base.name,
+        stages=tuple(names),
+        learned=learned,
+        joint=by_kind.get("joint"),
+        fresh=by_kind.get("fresh"),
+    )
     return replace(run_plan, candidates=(*stages, *others)), track
 
 

@@ -7,7 +7,6 @@ group, and how the model was run.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,10 @@ from typing import Any
 from evalharness import fingerprint
 from evalharness.data.files import decode, kind, plain, unreadable
 from evalharness.errors import DataError, UsageError
+from evalharness.imports.lm_eval_answers import read_answer
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, plain_name
+from evalharness.json_text import parse_json
+from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
 from evalharness.tasks.templates import TemplateProblem, render
 
@@ -71,7 +73,9 @@ def read(path: Path, name: str, library: Library) -> ModelLog:
         raise DataError(folder, "no samples in any file", RERUN)
     last = about[max(about)] if about else {}
     settings = {key: plain(value) for key, value in {**last, **_mapping(last, "config")}.items() if key in SETTINGS}
-    return ModelLog(name, str(folder), tasks, _groups(about), settings, tuple(notices))
+    return ModelLog(
+        name=name, path=str(folder), tasks=tasks, groups=_groups(about), settings=settings, notices=tuple(notices)
+    )
 
 
 def _folders(path: Path) -> list[Path]:
@@ -103,8 +107,8 @@ def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
     for file in folder.glob("*.json"):
         if (match := RESULTS.fullmatch(file.name)) and match["date"] in dates:
             try:
-                document = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError):
+                document = parse_json(file.read_text(encoding="utf-8"), finite=False)
+            except (OSError, ValueError):
                 continue
             if isinstance(document, dict):
                 documents[match["date"]] = document
@@ -150,8 +154,8 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _line(place: str, text: str) -> dict[str, Any]:
     try:
-        line = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        line = parse_json(text, finite=False)
+    except ValueError as error:
         raise DataError(place, f"no JSON ({error})", AGAIN) from None
     missing = [key for key in NEEDED if key not in line] if isinstance(line, dict) else NEEDED
     if missing:
@@ -171,6 +175,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     answers: dict[str, list[Answer]] = {}
     seen: dict[tuple[str, str], int] = {}
     choices: list[int] = []
+    read: dict[str, list[ReadAnswer]] = {}
     for number, line in _lines(file):
         document, pipe = line["doc_hash"][:16], line["filter"]
         question = f"{document}-{line['prompt_hash'][:16]}-{line['target_hash'][:16]}"
@@ -179,6 +184,8 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         of = _unit(unit, line.get("doc"), key)
         choices.append(_choices(line))
         content = _content(line, choices[-1])
+        if (given := read_answer(line, choices[-1])) is not None:
+            read.setdefault(pipe, []).append(given)
         for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
                 raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", RERUN)
@@ -192,7 +199,13 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     higher = _mapping(_mapping(about, "higher_is_better"), name)
     stated = {metric: _stated(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
     version = str(_mapping(about, "versions").get(name, ""))
-    return LoggedTask(name, {metric: tuple(scores) for metric, scores in answers.items()}, stated, version)
+    return LoggedTask(
+        name=name,
+        answers={metric: tuple(scores) for metric, scores in answers.items()},
+        stated=stated,
+        version=version,
+        read={pipe: tuple(given) for pipe, given in read.items()},
+    )
 
 
 def _stated(scores: Sequence[Answer], higher: Any, chance: float | None) -> MetricStatement:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
 from evalharness.errors import UsageError
+from evalharness.tasks.answer_counts import ReadAnswer
 
 TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 NO_NUMBER = ("none", "inf", "-inf")  # of a chance: unknown; of an end: there is none
@@ -41,17 +42,20 @@ class MetricStatement(TypedDict, total=False):
     high: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTask:
-    """One task of one model. `answers`: metric id -> its answers; `stated`: metric id -> what the log says of it."""
+    """One task of one model. `answers`: metric id -> its answers; `stated`: metric id -> what the log says of it;
+    `read`: filter -> what was answered, where that is logged.
+    """
 
     name: str
     answers: Mapping[str, tuple[Answer, ...]]
     stated: Mapping[str, MetricStatement]
     version: str = ""
+    read: Mapping[str, tuple[ReadAnswer, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLog:
     """One model's log. `groups`: group -> its tasks; `settings`: how the model was run, as far as the log says;
     `notices`: what was passed over.

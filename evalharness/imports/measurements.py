@@ -14,8 +14,10 @@ from evalharness.errors import NotComparableError, UsageError
 from evalharness.imports.logged import LoggedTask, ModelLog
 from evalharness.imports.metrics import ComparableMetric, comparable_metrics
 from evalharness.imports.scales import Statements, check_names, without_chance
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.measurements import Measurement, TaskFacts
 from evalharness.records.tasks import Group, Task
+from evalharness.tasks.answer_counts import count_answers
 from evalharness.tasks.clusters import clusters
 from evalharness.tasks.library import Library
 
@@ -65,7 +67,7 @@ def import_logs(
         primary = metrics[0].facts
         failed = _unpaired(name, base, candidates, primary.id, notices)
         units = _units(tasks.values())
-        facts.append(_facts(tasks[base.name], metrics, failed, ours, units))
+        facts.append(_facts(tasks, metrics, failed, ours, units))
         measurements += [_measurement(model, task, each, units) for model, task in tasks.items() for each in metrics]
         if primary.high != 1.0 and ours is None:
             unscaled[name] = primary.id
@@ -143,14 +145,17 @@ def _measurement(model: str, task: LoggedTask, metric: ComparableMetric, unit_of
 
 
 def _facts(
-    task: LoggedTask,
+    tasks: Mapping[str, LoggedTask],
     metrics: Sequence[ComparableMetric],
     failed: Mapping[str, int],
     ours: Task | None,
     units: Mapping[str, str],
 ) -> TaskFacts:
-    """State the task's facts by what is stated and logged, and as `ours`, our own file of that name, has the rest."""
-    primary = metrics[0].facts.id
+    """State the task's facts by what is stated and logged of the base, the first of `tasks`, and as `ours`, our own
+    file of that name, has the rest.
+    """
+    task, primary = next(iter(tasks.values())), metrics[0].facts.id
+    counts = _answers(tasks, primary)
     answers = task.answers[primary]
     known = ours is not None and ours.primary == primary
     return TaskFacts(
@@ -163,12 +168,20 @@ def _facts(
         available=len({units[answer.key] for answer in answers}),
         truncated=0,
         failed=failed,
-        unparsed={},
+        unparsed={model: each.unreadable for model, each in counts.items() if each.unreadable},
         data_digest=fingerprint.of_value(sorted(answer.document for answer in answers)),
         prompts_digest=fingerprint.of_value(sorted(answer.key for answer in answers)),
         metrics=tuple(metric.facts for metric in metrics),
         repeated=len(answers) - len({answer.content or answer.key for answer in answers}),
+        answers=counts,
     )
+
+
+def _answers(tasks: Mapping[str, LoggedTask], metric: str) -> dict[str, AnswerCounts]:
+    """Count each model's answers as the deciding metric read them, where they are logged."""
+    pipe = metric.partition(",")[2] or "none"
+    counts = {model: count_answers(task.read.get(pipe, ())) for model, task in tasks.items()}
+    return {model: each for model, each in counts.items() if each is not None}
 
 
 def _groups(base: ModelLog, facts: Sequence[TaskFacts], library: Library) -> tuple[Group, ...]:

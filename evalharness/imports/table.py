@@ -20,6 +20,7 @@ from evalharness import fingerprint
 from evalharness.data.files import DataRow, numbered, parquet_rows, text_cells, unreadable
 from evalharness.errors import DataError
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, statement_of
+from evalharness.tasks.answer_counts import ReadAnswer
 
 FORMS = (".csv", ".tsv", ".jsonl", ".parquet")
 NEEDED = "columns `id` and `score`, or `id`, `prediction` and `answer`"
@@ -39,7 +40,7 @@ def read(path: Path, name: str) -> ModelLog:
     """
     rows = _rows(path)
     if not rows:
-        return ModelLog(name, str(path), {}, notices=(f"{path}: no rows in it",))
+        return ModelLog(name=name, path=str(path), tasks={}, notices=(f"{path}: no rows in it",))
     columns = dict.fromkeys(column for _, row in rows for column in row)
     graded = "score" in columns
     if "id" not in columns or not (graded or {"prediction", "answer"} <= columns.keys()):
@@ -53,12 +54,18 @@ def read(path: Path, name: str) -> ModelLog:
     metrics = sorted({str(row.get("metric", SCORED if graded else "exact_match")) for _, row in rows})
     if len(metrics) > 1:
         raise DataError(path, f"several metrics ({', '.join(metrics)})", "give a file for each")
+    predicted, pipe = _predicted(path, rows), metrics[0].partition(",")[2] or "none"
     tasks = {
-        task: LoggedTask(task, {metrics[0]: answers}, {metrics[0]: _statement(path, task, rows, graded)})
+        task: LoggedTask(
+            name=task,
+            answers={metrics[0]: answers},
+            stated={metrics[0]: _statement(path, task, rows, graded)},
+            read={pipe: predicted.get(task, ())},
+        )
         for task, answers in _by_task(path, rows, graded).items()
     }
     settings = {"columns": ", ".join(sorted({"prompt", "answer", "unit"} & columns.keys()))}
-    return ModelLog(name, str(path), tasks, settings=settings, unnamed="task" not in columns)
+    return ModelLog(name=name, path=str(path), tasks=tasks, settings=settings, unnamed="task" not in columns)
 
 
 def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> dict[str, tuple[Answer, ...]]:
@@ -75,6 +82,16 @@ def _by_task(path: Path, rows: Sequence[tuple[int, DataRow]], graded: bool) -> d
         by_task[task][answer.document] = answer
         prompts.setdefault(task, set()).add(str(row.get("prompt", "")))
     return {task: _with_repeats(tuple(of.values()), len(prompts[task])) for task, of in by_task.items()}
+
+
+def _predicted(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, tuple[ReadAnswer, ...]]:
+    """What was answered by task, where the table has predictions."""
+    by_task: dict[str, list[ReadAnswer]] = {}
+    for _, row in rows:
+        if not _nothing(row.get("prediction")):
+            text, right = str(row["prediction"]).strip(), str(row.get("answer", "")).strip()
+            by_task.setdefault(str(row.get("task", path.stem)), []).append(ReadAnswer(text, (right,), empty=not text))
+    return {task: tuple(answers) for task, answers in by_task.items()}
 
 
 def _with_repeats(answers: tuple[Answer, ...], prompts: int) -> tuple[Answer, ...]:

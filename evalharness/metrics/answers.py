@@ -6,7 +6,6 @@ English article, single spaces (Rajpurkar et al. 2016).
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections import Counter
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from evalharness.errors import TaskError
+from evalharness.json_text import parse_json
 from evalharness.metrics.base import Mean, chosen, options_of, refused
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example, Generation
@@ -88,7 +88,7 @@ def _names(example: Example, name: str) -> Sequence[str]:
     if text is None:
         return example.choices
     try:
-        names = json.loads(text)
+        names = parse_json(text)
     except ValueError:
         names = None
     if isinstance(names, list) and len(names) == len(example.choices) and all(isinstance(each, str) for each in names):

@@ -14,7 +14,7 @@ from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfUnits:
     """The share of units for which something holds of all their predictions: rows (0 or 1, 1), one a unit.
 
@@ -52,7 +52,7 @@ def em_all(spec: MetricSpec) -> Metric:
     def all_right(predictions: Sequence[Prediction]) -> bool:
         return all(chosen(prediction, spec.name) in prediction.example.gold for prediction in predictions)
 
-    return OfUnits(spec.id, "em_all|unit:all|pick:sum|ties:first|v:1", all_right)
+    return OfUnits(id=spec.id, signature="em_all|unit:all|pick:sum|ties:first|v:1", holds=all_right)
 
 
 def parity(spec: MetricSpec) -> Metric:
@@ -66,4 +66,4 @@ def parity(spec: MetricSpec) -> Metric:
     def alike(predictions: Sequence[Prediction]) -> bool:
         return len({chosen(prediction, spec.name) for prediction in predictions}) == 1
 
-    return OfUnits(spec.id, "parity|unit:alike|pick:sum|ties:first|v:1", alike, least=2)
+    return OfUnits(id=spec.id, signature="parity|unit:alike|pick:sum|ties:first|v:1", holds=alike, least=2)

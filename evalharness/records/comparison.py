@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
+from evalharness.records import LATER
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.tasks import Variant
 from evalharness.stats.enums import Assumption, Verdict
 
@@ -46,6 +48,9 @@ class Flag(StrEnum):
     INCOMPLETE = "incomplete"
     PROMPTS_DIFFER = "prompts_differ"
     REPEATED_PROMPTS = "repeated_prompts"
+    CONSTANT_ANSWER = "constant_answer"
+    EMPTY_ANSWERS = "empty_answers"
+    CUT_OFF = "cut_off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,8 @@ class MeanDifference:
     low: float | None
     high: float | None
     units: int
+    # of which the base is at chance, gives one answer or writes nothing: they cannot show what it can do
+    unable: int = field(default=0, metadata=LATER)
 
 
 def value_of(estimate: Estimate | MeanDifference | None) -> float | None:
@@ -189,6 +196,10 @@ class Comparison:
     median: float | None = None  # of the suite: the median gate unit's difference in margins
     stopping: StoppingState | None = None  # None where all units were asked at once
     variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other
+    repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question, and share its unit
+    # how the answers of both are spread, where a tenth of either's is out of the ordinary or one answer fits all
+    base_answers: AnswerCounts | None = field(default=None, metadata=LATER)
+    candidate_answers: AnswerCounts | None = field(default=None, metadata=LATER)
 
 
 def base_of(rows: Iterable[Comparison]) -> Estimate | None:

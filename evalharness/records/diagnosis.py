@@ -15,6 +15,7 @@ class Conclusion(StrEnum):
     KNOWLEDGE = "knowledge"
     FORMAT = "format"
     BOTH = "both"
+    CONSTANT = "constant"
     UNCLEAR = "unclear"
 
 

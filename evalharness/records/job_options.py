@@ -57,7 +57,7 @@ class JobOptions(QuestionOptions, total=False):
     train_data: Paths  # candidate ("": all) -> rows it was fine-tuned on
     placebo: bool  # measure the base through an adapter that changes nothing, too: the noise floor
     precision: str | None  # of the base and adapters on it: nf4, fp4, int8, none; None: as the candidates were made for
-    allow_noop: bool  # accept an adapter that changes nothing
+    allow_noop: bool  # accept a copy of the base, and an adapter that changes nothing
     templates: str | None  # ask in this other wording; "all": in every other one beside the task's own
     until_decided: bool  # ask in rounds, and a gate unit no longer once its verdict is certain
     describe: str | Sequence[str]  # calibration, robustness, generation, bias, efficiency

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.records import LATER
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.requests import Example, Response
 from evalharness.records.tasks import Variant
 from evalharness.stats.enums import MetricKind
@@ -124,6 +125,8 @@ class TaskFacts:
     partly: tuple[str, ...] = ()  # models that were asked about the rows alone at which another task was stopped
     variant: Variant | None = None
     repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question; they share its unit
+    # model name -> how its answers are spread, of tasks on which something is chosen or written
+    answers: Mapping[str, AnswerCounts] = field(default_factory=dict, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +161,7 @@ class TaskOutcome:
 
     `unparsed`: generations that the primary metric's filter could read no answer from; `rounds`: that it was asked,
     where it was stopped before the last of them; `partly`: it was asked about those rows alone at which another task
-    was stopped.
+    was stopped; `answers`: how its answers are spread, None where none was chosen or written.
     """
 
     measurements: tuple[Measurement, ...]
@@ -167,3 +170,4 @@ class TaskOutcome:
     unparsed: int
     rounds: int | None = None
     partly: bool = False
+    answers: AnswerCounts | None = None

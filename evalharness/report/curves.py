@@ -14,7 +14,7 @@ from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.sweep import Point, Sweep, grouped
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Spot:
     """One seed, or the mean of all: change over the suite (x), gain on the target (y)."""
 
@@ -23,7 +23,7 @@ class _Spot:
     learned: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Stop:
     """One rate of a series, with the spots of its seeds."""
 
@@ -39,7 +39,7 @@ class _Stop:
     @property
     def middle(self) -> _Spot:
         x, y = fmean(seed.x for seed in self.seeds), fmean(seed.y for seed in self.seeds)
-        return _Spot(x, y, self.learned * 2 > len(self.seeds))
+        return _Spot(x=x, y=y, learned=self.learned * 2 > len(self.seeds))
 
 
 def curves(sweep: Sweep) -> str:
@@ -70,7 +70,7 @@ def _lines(sweep: Sweep) -> dict[str, list[_Stop]]:
     for (series, rate), points in grouped(sweep).items():
         seeds = tuple(spot for point in points if (spot := _spot(point)) is not None)
         if seeds:
-            lines.setdefault(series, []).append(_Stop(rate, seeds, (series, rate) in chosen))
+            lines.setdefault(series, []).append(_Stop(rate=rate, seeds=seeds, chosen=(series, rate) in chosen))
     return {series: sorted(stops, key=lambda stop: stop.rate) for series, stops in lines.items()}
 
 
@@ -78,11 +78,11 @@ def _spot(point: Point) -> _Spot | None:
     measured = point.validation
     if measured is None or measured.gain is None or measured.suite is None:
         return None
-    return _Spot(measured.suite.value, measured.gain.value, measured.learned is True)
+    return _Spot(x=measured.suite.value, y=measured.gain.value, learned=measured.learned is True)
 
 
 def _tip(series: str, stop: _Stop) -> str:
-    learned = f"learned in {stop.learned} of {len(stop.seeds)}" if stop.learned else "did not learn"
+    learned = f"learned in {stop.learned} of {len(stop.seeds)}"
     change, gain = wording.signed(stop.middle.x, wording.IN_MARGINS), wording.signed(stop.middle.y)
     place = f"{wording.one_line(series, 40)} at {stop.rate:g}"
     return f"{place}: suite {change} margins, target {gain}, {learned}{', chosen' if stop.chosen else ''}"

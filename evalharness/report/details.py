@@ -24,7 +24,7 @@ class SortableCell:
     kind: str = "number"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DetailTable:
     """Each line maps column titles, the same in all, to cells. `shortened`: comparisons of members of groups were left
     out.
@@ -39,7 +39,7 @@ def details(results: Results) -> DetailTable:
     relative, left_out = relative_scores(results), left_to_groups(results)
     rows = zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True)
     lines = [_line(c, over_base, over_full) for c, over_base, over_full in rows if c.task not in left_out]
-    return DetailTable(lines, bool(left_out))
+    return DetailTable(lines=lines, shortened=bool(left_out))
 
 
 def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, SortableCell]:

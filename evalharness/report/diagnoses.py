@@ -13,6 +13,7 @@ SHORT = {
     Conclusion.KNOWLEDGE: "knowledge seems lost",
     Conclusion.FORMAT: "the format seems lost",
     Conclusion.BOTH: "chooses worse, less readable",
+    Conclusion.CONSTANT: "one answer to all",
     Conclusion.UNCLEAR: "unclear what was lost",
 }
 WORDS = {
@@ -33,7 +34,7 @@ NEITHER = "length"  # no direction of it is better
 TITLES = ("texts that cannot be read", "texts that are readable and wrong")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureView:
     """One measure. `moved`: "fell" or "rose" where the whole interval lies on one side of zero."""
 
@@ -43,7 +44,7 @@ class MeasureView:
     moved: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosisView:
     """One diagnosis as the page has it. `fates`: for each outcome words, the answers lost to it and gained from it, and
     its part of the difference.

@@ -22,7 +22,7 @@ REFERENCE = "reference"
 TITLES = ("", "", "KL", "{} interval", "same top token", "{} interval", "cross-entropy", "{} interval")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftRow:
     """One model on one kind of text. `cells`: KL, agreement, cross-entropy, each with its interval; () where `reason`
     says why.
@@ -35,7 +35,7 @@ class DriftRow:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftTable:
     """All models on one kind of text, the one that drifted most first."""
 
@@ -84,7 +84,9 @@ def _row(drift: Drift, candidate: bool) -> DriftRow:
     unranked = wording.NONE if candidate else REFERENCE
     rank = unranked if drift.rank is None else str(drift.rank)
     if drift.kl is None or drift.agreement is None or drift.cross_entropy_change is None:
-        return DriftRow(rank, name, candidate, (), wording.one_line(drift.reason, 3 * LONGEST))
+        return DriftRow(
+            rank=rank, model=name, candidate=candidate, cells=(), reason=wording.one_line(drift.reason, 3 * LONGEST)
+        )
     change = drift.cross_entropy_change
     cells = (
         ("" if drift.exact else "≥ ") + _nats(drift.kl.value),
@@ -94,7 +96,7 @@ def _row(drift: Drift, candidate: bool) -> DriftRow:
         f"{wording.plain(drift.base_cross_entropy, PLACES)} {wording.signed(change.value, PLACES)}",
         wording.interval(change, PLACES) or wording.NONE,
     )
-    return DriftRow(rank, name, candidate, cells, "")
+    return DriftRow(rank=rank, model=name, candidate=candidate, cells=cells, reason="")
 
 
 def _sentences(drifts: list[Drift]) -> Iterator[str]:

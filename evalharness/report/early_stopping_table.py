@@ -18,7 +18,7 @@ OF_THE_SET = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoppingRow:
     """One gate unit of one candidate. `asked`: units of how many; `early`: the p-values of the e-processes alone;
     `whole`: what the whole set would show.
@@ -35,7 +35,7 @@ class StoppingRow:
     whole: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyStopping:
     """A sentence for every candidate, and a row for every gate unit and suite."""
 
@@ -53,7 +53,7 @@ def early_stopping(results: Results) -> EarlyStopping | None:
         if c.unit and c.primary and c.stopping is not None
     ]
     rows = [_row(c, stopping) for c, stopping in sorted(in_rounds, key=lambda pair: order[pair[0].candidate])]
-    return EarlyStopping(tuple(sentences(results)), tuple(rows)) if rows else None
+    return EarlyStopping(sentences=tuple(sentences(results)), rows=tuple(rows)) if rows else None
 
 
 def _row(c: Comparison, stopping: StoppingState) -> StoppingRow:

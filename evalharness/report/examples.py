@@ -19,7 +19,7 @@ PER_PAIR = 200  # most examples of one (task, candidate)
 PROMPT_CHARACTERS, TEXT_CHARACTERS = 2400, 1600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Island:
     """What the page carries. `pairs`: (task, candidate) with examples, to the task's number; `json` is safe inside a
     script element.
@@ -31,7 +31,7 @@ class Island:
     pairs: dict[tuple[str, str], int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Packer:
     """Rows and the texts they point to; each text is kept once (candidates share prompts and the base's outputs)."""
 
@@ -76,7 +76,7 @@ def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Islan
     queues: dict[tuple[str, str], list[Flip]] = {}
     for flip in flips:
         queues.setdefault((flip.task, flip.candidate), []).append(flip)
-    packer = _Packer(budget)
+    packer = _Packer(budget=budget)
     chosen: set[tuple[str, str]] = set()
     full = False
     for turn in zip_longest(*(sorted(queue, key=_rank)[:PER_PAIR] for queue in queues.values())):
@@ -94,7 +94,7 @@ def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Islan
         "rows": packer.rows,
     }
     pairs = {pair: tasks.index(pair[0]) for pair in queues if pair in chosen}
-    return Island(_dumped(content), len(packer.rows), len(flips), pairs)
+    return Island(json=_dumped(content), shown=len(packer.rows), total=len(flips), pairs=pairs)
 
 
 def _rank(flip: Flip) -> tuple[bool, float]:

@@ -25,7 +25,7 @@ class Fact:
     whole: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FactTable:
     """A titled table; `columns` is empty where each row is only a name and a value."""
 
@@ -34,7 +34,7 @@ class FactTable:
     rows: tuple[tuple[str, tuple[Fact, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRow:
     """Examples of one task and model that failed for the same reason."""
 
@@ -48,7 +48,7 @@ class ErrorRow:
 def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
     """Single values in one table, each mapping in its own: with columns where it maps names to mappings."""
     single = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
-    tables = [FactTable(ABOUT_THE_RUN, (), _pairs(single))] if single else []
+    tables = [FactTable(title=ABOUT_THE_RUN, columns=(), rows=_pairs(single))] if single else []
     for key, value in facts.items():
         if key == EFFICIENCY and isinstance(value, Mapping):
             tables.append(_table("Efficiency: each task and model", _flat(value)))
@@ -69,12 +69,12 @@ def unknown_flags(results: Results) -> list[str]:
 
 def _table(title: str, facts: Mapping[str, Any]) -> FactTable:
     if not all(isinstance(value, Mapping) for value in facts.values()):
-        return FactTable(title, (), _pairs(facts))
+        return FactTable(title=title, columns=(), rows=_pairs(facts))
     columns = tuple(dict.fromkeys(str(column) for row in facts.values() for column in row))
     rows = tuple(
         (str(name), tuple(_fact(column, row.get(column)) for column in columns)) for name, row in facts.items()
     )
-    return FactTable(title, tuple(column.replace("_", " ") for column in columns), rows)
+    return FactTable(title=title, columns=tuple(column.replace("_", " ") for column in columns), rows=rows)
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _fact(key: str, value: Any) -> Fact:
     return Fact(wording.any_value(value))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorTable:
     """The most frequent failures first; `left_out`: how many more rows there are."""
 
@@ -127,10 +127,10 @@ def error_table(results: Results) -> ErrorTable:
     for error in results.errors:
         groups.setdefault((error.task, error.model, error.reason), []).append(error.example)
     rows = [
-        ErrorRow(task, model, reason, len(ids), _some(ids))
+        ErrorRow(task=task, model=model, reason=reason, count=len(ids), examples=_some(ids))
         for (task, model, reason), ids in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]
-    return ErrorTable(rows[:MOST_ERRORS], max(len(rows) - MOST_ERRORS, 0))
+    return ErrorTable(rows=rows[:MOST_ERRORS], left_out=max(len(rows) - MOST_ERRORS, 0))
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -87,6 +87,23 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
         "statistics, and the score is over all rows",
         "nothing, or take the copies out of the rows",
     ),
+    Flag.CONSTANT_ANSWER: FlagWords(
+        "one answer to all",
+        "base or candidate gives the same answer to nine of ten rows or more, whatever is asked; "
+        "where the base does, the task cannot show what it knew",
+        "of the base: ask the task in another way (another wording, the written form), or leave it out; of the "
+        "candidate: --explain, and read the answers",
+    ),
+    Flag.EMPTY_ANSWERS: FlagWords(
+        "empty answers",
+        "base or candidate writes nothing in a tenth of the rows or more",
+        "look at the prompt's end and the chat template: a model may end its turn at once",
+    ),
+    Flag.CUT_OFF: FlagWords(
+        "answers cut off",
+        "a tenth or more of the texts of base or candidate end only because they are as long as they may be",
+        "a larger limit in the task's generation_kwargs, or a stop string that the model writes",
+    ),
     Flag.STOPPED_EARLY: FlagWords(
         "stopped early",
         "asked in rounds and no longer once it was certain; the verdict, its interval and its p-values hold at "

@@ -21,7 +21,7 @@ LINE, GAP = 0.155, 0.11  # inches: height of one candidate's line, and between t
 WIDTH, RIGHT, TOP, BOTTOM = 9.4, 1.05, 0.58, 0.55  # inches: of the figure, and of what lies around the axes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _TaskLines:
     """One task of the forest and the comparisons that are drawn below one another."""
 
@@ -61,7 +61,7 @@ def _tasks(results: Results) -> list[_TaskLines]:
         if not shown or (level == Level.TASK and task in group and task not in targets):
             continue
         suffix = " (suite)" if level == Level.SUITE else " (target)" if task in targets else ""
-        tasks.append(_TaskLines(wording.one_line(task, 30) + suffix, tuple(shown)))
+        tasks.append(_TaskLines(label=wording.one_line(task, 30) + suffix, comparisons=tuple(shown)))
     return tasks
 
 

@@ -9,7 +9,7 @@ from evalharness.records.results import Results
 from evalharness.report.variants import variants_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """The suite, if there was one, the bases, how many tasks were compared, and how many examples got no answer.
     `level`: coverage of the intervals.

@@ -9,6 +9,7 @@ from evalharness.analysis.phrases import in_short, undecided
 from evalharness.records.comparison import MARGINS, Comparison, Flag, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
+from evalharness.report.answers import beside_score
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of, in_order, members_of, targets_of, with_families
 
@@ -16,10 +17,10 @@ MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
 CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics that stand beside the task's own
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixCell:
     """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
-    `flags`: in words; `candidate`: its number; `flips`: the task's number in the list of examples, where some are
+    `answers`: what the candidate's answers are like; `flags`: in words; `candidate`: its number; `flips`: the task's number in the list of examples, where some are
     shown there; `needed`: what would decide it; `kept`: how much of the base's skill, and the median unit.
     """
 
@@ -30,6 +31,7 @@ class MatrixCell:
     lost: int | None
     gained: int | None
     base: str
+    answers: str
     flags: tuple[str, ...]
     needed: str
     kept: str
@@ -39,7 +41,7 @@ class MatrixCell:
     calibration: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
     """One task, group, family or suite by its deciding metric. `cells`: in the order of the candidates, None where one
     was not compared; `folded`: the tasks of a large group, which have no rows of their own here.
@@ -55,6 +57,7 @@ class MatrixRow:
     available: int
     margin: str
     base: str
+    base_answers: str
     base_interval: str
     cells: tuple[MatrixCell | None, ...]
     folded: int = 0
@@ -84,6 +87,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
             available=first.available,
             margin=wording.plain(first.margin, places),
             base=wording.plain(value_of(first.base), places),
+            base_answers=next((said for c in comparisons if (said := beside_score(c.base_answers))), ""),
             base_interval=wording.interval(first.base, places, sign=False),
             cells=_cells(results, comparisons, {} if is_family else flips, calibration),
             folded=large.get(task, 0) if first.level == Level.GROUP else 0,
@@ -136,6 +140,7 @@ def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
         lost=c.lost,
         gained=c.gained,
         base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.base}, n {c.n:,}",
+        answers=beside_score(c.candidate_answers),
         flags=tuple(flag_words(flag).words for flag in shown_flags(c) if flag != Flag.NO_TARGET),
         needed=in_short(c),
         kept=", ".join(wording.beside_mean(c)),

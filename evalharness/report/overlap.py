@@ -20,7 +20,7 @@ LONGEST = 60  # characters of a name in a sentence
 MOST = 8  # sentences about one candidate in a terminal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartScores:
     """The scores on one part of a task, as they are shown."""
 
@@ -28,10 +28,13 @@ class PartScores:
     scores: wording.ScoreChange
 
 
-NOT_COMPARED = PartScores(wording.NONE, wording.ScoreChange(wording.NONE, wording.NONE, wording.NONE, ""))
+NOT_COMPARED = PartScores(
+    n=wording.NONE,
+    scores=wording.ScoreChange(base=wording.NONE, candidate=wording.NONE, difference=wording.NONE, interval=""),
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverlapRow:
     """One candidate and one task (or group) of which it had seen something. `counts` is empty for a group."""
 
@@ -45,7 +48,7 @@ class OverlapRow:
     overlapping: PartScores
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
     """What the page says. `notices`: what could not be looked at; `rows`: of tasks of which something had been seen."""
 
@@ -68,7 +71,7 @@ def overlap(results: Results) -> Overlap | None:
     ]
     rows = [row for name, facts in candidates.items() for row in _rows(results, name, facts)]
     method = results.signature["overlap"].get("method", {})
-    return Overlap(tuple(sentences), tuple(notices), tuple(rows), int(method.get("run", 0)))
+    return Overlap(sentences=tuple(sentences), notices=tuple(notices), rows=tuple(rows), run=int(method.get("run", 0)))
 
 
 def lines(results: Results) -> list[str]:
@@ -186,4 +189,4 @@ def _rows(results: Results, name: str, facts: Mapping[str, Any]) -> list[Overlap
 
 
 def _part_scores(c: Comparison | None) -> PartScores:
-    return NOT_COMPARED if c is None else PartScores(f"{c.n:,}", wording.change_of(c))
+    return NOT_COMPARED if c is None else PartScores(n=f"{c.n:,}", scores=wording.change_of(c))

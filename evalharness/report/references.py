@@ -13,7 +13,7 @@ from evalharness.report import wording
 from evalharness.report.order import in_order
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantisationChange:
     """One task's scores of the base quantised (`scores.base`) and not quantised (`scores.candidate`)."""
 
@@ -24,7 +24,7 @@ class QuantisationChange:
     scores: wording.ScoreChange
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantisation:
     """What quantisation changes of the base. `says`: the direction, in a sentence."""
 
@@ -32,7 +32,7 @@ class Quantisation:
     changes: tuple[QuantisationChange, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class References:
     """What was measured beside the candidates; empty, or None, where it was not."""
 
@@ -42,7 +42,7 @@ class References:
 
 def references(results: Results) -> References | None:
     """None where no reference was measured."""
-    shown = References(noise_floor(results), quantisation(results))
+    shown = References(noise_floor=noise_floor(results), quantisation=quantisation(results))
     return shown if shown.noise_floor or shown.quantisation else None
 
 
@@ -85,7 +85,7 @@ def quantisation(results: Results) -> Quantisation | None:
         f"quantisation alone: the base as it is minus the base in {precision}, with which candidates are compared; "
         "above 0 is what quantising took away"
     )
-    return Quantisation(says, tuple(map(_change, rows)))
+    return Quantisation(says=says, changes=tuple(map(_change, rows)))
 
 
 def _named(results: Results, kind: str) -> tuple[str, ...]:
@@ -93,4 +93,4 @@ def _named(results: Results, kind: str) -> tuple[str, ...]:
 
 
 def _change(c: Comparison) -> QuantisationChange:
-    return QuantisationChange(c.task, c.level, c.metric, c.n, wording.change_of(c))
+    return QuantisationChange(task=c.task, level=c.level, metric=c.metric, n=c.n, scores=wording.change_of(c))

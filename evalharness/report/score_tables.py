@@ -15,7 +15,7 @@ from evalharness.report.variants import variants_of
 Scores = tuple[tuple[str, str, str], ...]  # for each metric: score, change over the base, over the full fine-tuning
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
     """Models × metrics of one task. Each line: model, kind, scores. `reference`: the fully fine-tuned candidate that
     others are set against.
@@ -36,7 +36,7 @@ def score_tables(results: Results) -> list[ScoreTable]:
     tasks: dict[str, list[_Score]] = {}
     for c, over_base, over_full in zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True):
         if c.level == Level.TASK and c.task not in variants:
-            tasks.setdefault(c.task, []).append(_Score(c, over_base, over_full))
+            tasks.setdefault(c.task, []).append(_Score(row=c, over_base=over_base, over_full=over_full))
     tables = [
         _table(results, task, scores, task in targets)
         for task, scores in tasks.items()
@@ -45,7 +45,7 @@ def score_tables(results: Results) -> list[ScoreTable]:
     return sorted(tables, key=lambda table: not table.target)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Score:
     """A comparison with the relative changes of its score; NaN where there are none."""
 
@@ -66,7 +66,13 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
     original = tuple((_plain(base_of(rows), places[metric]), "", "") for metric, rows in by_metric.items())
     lines = [(name, kinds.get(name, ""), _cells(own, places)) for name, own in candidates.items()]
     reference = reference_candidate(results)
-    return ScoreTable(task, target, tuple(by_metric), reference, ((base, "the original", original), *lines))
+    return ScoreTable(
+        task=task,
+        target=target,
+        metrics=tuple(by_metric),
+        reference=reference,
+        lines=((base, "the original", original), *lines),
+    )
 
 
 def _places(rows: Sequence[Comparison]) -> int:

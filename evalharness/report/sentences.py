@@ -14,6 +14,7 @@ from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.flags import shown_flags
+from evalharness.report.targets import untold
 from evalharness.stats.enums import Verdict
 
 GATE = {  # exit code of the gate: (class, glyph, words)
@@ -27,7 +28,7 @@ LONGEST = 60  # characters of a name in a sentence; the tables of models and of 
 ALONE = {"undecided": "is undecided", "incomplete": "is incomplete"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """The verdict on one candidate. `counts`: (verdict, number of gate units)."""
 
@@ -59,7 +60,9 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
         gate, glyph, words = "inconclusive", "?", FOR_NOTHING
     lost = any(c.verdict == Verdict.FORGOTTEN for c in units)
-    parts = [_forgetting(units), _learning(model, lost), _ruling(code, units, suite)]
+    unchanged = results.signature.get("unchanged", {}).get(name, "")
+    said = f"nothing was changed: {unchanged}" if unchanged else ""
+    parts = [said, _forgetting(units), _learning(model, lost), _ruling(code, units, suite)]
     counts = tuple((verdict, sum(c.verdict == verdict for c in units)) for verdict in wording.VERDICTS)
     return Card(
         name=name,
@@ -105,7 +108,7 @@ def _learning(model: ModelRow | None, lost: bool) -> str:
     target = wording.one_line(model.target_task, LONGEST)
     gain = f" ({_gain(model)})" if model.target_gain is not None else ""
     if model.learned_target is None:
-        return f"whether it learned its target {target} " + (f"cannot be told{gain}" if gain else "was not measured")
+        return f"whether it learned its target {target} {untold(model)}{gain}"
     if model.learned_target:
         return f"it learned its target {target}{gain}"
     return f"it did not learn its target {target}{gain}, " + (
@@ -146,6 +149,8 @@ def _general(suite: Comparison | None) -> list[str]:
     """The mean difference in points, beside the suite's in margins."""
     if suite is None or suite.general is None:
         return []
+    if shown := wording.nothing_shown(suite.general):
+        return [f"general ability: not shown, {shown}"]
     difference = wording.with_interval(suite.general)
     return [f"general ability: {difference}, the mean over {wording.general_of(suite.general)}"]
 

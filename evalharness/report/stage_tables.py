@@ -49,7 +49,7 @@ def matrix_table(stages: Stages) -> TextTable:
         "scores, and differences to the base, + is better; "
         "▼: forgotten, corrected over all tasks and stages; *: learned here"
     )
-    return TextTable("Stages and tasks", note, lines[0], tuple(lines[1:]))
+    return TextTable(title="Stages and tasks", note=note, columns=lines[0], rows=tuple(lines[1:]))
 
 
 def _score_and_change(task: StageTask, cell: StageScore) -> str:
@@ -64,7 +64,7 @@ def learned_here(task: StageTask, cell: StageScore) -> bool:
     return task.learned > 0 and task.cells[task.learned - 1] is cell
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageCell:
     """A cell of the page's matrix. `state`: a verdict that colours it, or empty; `mark`: what is to be said of it."""
 
@@ -78,11 +78,11 @@ class StageCell:
 def page_rows(stages: Stages) -> Iterator[tuple[str, str, tuple[StageCell, ...]]]:
     """The matrix as the page shows it: model, what it is, and a cell for each task."""
     tasks = stages.columns
-    yield stages.base, "base", tuple(StageCell(_score(task, task.base)) for task in tasks)
+    yield stages.base, "base", tuple(StageCell(score=_score(task, task.base)) for task in tasks)
     for number, stage in enumerate(stages.stages):
         yield stage, f"stage {number + 1}", tuple(_page_cell(task, task.cells[number]) for task in tasks)
     for name, _, words, estimates in _beside(stages):
-        yield name, words, tuple(map(StageCell, map(_score, tasks, estimates)))
+        yield name, words, tuple(StageCell(score=_score(*of)) for of in zip(tasks, estimates, strict=True))
 
 
 def _page_cell(task: StageTask, cell: StageScore) -> StageCell:
@@ -90,7 +90,9 @@ def _page_cell(task: StageTask, cell: StageScore) -> StageCell:
     if cell.state in (Verdict.FORGOTTEN, Verdict.RETAINED):
         mark = f"{wording.VERDICTS[cell.state][0]} {cell.state}"
     shown = wording.score_change(task.base, cell.score, cell.difference, places_of(task))
-    return StageCell(shown.candidate, shown.difference, shown.interval, mark, cell.state or "")
+    return StageCell(
+        score=shown.candidate, change=shown.difference, interval=shown.interval, mark=mark, state=cell.state or ""
+    )
 
 
 def measure_table(stages: Stages) -> TextTable:

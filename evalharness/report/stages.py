@@ -23,7 +23,7 @@ NAMES = {
 KINDS = {"learned": "tasks that were learned", "general": "general abilities", "all": "all tasks"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageScore:
     """One task after one stage. `score` in the metric's natural unit; `difference` to the base, + is better; None where
     nothing was measured; `verdict`: the run's on that.
@@ -81,7 +81,7 @@ class StageTask:
         return next((cell for cell in self.cells if cell.stage == stage), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContinualMeasure:
     """One measure (a key of NAMES) over the tasks of one kind (a key of KINDS). `tasks`: how many they are; `reason`:
     why there is no value.
@@ -94,7 +94,7 @@ class ContinualMeasure:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
     """All of stages.json. `columns`: the tasks; `learned`: what each stage was trained on; `tests`: how many the
     correction is over; `of`: digest of results.json.

@@ -14,7 +14,7 @@ LOSS = "loss"  # of --select: the loss on the validation rows in place of a metr
 TRAINED, DIVERGED, UNUSABLE = "trained", "diverged", "unusable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What was measured of one candidate on the rows of one split. `metrics`: the target task's scores by metric id;
     `gain`: by the metric that decides.
@@ -31,7 +31,7 @@ class Outcome:
     units: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """One candidate of the grid. `series`: method and rank, of which one rate is chosen; `loss`: nats a token of the
     answer, on validation rows.
@@ -63,7 +63,7 @@ class Choice:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """A whole sweep. `rows`: task to the split that was chosen on; `notices`: what a reader should know of it.
 

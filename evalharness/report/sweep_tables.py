@@ -86,10 +86,11 @@ def _chosen(rate: float, rates: Sequence[float]) -> str:
 
 
 def _not_learned(measured: Sequence[Outcome]) -> list[str]:
-    learned = sum(outcome.learned is True for outcome in measured)
+    learned, refuted = (sum(outcome.learned is which for outcome in measured) for which in (True, False))
     if learned == len(measured):
         return []
-    return [f"learned its target in {learned} of {len(measured)} seeds" if learned else "did not learn its target"]
+    never = "did not learn its target" if refuted == len(measured) else "not shown to have learned its target"
+    return [f"learned its target in {learned} of {len(measured)} seeds" if learned else never]
 
 
 def _failed(points: Sequence[Point]) -> list[str]:

@@ -8,13 +8,16 @@ from evalharness.report import wording
 
 
 def suite_changes(results: Results) -> dict[str, Estimate]:
-    """The change over the suite of every candidate of which it was measured."""
-    suites = (c for c in results.comparisons if c.level == Level.SUITE and c.primary)
+    """The change over the suite of every candidate of which it was measured, and of which it can tell something."""
+    rows = (c for c in results.comparisons if c.level == Level.SUITE and c.primary)
+    suites = (c for c in rows if not wording.nothing_shown(c.general))
     return {c.candidate: c.difference for c in suites if c.difference is not None}
 
 
 def undrawn(results: Results) -> list[str]:
-    """Names of the candidates of which the gain on the target or the change over the suite is not known."""
+    """Names of the candidates of which the gain on the target or the change over the suite is not known, or tells
+    nothing.
+    """
     changes = suite_changes(results)
     return [m.name for m in results.models if m.judged and (m.target_gain is None or m.name not in changes)]
 
@@ -25,6 +28,13 @@ def gain_of(model: ModelRow) -> str:
     return "" if gain is None else wording.with_interval(gain, wording.places_for((gain.value, gain.low, gain.high), 2))
 
 
+def untold(model: ModelRow) -> str:
+    """Why it is not said whether a candidate learned its target: not shown, if the gain has an interval."""
+    if model.target_gain is None:
+        return "was not measured"
+    return "cannot be told" if model.target_gain.low is None else "is not shown"
+
+
 def learned_words(model: ModelRow) -> str:
     """Did it learn what it was trained for?"""
     if model.base is None:
@@ -32,5 +42,5 @@ def learned_words(model: ModelRow) -> str:
     if model.target_task is None:
         return "target not known" if model.judged else wording.NONE
     if model.learned_target is None:
-        return "not measured" if model.target_gain is None else "cannot be told"
+        return untold(model).removeprefix("is ").removeprefix("was ")
     return "learned" if model.learned_target else "did not learn"

@@ -8,13 +8,14 @@ from evalharness.analysis import diagnosis_rule
 from evalharness.analysis.phrases import leaning, undecided
 from evalharness.records.comparison import MARGINS, Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
-from evalharness.report import drift, early_stopping_table, overlap
+from evalharness.report import answers, drift, early_stopping_table, overlap
 from evalharness.report.escape import plain
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
+from evalharness.report.targets import untold
 from evalharness.report.text_table import aligned
-from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, general_of, listed
+from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, general_of, listed, nothing_shown
 
 REASONS = (  # flags that say why there is no other verdict, and what stops the gate
     Flag.SUSPECT,
@@ -64,6 +65,9 @@ def _of_candidate(results: Results, model: ModelRow) -> Iterator[str]:
     rows.sort(key=lambda c: ORDER.index(c.level))
     yield from aligned([_titles(rows), *(_row(c, model) for c in rows)], RIGHT)
     yield from (plain(f"the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
+    if unchanged := results.signature.get("unchanged", {}).get(model.name):
+        yield plain(f"{model.name} changes nothing: {unchanged}")
+    yield from map(plain, answers.sentences(own, groups_of(results)))
     yield from map(plain, _notes(own, results.signature.get("alpha", 0.05)))
     yield from (plain(f"{listed(tasks)}: {words}") for words, tasks in undecided(rows).items())
     for diagnosis in results.diagnoses:
@@ -97,7 +101,9 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
             f"base at q ≤ {alpha:g} (Benjamini-Hochberg; they decide nothing)"
         )
     for c in own:
-        if c.general is not None:
+        if shown := nothing_shown(c.general):
+            yield f"general ability: not shown, {shown}"
+        elif c.general is not None:
             yield (
                 f"general ability: {_signed(c.general.value)} ({_interval(c.general)}), "
                 f"the mean over {general_of(c.general)} (no verdict)"
@@ -141,7 +147,7 @@ def model_line(model: ModelRow) -> str:
     if model.target_gain is not None:
         target = f"its target {model.target_task} ({_signed(model.target_gain.value)})"
         known = f"learned {target}" if model.learned_target else f"did not learn {target}"
-        line += ": " + (f"whether it learned {target} cannot be told" if model.learned_target is None else known)
+        line += ": " + (f"whether it learned {target} {untold(model)}" if model.learned_target is None else known)
     return plain(line)
 
 

@@ -10,7 +10,7 @@ from evalharness.report.escape import plain
 REMARKS = "remarks"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
     """A title, what to know of it, column titles, and rows of as many texts; columns in `numbers` are set to the right,
     remarks are words.
@@ -29,7 +29,7 @@ class TextTable:
 def from_rows(title: str, note: str, rows: Sequence[Mapping[str, str]]) -> TextTable:
     """A table of rows that all map the same column titles, in the same order, to texts."""
     columns = tuple(rows[0]) if rows else ()
-    return TextTable(title, note, columns, tuple(tuple(row.values()) for row in rows))
+    return TextTable(title=title, note=note, columns=columns, rows=tuple(tuple(row.values()) for row in rows))
 
 
 def markdown(table: TextTable) -> Iterator[str]:

@@ -19,7 +19,7 @@ PLACES = tuple((side, dy) for dy in (6, -16, 18, -28) for side in (1, -1))  # of
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _CandidatePoint:
     """A candidate: change over the suite (x), gain on its target (y)."""
 

@@ -13,7 +13,7 @@ from evalharness.report.targets import gain_of
 from evalharness.stats.enums import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRow:
     """How one candidate was trained: column titles to texts. `after`: what it went on from, where that is not the
     base.
@@ -46,7 +46,9 @@ def _row(results: Results, model: ModelRow) -> TrainingRow:
         "Target gain": gain_of(model) or wording.NONE,
         "Forgotten": f"{sum(c.verdict == Verdict.FORGOTTEN for c in units)} of {len(units)}" if units else wording.NONE,
     }
-    return TrainingRow(model.name, cells, wording.one_line(str(facts["after"]), 60) if facts.get("after") else "")
+    return TrainingRow(
+        name=model.name, cells=cells, after=wording.one_line(str(facts["after"]), 60) if facts.get("after") else ""
+    )
 
 
 def joined(results: Results) -> list[tuple[str, ...]]:

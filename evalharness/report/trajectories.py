@@ -18,7 +18,7 @@ LOW, HIGH = -0.25, 1.6  # of skill retained: beyond it lines leave the figure
 CHARACTERS = 70  # of stage names side by side; more are turned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _StageSkill:
     """How much skill was retained at a stage."""
 
@@ -27,7 +27,7 @@ class _StageSkill:
     forgotten: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _TaskLine:
     """A task's points: before it was taught, from the base's skill on, and since, from that of the stage that taught
     it.
@@ -67,7 +67,7 @@ def trajectories(stages: Stages) -> str:
 def _line(task: StageTask) -> _TaskLine | None:
     """None where the models that knew the task had no skill above chance, so that nothing can be followed."""
     points = [
-        _StageSkill(number, cell.retained, cell.state == Verdict.FORGOTTEN)
+        _StageSkill(stage=number, skill=cell.retained, forgotten=cell.state == Verdict.FORGOTTEN)
         for number, cell in enumerate(task.cells, 1)
         if cell.retained is not None
     ]
@@ -76,7 +76,9 @@ def _line(task: StageTask) -> _TaskLine | None:
     parts = ((0, before), (task.learned, since))
     whole = Estimate(value=1.0)
     return (
-        _TaskLine(task.name, tuple((_StageSkill(start, whole), *part) for start, part in parts if part))
+        _TaskLine(
+            name=task.name, parts=tuple((_StageSkill(stage=start, skill=whole), *part) for start, part in parts if part)
+        )
         if points
         else None
     )

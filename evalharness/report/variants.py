@@ -47,7 +47,7 @@ COLUMNS = {  # of the overview: a way, or a kind of ways, to its heading
 ByKey = Mapping[tuple[str, str, str], Comparison]  # by (task, metric, candidate)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariantCell:
     """One candidate asked in one way. `moved`: "fell" or "rose" where the whole interval lies on one side of zero."""
 
@@ -58,7 +58,7 @@ class VariantCell:
     change: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariantRow:
     """The scores in one way of asking. `plain`: it is the one that decides; `cells`: in the order of the candidates."""
 
@@ -69,7 +69,7 @@ class VariantRow:
     cells: tuple[VariantCell | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariantTable:
     """A task or group asked in several ways."""
 
@@ -79,7 +79,7 @@ class VariantTable:
     rows: tuple[VariantRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariantOverview:
     """Differences from the base by task and way of asking. `lines`: task, level, and for each column a cell for every
     candidate (None where it was not asked so), or () where none was.
@@ -114,7 +114,9 @@ def variant_tables(results: Results) -> list[VariantTable]:
     shown = [(first, own) for first, own in shown if own]
     rows, names = _by_key(results), results.candidates
     return [
-        VariantTable(first.task, first.level, len(shown) <= FEW, tuple(_rows(first, own, rows, names)))
+        VariantTable(
+            task=first.task, level=first.level, open=len(shown) <= FEW, rows=tuple(_rows(first, own, rows, names))
+        )
         for first, own in shown
     ]
 
@@ -135,7 +137,7 @@ def overview(results: Results) -> VariantOverview | None:
             by_way = [_cells(name, metric, rows, names) for name, metric in of]
             cells.append(tuple(map(_lowest, zip(*by_way, strict=True))) if by_way else ())
         lines.append((first.task, first.level, tuple(cells)))
-    return VariantOverview(("as asked", *(COLUMNS[way] for way in ways)), tuple(lines)) if lines else None
+    return VariantOverview(columns=("as asked", *(COLUMNS[way] for way in ways)), lines=tuple(lines)) if lines else None
 
 
 def _with_variants(results: Results) -> list[tuple[Comparison, dict[str, Variant]]]:
@@ -191,13 +193,21 @@ def _row(
     if scored:
         places = wording.places_for(value for c in scored for value in wording.values_of(c)[:2])
         cells = tuple(None if c is None else _cell(c, places) for c in of_candidates)
-        yield VariantRow(words, metric, plain, wording.plain(value_of(base_of(scored)), places), cells)
+        yield VariantRow(
+            words=words, metric=metric, plain=plain, base=wording.plain(value_of(base_of(scored)), places), cells=cells
+        )
 
 
 def _cell(c: Comparison, places: int) -> VariantCell:
     shown = wording.change_of(c, places)
     moved = wording.direction(c.difference)
-    return VariantCell(shown.candidate, shown.difference, shown.interval, moved, value_of(c.difference))
+    return VariantCell(
+        score=shown.candidate,
+        difference=shown.difference,
+        interval=shown.interval,
+        moved=moved,
+        change=value_of(c.difference),
+    )
 
 
 def _spread(first: Comparison, worded: Iterable[str], rows: ByKey, names: Sequence[str]) -> VariantRow:
@@ -210,5 +220,7 @@ def _spread(first: Comparison, worded: Iterable[str], rows: ByKey, names: Sequen
 
     of = [[c for task in tasks if (c := rows.get((task, first.metric, name))) is not None] for name in names]
     base = next(([c.base for c in scored] for scored in of if scored), [])
-    cells = tuple(VariantCell(width(c.candidate_score for c in scored)) for scored in of)
-    return VariantRow("largest minus smallest over wordings", first.metric, False, width(base), cells)
+    cells = tuple(VariantCell(score=width(c.candidate_score for c in scored)) for scored in of)
+    return VariantRow(
+        words="largest minus smallest over wordings", metric=first.metric, plain=False, base=width(base), cells=cells
+    )

@@ -108,8 +108,17 @@ def counted(n: int, one: str, many: str = "") -> str:
 
 
 def general_of(general: MeanDifference) -> str:
-    """Over what the mean difference was taken."""
-    return f"{counted(general.units, 'gate unit')} scored from 0 to 1 that it was not trained on"
+    """Over what the mean difference was taken, and how much of it the base cannot do."""
+    unable = f", {general.unable} of which the base cannot do" if general.unable else ""
+    return f"{counted(general.units, 'gate unit')} scored from 0 to 1 that it was not trained on{unable}"
+
+
+def nothing_shown(general: MeanDifference | None) -> str:
+    """Why the mean difference reassures of nothing: the base can do none of its units; empty where it can do some."""
+    if general is None or general.unable < general.units:
+        return ""
+    units = "the one gate unit" if general.units == 1 else f"any of {general.units} gate units"
+    return f"the base cannot do {units} scored from 0 to 1 (at chance, one answer to all rows, or no text)"
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------
@@ -141,7 +150,7 @@ def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: 
     return f"[{write(estimate.low, places)}, {write(estimate.high, places)}]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreChange:
     """The scores of base and candidate, their difference and its interval, as texts: "–" for what was not measured; an
     interval may be empty.

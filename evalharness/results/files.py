@@ -12,6 +12,7 @@ from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import StoreError, UsageError
+from evalharness.json_text import parse_json
 
 RESULTS, MEASUREMENTS, SAMPLES = "results.json", "measurements.parquet", "samples"
 RUN, REPORT, OVERLAP = "run.json", "report.html", "overlap.jsonl"
@@ -41,7 +42,7 @@ def forget_samples(out: Path) -> None:
     that may lie there.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        document = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        document = parse_json((out / RESULTS).read_bytes())
         for task in document["signature"]["tasks"]:
             for model in document["models"]:
                 samples_path(out, task, model["name"]).unlink(missing_ok=True)
@@ -110,6 +111,6 @@ def write_run(out: Path, facts: Mapping[str, Any]) -> None:
 def read_run(run: Path) -> dict[str, Any] | None:
     """The content of run.json, or None where it is missing or unreadable (it decides nothing)."""
     try:
-        return dict(json.loads((run / RUN).read_text(encoding="utf-8")))
+        return dict(parse_json((run / RUN).read_bytes()))
     except (OSError, ValueError):
         return None

@@ -5,7 +5,7 @@ comparison must know to be made again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 from evalharness.errors import UsageError
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.measurements import ExampleError, Measurement, TaskFacts
+from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, TaskFacts
 from evalharness.records.results import Drift, ModelRow
 from evalharness.results.files import MEASUREMENTS, inside, write_bytes
 from evalharness.results.structuring import AGAIN, SCHEMA_VERSION, parsed, structured
+from evalharness.stats.enums import MetricKind
 
 FACTS_KEY = b"evalharness"
+ROUNDING = 1e-9  # by which a mean of values may be beyond their ends
 TEXT = pa.string()
 COLUMNS = pa.schema(
     [
@@ -104,10 +106,11 @@ def write_measurements(out: Path, run: MeasuredRun) -> None:
 
 
 def read_measurements(run: Path) -> MeasuredRun:
-    """What `write_measurements` was given. Raises UsageError."""
+    """What `write_measurements` was given. Raises UsageError, which names the column, or the task and metric."""
     path = inside(run, MEASUREMENTS, "measurements")
     try:
         table = pq.read_table(path)
+        _check_columns(table, path)
         document = parsed(table.schema.metadata[FACTS_KEY], path, "measurements")
         document.get("plan", {}).pop("suite_margin", None)  # of the first rule of verdicts
         head = structured(document, _Head, path)
@@ -120,6 +123,7 @@ def read_measurements(run: Path) -> MeasuredRun:
         Measurement(task=task, metric=metric, model=model, units=(), sizes=(), rows=np.zeros((0, 0)), point=point)
         for (task, metric, model), point in points.items()
     ]
+    _check_values(measurements, head, path)
     return MeasuredRun(
         plan=head.plan,
         facts=head.facts,
@@ -130,6 +134,57 @@ def read_measurements(run: Path) -> MeasuredRun:
         drift=head.drift,
         seen={model: {task: frozenset(units) for task, units in of.items()} for model, of in head.seen.items()},
     )
+
+
+def _check_columns(table: pa.Table, path: Path) -> None:
+    for column in COLUMNS:
+        if column.name not in table.column_names:
+            raise UsageError(path, f"the column {column.name!r} is missing", AGAIN)
+        values = table.column(column.name)
+        if values.type != column.type:
+            raise UsageError(path, f"the column {column.name!r} holds {values.type}, not {column.type}", AGAIN)
+        numbers = values.combine_chunks().flatten() if column.name == "row" else values
+        if values.null_count or numbers.null_count:
+            raise UsageError(path, f"the column {column.name!r} holds null", AGAIN)
+
+
+def _check_values(measurements: Sequence[Measurement], head: _Head, path: Path) -> None:
+    """What was measured must be what the metrics in the head can have; what the head does not know is not compared.
+    Raises UsageError.
+    """
+    metrics = {(fact.name, metric.id): metric for fact in head.facts for metric in fact.metrics}
+    widths: dict[tuple[str, str], int] = {}
+    for m in measurements:
+        key = (m.task, m.metric)
+        if key not in metrics:
+            continue
+        if m.units and m.rows.shape[1] != widths.setdefault(key, m.rows.shape[1]):
+            wrong = f"rows of {m.rows.shape[1]} numbers, those of another model have {widths[key]}"
+        else:
+            wrong = _wrong_values(m, metrics[key])
+        if wrong:
+            raise UsageError(f"{path}: {m.task} by {m.metric} of {m.model}", wrong, AGAIN)
+
+
+def _wrong_values(m: Measurement, metric: MetricFacts) -> str:
+    """Say what is wrong with the numbers of one model; empty where nothing is."""
+    low, high = metric.ends
+    width = {MetricKind.BINARY: 2, MetricKind.GRADED: 2, MetricKind.OPAQUE: 0}.get(metric.kind, m.rows.shape[1])
+    if m.units and m.rows.shape[1] != width:
+        return f"rows of {m.rows.shape[1]} numbers, a {metric.kind} metric has {width}"
+    if min(m.sizes, default=1) < 1:
+        return f"a unit of {min(m.sizes)} examples"
+    if len(set(m.units)) < len(m.units):
+        return "the same unit twice"
+    if not np.isfinite(m.rows).all():
+        return "a row that is not finite"
+    values = np.array([] if m.point is None else [m.point])
+    if metric.kind in (MetricKind.BINARY, MetricKind.GRADED):
+        if (m.rows[:, 1:] < 0).any():
+            return "a row of less than no examples"
+        values = m.rows[:, 0] / np.where(m.rows[:, 1] == 0, 1.0, m.rows[:, 1])
+    outside = values[(values < low - ROUNDING) | (values > high + ROUNDING)]
+    return f"{outside[0]:g} is not between {low:g} and {high:g}" if len(outside) else ""
 
 
 def _check_signature(head: _Head, path: Path) -> None:

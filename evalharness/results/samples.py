@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evalharness.errors import UsageError
+from evalharness.json_text import parse_json
 from evalharness.records.comparison import Level
 from evalharness.records.measurements import Sample
 from evalharness.records.results import Flip, ModelRow, Results
@@ -34,7 +35,7 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
 
 def _sample(line: bytes, where: str) -> Sample:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise UsageError(where, f"not JSON ({error})", AGAIN) from error
     return structured(value, Sample, where)

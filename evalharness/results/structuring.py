@@ -4,7 +4,7 @@ key. A key that earlier versions did not write may be missing.
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
@@ -16,6 +16,7 @@ from cattrs.dispatch import StructureHook
 from cattrs.gen import make_dict_structure_fn
 
 from evalharness.errors import UsageError
+from evalharness.json_text import parse_json
 
 SCHEMA_VERSION = 2  # of results.json and of the metadata of measurements.parquet
 AGAIN = "run the evaluation again"
@@ -36,12 +37,13 @@ Factory = Callable[[Any, Converter], StructureHook]  # of the hook for a type
 def parsed(text: bytes, where: object, what: str, version: int = SCHEMA_VERSION, fix: str = AGAIN) -> dict[str, Any]:
     """A JSON document of this schema version, without its key `schema_version`. Raises UsageError for another text."""
     try:
-        document = json.loads(text, parse_constant=_refuse)
+        document = parse_json(text)
     except ValueError as error:
         raise UsageError(where, f"not JSON ({error})", fix) from error
     if not isinstance(document, dict) or "schema_version" not in document:
         raise UsageError(where, f"not the {what} of evalharness (there is no key 'schema_version')", fix)
-    if (given := document.pop("schema_version")) != version:
+    given = structured(document.pop("schema_version"), int, where, "schema_version", fix)
+    if given != version:
         wrong = f"{what} of schema version {given}, this evalharness reads {version}"
         raise UsageError(where, wrong, f"{fix}, or use the version that wrote it")
     return document
@@ -60,14 +62,12 @@ def structured(value: object, cls: type[T], where: object, key: str = "", fix: s
         raise UsageError(f"{where}: {path}" if path else where, wrong, fix) from error
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
-
-
 def _check(value: object, kind: type) -> None:
     right = isinstance(value, int | float if kind is float else kind)
     if not right or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"not {NOUNS[kind]} ({NOUNS[type(value)]})")
+    if kind is float and isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError("beyond all numbers")
 
 
 def _plain(kind: type) -> StructureHook:

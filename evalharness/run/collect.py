@@ -35,7 +35,7 @@ ANSWERED_BY: dict[type[Request], type[Response]] = {
 Answers = Mapping[str, Response | Failure]  # by request id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSource:
     """Where one model's answers come from: the store, else its engine; `open_engine` is called only when an answer is
     missing. `progress` is told every block's requests and answers, and how many of these were stored.

@@ -5,7 +5,6 @@ Which rows those are, `--train-data` says, else the training.json beside the can
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, read_rows
 from evalharness.data.streams import TextRow, files_at, text_rows, texts_in
 from evalharness.errors import DataError, EvalHarnessError
+from evalharness.json_text import parse_json
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Example, row_of
@@ -33,7 +33,7 @@ ROWS = "rows"  # the folder in which a sweep leaves what it held out, and what i
 SELECTED = "selected on"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSource:
     """One source of training rows as training.json states it, with the wording of their prompts. `folder`: the
     candidate's, for relative paths; `selected`: nothing was learned from its rows, but weights were chosen by them.
@@ -93,13 +93,13 @@ def _stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], 
         listed = data.get("sources") if isinstance(data, Mapping) else None
         wording = recipe.get("template") if isinstance(recipe := facts.get("recipe"), Mapping) else None
         sources += [
-            TrainingSource(source, wording, folder)
+            TrainingSource(source=source, wording=wording, folder=folder)
             for source in (listed if isinstance(listed, list) else ())
             if isinstance(source, Mapping)
         ]
         held = data.get("validation") if isinstance(data, Mapping) else None
         if isinstance(held, Mapping) and held.get("kind") in ("file", "task"):  # a fraction is of the sources above
-            sources.append(TrainingSource(held, wording, folder, selected=True))
+            sources.append(TrainingSource(source=held, wording=wording, folder=folder, selected=True))
         after = facts.get("after")
         after = after.get("path") if isinstance(after, Mapping) else after
         if not isinstance(after, str):
@@ -113,7 +113,7 @@ def _stated_sources(candidate: Checkpoint) -> tuple[tuple[TrainingSource, ...], 
 def _facts(folder: Path) -> Mapping[str, Any]:
     """Read a training.json as far as that is possible: it is checked where candidates are recognised."""
     try:
-        facts = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+        facts = parse_json((folder / TRAINING).read_text(encoding="utf-8"), finite=False)
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
@@ -191,9 +191,9 @@ class _Search:
                 of_task = hits.setdefault(item.task, {})
                 of_task[item.index] = joined(of_task[item.index], hit) if item.index in of_task else hit
         return TrainingOverlap(
-            tuple(label for label, _ in by_source),
-            {task: dict(sorted(of.items())) for task, of in hits.items()},
-            tuple(notices),
+            sources=tuple(label for label, _ in by_source),
+            hits={task: dict(sorted(of.items())) for task, of in hits.items()},
+            notices=tuple(notices),
         )
 
 
@@ -241,7 +241,7 @@ def _items(run_plan: RunPlan, task: Task, seed: int) -> Iterator[Item]:
             if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING
             else example.references or tuple(example.choices[gold] for gold in example.gold)
         )
-        yield Item(task.name, index, tuple(dict.fromkeys(texts)), forms, answers)
+        yield Item(task=task.name, index=index, texts=tuple(dict.fromkeys(texts)), forms=forms, answers=answers)
 
 
 def _questions(example: Example) -> tuple[str, ...]:

@@ -127,5 +127,11 @@ def _answers(session: Session, requests: Sequence[Profile]) -> Answers:
     def count(of_block: Sequence[Request], answers: Answers, stored: int) -> None:
         context.run_log.count(checkpoint.name, stored=stored, computed=len(of_block) - stored)
 
-    source = AnswerSource(checkpoint.fingerprint, context.info.fingerprint, context.store, session.open, count)
+    source = AnswerSource(
+        model=checkpoint.fingerprint,
+        engine=context.info.fingerprint,
+        store=context.store,
+        open_engine=session.open,
+        progress=count,
+    )
     return collect(requests, source)

@@ -56,7 +56,7 @@ def check(job: Job, run_plan: RunPlan) -> None:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RoundsOfRun:
     """The state of a run in rounds. `rounds_asked`: the rounds of each task that each model was asked; `places`: the
     round of each example; `failed`: examples without a row; `stopped`: tasks that a candidate is asked no more;

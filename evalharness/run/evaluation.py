@@ -6,12 +6,14 @@ at the end the analysis, and the files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from evalharness import checkpoints, registry, results
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
+from evalharness.engines.adapter_check import Proof
 from evalharness.engines.base import EngineFactory, errors_of, factory_of
 from evalharness.errors import NotComparableError
 from evalharness.records.job import Job
@@ -29,6 +31,7 @@ from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.run.run_log import RunLog, tell
 from evalharness.run.session import EngineSlot, RunContext, Session, turns
+from evalharness.run.unchanged import without_effect
 from evalharness.store import Store
 
 
@@ -68,9 +71,12 @@ def settle(
         results.open_folder(out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
     with Store(job.output.store) as store, EngineSlot(factory, job.engine, run_log) as slot:
-        context = RunContext(job, slot, info, store, listener, run_log)
+        context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log)
         with run_log.timed("prove"):
-            info = replace(info, unproven=_unproven(state, context))
+            proofs = _proofs(state, context)
+            info = replace(info, unproven=_unproven(run_plan, proofs))
+            unchanged = {**run_plan.unchanged, **without_effect(run_plan.candidates, proofs)}
+            state = state._replace(run_plan=replace(run_plan, unchanged=unchanged))
         with run_log.timed("answer"):
             state = _answered(state, context, drift)
         if job.description.explain:
@@ -95,11 +101,16 @@ def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
     return analyse(run)
 
 
-def _unproven(state: RunState, context: RunContext) -> tuple[str, ...]:
-    """Prove the adapters, and name the models whose engine cannot show that their adapters answer."""
-    by_model = state.prompts.by_model
-    proven = {c.name: Session(context, c).prove(by_model[c.name]) for c in turns(state.run_plan)[0]}
-    return tuple(name for name in by_model if not proven.get(name, True))
+def _proofs(state: RunState, context: RunContext) -> dict[str, Proof]:
+    """Prove, by model, that adapters answer."""
+    proofs = {c.name: Session(context, c).prove(state.prompts.by_model[c.name]) for c in turns(state.run_plan)[0]}
+    return {name: proof for name, proof in proofs.items() if proof is not None}
+
+
+def _unproven(run_plan: RunPlan, proofs: Mapping[str, Proof]) -> tuple[str, ...]:
+    """Name the models whose engine cannot show that their adapters answer."""
+    adapters = [checkpoint.name for checkpoint in run_plan.checkpoints if checkpoint.adapter]
+    return tuple(name for name in adapters if name in proofs and not proofs[name].available)
 
 
 def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> RunState:
@@ -107,7 +118,7 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
     context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
     rounds = (
-        RoundsOfRun(context, state.run_plan, state.prompts, state.plan)
+        RoundsOfRun(context=context, run_plan=state.run_plan, prompts=state.prompts, plan=state.plan)
         if context.job.statistics.until_decided
         else None
     )

@@ -54,4 +54,5 @@ def _task_facts(prepared: PreparedTask, outcomes: Mapping[str, TaskOutcome]) -> 
         partly=tuple(model for model, outcome in outcomes.items() if outcome.partly),
         variant=task.variant,
         repeated=prepared.repeated,
+        answers={model: outcome.answers for model, outcome in outcomes.items() if outcome.answers is not None},
     )

@@ -17,6 +17,7 @@ from evalharness.records.requests import Example, Failure, Generation, PreparedT
 from evalharness.records.tasks import Task
 from evalharness.stats.enums import MetricKind
 from evalharness.tasks import filters
+from evalharness.tasks.answer_counts import ReadAnswer, count_answers, picked
 
 WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them failed
 
@@ -56,6 +57,7 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
         samples=tuple(samples),
         errors=tuple(errors),
         unparsed=sum(prediction.unparsed for prediction in shown.values()),
+        answers=count_answers([each for prediction in shown.values() if (each := _answer(prediction)) is not None]),
     )
 
 
@@ -109,6 +111,23 @@ def _read(example: Example, answer: Response, steps: Sequence[filters.Step], cop
         return Prediction(example=example, response=answer)
     filtered = filters.apply(steps, [answer.text] * copies, filters.choices_of(example.tags))
     return Prediction(example=example, response=answer, text=filtered.text, unparsed=filtered.unparsed)
+
+
+def _answer(prediction: Prediction) -> ReadAnswer | None:
+    """The answer that a prediction gives, as it is counted; None where nothing was chosen or written."""
+    example, response = prediction.example, prediction.response
+    if prediction.choice is not None:
+        return picked(example.choices, prediction.choice, example.gold)
+    if not isinstance(response, Generation) or prediction.text is None:
+        return None
+    text = prediction.text.strip()
+    return ReadAnswer(
+        text,
+        tuple(reference.strip() for reference in example.references),
+        empty=not (text and response.text.strip()),
+        cut_off=response.finish_reason == "length",
+        unreadable=prediction.unparsed,
+    )
 
 
 def _measurement(

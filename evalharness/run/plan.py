@@ -29,11 +29,12 @@ from evalharness.run.reference_models import (
     quantised,
     references_of,
 )
+from evalharness.run.unchanged import copies_of
 from evalharness.run.variants import choose, ways_of
 from evalharness.tasks.library import Library
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """What one run measures of which models, after every check. Variants are among the tasks and groups; `computed`:
     variants that are not asked but made of others' answers, by name.
@@ -53,6 +54,7 @@ class RunPlan:
     computed: Mapping[str, Variant] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
+    unchanged: Mapping[str, str] = field(default_factory=dict)  # candidates that are their base over again, and how
     # by candidate, where it is known on what it was fine-tuned:
     overlaps: Mapping[str, TrainingOverlap] = field(default_factory=dict)
 
@@ -107,7 +109,9 @@ def make_run_plan(job: Job) -> RunPlan:
     base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = references_of(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
-    return replace(_plan(job, named, base, candidates), references=references)
+    unchanged, notices = copies_of(base, candidates, job.models.allow_noop)
+    run_plan = _plan(job, named, base, candidates)
+    return replace(run_plan, references=references, unchanged=unchanged, notices=(*run_plan.notices, *notices))
 
 
 def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
@@ -115,7 +119,7 @@ def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
     return _plan(job, _named_tasks(job), base, ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _NamedTasks:
     """The tasks and groups that a job names, out of the library."""
 
@@ -134,7 +138,7 @@ def _named_tasks(job: Job) -> _NamedTasks:
     )
     if not names:
         raise UsageError("run", "no task to evaluate", "name a --suite or one or more --task")
-    return _NamedTasks(library, suite, groups, names)
+    return _NamedTasks(library=library, suite=suite, groups=groups, names=names)
 
 
 def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:

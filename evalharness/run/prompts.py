@@ -24,7 +24,7 @@ WHO = {False: False, None: False, True: "all", "all": "all", "candidates": "cand
 Renderers = Mapping[str, ChatRenderer | None]  # by model; None: asked plainly
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
     """Every task prepared, by model. `templates`: the fingerprint of the chat template by which a model is asked, None
     where plainly.
@@ -70,7 +70,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     if isinstance(run_plan.base, Baseline):
         by_model = {run_plan.base.name: _prompts_before(run_plan.base, list(by_way.values())), **by_model}
         templates = {run_plan.base.name: run_plan.base.template, **templates}
-    prompts = Prompts(by_model, templates, notices)
+    prompts = Prompts(by_model=by_model, templates=templates, notices=notices)
     if job.prompts.chat_template_mismatch == "refuse":
         _check_alike(prompts, run_plan)
     return prompts

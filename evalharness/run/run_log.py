@@ -15,7 +15,7 @@ from evalharness.run.progress import ProgressListener
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RunLog:
     """Counts and times of one run. Nothing here may influence a result."""
 

@@ -98,7 +98,7 @@ def turns(run_plan: RunPlan) -> Turns:
     return [*on_others, *on_shared], [*on_shared, *on_others]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all."""
 
@@ -131,13 +131,13 @@ class Session:
         factory = self.context.slot.factory
         return factory.token_counter(self.checkpoint) if isinstance(factory, ModelTokenizers) else None
 
-    def prove(self, prepared: Sequence[PreparedTask]) -> bool:
-        """Prove, once for this model and engine, that the adapter answers; False where the engine cannot show it.
-        Raises ModelError.
+    def prove(self, prepared: Sequence[PreparedTask]) -> Proof | None:
+        """Prove, once for this model and engine, that the adapter answers; None where no example could be asked: each
+        is an error of this run. Raises ModelError.
         """
         prompts = _prompts(prepared)
         if not prompts:
-            return True  # no example could be asked: each is an error of this run
+            return None
         context, allow_noop = self.context, self.context.job.models.allow_noop
         key = self.checkpoint.fingerprint, context.info.fingerprint
         proof = Proof.from_stored(context.store.proof(*key) or {})
@@ -148,7 +148,7 @@ class Session:
         dtype = self.checkpoint.precision or str(context.info.details.get("dtype"))
         if notice := remark(proof, self.checkpoint, dtype):
             tell([f"{self.checkpoint.name}: {notice}"], context.listener, context.run_log)
-        return proof.available or not self.checkpoint.adapter
+        return proof
 
     def measure(self, prepared: Sequence[PreparedTask]) -> list[TaskOutcome]:
         """All tasks answered and measured; samples/ written."""
@@ -189,7 +189,13 @@ class Session:
                 log.spend(task, name, seconds=seconds, **counts, **_tokens(requests, answers, counter))
                 begun = time.perf_counter() - self.loading
 
-        return AnswerSource(self.checkpoint.fingerprint, context.info.fingerprint, context.store, self.open, advance)
+        return AnswerSource(
+            model=self.checkpoint.fingerprint,
+            engine=context.info.fingerprint,
+            store=context.store,
+            open_engine=self.open,
+            progress=advance,
+        )
 
 
 @contextmanager
@@ -197,7 +203,9 @@ def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> I
     """Open one model's answers outside a run: the job's store, and an engine once an answer is missing."""
     with Store(job.output.store) as store, EngineSlot(factory, job.engine, RunLog()) as slot:
         engine = factory.describe(checkpoint, job.engine).fingerprint
-        yield AnswerSource(checkpoint.fingerprint, engine, store, lambda: slot.engine_of(checkpoint))
+        yield AnswerSource(
+            model=checkpoint.fingerprint, engine=engine, store=store, open_engine=lambda: slot.engine_of(checkpoint)
+        )
 
 
 def part_of(task: PreparedTask, places: Sequence[int], failures: Sequence[tuple[str, str]] = ()) -> PreparedTask:

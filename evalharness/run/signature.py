@@ -50,6 +50,7 @@ def signature_of(
         "engine": info.signature,
         "packages": dict(_versions()),
         "models": {model.name: model.fingerprint for model in models},
+        **({"unchanged": dict(run_plan.unchanged)} if run_plan.unchanged else {}),
         "system_instruction": job.prompts.system_instruction,
         "chat": _chat(job, prompts),
         **({"overlap": overlap_signature(run_plan, prepared)} if run_plan.overlaps else {}),

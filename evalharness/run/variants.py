@@ -32,7 +32,7 @@ NOTHING_TO_ADD = "no task of this run ranks choices: --describe has nothing to a
 RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are evaluated of a task
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChoice:
     """The tasks and groups of a run with their variants. `computed`: variants made of others' answers, by name."""
 
@@ -184,7 +184,7 @@ class _Variants:
         notices = (*self.notices, *(f"not asked: {', '.join(of)}: {why}" for why, of in self._left_out.items()))
         every = (*groups, *(variant for group in groups for variant in self._of_group(group)))
         computed = {name: variant for name, variant in self.variants.items() if name not in self.tasks}
-        return TaskChoice((*tasks, *self.tasks.values()), every, computed, notices)
+        return TaskChoice(tasks=(*tasks, *self.tasks.values()), groups=every, computed=computed, notices=notices)
 
     def _leave_out(self, name: str, reason: str) -> None:
         self._left_out.setdefault(reason, []).append(name)

@@ -16,7 +16,7 @@ from evalharness.tasks.library import Library
 COMMAND = "data fetch"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResult:
     """`entries`: each with whether it was written just now; `without`: why splits have no rows to train on."""
 
@@ -72,7 +72,7 @@ def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, upda
             if each.use != "training":
                 raise
             without.append(str(error))
-    return FetchResult(tuple(entries), tuple(without))
+    return FetchResult(entries=tuple(entries), without=tuple(without))
 
 
 def lock_key(name: str, lock: Lock, library: Library) -> str:

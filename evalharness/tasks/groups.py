@@ -26,7 +26,7 @@ SUITE_KEYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMember:
     """One entry of a group: a name, the keys that the group (`around`) and the entry (`own`) change in its tasks, and
     the entry itself where it could define something new.
@@ -166,7 +166,7 @@ def _average(fields: Fields) -> Average | None:
 
 def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> GroupMember:
     if isinstance(item, str):
-        return GroupMember(item, around)
+        return GroupMember(name=item, around=around)
     if not isinstance(item, dict):
         raise TaskError(
             path,
@@ -180,7 +180,7 @@ def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> Gro
         )
     own = {key: value for key, value in item.items() if key not in ("group", "task", *ALIASES)}
     defines = "task" in item if "group" in item else any(key in around or key in own for key in DEFINING)
-    return GroupMember(name, around, own, item if defines else None)
+    return GroupMember(name=name, around=around, own=own, inline=item if defines else None)
 
 
 def _aggregated(fields: Fields, tasks: Sequence[Task]) -> tuple[list[str], bool]:

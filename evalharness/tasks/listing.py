@@ -14,7 +14,7 @@ from evalharness.tasks.library import Library
 Readable = TypeVar("Readable")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Listing:
     """What matches and can run here; `broken`: why others that match by name cannot."""
 

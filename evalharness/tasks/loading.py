@@ -27,7 +27,7 @@ class NotSupported(TaskError):
     """The definition is well formed, but asks for something that this harness does not do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
     """A `!function` and its place. It is never run; a key that a later file overrides with a template is fine."""
 
@@ -78,7 +78,7 @@ class _Named(io.StringIO):
 
 def _function(loader: TaskLoader, node: yaml.Node) -> Code:
     value = node.value if isinstance(node, yaml.ScalarNode) else "?"
-    return Code(str(value), f"{node.start_mark.name}:{node.start_mark.line + 1}")
+    return Code(function=str(value), where=f"{node.start_mark.name}:{node.start_mark.line + 1}")
 
 
 def _float(loader: TaskLoader, node: yaml.ScalarNode) -> float:

@@ -26,7 +26,7 @@ from evalharness.tasks.truncation import Draft, Truncator
 from evalharness.tasks.turns import Chat, Turn, delimited
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
     """How to ask a task. `limit`: that many examples, drawn by `seed`; `budget`: most tokens of prompt and answer
     together, as `count` counts.
@@ -55,7 +55,7 @@ class PromptSettings:
                 raise UsageError(name, f"is {value}", f"a whole number from {least} up would be right")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPairs:
     """(prompt, completion) of every row of a split, without shots; the completion starts with the target delimiter."""
 
@@ -138,10 +138,10 @@ def training_pairs(task: Task, source: DataSource, split: str) -> TrainingPairs:
             example(renderer, index, draft)
             prompt = draft.contexts(task)[draft.question.gold or 0]
             pairs.append((prompt, delimiter + answer_of(draft.question)))
-    return TrainingPairs(tuple(pairs), fingerprint.of_value(pairs))
+    return TrainingPairs(pairs=tuple(pairs), digest=fingerprint.of_value(pairs))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Split:
     """The rows of one split, which errors name."""
 
@@ -154,7 +154,7 @@ class _Split:
     @classmethod
     def read(cls, task: Task, name: str, source: DataSource) -> _Split:
         data = grouped(read_rows(task, name, source), task)
-        return cls(task, name, data.rows, data.origin, data.digest)
+        return cls(task=task, name=name, rows=data.rows, origin=data.origin, digest=data.digest)
 
     @property
     def columns(self) -> frozenset[str]:
@@ -192,7 +192,7 @@ class _Split:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ShotTurns:
     """The shots of each row as turns; every shot is rendered once."""
 
@@ -221,10 +221,10 @@ def _shots(task: Task, source: DataSource, settings: PromptSettings, columns: fr
         pool = _Split.read(task, task.fewshot_split, source)
     else:
         samples = task.shots.get("samples", ()) if number else ()
-        pool = _Split(task, "fewshot_config.samples", samples, str(task.source))
+        pool = _Split(task=task, name="fewshot_config.samples", rows=samples, origin=str(task.source))
     shots = draw(task, pool.rows, number, settings.seed)
     places = {id(row): place for place, row in enumerate(pool.rows)}
-    return _ShotTurns(shots, Renderer(task, columns, for_shots=True), pool, places)
+    return _ShotTurns(shots=shots, renderer=Renderer(task, columns, for_shots=True), pool=pool, places=places)
 
 
 def _truncator(renderer: Renderer, settings: PromptSettings) -> Truncator:
@@ -263,7 +263,12 @@ def _chosen(task: Task, units: Sequence[list[int]], settings: PromptSettings) ->
 
 def _draft(renderer: Renderer, row: DataRow, shots: tuple[tuple[Turn, ...], ...], system: str) -> Draft:
     description = renderer.field(row, renderer.task.description)
-    return Draft(delimited(system, description, renderer.task.fewshot_delimiter), shots, renderer.question(row), row)
+    return Draft(
+        system=delimited(system, description, renderer.task.fewshot_delimiter),
+        shots=shots,
+        question=renderer.question(row),
+        row=row,
+    )
 
 
 def _continuations(task: Task, question: Question, chat: Chat | None) -> tuple[str, ...]:

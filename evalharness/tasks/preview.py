@@ -18,7 +18,7 @@ GIVE = ("--data-dir DIR", "--data NAME=PATH")
 LONGEST = 2000  # characters of a prompt that are shown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextPrompt:
     """A prompt to be continued or scored, and the texts that would be right."""
 
@@ -33,7 +33,7 @@ class TextPrompt:
         yield from (f"=== right: {reference!r}" for reference in self.references)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChoicePrompt:
     """A prompt with each choice, as (context, continuation); `gold`: which of them are right."""
 
@@ -93,11 +93,13 @@ def _first(task: Task, source: DataSource, split: str, shots: int) -> Prompt:
     prepared = prepare(replace(task, metrics=()), source, PromptSettings(num_fewshot=shots, limit=1, split=split))
     example, request = prepared.examples[0], prepared.requests[0]
     if isinstance(request, Generate):
-        return TextPrompt(shots, example.id, request.prompt, example.references)
+        return TextPrompt(num_fewshot=shots, example=example.id, prompt=request.prompt, references=example.references)
     if isinstance(request, Score):
-        return TextPrompt(shots, example.id, request.text, ())
+        return TextPrompt(num_fewshot=shots, example=example.id, prompt=request.text, references=())
     if isinstance(request, Rank):
-        return ChoicePrompt(shots, example.id, request.pairs[: len(example.choices)], example.gold)
+        return ChoicePrompt(
+            num_fewshot=shots, example=example.id, pairs=request.pairs[: len(example.choices)], gold=example.gold
+        )
     raise TypeError(f"{type(request).__name__} is no request of a task")
 
 

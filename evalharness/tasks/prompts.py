@@ -19,7 +19,7 @@ from evalharness.tasks.turns import Turn, delimited, needs_gap, question
 Target = str | int | list[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """One row, rendered. `contexts`: one text, or with several inputs one per choice; then `gold` is the right context.
 
@@ -52,12 +52,14 @@ class Renderer:
         target = self._target(row, has_choices=choices is not None)
         prefix = self.field(row, self._of("gen_prefix"))
         if not isinstance(text, int):
-            return Question((text,), False, choices or (), target, None, prefix)
+            return Question(
+                contexts=(text,), several=False, choices=choices or (), target=target, gold=None, prefix=prefix
+            )
         if not choices or not 0 <= text < len(choices):
             raise TemplateProblem(
                 f"doc_to_text is {text}, which is none of the {len(choices or ())} choices", self.task.doc_to_text
             )
-        return Question(choices, True, choices, target, text, prefix)
+        return Question(contexts=choices, several=True, choices=choices, target=target, gold=text, prefix=prefix)
 
     def field(self, row: DataRow, source: str) -> str:
         """A column's value or a rendered template, as text; "" for no source."""

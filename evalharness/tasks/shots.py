@@ -28,7 +28,7 @@ def generator(*parts: object) -> random.Random:
     return random.Random(int.from_bytes(digest, "big"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shots:
     """The rows of `pool` that stand before an evaluated row: `number` of them, in order."""
 
@@ -66,7 +66,7 @@ def draw(task: Task, pool: Sequence[DataRow], number: int, seed: int) -> Shots:
         order = range(len(pool))
     elif task.sampler == "seeded" and number:
         order = generator("shots", seed, task.origin).sample(range(len(pool)), min(len(pool), number + SPARE))
-    return Shots(task, pool, number, seed, tuple(order))
+    return Shots(task=task, pool=pool, number=number, seed=seed, order=tuple(order))
 
 
 def _too_few(task: Task, number: int, others: int) -> DataError:

@@ -18,7 +18,7 @@ from evalharness.tasks.turns import Chat, Turn, plain, question
 SLACK = 16  # tokens by which a whole may have more than its parts together
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A prompt before it is put together: the system's text, the shots, and the question rendered from `row`."""
 
@@ -40,7 +40,7 @@ class Draft:
         return tuple(put((*header, *question(context, self.question.prefix, delimiter))) for context in contexts)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Truncator:
     """Truncates drafts of one task to `budget` tokens as `count` counts them. `apart`: an encoder reads the prompt,
     a decoder the answer. Counts of shots are remembered: every prompt has the same ones.

@@ -182,7 +182,7 @@ def _limits(task: Task, most: int) -> tuple[int, tuple[str, ...]]:
 # ---- choices as a template can list them -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Listing:
     """An expression whose value is the list of choices, and the statements before it, which print nothing."""
 
@@ -205,9 +205,9 @@ def _listing(renderer: Renderer) -> _Listing:
     """
     source = renderer.task.doc_to_choice
     if isinstance(source, tuple):
-        return _Listing("", json.dumps(source))
+        return _Listing(before="", expression=json.dumps(source))
     if source in renderer.columns and str(source).isidentifier():
-        return _Listing("", str(source))
+        return _Listing(before="", expression=str(source))
     before, inside, expression, over = "", False, "", False
     for _, kind, text in ENVIRONMENT.lex(str(source)):
         if kind == "variable_begin" and not over:
@@ -223,4 +223,4 @@ def _listing(renderer: Renderer) -> _Listing:
             before += text
     if not expression.strip():
         raise VariantProblem("its choices are no expression of its template, so they cannot be listed")
-    return _Listing(before, expression.strip())
+    return _Listing(before=before, expression=expression.strip())

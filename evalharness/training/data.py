@@ -28,7 +28,7 @@ Source = Mapping[str, str]
 WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the same
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
     """What a candidate is trained on: pairs or conversations. `counts`: examples by task or file, what is to be learned
     first; `sources`: where they come from; `validation_source`: the same of `validation`.
@@ -202,7 +202,7 @@ def mix(target: str, examples: Examples, others: Mapping[str, tuple[float, Examp
         mixed += [old[index] for index in _drawn(len(old), wanted, np.random.default_rng([seed, place]))]
         counts[name] = counts.get(name, 0) + wanted
     order = np.random.default_rng(seed).permutation(len(mixed))
-    return TrainingSet(tuple(mixed[index] for index in order), counts)
+    return TrainingSet(examples=tuple(mixed[index] for index in order), counts=counts)
 
 
 def _drawn(available: int, wanted: int, rng: np.random.Generator) -> Sequence[int]:

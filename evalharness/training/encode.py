@@ -18,7 +18,7 @@ Span = tuple[Tokens, Tokens]  # what is given, what is to be learned after it
 Part = tuple[Tokens, bool]  # tokens, and whether they are to be learned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedExample:
     """Token ids of an example. Causal: `ids` and `labels` of one length, labels IGNORED on what is given.
     Encoder-decoder: the encoder's ids, the decoder's labels.
@@ -128,14 +128,14 @@ class Encoder:
         if self.given is not None and must >= self.given:
             raise _too_long(example, must, self.given)
         cut = 0 if self.given is None else max(0, len(ids) - self.given)
-        return EncodedExample(ids[cut:], labels[cut:], cut)
+        return EncodedExample(ids=ids[cut:], labels=labels[cut:], cut=cut)
 
     def _sides(self, example: Example, span: Span) -> EncodedExample:
         given, written = span
         if self.written is not None and len(written) > self.written:
             raise _too_long(example, len(written), self.written)
         cut = 0 if self.given is None else max(0, len(given) - self.given)
-        return EncodedExample(given[cut:], written, cut)
+        return EncodedExample(ids=given[cut:], labels=written, cut=cut)
 
 
 def joined(spans: Sequence[Span]) -> list[list[Part]]:

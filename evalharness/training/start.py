@@ -39,7 +39,7 @@ PEFT_FIELDS = {  # options to the fields of peft's configurations that say the s
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartingPoint:
     """What training starts from. `weights`: the full weights that training starts from (an adapter's own base); `base`:
     what the candidate is compared with by default.
@@ -102,7 +102,7 @@ def _from_base(recipe: Recipe) -> StartingPoint:
             "is an adapter, not a base to train",
             "go on from it with --after, or merge it into its base first",
         )
-    return StartingPoint(base, base)
+    return StartingPoint(weights=base, base=base)
 
 
 def _after_stage(recipe: Recipe, stage: str) -> StartingPoint:
@@ -111,10 +111,14 @@ def _after_stage(recipe: Recipe, stage: str) -> StartingPoint:
     first_base = recognise(str(after.base), role="base") if after.base is not None else None
     if not after.adapter:
         weights = recognise(str(after.path), role="base")
-        return StartingPoint(weights, weights if recipe.definition.adapter or first_base is None else first_base, after)
+        return StartingPoint(
+            weights=weights,
+            base=weights if recipe.definition.adapter or first_base is None else first_base,
+            after=after,
+        )
     assert first_base is not None  # adapters are not recognised without
     _check_continuable(recipe, after)
-    return StartingPoint(first_base, first_base, after)
+    return StartingPoint(weights=first_base, base=first_base, after=after)
 
 
 def _check_continuable(recipe: Recipe, after: Checkpoint) -> None:

@@ -52,12 +52,14 @@ def test_what_was_learned_is_the_gain_beyond_doubt():
     rows = compare(facts, [*both("a", 100, 80), *both("target", 400, 200, 5, 100)], plan(targets={"lora": "target"}))
     gain, learned = target_gain(rows, "lora", "target")
     assert gain is not None and gain.value == pytest.approx(95 / 400) and learned is True
-    assert target_gain(rows, "lora", "a")[1] is False
+    assert target_gain(rows, "lora", "a")[1] is None  # 100 equal answers: a gain of 2 points is not ruled out
+    equal = compare(facts[:1], both("a", 1000, 800), plan())
+    assert target_gain(equal, "lora", "a")[1] is False  # a thousand rule it out
     assert target_gain(rows, "lora", "elsewhere") == (None, None) == target_gain(rows, "another", "target")
     failed = [replace(facts[1], failed={"lora": 400})]
     assert target_gain(compare(failed, both("target", 400, 200)[:1], plan()), "lora", "target") == (None, None)
-    guessing = [replace(each, chance=0.75) for each in facts]  # up to guessing from below it
-    assert [target_gain(rows, "lora", "target", known)[1] for known in (facts, guessing)] == [True, False]
+    guessing = [[replace(each, chance=chance) for each in facts] for chance in (0.75, 0.8)]  # up to it from below
+    assert [target_gain(rows, "lora", "target", known)[1] for known in (facts, *guessing)] == [True, None, False]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from scipy.stats import norm
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.diagnosis import diagnose
 from evalharness.analysis.diagnosis_rule import ALIKE, ALONE, CHANCE, KEPT, LESS, MORE, OTHERWISE, Reading, conclude
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.diagnosis import Diagnosis, WrittenFlips
@@ -114,6 +115,11 @@ def test_the_rule(
         ),
     )
     assert conclude(choice, choice, (row(written), row(strict)), flips) == expected
+    same = AnswerCounts(answers=100, most_common="B", most_common_count=98, most_common_right=50)
+    constant = replace(choice, candidate_answers=same)  # whatever else is seen
+    assert conclude(constant, choice, (row(written), row(strict)), flips) == Reading("constant", "“B” in 98 %")
+    alike = replace(constant, base_answers=same)  # the base did so before
+    assert conclude(alike, choice, (row(written), row(strict)), flips) == expected
     at_chance = replace(choice, flags=("base_at_chance",))
     assert conclude(at_chance, choice, (row(written), row(strict)), flips) == Reading("unclear", CHANCE)
 

@@ -22,7 +22,7 @@ def search(items: Sequence[Item], *rows: str | tuple[str, ...]) -> dict[int, Hit
 
 
 def item(*texts: str, form: str = "", answer: str = "", task: str = "t", index: int = 0) -> Item:
-    return Item(task, index, texts, (form,) if form else (), (answer,) if answer else ())
+    return Item(task=task, index=index, texts=texts, forms=(form,) if form else (), answers=(answer,) if answer else ())
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
@@ -247,11 +247,11 @@ def test_random_texts_as_sets_of_words_have_them(seed: int, monkeypatch: pytest.
     pool = [text(20) for _ in range(rng.randrange(3, 15))]
     items = [
         Item(
-            rng.choice("pq"),
-            i,
-            tuple(rng.sample(pool, rng.randrange(0, 3))),
-            (f"{rng.choice(pool)} or {text(2)}",),
-            (text(7),),
+            task=rng.choice("pq"),
+            index=i,
+            texts=tuple(rng.sample(pool, rng.randrange(0, 3))),
+            forms=(f"{rng.choice(pool)} or {text(2)}",),
+            answers=(text(7),),
         )
         for i in range(rng.randrange(1, 16))
     ]

@@ -26,7 +26,7 @@ from measured_runs import (
 from evalharness.analysis.comparison import compare
 from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Estimate
-from evalharness.records.measurements import MetricFacts
+from evalharness.records.measurements import Measurement, MetricFacts
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.retention import chance_adjusted_flips, retention
 
@@ -185,3 +185,10 @@ def test_answers_of_one_unit_do_not_tell_their_flips_apart():
     ]
     flips = by_task(compare([task("multirc")], pair, plan()))["multirc"].flips
     assert flips is not None and flips.lost == 20 / 80 and flips.forgotten is None
+
+
+def test_rows_that_are_not_the_metrics_are_refused() -> None:
+    of = {"task": "t", "metric": "mcc", "units": ("a", "b"), "sizes": (1, 1), "rows": np.ones((2, 3))}
+    base, other = (Measurement(**of, model=model) for model in ("base", "lora"))
+    with pytest.raises(NotComparableError, match="t: rows of 3 and 3 numbers, mcc has 4"):
+        compare([task("t", MCC)], [base, other], plan())

@@ -51,6 +51,7 @@ def run(models: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pyte
             "--device",
             "cpu",
             "-q",
+            "--allow-noop",
         ]
         names = ["--model", f"candidate={models[model]}", "--base", f"base={models[base]}"]
         ended = exit_code("run", *names, *common, *places, *options)

@@ -23,23 +23,30 @@ NEEDED = ["--base", "B", "--task", "sst2", "--suite", "glue", "--out", "O"]
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SweepJob, str]]:
     """The command run with a campaign that only listens."""
-    outcome = Outcome({"acc": 0.75}, None, True, None, ("rte",), 9)
+    outcome = Outcome(metrics={"acc": 0.75}, gain=None, learned=True, suite=None, forgotten=("rte",), units=9)
     point = Point(
-        "lora-r2-lr0.001-s1",
-        "lora-r2",
-        "lora",
-        2,
-        1e-3,
-        1,
-        "trained",
-        "",
-        {"trainable": 1234, "bytes": 5000},
-        1.25,
-        outcome,
-        outcome,
+        name="lora-r2-lr0.001-s1",
+        series="lora-r2",
+        method="lora",
+        rank=2,
+        learning_rate=1e-3,
+        seed=1,
+        status="trained",
+        reason="",
+        made={"trainable": 1234, "bytes": 5000},
+        loss=1.25,
+        validation=outcome,
+        test=outcome,
     )
     sweep = Sweep(
-        "B", "sst2", "glue", "acc", "The rule.", {}, (point,), (Choice("lora-r2", 1e-3, 0.75, (point.name,)),)
+        base="B",
+        task="sst2",
+        suite="glue",
+        select="acc",
+        rule="The rule.",
+        rows={},
+        points=(point,),
+        chosen=(Choice("lora-r2", 1e-3, 0.75, (point.name,)),),
     )
 
     def ask(*arguments: str) -> tuple[SweepJob, str]:

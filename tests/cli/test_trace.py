@@ -25,25 +25,43 @@ def traced() -> Stages:
     half = Estimate(value=0.5, low=0.4, high=0.6)
     cells = (
         StageScore(
-            "s1",
-            50,
-            half,
-            Estimate(value=-0.25, low=-0.3, high=-0.2),
-            "forgotten",
-            "B",
-            Estimate(value=-0.25, low=-0.3, high=-0.2),
-            half,
-            0.001,
-            0.002,
-            "forgotten",
+            stage="s1",
+            n=50,
+            score=half,
+            difference=Estimate(value=-0.25, low=-0.3, high=-0.2),
+            verdict="forgotten",
+            reference="B",
+            since=Estimate(value=-0.25, low=-0.3, high=-0.2),
+            retained=half,
+            p_forgotten=0.001,
+            p_adjusted=0.002,
+            state="forgotten",
         ),
     )
     column = StageTask(
         "sst2", "task", "acc", "binary", True, True, 0.02, 0.0, 0, half, cells, scale=1.0, first="s1", after="last"
     )
-    measures = tuple(ContinualMeasure(kind, name, 1, half) for kind in ("general", "all") for name in NAMES)
-    measures += tuple(ContinualMeasure("learned", name, 0, None, "no such task") for name in NAMES)
-    return Stages("B", ("s1",), {"s1": ()}, None, None, 0.05, 0.9, 1, "The rule.", False, (column,), measures, "")
+    measures = tuple(
+        ContinualMeasure(over=kind, name=name, tasks=1, estimate=half) for kind in ("general", "all") for name in NAMES
+    )
+    measures += tuple(
+        ContinualMeasure(over="learned", name=name, tasks=0, estimate=None, reason="no such task") for name in NAMES
+    )
+    return Stages(
+        base="B",
+        stages=("s1",),
+        learned={"s1": ()},
+        joint=None,
+        fresh=None,
+        alpha=0.05,
+        level=0.9,
+        tests=1,
+        rule="The rule.",
+        scaled=False,
+        columns=(column,),
+        measures=measures,
+        of="",
+    )
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ def test_a_field_longer_than_the_csv_modules_own_limit(tmp_path: Path) -> None:
     [
         ("a.jsonl", b'{"a": 1}\n{"a": \n', r"a\.jsonl:2: is not JSON"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', r"a\.jsonl:2: holds a list"),
-        ("a.jsonl", b'{"a": NaN}\n', r"a\.jsonl:1: is not JSON: NaN"),
+        ("a.jsonl", b'{"a": NaN}\n', r"a\.jsonl:1: is not JSON: a: NaN is no number"),
+        ("a.jsonl", b'{"a": [1e999]}\n', r"a\.jsonl:1: is not JSON: a\[0\]: 1e999 is beyond all numbers"),
         ("a.jsonl", b'{"a": "ok"}\n\n{"a": "\xff\xfe"}\n', r"a\.jsonl:3: holds bytes that are not UTF-8 \(ff fe"),
         ("a.json", b'[{"a": 1},\n {"a" 2}]', r"a\.json:2: is not JSON"),
         ("a.json", b'{"rows": []}', r"a\.json: holds an object"),

@@ -47,6 +47,7 @@ def run(data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict
         job = make_job(
             models=(f"same={base}",),
             base=f"base={base}",
+            allow_noop=True,
             tasks=tuple(str(CASES[name].path) for name in names),
             data={name: data[name] for name in names},
             num_fewshot=shots,

@@ -119,6 +119,7 @@ def ours(
         job = make_job(
             models=(f"same={BASE}",),
             base=str(BASE),
+            allow_noop=True,
             tasks=tuple(asked.task for asked in cases),
             data={asked.task: rows[asked]["test"].parent for asked in cases},
             split="test",

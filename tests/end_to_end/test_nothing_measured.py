@@ -14,7 +14,7 @@ from evalharness.paths import shipped
 
 def test_a_suite_of_nothing_but_the_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, out = shipped("fixtures/models") / "tiny-base", tmp_path / "out"
-    models = ("--model", f"s={base}", "--base", base, "--target", "cola", "--device", "cpu")
+    models = ("--model", f"s={base}", "--base", base, "--target", "cola", "--device", "cpu", "--allow-noop")
     tasks = ("--task", "cola", "--data-dir", shipped("fixtures/benchmarks"), "--limit", 4)
     capsys.readouterr()
     assert exit_code("run", *models, *tasks, "--out", out, "--store", tmp_path / "store.sqlite") == 0

@@ -147,9 +147,11 @@ def test_what_cannot_be_merged_or_has_no_adapter_says_nothing():
         Written(lambda prompt, adapter, path, rows: [adapter, 2.0]), model("prompt"), PROMPTS, allow_noop=False
     )
     full = prove(Written(lambda *_: [1.0], merge=lambda prompt: [9.0]), model("full"), PROMPTS, allow_noop=False)
-    assert {(proof.merged, proof.changed_tokens, remark(proof, model(), "float32")) for proof in (adapter, full)} == {
-        (None, 0, "")
-    }
+    proofs = {"prompt": adapter, "full": full}
+    assert {(proof.merged, proof.changed_tokens) for proof in proofs.values()} == {(None, 0)}
+    assert {remark(proof, model(kind), "float32") for kind, proof in proofs.items()} == {""}
+    still = prove(Written(lambda *_: [1.0, 2.0]), model("prompt"), PROMPTS, allow_noop=True)
+    assert remark(still, model("prompt"), "float32") == "the adapter changes no logit: it answers as its base does"
 
 
 def test_a_merge_that_fails_half_way_ends_nothing():

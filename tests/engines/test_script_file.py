@@ -124,6 +124,8 @@ def test_the_digest_is_of_what_is_said_and_not_of_where(write: Write, tmp_path: 
     [
         ("{", r"answers\.jsonl:1: is no JSON"),
         ("[]", "is no object"),
+        ("[" * 100_000, r"answers\.jsonl:1: is no JSON \(it is nested too deeply\)"),
+        ('{"text": "x", "nats": 1e999}', r"is no JSON \(nats: 1e999 is beyond all numbers\)"),
         ({"txt": "x"}, r"unknown key 'txt'; did you mean text\?"),
         ({"text": 3}, "'text' is 3; a text would be right"),
         ({"choice": True}, "'choice' is True; a whole number would be right"),

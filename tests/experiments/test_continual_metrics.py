@@ -25,7 +25,11 @@ from evalharness.records.tasks import Group
 
 def test_a_stage_that_taught_a_task_is_the_last_of_the_first_series() -> None:
     def at(*trained: str) -> int:
-        track = Track("b", tuple(map(str, range(len(trained)))), {str(i): tuple(of) for i, of in enumerate(trained)})
+        track = Track(
+            base="b",
+            stages=tuple(map(str, range(len(trained)))),
+            learned={str(i): tuple(of) for i, of in enumerate(trained)},
+        )
         return track.learned_at({"a"})
 
     assert [at("b", "b"), at("a", "b", "a"), at("a", "a", "b"), at("b", "ab", "a"), at("b")] == [0, 1, 2, 3, 0]
@@ -137,7 +141,7 @@ def binary(rng: np.random.Generator, rates: Sequence[float], n: int = 120) -> np
     return np.stack([np.stack([(luck < rate).astype(float), np.ones(n)], axis=1) for rate in rates])
 
 
-TRACK = Track("base", ("s1", "s2", "s3"), {"s1": ("one",), "s2": ("two",), "s3": ()}, joint="joint")
+TRACK = Track(base="base", stages=("s1", "s2", "s3"), learned={"s1": ("one",), "s2": ("two",), "s3": ()}, joint="joint")
 
 
 def test_measures_are_those_of_loops_over_the_scores(tmp_path: Path) -> None:
@@ -278,7 +282,7 @@ def test_no_more_is_named_than_the_correction_allows(tmp_path: Path) -> None:
             rows[name] = np.stack([np.stack([of.astype(float), np.ones(n)], axis=1) for of in answers])
         stages = stages_of(
             folder(tmp_path / str(seed), [task(name, ACC) for name in rows], rows),
-            Track("base", ("s1", "s2", "s3"), {}),
+            Track(base="base", stages=("s1", "s2", "s3"), learned={}),
         )
         assert stages.tests == 12
         wrong += any(each.first for each in stages.columns)

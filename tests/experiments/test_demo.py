@@ -14,7 +14,7 @@ from evalharness.tasks.library import Library
 from evalharness.training.recipe import Recipe
 
 REPLAYED = {"method": "full", "steps": 2, "learning_rate": 1e-3, "replay": {"demo": 0.2}}
-SMALL = Plan("topics", {"lora": {"method": "lora", "steps": 2}, "full": REPLAYED})
+SMALL = Plan(target="topics", fields={"lora": {"method": "lora", "steps": 2}, "full": REPLAYED})
 
 
 class Heard:

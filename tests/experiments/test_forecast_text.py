@@ -92,7 +92,10 @@ def test_what_the_lines_say_of_the_gate_and_of_the_work() -> None:
     )
     assert "too near chance for their margins" in "\n".join(lines(told(ROW, gate=replace(ODDS, certifiable=None))))
     assert json.loads(document(told(ROW)))["gate"]["losing"][2]["found"] == 0.7
-    work = (TaskCost("rte", 10, 2000, 40, False, 2.0), TaskCost("xsum", 5, 5000, 640, True, 120.0))
+    work = (
+        TaskCost(task="rte", requests=10, prompt_tokens=2000, answer_tokens=40, written=False, seconds=2.0),
+        TaskCost(task="xsum", requests=5, prompt_tokens=5000, answer_tokens=640, written=True, seconds=120.0),
+    )
     text = "\n".join(lines(told(ROW, work=work, loading=3.0, gate=None, earlier="runs/a#lora")))
     assert "gate: not known" in text and "known from runs/a#lora; where it says nothing" in text
     assert "≤ 640" in text and "2 min" in text and "base and one candidate together about 4 min" in text

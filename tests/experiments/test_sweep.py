@@ -160,7 +160,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_rows_to_choose_on_are_neither_trained_on_nor_reported_on(job: Job, world: Path, zoo: dict[str, Path]) -> None:
-    run_plan = make_run_plan(changed(job, models=(f"same={zoo['llama']}",)))
+    run_plan = make_run_plan(changed(job, models=(f"same={zoo['llama']}",), allow_noop=True))
     selection = selection_of(
         run_plan, Library(job.tasks.include).task("target"), {"target", "old", "paired"}, job.output.folder / "rows"
     )
@@ -206,7 +206,7 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
 
 def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str, Path]) -> None:
     """A limit draws rows; they are not the first ones."""
-    limited = changed(job, models=(f"same={zoo['llama']}",), limit=5)
+    limited = changed(job, models=(f"same={zoo['llama']}",), limit=5, allow_noop=True)
     run_plan = make_run_plan(limited)
     selection = selection_of(
         run_plan, Library(job.tasks.include).task("target"), {"target"}, job.output.folder / "rows"
@@ -230,7 +230,18 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
     at = job.output.folder / "candidates" / "full-lr0.001-s7"
     at.mkdir(parents=True)
     if finished:
-        text = to_json(Sweep("first", "target", "small", "acc", "", {}, (), base_fingerprint=base.fingerprint))
+        text = to_json(
+            Sweep(
+                base="first",
+                task="target",
+                suite="small",
+                select="acc",
+                rule="",
+                rows={},
+                points=(),
+                base_fingerprint=base.fingerprint,
+            )
+        )
         (job.output.folder / "sweep.json").write_text(text)
     else:
         (at / "training.json").write_text(
@@ -251,19 +262,23 @@ def test_the_sweep_of_another_base_or_task_is_not_overwritten(
 
 
 def made(series: str, rate: float, seed: int, score: float | None, loss: float = 1.0) -> Point:
-    outcome = None if score is None else Outcome({"acc": score}, None, True, None, (), 3)
+    outcome = (
+        None
+        if score is None
+        else Outcome(metrics={"acc": score}, gain=None, learned=True, suite=None, forgotten=(), units=3)
+    )
     return Point(
-        f"{series}-{rate:g}-{seed}",
-        series,
-        series,
-        None,
-        rate,
-        seed,
-        "diverged" if score is None else "trained",
-        "",
-        {},
-        loss,
-        outcome,
+        name=f"{series}-{rate:g}-{seed}",
+        series=series,
+        method=series,
+        rank=None,
+        learning_rate=rate,
+        seed=seed,
+        status="diverged" if score is None else "trained",
+        reason="",
+        made={},
+        loss=loss,
+        validation=outcome,
     )
 
 

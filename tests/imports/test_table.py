@@ -14,6 +14,7 @@ from evalharness.errors import DataError, EvalHarnessError, NotComparableError, 
 from evalharness.imports import table
 from evalharness.imports.measurements import ImportedLogs, import_logs
 from evalharness.imports.scales import Statements
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Flag
 from evalharness.records.measurements import TaskFacts
@@ -256,3 +257,12 @@ def test_a_statement_on_nothing_is_named_and_two_that_differ_are_not_compared(tm
     tuned = table.read(write(tmp_path / "t.csv", "id,score,higher_is_better\n1,1,no\n"), "tuned")
     with pytest.raises(NotComparableError, match="state different higher_is_better of score of t"):
         import_logs(base, [tuned], Library())
+
+
+def test_predictions_are_counted(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'' if i == 0 else 'yes'},{'yes' if i % 2 else 'no'}\n" for i in range(20))
+    log = table.read(write(tmp_path / "quiz.csv", f"id,prediction,answer\n{rows}"), "base")
+    (facts,) = import_logs(log, [], Library()).facts
+    assert facts.answers == {
+        "base": AnswerCounts(answers=20, most_common="yes", most_common_count=19, most_common_right=10, empty=1)
+    }

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.comparison import Comparison, Estimate, WouldDecide
 from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, Spread, WrittenFlips
 from evalharness.records.measurements import ExampleError, Sample
@@ -84,7 +85,8 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
     flags += ["truncated"] if task == "dialogsum" else []
     flags += ["unparsed"] if task == "emoji_movie" and candidate == "prompt-16" else []
     flags += ["prompts_differ"] if task == "copa" and candidate == "prompt-16" else []
-    flags += ["repeated_prompts"] if task == "rte" else []
+    flags += ["repeated_prompts", "constant_answer"] if task == "rte" else []
+    flags += ["cut_off", "empty_answers"] if task == "dialogsum" else []
     flags += ["stopped_early"] if task == "copa" and candidate == "full-high" else []
     flags += ["suite_not_tested"] if level == "suite" and candidate == "full-high" else []
     changed = max(round(n * SCALE[candidate] * 0.2), abs(round(n * delta / high)))
@@ -123,9 +125,20 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
         verdict=verdict,
         flags=tuple(flags),
         would_decide=None if never else what,
+        repeated=12 if task == "rte" else 0,
+        base_answers=ANSWERS.get(task),
+        candidate_answers=ANSWERS.get(task),
         available=available,
         median=round(delta / 2, 2) if level == "suite" else None,
     )
+
+
+ANSWERS = {
+    "rte": AnswerCounts(answers=277, most_common="True", most_common_count=277, most_common_right=140),
+    "dialogsum": AnswerCounts(
+        answers=200, most_common="a ship", most_common_count=9, most_common_right=0, empty=30, cut_off=50
+    ),
+}
 
 
 def _describing(comparison: Comparison, metric: str, base: float) -> Comparison:

@@ -10,12 +10,13 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from evalharness.records.comparison import Estimate
+from evalharness.records.comparison import Estimate, MeanDifference
 from evalharness.records.results import Results
 from evalharness.report import marks
 from evalharness.report.forest import forest
 from evalharness.report.page import MARKS, mark_of
 from evalharness.report.svg import COLOURS
+from evalharness.report.targets import undrawn
 from evalharness.report.tradeoff import tradeoff
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -92,6 +93,17 @@ def test_points_without_intervals_or_margins(run: Results) -> None:
     ]
     assert "sst2" not in texts and "boolq" in texts
     assert tradeoff(replace(run, comparisons=bare))
+
+
+def test_candidates_of_which_the_base_can_do_nothing_are_not_drawn(run: Results) -> None:
+    def told(unable: int) -> Results:
+        general = MeanDifference(value=0.0, low=-0.1, high=0.1, units=3, unable=unable)
+        return replace(
+            run, comparisons=tuple(replace(c, general=general) if c.level == "suite" else c for c in run.comparisons)
+        )
+
+    assert tradeoff(told(2)) and tradeoff(told(3)) == ""
+    assert set(undrawn(told(3))) == set(run.candidates)
 
 
 def test_nothing_to_draw_is_no_figure(run: Results, only_base: Results) -> None:

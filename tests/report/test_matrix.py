@@ -87,3 +87,13 @@ def test_what_was_not_measured_is_a_dash(half_measured: Results) -> None:
     assert suite and sst2 and (rows["demo"].base, suite.score) == ("–", "–") and suite.difference == "−17.00 margins"
     assert (sst2.score, sst2.difference, sst2.interval, sst2.lost) == ("–", "–", "", None)
     assert rows["sst2"].base == "0.870"
+
+
+def test_what_answers_are_like_stands_beside_the_scores(run: Results) -> None:
+    rows = {row.task: row for row in matrix(run, {})}
+    (cell, *_), said = (
+        rows["dialogsum"].cells,
+        "writes nothing in 15 % of the rows; is cut off at the length limit in 25 %",
+    )
+    assert rows["rte"].base_answers == "answers “True” to every row (right in 50 %)" and not rows["sst2"].base_answers
+    assert cell is not None and cell.answers == rows["dialogsum"].base_answers == f"{said} of the rows"

@@ -32,7 +32,7 @@ def around(value: float, half: float = 0.02) -> Estimate:
 
 
 def cell(number: int, score: float, known: float | None, state: str | None, base: float = 0.5) -> StageScore:
-    blank = StageScore(NAMES[number], 100, around(score), around(score - base), None)
+    blank = StageScore(stage=NAMES[number], n=100, score=around(score), difference=around(score - base), verdict=None)
     if known is None:
         return blank
     since, kept = around(score - known), around(score / known)
@@ -66,21 +66,35 @@ def stages() -> Stages:
         ),
     )
     measures = [
-        ContinualMeasure(kind, name, 1, around(-0.2))
+        ContinualMeasure(over=kind, name=name, tasks=1, estimate=around(-0.2))
         for kind in ("learned", "all")
         for name in ("accuracy", "backward_transfer", "forgetting")
     ]
     measures += [
-        ContinualMeasure(kind, name, 1, None, "none")
+        ContinualMeasure(over=kind, name=name, tasks=1, estimate=None, reason="none")
         for kind in ("learned", "all")
         for name in ("forward_transfer", "intransigence")
     ]
     measures += [
-        ContinualMeasure("general", name, 0, None, "no such task")
+        ContinualMeasure(over="general", name=name, tasks=0, estimate=None, reason="no such task")
         for name in ("accuracy", "backward_transfer", "forgetting", "forward_transfer", "intransigence")
     ]
     learned = {NAMES[0]: ("topics",), NAMES[1]: (), NAMES[2]: ()}
-    return Stages("base", NAMES, learned, "joint", None, 0.05, 0.9, 8, "The rule.", False, columns, tuple(measures), "")
+    return Stages(
+        base="base",
+        stages=NAMES,
+        learned=learned,
+        joint="joint",
+        fresh=None,
+        alpha=0.05,
+        level=0.9,
+        tests=8,
+        rule="The rule.",
+        scaled=False,
+        columns=columns,
+        measures=tuple(measures),
+        of="",
+    )
 
 
 def test_sentences_name_the_first_stage_and_what_came_after(stages: Stages) -> None:
@@ -220,7 +234,7 @@ def test_hostile_names_stay_text(run: Results, stages: Stages) -> None:
 
 def test_a_stage_that_was_not_measured_is_a_dash(stages: Stages, tmp_path: Path) -> None:
     topics, *others = stages.columns
-    gap = StageScore(NAMES[2], 0, None, None, None, reference="full-low")
+    gap = StageScore(stage=NAMES[2], n=0, score=None, difference=None, verdict=None, reference="full-low")
     first, second, _ = topics.cells
     found = replace(stages, columns=(replace(topics, cells=(first, second, gap)), *others))
     assert matrix_table(found).rows[3][1] == "– (–)" and task_table(found).rows[0][4:] == ("–", "–")

@@ -34,24 +34,25 @@ def point(series: str, rate: float, seed: int, gain: float | None, suite: float 
     method, _, rank = series.partition("-r")
     name = f"{series}-lr{rate:g}-s{seed}"
     blank = Point(
-        name,
-        series,
-        method,
-        int(rank) if rank else None,
-        rate,
-        seed,
-        "trained",
-        "",
-        {"trainable": 4608, "bytes": 18_432, "seconds": 12.5},
+        name=name,
+        series=series,
+        method=method,
+        rank=int(rank) if rank else None,
+        learning_rate=rate,
+        seed=seed,
+        status="trained",
+        reason="",
+        made={"trainable": 4608, "bytes": 18_432, "seconds": 12.5},
     )
     if gain is None or suite is None:
         return replace(blank, status="diverged", reason="training diverged: the loss is nan", made={})
     less = 0.02 * (seed - 1)
     found = Outcome(
-        {"acc": 0.25 + gain - less, "brier_score": 0.4},
-        Estimate(value=gain - less, low=gain - 0.05, high=gain + 0.05), gain > 0.1,
-        Estimate(value=suite - less, low=suite - 0.03, high=suite + 0.03), ("sst2", "rte")[: 2 if suite < -0.1 else 0],
-        11,
+        metrics={"acc": 0.25 + gain - less, "brier_score": 0.4},
+        gain=Estimate(value=gain - less, low=gain - 0.05, high=gain + 0.05), learned=gain > 0.1,
+        suite=Estimate(value=suite - less, low=suite - 0.03, high=suite + 0.03),
+        forgotten=("sst2", "rte")[: 2 if suite < -0.1 else 0],
+        units=11,
     )  # fmt: skip
     return replace(blank, loss=1.0 - gain, validation=found, test=found if rate == 1e-2 and method == "lora" else None)
 
@@ -65,15 +66,15 @@ def sweep() -> Sweep:
     }
     chosen = tuple(Choice(series, 1e-2, 0.9, names[series, 1e-2]) for series in ("lora-r1", "lora-r8"))
     return Sweep(
-        "tiny-base",
-        "topics",
-        "demo",
-        "acc",
-        "The rule.",
-        {"topics": "validation"},
-        points,
-        chosen,
-        ("rte: 50 rows are held out",),
+        base="tiny-base",
+        task="topics",
+        suite="demo",
+        select="acc",
+        rule="The rule.",
+        rows={"topics": "validation"},
+        points=points,
+        chosen=chosen,
+        notices=("rte: 50 rows are held out",),
     )
 
 
@@ -136,7 +137,7 @@ def test_the_figure_joins_rates_marks_the_unlearned_hollow_and_is_the_same_every
     ids = [str(element.get("id")) for element in root.iter() if element.get("id")]
     assert len(ids) == len(set(ids)) and all(key.startswith("curves-") for key in ids)
     tips = [str(element.text) for element in root.iter(f"{SVG}title")]
-    assert any(tip.startswith("lora-r8 at 0.001:") and tip.endswith("did not learn") for tip in tips)
+    assert any(tip.startswith("lora-r8 at 0.001:") and "learned in 0 of" in tip for tip in tips)
     assert any(tip.startswith("lora-r1 at 0.01:") and tip.endswith("learned in 2 of 2, chosen") for tip in tips)
     fills = {
         str(g.get("id")): str(next(g.iter(f"{SVG}use")).get("style"))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.comparison import Comparison, Estimate, MeanDifference, StoppingState, WouldDecide
 from evalharness.records.results import ModelRow, Results
 from evalharness.report.terminal import model_line, verdict_lines
@@ -40,7 +41,7 @@ ROW = Comparison(
     [
         (True, ": learned its target sst2 (+0.100)"),
         (False, ": did not learn its target sst2 (+0.100)"),
-        (None, ": whether it learned its target sst2 (+0.100) cannot be told"),
+        (None, ": whether it learned its target sst2 (+0.100) is not shown"),
     ],
 )
 def test_whether_it_learned(learned: bool | None, words: str) -> None:
@@ -59,6 +60,31 @@ def test_the_intervals_are_titled_by_their_coverage(level: float, words: str) ->
         verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=(replace(ROW, ci_level=level),)))
     )
     assert words in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("unable", "words"),
+    [
+        (
+            0,
+            "general ability: +0.000 (−0.100 … +0.100), the mean over 3 gate units scored from 0 to 1 that it was not ",
+        ),
+        (2, "that it was not trained on, 2 of which the base cannot do (no verdict)"),
+        (3, "general ability: not shown, the base cannot do any of 3 gate units scored from 0 to 1"),
+    ],
+)
+def test_general_ability_says_what_the_base_cannot_do(unable: int, words: str) -> None:
+    general = MeanDifference(value=0.0, low=-0.1, high=0.1, units=3, unable=unable)
+    rows = (ROW, replace(ROW, task="suite", level="suite", general=general))
+    text = "\n".join(verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=rows)))
+    assert words in text and ("+0.000" in text) == (unable < 3)
+
+
+def test_one_answer_to_all_is_said_below_the_table() -> None:
+    counts = AnswerCounts(answers=50, most_common="A", most_common_count=50, most_common_right=26)
+    results = Results(signature={}, models=(BASE, TUNED), comparisons=(replace(ROW, base_answers=counts),))
+    said = "boolq: the base answers “A” to every row (right in 52 %): this task cannot show what it knew"
+    assert said in [line.strip() for line in verdict_lines(results)]
 
 
 def test_why_a_row_is_inconclusive() -> None:

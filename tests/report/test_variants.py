@@ -117,7 +117,7 @@ def test_every_way_is_a_line_with_base_and_candidates(otherwise: Results) -> Non
     assert [row.plain for row in lines] == [True] + [False] * 8
     assert (lines[1].base, lines[1].cells[0]) == (
         "0.700",
-        variants.VariantCell("0.700", "0.000", "[−0.020, +0.020]", "", 0.0),
+        variants.VariantCell(score="0.700", difference="0.000", interval="[−0.020, +0.020]", moved="", change=0.0),
     )
     worst = lines[5].cells[2]
     assert worst is not None
@@ -216,7 +216,7 @@ def test_what_was_not_measured_is_a_dash_and_no_largest_fall(otherwise: Results)
     rows = {row.words: row for row in by_task(variants.variant_tables(results))["boolq"].rows}
     typos, bare = rows["with typos"], rows["wording “bare”"]
     assert (typos.base, bare.base) == ("0.750", "0.810")
-    assert typos.cells[0] == bare.cells[0] == variants.VariantCell("–", "–")
+    assert typos.cells[0] == bare.cells[0] == variants.VariantCell(score="–", difference="–")
     spread = rows["largest minus smallest over wordings"].cells[0]
     assert spread and spread.score not in ("–", "")
     view = variants.overview(results)

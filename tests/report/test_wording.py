@@ -115,5 +115,7 @@ def test_a_flag_of_a_later_version_is_still_shown() -> None:
 def test_no_estimate_is_a_dash() -> None:
     assert wording.with_interval(None) == "–" and wording.interval(None) == wording.direction(None) == ""
     shown = wording.score_change(None, None, Estimate(value=-3.2, low=-4.0, high=-1.0))
-    assert shown == wording.ScoreChange("–", "–", "−3.2", "[−4.0, −1.0]")
-    assert wording.score_change(None, None, None) == wording.ScoreChange("–", "–", "–", "")
+    assert shown == wording.ScoreChange(base="–", candidate="–", difference="−3.2", interval="[−4.0, −1.0]")
+    assert wording.score_change(None, None, None) == wording.ScoreChange(
+        base="–", candidate="–", difference="–", interval=""
+    )

@@ -263,6 +263,7 @@ def test_tiny_models_score_as_in_lm_eval(
         out=tmp_path / "out",
         store=tmp_path / "store",
         base=f"base={path}",
+        allow_noop=True,
         tasks=("told",),
         include=(tmp_path / "tasks",),
     )

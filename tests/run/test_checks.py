@@ -24,7 +24,8 @@ TRAIN = ("train", "--method", "lora", "--base", BASE)
 SWEEP = ("sweep", "--base", BASE, "--suite", "demo")
 DEMO, TASK, OUT = ("--suite", "demo"), ("--task", "sst2"), ("--out", "{tmp}/out")
 ROWS = ("--data-dir", str(shipped("fixtures/world/rows")))
-TUNED = ("run", "--model", f"tuned={BASE}", "--base", BASE, "--task", "sst2", *ROWS, *OUT, "--quiet")
+COPY = ("run", "--model", f"tuned={BASE}", "--base", BASE, "--task", "sst2", *ROWS, *OUT, "--quiet")
+TUNED = (*COPY, "--allow-noop")
 SCRIPTED = (*TUNED, "--engine", "scripted", "--engine-option")
 MISTAKES = {
     (*RUN, "--suite", "forgeting"): "did you mean forgetting",
@@ -62,6 +63,7 @@ MISTAKES = {
     (*SWEEP, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
 }
 PLANNED = {  # said once the plan of the run is made, which needs no model in memory either
+    COPY: "tuned: is the very weights of its base tiny-base",
     (*TUNED, "--template", "polite"): "no task of this run has a wording 'polite'",
     (*TUNED, "--model", f"tuned={BASE}"): "tuned: 2 checkpoints of this run have this name",
     (*TUNED, "--train-data", "tund={tmp}"): "no candidate 'tund' in this run; did you mean tuned?",

@@ -41,7 +41,7 @@ class Echo:
 
 
 def source(store: Store, engine: Echo, model: str = "m") -> AnswerSource:
-    return AnswerSource(model, "e", store, lambda: engine)
+    return AnswerSource(model=model, engine="e", store=store, open_engine=lambda: engine)
 
 
 def test_the_second_time_nothing_is_asked(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_is_no_answer_to_the_request_is_a_failure_and_never_stored(
 ) -> None:
     request = Rank(pairs=(("a", " b"), ("a", " c")))
     with Store(tmp_path / "store.sqlite") as store:
-        source = AnswerSource("model", "engine", store, lambda: Careless(answer))
+        source = AnswerSource(model="model", engine="engine", store=store, open_engine=lambda: Careless(answer))
         (failure,) = collect([request], source).values()
         assert isinstance(failure, Failure) and reason in failure.reason
         assert not store.read("model", "engine", [request.id, "another"])

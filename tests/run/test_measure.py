@@ -11,6 +11,7 @@ import pytest
 
 from evalharness.errors import TaskError
 from evalharness.metrics.build import build
+from evalharness.records.answers import AnswerCounts
 from evalharness.records.requests import Example, Failure, Generate, Generation, PreparedTask, Rank, Ranking
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.run.collect import checked
@@ -94,6 +95,28 @@ def test_repeated_questions_add_to_one_row_and_leave_the_score_as_it_is():
     prepared, answers = ranked([0, 0, 1, 0], [(-1.0, -2.0), (-2.0, -1.0), (-1.0, -2.0), (-1.0, -2.0)], units="abba")
     (of_task,) = measure(prepared, answers, "m").measurements
     assert (of_task.units, of_task.sizes, of_task.rows.tolist()) == (("a", "b"), (2, 2), [[2.0, 2.0], [0.0, 2.0]])
+
+
+def test_answers_are_counted_from_what_was_scored():
+    prepared, answers = ranked([0] * 12, [(-1.0, -2.0)] * 10 + [(-2.0, -1.0), Failure(request_id="", reason="gone")])
+    outcome = measure(prepared, answers, "m")
+    assert outcome.answers == AnswerCounts(answers=11, most_common="no", most_common_count=10, most_common_right=11)
+    number = (
+        {"name": "digits", "filter": [{"function": "regex", "regex_pattern": "\\d+"}, {"function": "take_first"}]},
+    )
+    prepared, answers = generated(
+        ["", "it is 7", "7", "none", "  "],
+        [("7",), ("7",), ("8",), ("7",), ("7",)],
+        (MetricSpec(id="exact_match,digits", name="exact_match", filter="digits"),),
+        (("digits", number[0]["filter"]),),
+    )
+    counts = measure(prepared, answers, "m").answers
+    assert counts is not None and (counts.most_common, counts.most_common_count, counts.most_common_right) == (
+        "7",
+        2,
+        4,
+    )
+    assert (counts.answers, counts.empty, counts.unreadable, counts.cut_off) == (5, 2, 3, 0)
 
 
 def test_a_metric_of_whole_units_scores_each_key_alone():

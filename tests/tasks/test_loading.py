@@ -55,7 +55,7 @@ def test_python_references_are_kept_and_never_run(tmp_path: Path) -> None:
     )
     found = load(path)
     assert found["doc_to_text"] == "{{q}}"
-    assert found["process_docs"] == Code("utils.docs", f"{tmp_path / 'base.yaml'}:2")
+    assert found["process_docs"] == Code(function="utils.docs", where=f"{tmp_path / 'base.yaml'}:2")
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ GOOD, BAD = ("the film was good \n Answer :", " yes"), ("it was bad \n Answer :"
 
 @pytest.fixture(scope="session")
 def examples() -> TrainingSet:
-    return TrainingSet((GOOD, BAD) * 8, {"films": 16})
+    return TrainingSet(examples=(GOOD, BAD) * 8, counts={"films": 16})
 
 
 TASK = """

@@ -23,8 +23,10 @@ from evalharness.training.recipe import Recipe
 
 METHODS = ("full", "lora", "prompt")
 UNEVEN = TrainingSet(
-    tuple(("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)),
-    {"films": 12},
+    examples=tuple(
+        ("the " * (number % 5) + "film was good \n Answer :", " yes" * (number % 3 + 1)) for number in range(12)
+    ),
+    counts={"films": 12},
 )
 
 
@@ -117,7 +119,7 @@ def test_packing_is_refused_where_examples_would_see_one_another(
 
 
 def test_packs_hold_what_fits():
-    examples = [EncodedExample(tuple(range(length)), tuple(range(length))) for length in (3, 4, 2, 5, 9)]
+    examples = [EncodedExample(ids=tuple(range(length)), labels=tuple(range(length))) for length in (3, 4, 2, 5, 9)]
     assert [[len(each.ids) for each in row] for row in pack(examples, 9)] == [[3, 4, 2], [5], [9]]
     batch = collate([tuple(examples[:2]), tuple(examples[2:3])], 0, packed=True)
     assert (
@@ -128,7 +130,7 @@ def test_packs_hold_what_fits():
 
 
 def test_batches_of_like_lengths(base, tmp_path):
-    rows = [(EncodedExample((0,) * length, (0,) * length),) for length in range(1, 41)]
+    rows = [(EncodedExample(ids=(0,) * length, labels=(0,) * length),) for length in range(1, 41)]
     batches = batches_by_length(rows, 4, 20, seed=3)
     widths = [[len(row[0].ids) for row in batch] for batch in batches]
     assert sorted(length for batch in widths[:10] for length in batch) == list(range(1, 41))
@@ -246,7 +248,9 @@ def test_bfloat16(base, examples, tmp_path):
 
 
 def test_only_answers_count_and_padding_does_not():
-    batch = collate([(EncodedExample((5, 6, 7), (-100, 6, 7)),), (EncodedExample((8,), (8,)),)], pad=0)
+    batch = collate(
+        [(EncodedExample(ids=(5, 6, 7), labels=(-100, 6, 7)),), (EncodedExample(ids=(8,), labels=(8,)),)], pad=0
+    )
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 6, 7], [8, -100, -100]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
@@ -254,7 +258,7 @@ def test_only_answers_count_and_padding_does_not():
 
 def test_long_prompts_are_reported(base, tmp_path):
     reports = []
-    long = TrainingSet((("good " * 40 + "Answer :", " yes"),), {"films": 1})
+    long = TrainingSet(examples=(("good " * 40 + "Answer :", " yes"),), counts={"films": 1})
     out = train(recipe(base, tmp_path / "candidate", steps=1), long, reports.append)
     assert any("1 of 1 prompts are longer than the window" in line for line in reports)
     assert json.loads((out / "training.json").read_text())["truncated"] == 1
@@ -283,7 +287,7 @@ def test_what_is_there_is_never_overwritten(base, examples, tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         train(recipe(base, tmp_path / "candidate"), examples, silent)
     with pytest.raises(DataError, match="no training examples"):
-        train(recipe(base, tmp_path / "new"), TrainingSet((), {}), silent)
+        train(recipe(base, tmp_path / "new"), TrainingSet(examples=(), counts={}), silent)
 
 
 def test_a_place_that_cannot_be_written(base, examples, tmp_path):

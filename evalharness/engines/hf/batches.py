@@ -27,7 +27,7 @@ class BatchLimits(NamedTuple):
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why one row alone could not be answered."""
 
@@ -72,7 +72,7 @@ def in_batches(
         except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
             first_line = str(error).partition("\n")[0][:200]
             failed = f"the model failed: {type(error).__name__}: {first_line}"
-            refusal = Refusal(TOO_LARGE if out_of_memory(error) else failed)
+            refusal = Refusal(reason=TOO_LARGE if out_of_memory(error) else failed)
         else:
             results.update(zip(batch, answers, strict=True))
             continue

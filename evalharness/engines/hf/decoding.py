@@ -49,7 +49,7 @@ HONOURED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPrompt:
     """A Generate request and its prompt as tokens."""
 
@@ -94,7 +94,7 @@ class _FiniteWatch(LogitsProcessor):
         return scores
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedBatch:
     """What `generate` gave for a batch (token ids, or its output object), where new tokens begin in it, and what was
     seen on the way.
@@ -168,7 +168,9 @@ class Decoder:
     def next_logits(self, prompts: Sequence[str], adapter: bool) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), by the pass that decodes."""
         requests = [Generate(prompt=prompt, stop=(), max_tokens=1) for prompt in prompts]
-        rows = [TokenPrompt(request, self.model.tokenizer.prompt(request.prompt)) for request in requests]
+        rows = [
+            TokenPrompt(request=request, tokens=self.model.tokenizer.prompt(request.prompt)) for request in requests
+        ]
         options = {"output_logits": True, "return_dict_in_generate": True}
 
         def ask(batch: list[int]) -> torch.Tensor:
@@ -186,7 +188,9 @@ class Decoder:
         except Untokenizable as error:
             return Failure(request_id=request.id, reason=str(error))
         too_much = self.model.too_much(tokens, request.max_tokens)
-        return Failure(request_id=request.id, reason=too_much) if too_much else TokenPrompt(request, tokens)
+        return (
+            Failure(request_id=request.id, reason=too_much) if too_much else TokenPrompt(request=request, tokens=tokens)
+        )
 
     @torch.no_grad()
     def _forward(self, prompts: Sequence[TokenPrompt], adapter: bool = True, **options: Any) -> DecodedBatch:
@@ -202,7 +206,7 @@ class Decoder:
             options["stopping_criteria"] = StoppingCriteriaList([ends])
             options["logits_processor"] = LogitsProcessorList([watch])
             generate = cast(Callable[..., Any], model.generate)  # GenerationMixin's, which mypy takes for a tensor
-            return DecodedBatch(generate(**inputs, **options), start, ends, watch)
+            return DecodedBatch(output=generate(**inputs, **options), start=start, ends=ends, watch=watch)
 
     def _least(self, start: int) -> int:
         """New tokens before an end token may come. The least length of all counts what `generate` gives back before the

@@ -107,7 +107,7 @@ class HFEngine:
         return resident
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerCounter:
     """Counts tokens. Counters of equal tokenizers are equal, so that a text need not be counted once for every
     candidate.
@@ -163,7 +163,7 @@ class HFFactory:
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
         """Tokens of a text as this model would read it alone, special tokens that the tokenizer adds included."""
         directory = tokenizer_directory(checkpoint)
-        return TokenizerCounter(of_tokenizer(directory), TokenizerAdapter(load_tokenizer(directory)))
+        return TokenizerCounter(tokenizer=of_tokenizer(directory), adapter=TokenizerAdapter(load_tokenizer(directory)))
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be

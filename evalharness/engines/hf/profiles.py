@@ -21,7 +21,7 @@ LEAST = -1e4  # the log-probability that stands for that of a token which cannot
 BEYOND = "a token is asked for that is beyond this model's vocabulary"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextPiece:
     """Part of a text: what is read, and which tokens are asked for at each place, or else how many of the likeliest."""
 
@@ -30,7 +30,7 @@ class TextPiece:
     at: tuple[Tokens, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PieceProfile:
     """What a model expects at the places of one piece, each a list over them."""
 
@@ -74,7 +74,7 @@ class Profiler:
                 return long
             end = done + len(pair.continuation)
             row = BatchRow(*self.model.read(pair), (pair.continuation,))
-            pieces.append(TextPiece(row, request.top_k, request.at[done:end]))
+            pieces.append(TextPiece(row=row, top_k=request.top_k, at=request.at[done:end]))
             done = end
         return pieces
 
@@ -98,10 +98,10 @@ def _profile(piece: TextPiece, logits: torch.Tensor) -> PieceProfile | Refusal:
     """`logits`: (places, vocabulary). The softmax is taken in float64, a few places at a time."""
     profile, done = PieceProfile(), 0
     if any(token >= logits.shape[1] for tokens in piece.at for token in tokens):
-        return Refusal(BEYOND)
+        return Refusal(reason=BEYOND)
     for part in torch.split(logits, max(1, CHUNK // logits.shape[1])):
         if bool((part.isnan() | part.isposinf()).any()):
-            return Refusal(NONFINITE)
+            return Refusal(reason=NONFINITE)
         end = done + len(part)
         logprobs = torch.log_softmax(part.double(), dim=-1)  # (some places, vocabulary)
         own = torch.tensor(piece.row.runs[0][done:end], device=part.device)

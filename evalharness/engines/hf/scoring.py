@@ -23,7 +23,7 @@ CHUNK = 1 << 22  # float32 values of the softmax held at a time
 NONFINITE = "non-finite logits"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunScore:
     """Of one continuation: summed log-probability (nats) and whether every token is the most likely one. None: the
     logits were not finite.
@@ -115,7 +115,7 @@ def _run_scores(rows: Sequence[BatchRow], logits: torch.Tensor) -> list[list[Run
     for b, run in runs:
         total = float(np.sum(logprobs[done : done + len(run)]))
         is_greedy = bool(greedy[done : done + len(run)].all())
-        scores[b].append(RunScore(total if np.isfinite(total) else None, is_greedy))
+        scores[b].append(RunScore(logprob=total if np.isfinite(total) else None, greedy=is_greedy))
         done += len(run)
     return scores
 

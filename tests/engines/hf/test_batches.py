@@ -60,7 +60,10 @@ def test_what_never_fits_is_refused():
     def forward(some):
         raise RuntimeError("CUDA out of memory")
 
-    assert in_batches([4, 7], [1, 1], ONE_BATCH, forward, read) == [Refusal(TOO_LARGE), Refusal(TOO_LARGE)]
+    assert in_batches([4, 7], [1, 1], ONE_BATCH, forward, read) == [
+        Refusal(reason=TOO_LARGE),
+        Refusal(reason=TOO_LARGE),
+    ]
 
 
 def test_a_row_that_breaks_the_model_costs_no_other_its_answer():
@@ -70,7 +73,7 @@ def test_a_row_that_breaks_the_model_costs_no_other_its_answer():
         return [10 * i for i in some]
 
     results = in_batches(range(8), [1] * 8, ONE_BATCH, forward, read)
-    assert results.pop(5) == Refusal("the model failed: RuntimeError: shape mismatch")
+    assert results.pop(5) == Refusal(reason="the model failed: RuntimeError: shape mismatch")
     assert results == [10 * i for i in range(8) if i != 5]
 
 

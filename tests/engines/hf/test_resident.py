@@ -135,7 +135,9 @@ def test_a_model_of_someone_elses_is_left_as_it_was(zoo, engine, ask, rankings, 
     base.generation_config.temperature, base.generation_config.do_sample = 0.7, True
     wrapped.train()
     wrapped.base_model.model.lm_head.eval()  # one that its owner froze
-    loaded = LoadedModel(base, base, load_tokenizer(zoo["llama"]), base.device, adapter=wrapped)
+    loaded = LoadedModel(
+        model=base, bare=base, tokenizer=load_tokenizer(zoo["llama"]), device=base.device, adapter=wrapped
+    )
     modes, config = {name: module.training for name, module in wrapped.named_modules()}, base.generation_config
     grads, hooks = (
         [p.requires_grad for p in wrapped.parameters()],

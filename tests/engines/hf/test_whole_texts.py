@@ -173,7 +173,7 @@ class TestInside:
         assert isinstance(good, Scoring)
 
     def test_virtual_tokens_that_fill_the_window_leave_no_room(self, loaded):
-        loaded.lead = VirtualPrefix(torch.zeros(5, 48))
+        loaded.lead = VirtualPrefix(embeddings=torch.zeros(5, 48))
         (answer,) = self.scorer(loaded, 5).score([Score(text="the cat")])
         assert isinstance(answer, Failure) and "no room" in answer.reason
 

@@ -1,0 +1,52 @@
+"""Flag rows of which a model gave one answer to nearly all examples, or empty, cut-off, unreadable ones to a tenth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from evalharness.records.answers import AnswerCounts
+from evalharness.records.comparison import Flag
+from evalharness.records.measurements import TaskFacts
+
+BothCounts = tuple[AnswerCounts | None, AnswerCounts | None]  # of the base and of the candidate
+
+
+def counts_of(tasks: Sequence[TaskFacts], model: str) -> AnswerCounts | None:
+    """A model's counts over all the tasks of a row; None where none of them has any.
+
+    Of a task only its most common answer is known, so over several tasks an answer's count is the least it can be.
+    """
+    each = [counts for task in tasks if (counts := task.answers.get(model)) is not None]
+    if len(each) < 2:
+        return each[0] if each else None
+    common, right = Counter[str](), Counter[str]()
+    for counts in each:
+        common[counts.most_common] += counts.most_common_count
+        right[counts.most_common] += counts.most_common_right
+    answer, count = common.most_common(1)[0]
+    return AnswerCounts(
+        answers=sum(counts.answers for counts in each),
+        most_common=answer,
+        most_common_count=count,
+        most_common_right=right[answer],
+        empty=sum(counts.empty for counts in each),
+        cut_off=sum(counts.cut_off for counts in each),
+        unreadable=sum(counts.unreadable for counts in each),
+    )
+
+
+def notable_counts(tasks: Sequence[TaskFacts], sides: tuple[str, str]) -> BothCounts:
+    """The counts of base and candidate where either has something to be said, else (None, None)."""
+    both = counts_of(tasks, sides[0]), counts_of(tasks, sides[1])
+    return both if any(counts is not None and counts.notable for counts in both) else (None, None)
+
+
+def answer_flags(both: BothCounts) -> dict[Flag, bool]:
+    """Which flags the counts of base and candidate set."""
+    counted = [counts for counts in both if counts is not None]
+    return {
+        Flag.CONSTANT_ANSWER: any(counts.constant for counts in counted),
+        Flag.EMPTY_ANSWERS: any(counts.often_empty for counts in counted),
+        Flag.CUT_OFF: any(counts.often_cut_off for counts in counted),
+    }

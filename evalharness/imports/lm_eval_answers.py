@@ -1,0 +1,47 @@
+"""Read out of a logged line of lm-eval what the model answered: the choice ranked first, or the text it wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.filters import FALLBACK
+
+
+def read_answer(line: Mapping[str, Any], choices: int) -> ReadAnswer | None:
+    """The answer of one line, which scores nothing; None where the line does not tell. `choices`: how many
+    continuations were ranked, 0 where something was written.
+    """
+    given = line.get("filtered_resps")
+    if not isinstance(given, list) or not given:
+        return None
+    if choices:
+        return _picked(line, given[:choices])
+    text = given[0][0] if isinstance(given[0], list) and len(given[0]) == 1 else given[0]
+    if not isinstance(text, str):
+        return None
+    unreadable = line["filter"] != "none" and text == FALLBACK
+    return ReadAnswer(
+        text.strip(), (str(line.get("target", "")).strip(),), empty=not text.strip(), unreadable=unreadable
+    )
+
+
+def _picked(line: Mapping[str, Any], given: Sequence[Any]) -> ReadAnswer | None:
+    """The first of the most likely choices; None where a log-probability is none."""
+    logprobs = [_number(each[0] if isinstance(each, list) and each else None) for each in given]
+    texts = [str(argument["arg_1"]) for argument in line["arguments"].values()][: len(given)]
+    if len(texts) != len(logprobs) or any(map(math.isnan, logprobs)):
+        return None
+    target = str(line.get("target", "")).strip()
+    named = [place for place, text in enumerate(texts) if text.strip() == target]
+    right = named or ([int(target)] if target.isascii() and target.isdigit() else [])
+    return picked(texts, max(range(len(logprobs)), key=logprobs.__getitem__), right)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

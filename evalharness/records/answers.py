@@ -1,0 +1,54 @@
+"""How one model's answers to a task are spread: the most common one, and how many are empty, cut off or unreadable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEAST = 10  # answers; fewer say nothing of how a model answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerCounts:
+    """Counts over the `answers` that were scored.
+
+    `most_common`: the choice picked or the text read out that came most often, shortened; `most_common_count`: how
+    often it came; `most_common_right`: how many rows have it as a right answer. `empty`: texts of white space;
+    `cut_off`: texts that ended at the length limit; `unreadable`: texts that no answer could be read from.
+    """
+
+    answers: int
+    most_common: str
+    most_common_count: int
+    most_common_right: int
+    empty: int = 0
+    cut_off: int = 0
+    unreadable: int = 0
+
+    @property
+    def constant(self) -> bool:
+        """Is one answer given to nine of ten rows or more?"""
+        return self._reaches(self.most_common_count, 90)
+
+    @property
+    def often_empty(self) -> bool:
+        return self._reaches(self.empty, 10)
+
+    @property
+    def often_cut_off(self) -> bool:
+        return self._reaches(self.cut_off, 10)
+
+    @property
+    def often_unreadable(self) -> bool:
+        return self._reaches(self.unreadable, 10)
+
+    @property
+    def notable(self) -> bool:
+        return self.constant or self.often_empty or self.often_cut_off or self.often_unreadable
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Is it one answer or none to nine of ten rows or more, so that a score tells nothing of what is known?"""
+        return self.constant or self._reaches(self.empty, 90)
+
+    def _reaches(self, count: int, percent: int) -> bool:
+        return self.answers >= LEAST and 100 * count >= percent * self.answers

@@ -1,0 +1,75 @@
+"""Say of which rows a model's answers tell little: one to all, none, cut-off or unreadable ones, repeated rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from evalharness.records.answers import AnswerCounts
+from evalharness.records.comparison import Comparison, Level
+from evalharness.report import wording
+
+MOST = 5  # sentences of one kind; of more rows only the names follow
+LONGEST = 30  # characters of an answer
+CANNOT_SHOW = ": this task cannot show what it knew"
+
+
+def sentences(rows: Sequence[Comparison], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is to be said of one candidate's rows and of the base there, by kind. `groups`: their tasks, which are left
+    out where the same is said of the group.
+    """
+    told = [c for c in rows if c.primary and c.level in (Level.TASK, Level.GROUP)]
+    kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for c in told:
+        for side, kind, words in _of_row(c):
+            kinds.setdefault((side, kind), []).append((c.task, f"{c.task}: {words}"))
+    said = []
+    for (side, kind), every in kinds.items():
+        inside = {task for name, _ in every for task in groups.get(name, ())}
+        of_kind = [(task, words) for task, words in every if task not in inside]
+        said += [words for _, words in of_kind[:MOST]]
+        if more := [task for task, _ in of_kind[MOST:]]:
+            said.append(f"{side} {kind} in {len(more)} more: {', '.join(more)}")
+    return said
+
+
+def _of_row(c: Comparison) -> Iterator[tuple[str, str, str]]:
+    """(model, kind, words) of each thing to be said of a row."""
+    for side, counts in (("the base", c.base_answers), (c.candidate, c.candidate_answers)):
+        ending = CANNOT_SHOW if side == "the base" else ""
+        for kind, words, hides in _told(counts):
+            yield side, kind, f"{side} {words}{ending if hides else ''}"
+    if c.repeated:
+        rows = wording.counted(c.repeated, "row repeats the question of another", "rows repeat questions of others")
+        yield "every model", "is asked repeated questions", f"{rows}; each question counts once in the tests"
+
+
+def beside_score(counts: AnswerCounts | None) -> str:
+    """The same of one model, to stand beside its score; empty where there is nothing to say."""
+    return "; ".join(words for _, words, _ in _told(counts))
+
+
+def _told(counts: AnswerCounts | None) -> Iterator[tuple[str, str, bool]]:
+    """(kind, words, does it hide what the model knows) of each thing to be said of one model's answers."""
+    if counts is None:
+        return
+    if counts.constant:
+        answer = wording.one_line(counts.most_common, LONGEST)
+        yield (
+            "gives one answer",
+            f"answers “{answer}” to {_share(counts.most_common_count, counts)}{_right(counts)}",
+            True,
+        )
+    if counts.often_empty:
+        yield "writes nothing", f"writes nothing in {_share(counts.empty, counts)}", counts.shows_nothing
+    if counts.often_cut_off:
+        yield "is cut off", f"is cut off at the length limit in {_share(counts.cut_off, counts)}", False
+    if counts.often_unreadable:
+        yield "cannot be read", f"cannot be read in {_share(counts.unreadable, counts)}", False
+
+
+def _right(counts: AnswerCounts) -> str:
+    return f" (right in {100 * counts.most_common_right // counts.answers} %)"
+
+
+def _share(count: int, counts: AnswerCounts) -> str:
+    return "every row" if count == counts.answers else f"{100 * count // counts.answers} % of the rows"
