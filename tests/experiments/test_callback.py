@@ -246,7 +246,7 @@ def test_wrong_before_the_first_step(
         ({"base": "gpt2"}, "model_type gpt2, not llama"),
         ({"base": "llama-lora"}, "is an adapter, not a base"),
         ({"base": "nowhere/at/all"}, "nowhere/at/all"),
-        ({"margins": {"yes_on": 0.1}}, "no task, group or suite 'yes_on'.*did you mean yes_no"),
+        ({"margins": {"yes_on": 0.1}}, "no task or group 'yes_on'.*did you mean yes_no"),
         ({"margin": -0.1}, "is not a margin"),
         ({"margin": 0}, "is not a margin; a number above 0"),
         ({"alpha": 1.5}, "alpha"),

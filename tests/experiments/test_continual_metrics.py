@@ -73,7 +73,7 @@ POINT = MetricFacts(
 
 
 LOSS = MetricFacts(
-    id="loss", name="loss", options={}, kind="graded", low=0.0, high=1e5, higher_is_better=False, signature="loss"
+    id="loss", name="loss", options={}, kind="graded", low=0.0, high=None, higher_is_better=False, signature="loss"
 )
 
 
