@@ -20,8 +20,9 @@ CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics th
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixCell:
     """One candidate on one task. `base`: only where it differs from the row's, because other examples were paired;
-    `answers`: what the candidate's answers are like; `flags`: in words; `candidate`: its number; `flips`: the task's number in the list of examples, where some are
-    shown there; `needed`: what would decide it; `kept`: how much of the base's skill, and the median unit.
+    `answers`: what the candidate's answers are like; `flags`: in words; `candidate`: its number; `flips`: the task's
+    number in the list of examples, where some are shown there; `needed`: what would decide it; `kept`: how much of the
+    base's skill, and the median unit.
     """
 
     verdict: str | None
