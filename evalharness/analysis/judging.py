@@ -10,7 +10,7 @@ from evalharness.errors import UsageError
 from evalharness.records.results import Results
 from evalharness.results import MEASUREMENTS, OlderRuleError, read_flips, read_measurements, read_results, rule_of
 from evalharness.results.structuring import AGAIN
-from evalharness.stats.verdict import RULE
+from evalharness.stats.enums import RULE
 
 JUDGED_AGAIN = "judged again by rule {} from what was measured: the verdicts in its results.json are of rule {}"
 

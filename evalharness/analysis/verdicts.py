@@ -60,8 +60,6 @@ def _comparison(
 ) -> Comparison:
     """`adjusted`: p_forgotten within its family of `tests` rows, None for rows outside it."""
     finding = row.finding
-    scores = [Estimate.of(finding.base), Estimate.of(finding.candidate)]  # of which a mean over gate units has none
-    base, candidate_score = scores if row.level in (Level.TASK, Level.GROUP) else (None, None)
     verdict, would_decide, flags = _verdict(row, plan, adjusted, tests)
     comparison = Comparison(
         task=row.task,
@@ -72,8 +70,8 @@ def _comparison(
         primary=row.primary,
         candidate=candidate,
         n=finding.units,
-        base=base,
-        candidate_score=candidate_score,
+        base=Estimate.of(finding.base),
+        candidate_score=Estimate.of(finding.candidate),
         difference=Estimate.of(finding.difference),
         ci_level=plan.level,
         lost=finding.lost,
@@ -97,12 +95,15 @@ def _comparison(
         base_answers=row.answers[0],
         candidate_answers=row.answers[1],
     )
-    return comparison if finding.units else _not_measured(comparison)
+    return _without_unmeasured(comparison)
 
 
-def _not_measured(row: Comparison) -> Comparison:
-    """The row without the numbers that stand in for those of no unit."""
-    without = replace(row, base=None, candidate_score=None, difference=None, lost=None, gained=None)
+def _without_unmeasured(row: Comparison) -> Comparison:
+    """The row without the numbers that stand in for those of no unit; a mean over gate units has no scores."""
+    without = replace(row, base=None, candidate_score=None)
+    if row.n:
+        return row if row.level in (Level.TASK, Level.GROUP) else without
+    without = replace(without, difference=None, lost=None, gained=None)
     return replace(without, p_forgotten=None, p_forgotten_adjusted=None, p_retained=None, p_difference=None)
 
 

@@ -259,4 +259,4 @@ def _loss(option: str, text: str) -> float:
         if 0 <= float(text) < float("inf"):
             return float(text)
     fix = "give a number of at least 0, in the metric's unit, such as 0.02"
-    raise UsageError(option, f"{text!r} is no loss", fix)
+    raise UsageError(option, f"{text!r} is not a {option.removeprefix('--')}", fix)

@@ -10,7 +10,7 @@ from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.models import REFERENCES, Kind
-from evalharness.stats.verdict import RULE
+from evalharness.stats.enums import RULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from evalharness.records.results import Results
 from evalharness.results.files import RESULTS, inside, to_json, write_text
 from evalharness.results.samples import read_flips
 from evalharness.results.structuring import SCHEMA_VERSION, parsed, structured
-from evalharness.stats.verdict import RULE
+from evalharness.stats.enums import RULE
 
 JUDGE_AGAIN = "judge its measurements again with `evalharness compare RUN --out NEW`, or run the evaluation again"
 OPTIONAL = ("drift", "diagnoses")  # keys that are left out where there is nothing under them

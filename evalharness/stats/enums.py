@@ -1,10 +1,13 @@
-"""The words that tests and results share: verdicts, kinds of scores; and what share of α early verdicts have."""
+"""The words that tests and results share: verdicts, kinds of scores; the version of the rule, and what share of α early
+verdicts have.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Literal
 
+RULE = 2  # version of the rule by which verdicts are given: results of another one are judged again
 EARLY = 0.5  # share of α for verdicts before the last round
 
 

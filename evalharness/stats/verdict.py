@@ -11,7 +11,6 @@ from evalharness.stats.enums import Side, Verdict
 from evalharness.stats.exact import FEW_CHANGES, exact_p
 from evalharness.stats.paired import tango_p
 
-RULE = 2  # version of the rule by which verdicts are given: results of another one are judged again
 MIN_UNITS = 10  # fewer decide nothing
 SKILL_SHARE = 0.2  # a margin above this share of the base's score over chance cannot certify anything
 SUSPECTS = 0.75  # suspect units that chance alone gives, at most, where nothing changed

@@ -14,8 +14,7 @@ from measured_runs import ACC, measured, measured_run, task
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.gate import Decision, judge
 from evalharness.records.policy import Policy
-from evalharness.stats.enums import Verdict
-from evalharness.stats.verdict import RULE
+from evalharness.stats.enums import RULE, Verdict
 
 Answers = Mapping[str, tuple[np.ndarray, np.ndarray]]  # task -> what base and candidate got right
 

@@ -35,7 +35,7 @@ def test_a_margin_is_of_a_task_or_group_that_is_compared() -> None:
     assert (changed.plan.margins, changed.plan.alpha, changed.signature["margins"]) == ({"t": 0.1}, 0.1, {"t": 0.1})
     with pytest.raises(UsageError, match="no task or group 'tt' in what is compared; did you mean t"):
         with_margins(run, None, {"tt": 0.1})
-    with pytest.raises(UsageError, match="the suite demo has no margin of its own.*; name its tasks or groups"):
+    with pytest.raises(UsageError, match=r"the suite demo has no margin of its own.*; name its tasks or groups"):
         with_margins(run, None, {"demo": 0.1})
-    with pytest.raises(UsageError, match="0.0 of t is no acceptable loss"):
+    with pytest.raises(UsageError, match=r"0\.0 of t is no acceptable loss"):
         with_margins(run, 0.0, {})

@@ -82,8 +82,8 @@ def test_a_ceiling_is_read_like_a_margin(make_run: MakeRun, capsys: pytest.Captu
     for ceiling, said in (
         ("ecko=0.1", "--ceiling: no gate unit 'ecko' in what is compared; did you mean echo?"),
         ("suite=0.1", "no gate unit 'suite'"),
-        ("-1", "--ceiling: '-1' is no loss"),
-        ("much", "--ceiling: 'much' is no loss"),
+        ("-1", "--ceiling: '-1' is not a ceiling"),
+        ("much", "--ceiling: 'much' is not a ceiling"),
     ):
         assert exit_code("gate", run, f"--ceiling={ceiling}") == 2
         assert said in capsys.readouterr().err

@@ -67,7 +67,7 @@ PLANNED = {  # said once the plan of the run is made, which needs no model in me
     (*TUNED, "--template", "polite"): "no task of this run has a wording 'polite'",
     (*TUNED, "--model", f"tuned={BASE}"): "tuned: 2 checkpoints of this run have this name",
     (*TUNED, "--train-data", "tund={tmp}"): "no candidate 'tund' in this run; did you mean tuned?",
-    (*TUNED, "--margin", "rte=.1"): "no task, group or suite 'rte' in this run",
+    (*TUNED, "--margin", "rte=.1"): "no task or group 'rte' in what is compared",
     (*SCRIPTED, "answers=/nowhere"): "/nowhere: cannot be read",
     (*SCRIPTED, "samples={tmp}"): "--engine-option samples: no samples in {tmp}; an earlier run's RUN/samples",
 }

@@ -198,9 +198,9 @@ def test_limit_and_seed_choose_the_same_examples_for_all(job: Callable[..., Job]
 
 
 def test_margins_reach_their_tasks(job: Callable[..., Job]) -> None:
-    found = evaluate(job(margin=0.1, margins={"echo": 0.3, "suite": 0.2}), factory=ScriptedFactory(parrot))
+    found = evaluate(job(margin=0.1, margins={"echo": 0.3}), factory=ScriptedFactory(parrot))
     assert {name: c.margin for name, c in by_task(found, "llama-lora").items()} == {"yes_no": 0.1, "echo": 0.3}
-    assert [c.margin for c in found.comparisons if c.level == "suite"] == [0.2]
+    assert [c.margin for c in found.comparisons if c.level == "suite"] == [1.0]
 
 
 def test_the_target_is_measured_beyond_the_selection(job: Callable[..., Job]) -> None:
@@ -251,7 +251,7 @@ def test_evaluate_takes_texts_for_paths_and_one_for_a_list(
         ({"tasks": ("yes_n",)}, TaskError, "yes_no"),
         ({"suite": "forgeting"}, TaskError, "forgetting"),
         ({"target": "nothing"}, TaskError, "nothing"),
-        ({"margins": {"sst2": 0.1}}, UsageError, "no task, group or suite 'sst2'"),
+        ({"margins": {"sst2": 0.1}}, UsageError, "no task or group 'sst2'"),
         (
             {"data": {"ecko": Path("rows.jsonl")}},
             UsageError,
