@@ -34,7 +34,7 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
     tests = dict.fromkeys(family, max(1, len(family)))
     comparisons = [
         replace(
-            _comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)),
+            _without_unmeasured(_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1))),
             adjustment=Adjustment.HOLM if i in tests else None,
             stopping=stopping.get(i),
         )
@@ -61,7 +61,7 @@ def _comparison(
     """`adjusted`: p_forgotten within its family of `tests` rows, None for rows outside it."""
     finding = row.finding
     verdict, would_decide, flags = _verdict(row, plan, adjusted, tests)
-    comparison = Comparison(
+    return Comparison(
         task=row.task,
         family=row.family,
         level=row.level,
@@ -95,7 +95,6 @@ def _comparison(
         base_answers=row.answers[0],
         candidate_answers=row.answers[1],
     )
-    return _without_unmeasured(comparison)
 
 
 def _without_unmeasured(row: Comparison) -> Comparison:
