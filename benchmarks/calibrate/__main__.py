@@ -25,6 +25,8 @@ from typing import Any
 
 import foretold
 import margin
+import needed
+import rival
 import sequences
 import suites
 import tables
@@ -35,7 +37,7 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "statistics.md"
 SEED = 1
 SMALL = 0.01  # of the numbers of draws
-PARTS = ("margin", "suites", "foretold", "watched", "until", "plan")
+PARTS = ("margin", "suites", "needed", "rival", "foretold", "watched", "until", "plan")
 
 Row = dict[str, Any]
 
@@ -46,10 +48,9 @@ def jobs(part: str, scale: float) -> tuple[Callable[..., Row | None], Sequence[A
         return margin.measure, list(margin.cells(scale))
     if part == "suites":
         return suites.measure, list(suites.cases(scale))
-    if part == "foretold":
-        return foretold.measure, list(foretold.cases(scale))
-    if part == "until":
-        return until.measure, list(until.cases(scale))
+    for name, module in {"needed": needed, "rival": rival, "foretold": foretold, "until": until}.items():
+        if part == name:
+            return module.measure, list(module.cases(scale))
     if part == "watched":
         return sequences.measure, list(sequences.cases(scale))
     return sequences.plan, list(sequences.SIZES)[: None if scale >= 1 else 2]

@@ -128,61 +128,44 @@ def _coverage(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _suites(rows: Sequence[Row]) -> Iterator[str]:
-    def lines() -> Iterator[Sequence[str]]:
-        groups = _groups(rows)
-        for kind in ("all at the margin", "some at the margin"):
-            for row in groups.get(kind, []):
-                rates = [percent(row.get(name, 0.0)) for name in ("any forgotten", "all retained")]
-                yield [
-                    f"tasks, {kind}: any *forgotten*, all *retained*",
-                    row["cell"],
-                    ", ".join(rates),
-                    f"{row['draws']:,}",
-                ]
-        for row in groups.get("one lost ten points", []):
-            found = f"{percent(row.get('found', 0.0))}, alone {percent(row.get('alone found', 0.0))}"
-            yield [
-                "one task lost ten points, the others nothing: found",
-                f"{row['cell']} (others .15)",
-                found,
-                f"{row['draws']:,}",
-            ]
-        for name in ("forgotten", "retained"):
-            most = max(
-                groups.get("suite at its margin", []), key=lambda row: row.get(f"{name} by units", 0.0), default=None
-            )
-            if most:
-                yield [
-                    f"suite at its margin: {name} at most",
-                    most["cell"],
-                    percent(most.get(f"{name} by units", 0.0)),
-                    f"{most['draws']:,}",
-                ]
-        most = max(groups.get("nothing changed", []), key=lambda row: row.get("gate fails", 0.0), default=None)
-        if most:
-            what = "nothing changed but by chance: a task or the suite called forgotten, at most"
-            yield [what, most["cell"], percent(most.get("gate fails", 0.0)), f"{most['draws']:,}"]
-
-    return _table(("truth and claim", "suite", "how often", "draws"), lines())
-
-
-def _power(rows: Sequence[Row]) -> Iterator[str]:
-    ways = ("units", "skill", "answers")
+    names = ("gate fails", "gate passes", "foretold passes", "any forgotten", "any suspect")
 
     def lines() -> Iterator[Sequence[str]]:
-        for row in _groups(rows).get("nothing changed", []):
-            kept = [percent(row.get(f"retained by {way}", 0.0)) for way in ways]
-            if row["cell"].startswith("mixed"):  # scores on different scales add up to no skill
-                kept[1:] = ["–", "–"]
-            yield [row["cell"], percent(row.get("gate passes", 0.0)), percent(row.get("foretold")), *kept]
-        for name in ("forgotten", "retained"):
-            cells = _groups(rows).get("suite at its margin", [])
-            most = (percent(max((row.get(f"{name} by {way}", 0.0) for row in cells), default=0.0)) for way in ways)
-            yield [f"*wrongly {name} at the margin, at most*", "", "", *most]
+        for row in rows:
+            suite = [percent(row.get(f"suite {verdict}", 0.0)) for verdict in ("forgotten", "retained")]
+            rates = [percent(row.get(name, None if name.startswith("foretold") else 0.0)) for name in names]
+            yield [f"{row['group']}: {row['cell']}", *rates, *suite, f"{row['draws']:,}"]
 
-    return _table(
-        ("suite", "gate passes", "foretold", "suite *retained*, every unit the same", "by skill", "by answers"), lines()
-    )
+    head = ("truth: suite", "gate fails", "passes", "foretold", "any *forgotten*", "any suspect")
+    return _table((*head, "suite *forgotten*", "suite *retained*", "draws"), lines())
+
+
+def _losing(rows: Sequence[Row]) -> Iterator[str]:
+    def lines() -> Iterator[Sequence[str]]:
+        for row in rows:
+            told = [row.get(f"foretold at {margins}") for margins in (1, 2, 3)]
+            if any(share is not None for share in told):
+                yield [row["cell"], *(percent(share) for share in told), f"{row['foretold draws']:,}"]
+
+    return _table(("suite", "one task loses 1 margin: passes", "2 margins", "3 margins", "draws"), lines())
+
+
+def _needed(rows: Sequence[Row]) -> Iterator[str]:
+    def lines() -> Iterator[Sequence[str]]:
+        for row in rows:
+            named = percent(row["as named"])
+            yield [f"{row['group']}: {_short(row['cell'])}", f"{row['units']:,.0f}", named, f"{row['draws']:,}"]
+
+    return _table(("undecided", "examples named, in the middle", "the named verdict comes out", "draws"), lines())
+
+
+def _rival(rows: Sequence[Row]) -> Iterator[str]:
+    def lines() -> Iterator[Sequence[str]]:
+        for row in rows:
+            rates = [percent(row[f"{whose} {how}"]) for how in ("passes", "fails") for whose in ("ours", "theirs")]
+            yield [row["cell"], *rates, f"{row['draws']:,}"]
+
+    return _table(("truth", "passes: evalharness", "nel gate", "fails: evalharness", "nel gate", "draws"), lines())
 
 
 def _foretold(rows: Sequence[Row]) -> Iterator[str]:
@@ -272,7 +255,9 @@ TABLES: Mapping[str, tuple[str, Callable[[Sequence[Row]], Iterator[str]]]] = {
     "margin": ("margin", _margin),
     "coverage": ("margin", _coverage),
     "suites": ("suites", _suites),
-    "power": ("suites", _power),
+    "losing": ("suites", _losing),
+    "needed": ("needed", _needed),
+    "rival": ("rival", _rival),
     "foretold": ("foretold", _foretold),
     "watched": ("watched", _watched),
     "until": ("until", _until),

@@ -15,7 +15,10 @@ Row = Mapping[str, Any]
 ALPHA = 0.05
 WRONG = 0.065  # of either verdict where the true difference is exactly at the margin
 COVERED = 0.88  # of intervals of 90 %
-ANY = 0.07  # something of 15 tasks called forgotten, all of them at the margin, or some
+ANY = 0.07  # something of many tasks called forgotten, all of them at the margin
+FAILS = 0.1  # the gate, all of them at the margin
+NEAR = 0.03  # the gate fails where nothing changed
+BOUGHT = 0.06  # the gate passes where one gain stands beside many losses
 FOUND = 0.95  # the one of 15 that lost ten points
 OFF = 0.03  # of what is foretold
 SOON = 0.25  # of 1,000 answers, for a loss of eight points
@@ -46,7 +49,14 @@ class Held:
 
 def held(rows: Mapping[str, Sequence[Row]]) -> list[Held]:
     """Every claim of every row of all parts."""
-    of = {"margin": _margin, "suites": _suites, "foretold": _foretold, "watched": _watched, "until": _until}
+    of = {
+        "margin": _margin,
+        "suites": _suites,
+        "needed": _needed,
+        "foretold": _foretold,
+        "watched": _watched,
+        "until": _until,
+    }
     return [claim for part, named in of.items() for row in rows.get(part, ()) for claim in named(row)]
 
 
@@ -88,30 +98,54 @@ def _margin(row: Row) -> Iterator[Held]:
         yield _rate("a task at its margin: the interval covers", row, row["covered"], COVERED, False, cell)
 
 
+SUITES: Mapping[str, Sequence[tuple[str, str, float, bool]]] = {  # of a kind: rate, claim, limit, at most?
+    "nothing changed, bases near chance": [("gate fails", "the gate fails", NEAR, True)],
+    "all at their margin": [
+        ("any forgotten", "any called forgotten", ANY, True),
+        ("gate fails", "the gate fails", FAILS, True),
+        ("all retained", "all called retained", WRONG, True),
+        ("suite forgotten", "the suite wrongly forgotten", WRONG, True),
+        ("suite retained", "the suite wrongly retained", WRONG, True),
+    ],
+    "suite at its margin": [
+        ("suite forgotten", "wrongly forgotten", WRONG, True),
+        ("suite retained", "wrongly retained", WRONG, True),
+        ("covered", "the interval covers", COVERED, False),
+    ],
+    "all but one lost 2.5 points, one gained fifty": [("gate passes", "the gate passes", BOUGHT, True)],
+}
+SUITES_BY_CELL: Mapping[tuple[str, str], tuple[str, str, float, bool]] = {
+    ("nothing changed", "15 × 500, flips 0.05"): ("gate passes", "the gate passes", 0.97, False),
+    ("nothing changed", "15 × 500, flips 0.2"): ("gate passes", "the gate passes", 0.9, False),
+    ("nothing changed", "57 × 200, flips 0.2"): ("any suspect", "any suspect", 0.15, True),
+    ("one lost ten points", "15 × 500, flips 0.15"): ("found", "found", FOUND, False),
+    ("one lost ten points", "15 × 500, flips 0.2"): ("gate passes", "the gate passes", 0.01, True),
+    ("one lost five points", "15 × 500, flips 0.1"): ("gate passes", "the gate passes", 0.35, True),
+}
+
+
 def _suites(row: Row) -> Iterator[Held]:
-    kind = row["group"]
-    if kind in ("all at the margin", "some at the margin"):
-        yield _rate(f"tasks, {kind}: any called forgotten", row, row.get("any forgotten", 0.0), ANY)
-        yield _rate(f"tasks, {kind}: all called retained", row, row.get("all retained", 0.0), WRONG)
-    if kind == "one lost ten points":
-        yield _rate("one task of 15 lost ten points: found", row, row.get("found", 0.0), FOUND, False)
-        yield _rate("one task of 15 lost ten points: alone found", row, row.get("alone found", 0.0), FOUND, False)
-    if kind == "suite at its margin":
+    kind, cell = row["group"], row["cell"]
+    by_cell = SUITES_BY_CELL.get((kind, cell))
+    for rate, claim, limit, at_most in [*SUITES.get(kind, ()), *([by_cell] if by_cell else ())]:
+        if kind == "suite at its margin, by one task alone":
+            continue
+        what = f"{kind}, {cell}: {claim}" if (rate, claim, limit, at_most) == by_cell else f"{kind}: {claim}"
+        yield _rate(what, row, row.get(rate, 0.0), limit, at_most)
+    if kind == "suite at its margin, by one task alone":
         for name in ("forgotten", "retained"):
-            yield _rate(f"the suite at its margin: wrongly {name}", row, row.get(f"{name} by units", 0.0), WRONG)
-        yield _rate(
-            "the suite at its margin: the interval covers", row, row.get("covered by units", 0.0), COVERED, False
-        )
+            yield _rate(f"{kind}: wrongly {name}", row, row.get(f"suite {name}", 0.0), WRONG)
     if kind == "nothing changed":
-        yield _rate("nothing changed: the gate fails", row, row.get("gate fails", 0.0), ALPHA)
-        if "foretold" in row:
-            yield _near(
-                "nothing changed: the gate passes as foretold",
-                row["cell"],
-                row.get("gate passes", 0.0),
-                row["foretold"],
-                row,
-            )
+        yield _rate("nothing changed: the gate fails", row, row.get("gate fails", 0.0), NEAR)
+    if "foretold passes" in row:
+        seen, told = row.get("gate passes", 0.0), row["foretold passes"]
+        yield _near("nothing changed: the gate passes as foretold", cell, seen, told, row)
+
+
+def _needed(row: Row) -> Iterator[Held]:
+    cell = f"{row['group']}: {row['cell']}"
+    yield _rate("would decide: the named verdict, at least", row, row["as named"], 0.75, False, cell)
+    yield _rate("would decide: the named verdict, at most", row, row["as named"], 0.9, True, cell)
 
 
 def _foretold(row: Row) -> Iterator[Held]:

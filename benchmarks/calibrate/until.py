@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from margin import ALPHA, EFFORT, LEVEL
+from margin import ALPHA, LEVEL
 from numpy.typing import NDArray
 from worlds import Answers, Floats, World, passages, summaries
 
@@ -38,7 +38,7 @@ from evalharness.stats.pairs import Pairs
 from evalharness.stats.suite import combine
 from evalharness.stats.verdict import decide
 
-SUITE_MARGIN, LARGEST = 0.02, 25.0  # of the suite, in skill; rows in the largest passage
+LARGEST = 25.0  # rows in the largest passage
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def cases(scale: float = 1.0) -> Iterator[Until]:
     yield Until("all at their margin", "answers", 500, 0.1, (0.02,) * 15, some(500), False)
     yield Until("one of 15 lost ten points", "answers", 500, 0.11, (0.1, *(0.0,) * 14), some(300))
     yield Until("nothing changed", "answers", 1000, 0.05, (0.0,) * 15, some(200))
-    yield Until("suite at its margin", "answers", 500, 0.1, (0.008,) * 15, some(400))
+    yield Until("suite at its margin", "answers", 500, 0.1, (0.02,) * 15, some(400))
 
 
 def measure(case: Until, seed: int) -> dict[str, Any]:
@@ -132,9 +132,7 @@ def replay(
     share = sum(int((round_of(of) <= was).sum()) for of, was in zip(orders, rounds, strict=True)) / sum(
         map(len, orders)
     )
-    whole = [
-        assess(pairs, LEVEL, lambda _: rng, EFFORT) if ended else None for pairs, ended in zip(units, ends, strict=True)
-    ]
+    whole = [assess(pairs, LEVEL, rng, 1) if ended else None for pairs, ended in zip(units, ends, strict=True)]
     seen = [
         sequential_unit(pairs, of, LARGEST)
         for pairs, of in zip(_upto(units, orders, rounds), _orders_upto(orders, rounds), strict=True)
@@ -151,8 +149,8 @@ class Verdicts:
 
     def look(self, units: Sequence[Pairs], number: int, rng: np.random.Generator) -> None:
         share = alpha_by_look(ALPHA)[number]
-        findings = [assess(pairs, LEVEL, lambda _: rng, EFFORT) for pairs in units]
-        suite = combine([each for each in findings if not each.at_chance and each.units >= 2], SUITE_MARGIN, LEVEL, rng)
+        findings = [assess(pairs, LEVEL, rng, 1) for pairs in units]
+        suite = combine(findings, LEVEL)
         self.verdict = suite.verdict(suite.p_forgotten or 0.0, suite.p_retained or 0.0, share)
 
 
@@ -173,7 +171,7 @@ def _final(paths: Sequence[EvidencePath], rounds: Sequence[int], whole: Sequence
 
 
 def _decided(p_forgotten: float, p_retained: float) -> Verdict:
-    return decide(p_forgotten, p_retained, ALPHA, units=ROUNDS, can_retain=True, at_chance=False)
+    return decide(p_forgotten, p_retained, ALPHA, units=ROUNDS, can_retain=True)
 
 
 def _orders_upto(orders: Sequence[Floats], rounds: Sequence[int]) -> list[Floats]:

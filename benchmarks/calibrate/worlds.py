@@ -9,7 +9,7 @@ answers change than would have to be lost) it raises ValueError.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,6 +164,37 @@ def dialogues(
             margin,
             sizes.astype(float),
         )
+
+    return draw
+
+
+def rare(n: int, share: float, size: float, drop: float, margin: float = 0.02, jitter: float = 0.001) -> World:
+    """Graded scores that hardly change, but for a `share` of them that collapses by `size` (below 0: rises); the others
+    change by as much as makes the true difference −`drop`.
+    """
+    other = (share * size - drop) / (1 - share)
+
+    def draw(rng: np.random.Generator) -> Pairs:
+        base = rng.uniform(0.1, 0.2, n) if size < 0 else rng.uniform(0.8, 0.9, n)
+        few = rng.random(n) < share
+        candidate = np.where(few, base - size, base + other + jitter * rng.uniform(-1, 1, n))
+        return of_values(base, candidate, MetricKind.GRADED, margin)
+
+    return draw
+
+
+def errors(n: int, flips: float, drop: float, chance: float | None = None, bounded: bool = True) -> World:
+    """Graded scores of which less is better, as `summaries` from the other end: word error rates, or, not `bounded`,
+    ten times as much without an upper end, as perplexities have none.
+    """
+    mirrored = summaries(n, flips, drop, "of any size")
+    scale = 1.0 if bounded else 10.0
+
+    def draw(rng: np.random.Generator) -> Pairs:
+        pairs = mirrored(rng)
+        rows = [np.column_stack([scale * (1 - each[:, 0]), each[:, 1]]) for each in (pairs.base, pairs.candidate)]
+        high, margin = (1.0 if bounded else np.inf), scale * 0.02
+        return replace(pairs, base=rows[0], candidate=rows[1], high=high, sign=-1.0, chance=chance, margin=margin)
 
     return draw
 
