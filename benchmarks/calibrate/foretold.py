@@ -17,7 +17,7 @@ import numpy as np
 from margin import ALPHA, LEVEL, WORLDS, found_in, verdict
 from worlds import Answers, World
 
-from evalharness.stats.assess import assess
+from evalharness.stats.assess import assess_at_margin
 from evalharness.stats.forecast import Rule, simulated
 from evalharness.stats.pairs import Pairs
 from evalharness.stats.power import certifiable_margin, detectable_drop, odds
@@ -124,6 +124,6 @@ def _claim_rate(
             finding = found_in(replace(world, margin=margin), rng)
         else:
             pairs = replace(world(rng), margin=margin)
-            finding = assess(pairs, LEVEL, rng, 1)
+            finding = assess_at_margin(pairs, LEVEL)
         said += verdict(finding, min(1.0, tests * (finding.p_forgotten or 0.0))) == claim
     return said / case.draws

@@ -173,8 +173,7 @@ def _said(drawn: GateDraw, lost: float | None) -> Iterator[str]:
         "suite retained": (drawn.suite.p_retained or 0.0) <= ALPHA,
     }
     yield from (name for name, holds in claims.items() if holds)
-    _, low, high = drawn.suite.difference
-    if lost is not None and (low is None or high is None or low <= lost <= high):
+    if lost is not None and min(drawn.suite.p_at(-lost)) > ALPHA:  # the interval is what neither test rejects
         yield "covered"
 
 

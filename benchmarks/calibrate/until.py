@@ -17,7 +17,7 @@ from margin import ALPHA, LEVEL
 from numpy.typing import NDArray
 from worlds import Answers, Floats, World, passages, summaries
 
-from evalharness.stats.assess import Finding, assess
+from evalharness.stats.assess import Finding, assess_at_margin
 from evalharness.stats.early_stopping import (
     LOOKS,
     ROUNDS,
@@ -132,7 +132,7 @@ def replay(
     share = sum(int((round_of(of) <= was).sum()) for of, was in zip(orders, rounds, strict=True)) / sum(
         map(len, orders)
     )
-    whole = [assess(pairs, LEVEL, rng, 1) if ended else None for pairs, ended in zip(units, ends, strict=True)]
+    whole = [assess_at_margin(pairs, LEVEL) if ended else None for pairs, ended in zip(units, ends, strict=True)]
     seen = [
         sequential_unit(pairs, of, LARGEST)
         for pairs, of in zip(_upto(units, orders, rounds), _orders_upto(orders, rounds), strict=True)
@@ -149,8 +149,8 @@ class Verdicts:
 
     def look(self, units: Sequence[Pairs], number: int, rng: np.random.Generator) -> None:
         share = alpha_by_look(ALPHA)[number]
-        findings = [assess(pairs, LEVEL, rng, 1) for pairs in units]
-        suite = combine(findings, LEVEL)
+        findings = [assess_at_margin(pairs, LEVEL) for pairs in units]
+        suite = combine(findings, None)
         self.verdict = suite.verdict(suite.p_forgotten or 0.0, suite.p_retained or 0.0, share)
 
 

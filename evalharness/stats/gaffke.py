@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import ndtri
 
 from evalharness.stats.resample import Floats, distinct_rows
 
@@ -26,7 +25,6 @@ STEP = 0.06  # of the trapezoidal rule, in asinh of the distance from the saddle
 NODES = np.arange(0, 161) * STEP
 COARSE = range(41, 162, 20)  # numbers of nodes, of which so many are taken that the rest is nothing
 MOST_BEND = 2 / 3  # slope of the curve's arms against the imaginary axis, by which the integrand hardly oscillates
-LEAST = 1e-30  # of a p-value, where its normal quantile is taken
 FADED = 80.0  # twice the logarithm by which the integrand has fallen there
 CHUNK = 32  # factors multiplied before their logarithm is taken: too few to overflow
 NOTHING = 1e-14  # scales smaller than this share of the largest are none
@@ -112,21 +110,15 @@ class WeightedMean:
 
     def _end(self, tail: float, side: float) -> float:
         """The lower end (side 1) or the upper one (−1); infinite where there is none."""
-        wanted = float(ndtri(tail))
-
-        def beyond(distance: float) -> float:
-            """By how many standard errors the value there is not yet rejected: nearly a straight line."""
-            p = self._p(self.estimate - side * distance, side)
-            return float(ndtri(min(max(p, LEAST), 1 - 1e-16))) - wanted
-
-        step = 2 * float(np.sqrt(self.variance)) + (self.highest - self.lowest) / 2
+        step = max(2 * float(np.sqrt(self.variance)), self.highest - self.lowest)
         if step == 0:  # nothing varies
             return self.estimate
-        while beyond(step) > 0:
+        while self._p(self.estimate - side * step, side) > tail:
             step *= 2
             if not np.isfinite(step):
                 return -side * np.inf
-        return self.estimate - side * float(brentq(beyond, 0.0, step, xtol=1e-9 * step))
+        by = brentq(lambda by: self._p(self.estimate - side * by, side) - tail, 0.0, step, xtol=1e-9 * step)
+        return self.estimate - side * float(by)
 
 
 def pooled(means: Sequence[WeightedMean]) -> WeightedMean:
@@ -184,7 +176,7 @@ def _left_tail(scales: Floats, counts: Floats) -> float:
         return 0.0
     while slope(low) > 0:
         low /= 4
-    point = float(brentq(slope, low, high, xtol=1e-3 * low, rtol=1e-3))  # near it is enough
+    point = float(brentq(slope, low, high, rtol=1e-10))
     ratio = scales / (1 + scales * point)
     curve = float(counts @ ratio**2) + 1 / point**2
     width = float(1 / np.sqrt(curve))
