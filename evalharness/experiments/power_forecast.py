@@ -43,7 +43,7 @@ NOBODY = Checkpoint(
 )  # stands in where no model is given
 ASSESSED, DRAWS, FEWEST = 100_000, 300, 60  # examples in all of a unit's simulation; draws at most and at least
 ROUGH = 100  # units of an earlier run, below which a share of changes is rough
-GATE_ASSESSED = 4_000  # units that are assessed in the gate's simulation
+GATE_ASSESSED, GATE_EXAMPLES = 12_000, 300_000  # units, and their graded examples, that the gate's draws assess in all
 
 
 def forecast(
@@ -59,6 +59,22 @@ def forecast(
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.engine)) if job.models.base else None
     prepared = make_prompts(job, run_plan, factory).by_model[base.name] if factory else _without_model(job, run_plan)
+    foretold = foretell(forecast_job, run_plan, prepared, listener, earlier)
+    work, loading = _costs(forecast_job, base, prepared, listener, factory) if factory else ((), None)
+    return replace(foretold, work=work, loading=loading)
+
+
+def foretell(
+    forecast_job: ForecastJob,
+    run_plan: RunPlan,
+    prepared: Sequence[PreparedTask],
+    listener: ProgressListener,
+    earlier: Earlier | None = None,
+) -> Forecast:
+    """Forecast what a comparison on the prepared tasks, those of the plan, could decide; no cost. Raises UsageError,
+    TaskError.
+    """
+    job = forecast_job.job
     plan, facts = compare_plan(job, run_plan, prepared), facts_before(prepared)
     units = forecast_units(plan, facts, prepared, earlier)
     rows = []
@@ -67,7 +83,6 @@ def forecast(
         rows.append(_row(unit, len(units), forecast_job))
     odds, over = _gate(units, rows, forecast_job, listener)
     decided = {fact.name for unit in units for fact in (member.task for member in unit.members)}
-    work, loading = _costs(forecast_job, base, prepared, listener, factory) if factory else ((), None)
     return Forecast(
         suite=plan.suite_name or UNNAMED,
         alpha=job.statistics.alpha,
@@ -81,8 +96,6 @@ def forecast(
         gate=odds,
         gate_over=over,
         without=tuple(row.name for row in rows if row.how == "unknown"),
-        work=work,
-        loading=loading,
         notices=_notices(run_plan, earlier, units, prepared),
     )
 
@@ -228,7 +241,7 @@ def _gate(
         return None, ()
     listener.phase("drawing the gate")
     heavy = sum(unit.units for unit in known if unit.metric.kind != MetricKind.BINARY)
-    times = int(np.clip(min(GATE_ASSESSED / len(known), ASSESSED / max(1, heavy)), FEWEST, DRAWS))
+    times = int(np.clip(min(GATE_ASSESSED / len(known), GATE_EXAMPLES / max(1, heavy)), FEWEST, DRAWS))
     rule = Rule(margin=1.0, alpha=forecast_job.job.statistics.alpha, tests=len(known), power=forecast_job.power)
     losing = [partial(unit.drawing, forecast_job.flips, forecast_job.skill) for unit in known]
     odds = gate(losing, [unit.margin for unit in known], rule, times, _rng(forecast_job, "gate"))

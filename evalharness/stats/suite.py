@@ -20,6 +20,17 @@ from evalharness.stats.gaffke import WeightedMean, pooled
 from evalharness.stats.pairs import Interval
 
 STANDARD_ERRORS = 2.0  # of a unit's gain that count towards "retained", beyond one margin
+NOTHING = Finding(
+    units=0,
+    base=Interval(0.0),
+    candidate=Interval(0.0),
+    difference=Interval(0.0),
+    margin=1.0,
+    skill=0.0,
+    at_chance=False,
+    p_forgotten=1.0,
+    p_retained=1.0,
+)
 
 
 def combine(findings: Sequence[Finding], level: float | None) -> Finding:
@@ -31,32 +42,18 @@ def combine(findings: Sequence[Finding], level: float | None) -> Finding:
     alone says what it says by itself. Nothing gives no interval and p-values of 1.
     """
     members = [(each, each.mean, each.margin) for each in findings if each.mean is not None and each.margin]
-    nothing = Interval(0.0)
     if not members:
-        return Finding(
-            units=0,
-            base=nothing,
-            candidate=nothing,
-            difference=nothing,
-            margin=1.0,
-            skill=0.0,
-            at_chance=False,
-            p_forgotten=1.0,
-            p_retained=1.0,
-        )
+        return NOTHING
     in_margins = [mean.scaled(1 / margin) for _, mean, margin in members]
     whole, capped = pooled(in_margins), pooled([_capped(mean) for mean in in_margins])
     used = [each for each, _, _ in members]
     countable = all(each.lost is not None for each in used)
     skills = [max(0.0, each.skill or 0.0) / margin for each, _, margin in members]
-    suite = Finding(
+    suite = replace(
+        NOTHING,
         units=sum(each.units for each in used),
-        base=nothing,
-        candidate=nothing,
         difference=Interval(whole.estimate, *(() if level is None else whole.interval(level))),
-        margin=1.0,
         skill=sum(skills) / len(skills),
-        at_chance=False,
         lost=sum(each.lost or 0 for each in used) if countable else None,
         gained=sum(each.gained or 0 for each in used) if countable else None,
         changed=sum(each.changed for each in used),
