@@ -29,7 +29,6 @@ from evalharness.tasks.prepare import PromptSettings, prepare
 
 PAGE = Path(__file__).resolve().parent / "plan.md"
 MARKS = ("<!-- suites: docs/make_suites_table.py -->\n", "<!-- end of suites -->\n")
-SEED = 1234
 FLIPS = (0.05, 0.1, 0.2)
 USUAL = FLIPS[1]
 PUBLISHED = {  # rows of the evaluated split
@@ -136,7 +135,7 @@ def forecasts(name: str, shares: Sequence[float] = FLIPS) -> SuiteForecasts:
     suite = library.suite(name)
     plan = plan_of(suite, library)
     if suite.data:
-        settings = [PromptSettings(0, plan.limit_of(task), SEED, plan.split) for task in plan.tasks]
+        settings = [PromptSettings(num_fewshot=0, limit=plan.limit_of(task), split=plan.split) for task in plan.tasks]
         tasks = [prepare(task, plan.source, each) for task, each in zip(plan.tasks, settings, strict=True)]
     else:
         tasks = [prepared(task, plan.limit_of(task)) for task in plan.tasks]
