@@ -1,9 +1,9 @@
-"""Write the table of docs/plan.md: what each shipped suite can decide at its sizes.
+"""Write into docs/plan.md what each shipped suite can decide at its sizes, and what `plan` says of the demo's gate.
 
 python docs/make_suites_table.py        (some minutes; tests/test_docs_tables.py holds that it names what is shipped)
 
 Rows need not be there: the embedded ones are read, for all others the published number of rows is taken, cut to the
-suite's limits. Figures of docs/plan.md with (?) could not be confirmed; they are BIG-bench's, of its data set card.
+suite's limits. BIG-bench's are those of its data set card, which could not all be confirmed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from evalharness.data.sources import DataSource
 from evalharness.experiments.forecast import Forecast
+from evalharness.experiments.forecast_text import lines
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.experiments.power_forecast import NOBODY, foretell
 from evalharness.paths import shipped
@@ -28,7 +29,8 @@ from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare
 
 PAGE = Path(__file__).resolve().parent / "plan.md"
-MARKS = ("<!-- suites: docs/make_suites_table.py -->\n", "<!-- end of suites -->\n")
+SUITES, GATE = "suites", "gate of the demo"  # what is written, between marks
+DEMO = "demo"
 FLIPS = (0.05, 0.1, 0.2)
 USUAL = FLIPS[1]
 PUBLISHED = {  # rows of the evaluated split
@@ -149,8 +151,23 @@ def table(suites: Sequence[SuiteForecasts]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def gate(demo: SuiteForecasts) -> str:
+    """What `evalharness plan --suite demo` says of the gate, as a block of Markdown."""
+    text = "\n".join(lines(demo.forecasts[FLIPS.index(USUAL)]))
+    return f"```\n{text[text.index('gate over') :]}\n```\n"
+
+
+def parts(page: str, mark: str) -> tuple[str, str, str]:
+    """The page before, between and after the marks. Raises ValueError where they are not there."""
+    before, rest = page.split(f"<!-- {mark}: docs/make_suites_table.py -->\n")
+    between, after = rest.split(f"<!-- end of {mark} -->\n")
+    return f"{before}<!-- {mark}: docs/make_suites_table.py -->\n", between, f"<!-- end of {mark} -->\n{after}"
+
+
 if __name__ == "__main__":
-    before, rest = PAGE.read_text("utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    made = table([forecasts(suite) for suite in Library().suites()])
-    PAGE.write_text(f"{before}{MARKS[0]}{made}{MARKS[1]}{after}", "utf-8")
+    every = [forecasts(suite) for suite in Library().suites()]
+    page = PAGE.read_text("utf-8")
+    for mark, text in ((SUITES, table(every)), (GATE, gate(next(each for each in every if each.name == DEMO)))):
+        before, _, after = parts(page, mark)
+        page = before + text + after
+    PAGE.write_text(page, "utf-8")

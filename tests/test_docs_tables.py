@@ -40,12 +40,14 @@ def test_the_page_names_every_task_that_is_no_variant() -> None:
 def test_the_table_of_suites_names_what_is_shipped_and_is_made_by_its_script() -> None:
     make, library = runpy.run_path(str(DOCS / "make_suites_table.py")), Library()
     page = (DOCS / "plan.md").read_text("utf-8")
-    lines = page.split(make["MARKS"][0])[1].split(make["MARKS"][1])[0].splitlines()[2:]
+    lines = make["parts"](page, make["SUITES"])[1].splitlines()[2:]
     assert [line.split("`")[1] for line in lines] == list(library.suites()), "run: python docs/make_suites_table.py"
     for name in library.suites():
         assert all(make["rows_of"](task) > 0 for task in library.suite(name).tasks if not library.suite(name).data)
     translation = make["table"]([make["forecasts"]("translation")]).splitlines()[2]
     assert translation in lines and translation.startswith("| `translation` | 2 | 0 |")
+    shares = re.findall(r"passes|undecided|fails|found", make["parts"](page, make["GATE"])[1])
+    assert {"passes", "undecided", "fails", "found"} == set(shares)
 
 
 def test_the_architectures_tree_is_the_packages_and_its_walks_name_what_exists() -> None:
