@@ -42,6 +42,12 @@ def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, 
     Holm's adjustment. More answers change than `flips` where the drop takes it. Dependent rows: n is their number
     divided by the design effect.
     """
+    return _odds(n, flips, drop, (margin, *alphas), FEW_CHANGES)
+
+
+def _odds(n: int, flips: float, drop: float, rule: tuple[float, float, float], few: int) -> Odds:
+    """`rule`: the margin and the alphas; `few`: fewer changes than this are judged by the exact test."""
+    margin, *alphas = rule
     flips = min(1.0, max(flips, abs(drop)))
     if n < MIN_UNITS:
         return Odds(0.0, 0.0, 1.0)
@@ -55,7 +61,7 @@ def odds(n: int, flips: float, drop: float, margin: float, alphas: tuple[float, 
         + xlog1py(n - changes, -flips)
     )
     losing = (flips + drop) / (2 * flips) if flips else 0.0
-    fewest, most = (_limits(n, changes, margin, side, alpha) for side, alpha in zip(SIDES, alphas, strict=True))
+    fewest, most = (_limits(n, changes, (margin, alpha), side, few) for side, alpha in zip(SIDES, alphas, strict=True))
     forgotten = float(weight @ (1 - _at_most(fewest - 1, changes, losing)))
     retained = float(weight @ _at_most(most, changes, losing))
     return Odds(forgotten, retained, max(0.0, 1 - forgotten - retained))
@@ -106,10 +112,14 @@ def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8
     about = ((-float(ndtri(alpha)) + float(ndtri(power))) / distance) ** 2 * spread
     if about > MOST:
         return None
-    return smallest(
-        lambda n: all(odds(math.ceil(n * more), flips, drop, margin, alphas)[side] >= power for more in NEARBY),
-        max(MIN_UNITS, int(0.7 * about)),
-    )
+
+    def enough(n: int, few: int = FEW_CHANGES) -> bool:
+        sizes = (math.ceil(n * more) for more in NEARBY)
+        return all(_odds(size, flips, drop, (margin, *alphas), few)[side] >= power for size in sizes)
+
+    # the exact test takes a thousand times as long as the score test, and a little more units
+    start = smallest(lambda n: enough(n, few=0), max(MIN_UNITS, int(0.7 * about)))
+    return None if start is None else smallest(enough, max(MIN_UNITS, int(0.95 * start)), near=NEAR)
 
 
 def _changes(n: int, flips: float) -> tuple[int, int]:
@@ -130,11 +140,13 @@ def _at_most(losses: NDArray[np.float64], changes: NDArray[np.float64], losing: 
     return np.where(losses < 0, 0.0, np.where(losses >= changes, 1.0, bdtr(inside, changes.astype(np.int64), losing)))
 
 
-def _limits(n: int, changes: NDArray[np.float64], margin: float, side: Side, alpha: float) -> NDArray[np.float64]:
+def _limits(
+    n: int, changes: NDArray[np.float64], rule: tuple[float, float], side: Side, few: int
+) -> NDArray[np.float64]:
     """Of each number of changes, the fewest losses that are forgotten (changes + 1: none are), or the most that are
-    retained (−1: none are).
+    retained (−1: none are). `rule`: margin and alpha; `few`: fewer changes than this are judged by the exact test.
     """
-    forgotten = side == Verdict.FORGOTTEN
+    forgotten, (margin, alpha) = side == Verdict.FORGOTTEN, rule
     if alpha <= 0:
         return changes + 1 if forgotten else np.full(len(changes), -1.0)
     low, high = np.full(len(changes), -1.0), changes + 1
@@ -145,8 +157,8 @@ def _limits(n: int, changes: NDArray[np.float64], margin: float, side: Side, alp
         open_ = high - low > 1
         low, high = np.where(open_ & ~lower, middle, low), np.where(open_ & lower, middle, high)
     limits = high if forgotten else low
-    few = np.flatnonzero(changes < FEW_CHANGES)
-    limits[few] = [_exact_limit(n, int(changes[i]), margin, side, alpha, int(limits[i])) for i in few]
+    exact = np.flatnonzero(changes < few)
+    limits[exact] = [_exact_limit(n, int(changes[i]), margin, side, alpha, int(limits[i])) for i in exact]
     return limits
 
 
@@ -177,16 +189,16 @@ def smallest_value(enough: Callable[[float], bool], low: float, high: float, nea
     return high
 
 
-def smallest(decided: Callable[[int], bool], first: int, most: int = MOST) -> int | None:
-    """Smallest n in [first, most] with decided(n), by growing steps and bisection, as if `decided` stayed true once it
-    is. None: not even `most`.
+def smallest(decided: Callable[[int], bool], first: int, most: int = MOST, near: float = 0.0) -> int | None:
+    """Smallest n in [first, most] with decided(n), to a share `near` of itself, by growing steps and bisection, as if
+    `decided` stayed true once it is. None: not even `most`.
     """
     low, high, step = first - 1, first, max(1, first // 16)
     while not decided(high):
         if high >= most:
             return None
         low, high, step = high, min(high + step, most), 2 * step
-    while high - low > 1:
+    while high - low > max(1.0, near * high):
         middle = (low + high) // 2
         low, high = (low, middle) if decided(middle) else (middle, high)
     return high

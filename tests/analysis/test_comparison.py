@@ -63,11 +63,16 @@ def test_what_was_learned_is_the_gain_beyond_doubt():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"alpha": 0.0}, {"alpha": 0.5}, {"suite_margin": -0.1}, {"margins": {"t": float("nan")}}]
+    "wrong", [{"alpha": 0.0}, {"alpha": 0.5}, *({"margins": {"t": margin}} for margin in (0.0, -0.1, float("nan")))]
 )
 def test_a_plan_that_makes_no_sense_is_refused(wrong: dict[str, Any]):
     with pytest.raises(UsageError):
         plan(**wrong)
+
+
+def test_a_margin_of_nothing_is_refused_because_no_number_of_examples_can_show_it():
+    with pytest.raises(UsageError, match="no number of examples can show that nothing at all was lost"):
+        plan(margins={"t": 0.0})
 
 
 def test_comparing_needs_no_model_library():

@@ -40,18 +40,6 @@ Outcomes = Sequence[Sequence[str]]  # a unit's answers
 
 def row(difference: Estimate, verdict: str | None = None, flags: tuple[str, ...] = ()) -> Comparison:
     estimates = {key: Estimate(value=0.5) for key in ("base", "candidate_score")}
-    empty = dict.fromkeys(
-        (
-            "lost",
-            "gained",
-            "p_forgotten",
-            "p_forgotten_adjusted",
-            "p_retained",
-            "p_difference",
-            "margin",
-            "examples_needed",
-        )
-    )
     named = {
         "task": "t",
         "family": "f",
@@ -62,15 +50,7 @@ def row(difference: Estimate, verdict: str | None = None, flags: tuple[str, ...]
         "candidate": "c",
     }
     return Comparison(
-        **named,
-        **estimates,
-        **empty,
-        n=100,
-        difference=difference,
-        ci_level=0.9,
-        verdict=verdict,
-        flags=flags,
-        available=100,
+        **named, **estimates, n=100, difference=difference, ci_level=0.9, verdict=verdict, flags=flags, available=100
     )
 
 

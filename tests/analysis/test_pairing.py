@@ -133,7 +133,7 @@ def test_retention_is_of_metrics_whose_chance_is_known():
     rows = {row.metric: row for row in compare([task("t", ACC, norm, ROUGE)], measurements, plan())}
     assert rows["acc"].retention == rows["acc_norm"].retention is not None and rows["rougeL"].retention is None
     assert rows["rougeL"].flips is not None and rows["rougeL"].flips.forgotten is None
-    assert rows["skill"].retention is rows["skill"].flips is None
+    assert rows["margins"].flips is None
 
 
 def test_flips_as_counted_and_without_lucky_guesses():

@@ -28,7 +28,7 @@ from measured_runs import (
 from statsmodels.stats.multitest import multipletests
 
 from evalharness.analysis.comparison import compare
-from evalharness.records.comparison import Estimate
+from evalharness.records.comparison import Comparison, Estimate, WouldDecide
 from evalharness.records.measurements import Measurement, MetricFacts
 
 
@@ -48,14 +48,44 @@ def test_a_large_loss_is_forgotten():
         and row.base.value == 0.8
         and row.ci_level == pytest.approx(0.9)
     )
-    assert row.examples_needed is None and "drop_detected" not in row.flags and row.margin == 0.02
+    assert row.would_decide is None and row.flags == ("suspect",) and row.margin == 0.02
 
 
 def test_the_same_answers_are_retained_once_there_are_enough():
+    """Exact at few changes: with none of 149 changed p = .98¹⁴⁹ = .0493."""
     enough, few = one(400, 320), one(100, 80)
-    assert enough.verdict == "retained" and enough.examples_needed is None
-    assert few.verdict == "inconclusive" and few.examples_needed is not None and 130 < few.examples_needed < 170
-    assert "few_changes" in few.flags and few.p_difference == 1.0
+    assert enough.verdict == "retained" and enough.would_decide is None
+    assert few.verdict == "inconclusive" and few.flags == () and few.p_difference == 1.0
+    assert few.would_decide == WouldDecide(
+        verdict="retained", assumption="nothing_lost", examples=149, power=0.8, there=True
+    )
+
+
+@pytest.mark.parametrize(("available", "there"), [(148, False), (149, True)])
+def test_whether_the_set_has_as_many_as_would_decide_is_said(available: int, there: bool):
+    row = one(100, 80, available=available)
+    assert row.would_decide is not None and row.would_decide.there == there and row.available == available
+
+
+def test_more_than_can_be_named_are_not_there():
+    row = one(1000, 800, 141, 120)  # .021 lost of a margin of .02
+    assert row.would_decide == WouldDecide(
+        verdict="forgotten", assumption="as_seen", examples=None, power=0.8, there=False
+    )
+
+
+def test_what_would_decide_is_at_the_units_own_error_rate():
+    """One of 15 gate units must reach α / 15, whoever else is there; retained is not adjusted."""
+
+    def beside(others: int, lost: int) -> Comparison:
+        names = [f"t{i}" for i in range(others)]
+        measurements = [m for name in names for m in both(name, 400, 320)]
+        rows = compare([task(name) for name in ("t", *names)], [*both("t", 100, 80, lost, 2), *measurements], plan())
+        return by_task(rows)["t"]
+
+    losing, keeping = ([beside(others, lost).would_decide for others in (0, 14)] for lost in (8, 2))
+    assert [each.verdict for each in losing] == ["forgotten"] * 2
+    assert losing[1].examples > 1.5 * losing[0].examples and keeping[0] == keeping[1]
 
 
 def test_a_small_real_drop_within_the_margin_is_retained_and_flagged():
@@ -75,22 +105,37 @@ def test_a_gain_is_flagged():
 
 def test_fewer_than_ten_units_decide_nothing():
     row = one(9, 9, lost=9)
-    assert row.verdict == "inconclusive" and row.examples_needed is not None and row.examples_needed >= 10
+    assert row.verdict == "inconclusive" and row.would_decide is not None and row.would_decide.examples == 10
 
 
-def test_a_base_at_chance_has_nothing_to_forget():
-    row = one(400, 104, lost=104, gained=0)
-    assert (
-        row.verdict == "inconclusive"
-        and "base_at_chance" in row.flags
-        and "margin_exceeds_skill" not in row.flags
-        and row.examples_needed is None
-    )
+def test_a_base_at_chance_may_lose_its_guesses_and_keeps_nothing():
+    """Audit: .248 → .000 on 1,000 rows of four choices was inconclusive."""
+    lost, kept = one(1000, 248, lost=248), one(1000, 248)
+    assert lost.verdict == "forgotten" and set(lost.flags) == {"base_at_chance", "suspect"}
+    assert kept.verdict == "inconclusive" and kept.flags == ("base_at_chance",) and kept.would_decide is None
+
+
+def test_chance_that_is_not_known_forbids_no_verdict():
+    assert one(400, 104, chance=None).verdict == "retained" and one(400, 104, chance=None).flags == ()
+    assert one(400, 104, lost=104, chance=None).verdict == "forgotten"
+
+
+def test_without_a_range_a_loss_is_forgotten_and_nothing_is_retained():
+    """Perplexities of 400 texts: less is better, there is no chance and no largest."""
+    endless = replace(ROUGE, id="ppl", name="ppl", high=None, higher_is_better=False)
+    base = np.random.default_rng(0).gamma(5, 1.5, 400)
+    for other, verdict, flags in (
+        (base * 7, "forgotten", {"suspect", "no_range"}),
+        (base, "inconclusive", {"no_range"}),
+    ):
+        pair = [measured("t", "base", base, "ppl"), measured("t", "lora", other, "ppl")]
+        row = by_task(compare([task("t", endless, chance=None, margin=0.5)], pair, plan()))["t"]
+        assert row.verdict == verdict and set(row.flags) == flags and row.would_decide is None
 
 
 def test_a_margin_above_a_fifth_of_the_skill_certifies_nothing():
     kept, lost = one(4000, 1300, chance=0.25, margin=0.02), one(4000, 1300, lost=600, margin=0.02)
-    assert kept.verdict == "inconclusive" and "margin_exceeds_skill" in kept.flags and kept.examples_needed is None
+    assert kept.verdict == "inconclusive" and "margin_exceeds_skill" in kept.flags and kept.would_decide is None
     assert lost.verdict == "forgotten"
 
 
@@ -219,11 +264,26 @@ def test_holm_over_the_gate_units_of_a_candidate():
     assert [rows[name].p_forgotten_adjusted for name in "abcd"] == pytest.approx(
         multipletests(raw, method="holm")[1].tolist()
     )
-    flagged = [name for name in "abcd" if "forgotten_unadjusted" in rows[name].flags]
-    assert (
-        flagged and all(rows[name].verdict == "inconclusive" for name in flagged) and rows["a"].verdict == "forgotten"
-    )
-    assert rows["suite"].p_forgotten_adjusted == rows["suite"].p_forgotten
+    verdicts = {name: (rows[name].verdict, "suspect" in rows[name].flags) for name in "abcd"}
+    assert verdicts["a"] == ("forgotten", True) and verdicts["d"] == ("retained", False)
+    assert [verdicts[name] for name in "bc"] == [("inconclusive", rows[name].p_forgotten <= 0.05) for name in "bc"]
+    assert rows["c"].p_forgotten <= 0.05 and rows["suite"].p_forgotten_adjusted == rows["suite"].p_forgotten
+
+
+@pytest.mark.parametrize("others", [0, 14, 24])
+def test_suspect_is_what_chance_makes_fewer_than_one_of(others: int):
+    """p_forgotten ≤ min(α, .75 / m), unadjusted; the suite and parts of units never are."""
+    names = [f"t{i}" for i in range(others)]
+    limit = min(0.05, 0.75 / (1 + others))
+    measurements = [m for name in names for m in both(name, 400, 320)]
+    seen = set()
+    for lost in range(14, 20):
+        rows = compare([task(name) for name in ("t", *names)], [*both("t", 300, 240, lost, 2), *measurements], plan())
+        row = by_task(rows)["t"]
+        assert ("suspect" in row.flags) == (row.p_forgotten <= limit)
+        assert [each.task for each in rows if "suspect" in each.flags] == (["t"] if "suspect" in row.flags else [])
+        seen.add("suspect" in row.flags)
+    assert seen == {True, False}
 
 
 def test_parts_of_gate_units_are_adjusted_by_benjamini_and_hochberg():

@@ -77,7 +77,7 @@ LOSS = MetricFacts(
 )
 
 
-def task(name: str, metric: MetricFacts, chance: float = 0.0, family: str = "f") -> TaskFacts:
+def task(name: str, metric: MetricFacts, chance: float | None = 0.0, family: str = "f") -> TaskFacts:
     return TaskFacts(
         name=name,
         family=family,
@@ -204,7 +204,7 @@ def test_metrics_of_every_kind(tmp_path: Path) -> None:
         task("mcc", MCC),
         task("lower", BRIER, 1.0),
         task("points", POINT),
-        task("endless", LOSS, 9.0),
+        task("endless", LOSS, None),
     ]
     stages = stages_of(folder(tmp_path / "run", facts, rows), TRACK)
     lower, points = column(stages, "lower"), column(stages, "points")
