@@ -2,61 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from measured_runs import MMLU, ROUGE, answers, both, by_task, grouped, measured, plan, task
+from measured_runs import ACC, MCC, MMLU, ROUGE, answers, both, by_task, grouped, measured, plan, scored, task
 
 from evalharness.analysis.comparison import compare, target_gain
 from evalharness.analysis.gate import judge
 from evalharness.records.comparison import Comparison
+from evalharness.records.measurements import MetricFacts
 from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
 
 
-def test_the_suite_is_the_mean_skill_lost():
-    rows = by_task(grouped(groups=(MMLU,), suite_name="demo", suite_margin=0.05))
+def test_the_suite_is_the_plain_mean_in_margins():
+    """A group counts once, by its own margin of .03; the others have .02."""
+    rows = by_task(grouped(groups=(MMLU,), suite_name="demo"))
     suite = rows["demo"]
-    chance = (100 * 0.25 + 300 * 0.5) / 400
-    expected = (-80 / 400 / (0.7 - chance) + 0.0) / 2
-    assert suite.difference.value == pytest.approx(expected) and suite.candidate_score.value == pytest.approx(
-        1 + expected
-    )
+    assert suite.difference.value == pytest.approx((-80 / 400 / 0.03 + 0.0) / 2)
     assert (suite.level, suite.unit, suite.metric, suite.margin, suite.verdict, suite.n) == (
         "suite",
         True,
-        "skill",
-        0.05,
+        "margins",
+        1.0,
         "forgotten",
         900,
     )
+    assert (suite.base, suite.candidate_score) == (None, None) and (suite.lost, suite.gained) == (83, 3)
+    assert suite.median == pytest.approx(suite.difference.value)
 
 
-def test_the_suite_leaves_out_the_target_and_what_is_at_chance():
+def three(targets: dict[str, str], guessed: int = 100) -> Mapping[str, Comparison]:
     facts = [task("a"), task("guess"), task("target")]
-    measurements = [*both("a", 400, 320, 4, 4), *both("guess", 400, 100, 50), *both("target", 400, 200, 0, 150)]
-    rows = by_task(compare(facts, measurements, plan(targets={"lora": "target"})))
-    assert rows["suite"].n == 400 and rows["suite"].difference.value == pytest.approx(0) and rows["target"].unit
+    measurements = [*both("a", 400, 320, 4, 4), *both("guess", 400, guessed, 50), *both("target", 400, 200, 0, 150)]
+    return by_task(compare(facts, measurements, plan(targets=targets)))
 
 
-def test_a_group_with_the_target_in_it_counts_without_the_target():
+def test_the_suite_leaves_out_the_target_and_nothing_else():
+    """A base at chance counts as any other does: what enters is fixed before anything is asked."""
+    rows = three({"lora": "target"})
+    assert "base_at_chance" in rows["guess"].flags and rows["target"].unit
+    assert rows["suite"].n == 800 and rows["suite"].difference.value == pytest.approx((0 - 50 / 400 / 0.02) / 2)
+    assert "no_target" not in rows["suite"].flags
+    lucky = three({"lora": "target"}, guessed=130)  # as is one whose base happened to guess well
+    assert "base_at_chance" not in lucky["guess"].flags and lucky["suite"].n == 800
+    assert lucky["suite"].difference.value == rows["suite"].difference.value
+
+
+def test_that_no_target_was_declared_is_said_beside_the_suite():
+    rows = three({})
+    assert "no_target" in rows["suite"].flags and rows["suite"].n == 1200
+    assert not any("no_target" in rows[name].flags for name in ("a", "guess", "target"))
+    elsewhere = three({"lora": "not asked"})["suite"]
+    assert elsewhere.n == 1200 and "no_target" not in elsewhere.flags
+
+
+def test_a_group_with_the_target_in_it_is_pooled_again_without_it():
     rows = by_task(grouped(groups=(MMLU,), targets={"lora": "m2"}))
     assert rows["mmlu"].n == 400 and rows["suite"].n == 600
-    assert rows["suite"].difference.value == pytest.approx((-20 / 100 / 0.55) / 2)
+    assert rows["suite"].difference.value == pytest.approx((-20 / 100 / 0.03 + 0.0) / 2)
+    alone = replace(MMLU, tasks=("m2",))
+    assert by_task(grouped(groups=(alone,), targets={"lora": "m2"}))["suite"].n == 600  # m1 and sst2
 
 
-def test_a_suite_with_nothing_to_judge_is_inconclusive():
-    rows = by_task(compare([task("guess")], both("guess", 400, 100), plan()))
-    suite = rows["suite"]
-    assert suite.verdict == "inconclusive" and suite.n == 0 and "base_at_chance" in suite.flags
-    assert (suite.base, suite.candidate_score, suite.difference, suite.p_retained) == (None,) * 4
+def test_a_suite_of_which_nothing_was_measured_is_null_and_inconclusive():
+    failed = [task("t", failed={"lora": 400})]
+    suite = by_task(compare(failed, both("t", 400, 320)[:1], plan()))["suite"]
+    assert suite.verdict == "inconclusive" and suite.n == 0 and suite.would_decide is None
+    values = (suite.base, suite.candidate_score, suite.difference, suite.p_forgotten, suite.p_retained, suite.retention)
+    assert values == (None,) * 6 and suite.median is None and suite.general is None
+
+
+@pytest.mark.parametrize(
+    ("chance", "verdict"), [(0.25, "retained"), (0.65, "retained"), (0.71, "inconclusive"), (None, "inconclusive")]
+)
+def test_a_suite_of_bases_that_can_do_little_certifies_nothing(chance: float | None, verdict: str):
+    """The units' mean skill must be 5 margins of .02: of .55, .15, .09, and of one that is not known and counts 0."""
+    facts = [task(name, chance=chance) for name in "ab"]
+    suite = by_task(compare(facts, [*both("a", 2000, 1600, 5, 5), *both("b", 2000, 1600, 5, 5)], plan()))["suite"]
+    assert suite.verdict == verdict and ("margin_exceeds_skill" in suite.flags) == (verdict == "inconclusive")
+
+
+def test_a_large_gain_pays_for_no_losses_elsewhere():
+    """14 tasks lose 2.5 points at a margin of 2, one gains 50: the mean is a gain, and the suite is not retained."""
+    names = [f"t{i}" for i in range(14)]
+    measurements = [m for name in names for m in both(name, 600, 480, 20, 5)]
+    facts = [task(name) for name in (*names, "gain")]
+    suite = by_task(compare(facts, [*measurements, *both("gain", 600, 240, 0, 300)], plan()))["suite"]
+    assert suite.difference.value == pytest.approx((14 * -1.25 + 25) / 15) and suite.median == pytest.approx(-1.25)
+    assert suite.verdict == "inconclusive" and suite.p_forgotten > 0.99 and suite.p_retained > 0.05
+
+
+@pytest.mark.parametrize("lost", [0, 8, 30, 120])
+@pytest.mark.parametrize("metric", [ACC, ROUGE, MCC], ids=lambda metric: metric.kind)
+def test_a_suite_of_one_task_says_what_its_task_says(metric: MetricFacts, lost: int):
+    right = (np.arange(600) % 10 < 8).astype(float)
+    other = right.copy()
+    other[np.flatnonzero(right)[:lost]] = 0
+    pair = [scored(metric, model, values) for model, values in (("base", right), ("lora", other))]
+    rows = by_task(compare([task("t", metric, chance=0.0 if metric is MCC else 0.25)], pair, plan()))
+    one, suite = rows["t"], rows["suite"]
+    assert (suite.verdict, suite.p_forgotten, suite.p_retained) == (one.verdict, one.p_forgotten, one.p_retained)
+    ends = [(each.difference.value, each.difference.low, each.difference.high) for each in (one, suite)]
+    assert ends[1] == pytest.approx([end / 0.02 for end in ends[0]])
+    assert suite.would_decide is None or suite.would_decide.verdict == one.would_decide.verdict
 
 
 def test_general_ability_is_the_plain_mean_in_points():
-    """Over what was not trained on and is scored from 0 to 1, what the base cannot do included; its interval is
-    Student's t over strata.
+    """Over what was not trained on and is scored from 0 to 1, what the base cannot do included; its interval is that of
+    independent strata, and a little more for what was not seen.
     """
     bleu = replace(ROUGE, id="bleu", high=100.0)
     facts = [
@@ -78,7 +135,7 @@ def test_general_ability_is_the_plain_mean_in_points():
     assert suite.general is not None and suite.general.units == 3
     assert suite.general.value == pytest.approx(np.mean([part.mean() for part in parts]))
     spread = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / 3
-    assert suite.general.high - suite.general.low == pytest.approx(2 * 1.645 * spread, rel=0.03)
+    assert 2 * 1.645 * spread < suite.general.high - suite.general.low < 1.15 * 2 * 1.645 * spread
     other = by_task(compare(facts[-1:], measurements, plan()))["suite"]
     assert other.general is None and other.n == 300
 
@@ -101,21 +158,29 @@ def families(**options: Any) -> tuple[Comparison, ...]:
     return compare(facts, measurements, plan(**options))
 
 
-def test_families_are_means_in_units_of_skill_and_only_describe():
+def test_families_are_means_in_margins_and_only_describe():
     rows = families(targets={"lora": "d"})
     found = {row.task: row for row in rows if row.level == "family"}
     assert list(found) == ["glue", "superglue", "other"]  # nothing of "demo" but the target
-    assert found["glue"].difference.value == pytest.approx((-40 / 400 / 0.55 - 3 / 300 / 0.55) / 2)
+    assert found["glue"].difference.value == pytest.approx((-40 / 400 - 3 / 300) / 2 / 0.02)
+    assert found["glue"].median == pytest.approx(found["glue"].difference.value)
     assert found["glue"].difference.low < found["glue"].difference.value < found["glue"].difference.high < 0
-    assert found["superglue"].candidate_score.value == pytest.approx(1 - 10 / 200 / 0.5) and found["superglue"].n == 200
-    assert found["other"].n == 0 and found["other"].flags == ("base_at_chance",)
+    assert found["superglue"].retention.value == pytest.approx(1 - 10 / 200 / 0.5) and found["superglue"].n == 200
+    assert found["other"].n == 300 and found["other"].retention is None  # a base at chance has no skill to keep
     for row in found.values():
         deciding = (row.verdict, row.margin, row.p_forgotten, row.p_forgotten_adjusted, row.p_retained)
         assert not row.unit and not row.primary and deciding == (None,) * 5
-        assert (row.metric, row.family, row.adjustment, row.general) == ("skill", row.task, None, None)
+        assert (row.metric, row.family, row.adjustment, row.general) == ("margins", row.task, None, None)
+        assert (row.base, row.candidate_score) == (None, None)
     suite = next(row for row in rows if row.level == "suite")
-    skilled = [found["glue"].difference.value * 2, found["superglue"].difference.value]
-    assert suite.difference.value == pytest.approx(sum(skilled) / 3)
+    glue, superglue, other = (found[name].difference.value for name in found)
+    assert suite.difference.value == pytest.approx((2 * glue + superglue + other) / 4)
+
+
+def test_the_share_of_skill_kept_is_described_over_units_that_show_skill():
+    suite = next(row for row in families(targets={"lora": "d"}) if row.level == "suite")
+    kept = [1 - 40 / 400 / 0.55, 1 - 3 / 300 / 0.55, 1 - 10 / 200 / 0.5]
+    assert suite.retention.value == pytest.approx(np.mean(kept)) and suite.retention.low < suite.retention.value
 
 
 def test_families_never_gate_and_one_family_is_the_suite():
