@@ -95,7 +95,7 @@ def test_a_stopped_row_says_what_holds_at_any_round_and_what_describes_has_value
         and deciding.stopping.rounds == 4
         and deciding.n == deciding.stopping.asked
     )
-    assert (deciding.base.low, deciding.candidate_score.low, deciding.p_difference, deciding.examples_needed) == (
+    assert (deciding.base.low, deciding.candidate_score.low, deciding.p_difference, deciding.would_decide) == (
         None,
         None,
         None,
@@ -129,10 +129,10 @@ def test_units_that_a_stopped_model_was_asked_and_did_not_answer_are_missed() ->
 def test_the_suite_is_decided_at_the_first_look_that_can_and_frozen_there() -> None:
     facts = [task(name, 3000) for name in ("a", "b", "c", "d")]
     measurements = [m for name in "abcd" for m in measured(name, 3000, 0.01, 0.0)]
-    suite = row(compare(facts, measurements, plan()), "suite", "skill")
+    suite = row(compare(facts, measurements, plan()), "suite", "margins")
     assert suite.stopping is not None and suite.verdict == "retained" and suite.stopping.rounds == LOOKS[0] == 10
     early = [replace(fact, rounds={"base": suite.stopping.rounds, "lora": suite.stopping.rounds}) for fact in facts]
-    stopped = row(compare(early, measurements, plan()), "suite", "skill")
+    stopped = row(compare(early, measurements, plan()), "suite", "margins")
     assert (stopped.verdict, stopped.p_retained, stopped.difference) == (
         suite.verdict,
         suite.p_retained,
@@ -143,8 +143,8 @@ def test_the_suite_is_decided_at_the_first_look_that_can_and_frozen_there() -> N
 def test_the_suites_last_look_is_the_usual_test_at_what_is_left_of_alpha() -> None:
     facts = [task(name, 300) for name in ("a", "b")]
     measurements = [m for name in "ab" for m in measured(name, 300, 0.1, -0.01)]
-    suite = row(compare(facts, measurements, plan()), "suite", "skill")
-    usual = row(compare(facts, measurements, replace(plan(), until_decided=False)), "suite", "skill")
+    suite = row(compare(facts, measurements, plan()), "suite", "margins")
+    usual = row(compare(facts, measurements, replace(plan(), until_decided=False)), "suite", "margins")
     assert suite.verdict == "inconclusive" and suite.stopping is not None and not suite.stopping.stopped
     assert (
         suite.difference.value == usual.difference.value
@@ -157,11 +157,11 @@ def test_the_suites_last_look_is_the_usual_test_at_what_is_left_of_alpha() -> No
 def test_a_suite_of_which_a_unit_was_stopped_undecided_has_no_verdict() -> None:
     facts = [task("a", 400), task("b", 400, rounds={"lora": 3})]
     found = compare(facts, [*measured("a", 400, 0.1, 0.0), *measured("b", 400, 0.3, -0.3, 3)], plan())
-    suite = row(found, "suite", "skill")
+    suite = row(found, "suite", "margins")
     assert (
         row(found, "b").verdict == "forgotten" and suite.verdict == "inconclusive" and "suite_not_tested" in suite.flags
     )
-    assert (suite.difference.low, suite.p_difference, suite.examples_needed) == (None, None, None)
+    assert (suite.difference.low, suite.p_difference, suite.would_decide) == (None, None, None)
     assert suite.stopping is not None and suite.stopping.planned == 800
 
 
@@ -203,21 +203,35 @@ def weak(n: int, share: float, chance: float) -> tuple[TaskFacts, list[Measureme
     ]
 
 
-def test_the_first_look_decides_nothing_while_a_unit_is_at_chance_that_need_not_be_in_the_end() -> None:
-    """Half of 800 answers cannot tell .535 from guessing at .5, all of them can: the suite of the first look would lack
-    the unit.
-    """
+def test_the_first_look_waits_for_no_base_to_rise_above_chance() -> None:
+    """Half of 800 answers cannot tell .535 from guessing at .5, all of them can; the suite holds the unit at every look."""
     of_weak, rows = weak(800, 0.535, 0.5)
     facts = [task(name, 3000) for name in ("a", "b", "c", "d")]
     measurements = [m for name in "abcd" for m in measured(name, 3000, 0.01, 0.0)]
-    without = row(compare(facts, measurements, plan()), "suite", "skill")
     found = compare([*facts, of_weak], [*measurements, *rows], plan())
-    suite = row(found, "suite", "skill")
+    suite = row(found, "suite", "margins")
     assert "base_at_chance" not in row(found, "weak").flags
     half = row(compare([replace(of_weak, rounds={"lora": 10})], rows, plan()), "weak")
     assert "base_at_chance" in half.flags
-    assert without.stopping is not None and without.stopping.rounds == 10 and without.verdict == "retained"
-    assert suite.stopping is not None and suite.stopping.rounds == ROUNDS and suite.stopping.planned == 4 * 3000 + 800
+    assert suite.stopping is not None and suite.verdict == "retained"
+    assert suite.stopping.rounds == LOOKS[0] and suite.stopping.planned == 4 * 3000 + 800
+
+
+def test_guesses_certify_nothing_at_any_look() -> None:
+    """A suite of bases a point above guessing: their mean skill is half a margin."""
+    of_weak, rows = weak(3000, 0.51, 0.5)
+    suite = row(compare([of_weak], rows, plan()), "suite", "margins")
+    assert suite.verdict == "inconclusive" and suite.p_retained is not None and suite.p_retained <= 0.05
+
+
+def test_a_unit_stopped_early_is_judged_by_the_same_rule_as_any() -> None:
+    """Falling from guessing to nothing is forgotten, as soon as it is certain; suspect is what its p-value says."""
+    of_weak, (base, lora) = weak(1000, 0.25, 0.25)
+    asked = round_of(unit_order(SEED, "weak", base.units)) <= 5
+    answered = [unit for unit, is_in in zip(base.units, asked, strict=True) if is_in]
+    none = replace(lora, units=tuple(answered), sizes=(1,) * len(answered), rows=lora.rows[asked] * [0, 1])
+    fallen = row(compare([replace(of_weak, rounds={"lora": 5})], [base, none], plan()), "weak")
+    assert fallen.verdict == "forgotten" and {"base_at_chance", "suspect", "stopped_early"} <= set(fallen.flags)
 
 
 def test_the_level_of_the_difference_is_not_that_of_the_scores() -> None:
