@@ -204,7 +204,7 @@ def weak(n: int, share: float, chance: float) -> tuple[TaskFacts, list[Measureme
 
 
 def test_the_first_look_waits_for_no_base_to_rise_above_chance() -> None:
-    """Half of 800 answers cannot tell .535 from guessing at .5, all of them can; the suite holds the unit at every look."""
+    """Half of 800 answers cannot tell .535 from guessing at .5, all can; the suite holds the unit at every look."""
     of_weak, rows = weak(800, 0.535, 0.5)
     facts = [task(name, 3000) for name in ("a", "b", "c", "d")]
     measurements = [m for name in "abcd" for m in measured(name, 3000, 0.01, 0.0)]

@@ -20,9 +20,9 @@ from evalharness.stats.verdict import p_at_margin
 
 ALPHAS = (0.05, 0.05)
 LOST, AS_SEEN = Assumption.NOTHING_LOST, Assumption.AS_SEEN
-DRAWS = 300
+DRAWS = 200
 # named is a probability of .8: 75–90 %, and two standard errors of so many draws
-LEAST, MOST_OFTEN = 0.75 - 2 * 0.025, 0.9 + 2 * 0.017
+LEAST, MOST_OFTEN = 0.75 - 2 * 0.031, 0.9 + 2 * 0.021
 
 
 def found(pairs: Pairs, margin: float = 0.02) -> Finding:
