@@ -119,7 +119,7 @@ def examples_needed(flips: float, drop: float, margin: float, power: float = 0.8
 
     # the exact test takes a thousand times as long as the score test, and a little more units
     start = smallest(lambda n: enough(n, few=0), max(MIN_UNITS, int(0.7 * about)))
-    return None if start is None else smallest(enough, max(MIN_UNITS, int(0.95 * start)), near=NEAR)
+    return None if start is None else smallest(enough, max(MIN_UNITS, int(0.95 * start)))
 
 
 def _changes(n: int, flips: float) -> tuple[int, int]:
@@ -189,16 +189,16 @@ def smallest_value(enough: Callable[[float], bool], low: float, high: float, nea
     return high
 
 
-def smallest(decided: Callable[[int], bool], first: int, most: int = MOST, near: float = 0.0) -> int | None:
-    """Smallest n in [first, most] with decided(n), to a share `near` of itself, by growing steps and bisection, as if
-    `decided` stayed true once it is. None: not even `most`.
+def smallest(decided: Callable[[int], bool], first: int, most: int = MOST) -> int | None:
+    """Smallest n in [first, most] with decided(n), by growing steps and bisection, as if `decided` stayed true once it
+    is. None: not even `most`.
     """
     low, high, step = first - 1, first, max(1, first // 16)
     while not decided(high):
         if high >= most:
             return None
         low, high, step = high, min(high + step, most), 2 * step
-    while high - low > max(1.0, near * high):
+    while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if decided(middle) else (middle, high)
     return high
