@@ -32,7 +32,7 @@ class Adjustment(StrEnum):
 
 
 class Flag(StrEnum):
-    """What a reader of a row must know beside its verdict; docs/statistics.md says when each is set."""
+    """What a reader of a row must know beside its verdict; docs/results.md says when each is set, and what to do."""
 
     SUSPECT = "suspect"
     BASE_AT_CHANCE = "base_at_chance"
