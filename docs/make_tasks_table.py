@@ -27,9 +27,9 @@ What is shipped under `tasks/`, written by `python docs/make_tasks_table.py` fro
 
 **decides**: the primary metric, which gives the verdict; the others describe. **margin**: the largest drop that is
 acceptable, where a suite does not say otherwise. **chance**: the primary metric of a model that guesses, on the
-published rows; a run takes it from the very rows asked where that can be done. **unit**: what is resampled and counted,
-where several rows belong together. **lm-eval**: does lm-eval 0.4.13, running this very file, give the number that
-decides (same), only others (subset), or none (no)? (?) marks what could not be confirmed.
+published rows; a run takes it from the very rows asked where that can be done. **unit**: what counts as drawn
+independently, where several rows belong together. **lm-eval**: does lm-eval 0.4.13, running this very file, give the
+number that decides (same), only others (subset), or none (no)? (?) marks what could not be confirmed.
 """
 TASKS = (
     "task",

@@ -2,7 +2,7 @@
 
 A row is [output length, reference length, matches of 1- to 4-grams, 1- to 4-grams of the output] (10 numbers), as
 sacrebleu lays them out; the score of summed rows is sacrebleu's, in float64 and over any leading shape, so that it can
-be resampled.
+be computed without each unit in turn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Score generated text by corpus chrF, chrF++ and TER, from sacrebleu's sufficient statistics.
 
 As for BLEU, scores of summed rows are sacrebleu's, in float64 and over any leading shape, so that they can be
-resampled; so are the signatures.
+computed without each unit in turn; so are the signatures.
 """
 
 from __future__ import annotations

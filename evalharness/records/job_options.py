@@ -38,7 +38,7 @@ class QuestionOptions(TypedDict, total=False):
     limit: int | None  # at most so many examples a task (whole units, at least one), drawn with the seed
     num_fewshot: int | None  # examples in front of each question, instead of each task's own number
     split: str | None  # evaluate this split instead of each task's own ("validation", to select on)
-    seed: int  # of shots, limit and resampling
+    seed: int  # of shots, limit and swaps
     margin: float | None  # the largest acceptable drop of every task whose primary metric is on a 0-1 scale
     margins: Mapping[str, float]  # of a task or a group -> its largest acceptable drop
     alpha: float  # error rate of either verdict

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from evalharness.records.comparison import Level, value_of
+from evalharness.records.comparison import value_of
 from evalharness.report import wording
 from evalharness.report.stages import Stages, StageTask
-from evalharness.stats.enums import MetricKind, Verdict
+from evalharness.stats.enums import Verdict
 
 AFTER = {  # what became of a task after the first stage at which it was forgotten
     "last": "the last stage",
@@ -16,7 +16,6 @@ AFTER = {  # what became of a task after the first stage at which it was forgott
     "undecided": "not shown at every stage after it",
 }
 LONGEST = 40  # characters of a name
-RESAMPLES = 10_000  # of a test that is not of counts
 
 
 def short(name: str) -> str:
@@ -65,13 +64,6 @@ def notes(stages: Stages) -> Iterator[str]:
     yield stages.rule
     if any(measure.name == "forward_transfer" and measure.estimate for measure in stages.measures):
         yield f"Forward transfer is measured from the scores of {stages.fresh or f'the base ({stages.base})'}."
-    counted = (MetricKind.BINARY, Level.TASK)
-    resampled = any(task.unit and (task.kind, task.level) != counted for task in stages.columns)
-    if resampled and stages.tests > stages.alpha * RESAMPLES:
-        yield (
-            f"Over {stages.tests} tests graded and corpus scores can hardly be called forgotten: "
-            f"a resampled p-value is never below 1 in {RESAMPLES:,}. Trace fewer stages."
-        )
     for task in stages.columns:
         if task.reason:
             yield f"{short(task.name)} is in no measure: {task.reason}."

@@ -28,7 +28,7 @@ class ContinualDesign:
     scores of a model trained on everything at once, for intransigence.
 
     Either are numbers, taken as known, or the row of the matrices, behind those of the stages, that holds them: models
-    that answered the same questions vary with the same resamples. Raises ValueError where numbers are not of one
+    that answered the same questions vary with the same units. Raises ValueError where numbers are not of one
     length, or a stage is negative.
     """
 

@@ -121,16 +121,13 @@ def test_what_was_lost_before_it_was_taught(stages: Stages) -> None:
         after=None,
         untaught="full-low",
     )
-    found = replace(stages, columns=(again,), tests=800)
+    found = replace(stages, columns=(again,))
     assert sentences(found) == [
         "late is forgotten at full-low (−0.400 since base, adjusted p <0.001): before lora-r8 taught it"
     ]
     assert task_table(found).rows[0][1:4] == ("lora-r8", "full-low (before it was taught)", "–")
     assert "late after full-low: 0.20, forgotten" in trajectories(found)
-    assert (
-        list(notes(found)) == ["The rule."]
-        and "never below" in list(notes(replace(found, columns=(replace(again, kind="corpus"),))))[1]
-    )
+    assert list(notes(found)) == ["The rule."]
 
 
 def test_the_matrix_lies_along_its_shorter_side(stages: Stages) -> None:
