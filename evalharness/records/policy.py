@@ -45,6 +45,17 @@ class Policy:
                 fix = "a number of at least 0, in the metric's unit, such as 0.05"
                 raise UsageError("ceiling", f"{ceiling} of {name} is no loss", fix)
 
+    @classmethod
+    def recorded(cls, signature: Mapping[str, Any]) -> Policy:
+        """The policy that a run was started with; the default where it does not say."""
+        values = signature.get("policy") or {}
+        undecided = values.get("on_inconclusive")
+        return cls(
+            on_inconclusive=OnInconclusive(undecided) if undecided else None,
+            ceiling=values.get("ceiling"),
+            ceilings=values.get("ceilings") or {},
+        )
+
     @property
     def passes_undecided(self) -> bool:
         return self.on_inconclusive == OnInconclusive.PASS

@@ -55,7 +55,7 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     own = [c for c in results.comparisons if c.candidate == name]
     units = [c for c in own if c.unit and c.primary and c.level != Level.SUITE]
     suite = next((c for c in own if c.level == Level.SUITE and c.primary), None)
-    code = judge_alone(results, name, Policy()).exit_code
+    code = judge_alone(results, name, Policy.recorded(results.signature)).exit_code
     gate, glyph, words = GATE[code]
     if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
         gate, glyph, words = "inconclusive", "?", FOR_NOTHING

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from evalharness import engines, registry
+from evalharness.analysis.margins import NO_SUITE_MARGIN
 from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import check_options, checked_factory
@@ -82,14 +83,14 @@ def _check_margins(job: Job, library: Library) -> None:
     """Check the names of margins. Raises UsageError for one in no file. Whether the run has it, only its checkpoints
     say, which bring their targets.
     """
-    known = {UNNAMED, *library.names(), *library.groups(), *library.suites(), *filter(None, [job.tasks.suite])}
+    known = {*library.names(), *library.groups()}
     if job.tasks.templates:
         known |= {name_of(name, job.tasks.templates) for name in library.names()}
     for name in sorted(job.statistics.margins):
+        if name in (UNNAMED, job.tasks.suite) or name in library.suites():
+            raise UsageError("--margin", NO_SUITE_MARGIN.format(name), "name its tasks or groups")
         if name not in known:
-            raise UsageError(
-                "--margin", f"no task, group or suite {name!r}", did_you_mean(name.partition("@")[0], known)
-            )
+            raise UsageError("--margin", f"no task or group {name!r}", did_you_mean(name.partition("@")[0], known))
 
 
 def check_paths(paths: Mapping[str, Path | None]) -> None:

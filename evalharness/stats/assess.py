@@ -79,8 +79,9 @@ def assess(
         ends = paired.tango_interval(*finding.counts, coverage)
         finding = replace(finding, difference=Interval(finding.difference.value, *ends))
     elif finding.mean is not None:
-        ends = finding.mean.interval(coverage)
-        finding = replace(finding, difference=Interval(finding.difference.value, *ends))
+        low, high = finding.mean.interval(coverage)
+        most = pairs.high - pairs.low  # a corpus score's influences know no end
+        finding = replace(finding, difference=Interval(finding.difference.value, max(low, -most), min(high, most)))
     if finding.p_difference is None:
         oriented: Score = lambda sums: pairs.sign * pairs.score(sums)  # noqa: E731
         finding = replace(finding, p_difference=swap_p(pairs.base, pairs.candidate, oriented, swaps, rng))
