@@ -219,7 +219,7 @@ def test_the_gate_works_without_an_extra(light: Path, finished: tuple[Path, str]
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run", "--model", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
+        ("run", "--model", "same=BASE", "--base", "BASE", "--suite", "demo", "--out", "out", "--allow-noop"),
         ("trace", "--stage", "BASE", "--base", "BASE", "--suite", "demo", "--out", "out"),
         ("train", "--method", "lora", "--base", "BASE", "--task", "sst2", "--data-dir", "ROWS", "--out", "candidate"),
         ("sweep", "--base", "BASE", "--task", "sst2", "--suite", "demo", "--out", "sweep"),
@@ -231,7 +231,9 @@ def test_the_gate_works_without_an_extra(light: Path, finished: tuple[Path, str]
     ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_what_needs_the_extra_says_so(light: Path, arguments: tuple[str, ...]) -> None:
-    code, _, error = evalharness(light, *(places_in(light).get(word, word) for word in arguments))
+    places = places_in(light)
+    words = (re.sub("^(same=)?(BASE|ROWS)$", lambda of: f"{of[1] or ''}{places[of[2]]}", word) for word in arguments)
+    code, _, error = evalharness(light, *words)
     assert code == 2
     assert re.search(r"^Error: .+: needs the packages of the extra \[hf\] \(\w+ is not installed\); ", error, re.M)
     assert error.endswith("pip install 'evalharness[hf]' would be right\n")

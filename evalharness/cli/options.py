@@ -255,8 +255,9 @@ def statements(texts: Sequence[str]) -> dict[str, MetricStatement]:
 
 
 def _loss(option: str, text: str) -> float:
+    least, within = ("above 0", 0.0) if option == "--margin" else ("of at least 0", -1e-300)
     with suppress(ValueError):
-        if 0 <= float(text) < float("inf"):
+        if within < float(text) < float("inf"):
             return float(text)
-    fix = "give a number of at least 0, in the metric's unit, such as 0.02"
+    fix = f"give a number {least}, in the metric's unit, such as 0.02"
     raise UsageError(option, f"{text!r} is not a {option.removeprefix('--')}", fix)

@@ -21,8 +21,8 @@ class Finding:
     `base`, `candidate` in natural units; `difference` oriented. `lost`, `gained`: units that got worse or better, None
     for corpus metrics. `skill`: the base's score over chance, oriented, None where chance is unknown; `at_chance`: it
     is not significant. `bounded`: the metric states a finite range. `counts`: (gained, lost, sample size) of the score
-    test, None where `mean` is tested: the difference as a mean over units, None for fewer than two. Without a margin
-    the p-values at it are None.
+    test, None where `mean` is tested: the difference as a mean over units, None for fewer than two. Of a suite:
+    `capped`, the mean that p_retained is of, and `single`, its only unit. Without a margin the p-values at it are None.
     """
 
     units: int
@@ -41,6 +41,8 @@ class Finding:
     p_difference: float | None = None
     counts: tuple[float, float, float] | None = None
     mean: WeightedMean | None = None
+    capped: WeightedMean | None = None
+    single: Finding | None = None
 
     @property
     def can_retain(self) -> bool:
@@ -56,9 +58,11 @@ class Finding:
         """(p_forgotten, p_retained) at a margin, which need not be its own; 1 where nothing can be tested."""
         if self.counts is not None:
             return p_at_margin(*self.counts, margin)
+        if self.single is not None:
+            return self.single.p_at(margin * (self.single.margin or 0.0))
         if self.mean is None:
             return 1.0, 1.0
-        return self.mean.p_at_least(-margin), self.mean.p_at_most(-margin)
+        return self.mean.p_at_least(-margin), (self.capped or self.mean).p_at_most(-margin)
 
 
 def assess(
@@ -144,7 +148,7 @@ def mean_of(pairs: Pairs) -> WeightedMean:
     share, reach = float(shares.max()), pairs.high - pairs.low
     if pairs.kind == MetricKind.CORPUS or not pairs.bounded:
         loss = unit_loss(pairs)
-        return WeightedMean.of(value, moves, shares, (value * share - loss, value * share + loss))
+        return WeightedMean.of(value, moves, shares, (min(value, 0.0) * share - loss, max(value, 0.0) * share + loss))
     return WeightedMean.of(value, moves, shares, (-reach * share, reach * share))
 
 

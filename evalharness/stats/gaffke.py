@@ -107,12 +107,14 @@ class WeightedMean:
     def _p(self, value: float, side: float) -> float:
         seen = side * (self.moves + (self.estimate - value) * self.shares)
         unseen = side * ((self.lowest if side > 0 else self.highest) - value * self.largest)
-        return below_zero(np.append(seen, unseen), np.append(self.counts, 1.0))
+        scales = np.append(seen, unseen)
+        scales[np.abs(scales) < NOTHING * (self.highest - self.lowest)] = 0.0  # rounding
+        return below_zero(scales, np.append(self.counts, 1.0))
 
     def _end(self, tail: float, side: float) -> float:
         """The lower end (side 1) or the upper one (−1); infinite where there is none."""
         step = max(2 * float(np.sqrt(self.variance)), self.highest - self.lowest)
-        if step == 0:  # nothing varies
+        if step <= NOTHING * abs(self.estimate):  # nothing varies, but for rounding
             return self.estimate
         while self._p(self.estimate - side * step, side) > tail:
             step *= 2

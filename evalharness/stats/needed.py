@@ -8,10 +8,10 @@ from typing import NamedTuple
 from scipy.special import ndtri
 
 from evalharness.stats.assess import Finding
-from evalharness.stats.enums import Assumption, Verdict
+from evalharness.stats.enums import Assumption, Side, Verdict
 from evalharness.stats.gaffke import WeightedMean
-from evalharness.stats.power import MOST, examples_needed, smallest
-from evalharness.stats.verdict import MIN_UNITS
+from evalharness.stats.power import MOST, smallest
+from evalharness.stats.verdict import MIN_UNITS, p_on_side
 
 POWER = 0.8
 NEGLIGIBLE = 1e-9  # of a difference from the margin
@@ -34,6 +34,8 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
     Answers are supposed to change as often, and by as much, as those that were seen. "Retained" supposes that nothing
     is lost, unless a loss has been shown or the units that there are would already have been enough.
     """
+    if finding.single is not None:
+        return needed(finding.single, alphas)
     if finding.margin is None or not finding.units:
         return None
     value = finding.difference.value
@@ -46,26 +48,44 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
         units = units_needed(finding, 0.0, Verdict.RETAINED, alphas[1])
         if units is None or units > finding.units:
             return Needed(Verdict.RETAINED, Assumption.NOTHING_LOST, units)
+    value = value if finding.capped is None else finding.capped.estimate
     return Needed(Verdict.RETAINED, Assumption.AS_SEEN, units_needed(finding, value, Verdict.RETAINED, alphas[1]))
 
 
-def units_needed(finding: Finding, value: float, verdict: Verdict, alpha: float, power: float = POWER) -> int | None:
+def units_needed(finding: Finding, value: float, verdict: Side, alpha: float, power: float = POWER) -> int | None:
     """Units with which `verdict` comes out with probability `power` if the true difference is `value` and answers
     change as they did; None: more than MOST, or no number.
     """
     margin = finding.margin or 0.0
-    if abs(value + margin) <= NEGLIGIBLE:
+    side = 1.0 if verdict == Verdict.RETAINED else -1.0
+    if side * (value + margin) <= NEGLIGIBLE:
         return None
     if finding.counts is not None:
         gained, lost, effective = finding.counts
-        flips = (gained + lost) / effective
-        number = examples_needed(flips, -value, margin, power, alpha)
+        away = side * float(ndtri(power))
+        number = _by_counts((gained + lost) / effective, (value, away), verdict, (margin, alpha))
         return None if number is None else math.ceil(number * finding.units / effective)
-    if finding.mean is None:
+    mean = finding.mean if side < 0 else finding.capped or finding.mean
+    if mean is None:
         return None
-    side = 1.0 if verdict == Verdict.RETAINED else -1.0
-    unlucky = value - side * float(ndtri(power)) * math.sqrt(finding.mean.variance)
-    return _by_mean(finding.mean, (value, unlucky), side, (margin, alpha))
+    unlucky = value - side * float(ndtri(power)) * math.sqrt(mean.variance)
+    return _by_mean(mean, (value, unlucky), side, (margin, alpha))
+
+
+def _by_counts(flips: float, values: tuple[float, float], verdict: Side, at: tuple[float, float]) -> int | None:
+    """The same for 0/1 answers of which a share `flips` changes, by the counts that are missed with probability
+    `power`. `values`: the true difference, and how many standard errors those counts lie below it.
+    """
+    (value, away), (margin, alpha) = values, at
+    flips = max(flips, abs(value))
+    spread = math.sqrt(max(flips - value**2, 0.0))
+
+    def decided(units: int) -> bool:
+        share = away * spread / math.sqrt(units) / flips if flips else 0.0  # of the gains that stay away
+        gained, lost = max(0.0, (flips + value) / 2 * (1 - share)), max(0.0, (flips - value) / 2 * (1 + share))
+        return p_on_side(round(units * gained), round(units * lost), units, margin, verdict) <= alpha
+
+    return smallest(decided, MIN_UNITS, MOST)
 
 
 def _by_mean(mean: WeightedMean, values: tuple[float, float], side: float, at: tuple[float, float]) -> int | None:

@@ -61,6 +61,7 @@ def combine(findings: Sequence[Finding], level: float | None) -> Finding:
         p_retained=capped.p_at_most(-1.0),
         p_difference=_p_difference(whole),
         mean=whole,
+        capped=capped,
     )
     return suite if len(used) > 1 else _of_one(suite, used[0])
 
@@ -82,6 +83,7 @@ def _of_one(suite: Finding, unit: Finding) -> Finding:
         p_retained=unit.p_retained,
         p_difference=unit.p_difference,
         bounded=unit.bounded,
+        single=unit,
     )
 
 

@@ -153,7 +153,7 @@ def test_exactly_the_copied_rows_are_marked_and_compared_apart(job: Callable[...
     )  # 19 of the 36 are no, and both say no
     assert (seen.base.value, seen.candidate_score.value) == (0.25, 1.0)
     for part in (clean, seen):
-        assert (part.verdict, part.unit, part.primary, part.margin, part.p_retained, part.examples_needed) == (
+        assert (part.verdict, part.unit, part.primary, part.margin, part.p_retained, part.would_decide) == (
             None,
             False,
             False,

@@ -195,3 +195,12 @@ def test_pooled_is_the_plain_mean_with_one_unseen_unit() -> None:
     assert mean.lowest == pytest.approx(worst + mean.estimate / 60) and mean.largest == pytest.approx(1 / 60)
     with pytest.raises(ValueError, match="nothing to pool"):
         pooled([])
+
+
+def test_equal_values_vary_by_nothing_though_their_mean_is_rounded() -> None:
+    """Ninety equal values whose mean is off by a bit: their interval is the value, as far as more like them go."""
+    value = 0.11920292202211695
+    mean = WeightedMean.as_seen(value, np.full(90, 1.5e-33), np.full(90, 1 / 90))
+    assert mean.interval(0.9) == (value, value)
+    all_lost = WeightedMean.of(-1.0, np.full(30, 1e-19), np.full(30, 1 / 30), (-1 / 30, 1 / 30))
+    assert all_lost.interval(0.9)[0] == pytest.approx(-1.0) and all_lost.p_at_most(-1.0) == 1.0

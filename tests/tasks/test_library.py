@@ -100,7 +100,7 @@ def test_suites_resolve_their_groups(folder: Path) -> None:
     suite = Library([folder]).suite("few")
     assert suite.tasks == ("red", "orange", "blue")
     assert [group.name for group in suite.groups] == ["warm_ones"]
-    assert (suite.limit, suite.margin, suite.margins, suite.data, suite.split) == (7, 0.02, {"blue": 0.1}, None, None)
+    assert (suite.limit, suite.margins, suite.data, suite.split) == (7, {"blue": 0.1}, None, None)
 
 
 def test_a_number_for_a_group_is_that_of_each_of_its_tasks_but_of_those_with_their_own(folder: Path) -> None:
