@@ -78,11 +78,11 @@ def cases(scale: float = 1.0) -> Iterator[Case]:
     for layout, flips in (("15 × 500", 0.05), ("15 × 500", 0.2), ("SuperGLUE's sizes", 0.08), ("15 × 100", 0.03)):
         yield Case("nothing changed", layout, flips, some(2000), foretold=some(2000))
     yield Case("nothing changed", "57 × 200", 0.2, some(1500))
-    yield Case("nothing changed", "mixed", 0.1, some(500), foretold=some(500))
+    yield Case("nothing changed", "mixed", 0.1, some(300), foretold=some(150))
     for layout in ("15 × 500", "15 × 100", "SuperGLUE's sizes", "57 × 200"):
         for flips in (0.05, 0.1, 0.3):
             yield Case("all at their margin", layout, flips, some(1500 if layout == "57 × 200" else 3000))
-    yield Case("all at their margin", "mixed", 0.3, some(600))
+    yield Case("all at their margin", "mixed", 0.3, some(400))
     for layout in ("5 × 20", "5 × 100", "15 × 100", "15 × 500", "57 × 200", "SuperGLUE's sizes"):
         for flips in (0.03, 0.1, 0.3):
             yield Case("suite at its margin", layout, flips, some(1000 if layout == "57 × 200" else 2000))
@@ -90,7 +90,7 @@ def cases(scale: float = 1.0) -> Iterator[Case]:
         for flips in (0.03, 0.1):
             yield Case("suite at its margin", layout, flips, some(2000))
     for layout in (*GRADED, "mixed", "rare collapses", "rare gains", "less is better"):
-        yield Case("suite at its margin", layout, 0.3, some(600 if layout == "mixed" else 1500))
+        yield Case("suite at its margin", layout, 0.3, some(400 if layout == "mixed" else 1500))
     for layout in ("15 × 500", "5 × 100"):
         yield Case("suite at its margin, by one task alone", layout, 0.1, some(2000))
     yield Case("one lost ten points", "15 × 500", 0.15, some(3000), foretold=some(1500))
