@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from evalharness.analysis.number_text import plain, signed
 from evalharness.metrics import CHOOSE
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
 from evalharness.records.diagnosis import ChoiceBias, Conclusion, Measure, WrittenFlips
@@ -163,13 +164,9 @@ def _rose(by_name: Mapping[str, Measure], name: str) -> bool:
 
 def _moved(measure: Measure) -> str:
     low, high = measure.difference.low, measure.difference.high
-    interval = f" [{_signed(low)}, {_signed(high)}]" if low is not None and high is not None else ""
-    before, after = (_signed(side.value, "") for side in (measure.base, measure.candidate))
-    return f"{before} → {after} ({_signed(measure.difference.value)}{interval})"
-
-
-def _signed(value: float, sign: str = "+") -> str:
-    return f"{value:{sign}.3f}".replace("-", "−")
+    interval = f" [{signed(low)}, {signed(high)}]" if low is not None and high is not None else ""
+    before, after = (plain(side.value) for side in (measure.base, measure.candidate))
+    return f"{before} → {after} ({signed(measure.difference.value)}{interval})"
 
 
 def _percent(share: float) -> str:

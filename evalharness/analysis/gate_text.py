@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalharness.analysis.number_text import coverage, signed
 from evalharness.analysis.phrases import never_retained, would_decide
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.measurements import ExampleError
@@ -74,7 +75,7 @@ def not_excluded(name: str, units: Sequence[Comparison]) -> str:
     if unbounded:
         shown.append(f"any on {', '.join(unbounded)}, where no bound is known")
     level = units[0].ci_level if units else 0.9
-    each = f", each at {100 * (1 + level) / 2:.4g} %"
+    each = f", each at {coverage((1 + level) / 2)}"
     which = "losses" if len(shown) > 1 else "loss"
     return f"passed: {name}: the largest {which} not excluded: " + ("; ".join(shown) + each if shown else "none")
 
@@ -105,9 +106,9 @@ def _difference(row: Comparison) -> str:
     if row.difference is None:
         return f"{row.metric} not measured"
     value, low, high = row.difference.value, row.difference.low, row.difference.high
-    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+    interval = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
     margin = "" if row.margin is None else f", margin {row.margin:g}"
-    return f"{row.metric} {value:+.3f}{interval}{margin}"
+    return f"{row.metric} {signed(value)}{interval}{margin}"
 
 
 def _changes(row: Comparison) -> str:

@@ -68,8 +68,14 @@ def _told(counts: AnswerCounts | None) -> Iterator[tuple[str, str, bool]]:
 
 
 def _right(counts: AnswerCounts) -> str:
-    return f" (right in {100 * counts.most_common_right // counts.answers} %)"
+    return f" (right in {_percent(counts.most_common_right, counts)})"
 
 
 def _share(count: int, counts: AnswerCounts) -> str:
-    return "every row" if count == counts.answers else f"{100 * count // counts.answers} % of the rows"
+    return "every row" if count == counts.answers else f"{_percent(count, counts)} of the rows"
+
+
+def _percent(count: int, counts: AnswerCounts) -> str:
+    """A whole number of percent; 100 only where it is all of them."""
+    percent = round(100 * count / counts.answers)
+    return f"{min(percent, 99) if count < counts.answers else percent} %"

@@ -44,7 +44,7 @@ def details(results: Results) -> DetailTable:
 
 def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, SortableCell]:
     base, candidate, difference = wording.values_of(c)
-    places = wording.places_for((base, candidate, difference))
+    places = wording.places_of(c)
     shown = wording.change_of(c, places)
     remarks = "; ".join([flag_words(flag).words for flag in shown_flags(c)] + ([] if c.primary else ["describes only"]))
     units = f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from evalharness.analysis.number_text import coverage
 from evalharness.records.comparison import Estimate
 from evalharness.records.results import Drift, Results
 from evalharness.report import wording
@@ -73,7 +74,7 @@ def _table(drifts: list[Drift], judged: set[str]) -> DriftTable:
     size = f": {wording.counted(known.n, 'text')}, {wording.counted(known.tokens, 'token')}" if known else ""
     return DriftTable(
         title=f"{text_of(drifts[0])}{size}",
-        level=f"{100 * drifts[0].ci_level:.4g} %",
+        level=coverage(drifts[0].ci_level),
         sentences=tuple(_sentences(drifts)),
         rows=tuple(_row(drift, drift.model in judged) for drift in drifts),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
+from evalharness.analysis.number_text import coverage
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
@@ -45,7 +46,7 @@ def forest(results: Results) -> str:
         _finish(axes, shown)
     lost = "; ".join(f"{c.candidate} on {c.task}: {c.verdict}" for c in shown if c.verdict == Verdict.FORGOTTEN)
     description = (
-        f"One line per candidate and task; intervals {100 * shown[0].ci_level:g} %. "
+        f"One line per candidate and task; intervals {coverage(shown[0].ci_level)}. "
         f"{f'Forgotten: {lost}' if lost else 'None is forgotten.'}"
     )
     return inline(Drawing(figure, "forest", "Differences from the base in units of the margin", description, tips))

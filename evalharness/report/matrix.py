@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalharness.analysis.phrases import in_short, undecided
-from evalharness.records.comparison import MARGINS, Comparison, Flag, Level, value_of
+from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.answers import beside_score
@@ -73,7 +73,7 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
     calibration = _calibration(results)
     rows = []
     for task, comparisons in with_families(results):
-        first, places = comparisons[0], _places(comparisons)
+        first, places = comparisons[0], wording.places_of(*comparisons)
         is_task, is_family = first.level == Level.TASK, first.level == Level.FAMILY
         if is_task and group.get(task) in large and task not in targets:
             continue
@@ -105,12 +105,6 @@ def what_decides(results: Results) -> list[tuple[str, str, str]]:
     return [(name, wording.listed(tasks), words) for name, own in rows for words, tasks in undecided(own).items()]
 
 
-def _places(comparisons: Sequence[Comparison]) -> int:
-    if comparisons[0].metric == MARGINS:
-        return wording.IN_MARGINS
-    return wording.places_for(value for c in comparisons for value in wording.values_of(c))
-
-
 def _cells(
     results: Results,
     comparisons: Sequence[Comparison],
@@ -120,7 +114,7 @@ def _cells(
     targets, names = targets_of(results), results.candidates
     cells = {
         c.candidate: replace(
-            _cell(c, comparisons[0], _places(comparisons)),
+            _cell(c, comparisons[0], wording.places_of(*comparisons)),
             target=targets.get(c.candidate) == c.task and c.level != Level.FAMILY,
             candidate=names.index(c.candidate),
             flips=flips.get((c.task, c.candidate)),

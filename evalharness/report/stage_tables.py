@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from evalharness.analysis.number_text import coverage
 from evalharness.records.comparison import Estimate, value_of
 from evalharness.report import wording
 from evalharness.report.stage_text import AFTER, places_of, short
@@ -106,7 +107,7 @@ def measure_table(stages: Stages) -> TextTable:
         for name, words in NAMES.items()
     ]
     unit = "scores as shares of their scales" if stages.scaled else "in the unit of the scores"
-    return from_rows("Measures", f"{100 * stages.level:.4g} % intervals over questions; {unit}", rows)
+    return from_rows("Measures", f"{coverage(stages.level)} intervals over questions; {unit}", rows)
 
 
 def _measured(measure: ContinualMeasure, places: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evalharness.analysis import diagnosis_rule
+from evalharness.analysis.number_text import coverage, signed
+from evalharness.analysis.number_text import plain as number
 from evalharness.analysis.phrases import leaning, undecided
 from evalharness.records.comparison import MARGINS, Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
@@ -15,7 +17,7 @@ from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.targets import untold
 from evalharness.report.text_table import aligned
-from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, general_of, listed, nothing_shown
+from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, finer, general_of, listed, nothing_shown
 
 REASONS = (  # flags that say why there is no other verdict, and what stops the gate
     Flag.SUSPECT,
@@ -105,7 +107,7 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
             yield f"general ability: not shown, {shown}"
         elif c.general is not None:
             yield (
-                f"general ability: {_signed(c.general.value)} ({_interval(c.general)}), "
+                f"general ability: {signed(c.general.value)} ({_interval(c.general)}), "
                 f"the mean over {general_of(c.general)} (no verdict)"
             )
         if c.level == Level.SUITE and not c.primary:
@@ -133,7 +135,7 @@ def _references(results: Results) -> Iterator[str]:
 
 def _titles(rows: Sequence[Comparison]) -> tuple[str, ...]:
     """The column titles, with the coverage that the intervals have (90 % at α = 0.05)."""
-    levels = sorted({f"{100 * c.ci_level:.4g} %" for c in rows})
+    levels = sorted({coverage(c.ci_level) for c in rows})
     interval = " ".join((*levels, "interval"))
     return ("", "n", "base", "candidate", "difference", interval, "lost", "gained", "verdict")
 
@@ -145,7 +147,7 @@ def model_line(model: ModelRow) -> str:
     share = "all" if model.trainable == model.parameters else f"{model.trainable_share:.2%}"
     line = f"{model.name} ({model.kind}, {model.trainable:,} parameters trained, {share} of the model)"
     if model.target_gain is not None:
-        target = f"its target {model.target_task} ({_signed(model.target_gain.value)})"
+        target = f"its target {model.target_task} ({signed(model.target_gain.value)})"
         known = f"learned {target}" if model.learned_target else f"did not learn {target}"
         line += ": " + (f"whether it learned {target} {untold(model)}" if model.learned_target is None else known)
     return plain(line)
@@ -169,20 +171,16 @@ def _units(c: Comparison) -> str:
 
 
 def _scores(c: Comparison) -> tuple[str, str, str]:
-    base, candidate = (NONE if score is None else f"{score.value:.3f}" for score in (c.base, c.candidate_score))
+    base, candidate = (NONE if score is None else number(score.value) for score in (c.base, c.candidate_score))
     unit = " margins" if c.metric == MARGINS else ""
-    return base, candidate, NONE if c.difference is None else f"{_signed(c.difference.value, _places(c))}{unit}"
+    return base, candidate, NONE if c.difference is None else f"{signed(c.difference.value, _places(c))}{unit}"
 
 
 def _places(c: Comparison) -> int:
-    return IN_MARGINS if c.metric == MARGINS else 3
-
-
-def _signed(value: float, places: int = 3) -> str:
-    return f"{value:+.{places}f}".replace("-", "−")
+    return finer(IN_MARGINS if c.metric == MARGINS else 3, [c.difference])
 
 
 def _interval(estimate: Estimate | MeanDifference | None, places: int = 3) -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return NONE
-    return f"{_signed(estimate.low, places)} … {_signed(estimate.high, places)}"
+    return f"{signed(estimate.low, places)} … {signed(estimate.high, places)}"

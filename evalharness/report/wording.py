@@ -8,13 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from evalharness.analysis.number_text import MINUS as MINUS
+from evalharness.analysis.number_text import NONE as NONE
+from evalharness.analysis.number_text import coverage as coverage
+from evalharness.analysis.number_text import plain as plain
+from evalharness.analysis.number_text import signed as signed
 from evalharness.records.comparison import MARGINS, Comparison, Estimate, Flag, MeanDifference, value_of
 from evalharness.records.models import ModelKind
 from evalharness.stats.enums import Verdict
 
-MINUS, NONE = "\N{MINUS SIGN}", "–"
 NO_TARGET = "no target is declared, so every gate unit counts"
 IN_MARGINS = 2  # decimals of a difference in margins
+MOST_PLACES = 9
 
 VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line for the glossary)
     Verdict.FORGOTTEN: (
@@ -129,17 +134,22 @@ def places_for(values: Iterable[float | None], fine: int = 3) -> int:
     return max(fine - 2, 1) if any(value is not None and abs(value) > 1.5 for value in values) else fine
 
 
-def plain(value: float | None, places: int = 3) -> str:
-    """A score; "–" where there is none."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    return f"{value:.{places}f}".replace("-", MINUS) if round(value, places) else f"{0:.{places}f}"
+def finer(places: int, differences: Iterable[Estimate | MeanDifference | None]) -> int:
+    """So many decimals, or as many as show two figures of the narrowest interval's width where that is below the last
+    of them.
+    """
+    ends = [(each.low, each.high) for each in differences if each is not None]
+    widths = [high - low for low, high in ends if low is not None and high is not None and high > low]
+    if not widths or min(widths) >= 10**-places:
+        return places
+    return min(MOST_PLACES, 1 - math.floor(math.log10(min(widths))))
 
 
-def signed(value: float | None, places: int = 3) -> str:
-    """A difference, with its sign; zero has none."""
-    text = plain(value, places)
-    return f"+{text}" if value is not None and math.isfinite(value) and round(value, places) > 0 else text
+def places_of(*comparisons: Comparison) -> int:
+    """Decimals in which comparisons on one scale are shown beside each other."""
+    in_margins = all(c.metric == MARGINS for c in comparisons)
+    places = IN_MARGINS if in_margins else places_for(value for c in comparisons for value in values_of(c))
+    return finer(places, (c.difference for c in comparisons))
 
 
 def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: bool = True) -> str:
@@ -167,7 +177,7 @@ def score_change(
 ) -> ScoreChange:
     """All with `places` decimals; None: as many as the three values need."""
     values = [value_of(estimate) for estimate in (base, candidate, difference)]
-    places = places_for(values) if places is None else places
+    places = finer(places_for(values), [difference]) if places is None else places
     return ScoreChange(
         base=plain(values[0], places),
         candidate=plain(values[1], places),
@@ -178,10 +188,9 @@ def score_change(
 
 def change_of(c: Comparison, places: int | None = None) -> ScoreChange:
     """The scores of a comparison as texts; a mean over gate units has none, and its difference is in margins."""
-    if c.metric != MARGINS or c.difference is None:
-        return score_change(c.base, c.candidate_score, c.difference, places)
-    shown = score_change(None, None, c.difference, IN_MARGINS)
-    return replace(shown, difference=f"{shown.difference} margins")
+    shown = score_change(c.base, c.candidate_score, c.difference, places_of(c) if places is None else places)
+    in_margins = c.metric == MARGINS and c.difference is not None
+    return replace(shown, difference=f"{shown.difference} margins") if in_margins else shown
 
 
 def beside_mean(c: Comparison) -> list[str]:

@@ -99,7 +99,7 @@ def test_a_suspect_unit_does_not_pass():
     decision = judge(results(ROW, replace(ROW, task="rte", **SUSPECT), SUITE), Policy())
     assert decision.exit_code == 4
     says = "p 0.0040: alone it would count as forgotten"
-    assert decision.reasons == (f"suspect: lora on rte: acc +0.000 [-0.015, +0.015], margin 0.02, {says}",)
+    assert decision.reasons == (f"suspect: lora on rte: acc 0.000 [−0.015, +0.015], margin 0.02, {says}",)
     # a forgotten unit is suspect, too, and named once
     lost = replace(ROW, **LOST, flags=(Flag.SUSPECT,))
     assert [line.split(":")[0] for line in judge(results(lost, SUITE), Policy()).reasons] == ["forgotten"]
@@ -144,7 +144,7 @@ def test_a_forgotten_unit_stops_it_with_one_line_of_numbers():
     decision = judge(results(replace(ROW, **LOST), SUITE), Policy())
     assert decision.exit_code == 3
     assert decision.reasons == (
-        "forgotten: lora on boolq: acc -0.100 [-0.140, -0.060], margin 0.02, p 0.0004, 35 lost and 5 gained of 300",
+        "forgotten: lora on boolq: acc −0.100 [−0.140, −0.060], margin 0.02, p 0.0004, 35 lost and 5 gained of 300",
     )
 
 
@@ -162,7 +162,7 @@ def test_an_undecided_suite_follows_the_policy():
     undecided = results(ROW, replace(SUITE, **OPEN))
     decision = judge(undecided, Policy())
     assert decision.exit_code == 4 and len(decision.reasons) == 1
-    assert decision.reasons[0].startswith("undecided: lora over demo: margins +0.000 [-0.400, +0.400], margin 1, p_ret")
+    assert decision.reasons[0].startswith("undecided: lora over demo: margins 0.000 [−0.400, +0.400], margin 1, p_ret")
     assert "about 1,546 examples over all units would show “retained”" in decision.reasons[0]
     let_pass = judge(undecided, LET_PASS)
     assert (let_pass.exit_code, let_pass.reasons) == (0, ())

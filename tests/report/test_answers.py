@@ -23,6 +23,12 @@ def test_a_base_that_answers_one_thing_cannot_show_what_it_knew() -> None:
     assert sentences([ROW], {}) == []
 
 
+def test_shares_are_rounded_and_only_all_are_100_percent() -> None:
+    counts = replace(ALL, answers=12, most_common_count=11, most_common_right=11)
+    assert beside_score(counts) == "answers “A” to 92 % of the rows (right in 92 %)"
+    assert "to 99 % of the rows" in beside_score(replace(ALL, answers=1000, most_common_count=999))
+
+
 def test_empty_cut_off_and_unreadable_answers_are_said_of_either_model() -> None:
     torn = replace(SILENT, empty=5, cut_off=0, unreadable=25)
     assert sentences([replace(ROW, base_answers=SILENT, candidate_answers=torn)], {}) == [

@@ -95,5 +95,5 @@ def test_what_answers_are_like_stands_beside_the_scores(run: Results) -> None:
         rows["dialogsum"].cells,
         "writes nothing in 15 % of the rows; is cut off at the length limit in 25 %",
     )
-    assert rows["rte"].base_answers == "answers “True” to every row (right in 50 %)" and not rows["sst2"].base_answers
+    assert rows["rte"].base_answers == "answers “True” to every row (right in 51 %)" and not rows["sst2"].base_answers
     assert cell is not None and cell.answers == rows["dialogsum"].base_answers == f"{said} of the rows"

@@ -62,13 +62,19 @@ def test_the_intervals_are_titled_by_their_coverage(level: float, words: str) ->
     assert words in lines[2]
 
 
+def test_there_is_one_minus_sign_and_no_sign_of_zero() -> None:
+    row = replace(ROW, metric="mcc", base=Estimate(value=-0.577), candidate_score=Estimate(value=-0.0001))
+    below = Estimate(value=-0.001, low=-0.3, high=0.3)
+    suite = replace(ROW, task="suite", level="suite", metric="margins", base=None, candidate_score=None)
+    rows = (row, replace(suite, difference=below))
+    text = "\n".join(verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=rows)))
+    assert "−0.577" in text and "-0" not in text and " 0.00 margins" in text
+
+
 @pytest.mark.parametrize(
     ("unable", "words"),
     [
-        (
-            0,
-            "general ability: +0.000 (−0.100 … +0.100), the mean over 3 gate units scored from 0 to 1 that it was not ",
-        ),
+        (0, "general ability: 0.000 (−0.100 … +0.100), the mean over 3 gate units scored from 0 to 1 that it was not "),
         (2, "that it was not trained on, 2 of which the base cannot do (no verdict)"),
         (3, "general ability: not shown, the base cannot do any of 3 gate units scored from 0 to 1"),
     ],
@@ -77,7 +83,7 @@ def test_general_ability_says_what_the_base_cannot_do(unable: int, words: str) -
     general = MeanDifference(value=0.0, low=-0.1, high=0.1, units=3, unable=unable)
     rows = (ROW, replace(ROW, task="suite", level="suite", general=general))
     text = "\n".join(verdict_lines(Results(signature={}, models=(BASE, TUNED), comparisons=rows)))
-    assert words in text and ("+0.000" in text) == (unable < 3)
+    assert words in text and ("ability: 0.000" in text) == (unable < 3)
 
 
 def test_one_answer_to_all_is_said_below_the_table() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
+from measured_runs import one
 
+from evalharness.analysis.number_text import coverage
 from evalharness.records.comparison import Estimate
 from evalharness.report import flags, wording
 
@@ -106,6 +109,39 @@ def test_intervals_shares_sizes_and_times() -> None:
 def test_scores_of_0_to_100_get_fewer_decimals() -> None:
     assert wording.places_for([0.3, None, 1.0]) == 3
     assert wording.places_for([31.4, 0.2]) == 1
+
+
+@pytest.mark.parametrize(
+    ("places", "ends", "shown"),
+    [
+        (1, (-0.04, 0.02), 3),  # 0.0 [0.0, 0.0] would say that nothing can have changed
+        (3, (-0.015, 0.015), 3),
+        (2, (-0.0004, 0.0004), 5),
+        (3, (0.0, 0.0), 3),
+        (3, (None, None), 3),
+        (3, (0.0, 1e-300), 9),
+    ],
+)
+def test_an_interval_narrower_than_the_last_decimal_gets_more(
+    places: int, ends: tuple[float | None, float | None], shown: int
+) -> None:
+    assert wording.finer(places, [Estimate(value=0.0, low=ends[0], high=ends[1]), None]) == shown
+
+
+def test_a_comparison_is_shown_as_finely_as_its_interval() -> None:
+    row = replace(one(400, 210), base=Estimate(value=31.0), candidate_score=Estimate(value=31.01))
+    shown = wording.change_of(replace(row, difference=Estimate(value=0.01, low=-0.02, high=0.04)))
+    assert (shown.difference, shown.interval) == ("+0.010", "[−0.020, +0.040]")
+    narrow = Estimate(value=0.0, low=-0.0004, high=0.0003)
+    suite = replace(row, metric="margins", base=None, candidate_score=None, difference=narrow)
+    assert wording.change_of(suite).interval == "[−0.00040, +0.00030]"
+
+
+@pytest.mark.parametrize(
+    ("alpha", "words"), [(0.05, "90 %"), (0.005, "99 %"), (1e-9, "99.9999998 %"), (1e-15, "99.9999999999998 %")]
+)
+def test_no_interval_covers_all(alpha: float, words: str) -> None:
+    assert coverage(1 - 2 * alpha) == words
 
 
 def test_a_flag_of_a_later_version_is_still_shown() -> None:
