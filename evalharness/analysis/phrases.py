@@ -49,6 +49,8 @@ def would_decide(row: Comparison) -> str:
 def never_retained(row: Comparison) -> str:
     """Why no number of examples would show that a row is retained; "" where one could."""
     reasons = [why for flag, why in NEVER.items() if flag in row.flags]
+    if Flag.CHANCE_UNKNOWN in row.flags:
+        reasons = [" as long as it is not known what guessing scores: state the chance of its units"]
     if row.level == Level.SUITE and Flag.MARGIN_EXCEEDS_SKILL in row.flags:
         reasons = [f": in its units' mean the base is less than {1 / SKILL_SHARE:.0f} margins above chance"]
     return f"no number of examples would show “{Verdict.RETAINED}”{reasons[0]}" if reasons else ""

@@ -61,6 +61,7 @@ class ComparisonDraft:
     retention: Interval | None = None
     flips: FlipShares | None = None
     general: MeanDifference | None = None
+    capped: float | None = None
     median: float | None = None
     watch: RoundsAsked | None = None  # where units were asked in rounds
     repeated: int = 0

@@ -44,8 +44,11 @@ def suite_row(
     flags = [flag for flag in carried if any(flag in each.flags for each in units)]
     if data.candidate not in plan.targets:
         flags.append(Flag.NO_TARGET)
+    finding = combine(findings, level)
+    if not finding.can_retain and any(each.units and each.skill is None for each in findings):
+        flags.append(Flag.CHANCE_UNKNOWN)
     return replace(
-        _row((plan.suite_name or UNNAMED, Level.SUITE), kept, combine(findings, level)),
+        _row((plan.suite_name or UNNAMED, Level.SUITE), kept, finding),
         unit=True,
         primary=True,
         judged=True,
@@ -56,8 +59,16 @@ def suite_row(
             value=mean.value, low=mean.low, high=mean.high, units=len(scored), unable=sum(map(_base_unable, scored))
         ),
         retention=mean_share_kept(findings, plan.level),
+        capped=_capped(finding),
         median=median_difference(findings),
     )
+
+
+def _capped(suite: Finding) -> float | None:
+    """The suite's difference with its gains capped, where that is another."""
+    if suite.capped is None or abs(suite.capped.estimate - suite.difference.value) < 1e-9:
+        return None
+    return suite.capped.estimate
 
 
 def _base_unable(row: ComparisonDraft) -> bool:

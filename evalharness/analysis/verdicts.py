@@ -34,7 +34,7 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
     tests = dict.fromkeys(family, max(1, len(family)))
     comparisons = [
         replace(
-            _without_unmeasured(_comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1))),
+            _without_unmeasured(_described(row, _comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)))),
             adjustment=Adjustment.HOLM if i in tests else None,
             stopping=stopping.get(i),
         )
@@ -86,9 +86,17 @@ def _comparison(
         would_decide=would_decide,
         available=row.available,
         points=row.points,
+    )
+
+
+def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
+    """The comparison with what describes beside the verdict."""
+    return replace(
+        comparison,
         retention=None if row.retention is None else Estimate.of(row.retention),
         flips=row.flips,
         general=row.general,
+        capped=row.capped,
         median=row.median,
         variant=row.variant,
         repeated=row.repeated,
@@ -118,11 +126,11 @@ def _verdict(
     verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
     if verdict == Verdict.INCONCLUSIVE and not (row.watch and row.watch.stopped):
         would_decide = _would_decide(row, (plan.final_alpha / tests, plan.final_alpha))
-    if row.unit and row.level != Level.SUITE and is_suspect(finding.p_forgotten, plan.alpha, tests):
+    if row.unit and row.level != Level.SUITE and is_suspect(finding.p_forgotten, plan.alpha, tests, finding.units):
         flags.append(Flag.SUSPECT)
     if finding.units and finding.at_chance:
         flags.append(Flag.BASE_AT_CHANCE)
-    elif finding.units and finding.bounded and not finding.can_retain:
+    elif finding.units and finding.bounded and not finding.can_retain and Flag.CHANCE_UNKNOWN not in row.flags:
         flags.append(Flag.MARGIN_EXCEEDS_SKILL)
     elif finding.units and not finding.bounded:
         flags.append(Flag.NO_RANGE)

@@ -43,6 +43,7 @@ class Flag(StrEnum):
     SUITE_NOT_TESTED = "suite_not_tested"
     NO_TARGET = "no_target"
     NO_RANGE = "no_range"
+    CHANCE_UNKNOWN = "chance_unknown"
     TRUNCATED = "truncated"
     UNPARSED = "unparsed"
     INCOMPLETE = "incomplete"
@@ -193,6 +194,7 @@ class Comparison:
     q_difference: float | None = None
     # of the suite: over gate units scored from 0 to 1 that the candidate was not trained on
     general: MeanDifference | None = None
+    capped: float | None = None  # of the suite: its difference as “retained” takes it, where a gain is capped
     median: float | None = None  # of the suite: the median gate unit's difference in margins
     stopping: StoppingState | None = None  # None where all units were asked at once
     variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other

@@ -52,6 +52,12 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
         "the metric states no finite range: a loss can be shown, never excluded; never retained",
         "state the ends of the metric, where it has them (compare --metric NAME:low=0,high=2), or decide by another",
     ),
+    Flag.CHANCE_UNKNOWN: FlagWords(
+        "chance unknown",
+        "of some units it is not known what guessing scores, so they show no skill, and all units together too little "
+        "for the suite to be retained",
+        "state it (compare --metric NAME:chance=0.25, or chance in the task file), or give tasks of which it is known",
+    ),
     Flag.NO_TARGET: FlagWords(
         "no target",
         "no task is declared as what the candidate was trained for, so every gate unit counts in the suite, and a gain "

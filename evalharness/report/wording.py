@@ -194,12 +194,13 @@ def change_of(c: Comparison, places: int | None = None) -> ScoreChange:
 
 
 def beside_mean(c: Comparison) -> list[str]:
-    """What describes a mean over gate units beside it: the median unit, how much skill was kept, and whether a target
-    was declared; of a task or group how much skill was kept.
+    """What describes a mean over gate units beside it: the mean with gains capped, the median unit, how much skill was
+    kept, and whether a target was declared; of a task or group how much skill was kept.
     """
+    capped = [] if c.capped is None else [f"{signed(c.capped, IN_MARGINS)} margins with its gains capped"]
     median = [] if c.median is None else [f"median unit {signed(c.median, IN_MARGINS)} margins"]
     kept = [] if c.retention is None else [f"{percent(c.retention.value, 0)} of the skill kept"]
-    return [*median, *kept, *([NO_TARGET] if Flag.NO_TARGET in c.flags else [])]
+    return [*capped, *median, *kept, *([NO_TARGET] if Flag.NO_TARGET in c.flags else [])]
 
 
 def values_of(c: Comparison) -> tuple[float | None, float | None, float | None]:

@@ -21,7 +21,7 @@ class Finding:
     `base`, `candidate` in natural units; `difference` oriented. `lost`, `gained`: units that got worse or better, None
     for corpus metrics. `skill`: the base's score over chance, oriented, None where chance is unknown; `at_chance`: it
     is not significant. `bounded`: the metric states a finite range. `counts`: (gained, lost, sample size) of the score
-    test, None where `mean` is tested: the difference as a mean over units, None for fewer than two. Of a suite:
+    test, None where `mean` is tested: the difference as a mean over units, None for none. Of a suite:
     `capped`, the mean that p_retained is of, and `single`, its only unit. Without a margin the p-values at it are None.
     """
 
@@ -115,8 +115,7 @@ def assess_at_margin(pairs: Pairs, level: float) -> Finding:
         return finding
     finding = replace(finding, skill=pairs.skill(finding.base.value), at_chance=_at_chance(pairs, level))
     finding = _with_changes(finding, pairs)
-    if units >= 2:
-        finding = replace(finding, mean=mean_of(pairs))
+    finding = replace(finding, mean=mean_of(pairs))
     if pairs.kind == MetricKind.BINARY:
         finding = _by_counts(finding, pairs)
     if pairs.margin is None:
@@ -131,7 +130,7 @@ def difference_of(pairs: Pairs) -> float:
 
 
 def mean_of(pairs: Pairs) -> WeightedMean:
-    """The difference as a mean over units, at least two of them.
+    """The difference as a mean over units.
 
     Exactly so for Σ row[0] / Σ row[1] of equal weights. A corpus score is taken by its jackknife influences, and one
     more unit as moving it by `unit_loss`, as any score without a finite range.
@@ -141,6 +140,8 @@ def mean_of(pairs: Pairs) -> WeightedMean:
         shares = pairs.base[:, 1] / pairs.base[:, 1].sum()
         added = net_changes(pairs) / pairs.base[:, 1].sum()
         moves = added - added.sum() * shares
+    elif units == 1:
+        shares, moves = np.ones(1), np.zeros(1)
     else:
         shares = np.full(units, 1 / units)
         moves = influence(np.hstack([pairs.base, pairs.candidate]), pairs.difference)

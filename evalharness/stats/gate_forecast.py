@@ -87,7 +87,8 @@ def decided(findings: Sequence[Finding], alpha: float) -> GateDraw:
     p_values = [1.0 if each.p_forgotten is None else each.p_forgotten for each in findings]
     adjusted = zip(findings, holm(p_values), strict=True)
     verdicts = tuple(verdict_of(finding, p, alpha, alpha) for finding, p in adjusted)
-    suspects = tuple(is_suspect(p, alpha, len(findings)) for p in p_values)
+    judged = zip(findings, p_values, strict=True)
+    suspects = tuple(is_suspect(p, alpha, len(findings), finding.units) for finding, p in judged)
     suite = combine(findings, None)
     whole = verdict_of(suite, 1.0 if suite.p_forgotten is None else suite.p_forgotten, alpha, alpha)
     result = GateResult.UNDECIDED

@@ -35,7 +35,8 @@ def needed(finding: Finding, alphas: tuple[float, float]) -> Needed | None:
     is lost, unless a loss has been shown or the units that there are would already have been enough.
     """
     if finding.single is not None:
-        return needed(finding.single, alphas)
+        what = needed(finding.single, alphas)
+        return None if what and what.verdict == Verdict.RETAINED and not finding.can_retain else what
     if finding.margin is None or not finding.units:
         return None
     value = finding.difference.value

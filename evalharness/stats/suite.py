@@ -38,8 +38,9 @@ def combine(findings: Sequence[Finding], level: float | None) -> Finding:
     the base can do, in margins, at least 0 each; a suite in which that is small certifies nothing, by the rule for
     every unit.
 
-    Every finding must have a margin above 0; those without a mean over units (fewer than two) are left out. One unit
-    alone says what it says by itself. Nothing gives no interval and p-values of 1.
+    Every finding must have a margin above 0; those of no unit are left out. One unit alone says what it says by itself,
+    unless its chance is unknown. A suite with a unit whose metric has no finite range is never retained. Nothing gives
+    no interval and p-values of 1.
     """
     members = [(each, each.mean, each.margin) for each in findings if each.mean is not None and each.margin]
     if not members:
@@ -58,7 +59,8 @@ def combine(findings: Sequence[Finding], level: float | None) -> Finding:
         gained=sum(each.gained or 0 for each in used) if countable else None,
         changed=sum(each.changed for each in used),
         p_forgotten=whole.p_at_least(-1.0),
-        p_retained=capped.p_at_most(-1.0),
+        p_retained=capped.p_at_most(-1.0) if all(each.bounded for each in used) else 1.0,
+        bounded=all(each.bounded for each in used),
         p_difference=_p_difference(whole),
         mean=whole,
         capped=capped,
@@ -82,7 +84,7 @@ def _of_one(suite: Finding, unit: Finding) -> Finding:
         p_forgotten=unit.p_forgotten,
         p_retained=unit.p_retained,
         p_difference=unit.p_difference,
-        bounded=unit.bounded,
+        at_chance=unit.at_chance,
         single=unit,
     )
 

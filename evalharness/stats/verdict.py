@@ -27,9 +27,11 @@ def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, c
     return Verdict.RETAINED if p_retained <= alpha and can_retain else Verdict.INCONCLUSIVE
 
 
-def is_suspect(p_forgotten: float, alpha: float, units: int) -> bool:
-    """Is one of so many gate units suspect of a loss beyond its margin? `p_forgotten`: unadjusted."""
-    return p_forgotten <= min(alpha, SUSPECTS / max(units, 1))
+def is_suspect(p_forgotten: float, alpha: float, tests: int, units: int) -> bool:
+    """Is one of so many gate units (`tests`), of so many `units` of data, suspect of a loss beyond its margin?
+    `p_forgotten`: unadjusted. Where nothing is lost, so many are by chance: α · tests, at most SUSPECTS.
+    """
+    return units >= MIN_UNITS and p_forgotten <= min(alpha, SUSPECTS / max(tests, 1))
 
 
 def p_at_margin(gained: float, lost: float, n: float, margin: float) -> tuple[float, float]:

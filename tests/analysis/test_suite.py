@@ -83,7 +83,23 @@ def test_a_suite_of_bases_that_can_do_little_certifies_nothing(chance: float | N
     """The units' mean skill must be 5 margins of .02: of .55, .15, .09, and of one that is not known and counts 0."""
     facts = [task(name, chance=chance) for name in "ab"]
     suite = by_task(compare(facts, [*both("a", 2000, 1600, 5, 5), *both("b", 2000, 1600, 5, 5)], plan()))["suite"]
-    assert suite.verdict == verdict and ("margin_exceeds_skill" in suite.flags) == (verdict == "inconclusive")
+    why = {"margin_exceeds_skill", "chance_unknown"} & set(suite.flags)
+    wanted = {"retained": set(), "inconclusive": {"margin_exceeds_skill" if chance else "chance_unknown"}}
+    assert (suite.verdict, why) == (verdict, wanted[verdict])
+
+
+def test_a_suite_of_one_task_at_chance_or_without_a_range_is_no_more_than_its_task():
+    """400 answers that stand at chance, of which none changed, at a margin that their skill would allow."""
+    guessing = by_task(compare([task("a", chance=0.5)], both("a", 400, 216, 0, 0), plan(margins={"a": 0.008})))
+    assert guessing["a"].verdict == guessing["suite"].verdict == "inconclusive"
+    assert "base_at_chance" in guessing["suite"].flags and guessing["suite"].would_decide is None
+
+
+def test_a_unit_of_one_row_stays_in_the_suite():
+    """Nothing enters or leaves by its size: the only row of a unit is lost, and the mean says so."""
+    facts = [task(name, chance=0.25) for name in "ab"]
+    suite = by_task(compare(facts, [*both("a", 1, 1, 1, 0), *both("b", 500, 400, 5, 5)], plan()))["suite"]
+    assert suite.difference.value == pytest.approx(-25) and suite.n == 501 and suite.verdict == "inconclusive"
 
 
 def test_a_large_gain_pays_for_no_losses_elsewhere():

@@ -81,6 +81,7 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
     if level != "suite" and p_forgotten <= 0.05:
         flags.append("suspect")
     flags += ["no_range"] if task == "wmt16-en-de" and verdict == "inconclusive" else []
+    flags += ["chance_unknown"] if task == "demo" and level == "suite" and verdict == "inconclusive" else []
     flags += ["no_target"] if level == "suite" and candidate == "prompt-16" else []
     flags += ["truncated"] if task == "dialogsum" else []
     flags += ["unparsed"] if task == "emoji_movie" and candidate == "prompt-16" else []

@@ -103,10 +103,12 @@ def test_a_suite_of_guesses_certifies_nothing() -> None:
     assert verdict(combine([lost] * 5, LEVEL)) == "forgotten"  # which does not depend on where bases stand
 
 
-def test_what_cannot_be_a_mean_is_left_out_and_nothing_decides_nothing() -> None:
+def test_what_has_no_margin_is_left_out_and_nothing_decides_nothing() -> None:
     single, no_margin = unit(1, 1.0, 1, 0), replace(unit(100, 0.8, 5, 5), margin=None)
-    assert combine([single, no_margin, unit(300, 0.8, 5, 5)], LEVEL).units == 300
-    nothing = combine([single], LEVEL)
+    assert combine([single, no_margin, unit(300, 0.8, 5, 5)], LEVEL).units == 301
+    endless = replace(unit(300, 0.8, 0, 0), bounded=False)
+    assert combine([endless, unit(3000, 0.8, 0, 0)], LEVEL).p_retained == 1.0
+    nothing = combine([no_margin], LEVEL)
     assert (nothing.units, nothing.p_forgotten, nothing.p_retained, nothing.difference.low) == (0, 1.0, 1.0, None)
     assert verdict(nothing) == "inconclusive" and mean_difference([], LEVEL) is None is mean_share_kept([], LEVEL)
 

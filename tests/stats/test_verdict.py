@@ -45,4 +45,5 @@ def test_fractions_are_rounded_against_the_claim():
 @pytest.mark.parametrize(("units", "limit"), [(0, 0.05), (1, 0.05), (15, 0.05), (16, 0.75 / 16), (57, 0.75 / 57)])
 def test_suspects_are_those_that_chance_makes_fewer_than_one_of(units: int, limit: float):
     """p ≤ min(α, .75 / m), before any adjustment: of m units at their margin, .75 on average."""
-    assert is_suspect(limit, 0.05, units) and not is_suspect(limit * 1.001, 0.05, units)
+    assert is_suspect(limit, 0.05, units, 10) and not is_suspect(limit * 1.001, 0.05, units, 10)
+    assert not is_suspect(limit, 0.05, units, 9)  # so few decide nothing
