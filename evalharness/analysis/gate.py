@@ -6,11 +6,12 @@ measured
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from evalharness.analysis import gate_text
+from evalharness.analysis.margins import check_loss
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.measurements import ExampleError
@@ -62,11 +63,11 @@ def judge(results: Results, policy: Policy) -> Decision:
 
     A run in which something failed is incomplete whatever its verdicts are; what was forgotten in it is named all the
     same. References decide nothing, nor does what failed of them. Raises UsageError for a ceiling of what is no gate
-    unit.
+    unit, and for one that is all that can be lost.
     """
     results = _without_references(results)
     units = [row for row in results.comparisons if _is_unit(row)]
-    check_ceilings(policy, {name for row in units for name in names_known(row.task, row.variant)})
+    check_ceilings(policy, {name: row.span for row in units for name in names_known(row.task, row.variant)})
     each = tuple(_of_candidate(results, name, policy) for name in results.candidates)
     outcomes = {decision.exit_code for decision in each}
     reasons = [line for decision in each for line in decision.reasons]
@@ -90,10 +91,16 @@ def judge_alone(results: Results, name: str, policy: Policy) -> CandidateDecisio
     return _of_candidate(_without_references(results), name, policy)
 
 
-def check_ceilings(policy: Policy, units: Set[str]) -> None:
-    """Check that ceilings are of gate units, by any of their names. Raises UsageError."""
-    for name in sorted(policy.ceilings.keys() - units):
-        raise UsageError("--ceiling", f"no gate unit {name!r} in what is compared", did_you_mean(name, units))
+def check_ceilings(policy: Policy, spans: Mapping[str, float | None]) -> None:
+    """Check that ceilings are of gate units and less than all that can be lost of them. `spans`: the width of the
+    metric's range by any name of a gate unit. Raises UsageError.
+    """
+    for name in sorted(policy.ceilings.keys() - spans):
+        raise UsageError("--ceiling", f"no gate unit {name!r} in what is compared", did_you_mean(name, spans))
+    for name, span in spans.items():
+        ceiling = _ceiling_of((name,), span, policy)
+        if ceiling is not None:
+            check_loss("ceiling", name, ceiling, span)
 
 
 def names_known(name: str, variant: Variant | None) -> tuple[str, ...]:
@@ -137,18 +144,26 @@ def _undecided(rows: Sequence[Comparison], policy: Policy) -> list[str]:
     reasons = [] if suite is None or decided else [gate_text.undecided(suite, units)]
     open_units = [row for row in units if row.verdict != Verdict.FORGOTTEN]
     reasons += [gate_text.suspect(row) for row in open_units if Flag.SUSPECT in row.flags]
-    for row in open_units:
-        ceiling = _ceiling_of(row, policy)
-        low = None if row.difference is None else row.difference.low
+    return [*reasons, *_ceilings_missed(open_units, policy)]
+
+
+def _ceilings_missed(units: Sequence[Comparison], policy: Policy) -> Iterator[str]:
+    """Why gate units do not pass under a ceiling: a larger loss is not excluded, or the ceiling of all does not hold
+    for them.
+    """
+    for row in units:
+        ceiling = _ceiling_of(names_known(row.task, row.variant), row.span, policy)
+        low = gate_text.loss_bound(row)
         if ceiling is not None and (low is None or low < -ceiling):
-            reasons.append(gate_text.above_ceiling(row, ceiling))
-    return reasons
+            yield gate_text.above_ceiling(row, ceiling)
+        elif ceiling is None and policy.ceiling is not None:
+            yield gate_text.no_ceiling(row)
 
 
-def _ceiling_of(row: Comparison, policy: Policy) -> float | None:
-    """The largest loss that may remain possible of a gate unit; None: any."""
-    named = [policy.ceilings[name] for name in names_known(row.task, row.variant) if name in policy.ceilings]
-    return named[0] if named else policy.ceiling if row.points else None
+def _ceiling_of(names: Sequence[str], span: float | None, policy: Policy) -> float | None:
+    """The largest loss that may remain possible of a gate unit with these names; None where none is stated for it."""
+    named = [policy.ceilings[name] for name in names if name in policy.ceilings]
+    return named[0] if named else policy.ceiling if span == 1 else None
 
 
 def _without_references(results: Results) -> Results:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from evalharness.analysis.number_text import coverage, signed
 from evalharness.analysis.phrases import never_retained, would_decide
-from evalharness.records.comparison import Comparison, Flag, Level
+from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import Results
 from evalharness.stats.enums import Verdict
@@ -28,9 +29,26 @@ def suspect(row: Comparison) -> str:
 
 
 def above_ceiling(row: Comparison, ceiling: float) -> str:
-    low = None if row.difference is None else row.difference.low
-    possible = "no loss is excluded" if low is None else f"a loss of {amount(-low, row)} is not excluded"
+    low = loss_bound(row)
+    possible = (
+        f"no loss is excluded{_no_range(row)}" if low is None else f"a loss of {amount(-low, row)} is not excluded"
+    )
     return f"ceiling: {row.candidate} on {row.task}: {possible}, the ceiling is {amount(ceiling, row)}"
+
+
+def no_ceiling(row: Comparison) -> str:
+    """Why a unit does not pass under a ceiling for all that are scored from 0 to 1."""
+    if row.span is None:
+        return f"ceiling: {row.candidate} on {row.task}: no loss is excluded{_no_range(row)}"
+    fix = f"give --ceiling {row.task}=… (it can lose up to {row.span:g})"
+    return f"ceiling: {row.candidate}: no ceiling for {row.task} ({row.metric}): {fix}"
+
+
+def loss_bound(row: Comparison) -> float | None:
+    """The difference below which the true one does not lie, at level 1 − α; None where there is no such bound: no
+    interval, or a metric without a range, of which a sample excludes nothing.
+    """
+    return None if row.difference is None or row.span is None else row.difference.low
 
 
 def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
@@ -66,8 +84,10 @@ def failed(errors: Sequence[ExampleError]) -> str:
 
 
 def not_excluded(name: str, units: Sequence[Comparison]) -> str:
-    """The largest losses that a pass leaves possible, by unit, the largest in its margins first."""
-    measured = [(row.difference.low, row) for row in units if row.difference is not None]
+    """The largest losses that a pass leaves possible, by unit, the largest in its margins first; and whether any answer
+    changed at all.
+    """
+    measured = [(loss_bound(row), row) for row in units if row.difference is not None]
     unbounded = [row.task for low, row in measured if low is None]
     lows = [(low / (row.margin or 1.0), low, row) for low, row in measured if low is not None and low < 0]
     largest = sorted(lows, key=lambda low_and_row: low_and_row[0])[:SHOWN_UNITS]
@@ -77,17 +97,23 @@ def not_excluded(name: str, units: Sequence[Comparison]) -> str:
     level = units[0].ci_level if units else 0.9
     each = f", each at {coverage((1 + level) / 2)}"
     which = "losses" if len(shown) > 1 else "loss"
-    return f"passed: {name}: the largest {which} not excluded: " + ("; ".join(shown) + each if shown else "none")
+    same = "" if any(map(_any_change, units)) else "no answer changed; "
+    losses = "; ".join(shown) + each if shown else "none"
+    return f"passed: {name}: {same}the largest {which} not excluded: {losses}"
 
 
 def tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> tuple[str, ...]:
-    """How many candidates were tried, and how many suspect units chance alone would give of them."""
+    """How many candidates were tried, and how many suspect units chance alone would give of them: of m units, each
+    suspect with probability min(α, 0.75 / m) at most, no more than min(α m, 0.75).
+    """
     units = [row for row in rows if row.unit and row.level != Level.SUITE]
     suspects = sum(Flag.SUSPECT in row.flags for row in units)
     count = len(candidates)
+    alpha = (1 - units[0].ci_level) / 2 if units else 0.0
+    most = min(alpha * max(Counter(row.candidate for row in units).values(), default=0), SUSPECTS)
     who = "1 candidate was tried" if count == 1 else f"{count} candidates were tried"
-    of = "" if count == 1 else f" of each ({SUSPECTS * count:g} of all)"
-    chance = f"where nothing is lost, chance alone makes at most {SUSPECTS:g} gate units suspect{of}"
+    of = "" if count == 1 else f" of each ({most * count:.2g} of all)"
+    chance = f"where nothing is lost, chance alone makes at most {most:.2g} gate units suspect{of}"
     return (f"{who}; {chance}; {suspects} of {len(units)} are",)
 
 
@@ -109,6 +135,14 @@ def _difference(row: Comparison) -> str:
     interval = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
     margin = "" if row.margin is None else f", margin {row.margin:g}"
     return f"{row.metric} {signed(value)}{interval}{margin}"
+
+
+def _any_change(row: Comparison) -> bool:
+    return bool(row.lost or row.gained or value_of(row.difference))
+
+
+def _no_range(row: Comparison) -> str:
+    return "" if row.span is not None else f", because {row.metric} states no finite range"
 
 
 def _changes(row: Comparison) -> str:

@@ -43,6 +43,11 @@ class Subject:
         return self.margin is not None
 
     @property
+    def span(self) -> float | None:
+        """The largest loss that there can be, in the metric's unit; None where nothing bounds it."""
+        return self.members[0][1].span
+
+    @property
     def macro(self) -> bool:
         """Does every task weigh the same, however many examples it has?"""
         return self.group is not None and self.group.macro

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
-from evalharness.analysis.gate_units import member_metric
+from evalharness.analysis.gate_units import member_metric, subjects
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.records.compare_plan import UNNAMED
+from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Group
@@ -19,17 +19,16 @@ def with_margins(
     run: MeasuredRun, everywhere: float | None, named: Mapping[str, float], alpha: float | None = None
 ) -> MeasuredRun:
     """The run, to be judged at other margins (`everywhere`: of all tasks on a 0-1 scale) and another error rate; None
-    changes nothing. Raises UsageError for a name that is no task, group or suite of it.
+    changes nothing. Raises UsageError for a name that is no task, group or suite of it, and for a margin that is all
+    that can be lost.
     """
     facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
     groups = [group for group in run.plan.groups if not group.beside]
     known = {*(fact.name for fact in facts), *(group.name for group in groups)}
     check_names(named, known, run.plan.suite_name)
-    plan = replace(
-        run.plan,
-        margins={**run.plan.margins, **asked_margins(facts, groups, everywhere, named)},
-        alpha=run.plan.alpha if alpha is None else alpha,
-    )
+    asked = asked_margins(facts, groups, everywhere, named)
+    plan = replace(run.plan, margins={**run.plan.margins, **asked}, alpha=run.plan.alpha if alpha is None else alpha)
+    check_margins(run.facts, plan, asked.keys())
     margin = run.signature["margin"] if everywhere is None else everywhere
     changed = {"alpha": plan.alpha, "margin": margin, "margins": {**run.signature["margins"], **named}}
     return replace(run, plan=plan, signature={**run.signature, **changed})
@@ -42,6 +41,24 @@ def check_names(named: Iterable[str], known: Set[str], suite: str | None) -> Non
             raise UsageError("--margin", NO_SUITE_MARGIN.format(name), "name its tasks or groups")
         what = f"no task or group {name!r} in what is compared"
         raise UsageError("--margin", what, did_you_mean(name, known))
+
+
+def check_margins(facts: Sequence[TaskFacts], plan: ComparePlan, names: Set[str]) -> None:
+    """Check the plan's margins of these tasks and groups against the ranges of their metrics. Raises UsageError, and
+    TaskError for a gate unit that cannot be pooled.
+    """
+    for subject in subjects(facts, plan):
+        if subject.margin is not None and subject.name in names:
+            check_loss("margin", subject.name, subject.margin, subject.span)
+
+
+def check_loss(what: str, name: str, loss: float, span: float | None) -> None:
+    """Check that a margin or ceiling of a task or group is less than all that can be lost: the `span` of its metric's
+    range. Raises UsageError.
+    """
+    if span is not None and loss >= span:
+        fix = "points are fractions here: 0.05 is five points" if span == 1 else "name less, in the metric's unit"
+        raise UsageError(f"{what} of {name}", f"{loss:g}, but no loss can be larger than {span:g}", fix)
 
 
 def asked_margins(

@@ -57,6 +57,7 @@ class ComparisonDraft:
     finding: Finding
     variant: Variant | None = None
     part: bool = False  # a judged task within a gate unit, to look into
+    span: float | None = None  # the width of the metric's range; None where nothing bounds it
     points: bool = False  # scored from 0 to 1, 1 being the best
     retention: Interval | None = None
     flips: FlipShares | None = None
@@ -97,6 +98,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         flags=_data_flags(subject.tasks, data.sides, dropped, answers),
         finding=finding,
         variant=subject.variant,
+        span=subject.span,
         repeated=sum(task.repeated for task in subject.tasks),
         answers=answers,
         **measures,

@@ -37,6 +37,7 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
             _without_unmeasured(_described(row, _comparison(row, candidate, plan, adjusted.get(i), tests.get(i, 1)))),
             adjustment=Adjustment.HOLM if i in tests else None,
             stopping=stopping.get(i),
+            span=row.span,
         )
         for i, row in enumerate(rows)
     ]

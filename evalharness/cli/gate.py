@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 import click
 
-from evalharness.analysis.gate import Decision, GateOutcome, judge
+from evalharness.analysis.gate import Decision, GateOutcome, judge, names_known
 from evalharness.analysis.judging import judged_results
 from evalharness.cli.options import ceilings, debug_option, json_option, policy_options, with_options
+from evalharness.records.comparison import Level
 from evalharness.records.policy import OnInconclusive, Policy, Source
 from evalharness.records.results import Results
 from evalharness.report.escape import plain
@@ -34,7 +36,8 @@ def gate_command(
     """May the candidates of RUN ship? 0 yes, 3 forgotten, 4 undecided, 5 incomplete or nothing measured.
 
     A candidate passes when no gate unit is forgotten or suspect, the suite as a whole is shown to be retained, and no
-    loss above a --ceiling remains possible.
+    loss above a --ceiling remains possible. A --ceiling for all holds for what is scored from 0 to 1; under it every
+    other gate unit (MCC, BLEU) needs one of its own.
     """
     undecided = None if on_inconclusive is None else OnInconclusive(on_inconclusive)
     ceiling, named = ceilings(ceiling_texts)
@@ -77,23 +80,39 @@ def _lines(decision: Decision, results: Results, policy: Policy, notice: str) ->
     changes = _changed(policy, results.signature)
     under = f" (under another policy than the run was started with: {'; '.join(changes)})" if changes else ""
     yield f"gate {WORDS[decision.exit_code]}{under}"
-    yield f"  {_policy_line(policy, results.signature)}"
+    yield f"  {_policy_line(policy, results)}"
     if notice:
         yield f"  {notice}"
     yield from (f"  {line}" for line in (*decision.reasons, *decision.remarks))
 
 
-def _policy_line(policy: Policy, signature: Mapping[str, Any]) -> str:
+def _policy_line(policy: Policy, results: Results) -> str:
     """The policy in one line: each value, and where it came from."""
-    facts, sources = policy.facts(signature), policy.sources
+    facts, sources = policy.facts(results.signature), policy.sources
     each = ", ".join(f"{name}={value:g}" for name, value in policy.ceilings.items())
     parts = [
         f"on inconclusive {facts['on_inconclusive']} ({sources['on_inconclusive']})",
         f"ceiling {_value(policy.ceiling)} ({sources['ceiling']})",
         *([f"ceiling {each} ({Source.OPTION})"] if each else []),
-        f"alpha {_value(facts['alpha'])}, margin {_value(facts['margin'])} (the run)",
+        f"alpha {_value(facts['alpha'])} (the run)",
+        f"margin {_margins(results)}",
     ]
     return f"policy {facts['digest'][:8]}: " + ", ".join(parts)
+
+
+def _margins(results: Results) -> str:
+    """The margins of the gate units, and whether the user gave them: the most common one alone, others by name."""
+    units = {row.task: row for row in results.comparisons if row.unit and row.level != Level.SUITE and row.margin}
+    of_all, of_single = results.signature.get("margin"), set(results.signature.get("margins") or {})
+    named = {name for name, row in units.items() if of_single & set(names_known(name, row.variant))}
+    unnamed = [row.margin for name, row in units.items() if name not in named]
+    common = mode(unnamed) if unnamed else None
+    texts: dict[Source, dict[str, None]] = {Source.DEFAULT: {}, Source.OPTION: {}}
+    for name, row in units.items():
+        source = Source.OPTION if name in named or row.margin == of_all else Source.DEFAULT
+        alone = row.margin == common and name not in named
+        texts[source][f"{row.margin:g}" if alone else f"{name}={row.margin:g}"] = None
+    return ", ".join(f"{', '.join(each)} ({source})" for source, each in texts.items() if each) or "none"
 
 
 def _changed(policy: Policy, signature: Mapping[str, Any]) -> list[str]:

@@ -84,7 +84,8 @@ policy_options: tuple[Decorated, ...] = (
         "ceiling_texts",
         multiple=True,
         metavar="[TASK=]LOSS",
-        help="The gate passes only where a larger loss is excluded of every gate unit. Repeatable.",
+        help="The gate passes only where a larger loss is excluded of every gate unit. Without TASK it is for what is "
+        "scored from 0 to 1; every other gate unit (MCC, BLEU) needs one by name then. Repeatable.",
     ),
 )
 alpha_option = click.option(

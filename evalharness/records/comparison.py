@@ -185,6 +185,8 @@ class Comparison:
     would_decide: WouldDecide | None = None
     available: int
     points: bool = False  # scored from 0 to 1, 1 being the best
+    # of a task or group: the width of the metric's range, the largest loss there can be; None where nothing bounds it
+    span: float | None = field(default=None, metadata=LATER)
     # share of the base's score over chance that is left; None where that score is not significant
     retention: Estimate | None = None
     flips: FlipShares | None = None

@@ -96,6 +96,12 @@ class MetricFacts:
         """The range of scores, infinite where nothing bounds it."""
         return (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
 
+    @property
+    def span(self) -> float | None:
+        """The width of the range, which is the largest loss that there can be; None where nothing bounds it."""
+        low, high = self.ends
+        return high - low if math.isfinite(high - low) else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFacts:

@@ -30,8 +30,9 @@ class Source(StrEnum):
 class Policy:
     """What a user lets pass; None and empty: the default.
 
-    `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1; `ceilings`: of single
-    ones, in their metric's unit. Raises UsageError for a ceiling that is not a number of at least 0.
+    `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1, whichever is better;
+    `ceilings`: of single ones, in their metric's unit. Under a `ceiling`, units of other ranges need one of these.
+    Raises UsageError for a ceiling that is not a number of at least 0.
     """
 
     on_inconclusive: OnInconclusive | None = None

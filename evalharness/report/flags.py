@@ -20,8 +20,8 @@ class FlagWords(NamedTuple):
 FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table: docs/make_flags_table.py
     Flag.SUSPECT: FlagWords(
         "suspect",
-        "this unit alone, without Holm's correction for the number of gate units, would count as forgotten; the gate "
-        "does not pass on it",
+        "the unadjusted p_forgotten is at most α and at most 0.75 divided by the number of gate units, so that chance "
+        "alone makes less than one suspect; never of fewer than 10 rows; the gate does not pass on it",
         "read the answers that changed; ask this unit again with more examples, or repair it and compare again",
     ),
     Flag.DROP_DETECTED: FlagWords(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evalharness.analysis.average import left_out
 from evalharness.analysis.gate import check_ceilings, names_known
 from evalharness.analysis.gate_units import gate_units
-from evalharness.analysis.margins import asked_margins
+from evalharness.analysis.margins import asked_margins, check_margins
 from evalharness.analysis.worst_case import worst_cases
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
@@ -63,7 +63,9 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
         until_decided=job.statistics.until_decided,
     )
     units = gate_units(facts, plan)  # raises where a gate unit cannot be pooled
-    check_ceilings(job.policy, {name for unit in units for name in names_known(unit.name, unit.variant)})
+    check_margins(facts, plan, margins.keys())
+    spans = {name: unit.span for unit in units for name in names_known(unit.name, unit.variant)}
+    check_ceilings(job.policy, spans)
     return plan
 
 

@@ -20,11 +20,11 @@ ROW = Comparison(
     base=Estimate(value=0.8, low=0.76, high=0.84), candidate_score=Estimate(value=0.8, low=0.76, high=0.84),
     difference=Estimate(value=0.0, low=-0.015, high=0.015), ci_level=0.9, lost=4, gained=4, p_forgotten=0.99,
     p_forgotten_adjusted=1.0, p_retained=0.01, p_difference=1.0, margin=0.02, verdict="retained", available=3270,
-    points=True,
+    points=True, span=1.0,
 )  # fmt: skip
 SUITE = replace(
     ROW, task="demo", level="suite", metric="margins", margin=1.0, difference=Estimate(value=0.0, low=-0.4, high=0.4),
-    base=None, candidate_score=None, points=False,
+    base=None, candidate_score=None, points=False, span=None,
 )  # fmt: skip
 LOST: dict[str, Any] = {
     "verdict": "forgotten",
@@ -73,19 +73,25 @@ def test_a_pass_says_what_it_does_not_exclude():
     low = {"rte": -0.041, "cola": -0.019, "copa": 0.001, "sst2": -0.002}
     rows = [replace(ROW, task=name, difference=Estimate(value=0.01, low=at, high=0.1)) for name, at in low.items()]
     bleu = replace(
-        ROW, task="wmt", metric="bleu", margin=1.0, points=False, difference=Estimate(value=0.0, low=-1.2, high=1)
+        ROW,
+        task="wmt",
+        metric="bleu",
+        margin=1.0,
+        points=False,
+        difference=Estimate(value=0.0, low=-1.2, high=1),
+        span=100.0,
     )
     passed, tried = judge(results(*rows, bleu, SUITE), Policy()).remarks
     assert passed == (
         "passed: lora: the largest losses not excluded: 4.1 points on rte; 1.2 bleu on wmt; 1.9 points on cola, "
         "each at 95 %"
     )
-    chance = "where nothing is lost, chance alone makes at most 0.75 gate units suspect"
+    chance = "where nothing is lost, chance alone makes at most 0.25 gate units suspect"
     assert tried == f"1 candidate was tried; {chance}; 0 of 5 are"
     other = [replace(row, candidate="full") for row in (*rows, bleu, SUITE)]
     *passed_each, tried = judge(results(*rows, bleu, SUITE, *other), Policy()).remarks
     assert [line.split(":")[1] for line in passed_each] == [" lora", " full"]
-    assert tried == f"2 candidates were tried; {chance} of each (1.5 of all); 0 of 10 are"
+    assert tried == f"2 candidates were tried; {chance} of each (0.5 of all); 0 of 10 are"
 
 
 def test_a_pass_names_units_without_a_bound():
@@ -107,23 +113,26 @@ def test_a_suspect_unit_does_not_pass():
     assert judge(results(ROW, part, SUITE), Policy()).exit_code == 0
 
 
+BLEU = replace(
+    ROW, task="wmt", metric="bleu", margin=1.0, points=False, span=100.0,
+    difference=Estimate(value=0.0, low=-1.2, high=1),
+)  # fmt: skip
+
+
 def test_a_ceiling_stops_what_may_have_lost_more():
     """It is held against the lower bound, not the difference; of units scored from 0 to 1, or of one by name."""
-    bleu = replace(
-        ROW, task="wmt", metric="bleu", margin=1.0, points=False, difference=Estimate(value=0.0, low=-1.2, high=1)
-    )
-    found = results(ROW, bleu, SUITE)
-    assert judge(found, Policy(ceiling=0.015)).exit_code == 0
-    decision = judge(found, Policy(ceiling=0.014))
+    found = results(ROW, BLEU, SUITE)
+    assert judge(found, Policy(ceiling=0.015, ceilings={"wmt": 1.2})).exit_code == 0
+    decision = judge(found, Policy(ceiling=0.014, ceilings={"wmt": 1.2}))
     assert decision.exit_code == 4
     assert decision.reasons == (
         "ceiling: lora on boolq: a loss of 1.5 points is not excluded, the ceiling is 1.4 points",
     )
-    assert judge(found, Policy(ceiling=0.014, ceilings={"boolq": 0.02})).exit_code == 0
+    assert judge(found, Policy(ceiling=0.014, ceilings={"boolq": 0.02, "wmt": 1.2})).exit_code == 0
     (reason,) = judge(found, Policy(ceilings={"wmt": 1.0})).reasons
     assert reason == "ceiling: lora on wmt: a loss of 1.2 bleu is not excluded, the ceiling is 1 bleu"
     unbounded = replace(ROW, difference=Estimate(value=0.5))
-    assert judge(results(unbounded, SUITE), Policy(ceiling=1.0)).exit_code == 4
+    assert judge(results(unbounded, SUITE), Policy(ceiling=0.99)).exit_code == 4
     assert judge(results(unbounded, SUITE), Policy()).exit_code == 0
     for name in ("bolq", "demo"):
         with pytest.raises(UsageError, match=f"no gate unit '{name}'.*boolq"):
@@ -131,6 +140,53 @@ def test_a_ceiling_stops_what_may_have_lost_more():
     for wrong in (-0.1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="no loss; a number of at least 0"):
             Policy(ceiling=wrong)
+
+
+def test_a_ceiling_of_all_leaves_no_unit_out_in_silence():
+    """It holds on a range of 0 to 1 whichever end is better; a unit of another range needs its own."""
+    errors = replace(ROW, task="rate", metric="cer", points=False)
+    (reason,) = judge(results(errors, SUITE), Policy(ceiling=0.014)).reasons
+    assert reason == "ceiling: lora on rate: a loss of 0.015 cer is not excluded, the ceiling is 0.014 cer"
+    decision = judge(results(ROW, BLEU, SUITE), Policy(ceiling=0.02))
+    assert decision.exit_code == 4
+    assert decision.reasons == (
+        "ceiling: lora: no ceiling for wmt (bleu): give --ceiling wmt=… (it can lose up to 100)",
+    )
+    assert judge(results(ROW, BLEU, SUITE), Policy(ceilings={"boolq": 0.02})).exit_code == 0
+
+
+def test_of_a_metric_without_a_range_no_loss_is_excluded():
+    """Whatever its interval says: no ceiling is met, and a pass promises no bound."""
+    perplexity = replace(ROW, task="lm", metric="ppl", points=False, span=None, flags=(Flag.NO_RANGE,))
+    found = results(ROW, perplexity, SUITE)
+    assert "any on lm, where no bound is known" in judge(found, Policy()).remarks[0]
+    says = "ceiling: lora on lm: no loss is excluded, because ppl states no finite range"
+    assert judge(found, Policy(ceiling=0.5)).reasons == (says,)
+    assert judge(found, Policy(ceilings={"lm": 9.0})).reasons == (f"{says}, the ceiling is 9 ppl",)
+
+
+def test_a_ceiling_of_all_that_can_be_lost_is_refused():
+    found = results(ROW, BLEU, SUITE)
+    for policy in (Policy(ceiling=5.0), Policy(ceiling=1.0), Policy(ceilings={"boolq": 5.0})):
+        with pytest.raises(UsageError, match=r"ceiling of boolq: .*points are fractions here: 0\.05 is five points"):
+            judge(found, policy)
+    with pytest.raises(UsageError, match="ceiling of wmt: 100, but no loss can be larger than 100"):
+        judge(found, Policy(ceilings={"wmt": 100.0}))
+
+
+def test_a_pass_says_where_no_answer_changed():
+    same = replace(ROW, lost=0, gained=0)
+    scored = replace(BLEU, lost=None, gained=None)
+    assert judge(results(same, scored, SUITE), Policy()).remarks[0].startswith("passed: lora: no answer changed; the l")
+    moved = replace(scored, difference=Estimate(value=0.1, low=-1, high=1))
+    for units in ((same, moved), (ROW, same)):
+        assert "no answer changed" not in judge(results(*units, SUITE), Policy()).remarks[0]
+
+
+def test_of_many_units_chance_makes_no_more_suspect():
+    many = [replace(ROW, task=f"t{i}") for i in range(40)]
+    for units, most in ((many[:1], "0.05"), (many[:10], "0.5"), (many, "0.75")):
+        assert f"at most {most} gate units suspect; 0 of" in judge(results(*units, SUITE), Policy()).remarks[-1]
 
 
 def test_a_unit_in_another_wording_has_the_ceiling_of_its_task():

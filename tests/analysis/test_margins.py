@@ -39,3 +39,6 @@ def test_a_margin_is_of_a_task_or_group_that_is_compared() -> None:
         with_margins(run, None, {"demo": 0.1})
     with pytest.raises(UsageError, match=r"0\.0 of t is no acceptable loss"):
         with_margins(run, 0.0, {})
+    for everywhere, named in ((2.0, {}), (None, {"t": 1.0})):
+        with pytest.raises(UsageError, match=r"margin of t: .*points are fractions here: 0\.05 is five points"):
+            with_margins(run, everywhere, named)

@@ -61,7 +61,7 @@ def test_the_policy_is_printed_and_another_one_than_the_runs_is_said_first(
     assert exit_code("gate", run, "--on-inconclusive", "pass", "--ceiling", 0.5) == 0
     _, first, policy, *_ = capsys.readouterr().out.splitlines()
     assert first == "gate passed"
-    values = "on inconclusive pass (option), ceiling 0.5 (option), alpha 0.05, margin none (the run)"
+    values = "on inconclusive pass (option), ceiling 0.5 (option), alpha 0.05 (the run), margin 0.02 (default)"
     assert policy == f"  policy {recorded['digest'][:8]}: {values}"
     assert exit_code("gate", run, "--ceiling", "echo=0.05") == 4
     _, first, policy, *reasons = capsys.readouterr().out.splitlines()
@@ -74,7 +74,11 @@ def test_the_policy_is_printed_and_another_one_than_the_runs_is_said_first(
     # judged at another margin than the run was started with
     assert exit_code("compare", run, "--margin", "echo=0.3", "--out", tmp_path / "wide") == 0
     exit_code("gate", tmp_path / "wide", "--on-inconclusive", "pass", "--ceiling", 0.5)
-    assert "with: margins none then, echo=0.3 now)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "with: margins none then, echo=0.3 now)" in said and "margin 0.02 (default), echo=0.3 (option)" in said
+    assert exit_code("compare", run, "--margin", 0.3, "--out", tmp_path / "all") == 0
+    exit_code("gate", tmp_path / "all")
+    assert "margin 0.3 (option)" in capsys.readouterr().out
 
 
 def test_a_ceiling_is_read_like_a_margin(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +98,9 @@ def test_a_ceiling_is_read_like_a_margin(make_run: MakeRun, capsys: pytest.Captu
 def test_a_run_refuses_a_ceiling_of_no_gate_unit_before_it_asks(make_run: MakeRun) -> None:
     with pytest.raises(UsageError, match="no gate unit 'ecko' in what is compared; did you mean echo"):
         make_run("run", {"a": 0}, ceilings={"ecko": 0.1})
+    for loss in ({"ceiling": 5.0}, {"margin": 2.0}, {"margins": {"echo": 1.0}}):
+        with pytest.raises(UsageError, match=f"{next(iter(loss)).rstrip('s')} of echo: .*0.05 is five points"):
+            make_run("run", {"a": 0}, **loss)
     job = make_job("a", on_inconclusive="pass", ceiling=0.1, ceilings={"rte": 0.2})
     assert job.policy == Policy(on_inconclusive=OnInconclusive.PASS, ceiling=0.1, ceilings={"rte": 0.2})
 
