@@ -10,12 +10,13 @@ from evalharness import registry, run
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.joining import read_runs
 from evalharness.analysis.judging import rule_notices
-from evalharness.analysis.margins import with_margins
+from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
 from evalharness.records.job_options import JobOptions, Texts, make_job, several
+from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
 from evalharness.results import open_folder, run_and_model, write_measurements, write_results
@@ -63,6 +64,8 @@ def compare(
     margin: float | None = None,
     margins: Mapping[str, float] | None = None,
     alpha: float | None = None,
+    target: str | None = None,
+    targets: Mapping[str, str] | None = None,
     metrics: Mapping[str, MetricStatement] | None = None,
     out: str | Path | None = None,
     notify: Callable[[str], None] = lambda notice: None,
@@ -74,11 +77,12 @@ def compare(
     Or [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `metrics`: what is to be known of these
     by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
 
-    `margin`: of every task on a 0-1 scale; `margins`: of single tasks or groups. `out`: a folder for
-    results.json and measurements.parquet; `notify` is told what a user should know. Raises EvalHarnessError.
+    `margin`: of all tasks on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single
+    candidates were trained for. `out`: a folder for results.json and measurements.parquet; `notify` is told what a user
+    should know. Raises EvalHarnessError.
     """
-    given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "out": out}
-    check_options({**given, "metrics": metrics}, get_type_hints(compare))
+    given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
+    check_options({**given, "metrics": metrics, "out": out}, get_type_hints(compare))
     texts, named = tuple(map(str, several(runs))), margins or {}
     if not are_logs(texts):
         if metrics:
@@ -89,10 +93,14 @@ def compare(
         measured, notices = read_logs(texts, named, metrics or {})
     for notice in notices:
         notify(notice)
-    measured = with_margins(measured, margin, named, alpha)
+    measured = with_targets(with_margins(measured, margin, named, alpha), target, targets or {})
     found = analyse(measured)
     if out is not None:
-        open_folder(Path(out))
-        write_measurements(Path(out), measured)
-        write_results(Path(out), found)
+        _write(Path(out), measured, found)
     return found
+
+
+def _write(out: Path, measured: MeasuredRun, results: Results) -> None:
+    open_folder(out)
+    write_measurements(out, measured)
+    write_results(out, results)

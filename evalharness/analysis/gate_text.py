@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from evalharness.analysis.number_text import coverage, signed
-from evalharness.analysis.phrases import never_retained, would_decide
+from evalharness.analysis.phrases import never_retained, units_of, would_decide
 from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.measurements import ExampleError
 from evalharness.records.results import Results
@@ -60,7 +60,7 @@ def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
     parts = [_difference(suite) + ("" if suite.p_retained is None else f", p_retained {_p(suite.p_retained)}")]
     parts += [] if retained else [f"none of its {len(units)} gate units is retained" if len(units) > 1 else ""]
     if suite.n < MIN_UNITS:
-        parts.append(f"fewer than {MIN_UNITS} examples decide nothing")
+        parts.append(f"fewer than {MIN_UNITS} {units_of(suite)} decide nothing")
     return what + "; ".join(
         dict.fromkeys(part for part in (*parts, would_decide(suite), never_retained(suite)) if part)
     )

@@ -1,4 +1,4 @@
-"""Put margins and an error rate that a user asks for into the plan of a comparison."""
+"""Put margins, an error rate and targets that a user states into the plan of a comparison."""
 
 from __future__ import annotations
 
@@ -32,6 +32,22 @@ def with_margins(
     margin = run.signature["margin"] if everywhere is None else everywhere
     changed = {"alpha": plan.alpha, "margin": margin, "margins": {**run.signature["margins"], **named}}
     return replace(run, plan=plan, signature={**run.signature, **changed})
+
+
+def with_targets(run: MeasuredRun, everywhere: str | None, named: Mapping[str, str]) -> MeasuredRun:
+    """The run, to be judged with these tasks as what its candidates were trained for (`everywhere`: all of them, but
+    for those named). Raises UsageError for a name that is no candidate or task of it.
+    """
+    targets = {**(dict.fromkeys(run.plan.candidates, everywhere) if everywhere else {}), **named}
+    for sort, names, known in (
+        ("candidate", targets.keys(), set(run.plan.candidates)),
+        ("task", targets.values(), {fact.name for fact in run.facts}),
+    ):
+        for name in sorted(set(names) - known):
+            raise UsageError("--target", f"no {sort} {name!r} in what is compared", did_you_mean(name, known))
+    plan = replace(run.plan, targets={**run.plan.targets, **targets})
+    models = (replace(model, target_task=targets.get(model.name, model.target_task)) for model in run.models)
+    return replace(run, plan=plan, models=tuple(models))
 
 
 def check_names(named: Iterable[str], known: Set[str], suite: str | None) -> None:

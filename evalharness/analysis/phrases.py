@@ -17,6 +17,18 @@ NEVER: Final = {  # flags of rows that cannot be retained: why not
 }
 
 
+def units_of(row: Comparison) -> str:
+    """What a row's units are called: "examples", or, where some consist of several rows, "questions" that are repeated
+    and "units (of 5 rows on average)".
+    """
+    rows = f"{row.examples / max(1, row.n):.3g}"
+    if row.examples <= row.n:
+        return "examples"
+    if rows == "1" or row.examples - row.n <= row.repeated:
+        return "questions"
+    return f"units (of {rows} rows on average)"
+
+
 def leaning(row: Comparison) -> str:
     """ "leans retained": the verdict that an undecided row leans to; "" where it is decided, or leans to none that can
     be had.
@@ -36,10 +48,11 @@ def would_decide(row: Comparison) -> str:
     if what is None:
         return _why_none(row)
     if what.examples is None and row.n < MIN_UNITS:
-        return f"{row.n} of a task's examples are too few to tell how many would show “{what.verdict}”"
+        return f"{row.n} of a task's {units_of(row)} are too few to tell how many would show “{what.verdict}”"
     number = f"more than {MOST:,}" if what.examples is None else f"about {what.examples:,}"
-    over = " over all units" if row.level == Level.SUITE else ""
-    shown = f"{number} examples{over} would show “{what.verdict}” with probability {what.power:g} {_assumed(row, what)}"
+    over = " over all gate units" if row.level == Level.SUITE else ""
+    shown = f"{number} {units_of(row)}{over} would show “{what.verdict}” with probability {what.power:g}"
+    shown = f"{shown} {_assumed(row, what)}"
     if what.there:
         return f"{shown}; the set has {row.available:,}"
     subject = "margin cannot be certified" if what.verdict == Verdict.RETAINED else "loss cannot be shown"
@@ -62,7 +75,7 @@ def in_short(row: Comparison) -> str:
     if what is None:
         return ""
     number = f"more than {MOST:,}" if what.examples is None else f"{what.examples:,}"
-    return f"{leaning(row)}: {number} examples, the set has {row.available:,}"
+    return f"{leaning(row)}: {number} {units_of(row).partition(' ')[0]}, the set has {row.available:,}"
 
 
 def undecided(rows: Iterable[Comparison]) -> dict[str, list[str]]:
@@ -87,5 +100,5 @@ def _why_none(row: Comparison) -> str:
     if Flag.SUITE_NOT_TESTED in row.flags:
         return "not tested, because a gate unit was stopped first"
     if row.stopping is not None and row.stopping.stopped:
-        return f"asked no further than {row.stopping.asked:,} of {row.stopping.planned:,} examples"
+        return f"asked no further than {row.stopping.asked:,} of {row.stopping.planned:,} {units_of(row)}"
     return never_retained(row)

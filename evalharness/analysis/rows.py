@@ -53,6 +53,7 @@ class ComparisonDraft:
     primary: bool
     judged: bool
     available: int
+    examples: int  # in the units that were compared
     flags: tuple[Flag, ...]
     finding: Finding
     variant: Variant | None = None
@@ -76,9 +77,11 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
     plan, measures, answers = data.plan, dict[str, Any](), notable_counts(subject.tasks, data.sides)
     if any(metric.kind == MetricKind.OPAQUE for _, metric in subject.members):
         finding, dropped = points(*subject.members[0], data.sides, data.table)
+        examples = finding.units
     else:
         each = [paired(task, metric, data.sides, data.table, plan.order_seed) for task, metric in subject.members]
         parts, dropped = [pairs for pairs, _ in each], any(lacking for _, lacking in each)
+        examples = int(sum(pairs.sizes.sum() for pairs in parts))
         alone = subject.group is None
         whole = replace(parts[0], margin=subject.margin) if alone else pooled(parts, subject.margin, subject.macro)
         finding = _assessed(data, whole, subject)
@@ -95,6 +98,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         primary=subject.primary,
         judged=subject.judged,
         available=sum(task.available for task in subject.tasks),
+        examples=examples,
         flags=_data_flags(subject.tasks, data.sides, dropped, answers),
         finding=finding,
         variant=subject.variant,

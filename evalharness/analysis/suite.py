@@ -104,6 +104,7 @@ def _row(of: tuple[str, Level], kept: Sequence[ComparisonDraft], finding: Findin
         primary=False,
         judged=False,
         available=sum(row.available for row in kept),
+        examples=sum(row.examples for row in kept if row.finding.mean is not None),
         flags=(),
         finding=finding,
     )

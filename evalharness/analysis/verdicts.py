@@ -38,6 +38,7 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
             adjustment=Adjustment.HOLM if i in tests else None,
             stopping=stopping.get(i),
             span=row.span,
+            examples=row.examples,
         )
         for i, row in enumerate(rows)
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from evalharness import api
-from evalharness.cli.options import debug_option, margins, statements
+from evalharness.cli.options import debug_option, margins, statements, target_tasks
 from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Flag
 from evalharness.report.escape import plain
@@ -26,6 +26,13 @@ from evalharness.results import results_text
     help="Error rate of either verdict [default: the run's].",
 )
 @click.option(
+    "--target",
+    "target_texts",
+    multiple=True,
+    metavar="[NAME=]TASK",
+    help="The task that the candidates were trained for, or candidate NAME, which the suite leaves out. Repeatable.",
+)
+@click.option(
     "--metric",
     "metric_texts",
     multiple=True,
@@ -42,6 +49,7 @@ def compare_command(
     runs: tuple[str, ...],
     margin: tuple[str, ...],
     alpha: float | None,
+    target_texts: tuple[str, ...],
     metric_texts: tuple[str, ...],
     out: Path | None,
     as_json: bool,
@@ -55,11 +63,14 @@ def compare_command(
     answer (docs/imports.md). Ends with 0, or with 5 where examples of a run got no answer.
     """
     everywhere, named = margins(margin)
+    target, named_targets = target_tasks(target_texts)
     results = api.compare(
         runs,
         margin=everywhere,
         margins=named,
         alpha=alpha,
+        target=target,
+        targets=named_targets,
         metrics=statements(metric_texts),
         out=out,
         notify=lambda notice: click.echo(plain(f"note: {notice}"), err=True),

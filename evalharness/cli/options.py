@@ -221,6 +221,15 @@ def targets(text: str | None) -> str | tuple[str, ...] | None:
     return tuple(name.strip() for name in text.split(","))
 
 
+def target_tasks(texts: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:
+    """`--target rte --target full=boolq` as the task of all candidates and those of single ones. Raises UsageError."""
+    of_all = [text for text in texts if "=" not in text]
+    if len(of_all) > 1:
+        what = f"several without a candidate's name ({', '.join(of_all)})"
+        raise UsageError("--target", what, "give one, and NAME=TASK for single candidates")
+    return next(iter(of_all), None), pairs("--target", [text for text in texts if "=" in text])
+
+
 def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
     """`--margin 0.02 --margin rte=0.05` as the margin of all 0-1 metrics and those of single tasks. Raises
     UsageError.

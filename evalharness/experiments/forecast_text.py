@@ -30,7 +30,7 @@ LEGEND = (
     "detects: the smallest true drop that comes out forgotten;",
     "needs: units that certify the margin; retained: how often the margin is certified if nothing is lost; "
     "worth: independent units;",
-    "base: its score, or from which score on the margin is small against what the base can do",
+    "base: its score, or from which score on the margin is small against what it can do (none: no base is good enough)",
 )
 SIMULATED = (
     "simulated (~): drawn again from rows, with 60 to 300 draws; "
@@ -97,7 +97,9 @@ def _base(row: ForecastRow) -> str:
     """Return the cell for what the base scores, or must."""
     if row.base is not None:
         return f"{row.base:.3f}"
-    return "–" if row.base_needed is None else f"from {row.base_needed:.3g}"
+    if row.base_needed is None:
+        return "–" if row.largest_margin is None else "none"
+    return f"from {row.base_needed:.3g}"
 
 
 def _power(row: ForecastRow) -> tuple[str, ...]:
@@ -205,7 +207,8 @@ def _shares(odds: GateOdds, *shares: float) -> list[str]:
 
 def _suite_excludes(odds: GateOdds, power: float) -> str:
     if odds.certifiable is None:
-        return "excludes no loss: its units' bases are too near chance for their margins"
+        why = "units have too few rows" if odds.too_few else "units' bases are too near chance for their margins"
+        return f"excludes no loss: its {why}"
     more = "" if odds.certifiable <= 1 else ", and must exclude 1: more examples or more units exclude less"
     return f"excludes a mean loss of {odds.certifiable:.2g} margins with probability {power:g} if nothing is lost{more}"
 

@@ -147,7 +147,8 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
     guesses = None if seen is None else _guesses(unit, seen, effective, rule.alpha)
     skill = unit.largest_skill if seen is None else base_skill(seen)
     reason = blocked(unit.units, unit.margin, skill, guesses, unit.bounded)
-    up = 1.0 if unit.metric.higher_is_better else -1.0
+    above_chance = (1.0 if unit.metric.higher_is_better else -1.0) * unit.margin / SKILL_SHARE
+    reachable = unit.largest_skill is not None and abs(above_chance) <= unit.largest_skill * (1 + 1e-12)
     row = ForecastRow(
         name=unit.name,
         level=unit.level,
@@ -162,7 +163,7 @@ def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastR
         how=how,
         flips=flips,
         base=base,
-        base_needed=None if unit.chance is None else round(unit.chance + up * unit.margin / SKILL_SHARE, 9),
+        base_needed=None if unit.chance is None or not reachable else round(unit.chance + above_chance, 9),
         largest_margin=None if skill is None or math.isinf(skill) else max(0.0, SKILL_SHARE * skill),
         reason=WHY[reason] if reason else None,
     )

@@ -106,7 +106,8 @@ class WouldDecide:
     """What would decide an undecided row: the verdict that the evidence leans to, and how many units would give it with
     probability `power` if the assumption holds, at the error rate that this row has.
 
-    `examples` is None where more than 100,000 would be needed; `there`: are so many in the set?
+    `examples`: a number of units, as `n` is; None where more than 100,000 would be needed. `there`: are so many in the
+    set?
     """
 
     verdict: Verdict
@@ -200,6 +201,7 @@ class Comparison:
     median: float | None = None  # of the suite: the median gate unit's difference in margins
     stopping: StoppingState | None = None  # None where all units were asked at once
     variant: Variant | None = None  # of a task or group that is a variant: in what it differs from which other
+    examples: int = field(default=0, metadata=LATER)  # in the units compared, each of which is one or several
     repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question, and share its unit
     # how the answers of both are spread, where a tenth of either's is out of the ordinary or one answer fits all
     base_answers: AnswerCounts | None = field(default=None, metadata=LATER)

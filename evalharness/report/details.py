@@ -72,7 +72,7 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
         "q forgotten (BH)": _p_value(c.q_forgotten),
         "q difference (BH)": _p_value(c.q_difference),
         "Leans to": SortableCell(leaning(c).removeprefix("leans "), leaning(c), "text"),
-        "Examples for it": _count(c.would_decide.examples if c.would_decide else None),
+        "n for it": _count(c.would_decide.examples if c.would_decide else None),
         "Would decide": SortableCell(would_decide(c), would_decide(c), "text"),
         "Remarks": SortableCell(remarks, remarks, "flags"),
     }

@@ -152,7 +152,7 @@ def _general(suite: Comparison | None) -> list[str]:
     if shown := wording.nothing_shown(suite.general):
         return [f"general ability: not shown, {shown}"]
     difference = wording.with_interval(suite.general)
-    return [f"general ability: {difference}, the mean over {wording.general_of(suite.general)}"]
+    return [f"general ability: {difference}, the mean over {wording.general_of(suite.general, suite)}"]
 
 
 def _average(c: Comparison) -> str:

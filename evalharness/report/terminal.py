@@ -108,7 +108,7 @@ def _notes(own: Sequence[Comparison], alpha: float) -> Iterator[str]:
         elif c.general is not None:
             yield (
                 f"general ability: {signed(c.general.value)} ({_interval(c.general)}), "
-                f"the mean over {general_of(c.general)} (no verdict)"
+                f"the mean over {general_of(c.general, c)} (no verdict)"
             )
         if c.level == Level.SUITE and not c.primary:
             base, candidate, difference = _scores(c)

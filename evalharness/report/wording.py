@@ -112,10 +112,11 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def general_of(general: MeanDifference) -> str:
-    """Over what the mean difference was taken, and how much of it the base cannot do."""
+def general_of(general: MeanDifference, of: Comparison) -> str:
+    """Over what the mean difference beside a suite was taken, and how much of it the base cannot do."""
     unable = f", {general.unable} of which the base cannot do" if general.unable else ""
-    return f"{counted(general.units, 'gate unit')} scored from 0 to 1 that it was not trained on{unable}"
+    untrained = "" if Flag.NO_TARGET in of.flags else " that it was not trained on"
+    return f"{counted(general.units, 'gate unit')} scored from 0 to 1{untrained}{unable}"
 
 
 def nothing_shown(general: MeanDifference | None) -> str:

@@ -18,7 +18,7 @@ from evalharness.stats.forecast import Rule, certifiable_of, verdict_of
 from evalharness.stats.multiplicity import holm
 from evalharness.stats.redraw import Losing
 from evalharness.stats.suite import combine
-from evalharness.stats.verdict import is_suspect
+from evalharness.stats.verdict import MIN_UNITS, is_suspect
 
 LOSSES = (1.0, 2.0, 3.0)  # margins that one unit loses, in the worlds beside the one without a loss
 MOST_MARGINS = 50.0  # a suite that is retained at no smaller multiple of its margins certifies nothing
@@ -52,7 +52,7 @@ class GateOdds:
     unit is suspect. `losing`: the same where one unit loses.
 
     `certifiable`: the smallest mean loss, in margins, that the suite excludes with the power asked for (None: no
-    small one).
+    small one); `too_few`: for want of rows, not because the bases can do too little.
     """
 
     passes: float
@@ -63,6 +63,7 @@ class GateOdds:
     certifiable: float | None
     draws: int
     losing: tuple[OddsAtLoss, ...] = ()
+    too_few: bool = False
 
     def error(self, share: float) -> float:
         """Monte-Carlo standard error of a share; where no draw or every draw agreed, that of one that did not."""
@@ -111,6 +112,7 @@ def gate(
     even = [[unit.draw(0.0, rng) for unit in judged] for _ in range(times)]
     drawn = [decided(findings, rule.alpha) for findings in even]
     shares = Counter(each.result for each in drawn)
+    certifiable = _certified(judged, even, drawn, rule)
     losing = [_losing(judged, even, rule.alpha, rng, loss) for loss in LOSSES]
     return GateOdds(
         passes=shares[GateResult.PASSES] / times,
@@ -118,10 +120,17 @@ def gate(
         undecided=shares[GateResult.UNDECIDED] / times,
         all_retained=sum(set(each.verdicts) == {Verdict.RETAINED} for each in drawn) / times,
         suspects=sum(any(each.suspects) for each in drawn) / times,
-        certifiable=_certified(judged, even, drawn, rule),
+        certifiable=certifiable,
         draws=times,
         losing=tuple(odds for odds in losing if odds is not None),
+        too_few=certifiable is None and _too_few(even, drawn, rule.power),
     )
+
+
+def _too_few(even: Sequence[list[Finding]], drawn: Sequence[GateDraw], power: float) -> bool:
+    """Is it not for want of skill that no loss is excluded? What so few rows show of a base's skill tells nothing."""
+    few = all(0 < finding.units < MIN_UNITS for findings in even for finding in findings)
+    return (few and any(even)) or sum(each.suite.can_retain for each in drawn) >= power * len(drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +179,15 @@ def _certified(
     units: Sequence[_Judged], even: Sequence[list[Finding]], drawn: Sequence[GateDraw], rule: Rule
 ) -> float | None:
     """The smallest mean loss, in margins, that is excluded with the power asked for; None where the base cannot do
-    enough, or it is more than MOST_MARGINS. One unit alone is tested as itself.
+    enough, units are too few, or it is more than MOST_MARGINS. One unit alone is tested as itself.
     """
     margin = units[0].margin if len(units) == 1 else 1.0
     suites = [findings[0] for findings in even] if len(units) == 1 else [each.suite for each in drawn]
-    able = [suite for each, suite in zip(drawn, suites, strict=True) if each.suite.can_retain]
+    able = [
+        suite
+        for each, suite in zip(drawn, suites, strict=True)
+        if each.suite.can_retain and each.suite.units >= MIN_UNITS
+    ]
     most = MOST_MARGINS * margin
     smallest = certifiable_of(able, len(suites), rule, most)
     return smallest / margin if smallest < most else None

@@ -219,7 +219,7 @@ def test_an_undecided_suite_follows_the_policy():
     decision = judge(undecided, Policy())
     assert decision.exit_code == 4 and len(decision.reasons) == 1
     assert decision.reasons[0].startswith("undecided: lora over demo: margins 0.000 [−0.400, +0.400], margin 1, p_ret")
-    assert "about 1,546 examples over all units would show “retained”" in decision.reasons[0]
+    assert "about 1,546 examples over all gate units would show “retained”" in decision.reasons[0]
     let_pass = judge(undecided, LET_PASS)
     assert (let_pass.exit_code, let_pass.reasons) == (0, ())
     assert let_pass.remarks[0] == f"{decision.reasons[0]} (passes all the same: --on-inconclusive pass)"

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from measured_runs import ROUGE, measured_run, task
 
-from evalharness.analysis.margins import asked_margins, with_margins
+from evalharness.analysis.margins import asked_margins, with_margins, with_targets
 from evalharness.errors import UsageError
 from evalharness.records.compare_plan import ComparePlan
+from evalharness.records.results import ModelRow
 from evalharness.records.tasks import Group
 
 
@@ -27,6 +28,21 @@ def test_a_margin_for_all_is_for_scores_between_0_and_1() -> None:
         "translate": 2.0,
     }
     assert asked_margins(facts, groups, None, {"t": 0.1}) == {"t": 0.1}
+
+
+def test_a_target_is_of_all_candidates_or_of_one() -> None:
+    model = ModelRow(
+        name="c", kind="lora", fingerprint="", base="base", parameters=1, trainable=1, trainable_share=1.0, bytes=1
+    )
+    plan = ComparePlan(base="base", candidates=("c", "d"), targets={"d": "u"})
+    run = measured_run([task("t"), task("u")], [], plan, models=(model,))
+    assert with_targets(run, None, {}) == run
+    changed = with_targets(run, "t", {"c": "u"})
+    assert (changed.plan.targets, changed.models[0].target_task) == ({"c": "u", "d": "t"}, "u")
+    with pytest.raises(UsageError, match="no task 'tt' in what is compared; did you mean t"):
+        with_targets(run, "tt", {})
+    with pytest.raises(UsageError, match="no candidate 'base' in what is compared"):
+        with_targets(run, None, {"base": "t"})
 
 
 def test_a_margin_is_of_a_task_or_group_that_is_compared() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.analysis.phrases import leaning, would_decide
+from evalharness.analysis.phrases import in_short, leaning, would_decide
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level, StoppingState, WouldDecide
 from evalharness.stats.enums import Assumption, Verdict
 
@@ -56,10 +56,28 @@ def test_verdict_number_assumption_and_size_of_the_set_are_named(what: dict[str,
     assert (would_decide(row), leaning(row)) == (words, f"leans {what['verdict']}")
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "about 3,706 examples would show"),
+        ({"n": 60, "examples": 60}, "about 3,706 examples would show"),
+        ({"n": 60, "examples": 300}, "about 3,706 units (of 5 rows on average) would show"),
+        ({"n": 60, "examples": 63, "repeated": 3}, "about 3,706 questions would show"),
+        ({"n": 60, "examples": 63}, "about 3,706 units (of 1.05 rows on average) would show"),
+        ({"n": 14_000, "examples": 14_003, "level": Level.SUITE}, "about 3,706 questions over all gate units would"),
+    ],
+)
+def test_units_of_several_rows_are_not_called_examples(changes: dict[str, Any], words: str) -> None:
+    what = WouldDecide(**KEPT, examples=3706, power=0.8, there=False)
+    row = replace(ROW, would_decide=what, available=60, **changes)
+    assert would_decide(row).startswith(words) and "; the set has 60: this margin" in would_decide(row)
+    assert in_short(row) == f"leans retained: 3,706 {words.split()[2]}, the set has 60"
+
+
 def test_a_suite_needs_examples_of_all_units_and_a_gain_is_no_loss() -> None:
     what = WouldDecide(**{**KEPT, "assumption": Assumption.AS_SEEN}, examples=900, power=0.8, there=False)
     row = replace(ROW, level=Level.SUITE, would_decide=what, difference=Estimate(value=0.2))
-    assert "900 examples over all units would" in would_decide(row)
+    assert "900 examples over all gate units would" in would_decide(row)
     assert "if the difference is what was seen" in would_decide(row)
 
 

@@ -12,6 +12,7 @@ from measured_runs import ACC, MCC, MMLU, ROUGE, answers, both, by_task, grouped
 
 from evalharness.analysis.comparison import compare, target_gain
 from evalharness.analysis.gate import judge
+from evalharness.analysis.phrases import would_decide
 from evalharness.records.comparison import Comparison
 from evalharness.records.measurements import MetricFacts
 from evalharness.records.policy import Policy
@@ -50,6 +51,13 @@ def test_the_suite_leaves_out_the_target_and_nothing_else():
     lucky = three({"lora": "target"}, guessed=130)  # as is one whose base happened to guess well
     assert "base_at_chance" not in lucky["guess"].flags and lucky["suite"].n == 800
     assert lucky["suite"].difference.value == rows["suite"].difference.value
+
+
+def test_rows_say_how_many_examples_their_units_are_of():
+    of_five = [measured("a", model, np.arange(60) % 6.0, sizes=[5] * 60) for model in ("base", "lora")]
+    rows = by_task(compare([task("a"), task("b")], [*of_five, *both("b", 400, 300)], plan()))
+    assert [(rows[name].n, rows[name].examples) for name in ("a", "b", "suite")] == [(60, 300), (400, 400), (460, 700)]
+    assert "units (of 5 rows on average) would show" in would_decide(rows["a"])
 
 
 def test_that_no_target_was_declared_is_said_beside_the_suite():

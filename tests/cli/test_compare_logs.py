@@ -32,6 +32,21 @@ def test_two_tables_get_verdicts_a_page_and_a_gate(tmp_path: Path, capsys: pytes
     assert "retained" in capsys.readouterr().out
 
 
+def test_the_target_of_tables_is_declared_and_left_out_of_the_suite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, tuned = table(tmp_path / "base.csv", 300), table(tmp_path / "tuned.csv", 380)
+    chance = ("--metric", "score:chance=0.25")
+    assert exit_code("compare", base, tuned, *chance) == 0
+    said = capsys.readouterr().out
+    assert "no target is declared" in said and "not trained on" not in said
+    assert exit_code("compare", base, tuned, *chance, "--target", "tuned=one", "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "no target is declared" not in said and "one (target)" in said
+    assert "1 gate unit scored from 0 to 1 that it was not trained on" in said
+    assert exit_code("compare", tmp_path / "out") == 0 and capsys.readouterr().out == said
+
+
 def test_json_needs_no_folder_and_is_what_would_be_left_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,6 +69,9 @@ def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.Cap
         (["{base}"], 2, "one log alone cannot be compared"),
         (["{base}", "{base}"], 2, "several models named base"),
         (["{base}", "a={base}", "--margin", "three=0.1"], 2, "no task or group 'three'"),
+        (["{base}", "a={base}", "--target", "three"], 2, "no task 'three'"),
+        (["{base}", "a={base}", "--target", "base=one"], 2, "no candidate 'base'"),
+        (["{base}", "a={base}", "--target", "one", "--target", "two"], 2, "several without a candidate's name"),
         (["{base}", "{run}"], 2, "cannot be compared with the log of another tool"),
         (
             ["{wide}", "a={wide}"],

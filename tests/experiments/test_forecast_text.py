@@ -91,6 +91,8 @@ def test_what_the_lines_say_of_the_gate_and_of_the_work() -> None:
         in text
     )
     assert "too near chance for their margins" in "\n".join(lines(told(ROW, gate=replace(ODDS, certifiable=None))))
+    few = replace(ODDS, certifiable=None, too_few=True)
+    assert "the suite excludes no loss: its units have too few rows" in "\n".join(lines(told(ROW, gate=few)))
     assert json.loads(document(told(ROW)))["gate"]["losing"][2]["found"] == 0.7
     work = (
         TaskCost(task="rte", requests=10, prompt_tokens=2000, answer_tokens=40, written=False, seconds=2.0),
@@ -100,6 +102,16 @@ def test_what_the_lines_say_of_the_gate_and_of_the_work() -> None:
     assert "gate: not known" in text and "known from runs/a#lora; where it says nothing" in text
     assert "≤ 640" in text and "2 min" in text and "base and one candidate together about 4 min" in text
     assert "time" not in "\n".join(lines(told(ROW, work=work)))
+
+
+def test_no_base_is_asked_for_that_no_metric_can_give() -> None:
+    def base(**changes: object) -> str:
+        text = "\n".join(lines(told(replace(ROW, **changes))))  # type: ignore[arg-type]
+        return re.split(r"  +", next(line for line in text.splitlines() if line.startswith("  rte ")).strip())[6]
+
+    assert base() == "from 0.6"
+    assert base(base_needed=None, margin=1.0) == "none"
+    assert base(base_needed=None, largest_margin=None) == "–"
 
 
 def test_rounding_up_keeps_two_digits() -> None:

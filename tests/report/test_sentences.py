@@ -58,8 +58,8 @@ def test_an_undecided_suite_and_an_unknown_target(run: Results) -> None:
     assert "what it was trained on is not known" in card.sentence
     assert card.sentence.endswith(
         "the gate is undecided, and by default does not let it pass: the suite is inconclusive: about 9,826 examples "
-        "over all units would show “retained” with probability 0.8 if nothing is lost; the set has 2,890: this margin "
-        "cannot be certified here."
+        "over all gate units would show “retained” with probability 0.8 if nothing is lost; the set has 2,890: this "
+        "margin cannot be certified here."
     )
     assert card.suite.endswith("; median unit −0.30 margins; no target is declared, so every gate unit counts")
 

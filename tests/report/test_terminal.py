@@ -158,12 +158,11 @@ def test_families_parts_of_gate_units_and_general_ability_describe() -> None:
         "q ≤ 0.05 (Benjamini-Hochberg; they decide nothing)"
     )
     assert lines[10] == (
-        "  general ability: −0.010 (−0.020 … +0.001), the mean over 12 gate units scored from 0 to 1 that "
-        "it was not trained on (no verdict)"
+        "  general ability: −0.010 (−0.020 … +0.001), the mean over 12 gate units scored from 0 to 1 (no verdict)"
     )
     assert lines[11:] == [
-        "  demo: about 900 examples over all units would show “forgotten” with probability 0.8 if the loss is what was "
-        "seen; the set has 50: this loss cannot be shown here",
+        "  demo: about 900 examples over all gate units would show “forgotten” with probability 0.8 if the loss is "
+        "what was seen; the set has 50: this loss cannot be shown here",
         "  m0, m1 and boolq: no number of examples would show “retained” as long as the base does no better than "
         "guessing",
     ]

@@ -38,6 +38,13 @@ def test_nothing_passes_without_units_or_where_no_base_can_do_enough() -> None:
     assert guesses.passes == 0 and guesses.certifiable is None
 
 
+@pytest.mark.parametrize(("rows", "score", "too_few"), [(4, 0.75, True), (4, 0.98, True), (500, 0.53, False)])
+def test_why_no_loss_is_excluded(rows: int, score: float, too_few: bool) -> None:
+    units = [partial(answers, rows, score, 0.05, 0.5)] * 2
+    told = gate(units, [0.02] * 2, Rule(margin=1.0), 30, np.random.default_rng(1))
+    assert (told.certifiable, told.too_few) == (None, too_few)
+
+
 def test_one_unit_alone_passes_where_it_is_retained() -> None:
     told = gate([partial(answers, 500, 0.85, 0.1, 0.5)], [0.03], Rule(margin=1.0), 150, np.random.default_rng(1))
     assert told.passes == told.all_retained and told.certifiable == pytest.approx(0.0359 / 0.03, rel=0.15)
