@@ -38,7 +38,6 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
             adjustment=Adjustment.HOLM if i in tests else None,
             stopping=stopping.get(i),
             span=row.span,
-            examples=row.examples,
         )
         for i, row in enumerate(rows)
     ]
@@ -101,6 +100,7 @@ def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
         capped=row.capped,
         median=row.median,
         variant=row.variant,
+        examples=row.examples,
         repeated=row.repeated,
         base_answers=row.answers[0],
         candidate_answers=row.answers[1],
