@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from evalharness.analysis.number_text import plain
 from evalharness.experiments.cost import TaskCost
 from evalharness.experiments.forecast import Forecast, ForecastRow
 from evalharness.records.comparison import Level
@@ -96,7 +97,7 @@ def _cells(row: ForecastRow) -> tuple[str, ...]:
 def _base(row: ForecastRow) -> str:
     """Return the cell for what the base scores, or must."""
     if row.base is not None:
-        return f"{row.base:.3f}"
+        return plain(row.base)
     if row.base_needed is None:
         return "–" if row.largest_margin is None else "none"
     return f"from {row.base_needed:.3g}"
@@ -135,10 +136,10 @@ def _never_retained(row: ForecastRow) -> str:
         return f"{row.metric} has no finite range, so no loss is excluded: it can be forgotten, never retained"
     if row.reason == WHY[Blocker.BASE_AT_CHANCE]:
         return (
-            f"the base does not do it ({row.base:.3f}): it can fall further and be forgotten, never be retained; "
+            f"the base does not do it ({plain(row.base)}): it can fall further and be forgotten, never be retained; "
             "ask it in another way, or leave it out"
         )
-    base = "any base" if row.base is None else f"a base that scores {row.base:.3f}"
+    base = "any base" if row.base is None else f"a base that scores {plain(row.base)}"
     return (
         f"a margin of {row.margin:g} is more than {SKILL_SHARE:.0%} of what {base} has over chance "
         f"({row.largest_margin:.2g} would be the most): it can be forgotten, never retained; "
