@@ -79,7 +79,7 @@ def join(base: RunPart, candidates: Sequence[RunPart]) -> tuple[MeasuredRun, tup
         candidates=tuple(row.name for row in rows if row.kind not in REFERENCES),
         references=tuple(row.name for row in rows if row.kind in REFERENCES),
         groups=groups,
-        targets={row.name: row.target_task for row in rows if row.target_task in shared},
+        targets={row.name: row.target_task for row in rows if row.target_task},
         until_decided=any(part.run.plan.until_decided for part in parts),
     )
     models = (replace(base.run.models[0], base=None), *rows)

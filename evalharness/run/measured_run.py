@@ -45,7 +45,6 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
         for of in (suite.margins if suite else {}, job.statistics.margins)
     )
     margins = {**stated, **asked_margins(judged, groups, job.statistics.margin, named)}
-    names = {fact.name for fact in facts}
     targets = {c.name: renamed.get(c.target_task, c.target_task) for c in run_plan.candidates if c.target_task}
     describing = (*(each.name for each in run_plan.tasks_and_groups if each.beside), *run_plan.computed)
     plan = ComparePlan(
@@ -54,7 +53,7 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
         groups=run_plan.groups,
         suite_name=suite.name if suite else None,
         margins=margins,
-        targets={name: target for name, target in targets.items() if target in names},
+        targets=targets,
         alpha=job.statistics.alpha,
         seed=job.statistics.seed,
         describing=(*describing, *(task.name for task in run_plan.tasks if only_describes(task))),
