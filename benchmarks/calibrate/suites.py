@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from margin import ALPHA, found_in
-from worlds import Answers, World, confusions, errors, rare, summaries, translations
+from worlds import Answers, World, confusions, errors, jittered, rare, summaries, translations
 
 from evalharness.stats.enums import Verdict
 from evalharness.stats.forecast import Rule
@@ -93,6 +93,7 @@ def cases(scale: float = 1.0) -> Iterator[Case]:
         yield Case("suite at its margin", layout, 0.3, some(400 if layout == "mixed" else 1500))
     for layout in ("15 × 500", "5 × 100"):
         yield Case("suite at its margin, by one task alone", layout, 0.1, some(2000))
+    yield Case("nothing lost, one graded task", "like ROUGE, × 500", 0.3, some(3000))
     yield Case("one lost ten points", "15 × 500", 0.15, some(3000), foretold=some(1500))
     yield Case("one lost ten points", "15 × 500", 0.2, some(3000))
     yield Case("one lost five points", "15 × 500", 0.1, some(3000))
@@ -103,6 +104,8 @@ def worlds_of(case: Case) -> Sequence[World]:
     """The tasks of one case, each with what it truly loses."""
     if case.layout in LAYOUTS:
         return _answers(case)
+    if case.kind == "nothing lost, one graded task":
+        return [jittered(500, case.flips, 0.25)]
     at_margin = 0.0 if case.kind == "nothing changed" else 1.0
     if case.layout == "mixed":
         return mixed(case.flips, [at_margin] * len(SIZES))

@@ -112,6 +112,7 @@ SUITES: Mapping[str, Sequence[tuple[str, str, float, bool]]] = {  # of a kind: r
         ("suite retained", "wrongly retained", WRONG, True),
         ("covered", "the interval covers", COVERED, False),
     ],
+    "nothing lost, one graded task": [("all retained", "retained", 0.85, False)],
     "all but one lost 2.5 points, one gained fifty": [("gate passes", "the gate passes", BOUGHT, True)],
 }
 SUITES_BY_CELL: Mapping[tuple[str, str], tuple[str, str, float, bool]] = {

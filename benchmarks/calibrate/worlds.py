@@ -183,6 +183,19 @@ def rare(n: int, share: float, size: float, drop: float, margin: float = 0.02, j
     return draw
 
 
+def jittered(n: int, flips: float, spread: float, drop: float = 0.0, margin: float = 0.02) -> World:
+    """Graded scores a share `flips` of which changes, by a normal amount with the standard deviation `spread`, as the
+    ROUGE of summaries written anew does.
+    """
+
+    def draw(rng: np.random.Generator) -> Pairs:
+        base = rng.uniform(0.2, 0.5, n)
+        change = np.where(rng.random(n) < flips, rng.normal(0.0, spread, n), 0.0)
+        return of_values(base, base + change - drop, MetricKind.GRADED, margin)
+
+    return draw
+
+
 def errors(n: int, flips: float, drop: float, chance: float | None = None, bounded: bool = True) -> World:
     """Graded scores of which less is better, as `summaries` from the other end: word error rates, or, not `bounded`,
     ten times as much without an upper end, as perplexities have none.
