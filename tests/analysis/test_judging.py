@@ -45,7 +45,7 @@ def test_falling_from_guessing_to_nothing_is_forgotten() -> None:
     strong, guessed = right(0.8), right(0.248)
     decision = decided({"guessed": (guessed, np.zeros(1000)), "kept": (strong, strong), "stayed": (strong, strong)})
     assert decision.exit_code == 3
-    assert decision.reasons[0].startswith("forgotten: c on guessed: acc -0.24")
+    assert decision.reasons[0].startswith("forgotten: c on guessed: acc −0.24")
 
 
 def test_a_suite_of_guesses_never_passes() -> None:

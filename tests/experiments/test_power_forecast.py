@@ -176,7 +176,7 @@ def test_units_are_those_of_the_gate(asked: Callable[..., ForecastJob]) -> None:
         "unknown",
     )
     assert (pair.level, pair.units, pair.margin, pair.reason) == ("group", 16, 0.03, None)
-    (unreachable,) = forecast(asked("choice", margins={"choice": 1.0})).rows
+    (unreachable,) = forecast(asked("choice", margins={"choice": 0.99})).rows
     assert unreachable.base_needed is None and unreachable.reason and "20%" in unreachable.reason
     assert found.without == ("told",) and found.gate_over == ("choice", "pair") and found.gate is not None
 
