@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from margin import ALPHA, LEVEL, WORLDS, found_in, verdict
+from margin import ALPHA, LEVEL, WORLDS, found_in, named, verdict
 from worlds import Answers, World
 
 from evalharness.stats.assess import assess_at_margin
@@ -43,7 +43,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        return ", ".join(f"{key} {value}" for key, value in self.options)
+        return named(self.options)
 
     def build(self, drop: float, units: int | None = None) -> World:
         size = {"units" if "units" in dict(self.options) else "n": units or self.units}

@@ -46,6 +46,11 @@ WORLDS = {
 }
 
 
+def named(options: tuple[tuple[str, Any], ...]) -> str:
+    """A cell's name by the options of its world."""
+    return ", ".join(f"{key} {value}" for key, value in options)
+
+
 @dataclass(frozen=True)
 class Cell:
     """`world` and its options; `units`: that are drawn at a time; `draws`: how many times."""
@@ -61,7 +66,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return ", ".join(f"{key} {value}" for key, value in self.options)
+        return named(self.options)
 
 
 def cells(scale: float = 1.0) -> Iterator[Cell]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from margin import ALPHA, LEVEL, WORLDS, found_in
+from margin import ALPHA, LEVEL, WORLDS, found_in, named
 from worlds import Answers, World
 
 from evalharness.stats.assess import Finding
@@ -36,7 +36,7 @@ class Undecided:
 
     @property
     def name(self) -> str:
-        return ", ".join(f"{key} {value}" for key, value in self.options)
+        return named(self.options)
 
 
 def cases(scale: float = 1.0) -> Iterator[Undecided]:
@@ -63,15 +63,15 @@ def measure(case: Undecided, seed: int) -> dict[str, Any]:
         rows = [world(rng) for _ in range(case.tasks)]
         finding = _finding(rows, rng)
         verdict = finding.verdict(min(1.0, UNITS * (finding.p_forgotten or 0.0)), finding.p_retained or 0.0, ALPHA)
-        named = needed(replace(finding, skill=None), alphas)
-        if verdict != Verdict.INCONCLUSIVE or named is None or named.units is None or named.units > MOST_UNITS:
+        what = needed(replace(finding, skill=None), alphas)
+        if verdict != Verdict.INCONCLUSIVE or what is None or what.units is None or what.units > MOST_UNITS:
             continue
-        numbers.append(named.units)
-        lost = 0.0 if named.assumption == Assumption.NOTHING_LOST else -finding.difference.value
+        numbers.append(what.units)
+        lost = 0.0 if what.assumption == Assumption.NOTHING_LOST else -finding.difference.value
         for _ in range(AGAIN):
-            once = _redrawn(case, rows, named.units, lost, rng)
-            p = once.p_retained if named.verdict == Verdict.RETAINED else once.p_forgotten
-            said += (1.0 if p is None else p) <= alphas[named.verdict == Verdict.RETAINED]
+            once = _redrawn(case, rows, what.units, lost, rng)
+            p = once.p_retained if what.verdict == Verdict.RETAINED else once.p_forgotten
+            said += (1.0 if p is None else p) <= alphas[what.verdict == Verdict.RETAINED]
             drawn += 1
     middle = float(np.median(numbers)) if numbers else 0.0
     return {"group": case.group, "cell": case.name, "draws": drawn, "as named": said / max(drawn, 1), "units": middle}

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from evalharness.analysis.number_text import plain, signed
 from evalharness.metrics import CHOOSE
-from evalharness.records.comparison import Comparison, Estimate, Flag, Level
+from evalharness.records.comparison import Comparison, Estimate, Flag
 from evalharness.records.diagnosis import ChoiceBias, Conclusion, Measure, WrittenFlips
 from evalharness.records.results import Results
 from evalharness.stats.enums import Verdict
@@ -73,7 +73,7 @@ def unexplained(results: Results) -> list[str]:
     units = [
         row
         for row in results.comparisons
-        if row.unit and row.primary and row.level != Level.SUITE and row.metric.partition(",")[0] in CHOOSE
+        if row.is_gate_unit and row.primary and row.metric.partition(",")[0] in CHOOSE
     ]
     return list(dict.fromkeys(row.task for row in units if lost(row) and (row.task, row.candidate) not in explained))
 

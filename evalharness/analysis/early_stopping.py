@@ -50,7 +50,7 @@ def sequential_rows(rows: Sequence[ComparisonDraft], plan: ComparePlan) -> Seque
     early was stopped because of what was seen, so that no p-value or interval of a fixed sample holds for it: values
     remain.
     """
-    units = [i for i, row in enumerate(rows) if row.unit and row.level != Level.SUITE]
+    units = [i for i, row in enumerate(rows) if row.is_gate_unit]
     paths = {i: _path(rows[i]) for i in units}
     early = dict(zip(units, adjusted_p(list(paths.values())), strict=True))
     late = dict(

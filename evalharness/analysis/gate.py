@@ -66,7 +66,7 @@ def judge(results: Results, policy: Policy) -> Decision:
     unit, and for one that is all that can be lost.
     """
     results = _without_references(results)
-    units = [row for row in results.comparisons if _is_unit(row)]
+    units = [row for row in results.comparisons if row.is_gate_unit]
     check_ceilings(policy, {name: row.span for row in units for name in names_known(row.task, row.variant)})
     each = tuple(_of_candidate(results, name, policy) for name in results.candidates)
     outcomes = {decision.exit_code for decision in each}
@@ -74,8 +74,9 @@ def judge(results: Results, policy: Policy) -> Decision:
     if not results.comparisons:
         outcomes.add(GateOutcome.INCOMPLETE)
         reasons.append("incomplete: no candidate was compared with a base")
-    tried = gate_text.tried(results.comparisons, results.candidates) if results.comparisons else ()
-    remarks = [*(line for decision in each for line in decision.remarks), *tried]
+    remarks = [line for decision in each for line in decision.remarks]
+    if results.comparisons:
+        remarks.append(gate_text.tried(results.comparisons, results.candidates))
     return Decision(
         exit_code=next(outcome for outcome in WORST_FIRST if outcome in outcomes),
         reasons=tuple(dict.fromkeys(reasons)),
@@ -116,7 +117,7 @@ def worst(rows: Iterable[Comparison]) -> Comparison:
 
 def _of_candidate(results: Results, name: str, policy: Policy) -> CandidateDecision:
     rows = [row for row in results.comparisons if row.candidate == name]
-    units = [row for row in rows if _is_unit(row)]
+    units = [row for row in rows if row.is_gate_unit]
     forgotten = [gate_text.forgotten(row) for row in rows if row.unit and row.verdict == Verdict.FORGOTTEN]
     incomplete, undecided = _incomplete(results, name, rows), _undecided(rows, policy)
     outcome, reasons, remarks = GateOutcome.PASSED, list[str](), list[str]()
@@ -133,13 +134,9 @@ def _of_candidate(results: Results, name: str, policy: Policy) -> CandidateDecis
     return CandidateDecision(name, outcome, *lines)
 
 
-def _is_unit(row: Comparison) -> bool:
-    return row.unit and row.level != Level.SUITE
-
-
 def _undecided(rows: Sequence[Comparison], policy: Policy) -> list[str]:
     """Why a candidate does not pass whose rows these are, beside what it forgot."""
-    units, suite = [row for row in rows if _is_unit(row)], _suite_of(rows)
+    units, suite = [row for row in rows if row.is_gate_unit], _suite_of(rows)
     decided = suite is None or suite.verdict in (Verdict.RETAINED, Verdict.FORGOTTEN)
     reasons = [] if suite is None or decided else [gate_text.undecided(suite, units)]
     open_units = [row for row in units if row.verdict != Verdict.FORGOTTEN]

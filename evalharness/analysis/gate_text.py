@@ -69,7 +69,7 @@ def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
 def not_measured(row: Comparison, results: Results) -> str:
     """Why a row has no units: what was compared, or what was left out beforehand."""
     target = next((model.target_task for model in results.models if model.name == row.candidate), None)
-    own = [c for c in results.comparisons if c.candidate == row.candidate and c.unit and c.level != Level.SUITE]
+    own = [c for c in results.comparisons if c.candidate == row.candidate and c.is_gate_unit]
     where = "over" if row.level == Level.SUITE else "on"
     why = ""
     if row.level == Level.SUITE and own and all(c.task == target for c in own):
@@ -102,11 +102,11 @@ def not_excluded(name: str, units: Sequence[Comparison]) -> str:
     return f"passed: {name}: {same}the largest {which} not excluded: {losses}"
 
 
-def tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> tuple[str, ...]:
+def tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> str:
     """How many candidates were tried, and how many suspect units chance alone would give of them: of m units, each
     suspect with probability min(α, 0.75 / m) at most, no more than min(α m, 0.75).
     """
-    units = [row for row in rows if row.unit and row.level != Level.SUITE]
+    units = [row for row in rows if row.is_gate_unit]
     suspects = sum(Flag.SUSPECT in row.flags for row in units)
     count = len(candidates)
     alpha = (1 - units[0].ci_level) / 2 if units else 0.0
@@ -114,7 +114,7 @@ def tried(rows: Sequence[Comparison], candidates: Sequence[str]) -> tuple[str, .
     who = "1 candidate was tried" if count == 1 else f"{count} candidates were tried"
     of = "" if count == 1 else f" of each ({most * count:.2g} of all)"
     chance = f"where nothing is lost, chance alone makes at most {most:.2g} gate units suspect{of}"
-    return (f"{who}; {chance}; {suspects} of {len(units)} are",)
+    return f"{who}; {chance}; {suspects} of {len(units)} are"
 
 
 def amount(loss: float, row: Comparison) -> str:

@@ -10,7 +10,8 @@ from evalharness.stats.enums import Assumption, Verdict
 from evalharness.stats.power import MOST
 from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE
 
-NEVER: Final = {  # flags of rows that cannot be retained: why not
+NEVER: Final = {  # flags of rows that cannot be retained: why not, the first first
+    Flag.CHANCE_UNKNOWN: " as long as it is not known what guessing scores: state the chance of its units",
     Flag.BASE_AT_CHANCE: " as long as the base does no better than guessing",
     Flag.MARGIN_EXCEEDS_SKILL: ": the margin is more than a fifth of what the base scores over chance",
     Flag.NO_RANGE: ": the metric states no finite range, so that a loss has no end",
@@ -62,8 +63,6 @@ def would_decide(row: Comparison) -> str:
 def never_retained(row: Comparison) -> str:
     """Why no number of examples would show that a row is retained; "" where one could."""
     reasons = [why for flag, why in NEVER.items() if flag in row.flags]
-    if Flag.CHANCE_UNKNOWN in row.flags:
-        reasons = [" as long as it is not known what guessing scores: state the chance of its units"]
     if row.level == Level.SUITE and Flag.MARGIN_EXCEEDS_SKILL in row.flags:
         reasons = [f": in its units' mean the base is less than {1 / SKILL_SHARE:.0f} margins above chance"]
     return f"no number of examples would show “{Verdict.RETAINED}”{reasons[0]}" if reasons else ""

@@ -69,6 +69,11 @@ class ComparisonDraft:
     repeated: int = 0
     answers: BothCounts = (None, None)  # of base and candidate, where there is something to be said of them
 
+    @property
+    def is_gate_unit(self) -> bool:
+        """Is it a task or group that the gate looks at, and not the suite over them?"""
+        return self.unit and self.level != Level.SUITE
+
 
 def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
     """The row of one subject. Raises NotComparableError where the models were not asked the same, where a measurement

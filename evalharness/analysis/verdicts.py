@@ -22,7 +22,7 @@ def with_verdicts(rows: Sequence[ComparisonDraft], candidate: str, plan: Compare
     """Holm over the gate units without the suite, Benjamini and Hochberg over their parts, then a verdict for every
     judged row.
     """
-    family = [i for i, row in enumerate(rows) if row.unit and row.level != Level.SUITE]
+    family = [i for i, row in enumerate(rows) if row.is_gate_unit]
     stopping: Mapping[int, StoppingState] = {}
     if plan.until_decided:
         rows, adjusted, stopping = sequential_rows(rows, plan)
@@ -128,7 +128,7 @@ def _verdict(
     verdict = finding.verdict(p_forgotten, finding.p_retained, plan.alpha)
     if verdict == Verdict.INCONCLUSIVE and not (row.watch and row.watch.stopped):
         would_decide = _would_decide(row, (plan.final_alpha / tests, plan.final_alpha))
-    if row.unit and row.level != Level.SUITE and is_suspect(finding.p_forgotten, plan.alpha, tests, finding.units):
+    if row.is_gate_unit and is_suspect(finding.p_forgotten, plan.alpha, tests, finding.units):
         flags.append(Flag.SUSPECT)
     if finding.units and finding.at_chance:
         flags.append(Flag.BASE_AT_CHANCE)

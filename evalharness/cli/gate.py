@@ -14,7 +14,6 @@ import click
 from evalharness.analysis.gate import Decision, GateOutcome, judge, names_known
 from evalharness.analysis.judging import judged_results
 from evalharness.cli.options import ceilings, debug_option, json_option, policy_options, with_options
-from evalharness.records.comparison import Level
 from evalharness.records.policy import OnInconclusive, Policy, Source
 from evalharness.records.results import Results
 from evalharness.report.escape import plain
@@ -102,7 +101,7 @@ def _policy_line(policy: Policy, results: Results) -> str:
 
 def _margins(results: Results) -> str:
     """The margins of the gate units, and whether the user gave them: the most common one alone, others by name."""
-    units = {row.task: row for row in results.comparisons if row.unit and row.level != Level.SUITE and row.margin}
+    units = {row.task: row for row in results.comparisons if row.is_gate_unit and row.margin}
     of_all, of_single = results.signature.get("margin"), set(results.signature.get("margins") or {})
     named = {name for name, row in units.items() if of_single & set(names_known(name, row.variant))}
     unnamed = [row.margin for name, row in units.items() if name not in named]

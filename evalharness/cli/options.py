@@ -223,11 +223,17 @@ def targets(text: str | None) -> str | tuple[str, ...] | None:
 
 def target_tasks(texts: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:
     """`--target rte --target full=boolq` as the task of all candidates and those of single ones. Raises UsageError."""
+    return _one_and_named("--target", texts, ("a candidate's name", "NAME=TASK for single candidates"))
+
+
+def _one_and_named(option: str, texts: Sequence[str], of: tuple[str, str]) -> tuple[str | None, dict[str, str]]:
+    """VALUE and NAME=VALUE texts as the value for all and those by name. `of`: what a name is of, and how single ones
+    are given. Raises UsageError.
+    """
     of_all = [text for text in texts if "=" not in text]
     if len(of_all) > 1:
-        what = f"several without a candidate's name ({', '.join(of_all)})"
-        raise UsageError("--target", what, "give one, and NAME=TASK for single candidates")
-    return next(iter(of_all), None), pairs("--target", [text for text in texts if "=" in text])
+        raise UsageError(option, f"several without {of[0]} ({', '.join(of_all)})", f"give one, and {of[1]}")
+    return next(iter(of_all), None), pairs(option, [text for text in texts if "=" in text])
 
 
 def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
@@ -243,12 +249,8 @@ def ceilings(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
 
 
 def _losses(option: str, texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
-    of_all = [text for text in texts if "=" not in text]
-    if len(of_all) > 1:
-        what = f"several without a task name ({', '.join(of_all)})"
-        raise UsageError(option, what, "give one, and TASK=NUMBER for single tasks")
-    named = pairs(option, [text for text in texts if "=" in text])
-    everywhere = _loss(option, of_all[0]) if of_all else None
+    of_all, named = _one_and_named(option, texts, ("a task name", "TASK=NUMBER for single tasks"))
+    everywhere = None if of_all is None else _loss(option, of_all)
     return everywhere, {name: _loss(option, text) for name, text in named.items()}
 
 

@@ -139,7 +139,7 @@ def logs_of(look: Results) -> dict[str, float]:
     """Sum up one look for the log; what was not measured is left out. Differences are by each unit's deciding metric,
     the suite's in margins: the mean over its gate units of the difference, each in units of its own margin.
     """
-    units = [c for c in look.comparisons if c.unit and c.level != Level.SUITE]
+    units = [c for c in look.comparisons if c.is_gate_unit]
     suites = [c for c in look.comparisons if c.level == Level.SUITE and c.primary]
     named = [*((f"{c.task}/difference", c) for c in units), *(("suite", c) for c in suites)]
     logs = {f"{PREFIX}/{name}": c.difference.value for name, c in named if c.difference is not None}

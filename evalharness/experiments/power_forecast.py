@@ -21,7 +21,7 @@ from evalharness.experiments.forecast_units import Earlier, ForecastUnit, foreca
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
-from evalharness.records.models import Checkpoint
+from evalharness.records.models import Checkpoint, ModelKind
 from evalharness.records.requests import PreparedTask
 from evalharness.run.facts import facts_before
 from evalharness.run.measured_run import compare_plan
@@ -39,7 +39,15 @@ from evalharness.stats.verdict import SKILL_SHARE
 from evalharness.tasks.prepare import PromptSettings, prepare
 
 NOBODY = Checkpoint(
-    name="base", kind="base", path=Path(), base=None, fingerprint="", parameters=0, trainable=0, bytes=0, window=None
+    name="base",
+    kind=ModelKind.BASE,
+    path=Path(),
+    base=None,
+    fingerprint="",
+    parameters=0,
+    trainable=0,
+    bytes=0,
+    window=None,
 )  # stands in where no model is given
 ASSESSED, DRAWS, FEWEST = 100_000, 300, 60  # examples in all of a unit's simulation; draws at most and at least
 ROUGH = 100  # units of an earlier run, below which a share of changes is rough

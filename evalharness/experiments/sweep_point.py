@@ -91,7 +91,7 @@ def outcome_of(measured: Results, name: str, target: str) -> Outcome:
     """Sum up the results of one candidate."""
     rows = [c for c in measured.comparisons if c.candidate == name]
     model = next(model for model in measured.models if model.name == name)
-    units = [c for c in rows if c.unit and c.level != Level.SUITE and c.task != target]
+    units = [c for c in rows if c.is_gate_unit and c.task != target]
     suite = next((c.difference for c in rows if c.level == Level.SUITE and c.primary), None)
     of_target = [c for c in rows if c.task == target and c.level in (Level.TASK, Level.GROUP)]
     metrics = {c.metric: c.candidate_score.value for c in of_target if c.candidate_score is not None}

@@ -207,6 +207,11 @@ class Comparison:
     base_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     candidate_answers: AnswerCounts | None = field(default=None, metadata=LATER)
 
+    @property
+    def is_gate_unit(self) -> bool:
+        """Is it a task or group that the gate looks at, and not the suite over them?"""
+        return self.unit and self.level != Level.SUITE
+
 
 def base_of(rows: Iterable[Comparison]) -> Estimate | None:
     """The base's score, by the first of its comparisons with several candidates that was measured."""

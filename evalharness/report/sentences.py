@@ -53,7 +53,7 @@ def cards(results: Results) -> list[Card]:
 
 def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     own = [c for c in results.comparisons if c.candidate == name]
-    units = [c for c in own if c.unit and c.primary and c.level != Level.SUITE]
+    units = [c for c in own if c.is_gate_unit and c.primary]
     suite = next((c for c in own if c.level == Level.SUITE and c.primary), None)
     code = judge_alone(results, name, Policy.recorded(results.signature)).exit_code
     gate, glyph, words = GATE[code]

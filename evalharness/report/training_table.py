@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalharness.records.comparison import Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.targets import gain_of
@@ -30,7 +29,7 @@ def training_table(results: Results) -> list[TrainingRow]:
 
 
 def _row(results: Results, model: ModelRow) -> TrainingRow:
-    units = [c for c in results.comparisons if c.candidate == model.name and c.unit and c.level != Level.SUITE]
+    units = [c for c in results.comparisons if c.candidate == model.name and c.is_gate_unit]
     facts = model.training
     seconds = facts.get("seconds")
     cells = {

@@ -9,9 +9,9 @@ import numpy as np
 from evalharness.stats import paired, proportion
 from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.gaffke import WeightedMean
-from evalharness.stats.pairs import Interval, Pairs, net_changes, put_back, unit_loss
+from evalharness.stats.pairs import Interval, Pairs, changed_units, net_changes, unit_loss
 from evalharness.stats.resample import SWAPS, Floats, Score, influence, swap_p
-from evalharness.stats.verdict import SKILL_SHARE, decide, p_at_margin
+from evalharness.stats.verdict import decide, is_small, p_at_margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Finding:
     @property
     def can_retain(self) -> bool:
         """Is the margin small against what the base can do, and the range such that a loss has an end?"""
-        small = self.skill is None or (self.margin or 0.0) <= SKILL_SHARE * self.skill * (1 + 1e-12)
+        small = self.skill is None or is_small(self.margin or 0.0, self.skill)
         return self.bounded and small and not self.at_chance
 
     def verdict(self, p_forgotten: float, p_retained: float, alpha: float) -> Verdict:
@@ -200,7 +200,7 @@ def _at_chance(pairs: Pairs, level: float) -> bool:
 def _with_changes(finding: Finding, pairs: Pairs) -> Finding:
     """The counts of changed units. Whether a corpus score's unit got better is not said."""
     if pairs.kind == MetricKind.CORPUS:
-        return replace(finding, changed=len(put_back(pairs)))
+        return replace(finding, changed=int(changed_units(pairs).sum()))
     net = net_changes(pairs)
     lost, gained = int((net < 0).sum()), int((net > 0).sum())
     return replace(finding, changed=lost + gained, lost=lost, gained=gained)

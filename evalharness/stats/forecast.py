@@ -22,7 +22,7 @@ from evalharness.stats.needed import units_needed
 from evalharness.stats.power import MOST, NEAR, certifiable_margin, detectable_drop, examples_needed, odds
 from evalharness.stats.proportion import wilson
 from evalharness.stats.redraw import Drawing, Losing
-from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE
+from evalharness.stats.verdict import MIN_UNITS, SKILL_SHARE, is_small
 
 
 class Blocker(StrEnum):
@@ -94,7 +94,7 @@ def blocked(
         return None
     if at_chance:
         return Blocker.BASE_AT_CHANCE
-    return None if margin <= SKILL_SHARE * skill + 1e-12 else Blocker.MARGIN_EXCEEDS_SKILL
+    return None if is_small(margin, skill) else Blocker.MARGIN_EXCEEDS_SKILL
 
 
 def at_chance(score: float, chance: float, n: float, alpha: float) -> bool:
@@ -139,14 +139,15 @@ def simulated(losing: Losing, rule: Rule, times: int, rng: np.random.Generator) 
     if drawing is None:
         raise ValueError("answers that lose nothing can always be drawn")
     pairs = drawing(rng)
-    units, reach = len(pairs.base), pairs.high - pairs.low if np.isfinite(pairs.high - pairs.low) else 0.0
+    units, reach = len(pairs.base), pairs.high - pairs.low if pairs.bounded else 0.0
     findings = _drawn(drawing, rule, times, rng)
     certifiable = certifiable_of(findings, times, rule, reach)
     drop = _detectable(losing, rule, times, rng) if units >= MIN_UNITS else None
     levels = (rule.alpha, rule.power)
     enough = [units_needed(finding, 0.0, Verdict.RETAINED, *levels) or math.inf for finding in findings[:MEDIAN_OF]]
     needed = float(np.median(enough)) if pairs.bounded and units >= 2 else math.inf
-    verdicts = [verdict_of(finding, finding.p_forgotten or 0.0, rule.alphas[0], rule.alpha) for finding in findings]
+    adjusted = [min(1.0, (finding.p_forgotten or 0.0) * rule.tests) for finding in findings]
+    verdicts = [verdict_of(finding, p, rule.alpha) for finding, p in zip(findings, adjusted, strict=True)]
     return Outlook(
         certifiable=certifiable if certifiable < reach and units >= MIN_UNITS else None,
         detectable=drop,
@@ -231,9 +232,6 @@ def _detectable(losing: Losing, rule: Rule, times: int, rng: np.random.Generator
     return None if beyond is None else rule.margin + beyond
 
 
-def verdict_of(finding: Finding, p_forgotten: float, alpha_forgotten: float, alpha: float) -> Verdict:
-    """The verdict as a comparison gives it. `p_forgotten` is held against `alpha_forgotten`, p_retained against
-    `alpha`.
-    """
-    scaled = min(1.0, p_forgotten * alpha / alpha_forgotten)
-    return finding.verdict(scaled, 1.0 if finding.p_retained is None else finding.p_retained, alpha)
+def verdict_of(finding: Finding, p_forgotten: float, alpha: float) -> Verdict:
+    """The verdict as a comparison gives it. `p_forgotten`: adjusted for its family."""
+    return finding.verdict(p_forgotten, 1.0 if finding.p_retained is None else finding.p_retained, alpha)

@@ -87,11 +87,11 @@ def decided(findings: Sequence[Finding], alpha: float) -> GateDraw:
     """
     p_values = [1.0 if each.p_forgotten is None else each.p_forgotten for each in findings]
     adjusted = zip(findings, holm(p_values), strict=True)
-    verdicts = tuple(verdict_of(finding, p, alpha, alpha) for finding, p in adjusted)
+    verdicts = tuple(verdict_of(finding, p, alpha) for finding, p in adjusted)
     judged = zip(findings, p_values, strict=True)
     suspects = tuple(is_suspect(p, alpha, len(findings), finding.units) for finding, p in judged)
     suite = combine(findings, None)
-    whole = verdict_of(suite, 1.0 if suite.p_forgotten is None else suite.p_forgotten, alpha, alpha)
+    whole = verdict_of(suite, 1.0 if suite.p_forgotten is None else suite.p_forgotten, alpha)
     result = GateResult.UNDECIDED
     if Verdict.FORGOTTEN in (whole, *verdicts):
         result = GateResult.FAILS
@@ -112,7 +112,7 @@ def gate(
     even = [[unit.draw(0.0, rng) for unit in judged] for _ in range(times)]
     drawn = [decided(findings, rule.alpha) for findings in even]
     shares = Counter(each.result for each in drawn)
-    certifiable = _certified(judged, even, drawn, rule)
+    certifiable = _certified(drawn, rule)
     losing = [_losing(judged, even, rule.alpha, rng, loss) for loss in LOSSES]
     return GateOdds(
         passes=shares[GateResult.PASSES] / times,
@@ -175,19 +175,10 @@ def _losing(
     )
 
 
-def _certified(
-    units: Sequence[_Judged], even: Sequence[list[Finding]], drawn: Sequence[GateDraw], rule: Rule
-) -> float | None:
+def _certified(drawn: Sequence[GateDraw], rule: Rule) -> float | None:
     """The smallest mean loss, in margins, that is excluded with the power asked for; None where the base cannot do
-    enough, units are too few, or it is more than MOST_MARGINS. One unit alone is tested as itself.
+    enough, units are too few, or it is more than MOST_MARGINS.
     """
-    margin = units[0].margin if len(units) == 1 else 1.0
-    suites = [findings[0] for findings in even] if len(units) == 1 else [each.suite for each in drawn]
-    able = [
-        suite
-        for each, suite in zip(drawn, suites, strict=True)
-        if each.suite.can_retain and each.suite.units >= MIN_UNITS
-    ]
-    most = MOST_MARGINS * margin
-    smallest = certifiable_of(able, len(suites), rule, most)
-    return smallest / margin if smallest < most else None
+    able = [each.suite for each in drawn if each.suite.can_retain and each.suite.units >= MIN_UNITS]
+    smallest = certifiable_of(able, len(drawn), rule, MOST_MARGINS)
+    return smallest if smallest < MOST_MARGINS else None

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from evalharness.stats.enums import MetricKind
 from evalharness.stats.resample import Floats, Score
 
+NO_CHANGE = 1e-9  # differences smaller than this share of the range (of the values, where it has none) are none
+
 
 class Interval(NamedTuple):
     """A value with the ends of its interval, None where it has none."""
@@ -83,9 +85,6 @@ def _range(pairs: Pairs) -> float:
     return float(np.ptp(rows[:, 0] / np.maximum(rows[:, 1], 1e-300)))
 
 
-NO_CHANGE = 1e-9  # differences smaller than this share of the range (of the values, where it has none) are none
-
-
 def net_changes(pairs: Pairs) -> Floats:
     """By how much each unit's sum got better, (n,), of a score that is a mean; differences of rounding are 0."""
     net = pairs.sign * (pairs.candidate[:, 0] - pairs.base[:, 0])
@@ -94,11 +93,15 @@ def net_changes(pairs: Pairs) -> Floats:
     return np.where(np.abs(net) < NO_CHANGE * scale, 0.0, net)
 
 
+def changed_units(pairs: Pairs) -> NDArray[np.bool_]:
+    """Which units have other rows in the two models, (n,)."""
+    return np.asarray(np.any(pairs.base != pairs.candidate, axis=1))
+
+
 def put_back(pairs: Pairs) -> Floats:
     """The change of the candidate's score where one changed unit gets the base's row back, (changed,)."""
-    changed = np.any(pairs.base != pairs.candidate, axis=1)
     whole = pairs.candidate.sum(axis=0)
-    return pairs.score(whole + (pairs.base - pairs.candidate)[changed]) - pairs.score(whole)
+    return pairs.score(whole + (pairs.base - pairs.candidate)[changed_units(pairs)]) - pairs.score(whole)
 
 
 def pooled(members: Sequence[Pairs], margin: float | None, macro: bool = False) -> Pairs:

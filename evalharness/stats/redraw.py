@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from evalharness.stats.enums import MetricKind
-from evalharness.stats.pairs import Pairs
+from evalharness.stats.pairs import Pairs, changed_units
 from evalharness.stats.resample import Floats
 
 Drawing = Callable[[np.random.Generator], Pairs]
@@ -55,7 +55,7 @@ def again(pairs: Pairs, units: int, drop: float = 0.0) -> Drawing | None:
     if tilt is None:
         return None
     share, first, better, worse = tilt
-    of_changed = np.any(pairs.base != pairs.candidate, axis=1)
+    of_changed = changed_units(pairs)
     kinds = (np.flatnonzero(of_changed), np.flatnonzero(~of_changed))
 
     def draw(rng: np.random.Generator) -> Pairs:
@@ -76,7 +76,7 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
     """(share of changed units, probability that the better row is the base's, better and worse rows (units, width)) for
     an expected drop.
     """
-    changed = np.any(pairs.base != pairs.candidate, axis=1)
+    changed = changed_units(pairs)
     units, share_changed, whole = (
         len(changed),
         float(changed.mean()) if len(changed) else 0.0,
@@ -105,7 +105,7 @@ def _tilt(pairs: Pairs, drop: float) -> tuple[float, float, Floats, Floats] | No
 
 def changed(pairs: Pairs) -> tuple[int, float]:
     """Units of an earlier run that changed, and their share; where none did, as if the next one had."""
-    number = int(np.any(pairs.base != pairs.candidate, axis=1).sum())
+    number = int(changed_units(pairs).sum())
     return number, max(1, number) / max(1, len(pairs.base))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from evalharness.stats.paired import tango_interval
-from evalharness.stats.pairs import Interval, Pairs, unit_loss
+from evalharness.stats.pairs import Interval, Pairs, changed_units, unit_loss
 from evalharness.stats.proportion import ENOUGH_CHANGED
 from evalharness.stats.resample import Floats, influence
 
@@ -29,7 +29,7 @@ def retention(pairs: Pairs, level: float) -> Interval | None:
         return None
     moves = np.stack([influence(rows, pairs.score) for rows in (pairs.base, pairs.candidate)])
     (base_var, shared), (_, candidate_var) = moves @ moves.T * units / (units - 1)
-    loss, changed = unit_loss(pairs), int(np.any(pairs.base != pairs.candidate, axis=1).sum())
+    loss, changed = unit_loss(pairs), int(changed_units(pairs).sum())
     if changed < ENOUGH_CHANGED:
         candidate_var += loss**2
     square = float(stdtrit(units - 1, 0.5 + level / 2)) ** 2

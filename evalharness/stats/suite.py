@@ -57,7 +57,6 @@ def combine(findings: Sequence[Finding], level: float | None) -> Finding:
         skill=sum(skills) / len(skills),
         lost=sum(each.lost or 0 for each in used) if countable else None,
         gained=sum(each.gained or 0 for each in used) if countable else None,
-        changed=sum(each.changed for each in used),
         p_forgotten=whole.p_at_least(-1.0),
         p_retained=capped.p_at_most(-1.0) if all(each.bounded for each in used) else 1.0,
         bounded=all(each.bounded for each in used),

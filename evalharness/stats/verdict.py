@@ -27,6 +27,11 @@ def decide(p_forgotten: float, p_retained: float, alpha: float, *, units: int, c
     return Verdict.RETAINED if p_retained <= alpha and can_retain else Verdict.INCONCLUSIVE
 
 
+def is_small(margin: float, skill: float) -> bool:
+    """Is a margin small against what the base scores over chance, so that keeping within it certifies something?"""
+    return margin <= SKILL_SHARE * skill * (1 + 1e-12)
+
+
 def is_suspect(p_forgotten: float, alpha: float, tests: int, units: int) -> bool:
     """Is one of so many gate units (`tests`), of so many `units` of data, suspect of a loss beyond its margin?
     `p_forgotten`: unadjusted. Where nothing is lost, so many are by chance: α · tests, at most SUSPECTS.

@@ -165,15 +165,15 @@ def test_a_base_at_chance_can_be_forgotten_never_retained() -> None:
     base = (rng.random(1000) < 0.5).astype(float)
     pairs = paired(base, base * (rng.random(1000) < 0.5), margin=0.02)
     finding = assess(pairs, 0.9, rng, 1)
-    assert finding.at_chance and verdict_of(finding, finding.p_forgotten or 0.0, 0.01, 0.05) == "forgotten"
+    assert finding.at_chance and verdict_of(finding, 5 * (finding.p_forgotten or 0.0), 0.05) == "forgotten"
     even = assess(paired(base, base, margin=0.02), 0.9, rng, 1)
-    assert (even.p_retained or 1.0) < 0.05 and verdict_of(even, 1.0, 0.01, 0.05) == "inconclusive"
+    assert (even.p_retained or 1.0) < 0.05 and verdict_of(even, 1.0, 0.05) == "inconclusive"
 
 
 def test_a_verdict_without_a_margin_small_against_the_skill_is_never_retained() -> None:
     pairs = paired(*flipped(2000, 0.6, 0.02, np.random.default_rng(1)), margin=0.04)
     finding = assess(pairs, 0.9, np.random.default_rng(1), 1)
-    assert (finding.p_retained or 1) < 0.05 and verdict_of(finding, 1.0, 0.05, 0.05) == "inconclusive"
+    assert (finding.p_retained or 1) < 0.05 and verdict_of(finding, 1.0, 0.05) == "inconclusive"
 
 
 def test_the_needed_number_of_graded_scores_certifies_the_margin() -> None:

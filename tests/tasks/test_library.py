@@ -14,26 +14,6 @@ from evalharness.tasks.loading import NeedsCode
 Write = Callable[..., Path]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, write: Write) -> Path:
-    for name, tags in (("red", ["warm"]), ("orange", "warm"), ("blue", ["cold", "dark"])):
-        more = {"metric_list": [{"metric": "acc"}, {"metric": "f1"}]} if name == "blue" else {}
-        write(f"{name}.yaml", task=name, tag=tags, metadata={"family": "demo"}, **more)
-    (tmp_path / "inherits.yaml").write_text("include: red.yaml\ntask: pink\n")
-    (tmp_path / "quoted.yaml").write_text('include: red.yaml\n"task": "name with spaces" # a comment\n')
-    (tmp_path / "_template_yaml").write_text("task: not_seen\n")
-    (tmp_path / "broken.yaml").write_text("task: broken\n  x: [\n")
-    (tmp_path / "group.yaml").write_text(
-        "group: warm_ones\ntask: [red, orange]\naggregate_metric_list: [{metric: acc}]\n"
-        "metadata: {unit: true, margin: 0.05}\n"
-    )
-    (tmp_path / "all.yaml").write_text(
-        "group: colours\ntask:\n  - warm_ones\n  - cold\n  - group: inner\n    task: [pink, red]\n"
-    )
-    (tmp_path / "suite.yaml").write_text("suite: few\ntasks: [warm_ones, blue]\nlimit: 7\nmargins: {blue: 0.1}\n")
-    return tmp_path
-
-
 def test_names_are_found_without_reading_what_is_not_asked_for(folder: Path) -> None:
     library = Library([folder])
     assert {"red", "orange", "blue", "pink", "name with spaces", "broken"} <= set(library.names())
