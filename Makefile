@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check world base base-seq2seq rates seeds sweep-ranks sweep soak bench calibrate clean
+.PHONY: demo test test-all faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -14,6 +14,9 @@ test: $(VENV)/.ready-test check ## every test but the slow ones (under 10 minute
 
 test-all: $(VENV)/.ready-test check  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+faults: $(VENV)/.ready-test     ## inject every fault of tests/faults/fault_matrix.py, and print which were survived
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "fault and not slow"
 
 check: $(VENV)/.ready-test      ## ruff, the layers (import-linter), types (mypy)
 	$(BIN)/ruff check .
@@ -42,9 +45,10 @@ sweep-ranks: $(VENV)/.ready     ## LoRA's ranks on the embedded world (minutes);
 sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
 
-soak: $(VENV)/.ready            ## kill a run 50 times at random moments; results must be byte-identical
+soak: $(VENV)/.ready-test       ## kill a run 50 times at random moments, and inject every fault at full length
 	PYTHONPATH=tests $(BIN)/python -m soak.kill_and_resume
 	PYTHONPATH=tests $(BIN)/python -m soak.kill_training
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m fault
 
 bench: $(VENV)/.ready           ## what comparing 100,000 paired examples costs: seconds and memory, for runs, lm-eval's logs and tables
 	$(BIN)/python benchmarks/compare_size.py

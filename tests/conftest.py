@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 import tiny_models
 import torch
+from faults.fault_matrix import table
 from hypothesis import settings
 from safetensors.torch import load_file, save_file
 
@@ -33,6 +34,27 @@ def pytest_collection_finish() -> None:
     gc.enable()
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _fault_row(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Report which rows of the fault matrix a test injects."""
+    for mark in request.node.iter_markers("fault"):
+        record_property("fault", mark.args[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the fault matrix where faults were what was selected (`-m fault`)."""
+    if "fault" not in (terminalreporter.config.option.markexpr or ""):
+        return
+    outcomes = []
+    for passed, reports in ((True, "passed"), (False, "failed")):
+        for report in terminalreporter.stats.get(reports, []):
+            said = dict(report.user_properties)
+            rows = [value for key, value in report.user_properties if key == "fault"]
+            outcomes += [(row, said.get("injected", 1), passed) for row in rows]
+    terminalreporter.section("fault matrix")
+    terminalreporter.write("\n".join(table(outcomes)) + "\n")
 
 
 @pytest.fixture(scope="session")
