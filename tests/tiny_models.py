@@ -30,12 +30,20 @@ __all__ = ["ARCHITECTURES", "WINDOW", "WORDS", "make_config", "make_tokenizer"]
 VIRTUAL = 5
 
 
-def make_adapter(base: Path, directory: Path, config: PeftConfig, *, trained: bool = True) -> Path:
-    """An adapter with random weights in place of trained ones; `trained=False` leaves it as peft initialises it."""
+def make_adapter(
+    base: Path, directory: Path, config: PeftConfig, *, trained: bool = True, rows: int | None = None
+) -> Path:
+    """An adapter with random weights in place of trained ones; `trained=False` leaves it as peft initialises it.
+
+    `rows`: what the base's embeddings are resized to before.
+    """
     torch.manual_seed(1)
     with warnings.catch_warnings(), patch.object(PeftModel, "create_or_update_model_card"):  # a third of saving
         warnings.simplefilter("ignore")
-        wrapped = get_peft_model(open_model(base), config)
+        model = open_model(base)
+        if rows is not None:
+            model.resize_token_embeddings(rows)
+        wrapped = get_peft_model(model, config)
         if trained:
             train(wrapped)
         wrapped.save_pretrained(directory)
@@ -139,6 +147,15 @@ def options(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 def logits(model: PreTrainedModel) -> torch.Tensor:
     with torch.no_grad():
         return model(**options(model)).logits
+
+
+def by_peft(base: Path, path: Path, **more: torch.Tensor) -> torch.Tensor:
+    """Logits of one unpadded row by peft's own model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = PeftModel.from_pretrained(open_model(base), str(path)).eval()
+        with torch.no_grad():
+            return model(**options(model.get_base_model()), **more).logits
 
 
 # ---- the zoo ---------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from evalharness.checkpoints.adapter_files import ARCHITECTURES, TASK_COUNTS
 from evalharness.checkpoints.kinds import TYPES, refusal, refusal_on_quantised
 from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, unwarned
 from evalharness.checkpoints.open_model import architecture_of, embedding_shape, misnamed
+from evalharness.checkpoints.resized import check_rows, embedding_rows, second_copies
 from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Architecture, Checkpoint
 
@@ -52,10 +53,15 @@ def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
         return AdapterFit(replaced=(), notices=(*notices, late))
     config = with_plain_start(config)
     stored = {name: facts.shape for name, facts in files.tensors(checkpoint.path / files.ADAPTER).items()}
+    rows = embedding_rows(empty)
     wrapped = wrap(checkpoint, config, empty)
     expected, of_base = shapes(adapter_tensors(wrapped)), shapes(wrapped.state_dict())
+    for name in second_copies(checkpoint.path / files.ADAPTER, expected.keys() | of_base.keys()):
+        del stored[name]
     replaced = tuple(sorted(name for name in stored if name not in expected and name in of_base))
-    check_shapes(checkpoint, stored, {**expected, **{name: of_base[name] for name in replaced}})
+    wanted = {**expected, **{name: of_base[name] for name in replaced}}
+    check_rows(checkpoint, rows, stored, wanted)
+    check_shapes(checkpoint, stored, wanted)
     if TYPES[checkpoint.adapter].acts == "embeddings":
         check_width(checkpoint, config, empty)
     if getattr(config, "bias", "none") != "none":

@@ -31,6 +31,7 @@ from evalharness.checkpoints.kinds import PLACEBO, TYPES
 from evalharness.checkpoints.libraries import UNLOADABLE, first_names, unwarned
 from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.checkpoints.open_model import architecture_of
+from evalharness.checkpoints.resized import second_copies
 from evalharness.checkpoints.shared_weights import copy_over_same_weights, unshare
 from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Checkpoint
@@ -89,9 +90,11 @@ def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -
 
 def _writable_copy(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -> PreTrainedModel:
     """Make a copy whose weights peft may write into as it puts its layers in: a LoRA that starts from the base's values
-    takes them out of the base.
+    takes them out of the base, one of `target_parameters` puts these in anew at each call.
     """
     fresh = copy_over_same_weights(base)
+    written = tuple(f".{name}" for name in getattr(config, "target_parameters", None) or ())
+    unshare(fresh, {name for name, _ in fresh.named_parameters() if f".{name}".endswith(written)})
     if isinstance(getattr(config, "init_lora_weights", None), str):
         tried = unwrapped(wrap(checkpoint, with_plain_start(config), copy_over_same_weights(base)))
         layers = [name for name, module in tried.named_modules() if isinstance(module, BaseTunerLayer)]
@@ -101,7 +104,10 @@ def _writable_copy(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedM
 
 def _check_values(checkpoint: Checkpoint, stored: dict[str, torch.Tensor], wrapped: PeftModel) -> None:
     """Raise ModelError unless the model holds what the file holds."""
-    held = {name: tensor for name, tensor in wrapped.state_dict().items() if name in stored} | adapter_tensors(wrapped)
+    state, own = wrapped.state_dict(), adapter_tensors(wrapped)
+    copies = second_copies(checkpoint.path / files.ADAPTER, state.keys() | own.keys())
+    stored = {name: tensor for name, tensor in stored.items() if name not in copies}
+    held = {name: tensor for name, tensor in state.items() if name in stored} | own
     check_shapes(checkpoint, shapes(stored), shapes(held))
     lost = [name for name, tensor in stored.items() if not torch.equal(tensor.to(held[name].dtype), held[name].cpu())]
     if lost:

@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
-from tiny_models import DECODED, IDS, TASKS, described, logits, options
+from tiny_models import DECODED, IDS, TASKS, by_peft, described, logits
 
 from evalharness.checkpoints import shared_weights
 from evalharness.checkpoints.adapter_fit import adapter_fit
@@ -38,15 +38,6 @@ def bases(zoo):
     return lambda name: opened.setdefault(name, from_pretrained(zoo[name], attn_implementation="sdpa").eval())
 
 
-def by_peft(tiny, zoo, base, path, **more):
-    """Logits of one unpadded row by peft's own model."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = PeftModel.from_pretrained(tiny.open_model(zoo[base]), str(path)).eval()
-        with torch.no_grad():
-            return model(**options(model.get_base_model()), **more).logits
-
-
 def test_every_type_of_the_installed_peft_is_known():
     assert TYPES.keys() == {kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
     assert len({kind.kind for kind in TYPES.values()}) == len(TYPES)
@@ -58,7 +49,7 @@ def test_layers_compute_what_peft_computes_and_the_base_stays(kind, base, zoo, t
     model, path = bases(base), zoo[f"{base}-{kind}"]
     marks, before = shared_weights.marks(model), logits(model)
     attached = attach(described(path, zoo[base], kind), model)
-    wanted = by_peft(tiny, zoo, base, path, **({"task_ids": torch.tensor([1])} if kind == "POLY" else {}))
+    wanted = by_peft(zoo[base], path, **({"task_ids": torch.tensor([1])} if kind == "POLY" else {}))
     assert torch.equal(logits(attached.model), wanted)
     assert not torch.allclose(wanted, before, atol=1e-3)
     assert not attached.model.training and attached.lead.tokens == 0
@@ -79,7 +70,7 @@ def test_what_stands_before_the_text_is_peft_s_own_prompt(kind, base, zoo, tiny,
     seq2seq, lead = model.config.is_encoder_decoder, attached.lead
     if seq2seq and kind in TASKS:
         more["labels"] = torch.tensor([[33, 44, 12, 1]])
-    wanted = by_peft(tiny, zoo, base, path, **more)
+    wanted = by_peft(zoo[base], path, **more)
     assert (
         attached.model is model and attached.wrapped is None and lead.tokens == (3 if kind == "CPT" else tiny.VIRTUAL)
     )
@@ -162,6 +153,8 @@ FORMS = {
     "pissa": ("llama", {"init_lora_weights": "pissa"}),
     "olora": ("llama", {"init_lora_weights": "olora"}),
     "ranks": ("llama", {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 3}}),
+    "excluded": ("llama", {"target_modules": "all-linear", "exclude_modules": r".*\.0\..*"}),
+    "parameters": ("llama", {"target_modules": ["q_proj"], "target_parameters": ["mlp.up_proj.weight"]}),
     "replicated": ("llama", {"layer_replication": [(0, 2), (1, 2)]}),
 }
 
@@ -174,7 +167,7 @@ def test_forms_of_lora(form, zoo, tiny, bases, tmp_path):
     model = bases(base)
     marks, before = shared_weights.marks(model), logits(model)
     attached = attach(described(path, zoo[base]), model)
-    assert torch.equal(logits(attached.model), by_peft(tiny, zoo, base, path))
+    assert torch.equal(logits(attached.model), by_peft(zoo[base], path))
     assert not torch.allclose(logits(attached.model), before, atol=1e-3)
     assert shared_weights.marks(model) == marks and torch.equal(logits(model), before)
     adapter_fit(described(path, zoo[base]), from_pretrained(zoo[base], device_map="meta"))
@@ -193,7 +186,7 @@ def test_resized_embeddings(zoo, tiny, bases, tmp_path):
     assert torch.equal(attached.model.get_input_embeddings().weight, stored[name]) and torch.equal(
         logits(model), before
     )
-    assert torch.equal(logits(attached.model), by_peft(tiny, zoo, "llama", path))
+    assert torch.equal(logits(attached.model), by_peft(zoo["llama"], path))
 
 
 # ---- refused ---------------------------------------------------------------------------------------------------------
