@@ -13,6 +13,7 @@ from evalharness.analysis.judging import rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
+from evalharness.folder_lock import PATIENCE, held
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
 from evalharness.records.job_options import JobOptions, Texts, make_job, several
@@ -21,6 +22,7 @@ from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
 from evalharness.results import open_folder, run_and_model, write_measurements, write_results
 from evalharness.run.checks import check_job
+from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
 
 
@@ -54,7 +56,8 @@ def evaluate(
     """
     job = make_job(models, suite, **options)
     check_job(job, factory)
-    found: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
+    with held_output(job) as job:
+        found: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
     return found
 
 
@@ -101,6 +104,7 @@ def compare(
 
 
 def _write(out: Path, measured: MeasuredRun, results: Results) -> None:
-    open_folder(out)
-    write_measurements(out, measured)
-    write_results(out, results)
+    with held(out, "--out", patience=PATIENCE):
+        open_folder(out)
+        write_measurements(out, measured)
+        write_results(out, results)

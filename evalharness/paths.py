@@ -29,5 +29,5 @@ def default_store(environ: Mapping[str, str]) -> Path:
 
 
 def run_folder(suite: str | None) -> Path:
-    """runs/<time>-<suite>, in UTC."""
+    """runs/<time>-<suite>, in UTC, where a run is kept whose folder nobody named."""
     return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{suite or 'tasks'}"

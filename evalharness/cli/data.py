@@ -24,6 +24,7 @@ from evalharness.data.fetch import verify
 from evalharness.data.lock import Lock, default_lock
 from evalharness.data.sources import DataSource
 from evalharness.errors import DataError
+from evalharness.folder_lock import held
 from evalharness.paths import default_store, shipped
 from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
@@ -83,7 +84,8 @@ def fetch_command(**given: Any) -> None:
         shipped=shipped(suite.data) if suite and suite.data else None,
         lock=given["lock"] or default_lock(default_store(os.environ)),
     )
-    fetched = fetch_tasks(tasks, source, folder, given["splits"], given["training"], given["update"])
+    with held(folder, "--to"):
+        fetched = fetch_tasks(tasks, source, folder, given["splits"], given["training"], given["update"])
     if given["as_json"]:
         document = {"files": [asdict(entry) for entry, _ in fetched.entries], "without": fetched.without}
         click.echo(json.dumps(document, indent=1, ensure_ascii=False))

@@ -10,6 +10,7 @@ from evalharness import experiments, registry
 from evalharness.cli import progress
 from evalharness.cli.options import debug_option, quiet_option, with_options
 from evalharness.errors import NotComparableError
+from evalharness.folder_lock import held
 from evalharness.report.terminal import verdict_lines
 from evalharness.results import REPORT
 from evalharness.run.checks import check_folder
@@ -37,8 +38,8 @@ def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bo
     old tasks. Needs no network and no GPU; interrupted, give the same command again.
     """
     check_folder(out)
-    run_demo = registry.find(experiments.REGISTRY, "demo", "command")
-    with progress.listener(quiet) as listener:
+    with held(out, "--out"), progress.listener(quiet) as listener:
+        run_demo = registry.find(experiments.REGISTRY, "demo", "command")
         results = run_demo(out, seed, listener, limit)
     for line in verdict_lines(results):
         click.echo(line)

@@ -8,7 +8,9 @@ import click
 
 from evalharness import registry, report
 from evalharness.cli.options import debug_option
+from evalharness.folder_lock import PATIENCE, held
 from evalharness.report.escape import plain
+from evalharness.results.files import RESULTS, inside
 
 
 @click.command("report")
@@ -18,4 +20,7 @@ def report_command(runs: tuple[Path, ...], debug: bool) -> None:
     """Write report.html of each RUN folder again, from what the run left; no model is needed."""
     write = registry.find(report.REGISTRY, "write", "stage")
     for run in runs:
-        click.echo(write(run, lambda notice: click.echo(plain(f"note: {notice}"), err=True)))
+        folder = inside(run, RESULTS, "results").parent
+        with held(folder, str(run), patience=PATIENCE):
+            page = write(folder, lambda notice: click.echo(plain(f"note: {notice}"), err=True))
+        click.echo(page)

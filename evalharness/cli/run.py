@@ -27,6 +27,7 @@ from evalharness.records.job_options import make_job
 from evalharness.records.results import Results
 from evalharness.results import RESULTS
 from evalharness.run.checks import check_job, check_paths
+from evalharness.run.output_folder import held_output
 
 GATE = {"decide": "evalharness.cli.gate:decide"}  # imports statistics, which checks do without
 
@@ -152,14 +153,15 @@ def run_command(**given: Any) -> int:
     """
     job = _job(given)
     check_job(job)
-    evaluate = registry.find(run.REGISTRY, "evaluate", "stage")
-    write_report, run_lines = (registry.find(report.REGISTRY, name, "stage") for name in ("write", "terminal"))
-    with progress.listener(given["quiet"], given["verbose"]) as listener:
+    with held_output(job) as job, progress.listener(given["quiet"], given["verbose"]) as listener:
+        evaluate = registry.find(run.REGISTRY, "evaluate", "stage")
+        write_report, run_lines = (registry.find(report.REGISTRY, name, "stage") for name in ("write", "terminal"))
         results: Results = evaluate(job, listener)
         listener.phase("writing the report")
         page: Path = write_report(job.output.folder)
+        document = (job.output.folder / RESULTS).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
-        click.echo((job.output.folder / RESULTS).read_text(), nl=False)
+        click.echo(document, nl=False)
     else:
         for line in run_lines(results):
             click.echo(line)

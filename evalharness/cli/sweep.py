@@ -36,6 +36,7 @@ from evalharness.report.sweep_tables import tables
 from evalharness.report.text_table import terminal
 from evalharness.results.files import REPORT
 from evalharness.run.checks import check_job
+from evalharness.run.output_folder import held_output
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS
 
 METHODS, DTYPES = "full,lora,prompt", ("float32", "bfloat16")
@@ -130,12 +131,13 @@ def sweep_command(**given: Any) -> int:
     """
     sweep_job = SweepJob(_job(given), _grid(given), given["select"], given["jobs"])
     check_job(sweep_job.job)
-    run_sweep = registry.find(experiments.REGISTRY, "sweep", "command")
-    with progress.listener(given["quiet"] or given["as_json"]) as listener:
-        sweep, results = run_sweep(sweep_job, listener)
     out: Path = sweep_job.job.output.folder
+    with held_output(sweep_job.job), progress.listener(given["quiet"] or given["as_json"]) as listener:
+        run_sweep = registry.find(experiments.REGISTRY, "sweep", "command")
+        sweep, results = run_sweep(sweep_job, listener)
+        document = (out / SWEEP).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
-        click.echo((out / SWEEP).read_text(encoding="utf-8"), nl=False)
+        click.echo(document, nl=False)
     else:
         for table in tables(sweep):
             for line in terminal(table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from evalharness.report.stages import STAGES
 from evalharness.report.text_table import terminal
 from evalharness.results.files import REPORT
 from evalharness.run.checks import check_job, check_models
+from evalharness.run.output_folder import held_output
 
 
 @click.command("trace")
@@ -101,12 +103,14 @@ def trace_command(**given: Any) -> int:
     trace_job = TraceJob(_job(given), _learned(given["learned"]), given["joint"], given["fresh"])
     check_job(trace_job.job)
     check_models(filter(None, (given["joint"], given["fresh"])))
-    run_trace = registry.find(experiments.REGISTRY, "trace", "command")
-    with progress.listener(given["quiet"] or given["as_json"], given["verbose"]) as listener:
-        stages, results = run_trace(trace_job, listener)
-    out = trace_job.job.output.folder
+    quiet = given["quiet"] or given["as_json"]
+    with held_output(trace_job.job) as job, progress.listener(quiet, given["verbose"]) as listener:
+        run_trace = registry.find(experiments.REGISTRY, "trace", "command")
+        stages, results = run_trace(replace(trace_job, job=job), listener)
+        out = job.output.folder
+        document = (out / STAGES).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
-        click.echo((out / STAGES).read_text(encoding="utf-8"), nl=False)
+        click.echo(document, nl=False)
         return NotComparableError.exit_code if results.errors else 0
     for table in tables(stages):
         for line in terminal(table):

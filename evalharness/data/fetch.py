@@ -16,6 +16,7 @@ from evalharness import fingerprint
 from evalharness.data.files import json_value, unreadable, write_whole
 from evalharness.data.sources import BUILDERS, DataSource, read_rows
 from evalharness.errors import DataError
+from evalharness.folder_lock import LOCK
 from evalharness.records.tasks import Task
 
 MANIFEST = "MANIFEST.json"
@@ -166,7 +167,7 @@ def _fault(folder: Path, entry: ManifestEntry) -> Fault | None:
 
 def _files(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*")):
-        if not path.is_dir():
+        if not path.is_dir() and path.name != LOCK:
             yield path.relative_to(folder).as_posix()
 
 

@@ -83,6 +83,7 @@ class OutputPaths:
 
     folder: Path
     store: Path
+    unnamed: bool = False  # nobody named the folder: the run makes one that no other run has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

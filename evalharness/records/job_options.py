@@ -89,7 +89,7 @@ HINTS = get_type_hints(JobChanges)
 
 def make_job(models: Texts, suite: str | None = None, **options: Unpack[JobOptions]) -> Job:
     """The Job of these options; what is not given has its default. Raises UsageError as `changed` does."""
-    output = OutputPaths(folder=run_folder(suite), store=default_store({}))
+    output = OutputPaths(folder=run_folder(suite), store=default_store({}), unnamed=True)
     return changed(Job(output=output), models=models, suite=suite, **options)
 
 
@@ -115,7 +115,10 @@ def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
 
 
 def _output(old: OutputPaths, options: JobChanges) -> OutputPaths:
-    return OutputPaths(folder=Path(options.get("out") or old.folder), store=Path(options.get("store") or old.store))
+    out = options.get("out")
+    return OutputPaths(
+        folder=Path(out or old.folder), store=Path(options.get("store") or old.store), unnamed=old.unnamed and not out
+    )
 
 
 def _models(old: ModelSelection, options: JobChanges) -> ModelSelection:

@@ -77,8 +77,8 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
     out = Path(recipe.out)
     refuse_existing(out)
     check_machine(recipe)
-    start, began = starting_point(recipe), time.monotonic()
     with locked_output(out) as output:
+        start, began = starting_point(recipe), time.monotonic()
         try:
             loaded = open_weights(recipe, start)
             encoded = _encode(recipe, examples, start, loaded, report)

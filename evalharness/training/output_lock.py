@@ -4,18 +4,17 @@ being made, and the candidate is renamed into its place at the end.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evalharness.errors import DataError, ModelError, StoreError, UsageError
+from evalharness.errors import DataError, ModelError, UsageError
+from evalharness.folder_lock import held
 
-RECORD, LOCK = "making.json", "lock"
+RECORD = "making.json"
 HOPELESS = (UsageError, DataError, ModelError)  # the same again would end the same
 
 
@@ -28,6 +27,7 @@ class UnfinishedOutput:
         self.out, self.folder = out, out.parent / f".{out.name}.unfinished"
         self.states, self.candidate = self.folder / "states", self.folder / "candidate"
         self.best = self.folder / "best.safetensors"
+        self.taken_up = False
 
     @property
     def has_states(self) -> bool:
@@ -49,6 +49,7 @@ class UnfinishedOutput:
             (self.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         self.states.mkdir(exist_ok=True)
         self.candidate.mkdir()
+        self.taken_up = True
         return same
 
     def finish(self) -> None:
@@ -60,58 +61,25 @@ class UnfinishedOutput:
 @contextmanager
 def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
     """Hold the folder for this process alone. It stays behind where going on later makes sense: interrupted or short of
-    room, with states saved.
+    room, with states saved, or refused before this training had begun.
 
     Raises UsageError where another process trains to the same place, StoreError where the folder cannot be made.
     """
     unfinished = UnfinishedOutput(out)
-    try:
-        lock = _locked(unfinished.folder)
-    except BlockingIOError:
-        raise UsageError(
-            "--out", f"{out} is being made by another process", "wait for it, or name another folder"
-        ) from None
-    except OSError as error:
-        raise StoreError(
-            out, f"cannot be made ({error.strerror})", "name a folder that can be written to with --out"
-        ) from None
-    keep = False
-    try:
-        refuse_existing(out)
-        yield unfinished
-    except HOPELESS:
-        raise
-    except BaseException:
-        keep = unfinished.has_states
-        raise
-    finally:
-        shutil.rmtree(unfinished.candidate if keep else unfinished.folder, ignore_errors=True)
-        os.close(lock)
+    with held(unfinished.folder, "--out", shown=out):
+        keep = False
+        try:
+            refuse_existing(out)
+            yield unfinished
+        except BaseException as error:
+            hopeless = unfinished.taken_up and isinstance(error, HOPELESS)
+            keep = unfinished.has_states and not hopeless
+            raise
+        finally:
+            shutil.rmtree(unfinished.candidate if keep else unfinished.folder, ignore_errors=True)
 
 
 def refuse_existing(out: Path) -> None:
     """Raise UsageError where something lies in the candidate's place."""
     if out.exists() or out.is_symlink():
         raise UsageError("--out", f"{out} exists already", "remove it, or name another folder")
-
-
-def _locked(folder: Path) -> int:
-    """Open a file that holds the folder's lock until it is closed or the process ends, however it ends."""
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
-        except FileNotFoundError:
-            if not folder.parent.is_dir():
-                raise
-            continue  # its holder has just removed the folder
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock).st_ino == os.stat(folder / LOCK).st_ino:
-                return lock
-        except FileNotFoundError:  # its holder has just finished and removed the folder
-            pass
-        except OSError:
-            os.close(lock)
-            raise
-        os.close(lock)

@@ -45,6 +45,7 @@ ROWS = {
     33: "hub out of reach: an answer within five seconds",
     35: "part of a suite failed: the rest is reported, exit 5",
     36: "degenerate statistics: no exception, the right verdict or none",
+    37: "two runs into one folder: the second is told before it reads a checkpoint, nothing is mixed",
 }
 
 

@@ -292,7 +292,7 @@ def test_what_is_there_is_never_overwritten(base, examples, tmp_path):
 
 def test_a_place_that_cannot_be_written(base, examples, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot write here"):
         train(recipe(base, tmp_path / "file" / "candidate", steps=1), examples, silent)
 
 

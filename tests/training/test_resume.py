@@ -4,15 +4,14 @@ bit.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from dataclasses import replace
 
 import pytest
 from training.makers import equal, recipe, silent
 
 from evalharness.errors import StoreError, UsageError
+from evalharness.folder_lock import held
 from evalharness.training import loop, trainer
 from evalharness.training.loop import train
 from evalharness.training.output_lock import UnfinishedOutput
@@ -103,12 +102,9 @@ def test_a_state_that_was_cut_short_is_passed_over(base, examples, tmp_path, kil
 
 def test_two_at_once_are_refused(base, examples, tmp_path):
     work = UnfinishedOutput(tmp_path / "candidate")
-    work.folder.mkdir()
-    lock = os.open(work.folder / "lock", os.O_CREAT | os.O_RDWR)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    with pytest.raises(UsageError, match="is being made by another process"):
+    said = r"another run \(process \d+, begun .*\) writes to .*candidate;"
+    with held(work.folder, "--out"), pytest.raises(UsageError, match=said):
         train(recipe(base, tmp_path / "candidate", steps=1), examples, silent)
-    os.close(lock)
     assert train(recipe(base, tmp_path / "candidate", steps=1), examples, silent).is_dir()
 
 
