@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from evalharness.checkpoints import files, fingerprint
+from evalharness.checkpoints import files, fingerprint, foreign
 from evalharness.checkpoints.adapter_files import AdapterFacts, adapter_facts, check_base
 from evalharness.checkpoints.derived import at_precision
 from evalharness.checkpoints.discover import (
+    STEP,
     WANTED,
     adapter_base_directory,
     base_directory,
@@ -24,7 +26,6 @@ from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint, ModelKind
 
 Role = Literal["base", "candidate"]
-UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
 SHOWN = 6
 
 
@@ -93,10 +94,10 @@ def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role:
     weights = files.weight_files(directory)
     if not weights:
         _refuse_folder_of_several(directory)
-        raise ModelError(
-            directory, f"config.json without weights{_contents(directory)}", f"safetensors only: give {WANTED}"
-        )
-    parameters = parameter_count(files.all_tensors(weights), config)
+        raise _no_weights(directory, "config.json without weights")
+    stored = files.all_tensors(weights)
+    _refuse_names(directory, stored, adapter=False)
+    parameters = parameter_count(stored, config)
     return Checkpoint(
         name=spec.name_in(directory),
         kind=ModelKind.BASE if role == "base" else ModelKind.FULL,
@@ -119,9 +120,13 @@ def _checked_config(directory: Path) -> dict[str, Any]:
         _refuse_folder_of_several(directory)
         if (directory / files.ADAPTER).is_file():
             raise ModelError(directory, f"{files.ADAPTER} without {files.ADAPTER_CONFIG}", "save the adapter again")
-        contents = _contents(directory)
-        what = f"no checkpoint: no config.json{contents}" if contents else "an empty directory"
-        raise ModelError(directory, what, f"give {WANTED}")
+        if files.has_weights(directory):
+            _refuse_names(directory, files.all_tensors(files.weight_files(directory)), adapter=False)
+            fix = f"copy {files.CONFIG} and the tokenizer's files of its base beside them"
+            raise ModelError(directory, f"weights without {files.CONFIG}", fix)
+        if not any(directory.iterdir()):
+            raise ModelError(directory, "an empty directory", f"give {WANTED}")
+        raise _no_weights(directory, "no checkpoint: no config.json")
     config = files.read_json(where)
     if not isinstance(config.get("model_type"), str):
         raise ModelError(where, "no model_type", "give the directory of a transformers model")
@@ -148,20 +153,30 @@ def _refuse_folder_of_several(directory: Path) -> None:
     names = [path.name for path in checkpoints_in(directory)]
     if names:
         listed = ", ".join(names[:SHOWN]) + (f", … {names[-1]}" if len(names) > SHOWN else "")
+        steps = [name for name in names if STEP.fullmatch(name)]
+        one = f"the newest ({directory / steps[-1]})" if steps else f"one ({directory / names[-1]})"
+        trace = f"; `evalharness trace --model '{directory}/*'` says what was forgotten when" if len(steps) > 1 else ""
         raise ModelError(
             directory,
             f"no checkpoint itself, but {len(names) if len(names) > 1 else 'one'} inside: {listed}",
-            f"name one ({directory / names[-1]}), or every one with '{directory}/*' in quotes",
+            f"name {one}, or every one with '{directory}/*' in quotes{trace}",
         )
 
 
-def _contents(directory: Path) -> str:
-    """Say what lies there instead, for an error message; "" for an empty directory."""
-    unsafe = sorted(path.name for pattern in UNSAFE for path in directory.glob(pattern))
-    if unsafe:
-        return f", only {', '.join(unsafe[:3])}, which could run code or is of another library"
-    names = sorted(path.name for path in directory.iterdir())
-    return f", found {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
+def _no_weights(directory: Path, what: str) -> ModelError:
+    """Make the error of a directory without weights in a form that can be read: what lies there, and what makes a
+    checkpoint of it.
+    """
+    said = foreign.advice(directory)
+    if said is None:
+        return ModelError(directory, f"{what}{foreign.contents(directory)}", f"safetensors only: give {WANTED}")
+    return ModelError(directory, f"{what}: {said[0]}", said[1])
+
+
+def _refuse_names(directory: Path, names: Iterable[str], adapter: bool) -> None:
+    said = foreign.wrapped_names(directory, names, adapter)
+    if said is not None:
+        raise ModelError(directory, *said)
 
 
 # ---- adapters --------------------------------------------------------------------------------------------------------
@@ -170,11 +185,9 @@ def _contents(directory: Path) -> str:
 def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpoint:
     facts = adapter_facts(directory, spec.task)
     if not (directory / files.ADAPTER).is_file():
-        raise ModelError(
-            directory,
-            f"adapter_config.json without {files.ADAPTER}{_contents(directory)}",
-            "safetensors only: save the adapter again",
-        )
+        _refuse_folder_of_several(directory)
+        raise _no_weights(directory, f"adapter_config.json without {files.ADAPTER}")
+    _refuse_names(directory, files.tensors(directory / files.ADAPTER), adapter=True)
     under = adapter_base_directory(directory, base)
     config = _checked_base_config(directory, under, spec.name_in(directory), facts)
     weights, stored = files.weight_files(under), precision_of(under / files.CONFIG, config)
@@ -211,9 +224,7 @@ def _checked_base_config(adapter: Path, base: Path, name: str, facts: AdapterFac
         )
     config = _checked_config(base)
     if not files.weight_files(base):
-        raise ModelError(
-            base, f"the base of {name} has no weights{_contents(base)}", f"safetensors only: give {WANTED}"
-        )
+        raise _no_weights(base, f"the base of {name} has no weights")
     check_base(adapter, facts, base, files.architecture_of(config))
     return config
 

@@ -16,6 +16,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize(
     ("name", "file"), [("llama", "model.safetensors"), ("llama-lora", "adapter_model.safetensors")]
 )
@@ -36,6 +37,7 @@ def test_pickles_are_neither_run_nor_read(name, file, copy, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("kept", [0, 4, 9, 600, -1])
 def test_files_that_were_cut_short(kept, copy):
     folder = copy("gpt2")
@@ -103,8 +105,10 @@ def change_json(path, random):
         return
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("name", ["llama", "llama-lora", "t5-P_TUNING", "out"])
-def test_whatever_is_broken_ends_in_a_checkpoint_or_a_model_error(name, zoo, tmp_path):
+def test_whatever_is_broken_ends_in_a_checkpoint_or_a_model_error(name, zoo, tmp_path, record_property):
+    record_property("injected", 60)
     random = Random(name)
     for turn in range(60):
         folder = tmp_path / str(turn)

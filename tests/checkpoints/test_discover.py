@@ -42,7 +42,8 @@ def test_a_trainers_output_folder(output, zoo):
     with pytest.raises(ModelError) as error:
         recognise(str(output))
     what = "no checkpoint itself, but 3 inside: checkpoint-5, checkpoint-20, checkpoint-100"
-    fix = f"name one ({output}/checkpoint-100), or every one with '{output}/*' in quotes"
+    fix = f"name the newest ({output}/checkpoint-100), or every one with '{output}/*' in quotes"
+    fix += f"; `evalharness trace --model '{output}/*'` says what was forgotten when"
     assert (error.value.what, error.value.fix) == (what, fix)
     assert recognise(str(output / "checkpoint-20")).name == "checkpoint-20"
     shutil.copytree(zoo["llama"], output, dirs_exist_ok=True)  # training ended: the final weights are the checkpoint

@@ -61,6 +61,7 @@ def test_names(zoo, tmp_path, monkeypatch):
             recognise(text)
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("name", ["llama", "t5"])
 def test_sharded_weights(name, copy, zoo, tiny):
     folder = copy(name)
@@ -96,6 +97,7 @@ def test_full_weights_know_their_base_by_training_json(copy, zoo, edit_json):
     assert recognise(str(folder), role="base").base is None
 
 
+@pytest.mark.fault(20)
 def test_an_adapter_without_its_base(copy, zoo, edit_json):
     folder = copy("gpt2-lora")
     edit_json(folder / "adapter_config.json", base_model_name_or_path="/gone/away/base")

@@ -17,6 +17,7 @@ A, B = (
 )
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize(
     ("what", "change"),
     [
@@ -36,6 +37,7 @@ def test_adapter_tensors_that_are_wrong(what, change, copy, edit_tensors):
             step(recognise(str(folder)))
 
 
+@pytest.mark.fault(20)
 def test_adapter_values_that_are_not_finite(copy, edit_tensors):
     folder = copy("llama-lora")
     edit_tensors(folder / "adapter_model.safetensors", lambda tensors: tensors[A].fill_(torch.inf))
@@ -43,6 +45,7 @@ def test_adapter_values_that_are_not_finite(copy, edit_tensors):
         verify(recognise(str(folder)))
 
 
+@pytest.mark.fault(20)
 def test_a_rank_the_file_does_not_have(copy, edit_json):
     folder = copy("llama-lora")
     edit_json(folder / "adapter_config.json", r=8)
@@ -50,6 +53,7 @@ def test_a_rank_the_file_does_not_have(copy, edit_json):
         verify(recognise(str(folder)))
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize(
     ("name", "base"), [("llama-lora", "gpt2"), ("gpt2-lora", "llama"), ("llama-lora", "wide"), ("llama-prompt", "wide")]
 )
@@ -65,6 +69,7 @@ def test_an_adapter_for_another_base(name, base, zoo, tmp_path, tiny, edit_json)
             step(checkpoint)
 
 
+@pytest.mark.fault(20)
 def test_a_soft_prompt_of_another_length(copy, edit_json):
     folder = copy("qwen3-prompt")
     edit_json(folder / "adapter_config.json", num_virtual_tokens=7)
@@ -72,6 +77,7 @@ def test_a_soft_prompt_of_another_length(copy, edit_json):
         verify(recognise(str(folder)))
 
 
+@pytest.mark.fault(20)
 def test_a_field_from_the_future_is_a_notice(copy, edit_json):
     folder = copy("llama-lora")
     edit_json(folder / "adapter_config.json", lora_from_the_future=True)
