@@ -17,9 +17,9 @@ from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
 from evalharness.cli.options import debug_option
+from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.errors import EvalHarnessError, ModelError
 from evalharness.records.models import Architecture, Checkpoint, ModelKind
-from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
 
 STEP = "checkpoint step"
@@ -65,7 +65,10 @@ def show_command(model: str, base: str | None, as_json: bool, debug: bool) -> No
         return
     checkpoint = _recognised(model, base)
     facts, refused = _facts(checkpoint)
-    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(_lines(checkpoint, facts)))
+    if as_json:
+        print_json(json.dumps(facts, indent=1))
+    else:
+        print_lines(_lines(checkpoint, facts))
     if refused is not None:
         raise refused
 
@@ -109,9 +112,9 @@ def _lines(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
         "trained by": ", ".join(f"{key} {_short(value)}" for key, value in checkpoint.training.items()) or "–",
         "tokenizer": _differences(facts["differences"]),
     }
-    yield plain(checkpoint.name)
-    yield from (f"  {key:15} {plain(str(value))}" for key, value in lines.items() if value is not None)
-    yield from (f"  note: {plain(notice)}" for notice in facts["notices"])
+    yield checkpoint.name
+    yield from (f"  {key:15} {value}" for key, value in lines.items() if value is not None)
+    yield from (f"  note: {notice}" for notice in facts["notices"])
 
 
 def _of_adapter(checkpoint: Checkpoint, made: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,18 +168,17 @@ def _show_several(directory: Path, paths: Sequence[Path], base: str | None, as_j
                 "kind": ModelKind.FULL if checkpoint.kind == ModelKind.BASE else checkpoint.kind,
                 "bytes": checkpoint.bytes,
             }
-            sound.append((plain(path.name), row["kind"], f"{checkpoint.bytes:,} bytes"))
+            sound.append((path.name, row["kind"], f"{checkpoint.bytes:,} bytes"))
         except ModelError as error:
             row["refused"] = str(error)
             refused.append(f"  {path.name} cannot be evaluated: {error}")
         rows.append(row)
     if as_json:
-        click.echo(json.dumps({"path": str(directory), "inside": rows}, indent=1))
+        print_json(json.dumps({"path": str(directory), "inside": rows}, indent=1))
         return
-    click.echo(plain(f"{directory}: no checkpoint itself, {len(rows)} inside"))
-    for line in [*(f"  {line}" for line in aligned(sound, (2,))), *map(plain, refused)]:
-        click.echo(line)
-    click.echo(plain(f"Name one ({paths[-1]}), or every one with '{directory}/*' in quotes."))
+    print_line(f"{directory}: no checkpoint itself, {len(rows)} inside")
+    print_lines([*(f"  {line}" for line in aligned(sound, (2,))), *refused])
+    print_line(f"Name one ({paths[-1]}), or every one with '{directory}/*' in quotes.")
 
 
 # ---- kinds -----------------------------------------------------------------------------------------------------------
@@ -191,22 +193,22 @@ def kinds_command(as_json: bool, debug: bool) -> None:
     if as_json:
         full = [{"kind": kind, "what": what, "note": note} for kind, what, note in FULL]
         refused = [{"what": what, "why_not": why} for what, why in REFUSED]
-        click.echo(json.dumps({"full": full, "adapters": adapters, "refused": refused}, indent=1))
+        print_json(json.dumps({"full": full, "adapters": adapters, "refused": refused}, indent=1))
         return
-    click.echo("Full weights, decoder-only or encoder-decoder:")
+    print_line("Full weights, decoder-only or encoder-decoder:")
     for kind, what, note in FULL:
-        click.echo(f"  {kind}: {what}{f' ({note})' if note else ''}")
-    click.echo("\nPEFT adapters:")
+        print_line(f"  {kind}: {what}{f' ({note})' if note else ''}")
+    print_line("\nPEFT adapters:")
     head = ("peft's type", "kind", "acts by", "decoder-only", "encoder-decoder", "on quantised weights", "")
     rows = [
         (a["type"], a["kind"], a["acts"], _yes(a["causal"]), _yes(a["seq2seq"]), _quantised(a["quantised"]), _why(a))
         for a in adapters
     ]
     for line in aligned([head, *map(tuple, rows)], ()):
-        click.echo(f"  {line}")
-    click.echo("\nRefused:")
+        print_line(f"  {line}")
+    print_line("\nRefused:")
     for what, why in REFUSED:
-        click.echo(f"  {what}: {why}")
+        print_line(f"  {what}: {why}")
 
 
 def _adapter_row(name: str) -> dict[str, Any]:

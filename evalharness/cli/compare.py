@@ -8,9 +8,9 @@ import click
 
 from evalharness import api
 from evalharness.cli.options import debug_option, margins, statements, target_tasks
+from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Flag
-from evalharness.report.escape import plain
 from evalharness.report.terminal import verdict_lines
 from evalharness.results import results_text
 
@@ -73,11 +73,10 @@ def compare_command(
         targets=named_targets,
         metrics=statements(metric_texts),
         out=out,
-        notify=lambda notice: click.echo(plain(f"note: {notice}"), err=True),
+        notify=lambda notice: print_line(f"note: {notice}", err=True),
     )
     if as_json:
-        click.echo(results_text(results), nl=False)
+        print_json(results_text(results))
     else:
-        for line in verdict_lines(results):
-            click.echo(line)
+        print_lines(verdict_lines(results, terminal_width()))
     return NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in results.comparisons) else 0

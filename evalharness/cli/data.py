@@ -20,13 +20,13 @@ from evalharness.cli.options import (
     task_options,
     with_options,
 )
+from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.data.fetch import verify
 from evalharness.data.lock import Lock, default_lock
 from evalharness.data.sources import DataSource
 from evalharness.errors import DataError
 from evalharness.folder_lock import held
 from evalharness.paths import default_store, shipped
-from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
 from evalharness.tasks.fetching import FetchResult, fetch_tasks, lock_key, tasks_to_fetch
 from evalharness.tasks.library import Library
@@ -88,12 +88,11 @@ def fetch_command(**given: Any) -> None:
         fetched = fetch_tasks(tasks, source, folder, given["splits"], given["training"], given["update"])
     if given["as_json"]:
         document = {"files": [asdict(entry) for entry, _ in fetched.entries], "without": fetched.without}
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    for line in _lines(fetched):
-        click.echo(plain(line))
+    print_lines(_lines(fetched))
     check = f"check them with: evalharness data verify {folder}"
-    click.echo(f"\n{len(fetched.entries)} files in {folder}. Use them with --data-dir {folder}, {check}")
+    print_line(f"\n{len(fetched.entries)} files in {folder}. Use them with --data-dir {folder}, {check}")
 
 
 def _lines(fetched: FetchResult) -> Iterator[str]:
@@ -114,11 +113,11 @@ def verify_command(folder: Path, as_json: bool, debug: bool) -> int:
     """
     right, faults = verify(folder)
     if as_json:
-        click.echo(json.dumps({"right": len(right), "faults": [asdict(fault) for fault in faults]}, indent=1))
+        print_json(json.dumps({"right": len(right), "faults": [asdict(fault) for fault in faults]}, indent=1))
     else:
         for fault in faults:
-            click.echo(plain(f"{fault.file}: {fault.what} ({fault.why})"))
-        click.echo(f"{folder}: {len(right)} files as fetched, {len(faults)} not")
+            print_line(f"{fault.file}: {fault.what} ({fault.why})")
+        print_line(f"{folder}: {len(right)} files as fetched, {len(faults)} not")
     return DataError.exit_code if faults else 0
 
 
@@ -132,4 +131,4 @@ def accept_command(names: tuple[str, ...], lock: Path | None, include: tuple[Pat
     opened = Lock(lock or default_lock(default_store(os.environ)))
     library = Library(include)
     for name in opened.forget(dict.fromkeys(lock_key(name, opened, library) for name in names)):
-        click.echo(plain(f"{name}: no longer locked in {opened.path}"))
+        print_line(f"{name}: no longer locked in {opened.path}")

@@ -9,6 +9,7 @@ import click
 from evalharness import experiments, registry
 from evalharness.cli import progress
 from evalharness.cli.options import debug_option, quiet_option, with_options
+from evalharness.cli.printing import print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError
 from evalharness.folder_lock import held
 from evalharness.report.terminal import verdict_lines
@@ -41,7 +42,6 @@ def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bo
     with held(out, "--out"), progress.listener(quiet) as listener:
         run_demo = registry.find(experiments.REGISTRY, "demo", "command")
         results = run_demo(out, seed, listener, limit)
-    for line in verdict_lines(results):
-        click.echo(line)
-    click.echo(f"\nreport: {(out / REPORT).resolve()}")
+    print_lines(verdict_lines(results, terminal_width()))
+    print_line(f"\nreport: {(out / REPORT).resolve()}")
     return NotComparableError.exit_code if results.errors else 0

@@ -14,9 +14,9 @@ import click
 from evalharness.analysis.gate import Decision, GateOutcome, judge, names_known
 from evalharness.analysis.judging import judged_results
 from evalharness.cli.options import ceilings, debug_option, json_option, policy_options, with_options
+from evalharness.cli.printing import print_json, print_line
 from evalharness.records.policy import OnInconclusive, Policy, Source
 from evalharness.records.results import Results
-from evalharness.report.escape import plain
 
 WORDS = {
     GateOutcome.PASSED: "passed",
@@ -51,10 +51,10 @@ def decide(results: Results, policy: Policy, aside: bool = False, as_json: bool 
     """
     decision = judge(results, policy)
     if as_json:
-        click.echo(json.dumps(_document(decision, results, policy, notice), indent=1))
+        print_json(json.dumps(_document(decision, results, policy, notice), indent=1))
     else:
         for line in _lines(decision, results, policy, notice):
-            click.echo(plain(line), err=aside)
+            print_line(line, err=aside)
     return decision.exit_code
 
 

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 import click
 
 from evalharness import __version__, cli, registry
-from evalharness.errors import EvalHarnessError, UsageError, did_you_mean
+from evalharness.cli.printing import print_line
+from evalharness.cli.streams import output_lost, take_every_text
+from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean
 from evalharness.report.escape import plain
 
 CRASH, INTERRUPTED = 1, 130
@@ -59,9 +61,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
 
 
-@click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EVALHARNESS"}
-)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="evalharness")
 def evalharness() -> None:
     """What did a fine-tuned checkpoint forget, compared with the model it came from, and may it ship?
@@ -78,7 +78,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run(arguments, debug="--debug" in arguments or bool(os.environ.get("EVALHARNESS_DEBUG"))))
+    descriptors = take_every_text()
+    code = _run(arguments, debug="--debug" in arguments or bool(os.environ.get("EVALHARNESS_DEBUG")))
+    if lost := output_lost(descriptors):
+        print_line(
+            f"Error: stdout: what it was to show is lost ({lost.strerror}); give the command a place that takes it",
+            err=True,
+        )
+        code = code or NotComparableError.exit_code
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str], debug: bool) -> int:
@@ -89,7 +97,7 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        print_line(error.format_message())
         return 2
     except click.ClickException as error:
         error.show()
@@ -97,19 +105,16 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
     except EvalHarnessError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"Error: {plain(str(error))}", err=True)
+        print_line(f"Error: {error}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         kept = " What is done so far is kept: give the same command again to go on."
-        click.echo(f"Interrupted.{kept if {*arguments[:1]} & {*RESUMED} else ''}", err=True)
+        print_line(f"Interrupted.{kept if {*arguments[:1]} & {*RESUMED} else ''}", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return CRASH
     except Exception as error:
         if debug:
             traceback.print_exc()
         hint = "" if debug else " Give --debug for the traceback."
         what = f"{type(error).__name__}: {plain(str(error))}"
-        click.echo(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
+        print_line(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
         return CRASH

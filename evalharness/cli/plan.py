@@ -22,13 +22,13 @@ from evalharness.cli.options import (
     task_options,
     with_options,
 )
+from evalharness.cli.printing import print_json, print_lines
 from evalharness.errors import UsageError
 from evalharness.experiments.forecast_text import document, lines
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.experiments.power_forecast import forecast
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
-from evalharness.report.escape import plain
 from evalharness.results.files import write_text
 
 PLAN = "plan.json"
@@ -94,10 +94,9 @@ def plan_command(**given: Any) -> None:
     if given["out"] is not None:
         write_text(given["out"] / PLAN, document(result))
     if given["as_json"]:
-        click.echo(document(result), nl=False)
+        print_json(document(result))
         return
-    for line in lines(result):
-        click.echo(plain(line))
+    print_lines(lines(result))
 
 
 def _job(given: Mapping[str, Any]) -> Job:

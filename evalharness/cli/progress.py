@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from evalharness.cli.printing import print_line
 from evalharness.report.escape import plain
 
 
@@ -24,7 +24,7 @@ class Lines:
     def __exit__(self, *_: object) -> None: ...
 
     def phase(self, text: str) -> None:
-        click.echo(f"{plain(text)}{self._counts()}", err=True)
+        print_line(f"{text}{self._counts()}", err=True)
 
     def expect(self, requests: int) -> None:
         """Begin a new count: an experiment evaluates several times."""
@@ -36,7 +36,7 @@ class Lines:
         self.computed += computed
 
     def notice(self, text: str) -> None:
-        click.echo(f"note: {plain(text)}", err=True)
+        print_line(f"note: {text}", err=True)
 
     def _counts(self) -> str:
         done = self.stored + self.computed
@@ -75,7 +75,7 @@ class Bar:
         self.progress.advance(self.task, stored + computed)
 
     def notice(self, text: str) -> None:
-        self.console.print(f"note: {plain(text)}", markup=False)
+        self.console.print(f"note: {text}", markup=False)
 
 
 class Silent(Lines):
@@ -89,7 +89,7 @@ class Blocks(Lines):
 
     def advance(self, stored: int, computed: int) -> None:
         super().advance(stored, computed)
-        click.echo(f"  {stored} found, {computed} computed{self._counts()}", err=True)
+        print_line(f"  {stored} found, {computed} computed{self._counts()}", err=True)
 
 
 def listener(quiet: bool, verbose: bool = False) -> Lines | Bar:

@@ -8,8 +8,8 @@ import click
 
 from evalharness import registry, report
 from evalharness.cli.options import debug_option
+from evalharness.cli.printing import print_line
 from evalharness.folder_lock import PATIENCE, held
-from evalharness.report.escape import plain
 from evalharness.results.files import RESULTS, inside
 
 
@@ -22,5 +22,5 @@ def report_command(runs: tuple[Path, ...], debug: bool) -> None:
     for run in runs:
         folder = inside(run, RESULTS, "results").parent
         with held(folder, str(run), patience=PATIENCE):
-            page = write(folder, lambda notice: click.echo(plain(f"note: {notice}"), err=True))
-        click.echo(page)
+            page = write(folder, lambda notice: print_line(f"note: {notice}", err=True))
+        print_line(page)

@@ -21,6 +21,7 @@ from evalharness.cli.options import (
     policy_options,
     with_options,
 )
+from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
@@ -161,13 +162,12 @@ def run_command(**given: Any) -> int:
         page: Path = write_report(job.output.folder)
         document = (job.output.folder / RESULTS).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
-        click.echo(document, nl=False)
+        print_json(document)
     else:
-        for line in run_lines(results):
-            click.echo(line)
-        click.echo(f"\nreport: {page}")
+        print_lines(run_lines(results, terminal_width()))
+        print_line(f"\nreport: {page}")
         if not given["gate"]:
-            click.echo(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
+            print_line(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
     if given["gate"]:
         decide = registry.find(GATE, "decide", "stage")
         return int(decide(results, job.policy, aside=given["as_json"]))

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from evalharness.cli.options import debug_option, json_option, with_options
+from evalharness.cli.printing import print_json, print_line
 from evalharness.errors import StoreError
 from evalharness.paths import default_store
 from evalharness.store import Store
@@ -35,7 +36,7 @@ def info_command(store: Path | None, as_json: bool, debug: bool) -> None:
     with Store(path) as opened:
         facts = opened.facts()
     if as_json:
-        click.echo(json.dumps({**asdict(facts), "path": str(path)}, indent=1))
+        print_json(json.dumps({**asdict(facts), "path": str(path)}, indent=1))
     else:
         answers = f"{facts.answers:,} answers of {facts.models} models"
-        click.echo(f"{path}: {answers}, {facts.bytes:,} bytes, {facts.damaged} damaged")
+        print_line(f"{path}: {answers}, {facts.bytes:,} bytes, {facts.damaged} damaged")

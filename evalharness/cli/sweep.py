@@ -26,6 +26,7 @@ from evalharness.cli.options import (
     weights,
     with_options,
 )
+from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.grid import Grid
 from evalharness.experiments.jobs import SweepJob
@@ -137,12 +138,11 @@ def sweep_command(**given: Any) -> int:
         sweep, results = run_sweep(sweep_job, listener)
         document = (out / SWEEP).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
-        click.echo(document, nl=False)
+        print_json(document)
     else:
         for table in tables(sweep):
-            for line in terminal(table):
-                click.echo(line)
-        click.echo(f"report: {out / REPORT}")
+            print_lines(terminal(table, terminal_width()))
+        print_line(f"report: {out / REPORT}")
     return NotComparableError.exit_code if results.errors else 0
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from evalharness.cli.options import data_options, debug_option, include_option, json_option, paths, with_options
+from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.data.sources import DataSource
 from evalharness.errors import TaskError
 from evalharness.records.tasks import Task
-from evalharness.report.escape import plain
 from evalharness.report.text_table import aligned
 from evalharness.tasks.catalogue import DefinitionKind
 from evalharness.tasks.facts import facts_of
@@ -48,10 +48,9 @@ def list_command(**given: Any) -> None:
     library = Library(given["include"])
     shown = listing(library, given["pattern"], given["family"], given["tag"], given["everything"])
     if given["as_json"]:
-        click.echo(json.dumps(shown.document(), indent=1))
+        print_json(json.dumps(shown.document(), indent=1))
         return
-    for line in _list_lines(shown):
-        click.echo(plain(line))
+    print_lines(_list_lines(shown))
 
 
 def _list_lines(shown: Listing) -> Iterator[str]:
@@ -103,10 +102,9 @@ def show_command(name: str, **given: Any) -> None:
         prompts, note = first_prompts(task, given["split"], source, given["num_fewshot"])
     if given["as_json"]:
         shown = {"prompts": list(map(asdict, prompts))} if task else {}
-        click.echo(json.dumps({**facts, **shown, **({"note": note} if note else {})}, indent=1, default=str))
+        print_json(json.dumps({**facts, **shown, **({"note": note} if note else {})}, indent=1, default=str))
         return
-    for line in _show_lines(facts, prompts, note):
-        click.echo(plain(line))
+    print_lines(_show_lines(facts, prompts, note))
 
 
 def _show_lines(facts: Mapping[str, object], prompts: Sequence[Prompt], note: str) -> Iterator[str]:
@@ -149,9 +147,9 @@ def validate_command(files: tuple[Path, ...], include: tuple[Path, ...], as_json
     counts = Counter(status for _, status, _ in checked)
     if as_json:
         document = [{"path": str(path), "standing": status, "why": why} for path, status, why in checked]
-        click.echo(json.dumps(document, indent=1))
+        print_json(json.dumps(document, indent=1))
     else:
         for path, status, why in checked:
-            click.echo(plain(f"{path}: {status}" + (f": {why}" if why else "")))
-        click.echo(", ".join(f"{counts[each]} {each}" for each in FileStatus if counts[each]))
+            print_line(f"{path}: {status}" + (f": {why}" if why else ""))
+        print_line(", ".join(f"{counts[each]} {each}" for each in FileStatus if counts[each]))
     return 0 if set(counts) == {FileStatus.RUNS} else TaskError.exit_code

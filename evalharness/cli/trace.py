@@ -27,11 +27,11 @@ from evalharness.cli.options import (
     task_options,
     with_options,
 )
+from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.experiments.jobs import TraceJob
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
-from evalharness.report.escape import plain
 from evalharness.report.stage_tables import tables
 from evalharness.report.stage_text import notes, sentences
 from evalharness.report.stages import STAGES
@@ -110,16 +110,14 @@ def trace_command(**given: Any) -> int:
         out = job.output.folder
         document = (out / STAGES).read_text(encoding="utf-8") if given["as_json"] else ""
     if given["as_json"]:
-        click.echo(document, nl=False)
+        print_json(document)
         return NotComparableError.exit_code if results.errors else 0
     for table in tables(stages):
-        for line in terminal(table):
-            click.echo(line)
-    for sentence in (*sentences(stages), *notes(stages)):
-        click.echo(plain(sentence))
-    click.echo(f"\nreport: {out / REPORT}")
+        print_lines(terminal(table, terminal_width()))
+    print_lines((*sentences(stages), *notes(stages)))
+    print_line(f"\nreport: {out / REPORT}")
     if results.errors:
-        click.echo(f"{len(results.errors)} examples got no answer: evalharness gate {shlex.quote(str(out))}")
+        print_line(f"{len(results.errors)} examples got no answer: evalharness gate {shlex.quote(str(out))}")
         return NotComparableError.exit_code
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -25,12 +24,12 @@ from evalharness.cli.options import (
     weights,
     with_options,
 )
+from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides
 from evalharness.errors import UsageError
 from evalharness.paths import default_store
 from evalharness.records.models import Method
-from evalharness.report.escape import plain
 from evalharness.run.checks import check_paths, check_recipe
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
@@ -225,10 +224,9 @@ def train_command(**given: Any) -> int:
     out: Path = train(recipe, examples, _silent if given["quiet"] or given["as_json"] else _tell)
     text = (out / TRAINING).read_text()
     if given["as_json"]:
-        click.echo(text, nl=False)
+        print_json(text)
     else:
-        for line in summary(out, json.loads(text)):
-            click.echo(line)
+        print_lines(summary(out, json.loads(text)))
     return 0
 
 
@@ -265,7 +263,7 @@ def _recipe(given: Mapping[str, Any]) -> Recipe:
 
 
 def _tell(text: str) -> None:
-    click.echo(plain(text), file=sys.stderr)
+    print_line(text, err=True)
 
 
 def _silent(text: str) -> None: ...

@@ -16,7 +16,7 @@ from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
 from evalharness.report.targets import untold
-from evalharness.report.text_table import aligned
+from evalharness.report.text_table import aligned, inner
 from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, finer, general_of, listed, nothing_shown
 
 REASONS = (  # flags that say why there is no other verdict, and what stops the gate
@@ -29,26 +29,29 @@ REASONS = (  # flags that say why there is no other verdict, and what stops the 
 )
 ORDER = (Level.SUITE, Level.FAMILY, Level.GROUP, Level.TASK)
 RIGHT = range(1, 8)  # columns of numbers
+SPARE = (6, 7, 1, 2, 3, 5)  # columns that a narrow terminal does not show: counts first, the interval last
 MANY = 8  # members of a gate unit; more are shown as their group alone
 FEW_ERRORS = 5
 
 
-def run_lines(results: Results) -> Iterator[str]:
-    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift."""
-    yield from verdict_lines(results)
+def run_lines(results: Results, width: int | None = None) -> Iterator[str]:
+    """Say all that there is at the end of a run: verdicts, what `--explain` would tell, overlap, drift. Tables fit into
+    `width` columns.
+    """
+    yield from verdict_lines(results, width)
     yield from unexplained(results)
     yield from map(plain, overlap.lines(results))
     yield from drift.lines(results)
 
 
-def verdict_lines(results: Results) -> Iterator[str]:
-    """A table for each candidate: the suite first, then groups, then tasks; of large groups only the group. Then what
-    was measured beside the candidates, and what failed.
+def verdict_lines(results: Results, width: int | None = None) -> Iterator[str]:
+    """A table for each candidate, that fits into `width` columns: the suite first, then groups, then tasks; of large
+    groups only the group. Then what was measured beside the candidates, and what failed.
     """
     for model in results.models:
         if model.judged:
             yield from ("", model_line(model))
-            yield from (f"  {line}" for line in _of_candidate(results, model))
+            yield from (f"  {line}" for line in _of_candidate(results, model, inner(width)))
     if in_rounds := list(early_stopping_table.sentences(results)):
         yield from ("", *map(plain, in_rounds))
     yield from _references(results)
@@ -58,14 +61,14 @@ def verdict_lines(results: Results) -> Iterator[str]:
         yield plain(f"  {error.model} / {error.task} / {error.example}: {error.reason}")
 
 
-def _of_candidate(results: Results, model: ModelRow) -> Iterator[str]:
+def _of_candidate(results: Results, model: ModelRow, width: int | None) -> Iterator[str]:
     units = {c.task for c in results.comparisons if c.unit and c.level == Level.GROUP}
     large = {name: tasks for name, tasks in groups_of(results).items() if name in units and len(tasks) > MANY}
     hidden = {task for tasks in large.values() for task in tasks} - {model.target_task}
     own = [c for c in results.comparisons if c.candidate == model.name]
     rows = [c for c in own if c.level == Level.FAMILY or (c.primary and c.task not in hidden)]
     rows.sort(key=lambda c: ORDER.index(c.level))
-    yield from aligned([_titles(rows), *(_row(c, model) for c in rows)], RIGHT)
+    yield from aligned([_titles(rows), *(_row(c, model) for c in rows)], RIGHT, width, SPARE)
     yield from (plain(f"the {len(tasks)} tasks of {name} are in the report") for name, tasks in large.items())
     if unchanged := results.signature.get("unchanged", {}).get(model.name):
         yield plain(f"{model.name} changes nothing: {unchanged}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,20 +42,51 @@ def markdown(table: TextTable) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', '∣') for cell in row)} |"
 
 
-def terminal(table: TextTable) -> Iterator[str]:
-    """The lines of the table as a terminal shows it."""
+def terminal(table: TextTable, width: int | None = None) -> Iterator[str]:
+    """The lines of the table as a terminal of `width` columns shows it."""
     yield f"{table.title} ({plain(table.note)})"
-    yield from (f"  {line}" for line in aligned([table.columns, *table.rows], table.numbers))
+    spare = range(len(table.columns) - 1, 2, -1)  # the last ones first
+    yield from (f"  {line}" for line in aligned([table.columns, *table.rows], table.numbers, inner(width), spare))
     yield ""
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> Iterator[str]:
+def inner(width: int | None) -> int | None:
+    """The width within an indent of two columns."""
+    return None if width is None else width - 2
+
+
+def aligned(
+    rows: Sequence[Sequence[str]], right: Container[int] = (), width: int | None = None, spare: Sequence[int] = ()
+) -> Iterator[str]:
     """Rows of equally many cells as lines with columns as wide as their widest cell; those in `right` are set to the
-    right. Cells are escaped.
+    right. Cells are escaped. Where lines would be wider than `width`, columns in `spare` are left out, the first ones
+    first; where that would cost more than one, the first cell gets a line of its own.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    below = [1, *widths[1:]]
+    beside, columns = _fitting(widths, width, spare), _fitting(below, width, spare)
+    alone = len(columns) > len(beside) + 1 or _total(widths, beside) > (width or math.inf)
+    if not alone:
+        below, columns = widths, beside
     for row in cells:
-        sides = zip(row, widths, strict=True)
-        line = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(sides))
-        yield "  ".join(line).rstrip()
+        if alone and row[0]:
+            yield row[0]
+        shown = ((i, "" if alone and i == 0 else row[i]) for i in columns)
+        line = "  ".join(cell.rjust(below[i]) if i in right else cell.ljust(below[i]) for i, cell in shown).rstrip()
+        if line or not alone:
+            yield line
+
+
+def _fitting(widths: Sequence[int], width: int | None, spare: Sequence[int]) -> list[int]:
+    """The columns that are left when as few of `spare` as it takes are left out."""
+    columns = list(range(len(widths)))
+    for index in spare:
+        if _total(widths, columns) > (width or math.inf):
+            columns.remove(index)
+    return columns
+
+
+def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
+    """The width of a line of the columns, which two spaces keep apart."""
+    return sum(widths[i] for i in columns) + 2 * (len(columns) - 1)

@@ -142,3 +142,13 @@ def test_control_characters_never_reach_the_terminal(hostile: str) -> None:
 
 def test_workflow_commands_are_broken_up() -> None:
     assert "\n::" not in plain("text\n::set-output name=x::y")
+
+
+def test_no_environment_variable_changes_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in cli.REGISTRY:
+        for path, command in walk(registry.find(cli.REGISTRY, name, "command"), (name,)):
+            context = click.Context(entry.evalharness, info_name="evalharness")
+            for part in path:
+                context = click.Context(command, info_name=part, parent=context)
+            assert context.auto_envvar_prefix is None
+            assert not any(parameter.envvar for parameter in command.params), path

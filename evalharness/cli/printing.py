@@ -1,0 +1,81 @@
+"""Print what commands say: escaped, as wide as the terminal, with verdicts in colour where colours are wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
+
+import click
+
+from evalharness.report.escape import plain
+
+COLOURS = {  # of words that stand at their place in a line that we wrote
+    "▼ forgotten": "red",
+    "● retained": "green",
+    "? inconclusive": "yellow",
+    "gate failed": "red",
+    "gate passed": "green",
+    "gate undecided": "yellow",
+    "gate no verdict": "yellow",
+    "Error:": "red",
+}
+COLOURED = re.compile("|".join(map(re.escape, COLOURS)))
+NARROWEST = 20
+
+
+def print_line(text: object, err: bool = False) -> None:
+    """Print a text, on stderr with `err`. A path or a command in it stays in one piece."""
+    coloured = _wants_colours(err)
+    for line in map(plain, str(text).split("\n")):
+        click.echo(COLOURED.sub(_styled, line) if coloured else line, err=err, color=coloured)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print texts on stdout, one a line; what is wider than the terminal is wrapped between words."""
+    width = terminal_width()
+    for line in lines:
+        print_line("\n".join(_wrapped(line, width)))
+
+
+def print_json(text: str) -> None:
+    """Print a JSON document on stdout, in characters that stdout has and without what a CI runner obeys."""
+    text = text.rstrip("\n").replace("##[", "#\\u0023[").replace("##vso", "#\\u0023vso")
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
+    click.echo(text)
+
+
+def terminal_width(err: bool = False) -> int | None:
+    """How many columns a line may have: the terminal's, or $COLUMNS; None for a file or a pipe, which has no width."""
+    stream = sys.stderr if err else sys.stdout
+    shown = stream is not None and stream.isatty()
+    if not shown and not os.environ.get("COLUMNS", "").isdigit():
+        return None
+    return max(NARROWEST, shutil.get_terminal_size().columns)
+
+
+def _wants_colours(err: bool) -> bool:
+    stream = sys.stderr if err else sys.stdout
+    shown = stream is not None and stream.isatty()
+    return shown and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _styled(match: re.Match[str]) -> str:
+    return click.style(match[0], fg=COLOURS[match[0]])
+
+
+def _wrapped(line: str, width: int | None) -> list[str]:
+    """The line in parts of at most `width` columns but for longer words, the later parts set in below the first."""
+    if width is None or len(line) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    wrapper = textwrap.TextWrapper(width, indent, indent + "  ", break_on_hyphens=False, break_long_words=False)
+    return wrapper.wrap(line.strip())
