@@ -6,6 +6,7 @@ import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from evalharness.cli.printing import print_line
 from evalharness.report.escape import plain
@@ -39,14 +40,15 @@ class Lines:
         print_line(f"note: {text}", err=True)
 
     def _counts(self) -> str:
-        done = self.stored + self.computed
-        if not self.expected or done >= self.expected:
+        to_compute = self.expected - self.stored
+        if self.computed >= to_compute:
             return ""
         left = ""
         if self.computed:
-            seconds = (time.monotonic() - self.begun) / self.computed * (self.expected - done)
+            seconds = (time.monotonic() - self.begun) / self.computed * (to_compute - self.computed)
             left = f", about {_clock(seconds)} left"
-        return f" [{done}/{self.expected} requests, {self.stored} from the store{left}]"
+        stored = f", {self.stored} from the store" if self.stored else ""
+        return f" [{self.computed}/{to_compute} requests{stored}{left}]"
 
 
 class Bar:
@@ -54,9 +56,11 @@ class Bar:
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=self.console, transient=True)
+        described = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        columns = (described, BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=self.console, transient=True, expand=True)
         self.task = self.progress.add_task("starting", total=None)
+        self.expected = 0  # what is stored already counts no longer
 
     def __enter__(self) -> Bar:
         self.progress.start()
@@ -69,10 +73,12 @@ class Bar:
         self.progress.update(self.task, description=plain(text).replace("[", "\\["))
 
     def expect(self, requests: int) -> None:
+        self.expected = requests
         self.progress.update(self.task, total=requests, completed=0)
 
     def advance(self, stored: int, computed: int) -> None:
-        self.progress.advance(self.task, stored + computed)
+        self.expected -= stored
+        self.progress.update(self.task, total=self.expected, advance=computed)
 
     def notice(self, text: str) -> None:
         self.console.print(f"note: {text}", markup=False)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 from evalharness import registry, report, run
 from evalharness.cli import progress
+from evalharness.cli.help import SectionedCommand
 from evalharness.cli.options import (
     chat_options,
     data_options,
@@ -33,7 +34,26 @@ from evalharness.run.output_folder import held_output
 GATE = {"decide": "evalharness.cli.gate:decide"}  # imports statistics, which checks do without
 
 
-@click.command("run")
+class RunCommand(SectionedCommand):
+    sections: ClassVar = {
+        "Models": "--model --base --baseline --precision --placebo --allow-noop",
+        "Tasks and data": "--suite --task --target --limit --num-fewshot --split --seed "
+        "--data-dir --data --include-path --train-data",
+        "Prompts": "--template --apply-chat-template --system-instruction --fewshot-as-multiturn "
+        "--chat-template-mismatch",
+        "Verdicts and gate": "--margin --alpha --until-decided --gate --on-inconclusive --ceiling",
+        "Beside the verdicts": "--explain --drift --drift-text --describe",
+        "Engine": "--engine --engine-option --device --dtype --batch-size",
+        "Files": "--out --store",
+    }
+    examples = (
+        "evalharness run --model lora=out/lora --suite forgetting",
+        "evalharness run --model 'out/*' --base meta-llama/Llama-3.2-1B --task mmlu --limit 200 --gate",
+        "evalharness run --model ckpt --suite forgetting --data-dir data --margin 0.03 --margin rte=0.05",
+    )
+
+
+@click.command("run", cls=RunCommand)
 @click.option(
     "--model",
     "models",

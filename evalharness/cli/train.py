@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import click
 from rich.filesize import decimal
 
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
+from evalharness.cli.help import SectionedCommand, option_names
 from evalharness.cli.options import (
     data_options,
     debug_option,
@@ -164,31 +165,6 @@ machine_options = (
 )
 
 
-class SectionedCommand(click.Command):
-    """A command whose help shows its options under headings."""
-
-    groups: tuple[tuple[str, Sequence[str]], ...] = ()
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write every option with help, under its heading or the last one."""
-        records = {str(each.name): record for each in self.get_params(ctx) if (record := each.get_help_record(ctx))}
-        for heading, names in self.groups:
-            with formatter.section(heading):
-                formatter.write_dl([records.pop(name) for name in names if name in records])
-        with formatter.section("Output"):
-            formatter.write_dl(list(records.values()))
-
-
-def _names(options: Sequence[Any]) -> list[str]:
-    """List the parameters that these decorators add."""
-
-    def bare() -> None: ...
-
-    for option in options:
-        option(bare)
-    return [str(each.name) for each in reversed(bare.__click_params__)]  # type: ignore[attr-defined]
-
-
 SECTIONS = {
     "Method and base": what_options,
     "Examples": example_options,
@@ -196,10 +172,13 @@ SECTIONS = {
     "The method's own options": method_options,
     "Machine": machine_options,
 }
-SectionedCommand.groups = tuple((heading, _names(options)) for heading, options in SECTIONS.items())
 
 
-@click.command("train", cls=SectionedCommand)
+class TrainCommand(SectionedCommand):
+    sections: ClassVar = {title: option_names(options) for title, options in SECTIONS.items()}
+
+
+@click.command("train", cls=TrainCommand)
 @with_options(*(option for options in SECTIONS.values() for option in options))
 @click.option("--json", "as_json", is_flag=True, help="Print training.json and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

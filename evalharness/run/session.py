@@ -142,7 +142,9 @@ class Session:
         key = self.checkpoint.fingerprint, context.info.fingerprint
         proof = Proof.from_stored(context.store.proof(*key) or {})
         if proof is None:
-            proof = prove(self.open(), self.checkpoint, prompts, allow_noop)
+            engine = self.open()
+            context.listener.phase(f"proving that {self.checkpoint.name} answers as itself")
+            proof = prove(engine, self.checkpoint, prompts, allow_noop)
             if not (allow_noop and proof.available):
                 context.store.add_proof(*key, asdict(proof))
         dtype = self.checkpoint.precision or str(context.info.details.get("dtype"))

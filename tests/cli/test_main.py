@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -152,3 +153,17 @@ def test_no_environment_variable_changes_an_option(monkeypatch: pytest.MonkeyPat
                 context = click.Context(command, info_name=part, parent=context)
             assert context.auto_envvar_prefix is None
             assert not any(parameter.envvar for parameter in command.params), path
+
+
+def test_the_options_of_run_stand_in_sections_each_once_and_its_examples_parse() -> None:
+    command = registry.find(cli.REGISTRY, "run", "command")
+    named = [name for names in command.sections.values() for name in names.split()]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert len(set(named)) == len(named) and set(named) <= options
+    with click.Context(command, info_name="run") as context:
+        text = command.get_help(context)
+        for example in command.examples:
+            command.parse_args(context, shlex.split(example)[2:])
+    for option in named:
+        assert f"\n  {option} " in text
+    assert "Examples:" in text

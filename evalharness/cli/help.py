@@ -1,0 +1,39 @@
+"""Show a command's options in sections, and examples of its use below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import click
+
+LAST = "Output"  # the section of every option that no section names
+
+
+class SectionedCommand(click.Command):
+    """A command whose help has `sections`: by title the names of their options ("--model --base")."""
+
+    sections: ClassVar[Mapping[str, str]] = {}
+    examples: ClassVar[Sequence[str]] = ()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every option with help, in its section or the last one, then the examples."""
+        records = {each.opts[-1]: record for each in self.get_params(ctx) if (record := each.get_help_record(ctx))}
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([records.pop(name) for name in names.split()])
+        with formatter.section(LAST):
+            formatter.write_dl(list(records.values()))
+        if self.examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {example}\n" for example in self.examples))
+
+
+def option_names(options: Sequence[Any]) -> str:
+    """List the options that these decorators add, as a section names them."""
+
+    def bare() -> None: ...
+
+    for option in options:
+        option(bare)
+    return " ".join(each.opts[-1] for each in reversed(bare.__click_params__))  # type: ignore[attr-defined]
