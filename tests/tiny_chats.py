@@ -34,6 +34,64 @@ DATED = """Today is {{ strftime_now('%d %b %Y') }}.
 {% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"""
 
 
+# what templates of known models use of Jinja
+HABITS = (
+    LINES,
+    BRACKETS,
+    STRICT,
+    """{%- set ns = namespace(last=messages|length - 1, open=true) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if ns.open and message.role == "user" and not(message.content.startswith('<a>')) %}
+        {%- set ns.open = false %}
+        {%- set ns.last = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- set content = message.content if message.content is string else '' %}
+    {%- set thought = '' %}
+    {%- if '</think>' in content %}
+        {%- set thought = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
+        {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+    {%- endif %}
+    {{- '<|im_start|>' + message.role + '\\n' }}
+    {{- ('<think>' + thought.strip('\\n') if loop.index0 > ns.last else '') + content }}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>' }}{%- endif %}
+{%- endif %}
+""",
+    """{{- bos_token }}
+{%- if tools is not none and tools %}{{- tools | tojson(indent=4) }}{% endif %}
+{%- macro turn(role, content) -%}
+    <|start_header_id|>{{ role }}<|end_header_id|>
+
+{{ content | trim }}<|eot_id|>
+{%- endmacro %}
+{% for message in messages %}
+    {% if message['role'] not in ['user', 'assistant'] %}{% continue %}{% endif %}
+    {% if loop.index > 3 %}{% break %}{% endif %}
+    {{ turn(message.role, message['content']) }}
+    {% generation %}{{ (loop.previtem | default(message)).role | upper ~ loop.length }}{% endgeneration %}
+
+{% endfor %}
+""",
+    """{% if (messages | length) % 2 == 0 %}{{ raise_exception("odd" ~ messages | length) }}{% endif %}
+{{ messages | map(attribute='role') | join(', ') }}
+{{ messages | selectattr('role', 'equalto', 'user') | list | tojson }}
+{% for role, turns in messages | groupby('role') %}{{ role.title() }}: {{ turns | length }}; {% endfor %}
+{{ messages | tojson(ensure_ascii=true, indent=2, separators=(',', ' : '), sort_keys=true) }}
+{{ dict(a=1, **messages[0]) | dictsort }}{{ "%s has %05d" | format(messages[0].role, 7) }}
+{{ '{0:>9}|{1!r}'.format('ab', 'c') }}
+{{ undefined_thing }}{{ messages[7] | default('-') }}{{ none }}{{ true }}{{ 1.50 }}{{ 2 ** 5 }}{{ 7 // 2 }}
+{% set text %}{{ messages[0].content | replace('What', 'Which') | indent(2, first=true) }}{% endset %}{{ text | e }}
+{{ messages[0].items() | list }}{{ (messages[0].keys() | list)[0] }}{{ 'x' * 3 }}{{ [1, 2] + [3] }}{{ '<b>' | safe }}
+""",
+)
+
+
 def with_template(base: Path, to: Path, template: str) -> Path:
     """A copy of the checkpoint whose tokenizer has the chat template."""
     shutil.copytree(base, to)

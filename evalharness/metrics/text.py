@@ -11,6 +11,7 @@ import string
 from collections.abc import Callable
 from functools import partial
 
+from evalharness.budget import TooMuch, time_limit
 from evalharness.errors import TaskError
 from evalharness.metrics.base import Mean, flag, options_of, written
 from evalharness.records.measurements import Metric, Prediction
@@ -34,9 +35,18 @@ def exact_match(spec: MetricSpec) -> Metric:
     case, punctuation, numbers = (flag(spec, options, key) for key in FLAGS)
     patterns = _patterns(spec, options.get("regexes_to_ignore") or ())
 
+    too_slow: list[TaskError] = []  # that the patterns were once: they are not tried again
+
     def normalise(text: str) -> str:
-        for pattern in patterns:
-            text = pattern.sub("", text)
+        try:
+            with time_limit():
+                for pattern in () if too_slow else patterns:
+                    text = pattern.sub("", text)
+        except TooMuch as error:
+            fix = "a pattern without a repeat inside a repeat would be right"
+            too_slow.append(TaskError(f"metric {spec.name}", f"regexes_to_ignore: {error}", fix))
+        if too_slow:
+            raise too_slow[0]
         text = text.lower() if case else text
         text = text.translate(PUNCTUATION) if punctuation else text
         return text.translate(DIGITS) if numbers else text

@@ -36,11 +36,15 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
         for example, reason in (*prepared.failures, *broken.items())
     ]
 
-    copies = prepared.task.repeats
-    read = {
-        name: [_read(example, answer, steps, copies) for example, answer in answered]
-        for name, steps in _pipelines(prepared.task).items()
-    }
+    read = {}
+    for name, steps in _pipelines(prepared.task).items():
+        read[name], reason = _read_all(answered, steps, prepared.task.repeats)
+        unread = {example.id for example, _ in answered} - {each.example.id for each in read[name]}
+        errors += [
+            ExampleError(task=prepared.task.name, model=model, example=example.id, reason=reason)
+            for example, _ in answered
+            if example.id in unread
+        ]
     measurements = []
     for spec in prepared.task.metrics:
         measurement, failed = _measurement(prepared.task.name, model, metrics[spec.id], read[spec.filter])
@@ -98,6 +102,19 @@ def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
                 task.source, f"metric {spec.id} reads through filter {spec.filter!r}, which filter_list does not define"
             )
     return {spec.filter: defined[spec.filter] for spec in task.metrics}
+
+
+def _read_all(
+    answered: Sequence[tuple[Example, Response]], steps: Sequence[filters.Step], copies: int
+) -> tuple[list[Prediction], str]:
+    """Read all answers through one pipeline, or those before the first on which it takes too long, and why it does."""
+    predictions: list[Prediction] = []
+    try:
+        for example, answer in answered:
+            predictions.append(_read(example, answer, steps, copies))
+    except filters.TooSlow as error:
+        return predictions, str(error)
+    return predictions, ""
 
 
 def _read(example: Example, answer: Response, steps: Sequence[filters.Step], copies: int) -> Prediction:

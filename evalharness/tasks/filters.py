@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from evalharness.budget import TooMuch, time_limit
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.tasks.reading import written_choice
 
 REGEX = r"#### (\-?[0-9\.\,]+)"  # lm-eval's default pattern: the answer line of GSM8K
 FALLBACK = "[invalid]"
+SLOW = "a pattern without a repeat inside a repeat would be right"
 CHOICES_TAG = "choices_of_the_row"
 CHOICES = "{{ choices | tojson }}"  # lm-eval's multi_choice_regex reads the row's column `choices`
 
@@ -57,6 +59,10 @@ class FilteredText:
     unparsed: bool = False
 
 
+class TooSlow(TaskError):
+    """A pattern of a pipeline takes too long on an answer."""
+
+
 def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1) -> None:
     """Refuse a pipeline that cannot run. Raises TaskError for an unknown or refused filter, an unknown option, a
     pattern that does not compile.
@@ -79,11 +85,16 @@ def check(steps: Sequence[Step], where: object = "filter_list", repeats: int = 1
 def apply(steps: Sequence[Step], texts: Sequence[str], choices: Sequence[str] = ()) -> FilteredText:
     """The text that is scored of one request's texts; `unparsed` where a regex matched nothing or a map had no entry.
 
-    The steps must have passed `check`. `choices`: of the row, for multi_choice_regex.
+    The steps must have passed `check`. `choices`: of the row, for multi_choice_regex. Raises TooSlow where their
+    patterns take too long.
     """
     filtered = [FilteredText(text) for text in texts]
-    for step in steps:
-        filtered = STEPS[step["function"]](step, filtered, choices)
+    try:
+        with time_limit():
+            for step in steps:
+                filtered = STEPS[step["function"]](step, filtered, choices)
+    except TooMuch as error:
+        raise TooSlow("filter_list", f"reading an answer of {len(texts[0])} characters: {error}", SLOW) from None
     return filtered[0]
 
 

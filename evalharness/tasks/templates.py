@@ -1,29 +1,19 @@
-"""Render templates in Jinja's immutable sandbox: undefined names are errors, output and loops are bounded."""
+"""Render a task's templates: undefined names are errors, and work, size and time are bounded."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined, UndefinedError, nodes
-from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
+from jinja2 import StrictUndefined, Undefined, UndefinedError
 
-LONGEST = 4_000_000  # characters of one rendered text, and of one repeated or padded value
-MANY = 1 << 62
-MOST_STEPS = 100_000  # loop steps of one rendering
-# methods of texts that can make one of any length
-UNBOUNDED = ("center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map")
-# filters: unbounded, or not the same each time
-REMOVED = ("center", "format", "indent", "random", "pprint", "wordwrap", "batch", "slice")
+from evalharness.budget import LONGEST, TooMuch, check_size
+from evalharness.sandbox import FAILURES, BoundedEnvironment, BoundedTemplate
 
-# what rendering may raise
-RAISED = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, re.error)
+LONGEST_LITERAL = 1_000_000  # characters of a text that is read as a Python literal
 
 
 class TemplateProblem(Exception):
@@ -34,67 +24,12 @@ class TemplateProblem(Exception):
         self.what, self.column = what, column
 
 
-_steps_left: ContextVar[int] = ContextVar("steps_left", default=MOST_STEPS)  # of the rendering under way
-
-
-class _Bounded(ImmutableSandboxedEnvironment):
-    """lm-eval's environment (strict undefined, trailing newline kept, `regex_replace`) with limits."""
-
-    intercepted_binops = frozenset(("*", "**", "%", "+"))
-
-    def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, keep_trailing_newline=True)
-        self.filters["regex_replace"] = _regex_replace
-        self.filters["counted_steps"] = _counted_steps
-        self.filters["joined_texts"] = _joined_texts
-        for name in REMOVED:
-            self.filters.pop(name, None)
-        for name in ("lipsum", "cycler", "joiner"):
-            self.globals.pop(name, None)
-
-    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        parsed = super()._parse(source, name, filename)
-        return _Limits().visit(parsed)  # type: ignore[no-any-return]
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        return not (isinstance(obj, str) and attr in UNBOUNDED) and super().is_safe_attribute(obj, attr, value)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "*" and (
-            _size(left) * (right if isinstance(right, int) else 1) > LONGEST or _size(right) * _count(left) > LONGEST
-        ):
-            raise SecurityError("a repeated value is too long")
-        if operator == "+" and _size(left) + _size(right) > LONGEST:
-            raise SecurityError("a joined value is too long")
-        if operator == "**" and (abs(_count(left)) > 1000 or abs(_count(right)) > 64):
-            raise SecurityError("a power is too large")
-        if operator == "%" and isinstance(left, str) and re.search(r"%[^a-zA-Z%]*(\d{4,}|\*)", left):
-            raise SecurityError("a padded value is too long")
-        return super().call_binop(context, operator, left, right)
-
-
-class _Limits(NodeTransformer):
-    """Every loop counts its steps, and `~` checks its length."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        if node.recursive:
-            raise SecurityError("recursive loops are not supported")
-        self.generic_visit(node)
-        node.iter = nodes.Filter(node.iter, "counted_steps", [], [], None, None, lineno=node.lineno)
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        self.generic_visit(node)
-        items = nodes.List(node.nodes, lineno=node.lineno)
-        return nodes.Filter(items, "joined_texts", [], [], None, None, lineno=node.lineno)
-
-
 @lru_cache(maxsize=1024)
-def compiled(source: str) -> Template:
+def compiled(source: str) -> BoundedTemplate:
     """The template. Raises TemplateProblem where it does not parse, or asks for something that is removed."""
     try:
-        return ENVIRONMENT.from_string(source)
-    except (TemplateError, RecursionError) as error:
+        return BoundedTemplate(ENVIRONMENT, source)
+    except FAILURES as error:
         line = getattr(error, "lineno", None)
         raise TemplateProblem(f"{str(error) or 'nests too deeply'}{f' (line {line})' if line else ''}") from None
 
@@ -103,20 +38,14 @@ def render(source: str, row: Mapping[str, Any]) -> str:
     """The template with the row's columns as variables. Raises TemplateProblem where a column is missing or a limit is
     passed.
     """
-    _steps_left.set(MOST_STEPS)
-    pieces: list[str] = []
-    length = 0
     try:
-        for piece in compiled(source).generate(_variables(source, row)):
-            length += len(piece)
-            if length > LONGEST:
-                raise SecurityError(f"the text is longer than {LONGEST} characters")
-            pieces.append(piece)
+        return compiled(source).render(_variables(source, row))
     except UndefinedError as error:
         raise TemplateProblem(str(error.message), _column(str(error.message))) from None
-    except RAISED as error:
+    except TooMuch as error:
+        raise TemplateProblem(str(error)) from None
+    except FAILURES as error:
         raise TemplateProblem(f"{type(error).__name__}: {error}") from None
-    return "".join(pieces)
 
 
 class _Null(Undefined):
@@ -138,6 +67,8 @@ def _variables(source: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def literal(text: str) -> Any:
     """The Python literal that a rendered text is. Raises ValueError for any other text."""
+    if len(text) > LONGEST_LITERAL:
+        raise ValueError(f"it has more than {LONGEST_LITERAL} characters")
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
@@ -150,33 +81,24 @@ def _column(message: str) -> str:
 
 
 def _regex_replace(text: str, pattern: str, repl: str, count: int = 0) -> str:
-    return re.sub(pattern, repl, text, count=count)
+    """lm-eval's filter. Replacements are made one by one where all of them could be too long."""
+    references = repl.count("\\")
+    if not references and len(text) * len(repl) <= LONGEST:
+        return re.sub(pattern, repl, text, count=count)
+    length = 0
+
+    def replacement(match: re.Match[str]) -> str:
+        nonlocal length
+        longest = max(map(len, (match[0], *match.groups(""))))
+        check_size(length + len(repl) + references * longest)
+        piece = match.expand(repl)
+        length += len(piece)
+        return piece
+
+    return re.sub(pattern, replacement, text, count=count)
 
 
-def _counted_steps(items: Iterable[Any]) -> Iterator[Any]:
-    for item in items:
-        left = _steps_left.get() - 1
-        _steps_left.set(left)
-        if left < 0:
-            raise SecurityError(f"its loops take more than {MOST_STEPS} steps")
-        yield item
-
-
-def _joined_texts(items: Iterable[Any]) -> str:
-    texts = [str(item) for item in items]
-    if sum(map(len, texts)) > LONGEST:
-        raise SecurityError("a joined value is too long")
-    return "".join(texts)
-
-
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, (str, bytes, list, tuple)) else 0
-
-
-def _count(value: Any) -> int:
-    if not isinstance(value, (int, float)):
-        return 1
-    return int(value) if abs(value) < MANY else MANY
-
-
-ENVIRONMENT = _Bounded()
+# lm-eval's environment: undefined names are errors, a trailing newline is kept
+ENVIRONMENT = BoundedEnvironment(
+    {"regex_replace": _regex_replace}, {}, undefined=StrictUndefined, keep_trailing_newline=True
+)

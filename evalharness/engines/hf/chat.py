@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from evalharness import fingerprint
+from evalharness.engines.hf.chat_environment import ENVIRONMENT
 from evalharness.errors import ModelError
 from evalharness.records.tokenizers import Unrenderable
+from evalharness.sandbox import FAILURES, BoundedTemplate
 
 # The day that templates are given: prompts that change overnight could be neither resumed nor compared. It is the one
 # that Llama 3's templates name where there is no clock.
@@ -32,7 +33,7 @@ CLOCK = "strftime_now"
 _REPLACED = "".join(f" | replace('%{directive}', '{value}')" for directive, value in {**DAY, **HOUR}.items())
 # the line's end is no part of the output
 STOPPED_CLOCK = f"{{% macro {CLOCK}(format) %}}{{{{ format{_REPLACED} }}}}{{% endmacro %}}\n"
-REFUSALS = (TemplateError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # behind a turn that is to be continued, as transformers puts it
 
 
 class ChatTemplate:
@@ -42,11 +43,17 @@ class ChatTemplate:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-        self._tokenizer = tokenizer
-        self._source = STOPPED_CLOCK + source if CLOCK in source else source
+        """Raises Unrenderable where it does not parse, or puts not even a single question."""
+        source = STOPPED_CLOCK + source if CLOCK in source else source
+        self._tokens = tokenizer.special_tokens_map
+        self._shows_content = "content" in source
         # other special tokens cannot show
-        words = {name: text for name, text in tokenizer.special_tokens_map.items() if name in source}
-        self.fingerprint = fingerprint.of_value(["chat", self._source, words])
+        words = {name: text for name, text in self._tokens.items() if name in source}
+        self.fingerprint = fingerprint.of_value(["chat", source, words])
+        try:
+            self._template = BoundedTemplate(ENVIRONMENT, source)
+        except FAILURES as error:
+            raise Unrenderable(_first_line(error)) from None
         user = {"role": "user", "content": "What is asked?"}
         system = {"role": "system", "content": "What the system says."}
         self._put([user], continued=False)
@@ -71,18 +78,34 @@ class ChatTemplate:
         return [each for each in messages if not (self._refuses_system and each["role"] == "system")]
 
     def _put(self, messages: Sequence[Mapping[str, str]], continued: bool | None) -> str:
+        """As `apply_chat_template` of transformers: with `add_generation_prompt` where `continued` is False, with
+        `continue_final_message` where it is True.
+        """
+        turns = [dict(message) for message in messages]
+        if continued:
+            if not turns or not self._shows_content:
+                raise Unrenderable("the template has no place for the text that is to be continued")
+            turns[-1]["content"] += CONTINUED
+        variables = {"messages": turns, "tools": None, "documents": None, "add_generation_prompt": continued is False}
         try:
-            return str(
-                self._tokenizer.apply_chat_template(
-                    [dict(message) for message in messages],
-                    chat_template=self._source,
-                    tokenize=False,
-                    add_generation_prompt=continued is False,
-                    continue_final_message=continued is True,
-                )
-            )
-        except REFUSALS as error:
-            raise Unrenderable((str(error).strip().splitlines() or [type(error).__name__])[0]) from None
+            text = self._template.render({**self._tokens, **variables})
+        except FAILURES as error:
+            raise Unrenderable(_first_line(error)) from None
+        return _until_mark(text, messages[-1]["content"]) if continued else text
+
+
+def _until_mark(text: str, last: str) -> str:
+    """The text up to where the last turn is to be continued; without the white space before that where the template
+    strips texts. Raises Unrenderable where the turn is not shown.
+    """
+    start, mark, end = text.rpartition(CONTINUED.strip())
+    if not mark or last.strip() not in text:
+        raise Unrenderable("the final message, which is to be continued, does not appear in the chat")
+    return start if end.startswith(" ") else start.rstrip()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def template_of(directory: Path, tokenizer: PreTrainedTokenizerBase) -> ChatTemplate | None:

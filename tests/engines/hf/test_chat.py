@@ -13,8 +13,10 @@ import pytest
 import tiny_chats
 from jinja2 import TemplateError
 from lm_eval.models.huggingface import HFLM
+from transformers import AutoTokenizer
 
 from evalharness.checkpoints.recognise import recognise
+from evalharness.engines.hf.chat import ChatTemplate
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import ModelError
 from evalharness.records.tokenizers import Unrenderable
@@ -59,6 +61,25 @@ def test_prompts_equal_lm_evals(template, name, zoo, tmp_path):
         assert ours.render(messages, continued) == theirs.apply_chat_template(
             messages, add_generation_prompt=not continued
         )
+
+
+@pytest.mark.parametrize("template", tiny_chats.HABITS)
+def test_prompts_equal_transformers(template, zoo):
+    """Whatever templates use of Jinja: the same text as `apply_chat_template`, the same conversations refused."""
+    tokenizer = AutoTokenizer.from_pretrained(zoo["llama"])
+    ours = ChatTemplate(tokenizer, template)
+    padded = {"role": "assistant", "content": " <think>\nWhy?\n</think>\n\n Because of it. "}
+    conversations = [[ASK], [ASK, ANSWER, ASK], [ASK, padded, ASK, padded], [ASK, BEGUN], [ASK, {**ASK, "content": ""}]]
+    for messages in conversations:
+        for continued in (False, True, None):
+            how = {"add_generation_prompt": continued is False, "continue_final_message": continued is True}
+            try:
+                theirs = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **how)
+            except (TemplateError, ValueError):
+                with pytest.raises(Unrenderable):
+                    ours._put(messages, continued)
+            else:
+                assert ours._put(messages, continued) == theirs
 
 
 def test_a_refused_conversation_says_why(renderer, zoo, tmp_path):

@@ -1,0 +1,248 @@
+"""Render other people's Jinja templates in its immutable sandbox, within a budget of work, size and time.
+
+What stays within it renders as it does without it: charges are added to a template, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError, nodes, pass_context
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
+
+from evalharness.budget import CONTAINERS, LONGEST, Account, TooMuch, check_size, size, time_limit
+from evalharness.growth import units_of_filter, units_of_method, units_of_operation
+
+LONGEST_SOURCE = 200_000  # characters of a template
+TEXTS = (str, bytes, bytearray)
+SIZED: tuple[type[Sized], ...] = (*TEXTS, *CONTAINERS)
+COSTLY = {"wordwrap": 16, "title": 4, "urlize": 16, "striptags": 4, "pprint": 64}  # units for each character
+HANDED_ON = ("first", "last", "default", "d", "min", "max", "attr", "safe")  # filters whose value was there before
+
+# what compiling and rendering may raise
+FAILURES = (
+    *(TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError),
+    *(SyntaxError, MemoryError, TooMuch, re.error),
+)
+
+_account: ContextVar[Account] = ContextVar("account")
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja's immutable sandbox in which everything that can grow or repeat is charged."""
+
+    intercepted_binops = frozenset(("*", "**", "%", "+", "-", "/", "//"))
+
+    def __init__(
+        self,
+        filters: Mapping[str, Callable[..., Any]],
+        names: Mapping[str, Any],
+        namespace: type[Namespace] = Namespace,
+        **options: Any,
+    ) -> None:
+        """`filters`, `names` (globals) and `namespace` stand beside or in place of Jinja's own; `options` are those of
+        Jinja's Environment.
+        """
+        super().__init__(**options)
+        self.globals.pop("lipsum", None)  # not the same each time, as is `random`
+        self.globals |= {"dict": _NewDict(), **names}
+        self.globals["namespace"] = _charged_namespace(namespace)
+        every = {name: each for name, each in self.filters.items() if name != "random"} | dict(filters)
+        self.filters = {name: _with_charge(name, function) for name, function in every.items()} | CHARGES
+
+    def _generate(self, source: nodes.Template, *arguments: Any, **options: Any) -> str:
+        return super()._generate(_Charging().visit(source), *arguments, **options)
+
+    def handle_exception(self, source: str | None = None) -> NoReturn:
+        """Jinja's, which cannot rewrite the traceback of what came between two lines."""
+        if isinstance(error := sys.exception(), TooMuch):
+            raise error
+        super().handle_exception(source)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        units = units_of_operation(operator, left, right)
+        check_size(units)
+        _account.get().spend(units)
+        value = super().call_binop(context, operator, left, right)
+        size(value)  # numbers have an end, too
+        return value
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        built_in = getattr(obj, "__wrapped__", obj)  # str.format is wrapped
+        owner = getattr(built_in, "__self__", None)
+        if isinstance(obj, LoopContext):
+            args = tuple(map(_steps_of, args))
+        elif isinstance(owner, (*TEXTS, int)):
+            args = tuple([*_steps_of(each)] if isinstance(each, Iterator) else each for each in args)
+            units = units_of_method(built_in.__name__, (owner, *args), kwargs)
+            check_size(units)
+            _account.get().spend(units + size(owner))
+        return _pay_for(super().call(context, obj, *args, **kwargs))
+
+
+class _NewDict:
+    """`dict` of templates, without the methods of the type, which change mappings that are there."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*args)
+
+
+class BoundedTemplate:
+    """A compiled template, rendered within the budget every time."""
+
+    def __init__(self, environment: BoundedEnvironment, source: str) -> None:
+        """Raises one of FAILURES."""
+        if len(source) > LONGEST_SOURCE:
+            raise TooMuch(f"it has {len(source)} characters; at most {LONGEST_SOURCE} are read")
+        _account.set(Account())
+        with time_limit():
+            self._template = environment.from_string(source)
+
+    def render(self, variables: Mapping[str, Any]) -> str:
+        """The text. Raises one of FAILURES."""
+        _account.set(Account())
+        pieces: list[str] = []
+        length = 0
+        with time_limit():
+            for piece in self._template.generate(variables):
+                length += len(piece)
+                if length > LONGEST:
+                    raise TooMuch(f"the text is longer than {LONGEST} characters")
+                pieces.append(piece)
+        return "".join(pieces)
+
+
+class _Charging(NodeTransformer):
+    """Put charges where values are made, put out or repeated."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        self.generic_visit(node)
+        node.iter = _filtered(node.iter, "charge_steps")
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        self.generic_visit(node)
+        return _filtered(nodes.List(node.nodes, lineno=node.lineno), "charge_concat")
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Node:
+        self.generic_visit(node)
+        own = sum(len(each.data) for each in node.nodes if isinstance(each, nodes.TemplateData))
+        node.nodes = [
+            each if isinstance(each, nodes.TemplateData) else _filtered(each, "charge_text") for each in node.nodes
+        ]
+        if own:
+            node.nodes.append(_filtered(nodes.Const(own, lineno=node.lineno), "charge_own_text"))
+        return node
+
+    def visit_List(self, node: nodes.List | nodes.Dict | nodes.Tuple) -> nodes.Node:
+        self.generic_visit(node)
+        constant = all(isinstance(each, nodes.Const) for each in node.items)
+        return node if constant or getattr(node, "ctx", "load") != "load" else _filtered(node, "charge_value")
+
+    visit_Dict = visit_Tuple = visit_List
+
+
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _with_charge(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, charged for what it is given and makes."""
+    leading = int(hasattr(function, "jinja_pass_arg"))  # a context or an environment before its value
+
+    @wraps(function)
+    def charged(*args: Any, **kwargs: Any) -> Any:
+        given = list(args[leading:])
+        if name == "join" and given and isinstance(given[0], Iterator):
+            given[0] = [*_steps_of(given[0])]
+        units = units_of_filter(name, given, kwargs)
+        check_size(units)
+        first = given[0] if given else ""
+        read = len(first) if isinstance(first, SIZED) else 1
+        _account.get().spend(units + read * COSTLY.get(name, 1))
+        value = function(*args[:leading], *given, **kwargs)
+        return value if name in HANDED_ON else _pay_for(value)
+
+    return charged
+
+
+def _charged_namespace(original: type[Namespace]) -> type[Namespace]:
+    """A namespace may be put into others at will, so that each is charged when it is written."""
+
+    class ChargedNamespace(original):  # type: ignore[misc, valid-type]
+        """As Jinja's."""
+
+        def __repr__(self) -> str:
+            text = str(super().__repr__())
+            _account.get().spend_value(text)
+            return text
+
+    return ChargedNamespace
+
+
+@pass_context
+def _charge_text(context: Context, value: Any) -> str:
+    check_size(size(value))
+    text = str(value)
+    _account.get().spend(len(text))
+    return text
+
+
+@pass_context
+def _charge_own_text(context: Context, length: int) -> str:
+    """Pay for the template's own text, which loops and macros put out again and again."""
+    _account.get().spend(length)
+    return ""
+
+
+@pass_context
+def _charge_value(context: Context, value: Any) -> Any:
+    return _pay_for(value)
+
+
+@pass_context
+def _charge_steps(context: Context, items: Any) -> Iterator[Any]:
+    return _steps_of(items)
+
+
+@pass_context
+def _charge_concat(context: Context, items: list[Any]) -> str:
+    check_size(size(items))
+    text = "".join(map(str, items))
+    _account.get().spend_value(text)
+    return text
+
+
+def _steps_of(items: Iterable[Any]) -> Iterator[Any]:
+    account = _account.get()
+    for item in items:
+        account.spend(1)
+        yield item
+
+
+def _pay_for(value: Any) -> Any:
+    """Charge a value that was made; one that is made step by step is charged by the step."""
+    if isinstance(value, Iterator):
+        return _steps_of(value)
+    _account.get().spend_value(value)
+    return value
+
+
+CHARGES: dict[str, Callable[..., Any]] = {
+    "charge_text": _charge_text,
+    "charge_own_text": _charge_own_text,
+    "charge_value": _charge_value,
+    "charge_steps": _charge_steps,
+    "charge_concat": _charge_concat,
+}
