@@ -38,12 +38,10 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
 
     read = {}
     for name, steps in _pipelines(prepared.task).items():
-        read[name], reason = _read_all(answered, steps, prepared.task.repeats)
-        unread = {example.id for example, _ in answered} - {each.example.id for each in read[name]}
+        read[name], unread = _read_all(answered, steps, prepared.task.repeats)
         errors += [
-            ExampleError(task=prepared.task.name, model=model, example=example.id, reason=reason)
-            for example, _ in answered
-            if example.id in unread
+            ExampleError(task=prepared.task.name, model=model, example=example, reason=reason)
+            for example, reason in unread.items()
         ]
     measurements = []
     for spec in prepared.task.metrics:
@@ -106,15 +104,17 @@ def _pipelines(task: Task) -> dict[str, Sequence[filters.Step]]:
 
 def _read_all(
     answered: Sequence[tuple[Example, Response]], steps: Sequence[filters.Step], copies: int
-) -> tuple[list[Prediction], str]:
-    """Read all answers through one pipeline, or those before the first on which it takes too long, and why it does."""
+) -> tuple[list[Prediction], dict[str, str]]:
+    """Read all answers through one pipeline. Where it takes too long on one, that and the examples after it are not
+    read: by id with the reason.
+    """
     predictions: list[Prediction] = []
     try:
         for example, answer in answered:
             predictions.append(_read(example, answer, steps, copies))
     except filters.TooSlow as error:
-        return predictions, str(error)
-    return predictions, ""
+        return predictions, {example.id: str(error) for example, _ in answered[len(predictions) :]}
+    return predictions, {}
 
 
 def _read(example: Example, answer: Response, steps: Sequence[filters.Step], copies: int) -> Prediction:
