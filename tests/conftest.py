@@ -16,6 +16,8 @@ import torch
 from faults.fault_matrix import table
 from hypothesis import settings
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 # the same examples in every run; `--hypothesis-profile explore` looks for others
 settings.register_profile("explore", deadline=None)
@@ -69,6 +71,26 @@ def zoo(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "zoo"
     root.mkdir(exist_ok=True)
     return tiny.Zoo(root)
+
+
+@pytest.fixture
+def special_tokens(copy: Callable[..., Path]) -> Callable[..., Path]:
+    """A copy of one of the zoo whose tokenizer puts other special tokens around a text ("<s> $A </s>"; None: none)."""
+
+    def tuned(name: str, template: str | None, to: str = "tuned") -> Path:
+        folder = copy(name, to)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        words = {} if template is None else {word for word in template.split() if word != "$A"}
+        value = json.loads(tokenizer.to_str())
+        value["post_processor"] = None
+        if template is not None:
+            ids = [(word, tokenizer.token_to_id(word)) for word in words]
+            tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=ids)
+            value = json.loads(tokenizer.to_str())
+        (folder / "tokenizer.json").write_text(json.dumps(value))
+        return folder
+
+    return tuned
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from evalharness.checkpoints import REGISTRY, files, fingerprint, quantised, sha
 from evalharness.checkpoints.devices import device_of, dtype_of
 from evalharness.checkpoints.open_model import architecture_in, attention_of, from_pretrained
 from evalharness.checkpoints.precision import QUANTISED
-from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.tokenizer import SpecialTokens, load_tokenizer, shared_prompt_tokens, tokenizer_directory
 from evalharness.errors import ModelError
 from evalharness.records.models import Architecture, Checkpoint
 
@@ -65,7 +65,8 @@ class LoadedModel:
     """A model that answers: `model`, in eval mode, adapter layers inside; `bare` is the base without (the same object
     where nothing is put in).
 
-    `lead` stands before every text; `adapter` is peft's wrapper around `model`, or None.
+    `lead` stands before every text; `around` are the special tokens around a prompt, None: those of the tokenizer;
+    `adapter` is peft's wrapper around `model`, or None.
     """
 
     model: PreTrainedModel
@@ -74,6 +75,7 @@ class LoadedModel:
     device: torch.device
     architecture: Architecture = Architecture.CAUSAL
     lead: VirtualPrefix = field(default_factory=VirtualPrefix)
+    around: SpecialTokens | None = None
     adapter: PeftModel | None = None
     resident: ResidentWeights | None = None
 
@@ -133,6 +135,7 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeig
         tokenizer=tokenizer,
         device=place,
         architecture=architecture_in(checkpoint.weights),
+        around=shared_prompt_tokens(checkpoint),
         resident=resident,
     )
     if checkpoint.adapter:

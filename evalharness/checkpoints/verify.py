@@ -19,8 +19,11 @@ from evalharness.checkpoints.precision import QUANTISED, quantisation_difference
 from evalharness.checkpoints.quantised import fits_quantised
 from evalharness.checkpoints.tokenizer import (
     TokenizerDifferences,
+    added_tokens,
     compare_tokenizers,
     load_tokenizer,
+    shared_prompt_tokens,
+    text_between,
     tokenizer_directory,
 )
 from evalharness.errors import ModelError, first_line
@@ -153,9 +156,21 @@ def _tokenizer(checkpoint: Checkpoint, rows: int) -> tuple[str, ...]:
             f"tokens outside the embedding matrix of {rows} rows: {_tokens(outside)}",
             "resize the embeddings to the tokenizer, or give the tokenizer that it was trained with",
         )
+    own, shared = added_tokens(tokenizer), shared_prompt_tokens(checkpoint)
+    if any(index >= rows for index in (*shared.before, *shared.after, shared.prefix or 0)):
+        what = f"its base's tokenizer begins texts with {text_between(shared, tokenizer)}, which it has no rows for"
+        raise ModelError(directory, what, "name the right base with --base")
+    notices = (
+        (
+            f"{checkpoint.name}: its tokenizer makes {text_between(own, tokenizer)} of a text; prompts of base and "
+            f"candidates are {text_between(shared, tokenizer)}",
+        )
+        if (own.before, own.after) != (shared.before, shared.after)
+        else ()
+    )
     if checkpoint.base is None or checkpoint.base == directory or not files.has_tokenizer(checkpoint.base):
-        return ()
-    return _against_base(checkpoint, compare_tokenizers(tokenizer, load_tokenizer(checkpoint.base)))
+        return notices
+    return *notices, *_against_base(checkpoint, compare_tokenizers(tokenizer, load_tokenizer(checkpoint.base)))
 
 
 def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> tuple[str, ...]:
@@ -175,7 +190,7 @@ def _against_base(checkpoint: Checkpoint, differences: TokenizerDifferences) -> 
     if differences.dropped:
         notices.append(f"tokens of its base's tokenizer dropped: {_tokens(differences.dropped)}")
     if differences.splits:
-        notices.append("its tokenizer splits text otherwise than its base's (BOS token, normalisation or merges)")
+        notices.append("its tokenizer splits text otherwise than its base's (normalisation or merges)")
     for role in ("bos_token", "eos_token"):
         if role in differences.special:
             before, now = differences.special[role]

@@ -138,7 +138,8 @@ class LiveModel:
         )
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        return TokenizerCounter(tokenizer="in memory", adapter=TokenizerAdapter(self.tokenizer))
+        adapter = TokenizerAdapter(self.tokenizer, self.architecture)
+        return TokenizerCounter(tokenizer="in memory", around=adapter.around, adapter=adapter)
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         return template_of(NOWHERE, self.tokenizer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Unrenderable(ValueError):
@@ -30,3 +30,10 @@ class ChatRenderer(Protocol):
 
 class TokenCounter(Protocol):
     def __call__(self, text: str) -> int: ...
+
+
+@runtime_checkable
+class TokenSplitter(Protocol):
+    """An optional capability of a counter: the tokens themselves, without the special tokens around a text."""
+
+    def token_ids(self, text: str) -> tuple[int, ...]: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalharness import fingerprint
@@ -13,7 +13,7 @@ from evalharness.records.job import Job, PromptOptions
 from evalharness.records.models import Architecture, Checkpoint
 from evalharness.records.requests import PreparedTask
 from evalharness.records.tasks import OutputType, Task
-from evalharness.records.tokenizers import ChatRenderer, TokenCounter
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter, TokenSplitter
 from evalharness.run.plan import RunPlan
 from evalharness.tasks.prepare import PromptSettings, prepare
 from evalharness.tasks.turns import Chat
@@ -71,6 +71,8 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
         by_model = {run_plan.base.name: _prompts_before(run_plan.base, list(by_way.values())), **by_model}
         templates = {run_plan.base.name: run_plan.base.template, **templates}
     prompts = Prompts(by_model=by_model, templates=templates, notices=notices)
+    if tokenizers:
+        prompts = replace(prompts, notices=(*notices, *_split_otherwise(run_plan, prompts, tokenizers)))
     if job.prompts.chat_template_mismatch == "refuse":
         _check_alike(prompts, run_plan)
     return prompts
@@ -83,7 +85,7 @@ def _settings(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -
         seed=job.statistics.seed,
         split=run_plan.split,
         budget=min((c.window - c.virtual_tokens for c in models if c.window is not None), default=None),
-        count=_strictest([tokenizers.token_counter(c) for c in models]) if tokenizers else None,
+        count=_strictest(list(_counters(run_plan, tokenizers).values())) if tokenizers else None,
         system=job.prompts.system_instruction or "",
         whole_ids=bool(WHO[job.prompts.apply_chat_template]),
         apart=all(checkpoint.architecture == Architecture.SEQ2SEQ for checkpoint in models),
@@ -183,6 +185,27 @@ def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]
         same_questions = baseline.questions.get(name) == questions(prepared)
         prompts.append(replace(prepared, prompts_digest=before) if same_questions else prepared)
     return tuple(prompts)
+
+
+def _counters(run_plan: RunPlan, tokenizers: ModelTokenizers) -> dict[str, TokenCounter]:
+    return {checkpoint.name: tokenizers.token_counter(checkpoint) for checkpoint in run_plan.checkpoints}
+
+
+def _split_otherwise(run_plan: RunPlan, prompts: Prompts, tokenizers: ModelTokenizers) -> Iterator[str]:
+    """Say how many of the prompts that base and candidate are both asked each splits into other tokens."""
+    base, counters = run_plan.base.name, _counters(run_plan, tokenizers)
+    for name, counter in counters.items():
+        reference = counters.get(base, counter)
+        if counter == reference or not (isinstance(counter, TokenSplitter) and isinstance(reference, TokenSplitter)):
+            continue
+        texts = _texts(prompts.by_model[base]) & _texts(prompts.by_model[name])
+        different = sum(counter.token_ids(text) != reference.token_ids(text) for text in texts)
+        if different:
+            yield f"{name}: its tokenizer splits {different:,} of {len(texts):,} prompts otherwise than its base's"
+
+
+def _texts(prepared: Sequence[PreparedTask]) -> set[str]:
+    return {example.prompt or " ".join(example.references) for task in prepared for example in task.examples}
 
 
 def _name(renderer: ChatRenderer | None) -> str | None:

@@ -113,7 +113,9 @@ def _encode(
     if loaded.tokenizer.eos_token_id is None:
         report("note: the tokenizer has no end token, so the candidate does not learn where an answer ends")
     chat = template_of(start.weights.path, loaded.tokenizer)
-    encoder = Encoder(TokenizerAdapter(loaded.tokenizer), loaded.architecture, given, written, chat)
+    encoder = Encoder(
+        TokenizerAdapter(loaded.tokenizer, loaded.architecture), loaded.architecture, given, written, chat
+    )
     encoded, held_out = _encoded(encoder, examples.examples), _encoded(encoder, examples.validation)
     truncated = sum(example.cut > 0 for example in encoded)
     if truncated:

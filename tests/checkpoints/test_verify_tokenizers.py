@@ -72,10 +72,29 @@ def test_a_tokenizer_that_splits_otherwise_is_a_notice(copy, zoo):
     folder = copy("llama", "tuned")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     value = json.loads(tokenizer.to_str())
-    value["post_processor"] = None
+    value["model"]["merges"] = value["model"]["merges"][:20]
     (folder / "tokenizer.json").write_text(json.dumps(value))
     (notice,) = verify(recognise(str(folder), base=str(zoo["llama"])))
     assert "splits text otherwise" in notice
+
+
+@pytest.mark.parametrize(
+    ("template", "own"), [(None, "TEXT"), ("$A </s>", "TEXT </s>"), ("<s> <s> $A", "<s> <s> TEXT")]
+)
+def test_other_special_tokens_around_a_text_are_a_notice(template, own, copy, zoo, special_tokens):
+    (notice,) = verify(recognise(str(special_tokens("llama", template)), base=str(zoo["llama"])))
+    assert notice.endswith(f"makes `{own}` of a text; prompts of base and candidates are `<s> TEXT`")
+
+
+def test_special_tokens_that_the_base_lacks_rows_for_are_refused(zoo, copy, edit_json):
+    """The base that is named begins its texts with a token that the candidate's embeddings do not have."""
+    folder, larger = copy("llama", "tuned"), copy("llama", "larger")
+    value = json.loads((larger / "tokenizer.json").read_text())
+    value["added_tokens"].append({**value["added_tokens"][0], "id": 5000, "content": "<begin>"})
+    (larger / "tokenizer.json").write_text(json.dumps(value))
+    edit_json(larger / "tokenizer_config.json", bos_token="<begin>")
+    with pytest.raises(ModelError, match="which it has no rows for"):
+        verify(recognise(str(folder), base=str(larger)))
 
 
 @pytest.mark.parametrize(

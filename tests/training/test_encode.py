@@ -13,6 +13,7 @@ from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.hf.chat import ChatTemplate, template_of
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import DataError
+from evalharness.records.models import Architecture
 from evalharness.training.encode import IGNORED, Encoder
 
 PAIRS = [("the film was good Answer :", " yes"), ("it is \n", "no"), ("it is ", "bad film")]
@@ -36,7 +37,7 @@ def test_prompt_is_masked_and_the_end_token_is_learned(texts, prompt, completion
 
 @pytest.mark.parametrize(("prompt", "completion"), PAIRS)
 def test_an_encoder_reads_the_prompt_and_a_decoder_writes_the_completion(encoder_decoder, prompt, completion):
-    texts = TokenizerAdapter(load_tokenizer(encoder_decoder))
+    texts = TokenizerAdapter(load_tokenizer(encoder_decoder), Architecture.SEQ2SEQ)
     theirs = SimpleNamespace(backend="seq2seq", tok_encode=texts.tokenizer.encode)
     context, continuation = TemplateLM._encode_pair(theirs, prompt, completion)
     (encoded,) = Encoder(texts, "seq2seq").encode((prompt, completion))
@@ -105,7 +106,7 @@ def test_a_template_that_forgets_earlier_turns_makes_an_example_of_each(texts):
 def test_an_encoder_decoder_model_has_an_example_of_each_turn(talkative, encoder_decoder):
     tokenizer = load_tokenizer(encoder_decoder)
     chat = template_of(talkative, load_tokenizer(talkative))
-    one, two = Encoder(TokenizerAdapter(tokenizer), "seq2seq", chat=chat).encode(TALK)
+    one, two = Encoder(TokenizerAdapter(tokenizer, Architecture.SEQ2SEQ), "seq2seq", chat=chat).encode(TALK)
     assert (
         tokenizer.convert_ids_to_tokens(two.ids)
         == "user it is good </s> assistant yes </s> user it is bad </s> assistant </s>".split()

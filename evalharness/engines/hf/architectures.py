@@ -14,5 +14,5 @@ ADAPTERS: dict[Architecture, type[ModelAdapter]] = {Architecture.CAUSAL: Causal,
 
 def model_adapter(loaded: LoadedModel, window: int | None) -> ModelAdapter:
     """Raises ModelError for a decoder that has nothing to begin with."""
-    tokenizer = TokenizerAdapter(loaded.tokenizer, apart=loaded.architecture == Architecture.SEQ2SEQ)
+    tokenizer = TokenizerAdapter(loaded.tokenizer, loaded.architecture, loaded.around)
     return ADAPTERS[loaded.architecture](loaded, tokenizer, window)

@@ -8,7 +8,7 @@ import importlib.metadata
 import importlib.util
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,13 @@ from evalharness.checkpoints.devices import DTYPES, device_of, dtype_of
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
 from evalharness.checkpoints.open_model import attention_of
-from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.tokenizer import (
+    SpecialTokens,
+    load_tokenizer,
+    prompt_tokens,
+    shared_prompt_tokens,
+    tokenizer_directory,
+)
 from evalharness.engines import OPTIONS
 from evalharness.engines.base import Engine, Unmergeable, check_options
 from evalharness.engines.hf.architectures import model_adapter
@@ -36,7 +42,7 @@ from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
 
-ALGORITHM = 2  # raise it with any change that can move a number
+ALGORITHM = 3  # raise it with any change that can move a number
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 
@@ -109,15 +115,20 @@ class HFEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerCounter:
-    """Counts tokens. Counters of equal tokenizers are equal, so that a text need not be counted once for every
-    candidate.
+    """Counts tokens, and says which they are. Counters of equal tokenizers are equal, so that a text need not be
+    counted once for every candidate.
     """
 
     tokenizer: str  # fingerprint
+    around: SpecialTokens
     adapter: TokenizerAdapter = field(compare=False)
 
     def __call__(self, text: str) -> int:
         return len(self.adapter.encode(text))
+
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of a text without the special tokens around it."""
+        return self.adapter.encode(text, special=False)
 
 
 class HFFactory:
@@ -134,7 +145,8 @@ class HFFactory:
             raise UsageError(
                 "--batch-size", f"{settings.batch_size} rows of {settings.batch_tokens} tokens", "both at least 1"
             )
-        return _info(settings, device, settings.dtype, attention_of(_weights_of(checkpoint), checkpoint.architecture))
+        attention = attention_of(_weights_of(checkpoint), checkpoint.architecture)
+        return _info(settings, device, settings.dtype, attention, shared_prompt_tokens(checkpoint))
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
         """The model in memory. Raises ModelError where it cannot be loaded completely, and where its files are not
@@ -161,9 +173,10 @@ class HFFactory:
         return HFEngine(loaded, info, settings, checkpoint.window)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        """Tokens of a text as this model would read it alone, special tokens that the tokenizer adds included."""
-        directory = tokenizer_directory(checkpoint)
-        return TokenizerCounter(tokenizer=of_tokenizer(directory), adapter=TokenizerAdapter(load_tokenizer(directory)))
+        """Tokens of a text as this model would read it alone, special tokens around it included."""
+        directory, around = tokenizer_directory(checkpoint), shared_prompt_tokens(checkpoint)
+        adapter = TokenizerAdapter(load_tokenizer(directory), checkpoint.architecture, around)
+        return TokenizerCounter(tokenizer=of_tokenizer(directory), around=around, adapter=adapter)
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be
@@ -178,11 +191,14 @@ def opened(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings
     the settings'.
     """
     dtype = next((name for name, kind in DTYPES.items() if kind == loaded.model.dtype), str(loaded.model.dtype))
-    info = _info(settings, loaded.device, dtype, loaded.model.config._attn_implementation)
+    attention = loaded.model.config._attn_implementation
+    info = _info(settings, loaded.device, dtype, attention, prompt_tokens(loaded.tokenizer, loaded.architecture))
     return HFEngine(loaded, info, settings, checkpoint.window)
 
 
-def _info(settings: EngineSettings, device: torch.device, dtype: str, attention: str) -> EngineInfo:
+def _info(
+    settings: EngineSettings, device: torch.device, dtype: str, attention: str, around: SpecialTokens
+) -> EngineInfo:
     details: dict[str, Any] = {
         "algorithm": ALGORITHM,
         "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
@@ -193,6 +209,7 @@ def _info(settings: EngineSettings, device: torch.device, dtype: str, attention:
         "batch_tokens": settings.batch_tokens,
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "tf32": False,
+        "special_tokens": asdict(around),
     }
     return EngineInfo(
         name="hf", details={**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}, **_quantiser()}

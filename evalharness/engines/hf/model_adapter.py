@@ -36,7 +36,7 @@ class ModelAdapter(ABC):
         """Most tokens of one piece of a text that is scored whole."""
         return UNLIMITED if self.window is None else self.window - self.loaded.lead.tokens
 
-    def pieces(self, text: str, limit: int | None = None, special: bool | None = None) -> tuple[TokenPair, ...]:
+    def pieces(self, text: str, limit: int | None = None, special: bool = True) -> tuple[TokenPair, ...]:
         """A whole text in pieces that the window holds beside the virtual tokens, of at most `limit` tokens; `special`
         as in TokenizerAdapter. Raises Untokenizable.
         """

@@ -1,4 +1,6 @@
-"""Turn texts into token ids, exactly as lm-eval's HFLM and TemplateLM do it by default, and back."""
+"""Turn texts into token ids as lm-eval's HFLM and TemplateLM do it by default, and back; but no end token that a
+tokenizer appends stands before what a decoder-only model goes on with.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
+
+from evalharness.checkpoints.tokenizer import SpecialTokens, prompt_tokens
+from evalharness.records.models import Architecture
 
 
 class Untokenizable(ValueError):
@@ -28,30 +33,40 @@ class TokenPair:
 class TokenizerAdapter:
     """Turns prompts and continuations into the tokens that one model reads.
 
-    `prefix` stands for an empty context: BOS, else EOS, else None.
-    `apart`: context and continuation are read by different halves of the model (encoder, decoder), and tokenised apart.
+    `around`: the special tokens around a text, None: those of the tokenizer itself (`prompt_tokens`); their `prefix`
+    stands for an empty context. Context and continuation of an encoder-decoder model are read by its two halves, and
+    tokenised `apart`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, apart: bool = False) -> None:
-        self.tokenizer, self.apart = tokenizer, apart
-        self.prefix: int | None = (
-            tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        )
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        architecture: Architecture = Architecture.CAUSAL,
+        around: SpecialTokens | None = None,
+    ) -> None:
+        self.tokenizer, self.apart = tokenizer, architecture == Architecture.SEQ2SEQ
+        self.around = prompt_tokens(tokenizer, architecture) if around is None else around
+        self.prefix = self.around.prefix
         self._prefix_text = "" if self.prefix is None else str(tokenizer.decode([self.prefix]))
         # pads are masked; the id only has to exist
         pads = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
         self.pad = next(token for token in pads if token is not None)
 
-    def encode(self, text: str, special: bool | None = None) -> tuple[int, ...]:
-        """Token ids; special tokens as the tokenizer adds them, but no second BOS where the text brings one. `special`
-        overrides.
+    def encode(self, text: str, special: bool = True) -> tuple[int, ...]:
+        """Token ids with the special tokens around them, unless `special` is False or the text, as from a chat
+        template, begins with them (or, as lm-eval has it, with the prefix).
         """
-        if special is None:
-            special = not (self._prefix_text and text.startswith(self._prefix_text))
         try:
-            return tuple(self.tokenizer.encode(text, add_special_tokens=special, verbose=False))
+            ids = tuple(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
         except (TypeError, UnicodeEncodeError) as error:
             raise Untokenizable(f"the text cannot be tokenised ({error})") from None
+        before, after = self.around.before, self.around.after
+        if not special or (before and ids[: len(before)] == before) or self._begins_with_prefix(text):
+            return ids
+        return (*before, *ids, *after)
+
+    def _begins_with_prefix(self, text: str) -> bool:
+        return bool(self._prefix_text) and text.startswith(self._prefix_text)
 
     def prompt(self, text: str) -> tuple[int, ...]:
         """Token ids of a prompt that is continued; an empty one is the prefix token."""
@@ -81,7 +96,7 @@ class TokenizerAdapter:
             before, after = whole[:-1], whole[-1:]
         return TokenPair(before or self._need_prefix(), after)
 
-    def pieces(self, text: str, limit: int, special: bool | None = None) -> tuple[TokenPair, ...]:
+    def pieces(self, text: str, limit: int, special: bool = True) -> tuple[TokenPair, ...]:
         """A whole text cut so that every token is scored once and none reads more than `limit` tokens; () for a text of
         no tokens.
 
