@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalharness.data.contents import form_of, read_text
 from evalharness.data.files import DataRow, json_value, kind
 from evalharness.data.layout import JsonObject, PublishedLayout, below, child
 from evalharness.errors import DataError
@@ -27,6 +29,7 @@ DEFAULTS = {
     "choice_prefix": "\n  choice: ",
 }
 LEAST, SHARE = 16, 0.2  # validation: a fifth of the examples, or 16
+OPTION = re.compile(r"(\([A-Z]\)) .+|- (.+)")
 WHOLE = ("default", "all")  # splits that are every example
 RENDERED = ("inputs", "targets", "multiple_choice_targets", "multiple_choice_scores")
 
@@ -54,16 +57,13 @@ def _task_files(place: Path) -> list[Path]:
 
 def _recognises(config: str, path: Path) -> bool:
     """Rows as the hub has them are a list, or name their prompts `inputs`."""
-    if path.suffix.lower() != ".json" or not path.is_file():
+    if form_of(path) != ".json" or not path.is_file():
         return False
-    if path.name == TASK_FILE:
-        return True
-    with path.open("rb") as file:
-        start = file.read(1 << 20).decode(errors="replace")
-    return '"examples"' in start and '"input"' in start
+    start = "" if path.name == TASK_FILE else read_text(path)[: 1 << 20]
+    return path.name == TASK_FILE or ('"examples"' in start and '"input"' in start)
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
+def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
     examples = [example for path in paths for example in _examples(path)]
     rows: list[DataRow] = [{**example, "idx": idx} for idx, example in enumerate(examples)]
     if split is None or split in WHOLE:
@@ -132,7 +132,7 @@ def _row(line: JsonObject, texts: Mapping[str, str], append: bool) -> DataRow:
 def _scores(line: JsonObject) -> Mapping[str, Any]:
     """The score of each choice, in the file's order."""
     if "target_scores" not in line.values:
-        return {}
+        return _listed(line)
     scores = line.inside("target_scores").values
     for choice, score in scores.items():
         if not isinstance(score, (int, float)) or isinstance(score, bool):
@@ -140,6 +140,19 @@ def _scores(line: JsonObject) -> Mapping[str, Any]:
     if not scores:
         raise line.error("'target_scores' is empty", "a score for each choice would be right")
     return scores
+
+
+def _listed(line: JsonObject) -> Mapping[str, Any]:
+    """The choices that stand at the end of an input, as in BIG-Bench Hard ("Options:" and lines of "(A) …" or "- …"),
+    the target worth 1; none where there are no such lines, or the target is not among them.
+    """
+    _, _, listed = line.text("input").rpartition("\nOptions:\n")
+    matches = [OPTION.fullmatch(option.strip()) for option in listed.strip().split("\n")]
+    choices = [match[1] or match[2] for match in matches if match]
+    target = line.values.get("target")
+    if len(choices) < len(matches) or target not in choices or len(set(choices)) < len(choices):
+        return {}
+    return {choice: int(choice == target) for choice in choices}
 
 
 def _targets(line: JsonObject) -> list[str]:

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from evalharness import fingerprint
-from evalharness.data.files import json_value, unreadable, write_whole
+from evalharness.data.contents import unreadable
+from evalharness.data.files import json_value, write_whole
 from evalharness.data.sources import BUILDERS, DataSource, read_rows
 from evalharness.errors import DataError
 from evalharness.folder_lock import LOCK

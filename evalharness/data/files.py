@@ -1,80 +1,104 @@
-"""Read the rows of a data file: JSON lines, JSON, CSV, TSV, Parquet. Errors name file and line."""
+"""Read the rows of a data file: JSON lines, JSON, CSV, TSV, Parquet, Arrow. Errors name file and line."""
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
 import json
 import math
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
+from evalharness.data.columns import stated
+from evalharness.data.contents import (
+    FORMS,
+    check_regular,
+    form_of,
+    lines,
+    most_unpacked,
+    read_text,
+    too_large,
+    unreadable,
+)
+from evalharness.data.tables import are_numbers, table, typed_rows
 from evalharness.errors import DataError, first_line
 from evalharness.json_text import parse_json
 
 DataRow = Mapping[str, Any]
 """A row of a data set: its columns by name, values as JSON has them."""
 
-MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors put before UTF-8 text
 WRAPPERS = ("data", "examples")  # a JSON file may hold {"data": [rows]}
-WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-REAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
-csv.field_size_limit(1 << 30)  # the module's own limit, 128 KiB, is shorter than a book chapter
+BATCH = 1024  # rows of a Parquet file decoded at once
+DECODED = 64 << 20  # bytes of a row group to decode at once, as far as its rows can be parted
 
 
-def read_file(path: Path, field: str | None = None) -> list[DataRow]:
-    """The rows of one file, by its suffix. `field`: the key that holds the rows of a JSON file.
+def read_file(
+    path: Path, field: str | None = None, texts: Collection[str] = (), renames: Mapping[str, str] | None = None
+) -> list[DataRow]:
+    """The rows of one file, by its suffix. `field`: the key that holds the rows of a JSON file; `texts`: columns whose
+    cells stay texts in a CSV or TSV file; `renames`: names of columns by those in the file, or by their numbers where
+    a CSV or TSV file names none.
 
-    Raises DataError for a path that is no regular file, a suffix that is not known, bytes that are not UTF-8, a line
-    that cannot be parsed, and a file without rows.
+    Raises DataError for a path that is no regular file, a suffix that is not known, what is no text, a line that cannot
+    be parsed, a column that is not there, and a file without rows.
     """
     check_regular(path)
-    reader = SUFFIXES.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(path, f"has the suffix {path.suffix!r}, which is not known", f"known: {', '.join(SUFFIXES)}")
+    form = form_of(path)
+    if form not in READERS:
+        raise DataError(path, f"has the suffix {path.suffix!r}, which is not known", f"known: {', '.join(FORMS)}")
     try:
-        rows = _json(path, field) if reader is _json else reader(path)
+        if form in (".csv", ".tsv"):
+            return _checked(path, table_rows(path, texts, renames or {}))
+        rows = _json(path, field) if form == ".json" else READERS[form](path)
     except OSError as error:
         raise unreadable(path, error) from None
+    return _checked(path, renamed(path, rows, renames) if renames else rows)
+
+
+def _checked(path: Path, rows: list[DataRow]) -> list[DataRow]:
     if not rows:
         raise DataError(path, "has no rows", "at least one row would be right")
     return rows
 
 
-def check_regular(path: Path) -> None:
-    """Raises DataError for a path that is no regular file: opening a pipe would wait for ever."""
-    if not path.is_file():
-        raise DataError(
-            path,
-            "is no regular file" if path.exists() else "does not exist",
-            f"a file of rows would be right ({', '.join(SUFFIXES)})",
-        )
+def table_rows(path: Path, texts: Collection[str] = (), renames: Mapping[str, str] | None = None) -> list[DataRow]:
+    """The rows of a CSV or TSV file; arguments and errors as those of `read_file`."""
+    renames = renames or {}
+    header, records = table(path, renames)
+    stay = {renames.get(name, name) for name in texts} | set(texts)
+    rows: list[DataRow] = list(typed_rows(header, records, stay))
+    return rows if not renames or are_numbers(renames, header) else renamed(path, rows, renames)
 
 
-def unreadable(path: Path, error: OSError) -> DataError:
-    """The error for a file that the system cannot open or read."""
-    return DataError(path, f"cannot be read ({error.strerror or error})", "a readable file would be right")
+def renamed(path: Path, rows: list[DataRow], renames: Mapping[str, str]) -> list[DataRow]:
+    """The rows with other names of columns: `renames` by those in the file, which take the place of columns that have
+    them already. Raises DataError for a name that is in no row.
+    """
+    header = dict.fromkeys(key for row in rows for key in row)
+    stated(renames, header, path)
+    new = {old: new for new, old in renames.items()}
+    return [
+        {new.get(key, key): value for key, value in row.items() if key in new or key not in renames} for row in rows
+    ]
 
 
 def _jsonl(path: Path) -> list[DataRow]:
     return [row for _, row in numbered(path)]
 
 
-def numbered(path: Path) -> Iterator[tuple[int, DataRow]]:
-    """(line, object) of a file of JSON lines, lines counted from 1; empty ones are passed over."""
-    for number, line in enumerate(path.read_bytes().removeprefix(MARK).split(b"\n"), start=1):
+def numbered(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
+    """(line, object) of a file of JSON lines, lines counted from 1; empty ones are passed over. `finite`: NaN and
+    infinity are errors.
+    """
+    for number, line in enumerate(lines(path), start=1):
         if not line.strip():
             continue
-        text = decode(line, path, number - 1)
         try:
-            row = parse_json(text)
+            row = parse_json(line, finite)
         except ValueError as error:
             raise DataError(
                 f"{path}:{number}", f"is not JSON: {first_line(error)}", "one object a line would be right"
@@ -125,96 +149,46 @@ def _not_json(path: Path, error: Exception, right: str) -> DataError:
     return DataError(path, f"is not JSON: {first_line(error)}", right)
 
 
-def _csv(path: Path) -> list[DataRow]:
-    return _typed_rows(*_table(path, csv.reader(_lines(path), strict=True)))
-
-
-def _tsv(path: Path) -> list[DataRow]:
-    """Tab-separated as GLUE publishes it: quotes are plain characters."""
-    return _typed_rows(*_table(path, csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)))
-
-
-def text_cells(path: Path, delimiter: str) -> list[tuple[int, dict[str, str]]]:
-    """(line on which it ends, row) of a file with a header line; no cell is turned into a number. Raises DataError and
-    OSError.
-    """
-    header, lines = _table(path, csv.reader(_lines(path), delimiter=delimiter, strict=True))
-    return [(number, dict(zip(header, cells, strict=True))) for number, cells in lines]
-
-
-def read_text(path: Path) -> str:
-    """A file's text, without a byte order mark. Raises OSError, and DataError for bytes that are not UTF-8."""
-    return decode(path.read_bytes().removeprefix(MARK), path)
-
-
-def _lines(path: Path) -> Iterable[str]:
-    return io.StringIO(read_text(path), newline="")
-
-
-def _table(path: Path, reader: Any) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names in the header line (none in an empty file; the first may be empty, as pandas writes an index), and
-    (line, cells) of what follows.
-    """
-    try:
-        header = next(reader, None)
-        if header is None:
-            return [], []
-        if len(set(header)) != len(header) or not all(name.strip() for name in header[1:]):
-            raise DataError(
-                f"{path}:1", f"the header has empty or repeated names: {header}", "one name per column would be right"
-            )
-        lines: list[tuple[int, list[str]]] = []
-        for line in reader:
-            if not line:
-                continue
-            if len(line) != len(header):
-                raise DataError(
-                    f"{path}:{reader.line_num}",
-                    f"has {len(line)} fields",
-                    f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})",
-                )
-            lines.append((reader.line_num, line))
-    except csv.Error as error:
-        raise not_csv(path, reader.line_num, error) from None
-    return header, lines
-
-
-def not_csv(path: Path, line: int, error: csv.Error) -> DataError:
-    """The error for a line that cannot be split into fields."""
-    return DataError(
-        f"{path}:{line}", f"cannot be read: {error}", "quotes that open must close, and be doubled inside a field"
-    )
-
-
-def _typed_rows(header: list[str], lines: list[tuple[int, list[str]]]) -> list[DataRow]:
-    """A column of numbers only becomes numbers, an empty cell among numbers None."""
-    columns = [_typed(column) for column in zip(*(cells for _, cells in lines), strict=True)]
-    return [dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _typed(column: tuple[str, ...]) -> list[Any]:
-    """A column as whole numbers, numbers or booleans where every cell is one (07 is no number); else the texts as they
-    stand.
-    """
-    filled = [cell for cell in column if cell]
-    parsers: tuple[tuple[Callable[[str], object], Callable[[str], Any]], ...] = (
-        (WHOLE.fullmatch, int),
-        (REAL.fullmatch, float),
-        (("True", "False", "true", "false").__contains__, lambda cell: cell in ("True", "true")),
-    )
-    for matches, parse in parsers:
-        if filled and all(matches(cell) for cell in filled):
-            return [parse(cell) if cell else None for cell in column]
-    return list(column)
-
-
 def parquet_rows(path: Path) -> list[DataRow]:
-    """The rows of a Parquet file, as JSON could hold them. Raises DataError for what is no such file."""
+    """The rows of a Parquet file, as JSON could hold them. Raises DataError for what is no such file, and for one that
+    unpacks to more than what is taken in.
+    """
+    return _plain_rows(parquet_batches(path))
+
+
+def parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file in batches, bounded in memory. Raises DataError as `parquet_rows` does."""
+    most, size = most_unpacked(path.stat().st_size), 0
     try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, ValueError) as error:
+        with parquet.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
+            at_once = max(1, min(BATCH, DECODED // max(1, *groups, 1)))
+            for batch in file.iter_batches(batch_size=at_once, use_threads=False):
+                size += batch.nbytes
+                if size > most:
+                    raise too_large(path, most)
+                yield batch
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise DataError(path, f"is not Parquet: {first_line(error)}", "a Parquet file would be right") from None
-    return [{key: plain(value) for key, value in row.items()} for row in table.to_pylist()]
+
+
+def _arrow_rows(path: Path) -> list[DataRow]:
+    """The rows of an Arrow file, or of the stream that `datasets` saves."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            reader = ipc.open_file(source) if source.read(6) == b"ARROW1" else _stream(source)
+            return _plain_rows(iter(reader.read_all().to_batches()))
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(path, f"is not Arrow: {first_line(error)}", "an Arrow file would be right") from None
+
+
+def _stream(source: pa.NativeFile) -> Any:
+    source.seek(0)
+    return ipc.open_stream(source)
+
+
+def _plain_rows(batches: Iterator[pa.RecordBatch]) -> list[DataRow]:
+    return [{key: plain(value) for key, value in row.items()} for batch in batches for row in batch.to_pylist()]
 
 
 def plain(value: Any) -> Any:
@@ -230,19 +204,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
-
-
-def decode(data: bytes, path: Path, lines_before: int = 0) -> str:
-    """Bytes as UTF-8 text. Raises DataError naming the line."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = lines_before + 1 + data.count(b"\n", 0, error.start)
-        raise DataError(
-            f"{path}:{line}",
-            f"holds bytes that are not UTF-8 ({data[error.start : error.start + 4].hex(' ')})",
-            "save the file as UTF-8",
-        ) from None
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -267,10 +228,11 @@ def kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-SUFFIXES: dict[str, Callable[[Path], list[DataRow]]] = {
+READERS: dict[str, Callable[[Path], list[DataRow]]] = {
     ".jsonl": _jsonl,
     ".json": _json,
-    ".csv": _csv,
-    ".tsv": _tsv,
+    ".csv": table_rows,
+    ".tsv": table_rows,
     ".parquet": parquet_rows,
+    ".arrow": _arrow_rows,
 }

@@ -1,43 +1,62 @@
-"""Read GLUE as published (TASK/train.tsv, dev.tsv, test.tsv; MRPC's msr_paraphrase texts) into the hub's rows.
+"""Read GLUE as published (TASK/train.tsv, dev.tsv, test.tsv; MRPC's msr_paraphrase texts) and as it lies around (CSV,
+other names of columns, none) into the hub's rows.
 
-A quote is a plain character. Words for labels become the hub's numbers; a file without the label's column gives -1.
-QQP's train.tsv has a few questions with a line break in quotes: such a line is put together with the next.
+A quote is a plain character in TSV. Words for labels become the hub's numbers; a file without the label's column gives
+-1. QQP's train.tsv has a few questions with a line break in quotes: such a line is put together with the next.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import DataRow, read_text
+from evalharness.data.columns import Names, located
+from evalharness.data.contents import form_of
+from evalharness.data.files import DataRow, kind, read_file
 from evalharness.data.layout import SPLITS, PublishedLayout, below, child, named
+from evalharness.data.tables import Record, are_numbers, by_number, check_width, records
 from evalharness.errors import DataError
 
-SUFFIXES = (".tsv", ".txt")
+SUFFIXES = (".tsv", ".txt", ".csv", ".tsv.gz", ".csv.gz")
 DEV_IDS = "dev_ids.tsv"  # which pairs of msr_paraphrase_train.txt are GLUE's dev set
 COLA = ("source", "label", "original", "sentence")  # CoLA's columns, which its train and dev files do not name
-SENTENCES: dict[str, tuple[str, ...]] = {"sentence1": ("sentence1",), "sentence2": ("sentence2",)}
-PREMISE: dict[str, tuple[str, ...]] = {"premise": ("premise", "sentence1"), "hypothesis": ("hypothesis", "sentence2")}
-TEXTS: dict[str, dict[str, tuple[str, ...]]] = {  # config -> the hub's column -> its names in the header, in lower case
-    "cola": {"sentence": ("sentence",)},
-    "sst2": {"sentence": ("sentence",)},
-    "mrpc": {"sentence1": ("#1 string", "sentence1"), "sentence2": ("#2 string", "sentence2")},
-    "qqp": {"question1": ("question1",), "question2": ("question2",)},
+COLA_DOMAINS = ("in_domain", "out_of_domain")  # CoLA's own files, of which GLUE's are the one after the other
+ONE = ("text", "sent", "review", "content", "phrase", "input")
+FIRST = ("#1 string", "sentence_1", "sentence1", "text1", "text_1", "text_a", "sentence_a", "sent1", "s1", "premise")
+SECOND = ("#2 string", "sentence_2", "sentence2", "text2", "text_2", "text_b", "sentence_b", "sent2", "s2")
+SENTENCES: Names = {"sentence1": FIRST, "sentence2": (*SECOND, "hypothesis")}
+PREMISE: Names = {"premise": FIRST, "hypothesis": SECOND}
+TEXTS: dict[str, Names] = {  # config -> the hub's column -> other names of it
+    "cola": {"sentence": ONE},
+    "sst2": {"sentence": ONE},
+    "mrpc": SENTENCES,
+    "qqp": {"question1": ("q1", "question_1", *FIRST), "question2": ("q2", "question_2", *SECOND)},
     "stsb": SENTENCES,
     "mnli": PREMISE,
     "mnli_matched": PREMISE,
     "mnli_mismatched": PREMISE,
-    "qnli": {"question": ("question",), "sentence": ("sentence",)},
+    "qnli": {"question": ("query", *FIRST), "sentence": ("context", "answer", "passage", "text", *SECOND)},
     "rte": SENTENCES,
     "wnli": SENTENCES,
     "ax": PREMISE,
 }
-LABEL_NAMES = ("gold_label", "label", "is_duplicate", "quality", "score")
+LABEL = ("gold_label", "labels", "is_duplicate", "quality", "score", "target", "class", "gold", "y", "similarity")
 ENTAILS = ("entailment", "not_entailment")
 THREE = ("entailment", "neutral", "contradiction")
-WORDS = {"qnli": ENTAILS, "rte": ENTAILS, "mnli": THREE, "mnli_matched": THREE, "mnli_mismatched": THREE, "ax": THREE}
+WORDS = {
+    "cola": ("unacceptable", "acceptable"),
+    "sst2": ("negative", "positive"),
+    "mrpc": ("not_equivalent", "equivalent"),
+    "qqp": ("not_duplicate", "duplicate"),
+    "qnli": ENTAILS,
+    "rte": ENTAILS,
+    "mnli": THREE,
+    "mnli_matched": THREE,
+    "mnli_mismatched": THREE,
+    "ax": THREE,
+}
 FOLDERS = {
     **{
         name.lower().replace("-", ""): (name,)
@@ -67,6 +86,8 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
     ending = f"_{part}" if part else ""
     stems = [name + ending for name in SPLITS.get(split.removesuffix(ending), ())]
     files = named(place, stems, SUFFIXES)
+    if config == "cola" and not files:
+        return [path for part in COLA_DOMAINS for path in named(place, [f"{part}_{stem}" for stem in stems], SUFFIXES)]
     return _msr(split, place) if config == "mrpc" and (split == "test" or not files) else files
 
 
@@ -84,58 +105,108 @@ def _msr(split: str, place: Path) -> Sequence[Path]:
 
 
 def _recognises(config: str, path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and config in TEXTS
+    return config in TEXTS
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
-    path, *others = paths
-    lines = list(_lines(path))
-    if not lines:
-        return []
-    if config == "cola" and "sentence" not in map(str.lower, lines[0][1]):
-        lines = [(0, list(COLA)), *lines]
-    (_, header), *records = lines
-    columns = _columns(config, header, path)
-    in_dev = {tuple(cells[:2]) for _, cells in _lines(others[0])} if others else set()
+def _names(config: str) -> Names:
+    return {**TEXTS[config], "label": LABEL} if config in TEXTS else {}
+
+
+def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
+    dev = [path for path in paths if path.name.lower() == DEV_IDS and len(paths) > 1]
+    in_dev = {tuple(cells[:2]) for path in dev for _, cells in records(path)}
     rows: list[DataRow] = []
-    for index, (number, cells) in enumerate(_joined(records, len(header))):
-        if len(cells) != len(header):
-            raise DataError(
-                f"{path}:{number}",
-                f"has {len(cells)} field{'s' if len(cells) != 1 else ''}",
-                f"the header names {len(header)} ({', '.join(header[:6])}{', …' if len(header) > 6 else ''})",
-            )
-        if others and (tuple(cells[1:3]) in in_dev) != (split == "validation"):
-            continue
-        texts = {column: cells[place] for column, place in columns.items() if column != "label"}
+    for path in paths:
+        if path not in dev:
+            rows += _rows(config, path, renames, len(rows))
+    if not dev:
+        return rows
+    pairs = [tuple(cells[1:3]) for _, cells in records(paths[0])[1:]]
+    return [row for row, pair in zip(rows, pairs, strict=True) if (pair in in_dev) == (split == "validation")]
+
+
+def _rows(config: str, path: Path, renames: Mapping[str, str], first: int) -> Iterator[DataRow]:
+    """The rows of one file, counted by `idx` from `first` up where it has none."""
+    if form_of(path) in (".csv", ".tsv", ".txt"):
+        header, lines = _table(config, path, renames)
+        rows = [(f"{path}:{number}", dict(zip(header, cells, strict=True))) for number, cells in lines]
+        renames = {} if are_numbers(renames, header) else renames
+    else:
+        read = read_file(path)
+        if not renames and all(_as_on_hub(config, row) for row in read):
+            yield from read
+            return
+        header = list(dict.fromkeys(key for row in read for key in row))
+        rows = [(f"{path}, row {number}", dict(row)) for number, row in enumerate(read)]
+    names = located(header, _names(config), renames, path, ("label",)) if header else {}
+    for index, (where, row) in enumerate(rows, first):
+        texts = {column: row.get(name) for column, name in names.items() if column != "label"}
+        for column, text in texts.items():
+            if not isinstance(text, str):
+                raise DataError(where, f"{names[column]!r} is {kind(text)}", "a text would be right")
         label = UNKNOWN.get(config, -1)
-        if "label" in columns:
-            label = _label(config, cells[columns["label"]].strip(), f"{path}:{number}")
-        rows.append({**texts, "label": label, "idx": index})
-    return rows
+        if "label" in names:
+            label = _label(config, str(row.get(names["label"], "")).strip(), where)
+        yield {**texts, "label": label, "idx": _idx(row, index)}
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.rstrip("\r"):
-            yield number, line.removesuffix("\r").split("\t")
+def _idx(row: DataRow, index: int) -> int:
+    idx = str(row.get("idx", ""))
+    return int(idx) if idx.isdecimal() else index
 
 
-def _columns(config: str, header: Sequence[str], path: Path) -> dict[str, int]:
-    """The place in a line of each of the hub's columns; without "label" where the file has none."""
-    names = [name.strip().lower() for name in header]
-    columns = {}
-    for column, aliases in TEXTS[config].items():
-        place = next((names.index(alias) for alias in aliases if alias in names), None)
-        if place is None:
-            raise DataError(
-                f"{path}:1",
-                f"the header names {', '.join(header)[:200]!r}",
-                f"a column {' or '.join(aliases)} would be right",
-            )
-        columns[column] = place
-    label = next((names.index(alias) for alias in LABEL_NAMES if alias in names), None)
-    return columns if label is None else columns | {"label": label}
+def _as_on_hub(config: str, row: DataRow) -> bool:
+    texts = all(isinstance(row.get(column), str) for column in TEXTS[config])
+    label = row.get("label", -1)
+    return texts and isinstance(label, int | float) and not isinstance(label, bool) and isinstance(row.get("idx"), int)
+
+
+def _table(config: str, path: Path, renames: Mapping[str, str]) -> tuple[list[str], list[Record]]:
+    """The names of the columns of a table in text, and its records, one cell each."""
+    lines = records(path)
+    if not lines:
+        return [], []
+    (_, first), *rest = lines
+    keys = {name.strip().lower() for name in first}
+    known = {key for column, others in TEXTS[config].items() for key in (column, *others)} | set(renames.values())
+    header = by_number(path, first, renames)
+    if header is None and not keys & {name.lower() for name in known}:
+        header = list(COLA) if config == "cola" and len(first) == len(COLA) else _unnamed(config, lines)
+    if header is None:
+        header, lines = first, rest
+    lines = _joined(lines, len(header))
+    for number, cells in lines:
+        check_width(f"{path}:{number}", cells, header)
+    return header, lines
+
+
+def _unnamed(config: str, lines: Sequence[Record]) -> list[str] | None:
+    """The names of the columns of a file without any: one has a label in every line, one may count the lines, and the
+    others are the texts. None where that is not so.
+    """
+    columns = list(zip(*(cells for _, cells in lines), strict=False))
+    if any(len(cells) != len(columns) for _, cells in lines):
+        return None
+    labels = [place for place, cells in enumerate(columns) if all(_is_label(config, cell) for cell in cells)]
+    others = [place for place in range(len(columns)) if place not in labels[-1:]]
+    counts = [place for place in others if [cell.strip() for cell in columns[place]] in _counted(len(lines))]
+    texts = [place for place in others if place not in counts]
+    if not labels or len(texts) != len(TEXTS[config]):
+        return None
+    names = dict(zip(texts, TEXTS[config], strict=True)) | {labels[-1]: "label"}
+    return [names.get(place, f"column {place + 1}") for place in range(len(columns))]
+
+
+def _counted(number: int) -> list[list[str]]:
+    return [[str(index) for index in range(start, start + number)] for start in (0, 1)]
+
+
+def _is_label(config: str, cell: str) -> bool:
+    try:
+        _label(config, cell.strip(), "")
+    except DataError:
+        return False
+    return True
 
 
 def _joined(records: Sequence[tuple[int, list[str]]], fields: int) -> list[tuple[int, list[str]]]:
@@ -156,15 +227,16 @@ def _label(config: str, text: str, where: str) -> Any:
     """A label as the hub numbers it. Raises DataError for "-", which marks a row that its annotators did not agree on,
     and for other words.
     """
-    words = WORDS.get(config, ("0", "1"))
-    if text in ("-", ""):
+    if text in ("-", "", "None"):
         raise DataError(where, f"has no label ({text!r})", "take the row out: nobody knows its right answer")
     if config == "stsb":
         return _score(text, where)
-    if text in words:
-        return words.index(text)
-    if text in map(str, range(-1, len(words))):
-        return int(text)
+    words = WORDS.get(config, ("0", "1"))
+    word = text.lower().replace(" ", "_").replace("-", "_")
+    if word in words:
+        return words.index(word)
+    if (number := text.removesuffix(".0")) in map(str, range(-1, len(words))):
+        return int(number)
     raise DataError(where, f"the label is {text[:40]!r}", f"one of {', '.join(words)} would be right")
 
 
@@ -178,4 +250,4 @@ def _score(text: str, where: str) -> float:
     return value
 
 
-LAYOUT = PublishedLayout("GLUE (TASK/train.tsv, dev.tsv, test.tsv)", _places, _files, _recognises, _read)
+LAYOUT = PublishedLayout("GLUE (TASK/train.tsv, dev.tsv, test.tsv)", _places, _files, _recognises, _read, (), _names)

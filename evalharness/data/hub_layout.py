@@ -1,7 +1,7 @@
 """Find the files of a split in a data folder that has the hub's layout.
 
-Below a data folder these places are looked at, SPLIT with any suffix of `files.SUFFIXES`, or in the hub's pieces
-(SPLIT-00000-of-00002.parquet):
+Below a data folder, else below the folders in it and those in these, these places are looked at, SPLIT (or val, dev,
+valid for validation) with any suffix of `contents.SUFFIXES`, or in the hub's pieces (SPLIT-00000-of-00002.parquet):
 
     DATASET_PATH/DATASET_NAME/SPLIT     the layout of the hub ("default" where the task names no dataset_name)
     DATASET_PATH/SPLIT                  where the task names no dataset_name
@@ -11,11 +11,12 @@ Below a data folder these places are looked at, SPLIT with any suffix of `files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import SUFFIXES
+from evalharness.data.contents import FORMS, SUFFIXES, stem_of
+from evalharness.data.layout import SPLITS, levels, named
 from evalharness.errors import DataError, did_you_mean
 from evalharness.records.tasks import Task
 
@@ -29,12 +30,23 @@ def below(task: Task, folder: Path) -> Iterator[Path]:
 
 def find(task: Task, split: str, root: Path) -> tuple[list[Path], Path | None]:
     """The files of a split below a data folder, and the nearest place that has other splits of the data set only."""
-    without: Path | None = None
-    for folder in filter(Path.is_dir, _places(task, root)):
-        if files := split_files(folder, split):
-            return files, None
-        without = without or (folder if _splits_in(folder) else None)
-    return [], without
+    for level in levels(root):
+        places = [folder for root in level for folder in _places(task, root) if folder.is_dir()]
+        having = {folder: files for folder in places if (files := split_files(folder, split, task))}
+        check_one_place(task, level, having)
+        if having:
+            return next(iter(having.values())), None
+        if without := [folder for folder in places if _splits_in(folder)]:
+            return [], without[0]
+    return [], None
+
+
+def check_one_place(task: Task, level: Sequence[Path], places: Iterable[Path]) -> None:
+    """Raises DataError where several folders of one depth have the data of a task: which is meant is not known."""
+    roots = list(dict.fromkeys(root for place in places for root in level if place.is_relative_to(root)))
+    if len(roots) > 1:
+        names = " and ".join(map(str, roots[:3]))
+        raise DataError(task.name, f"its rows are in {names}", f"name one of them with --data {task.origin}=DIR")
 
 
 def _places(task: Task, root: Path) -> Iterator[Path]:
@@ -51,16 +63,24 @@ def _places(task: Task, root: Path) -> Iterator[Path]:
             yield root / last
 
 
-def split_files(folder: Path, split: str) -> list[Path]:
-    """The file of a split, or its pieces. Raises DataError where two files both could be it."""
-    files = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").exists()]
-    if len(files) > 1:
-        raise DataError(folder, f"holds {' and '.join(file.name for file in files)}", "keep one file for each split")
-    return files or sorted(file for file in folder.glob("*-*-of-*.parquet") if file.name.rsplit("-", 3)[0] == split)
+def split_files(folder: Path, split: str, task: Task) -> list[Path]:
+    """The file of a split, or its pieces; else those of a split of another name that means the same, unless the task
+    has that one, too. Raises DataError where two files both could be it.
+    """
+    own = (task.evaluation_split, task.fewshot_split, task.training_split, task.validation_split)
+    others = next((names for names in SPLITS.values() if split in names), ())
+    for names in ([split], [name for name in others if name not in (split, *own)]):
+        if files := named(folder, names, SUFFIXES):
+            return files
+        pieces = (file for file in folder.glob("*-*-of-*.parquet") if file.name.rsplit("-", 3)[0] in names)
+        if found := sorted(pieces):
+            return found
+    return []
 
 
 def _splits_in(folder: Path) -> list[str]:
-    plain = {file.stem for file in folder.iterdir() if file.suffix in SUFFIXES and "-of-" not in file.name}
+    files = [file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES)]
+    plain = {stem_of(file) for file in files if "-of-" not in file.name}
     pieces = {file.name.rsplit("-", 3)[0] for file in folder.glob("*-*-of-*.parquet")}
     return sorted(plain | pieces)
 
@@ -68,9 +88,10 @@ def _splits_in(folder: Path) -> list[str]:
 def no_split(task: Task, split: str, folder: Path) -> DataError:
     """The error for a folder of the data set that does not have the split."""
     known = _splits_in(folder)
-    fix = f"a file {split}.jsonl (or {', '.join(list(SUFFIXES)[1:])}) would be right"
+    fix = f"a file {split}.jsonl (or {', '.join(FORMS[1:])}) would be right"
     if known:
-        fix = f"splits there: {', '.join(known)}"
+        shown = f"{', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
+        fix = f"splits there: {shown}; --split evaluates one of them, or --data {task.origin}=FILE names the rows"
     return DataError(folder, f"has no split {split!r} for {task.name}", fix)
 
 
@@ -122,7 +143,7 @@ def in_dataset_folder(task: Task, split: str) -> list[Path] | None:
         if not folder.is_dir():
             continue
         for place in below(task, folder):
-            if place.is_dir() and (files := split_files(place, split)):
+            if place.is_dir() and (files := split_files(place, split, task)):
                 return files
         if _splits_in(folder):
             raise no_split(task, split, folder)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evalharness.data.columns import Names
 from evalharness.data.files import DataRow, kind
 from evalharness.errors import DataError
 
 SPLITS = {
     "train": ("train",),
-    "validation": ("validation", "val", "dev", "valid"),
+    "validation": ("validation", "val", "dev", "valid", "devel"),
     "test": ("test",),
 }  # the hub's name to names of files
+
+
+DEEPEST, WIDEST = 2, 500  # how far below the folder that is named rows are looked for, and in how many folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +28,17 @@ class PublishedLayout:
     `places`: the folders below a root that may hold the files of a config, nearest first (they need not exist).
     `files`: those of a split in such a folder, none where it has none. `recognises`: is this file of the published form
     (rather than rows as the hub has them)? `read`: the rows of the files in the hub's schema; the split is None where
-    one file was named for all splits. `lists`: columns that hold lists.
+    one file was named for all splits, the last argument what the user states of columns. `lists`: columns that hold
+    lists; `names`: columns of texts and labels, and other names of them.
     """
 
     name: str
     places: Callable[[str, Path], Iterator[Path]]
     files: Callable[[str, str, Path], Sequence[Path]]
     recognises: Callable[[str, Path], bool]
-    read: Callable[[str, str | None, Sequence[Path]], list[DataRow]]
+    read: Callable[[str, str | None, Sequence[Path], Mapping[str, str]], list[DataRow]]
     lists: tuple[str, ...] = ()
+    names: Callable[[str], Names] = lambda config: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,22 @@ def below(root: Path, *paths: str) -> Iterator[Path]:
             place = child(place, part)
         if place.is_dir():
             yield place
+
+
+def levels(root: Path) -> Iterator[list[Path]]:
+    """The folder, then the folders in it, then the folders in these, hidden ones aside; not too many of them."""
+    level = [root]
+    for _ in range(DEEPEST):
+        yield level
+        level = [inside for folder in level for inside in _folders(folder)][:WIDEST]
+    yield level
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir())
+    except OSError:  # somebody else's folder below the one that was named
+        return []
 
 
 def named(folder: Path, stems: Sequence[str], suffixes: Sequence[str]) -> list[Path]:

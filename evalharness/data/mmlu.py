@@ -1,21 +1,43 @@
-"""Read MMLU as published (SPLIT/SUBJECT_SPLIT.csv: question, four answers, the right letter) into the hub's rows."""
+"""Read MMLU as published (SPLIT/SUBJECT_SPLIT.csv: question, four answers, the right letter) and as it lies around (a
+line of names, answers by number, JSON lines, Parquet) into the hub's rows.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from evalharness.data.files import MARK, DataRow, not_csv, read_text
+from evalharness.data.columns import Names, located
+from evalharness.data.contents import SUFFIXES, form_of, stem_of
+from evalharness.data.files import DataRow, read_file
 from evalharness.data.layout import PublishedLayout, below, named
+from evalharness.data.tables import are_numbers, by_number, check_width, records
 from evalharness.errors import DataError
 
 FIELDS = 6
 ANSWERS = {**{letter: number for number, letter in enumerate("ABCD")}, **{str(number): number for number in range(4)}}
 SPLITS = {"dev": ("dev",), "validation": ("val", "validation"), "test": ("test",), "train": ("train",)}
-LETTERS = ["a", "b", "c", "d"]
 ALL = "all"  # the hub's config of all subjects
+CHOICES = ("choice0", "choice1", "choice2", "choice3")
+ONE_COLUMN: Names = {
+    "question": ("prompt", "input", "query", "text", "q"),
+    "choices": ("options",),
+    "answer": ("label", "target", "correct", "correct_answer", "answer_idx", "answer_index", "gold", "key"),
+    "subject": ("category", "topic"),
+}
+STYLES = ("choice_{n}", "choice{m}", "choice_{m}", "option{n}", "option_{n}", "option{m}", "option_{m}", "op{l}", "{l}")
+COLUMNS: Names = {
+    **{name: others for name, others in ONE_COLUMN.items() if name != "choices"},
+    **{
+        choice: tuple(style.format(n=number, m=number + 1, l="abcd"[number]) for style in STYLES)
+        for number, choice in enumerate(CHOICES)
+    },
+}
+
+
+_Table = tuple[list[str], list[tuple[str, DataRow]], Mapping[str, str]]
 
 
 def _places(config: str, root: Path) -> Iterator[Path]:
@@ -30,52 +52,113 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
         if config == ALL:
             files = sorted(path for name in names for path in folder.glob(f"*_{name}.csv"))
         else:
-            files = named(folder, [f"{config}_{name}" for name in names], [".csv"])
+            files = named(folder, [f"{config}_{name}" for name in names], SUFFIXES)
         if files:
             return files
     return ()
 
 
-def _recognises(config: str, path: Path) -> bool:
-    """Rows as the hub has them hold the four answers in one column, `choices`."""
-    if path.suffix.lower() != ".csv" or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        first = file.readline().removeprefix(MARK).decode(errors="replace")
-    return "choices" not in [name.strip().strip('"').lower() for name in first.split(",")]
+def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
+    return [row for path in paths for row in _rows(path, config if config != ALL else _subject(path), renames)]
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
-    return [row for path in paths for row in _rows(path, config if config != ALL else path.stem.rpartition("_")[0])]
+def _subject(path: Path) -> str:
+    return stem_of(path).rpartition("_")[0]
 
 
-def _rows(path: Path, subject: str) -> Iterator[DataRow]:
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+def _rows(path: Path, subject: str, renames: Mapping[str, str]) -> Iterator[DataRow]:
+    if form_of(path) in (".csv", ".tsv"):
+        header, rows, renames = _table(path, renames)
+    else:
+        read = read_file(path)
+        if not renames and all(map(_as_on_hub, read)):
+            yield from read
+            return
+        header = list(dict.fromkeys(key for row in read for key in row))
+        rows = [(f"{path}, row {number}", row) for number, row in enumerate(read)]
+    columns = _columns(header, renames, path) if header and rows else {}
+    for where, row in rows:
+        choices = _choices([row.get(columns[name]) for name in ("choices", *CHOICES) if name in columns], where)
+        answer = str(row.get(columns["answer"], "")).strip()
+        of = str(row.get(columns["subject"])) if "subject" in columns else subject
+        number = ANSWERS.get(answer.upper())
+        if number is None and not answer.isdecimal() and choices.count(answer) == 1:
+            number = choices.index(answer)
+        if number is None:
+            raise DataError(where, f"the answer is {answer[:40]!r}", "A, B, C or D (or 0 to 3) would be right")
+        yield {"question": row[columns["question"]], "subject": of, "choices": choices, "answer": number}
+
+
+def _table(path: Path, renames: Mapping[str, str]) -> _Table:
+    """The names of the columns of a table in text, its records, and what is stated of its names, nothing where that is
+    done. Published files name no columns: six cells, the last of which is an answer.
+    """
+    lines = records(path)
+    if not lines:
+        return [], [], renames
+    first = lines[0][1]
+    header = by_number(path, first, renames)
+    if header is None and set(renames.values()) <= set(first) and _names_columns(first, renames):
+        header, lines = first, lines[1:]
+    elif header is None and (renames or len(first) != FIELDS or _known(first) > 1):
+        located(first, COLUMNS, renames, f"{path}:1", ("subject",))
+    header = header or ["question", *CHOICES, "answer"]
+    for number, cells in lines:
+        check_width(f"{path}:{number}", cells, header)
+    rows: list[tuple[str, DataRow]] = [
+        (f"{path}:{number}", dict(zip(header, cells, strict=True))) for number, cells in lines
+    ]
+    return header, rows, {} if are_numbers(renames, header) else renames
+
+
+def _known(first: Sequence[str]) -> int:
+    """How many cells are names of columns of questions and answers, and no answers."""
+    keys = {cell.strip().lower() for cell in first[:-1] if cell.strip().upper() not in ANSWERS}
+    return len(keys & {key for name, others in COLUMNS.items() for key in (name, *others)})
+
+
+def _names_columns(first: Sequence[str], renames: Mapping[str, str]) -> bool:
+    """Tell whether a line holds names of columns: all that are needed, and no answer where one would stand."""
     try:
-        for number, cells in enumerate(reader):
-            if cells and not (number == 0 and _is_header(cells)):
-                yield _row(cells, subject, f"{path}:{reader.line_num}")
-    except csv.Error as error:
-        raise not_csv(path, reader.line_num, error) from None
+        places = _columns(first, renames, "")
+    except DataError:
+        return False
+    return places["answer"].strip().upper() not in ANSWERS
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    """Files have none as published; "question,A,B,C,D,answer" on the first line is taken for one."""
-    return [cell.strip().lower() for cell in cells[1:5]] == LETTERS and cells[-1].strip().upper() not in ANSWERS
+def _columns(header: Collection[str], renames: Mapping[str, str], where: Path | str) -> dict[str, str]:
+    """The file's name of each column: the choices in one, or in four."""
+    keys = {name.strip().lower() for name in header}
+    one = "choices" in renames or "choices" in keys or "options" in keys
+    names = ONE_COLUMN if one else COLUMNS
+    own = {name: column for name, column in renames.items() if name in names}
+    return located(header, names, own, where, ("subject",))
 
 
-def _row(cells: Sequence[str], subject: str, where: str) -> DataRow:
-    if len(cells) != FIELDS:
-        raise DataError(
-            where,
-            f"has {len(cells)} field{'s' if len(cells) != 1 else ''}",
-            "question, four answers and the letter of the right one would be right",
-        )
-    question, *choices, letter = cells
-    answer = ANSWERS.get(letter.strip().upper())
-    if answer is None:
-        raise DataError(where, f"the answer is {letter[:40]!r}", "A, B, C or D (or 0 to 3) would be right")
-    return {"question": question, "subject": subject, "choices": choices, "answer": answer}
+def _choices(values: Sequence[Any], where: str) -> list[str]:
+    if len(values) == 1 and isinstance(values[0], str):
+        try:
+            values = [json.loads(values[0])]
+        except ValueError:
+            values = [None]
+    listed = values[0] if len(values) == 1 else values
+    if not isinstance(listed, list) or not all(isinstance(choice, str) for choice in listed):
+        raise DataError(where, "column 'choices' holds no list of texts", "a list would be right (CSV has none)")
+    return list(listed)
 
 
-LAYOUT = PublishedLayout("MMLU (SPLIT/SUBJECT_SPLIT.csv)", _places, _files, _recognises, _read, ("choices",))
+def _as_on_hub(row: DataRow) -> bool:
+    """Rows as the hub has them hold the four answers in one column, `choices`."""
+    answer = row.get("answer")
+    return "question" in row and "choices" in row and isinstance(answer, int) and not isinstance(answer, bool)
+
+
+LAYOUT = PublishedLayout(
+    "MMLU (SPLIT/SUBJECT_SPLIT.csv)",
+    _places,
+    _files,
+    lambda config, path: True,
+    _read,
+    ("choices",),
+    lambda config: {**COLUMNS, "choices": ONE_COLUMN["choices"]},
+)

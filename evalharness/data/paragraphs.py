@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-from evalharness.data.files import read_text, unreadable
+from evalharness.data.contents import read_text, unreadable
 from evalharness.errors import DataError
 
 RIGHT = "a file of running text (UTF-8), paragraphs parted by empty lines, would be right"

@@ -23,13 +23,16 @@ Below a data folder DIR, names in any case, dashes and underscores aside (a benc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.data import bigbench, glue, mmlu, summaries, superglue
-from evalharness.data.files import DataRow, check_regular, kind, unreadable
-from evalharness.data.layout import PublishedLayout
+from evalharness.data.columns import Names
+from evalharness.data.contents import check_regular, unreadable
+from evalharness.data.files import DataRow, kind
+from evalharness.data.hub_layout import check_one_place
+from evalharness.data.layout import PublishedLayout, levels
 from evalharness.errors import DataError
 from evalharness.records.tasks import Task
 
@@ -59,22 +62,29 @@ class PublishedSplit:
     def no_split(self, task: Task, split: str) -> DataError:
         names = sorted(path.name for path in self.place.iterdir())
         listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        return DataError(self.place, f"has no split {split!r} for {task.name} ({self.layout.name})", f"there: {listed}")
+        fix = f"there: {listed}; --data {task.origin}=FILE names the rows"
+        return DataError(self.place, f"has no split {split!r} for {task.name} ({self.layout.name})", fix)
 
 
 def find(task: Task, split: str, root: Path) -> PublishedSplit | None:
     """The nearest place below `root` with the split, else the nearest without it, else None. Reads no rows."""
     layout = _layout(task)
-    return None if layout is None else _nearest(layout, task, split, list(layout.places(_config(task), root)))
+    if layout is None:
+        return None
+    for level in levels(root):
+        splits = _splits(layout, task, split, [place for each in level for place in layout.places(_config(task), each)])
+        check_one_place(task, level, [each.place for each in splits if each.files])
+        if splits:
+            return _nearest(splits)
+    return None
 
 
 def find_in(task: Task, split: str, folder: Path) -> PublishedSplit | None:
     """As `find`, where the folder may itself be the place of the task's data set."""
     layout = _layout(task)
-    if layout is None:
-        return None
-    here = [folder] if layout.files(_config(task), split, folder) else []
-    return _nearest(layout, task, split, [*here, *layout.places(_config(task), folder)])
+    if layout is not None and layout.files(_config(task), split, folder):
+        return _nearest(_splits(layout, task, split, [folder]))
+    return find(task, split, folder)
 
 
 def recognises(task: Task, path: Path) -> bool:
@@ -83,7 +93,7 @@ def recognises(task: Task, path: Path) -> bool:
     return layout is not None and layout.recognises(_config(task), path)
 
 
-def read(task: Task, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
+def read(task: Task, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
     """The rows of a split in the hub's schema; split None: all rows that the files hold.
 
     Raises DataError naming file and line (or example) for whatever is not of the layout's form, and for files without
@@ -94,7 +104,7 @@ def read(task: Task, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
     try:
         for path in paths:
             check_regular(path)
-        rows = layout.read(_config(task), split, paths)
+        rows = layout.read(_config(task), split, paths, renames)
     except OSError as error:
         raise unreadable(Path(error.filename or paths[0]), error) from None
     if not rows:
@@ -117,12 +127,21 @@ def check_lists(task: Task, rows: Sequence[DataRow], origin: str) -> None:
                 )
 
 
-def _nearest(layout: PublishedLayout, task: Task, split: str, places: Sequence[Path]) -> PublishedSplit | None:
-    splits = [
+def names_of(task: Task) -> Names:
+    """The columns of the task's data set that may have other names, and these."""
+    layout = _layout(task)
+    return layout.names(_config(task)) if layout else {}
+
+
+def _splits(layout: PublishedLayout, task: Task, split: str, places: Sequence[Path]) -> list[PublishedSplit]:
+    return [
         PublishedSplit(place=place, files=tuple(layout.files(_config(task), split, place)), layout=layout)
         for place in places
     ]
-    return next((each for each in splits if each.files), splits[0] if splits else None)
+
+
+def _nearest(splits: Sequence[PublishedSplit]) -> PublishedSplit:
+    return next((each for each in splits if each.files), splits[0])
 
 
 def _layout(task: Task) -> PublishedLayout | None:

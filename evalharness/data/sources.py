@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 from evalharness import registry
-from evalharness.data import REGISTRY, hub_layout, published
-from evalharness.data.files import DataRow, read_file, unreadable
+from evalharness.data import REGISTRY, columns, hub_layout, published
+from evalharness.data.contents import unreadable
+from evalharness.data.files import DataRow, kind, read_file, renamed
 from evalharness.data.lock import Lock
+from evalharness.data.tables import typed
 from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
 
@@ -34,13 +36,15 @@ class DataSource:
     splits or one file.
 
     One file stands for every split of the task; shots are then drawn from it without the evaluated row. `lock`: the
-    file that pins what is read from the hub; None: nothing is pinned.
+    file that pins what is read from the hub; None: nothing is pinned. `columns`: COLUMN or NAME:COLUMN of a task to the
+    name that it has in the files, or to its number where these name none.
     """
 
     data_dir: Path | None = None
     overrides: Mapping[str, Path] = field(default_factory=dict)
     shipped: Path | None = None
     lock: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +86,35 @@ def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
     located = _located(task, split, source)
     if located is None:
         return _from_hub(task, split, source)
-    files = located.files
+    files, names = located.files, published.names_of(task)
+    renames = columns.renames_of(task, _names(task), source.columns, names)
     if located.published:
-        rows = published.read(task, located.split, files)
+        rows = published.read(task, located.split, files, renames)
     else:
         keyword = task.dataset_kwargs.get("field") if task.dataset_path in BUILDERS else None
-        rows = [row for path in files for row in read_file(path, keyword)]
+        rows = [row for path in files for row in _rows_of(task, path, keyword, names, renames)]
     origin = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     published.check_lists(task, rows, origin)
     return DataSplit(rows=tuple(rows), digest=digest_of(rows, origin), origin=origin)
+
+
+def _rows_of(
+    task: Task, path: Path, keyword: str | None, names: columns.Names, renames: Mapping[str, str]
+) -> list[DataRow]:
+    """The rows of a file as the hub has them, but for names of columns. Raises DataError for a column of texts that is
+    needed and is not there, or holds something else.
+    """
+    rows = read_file(path, keyword, names, renames)
+    header = dict.fromkeys(key for row in rows for key in row)
+    texts = [name for name in names if name != "label"]
+    needed = [name for name in texts if columns.uses(task, name, {})] or texts
+    places = columns.located(header, names, {}, path, names.keys() - set(needed))
+    for number, row in enumerate(rows) if needed else ():
+        for name in needed:
+            if not isinstance(value := row.get(places[name]), str):
+                raise DataError(f"{path}, row {number}", f"{name!r} is {kind(value)}", "a text would be right")
+    other = {name: column for name, column in places.items() if column != name}
+    return renamed(path, rows, other) if other else rows
 
 
 def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None) -> DataError | None:
@@ -129,6 +153,7 @@ def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
     known = {name for task in tasks for name in _names(task)}
     for name in sorted(source.overrides.keys() - known):
         raise UsageError("--data", f"no task or data set of this command is called {name!r}", did_you_mean(name, known))
+    columns.check_stated(source.columns, [(task, _names(task), published.names_of(task)) for task in tasks])
 
 
 def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
@@ -141,23 +166,37 @@ def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
 
 
 def digest_of(rows: Sequence[DataRow], origin: str) -> str:
-    """SHA-256 over the rows in their order. Raises DataError for a row whose text is no Unicode (a lone surrogate)."""
+    """SHA-256 over the rows in their order. A text that is written as a number is, counts as the number, and nothing as
+    an empty text, since a CSV file does not tell them apart.
+
+    Raises DataError for a row whose text is no Unicode (a lone surrogate).
+    """
     digest = hashlib.sha256()
     for number, row in enumerate(rows):
         try:
-            text = json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text = json.dumps(
+                {key: _cell(value) for key, value in row.items()},
+                sort_keys=True,
+                ensure_ascii=False,
+                allow_nan=False,
+                separators=(",", ":"),
+            )
             digest.update(text.encode() + b"\n")
         except UnicodeEncodeError:
             raise DataError(
                 origin, f"row {number} holds half a character (a lone surrogate)", "write whole Unicode characters"
             ) from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise DataError(
                 origin,
                 f"row {number} holds a value that cannot be used: {error}",
                 "texts, numbers and lists would be right",
             ) from None
     return digest.hexdigest()
+
+
+def _cell(value: object) -> object:
+    return typed(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _names(task: Task) -> tuple[str, ...]:
@@ -175,9 +214,9 @@ def _located(task: Task, split: str, source: DataSource) -> _Located | None:
     try:
         if override is not None:
             return _in_override(task, split, override)
-        for root in (source.data_dir, source.shipped):
-            if root is not None and (located := _in_root(task, split, root)):
-                return located
+        root = source.data_dir or source.shipped  # nothing shipped stands in for rows that are not where the user says
+        if root is not None and (located := _in_root(task, split, root)):
+            return located
         local = hub_layout.data_files if task.dataset_path in BUILDERS else hub_layout.in_dataset_folder
         files = local(task, split)
     except OSError as error:
@@ -193,7 +232,7 @@ def _in_override(task: Task, split: str, path: Path) -> _Located:
     if not path.is_dir():
         return _Located(files=(path,), split=None, published=published.recognises(task, path))
     for folder in hub_layout.below(task, path):
-        if files := hub_layout.split_files(folder, split):
+        if files := hub_layout.split_files(folder, split, task):
             return _named_as_on_hub(task, split, files)
     located = published.find_in(task, split, path)
     if located is not None and located.files:

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from pyarrow import parquet
+from evalharness.data.contents import form_of, lines, unreadable
+from evalharness.data.files import numbered, parquet_batches, read_file
+from evalharness.data.tables import delimiter_of, not_csv
+from evalharness.errors import DataError
 
-from evalharness.data.files import MARK, decode, kind, not_csv, read_file, unreadable
-from evalharness.errors import DataError, first_line
-from evalharness.json_text import parse_json
-
-BATCH = 1024  # rows of a Parquet file held at once
 TAIL = 400  # characters of the lines before that a line of running text is read together with
 
 
@@ -53,7 +50,7 @@ def text_rows(path: Path) -> Iterator[TextRow]:
     """
     for file in files_at(path):
         try:
-            yield from READERS[file.suffix.lower()](file)
+            yield from READERS[form_of(file)](file)
         except OSError as error:
             raise unreadable(file, error) from None
 
@@ -63,36 +60,19 @@ def files_at(path: Path) -> list[Path]:
     known = f"files of rows or texts would be right ({', '.join(READERS)})"
     if path.is_dir():
         visible = (file for file in path.rglob("*") if not re.search(r"(^|/)\.", file.relative_to(path).as_posix()))
-        files = sorted(file for file in visible if file.suffix.lower() in READERS and file.is_file())
+        files = sorted(file for file in visible if form_of(file) in READERS and file.is_file())
         if not files:
             raise DataError(path, "holds no file of rows", known)
         return files
     if not path.is_file():
         raise DataError(path, "is no regular file" if path.exists() else "does not exist", known)
-    if path.suffix.lower() not in READERS:
+    if form_of(path) not in READERS:
         raise DataError(path, f"has the suffix {path.suffix!r}, which is not known", known)
     return [path]
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Lines with their ends, decoded one by one, so that an error can name its line."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            yield decode(line.removeprefix(MARK) if number == 0 else line, path, number)
-
-
 def _jsonl(path: Path) -> Iterator[TextRow]:
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = parse_json(line, finite=False)
-        except ValueError as error:
-            raise DataError(
-                f"{path}:{number}", f"is not JSON: {first_line(error)}", "one object a line would be right"
-            ) from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{number}", f"holds {kind(row)}", "one object a line would be right")
+    for number, row in numbered(path, finite=False):
         yield TextRow(tuple(texts_in(row)), f"{path}:{number}")
 
 
@@ -102,11 +82,11 @@ def _json(path: Path) -> Iterator[TextRow]:
 
 
 def _csv(path: Path) -> Iterator[TextRow]:
-    return _cells(path, csv.reader(_lines(path), strict=True))
+    return _cells(path, csv.reader(lines(path), delimiter=delimiter_of(path, lines(path)), strict=True))
 
 
 def _tsv(path: Path) -> Iterator[TextRow]:
-    return _cells(path, csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE))
+    return _cells(path, csv.reader(lines(path), delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def _cells(path: Path, reader: Any) -> Iterator[TextRow]:
@@ -128,17 +108,9 @@ def _cells(path: Path, reader: Any) -> Iterator[TextRow]:
 
 
 def _parquet(path: Path) -> Iterator[TextRow]:
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH):
-                for row in batch.to_pylist():
-                    yield TextRow(tuple(texts_in(row)), f"{path}, row {number}")
-                    number += 1
-    except (pa.ArrowException, ValueError) as error:
-        raise DataError(
-            f"{path}, row {number}", f"is not Parquet: {first_line(error)}", "a Parquet file would be right"
-        ) from None
+    rows = (row for batch in parquet_batches(path) for row in batch.to_pylist())
+    for number, row in enumerate(rows):
+        yield TextRow(tuple(texts_in(row)), f"{path}, row {number}")
 
 
 def _text(path: Path) -> Iterator[TextRow]:
@@ -146,7 +118,7 @@ def _text(path: Path) -> Iterator[TextRow]:
     lines part texts.
     """
     before = ""
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(lines(path), start=1):
         text = line.strip()
         together = f"{before} {text}" if before and text else ""
         before = together or text

@@ -5,19 +5,25 @@ A dialogue with summary1, summary2 … becomes a row for each of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from evalharness import fingerprint
-from evalharness.data.files import MARK, SUFFIXES, DataRow, numbered, read_file
+from evalharness.data.columns import Names, located
+from evalharness.data.contents import SUFFIXES, form_of, lines
+from evalharness.data.files import DataRow, numbered, read_file
 from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, named
 
-COLUMNS = {  # the texts that a row must have, and the column of its id
-    "dialogsum": ("dialogue", "summary"),
-    "samsum": ("dialogue", "summary"),
-    "xsum": ("document", "summary"),
-    "cnn_dailymail": ("article", "highlights"),
+SHORT = ("target", "reference", "abstract", "tldr")
+DIALOGUE: Names = {"dialogue": ("dialog", "conversation", "text", "document"), "summary": SHORT}
+DOCUMENT: Names = {"document": ("article", "text", "source", "body"), "summary": ("highlights", *SHORT)}
+ARTICLE: Names = {"article": ("document", "text", "source", "body"), "highlights": ("summary", *SHORT)}
+COLUMNS = {  # the texts that a row must have, and other names of them
+    "dialogsum": DIALOGUE,
+    "samsum": DIALOGUE,
+    "xsum": DOCUMENT,
+    "cnn_dailymail": ARTICLE,
 }
 ROOTS = {
     "dialogsum": ("dialogsum", "DialogSum_Data", "dialogsum/DialogSum_Data"),
@@ -42,18 +48,19 @@ def _files(name: str, config: str, split: str, place: Path) -> Sequence[Path]:
 
 def _recognises(name: str, config: str, path: Path) -> bool:
     """DialogSum's own files name a dialogue `fname`; the files of the others have the hub's columns."""
-    if name != "dialogsum" or path.suffix.lower() not in (".jsonl", ".json") or not path.is_file():
+    if name != "dialogsum" or form_of(path) not in (".jsonl", ".json") or not path.is_file():
         return False
-    with path.open("rb") as file:
-        start = file.read(1 << 16).decode(errors="replace")
+    start = next(lines(path), "")[: 1 << 16]
     return '"fname"' in start or '"summary1"' in start
 
 
-def _read(name: str, config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
+def _read(
+    name: str, config: str, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]
+) -> list[DataRow]:
     rows: list[DataRow] = []
     places: dict[str, str] = {}  # digest of an object -> where it is
     for path in paths:
-        for line in _lines(path):
+        for line in _lines(name, path, renames):
             digest = fingerprint.of_value(line.values)
             if digest in places and ("id" in line.values or "fname" in line.values):
                 raise line.error(f"repeats {places[digest]}, id and all", "each row once would be right")
@@ -62,13 +69,17 @@ def _read(name: str, config: str, split: str | None, paths: Sequence[Path]) -> l
     return rows
 
 
-def _lines(path: Path) -> Iterator[JsonObject]:
-    """The objects of a file of JSON lines, or of one JSON list, whatever its suffix."""
-    with path.open("rb") as file:
-        start = file.read(64).removeprefix(MARK).lstrip()[:1]
-    if start == b"{" and path.suffix.lower() == ".jsonl":
-        return (JsonObject(path, str(number), row) for number, row in numbered(path))
-    return (JsonObject(path, f" row {number}", row) for number, row in enumerate(read_file(path)))
+def _lines(name: str, path: Path, renames: Mapping[str, str]) -> Iterator[JsonObject]:
+    """The rows of a file, their texts under the names that the hub has."""
+    if form_of(path) == ".jsonl" and next(lines(path), "").lstrip()[:1] == "{":
+        rows = [(str(number), row) for number, row in numbered(path)]
+    else:
+        read = read_file(path, texts=COLUMNS[name], renames=renames)
+        renames, rows = {}, [(f" row {number}", row) for number, row in enumerate(read)]
+    header = list(dict.fromkeys(key for _, row in rows for key in row))
+    new = {column: key for key, column in located(header, COLUMNS[name], renames, path, COLUMNS[name]).items()}
+    for where, row in rows:
+        yield JsonObject(path, where, {new.get(key, key): value for key, value in row.items()})
 
 
 def _row(name: str, line: JsonObject) -> DataRow:
@@ -92,7 +103,12 @@ def _dialogues(line: JsonObject) -> list[DataRow]:
 
 def _layout(name: str, form: str) -> PublishedLayout:
     return PublishedLayout(
-        form, partial(_places, name), partial(_files, name), partial(_recognises, name), partial(_read, name)
+        form,
+        partial(_places, name),
+        partial(_files, name),
+        partial(_recognises, name),
+        partial(_read, name),
+        names=lambda config: COLUMNS[name],
     )
 
 

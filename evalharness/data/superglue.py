@@ -1,4 +1,5 @@
-"""Read SuperGLUE as published (TASK/train.jsonl, val.jsonl, test.jsonl) into the hub's rows.
+"""Read SuperGLUE as published (TASK/train.jsonl, val.jsonl, test.jsonl) and as it lies around (CSV, Parquet, other
+names of columns) into the hub's rows.
 
 Words and truth values become the hub's label numbers, a file without labels gives -1. One passage of MultiRC becomes a
 row for each of its answers, one of ReCoRD a row for each of its queries.
@@ -7,15 +8,17 @@ row for each of its answers, one of ReCoRD a row for each of its queries.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import MARK, DataRow, numbered
+from evalharness.data.columns import Names, located
+from evalharness.data.contents import form_of
+from evalharness.data.files import DataRow, numbered, read_file
 from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, named
-from evalharness.json_text import parse_json
+from evalharness.errors import DataError
 
-SUFFIXES = (".jsonl",)
+SUFFIXES = (".jsonl", ".jsonl.gz")
 FOLDERS = {
     **{name.lower(): name for name in ("BoolQ", "CB", "COPA", "MultiRC", "ReCoRD", "RTE", "WiC", "WSC")},
     "wsc.fixed": "WSC",
@@ -35,6 +38,17 @@ TEXTS = {  # the columns that are texts, and those that are whole numbers
     "axg": ("premise", "hypothesis"),
 }
 NUMBERS = {"wic": ("start1", "start2", "end1", "end2")}
+PREMISE: Names = {"premise": ("sentence1", "text1", "text_a"), "hypothesis": ("sentence2", "text2", "text_b")}
+LABEL = ("gold_label", "labels", "class", "gold", "answer", "y")
+OTHER_NAMES: dict[str, Names] = {  # of the columns of a config
+    "boolq": {"question": ("query", "q"), "passage": ("context", "paragraph", "text")},
+    "cb": PREMISE,
+    "rte": PREMISE,
+    "axg": PREMISE,
+    "axb": {"sentence1": ("premise", "text1", "text_a"), "sentence2": ("hypothesis", "text2", "text_b")},
+    "copa": {"choice1": ("alternative1", "option1"), "choice2": ("alternative2", "option2"), "premise": ("sentence",)},
+}
+LISTS = ("entities", "answers")
 SPANS = ("span1", "span2")
 
 
@@ -54,29 +68,53 @@ def _files(config: str, split: str, place: Path) -> Sequence[Path]:
 
 def _recognises(config: str, path: Path) -> bool:
     """Rows as the hub has them have a number for a label, and no object but their idx."""
-    if path.suffix.lower() not in SUFFIXES or not path.is_file() or config not in FOLDERS:
+    if config not in FOLDERS or not path.is_file():
         return False
-    with path.open("rb") as file:
-        first = next((line for line in file if line.removeprefix(MARK).strip()), b"")
+    if form_of(path) != ".jsonl":
+        return config in TEXTS
     try:
-        row = parse_json(first.removeprefix(MARK))
-    except ValueError:
-        return False
-    if not isinstance(row, dict):
+        row = next((row for _, row in numbered(path)), None)
+    except DataError:
+        return True
+    if row is None:
         return False
     if config in ("multirc", "record"):
         return isinstance(row.get("passage"), dict)
     label = row.get("label")
-    return "target" in row or not isinstance(label, int) or isinstance(label, bool)
+    texts = all(column in row for column in ("idx", *TEXTS.get(config, ())))
+    return "target" in row or not texts or not isinstance(label, int) or isinstance(label, bool)
 
 
-def _read(config: str, split: str | None, paths: Sequence[Path]) -> list[DataRow]:
+def _names(config: str) -> Names:
+    if config not in TEXTS:
+        return {}
+    return {column: OTHER_NAMES.get(config, {}).get(column, ()) for column in TEXTS[config]} | {"label": LABEL}
+
+
+def _lines(config: str, path: Path, renames: Mapping[str, str]) -> Iterator[JsonObject]:
+    """The rows of a file, their columns under the names that the hub has; counted where they have no `idx`."""
+    if form_of(path) == ".jsonl":
+        lines = [(str(number), row) for number, row in numbered(path)]
+    else:
+        rows = read_file(path, texts=TEXTS.get(config, ()), renames=renames)
+        renames, lines = {}, [(f" row {number}", row) for number, row in enumerate(rows)]
+    names = _names(config)
+    header = list(dict.fromkeys(key for _, row in lines for key in row))
+    places = located(header, names, renames, path, ("label", *TEXTS.get(config, ()))) if names else {}
+    new = {column: name for name, column in places.items()}
+    for index, (where, row) in enumerate(lines):
+        values = {new.get(key, key): value for key, value in row.items()}
+        if names and not any("idx" in row for _, row in lines):
+            values["idx"] = index
+        yield JsonObject(path, where, values)
+
+
+def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:
     make: Callable[[str, JsonObject], Iterator[DataRow]] = {"multirc": _answers, "record": _queries}.get(config, _row)
     rows: list[DataRow] = []
     lines: dict[str, str] = {}  # idx -> line
     for path in paths:
-        for number, values in numbered(path):
-            line = JsonObject(path, str(number), values)
+        for line in _lines(config, path, renames):
             for row in make(config, line):
                 key = json.dumps(row["idx"])
                 if key in lines:
@@ -164,8 +202,8 @@ def _label(config: str, line: JsonObject) -> int:
     """The hub's number; -1 where the line has no label. Raises DataError for a label that is none of the task's."""
     words = WORDS.get(config, ("false", "true"))
     label: Any = line.values.get("label", -1)
-    if isinstance(label, str) and label in words:
-        return words.index(label)
+    if isinstance(label, str) and label.lower() in words:
+        return words.index(label.lower())
     if isinstance(label, bool) and config in WORDS:
         raise line.error(f"the label is {str(label).lower()}", f"{' or '.join(words)} would be right")
     if isinstance(label, int) and (-1 if "label" not in line.values else 0) <= label < len(words):
@@ -188,5 +226,11 @@ def _mended(row: DataRow, span: str) -> str:
 
 
 LAYOUT = PublishedLayout(
-    "SuperGLUE (TASK/train.jsonl, val.jsonl, test.jsonl)", _places, _files, _recognises, _read, ("entities", "answers")
+    "SuperGLUE (TASK/train.jsonl, val.jsonl, test.jsonl)",
+    _places,
+    _files,
+    _recognises,
+    _read,
+    ("entities", "answers"),
+    _names,
 )

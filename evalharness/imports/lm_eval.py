@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.data.files import decode, kind, plain, unreadable
+from evalharness.data.contents import decode, unreadable
+from evalharness.data.files import kind, plain
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.lm_eval_answers import read_answer
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, plain_name

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.data.files import DataRow, numbered, parquet_rows, text_cells, unreadable
+from evalharness.data.contents import form_of, unreadable
+from evalharness.data.files import DataRow, numbered, parquet_rows
+from evalharness.data.tables import table
 from evalharness.errors import DataError
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, statement_of
 from evalharness.tasks.answer_counts import ReadAnswer
@@ -31,7 +33,7 @@ READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt
 
 
 def is_table(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in FORMS
+    return path.is_file() and form_of(path) in FORMS
 
 
 def read(path: Path, name: str) -> ModelLog:
@@ -125,13 +127,16 @@ def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], grade
 
 def _rows(path: Path) -> list[tuple[int, DataRow]]:
     """Read (line or row number, row): the cells of CSV and TSV are texts, others keep their types."""
-    form = path.suffix.lower()
+    form = form_of(path)
     rows: Iterable[tuple[int, DataRow]]
     try:
         if form == ".parquet":
             rows = enumerate(parquet_rows(path), 1)
+        elif form == ".jsonl":
+            rows = numbered(path)
         else:
-            rows = numbered(path) if form == ".jsonl" else text_cells(path, "\t" if form == ".tsv" else ",")
+            header, lines = table(path)
+            rows = [(number, dict(zip(header, cells, strict=True))) for number, cells in lines]
         return [(number, {column.strip(): value for column, value in row.items()}) for number, row in rows]
     except OSError as error:
         raise unreadable(path, error) from None

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness import fingerprint
-from evalharness.data.files import numbered, unreadable
+from evalharness.data.contents import unreadable
+from evalharness.data.files import numbered
 from evalharness.errors import DataError
 
 if TYPE_CHECKING:

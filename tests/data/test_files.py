@@ -110,7 +110,7 @@ def test_a_field_longer_than_the_csv_modules_own_limit(tmp_path: Path) -> None:
         ("a.json", b"[1, 2]", r"row 0 is a number"),
         ("a.json", b'[{"a":\n"\xe9"}]', r"a\.json:2: holds bytes"),
         ("a.json", b"[" * 100_000, r"a\.json: is not JSON|a\.json:1: is not JSON"),
-        ("a.csv", b"a,b\n1,2\n3\n", r"a\.csv:3: has 1 fields; the header names 2"),
+        ("a.csv", b"a,b\n1,2\n3\n", r"a\.csv:3: has 1 field; the header names 2"),
         ("a.csv", b'a,b\n1,"open\n', r"a\.csv:\d: cannot be read"),
         ("a.csv", b"a,a\n1,2\n", r"a\.csv:1: the header"),
         ("a.csv", "a\né\n".encode("latin-1"), r"a\.csv:2: holds bytes"),

@@ -193,11 +193,15 @@ def test_a_question_with_a_line_break_in_quotes_is_made_whole(of: Of, lay: Lay) 
         ("rte", "index\tsentence1\tsentence2\tlabel\n0\ta\tb\t-\n", r"dev\.tsv:2: has no label \('-'\)"),
         ("sst2", "sentence\tlabel\na\t1\nb\t\n", r"dev\.tsv:3: has no label"),
         ("sst2", "sentence\tlabel\na\t1\nb\n", r"dev\.tsv:3: has 1 field; "),
-        ("sst2", "text\tlabel\na\t1\n", r"dev\.tsv:1: the header names .*a column sentence"),
+        (
+            "sst2",
+            "words\tlabel\na\t1\n",
+            r"dev\.tsv: has no column sentence .*there: words, label; --columns sentence=",
+        ),
         (
             "cola",
             "gj04\t1\tThe cat slept.\n",
-            r"dev\.tsv:1: has 3 fields; the header names 4 \(source, label, original, sentence\)",
+            r"dev\.tsv: has no column sentence .*columns there: gj04, 1, The cat slept\.; --columns sentence=",
         ),
         ("cola", "gj04\tyes\t\tThe cat slept.\n", r"dev\.tsv:1: the label is 'yes'"),
         ("stsb", "sentence1\tsentence2\tscore\na\tb\t5.1\n", r"dev\.tsv:2: the score is '5\.1'; a number from 0 to 5"),

@@ -87,7 +87,7 @@ def test_rows_as_the_hub_has_them_are_left_alone_but_choices_must_be_a_list(of: 
     assert rows_of(of("cais/mmlu", "astronomy"), lay({"mmlu/astronomy/test.jsonl": [row]})) == [row]
     with pytest.raises(DataError, match=r"test\.jsonl, row 1: column 'choices' holds a text; a list"):
         rows_of(of("cais/mmlu", "astronomy"), lay({"mmlu/astronomy/test.jsonl": [row, {**row, "choices": "ab"}]}))
-    with pytest.raises(DataError, match=r"validation\.csv, row 0: column 'choices' holds a text; .*CSV has none"):
+    with pytest.raises(DataError, match=r"validation\.csv:2: column 'choices' holds no list .*CSV has none"):
         rows_of(
             of("cais/mmlu", "virology"),
             lay({"mmlu/virology/validation.csv": "question,choices,answer\nq,\"['a', 'b']\",1\n"}),

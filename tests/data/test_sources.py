@@ -109,7 +109,7 @@ def test_a_folder_without_the_split_is_an_error_and_no_search_elsewhere(tmp_path
 def test_two_files_for_one_split_are_refused(tmp_path: Path, make: Make) -> None:
     write(tmp_path / "mine/test.jsonl", "x")
     write(tmp_path / "mine/test.json", "x")
-    with pytest.raises(DataError, match=r"test\.jsonl and test\.json"):
+    with pytest.raises(DataError, match=r"test\.json and test\.jsonl"):
         read_rows(make(), "test", DataSource(tmp_path))
 
 

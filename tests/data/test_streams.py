@@ -81,7 +81,7 @@ def test_a_folder_is_all_of_its_files(tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,2\n3\n", "a.csv:3", "has 1 fields"),
         ("a.csv", 'a,b\n1,"2\n', "a.csv:2", "cannot be read"),
         ("a.txt", b"fine\nno\xff\n", "a.txt:2", "not UTF-8"),
-        ("a.parquet", "no parquet", "a.parquet, row 0", "is not Parquet"),
+        ("a.parquet", "no parquet", "a.parquet", "is not Parquet"),
         ("a.bin", "x", "a.bin", "suffix '.bin'"),
     ],
 )

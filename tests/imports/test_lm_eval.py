@@ -196,7 +196,7 @@ def test_lines_that_are_not_lm_evals_are_named(write_log: WriteLog, text: str, s
 def test_bytes_that_are_no_text_are_an_error_with_the_file(write_log: WriteLog) -> None:
     folder = write_log("base", {"odd": [line(0, acc=1.0)]})
     (file,) = folder.glob("*/samples_odd_*")
-    file.write_bytes(b"\xff\xfe" + file.read_bytes())
+    file.write_bytes(b"\xff\xff" + file.read_bytes())
     with pytest.raises(EvalHarnessError, match=r"jsonl:1: holds bytes that are not UTF-8"):
         read(folder)
 

@@ -231,7 +231,7 @@ def test_files_of_pairs_and_of_conversations(world, tmp_path):
         ('{"messages": [{"role": "robot", "content": "x"}]}', ":1: message 0 has no role"),
         ('{"messages": [{"role": "user", "content": "x"}]}', ":1: no turn of the assistant"),
         ("\n", "holds no examples"),
-        (b"\xff\xfe", "not UTF-8"),
+        (b"\xff\xff", "not UTF-8"),
         (None, "cannot be read"),
     ],
 )

@@ -1,0 +1,116 @@
+"""Find a task's columns in a file: by the names that the user states, by their own, or by other names of the same
+meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import DataError, UsageError, did_you_mean
+from evalharness.records.tasks import Task
+
+Names = Mapping[str, tuple[str, ...]]
+"""A column's name in the hub's schema -> other names of it, in lower case, the first that is there counts"""
+OPTION = "--columns"
+LISTED = 20  # names in a message
+
+
+def columns_there(header: Collection[str]) -> str:
+    """Say which columns there are."""
+    names = [repr(name) if not name.strip() or "," in name else name[:60] for name in header]
+    return f"columns there: {', '.join(names[:LISTED])}{', …' if len(names) > LISTED else ''}"
+
+
+def stated(renames: Mapping[str, str], header: Collection[str], where: Path | str) -> None:
+    """Raises DataError for a name that the user states and that no column of a file has."""
+    if absent := [f"{name}={column}" for name, column in renames.items() if column not in header]:
+        raise DataError(where, f"{OPTION} {','.join(absent)} names no column of it", columns_there(header))
+
+
+def located(
+    header: Collection[str], names: Names, renames: Mapping[str, str], where: Path | str, optional: Collection[str] = ()
+) -> dict[str, str]:
+    """The file's name of each column in `names`, without the `optional` ones that it does not have.
+
+    Raises DataError naming the columns that are there and the one that is wanted.
+    """
+    stated({name: column for name, column in renames.items() if name in names}, header, where)
+    taken = set(renames.values())
+    by_key: dict[str, str] = {}
+    for name in header:
+        if name not in taken:
+            by_key.setdefault(name.strip().lower(), name)
+    places: dict[str, str] = {}
+    for column, others in names.items():
+        known = [key for key in (column.lower(), *others) if key in by_key]
+        if column in renames:
+            places[column] = renames[column]
+        elif known:
+            places[column] = by_key[known[0]]
+        elif column not in optional:
+            also = f" (or {', '.join(others[:4])}{', …' if len(others) > 4 else ''})" if others else ""
+            fix = f"{columns_there(header)}; {OPTION} {column}=NAME says which is meant (or its number)"
+            raise DataError(where, f"has no column {column}{also}", fix)
+    return places
+
+
+def in_words(names: Names) -> dict[str, str]:
+    """The other names of each column, for people."""
+    return {column: ", ".join(others) for column, others in names.items() if others}
+
+
+def uses(task: Task, column: str, names: Names) -> bool:
+    """Tell whether a task has a column: one of its data set, or one that its templates name."""
+    if column in names:
+        return True
+    return any(re.search(rf"(?<!\w){re.escape(column)}(?!\w)", text) for text in _texts(task))
+
+
+def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], names: Names) -> dict[str, str]:
+    """What the user states of a task's columns: COLUMN of every task that has it, NAME:COLUMN of one task or data set
+    (`own`: its names), which counts more.
+    """
+    of_all: dict[str, str] = {}
+    of_one: dict[str, str] = {}
+    for key, column in stated_by.items():
+        of, _, name = key.rpartition(":")
+        if uses(task, name, names) and (not of or of in own):
+            (of_one if of else of_all)[name] = column
+    return of_all | of_one
+
+
+def check_stated(stated_by: Mapping[str, str], tasks: Iterable[tuple[Task, Collection[str], Names]]) -> None:
+    """Raise UsageError for a name that is no column of any of the tasks. `tasks`: each with its names, and the other
+    names of its columns.
+    """
+    every = list(tasks)
+    for key, column in stated_by.items():
+        of, _, name = key.rpartition(":")
+        if not any(uses(task, name, names) and (not of or of in own) for task, own, names in every):
+            known = {known for _, _, names in every for known in names}
+            fix = did_you_mean(name, known) if known else "a column that its task file names would be right"
+            whose = f"the task {of!r} of this command" if of else "any task of this command"
+            raise UsageError(OPTION, f"{key}={column}: {name!r} is no column of {whose}", fix)
+
+
+def _texts(task: Task) -> Iterable[str]:
+    for value in (
+        *(task.doc_to_text, task.doc_to_target, task.doc_to_choice, task.description, task.gen_prefix),
+        *(task.document, task.unit, task.value, task.choice_scores, task.labels, task.shots, task.templates, task.twin),
+        *(("dialogue", "summary") if task.reader else ()),
+    ):
+        yield from _within(value)
+
+
+def _within(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _within(each)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _within(each)
