@@ -20,6 +20,7 @@ from evalharness.checkpoints import files
 from evalharness.checkpoints.adapter_files import ARCHITECTURES, TASK_COUNTS
 from evalharness.checkpoints.kinds import TYPES, refusal, refusal_on_quantised
 from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, unwarned
+from evalharness.checkpoints.limits import check_adapter
 from evalharness.checkpoints.open_model import architecture_of, embedding_shape, misnamed
 from evalharness.checkpoints.resized import check_rows, embedding_rows, second_copies
 from evalharness.errors import ModelError, first_line
@@ -76,6 +77,7 @@ def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> 
     on_meta = next(model.parameters()).device.type == "meta"
     kind = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type or "", PeftModel)
     try:
+        check_adapter(checkpoint.path, vars(config), [name for name, _ in model.named_modules()])
         with unwarned(), torch.random.fork_rng():
             return kind(model, config, autocast_adapter_dtype=not on_meta, low_cpu_mem_usage=on_meta)
     except UNLOADABLE as error:

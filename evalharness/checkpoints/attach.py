@@ -135,7 +135,10 @@ def _cache(
     dtype. `prompt`: a Cache, whatever peft's annotation says.
     """
     own_attention = prompt.self_attention_cache if isinstance(prompt, EncoderDecoderCache) else prompt
-    assert isinstance(own_attention, Cache)
+    if not isinstance(own_attention, Cache):
+        raise ModelError(
+            checkpoint.path, "its prefix is for more parts than a model has (num_transformer_submodules)", FIX
+        )
     layers = [
         (layer.keys, layer.values)
         for layer in own_attention.layers

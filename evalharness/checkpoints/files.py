@@ -33,7 +33,7 @@ TOKENIZER_PARTS = (
     "chat_template.json",
 )
 WINDOW_KEYS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length", "max_seq_len", "seq_length")
-HEADER_LIMIT = 100_000_000  # bytes; the format's own bound
+LIMIT = 32_000_000  # bytes of a JSON file or a header: over 200,000 tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,10 @@ class TensorFacts:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read the JSON object in a file. Raises ModelError where it is missing, undecodable, or no object."""
+    """Read the JSON object in a file. Raises ModelError where it is missing, too large, undecodable, or no object."""
     try:
+        if (size := path.stat().st_size) > LIMIT:
+            raise ModelError(path, f"holds {size} bytes, and at most {LIMIT} are read", "save the checkpoint again")
         value = parse_json(path.read_text(encoding="utf-8"), finite=False)
     except FileNotFoundError:
         raise ModelError(path, "missing", "give a complete checkpoint directory") from None
@@ -94,8 +96,8 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            if length > HEADER_LIMIT:
-                raise ValueError(f"a header of {length} bytes")
+            if length > LIMIT:
+                raise ValueError(f"a header of {length} bytes, and at most {LIMIT} are read")
             header = parse_json(file.read(length), finite=False)
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)

@@ -86,10 +86,12 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
             fix = library if stored else "give a complete checkpoint"
             raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
     if wrong := _misfits(report):
+        no_head = len(wrong) == 1 and set(report["missing_keys"]) == {"lm_head.weight"}
+        tied = ": tie_word_embeddings true says that the embeddings are the head, too" if no_head else ""
         raise ModelError(
             directory,
             f"its tensors do not fit its config.json: {'; '.join(wrong)}",
-            "save the checkpoint again, or mend config.json",
+            f"save the checkpoint again, or mend config.json{tied}",
         )
     return model
 

@@ -19,6 +19,7 @@ from evalharness.checkpoints.discover import (
     checkpoints_in,
     directory_of,
 )
+from evalharness.checkpoints.limits import check_sizes
 from evalharness.checkpoints.naming import CheckpointSpec, parse
 from evalharness.checkpoints.precision import ON_LOADING, parameter_count, precision_of
 from evalharness.checkpoints.training_facts import trained_parameters, training_facts
@@ -97,6 +98,7 @@ def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role:
         raise _no_weights(directory, "config.json without weights")
     stored = files.all_tensors(weights)
     _refuse_names(directory, stored, adapter=False)
+    check_sizes(directory, config, stored)
     parameters = parameter_count(stored, config)
     return Checkpoint(
         name=spec.name_in(directory),
@@ -192,6 +194,8 @@ def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpo
     config = _checked_base_config(directory, under, spec.name_in(directory), facts)
     weights, stored = files.weight_files(under), precision_of(under / files.CONFIG, config)
     on_loading = "" if stored else _precision_of_training(directory)
+    stored_in_base = files.all_tensors(weights)
+    check_sizes(under, config, stored_in_base)
     base_identity = fingerprint.of_quantised(fingerprint.of_weights(under), on_loading)
     trained = trained_parameters(directory, None, facts.kind) if facts.virtual_tokens else 0
     return Checkpoint(
@@ -200,7 +204,7 @@ def _adapter(spec: CheckpointSpec, directory: Path, base: str | None) -> Checkpo
         path=directory,
         base=under,
         fingerprint=fingerprint.of_adapter(directory, base_identity, facts.task),
-        parameters=parameter_count(files.all_tensors(weights), config) + facts.values,
+        parameters=parameter_count(stored_in_base, config) + facts.values,
         trainable=trained or facts.trained,
         bytes=(directory / files.ADAPTER).stat().st_size,
         window=files.window_of(config),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import distributions
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from evalharness.checkpoints import files
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.libraries import quiet
-from evalharness.errors import ModelError, first_line
+from evalharness.errors import MissingPackageError, ModelError, first_line
 from evalharness.records.models import Architecture, Checkpoint
 
 
@@ -37,11 +39,32 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 directory, local_files_only=True, trust_remote_code=False
             )
-            return tokenizer
     except Exception as error:  # tokenizers raises plain Exception
+        _refuse_without_packages(directory)
         raise ModelError(
             directory, f"its tokenizer cannot be read ({first_line(error)})", "save the tokenizer again"
         ) from None
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # transformers makes one all the same
+        what = f"its tokenizer_class {type(tokenizer).__name__} reads none of the vocabulary's files there"
+        raise ModelError(directory, what, "save the tokenizer again")
+    return tokenizer
+
+
+PIECES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]+=* \d+\s")  # how a file of tiktoken's begins, which may have the same name
+
+
+def _refuse_without_packages(directory: Path) -> None:
+    """Raise MissingPackageError where the tokenizer lies in a file that only packages read which are not installed."""
+    file = next((directory / name for name in PIECES if (directory / name).is_file()), None)
+    if file is None or (directory / "tokenizer.json").is_file():
+        return
+    with file.open("rb") as opened:
+        wanted = ["tiktoken"] if TIKTOKEN.match(opened.read(64)) else ["sentencepiece", "protobuf"]
+    if missing := [name for name in wanted if not any(distributions(name=name))]:
+        what = f"its tokenizer is {file.name} alone, and {' and '.join(missing)} to read it with"
+        fix = f"pip install {' '.join(missing)}, or save the tokenizer as tokenizer.json"
+        raise MissingPackageError(directory, f"{what} {'are' if missing[1:] else 'is'} not installed", fix)
 
 
 # ---- special tokens around a text ------------------------------------------------------------------------------------

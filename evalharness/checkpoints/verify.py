@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint
@@ -64,12 +65,34 @@ def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
         empty, notices = fits_quantised(checkpoint, stored)
     else:
         empty = empty_model(checkpoint.path)
+        notices = _untied(checkpoint, empty, weights)
     for path in weights:
         refuse_nonfinite(path)
     if checkpoint.base is not None and checkpoint.base != checkpoint.path:
         own, base = (files.read_json(place / files.CONFIG) for place in (checkpoint.path, checkpoint.base))
         notices += (*_shape_differences(checkpoint, own, base), *_quantisation_differences(checkpoint, own, base))
     return notices, embedding_shape(empty)[0]
+
+
+def _untied(checkpoint: Checkpoint, empty: PreTrainedModel, weights: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return a notice for tensors that config.json ties to others, and that differ from them in the files:
+    transformers leaves these as they are.
+    """
+    places = {name: path for path in weights for name in files.tensors(path)}
+    pairs = empty.get_expanded_tied_weights_keys(all_submodels=True).items()
+    apart = [
+        f"{one} and {other}" for one, other in pairs if {one, other} <= places.keys() and _differ(places, one, other)
+    ]
+    what = (
+        "config.json ties tensors that differ in its files, each of which is used as it is stored, as by transformers"
+    )
+    return (f"{checkpoint.name}: {what}: {first_names(apart)}",) if apart else ()
+
+
+def _differ(places: Mapping[str, Path], one: str, other: str) -> bool:
+    with safe_open(places[one], framework="pt") as first, safe_open(places[other], framework="pt") as second:
+        chunks = zip(_chunks(first, one), _chunks(second, other), strict=True)
+        return not all(torch.equal(*pair) for pair in chunks)
 
 
 def _adapter(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:

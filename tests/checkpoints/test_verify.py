@@ -62,6 +62,36 @@ def test_a_missing_head_is_missed_only_where_it_is_not_tied(copy, edit_tensors, 
         verify(recognise(str(folder)))
 
 
+def test_a_missing_head_that_is_the_embeddings(copy, edit_json, zoo, tiny):
+    """Of a configuration that says false: the advice makes it answer as before."""
+    folder = copy("qwen3")
+    edit_json(folder / "config.json", tie_word_embeddings=False)
+    with pytest.raises(ModelError, match=r"missing lm_head.weight; .*mend config.json: tie_word_embeddings true says"):
+        verify(recognise(str(folder)))
+    edit_json(folder / "config.json", tie_word_embeddings=True)
+    assert verify(recognise(str(folder))) == ()
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_a_head_that_differs_from_the_embeddings_it_is_tied_to(name, copy, edit_json, edit_tensors, tiny):
+    """It is used as stored, as by transformers, and said; a head that is stored and equal is nothing to say."""
+    folder = copy(name)
+    embeddings = {"llama": "model.embed_tokens.weight", "gpt2": "transformer.wte.weight"}[name]
+    edit_json(folder / "config.json", tie_word_embeddings=True)
+    edit_tensors(
+        folder / "model.safetensors", lambda tensors: tensors.update({"lm_head.weight": tensors[embeddings].flip(0)})
+    )
+    (notice,) = verify(recognise(str(folder)))
+    assert f"used as it is stored, as by transformers: lm_head.weight and {embeddings}" in notice
+    loaded, theirs = load(recognise(str(folder)), "float32", "cpu").model, tiny.open_model(folder)
+    assert torch.equal(tiny.logits(loaded), tiny.logits(theirs))
+    assert not torch.equal(loaded.lm_head.weight, loaded.get_input_embeddings().weight)
+    edit_tensors(
+        folder / "model.safetensors", lambda tensors: tensors.update({"lm_head.weight": tensors[embeddings].clone()})
+    )
+    assert verify(recognise(str(folder))) == ()
+
+
 @pytest.mark.fault(19)
 def test_weights_of_another_size_than_the_configuration(copy, edit_json):
     folder = copy("qwen3")

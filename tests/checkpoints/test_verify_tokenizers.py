@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import distributions
 
 import pytest
 from tokenizers import Tokenizer
@@ -10,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.errors import ModelError
+from evalharness.errors import MissingPackageError, ModelError
 
 
 def test_no_tokenizer(copy):
@@ -132,3 +133,34 @@ def test_token_ids_of_an_encoder_decoder_that_moved(copy, zoo):
     (folder / "tokenizer.json").write_text(json.dumps(value))
     with pytest.raises(ModelError, match=r"token ids moved against its base .*'a' from"):
         verify(recognise(str(folder), base=str(zoo["t5"])))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "packages"),
+    [
+        ("tokenizer.model", b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02", ["sentencepiece", "protobuf"]),
+        ("spiece.model", b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02", ["sentencepiece", "protobuf"]),
+        ("tokenizer.model", b"IQ== 0\nIg== 1\n", ["tiktoken"]),
+    ],
+)
+def test_a_tokenizer_that_only_other_packages_read(file, content, packages, copy, edit_json):
+    """They are named, and not only whichever of them was tried last."""
+    if any(any(distributions(name=name)) for name in packages):
+        pytest.skip("is installed here")
+    folder = copy("llama")
+    (folder / "tokenizer.json").unlink()
+    (folder / file).write_bytes(content)
+    kind = "T5Tokenizer" if file == "spiece.model" else "LlamaTokenizer"
+    edit_json(folder / "tokenizer_config.json", tokenizer_class=kind)
+    words = f"its tokenizer is {file} alone, and {' and '.join(packages)} to read it with .* not installed; "
+    with pytest.raises(MissingPackageError, match=f"{words}pip install {' '.join(packages)}"):
+        verify(recognise(str(folder)))
+
+
+def test_a_tokenizer_without_a_word(copy, edit_json):
+    """transformers makes one where the class looks for other files than are there."""
+    folder = copy("llama")
+    (folder / "tokenizer.json").rename(folder / "vocab.txt")
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
+    with pytest.raises(ModelError, match="its tokenizer_class LlamaTokenizer reads none of the vocabulary's files"):
+        verify(recognise(str(folder)))
