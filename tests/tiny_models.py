@@ -24,6 +24,8 @@ from tiny_architectures import (
 )
 from transformers import PreTrainedModel
 
+from evalharness.checkpoints.derived import at_precision
+from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
 __all__ = ["ARCHITECTURES", "WINDOW", "WORDS", "make_config", "make_tokenizer"]
@@ -137,7 +139,11 @@ def described(path: Path, base: Path | None, kind: str = "LORA", **more: object)
     facts = {"window": WINDOW, "virtual_tokens": 0, **dict.fromkeys(("parameters", "trainable", "bytes"), 1)}
     facts |= {"name": path.name, "path": path, "base": base, "kind": "x", "fingerprint": str(path)}
     facts |= {"architecture": architecture, "adapter": kind, "adapter_task": task}
-    return Checkpoint(**{**facts, **more})
+    checkpoint = Checkpoint(**{**facts, **more})
+    try:
+        return at_precision(checkpoint, checkpoint.precision)
+    except ModelError:  # a broken one, which loading refuses
+        return checkpoint
 
 
 def options(model: PreTrainedModel) -> dict[str, torch.Tensor]:

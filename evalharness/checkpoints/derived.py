@@ -35,6 +35,12 @@ def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
     return replace(checkpoint, precision=precision, fingerprint=identity)
 
 
+def refuse_changed(checkpoint: Checkpoint, identity: str) -> None:
+    """Raise ModelError unless the checkpoint's files have the identity that it had when it was recognised."""
+    if at_precision(checkpoint, checkpoint.precision).fingerprint != identity:
+        raise ModelError(checkpoint.path, fingerprint.CHANGED, fingerprint.ONCE_WRITTEN)
+
+
 def unquantised_of(base: Checkpoint) -> Checkpoint:
     """Return the base as its files hold it, to be measured beside the base that is quantised on loading. Raises
     ModelError where the files are quantised.

@@ -31,7 +31,10 @@ TOKENIZER_PARTS = (
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
+    *("sentencepiece.model", "spm.model", "spm_char.model", "source.spm", "target.spm", "target_vocab.json"),
+    *("dict.txt", "byte_maps.json", "emoji.json", "entity_vocab.json", "prophetnet.tokenizer", "tekken.json"),
 )
+VERSIONS = "tokenizer.*.json"  # of tokenizer.json, for versions of transformers (`fast_tokenizer_files`)
 WINDOW_KEYS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length", "max_seq_len", "seq_length")
 LIMIT = 32_000_000  # bytes of a JSON file or a header: over 200,000 tensors
 
@@ -78,7 +81,11 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
         shards = read_json(directory / INDEX).get("weight_map")
         if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
             raise ModelError(directory / INDEX, "names no shards", "save the checkpoint again")
-        paths = tuple(directory / name for name in sorted(set(shards.values())))
+        names = sorted(set(shards.values()))
+        if elsewhere := [name for name in names if Path(name).name != name]:
+            what = f"names files that do not lie beside it: {', '.join(elsewhere)}"
+            raise ModelError(directory / INDEX, what, "put every shard into the checkpoint's folder")
+        paths = tuple(directory / name for name in names)
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
             raise ModelError(directory, f"shards missing: {', '.join(missing)}", f"copy every file that {INDEX} names")
@@ -142,6 +149,14 @@ def window_of(config: dict[str, Any]) -> int | None:
         if isinstance(inner.get(key), int) and inner[key] > 0:
             return int(inner[key])
     return None
+
+
+def tokenizer_files(directory: Path) -> tuple[str, ...]:
+    """List the names of the files that a tokenizer in the directory may be read from, chat templates in a folder of
+    their own aside.
+    """
+    versions = sorted(path.name for path in directory.glob(VERSIONS))
+    return (*TOKENIZER_PARTS, *versions, TOKENIZER_CONFIG)
 
 
 def has_tokenizer(directory: Path) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from functools import lru_cache
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
 from evalharness.checkpoints import files
+from evalharness.errors import ModelError
 
 NOT_CONTENT = {
     files.CONFIG: ("_name_or_path", "transformers_version"),
@@ -25,25 +28,59 @@ NOT_CONTENT = {
 }
 
 
-@lru_cache(maxsize=256)
-def _digest(path: Path, state: tuple[int, ...]) -> str:
-    """Compute the file's digest; `state` (device, inode, size, times of change) makes a changed file a new key."""
-    return fingerprint.of_file(path)
+TEMPLATES = "additional_chat_templates"
+CHANGED = "its files changed after they were looked at: its answers would be kept under another model's name"
+ONCE_WRITTEN = "give the command again once they are all written"
+SETTLED = 1_000_000_000  # nanoseconds after which a write shows in a file's times, however coarse its clock
+State = tuple[int, ...]
+_digests: dict[Path, tuple[State, str]] = {}
+
+
+def _state(path: Path) -> State:
+    """Device, inode, size, and times: no program can set the time of change (the last)."""
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def of_file(path: Path) -> str:
     """Return the file's digest, computed once a process while the file does not change: a base is read once for all its
     candidates.
     """
-    stat = path.stat()
-    return _digest(path.resolve(), (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    path, state = path.resolve(), _state(path)
+    known, digest = _digests.get(path, ((), ""))
+    if known == state:
+        return digest
+    now, digest = time.time_ns(), fingerprint.of_file(path)
+    if now - state[-1] > SETTLED:  # else it could be written again without another time
+        _digests[path] = state, digest
+    return digest
+
+
+@contextlib.contextmanager
+def unchanged(paths: Iterable[Path]) -> Iterator[None]:
+    """Raise ModelError where a file is written or replaced while the block runs, and compute its digest afresh when it
+    is asked for next, whatever its times say.
+    """
+    before = {path.resolve(): _state(path) for path in paths}
+    yield
+    for path, state in before.items():
+        _digests.pop(path, None)
+        if _state(path) != state:
+            raise ModelError(path, CHANGED, ONCE_WRITTEN)
+
+
+def covered(directory: Path) -> tuple[Path, ...]:
+    """List the files of a checkpoint that its identity covers, but for full weights."""
+    names = (files.CONFIG, files.GENERATION_CONFIG, files.INDEX, files.ADAPTER_CONFIG, files.ADAPTER)
+    small = [directory / name for name in (*names, *files.tokenizer_files(directory))]
+    return (*(path for path in small if path.is_file()), *sorted((directory / TEMPLATES).glob("*.jinja")))
 
 
 def _content(path: Path) -> Any:
     if path.name not in NOT_CONTENT:
         return of_file(path)
     kept = {key: _finite(value) for key, value in files.read_json(path).items() if key not in NOT_CONTENT[path.name]}
-    return {key: _as_set(value) for key, value in kept.items()} if path.name == files.ADAPTER_CONFIG else kept
+    return {key: _as_peft_reads(value) for key, value in kept.items()} if path.name == files.ADAPTER_CONFIG else kept
 
 
 def _finite(value: Any) -> Any:
@@ -55,10 +92,12 @@ def _finite(value: Any) -> Any:
     return f"{value}" if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _as_set(value: Any) -> Any:
+def _as_peft_reads(value: Any) -> Any:
     """Sort lists of names: peft writes its sets (target_modules and the like) in an order that changes from process to
-    process.
+    process. Keep the order of keys: of the patterns of a `rank_pattern` or its kin peft takes the first that fits.
     """
+    if isinstance(value, dict) and value:
+        return list(value.items())
     return sorted(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
 
 
@@ -67,12 +106,11 @@ def _present(directory: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _templates(directory: Path) -> dict[str, str]:
-    folder = directory / "additional_chat_templates"
-    return {path.name: of_file(path) for path in sorted(folder.glob("*.jinja"))} if folder.is_dir() else {}
+    return {path.name: of_file(path) for path in sorted((directory / TEMPLATES).glob("*.jinja"))}
 
 
 def _tokenizer(directory: Path) -> dict[str, Any]:
-    return {**_present(directory, (*files.TOKENIZER_PARTS, files.TOKENIZER_CONFIG)), "templates": _templates(directory)}
+    return {**_present(directory, files.tokenizer_files(directory)), "templates": _templates(directory)}
 
 
 def of_tokenizer(directory: Path) -> str:

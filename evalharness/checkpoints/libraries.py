@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from transformers import modeling_utils
 from transformers.utils import logging
 
 UNLOADABLE = (  # what loading broken or foreign files raises
@@ -34,6 +35,23 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def read_into_memory() -> Iterator[None]:
+    """Let transformers read weights into memory of their own, tensor by tensor, where it would map their files: mapped
+    weights change with the file. (`disable_mmap` does so, too, and holds every file twice.)
+    """
+
+    def reading(path: str, framework: str = "pt", device: object = "cpu", **_: object) -> object:
+        return safe_open(path, framework=framework, device=device, backend="pread")
+
+    mapping = vars(modeling_utils)["safe_open"]
+    vars(modeling_utils)["safe_open"] = reading
+    try:
+        yield
+    finally:
+        vars(modeling_utils)["safe_open"] = mapping
 
 
 @contextlib.contextmanager

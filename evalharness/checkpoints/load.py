@@ -16,10 +16,12 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint, quantised, shared_weights
+from evalharness.checkpoints.derived import refuse_changed
 from evalharness.checkpoints.devices import device_of, dtype_of
 from evalharness.checkpoints.open_model import architecture_in, attention_of, from_pretrained
 from evalharness.checkpoints.precision import QUANTISED
-from evalharness.checkpoints.tokenizer import SpecialTokens, load_tokenizer, shared_prompt_tokens, tokenizer_directory
+from evalharness.checkpoints.sealed import sealed
+from evalharness.checkpoints.tokenizer import SpecialTokens, shared_prompt_tokens, tokenizer_directory, tokenizer_in
 from evalharness.errors import ModelError
 from evalharness.records.models import Architecture, Checkpoint
 
@@ -114,18 +116,31 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeig
     """Load the checkpoint into memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in.
 
     `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the
-    ones wanted, else released. Raises ModelError where anything is missing, left over or does not fit, UsageError for a
-    dtype or device that cannot be had.
+    ones wanted, else released. Raises ModelError where anything is missing, left over or does not fit, and where the
+    files are not those any more that were recognised; UsageError for a dtype or device that cannot be had.
     """
     place = device_of(device)
     kind = dtype_of(dtype, place)
     if checkpoint.adapter and checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
-    tokenizer = load_tokenizer(tokenizer_directory(checkpoint))
-    key = (fingerprint.of_weights(checkpoint.weights), dtype, str(place), checkpoint.precision)
-    if resident is None or resident.model is None or resident.key != key:
-        _release(resident)
-        resident = _opened(checkpoint, key, kind, place)
+    with sealed(checkpoint) as private:
+        tokenizer = tokenizer_in(tokenizer_directory(private))
+        key = (fingerprint.of_weights(private.weights), dtype, str(place), checkpoint.precision)
+        if resident is None or resident.model is None or resident.key != key:
+            _release(resident)
+            resident = _opened(private, key, kind, place)
+        loaded = _answering(private, resident, tokenizer, place)
+        refuse_changed(private, checkpoint.fingerprint)
+    loaded.bare.name_or_path = loaded.bare.config.name_or_path = str(checkpoint.weights)
+    loaded.model.name_or_path = loaded.model.config.name_or_path = str(checkpoint.weights)
+    tokenizer.name_or_path = str(tokenizer_directory(checkpoint))
+    return loaded
+
+
+def _answering(
+    private: Checkpoint, resident: ResidentWeights, tokenizer: PreTrainedTokenizerBase, place: torch.device
+) -> LoadedModel:
+    """Put the checkpoint together from the full weights in memory and what else lies in its private folders."""
     bare = resident.model
     assert bare is not None
     bare.generation_config = copy.deepcopy(resident.pristine)
@@ -134,12 +149,12 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeig
         bare=bare,
         tokenizer=tokenizer,
         device=place,
-        architecture=architecture_in(checkpoint.weights),
-        around=shared_prompt_tokens(checkpoint),
+        architecture=architecture_in(private.weights),
+        around=shared_prompt_tokens(private),
         resident=resident,
     )
-    if checkpoint.adapter:
-        attached = registry.find(REGISTRY, "attach", "checkpoint step")(checkpoint, bare)
+    if private.adapter:
+        attached = registry.find(REGISTRY, "attach", "checkpoint step")(private, bare)
         loaded.model, loaded.adapter, loaded.lead = attached.model, attached.wrapped, attached.lead
     return loaded
 
@@ -164,10 +179,11 @@ def _opened(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, pla
     }
     if stored or checkpoint.precision:
         options |= quantised.loading_options(directory, checkpoint.precision, stored, kind, place)
+    with fingerprint.unchanged(files.weight_files(directory)):
         model = from_pretrained(directory, **options)
+    if stored or checkpoint.precision:
         quantised.prepare_layers(directory, model)
     else:
-        model = from_pretrained(directory, **options)
         torch.nn.Module.to(model, place)
     # as in a model that an adapter is in: torch multiplies in another order where a weight wants gradients
     model.eval().requires_grad_(False)

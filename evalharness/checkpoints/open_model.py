@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 
 from evalharness.checkpoints import files
-from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_names, quiet
+from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_names, quiet, read_into_memory
 from evalharness.checkpoints.precision import QUANTISED
 from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Architecture
@@ -25,6 +25,7 @@ MAPPINGS = {
     Architecture.CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING,
     Architecture.SEQ2SEQ: MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 }
+EAGER = "eager"  # the attention that every architecture has, whatever its config.json asks for
 WANTED = {
     Architecture.CAUSAL: "give a causal language model",
     Architecture.SEQ2SEQ: "give an encoder-decoder model that writes text",
@@ -61,15 +62,15 @@ def attention_of(directory: Path, architecture: Architecture = Architecture.CAUS
                 f"no {architecture} model that transformers knows ({first_line(error)})",
                 WANTED[architecture],
             ) from None
-    return "sdpa" if model._supports_sdpa else "eager"
+    return "sdpa" if model._supports_sdpa else EAGER
 
 
 def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
-    """Open full weights as a model, every tensor accounted for. Raises ModelError naming tensors that are missing,
-    extra or of the wrong shape.
+    """Open full weights as a model, every tensor accounted for and in memory that no file is mapped to. Raises
+    ModelError naming tensors that are missing, extra or of the wrong shape.
     """
     model: PreTrainedModel
-    with quiet():
+    with quiet(), read_into_memory():
         try:
             model, report = CLASSES[architecture_in(directory)].from_pretrained(
                 directory,
@@ -119,7 +120,7 @@ def empty_model(directory: Path) -> PreTrainedModel:
     accounted for.
     """
     if QUANTISED not in files.read_json(directory / files.CONFIG):
-        return from_pretrained(directory, device_map="meta")
+        return from_pretrained(directory, device_map="meta", attn_implementation=EAGER)
     with quiet():
         try:
             config = copy.deepcopy(
@@ -128,7 +129,9 @@ def empty_model(directory: Path) -> PreTrainedModel:
             if hasattr(config, QUANTISED):
                 delattr(config, QUANTISED)
             with torch.device("meta"):
-                model: PreTrainedModel = CLASSES[architecture_in(directory)].from_config(config)
+                model: PreTrainedModel = CLASSES[architecture_in(directory)].from_config(
+                    config, attn_implementation=EAGER
+                )
                 return model
         except UNLOADABLE as error:
             raise ModelError(

@@ -27,6 +27,10 @@ from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint, ModelKind
 
 Role = Literal["base", "candidate"]
+ELSEWHERE = (  # keys of config.json by which transformers reads other files
+    ("transformers_weights", "another file of weights", files.WEIGHTS),
+    ("configuration_files", "other configurations", files.CONFIG),
+)
 SHOWN = 6
 
 
@@ -138,12 +142,11 @@ def _checked_config(directory: Path) -> dict[str, Any]:
             "asks to run code from the checkpoint (auto_map)",
             "remote code is never run: use an architecture that transformers has",
         )
-    if config.get("transformers_weights"):
-        raise ModelError(
-            where,
-            f"transformers_weights names another file of weights ({config['transformers_weights']!r}), not supported",
-            f"name the file {files.WEIGHTS} and take the key out",
-        )
+    for key, what, name in ELSEWHERE:
+        if config.get(key):
+            raise ModelError(
+                where, f"{key} names {what} ({config[key]!r}), not supported", f"name it {name} and take the key out"
+            )
     precision_of(where, config)
     return config
 

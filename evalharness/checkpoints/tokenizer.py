@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from evalharness.checkpoints import files
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.libraries import quiet
+from evalharness.checkpoints.sealed import sealed_folder
 from evalharness.errors import MissingPackageError, ModelError, first_line
 from evalharness.records.models import Architecture, Checkpoint
 
@@ -28,7 +29,17 @@ def tokenizer_directory(checkpoint: Checkpoint) -> Path:
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that lies in a directory. Raises ModelError where there is none or it cannot be read."""
+    """Load the tokenizer that lies in a directory, from files that its identity covers. Raises ModelError where there
+    is none or it cannot be read.
+    """
+    with sealed_folder(directory) as private:
+        tokenizer = tokenizer_in(private)
+    tokenizer.name_or_path = str(directory)
+    return tokenizer
+
+
+def tokenizer_in(directory: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer that lies in a private folder, as `load_tokenizer` does."""
     if not files.has_tokenizer(directory):
         raise ModelError(directory, "no tokenizer", "save the tokenizer beside the weights (tokenizer.save_pretrained)")
     where = directory / files.TOKENIZER_CONFIG

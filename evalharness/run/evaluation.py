@@ -6,7 +6,8 @@ at the end the analysis, and the files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from evalharness import checkpoints, registry, results
@@ -15,7 +16,7 @@ from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
 from evalharness.engines.adapter_check import Proof
 from evalharness.engines.base import EngineFactory, errors_of, factory_of
-from evalharness.errors import NotComparableError
+from evalharness.errors import ModelError, NotComparableError
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import EngineInfo
@@ -77,7 +78,7 @@ def settle(
             info = replace(info, unproven=_unproven(run_plan, proofs))
             unchanged = {**run_plan.unchanged, **without_effect(run_plan.candidates, proofs)}
             state = state._replace(run_plan=replace(run_plan, unchanged=unchanged))
-        with run_log.timed("answer"):
+        with run_log.timed("answer"), _late():
             state = _answered(state, context, drift)
         if job.description.explain:
             with run_log.timed("explain"):
@@ -105,6 +106,15 @@ def _proofs(state: RunState, context: RunContext) -> dict[str, Proof]:
     """Prove, by model, that adapters answer."""
     proofs = {c.name: Session(context, c).prove(state.prompts.by_model[c.name]) for c in turns(state.run_plan)[0]}
     return {name: proof for name, proof in proofs.items() if proof is not None}
+
+
+@contextmanager
+def _late() -> Iterator[None]:
+    """Make what is wrong with a checkpoint an incomplete run's error: every one was loaded and proven before."""
+    try:
+        yield
+    except ModelError as error:
+        raise NotComparableError(error.where, error.what, f"{error.fix}; what was answered is kept") from error
 
 
 def _unproven(run_plan: RunPlan, proofs: Mapping[str, Proof]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from dataclasses import replace
 
 import pytest
 import torch
@@ -85,7 +84,7 @@ def test_adapters_in_turn_on_one_quantised_base(precision, base, dtype, zoo):
         assert loaded.bare is bare
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fresh = load(replace(checkpoint, adapter="", path=zoo[base]), dtype, "cpu").model
+            fresh = load(described(zoo[base], None, "", precision=precision), dtype, "cpu").model
             theirs = logits(PeftModel.from_pretrained(fresh, str(checkpoint.path)).eval())
         answered = logits(loaded.model)
         assert torch.equal(answered, theirs) and not torch.allclose(answered, alone, atol=1e-2)

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalharness.checkpoints.derived import at_precision
 from evalharness.checkpoints.devices import DTYPES, device_of, dtype_of
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
@@ -167,9 +166,6 @@ class HFFactory:
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
         loaded = load(checkpoint, settings.dtype, settings.device, resident)
-        if at_precision(checkpoint, checkpoint.precision).fingerprint != checkpoint.fingerprint:
-            what = "its files changed after they were looked at: its answers would be kept under another model's name"
-            raise ModelError(checkpoint.path, what, "give the command again once they are all written")
         return HFEngine(loaded, info, settings, checkpoint.window)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:

@@ -1,0 +1,59 @@
+"""Show a checkpoint to libraries through a private folder: copies of the files that its identity covers, links to its
+weights, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from evalharness.checkpoints import files, fingerprint
+from evalharness.errors import ModelError
+from evalharness.records.models import Checkpoint
+
+
+@contextlib.contextmanager
+def sealed(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    """Yield the checkpoint in private folders. What is raised of them names its own.
+
+    Whatever is read there is in the identity that is computed there, and whoever writes into the checkpoint's own
+    folders changes neither, weights aside. Raises ModelError where there is no room for the copies.
+    """
+    with contextlib.ExitStack() as stack:
+        private = replace(checkpoint, path=stack.enter_context(sealed_folder(checkpoint.path)))
+        if checkpoint.weights != checkpoint.path:
+            private = replace(private, base=stack.enter_context(sealed_folder(checkpoint.weights)))
+        yield private
+
+
+@contextlib.contextmanager
+def sealed_folder(directory: Path) -> Iterator[Path]:
+    """Yield the private folder of one folder's files, as `sealed` does."""
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="evalharness-", ignore_cleanup_errors=True))
+            private = Path(made).resolve() / directory.name
+            private.mkdir(exist_ok=True)
+            _fill(private, directory)
+        except OSError as error:
+            what = f"its small files cannot be copied to a private folder ({error})"
+            fix = "see that they can be read, and set TMPDIR to a folder with room for them"
+            raise ModelError(directory, what, fix) from None
+        try:
+            yield private
+        except ModelError as error:
+            named = [text.replace(str(private), str(directory)) for text in (error.where, error.what, error.fix)]
+            raise ModelError(*named) from error.__cause__
+
+
+def _fill(private: Path, directory: Path) -> None:
+    for path in fingerprint.covered(directory):
+        copy = private / path.relative_to(directory)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy)
+    for path in files.weight_files(directory):
+        (private / path.name).symlink_to(path.resolve())
