@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.tokenizer import load_tokenizer
+from evalharness.errors import ModelError
 
 
 def identity(path, **options):
@@ -109,3 +111,44 @@ def test_the_order_in_which_peft_writes_its_sets_does_not_count(copy, edit_json)
     assert recognise(str(adapter)).fingerprint == before
     edit_json(adapter / "adapter_config.json", target_modules=names[1:])
     assert recognise(str(adapter)).fingerprint != before
+
+
+@pytest.mark.fault(10)
+def test_the_order_of_patterns_counts_of_which_peft_takes_the_first_that_fits(copy, edit_json):
+    adapter = copy("llama-lora")
+    patterns = {"q_proj": 4, ".*_proj": 16}
+    edit_json(adapter / "adapter_config.json", alpha_pattern=patterns)
+    before = identity(adapter)
+    edit_json(adapter / "adapter_config.json", alpha_pattern=dict(reversed(patterns.items())))
+    assert identity(adapter) != before
+    edit_json(adapter / "adapter_config.json", alpha_pattern=patterns)
+    assert identity(adapter) == before
+
+
+@pytest.mark.fault(10)
+def test_a_tokenizer_for_newer_versions_of_transformers_counts_and_one_that_lies_elsewhere_is_not_read(copy, edit_json):
+    folder = copy("llama")
+    named = folder / "tokenizer.4.0.0.json"
+    shutil.copy(folder / "tokenizer.json", named)
+    edit_json(folder / "tokenizer_config.json", fast_tokenizer_files=[named.name])
+    before = identity(folder)
+    edit_json(named, normalizer={"type": "Lowercase"})
+    assert load_tokenizer(folder).tokenize("THE") == load_tokenizer(folder).tokenize("the")
+    assert identity(folder) != before
+    (folder / "elsewhere").mkdir()
+    named = named.rename(folder / "elsewhere" / named.name)
+    edit_json(folder / "tokenizer_config.json", fast_tokenizer_files=[f"elsewhere/{named.name}"])
+    with pytest.raises(ModelError, match=f"{folder}: its tokenizer cannot be read"):
+        load_tokenizer(folder)
+
+
+def test_shards_outside_the_folder_and_other_configurations_are_refused(copy, edit_json):
+    folder = copy("llama")
+    (folder / "model.safetensors").rename(folder.parent / "outside.safetensors")
+    index = folder / "model.safetensors.index.json"
+    edit_json(index, weight_map={"lm_head.weight": "../outside.safetensors"})
+    with pytest.raises(ModelError, match=r"names files that do not lie beside it: \.\./outside\.safetensors"):
+        recognise(str(folder))
+    edit_json(folder / "config.json", configuration_files=["config.4.0.0.json"])
+    with pytest.raises(ModelError, match="configuration_files names other configurations"):
+        recognise(str(folder))
