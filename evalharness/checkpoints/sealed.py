@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalharness.checkpoints import files, fingerprint
-from evalharness.errors import ModelError
+from evalharness.errors import EvalHarnessError, ModelError
 from evalharness.records.models import Checkpoint
 
 
@@ -45,9 +45,9 @@ def sealed_folder(directory: Path) -> Iterator[Path]:
             raise ModelError(directory, what, fix) from None
         try:
             yield private
-        except ModelError as error:
+        except EvalHarnessError as error:
             named = [text.replace(str(private), str(directory)) for text in (error.where, error.what, error.fix)]
-            raise ModelError(*named) from error.__cause__
+            raise type(error)(*named) from error.__cause__
 
 
 def _fill(private: Path, directory: Path) -> None:
