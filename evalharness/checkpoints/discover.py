@@ -115,7 +115,10 @@ def base_named_in(directory: Path) -> str | None:
         if isinstance(base, str) and base:
             typed = Path(base).expanduser() if base.startswith("~/") else Path(base)
             local = next((path for path in (beside / base, typed) if exists(path) and path.is_dir()), None)
-            return base if local is None else str(local.resolve())
+            if local is not None:
+                return str(local.resolve())
+            revision = adapter.get("revision") if beside is directory and "base" not in training else None
+            return f"{base}@{revision}" if revision and parse(base).on_hub and "@" not in base else base
     return None
 
 

@@ -6,6 +6,7 @@ Commands are imported when they are called.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ from evalharness.errors import EvalHarnessError, NotComparableError, UsageError,
 from evalharness.report.escape import plain
 
 CRASH, INTERRUPTED = 1, 130
+AGAIN = "the same command"
 RESUMED = ("run", "demo", "sweep", "trace")  # commands that go on where they were
 
 SUMMARIES = {
@@ -107,9 +109,9 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
             traceback.print_exc()
         print_line(f"Error: {error}", err=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        kept = " What is done so far is kept: give the same command again to go on."
-        print_line(f"Interrupted.{kept if {*arguments[:1]} & {*RESUMED} else ''}", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        for line in _interrupted(arguments, getattr(error.__cause__ or error, "__notes__", [])):
+            print_line(line, err=True)
         return INTERRUPTED
     except Exception as error:
         if debug:
@@ -118,3 +120,11 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         what = f"{type(error).__name__}: {plain(str(error))}"
         print_line(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
         return CRASH
+
+
+def _interrupted(arguments: Sequence[str], notes: Sequence[str]) -> list[str]:
+    """Say what was kept, as `notes` on the interrupt know it, and how to go on."""
+    kept = " ".join(notes)
+    if not kept and {*arguments[:1]} & {*RESUMED}:
+        kept = f"What is done so far is kept: {AGAIN} goes on from there."
+    return [f"Interrupted. {kept}".rstrip(), *([shlex.join(["evalharness", *arguments])] if AGAIN in kept else [])]

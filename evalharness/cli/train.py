@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import click
-from rich.filesize import decimal
 
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
@@ -35,7 +34,8 @@ from evalharness.run.checks import check_paths, check_recipe
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
 from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS
-from evalharness.training.recipe import Dtype, Recipe, Scheduler
+from evalharness.training.recipe import Dtype, Recipe, SavedDtype, Scheduler
+from evalharness.training.summary import summary
 
 RATES = ", ".join(f"{method.rate:g} {name}" for name, method in TRAINING_METHODS.items())
 METHODS = "; ".join(f"{name}: {method.what}" for name, method in TRAINING_METHODS.items())
@@ -72,7 +72,10 @@ example_options = (
         help="Ask in this other wording of the task; all: rows spread over all its wordings.",
     ),
     click.option(
-        "--train-file", type=FILE, help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}.'
+        "--train-file",
+        type=FILE,
+        help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}; '
+        'also Alpaca, ShareGPT, {"text"}, a JSON array (docs/training.md).',
     ),
     *mixing_options,
     click.option(
@@ -114,7 +117,10 @@ length_options = (
     ),
     click.option("--patience", type=int, metavar="N", help="Stop after N validations without a better loss."),
     click.option(
-        "--save-every", type=int, metavar="STEPS", help="Save so often; killed, the same command goes on from there."
+        "--save-every",
+        type=int,
+        metavar="STEPS",
+        help="Save so often [default: every 5 minutes]; interrupted or killed, the same command goes on from there.",
     ),
     click.option(
         "--seed",
@@ -160,7 +166,16 @@ machine_options = (
     click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option(
-        "--dtype", default="float32", show_default=True, type=click.Choice(get_args(Dtype)), help="Type of the weights."
+        "--dtype",
+        default="float32",
+        show_default=True,
+        type=click.Choice(get_args(Dtype)),
+        help="Type that forward passes compute in.",
+    ),
+    click.option(
+        "--save-dtype",
+        type=click.Choice(get_args(SavedDtype)),
+        help="Type of the candidate's files [default: full weights as the base's, adapters float32].",
     ),
 )
 
@@ -175,7 +190,27 @@ SECTIONS = {
 
 
 class TrainCommand(SectionedCommand):
+    """Answers options of other commands and trainers by what they are called here."""
+
     sections: ClassVar = {title: option_names(options) for title, options in SECTIONS.items()}
+    elsewhere: ClassVar = {
+        "--limit": "all rows of the training split are drawn from; --steps bounds how many are seen",
+        "--num-train-epochs": "--epochs",
+        "--max-steps": "--steps",
+        "--per-device-train-batch-size": "--batch-size",
+        "--output-dir": "--out",
+        "--model": "--base",
+        "--dataset": "--task, or --train-file",
+    }
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does. Raises UsageError for an option that is called otherwise here, saying how."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name in self.elsewhere:
+                raise UsageError(error.option_name, "no such option", self.elsewhere[error.option_name]) from None
+            raise
 
 
 @click.command("train", cls=TrainCommand)
@@ -207,27 +242,6 @@ def train_command(**given: Any) -> int:
     else:
         print_lines(summary(out, json.loads(text)))
     return 0
-
-
-def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
-    """Say in a few lines what was trained."""
-    trained, whole, losses = facts["trainable"], facts["parameters"], facts["losses"]
-    counts = ", ".join(f"{number} {task}" for task, number in facts["data"]["counts"].items())
-    best = facts.get("validation")
-    return [
-        f"candidate:   {out}",
-        f"trained:     {trained:,} of {whole:,} parameters ({trained / whole:.2%})",
-        f"on disk:     {decimal(facts['bytes'])}",
-        f"examples:    {counts}",
-        f"loss:        {losses[0]:.4f} at first, {facts['final_loss']:.4f} at the end ({len(losses)} steps)",
-        *(
-            [f"validation:  {best['best_loss']:.4f} at step {best['best_step']}, whose weights were kept"]
-            if best
-            else []
-        ),
-        f"time:        {facts['seconds']:.1f} s",
-        f"evaluate it: evalharness run --model {out} --suite SUITE",
-    ]
 
 
 def _recipe(given: Mapping[str, Any]) -> Recipe:

@@ -67,8 +67,9 @@ class Library:
         return name in self._catalogue.definitions and self._catalogue.definitions[name].kind == DefinitionKind.GROUP
 
     def task(self, name: str) -> Task:
-        """The task of this name. Raises TaskError for an unknown name or a wrong file."""
+        """The task of this name. Raises TaskError for an unknown name, one of several tasks, or a wrong file."""
         if name not in self._tasks:
+            self._check_is_one(name)
             self._tasks[name] = task_from(*self._values(name, DefinitionKind.TASK))
         return self._tasks[name]
 
@@ -119,6 +120,19 @@ class Library:
         self._tasks.pop(name, None)
         self._tags = None
         return kind, name
+
+    def _check_is_one(self, name: str) -> None:
+        """Raise TaskError for a group or suite, naming its tasks."""
+        if self._is_known(name) and not self.is_group(name):
+            return
+        if name in self._catalogue.suites:
+            kind, tasks = DefinitionKind.SUITE, list(self.suite(name).tasks)
+        elif self.is_group(name):
+            kind, tasks = DefinitionKind.GROUP, self._leaves(name)
+        else:
+            return
+        shown = ", ".join(tasks[:12]) + (", …" if len(tasks) > 12 else "")
+        raise TaskError(name, f"is a {kind}, not a task", f"name one of its tasks ({shown})")
 
     def _values(self, name: str, kind: DefinitionKind) -> tuple[Mapping[str, Any], Path]:
         if kind != DefinitionKind.SUITE:

@@ -21,7 +21,8 @@ PASSES = 7003  # part of seeds
 def collate(
     rows: Sequence[Pack], pad: int, architecture: Architecture = Architecture.CAUSAL, packed: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Make tensors (rows, longest), padded on the right; "tokens" is how many of them are real.
+    """Make tensors (rows, longest), padded on the right; "tokens" is how many of them are real, "examples" how many
+    stand in the rows.
 
     Packed rows have no mask but positions that begin again with every example, by which transformers keeps attention
     inside each of them; the gap at the end counts as an example of its own.
@@ -29,7 +30,8 @@ def collate(
     ids = [[token for example in row for token in example.ids] for row in rows]
     labels = [[label for example in row for label in example.labels] for row in rows]
     tokens = sum(map(len, ids)) + (sum(map(len, labels)) if architecture == Architecture.SEQ2SEQ else 0)
-    batch = {"input_ids": _padded(ids, pad), "labels": _padded(labels, IGNORED), "tokens": torch.tensor(tokens)}
+    counts = {"tokens": torch.tensor(tokens), "examples": torch.tensor(sum(map(len, rows)))}
+    batch = {"input_ids": _padded(ids, pad), "labels": _padded(labels, IGNORED), **counts}
     if not packed:
         return batch | {"attention_mask": _padded([[1] * len(each) for each in ids], 0)}
     longest = batch["input_ids"].shape[1]

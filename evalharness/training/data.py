@@ -19,7 +19,8 @@ from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
 from evalharness.tasks.variants import worded
-from evalharness.training.example_file import Example, read_examples
+from evalharness.training.example_file import Example, place_of, read_examples
+from evalharness.training.methods import flag
 from evalharness.training.recipe import EVERY, Recipe
 
 Examples = tuple[Example, ...]
@@ -44,6 +45,11 @@ class TrainingSet:
     def digest(self) -> str:
         """Digest of the examples in order."""
         return fingerprint.of_value(self.examples)
+
+    def place_of(self, example: Example) -> str:
+        """Say where an example stands: in which line of a file, else which it is."""
+        files = [source["path"] for source in self.sources if source["kind"] == "file"]
+        return place_of(example, [*files, *filter(None, [self.validation_source.get("path")])])
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -133,8 +139,9 @@ class _Gatherer:
         if not self.recipe.validates or self.recipe.validation is not None:
             return (), {}
         if wrong := self._without_validation_split():
+            option = flag("eval_every" if self.recipe.eval_every else "patience")
             raise UsageError(
-                "--eval-every", wrong, "hold some training rows out with --validation 0.1, or give --validation-file"
+                option, wrong, "hold some training rows out with --validation 0.1, or give --validation-file"
             )
         task = self.library.task(self.recipe.target)
         source = {"kind": "task", "name": task.name, "split": task.validation_split}

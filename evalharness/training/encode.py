@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from evalharness.engines.hf.chat import ChatTemplate
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
 from evalharness.errors import DataError
 from evalharness.records.models import Architecture
 from evalharness.records.tokenizers import Unrenderable
-from evalharness.training.example_file import Example, Pair, Turns, is_turns
+from evalharness.training.example_file import ASSISTANT, Example, Pair, Turns, is_turns, quoted, role_of
 
 IGNORED = -100  # the label that cross-entropy passes over
 Tokens = tuple[int, ...]
 Span = tuple[Tokens, Tokens]  # what is given, what is to be learned after it
-Part = tuple[Tokens, bool]  # tokens, and whether they are to be learned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +22,7 @@ class EncodedExample:
     """Token ids of an example. Causal: `ids` and `labels` of one length, labels IGNORED on what is given.
     Encoder-decoder: the encoder's ids, the decoder's labels.
 
-    `cut`: tokens dropped from the left of what is given.
+    `cut`: tokens dropped from the beginning of what is given, of a conversation its turns.
     """
 
     ids: tuple[int, ...]
@@ -44,7 +43,7 @@ class EncodedExample:
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """Encodes examples for one model. `given`: most tokens of an example (encoder-decoder: of the encoder's text);
-    `written`: of a completion.
+    `written`: of a completion; `place`: says where an example stands.
     """
 
     texts: TokenizerAdapter
@@ -52,23 +51,37 @@ class Encoder:
     given: int | None = None
     written: int | None = None
     chat: ChatTemplate | None = None
+    place: Callable[[Example], str] = quoted
 
-    def encode(self, example: Example) -> tuple[EncodedExample, ...]:
+    def encode(self, example: Example) -> tuple[EncodedExample | None, ...]:
         """Encode the example as the model sees it: one for a pair; for a conversation one, or one for each turn of the
         assistant where the template renders earlier turns otherwise once others follow (and for encoder-decoder
         models).
 
-        What is given and does not fit loses tokens from the left (evaluation cuts shots and documents instead). Raises
-        DataError where a completion alone does not fit, is empty, or cannot be tokenised, and for conversations without
-        or against the template.
+        What does not fit loses its beginning: a pair tokens of the prompt (evaluation cuts shots and documents
+        instead), a conversation whole turns after the system's; None where its last question and answer do not fit.
+        Raises DataError where a completion of a pair does not fit, is empty, or cannot be tokenised, and for
+        conversations without or against the template.
         """
         try:
-            spans = self._turns(example) if is_turns(example) else [self._pair(example)]
+            if is_turns(example):
+                return self._conversation(example)
+            if not example[1].strip():
+                raise Untokenizable("an empty completion: there is nothing to learn")
+            span = self._pair(example)
         except Untokenizable as error:
-            raise DataError(_where(example), str(error), "leave it out, or mend it") from None
-        if self.architecture == Architecture.SEQ2SEQ:
-            return tuple(self._sides(example, span) for span in spans)
-        return tuple(self._line(example, line) for line in joined(spans))
+            raise DataError(self.place(example), str(error), "leave it out, or mend it") from None
+        written = len(span[1])
+        causal = self.architecture == Architecture.CAUSAL
+        limit = self.given if causal else self.written
+        if limit is not None and written + causal > limit:
+            raise DataError(
+                self.place(example),
+                f"its completion has {written} tokens, the window (or --max-length) leaves {limit}",
+                "leave it out, or shorten it",
+            )
+        given, cut = self._shortened(span)
+        return (replace(self._row([(given, span[1])]), cut=cut),)
 
     def _pair(self, example: Pair) -> Span:
         """Split as the engine splits what it scores, the end token after the completion.
@@ -86,29 +99,71 @@ class Encoder:
             raise Untokenizable("an empty continuation has no probability")
         return self.texts.prompt(prompt[:cut]), self._ended(written)
 
-    def _ended(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+    def _ended(self, ids: Tokens) -> Tokens:
+        """Put the end token after a completion, unless it brings one."""
         end = self.texts.tokenizer.eos_token_id
-        return ids if end is None else (*ids, end)
+        return ids if end is None or ids[-1:] == (end,) else (*ids, end)
 
-    def _turns(self, example: Turns) -> list[Span]:
-        """Encode every turn of the assistant after all that was said before, as generation sees it."""
+    def _shortened(self, span: Span) -> tuple[Tokens, int]:
+        """Cut what is given to what fits: (tokens, how many were dropped). The tokens that every text begins with
+        stay.
+        """
+        given, written = span
+        room = self.given
+        if room is not None and self.architecture == Architecture.CAUSAL:
+            room -= len(written)
+        if room is None or len(given) <= room:
+            return given, 0
+        before = self.texts.around.before
+        first = before if len(before) < room and given[: len(before)] == before else ()
+        return (*first, *given[len(given) - room + len(first) :]), len(given) - room
+
+    def _row(self, spans: Sequence[Span]) -> EncodedExample:
+        """Put spans, each of which goes on where the one before ended, into one row; an encoder-decoder model's is
+        one.
+        """
+        if self.architecture == Architecture.SEQ2SEQ:
+            return EncodedExample(ids=spans[0][0], labels=spans[0][1])
+        ids, labels = list[int](), list[int]()
+        for given, written in spans:
+            new = given[len(ids) :]
+            ids += [*new, *written]
+            labels += [*[IGNORED] * len(new), *written]
+        return EncodedExample(ids=tuple(ids), labels=tuple(labels))
+
+    def _conversation(self, example: Turns) -> tuple[EncodedExample | None, ...]:
         if self.chat is None:
             raise DataError(
-                _where(example),
+                self.place(example),
                 "a conversation, and the tokenizer has no chat template",
                 "give prompts and completions, or a model with a template",
             )
-        messages = [{"role": role, "content": content} for role, content in example]
-        answers = [place for place, (role, content) in enumerate(example) if role == "assistant" and content]
         try:
-            return [self._turn(self.chat, messages, place) for place in answers]
+            answers = self._answers(self.chat, example)
+            rows = [[place] for place in answers]
+            if self.architecture == Architecture.CAUSAL:
+                rows = joined(answers)
+            return tuple(self._fitting(self.chat, example, {place: answers[place] for place in row}) for row in rows)
         except Unrenderable as error:
+            begun = "it begins with the assistant, and " if _first_question(example) > _first_answer(example) else ""
             raise DataError(
-                _where(example), f"the chat template refuses its turns ({error})", "leave it out, or mend it"
+                self.place(example), f"{begun}the chat template refuses its turns ({error})", "leave it out, or mend it"
             ) from None
 
-    def _turn(self, chat: ChatTemplate, messages: list[dict[str, str]], place: int) -> Span:
-        before, whole = chat.render(messages[:place], False), chat.ended(messages[: place + 1])
+    def _answers(self, chat: ChatTemplate, example: Turns) -> dict[int, Span]:
+        """Encode every turn of the assistant that is to be learned, by its place. What it says before any question is
+        only read: no template asks for it.
+        """
+        question = _first_question(example)
+        places = [place for place, (role, _) in enumerate(example) if role == ASSISTANT and place > question]
+        if not places:
+            raise Untokenizable("no turn of the assistant answers one of the user")
+        return {place: self._turn(chat, example, place) for place in places}
+
+    def _turn(self, chat: ChatTemplate, example: Turns, place: int) -> Span:
+        """Encode a turn of the assistant after all that was said before, as generation sees it."""
+        messages = [{"role": role_of(role), "content": content} for role, content in example[: place + 1]]
+        before, whole = chat.render(messages[:place], False), chat.ended(messages)
         if not whole.startswith(before):
             raise Unrenderable("what it puts before an answer is not what it puts there once the answer is given")
         given = self.texts.encode(before)
@@ -120,48 +175,45 @@ class Encoder:
         marked = any(token in self.texts.tokenizer.all_special_ids for token in written)
         return given, written if marked else self._ended(written)
 
-    def _line(self, example: Example, line: Sequence[Part]) -> EncodedExample:
-        """Put parts, given or learned in turn, into one row."""
-        ids = tuple(token for part, _ in line for token in part)
-        labels = tuple(token if learned else IGNORED for part, learned in line for token in part)
-        must = len(ids) - len(line[0][0])
-        if self.given is not None and must >= self.given:
-            raise _too_long(example, must, self.given)
-        cut = 0 if self.given is None else max(0, len(ids) - self.given)
-        return EncodedExample(ids=ids[cut:], labels=labels[cut:], cut=cut)
+    def _fitting(self, chat: ChatTemplate, example: Turns, answers: Mapping[int, Span]) -> EncodedExample | None:
+        """Put the answers into one row that fits, without as many questions and their answers as must go from its
+        beginning. The system's turn stays. None where the last question and answer do not fit.
+        """
+        whole = row = self._row(list(answers.values()))
+        head = next(place for place, (role, _) in enumerate(example) if role != "system")
+        for start in [place for place, (role, _) in enumerate(example) if role == "user"][1:]:
+            kept = [place for place in answers if place > start]
+            if self._fits(row) or not kept:
+                break
+            turns = (*example[:head], *example[start:])
+            spans = {place: self._turn(chat, turns, place - start + head) for place in kept}
+            if len(joined(spans)) == 1:
+                row = self._row(list(spans.values()))
+        return replace(row, cut=len(whole.ids) - len(row.ids)) if self._fits(row) else None
 
-    def _sides(self, example: Example, span: Span) -> EncodedExample:
-        given, written = span
-        if self.written is not None and len(written) > self.written:
-            raise _too_long(example, len(written), self.written)
-        cut = 0 if self.given is None else max(0, len(given) - self.given)
-        return EncodedExample(ids=given[cut:], labels=written, cut=cut)
+    def _fits(self, row: EncodedExample) -> bool:
+        written = len(row.labels) if self.architecture == Architecture.SEQ2SEQ else 0
+        return (self.given is None or len(row.ids) <= self.given) and (self.written is None or written <= self.written)
 
 
-def joined(spans: Sequence[Span]) -> list[list[Part]]:
-    """Join spans, each of which goes on where the one before ended, to one line of parts; any other gets a line of its
-    own.
+def joined(spans: Mapping[int, Span]) -> list[list[int]]:
+    """Group the places of spans, each of which goes on where the one before ended, to a row; any other gets a row of
+    its own.
     """
-    lines: list[list[Part]] = []
+    rows: list[list[int]] = []
     before: Tokens = ()
-    for given, written in spans:
-        if lines and given[: len(before)] == before and len(given) > len(before):
-            lines[-1] += [(given[len(before) :], False), (written, True)]
+    for place, (given, written) in spans.items():
+        if rows and given[: len(before)] == before and len(given) > len(before):
+            rows[-1].append(place)
         else:
-            lines.append([(given, False), (written, True)])
+            rows.append([place])
         before = given + written
-    return lines
+    return rows
 
 
-def _where(example: Example) -> str:
-    answers = [content for role, content in example if role == "assistant"] if is_turns(example) else [example[1]]
-    return f"training example {answers[0][:40]!r}"
+def _first_question(example: Turns) -> int:
+    return next((place for place, (role, _) in enumerate(example) if role == "user"), len(example))
 
 
-def _too_long(example: Example, tokens: int, limit: int) -> DataError:
-    what = "the turns after its first question have" if is_turns(example) else "its completion has"
-    return DataError(
-        _where(example),
-        f"{what} {tokens} tokens, the window (or --max-length) leaves {limit}",
-        "leave it out, or shorten it",
-    )
+def _first_answer(example: Turns) -> int:
+    return next(place for place, (role, _) in enumerate(example) if role_of(role) == ASSISTANT)

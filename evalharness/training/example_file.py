@@ -1,13 +1,17 @@
-"""Read training examples from a file of JSON lines: prompts and completions, or conversations."""
+"""Read training examples from a file: prompts and completions, or conversations, in the forms in which such files lie
+around.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness import fingerprint
-from evalharness.data.contents import unreadable
-from evalharness.data.files import numbered
+from evalharness.data.contents import lines, unreadable
+from evalharness.data.files import json_value, kind, numbered
 from evalharness.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,7 +23,20 @@ Turns = tuple[tuple[str, str], ...]
 """(role, content) of every turn of a conversation, at least one of them the assistant's."""
 Example = Pair | Turns
 ROLES = ("system", "user", "assistant")
+ASSISTANT, GIVEN = "assistant", "assistant, given"  # the latter: its turns of weight 0, which are read and not learned
+SHAREGPT = {"human": "user", "gpt": ASSISTANT, "chatgpt": ASSISTANT, "bing": ASSISTANT, "bard": ASSISTANT}
 FORMS = 'a line such as {"prompt": "…", "completion": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
+UNSEEN = ("tools", "functions", "tool_calls", "function_call", "reasoning_content", "thinking")
+# Stanford Alpaca's own prompts (Taori et al. 2023, github.com/tatsu-lab/stanford_alpaca)
+ALPACA = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+    "\n\n### Instruction:\n{instruction}\n\n### Response:\n"
+)
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request."
+    "\n\n### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
 
 
 def is_turns(example: Example) -> TypeIs[Turns]:
@@ -27,20 +44,39 @@ def is_turns(example: Example) -> TypeIs[Turns]:
     return not isinstance(example[0], str)
 
 
-def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:
-    """Read every example of the file in order, and the file's digest. Blank lines and further keys are passed over.
+def role_of(role: str) -> str:
+    """Return the role by which a template knows a turn."""
+    return ASSISTANT if role == GIVEN else role
 
-    Raises DataError naming the line for one that is no such object, and for files that mix both forms.
+
+def quoted(example: Example) -> str:
+    """Name an example by the beginning of its answer."""
+    answers = [content for role, content in example if role == ASSISTANT] if is_turns(example) else [example[1]]
+    return f"training example {answers[0][:40]!r}"
+
+
+def place_of(example: Example, paths: Iterable[str]) -> str:
+    """Find where an example stands in files; where in none of them, name it by its answer."""
+    with suppress(OSError, DataError):
+        for path in paths:
+            for where, each in placed_examples(Path(path)):
+                if each == example:
+                    return where
+    return quoted(example)
+
+
+def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:
+    """Read every example of the file in order, and the file's digest.
+
+    Raises DataError naming the line for one that is no example, and for files that mix pairs and conversations.
     """
     examples: list[Example] = []
     try:
-        for number, row in numbered(path):
-            examples.append(_example(f"{path}:{number}", row))
-            if is_turns(examples[-1]) != is_turns(examples[0]):
+        for where, example in placed_examples(path):
+            examples.append(example)
+            if is_turns(example) != is_turns(examples[0]):
                 raise DataError(
-                    f"{path}:{number}",
-                    "another form than the lines before",
-                    "one form a file: prompts and completions, or messages",
+                    where, "another form than the lines before", "one form a file: prompts and completions, or messages"
                 )
         digest = fingerprint.of_file(path)
     except OSError as error:
@@ -50,31 +86,115 @@ def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:
     return tuple(examples), digest
 
 
-def _example(where: str, row: Any) -> Example:
-    if ("messages" in row) == ("prompt" in row or "completion" in row):
-        raise DataError(where, "has neither prompt and completion nor messages, or both", FORMS)
-    if "messages" in row:
-        return _turns(where, row["messages"])
-    for key in ("prompt", "completion"):
-        if not isinstance(row.get(key), str):
-            raise DataError(where, f"{key!r} is missing or no text", FORMS)
-    if not row["completion"]:
+def placed_examples(path: Path) -> Iterator[tuple[str, Example]]:
+    """Yield (where it stands, example) of JSON lines, blank ones passed over, or of one JSON array. Raises DataError
+    and OSError.
+    """
+    if not next(filter(str.strip, lines(path)), "").lstrip().startswith("["):
+        for number, row in numbered(path):
+            yield f"{path}:{number}", _example(f"{path}:{number}", row)
+        return
+    for number, row in enumerate(json_value(path), start=1):
+        where = f"{path}: entry {number}"
+        if not isinstance(row, dict):
+            raise DataError(where, f"holds {kind(row)}", "one object an entry would be right")
+        yield where, _example(where, row)
+
+
+def _example(where: str, row: Mapping[str, Any]) -> Example:
+    _check_seen(where, row)
+    readers = [reader for keys, reader in READERS if all(key in row for key in keys)]
+    if set(row) == {"text"}:
+        return "", _some(where, _string(where, row, "text"))  # all of it is learned
+    if len(readers) != 1:
+        fit = "fit several forms" if readers else "fit no form that is known"
+        raise DataError(where, f"has the keys {_listed(row)}, which {fit}", FORMS)
+    return readers[0](where, row)
+
+
+def _check_seen(where: str, row: Mapping[str, Any]) -> None:
+    """Raise DataError for what a model would be given beside the texts, which no prompt here is."""
+    for key in UNSEEN:
+        if row.get(key):
+            raise DataError(
+                where, f"has {key}, which is not put into prompts here", "leave the line out, or write it into a turn"
+            )
+
+
+def _pair(where: str, row: Mapping[str, Any]) -> Pair:
+    prompt, completion = (_string(where, row, key) for key in ("prompt", "completion"))
+    return prompt, _some(where, completion)
+
+
+def _alpaca(where: str, row: Mapping[str, Any]) -> Pair:
+    given = row.get("input") or ""
+    values = {"instruction": _string(where, row, "instruction"), "input": _string(where, {"input": given}, "input")}
+    completion = _some(where, _string(where, row, "output"))
+    return (ALPACA_WITH_INPUT if given else ALPACA).format(**values), completion
+
+
+def _string(where: str, row: Mapping[str, Any], key: str) -> str:
+    if not isinstance(row[key], str):
+        raise DataError(where, f"{key!r} is {kind(row[key])}, no text", FORMS)
+    return str(row[key])
+
+
+def _some(where: str, completion: str) -> str:
+    if not completion.strip():
         raise DataError(where, "an empty completion", "leave the line out: there is nothing to learn")
-    return row["prompt"], row["completion"]
+    return completion
 
 
-def _turns(where: str, messages: Any) -> Turns:
+def _messages(where: str, row: Mapping[str, Any]) -> Turns:
+    return _turns(where, row["messages"], "role", "content")
+
+
+def _conversations(where: str, row: Mapping[str, Any]) -> Turns:
+    """Read ShareGPT's form, or messages under its key."""
+    turns = row["conversations"]
+    theirs = isinstance(turns, list) and any(isinstance(turn, dict) and "from" in turn for turn in turns)
+    return _turns(where, turns, *(("from", "value") if theirs else ("role", "content")))
+
+
+def _turns(where: str, messages: Any, role_key: str, text_key: str) -> Turns:
     if not isinstance(messages, list) or not messages:
         raise DataError(where, "its messages are no list of turns", FORMS)
-    for place, message in enumerate(messages):
-        has_role = isinstance(message, dict) and message.get("role") in ROLES
-        if not (has_role and isinstance(message.get("content"), str)):
-            raise DataError(where, f"message {place} has no role ({', '.join(ROLES)}) or no text as content", FORMS)
-    turns = tuple((message["role"], message["content"]) for message in messages)
-    if not any(role == "assistant" and content for role, content in turns):
+    turns = tuple(
+        _turn(f"{where}: message {place}", turn, role_key, text_key) for place, turn in enumerate(messages, start=1)
+    )
+    if not any(role == ASSISTANT for role, _ in turns):
         raise DataError(
-            where,
-            "no turn of the assistant that says anything",
-            "leave the line out: the loss is on the assistant's turns",
+            where, "no turn of the assistant to learn", "leave the line out: the loss is on the assistant's turns"
         )
     return turns
+
+
+def _turn(where: str, turn: Any, role_key: str, text_key: str) -> tuple[str, str]:
+    if not isinstance(turn, dict) or not isinstance(turn.get(role_key), str):
+        raise DataError(where, f"has no {role_key}", f"one of {', '.join(ROLES)} would be right")
+    _check_seen(where, turn)
+    role, text, weight = SHAREGPT.get(turn[role_key], turn[role_key]), turn.get(text_key), turn.get("weight")
+    if role not in ROLES:
+        raise DataError(where, f"has the {role_key} {turn[role_key]!r}", f"one of {', '.join(ROLES)} would be right")
+    if not isinstance(text, str):
+        raise DataError(where, f"has no text as {text_key}", "leave the line out, or give it a text")
+    if weight not in (None, 0, 1):
+        raise DataError(where, f"has the weight {weight!r}", "0 (given, not learned) or 1 would be right")
+    if role == ASSISTANT and weight == 0:
+        return GIVEN, text
+    if role == ASSISTANT and not text.strip():
+        raise DataError(where, "an empty turn of the assistant", 'leave it out, or give it "weight": 0')
+    return role, text
+
+
+READERS: tuple[tuple[tuple[str, ...], Callable[[str, Mapping[str, Any]], Example]], ...] = (
+    (("prompt", "completion"), _pair),
+    (("messages",), _messages),
+    (("conversations",), _conversations),
+    (("instruction", "output"), _alpaca),
+)
+
+
+def _listed(row: Mapping[str, Any]) -> str:
+    names = [repr(key[:40]) for key in list(row)[:12]]
+    return ", ".join(names) + (", …" if len(row) > 12 else "") if names else "of an empty object"

@@ -25,6 +25,7 @@ from evalharness.training.adapt import TrainableModel, expected_warnings, finite
 from evalharness.training.batches import Pack, batches_by_length, collate, keeps_packs_apart, pack
 from evalharness.training.data import Examples, TrainingSet
 from evalharness.training.encode import EncodedExample, Encoder
+from evalharness.training.interrupts import HeldSignal, held_back
 from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
 from evalharness.training.recipe import Recipe
 from evalharness.training.save import TrainingCourse, save_model, training_json, write_training_json
@@ -36,7 +37,10 @@ from evalharness.training.start import (
     token_limits,
     trainable,
 )
+from evalharness.training.states import kept, last_saved, load_trained, step_of
+from evalharness.training.summary import cut_notes
 from evalharness.training.trainer import (
+    SEEN,
     Batch,
     Collator,
     CompletionTrainer,
@@ -45,8 +49,6 @@ from evalharness.training.trainer import (
     arguments,
     best_of,
     diverged,
-    last_saved,
-    load_trained,
     losses_of,
 )
 
@@ -56,13 +58,14 @@ PACK = 1024  # tokens of a pack where neither the window nor --max-length is sma
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSet:
     """The examples as the model sees them, in rows; `held_out`: those to validate on; `truncated`: how many lost their
-    beginning; `pad`: the token of gaps.
+    beginning; `left_out`: how many conversations did not fit; `pad`: the token of gaps.
     """
 
     rows: tuple[Pack, ...]
     held_out: tuple[Pack, ...]
     examples: int
     truncated: int
+    left_out: int
     pad: int
 
 
@@ -86,7 +89,8 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
             model, recipe = trainable(loaded.model, recipe, start)
             _announce(recipe, model, encoded, report)
             _take_up(output, recipe, start, examples, report)
-            course = _fit(recipe, model, encoded, output, report)
+            with held_back() as held:
+                course = _fit(recipe, model, encoded, output, held, report)
             facts = training_json(recipe, start, model, examples, course)
             save_model(recipe, start, loaded, model, output.candidate)
             write_training_json(facts, output.candidate, time.monotonic() - began)
@@ -101,6 +105,10 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
             raise StoreError(
                 out, f"cannot be written ({error.strerror or error})", "make room, or name another folder with --out"
             ) from None
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(kept(output.states))
+            raise
+    held.deliver(f"The candidate is complete: {out}.")  # where it came during the last step
     return out
 
 
@@ -114,23 +122,36 @@ def _encode(
         report("note: the tokenizer has no end token, so the candidate does not learn where an answer ends")
     chat = template_of(start.weights.path, loaded.tokenizer)
     encoder = Encoder(
-        TokenizerAdapter(loaded.tokenizer, loaded.architecture), loaded.architecture, given, written, chat
+        TokenizerAdapter(loaded.tokenizer, loaded.architecture),
+        loaded.architecture,
+        given,
+        written,
+        chat,
+        place=examples.place_of,
     )
-    encoded, held_out = _encoded(encoder, examples.examples), _encoded(encoder, examples.validation)
-    truncated = sum(example.cut > 0 for example in encoded)
-    if truncated:
-        report(f"note: {truncated} of {len(encoded)} prompts are longer than the window and lose their beginning")
+    encoded, left_out = _encoded(encoder, examples.examples)
+    held_out, unmeasured = _encoded(encoder, examples.validation)
+    if not encoded or (examples.validation and not held_out):
+        what = f"none of {len(examples.examples if not encoded else examples.validation)} conversations fits"
+        raise DataError(recipe.learned, f"{what} {given} tokens", "shorter ones, or a larger window or --max-length")
+    truncated = sum(example.cut > 0 for example in (*encoded, *held_out))
+    for line in cut_notes(truncated, left_out + unmeasured):
+        report(f"note: {line}")
     return EncodedSet(
         rows=tuple(_packed(recipe, encoded, given, loaded) if recipe.packing else ((each,) for each in encoded)),
         held_out=tuple((each,) for each in held_out),
         examples=len(encoded),
         truncated=truncated,
+        left_out=left_out + unmeasured,
         pad=encoder.texts.pad,
     )
 
 
-def _encoded(encoder: Encoder, examples: Examples) -> list[EncodedExample]:
-    return [encoded for example in examples for encoded in encoder.encode(example)]
+def _encoded(encoder: Encoder, examples: Examples) -> tuple[list[EncodedExample], int]:
+    """Encode all that fit; also return how many do not."""
+    rows = [encoded for example in examples for encoded in encoder.encode(example)]
+    fitting = [row for row in rows if row is not None]
+    return fitting, len(rows) - len(fitting)
 
 
 def _packed(recipe: Recipe, encoded: list[EncodedExample], limit: int | None, loaded: LoadedModel) -> list[Pack]:
@@ -173,11 +194,17 @@ def _take_up(
 
 
 def _fit(
-    recipe: Recipe, model: TrainableModel, encoded: EncodedSet, output: UnfinishedOutput, report: Report
+    recipe: Recipe,
+    model: TrainableModel,
+    encoded: EncodedSet,
+    output: UnfinishedOutput,
+    held: HeldSignal,
+    report: Report,
 ) -> TrainingCourse:
     steps = recipe.steps_for(len(encoded.rows))
     every = (recipe.eval_every or recipe.steps_of_epoch(len(encoded.rows))) if encoded.held_out else None
     drawn_from, collator = _batching(recipe, model, encoded, steps)
+    monitor = TrainingMonitor(recipe, steps, output.best, report, held)
     cached = model.config.use_cache  # the Trainer switches it off in the configuration that is saved
     with expected_warnings():
         trainer = CompletionTrainer(
@@ -186,26 +213,36 @@ def _fit(
             drawn_from=drawn_from,
             collator=collator,
             held_out=_held_out(recipe, model, encoded),
-            monitor=TrainingMonitor(recipe, steps, output.best, report),
+            monitor=monitor,
         )
         trainer.remove_callback(PrinterCallback)
         saved = last_saved(output.states)
         if saved:
-            report(f"going on from step {saved.rpartition('-')[2]}")
+            report(f"going on from step {step_of(saved)}")
         trainer.train(resume_from_checkpoint=saved)
+    if not monitor.ended:
+        held.deliver()
     model.config.use_cache = cached
-    validated = losses_of(trainer.state.log_history, "eval_loss")
-    if validated:
+    course = _course_of(trainer, encoded, steps)
+    if course.validated:
         load_trained(model, output.best)
-        report(f"kept: the weights of step {validated[best_of(validated)][0]}")
+        report(f"kept: the weights of step {course.validated[best_of(course.validated)][0]}")
     if not finite(model):
         raise diverged(recipe, "the last step left weights that are no finite numbers")
+    return course
+
+
+def _course_of(trainer: CompletionTrainer, encoded: EncodedSet, steps: int) -> TrainingCourse:
+    history = trainer.state.log_history
     return TrainingCourse(
-        losses=tuple(loss for _, loss in losses_of(trainer.state.log_history, "loss")),
-        validated=tuple(validated),
+        losses=tuple(loss for _, loss in losses_of(history, "loss")),
+        validated=tuple(losses_of(history, "eval_loss")),
         planned=steps,
+        examples=encoded.examples,
+        seen=round(sum(number for _, number in losses_of(history, SEEN))),
         tokens=trainer.state.num_input_tokens_seen,
         truncated=encoded.truncated,
+        left_out=encoded.left_out,
     )
 
 

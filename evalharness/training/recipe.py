@@ -20,6 +20,7 @@ from evalharness.training.methods import (
 )
 
 Dtype = Literal["float32", "bfloat16"]
+SavedDtype = Literal["float32", "bfloat16", "float16"]
 Scheduler = Literal["linear", "cosine", "constant"]
 EPOCHS = 3.0
 EVERY = "all"  # --template all: rows spread over the wordings
@@ -51,7 +52,8 @@ class Recipe:
     `batch_size` x `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention",
     names of linear layers, or one regular expression that their whole paths match. `mix`: more tasks and their weights,
     the target's being 1; `replay`: task to the fraction of the training examples that come from it. `warmup`: share of
-    the steps. Options of another method are refused.
+    the steps. `save_dtype`: of the candidate's files; None: full weights as the base is stored, an adapter in float32.
+    Options of another method are refused.
     """
 
     method: Method
@@ -96,13 +98,19 @@ class Recipe:
     gradient_checkpointing: bool = False
     device: str = "auto"
     dtype: Dtype = "float32"
+    save_dtype: SavedDtype | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for anything that cannot be trained with."""
-        for name, known in (("method", tuple(Method)), ("dtype", get_args(Dtype)), ("scheduler", get_args(Scheduler))):
+        words = {
+            "dtype": get_args(Dtype),
+            "save_dtype": (None, *get_args(SavedDtype)),
+            "scheduler": get_args(Scheduler),
+        }
+        for name, known in (("method", tuple(Method)), *words.items()):
             value = getattr(self, name)
             if value not in known:
-                raise UsageError(flag(name), f"unknown {name} {value!r}", did_you_mean(str(value), known))
+                raise UsageError(flag(name), f"unknown {name} {value!r}", did_you_mean(str(value), filter(None, known)))
         object.__setattr__(self, "method", Method(self.method))
         for name, wanted in (("base", not self.after), ("out", True), ("target", not self.train_file)):
             if wanted and not getattr(self, name):

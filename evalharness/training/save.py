@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,49 +18,83 @@ from transformers import GenerationConfig
 from evalharness import __version__
 from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.devices import DTYPES
-from evalharness.checkpoints.files import GENERATION_CONFIG, TRAINING
+from evalharness.checkpoints.files import ADAPTER_CONFIG, GENERATION_CONFIG, TRAINING, all_tensors, weight_files
 from evalharness.checkpoints.load import LoadedModel
+from evalharness.errors import ModelError
 from evalharness.records.models import Method
-from evalharness.training.adapt import TrainableModel, expected_warnings, sizes
+from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
 from evalharness.training.data import TrainingSet
 from evalharness.training.recipe import Recipe
-from evalharness.training.start import PRECISION, StartingPoint, lineage
-from evalharness.training.trainer import OPTIMISER, REPORTS, best_of
+from evalharness.training.start import PRECISION, StartingPoint, base_named, lineage
+from evalharness.training.trainer import OPTIMISER, best_of
 
+LAST = 10  # steps over which the last loss is averaged
+TRAINED_IN = "float32"  # whatever is trained, master weights and adapters alike
+FILE_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # of safetensors; others are saved as trained
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCourse:
     """How training went. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or nothing;
-    `planned`: steps; `tokens`: seen; `truncated`: examples that lost their beginning.
+    `planned`: steps; `examples`: what the set holds as the model sees it; `seen`: examples of all steps, one counted as
+    often as it was seen; `tokens`: seen; `truncated`: examples that lost their beginning; `left_out`: that did not fit.
     """
 
     losses: tuple[float, ...]
     validated: tuple[tuple[int, float], ...]
     planned: int
+    examples: int
+    seen: int
     tokens: int
     truncated: int
+    left_out: int
 
 
 def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model: TrainableModel, folder: Path) -> None:
     """Save the weights, as transformers or peft does. Full weights have the tokenizer, and the generation configuration
-    of their origin, beside.
+    of their origin, beside. Raises ModelError where values are too large for the type that they are saved in.
     """
     origin = start.weights.path
+    saved_as = saved_dtype(recipe, start)
+    if not isinstance(model, PeftModel):
+        torch.nn.Module.to(model, DTYPES[saved_as])
+    elif recipe.save_dtype is not None:  # the weights under an adapter stay as they are, quantised ones cannot change
+        for parameter in filter(lambda each: each.requires_grad, model.parameters()):
+            parameter.data = parameter.data.to(DTYPES[saved_as])
+    if not finite(model):
+        raise ModelError(recipe.out, f"some weights are too large for {saved_as}", f"--save-dtype {TRAINED_IN}")
     with expected_warnings():
         if isinstance(model, PeftModel):
-            model.peft_config["default"].base_model_name_or_path = str(origin)
+            model.peft_config["default"].base_model_name_or_path = str(origin)  # whose vocabulary peft looks at
             model.save_pretrained(str(folder))
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+            _name_base(folder / ADAPTER_CONFIG, *base_named(start, recipe))
             return
         # transformers refuses to write some that it reads; the origin's file is kept as it is
         model.generation_config = GenerationConfig()
-        torch.nn.Module.to(model, DTYPES[recipe.dtype]).save_pretrained(str(folder))
+        model.save_pretrained(str(folder))
         loaded.tokenizer.save_pretrained(str(folder))
     (folder / GENERATION_CONFIG).unlink(missing_ok=True)
     if (origin / GENERATION_CONFIG).is_file():
         shutil.copyfile(origin / GENERATION_CONFIG, folder / GENERATION_CONFIG)
+
+
+def _name_base(path: Path, base: str, revision: str | None) -> None:
+    config = {**json.loads(path.read_text()), "base_model_name_or_path": base, "revision": revision}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))  # as peft writes it
+
+
+def saved_dtype(recipe: Recipe, start: StartingPoint) -> str:
+    """Return the type that the candidate is saved in: as asked; else, of an adapter, the one that it is trained in, and
+    of full weights the one that most values have in the files that training started from.
+    """
+    if recipe.save_dtype is not None or recipe.definition.adapter:
+        return recipe.save_dtype or TRAINED_IN
+    values: Counter[str] = Counter()
+    for tensor in all_tensors(weight_files(start.weights.path)).values():
+        values[FILE_TYPES.get(tensor.dtype, TRAINED_IN)] += tensor.size
+    return values.most_common(1)[0][0]
 
 
 def training_json(
@@ -67,7 +102,7 @@ def training_json(
 ) -> dict[str, Any]:
     """Describe the training as training.json does but for times and sizes, which `write_training_json` adds."""
     trained, whole = sizes(model)
-    last = course.losses[-REPORTS:]
+    last = course.losses[-LAST:]
     return {
         **lineage(start, recipe),
         "base_fingerprint": start.base.fingerprint,
@@ -78,14 +113,17 @@ def training_json(
         "precision": PRECISION if recipe.method == Method.QLORA else start.weights.precision,
         "recipe": recipe.to_json(),
         "optimiser": {"name": "AdamW", **OPTIMISER},
-        "data": _of_data(examples),
+        "saved_as": saved_dtype(recipe, start),
+        "data": {**_of_data(examples), "seen": course.seen, "passes": round(course.seen / course.examples, 3)},
         "trainable": trained,
         "parameters": whole,
         "losses": [round(loss, 6) for loss in course.losses],
-        "final_loss": round(sum(last) / len(last), 6),
+        "last_loss": round(last[-1], 6),
+        "last_losses_mean": {"steps": len(last), "loss": round(sum(last) / len(last), 6)},
         "steps": len(course.losses),
         "tokens": course.tokens,
         "truncated": course.truncated,
+        "left_out": course.left_out,
         **_of_validation(course),
         "versions": {"evalharness": __version__, **{name: version(name) for name in LIBRARIES}},
     }

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from evalharness.checkpoints.devices import device_of
+from evalharness.checkpoints.discover import base_named_in
 from evalharness.checkpoints.files import ADAPTER
 from evalharness.checkpoints.load import LoadedModel, load
 from evalharness.checkpoints.naming import parse
@@ -236,18 +237,41 @@ def token_limits(recipe: Recipe, start: StartingPoint) -> tuple[int | None, int 
     return min(recipe.max_length, given or recipe.max_length), min(recipe.max_length, written or recipe.max_length)
 
 
+def _typed_base(start: StartingPoint, recipe: Recipe) -> str:
+    """Return the base as it was named: on the command line, else by the stage before, a local one then as its path from
+    here.
+    """
+    after = start.after
+    if after is not None and start.base.path == start.weights.path and start.adapter is None:
+        return str(recipe.after)
+    if recipe.base:
+        return recipe.base
+    named = base_named_in(after.path) if after is not None else None
+    return named if named is not None and parse(named).on_hub else os.path.relpath(start.base.path)
+
+
+def base_named(start: StartingPoint, recipe: Recipe) -> tuple[str, str | None]:
+    """Name the weights under an adapter as adapter_config.json does: (hub id, revision), or (path as it was given,
+    None), never to be taken for a hub id.
+    """
+    spec = parse(_typed_base(start, recipe))
+    if spec.on_hub:
+        return spec.location, spec.revision
+    given = str(spec.path)
+    return (given if given.startswith((".", "/")) else f"./{given}"), None
+
+
 def lineage(start: StartingPoint, recipe: Recipe) -> dict[str, Any]:
     """Name the base and the stage before for training.json: relative to the candidate's directory, so that all can
     move together.
     """
     out, after = Path(recipe.out).resolve(), start.after
-    typed = recipe.base or str(start.base.path)
-    if after is not None and start.base.path == start.weights.path and start.adapter is None:
-        typed = str(recipe.after)
+    typed = _typed_base(start, recipe)
     base = typed if parse(typed).on_hub else os.path.relpath(start.base.path, out)
     names: dict[str, Any] = {"base": base, "base_as_given": typed}
     if after is not None:
-        stage = {"path": os.path.relpath(after.path, out), "name": after.name, "kind": after.kind}
+        path = recipe.after if parse(str(recipe.after)).on_hub else os.path.relpath(after.path, out)
+        stage = {"path": path, "name": after.name, "kind": after.kind}
         names["after"] = {**stage, "fingerprint": after.fingerprint, "target_task": after.target_task}
         if after.base is not None and start.base.path == after.path:
             names["first_base"] = os.path.relpath(after.base, out)

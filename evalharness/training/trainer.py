@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
-import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.loss.loss_utils import ForCausalLMLoss
 
 from evalharness.checkpoints.open_model import architecture_of
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, StoreError, first_line
 from evalharness.records.models import Architecture, Method
 from evalharness.training.adapt import TrainableModel
 from evalharness.training.encode import IGNORED
+from evalharness.training.interrupts import HeldSignal
 from evalharness.training.recipe import Recipe
+from evalharness.training.states import TRAINED, SaveClock, load_trained, save_trained
 
 Report = Callable[[str], None]  # is told progress and notes, a line each
+COUNTS = ("tokens", "examples")  # what a batch has beside the model's inputs
 REPORTS = 10  # lines of progress a run
-TRAINED = "trained.safetensors"
+SEEN = "examples"  # of a step, in the Trainer's history
 SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one would pass over the warm-up
 Batch = dict[str, torch.Tensor]
 Collator = Callable[[list[Any]], Batch]  # of what was drawn from the training set
@@ -71,7 +74,7 @@ class CompletionTrainer(Trainer):
         drawn_from: Sequence[object],
         collator: Collator,
         held_out: Sequence[Batch],
-        monitor: TrainerCallback,
+        monitor: TrainingMonitor,
     ) -> None:
         """`drawn_from`: what `collator` makes batches of; `held_out`: batches to validate on."""
         super().__init__(
@@ -83,6 +86,7 @@ class CompletionTrainer(Trainer):
             callbacks=[monitor],
         )
         self.trainable, self.held_out, self.architecture = model, held_out, architecture_of(model)
+        self.monitor, self.rows = monitor, 0
         self.model_accepts_loss_kwargs = True  # the loss below takes the number of tokens of the whole step
         self._loss_shifts_labels = self.architecture == Architecture.CAUSAL
 
@@ -92,15 +96,22 @@ class CompletionTrainer(Trainer):
         """Compute the loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from
         which the model makes their inputs.
         """
-        left_out = ("tokens",) if self.architecture == Architecture.SEQ2SEQ else ("tokens", "labels")
+        left_out = COUNTS if self.architecture == Architecture.SEQ2SEQ else (*COUNTS, "labels")
         outputs = model(**{key: value for key, value in inputs.items() if key not in left_out})
         loss = completion_loss(outputs.logits, inputs["labels"], self.architecture, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Train on a batch, and count its tokens."""
+        """Train on a batch, and count its examples and tokens."""
         self.state.num_input_tokens_seen += int(inputs["tokens"])
+        self.rows += int(inputs["examples"])
         return super().training_step(model, inputs, num_items_in_batch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a step with the number of its examples, which is so kept over kills."""
+        if "loss" in logs:
+            logs, self.rows = {**logs, SEEN: self.rows}, 0
+        super().log(logs, start_time)
 
     @torch.no_grad()
     def evaluate(
@@ -120,6 +131,17 @@ class CompletionTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save a state. A disk that is full ends no training of which nobody asked for states. Raises StoreError."""
+        began, half = time.monotonic(), Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(half, ignore_errors=True)
+            self.monitor.not_saved(first_line(error))
+        else:
+            self.monitor.saved(time.monotonic() - began)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,22 +149,6 @@ class CompletionTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_trained(self.trainable, Path(resume_from_checkpoint) / TRAINED)
-
-
-def save_trained(model: nn.Module, path: Path) -> None:
-    """Save the trained parameters by name, all of the file or nothing."""
-    tensors = {name: each.detach().contiguous() for name, each in model.named_parameters() if each.requires_grad}
-    save_file(tensors, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
-
-
-@torch.no_grad()
-def load_trained(model: nn.Module, path: Path) -> None:
-    """Load what `save_trained` saved into the same model."""
-    tensors = load_file(path)
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            parameter.copy_(tensors[name])
 
 
 def losses_of(history: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float]]:
@@ -155,9 +161,10 @@ class TrainingMonitor(TrainerCallback):
     better, reports progress.
     """
 
-    def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report) -> None:
-        self.recipe, self.steps, self.best, self.report = recipe, steps, best, report
-        self.began, self.first = 0.0, 0
+    def __init__(self, recipe: Recipe, steps: int, best: Path, report: Report, held: HeldSignal) -> None:
+        self.recipe, self.steps, self.best, self.report, self.held = recipe, steps, best, report, held
+        self.began, self.first, self.clock, self.states = 0.0, 0, SaveClock(), 0
+        self.ended = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -165,8 +172,27 @@ class TrainingMonitor(TrainerCallback):
         self.began, self.first = time.monotonic(), state.global_step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        if state.global_step >= self.steps:
+        self.ended = state.global_step >= self.steps
+        if self.ended:
             control.should_save = False  # what is left at the end is the candidate
+        elif self.held.number is not None:
+            control.should_save = control.should_training_stop = True
+        elif self.recipe.save_every is None:
+            control.should_save = self.clock.is_due
+
+    def saved(self, seconds: float) -> None:
+        """Note that a state was saved, and say so the first time."""
+        self.clock.saved(seconds)
+        self.states += 1
+        if self.states == 1 and self.held.number is None:
+            self.report(f"a state was saved in {seconds:.1f} s: interrupted, the same command goes on from there")
+
+    def not_saved(self, reason: str) -> None:
+        """Say that a state could not be saved. Raises StoreError where it was asked for."""
+        if self.recipe.save_every is not None or self.held.number is not None:
+            raise StoreError(self.recipe.out, f"the state of its training cannot be saved ({reason})", "make room")
+        self.clock.saved(0.0)
+        self.report(f"note: no state could be saved on the way ({reason}); the training goes on")
 
     def on_log(
         self,
@@ -206,7 +232,7 @@ class TrainingMonitor(TrainerCallback):
             save_trained(model, self.best)
         elif self.recipe.patience and len(losses) - 1 - best_of(losses) >= self.recipe.patience and step < self.steps:
             self.report(f"stopped early: no better validation loss since step {losses[best_of(losses)][0]}")
-            control.should_training_stop = True
+            control.should_training_stop = self.ended = True
             control.should_save = False  # so that nothing goes on from here
 
 
@@ -265,20 +291,3 @@ def _time(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def last_saved(folder: Path) -> str | None:
-    """Find the newest complete state on the way; the Trainer writes its own state last."""
-    steps = {
-        int(step): os.fspath(path)
-        for path in folder.glob("checkpoint-*")
-        if (step := path.name.rpartition("-")[2]).isdigit() and _is_complete(path / "trainer_state.json")
-    }
-    return steps[max(steps)] if steps else None
-
-
-def _is_complete(path: Path) -> bool:
-    try:
-        return path.read_text().rstrip().endswith("}")
-    except OSError:
-        return False

@@ -109,10 +109,11 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(entry.evalharness, "main", interrupted)
-    assert exit_code("run") == 130
-    assert "same command again" in capsys.readouterr().err
+    assert exit_code("run", "--model", "a b") == 130
+    kept = "Interrupted. What is done so far is kept: the same command goes on from there.\n"
+    assert capsys.readouterr().err == f"{kept}evalharness run --model 'a b'\n"
     assert exit_code("train") == 130
-    assert capsys.readouterr().err == "Interrupted.\n"  # training begins anew
+    assert capsys.readouterr().err == "Interrupted.\n"  # training says itself what it kept
 
 
 def test_a_request_to_terminate_is_an_interrupt_that_cleans_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

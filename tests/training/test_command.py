@@ -21,7 +21,9 @@ def test_says_what_was_made(given, tmp_path, capsys):
         "8 films, 2 plays" in out
         and "on disk:" in out
         and "time:" in out
-        and f"{facts['final_loss']:.4f} at the end" in out
+        and f"{facts['losses'][0]:.4f} at step 1, {facts['last_loss']:.4f} at step 3" in out
+        and f"mean of the last 3 steps {sum(facts['losses']) / 3:.4f}" in out
+        and "30 seen in 3 steps (3.00 passes)" in out
     )
     assert "step 3/3, loss" in err
 
@@ -96,3 +98,67 @@ def test_an_existing_folder_is_refused_before_anything_is_read(given, tmp_path, 
     (tmp_path / "candidate").mkdir()
     assert ended("--method", "lora", "--task", "unknown", *given) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def talks(place, *conversations, name="talks.jsonl"):
+    file = place / name
+    lines = (
+        json.dumps({"messages": [{"role": role, "content": text} for role, text in each]}) for each in conversations
+    )
+    file.write_text("".join(f"{line}\n" for line in lines))
+    return file
+
+
+@pytest.mark.fault(17)
+def test_what_is_cut_and_left_out_is_said_at_the_end_however_quiet(given, talkative, place, capsys):
+    answer = ("assistant", "yes")
+    file = talks(
+        place,
+        [("user", "it is"), answer],
+        [("user", "it is " * 10), answer, ("user", "good"), answer],
+        [("user", "it is " * 30), answer],
+    )
+    arguments = ["--method", "lora", "--train-file", str(file), *given, "--base", str(talkative)]
+    assert ended(*arguments, "-q", "--max-length", "20") == 0
+    out, err = capsys.readouterr()
+    assert "examples without their beginning, for want of room in the window or --max-length: 1\n" in out and err == ""
+    assert "conversations left out, whose last question and answer do not fit: 1\n" in out
+    facts = json.loads((place / "candidate" / "training.json").read_text())
+    assert (facts["truncated"], facts["left_out"], facts["data"]["seen"], facts["data"]["passes"]) == (1, 1, 6, 3.0)
+
+
+@pytest.mark.fault(17)
+def test_nothing_that_fits_is_an_error(given, talkative, place, capsys):
+    file = talks(place, [("user", "it is " * 30), ("assistant", "yes")])
+    assert ended("--method", "lora", "--train-file", str(file), *given, "--base", str(talkative)) == 2
+    assert "none of 1 conversations fits 32 tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_what_cannot_be_learned_is_named_by_its_line(given, talkative, place, capsys, validation):
+    wrong = talks(place, [("assistant", "good"), ("user", "it is")], name="wrong.jsonl")
+    right = talks(place, [("user", "it is"), ("assistant", "good")])
+    files = [str(right), "--validation-file", str(wrong)] if validation else [str(wrong)]
+    assert ended("--method", "lora", "--train-file", *files, *given, "--base", str(talkative)) == 2
+    assert f"{wrong}:1: no turn of the assistant answers one of the user" in capsys.readouterr().err
+
+
+def test_a_completion_too_long_is_named_by_its_line(given, place, capsys):
+    file = place / "mine.jsonl"
+    file.write_text(
+        '{"prompt": "it is", "completion": " good"}\n\n{"prompt": "it", "completion": "%s"}\n' % (" good" * 40)
+    )
+    assert ended("--method", "lora", "--train-file", str(file), *given) == 2
+    assert f"{file}:3: its completion has 41 tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "right"), [("--limit", "--steps"), ("--num-train-epochs", "--epochs")])
+def test_options_of_other_commands_and_tools_are_answered(given, capsys, option, right):
+    assert ended("--method", "lora", "--task", "films", option, "3", *given) == 2
+    err = capsys.readouterr().err
+    assert right in err and "--mix" not in err
+
+
+def test_full_weights_say_their_type(given, capsys):
+    assert ended("--method", "full", "--task", "films", *given, "--save-dtype", "bfloat16") == 0
+    assert "saved as bfloat16\n" in capsys.readouterr().out

@@ -222,13 +222,19 @@ def test_files_of_pairs_and_of_conversations(world, tmp_path):
     [
         (f"{PAIR}\nnot json", ":2: is not JSON"),
         (f"{PAIR}\n{TALK}", ":2: another form"),
-        ('{"prompt": "x"}', ":1: 'completion' is missing"),
-        ('{"prompt": "x", "completion": 3}', ":1: 'completion' is missing or no text"),
+        ('{"prompt": "x"}', ":1: has the keys 'prompt', which fit no form"),
+        ('{"prompt": "x", "completion": 3}', ":1: 'completion' is a number, no text"),
         ('{"prompt": "x", "completion": ""}', ":1: an empty completion"),
-        ('{"prompt": "x", "completion": "y", "messages": []}', ":1: has neither .* or both"),
-        ("[1]", ":1: holds a list; one object a line"),
+        (
+            '{"prompt": "x", "completion": "y", "messages": []}',
+            ":1: has the keys 'prompt', 'completion', 'messages', which fit several",
+        ),
+        ("[1]", ": entry 1: holds a number; one object"),
         ('{"messages": []}', ":1: its messages are no list"),
-        ('{"messages": [{"role": "robot", "content": "x"}]}', ":1: message 0 has no role"),
+        (
+            '{"messages": [{"role": "robot", "content": "x"}]}',
+            ":1: message 1: has the role 'robot'; one of system, user, assistant",
+        ),
         ('{"messages": [{"role": "user", "content": "x"}]}', ":1: no turn of the assistant"),
         ("\n", "holds no examples"),
         (b"\xff\xff", "not UTF-8"),
@@ -241,3 +247,96 @@ def test_lines_that_are_no_examples(tmp_path, text, said):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=f"examples.jsonl.*{said}"):
         example_file.read_examples(path)
+
+
+PUBLISHED = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request."
+    "\n\n### Instruction:\nAdd\n\n### Input:\n1 2\n\n### Response:\n"
+)
+ASKED = (("system", "be brief"), ("user", "is it?"), ("assistant", "yes"))
+MESSAGES = '[{"role": "system", "content": "be brief"}, {"role": "user", "content": "is it?"}, '
+MESSAGES += '{"role": "assistant", "content": "yes"}]'
+TURNS = (
+    '[{"from": "system", "value": "be brief"}, {"from": "human", "value": "is it?"}, {"from": "gpt", "value": "yes"}]'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"text": "all of it"}', ("", "all of it")),
+        ('{"instruction": "Add", "input": "1 2", "output": "3", "text": "Below"}', (PUBLISHED, "3")),
+        ('{"conversations": ' + TURNS + ', "id": "x"}', ASKED),
+        ('{"conversations": ' + MESSAGES + "}", ASKED),
+        ('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}, '
+         '{"role": "user", "content": "c"}, {"role": "assistant", "content": "d", "weight": 1}]}',
+         (("user", "a"), ("assistant, given", "b"), ("user", "c"), ("assistant", "d"))),
+        ("[" + PAIR + ",\n" + PAIR + "]", ("is it?", " yes")),
+        ("\ufeff" + PAIR, ("is it?", " yes")),
+        ("\ufeff[" + PAIR + "]", ("is it?", " yes")),
+    ],
+)  # fmt: skip
+def test_forms_in_which_such_files_lie_around(tmp_path, text, read):
+    path = tmp_path / "examples.jsonl"
+    path.write_text(text)
+    examples, _ = example_file.read_examples(path)
+    assert set(examples) == {read}
+
+
+def test_alpaca_without_input_has_the_shorter_prompt(tmp_path):
+    path = tmp_path / "alpaca.json"
+    path.write_text('[{"instruction": "Say {hi}", "input": "", "output": "hi"}]')
+    ((prompt, completion),), _ = example_file.read_examples(path)
+    assert prompt.endswith("request.\n\n### Instruction:\nSay {hi}\n\n### Response:\n") and completion == "hi"
+    assert "Input" not in prompt
+
+
+SAID = '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"%s}]%s}'
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (SAID % ("", ', "tools": [{"name": "f"}]'), "has tools, which is not put into prompts here"),
+        (SAID % (', "tool_calls": [{"id": 1}]', ""), "message 2: has tool_calls"),
+        (SAID % (', "weight": 0', ""), "no turn of the assistant to learn"),
+        (SAID % (', "weight": 0.5', ""), "message 2: has the weight 0.5; 0 .* or 1"),
+        (SAID.replace('"y"', '" "') % ("", ""), "message 2: an empty turn of the assistant; .*weight"),
+        (SAID.replace('"y"', "null") % ("", ""), "message 2: has no text as content"),
+        ('{"question": "x", "answer": "y"}', "has the keys 'question', 'answer', which fit no form .*a line such as"),
+        ('{"text": "x", "label": 1}', "has the keys 'text', 'label', which fit no form"),
+        ("{}", "an empty object"),
+        ('{"prompt": "x", "completion": "  "}', "an empty completion"),
+        ('{"instruction": "x", "input": 3, "output": "y"}', "'input' is a number, no text"),
+    ],
+)
+def test_rows_that_would_be_learned_otherwise_than_they_say_are_refused(tmp_path, row, said):
+    path = tmp_path / "examples.jsonl"
+    first = PAIR if "prompt" in row or "text" in row else TALK
+    path.write_text(f"{first}\n{row}\n")
+    with pytest.raises(DataError, match=f"examples.jsonl:2: .*{said}"):
+        example_file.read_examples(path)
+
+
+def test_an_example_is_found_where_it_stands(tmp_path, world):
+    path = tmp_path / "examples.jsonl"
+    path.write_text(f"{PAIR}\n\n" + PAIR.replace("yes", "no") + "\n")
+    gathered = gather(Recipe(method="full", base="base", out="out", train_file=str(path)), *world)
+    assert gathered.place_of(("is it?", " no")) == f"{path}:3"
+    assert gathered.place_of(("is it?", " " + "ha" * 50)) == f"training example {(' ' + 'ha' * 50)[:40]!r}"
+
+
+def test_a_suite_is_no_task_and_its_tasks_are_named(world):
+    with pytest.raises(
+        TaskError, match=r"^glue: is a suite, not a task; name one of its tasks \(cola, sst2, .*wnli\)$"
+    ):
+        gather(Recipe(method="full", base="base", out="out", target="glue"), *world)
+
+
+def test_the_option_that_was_given_is_named(world, tmp_path):
+    path = tmp_path / "examples.jsonl"
+    path.write_text(PAIR)
+    for option in ("patience", "eval_every"):
+        with pytest.raises(UsageError, match=f"^--{option.replace('_', '-')}: "):
+            gather(Recipe(method="full", base="base", out="out", train_file=str(path), **{option: 1}), *world)

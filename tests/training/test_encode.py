@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from lm_eval.api.model import TemplateLM
+from training.conftest import TEMPLATE
 
 from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.hf.chat import ChatTemplate, template_of
@@ -15,6 +17,7 @@ from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import DataError
 from evalharness.records.models import Architecture
 from evalharness.training.encode import IGNORED, Encoder
+from evalharness.training.example_file import GIVEN
 
 PAIRS = [("the film was good Answer :", " yes"), ("it is \n", "no"), ("it is ", "bad film")]
 TALK = (("user", "it is good"), ("assistant", "yes"), ("user", "it is bad"), ("assistant", "no film"))
@@ -47,7 +50,7 @@ def test_an_encoder_reads_the_prompt_and_a_decoder_writes_the_completion(encoder
 def test_a_long_prompt_loses_its_beginning(texts):
     pair = ("the cat is good Answer :", " yes")
     (whole,), (encoded,) = Encoder(texts).encode(pair), Encoder(texts, given=5).encode(pair)
-    assert encoded.ids == whole.ids[-5:] and encoded.cut == len(whole.ids) - 5
+    assert encoded.ids == (whole.ids[0], *whole.ids[-4:]) and encoded.cut == len(whole.ids) - 5
     (aside,) = Encoder(texts, "seq2seq", given=3, written=9).encode(pair)
     assert len(aside.ids) == 3 and aside.cut == 4
 
@@ -57,8 +60,8 @@ def test_a_long_prompt_loses_its_beginning(texts):
     [
         ("causal", ("it is", " good" * 9), "has 10 tokens, the window .* leaves 8"),
         ("seq2seq", ("it is", " good" * 9), "has 10 tokens, the window .* leaves 8"),
-        ("causal", ("it is", ""), "empty continuation"),
-        ("seq2seq", ("it is", ""), "empty continuation"),
+        ("causal", ("it is", ""), "empty completion"),
+        ("seq2seq", ("it is", ""), "empty completion"),
         ("causal", TALK, "no chat template"),
     ],
 )
@@ -121,3 +124,71 @@ def test_a_template_that_asks_otherwise_than_it_records_is_refused(texts):
     )
     with pytest.raises(DataError, match="once the answer is given"):
         Encoder(texts, chat=chat).encode(TALK)
+
+
+# ---- what is given and not learned, and what does not fit ------------------------------------------------------------
+
+LONG = (("system", "good"), ("user", "it is good"), ("assistant", "yes"), ("user", "it is bad"), ("assistant", "no"))
+
+
+def chatty(folder, base_folder, **more):
+    tokenizer = load_tokenizer(folder)
+    texts = TokenizerAdapter(tokenizer, more.get("architecture", Architecture.CAUSAL))
+    return Encoder(texts, chat=template_of(base_folder, load_tokenizer(base_folder)), **more)
+
+
+def test_a_turn_of_weight_0_is_read_and_not_learned(talkative):
+    encoder = chatty(talkative, talkative)
+    one = (("user", "it is good"), (GIVEN, "yes"), ("user", "it is bad"), ("assistant", "no"))
+    (plain,), (encoded,) = encoder.encode((*one[:1], ("assistant", "yes"), *one[2:])), encoder.encode(one)
+    assert encoded.ids == plain.ids and read(encoder.texts, encoded)[1:] == ["no </s>"]
+
+
+def test_a_greeting_is_read_and_not_learned(talkative):
+    greeting = (("assistant", "good"), ("user", "it is bad"), ("assistant", "no"))
+    encoder = chatty(talkative, talkative)
+    (encoded,) = encoder.encode(greeting)
+    assert read(encoder.texts, encoded) == ["<s> assistant good </s> user it is bad </s> assistant", "no </s>"]
+    strict = "{% if messages[0]['role'] != 'user' %}{{ raise_exception('users begin') }}{% endif %}" + TEMPLATE
+    refusing = replace(encoder, chat=ChatTemplate(encoder.texts.tokenizer, strict))
+    with pytest.raises(DataError, match=r"it begins with the assistant, and the chat template refuses .*users begin"):
+        refusing.encode(greeting)
+    with pytest.raises(DataError, match="no turn of the assistant answers one of the user"):
+        encoder.encode(greeting[:2])
+
+
+@pytest.mark.fault(17)
+def test_a_conversation_that_is_too_long_loses_whole_turns_and_keeps_its_head(talkative):
+    (whole,) = chatty(talkative, talkative).encode(LONG)
+    (encoded,) = chatty(talkative, talkative, given=len(whole.ids) - 1).encode(LONG)
+    shorter = (LONG[0], *LONG[3:])
+    assert encoded == replace(chatty(talkative, talkative).encode(shorter)[0], cut=len(whole.ids) - len(encoded.ids))
+    assert encoded.ids[0] == 1 and encoded.cut > 0
+    assert chatty(talkative, talkative, given=len(encoded.ids)).encode(LONG) == (encoded,)
+    assert chatty(talkative, talkative, given=len(encoded.ids) - 1).encode(LONG) == (None,)
+
+
+@pytest.mark.fault(17)
+def test_an_encoder_reads_whole_turns_too(talkative, encoder_decoder):
+    def encoder(**more):
+        return chatty(encoder_decoder, talkative, architecture="seq2seq", **more)
+
+    first, second = encoder().encode(LONG)
+    cut_first, cut_second = encoder(given=len(first.ids), written=9).encode(LONG)
+    assert cut_first == first and cut_second.cut == len(second.ids) - len(cut_second.ids) > 0
+    assert cut_second.ids == encoder().encode((LONG[0], *LONG[3:]))[0].ids and cut_second.labels == second.labels
+    assert encoder(given=3, written=9).encode(LONG) == (None, None)
+
+
+def test_a_completion_that_brings_its_end_token_ends_once(texts, encoder_decoder):
+    (plain,), (ended,) = Encoder(texts).encode(("it is", " good")), Encoder(texts).encode(("it is", " good </s>"))
+    assert ended == plain and ended.ids.count(2) == 1
+    aside = Encoder(TokenizerAdapter(load_tokenizer(encoder_decoder), Architecture.SEQ2SEQ), "seq2seq")
+    assert aside.encode(("it is", " good </s>")) == aside.encode(("it is", " good"))
+
+
+@pytest.mark.parametrize("completion", ["", " ", "\n"])
+def test_a_completion_of_nothing_is_refused_where_it_stands(texts, completion):
+    encoder = Encoder(texts, place=lambda _: "mine.jsonl:7")
+    with pytest.raises(DataError, match=r"mine\.jsonl:7: an empty completion"):
+        encoder.encode(("it is ", completion))

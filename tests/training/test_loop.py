@@ -42,7 +42,8 @@ def test_what_training_json_says(base, examples, tmp_path):
     assert facts["base_weights"] == fingerprint.of_tensors(base) and facts[
         "base_fingerprint"
     ] == fingerprint.of_weights(base)
-    assert facts["data"] == {"digest": examples.digest, "examples": 16, "counts": {"films": 16}, "sources": []}
+    data = {"digest": examples.digest, "examples": 16, "counts": {"films": 16}, "sources": []}
+    assert facts["data"] == {**data, "seen": 32, "passes": 2.0}
     assert Recipe.from_fields(facts["recipe"]).out == str(out)
     assert facts["optimiser"] == {
         "name": "AdamW",
@@ -154,7 +155,7 @@ def test_schedules(base, examples, tmp_path):
         train(recipe(base, tmp_path / name, scheduler=name, steps=4, warmup=0.0), examples, silent)
         for name in ("linear", "cosine", "constant")
     ]
-    assert len({facts_of(out)["final_loss"] for out in outs}) == 3
+    assert len({facts_of(out)["last_loss"] for out in outs}) == 3
 
 
 # ---- validation ------------------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ def test_long_prompts_are_reported(base, tmp_path):
     reports = []
     long = TrainingSet(examples=(("good " * 40 + "Answer :", " yes"),), counts={"films": 1})
     out = train(recipe(base, tmp_path / "candidate", steps=1), long, reports.append)
-    assert any("1 of 1 prompts are longer than the window" in line for line in reports)
+    assert any("--max-length: 1" in line for line in reports)
     assert json.loads((out / "training.json").read_text())["truncated"] == 1
 
 

@@ -1,0 +1,54 @@
+"""Say in a few lines what was trained, from training.json."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.filesize import decimal
+
+from evalharness.training.methods import TRAINING_METHODS
+
+
+def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Say in a few lines what was trained."""
+    trained, whole, losses, data = facts["trainable"], facts["parameters"], facts["losses"], facts["data"]
+    counts = ", ".join(f"{number} {task}" for task, number in data["counts"].items())
+    best, last = facts.get("validation"), facts["last_losses_mean"]
+    mean = f"; mean of the last {last['steps']} steps {last['loss']:.4f}" if last["steps"] > 1 else ""
+    lost = cut_notes(facts["truncated"], facts["left_out"])
+    return [
+        f"candidate:   {out}",
+        f"trained:     {trained:,} of {whole:,} parameters ({trained / whole:.2%})",
+        f"on disk:     {decimal(facts['bytes'])}, {_saved_as(facts)}",
+        f"examples:    {counts}; {data['seen']:,} seen in {len(losses):,} steps ({data['passes']:.2f} passes)",
+        *(f"             {line}" for line in lost),
+        f"loss:        {losses[0]:.4f} at step 1, {losses[-1]:.4f} at step {len(losses)}{mean}",
+        *(
+            [f"validation:  {best['best_loss']:.4f} at step {best['best_step']}, whose weights were kept"]
+            if best
+            else []
+        ),
+        f"time:        {facts['seconds']:.1f} s",
+        f"evaluate it: evalharness run --model {shlex.quote(str(out))} --suite SUITE",
+    ]
+
+
+def _saved_as(facts: Mapping[str, Any]) -> str:
+    kind, asked = facts["saved_as"], facts["recipe"]["save_dtype"]
+    if asked or TRAINING_METHODS[facts["method"]].adapter:
+        return f"saved as {kind}"
+    other = "" if kind == "float32" else " (--save-dtype float32 rounds nothing)"
+    return f"saved as {kind}, as its base is{other}"
+
+
+def cut_notes(truncated: int, left_out: int) -> list[str]:
+    """Say how many examples lost their beginning to the window, and how many conversations were left out for it."""
+    notes = []
+    if truncated:
+        notes.append(f"examples without their beginning, for want of room in the window or --max-length: {truncated}")
+    if left_out:
+        notes.append(f"conversations left out, whose last question and answer do not fit: {left_out}")
+    return notes
