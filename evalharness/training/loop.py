@@ -70,8 +70,7 @@ class EncodedSet:
 
 
 def train(recipe: Recipe, examples: TrainingSet, report: Report) -> Path:
-    """Train, and leave a candidate (weights or adapter, training.json, the tokenizer with full weights) at
-    `recipe.out`.
+    """Train, and leave a candidate (weights or adapter, training.json, a tokenizer with full weights) at `recipe.out`.
 
     Equal recipe, examples, machine and versions give equal weights on a CPU, interrupted or not. Raises UsageError,
     DataError, ModelError or StoreError before training for anything wrong, ModelError where the loss or the weights

@@ -243,11 +243,6 @@ def test_base_and_candidate_may_move_together(base, examples, tmp_path):
     assert recognise(str(tmp_path / "elsewhere" / "candidate")).base == tmp_path / "elsewhere" / "base"
 
 
-def test_bfloat16(base, examples, tmp_path):
-    out = train(recipe(base, tmp_path / "candidate", "full", dtype="bfloat16", steps=1), examples, silent)
-    assert {tensor.dtype for tensor in weights(out).values()} == {torch.bfloat16}
-
-
 def test_only_answers_count_and_padding_does_not():
     batch = collate(
         [(EncodedExample(ids=(5, 6, 7), labels=(-100, 6, 7)),), (EncodedExample(ids=(8,), labels=(8,)),)], pad=0
