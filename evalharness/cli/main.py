@@ -5,6 +5,8 @@ Commands are imported when they are called.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shlex
 import signal
@@ -19,11 +21,11 @@ from evalharness import __version__, cli, registry
 from evalharness.cli.printing import print_line
 from evalharness.cli.streams import output_lost, take_every_text
 from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean
-from evalharness.report.escape import plain
 
 CRASH, INTERRUPTED = 1, 130
 AGAIN = "the same command"
 RESUMED = ("run", "demo", "sweep", "trace")  # commands that go on where they were
+SHOWN = 80  # characters of a name that no path can have
 
 SUMMARIES = {
     "run": "Evaluate candidates against their base and say what they forgot.",
@@ -91,6 +93,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _is_no_path(error: Exception) -> bool:
+    """Is a name, given or read from a file, none that the system's paths can have?"""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENAMETOOLONG
+    return isinstance(error, ValueError) and str(error).startswith("embedded null")
+
+
 def _run(arguments: Sequence[str], debug: bool) -> int:
     """The exit code of the command; whatever it raises is printed."""
     try:
@@ -102,11 +111,13 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         print_line(error.format_message())
         return 2
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        print_line(shown.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except EvalHarnessError as error:
         if debug:
-            traceback.print_exc()
+            print_line(traceback.format_exc(), err=True)
         print_line(f"Error: {error}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
@@ -114,10 +125,16 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
             print_line(line, err=True)
         return INTERRUPTED
     except Exception as error:
+        if _is_no_path(error):
+            named = str(getattr(error, "filename", None) or "a path")[:SHOWN]
+            print_line(
+                f"Error: {named}: no path can be that long, or hold a zero byte; a shorter one would do", err=True
+            )
+            return UsageError.exit_code
         if debug:
-            traceback.print_exc()
+            print_line(traceback.format_exc(), err=True)
         hint = "" if debug else " Give --debug for the traceback."
-        what = f"{type(error).__name__}: {plain(str(error))}"
+        what = f"{type(error).__name__}: {error}"
         print_line(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
         return CRASH
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import click
 
-from evalharness.report.escape import plain
+from evalharness.report.escape import plain, within_json
 
 COLOURS = {  # of words that stand at their place in a line that we wrote
     "▼ forgotten": "red",
@@ -44,7 +44,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def print_json(text: str) -> None:
     """Print a JSON document on stdout, in characters that stdout has and without what a CI runner obeys."""
-    text = text.rstrip("\n").replace("##[", "#\\u0023[").replace("##vso", "#\\u0023vso")
+    text = within_json(text.rstrip("\n"))
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

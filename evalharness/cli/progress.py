@@ -81,7 +81,7 @@ class Bar:
         self.progress.update(self.task, total=self.expected, advance=computed)
 
     def notice(self, text: str) -> None:
-        self.console.print(f"note: {text}", markup=False)
+        self.console.print(f"note: {plain(text)}", markup=False)
 
 
 class Silent(Lines):
