@@ -155,11 +155,12 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
         return model(**options(model)).logits
 
 
-def by_peft(base: Path, path: Path, **more: torch.Tensor) -> torch.Tensor:
+def by_peft(base: Path | PreTrainedModel, path: Path, **more: torch.Tensor) -> torch.Tensor:
     """Logits of one unpadded row by peft's own model."""
+    under = open_model(base) if isinstance(base, Path) else base
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = PeftModel.from_pretrained(open_model(base), str(path)).eval()
+        model = PeftModel.from_pretrained(under, str(path)).eval()
         with torch.no_grad():
             return model(**options(model.get_base_model()), **more).logits
 

@@ -10,5 +10,7 @@ REGISTRY = {
     "attach": "evalharness.checkpoints.attach:attach",
     "merged": "evalharness.checkpoints.merging:merged",
     "unmergeable": "evalharness.checkpoints.merging:unmergeable",
+    "gguf_header": "evalharness.checkpoints.gguf_files:header",
+    "gguf_nonfinite": "evalharness.checkpoints.gguf_files:nonfinite",
     "adapter_fit": "evalharness.checkpoints.adapter_fit:adapter_fit",
 }

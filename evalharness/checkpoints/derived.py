@@ -18,7 +18,7 @@ def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
     Raises ModelError for an unknown precision, and where the files themselves are quantised in another way.
     """
     directory = checkpoint.weights
-    stored = precision_of(directory / files.CONFIG, files.read_json(directory / files.CONFIG))
+    stored = precision_of(directory / files.CONFIG, files.model_config(directory))
     if stored and precision != stored:
         raise ModelError(
             directory, f"its files hold weights quantised to {stored}", "give the weights before quantisation"

@@ -31,10 +31,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint)))}
     if not checkpoint.adapter:
-        model_type = files.read_json(checkpoint.path / files.CONFIG).get("model_type")
+        model_type = files.model_config(checkpoint.path).get("model_type")
         return {"model_type": model_type, "files": len(files.weight_files(checkpoint.path)), **facts}
     config = files.read_json(checkpoint.path / files.ADAPTER_CONFIG)
-    model_type = files.read_json(checkpoint.weights / files.CONFIG).get("model_type")
+    model_type = files.model_config(checkpoint.weights).get("model_type")
     facts = {"model_type": model_type, **facts, "marks": _marks(config)}
     facts |= {"rank": _first(config, RANKS), "alpha": _first(config, ALPHAS), "targets": config.get("target_modules")}
     names, number = _modules(

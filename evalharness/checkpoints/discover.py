@@ -95,7 +95,7 @@ def directory_of(spec: CheckpointSpec) -> Path:
         return Path(registry.find(REGISTRY, "fetch", "checkpoint step")(spec.location, spec.revision))
     if not exists(spec.location):
         raise ModelError(spec.location, "no such directory", "check the path; for a base, give --base PATH")
-    if not spec.path.is_dir():
+    if not spec.path.is_dir() and files.gguf_file(spec.path) is None:
         raise ModelError(spec.location, "is a file, not a directory", f"give {WANTED}")
     return spec.path.resolve()
 
@@ -114,12 +114,16 @@ def base_named_in(directory: Path) -> str | None:
     for base, beside in ((training.get("base"), place), (adapter.get("base_model_name_or_path"), directory)):
         if isinstance(base, str) and base:
             typed = Path(base).expanduser() if base.startswith("~/") else Path(base)
-            local = next((path for path in (beside / base, typed) if exists(path) and path.is_dir()), None)
+            local = next((path for path in (beside / base, typed) if exists(path) and _is_place(path)), None)
             if local is not None:
                 return str(local.resolve())
             revision = adapter.get("revision") if beside is directory and "base" not in training else None
             return f"{base}@{revision}" if revision and parse(base).on_hub and "@" not in base else base
     return None
+
+
+def _is_place(path: Path) -> bool:
+    return path.is_dir() or path.suffix == files.GGUF
 
 
 def base_directory(base: str | None) -> Path | None:

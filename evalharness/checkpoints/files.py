@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evalharness import registry
+from evalharness.checkpoints import REGISTRY
 from evalharness.errors import ModelError
 from evalharness.json_text import parse_json
 from evalharness.records.models import Architecture
@@ -36,6 +39,7 @@ TOKENIZER_PARTS = (
 )
 VERSIONS = "tokenizer.*.json"  # of tokenizer.json, for versions of transformers (`fast_tokenizer_files`)
 WINDOW_KEYS = ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length", "max_seq_len", "seq_length")
+GGUF, PART, SHOWN = ".gguf", re.compile(r"-\d+-of-\d+\.gguf$"), 6
 LIMIT = 32_000_000  # bytes of a JSON file or a header: over 200,000 tensors
 
 
@@ -90,7 +94,37 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
         if missing:
             raise ModelError(directory, f"shards missing: {', '.join(missing)}", f"copy every file that {INDEX} names")
         return paths
-    return ()
+    path = gguf_file(directory)
+    return () if path is None else (path,)
+
+
+def gguf_file(place: Path) -> Path | None:
+    """Find the GGUF file that a place stands for: the file itself, or the one in a directory without other weights.
+    Raises ModelError where several lie there.
+    """
+    if place.is_file():
+        return place if place.suffix == GGUF else None
+    if has_weights(place) or any(place.glob("pytorch_model*.bin")):
+        return None
+    inside = sorted(place.glob(f"*{GGUF}"))
+    if len(inside) < 2:
+        return inside[0] if inside else None
+    names = ", ".join(path.name for path in inside[:SHOWN]) + (", …" if len(inside) > SHOWN else "")
+    parts = all(PART.search(path.name) for path in inside)
+    fix = "make one file of the parts (llama-gguf-split --merge)" if parts else f"name one ({inside[0]})"
+    raise ModelError(place, f"{len(inside)} GGUF files: {names}", fix)
+
+
+def model_config(place: Path) -> dict[str, Any]:
+    """Read the configuration of full weights: config.json, or what a GGUF file holds. Raises ModelError where it cannot
+    be read, and MissingPackageError where only the extra [gguf] can.
+    """
+    path = gguf_file(place)
+    return read_json(place / CONFIG) if path is None else dict(_gguf_header(path).config)
+
+
+def _gguf_header(path: Path) -> Any:
+    return registry.find(REGISTRY, "gguf_header", "GGUF reader")(path)
 
 
 def tensors(path: Path) -> dict[str, TensorFacts]:
@@ -99,6 +133,8 @@ def tensors(path: Path) -> dict[str, TensorFacts]:
     The layout: 8 bytes little-endian header length, JSON header with offsets relative to its end, data.
     Raises ModelError where the header cannot be read or the data is cut short.
     """
+    if path.suffix == GGUF:
+        return dict(_gguf_header(path).tensors)
     again = "copy or save the file again"
     try:
         with path.open("rb") as file:
@@ -160,7 +196,12 @@ def tokenizer_files(directory: Path) -> tuple[str, ...]:
 
 
 def has_tokenizer(directory: Path) -> bool:
-    """Does the directory hold a tokenizer's vocabulary?"""
+    """Does the directory hold a tokenizer's vocabulary, in a file of its own or of GGUF?"""
+    return has_vocabulary(directory) or gguf_file(directory) is not None
+
+
+def has_vocabulary(directory: Path) -> bool:
+    """Does the directory hold a tokenizer's vocabulary in a file of its own?"""
     return any((directory / name).is_file() for name in VOCABULARIES)
 
 

@@ -172,7 +172,7 @@ def resident_of(loaded: LoadedModel) -> ResidentWeights | None:
 
 def _opened(checkpoint: Checkpoint, key: tuple[str, ...], kind: torch.dtype, place: torch.device) -> ResidentWeights:
     directory = checkpoint.weights
-    stored = QUANTISED in files.read_json(directory / files.CONFIG)
+    stored = QUANTISED in files.model_config(directory)
     options: dict[str, Any] = {
         "dtype": kind,
         "attn_implementation": attention_of(directory, architecture_in(directory)),

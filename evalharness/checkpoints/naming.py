@@ -43,7 +43,7 @@ class CheckpointSpec:
         """Return what results call it: as given, else as its directory or repository is called, with the task where one
         is chosen.
         """
-        own = self.location.rpartition("/")[2] if self.on_hub else directory.name or "root"
+        own = self.location.rpartition("/")[2] if self.on_hub else directory.name.removesuffix(".gguf") or "root"
         return self.name or (own if self.task is None else f"{own}-task{self.task}")
 
 

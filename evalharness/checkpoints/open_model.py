@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+from transformers.utils.quantization_config import GgufConfig
 
 from evalharness.checkpoints import files
 from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_names, quiet, read_into_memory
@@ -34,7 +35,15 @@ WANTED = {
 
 def architecture_in(directory: Path) -> Architecture:
     """Read the architecture of the full weights in a directory."""
-    return files.architecture_of(files.read_json(directory / files.CONFIG))
+    return files.architecture_of(files.model_config(directory))
+
+
+def gguf_options(directory: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the directory that transformers reads, and the options that name a GGUF file in it where that is what
+    `directory` stands for.
+    """
+    path = files.gguf_file(directory)
+    return (directory, {}) if path is None else (path.parent, {"gguf_file": path.name})
 
 
 def architecture_of(model: PreTrainedModel | PeftModel) -> Architecture:
@@ -55,7 +64,9 @@ def attention_of(directory: Path, architecture: Architecture = Architecture.CAUS
     """
     with quiet():
         try:
-            model: Any = MAPPINGS[architecture][type(AutoConfig.from_pretrained(directory, local_files_only=True))]
+            source, options = gguf_options(directory)
+            config = AutoConfig.from_pretrained(source, local_files_only=True, **options)
+            model: Any = MAPPINGS[architecture][type(config)]
         except UNLOADABLE as error:
             raise ModelError(
                 directory,
@@ -70,10 +81,13 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
     ModelError naming tensors that are missing, extra or of the wrong shape.
     """
     model: PreTrainedModel
+    source, gguf = gguf_options(directory)
+    if gguf:  # in full, also where kernels could compute with the packed weights
+        options |= gguf | {"quantization_config": GgufConfig(dequantize=True)}
     with quiet(), read_into_memory():
         try:
             model, report = CLASSES[architecture_in(directory)].from_pretrained(
-                directory,
+                source,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -82,7 +96,7 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
                 **options,
             )
         except UNLOADABLE as error:
-            stored = QUANTISED in files.read_json(directory / files.CONFIG)
+            stored = QUANTISED in files.model_config(directory)
             library = "install the library that quantised it, or give the weights before quantisation"
             fix = library if stored else "give a complete checkpoint"
             raise ModelError(directory, f"cannot be loaded ({first_line(error)})", fix) from None
@@ -119,12 +133,13 @@ def empty_model(directory: Path) -> PreTrainedModel:
     """Build the full weights' model on the meta device: of files that are not quantised after every tensor was
     accounted for.
     """
-    if QUANTISED not in files.read_json(directory / files.CONFIG):
+    source, gguf = gguf_options(directory)
+    if not gguf and QUANTISED not in files.read_json(directory / files.CONFIG):
         return from_pretrained(directory, device_map="meta", attn_implementation=EAGER)
     with quiet():
         try:
             config = copy.deepcopy(
-                AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+                AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False, **gguf)
             )
             if hasattr(config, QUANTISED):
                 delattr(config, QUANTISED)

@@ -40,6 +40,8 @@ def loading_options(
             f"weights in {precision} need {LIBRARY}, which is not installed",
             "pip install 'evalharness[quant]', or give weights that are not quantised",
         )
+    if files.gguf_file(directory) is not None:
+        raise ModelError(directory, f"a GGUF file cannot be quantised to {precision} on loading", "--precision none")
     options: dict[str, Any] = {"device_map": {"": str(place)}}
     if stored:
         return options

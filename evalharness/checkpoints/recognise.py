@@ -65,7 +65,8 @@ def holds_itself(directory: Path) -> bool:
     inside.
     """
     adapter = (directory / files.ADAPTER_CONFIG, directory / files.ADAPTER)
-    return files.has_weights(directory) or any(path.is_file() for path in adapter)
+    weights = files.has_weights(directory) or files.gguf_file(directory) is not None
+    return weights or any(path.is_file() for path in adapter)
 
 
 def _recognised(spec: CheckpointSpec, base: str | None, target: str | None, role: Role) -> Checkpoint:
@@ -122,6 +123,8 @@ def _full_weights(spec: CheckpointSpec, directory: Path, base: str | None, role:
 def _checked_config(directory: Path) -> dict[str, Any]:
     """Read config.json of a model that can be loaded without anybody else's code."""
     where = directory / files.CONFIG
+    if files.gguf_file(directory) is not None:
+        return files.model_config(directory)
     if not where.is_file():
         _refuse_folder_of_several(directory)
         if (directory / files.ADAPTER).is_file():

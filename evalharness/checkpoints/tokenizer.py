@@ -47,8 +47,10 @@ def tokenizer_in(directory: Path) -> PreTrainedTokenizerBase:
         raise ModelError(where, "asks to run code from the checkpoint (auto_map)", "remote code is never run")
     try:
         with quiet():
+            gguf = None if files.has_vocabulary(directory) else files.gguf_file(directory)
+            source, options = (directory, {}) if gguf is None else (gguf.parent, {"gguf_file": gguf.name})
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                directory, local_files_only=True, trust_remote_code=False
+                source, local_files_only=True, trust_remote_code=False, **options
             )
     except Exception as error:  # tokenizers raises plain Exception
         _refuse_without_packages(directory)

@@ -61,7 +61,9 @@ def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
         raise ModelError(checkpoint.path, "its weights are gone", "give a complete checkpoint directory")
     stored = files.all_tensors(weights)  # refuses files that were cut short
     notices: tuple[str, ...] = ()
-    if QUANTISED in files.read_json(checkpoint.path / files.CONFIG):
+    if weights[0].suffix == files.GGUF:
+        empty, notices = empty_model(checkpoint.path), _unpacked(checkpoint, stored)
+    elif QUANTISED in files.read_json(checkpoint.path / files.CONFIG):
         empty, notices = fits_quantised(checkpoint, stored)
     else:
         empty = empty_model(checkpoint.path)
@@ -69,9 +71,15 @@ def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:
     for path in weights:
         refuse_nonfinite(path)
     if checkpoint.base is not None and checkpoint.base != checkpoint.path:
-        own, base = (files.read_json(place / files.CONFIG) for place in (checkpoint.path, checkpoint.base))
+        own, base = (files.model_config(place) for place in (checkpoint.path, checkpoint.base))
         notices += (*_shape_differences(checkpoint, own, base), *_quantisation_differences(checkpoint, own, base))
     return notices, embedding_shape(empty)[0]
+
+
+def _unpacked(checkpoint: Checkpoint, stored: Mapping[str, files.TensorFacts]) -> tuple[str, ...]:
+    """Return a notice where the weights of a GGUF file are of few bits, which is part of every difference."""
+    types = sorted({facts.dtype for facts in stored.values()} - {"F32", "F16", "BF16", "F64"})
+    return (f"{checkpoint.name}: weights unpacked from a GGUF file's {', '.join(types)}",) if types else ()
 
 
 def _untied(checkpoint: Checkpoint, empty: PreTrainedModel, weights: tuple[Path, ...]) -> tuple[str, ...]:
@@ -237,10 +245,12 @@ CHUNK = 1 << 24  # values looked at together
 
 
 def refuse_nonfinite(path: Path) -> None:
-    """Raise ModelError naming tensors of a safetensors file with NaN or infinite values."""
+    """Raise ModelError naming tensors of a file of weights with NaN or infinite values."""
     try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if not all(map(_is_finite, _chunks(file, name)))]  # noqa: SIM118 - no mapping
+        if path.suffix == files.GGUF:
+            names = registry.find(REGISTRY, "gguf_nonfinite", "GGUF reader")(path)
+        else:
+            names = _nonfinite(path)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise ModelError(path, f"cannot be read ({first_line(error)})", "copy or save the file again") from None
     if names:
@@ -249,6 +259,11 @@ def refuse_nonfinite(path: Path) -> None:
             f"NaN or infinite values in {first_names(names)}",
             "the training run diverged: take an earlier checkpoint",
         )
+
+
+def _nonfinite(path: Path) -> list[str]:
+    with safe_open(path, framework="pt") as file:
+        return [name for name in file.keys() if not all(map(_is_finite, _chunks(file, name)))]  # noqa: SIM118 - no mapping
 
 
 def _chunks(file: safe_open, name: str) -> Iterator[torch.Tensor]:
