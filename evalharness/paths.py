@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from evalharness.errors import StoreError
+
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -21,11 +23,18 @@ def shipped(folder: str) -> Path:
 
 
 def default_store(environ: Mapping[str, str]) -> Path:
-    """`$EVALHARNESS_STORE`, else a file in the user's cache directory."""
+    """`$EVALHARNESS_STORE`, else a file in the user's cache directory. Raises StoreError where there is no such
+    directory.
+    """
     if named := environ.get("EVALHARNESS_STORE"):
         return Path(named)
     cache = environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "evalharness" / "store.sqlite"
+    try:
+        folder = Path(cache) if cache else Path.home() / ".cache"
+    except RuntimeError as error:
+        fix = "set HOME, or name a file in EVALHARNESS_STORE or with --store"
+        raise StoreError("store", "this user has no home directory to keep answers in", fix) from error
+    return folder / "evalharness" / "store.sqlite"
 
 
 def run_folder(suite: str | None) -> Path:

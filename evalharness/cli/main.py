@@ -39,7 +39,7 @@ SUMMARIES = {
     "tasks": "List, show and validate task definitions.",
     "data": "Fetch rows to a folder, verify one, accept new rows of the hub.",
     "checkpoint": "Say what a checkpoint directory holds.",
-    "store": "Look at the store of answers.",
+    "store": "Say what the store of answers holds, verify it, remove answers, export them.",
     "demo": "Train five candidates on the embedded world and compare them.",
 }
 

@@ -1,42 +1,148 @@
-"""`evalharness store`: say what the store of answers holds."""
+"""`evalharness store`: say what the store of answers holds, verify it, remove answers from it, export them."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from evalharness.cli.options import debug_option, json_option, with_options
+from evalharness import store
+from evalharness.cli.options import Decorated, debug_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line
-from evalharness.errors import StoreError
+from evalharness.errors import StoreError, UsageError
 from evalharness.paths import default_store
-from evalharness.store import Store
+from evalharness.store import RemovalRule, SourceFacts
+
+UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+SHORT = 12  # digits of a fingerprint on screen
+store_option: Decorated = click.option(
+    "--store",
+    "path",
+    type=click.Path(path_type=Path),
+    help="The store's file [default: in the user's cache directory].",
+)
 
 
 @click.group("store")
 def store_command() -> None:
-    """Look at the store of answers."""
+    """Look at the store of answers, verify it, remove answers from it, export them. It may be in use meanwhile."""
 
 
 @store_command.command("info")
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The store's file [default: in the user's cache directory].",
-)
-@with_options(json_option, debug_option)
-def info_command(store: Path | None, as_json: bool, debug: bool) -> None:
-    """How many answers of how many models are kept, and whether all are intact (damaged ones are computed again)."""
-    path = store or default_store(os.environ)
-    if not path.is_file():
-        raise StoreError(path, "no store here", "it is made by the first `evalharness run`")
-    with Store(path) as opened:
-        facts = opened.facts()
+@with_options(store_option, json_option, debug_option)
+def info_command(path: Path | None, as_json: bool, debug: bool) -> None:
+    """Which answers of which models are kept, when they were last used, and whether all are intact (damaged ones are
+    computed again).
+    """
+    facts = store.facts(_place(path))
     if as_json:
-        print_json(json.dumps({**asdict(facts), "path": str(path)}, indent=1))
-    else:
-        answers = f"{facts.answers:,} answers of {facts.models} models"
-        print_line(f"{path}: {answers}, {facts.bytes:,} bytes, {facts.damaged} damaged")
+        document = {**asdict(facts), "path": str(facts.path), "set_aside": [str(file) for file in facts.set_aside]}
+        print_json(json.dumps(document, indent=1))
+        return
+    answers = f"{facts.answers:,} answers of {facts.models} models"
+    rest = f"{facts.bytes:,} bytes, version {facts.version}, {facts.damaged} damaged, {facts.quarantined} in quarantine"
+    print_line(f"{facts.path}: {answers}, {rest}")
+    for source in facts.sources:
+        print_line(f"  {described(source)}")
+    for file in facts.set_aside:
+        print_line(f"  set aside as damaged: {file} (delete it when you do not need it)")
+
+
+@store_command.command("verify")
+@click.option("--repair", is_flag=True, help="Set a damaged store aside, and begin a new one with all that is intact.")
+@with_options(store_option, debug_option)
+def verify_command(path: Path | None, repair: bool, debug: bool) -> None:
+    """Check every row against its digest, and the file's structure. Ends with 2 where something is damaged."""
+    place = _place(path)
+    if repair:
+        store.repair(place, _say)
+    damaged, total = store.verify(place)
+    if damaged:
+        fix = "they are never used and computed again; `evalharness store verify --repair` sets them aside"
+        raise StoreError(place, f"{damaged:,} of {total:,} rows do not fit their digests", fix)
+    print_line(f"{place}: all {total:,} rows are intact")
+
+
+@store_command.command("gc")
+@click.option("--model", "models", multiple=True, metavar="NAME|FINGERPRINT", help="Answers of this model. Repeatable.")
+@click.option(
+    "--older-than", "days", type=click.FloatRange(min=0), metavar="DAYS", help="Answers not used for so many days."
+)
+@click.option(
+    "--max-size", metavar="SIZE", help="Of these, the longest unused, until what is left takes at most SIZE (500M, 2G)."
+)
+@click.option(
+    "--yes/--dry-run", default=False, help="Delete; without --yes only say what would go.  [default: dry-run]"
+)
+@with_options(store_option, debug_option)
+def gc_command(
+    path: Path | None, models: Sequence[str], days: float | None, max_size: str | None, yes: bool, debug: bool
+) -> None:
+    """Remove answers of models, by name, age or size, and shrink the file. Nothing is deleted without --yes, and no
+    question is asked, so that it is the same in a script. What is needed again is computed again.
+    """
+    place = _place(path)
+    rule = RemovalRule(models=tuple(models), older_than_days=days, most_bytes=_size(max_size))
+    facts = store.facts(place)
+    gone = store.chosen(facts.sources, rule, time.time())
+    for source in gone:
+        print_line(f"  {described(source)}")
+    count = f"{sum(sum(source.answers.values()) for source in gone):,} answers of {facts.answers:,}"
+    if not yes:
+        print_line(f"{count} would go; nothing was deleted: give --yes to do it")
+        return
+    store.remove(place, gone, _say)
+    print_line(f"{count} deleted, {facts.bytes - store.facts(place).bytes:,} bytes smaller")
+
+
+@store_command.command("export")
+@click.option("--to", "file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option("--model", "models", multiple=True, metavar="NAME|FINGERPRINT", help="Only this model's. Repeatable.")
+@with_options(store_option, debug_option)
+def export_command(path: Path | None, file: Path, models: Sequence[str], debug: bool) -> None:
+    """Write every intact answer as a line of JSON: model and engine by fingerprint, the request's id, the answer.
+
+    The store knows a question by the hash of its text only; questions and answers together are in a run's samples/.
+    """
+    place = _place(path)
+    if file.exists():
+        raise UsageError("--to", f"{file} is there already", "name a file that is not")
+    chosen: Sequence[SourceFacts] = ()
+    if models:
+        chosen = store.chosen(store.facts(place).sources, RemovalRule(models=tuple(models)), time.time())
+    count = store.export(place, file, {source.model for source in chosen})
+    print_line(f"{file}: {count:,} answers")
+
+
+def described(source: SourceFacts) -> str:
+    """One line on what is kept of one model by one engine."""
+    names = f" ({', '.join(source.names)})" if source.names else ""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in source.answers.items())
+    tasks = f", tasks {', '.join(source.tasks)}" if source.tasks else ""
+    first, last = (time.strftime("%Y-%m-%d", time.gmtime(stamp)) for stamp in (source.first, source.last))
+    used = f", first used {first}, last {last}" if source.last else ""
+    line = f"model {source.model[:SHORT]}{names} by engine {source.engine[:SHORT]}: {kinds}, {source.bytes:,} bytes"
+    return f"{line}{used}{tasks}"
+
+
+def _place(path: Path | None) -> Path:
+    return path or default_store(os.environ)
+
+
+def _say(notice: str) -> None:
+    print_line(notice, err=True)
+
+
+def _size(text: str | None) -> int | None:
+    """Bytes of `500M`. Raises UsageError."""
+    if text is None:
+        return None
+    if (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())) is None:
+        raise UsageError("--max-size", f"{text!r} is no size", "500M or 2G would be right")
+    return int(float(match[1]) * UNITS[match[2]])

@@ -89,7 +89,8 @@ HINTS = get_type_hints(JobChanges)
 
 def make_job(models: Texts, suite: str | None = None, **options: Unpack[JobOptions]) -> Job:
     """The Job of these options; what is not given has its default. Raises UsageError as `changed` does."""
-    output = OutputPaths(folder=run_folder(suite), store=default_store({}), unnamed=True)
+    named = options.get("store")
+    output = OutputPaths(folder=run_folder(suite), store=Path(named) if named else default_store({}), unnamed=True)
     return changed(Job(output=output), models=models, suite=suite, **options)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from evalharness import engines, registry
+from evalharness import engines, registry, store
 from evalharness.analysis.margins import NO_SUITE_MARGIN
 from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
@@ -21,7 +21,6 @@ from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.run.variants import ways_of
-from evalharness.store import Store
 from evalharness.tasks.library import Library
 from evalharness.tasks.variants import name_of
 from evalharness.training.recipe import Recipe
@@ -143,7 +142,5 @@ def check_folder(folder: Path, fix: str = OUT) -> None:
 
 def check_store(path: Path) -> None:
     """Check that the store can be opened, or made. Raises StoreError."""
-    if path.exists():
-        Store(path).close()
-    else:
+    if not store.check(path):
         check_folder(path.parent, STORE)

@@ -71,7 +71,8 @@ def settle(
         results.forget_samples(out)
         results.open_folder(out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
-    with Store(job.output.store) as store, EngineSlot(factory, job.engine, run_log) as slot:
+    opened = Store(job.output.store, lambda notice: tell([notice], listener, run_log))
+    with opened as store, EngineSlot(factory, job.engine, run_log) as slot:
         context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log)
         with run_log.timed("prove"):
             proofs = _proofs(state, context)

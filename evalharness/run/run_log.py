@@ -20,6 +20,7 @@ class RunLog:
     """Counts and times of one run. Nothing here may influence a result."""
 
     started: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.monotonic)  # which no step of the clock moves
     phases: dict[str, float] = field(default_factory=dict)  # name -> seconds
     models: dict[str, dict[str, float]] = field(default_factory=dict)
     # task -> model -> amounts, where efficiency is described
@@ -61,7 +62,7 @@ class RunLog:
         spent = {task: {model: _rounded(row) for model, row in of_task.items()} for task, of_task in self.tasks.items()}
         return {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
-            "seconds": round(time.time() - self.started, 3),
+            "seconds": round(time.monotonic() - self.begun, 3),
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "models": {name: _rounded(row) for name, row in self.models.items()},
             **({"efficiency": spent} if spent else {}),

@@ -180,6 +180,7 @@ class Session:
         described = EFFICIENCY in context.job.description.ways
         counter = self.token_counter() if described else None
         begun = time.perf_counter() - self.loading
+        context.store.note_use(self.checkpoint.fingerprint, context.info.fingerprint, name, task)
 
         def advance(requests: Sequence[Request], answers: Answers, stored: int) -> None:
             nonlocal begun

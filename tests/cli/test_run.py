@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import tiny_chats
+import torch
 from command_line import exit_code
+from transformers import LlamaForCausalLM
 
 from evalharness.cli.run import _train_data
 from evalharness.errors import UsageError
@@ -141,3 +143,21 @@ def test_wrong_train_data_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=named):
             _train_data(given)
+
+
+@pytest.mark.fault(12)
+def test_examples_for_which_memory_never_suffices_are_errors_and_the_rest_is_measured(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = LlamaForCausalLM.forward
+
+    def choke(model: LlamaForCausalLM, *args: object, **inputs: torch.Tensor) -> object:
+        if "input_ids" in inputs and inputs["input_ids"].shape[-1] > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole(model, *args, **inputs)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", choke)
+    code, said, _ = run("same")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert code == 5, said
+    assert results["errors"] and "memory" in json.dumps(results["errors"])

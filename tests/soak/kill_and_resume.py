@@ -21,7 +21,7 @@ from command_line import exit_code
 from soak.processes import evalharness, killed
 
 from evalharness.paths import shipped
-from evalharness.store import Store
+from evalharness.store import facts
 
 TASKS = ("sst2", "copa", "dialogsum")
 LIMIT = 60
@@ -90,11 +90,9 @@ def same(whole: Path, killed: Path) -> None:
         if name.name == "report.html":
             one, two = _without_cost(one), _without_cost(two)
         assert one == two, f"{name} differs after {killed}"
-    with Store(whole / "store.sqlite") as first, Store(killed / "store.sqlite") as second:
-        facts, after = first.facts(), second.facts()
-    assert (facts.answers, facts.models, facts.damaged) == (after.answers, after.models, after.damaged), (
-        f"{facts} against {after}"
-    )
+    first, second = (facts(place / "store.sqlite") for place in (whole, killed))
+    kept = [(each.answers, each.models, each.damaged) for each in (first, second)]
+    assert kept[0] == kept[1], f"{first} against {second}"
 
 
 def _without_cost(page: bytes) -> bytes:

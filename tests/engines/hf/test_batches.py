@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -40,6 +42,7 @@ def test_equals_keep_their_order():
     assert plan([3, 5, 3, 5, 3], BatchLimits(2, 100)) == [[1, 3], [0, 2], [4]]
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("fits", [1, 2, 3, 8])
 def test_halving_answers_all_in_order(fits, monkeypatch):
     asked, recovered = [], []
@@ -52,10 +55,13 @@ def test_halving_answers_all_in_order(fits, monkeypatch):
         return [10 * i for i in some]
 
     assert in_batches(range(8), [1] * 8, ONE_BATCH, forward, read) == [10 * i for i in range(8)]
+    batch_of = {i: [some for some in asked if i in some] for i in range(8)}
+    assert all(len(tries) - 1 <= math.log2(8) for tries in batch_of.values())  # retries of one row
     assert len(recovered) == sum(len(some) > fits for some in asked)
     assert [some[0] for some in asked if len(some) <= fits] == sorted(some[0] for some in asked if len(some) <= fits)
 
 
+@pytest.mark.fault(12)
 def test_what_never_fits_is_refused():
     def forward(some):
         raise RuntimeError("CUDA out of memory")
@@ -90,6 +96,7 @@ def test_our_own_mistakes_are_not_the_models():
         in_batches([1, 2], [1, 1], ONE_BATCH, forward, read)
 
 
+@pytest.mark.fault(12)
 def test_which_errors_are_about_memory():
     assert out_of_memory(
         RuntimeError(

@@ -255,6 +255,7 @@ class TestInside:
         assert bad == Failure(request_id=bad.request_id, reason="non-finite logits")
         assert isinstance(good, Generation)
 
+    @pytest.mark.fault(12)
     def test_too_little_memory_halves_the_batch(self, loaded, generations):
         expected = self.answers(loaded, generations)
         sizes = []
@@ -268,6 +269,7 @@ class TestInside:
         assert self.answers(loaded, generations) == expected
         assert max(sizes) == 8
 
+    @pytest.mark.fault(12)
     def test_too_little_memory_for_one_row_is_a_failure(self, loaded):
         def choke(_module, _args, _inputs):
             raise MemoryError

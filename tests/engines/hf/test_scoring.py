@@ -183,6 +183,7 @@ class TestInside:
             isinstance(answer, Failure) for answer in self.scorer(loaded).rank([Rank(pairs=(("the cat", " sat"),))])
         )
 
+    @pytest.mark.fault(12)
     @pytest.mark.parametrize(
         "error",
         [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
@@ -199,8 +200,10 @@ class TestInside:
         loaded.model.register_forward_pre_hook(choke, with_kwargs=True)
         for a, b in zip(self.scorer(loaded).rank(rankings), expected, strict=True):
             assert np.allclose(a.logprobs, b.logprobs, atol=2e-5)
+            assert a.greedy == b.greedy and np.argmax(a.logprobs) == np.argmax(b.logprobs)
         assert max(sizes) == 8 and {4, 2} <= set(sizes)
 
+    @pytest.mark.fault(12)
     def test_too_little_memory_for_one_row_fails_that_row_only(self, loaded):
         def choke(_module, _args, inputs):
             if inputs["input_ids"].shape[1] > 10:

@@ -1,0 +1,24 @@
+"""Keep answers on disk, each under (checkpoint fingerprint, engine fingerprint, request id): one SQLite file, one
+transaction a block.
+"""
+
+from __future__ import annotations
+
+from evalharness.store.answers import Store
+from evalharness.store.contents import SourceFacts, StoreFacts, export, facts, repair, verify
+from evalharness.store.database import check
+from evalharness.store.removal import RemovalRule, chosen, remove
+
+__all__ = [
+    "RemovalRule",
+    "SourceFacts",
+    "Store",
+    "StoreFacts",
+    "check",
+    "chosen",
+    "export",
+    "facts",
+    "remove",
+    "repair",
+    "verify",
+]

@@ -1,0 +1,99 @@
+"""Read and keep the answers of a run, and the proofs that adapters answer. A damaged answer is never served."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from evalharness.records.requests import Response
+from evalharness.store import rows
+from evalharness.store.database import Database, Notify
+from evalharness.store.schema import DamageError
+
+MOST_VARIABLES = 500  # of one SQL statement; SQLite's own limit is higher
+SELECT = "SELECT model, engine, request, body, digest FROM answers"
+QUARANTINE = "INSERT INTO quarantine SELECT * FROM answers WHERE model=? AND engine=? AND request=?"
+
+
+class Store:
+    """A store that a run reads and writes. `notify` is told where a damaged file was set aside and a new one begun.
+    Raises StoreError where the file cannot be opened, read or written, or is no store.
+
+    Every row carries a digest of its key and body: SQLite has no page checksums, so a damaged answer is found on
+    reading, counted as absent, computed again, and kept in quarantine.
+    """
+
+    def __init__(self, path: Path, notify: Notify = lambda notice: None) -> None:
+        self._database = Database(path, notify)
+        self.path = self._database.path
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, model: str, engine: str, requests: Sequence[str]) -> dict[str, Response]:
+        """The intact answers among `requests`, by request id."""
+        return self._database.read(lambda db: _answers(db, model, engine, requests))
+
+    def add(self, model: str, engine: str, responses: Iterable[Response]) -> None:
+        """Keep one block's answers in one transaction. An intact answer that is there already wins; a damaged one is
+        put into quarantine.
+        """
+        bodies = {response.request_id: rows.encode(response) for response in responses}
+
+        def change(db: sqlite3.Connection) -> None:
+            kept = _answers(db, model, engine, list(bodies))
+            new = [rows.row(model, engine, key, body) for key, body in bodies.items() if key not in kept]
+            db.executemany(QUARANTINE, [values[:3] for values in new])
+            db.executemany("INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?)", new)
+            _note(db, model, engine)
+            if len(_answers(db, model, engine, list(bodies))) < len(bodies):
+                raise DamageError("rows of it are not found where they were written")
+
+        self._database.write(change)
+
+    def note_use(self, model: str, engine: str, name: str, task: str) -> None:
+        """Keep what a run calls a model, and the task that it answers: `store info` says so."""
+        self._database.write(lambda db: _note(db, model, engine, name, task))
+
+    def proof(self, model: str, engine: str) -> dict[str, float] | None:
+        """The stored proof that this model answers through this engine, or None."""
+        query = "SELECT model, engine, 'proof', body, digest FROM proofs WHERE model=? AND engine=?"
+        for values in self._database.read(lambda db: db.execute(query, (model, engine)).fetchall()):
+            if rows.intact(values):
+                return dict(json.loads(values[3]))
+        return None
+
+    def add_proof(self, model: str, engine: str, proof: dict[str, float]) -> None:
+        body, digest = rows.row(model, engine, "proof", json.dumps(proof, sort_keys=True))[3:]
+        values = (model, engine, body, digest)
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO proofs VALUES (?,?,?,?)", values))
+
+
+def _answers(db: sqlite3.Connection, model: str, engine: str, requests: Sequence[str]) -> dict[str, Response]:
+    intact: dict[str, Response] = {}
+    for start in range(0, len(requests), MOST_VARIABLES):
+        part = requests[start : start + MOST_VARIABLES]
+        query = f"{SELECT} WHERE model=? AND engine=? AND request IN ({','.join('?' * len(part))})"
+        for values in db.execute(query, (model, engine, *part)):
+            if (answer := rows.answer(values)) is not None:
+                intact[answer.request_id] = answer
+    return intact
+
+
+def _note(db: sqlite3.Connection, model: str, engine: str, name: str = "", task: str = "") -> None:
+    """Stamp a use, in seconds since 1970 (UTC). Where the clock was set back, the later stamp stays."""
+    now = int(time.time())
+    db.execute(
+        """INSERT INTO uses VALUES (?,?,?,?,?,?)
+        ON CONFLICT DO UPDATE SET first=min(first, excluded.first), last=max(last, excluded.last)""",
+        (model, engine, name, task, now, now),
+    )

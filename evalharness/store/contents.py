@@ -1,0 +1,210 @@
+"""Say what a store holds, row by row, without changing it; and have a damaged one set aside."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import StoreError
+from evalharness.store import rows
+from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, is_damage, set_aside_before
+from evalharness.store.database import Database, Notify, connect, errors_at, refuse_newer, usable
+from evalharness.store.schema import DamageError, version_of
+
+REPAIR = "`evalharness store verify --repair` sets it aside and begins a new one with all that is intact"
+ABSENT = ("no store here", "it is made by the first `evalharness run`")
+ANSWERS = "SELECT model, engine, request, body, digest FROM answers"
+PROOFS = "SELECT model, engine, 'proof', body, digest FROM proofs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """What is kept of one model by one engine, both by fingerprint: intact answers by kind, and their bytes with keys.
+
+    `names` and `tasks`: what runs called it, and asked it, as far as that was kept. `first`, `last`: when an answer
+    was kept or asked for, in seconds since 1970 (UTC); 0 where that was not kept.
+    """
+
+    model: str
+    engine: str
+    names: tuple[str, ...]
+    tasks: tuple[str, ...]
+    answers: Mapping[str, int]
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFacts:
+    """What a store holds. `answers` counts all rows, `damaged` those whose digest does not fit (proofs among them),
+    `quarantined` those that were found so before; `bytes` are the file's, its log's included; `set_aside`: damaged
+    files beside it.
+    """
+
+    path: Path
+    version: int
+    answers: int
+    models: int
+    bytes: int
+    damaged: int
+    quarantined: int
+    set_aside: tuple[Path, ...]
+    sources: tuple[SourceFacts, ...]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
+    """Open a store to look at it, with its version; nothing is changed, also while runs write. Raises StoreError."""
+    with errors_at(path, "cannot be read"):
+        path = usable(path)
+        if not path.exists():
+            raise StoreError(path, *ABSENT)
+        try:
+            with closing(_connected(path)) as db:
+                version = version_of(db)
+                if version == 0:
+                    raise StoreError(path, "an empty file", "it becomes a store with the first `evalharness run`")
+                refuse_newer(path, version)
+                yield db, version
+        except SAYS_DAMAGE as error:
+            if is_damage(error, path):
+                raise StoreError(path, f"it is damaged ({error})", REPAIR) from error
+            raise
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write. Where not even the memory that readers share can be made (a folder that is
+    read-only), nobody else writes, and the file is read without locks.
+    """
+    db = connect(path, "ro")
+    log = Path(f"{path}-wal")
+    try:
+        db.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError as error:
+        db.close()
+        alone = error.sqlite_errorcode & PRIMARY_CODE in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not alone or (log.exists() and log.stat().st_size):
+            raise
+        return connect(path, "ro&immutable=1")
+    return db
+
+
+def facts(path: Path) -> StoreFacts:
+    """Count over the whole file; reads and checks every row. Raises StoreError."""
+    kinds: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    sizes: Counter[tuple[str, str]] = Counter()
+    answers = damaged = quarantined = 0
+    with reading(path) as (db, version):
+        db.execute("BEGIN")  # one moment, whatever a run writes meanwhile
+        for values in db.execute(ANSWERS):
+            answers += 1
+            if (answer := rows.answer(values)) is None:
+                damaged += 1
+                continue
+            key = str(values[0]), str(values[1])
+            kinds[key][type(answer).__name__.lower()] += 1
+            sizes[key] += sum(len(str(value)) for value in values)
+        damaged += sum(not rows.intact(values) for values in db.execute(PROOFS))
+        uses: list[tuple[Any, ...]] = []
+        if version > 1:
+            uses = db.execute("SELECT model, engine, name, task, first, last FROM uses").fetchall()
+            (quarantined,) = db.execute("SELECT count(*) FROM quarantine").fetchone()
+    sources = tuple(_source(key, kinds[key], sizes[key], uses) for key in sorted(kinds))
+    path = path.absolute()
+    return StoreFacts(
+        path=path,
+        version=version,
+        answers=answers,
+        models=len({model for model, _ in kinds}),
+        bytes=sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists()),
+        damaged=damaged,
+        quarantined=quarantined,
+        set_aside=set_aside_before(path.resolve()),
+        sources=sources,
+    )
+
+
+def _source(key: tuple[str, str], kinds: Mapping[str, int], size: int, uses: list[tuple[Any, ...]]) -> SourceFacts:
+    own = [use[2:] for use in uses if use[:2] == key]
+    first = [use[2] for use in own if isinstance(use[2], int)]
+    last = [use[3] for use in own if isinstance(use[3], int)]
+    return SourceFacts(
+        model=key[0],
+        engine=key[1],
+        names=tuple(sorted({str(use[0]) for use in own} - {""})),
+        tasks=tuple(sorted({str(use[1]) for use in own} - {""})),
+        answers=dict(sorted(kinds.items())),
+        bytes=size,
+        first=min(first, default=0),
+        last=max(last, default=0),
+    )
+
+
+def verify(path: Path) -> tuple[int, int]:
+    """Check every row and the file's own structure: (damaged rows, all rows). Raises StoreError, also where it is the
+    structure that is damaged.
+    """
+    with reading(path) as (db, _):
+        return _checked(db)
+
+
+def repair(path: Path, notify: Notify) -> None:
+    """Where anything of a store is damaged, set it aside and begin a new one with all that is intact. Raises
+    StoreError.
+    """
+
+    def check(db: sqlite3.Connection) -> None:
+        damaged, total = _checked(db)
+        if damaged:
+            raise DamageError(f"{damaged:,} of {total:,} rows do not fit their digests")
+
+    if not usable(path).exists():
+        raise StoreError(path, *ABSENT)
+    with closing(Database(path, notify)) as database:
+        database.read(check)
+
+
+def _checked(db: sqlite3.Connection) -> tuple[int, int]:
+    """(damaged rows, all rows). Raises DamageError for a damaged structure."""
+    (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise DamageError(str(said).splitlines()[-1])
+    intact = [rows.intact(values) for query in (ANSWERS, PROOFS) for values in db.execute(query)]
+    return intact.count(False), len(intact)
+
+
+def export(path: Path, to: Path, models: Collection[str] = ()) -> int:
+    """Write every intact answer as a line of JSON: the fingerprints of model and engine, the request's id, the kind and
+    fields of the answer; where models are given, theirs only. Return how many. The file is whole or not there. Raises
+    StoreError.
+    """
+    beside, count = to.with_name(f".{to.name}.unfinished"), 0
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            for line in _exported(path, models):
+                file.write(line)
+                count += 1
+        beside.replace(to)
+    except OSError as error:
+        raise StoreError(to, f"cannot be written ({error.strerror})", "name another file with --to") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+    return count
+
+
+def _exported(path: Path, models: Collection[str]) -> Iterator[str]:
+    with reading(path) as (db, _):
+        for values in db.execute(ANSWERS):
+            answer = rows.answer(values)
+            if answer is not None and (not models or values[0] in models):
+                fields = asdict(answer)
+                key = {"model": values[0], "engine": values[1], "request": fields.pop("request_id")}
+                yield json.dumps({**key, "kind": type(answer).__name__.lower(), **fields}) + "\n"

@@ -1,0 +1,72 @@
+"""Remove the answers of models that are not wanted any more, and give their space back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.store.contents import SourceFacts
+from evalharness.store.database import Database, Notify
+
+SHORTEST = 6  # digits of a fingerprint that name a model
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalRule:
+    """Which answers may go: those of these models (names, or beginnings of fingerprints), not used for so many days;
+    where `most_bytes` is stated, of these only the longest unused, until what is left fits.
+    """
+
+    models: tuple[str, ...] = ()
+    older_than_days: float | None = None
+    most_bytes: int | None = None
+
+
+def chosen(sources: Sequence[SourceFacts], rule: RemovalRule, now: float) -> tuple[SourceFacts, ...]:
+    """The sources that a rule lets go, the longest unused first. `now`: seconds since 1970. Raises UsageError for a
+    model that is not there, and for a rule that says nothing.
+    """
+    if rule == RemovalRule():
+        fix = "give --model, --older-than or --max-size"
+        raise UsageError("store gc", "nothing says what may go", fix)
+    for text in rule.models:
+        if not any(_is(source, text) for source in sources):
+            known = {name for source in sources for name in (source.model[:12], *source.names)}
+            raise UsageError("--model", f"no answers of a model {text!r}", did_you_mean(text, known))
+    old = now - (rule.older_than_days or 0) * DAY
+    may_go = [
+        source
+        for source in sorted(sources, key=lambda source: (source.last, source.model, source.engine))
+        if (not rule.models or any(_is(source, text) for text in rule.models))
+        and (rule.older_than_days is None or source.last <= old)
+    ]
+    if rule.most_bytes is None:
+        return tuple(may_go)
+    left, gone = sum(source.bytes for source in sources), []
+    for source in may_go:
+        if left > rule.most_bytes:
+            gone.append(source)
+            left -= source.bytes
+    return tuple(gone)
+
+
+def remove(path: Path, sources: Sequence[SourceFacts], notify: Notify) -> None:
+    """Delete everything that is kept of these sources, and shrink the file. Raises StoreError."""
+
+    def change(db: sqlite3.Connection) -> None:
+        for table in ("answers", "proofs", "uses", "quarantine"):
+            keys = [(source.model, source.engine) for source in sources]
+            db.executemany(f"DELETE FROM {table} WHERE model=? AND engine=?", keys)
+
+    with closing(Database(path, notify)) as database:
+        database.write(change)
+        database.shrink()
+
+
+def _is(source: SourceFacts, text: str) -> bool:
+    return text in source.names or (len(text) >= SHORTEST and source.model.startswith(text))

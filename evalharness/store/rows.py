@@ -1,0 +1,56 @@
+"""Turn answers into the rows of a store and back, each with a digest of its key and body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from evalharness import fingerprint
+from evalharness.records.requests import Generation, Profiling, Ranking, Response, Scoring
+
+RESPONSES = {cls.__name__.lower(): cls for cls in (Generation, Profiling, Ranking, Scoring)}  # by the `kind` in a body
+
+
+def digest(*parts: str) -> str:
+    """32 hexadecimal digits that change where any part does."""
+    return fingerprint.of_value(parts)[:32]
+
+
+def row(*parts: str) -> tuple[str, ...]:
+    """The parts, and their digest last."""
+    return *parts, digest(*parts)
+
+
+def intact(values: Sequence[object]) -> bool:
+    """Whether all values but the last are texts, and the last is their digest."""
+    *parts, kept = values
+    texts = [part for part in parts if isinstance(part, str)]
+    return len(texts) == len(parts) and kept == digest(*texts)
+
+
+def encode(response: Response) -> str:
+    """JSON of an answer. Raises ValueError for numbers that are not finite."""
+    return json.dumps({"kind": type(response).__name__.lower(), **asdict(response)}, sort_keys=True, allow_nan=False)
+
+
+def answer(values: Sequence[object]) -> Response | None:
+    """The answer in a row (model, engine, request, body, digest); None where the row is damaged, or of a kind that is
+    unknown here.
+    """
+    if not intact(values):
+        return None
+    try:
+        fields = json.loads(str(values[3]))
+        response = RESPONSES[fields.pop("kind")]
+        return response(**{name: _with_tuples(value) for name, value in fields.items()})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _with_tuples(value: Any) -> Any:
+    """Lists as tuples, as records have them."""
+    if not isinstance(value, list):
+        return value
+    return tuple(map(_with_tuples, value) if value and isinstance(value[0], list) else value)

@@ -1,0 +1,80 @@
+"""Know a store's tables, their versions, and what belongs to another program.
+
+The version is written twice, as `user_version` and in the lower half of `application_id`, so that a damaged number is
+not taken for another version.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+VERSION = 2
+MARK = 0x4548 << 16  # upper half of application_id
+MARKED = 2  # the first version with an application_id
+STEPS = {  # version -> what makes it of the version before
+    1: (
+        """CREATE TABLE answers (
+    model TEXT NOT NULL, engine TEXT NOT NULL, request TEXT NOT NULL, body TEXT NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (model, engine, request)
+) WITHOUT ROWID""",
+        """CREATE TABLE proofs (
+    model TEXT NOT NULL, engine TEXT NOT NULL, body TEXT NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (model, engine)
+) WITHOUT ROWID""",
+    ),
+    2: (
+        # when answers of a model were last kept or asked for, and in runs what it was called and which task it was
+        """CREATE TABLE uses (
+    model TEXT NOT NULL, engine TEXT NOT NULL, name TEXT NOT NULL, task TEXT NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (model, engine, name, task)
+) WITHOUT ROWID""",
+        """INSERT INTO uses SELECT DISTINCT model, engine, '', '', now, now
+    FROM answers, (SELECT CAST(strftime('%s', 'now') AS INTEGER) AS now)""",
+        # rows that did not fit their digest, as they were found
+        "CREATE TABLE quarantine (model, engine, request, body, digest)",
+    ),
+}
+
+
+class DamageError(Exception):
+    """A store whose head contradicts itself."""
+
+
+class ForeignError(Exception):
+    """A file that is no store: its text says what it is."""
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """The version of the store in an open file, 0 where the file is empty. Changes nothing.
+
+    Raises ForeignError for another program's tables, DamageError where marks contradict one another, and what SQLite
+    raises.
+    """
+    (mark,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
+    if not tables and not mark and not version:
+        return 0
+    ours = {"answers", "proofs"} <= tables and _columns(db) == ["model", "engine", "request", "body", "digest"]
+    if mark == MARK + version and version >= MARKED:
+        if version > VERSION or (ours and {"uses", "quarantine"} <= tables):
+            return int(version)
+    elif ours and not mark and version < MARKED:
+        return int(version)
+    if ours or mark >> 16 == MARK >> 16:
+        raise DamageError("its head contradicts itself")
+    names = ", ".join(sorted(tables)[:3])
+    raise ForeignError(f"a database of another program{f', with tables {names}' if names else ''}")
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Make of a store of an older version, or of an empty file, one of ours, within the caller's transaction."""
+    for step in range(version + 1, VERSION + 1):
+        for statement in STEPS[step]:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version={VERSION}")
+    db.execute(f"PRAGMA application_id={MARK + VERSION}")
+
+
+def _columns(db: sqlite3.Connection) -> list[str]:
+    return [row[1] for row in db.execute("PRAGMA table_info(answers)")]
