@@ -90,7 +90,11 @@ HINTS = get_type_hints(JobChanges)
 def make_job(models: Texts, suite: str | None = None, **options: Unpack[JobOptions]) -> Job:
     """The Job of these options; what is not given has its default. Raises UsageError as `changed` does."""
     named = options.get("store")
-    output = OutputPaths(folder=run_folder(suite), store=Path(named) if named else default_store({}), unnamed=True)
+    output = OutputPaths(
+        folder=run_folder(suite),
+        store=Path(named) if isinstance(named, str | Path) else default_store({}),
+        unnamed=True,
+    )
     return changed(Job(output=output), models=models, suite=suite, **options)
 
 

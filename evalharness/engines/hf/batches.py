@@ -80,20 +80,38 @@ def in_batches(
         if len(batch) == 1:
             results[batch[0]] = refusal
         else:
-            middle = (len(batch) + 1) // 2
-            waiting += [batch[middle:], batch[:middle]]
+            waiting += _halves(batch)
     return [results[i] for i in range(len(items))]
 
 
 def rows_in_batches(
     lengths: Sequence[int], limits: BatchLimits, ask: Callable[[list[int]], torch.Tensor]
 ) -> NDArray[np.float64]:
-    """The rows (n, …) that `ask` gives for batches of indices into `lengths`, in the order of these. Raises what `ask`
-    raises.
+    """The rows (n, …) that `ask` gives for batches of indices into `lengths`, in the order of these. When memory does
+    not suffice, halves of the batch are asked. Raises what `ask` raises else, and for a single row.
     """
-    batches = plan(lengths, limits)
-    rows = np.concatenate([ask(batch).double().cpu().numpy() for batch in batches])
-    return rows[np.argsort(np.concatenate(batches))]
+    order: list[int] = []
+    rows: list[NDArray[np.float64]] = []
+    waiting = plan(lengths, limits)[::-1]
+    while waiting:
+        batch = waiting.pop()
+        try:
+            rows.append(ask(batch).double().cpu().numpy())
+        except (MemoryError, RuntimeError) as error:
+            if len(batch) == 1 or not out_of_memory(error):
+                raise
+        else:
+            order += batch
+            continue
+        free_memory()
+        waiting += _halves(batch)
+    return np.concatenate(rows)[np.argsort(order)]
+
+
+def _halves(batch: list[int]) -> list[list[int]]:
+    """Both halves of a batch, the first one last: it is taken from the end."""
+    middle = (len(batch) + 1) // 2
+    return [batch[middle:], batch[:middle]]
 
 
 def out_of_memory(error: BaseException) -> bool:

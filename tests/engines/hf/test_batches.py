@@ -88,6 +88,27 @@ def test_rows_come_in_the_order_of_their_lengths():
     assert rows.tolist() == [[0, 0], [1, 10], [2, 20]]
 
 
+@pytest.mark.fault(12)
+def test_rows_for_which_memory_does_not_suffice_together_are_asked_apart():
+    asked = []
+
+    def ask(batch):
+        asked.append(batch)
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.tensor([[i, 10.0 * i] for i in batch])
+
+    assert rows_in_batches([2, 9, 4, 3, 7], ONE_BATCH, ask).tolist() == [[i, 10 * i] for i in range(5)]
+    assert asked == [[1, 4, 2, 3, 0], [1, 4, 2], [1, 4], [2], [3, 0]]
+    for error in (MemoryError(), ValueError("a bug")):
+
+        def fail(batch, error=error):
+            raise error
+
+        with pytest.raises(type(error)):
+            rows_in_batches([1, 1], ONE_BATCH, fail)
+
+
 def test_our_own_mistakes_are_not_the_models():
     def forward(some):
         raise TypeError("a bug")
