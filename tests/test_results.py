@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -88,7 +89,15 @@ def test_results_come_back_and_are_the_same_bytes(tmp_path: Path) -> None:
 def test_results_have_the_documented_keys(tmp_path: Path) -> None:
     results.write_results(tmp_path, RESULTS)
     document = json.loads((tmp_path / "results.json").read_text())
-    assert list(document) == ["schema_version", "verdict_rule", "signature", "models", "comparisons", "errors"]
+    assert list(document) == [
+        "schema_version",
+        "digest",
+        "verdict_rule",
+        "signature",
+        "models",
+        "comparisons",
+        "errors",
+    ]
     assert (
         list(document["comparisons"][0])
         == (
@@ -192,7 +201,7 @@ def test_a_file_that_is_no_results_is_named(tmp_path: Path, text: str, says: str
 def test_a_value_that_is_wrong_is_named_by_its_key(
     tmp_path: Path, where: tuple[str | int, ...], value: object, says: str
 ) -> None:
-    document = json.loads(results.results_text(RESULTS))
+    document = _unsealed(results.results_text(RESULTS))
     inner = document
     for key in where[:-1]:
         inner = inner[key]
@@ -204,7 +213,7 @@ def test_a_value_that_is_wrong_is_named_by_its_key(
 
 
 def test_whole_numbers_stay_whole_and_keys_that_are_missing_are_named(tmp_path: Path) -> None:
-    document = json.loads(results.results_text(RESULTS))
+    document = _unsealed(results.results_text(RESULTS))
     document["comparisons"][0]["base"]["value"] = 1
     (tmp_path / "results.json").write_text(json.dumps(document))
     results.write_results(tmp_path, results.read_results(tmp_path))
@@ -225,8 +234,14 @@ def test_a_folder_without_results_says_so(tmp_path: Path) -> None:
 def _head(folder: Path) -> dict[str, object]:
     """The metadata of a run in which nothing was measured."""
     results.write_measurements(folder, measured_run([], []))
-    head: dict[str, object] = json.loads(pq.read_schema(folder / "measurements.parquet").metadata[FACTS_KEY])
-    return head
+    return _unsealed(pq.read_schema(folder / "measurements.parquet").metadata[FACTS_KEY])
+
+
+def _unsealed(text: str | bytes) -> dict[str, Any]:
+    """A document without its digest, as a person edits it who knows of that."""
+    document: dict[str, Any] = json.loads(text)
+    del document["digest"]
+    return document
 
 
 def test_measurements_of_tasks_in_turns_and_of_rows_of_one_width_only(tmp_path: Path) -> None:
@@ -302,7 +317,7 @@ def test_measurements_of_before_answers_were_counted_are_read(tmp_path: Path) ->
     assert results.read_measurements(tmp_path).facts == run.facts
     path = tmp_path / "measurements.parquet"
     table = pq.read_table(path)
-    head = json.loads(table.schema.metadata[FACTS_KEY])
+    head = _unsealed(table.schema.metadata[FACTS_KEY])
     for key in ("answers", "repeated"):
         del head["facts"][0][key]
     pq.write_table(table.replace_schema_metadata({FACTS_KEY: json.dumps(head)}), path)

@@ -11,12 +11,17 @@ from typing import Any
 
 from evalharness.errors import UsageError
 from evalharness.records.results import Results
+from evalharness.results.digest import with_digest
 from evalharness.results.files import RESULTS, inside, to_json, write_text
 from evalharness.results.samples import read_flips
-from evalharness.results.structuring import SCHEMA_VERSION, parsed, structured
+from evalharness.results.structuring import SCHEMA_VERSION, Form, parsed, structured
 from evalharness.stats.enums import RULE
 
 JUDGE_AGAIN = "judge its measurements again with `evalharness compare RUN --out NEW`, or run the evaluation again"
+WRITTEN_AGAIN = (
+    "`evalharness compare RUN --out RUN` makes it again of what was measured, `evalharness report RUN` its page"
+)
+FORM = Form(what="results", restore=WRITTEN_AGAIN)
 OPTIONAL = ("drift", "diagnoses")  # keys that are left out where there is nothing under them
 
 
@@ -27,8 +32,7 @@ def results_text(results: Results) -> str:
     """
     fields = {**asdict(replace(results, signature={}, flips=())), "signature": results.signature}
     kept = {key: value for key, value in fields.items() if key != "flips" and (value or key not in OPTIONAL)}
-    document = {"schema_version": SCHEMA_VERSION, **kept}
-    return to_json(document).encode(errors="backslashreplace").decode()
+    return to_json(with_digest(kept, SCHEMA_VERSION)).encode(errors="backslashreplace").decode()
 
 
 def write_results(out: Path, results: Results) -> None:
@@ -50,7 +54,7 @@ def read_results(run: Path) -> Results:
     where they are not as this version writes them.
     """
     path = inside(run, RESULTS, "results")
-    document = parsed(path.read_bytes(), path, "results")
+    document = parsed(path.read_bytes(), path, FORM)
     if (rule := _rule_of(document)) < RULE:
         raise OlderRuleError(path, rule)
     if rule > RULE:
@@ -61,9 +65,12 @@ def read_results(run: Path) -> Results:
 
 
 def rule_of(run: Path) -> int | None:
-    """The version of the rule by which the verdicts in a run's folder are given; None where there are no results."""
+    """The version of the rule by which the verdicts in a run's folder are given; None where no results can be read."""
     path = (run if run.is_dir() else run.parent) / RESULTS
-    return _rule_of(parsed(path.read_bytes(), path, "results")) if path.is_file() else None
+    try:
+        return _rule_of(parsed(path.read_bytes(), path, FORM))
+    except (OSError, UsageError):
+        return None
 
 
 def _rule_of(document: Mapping[str, Any]) -> int:

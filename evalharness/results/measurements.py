@@ -4,6 +4,7 @@ comparison must know to be made again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalharness.errors import UsageError
@@ -19,11 +21,14 @@ from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import ExampleError, Measurement, MetricFacts, TaskFacts
 from evalharness.records.results import Drift, ModelRow
+from evalharness.results.digest import with_digest
 from evalharness.results.files import MEASUREMENTS, inside, write_bytes
-from evalharness.results.structuring import AGAIN, SCHEMA_VERSION, parsed, structured
+from evalharness.results.structuring import AGAIN, SCHEMA_VERSION, Form, parsed, structured
 from evalharness.stats.enums import MetricKind
 
 FACTS_KEY = b"evalharness"
+RESTORED = "give the command that wrote it again; a run takes what was answered from its store"
+FORM = Form(what="measurements", restore=RESTORED)
 ROUNDING = 1e-9  # by which a mean of values may be beyond their ends
 TEXT = pa.string()
 COLUMNS = pa.schema(
@@ -98,8 +103,9 @@ def write_measurements(out: Path, run: MeasuredRun) -> None:
         drift=run.drift,
         seen={model: {task: tuple(sorted(units)) for task, units in of.items()} for model, of in run.seen.items()},
     )
-    metadata = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(head)}, allow_nan=False).encode()
-    table = pa.table(columns, schema=COLUMNS.with_metadata({FACTS_KEY: metadata}))
+    table = pa.table(columns, schema=COLUMNS)
+    metadata = json.dumps(with_digest(asdict(head), SCHEMA_VERSION, _digest(table)), allow_nan=False).encode()
+    table = table.replace_schema_metadata({FACTS_KEY: metadata})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(out / MEASUREMENTS, sink.getvalue().to_pybytes())
@@ -111,8 +117,9 @@ def read_measurements(run: Path) -> MeasuredRun:
     try:
         table = pq.read_table(path)
         _check_columns(table, path)
-        document = parsed(table.schema.metadata[FACTS_KEY], path, "measurements")
-        document.get("plan", {}).pop("suite_margin", None)  # of the first rule of verdicts
+        document = parsed(table.schema.metadata[FACTS_KEY], path, FORM, _digest(table))
+        if isinstance(plan := document.get("plan"), dict):
+            plan.pop("suite_margin", None)  # of the first rule of verdicts
         head = structured(document, _Head, path)
         points = {(p.task, p.metric, p.model): p.point for p in head.points}
         measurements = [replace(m, point=points.pop((m.task, m.metric, m.model), None)) for m in _measurements(table)]
@@ -134,6 +141,23 @@ def read_measurements(run: Path) -> MeasuredRun:
         drift=head.drift,
         seen={model: {task: frozenset(units) for task, units in of.items()} for model, of in head.seen.items()},
     )
+
+
+def _digest(table: pa.Table) -> str:
+    """SHA-256 of what the columns hold, however the file has packed it."""
+    content = hashlib.sha256()
+    for name in COLUMNS.names:
+        column = table.column(name).combine_chunks()
+        if column.type == TEXT:
+            column = column.cast(pa.binary())
+            content.update(pc.binary_length(column).to_numpy().astype("<i4"))
+            content.update(b"".join(column.to_pylist()))
+        elif name == "row":
+            content.update(np.diff(column.offsets.to_numpy()).astype("<i4"))
+            content.update(column.flatten().to_numpy().astype("<f8"))
+        else:
+            content.update(column.to_numpy().astype("<i4"))
+    return content.hexdigest()
 
 
 def _check_columns(table: pa.Table, path: Path) -> None:
@@ -201,7 +225,7 @@ def _check_signature(head: _Head, path: Path) -> None:
         value = value.get(name) if name and isinstance(value, dict) else value
         if is_dataclass(kind) and isinstance(value, dict):
             value = {field.name: value[field.name] for field in fields(kind) if field.name in value}
-        if value is None and key != "margin":
+        if value is None and (key != "margin" or key not in head.signature):
             raise UsageError(path, f"signature.{key} is missing", AGAIN)
         structured(value, kind, path, f"signature.{key}")
 

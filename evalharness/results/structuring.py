@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, TypeVar, get_origin
 
@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from evalharness.errors import UsageError
 from evalharness.json_text import parse_json
+from evalharness.results.digest import check_digest
 
 SCHEMA_VERSION = 2  # of results.json and of the metadata of measurements.parquet
 AGAIN = "run the evaluation again"
@@ -34,18 +35,35 @@ T = TypeVar("T")
 Factory = Callable[[Any, Converter], StructureHook]  # of the hook for a type
 
 
-def parsed(text: bytes, where: object, what: str, version: int = SCHEMA_VERSION, fix: str = AGAIN) -> dict[str, Any]:
-    """A JSON document of this schema version, without its key `schema_version`. Raises UsageError for another text."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What a JSON document must be: `what`, as an error names it, of a schema version; what to do about another one,
+    and about one that was changed.
+    """
+
+    what: str
+    version: int = SCHEMA_VERSION
+    fix: str = AGAIN
+    restore: str = AGAIN
+
+
+def parsed(text: bytes, where: object, form: Form, beside: str = "") -> dict[str, Any]:
+    """A JSON document of this form, without its schema version and digest; `beside`: the digest of what it vouches for
+    beside its own content. Raises UsageError for another text, and for one that was changed after it was written.
+    """
+    fix = form.fix
     try:
         document = parse_json(text)
     except ValueError as error:
         raise UsageError(where, f"not JSON ({error})", fix) from error
     if not isinstance(document, dict) or "schema_version" not in document:
-        raise UsageError(where, f"not the {what} of evalharness (there is no key 'schema_version')", fix)
-    given = structured(document.pop("schema_version"), int, where, "schema_version", fix)
-    if given != version:
-        wrong = f"{what} of schema version {given}, this evalharness reads {version}"
+        raise UsageError(where, f"not the {form.what} of evalharness (there is no key 'schema_version')", fix)
+    given = structured(document["schema_version"], int, where, "schema_version", fix)
+    if given != form.version:
+        wrong = f"{form.what} of schema version {given}, this evalharness reads {form.version}"
         raise UsageError(where, wrong, f"{fix}, or use the version that wrote it")
+    check_digest(document, where, form.restore, beside)
+    del document["schema_version"]
     return document
 
 

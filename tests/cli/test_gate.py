@@ -23,7 +23,7 @@ OLD = "judged again by rule 2 from what was measured: the verdicts in its result
 def of_rule_1(run: Path) -> Path:
     """The run's files as the first rule of verdicts left them: another form of rows, a margin of the suite."""
     document = json.loads((run / "results.json").read_text())
-    del document["verdict_rule"], document["signature"]["policy"]
+    del document["verdict_rule"], document["digest"], document["signature"]["policy"]
     for row in document["comparisons"]:
         del row["would_decide"], row["points"], row["median"]
         row |= {"examples_needed": None, "flags": ["forgotten_unadjusted"], "verdict": row["verdict"] and "retained"}
@@ -31,7 +31,7 @@ def of_rule_1(run: Path) -> Path:
     table = pq.read_table(run / "measurements.parquet")
     head = json.loads(table.schema.metadata[FACTS_KEY])
     head["plan"]["suite_margin"] = 0.02
-    del head["signature"]["policy"]
+    del head["digest"], head["signature"]["policy"]
     changed = table.replace_schema_metadata({FACTS_KEY: json.dumps(head).encode()})
     pq.write_table(changed, run / "measurements.parquet")
     return run
