@@ -86,6 +86,8 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
         options |= gguf | {"quantization_config": GgufConfig(dequantize=True)}
     with quiet(), read_into_memory():
         try:
+            if not gguf:  # apart, because its own wish for an attention would win over `options`
+                options["config"] = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
             model, report = CLASSES[architecture_in(directory)].from_pretrained(
                 source,
                 local_files_only=True,

@@ -117,6 +117,7 @@ def test_the_second_run_asks_nothing_loads_nothing_and_leaves_the_same_bytes(job
     } == first
 
 
+@pytest.mark.fault(11)
 def test_a_shared_store_never_serves_one_model_for_another(
     job: Callable[..., Job], zoo: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.verify import verify
 from evalharness.engines.adapter_check import prove
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import ModelError, UsageError
@@ -158,3 +159,13 @@ def test_files_that_change_after_they_were_recognised_are_refused(copy, zoo) -> 
     with pytest.raises(ModelError, match="its files changed after they were looked at"):
         FACTORY.open(checkpoint, CPU)
     FACTORY.open(recognise(str(lora), base=str(zoo["llama"])), CPU).close()
+
+
+def test_whatever_attention_a_config_asks_for_ours_answers(copy, edit_json, ask, rankings, zoo) -> None:
+    folder = copy("llama")
+    edit_json(folder / "config.json", attn_implementation="flash_attention_2", _attn_implementation="flash_attention_2")
+    checkpoint = recognise(str(folder))
+    verify(checkpoint)
+    engine, plain = FACTORY.open(checkpoint, CPU), FACTORY.open(recognise(str(zoo["llama"])), CPU)
+    assert engine.info.fingerprint == plain.info.fingerprint
+    assert ask(engine, rankings[:2]) == ask(plain, rankings[:2])
