@@ -19,6 +19,7 @@ from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
 SAVED = ".modules_to_save."
+ORIGINAL = ".original_module.weight"
 TOKENS = ".token_adapter.trainable_tokens_delta"
 Shapes = dict[str, tuple[int, ...]]
 BASE_VALUES = (".weight", ".base_layer.weight", ".original_module.weight", ".token_adapter.base_layer.weight")
@@ -48,7 +49,8 @@ def second_copies(file: Path, loaded: Collection[str]) -> frozenset[str]:
 def _first_copies(name: str, loaded: Iterable[str]) -> list[str]:
     if SAVED in name:
         return [first for first in loaded if first == name.replace(SAVED, ".")]
-    return [first for first in loaded if first.endswith(TOKENS)] if name.endswith(TOKENS) else []
+    end = next((end for end in (TOKENS, ORIGINAL) if name.endswith(end)), None)
+    return [first for first in loaded if first.endswith(end)] if end else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

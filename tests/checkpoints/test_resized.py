@@ -22,6 +22,11 @@ ROWS = 362
 FORMS = {
     "whole": {"modules_to_save": ["embed_tokens", "lm_head"]},
     "whole, tied": {"modules_to_save": ["embed_tokens", "lm_head"], "ensure_weight_tying": True},
+    "whole, tied by gpt2": {
+        "target_modules": ["c_attn"],
+        "modules_to_save": ["wte", "lm_head"],
+        "ensure_weight_tying": True,
+    },
     "head": {"modules_to_save": ["lm_head"]},
     "tokens": {"trainable_token_indices": [ROWS - 2, ROWS - 1]},
     "tokens by name": {"trainable_token_indices": {"embed_tokens": [ROWS - 2, ROWS - 1]}},
@@ -29,7 +34,8 @@ FORMS = {
     "lora": {"target_modules": ["q_proj", "embed_tokens"]},
     "lora on the head": {"target_modules": ["q_proj", "lm_head"]},
 }
-CASES = [("llama", form) for form in FORMS if "lora" not in form] + [("qwen3", form) for form in FORMS]
+CASES = [("llama", form) for form in FORMS if not ("lora" in form or "gpt2" in form)]
+CASES += [("qwen3", form) for form in FORMS if "gpt2" not in form] + [("gpt2", "whole, tied by gpt2")]
 
 
 @pytest.fixture(scope="module")
