@@ -66,6 +66,25 @@ def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
     )
 
 
+def target_untold(suite: Comparison | None, units: Sequence[Comparison]) -> list[str]:
+    """Name the largest shown gain of a candidate without a declared target: if that is its target, the suite should
+    leave it out.
+    """
+    if suite is None or Flag.NO_TARGET not in suite.flags:
+        return []
+    gains = [(row.difference.value / (row.margin or 1.0), row) for row in units if _is_gain(row) and row.difference]
+    if not gains:
+        return []
+    row = max(gains, key=lambda gain_and_row: gain_and_row[0])[1]
+    what = f"no target: {suite.candidate} declares none, so its gain on {row.task} ({_difference(row)}) is in the suite"
+    return [f"{what}; where it was trained for that, run or compare with --target {row.task}"]
+
+
+def _is_gain(row: Comparison) -> bool:
+    low = None if row.difference is None else row.difference.low
+    return low is not None and row.margin is not None and low > row.margin
+
+
 def not_measured(row: Comparison, results: Results) -> str:
     """Why a row has no units: what was compared, or what was left out beforehand."""
     target = next((model.target_task for model in results.models if model.name == row.candidate), None)

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from measured_runs import both, plan, task
 
+from evalharness.analysis.comparison import compare
 from evalharness.analysis.gate import judge, judge_alone, worst
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, Estimate, Flag, WouldDecide
@@ -326,3 +328,22 @@ def test_a_suite_of_nothing_but_the_target_says_so():
 def test_the_worst_is_one_that_was_measured():
     lost = replace(ROW, **LOST)
     assert worst([replace(ROW, difference=None), lost, ROW]) is lost
+
+
+def test_a_gain_without_a_declared_target_is_named_and_leaving_it_out_decides():
+    """A training.json that is missing: what was learned counts in the suite, one margin of it, and lets it pass."""
+    facts = [task("sst2", chance=0.5, margin=0.02), task("topics", chance=0.25, margin=0.02)]
+    measurements = [*both("sst2", 1000, 900, lost=20, gained=5), *both("topics", 1000, 400, lost=5, gained=500)]
+
+    def decided(**targets: str):
+        rows = compare(facts, measurements, plan(targets=targets))
+        return judge(results(*rows), Policy())
+
+    unknown, known = decided(), decided(lora="topics")
+    assert (unknown.exit_code, known.exit_code) == (0, 4)
+    (said,) = [line for line in unknown.remarks if line.startswith("no target:")]
+    assert "lora declares none, so its gain on topics (acc +0.495 [" in said
+    assert said.endswith("is in the suite; where it was trained for that, run or compare with --target topics")
+    assert not [line for line in known.remarks if line.startswith("no target:")]
+    nothing_gained = compare(facts, [*both("sst2", 1000, 900), *both("topics", 1000, 400)], plan())
+    assert not [line for line in judge(results(*nothing_gained), Policy()).remarks if line.startswith("no target:")]
