@@ -5,11 +5,11 @@ Commands are imported when they are called.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import shlex
-import signal
 import sys
 import threading
 import traceback
@@ -17,12 +17,12 @@ from collections.abc import Sequence
 
 import click
 
-from evalharness import __version__, cli, registry
+from evalharness import __version__, cli, interruption, registry
 from evalharness.cli.printing import print_line
 from evalharness.cli.streams import output_lost, take_every_text
 from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean
 
-CRASH, INTERRUPTED = 1, 130
+CRASH = 1
 AGAIN = "the same command"
 RESUMED = ("run", "demo", "sweep", "trace")  # commands that go on where they were
 SHOWN = 80  # characters of a name that no path can have
@@ -71,19 +71,19 @@ def evalharness() -> None:
     """What did a fine-tuned checkpoint forget, compared with the model it came from, and may it ship?
 
     Exit codes: 0 fine, 1 a bug of ours, 2 something given is wrong, 3 forgotten (gate), 4 undecided (gate), 5
-    incomplete, nothing measured or not comparable, 130 interrupted.
+    incomplete, nothing measured or not comparable, 130 interrupted (143 by SIGTERM).
     """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. A request to terminate (SIGTERM, as CI sends it) is an interrupt
-    like Ctrl-C.
+    like Ctrl-C; a second one ends the process at once.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    in_main_thread = threading.current_thread() is threading.main_thread()
     descriptors = take_every_text()
-    code = _run(arguments, debug="--debug" in arguments or bool(os.environ.get("EVALHARNESS_DEBUG")))
+    with interruption.signals_caught() if in_main_thread else contextlib.nullcontext():
+        code = _run(arguments, debug="--debug" in arguments or bool(os.environ.get("EVALHARNESS_DEBUG")))
     if lost := output_lost(descriptors):
         print_line(
             f"Error: stdout: what it was to show is lost ({lost.strerror}); give the command a place that takes it",
@@ -123,7 +123,7 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
     except (KeyboardInterrupt, click.Abort) as error:
         for line in _interrupted(arguments, getattr(error.__cause__ or error, "__notes__", [])):
             print_line(line, err=True)
-        return INTERRUPTED
+        return interruption.exit_code()
     except Exception as error:
         if _is_no_path(error):
             named = str(getattr(error, "filename", None) or "a path")[:SHOWN]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.engines.base import Engine, errors_of
+from evalharness.interruption import stop_if_interrupted
 from evalharness.records.requests import (
     Failure,
     Generate,
@@ -95,12 +96,14 @@ def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Resp
     """
     answers: dict[str, Response | Failure] = {}
     for block in blocks(requests):
+        stop_if_interrupted()
         stored = source.store.read(source.model, source.engine, list(block))
         of_block: dict[str, Response | Failure] = {**stored}
         if len(stored) < len(block):
             computed = ask(source.open_engine(), block)
             new = [answer for answer in computed.values() if not isinstance(answer, Failure)]
             source.store.add(source.model, source.engine, new)
+            stop_if_interrupted()
             of_block = computed | of_block
         source.progress(list(block.values()), of_block, len(stored))
         answers |= of_block

@@ -130,7 +130,8 @@ def test_a_request_to_terminate_is_an_interrupt_that_cleans_up(monkeypatch: pyte
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(entry.evalharness, "main", terminated)
     try:
-        assert exit_code("train") == 130
+        assert exit_code("train") == 143
+        assert signal.getsignal(signal.SIGTERM) == before
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not unfinished.exists()

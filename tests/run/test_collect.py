@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from math import nan
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import exit_code
 
+from evalharness import interruption
+from evalharness.cli import main as entry
 from evalharness.errors import ModelError, NotComparableError
 from evalharness.records.models import EngineInfo
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
@@ -164,3 +170,47 @@ def test_what_the_user_can_mend_is_said_as_it_stands(tmp_path: Path) -> None:
 
     with Store(tmp_path / "s") as store, pytest.raises(ModelError, match="x: gone"):
         collect(requests(2), source(store, Careless(answer)))
+
+
+class Swallowing(Echo):
+    """An engine with a library in it that is signalled in a callback or a destructor, and lets nothing out of these."""
+
+    def __init__(self, number: int, times: int = 1) -> None:
+        super().__init__("a")
+        self.number, self.times = number, times
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
+        for _ in range(self.times):
+            with suppress(BaseException):
+                signal.raise_signal(self.number)
+        yield from super().answer(requests)
+
+
+@pytest.mark.fault(4)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_a_library_swallows_ends_the_run_after_its_block(
+    tmp_path: Path, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, asked = Swallowing(number), requests(3 * BLOCK)
+
+    def command(*_: object, **__: object) -> None:
+        with Store(tmp_path / "s") as store:
+            collect(asked, source(store, engine))
+
+    monkeypatch.setattr(entry.evalharness, "main", command)
+    assert exit_code("run", "--model", "m") == code
+    assert "Interrupted. What is done so far is kept" in capsys.readouterr().err
+    assert len(engine.asked) == 1
+    with Store(tmp_path / "s") as store:
+        after = Echo("b")
+        answers = collect(asked, source(store, after))
+    assert len(after.asked) == 2 and len(answers) == len(asked)
+
+
+@pytest.mark.fault(4)
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    if not (child := os.fork()):
+        with interruption.signals_caught():
+            list(Swallowing(signal.SIGTERM, times=2).answer([]))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
