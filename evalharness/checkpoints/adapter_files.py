@@ -26,6 +26,7 @@ FROZEN = {  # stored and never trained: random, taken from the base, or the plac
     "TINYLORA": ("tinylora_A", "tinylora_B", "tinylora_P"),
     "VERA": ("vera_A", "vera_B"),
 }
+VIRTUAL_LIMIT = 1 << 20
 TOKENS = "trainable_tokens_delta"
 
 
@@ -117,9 +118,11 @@ def _checked_task(directory: Path, config: dict[str, Any], task: int | None) -> 
 
 
 def _virtual_tokens(where: Path, config: dict[str, Any]) -> int:
-    number = config.get("num_virtual_tokens")
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ModelError(where, f"num_virtual_tokens is {number!r}", "a whole number above zero")
+    number, started_from = config.get("num_virtual_tokens"), config.get("cpt_token_ids")
+    if config["peft_type"] == "CPT" and isinstance(started_from, list) and started_from:
+        return len(started_from)  # whatever the file says, as in peft
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= VIRTUAL_LIMIT:
+        raise ModelError(where, f"num_virtual_tokens is {number!r}", f"a whole number from 1 to {VIRTUAL_LIMIT}")
     return number
 
 

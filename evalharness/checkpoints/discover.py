@@ -96,7 +96,9 @@ def directory_of(spec: CheckpointSpec) -> Path:
     if not exists(spec.location):
         raise ModelError(spec.location, "no such directory", "check the path; for a base, give --base PATH")
     if not spec.path.is_dir() and files.gguf_file(spec.path) is None:
-        raise ModelError(spec.location, "is a file, not a directory", f"give {WANTED}")
+        inside = spec.path.suffix in (".safetensors", ".bin", ".json")
+        fix = f"give its directory ({spec.path.parent})" if inside else f"give {WANTED}"
+        raise ModelError(spec.location, "is a file, not a directory", fix)
     return spec.path.resolve()
 
 

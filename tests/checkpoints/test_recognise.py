@@ -153,8 +153,9 @@ def test_configurations_that_cannot_be_evaluated(change, words, copy, edit_json,
 def test_places_that_hold_no_checkpoint(tmp_path, zoo, copy):
     with pytest.raises(ModelError, match="no such directory"):
         recognise(str(tmp_path / "nowhere"))
-    with pytest.raises(ModelError, match="is a file"):
-        recognise(str(zoo["llama"] / "config.json"))
+    with pytest.raises(ModelError, match="is a file") as error:
+        recognise(str(zoo["llama"] / "model.safetensors"))
+    assert error.value.fix == f"give its directory ({zoo['llama']})"
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="an empty directory"):
         recognise(str(tmp_path / "empty"))
