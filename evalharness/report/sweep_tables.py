@@ -8,6 +8,7 @@ from statistics import fmean
 from evalharness.records.comparison import Estimate
 from evalharness.report import wording
 from evalharness.report.sweep import TRAINED, Choice, Outcome, Point, Sweep, grouped
+from evalharness.report.targets import why_unlearned
 from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
 
@@ -89,7 +90,8 @@ def _not_learned(measured: Sequence[Outcome]) -> list[str]:
     learned, refuted = (sum(outcome.learned is which for outcome in measured) for which in (True, False))
     if learned == len(measured):
         return []
-    never = "did not learn its target" if refuted == len(measured) else "not shown to have learned its target"
+    why = next(filter(None, (why_unlearned(outcome.gain) for outcome in measured)), "")
+    never = f"did not learn its target{why}" if refuted == len(measured) else "not shown to have learned its target"
     return [f"learned its target in {learned} of {len(measured)} seeds" if learned else never]
 
 

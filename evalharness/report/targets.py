@@ -35,6 +35,13 @@ def untold(model: ModelRow) -> str:
     return "cannot be told" if model.target_gain.low is None else "is not shown"
 
 
+def why_unlearned(gain: Estimate | None) -> str:
+    """Say why a gain that is no accident is not taken for learning; "" where the gain may be none."""
+    if gain is None or gain.low is None or gain.low <= 0:
+        return ""
+    return ": its gain is within the margin, or its score no better than guessing"
+
+
 def learned_words(model: ModelRow) -> str:
     """Did it learn what it was trained for?"""
     if model.base is None:

@@ -15,7 +15,7 @@ from evalharness.report.escape import plain
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of
 from evalharness.report.references import noise_floor, quantisation
-from evalharness.report.targets import untold
+from evalharness.report.targets import untold, why_unlearned
 from evalharness.report.text_table import aligned, inner
 from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, finer, general_of, listed, nothing_shown
 
@@ -151,7 +151,9 @@ def model_line(model: ModelRow) -> str:
     line = f"{model.name} ({model.kind}, {model.trainable:,} parameters trained, {share} of the model)"
     if model.target_gain is not None:
         target = f"its target {model.target_task} ({signed(model.target_gain.value)})"
-        known = f"learned {target}" if model.learned_target else f"did not learn {target}"
+        known = (
+            f"learned {target}" if model.learned_target else f"did not learn {target}{why_unlearned(model.target_gain)}"
+        )
         line += ": " + (f"whether it learned {target} {untold(model)}" if model.learned_target is None else known)
     return plain(line)
 

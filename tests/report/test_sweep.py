@@ -220,3 +220,20 @@ def test_candidates_of_one_method_at_several_rates_are_joined(run: Results) -> N
     assert training_table.joined(trained(run)) == [("full-low", "full-high")]
     assert training_table.joined(run) == []
     assert tradeoff.tradeoff(trained(run)) != tradeoff.tradeoff(run)
+
+
+def test_a_gain_that_is_no_learning_says_why(sweep: Sweep) -> None:
+    """From below guessing up to guessing: the interval alone would contradict the remark."""
+
+    def remarks(low: float) -> str:
+        gain = Estimate(value=0.2, low=low, high=0.343)
+        points = [
+            replace(p, validation=replace(p.validation, learned=False, gain=gain)) for p in sweep.points if p.validation
+        ]
+        table = rate_table(replace(sweep, points=tuple(points), chosen=()))
+        return dict(zip(table.columns, table.rows[0], strict=True))["remarks"]
+
+    assert remarks(0.101) == (
+        "did not learn its target: its gain is within the margin, or its score no better than guessing"
+    )
+    assert remarks(-0.05) == "did not learn its target"

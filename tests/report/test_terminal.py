@@ -40,7 +40,11 @@ ROW = Comparison(
     ("learned", "words"),
     [
         (True, ": learned its target sst2 (+0.100)"),
-        (False, ": did not learn its target sst2 (+0.100)"),
+        (
+            False,
+            ": did not learn its target sst2 (+0.100): "
+            "its gain is within the margin, or its score no better than guessing",
+        ),
         (None, ": whether it learned its target sst2 (+0.100) is not shown"),
     ],
 )
