@@ -5,7 +5,7 @@ Which rows those are, `--train-data` says, else the training.json beside the can
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ OPTION, TRAINING = "--train-data", "training.json"
 EVERY = "all"  # the wording of a training that used all of them
 ROWS = "rows"  # the folder in which a sweep leaves what it held out, and what it trained on
 SELECTED = "selected on"
+MOST_BYTES = 1 << 30  # of a file that a training.json names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,8 @@ class _Search:
             [item for task in run_plan.judged_tasks for item in _items(run_plan, task, job.statistics.seed)]
         )
         self.known: dict[str, tuple[dict[int, Hit], int]] = {}
+        here = [Path.cwd()] if Path.cwd() != Path(Path.cwd().anchor) else []  # below the root lies everything
+        self.places = [*here, *filter(None, [job.data.folder]), *job.data.overrides.values()]
 
     def in_path(self, path: Path) -> TrainingOverlap:
         """Find the questions in the rows at `path`. Raises DataError."""
@@ -143,7 +146,9 @@ class _Search:
         by_source, said = list[tuple[dict[str, Any], dict[int, Hit]]](), list(notices)
         for each in sources:
             try:
-                label, rows, digest = _file(each) if each.source.get("kind") == "file" else self._task(each)
+                label, rows, digest = (
+                    _file(each, [each.folder, *self.places]) if each.source.get("kind") == "file" else self._task(each)
+                )
                 hits, count = self._hits(f"{label['kind']} {each.name} {label.get('split')} {digest}", rows)
             except (EvalHarnessError, OSError, KeyError, TypeError) as error:
                 reason = f"{TRAINING} does not tell it apart ({type(error).__name__})"
@@ -210,10 +215,21 @@ def _selected(stated: TrainingSource, numbers: set[int]) -> list[str]:
     return [f"{len(numbers)} {verb} in {stated.name}, {where}"]
 
 
-def _file(stated: TrainingSource) -> tuple[dict[str, str], Any, str]:
-    path = stated.folder / Path(str(stated.source["path"]))
+def _file(stated: TrainingSource, places: Sequence[Path]) -> tuple[dict[str, str], Any, str]:
+    """Read a file that a training.json names. Whoever wrote that may name any path of this machine: a file that lies
+    neither with the candidate nor in one of the `places` is read only where it is the very one of the training.
+    """
+    path, fix = stated.folder / Path(str(stated.source["path"])), f"{OPTION} reads it where you name it"
+    if path.is_dir():
+        raise DataError(path, f"is a folder, which is not searched because {TRAINING} says so", fix)
     files_at(path)
-    return {"kind": "file", "name": path.name}, lambda: text_rows(path), fingerprint.of_file(path)
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise DataError(path, f"has {size} bytes, more than the {MOST_BYTES} that {TRAINING} may ask for", fix)
+    digest = fingerprint.of_file(path)
+    if digest != stated.digest and not any(path.resolve().is_relative_to(place.resolve()) for place in places):
+        what = f"is not read: it has another digest than {TRAINING} says, and is neither the candidate's nor the run's"
+        raise DataError(path, what, fix)
+    return {"kind": "file", "name": path.name}, lambda: text_rows(path), digest
 
 
 def _split(task: Task, split: str, source: DataSource, pairs: TrainingPairs) -> Iterator[TextRow]:

@@ -5,7 +5,9 @@ judged.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from evalharness.records.requests import Failure, Rank, Ranking, Request, Respon
 from evalharness.records.results import Results
 from evalharness.report import overlap
 from evalharness.report.page import render
+from evalharness.run import contamination
 from evalharness.run.evaluation import evaluate
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
@@ -261,9 +264,10 @@ def test_the_option_wins_over_training_json(
 
 
 def test_rows_that_changed_are_looked_at_and_noticed(
-    job: Callable[..., Job], told: Callable[..., str], trained: Path
+    job: Callable[..., Job], told: Callable[..., str], trained: Path, cinema: Path
 ) -> None:
-    asked = job(told({"kind": "file", "path": str(trained), "digest": "of other rows"}))
+    shutil.copy(trained, cinema / "data" / "trained.jsonl")
+    asked = job(told({"kind": "file", "path": str(cinema / "data" / "trained.jsonl"), "digest": "of other rows"}))
     found = about(evaluate(asked, factory=FACTORY))
     assert found["tasks"]["films"]["overlapping"] == 4
     (notice,) = found["notices"]
@@ -293,6 +297,31 @@ def test_rows_that_are_away_are_a_notice(
     assert page is not None
     assert page.sentences == ()
     assert "not at hand" in render(found)
+
+
+@pytest.mark.fault(27)
+def test_files_that_are_none_of_the_runs_are_not_read(
+    job: Callable[..., Job], told: Callable[..., str], trained: Path, tmp_path: Path
+) -> None:
+    """Whoever wrote a training.json may name any path of this machine."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "device.jsonl").symlink_to("/dev/zero")
+    (tmp_path / "huge.jsonl").touch()
+    os.truncate(tmp_path / "huge.jsonl", contamination.MOST_BYTES + 1)  # of holes
+    named = {
+        **dict.fromkeys(("/", "/usr", str(tmp_path)), "is a folder"),
+        **{str(tmp_path / name): "is no regular file" for name in ("pipe.jsonl", "device.jsonl")},
+        str(tmp_path / "huge.jsonl"): "bytes, more than",
+        str(trained): "is not read",
+        "/etc/passwd": "suffix",
+    }
+    files = [{"kind": "file", "path": path, "digest": "of other rows"} for path in named]
+    start = time.monotonic()
+    found = about(evaluate(job(told(*files)), factory=FACTORY))
+    assert time.monotonic() - start < 20
+    assert (found["sources"], found["tasks"]) == ([], {})
+    for notice, what in zip(found["notices"], named.values(), strict=True):
+        assert what in notice
 
 
 def test_stages_before_count_too(
