@@ -175,13 +175,17 @@ class Library:
         known = [*self.names(), *self.groups(), *self.tags()]
         raise TaskError(where or pattern, f"no task, group or tag is called {pattern!r}", did_you_mean(pattern, known))
 
-    def _leaves(self, name: str, depth: int = 0) -> list[str]:
-        """The tasks of a name: itself, or what is in the group."""
+    def _leaves(self, name: str, depth: int = 0, known: dict[str, list[str]] | None = None) -> list[str]:
+        """The tasks of a name: itself, or what is in the group. `known`: of groups that were looked through before."""
+        known = {} if known is None else known
+        if name in known:
+            return known[name]
         if not self.is_group(name):
             self._values(name, DefinitionKind.TASK)
             return [name]
-        leaves = (leaf for child in self._children(name, depth) for leaf in self._leaves(child, depth + 1))
-        return list(dict.fromkeys(leaves))
+        leaves = (leaf for child in self._children(name, depth) for leaf in self._leaves(child, depth + 1, known))
+        known[name] = list(dict.fromkeys(leaves))
+        return known[name]
 
     def _children(self, name: str, depth: int) -> list[str]:
         """Names of the tasks and groups that a group lists; those that it writes out or changes become known as

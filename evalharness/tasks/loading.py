@@ -15,7 +15,8 @@ from evalharness.errors import TaskError
 
 LARGEST = 1 << 21  # bytes of one file
 MOST_NODES = 200_000  # values after aliases are expanded
-DEEPEST = 40
+DEEPEST = 40  # levels of values in a file, and of files that include others
+LARGEST_NUMBER = 1 << 63
 RIGHT = "one mapping of keys to values would be right"
 
 
@@ -90,7 +91,16 @@ def _float(loader: TaskLoader, node: yaml.ScalarNode) -> float:
     return number
 
 
+def _int(loader: TaskLoader, node: yaml.ScalarNode) -> int:
+    number = int(loader.construct_yaml_int(node))
+    if abs(number) > LARGEST_NUMBER:
+        what = f"{node.value[:20]}… is not a number that can be used"
+        raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+    return number
+
+
 TaskLoader.add_constructor("!function", _function)
+TaskLoader.add_constructor("tag:yaml.org,2002:int", _int)
 TaskLoader.add_constructor("tag:yaml.org,2002:float", _float)
 TaskLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -109,47 +119,51 @@ def load(path: Path, parsed: Parsed | None = None) -> dict[str, Any]:
     A file may be included by several others (a diamond); a file that includes itself, directly or not, is refused.
     Raises TaskError naming file and line.
     """
-    return _load(path.expanduser().resolve(), (), {} if parsed is None else parsed)
+    return _load(path.expanduser().resolve(), (), {} if parsed is None else parsed, {})
 
 
 def with_includes(values: Mapping[str, Any], path: Path, parsed: Parsed) -> dict[str, Any]:
     """A mapping that is written out inside the file `path`, with its includes merged. Raises as `load`."""
-    return _merged(dict(values), path.expanduser().resolve(), (), parsed)
+    return _merged(dict(values), path.expanduser().resolve(), (), parsed, {})
 
 
 def parse(path: Path) -> dict[str, Any]:
     """One file's mapping, `include` still in it. Raises TaskError naming file and line."""
     text = _read(path)
-    loader = TaskLoader(_Named(text, path))
     try:
+        _check_size(text, path)
+        loader = TaskLoader(_Named(text, path))
         mapping = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise TaskError(where, f"is not YAML that can be read: {error.problem or error.context}", RIGHT) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        # PyYAML's own constructors raise anything for a tag that does not fit its value
         raise TaskError(path, f"is not YAML that can be read: {error}", RIGHT) from None
-    finally:
-        loader.dispose()
     if not isinstance(mapping, dict):
         raise TaskError(path, f"holds {kind(mapping)}", RIGHT)
-    _check_size(mapping, path)
     for key in mapping:
         if not isinstance(key, str):
             raise TaskError(path, f"the key {key!r} is no text", "write it in quotes")
     return mapping
 
 
-def _load(path: Path, above: tuple[Path, ...], parsed: Parsed) -> dict[str, Any]:
+def _load(path: Path, above: tuple[Path, ...], parsed: Parsed, whole: Parsed) -> dict[str, Any]:
+    """`whole`: files with their includes, so that what many files include is merged once."""
     if path in above:
         chain = " → ".join(file.name for file in (*above[above.index(path) :], path))
         raise TaskError(above[-1], f"includes go in a circle ({chain})", "a file may not include itself")
+    if len(above) > DEEPEST:
+        raise TaskError(above[-1], f"files include each other more than {DEEPEST} deep", "fewer would be right")
     if path not in parsed:
         parsed[path] = parse(path)
-    return _merged(dict(parsed[path]), path, above, parsed)
+    if path not in whole:
+        whole[path] = _merged(dict(parsed[path]), path, above, parsed, whole)
+    return dict(whole[path])
 
 
-def _merged(own: dict[str, Any], path: Path, above: tuple[Path, ...], parsed: Parsed) -> dict[str, Any]:
+def _merged(own: dict[str, Any], path: Path, above: tuple[Path, ...], parsed: Parsed, whole: Parsed) -> dict[str, Any]:
     includes = own.pop("include", None)
     if includes is None:
         return own
@@ -160,10 +174,14 @@ def _merged(own: dict[str, Any], path: Path, above: tuple[Path, ...], parsed: Pa
             raise TaskError(
                 path, f"include is {kind(name)}", "the path of a YAML file, or a list of such paths, would be right"
             )
-        target = (path.parent / Path(name).expanduser()).resolve()
-        if not target.is_file():
+        try:
+            target = (path.parent / Path(name).expanduser()).resolve()
+            there = target.is_file()
+        except (OSError, ValueError, RuntimeError) as error:  # a name that no path can have, a home that nobody has
+            raise TaskError(path, f"includes {name[:80]!r}, which is no path ({error})", "a file's path") from None
+        if not there:
             raise TaskError(path, f"includes {name}, which is no file", f"it was looked for at {target}")
-        included = _load(target, (*above, path), parsed)
+        included = _load(target, (*above, path), parsed, whole)
         included.pop("task_list", None)
         merged.update(included)
     return merged | own
@@ -187,17 +205,28 @@ def _read(path: Path) -> str:
         raise TaskError(f"{path}:{line}", "is not UTF-8", "save the file as UTF-8") from None
 
 
-def _check_size(value: Any, path: Path) -> None:
-    """Refuse aliases that expand to a huge or endless value before anything walks over it."""
-    nodes, pending = 1, [(value, 0)]
-    while pending:
-        item, depth = pending.pop()
-        inner = item.values() if isinstance(item, Mapping) else item if isinstance(item, (list, tuple, set)) else ()
-        nodes += len(inner)
-        if nodes > MOST_NODES or depth > DEEPEST:
-            fix = f"at most {DEEPEST} levels and {MOST_NODES} values"
-            raise TaskError(path, "is too deep or too large once its aliases are expanded", fix)
-        pending += [(each, depth + 1) for each in inner]
+def _check_size(text: str, path: Path) -> None:
+    """Refuse what is too deep, or huge or endless once its aliases are expanded, before any value is made of it."""
+    fix = f"at most {DEEPEST} levels and {MOST_NODES} values"
+    sizes: dict[str, int] = {}  # of what is anchored, with all inside it; of what is still open more than is allowed
+    open_nodes: list[tuple[str | None, int]] = []
+    nodes = 0
+    for event in yaml.parse(_Named(text, path), Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            nodes += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.NodeEvent):
+            nodes += 1
+            if event.anchor:
+                sizes[event.anchor] = 1 if isinstance(event, yaml.ScalarEvent) else MOST_NODES
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_nodes.append((event.anchor, nodes))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor:
+                sizes[anchor] = nodes - before + 1
+        if nodes > MOST_NODES or len(open_nodes) > DEEPEST:
+            where = f"{path}:{event.start_mark.line + 1}"
+            raise TaskError(where, "is too deep or too large once its aliases are expanded", fix)
 
 
 def kind(value: Any) -> str:

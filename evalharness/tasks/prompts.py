@@ -16,6 +16,8 @@ from evalharness.records.tasks import Task
 from evalharness.tasks.templates import TemplateProblem, literal, render
 from evalharness.tasks.turns import Turn, delimited, needs_gap, question
 
+MOST_CHOICES = 10_000  # of one row
+
 Target = str | int | list[Any]
 
 
@@ -132,6 +134,8 @@ class Renderer:
         wrong = next((item for item in listed if not isinstance(item, str)), None)
         if wrong is not None:
             raise TemplateProblem(f"has the choice {wrong!r}, which is no text", name)
+        if len(listed) > MOST_CHOICES:
+            raise TemplateProblem(f"gives {len(listed)} choices; at most {MOST_CHOICES} are ranked", name)
         return tuple(listed)
 
     def _value(self, row: DataRow, column: str) -> Any:

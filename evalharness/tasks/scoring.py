@@ -21,6 +21,8 @@ Pipelines = tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...]
 
 MAX_TOKENS = 256  # lm-eval's default
 MOST_REPEATS = 10_000
+MOST_TOKENS = 1_000_000  # of one answer
+MOST_STOPS, LONGEST_STOP = 1_000, 10_000
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # by priority, as lm-eval has it
 NO_FILTER: Pipelines = (("none", ({"function": "take_first"},)),)
 DEFAULT_METRICS = {  # lm-eval's
@@ -121,7 +123,11 @@ def lengths_and_stops(fields: Fields, fewshot_delimiter: str) -> tuple[int, tupl
         )
     lengths = (options.whole(key, 1) for key in LENGTHS)
     most = next((length for length in lengths if length is not None), MAX_TOKENS)
+    if most > MOST_TOKENS:
+        raise options.wrong(next(key for key in LENGTHS if key in options.values), f"a number up to {MOST_TOKENS}")
     stops = options.texts("until") if options.values.get("until") is not None else (fewshot_delimiter,)
+    if len(stops) > MOST_STOPS or any(len(stop) > LONGEST_STOP for stop in stops):
+        raise options.wrong("until", f"up to {MOST_STOPS} texts of up to {LONGEST_STOP} characters")
     return most, tuple(filter(None, stops))
 
 

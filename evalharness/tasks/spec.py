@@ -26,6 +26,7 @@ SAMPLERS: dict[str, Literal["seeded", "first_n", "per_example"]] = {
     "per_example": "per_example",
 }
 
+MOST_SHOTS = 1_000
 # Keys of lm-eval's TaskConfig. CODE can only hold Python; PASSED_OVER change nothing that is computed here.
 READ = (
     *("task", "tag", "dataset_path", "dataset_name", "dataset_kwargs", "output_type", "repeats", "unsafe_code"),
@@ -94,7 +95,7 @@ def _task(fields: Fields, ours: Fields, shots: Fields, output: OutputType, score
         target_delimiter=fields.text_or("target_delimiter", " "),
         fewshot_delimiter=delimiter,
         gen_prefix=fields.text_or("gen_prefix", ""),
-        num_fewshot=fields.whole("num_fewshot", 0) or 0,
+        num_fewshot=_num_fewshot(fields),
         sampler=SAMPLERS[shots.one_of("sampler", SAMPLERS, "default")],
         max_tokens=most,
         stop=stop,
@@ -116,6 +117,13 @@ def _doc_to_text(fields: Fields, output: OutputType) -> str:
     if output == OutputType.LOGLIKELIHOOD_ROLLING and fields.values.get("doc_to_text") is None:
         return ""
     return template(fields, "doc_to_text")
+
+
+def _num_fewshot(fields: Fields) -> int:
+    number = fields.whole("num_fewshot", 0) or 0
+    if number > MOST_SHOTS:
+        raise fields.wrong("num_fewshot", f"a number up to {MOST_SHOTS}")
+    return number
 
 
 def _doc_to_choice(fields: Fields, output: OutputType) -> str | tuple[str, ...] | None:

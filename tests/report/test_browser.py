@@ -200,6 +200,7 @@ def test_printing(open_page: Open, report: str) -> None:
     assert len(page.pdf()) > 20_000
 
 
+@pytest.mark.fault(28)
 def test_hostile_text_everywhere_is_inert(open_page: Open, run: Results, cost: dict[str, object]) -> None:
     bad = HOSTILE
     told = {"prompt": bad, "reference": bad, "id": bad}

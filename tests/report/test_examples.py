@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from evalharness.records.measurements import Sample
 from evalharness.records.results import Flip, Results
 from evalharness.report.examples import PER_PAIR, pack
@@ -73,6 +75,7 @@ def test_long_texts_are_cut_and_missing_scores_are_null() -> None:
     assert len(data["texts"][row[4]]) < 2500 and "47,600 characters left out" in data["texts"][row[4]]
 
 
+@pytest.mark.fault(28)
 def test_the_island_cannot_end_its_element() -> None:
     bad = "</script><!-- <script> & \u2028 \ud800 \u202e"
     island = pack([_flip("gained", 0.0, 1.0, output=bad)], ["lora"], 100_000)

@@ -112,6 +112,7 @@ def test_nothing_to_draw_is_no_figure(run: Results, only_base: Results) -> None:
     assert tradeoff(no_suite) == ""
 
 
+@pytest.mark.fault(28)
 def test_names_that_break_other_plots(run: Results) -> None:
     """Two dollar signs start mathtext in matplotlib; scripts without glyphs in its font only warn."""
     names = {
