@@ -15,6 +15,7 @@ from evalharness.errors import StoreError, UsageError
 from evalharness.json_text import parse_json
 
 RESULTS, MEASUREMENTS, SAMPLES = "results.json", "measurements.parquet", "samples"
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 RUN, REPORT, OVERLAP = "run.json", "report.html", "overlap.jsonl"
 
 
@@ -94,8 +95,10 @@ def run_and_model(text: str) -> tuple[Path, str]:
 
 def file_name(name: str) -> str:
     """A task's or model's name as a file name: itself where harmless, else its harmless letters and a hash."""
-    harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", name).lstrip(".")[:80]
-    return harmless if harmless == name else f"{harmless}-{fingerprint.of_value(name)[:8]}"
+    harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", name).strip(".")[:80]
+    if RESERVED.fullmatch(harmless):
+        harmless = f"_{harmless}"
+    return harmless if name and harmless == name else f"{harmless}-{fingerprint.of_value(name)[:8]}"
 
 
 def samples_path(out: Path, task: str, model: str) -> Path:
