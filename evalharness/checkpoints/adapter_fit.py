@@ -22,7 +22,7 @@ from evalharness.checkpoints.kinds import TYPES, refusal, refusal_on_quantised
 from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, unwarned
 from evalharness.checkpoints.limits import check_adapter
 from evalharness.checkpoints.open_model import architecture_of, embedding_shape, misnamed
-from evalharness.checkpoints.resized import check_rows, embedding_rows, second_copies
+from evalharness.checkpoints.resized import check_rows, check_tokens, embedding_rows, second_copies
 from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Architecture, Checkpoint
 
@@ -55,6 +55,8 @@ def adapter_fit(checkpoint: Checkpoint, empty: PreTrainedModel) -> AdapterFit:
     config = with_plain_start(config)
     stored = {name: facts.shape for name, facts in files.tensors(checkpoint.path / files.ADAPTER).items()}
     rows = embedding_rows(empty)
+    for key in ("trainable_token_indices", "token_indices"):
+        check_tokens(checkpoint, rows, getattr(config, key, None))
     wrapped = wrap(checkpoint, config, empty)
     expected, of_base = shapes(adapter_tensors(wrapped)), shapes(wrapped.state_dict())
     for name in second_copies(checkpoint.path / files.ADAPTER, expected.keys() | of_base.keys()):

@@ -98,6 +98,18 @@ def check_rows(checkpoint: Checkpoint, base: EmbeddingRows, stored: Shapes, want
     raise ModelError(checkpoint.path, f"{what}{base.number}", fix)
 
 
+def check_tokens(checkpoint: Checkpoint, base: EmbeddingRows, indices: object) -> None:
+    """Raise ModelError where an adapter trains tokens that have no row in its base. `indices`: a list of token ids, or
+    one by module's name.
+    """
+    lists = list(indices.values()) if isinstance(indices, dict) else [indices]
+    tokens = [token for each in lists if isinstance(each, list) for token in each if isinstance(token, int)]
+    if max(tokens, default=0) >= base.number:
+        what = f"trains the row of token {max(tokens)} (resize_token_embeddings), its base {checkpoint.base} has "
+        fix = "give with --base the resized base that it was trained on (model.unload().save_pretrained(DIR))"
+        raise ModelError(checkpoint.path, f"{what}{base.number} rows", fix)
+
+
 def _holds(name: str, module: str) -> bool:
     return any(name.endswith(f"{module}{value}") for value in BASE_VALUES)
 

@@ -98,3 +98,12 @@ def test_a_second_copy_that_differs_is_refused(base, form, adapters, resized, tm
     for step in (verify, lambda one: load(one, "float32", "cpu")):
         with pytest.raises(ModelError, match=f"unexpected base_model.model.{name}|does not fit its base"):
             step(checkpoint)
+
+
+@pytest.mark.parametrize("indices", [[5, ROWS - 1], {"embed_tokens": [ROWS - 1]}])
+def test_tokens_that_have_no_row(indices, copy, edit_json):
+    """As saved where peft could not find the base, and so left the embeddings out."""
+    folder = copy("llama-lora")
+    edit_json(folder / "adapter_config.json", trainable_token_indices=indices)
+    with pytest.raises(ModelError, match=r"trains the row of token 361 .* has 360 rows; give with --base the resized"):
+        verify(recognise(str(folder)))
