@@ -7,6 +7,7 @@ import pytest
 from evalharness.json_text import parse_json
 
 
+@pytest.mark.fault(25)
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -94,6 +94,7 @@ def test_a_missing_column_is_named(source: str, column: str) -> None:
     assert caught.value.column == column
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize(
     "source",
     [
