@@ -135,18 +135,18 @@ def test_every_import_is_declared_and_every_requirement_imported() -> None:
     modules = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "evalharness"}
     brought_by = packages_distributions()
     imported = {normal(brought_by[module][0]) for module in modules - BROUGHT_BY_NO_EXTRA}
-    heavy = declared([*EXTRAS["hf"], *EXTRAS["quant"]])
+    heavy = declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"]])
     assert imported == (BASE | heavy) - NEEDED_BY_OTHERS
 
 
 def test_a_missing_package_is_told_by_the_extra_that_brings_it() -> None:
     named = {extra: {normal(name) for name, of in EXTRA_OF.items() if of == extra} for extra in set(EXTRA_OF.values())}
-    assert named == {extra: declared(EXTRAS[extra]) for extra in ("hf", "quant")}
+    assert named == {extra: declared(EXTRAS[extra]) for extra in ("hf", "quant", "gguf")}
 
 
 def test_the_tested_set_pins_what_is_declared() -> None:
     pins = {normal(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().split()}
-    assert pins >= BASE | declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["test"]])
+    assert pins >= BASE | declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"], *EXTRAS["test"]])
 
 
 # ---- what is in it ---------------------------------------------------------------------------------------------------
