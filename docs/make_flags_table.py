@@ -16,6 +16,7 @@ MORE = {  # pages that have more on a flag
     Flag.STOPPED_EARLY: "early.md",
     Flag.SUITE_NOT_TESTED: "early.md",
     Flag.PROMPTS_DIFFER: "chat.md",
+    Flag.DECODED_DIFFERENTLY: "checkpoints.md#rules-of-decoding",
     Flag.NO_RANGE: "imports.md",
 }
 

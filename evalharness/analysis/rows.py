@@ -154,6 +154,7 @@ def _data_flags(tasks: Sequence[TaskFacts], sides: Sides, dropped: bool, answers
         Flag.UNPARSED: unparsed,
         Flag.INCOMPLETE: incomplete,
         Flag.PROMPTS_DIFFER: differ,
+        Flag.DECODED_DIFFERENTLY: any(candidate in task.decoded for task in tasks),
         Flag.REPEATED_PROMPTS: any(task.repeated for task in tasks),
         **answer_flags(answers),
     }

@@ -113,6 +113,13 @@ engine_options: tuple[Decorated, ...] = (
         help="Type of the weights.",
     ),
     click.option(
+        "--generation-config",
+        default="base",
+        show_default=True,
+        type=click.Choice(["base", "own", "plain"]),
+        help="Whose generation config decodes: the base's for all, each model's own, nobody's (docs/checkpoints.md).",
+    ),
+    click.option(
         "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."
     ),
 )

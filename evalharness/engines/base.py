@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,17 @@ class ModelTokenizers(Protocol):
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         """How this model is spoken to; None where it has no chat template. Loads the tokenizer only. Raises ModelError
         for a broken template.
+        """
+        ...
+
+
+@runtime_checkable
+class GenerationConfigs(Protocol):
+    """An optional capability of a factory: what its models' generation configs say of decoding."""
+
+    def generation_differences(self, checkpoint: Checkpoint) -> Mapping[str, tuple[Any, Any]]:
+        """Keys in which a checkpoint's generation config differs from its base's: the base's value and its own, None
+        where it has none.
         """
         ...
 

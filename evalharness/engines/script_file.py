@@ -98,12 +98,15 @@ class Script:
             elif text is None and choice is None:
                 text, but = "", self.references[prompt]
         if isinstance(request, Generate):
-            return (
-                None
-                if text is None
-                else Generation(request_id=request.id, text=text, finish_reason="eos", tokens=len(text.split()))
-            )
+            return None if text is None else _generation(request, text)
         return _ranking(request, text, choice, but)
+
+
+def _generation(request: Generate, text: str) -> Generation:
+    """The text as far as the request's stop strings let it go."""
+    answer, stopped = request.answer_in(text)
+    tokens = len(answer.split())
+    return Generation(request_id=request.id, text=answer, finish_reason="stop" if stopped else "eos", tokens=tokens)
 
 
 def _prompts(request: Rank | Generate | Score) -> Sequence[str]:

@@ -47,6 +47,11 @@ def rouge(spec: MetricSpec) -> Metric:
     return Mean(spec.id, MetricKind.GRADED, _signature(spec.name, stemmed, several), value)
 
 
+def has_words(text: str) -> bool:
+    """Is there anything that rouge-score reads? Its words are of the letters a to z and digits."""
+    return bool(tokenize.tokenize(text, None))
+
+
 def _signature(name: str, stemmed: bool, references: str) -> str:
     stemmer = f"porter-nltk-{version('nltk')}" if stemmed else "no"
     split = f"|split:lines+rules-{sentences.VERSION}" if name == "rougeLsum" else ""

@@ -48,6 +48,7 @@ class Flag(StrEnum):
     UNPARSED = "unparsed"
     INCOMPLETE = "incomplete"
     PROMPTS_DIFFER = "prompts_differ"
+    DECODED_DIFFERENTLY = "decoded_differently"
     REPEATED_PROMPTS = "repeated_prompts"
     CONSTANT_ANSWER = "constant_answer"
     EMPTY_ANSWERS = "empty_answers"

@@ -70,6 +70,7 @@ class JobOptions(QuestionOptions, total=False):
     engine: str  # what answers: hf, or another engine's name
     device: str  # auto, cpu, cuda or cuda:N
     dtype: str  # of the weights: float32, bfloat16, float16
+    generation_config: Literal["base", "own", "plain"]  # whose decodes: the base's for all, each its own, or nobody's
     batch_size: int  # most rows of a forward pass
     batch_tokens: int  # most rows × length of a forward pass
     engine_options: Mapping[str, str]  # settings of the engine's own
@@ -199,6 +200,7 @@ def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:
         name=options.get("engine", old.name),
         device=options.get("device", old.device),
         dtype=options.get("dtype", old.dtype),
+        generation_config=options.get("generation_config", old.generation_config),
         batch_size=options.get("batch_size", old.batch_size),
         batch_tokens=options.get("batch_tokens", old.batch_tokens),
         options=options.get("engine_options", old.options) or {},

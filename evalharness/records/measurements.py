@@ -133,6 +133,8 @@ class TaskFacts:
     repeated: int = field(default=0, metadata=LATER)  # examples that repeat another's question; they share its unit
     # model name -> how its answers are spread, of tasks on which something is chosen or written
     answers: Mapping[str, AnswerCounts] = field(default_factory=dict, metadata=LATER)
+    # models whose answers were decoded by other rules than the base's, of tasks on which something is written
+    decoded: tuple[str, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

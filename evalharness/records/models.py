@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evalharness import fingerprint
 
@@ -22,6 +22,7 @@ class ModelKind(StrEnum):
 
 
 Kind = str  # a ModelKind, or how an adapter works ("lora", "prompt", "ia3", …: checkpoints.kinds)
+RulesFrom = Literal["base", "own", "plain"]  # whose generation config says how answers are decoded; plain: nobody's
 REFERENCES = (ModelKind.PLACEBO, ModelKind.UNQUANTISED)  # measured beside candidates, described, and never judged
 
 
@@ -84,6 +85,7 @@ class EngineSettings:
     dtype: str = "float32"
     batch_size: int = 16
     batch_tokens: int = 2048
+    generation_config: RulesFrom = "base"
     options: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,15 +57,31 @@ class Rank:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
-    """Ask for a greedy continuation, cut before the first of the `stop` strings, of at most `max_tokens` new tokens."""
+    """Ask for a greedy continuation, cut before the first of the `stop` strings, of at most `max_tokens` new tokens.
+
+    White space before the first word is no answer, so that a stop string of nothing but white space does not end it
+    there, unless `stop_at_once` (as in lm-eval).
+    """
 
     prompt: str
     stop: tuple[str, ...]
     max_tokens: int
+    stop_at_once: bool = False
 
     @property
     def id(self) -> str:
-        return fingerprint.of_value(["generate", self.prompt, self.stop, self.max_tokens])
+        return fingerprint.of_value(["generate", self.prompt, self.stop, self.max_tokens, self.stop_at_once])
+
+    def answer_in(self, text: str, more_stops: Sequence[str] = ()) -> tuple[str, bool]:
+        """The answer in a text that was written, and whether a stop string, its own or one of `more_stops`, ended it.
+        White space that a stop string would have ended is left out.
+        """
+        begin = 0 if self.stop_at_once else len(text) - len(text.lstrip())
+        stops = [stop for stop in (*self.stop, *more_stops) if stop]
+        places = [text.find(stop, begin if stop.isspace() else 0) for stop in stops]
+        end = min((place for place in places if place >= 0), default=len(text))
+        passed = any(stop.isspace() and stop in text[:begin] for stop in stops)
+        return text[min(begin, end) if passed else 0 : end], end < len(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ class Task:
     # other wordings: name -> the keys that differ
     templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     twin: Mapping[str, Any] = field(default_factory=dict)  # the keys that differ where the answer is to be written
+    stop_at_once: bool = False  # a stop string ends an answer before anything was written, too, as in lm-eval
     repeats: int = 1
     perturbation: str | None = None  # how the texts of its rows are disturbed
     variant: Variant | None = None  # of a task made in a run from another one: in what it differs

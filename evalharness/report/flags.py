@@ -87,6 +87,12 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
         "allowed",
         "read the difference as that of model and prompt together, or ask both alike",
     ),
+    Flag.DECODED_DIFFERENTLY: FlagWords(
+        "decoded differently",
+        "answers of base and candidate were written by the rules of two generation configs, which differ, because each "
+        "was to be decoded by its own",
+        "read the difference as that of model and rules together, or decode both alike (--generation-config base)",
+    ),
     Flag.REPEATED_PROMPTS: FlagWords(
         "repeated prompts",
         "some rows ask what another row asks, with the same choices and the same answer; they are one unit of the "

@@ -22,6 +22,7 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import EngineInfo
 from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
+from evalharness.run.decoding_rules import with_decoding_rules
 from evalharness.run.drift import DriftRecorder, neutral_texts
 from evalharness.run.early_stopping import RoundsOfRun, check
 from evalharness.run.explain import check_base, with_explanation
@@ -59,7 +60,7 @@ def settle(
         neutral = neutral_texts(job, run_plan)
         check_base(job, run_plan)
         info = _one_engine(job, run_plan, factory)
-        _verify(run_plan, listener, run_log)
+        run_plan = with_decoding_rules(_verified(run_plan, listener, run_log), factory, job.engine.generation_config)
         check(job, run_plan)
         listener.phase("making prompts")
         prompts = make_prompts(job, run_plan, factory)
@@ -143,13 +144,15 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     return state._replace(outcomes={name: outcomes[name] for name in by_model})
 
 
-def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> None:
+def _verified(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> RunPlan:
+    """Return the plan once its checkpoints' files are verified. Raises ModelError."""
     verify = registry.find(checkpoints.REGISTRY, "verify", "checkpoint step")
     for checkpoint in run_plan.checkpoints:
         if checkpoint in run_plan.references:
             continue  # the base's weights again
         listener.phase(f"verifying {checkpoint.name}")
         tell([f"{checkpoint.name}: {notice}" for notice in verify(checkpoint)], listener, run_log)
+    return run_plan
 
 
 def _one_engine(job: Job, run_plan: RunPlan, factory: EngineFactory) -> EngineInfo:

@@ -88,7 +88,7 @@ def _losers(state: RunState) -> dict[str, frozenset[str]]:
     named = {group.metric for group in run_plan.groups}
     facts = [
         _deciding(fact, named)
-        for fact, task in zip(all_facts(plan.base, state.prompts, state.outcomes), run_plan.tasks, strict=True)
+        for fact, task in zip(all_facts(plan.base, state.prompts, state.outcomes, ()), run_plan.tasks, strict=True)
         if not task.beside
     ]
     measurements = [m for of_model in state.outcomes.values() for outcome in of_model for m in outcome.measurements]

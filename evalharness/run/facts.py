@@ -9,6 +9,7 @@ from dataclasses import replace
 from evalharness.metrics.build import build, facts_of
 from evalharness.records.measurements import TaskFacts, TaskOutcome
 from evalharness.records.requests import PreparedTask
+from evalharness.records.tasks import OutputType
 from evalharness.run.prompts import Prompts
 
 Outcomes = Mapping[str, Sequence[TaskOutcome]]  # by model, in the order of the run's tasks
@@ -19,14 +20,17 @@ def facts_before(prepared: Sequence[PreparedTask]) -> list[TaskFacts]:
     return [_task_facts(task, {}) for task in prepared]
 
 
-def all_facts(base: str, prompts: Prompts, outcomes: Outcomes) -> list[TaskFacts]:
-    """State every task's facts, with what differs from model to model. `base`: the base's name."""
+def all_facts(base: str, prompts: Prompts, outcomes: Outcomes, decoded: tuple[str, ...]) -> list[TaskFacts]:
+    """State every task's facts, with what differs from model to model. `base`: the base's name; `decoded`: the models
+    that write by other rules than it.
+    """
     facts = []
     for i, others in enumerate(prompts.differing(base)):
         by_model = {model: prepared[i] for model, prepared in prompts.by_model.items()}
         cut = max(sum(example.truncated for example in task.examples) for task in by_model.values())
         fact = _task_facts(by_model[base], {model: of_tasks[i] for model, of_tasks in outcomes.items()})
-        facts.append(replace(fact, truncated=cut, prompts=others))
+        by_rules = decoded if prompts.by_model[base][i].task.output_type == OutputType.GENERATE_UNTIL else ()
+        facts.append(replace(fact, truncated=cut, prompts=others, decoded=by_rules))
     return facts
 
 

@@ -10,6 +10,7 @@ from evalharness.analysis.gate import check_ceilings, names_known
 from evalharness.analysis.gate_units import gate_units
 from evalharness.analysis.margins import asked_margins, check_margins
 from evalharness.analysis.worst_case import worst_cases
+from evalharness.metrics.rouge import has_words
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
@@ -74,13 +75,27 @@ def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[Prep
     """
     own, beside = (sum(len(task.requests) for task in prepared if task.task.beside is which) for which in (False, True))
     variants = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]
-    return (*run_plan.notices, *(variants if beside else ()), *left_out(plan, facts_before(prepared)))
+    blind = filter(None, map(_without_words, prepared))
+    return (*run_plan.notices, *(variants if beside else ()), *left_out(plan, facts_before(prepared)), *blind)
+
+
+def _without_words(prepared: PreparedTask) -> str:
+    """Say of a task with ROUGE that most of its references score 0 whatever is written; "" where they do not."""
+    examples = prepared.examples
+    if not any(spec.name.startswith("rouge") for spec in prepared.task.metrics):
+        return ""
+    without = sum(not any(map(has_words, example.references)) for example in examples)
+    what = f"{without} of {len(examples)} have none of these in a reference and score 0, whatever is written"
+    fix = "chrf counts the letters of every script"
+    notice = f"{prepared.task.name}: ROUGE reads the letters a to z and digits only: {what}; {fix}"
+    return notice if 2 * without > len(examples) else ""
 
 
 def gather(job: Job, state: RunState, info: EngineInfo, drift: tuple[Drift, ...] = ()) -> MeasuredRun:
     """Gather what was measured of every model, with all that an analysis needs."""
     run_plan, plan, prompts, outcomes = state
-    prepared, facts = prompts.by_model[run_plan.base.name], all_facts(run_plan.base.name, prompts, outcomes)
+    prepared = prompts.by_model[run_plan.base.name]
+    facts = all_facts(run_plan.base.name, prompts, outcomes, run_plan.decoded_otherwise)
     of_tasks = [outcome for of_model in outcomes.values() for outcome in of_model]
     measurements = [measurement for outcome in of_tasks for measurement in outcome.measurements]
     worst = worst_cases(run_plan.computed, prepared, facts, measurements)

@@ -54,6 +54,7 @@ class RunPlan:
     computed: Mapping[str, Variant] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     references: tuple[Checkpoint, ...] = ()  # measured beside the candidates, compared, and never judged
+    decoded_otherwise: tuple[str, ...] = ()  # candidates whose answers are decoded by other rules than the base's
     unchanged: Mapping[str, str] = field(default_factory=dict)  # candidates that are their base over again, and how
     # by candidate, where it is known on what it was fine-tuned:
     overlaps: Mapping[str, TrainingOverlap] = field(default_factory=dict)

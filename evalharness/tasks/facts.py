@@ -34,7 +34,8 @@ def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task |
 
 def task_facts(task: Task) -> Facts:
     """What a task asks and how it is scored."""
-    ends = {"stop": task.stop, "max_tokens": task.max_tokens} if task.output_type == OutputType.GENERATE_UNTIL else {}
+    written = task.output_type == OutputType.GENERATE_UNTIL
+    ends = {key: getattr(task, key) for key in ("stop", "stop_at_once", "max_tokens") if written}
     return {
         **{key: getattr(task, key) for key in ("name", *SOURCE, *SHOTS)},
         "dataset": "/".join(filter(None, (task.dataset_path, task.dataset_name))),

@@ -70,6 +70,8 @@ def _other_requests(task: Task) -> str:
         return f"its rows are made by the reader {task.reader}, which lm-eval does not have"
     if task.num_fewshot and task.sampler != "first_n":
         return f"its {task.num_fewshot} shots are drawn, and lm-eval draws others"
+    if not task.stop_at_once and any(stop.isspace() for stop in task.stop):
+        return "white space does not end its answers before their first word (stop_at_once), as it does in lm-eval"
     for name, steps in task.filters:
         functions = [str(step["function"]) for step in steps]
         if OUR_FILTER in functions:

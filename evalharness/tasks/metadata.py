@@ -10,6 +10,8 @@ A file without any of these keys (a user's own, or one of lm-eval's) runs by the
     chance   1 / number of choices, where the choices are fixed in the file and the metric is an accuracy; else that of
              NO_SKILL; else 0, and unknown (null) where a lower score is better or a module of `evaluate` scores
     lm_eval  "no": nobody has said that the number is lm-eval's
+    stop_at_once  true, as in lm-eval: a stop string of white space ends an answer of which nothing is written yet. Of a
+             file with one of these keys: false, unless lm_eval is "same" or "subset"
     version  `metadata.version`, else "0"
 """
 
@@ -43,7 +45,7 @@ ACCURACIES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 LM_EVAL: dict[str, Literal["same", "subset", "no"]] = {"same": "same", "subset": "subset", "no": "no"}
 OURS = (
     *("family", "chance", "primary", "margin", "metrics", "lm_eval", "document", "unit", "unit_name", "reader"),
-    *("variant_of", "value", "choice_scores", "labels", "templates", "twin"),
+    *("variant_of", "value", "choice_scores", "labels", "templates", "twin", "stop_at_once"),
 )
 OTHERS = (
     *("version", "num_fewshot", "licence", "license", "source", "citation", "homepage", "note", "notes"),
@@ -80,7 +82,13 @@ def described(task: Task, metadata: Fields) -> Task:
         labels={name: labels.required_text(name) for name in labels.values},
         templates={name: wording(templates.part(name), WORDING_KEYS) for name in templates.values},
         twin=wording(metadata.part("twin"), TWIN_KEYS),
+        stop_at_once=_stops_at_once(task, metadata),
     )
+
+
+def _stops_at_once(task: Task, metadata: Fields) -> bool:
+    as_lm_eval = not is_ours(metadata) or task.lm_eval != "no"
+    return metadata.boolean("stop_at_once", as_lm_eval)
 
 
 def only_describes(task: Task) -> bool:

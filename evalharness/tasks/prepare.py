@@ -287,7 +287,8 @@ def _request(task: Task, draft: Draft, chat: Chat | None) -> Request:
         return Score(text=answer_of(draft.question))
     contexts = draft.contexts(task, chat)
     if task.output_type == OutputType.GENERATE_UNTIL:
-        return Generate(prompt=contexts[0], stop=task.stop, max_tokens=task.max_tokens)
+        prompt, stop, most = contexts[0], task.stop, task.max_tokens
+        return Generate(prompt=prompt, stop=stop, max_tokens=most, stop_at_once=task.stop_at_once)
     continuations = _continuations(task, draft.question, chat)
     if len(contexts) == 1:
         contexts = contexts * len(continuations)

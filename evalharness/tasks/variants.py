@@ -111,6 +111,7 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
         output_type=OutputType.GENERATE_UNTIL,
         max_tokens=most,
         stop=stop,
+        stop_at_once=False,
         filters=(("strict", ({**step, "exact": True},)), ("lenient", (step,))),
         metrics=(*_of_answers(), *_of_texts(most)),
         primary=LENIENT,
@@ -120,7 +121,7 @@ def written(task: Task, rows: Sequence[DataRow]) -> Task:
         labels={CHOICES_TAG: listing.as_json()},
         twin={},
     )
-    changes |= {"generation": [most, stop], "letters": letters, "version": 1}
+    changes |= {"generation": [most, stop], "letters": letters, "version": 2}
     return _variant(twin, task, WRITTEN, VariantKind.WRITTEN, changes)
 
 

@@ -118,6 +118,7 @@ def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() ->
     values |= {"margin": 0.5, "margins": {"of": 0.5}, "alpha": 0.2}
     values |= {"on_inconclusive": "pass", "ceiling": 0.1, "ceilings": {"of": 0.1}}
     values |= {"fewshot_as_multiturn": False, "chat_template_mismatch": "allow"}
+    values["generation_config"] = "own"
     job, words = make_job("lora"), (evaluate.__doc__ or "").replace(",", " ").split()
     for name, value in values.items():
         assert changed(job, **{name: value}) != job, name  # type: ignore[arg-type]

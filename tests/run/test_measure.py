@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalharness.data.sources import DataSource
 from evalharness.errors import TaskError
 from evalharness.metrics.build import build
 from evalharness.records.answers import AnswerCounts
@@ -16,7 +18,10 @@ from evalharness.records.requests import Example, Failure, Generate, Generation,
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.run.collect import checked
 from evalharness.run.measure import measure
+from evalharness.run.measured_run import _without_words
 from evalharness.tasks.filters import CHOICES_TAG
+from evalharness.tasks.library import Library
+from evalharness.tasks.prepare import PromptSettings, prepare
 
 
 def task(output_type, metrics, primary, filters=()):
@@ -303,3 +308,16 @@ def test_what_a_metric_cannot_score_is_a_trouble_and_a_sample_without_a_score():
     assert [error.example for error in found.errors] == ["1-x"]
     assert [sample.score for sample in found.samples] == [1.0, None]
     assert found.samples[1].error is not None and "fractional" in found.samples[1].error
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"), [("Анна едет на рынок.", True), ("今日は雨です", True), ("naïve", False)]
+)
+def test_references_that_rouge_cannot_read_are_said(reference: str, said: bool, tmp_path: Path) -> None:
+    rows = [{"id": str(i), "dialogue": f"a{i}", "summary": reference if i else "It rains."} for i in range(5)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = DataSource(None, {"dialogsum": tmp_path / "rows.jsonl"})
+    prepared = prepare(Library().task("dialogsum"), source, PromptSettings())
+    notice = _without_words(prepared)
+    assert notice.endswith("chrf counts the letters of every script") == said
+    assert ("4 of 5" in notice) == said

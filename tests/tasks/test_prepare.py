@@ -47,7 +47,7 @@ def test_texts_become_generations_and_references(make: Make, data: Data) -> None
     prepared = prepare(
         make(**WRITE), data(test=[{"q": "Q", "a": "one"}, {"q": "Q", "a": "['one', 'two']"}]), PromptSettings()
     )
-    assert prepared.requests[0] == Generate(prompt="Q", stop=("\n",), max_tokens=5)
+    assert prepared.requests[0] == Generate(prompt="Q", stop=("\n",), max_tokens=5, stop_at_once=True)
     assert [example.references for example in prepared.examples] == [("one",), ("one", "two")]
 
 

@@ -282,3 +282,19 @@ def test_the_docs_name_every_key_filter_and_family() -> None:
     }
     assert {name for name in named - {"seeded", "unsafe_code"} if name not in page} == set()
     assert all(family in page for family in metadata.FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("said", "at_once"),
+    [
+        ({}, True),
+        ({"family": "other"}, False),
+        ({"family": "other", "lm_eval": "same"}, True),
+        ({"stop_at_once": False}, False),
+        ({"family": "other", "stop_at_once": True}, True),
+    ],
+)
+def test_white_space_stops_as_in_lm_eval_where_nothing_of_ours_is_said(said: dict[str, object], at_once: bool) -> None:
+    values = {"task": "t", "dataset_path": "d", "test_split": "test", "doc_to_text": "q", "doc_to_target": "a"}
+    task = spec.task_from({**values, "output_type": "generate_until", "metadata": said}, Path("t.yaml"))
+    assert task.stop_at_once is at_once

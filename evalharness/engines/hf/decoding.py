@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -21,32 +21,17 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from evalharness.checkpoints.generation_rules import NO_RULE, RULES, SPECIAL
 from evalharness.engines.hf.batches import BatchLimits, Refusal, in_batches, rows_in_batches
 from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.scoring import NONFINITE
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
+from evalharness.errors import ModelError, first_line
 from evalharness.records.requests import Failure, Generate, Generation
 
-# what greedy decoding takes from a checkpoint's generation config; sampling, beams, limits and caches are not the
-# checkpoint's to choose
-HONOURED = (
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "min_length",
-    "min_new_tokens",
-    "bad_words_ids",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "exponential_decay_length_penalty",
-    "sequence_bias",
-    "stop_strings",
-)
+ENCODERS = ("decoder_start_token_id", "encoder_repetition_penalty", "encoder_no_repeat_ngram_size")
+DECODER_ONLY = [key for key in (*SPECIAL, *RULES) if key not in ENCODERS]  # an encoder-decoder adds the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +43,16 @@ class TokenPrompt:
 
 
 class _EndOfRows(StoppingCriteria):
-    """Per row: how many new tokens it has when it ends, by a stop string in its text or an end token; rows that ended
-    stay ended.
+    """Per row: how many new tokens it has when it ends, by a stop string in its text (its request's, or one of
+    `own_stops`) or an end token; rows that ended stay ended.
     """
 
-    def __init__(self, tokenizer: TokenizerAdapter, stops: Sequence[tuple[str, ...]], ends: frozenset[int]) -> None:
-        self.tokenizer, self.stops, self.ends = tokenizer, stops, ends
+    def __init__(
+        self, tokenizer: TokenizerAdapter, requests: Sequence[Generate], own_stops: Sequence[str], ends: frozenset[int]
+    ) -> None:
+        self.tokenizer, self.requests, self.own_stops, self.ends = tokenizer, requests, own_stops, ends
         self.step = 0
-        self.length: list[int | None] = [None] * len(stops)
+        self.length: list[int | None] = [None] * len(requests)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
         self.step += 1
@@ -75,7 +62,10 @@ class _EndOfRows(StoppingCriteria):
         return torch.tensor([length is not None for length in self.length], device=input_ids.device)
 
     def _stopped(self, row: int, new: list[int]) -> bool:
-        return bool(self.stops[row]) and _first(self.tokenizer.decode(new), self.stops[row]) is not None
+        request = self.requests[row]
+        if not (request.stop or self.own_stops):
+            return False
+        return request.answer_in(self.tokenizer.decode(new), self.own_stops)[1]
 
 
 class _FiniteWatch(LogitsProcessor):
@@ -106,11 +96,6 @@ class DecodedBatch:
     watch: _FiniteWatch
 
 
-def _first(text: str, stops: Sequence[str]) -> int | None:
-    """Where the first stop string begins, or None."""
-    return min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=None)
-
-
 @contextlib.contextmanager
 def _configured(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
     """With this generation config for the time of one call: what `generate` is not told it takes from the model's
@@ -129,10 +114,11 @@ class Decoder:
     def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
         self.model, self.limits, tokenizer = model, limits, model.tokenizer
         given = model.loaded.model.generation_config or GenerationConfig()
-        rules = {**{name: getattr(given, name, None) for name in HONOURED}, **model.own_rules}
+        rules = {**{name: getattr(given, name, None) for name in DECODER_ONLY}, **model.own_rules}
         ends, own = rules["eos_token_id"], tokenizer.tokenizer.eos_token_id
         self.ends = frozenset([*(ends if isinstance(ends, list | tuple) else [ends]), own]) - {None}
         self.end_text = "" if own is None else tokenizer.decode([own])
+        self.ruled = [key for key in RULES if rules.get(key) not in (None, NO_RULE.get(key))]
         # rules that would read padding: prompts of equal length only
         self.level = any(rules[name] not in (None, 0, 1.0) for name in model.padded_rules)
         self.least = (rules.pop("min_length"), rules.pop("min_new_tokens"))
@@ -196,8 +182,9 @@ class Decoder:
     def _forward(self, prompts: Sequence[TokenPrompt], adapter: bool = True, **options: Any) -> DecodedBatch:
         """Decode prompts that ask for equally many new tokens."""
         own_stops = (*self.stop_strings, *([self.end_text] if self.end_text else []))
-        stops = [(*prompt.request.stop, *own_stops) for prompt in prompts]
-        ends, watch = _EndOfRows(self.model.tokenizer, stops, self.ends), _FiniteWatch(len(prompts))
+        requests = [prompt.request for prompt in prompts]
+        ends = _EndOfRows(self.model.tokenizer, requests, own_stops, self.ends)
+        watch = _FiniteWatch(len(prompts))
         with self.model.loaded.answering(adapter) as (model, lead), _configured(model, self.config):
             inputs, start = self.model.begin([prompt.tokens for prompt in prompts], model, lead)
             new = prompts[0].request.max_tokens
@@ -206,7 +193,21 @@ class Decoder:
             options["stopping_criteria"] = StoppingCriteriaList([ends])
             options["logits_processor"] = LogitsProcessorList([watch])
             generate = cast(Callable[..., Any], model.generate)  # GenerationMixin's, which mypy takes for a tensor
-            return DecodedBatch(output=generate(**inputs, **options), start=start, ends=ends, watch=watch)
+            with self._refusals():
+                output = generate(**inputs, **options)
+            return DecodedBatch(output=output, start=start, ends=ends, watch=watch)
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Raise ModelError where transformers refuses rules that the generation config states."""
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            if not self.ruled:
+                raise
+            what = f"transformers cannot decode by it ({first_line(error)})"
+            fix = f"mend one of {', '.join(self.ruled)}, or decode without: --generation-config plain"
+            raise ModelError(f"{self.model.loaded.model.name_or_path}: generation config", what, fix) from error
 
     def _least(self, start: int) -> int:
         """New tokens before an end token may come. The least length of all counts what `generate` gives back before the
@@ -224,10 +225,8 @@ class Decoder:
         bad = decoded.watch.first_bad[row]
         if bad is not None and bad <= len(new):
             return Failure(request_id=request.id, reason=NONFINITE)
-        text = self.model.tokenizer.decode(new)
-        cut = _first(text, decoded.ends.stops[row])
-        if cut is not None:
-            return Generation(request_id=request.id, text=text[:cut], finish_reason="stop", tokens=len(new))
+        text, stopped = request.answer_in(self.model.tokenizer.decode(new), decoded.ends.own_stops)
+        reason: Literal["stop", "eos", "length"] = "eos" if new[-1] in self.ends else "length"
         return Generation(
-            request_id=request.id, text=text, finish_reason="eos" if new[-1] in self.ends else "length", tokens=len(new)
+            request_id=request.id, text=text, finish_reason="stop" if stopped else reason, tokens=len(new)
         )

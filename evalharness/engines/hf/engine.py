@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evalharness.checkpoints.devices import DTYPES, device_of, dtype_of
 from evalharness.checkpoints.fingerprint import of_tokenizer
+from evalharness.checkpoints.generation_rules import differences, generation_config, rules
 from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
 from evalharness.checkpoints.open_model import attention_of
 from evalharness.checkpoints.tokenizer import (
@@ -145,7 +146,11 @@ class HFFactory:
                 "--batch-size", f"{settings.batch_size} rows of {settings.batch_tokens} tokens", "both at least 1"
             )
         attention = attention_of(_weights_of(checkpoint), checkpoint.architecture)
-        return _info(settings, device, settings.dtype, attention, shared_prompt_tokens(checkpoint))
+        generation_config(checkpoint, settings.generation_config)  # raises for one that cannot be followed
+        shared = rules(checkpoint, "base") if settings.generation_config == "base" else {}
+        decoding = {"generation_config": settings.generation_config, "generation_rules": shared}
+        info = _info(settings, device, settings.dtype, attention, shared_prompt_tokens(checkpoint))
+        return replace(info, details={**info.details, **decoding})
 
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
         """The model in memory. Raises ModelError where it cannot be loaded completely, and where its files are not
@@ -166,6 +171,8 @@ class HFFactory:
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
         loaded = load(checkpoint, settings.dtype, settings.device, resident)
+        config = generation_config(checkpoint, settings.generation_config)
+        loaded.model.generation_config = loaded.bare.generation_config = config
         return HFEngine(loaded, info, settings, checkpoint.window)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
@@ -173,6 +180,12 @@ class HFFactory:
         directory, around = tokenizer_directory(checkpoint), shared_prompt_tokens(checkpoint)
         adapter = TokenizerAdapter(load_tokenizer(directory), checkpoint.architecture, around)
         return TokenizerCounter(tokenizer=of_tokenizer(directory), around=around, adapter=adapter)
+
+    def generation_differences(self, checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
+        """Rules of decoding and special tokens in which its generation config differs from its base's: by key, the
+        base's value and its own. Raises ModelError for a config that cannot be read.
+        """
+        return differences(checkpoint)
 
     def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
         """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be

@@ -81,7 +81,9 @@ def rankings(words: Callable[..., list[str]]) -> list[Rank]:
 
 @pytest.fixture(scope="session")
 def generations(words: Callable[..., list[str]]) -> list[Generate]:
-    return [Generate(prompt=prompt, stop=("\n", " th", "e "), max_tokens=14) for prompt in words(12, 20, seed=2)]
+    """Texts that end as in lm-eval."""
+    stop = ("\n", " th", "e ")
+    return [Generate(prompt=prompt, stop=stop, max_tokens=14, stop_at_once=True) for prompt in words(12, 20, seed=2)]
 
 
 class Oracle:

@@ -1,0 +1,152 @@
+"""Read by which rules a checkpoint's answers are decoded: the greedy part of its or its base's generation config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig
+from transformers.generation import logits_process as processors
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.libraries import quiet
+from evalharness.errors import ModelError, first_line
+from evalharness.records.models import Checkpoint, RulesFrom
+
+# each model's own, under whatever rules
+SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+# what greedy decoding takes from a generation config beside special tokens, each with transformers' own check of its
+# value; sampling, beams, limits and caches are not the checkpoint's to choose
+RULES: Mapping[str, Callable[[Any], object]] = {
+    "repetition_penalty": lambda value: processors.RepetitionPenaltyLogitsProcessor(value),
+    "encoder_repetition_penalty": lambda value: processors.RepetitionPenaltyLogitsProcessor(value),
+    "no_repeat_ngram_size": lambda value: processors.NoRepeatNGramLogitsProcessor(value),
+    "encoder_no_repeat_ngram_size": lambda value: processors.NoRepeatNGramLogitsProcessor(value),
+    "min_length": lambda value: processors.MinLengthLogitsProcessor(value, 0),
+    "min_new_tokens": lambda value: processors.MinLengthLogitsProcessor(value, 0),
+    "bad_words_ids": lambda value: processors.NoBadWordsLogitsProcessor(value, eos_token_id=None),
+    "suppress_tokens": lambda value: list(value),
+    "begin_suppress_tokens": lambda value: list(value),
+    "forced_bos_token_id": lambda value: processors.ForcedBOSTokenLogitsProcessor(value),
+    "forced_eos_token_id": lambda value: processors.ForcedEOSTokenLogitsProcessor(2, value),
+    "exponential_decay_length_penalty": lambda value: processors.ExponentialDecayLengthPenalty(value, 0, 1),
+    "sequence_bias": lambda value: processors.SequenceBiasLogitsProcessor(value),
+    "stop_strings": lambda value: [text + "" for text in ([value] if isinstance(value, str) else value)],
+}
+NO_RULE = {
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), 1.0),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "min_length", "min_new_tokens"), 0),
+}
+TOKENS = (  # keys whose values are tokens, or lists of such
+    *SPECIAL,
+    *("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id"),
+    "sequence_bias",
+)
+
+
+def generation_config(checkpoint: Checkpoint, rules_from: RulesFrom) -> GenerationConfig:
+    """The rules by which a checkpoint's answers are decoded, with special tokens of its own. Raises ModelError naming
+    file and key where one cannot be followed.
+    """
+    special = _special(_read(checkpoint.weights))
+    _check(checkpoint.weights, special)
+    return GenerationConfig(**special, **rules(checkpoint, rules_from))
+
+
+def rules(checkpoint: Checkpoint, rules_from: RulesFrom) -> dict[str, Any]:
+    """The rules that change greedy decoding, by key. Raises ModelError as `generation_config` does."""
+    if rules_from == "plain":
+        return {}
+    directory = checkpoint.base if rules_from == "base" and checkpoint.base is not None else checkpoint.weights
+    stated = _stated(_read(directory))
+    _check(directory, stated)
+    return stated
+
+
+def differences(checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
+    """Rules and special tokens in which a checkpoint's generation config differs from its base's: by key, the base's
+    value and its own (None: none).
+    """
+    if checkpoint.base is None or checkpoint.weights == checkpoint.base:
+        return {}
+    configs = _read(checkpoint.base), _read(checkpoint.weights)
+    base, own = ({**_special(config), **_stated(config)} for config in configs)
+    return {key: (base.get(key), own.get(key)) for key in (*SPECIAL, *RULES) if base.get(key) != own.get(key)}
+
+
+def _special(config: GenerationConfig) -> dict[str, Any]:
+    return {key: getattr(config, key, None) for key in SPECIAL}
+
+
+def _stated(config: GenerationConfig) -> dict[str, Any]:
+    """The rules of a config that change something, as JSON has them."""
+    values = {key: getattr(config, key, None) for key in RULES}
+    stated = {key: value for key, value in values.items() if value is not None and value != NO_RULE.get(key)}
+    plain: dict[str, Any] = json.loads(json.dumps(stated, default=str))
+    return plain
+
+
+def _read(directory: Path) -> GenerationConfig:
+    """The generation config as transformers gives it to the model: of its file, else of config.json."""
+    where = _where(directory)
+    of_model: dict[str, Any] = {} if where.name == files.GENERATION_CONFIG else {"_from_model_config": True}
+    try:
+        with quiet():
+            return GenerationConfig.from_pretrained(directory, where.name, local_files_only=True, **of_model)
+    except Exception as error:  # whatever values of odd types lead to
+        what = f"{_unreadable(where)}transformers cannot read it as a generation config ({first_line(error)})"
+        raise ModelError(where, what, "mend it") from None
+
+
+def _unreadable(path: Path) -> str:
+    """Name the key whose value transformers does not even read."""
+    for key, value in files.read_json(path).items():
+        try:
+            GenerationConfig(**{key: value})
+        except Exception:  # as above
+            return f"{key} is {_shown(value)}: "
+    return ""
+
+
+def _check(directory: Path, values: Mapping[str, Any]) -> None:
+    where, size = _where(directory), _vocabulary(directory)
+    for key, value in values.items():
+        fix = f"mend {key}" + ("" if key in SPECIAL else ", or decode without such rules: --generation-config plain")
+        try:
+            if key in RULES:
+                RULES[key](value)
+        except Exception as error:
+            raise ModelError(where, f"{key} is {_shown(value)}, which cannot be ({first_line(error)})", fix) from None
+        for token in _tokens([item[0] for item in value] if key == "sequence_bias" else value, key):
+            least = -1 if key in SPECIAL else 0
+            if isinstance(token, bool) or not isinstance(token, int) or not least <= token < size:
+                what = f"{key} is {_shown(value)}, and there are tokens from 0 to {size - 1}"
+                raise ModelError(where, what, fix)
+
+
+def _where(directory: Path) -> Path:
+    path = directory / files.GENERATION_CONFIG
+    return path if path.is_file() else directory / files.CONFIG
+
+
+def _vocabulary(directory: Path) -> int:
+    """Rows of the embedding matrix, as config.json states them."""
+    config = files.read_json(directory / files.CONFIG)
+    inner = config.get("text_config")
+    size = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
+    return size if isinstance(size, int) else 1 << 31
+
+
+def _tokens(value: Any, key: str) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _tokens(item, key)
+    elif value is not None and key in TOKENS:
+        yield value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
