@@ -31,6 +31,7 @@ def score(of, predictions):
     return float(of.score(np.sum([of.row(prediction) for prediction in predictions], axis=0)))
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize(("text", "empty"), [("", 1.0), (" \n\t", 1.0), ("\u00a0", 1.0), (".", 0.0), (" yes ", 0.0)])
 def test_empty_is_white_space_whatever_was_read_out_of_it(text, empty):
     assert metric("empty").row(made(text, read="[invalid]")) == (empty, 1.0)
@@ -53,6 +54,7 @@ def test_repetition_as_by_nltks_ngrams(texts, n):
     assert score(metric("repetition", n=n), [made(" ".join(words)) for words in texts]) == pytest.approx(expected)
 
 
+@pytest.mark.fault(16)
 @given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from(["stop", "eos", "length"])), min_size=1, max_size=20))
 def test_length_and_cut_are_means(texts):
     predictions = [made("x", reason, tokens) for tokens, reason in texts]

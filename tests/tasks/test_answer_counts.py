@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from evalharness.records.answers import AnswerCounts
 from evalharness.tasks.answer_counts import LONGEST, ReadAnswer, count_answers, picked
 
@@ -27,6 +29,7 @@ def test_where_nothing_can_be_chosen_nothing_is_counted() -> None:
     assert picked(("the only one",), 0, (0,)) is None and count_answers([]) is None
 
 
+@pytest.mark.fault(15)
 def test_empty_and_unreadable_texts_are_never_the_most_common_answer() -> None:
     counts = count_answers(
         [ReadAnswer("", ("x",), empty=True)] * 9

@@ -66,6 +66,7 @@ def test_whole_shots_go_first_and_the_oldest_before_the_others(long: Callable[..
     assert "w9 what is it" in long(10 + 3 + 1).examples[0].prompt
 
 
+@pytest.mark.fault(17)
 def test_then_the_end_of_the_document_and_never_the_question(long: Callable[..., PreparedTask]) -> None:
     prepared = long(4 + 3 + 1)
     assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"
@@ -73,6 +74,7 @@ def test_then_the_end_of_the_document_and_never_the_question(long: Callable[...,
     assert long(3 + 1).examples[0].prompt == "what is it"
 
 
+@pytest.mark.fault(17)
 def test_what_cannot_fit_is_a_failure_of_that_example(long: Callable[..., PreparedTask]) -> None:
     prepared = long(3)
     assert (prepared.examples, prepared.requests, prepared.available) == ((), (), 1)
@@ -82,6 +84,7 @@ def test_what_cannot_fit_is_a_failure_of_that_example(long: Callable[..., Prepar
     assert long(8, metadata={}).failures
 
 
+@pytest.mark.fault(17)
 def test_the_longest_continuation_is_reserved(long: Callable[..., PreparedTask]) -> None:
     prepared = long(4 + 3 + 3, doc_to_choice=["no", "yes it is"])
     assert prepared.examples[0].prompt == "w0 w1 w2 w3 what is it"

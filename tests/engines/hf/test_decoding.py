@@ -56,6 +56,7 @@ def plain_loop(ours, request, ends):
     return "length", len(tokens) - start
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize("name", ["llama-lora", "gpt2-prompt", "qwen3"])
 def test_reason_and_count_of_each_row(name, engine, ask, generations):
     ours = engine(name)
@@ -201,6 +202,7 @@ def test_sampling_settings_of_a_checkpoint_are_set_aside(zoo, engine, ask, gener
     assert ask(engine(path), generations) == ask(engine("llama"), generations)
 
 
+@pytest.mark.fault(17)
 def test_a_request_over_the_window_is_a_failure(engine, ask, tiny):
     """Prompt, virtual tokens and all new tokens must fit; nothing is ever cut."""
     ours, soft = engine("gpt2"), engine("gpt2-prompt")
@@ -220,6 +222,7 @@ def test_nothing_new_asked_for(engine, ask):
     )
 
 
+@pytest.mark.fault(15)
 def test_an_end_token_first_is_an_empty_answer(zoo, engine, ask, tmp_path):
     first = plain_tokens(engine("qwen3"), Generate(prompt="the cat", stop=(), max_tokens=1))[0]
     path = changed(zoo, "qwen3", tmp_path / "first", eos_token_id=first)
@@ -241,6 +244,7 @@ class TestInside:
         found = {answer.request_id: answer for answer in decoder.generate(requests)}
         return [found[request.id] for request in requests]
 
+    @pytest.mark.fault(14)
     def test_non_finite_logits_fail_the_requests_they_touch_and_no_others(self, loaded):
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
         with torch.no_grad():

@@ -134,6 +134,7 @@ def test_what_cannot_be_asked_is_a_failure(engine, ask, zoo):
     assert beyond.reason == BEYOND and "do not fit the window" in long.reason
 
 
+@pytest.mark.fault(14)
 def test_non_finite_logits_fail_the_text_they_touch_and_no_other(zoo):
     loaded = load(recognise(str(zoo["llama"])), "float32", "cpu")
     spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)

@@ -111,6 +111,7 @@ def test_greedy_flag_follows_the_model(engine, ask, words):
     assert answer.greedy == (True,) * len(pairs) + (False,) * len(wrong)
 
 
+@pytest.mark.fault(17)
 def test_a_request_over_the_window_fails_and_the_longest_that_fits_does_not(engine, ask, tiny):
     """The last token need not be read, so window + 1 tokens fit: as lm-eval has it. Nothing is ever cut."""
     ours = engine("gpt2")
@@ -167,6 +168,7 @@ class TestInside:
             (1, (1 if single else answer.tokens[0] + answer.tokens[1]) + answer.tokens[2])
         ]
 
+    @pytest.mark.fault(14)
     def test_non_finite_logits_fail_the_requests_they_touch_and_no_others(self, loaded):
         """One token's embedding is NaN: only rows that read it are spoiled, in the same batch."""
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)

@@ -164,6 +164,7 @@ class TestInside:
     def scorer(loaded, window):
         return Scorer(model_adapter(loaded, window), BatchLimits(8, 10_000))
 
+    @pytest.mark.fault(14)
     def test_non_finite_logits_fail_the_text_they_touch_and_no_other(self, loaded):
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
         with torch.no_grad():
