@@ -44,7 +44,7 @@ def evaluate(
 
     * models: base, baseline, target, train_data, placebo, precision, allow_noop
     * tasks: tasks, include, limit, num_fewshot, split, templates
-    * rows: data_dir, data
+    * rows: data_dir, data, columns
     * prompts: apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch
     * verdicts: seed, margin, margins, alpha, until_decided
     * gate: on_inconclusive, ceiling, ceilings

@@ -4,9 +4,11 @@ away.
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -14,7 +16,7 @@ from evalharness.errors import ModelError, first_line
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt", "spiece.model", "sentencepiece.bpe.model")
 UNWANTED = ("*/*", "consolidated*")  # files of other formats and frameworks, which would be fetched for nothing
-PATIENCE = 5.0  # seconds to wait for the hub's answer
+PATIENCE = 4.0  # seconds to wait for the hub's answer
 REFUSALS: dict[type[Exception], tuple[str, str]] = {  # the first that fits: one of these is a child of another
     GatedRepoError: ("this hub repository asks for a login", "run `hf auth login`, or give a local directory"),
     RevisionNotFoundError: ("the hub has no such revision", "name a branch, tag or commit of the repository"),
@@ -32,7 +34,7 @@ def fetch(name: str, revision: str | None) -> Path:
     """Return the local snapshot of a hub repository; the cached one when the hub is away. Raises ModelError when there
     is neither.
     """
-    quiet = are_progress_bars_disabled()
+    silent, quiet = _silent(name, revision), are_progress_bars_disabled()
     disable_progress_bars()
     try:
         return Path(
@@ -40,6 +42,7 @@ def fetch(name: str, revision: str | None) -> Path:
                 name,
                 revision=revision,
                 etag_timeout=PATIENCE,
+                local_files_only=silent,
                 allow_patterns=list(WANTED),
                 ignore_patterns=list(UNWANTED),
             )
@@ -47,7 +50,24 @@ def fetch(name: str, revision: str | None) -> Path:
     except Exception as error:
         what, fix = next(words for kind, words in REFUSALS.items() if isinstance(error, kind))
         where = name if revision is None else f"{name}@{revision}"
-        raise ModelError(where, what.format(reason=first_line(error)), fix) from None
+        raise ModelError(
+            where, what.format(reason=f"no answer within {PATIENCE:.0f} s" if silent else first_line(error)), fix
+        ) from None
     finally:
         if not quiet:
             enable_progress_bars()
+
+
+def _silent(name: str, revision: str | None) -> bool:
+    """Tell whether the hub accepts a question and never answers: a download, which has no time limit of its own, would
+    wait for ever.
+    """
+
+    def ask() -> None:
+        with suppress(Exception):  # whatever it answers, the download says it better
+            HfApi().model_info(name, revision=revision, timeout=2 * PATIENCE)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return thread.is_alive()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,16 @@ import click
 
 from evalharness.cli.options import (
     data_options,
+    data_source,
     debug_option,
     include_option,
     json_option,
-    paths,
     task_options,
     with_options,
 )
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.data.fetch import verify
 from evalharness.data.lock import Lock, default_lock
-from evalharness.data.sources import DataSource
 from evalharness.errors import DataError
 from evalharness.folder_lock import held
 from evalharness.paths import default_store, shipped
@@ -68,31 +67,32 @@ def data_command() -> None:
     help="Replace files that are there, and take the newest rows of the hub instead of the locked ones.",
 )
 @with_options(*data_options, lock_option, json_option, debug_option)
-def fetch_command(**given: Any) -> None:
+def fetch_command(**given: Any) -> int:
     """Write the rows of tasks to files in --to, as DATASET/CONFIG/SPLIT.jsonl, with a manifest of digests, revisions
     and licences.
 
     Rows come from the hub, or from --data and --data-dir in whatever layout, as in `run`. A file that is there already
-    and unchanged is kept.
+    and unchanged is kept. Goes on past what cannot be fetched, and ends with 2 then.
     """
     library, folder = Library(given["include"]), given["folder"]
     suite = library.suite(given["suite"]) if given["suite"] else None
     tasks = tasks_to_fetch(library, suite, given["tasks"])
-    source = DataSource(
-        data_dir=given["data_dir"],
-        overrides=paths("--data", given["data"]),
-        shipped=shipped(suite.data) if suite and suite.data else None,
-        lock=given["lock"] or default_lock(default_store(os.environ)),
-    )
+    rows = data_source(given, given["lock"] or default_lock(default_store(os.environ)))
+    source = replace(rows, shipped=shipped(suite.data) if suite and suite.data else None)
     with held(folder, "--to"):
         fetched = fetch_tasks(tasks, source, folder, given["splits"], given["training"], given["update"])
     if given["as_json"]:
         document = {"files": [asdict(entry) for entry, _ in fetched.entries], "without": fetched.without}
+        document["failed"] = fetched.failed
         print_json(json.dumps(document, indent=1, ensure_ascii=False))
-        return
+        return DataError.exit_code if fetched.failed else 0
     print_lines(_lines(fetched))
     check = f"check them with: evalharness data verify {folder}"
     print_line(f"\n{len(fetched.entries)} files in {folder}. Use them with --data-dir {folder}, {check}")
+    if fetched.failed:
+        print_line(f"{len(fetched.failed)} could not be fetched")
+        return DataError.exit_code
+    return 0
 
 
 def _lines(fetched: FetchResult) -> Iterator[str]:
@@ -102,6 +102,7 @@ def _lines(fetched: FetchResult) -> Iterator[str]:
     ]
     yield from aligned([TITLES, *rows], RIGHT)
     yield from (f"left out: {error}" for error in fetched.without)
+    yield from (f"not fetched: {error}" for error in fetched.failed)
 
 
 @data_command.command("verify")

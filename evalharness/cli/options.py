@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import click
 
+from evalharness.data.sources import DataSource
 from evalharness.errors import UsageError
 from evalharness.imports.logged import MetricStatement, statement_of
 from evalharness.paths import default_store
@@ -30,6 +31,13 @@ data_options: tuple[Decorated, ...] = (
         multiple=True,
         metavar="NAME=PATH",
         help="Rows of one task or data set: a folder of splits, or a file.",
+    ),
+    click.option(
+        "--columns",
+        "column_texts",
+        multiple=True,
+        metavar="[NAME:]COLUMN=THERE,…",
+        help="The file's name of a task's column (its number where the file names none). Repeatable.",
     ),
     click.option(
         "--include-path", "include", multiple=True, type=click.Path(path_type=Path), help="Folder with more task files."
@@ -174,6 +182,7 @@ def job_options(given: Mapping[str, Any]) -> JobOptions:
         "ceiling": ceiling,
         "ceilings": named_ceilings,
         "data": paths("--data", given["data"]),
+        "columns": columns(given["column_texts"]),
         "engine_options": pairs("--engine-option", given["engine_options"]),
         "store": given.get("store") or default_store(os.environ),
     }
@@ -201,6 +210,17 @@ def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
         if not path.exists():
             raise UsageError(f"{option} {name}", f"{path} does not exist")
     return by_name
+
+
+def columns(texts: Sequence[str]) -> dict[str, str]:
+    """`--columns question=q,answer=label` as names in the files by columns of a task. Raises UsageError."""
+    return pairs("--columns", [each for text in texts for each in text.split(",")])
+
+
+def data_source(given: Mapping[str, Any], lock: Path | None = None) -> DataSource:
+    """The rows that the options of a command name."""
+    overrides = paths("--data", given["data"])
+    return DataSource(given["data_dir"], overrides, lock=lock, columns=columns(given["column_texts"]))
 
 
 def weights(texts: Sequence[str]) -> dict[str, float]:

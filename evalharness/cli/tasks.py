@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 
-from evalharness.cli.options import data_options, debug_option, include_option, json_option, paths, with_options
+from evalharness.cli.options import data_options, data_source, debug_option, include_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
-from evalharness.data.sources import DataSource
 from evalharness.errors import TaskError
 from evalharness.records.tasks import Task
 from evalharness.report.text_table import aligned
@@ -87,7 +86,8 @@ def show_command(name: str, **given: Any) -> None:
     """What the task, group, tag or suite NAME asks and how it is scored, and a task's first prompts where rows are in a
     file.
 
-    The rows are those of --data-dir or --data, else of the embedded world, else a few invented ones.
+    The rows are those of --data-dir or --data, and no others where one is given; else those of the embedded world, else
+    a few invented ones.
     """
     library = Library(given["include"])
     is_suite = name in library.suites()
@@ -98,7 +98,7 @@ def show_command(name: str, **given: Any) -> None:
     prompts: list[Prompt] = []
     note = ""
     if task is not None:
-        source = DataSource(given["data_dir"], paths("--data", given["data"]))
+        source = data_source(given)
         prompts, note = first_prompts(task, given["split"], source, given["num_fewshot"])
     if given["as_json"]:
         shown = {"prompts": list(map(asdict, prompts))} if task else {}

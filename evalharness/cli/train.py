@@ -16,9 +16,9 @@ from evalharness.checkpoints.files import TRAINING
 from evalharness.cli.help import SectionedCommand, option_names
 from evalharness.cli.options import (
     data_options,
+    data_source,
     debug_option,
     mixing_options,
-    paths,
     shares,
     targets,
     weights,
@@ -26,7 +26,7 @@ from evalharness.cli.options import (
 )
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.data.lock import default_lock
-from evalharness.data.sources import DataSource, check_overrides
+from evalharness.data.sources import check_overrides
 from evalharness.errors import UsageError
 from evalharness.paths import default_store
 from evalharness.records.models import Method
@@ -230,10 +230,10 @@ def train_command(**given: Any) -> int:
     library = Library(given["include"])
     check_recipe(recipe, library)
     check_paths({"--data-dir": given["data_dir"]})
-    registry.find(training.REGISTRY, "check", "stage")(recipe)
-    source = DataSource(given["data_dir"], paths("--data", given["data"]), lock=default_lock(default_store(os.environ)))
+    source = data_source(given, default_lock(default_store(os.environ)))
     examples = gather(recipe, library, source)
     check_overrides([library.task(name) for name in examples.tasks], source)
+    registry.find(training.REGISTRY, "check", "stage")(recipe)
     train = registry.find(training.REGISTRY, "train", "stage")
     out: Path = train(recipe, examples, _silent if given["quiet"] or given["as_json"] else _tell)
     text = (out / TRAINING).read_text()

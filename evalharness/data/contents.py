@@ -21,7 +21,7 @@ UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 GZIP = b"\x1f\x8b"
 MOST = 4 << 30  # bytes of a text that is read as a whole
 MOST_LINE = 64 << 20  # bytes of a line of JSON, and characters of a cell
-FREE, MOST_RATIO = 256 << 20, 100  # what is packed may unpack to so many bytes, or to so many times its size
+FREE, MOST_RATIO = 128 << 20, 100  # what is packed may unpack to so many bytes, or to so many times its size
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 

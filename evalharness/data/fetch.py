@@ -89,6 +89,8 @@ def fetch(each: TaskSplit, source: DataSource, folder: Path, update: bool = Fals
     and as `read_rows`.
     """
     path = folder / each.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(path, f"is a link out of {folder}", "a folder without such links would be right")
     entries = {entry.file: entry for entry in manifest(folder)}
     before = entries.get(each.file)
     if path.exists():

@@ -164,7 +164,7 @@ def parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
             groups = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
             at_once = max(1, min(BATCH, DECODED // max(1, *groups, 1)))
             for batch in file.iter_batches(batch_size=at_once, use_threads=False):
-                size += batch.nbytes
+                size += _decoded(batch)
                 if size > most:
                     raise too_large(path, most)
                 yield batch
@@ -189,6 +189,13 @@ def _stream(source: pa.NativeFile) -> Any:
 
 def _plain_rows(batches: Iterator[pa.RecordBatch]) -> list[DataRow]:
     return [{key: plain(value) for key, value in row.items()} for batch in batches for row in batch.to_pylist()]
+
+
+def _decoded(batch: pa.RecordBatch) -> int:
+    """The bytes of a batch, values that several rows share counted for each of them."""
+    dictionaries = [pa.types.is_dictionary(column.type) for column in batch.columns]
+    columns = [c.dictionary_decode() if coded else c for c, coded in zip(batch.columns, dictionaries, strict=True)]
+    return sum(column.nbytes for column in columns)
 
 
 def plain(value: Any) -> Any:

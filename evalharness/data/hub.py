@@ -18,7 +18,7 @@ from evalharness.data.files import DataRow, plain
 from evalharness.errors import DataError, first_line
 from evalharness.records.tasks import Task
 
-PATIENCE = 5.0  # seconds to connect, and to be told about one data set
+PATIENCE = 4.0  # seconds to connect, and to be told about one data set
 PASSED_ON = ("data_files", "data_dir")  # what load_dataset gets of dataset_kwargs; not trust_remote_code and the like
 HELP = "give the rows with --data NAME=PATH or --data-dir DIR"
 
@@ -126,8 +126,8 @@ def _commit(data_set: str, revision: str | None) -> str | Exception:
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(2 * PATIENCE)
-    return answer[0] if answer else TimeoutError(f"no answer within {2 * PATIENCE:.0f} s")
+    thread.join(PATIENCE)
+    return answer[0] if answer else TimeoutError(f"no answer within {PATIENCE:.0f} s")
 
 
 def _named(task: Task) -> str:

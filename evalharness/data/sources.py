@@ -7,8 +7,6 @@ split is an error, never a reason to search on.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +15,9 @@ from typing import Protocol
 from evalharness import registry
 from evalharness.data import REGISTRY, columns, hub_layout, published
 from evalharness.data.contents import unreadable
+from evalharness.data.digest import digest_of
 from evalharness.data.files import DataRow, kind, read_file, renamed
 from evalharness.data.lock import Lock
-from evalharness.data.tables import typed
 from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
 
@@ -141,9 +139,34 @@ def missing(tasks: Sequence[Task], source: DataSource, split: str | None = None)
     where = absent[0] if len(absent) == 1 else f"{len(absent)} tasks"
     return DataError(
         where,
-        f"no rows for {', '.join(absent)}: not in a file{_hub().why_away}{at_commit}.{also}"[:4000].rstrip("."),
+        f"no rows for {', '.join(absent)}: not in a file{_where(source)}{_hub().why_away}{at_commit}.{also}"[
+            :4000
+        ].rstrip("."),
         HELP,
     )
+
+
+def not_there(task: Task, source: DataSource) -> DataError:
+    """The error for a task of which the user's folder has nothing, and for rows that are only named for others."""
+    if source.data_dir is None:
+        return DataError(
+            task.name, "--data names rows of other tasks only", f"--data {task.origin}=PATH would be right"
+        )
+    return DataError(
+        source.data_dir, f"has no rows of {task.name}{_inside(source)}", f"--data {task.origin}=PATH names them"
+    )
+
+
+def _where(source: DataSource) -> str:
+    return f" of {source.data_dir}{_inside(source)}" if source.data_dir else ""
+
+
+def _inside(source: DataSource) -> str:
+    """Say what lies in the folder that the user names."""
+    if source.data_dir is None or not source.data_dir.is_dir():
+        return ""
+    names = sorted(path.name for path in source.data_dir.iterdir() if not path.name.startswith("."))
+    return f" (there: {', '.join(names[:12]) or 'nothing'}{', …' if len(names) > 12 else ''})"
 
 
 def check_overrides(tasks: Sequence[Task], source: DataSource) -> None:
@@ -163,40 +186,6 @@ def locate(task: Task, split: str, source: DataSource) -> list[Path] | None:
     """
     located = _located(task, split, source)
     return None if located is None else list(located.files)
-
-
-def digest_of(rows: Sequence[DataRow], origin: str) -> str:
-    """SHA-256 over the rows in their order. A text that is written as a number is, counts as the number, and nothing as
-    an empty text, since a CSV file does not tell them apart.
-
-    Raises DataError for a row whose text is no Unicode (a lone surrogate).
-    """
-    digest = hashlib.sha256()
-    for number, row in enumerate(rows):
-        try:
-            text = json.dumps(
-                {key: _cell(value) for key, value in row.items()},
-                sort_keys=True,
-                ensure_ascii=False,
-                allow_nan=False,
-                separators=(",", ":"),
-            )
-            digest.update(text.encode() + b"\n")
-        except UnicodeEncodeError:
-            raise DataError(
-                origin, f"row {number} holds half a character (a lone surrogate)", "write whole Unicode characters"
-            ) from None
-        except (TypeError, ValueError, RecursionError) as error:
-            raise DataError(
-                origin,
-                f"row {number} holds a value that cannot be used: {error}",
-                "texts, numbers and lists would be right",
-            ) from None
-    return digest.hexdigest()
-
-
-def _cell(value: object) -> object:
-    return typed(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _names(task: Task) -> tuple[str, ...]:

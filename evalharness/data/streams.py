@@ -53,6 +53,8 @@ def text_rows(path: Path) -> Iterator[TextRow]:
             yield from READERS[form_of(file)](file)
         except OSError as error:
             raise unreadable(file, error) from None
+        except RecursionError:
+            raise DataError(file, "holds values that are nested too deeply", "texts and lists would be right") from None
 
 
 def files_at(path: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.contents import LINE, MOST_LINE, form_of, read_text
+from evalharness.data.contents import LINE, MOST_LINE, form_of, lines, read_text
 from evalharness.errors import DataError
 
 Record = tuple[int, list[str]]
@@ -33,6 +33,8 @@ def records(path: Path) -> list[Record]:
 
     Raises OSError, and DataError naming the line for one that cannot be split into cells.
     """
+    if path.stat().st_size > MOST_LINE:
+        next(lines(path), "")  # a line without an end is refused before the file is held as a whole
     text = read_text(path)
     if form_of(path) != ".csv":
         return _quoted_tabs(text) or list(_split(path, _lines(text), "\t", quoted=False))
@@ -82,7 +84,8 @@ def by_number(path: Path, first: Sequence[str], renames: Mapping[str, str]) -> l
 
 def are_numbers(renames: Mapping[str, str], header: Sequence[str]) -> bool:
     """Tell whether columns are stated by their numbers, which are no names of theirs."""
-    return bool(renames) and not set(renames.values()) & set(header) and all(map(str.isdecimal, renames.values()))
+    columns = set(renames.values())
+    return bool(renames) and not columns <= set(header) and all(map(str.isdecimal, columns))
 
 
 def check_width(where: str, cells: Sequence[str], header: Sequence[str]) -> None:

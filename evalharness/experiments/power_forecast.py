@@ -28,6 +28,7 @@ from evalharness.run.measured_run import compare_plan
 from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
+from evalharness.run.rows_check import check_rows
 from evalharness.stats.assess import assess_at_margin
 from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.forecast import WHY, Outlook, Rule, at_chance, blocked, enumerated, simulated, worth
@@ -36,6 +37,7 @@ from evalharness.stats.pairs import Pairs
 from evalharness.stats.proportion import whole_units
 from evalharness.stats.redraw import base_skill, changed
 from evalharness.stats.verdict import SKILL_SHARE
+from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare
 
 NOBODY = Checkpoint(
@@ -63,6 +65,7 @@ def forecast(
     listener, job = listener or SilentListener(), forecast_job.job
     listener.phase("reading tasks")
     earlier = read_earlier(forecast_job.earlier) if forecast_job.earlier else None
+    check_rows(job, Library(job.tasks.include))
     base = recognise(job.models.base, role="base") if job.models.base else NOBODY
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.engine)) if job.models.base else None

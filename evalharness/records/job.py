@@ -44,6 +44,7 @@ class LocalData:
 
     folder: Path | None = None
     overrides: Mapping[str, Path] = field(default_factory=dict)  # by task or data set
+    columns: Mapping[str, str] = field(default_factory=dict)  # [NAME:]COLUMN of a task -> the file's name of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ class QuestionOptions(TypedDict, total=False):
     target: str | None  # the task that the candidates were trained for, where training.json does not say
     data_dir: str | Path | None  # a folder with local data: <dataset>/<config>/<split>.jsonl|csv|parquet …
     data: Paths  # task or data set -> its rows: a folder of splits, or a file
+    columns: Mapping[str, str]  # [task or data set:]column of a task -> the name that it has in the files
     include: Texts  # folders with more task files
     limit: int | None  # at most so many examples a task (whole units, at least one), drawn with the seed
     num_fewshot: int | None  # examples in front of each question, instead of each task's own number
@@ -154,7 +155,9 @@ def _tasks(old: TaskSelection, options: JobChanges) -> TaskSelection:
 
 def _data(old: LocalData, options: JobChanges) -> LocalData:
     return LocalData(
-        folder=_path(options.get("data_dir", old.folder)), overrides=_paths(options.get("data", old.overrides))
+        folder=_path(options.get("data_dir", old.folder)),
+        overrides=_paths(options.get("data", old.overrides)),
+        columns=options.get("columns", old.columns) or {},
     )
 
 

@@ -1,7 +1,7 @@
 """Check what costs nothing to check: names, paths, the device and writable places, before a library such as torch is
 imported and before a checkpoint is read.
 
-What only the work itself can show (a task without rows, a broken checkpoint) is said later, by whoever finds it.
+What only the work itself can show (a broken checkpoint, a row far down in a file) is said later, by whoever finds it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from evalharness.engines.base import check_options, checked_factory
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
+from evalharness.run.rows_check import check_rows
 from evalharness.run.variants import ways_of
 from evalharness.tasks.library import Library
 from evalharness.tasks.variants import name_of
@@ -60,6 +61,7 @@ def check_job(job: Job, factory: object = None) -> None:
     check_models((*filter(None, [models.base]), *models.candidates))
     check_folder(job.output.folder)
     check_store(job.output.store)
+    check_rows(job, library)
 
 
 def check_recipe(recipe: Recipe, library: Library) -> None:

@@ -14,10 +14,8 @@ from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
-from evalharness.data.lock import default_lock
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
-from evalharness.paths import shipped
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
@@ -29,6 +27,7 @@ from evalharness.run.reference_models import (
     quantised,
     references_of,
 )
+from evalharness.run.rows_check import source_of
 from evalharness.run.unchanged import copies_of
 from evalharness.run.variants import choose, ways_of
 from evalharness.tasks.library import Library
@@ -145,12 +144,7 @@ def _named_tasks(job: Job) -> _NamedTasks:
 def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates: Sequence[Checkpoint]) -> RunPlan:
     """Find the tasks and their data for these models."""
     library, suite = named.library, named.suite
-    source = DataSource(
-        job.data.folder,
-        job.data.overrides,
-        shipped(suite.data) if suite and suite.data else None,
-        default_lock(job.output.store),
-    )
+    source = source_of(job, suite)
     split = job.tasks.split or (suite.split if suite else None)
     tasks = [library.task(name) for name in named.names]
     tasks += [

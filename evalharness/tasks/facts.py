@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 
+from evalharness.data.columns import in_words
+from evalharness.data.published import names_of
 from evalharness.records.tasks import OutputType, Suite, Task
 from evalharness.tasks.library import Library
 
@@ -41,6 +43,7 @@ def task_facts(task: Task) -> Facts:
         "dataset": "/".join(filter(None, (task.dataset_path, task.dataset_name))),
         "source": str(task.source),
         "licence": task.licence,
+        "columns": in_words(names_of(task)),
         **{key: getattr(task, key) for key in (*TEMPLATES, "gen_prefix", *OURS)},
         "wordings": task.templates,
         "twin": task.twin,

@@ -8,20 +8,24 @@ from pathlib import Path
 
 from evalharness.data.fetch import ManifestEntry, TaskSplit, fetch, splits_to_fetch
 from evalharness.data.lock import Lock, key_of
-from evalharness.data.sources import DataSource, check_overrides, missing
+from evalharness.data.sources import DataSource, check_overrides, locate, missing
 from evalharness.errors import DataError, TaskError, UsageError, did_you_mean
 from evalharness.records.tasks import Suite, Task
 from evalharness.tasks.library import Library
+from evalharness.tasks.prepare import PromptSettings, prepare
 
 COMMAND = "data fetch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResult:
-    """`entries`: each with whether it was written just now; `without`: why splits have no rows to train on."""
+    """`entries`: each with whether it was written just now; `without`: why splits have no rows to train on; `failed`:
+    why others were not fetched.
+    """
 
     entries: tuple[tuple[ManifestEntry, bool], ...]
     without: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
 
 def tasks_to_fetch(library: Library, suite: Suite | None, patterns: Sequence[str]) -> list[Task]:
@@ -45,7 +49,8 @@ def fetch_tasks(
     """Write the splits that the tasks read (with `training` also those to train on, which may be missing), or exactly
     `splits`, to files of `folder`. With `update` the lock on their data sets is given up before.
 
-    Raises UsageError where there is nothing to fetch or the folder is the one that is read, and DataError.
+    Goes on past what cannot be fetched. Raises UsageError where there is nothing to fetch or the folder is the one that
+    is read, and DataError where nothing at all could be fetched.
     """
     if source.data_dir is not None and source.data_dir.resolve() == folder.resolve():
         raise UsageError("--to", f"{folder} is the folder that --data-dir reads", "another folder would be right")
@@ -54,8 +59,6 @@ def fetch_tasks(
     if not needed:
         what = "the rows of these tasks are files of their own"
         raise UsageError(COMMAND, what, "name tasks whose rows are on the hub")
-    if not splits and (error := missing(tasks, source)) is not None:
-        raise error
     if update and source.lock is not None:
         lock = Lock(source.lock)
         lock.forget({key_of(task) for task in tasks} & lock.names())
@@ -65,14 +68,30 @@ def fetch_tasks(
 def _fetched(splits: Sequence[TaskSplit], source: DataSource, folder: Path, update: bool) -> FetchResult:
     entries: list[tuple[ManifestEntry, bool]] = []
     without: list[str] = []
+    failed: list[DataError] = []
     for each in splits:
         try:
+            _check(each, source)
             entries.append(fetch(each, source, folder, update))
         except DataError as error:
-            if each.use != "training":
-                raise
-            without.append(str(error))
-    return FetchResult(entries=tuple(entries), without=tuple(without))
+            if each.use == "training":
+                without.append(str(error))
+            else:
+                failed.append(error)
+    if failed and not entries:
+        raise (
+            failed[0] if len(failed) == 1 else DataError("nothing fetched", "; ".join(map(str, failed)), failed[0].fix)
+        )
+    return FetchResult(entries=tuple(entries), without=tuple(without), failed=tuple(map(str, failed)))
+
+
+def _check(each: TaskSplit, source: DataSource) -> None:
+    """Raises DataError for rows that are nowhere, and for those in files that a run would refuse."""
+    if each.use != "asked for" and (error := missing([each.task], source, each.split)) is not None:
+        raise error
+    if each.use == "evaluation" and locate(each.task, each.split, source) is not None:
+        settings = PromptSettings(num_fewshot=0, limit=1, split=each.split)
+        prepare(replace(each.task, metrics=()), source, settings)
 
 
 def lock_key(name: str, lock: Lock, library: Library) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from evalharness import fingerprint
+from evalharness.data.columns import OPTION, columns_there
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, read_rows
@@ -167,16 +168,18 @@ class _Split:
         try:
             yield
         except Unrenderable as problem:
-            raise ModelError(
-                where,
-                f"the chat template refuses its turns ({problem})",
-                "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right",
-            ) from None
+            fix = "shots in one turn (--no-fewshot-as-multiturn) or no --apply-chat-template may be right"
+            raise ModelError(where, f"the chat template refuses its turns ({problem})", fix) from None
         except TemplateProblem as problem:
             if isinstance(problem, NoLabel) and self._has_no_labels(problem.column):
                 raise self._without_labels(problem.column) from None
-            column = f"column {problem.column!r}: " if problem.column else ""
-            raise DataError(where, f"{column}{problem.what}", f"the rows come from {self.origin}") from None
+            what = f"column {problem.column!r}: {problem.what}" if problem.column else problem.what
+            raise DataError(where, what, self._origin_of(problem.column)) from None
+
+    def _origin_of(self, column: str) -> str:
+        if not column or column in self.columns or not self.rows:
+            return f"the rows come from {self.origin}"
+        return f"{columns_there(sorted(self.columns))} in {self.origin}; {OPTION} {column}=NAME says which is meant"
 
     def _has_no_labels(self, column: str) -> bool:
         rows = self.rows

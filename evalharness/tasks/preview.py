@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from evalharness.data.sources import DataSource, locate
+from evalharness.data.sources import DataSource, check_overrides, locate, not_there
 from evalharness.errors import DataError, TaskError
 from evalharness.paths import shipped
 from evalharness.records.requests import Generate, Rank, Score
@@ -59,7 +59,11 @@ Prompt = TextPrompt | ChoicePrompt
 def first_prompts(task: Task, split: str | None, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
     """The prompts of the first example, none and `shots` shots before it, and where the rows are from, or why there are
     no prompts or fewer.
+
+    Raises DataError and UsageError where the user names rows, and they are not there or cannot be asked.
     """
+    if source.data_dir is not None or source.overrides:
+        return _named(task, split or task.evaluation_split, source, shots)
     note = f"no rows at hand: give {' or '.join(GIVE)} to see prompts"
     for place, place_split, origin in _places(task, split, source):
         try:
@@ -74,6 +78,18 @@ def first_prompts(task: Task, split: str | None, source: DataSource, shots: int)
         except (DataError, TaskError) as error:
             return prompts, f"{origin}; no prompt with shots: {error}".removeprefix("; ")
     return [], note
+
+
+def _named(task: Task, split: str, source: DataSource, shots: int) -> tuple[list[Prompt], str]:
+    """The prompts of rows that the user names, and nothing in their place."""
+    check_overrides([task], source)
+    if locate(task, split, source) is None:
+        raise not_there(task, source)
+    prompts = [_first(task, source, split, 0)]
+    try:
+        return [*prompts, *([_first(task, source, split, shots)] if shots else [])], ""
+    except (DataError, TaskError) as error:
+        return prompts, f"no prompt with shots: {error}"
 
 
 def _places(task: Task, split: str | None, source: DataSource) -> Iterator[tuple[DataSource, str, str]]:

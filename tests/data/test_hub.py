@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -78,6 +79,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[ThreadingHTTPServer]:
     server.server_close()
 
 
+@pytest.mark.fault(33)
 def test_all_tasks_without_rows_are_named_in_one_line(tmp_path: Path) -> None:
     first, *each = lines(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")  # the discard port: nothing listens
     assert "one, two, three" in first and "the hub is away" in first
@@ -85,12 +87,51 @@ def test_all_tasks_without_rows_are_named_in_one_line(tmp_path: Path) -> None:
     assert all("the hub is away" in line for line in each) and len(each) == 3
 
 
+SILENT = """
+import threading, time
+from evalharness.checkpoints.hub import fetch
+from evalharness.data.hub import HUB
+from evalharness.errors import EvalHarnessError
+from evalharness.tasks.library import Library
+
+def ask(what):
+    began = time.monotonic()
+    try:
+        print(what(), flush=True)
+    except EvalHarnessError as error:
+        print(error, flush=True)
+    print("seconds", time.monotonic() - began, flush=True)
+
+task = Library().task("sst2")
+asked = (lambda: HUB.read(task, "test"), lambda: fetch("a/b", None))
+both = [threading.Thread(target=ask, args=[each]) for each in asked]
+for thread in both:
+    thread.start()
+for thread in both:
+    thread.join()
+"""
+
+
+@pytest.mark.fault(33)
+def test_a_hub_that_accepts_and_never_answers_is_given_up_within_five_seconds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = hub_stub.environment(tmp_path, endpoint)
+        command = [sys.executable, "-c", SILENT]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    said = done.stdout.splitlines()
+    assert sum("no answer within 4 s" in line for line in said) == 2, done.stdout + done.stderr
+    assert all(float(line.split()[1]) < 5 for line in said if line.startswith("seconds ")) and len(said) == 4
+
+
+@pytest.mark.fault(33)
 def test_offline_mode_is_named(tmp_path: Path) -> None:
     first, *each = lines(tmp_path, HF_HUB_OFFLINE="1")
     assert "HF_HUB_OFFLINE is set" in first
     assert all("cannot be loaded" in line for line in each) and len(each) == 3
 
 
+@pytest.mark.fault(33)
 def test_a_hub_that_fails_is_asked_once_and_one_that_answers_once_for_each(
     tmp_path: Path, server: ThreadingHTTPServer
 ) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from evalharness.data.digest import digest_of
 from evalharness.data.grouping import grouped
-from evalharness.data.sources import DataSource, check_overrides, digest_of, locate, missing, read_rows
+from evalharness.data.sources import DataSource, check_overrides, locate, missing, read_rows
 from evalharness.errors import DataError, UsageError
 from evalharness.records.tasks import Task
 from evalharness.tasks.spec import task_from
