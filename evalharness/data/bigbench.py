@@ -118,7 +118,11 @@ def _rendered(line: JsonObject) -> DataRow:
 
 def _row(line: JsonObject, texts: Mapping[str, str], append: bool) -> DataRow:
     scores = _scores(line)
-    choices = "".join(texts["choice_prefix"] + choice for choice in scores) if append else ""
+    choices = (
+        "".join(texts["choice_prefix"] + choice for choice in scores)
+        if append and "target_scores" in line.values
+        else ""
+    )
     prompt = texts["task_prefix"] + texts["example_input_prefix"] + line.text("input") + choices
     prompt += texts["example_output_prefix"]
     best = [choice for choice, score in scores.items() if score == max(scores.values())]

@@ -177,7 +177,7 @@ class _Split:
             raise DataError(where, what, self._origin_of(problem.column)) from None
 
     def _origin_of(self, column: str) -> str:
-        if not column or column in self.columns or not self.rows:
+        if not column or column in self.columns or column.startswith("doc_to_") or not self.rows:
             return f"the rows come from {self.origin}"
         return f"{columns_there(sorted(self.columns))} in {self.origin}; {OPTION} {column}=NAME says which is meant"
 

@@ -72,7 +72,7 @@ def test_splits_can_be_named_and_those_to_train_on_left_out(tmp_path: Path) -> N
     (tmp_path / "rows").mkdir()
     (tmp_path / "rows" / "test.jsonl").write_text('{"q": "To be?", "label": 1}\n')
     arguments = ("fetch", "--task", "mine", "--include-path", "only", "--data", "mine=rows", "--to", "b")
-    assert isinstance(run(*arguments).exception, DataError)  # shots come from train, too
+    assert run(*arguments).return_value == DataError.exit_code  # shots come from train, too
     (tmp_path / "rows" / "dev.jsonl").write_text('{"q": "To be?", "label": 1}\n')
     (tmp_path / "only" / "mine.yaml").write_text(MINE + "fewshot_split: dev\n")
     done = run(*arguments, "--training")

@@ -221,9 +221,13 @@ def test_the_files_are_right_before_they_are_damaged(of: Of, tmp_path: Path, for
     assert len(read_rows(of(path, config), split, DataSource(tmp_path)).rows) == ROWS
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("form", FORMS)
-def test_a_damaged_file_is_read_whole_or_refused_by_name(of: Of, tmp_path: Path, form: str, damage: Damage) -> None:
+def test_a_damaged_file_is_read_whole_or_refused_by_name(
+    of: Of, tmp_path: Path, form: str, damage: Damage, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("injected", TIMES)
     path, config, place, data = FORMS[form]
     task, split = of(path, config), "default" if form == "bigbench" else "validation"
     file = tmp_path / place

@@ -128,6 +128,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, data: bytes, me
         read_file(path)
 
 
+@pytest.mark.fault(27)
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")  # opening it would wait for a writer
     with pytest.raises(DataError, match="no regular file"):

@@ -165,6 +165,7 @@ def test_the_digest_is_of_content_and_order_alone(tmp_path: Path, make: Make) ->
     assert a.origin != b.origin
 
 
+@pytest.mark.fault(18)
 def test_half_a_character_is_refused() -> None:
     with pytest.raises(DataError, match="row 1 holds half a character"):
         digest_of([{"q": "fine"}, {"q": "\ud800"}], "here")
