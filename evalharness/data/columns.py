@@ -15,6 +15,7 @@ from evalharness.records.tasks import Task
 Names = Mapping[str, tuple[str, ...]]
 """A column's name in the hub's schema -> other names of it, in lower case, the first that is there counts"""
 OPTION = "--columns"
+PLACE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)  # of a template, where columns are named
 LISTED = 20  # names in a message
 
 
@@ -66,7 +67,8 @@ def uses(task: Task, column: str, names: Names) -> bool:
     """Tell whether a task has a column: one of its data set, or one that its templates name."""
     if column in names:
         return True
-    return any(re.search(rf"(?<!\w){re.escape(column)}(?!\w)", text) for text in _texts(task))
+    name = re.compile(rf"(?<!\w){re.escape(column)}(?!\w)")
+    return any(text == column or any(map(name.search, PLACE.findall(text))) for text in _texts(task))
 
 
 def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], names: Names) -> dict[str, str]:

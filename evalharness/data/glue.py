@@ -133,10 +133,11 @@ def _rows(config: str, path: Path, renames: Mapping[str, str], first: int) -> It
         renames = {} if are_numbers(renames, header) else renames
     else:
         read = read_file(path)
-        if not renames and all(_as_on_hub(config, row) for row in read):
-            yield from read
-            return
         header = list(dict.fromkeys(key for row in read for key in row))
+        whole = located(header, TEXTS[config], renames, path, TEXTS[config]).keys() >= TEXTS[config].keys()
+        if not renames and (not whole or all(_as_on_hub(config, row) for row in read)):
+            yield from read  # a task may need only some of the columns
+            return
         rows = [(f"{path}, row {number}", dict(row)) for number, row in enumerate(read)]
     names = located(header, _names(config), renames, path, ("label",)) if header else {}
     for index, (where, row) in enumerate(rows, first):

@@ -102,9 +102,9 @@ def _rows_of(
     """The rows of a file as the hub has them, but for names of columns. Raises DataError for a column of texts that is
     needed and is not there, or holds something else.
     """
-    rows = read_file(path, keyword, names, renames)
-    header = dict.fromkeys(key for row in rows for key in row)
     texts = [name for name in names if name != "label"]
+    rows = read_file(path, keyword, texts, renames)
+    header = dict.fromkeys(key for row in rows for key in row)
     needed = [name for name in texts if columns.uses(task, name, {})] or texts
     places = columns.located(header, names, {}, path, names.keys() - set(needed))
     for number, row in enumerate(rows) if needed else ():

@@ -70,19 +70,18 @@ def _recognises(config: str, path: Path) -> bool:
     """Rows as the hub has them have a number for a label, and no object but their idx."""
     if config not in FOLDERS or not path.is_file():
         return False
-    if form_of(path) != ".jsonl":
-        return config in TEXTS
     try:
-        row = next((row for _, row in numbered(path)), None)
+        rows = numbered(path) if form_of(path) == ".jsonl" else enumerate(read_file(path, texts=TEXTS.get(config, ())))
+        row = next((row for _, row in rows), None)
     except DataError:
         return True
-    if row is None:
-        return False
-    if config in ("multirc", "record"):
-        return isinstance(row.get("passage"), dict)
-    label = row.get("label")
-    texts = all(column in row for column in ("idx", *TEXTS.get(config, ())))
-    return "target" in row or not texts or not isinstance(label, int) or isinstance(label, bool)
+    if row is None or config in ("multirc", "record"):
+        return row is not None and isinstance(row.get("passage"), dict)
+    names, label = _names(config), row.get("label")
+    places = located(list(row), names, {}, path, names)
+    other_names = any(column != name for name, column in places.items()) or "idx" not in row
+    whole = places.keys() >= set(TEXTS.get(config, ()))
+    return "target" in row or (whole and other_names) or not isinstance(label, int) or isinstance(label, bool)
 
 
 def _names(config: str) -> Names:

@@ -28,7 +28,7 @@ from evalharness.run.measured_run import compare_plan
 from evalharness.run.plan import RunPlan, plan_without_candidates
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
-from evalharness.run.rows_check import check_rows
+from evalharness.run.rows_check import check_present, check_rows
 from evalharness.stats.assess import assess_at_margin
 from evalharness.stats.enums import MetricKind, Verdict
 from evalharness.stats.forecast import WHY, Outlook, Rule, at_chance, blocked, enumerated, simulated, worth
@@ -65,7 +65,9 @@ def forecast(
     listener, job = listener or SilentListener(), forecast_job.job
     listener.phase("reading tasks")
     earlier = read_earlier(forecast_job.earlier) if forecast_job.earlier else None
-    check_rows(job, Library(job.tasks.include))
+    library = Library(job.tasks.include)
+    check_rows(job, library)
+    check_present(job, library)
     base = recognise(job.models.base, role="base") if job.models.base else NOBODY
     run_plan = plan_without_candidates(job, base)
     factory = (factory or factory_of(job.engine)) if job.models.base else None

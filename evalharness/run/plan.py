@@ -27,7 +27,7 @@ from evalharness.run.reference_models import (
     quantised,
     references_of,
 )
-from evalharness.run.rows_check import source_of
+from evalharness.run.rows_check import check_present, source_of
 from evalharness.run.unchanged import copies_of
 from evalharness.run.variants import choose, ways_of
 from evalharness.tasks.library import Library
@@ -106,6 +106,7 @@ def make_run_plan(job: Job) -> RunPlan:
     if not job.models.candidates:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
     _check_candidates(job)
+    check_present(job, named.library)
     base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = references_of(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
