@@ -94,13 +94,15 @@ from evalharness.data.hub import HUB
 from evalharness.errors import EvalHarnessError
 from evalharness.tasks.library import Library
 
+said = []
+
 def ask(what):
     began = time.monotonic()
     try:
-        print(what(), flush=True)
+        said.append(str(what()))
     except EvalHarnessError as error:
-        print(error, flush=True)
-    print("seconds", time.monotonic() - began, flush=True)
+        said.append(str(error))
+    said.append(f"seconds {time.monotonic() - began}")
 
 task = Library().task("sst2")
 asked = (lambda: HUB.read(task, "test"), lambda: fetch("a/b", None))
@@ -109,6 +111,7 @@ for thread in both:
     thread.start()
 for thread in both:
     thread.join()
+print("\\n".join(said))
 """
 
 
