@@ -163,7 +163,7 @@ def _read(checkpoint: Checkpoint) -> tuple[PeftConfig, tuple[str, ...]]:
             raise ModelError(where, f"peft cannot read it ({first_line(error)})", "save the adapter again") from None
     config.inference_mode = True
     texts = [str(warning.message) for warning in caught]
-    return config, tuple(first_line(text) for text in texts if "Unexpected keyword" in text)
+    return config, tuple(f"{checkpoint.name}: {first_line(text)}" for text in texts if "Unexpected keyword" in text)
 
 
 def _unsteady(config: PeftConfig) -> Refusal:

@@ -151,7 +151,7 @@ def _verified(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) ->
         if checkpoint in run_plan.references:
             continue  # the base's weights again
         listener.phase(f"verifying {checkpoint.name}")
-        tell([f"{checkpoint.name}: {notice}" for notice in verify(checkpoint)], listener, run_log)
+        tell(verify(checkpoint), listener, run_log)  # each begins with the name
     return run_plan
 
 
