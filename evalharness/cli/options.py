@@ -27,10 +27,7 @@ data_options: tuple[Decorated, ...] = (
         help="Folder with local data: DIR/<dataset>/<config>/<split>.jsonl|csv|parquet …",
     ),
     click.option(
-        "--data",
-        multiple=True,
-        metavar="NAME=PATH",
-        help="Rows of one task or data set: a folder of splits, or a file.",
+        "--data", multiple=True, metavar="NAME=PATH", help="Rows of a task or data set: a folder of splits, or a file."
     ),
     click.option(
         "--columns",

@@ -182,8 +182,7 @@ class _Split:
         return f"{columns_there(sorted(self.columns))} in {self.origin}; {OPTION} {column}=NAME says which is meant"
 
     def _has_no_labels(self, column: str) -> bool:
-        rows = self.rows
-        return len(rows) > 1 and all(column in row and row[column] in (-1, None, "") for row in rows)
+        return len(self.rows) > 1 and all(column in row and row[column] in (-1, None, "") for row in self.rows)
 
     def _without_labels(self, column: str) -> DataError:
         known = (self.task.validation_split, self.task.training_split)
