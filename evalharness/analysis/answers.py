@@ -33,6 +33,7 @@ def counts_of(tasks: Sequence[TaskFacts], model: str) -> AnswerCounts | None:
         empty=sum(counts.empty for counts in each),
         cut_off=sum(counts.cut_off for counts in each),
         unreadable=sum(counts.unreadable for counts in each),
+        near_ties=sum(counts.near_ties for counts in each),
     )
 
 

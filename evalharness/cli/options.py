@@ -127,6 +127,9 @@ engine_options: tuple[Decorated, ...] = (
     click.option(
         "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."
     ),
+    click.option(
+        "--strict", is_flag=True, help="Every row alone, on one thread: the same bits whatever else is asked; slow."
+    ),
 )
 chat_options: tuple[Decorated, ...] = (
     click.option(

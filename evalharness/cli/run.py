@@ -43,7 +43,7 @@ class RunCommand(SectionedCommand):
         "--chat-template-mismatch",
         "Verdicts and gate": "--margin --alpha --until-decided --gate --on-inconclusive --ceiling",
         "Beside the verdicts": "--explain --drift --drift-text --describe",
-        "Engine": "--engine --engine-option --device --dtype --batch-size",
+        "Engine": "--engine --engine-option --device --dtype --batch-size --strict",
         "Files": "--out --store",
     }
     examples = (

@@ -13,7 +13,8 @@ class AnswerCounts:
 
     `most_common`: the choice picked or the text read out that came most often, shortened; `most_common_count`: how
     often it came; `most_common_right`: how many rows have it as a right answer. `empty`: texts of white space;
-    `cut_off`: texts that ended at the length limit; `unreadable`: texts that no answer could be read from.
+    `cut_off`: texts that ended at the length limit; `unreadable`: texts that no answer could be read from; `near_ties`:
+    rows whose two best choices are as near as batches and threads may move them.
     """
 
     answers: int
@@ -23,6 +24,7 @@ class AnswerCounts:
     empty: int = 0
     cut_off: int = 0
     unreadable: int = 0
+    near_ties: int = 0
 
     @property
     def constant(self) -> bool:
@@ -42,8 +44,13 @@ class AnswerCounts:
         return self._reaches(self.unreadable, 10)
 
     @property
+    def often_near_ties(self) -> bool:
+        return self._reaches(self.near_ties, 5)
+
+    @property
     def notable(self) -> bool:
-        return self.constant or self.often_empty or self.often_cut_off or self.often_unreadable
+        often = self.often_empty or self.often_cut_off or self.often_unreadable or self.often_near_ties
+        return self.constant or often
 
     @property
     def shows_nothing(self) -> bool:

@@ -73,6 +73,7 @@ class JobOptions(QuestionOptions, total=False):
     dtype: str  # of the weights: float32, bfloat16, float16
     generation_config: Literal["base", "own", "plain"]  # whose decodes: the base's for all, each its own, or nobody's
     batch_size: int  # most rows of a forward pass
+    strict: bool  # every row alone, on one thread
     batch_tokens: int  # most rows × length of a forward pass
     engine_options: Mapping[str, str]  # settings of the engine's own
     out: str | Path | None  # folder for the results; None: runs/<time>-<suite>
@@ -206,6 +207,7 @@ def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:
         generation_config=options.get("generation_config", old.generation_config),
         batch_size=options.get("batch_size", old.batch_size),
         batch_tokens=options.get("batch_tokens", old.batch_tokens),
+        strict=options.get("strict", old.strict),
         options=options.get("engine_options", old.options) or {},
     )
 

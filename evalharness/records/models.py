@@ -76,6 +76,9 @@ class Checkpoint:
         return self.base if self.adapter and self.base is not None else self.path
 
 
+NEAR_TIES = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}  # benchmarks/batch_invariance.py measures them
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How to run a model. `batch_tokens` bounds rows × length of one forward pass; `options` are the engine's own."""
@@ -86,6 +89,7 @@ class EngineSettings:
     batch_size: int = 16
     batch_tokens: int = 2048
     generation_config: RulesFrom = "base"
+    strict: bool = False  # every row alone, on one thread: the same bits whatever else is asked
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -105,6 +109,11 @@ class EngineInfo:
     @property
     def fingerprint(self) -> str:
         return fingerprint.of_value([self.name, dict(self.details)])
+
+    @property
+    def near_tie(self) -> float:
+        """Below which difference of log-probabilities (nats) two choices may change places with batches or threads."""
+        return NEAR_TIES.get(str(self.details.get("dtype")), NEAR_TIES["float32"])
 
     @property
     def signature(self) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def _told(counts: AnswerCounts | None) -> Iterator[tuple[str, str, bool]]:
         yield "is cut off", f"is cut off at the length limit in {_share(counts.cut_off, counts)}", False
     if counts.often_unreadable:
         yield "cannot be read", f"cannot be read in {_share(counts.unreadable, counts)}", False
+    if counts.often_near_ties:
+        yield "is near a tie", f"is near a tie between two choices in {_share(counts.near_ties, counts)}", False
 
 
 def _right(counts: AnswerCounts) -> str:

@@ -22,9 +22,11 @@ from evalharness.tasks.answer_counts import ReadAnswer, count_answers, picked
 WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them failed
 
 
-def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str) -> TaskOutcome:
+def measure(
+    prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str, near_tie: float = 0.0
+) -> TaskOutcome:
     """Score one model's answers, keyed by request id, as `collect` or `ask` gives them: checked. Raises TaskError where
-    a metric is unknown.
+    a metric is unknown. Two best choices that differ by less than `near_tie` nats are counted.
 
     Rows of a unit are added; units stand in the order in which their first answered example does. Rows that could not
     be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
@@ -59,7 +61,7 @@ def measure(prepared: PreparedTask, answers: Mapping[str, Response | Failure], m
         samples=tuple(samples),
         errors=tuple(errors),
         unparsed=sum(prediction.unparsed for prediction in shown.values()),
-        answers=count_answers([each for prediction in shown.values() if (each := _answer(prediction)) is not None]),
+        answers=count_answers([each for every in shown.values() if (each := _answer(every, near_tie)) is not None]),
     )
 
 
@@ -130,11 +132,13 @@ def _read(example: Example, answer: Response, steps: Sequence[filters.Step], cop
     return Prediction(example=example, response=answer, text=filtered.text, unparsed=filtered.unparsed)
 
 
-def _answer(prediction: Prediction) -> ReadAnswer | None:
+def _answer(prediction: Prediction, near_tie: float) -> ReadAnswer | None:
     """The answer that a prediction gives, as it is counted; None where nothing was chosen or written."""
     example, response = prediction.example, prediction.response
     if prediction.choice is not None:
-        return picked(example.choices, prediction.choice, example.gold)
+        best = sorted(response.logprobs[: len(example.choices)])[-2:] if isinstance(response, Ranking) else []
+        near = len(best) == 2 and best[1] - best[0] < near_tie
+        return picked(example.choices, prediction.choice, example.gold, near)
     if not isinstance(response, Generation) or prediction.text is None:
         return None
     text = prediction.text.strip()

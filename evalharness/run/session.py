@@ -167,7 +167,7 @@ class Session:
 
     def score(self, task: PreparedTask, answers: Answers) -> TaskOutcome:
         """One task measured; its samples written."""
-        outcome = measure(task, answers, self.checkpoint.name)
+        outcome = measure(task, answers, self.checkpoint.name, self.context.info.near_tie)
         results.write_samples(self.context.job.output.folder, task.task.name, self.checkpoint.name, outcome.samples)
         return outcome
 

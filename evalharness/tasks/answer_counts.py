@@ -24,14 +24,15 @@ class ReadAnswer(NamedTuple):
     empty: bool = False
     cut_off: bool = False
     unreadable: bool = False
+    near_tie: bool = False
 
 
-def picked(choices: Sequence[str], choice: int, gold: Sequence[int]) -> ReadAnswer | None:
+def picked(choices: Sequence[str], choice: int, gold: Sequence[int], near_tie: bool = False) -> ReadAnswer | None:
     """The answer of a ranking; None where there was nothing to choose from. `gold`: places of the right choices."""
     if len(choices) < 2:
         return None
     right = tuple(choices[place].strip() for place in gold if place < len(choices))
-    return ReadAnswer(choices[choice].strip(), right, choice, tuple(gold))
+    return ReadAnswer(choices[choice].strip(), right, choice, tuple(gold), near_tie=near_tie)
 
 
 def count_answers(read: Sequence[ReadAnswer]) -> AnswerCounts | None:
@@ -56,4 +57,5 @@ def count_answers(read: Sequence[ReadAnswer]) -> AnswerCounts | None:
         empty=sum(each.empty for each in read),
         cut_off=sum(each.cut_off for each in read),
         unreadable=sum(each.unreadable for each in read),
+        near_ties=sum(each.near_tie for each in read),
     )

@@ -31,6 +31,7 @@ from evalharness.checkpoints.tokenizer import (
 from evalharness.engines import OPTIONS
 from evalharness.engines.base import Engine, Unmergeable, check_options
 from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.arithmetic import Arithmetic
 from evalharness.engines.hf.batches import BatchLimits, free_memory
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.decoding import Decoder
@@ -55,7 +56,8 @@ class HFEngine:
 
     def __init__(self, loaded: LoadedModel, info: EngineInfo, settings: EngineSettings, window: int | None) -> None:
         self.info, self._window = info, window
-        self._limits = BatchLimits(1 if loaded.alone else settings.batch_size, settings.batch_tokens)
+        self._limits = BatchLimits(1 if loaded.alone or settings.strict else settings.batch_size, settings.batch_tokens)
+        self._arithmetic = Arithmetic.set(settings.strict)
         self._loaded: LoadedModel | None = loaded
         model = model_adapter(loaded, window)
         self._scorer, self._decoder = Scorer(model, self._limits), Decoder(model, self._limits)
@@ -108,6 +110,7 @@ class HFEngine:
             module.training = True
         resident = resident_of(self._loaded)
         self._loaded, self._training = None, []
+        self._arithmetic.restore()
         del self._scorer, self._decoder, self._profiler
         free_memory()
         return resident
@@ -214,9 +217,10 @@ def _info(
         "dtype": dtype,
         "adapter_dtype": "float32",
         "attention": attention,
-        "batch_size": settings.batch_size,
+        "batch_size": 1 if settings.strict else settings.batch_size,
         "batch_tokens": settings.batch_tokens,
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "threads": None if device.type != "cpu" else 1 if settings.strict else torch.get_num_threads(),
+        **({"strict": True} if settings.strict else {}),
         "tf32": False,
         "special_tokens": asdict(around),
     }
