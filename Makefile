@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench calibrate clean
+.PHONY: demo test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -12,8 +12,17 @@ demo: $(VENV)/.ready            ## train five candidates on the embedded world, 
 test: $(VENV)/.ready-test check ## every test but the slow ones (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: $(VENV)/.ready-test check  ## every test
+test-all: $(VENV)/.ready-test check test-lowest  ## every test, and those that are not slow with the lowest versions
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-lowest:                    ## the tests that are not slow with the lowest versions that pyproject.toml allows, in .venv-lowest
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable ".[test]"
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+audit: $(VENV)/.ready-test      ## look the pinned versions up in pip-audit's advisory database (needs the network)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 faults: $(VENV)/.ready-test     ## inject every fault of tests/faults/fault_matrix.py, and print which were survived
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "fault and not slow"
