@@ -49,7 +49,8 @@ def evaluate(
     * verdicts: seed, margin, margins, alpha, until_decided
     * gate: on_inconclusive, ceiling, ceilings
     * beside the verdicts: describe, explain, drift, drift_text
-    * engine: engine, device, dtype, generation_config, batch_size, batch_tokens, engine_options
+    * engine: engine, device, dtype, generation_config, batch_size, batch_tokens, strict,
+      engine_options
     * places: out (None: runs/<time>-<suite>), store (None: in the user's cache directory)
 
     `records.job_options.JobOptions` says what each of them means.

@@ -125,10 +125,10 @@ engine_options: tuple[Decorated, ...] = (
         help="Whose generation config decodes: the base's for all, each model's own, nobody's (docs/checkpoints.md).",
     ),
     click.option(
-        "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."
+        "--strict", is_flag=True, help="Every row alone, on one thread: the same bits whatever else is asked; slow."
     ),
     click.option(
-        "--strict", is_flag=True, help="Every row alone, on one thread: the same bits whatever else is asked; slow."
+        "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."
     ),
 )
 chat_options: tuple[Decorated, ...] = (

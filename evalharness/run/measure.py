@@ -25,8 +25,8 @@ WHOLE_TASK = "*"  # in place of an example's id, where a metric of all of them f
 def measure(
     prepared: PreparedTask, answers: Mapping[str, Response | Failure], model: str, near_tie: float = 0.0
 ) -> TaskOutcome:
-    """Score one model's answers, keyed by request id, as `collect` or `ask` gives them: checked. Raises TaskError where
-    a metric is unknown. Two best choices that differ by less than `near_tie` nats are counted.
+    """Score one model's answers, keyed by request id, as `collect` or `ask` gives them: checked; count pairs of best
+    choices within `near_tie` nats. Raises TaskError where a metric is unknown.
 
     Rows of a unit are added; units stand in the order in which their first answered example does. Rows that could not
     be asked (`prepared.failures`) and examples whose answer failed or is missing have no row: each is an ExampleError.
@@ -37,7 +37,6 @@ def measure(
         ExampleError(task=prepared.task.name, model=model, example=example, reason=reason)
         for example, reason in (*prepared.failures, *broken.items())
     ]
-
     read = {}
     for name, steps in _pipelines(prepared.task).items():
         read[name], unread = _read_all(answered, steps, prepared.task.repeats)
