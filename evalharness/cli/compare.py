@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from evalharness import api
-from evalharness.cli.options import debug_option, margins, statements, target_tasks
+from evalharness.cli.option_texts import margins, statements, target_tasks
+from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Flag

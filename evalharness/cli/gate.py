@@ -13,7 +13,8 @@ import click
 
 from evalharness.analysis.gate import Decision, GateOutcome, judge, names_known
 from evalharness.analysis.judging import judged_results
-from evalharness.cli.options import ceilings, debug_option, json_option, policy_options, with_options
+from evalharness.cli.option_texts import ceilings
+from evalharness.cli.options import debug_option, json_option, policy_options, with_options
 from evalharness.cli.printing import print_json, print_line
 from evalharness.records.policy import OnInconclusive, Policy, Source
 from evalharness.records.results import Results

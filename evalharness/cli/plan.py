@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from evalharness.cli import progress
+from evalharness.cli.option_texts import job_options
 from evalharness.cli.options import (
     alpha_option,
     data_options,
     debug_option,
     engine_options,
     example_options,
-    job_options,
     json_option,
     margin_option,
     quiet_option,

@@ -12,13 +12,12 @@ import click
 from evalharness import registry, report, run
 from evalharness.cli import progress
 from evalharness.cli.help import SectionedCommand
+from evalharness.cli.option_texts import job_options, paths
 from evalharness.cli.options import (
     chat_options,
     data_options,
     debug_option,
     engine_options,
-    job_options,
-    paths,
     policy_options,
     with_options,
 )

@@ -10,20 +10,16 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
+from evalharness.cli.option_texts import job_options, number, shares, targets, weights
 from evalharness.cli.options import (
     data_options,
     debug_option,
     engine_options,
-    job_options,
     json_option,
     limit_option,
     margin_option,
     mixing_options,
-    number,
     quiet_option,
-    shares,
-    targets,
-    weights,
     with_options,
 )
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from evalharness.cli.options import data_options, data_source, debug_option, include_option, json_option, with_options
+from evalharness.cli.option_texts import data_source
+from evalharness.cli.options import data_options, debug_option, include_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.errors import TaskError
 from evalharness.records.tasks import Task

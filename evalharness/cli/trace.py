@@ -12,6 +12,7 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
+from evalharness.cli.option_texts import job_options, pairs
 from evalharness.cli.options import (
     alpha_option,
     chat_options,
@@ -19,10 +20,8 @@ from evalharness.cli.options import (
     debug_option,
     engine_options,
     example_options,
-    job_options,
     json_option,
     margin_option,
-    pairs,
     quiet_option,
     task_options,
     with_options,

@@ -14,16 +14,8 @@ import click
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
 from evalharness.cli.help import SectionedCommand, option_names
-from evalharness.cli.options import (
-    data_options,
-    data_source,
-    debug_option,
-    mixing_options,
-    shares,
-    targets,
-    weights,
-    with_options,
-)
+from evalharness.cli.option_texts import data_source, shares, targets, weights
+from evalharness.cli.options import data_options, debug_option, mixing_options, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.data.lock import default_lock
 from evalharness.data.sources import check_overrides

@@ -1,0 +1,147 @@
+"""Read the texts of options into values: pairs, paths, margins, ceilings, columns, statements about metrics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from evalharness.data.sources import DataSource
+from evalharness.errors import UsageError
+from evalharness.imports.logged import MetricStatement, statement_of
+from evalharness.paths import default_store
+from evalharness.records.job_options import JobOptions
+from evalharness.training.methods import ALL_LINEAR, ATTENTION
+
+
+def job_options(given: Mapping[str, Any]) -> JobOptions:
+    """The options of a Job among a command's parameters, which have the names of JobOptions. Raises UsageError."""
+    margin, named_margins = margins(given["margin_texts"])
+    ceiling, named_ceilings = ceilings(given.get("ceiling_texts", ()))
+    values = {
+        **given,
+        "margin": margin,
+        "margins": named_margins,
+        "ceiling": ceiling,
+        "ceilings": named_ceilings,
+        "data": paths("--data", given["data"]),
+        "columns": columns(given["column_texts"]),
+        "engine_options": pairs("--engine-option", given["engine_options"]),
+        "store": given.get("store") or default_store(os.environ),
+    }
+    names = [name for name in JobOptions.__annotations__ if values.get(name) is not None]
+    return cast(JobOptions, {name: values[name] for name in names})
+
+
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE texts as a mapping. Raises UsageError naming the option."""
+    by_name: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise UsageError(option, f"{text!r} is not NAME=VALUE")
+        if name in by_name:
+            raise UsageError(option, f"{name!r} is given twice")
+        by_name[name] = value
+    return by_name
+
+
+def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=PATH texts: names mapped to existing paths. Raises UsageError."""
+    by_name = {name: Path(value) for name, value in pairs(option, texts).items()}
+    for name, path in by_name.items():
+        if not path.exists():
+            raise UsageError(f"{option} {name}", f"{path} does not exist")
+    return by_name
+
+
+def columns(texts: Sequence[str]) -> dict[str, str]:
+    """`--columns question=q,answer=label` as names in the files by columns of a task. Raises UsageError."""
+    return pairs("--columns", [each for text in texts for each in text.split(",")])
+
+
+def data_source(given: Mapping[str, Any], lock: Path | None = None) -> DataSource:
+    """The rows that the options of a command name."""
+    overrides = paths("--data", given["data"])
+    return DataSource(given["data_dir"], overrides, lock=lock, columns=columns(given["column_texts"]))
+
+
+def weights(texts: Sequence[str]) -> dict[str, float]:
+    """`--mix TASK[=WEIGHT]`, 1 where none is stated. Raises UsageError."""
+    return shares("--mix", [text if "=" in text else f"{text}=1" for text in texts])
+
+
+def shares(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """TASK=NUMBER texts as a mapping. Raises UsageError."""
+    return {name: number(f"{option} {name}", text) for name, text in pairs(option, texts).items()}
+
+
+def number(option: str, text: str) -> float:
+    """Raises UsageError naming the option."""
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(option, f"{text!r} is no number", "a number such as 0.2 would be right") from None
+
+
+def targets(text: str | None) -> str | tuple[str, ...] | None:
+    """`--targets`: a word or a regular expression as it is, names as a tuple."""
+    if text is None or text in (ALL_LINEAR, ATTENTION) or set("*+?^$|()[]{}\\") & set(text):
+        return text
+    return tuple(name.strip() for name in text.split(","))
+
+
+def target_tasks(texts: Sequence[str]) -> tuple[str | None, Mapping[str, str]]:
+    """`--target rte --target full=boolq` as the task of all candidates and those of single ones. Raises UsageError."""
+    return _one_and_named("--target", texts, ("a candidate's name", "NAME=TASK for single candidates"))
+
+
+def _one_and_named(option: str, texts: Sequence[str], of: tuple[str, str]) -> tuple[str | None, dict[str, str]]:
+    """VALUE and NAME=VALUE texts as the value for all and those by name. `of`: what a name is of, and how single ones
+    are given. Raises UsageError.
+    """
+    of_all = [text for text in texts if "=" not in text]
+    if len(of_all) > 1:
+        raise UsageError(option, f"several without {of[0]} ({', '.join(of_all)})", f"give one, and {of[1]}")
+    return next(iter(of_all), None), pairs(option, [text for text in texts if "=" in text])
+
+
+def margins(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
+    """`--margin 0.02 --margin rte=0.05` as the margin of all 0-1 metrics and those of single tasks. Raises
+    UsageError.
+    """
+    return _losses("--margin", texts)
+
+
+def ceilings(texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
+    """`--ceiling`, in the syntax of `--margin`. Raises UsageError."""
+    return _losses("--ceiling", texts)
+
+
+def _losses(option: str, texts: Sequence[str]) -> tuple[float | None, Mapping[str, float]]:
+    of_all, named = _one_and_named(option, texts, ("a task name", "TASK=NUMBER for single tasks"))
+    everywhere = None if of_all is None else _loss(option, of_all)
+    return everywhere, {name: _loss(option, text) for name, text in named.items()}
+
+
+def statements(texts: Sequence[str]) -> dict[str, MetricStatement]:
+    """`--metric wer:higher_is_better=no,high=2` as statements by name. Raises UsageError."""
+    stated: dict[str, MetricStatement] = {}
+    for text in texts:
+        name, _, keys = text.rpartition(":")
+        if not name:
+            raise UsageError("--metric", f"{text!r} is not NAME:KEY=VALUE", "wer:higher_is_better=no would be right")
+        given = statement_of(f"--metric {name}", pairs(f"--metric {name}", keys.split(",")))
+        stated[name] = {**stated.get(name, MetricStatement()), **given}
+    return stated
+
+
+def _loss(option: str, text: str) -> float:
+    least, within = ("above 0", 0.0) if option == "--margin" else ("of at least 0", -1e-300)
+    with suppress(ValueError):
+        if within < float(text) < float("inf"):
+            return float(text)
+    fix = f"give a number {least}, in the metric's unit, such as 0.02"
+    raise UsageError(option, f"{text!r} is not a {option.removeprefix('--')}", fix)
