@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,6 +25,7 @@ from tiny_architectures import (
 )
 from transformers import PreTrainedModel
 
+from evalharness.checkpoints import files
 from evalharness.checkpoints.derived import at_precision
 from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
@@ -136,12 +138,13 @@ def described(path: Path, base: Path | None, kind: str = "LORA", **more: object)
     """What recognition would say of it, as far as loading asks."""
     architecture = "seq2seq" if path.name.partition("-")[0] in SEQ2SEQ else "causal"
     task = 1 if kind in TASKS else None
-    facts = {"window": WINDOW, "virtual_tokens": 0, **dict.fromkeys(("parameters", "trainable", "bytes"), 1)}
+    facts = {"window": None, "virtual_tokens": 0, **dict.fromkeys(("parameters", "trainable", "bytes"), 1)}
     facts |= {"name": path.name, "path": path, "base": base, "kind": "x", "fingerprint": str(path)}
     facts |= {"architecture": architecture, "adapter": kind, "adapter_task": task}
     checkpoint = Checkpoint(**{**facts, **more})
     try:
-        return at_precision(checkpoint, checkpoint.precision)
+        window = files.window_of(files.model_config(checkpoint.weights))
+        return at_precision(replace(checkpoint, window=window), checkpoint.precision)
     except ModelError:  # a broken one, which loading refuses
         return checkpoint
 

@@ -35,9 +35,14 @@ def at_precision(checkpoint: Checkpoint, precision: str) -> Checkpoint:
     return replace(checkpoint, precision=precision, fingerprint=identity)
 
 
-def refuse_changed(checkpoint: Checkpoint, identity: str) -> None:
-    """Raise ModelError unless the checkpoint's files have the identity that it had when it was recognised."""
-    if at_precision(checkpoint, checkpoint.precision).fingerprint != identity:
+def refuse_changed(checkpoint: Checkpoint) -> None:
+    """Raise ModelError unless the checkpoint's files have the identity, and say of its window and architecture, what
+    they did when it was recognised.
+    """
+    config = files.model_config(checkpoint.weights)
+    stated = files.window_of(config), files.architecture_of(config)
+    same = at_precision(checkpoint, checkpoint.precision).fingerprint == checkpoint.fingerprint
+    if not same or stated != (checkpoint.window, checkpoint.architecture):
         raise ModelError(checkpoint.path, fingerprint.CHANGED, fingerprint.ONCE_WRITTEN)
 
 

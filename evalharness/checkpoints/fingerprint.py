@@ -57,14 +57,15 @@ def of_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def unchanged(paths: Iterable[Path]) -> Iterator[None]:
-    """Raise ModelError where a file is written or replaced while the block runs, and compute its digest afresh when it
-    is asked for next, whatever its times say.
+def unchanged(paths: Iterable[Path], afresh: bool = True) -> Iterator[None]:
+    """Raise ModelError where a file is written or replaced while the block runs. `afresh`: compute its digest anew when
+    it is asked for next, whatever its times say.
     """
     before = {path.resolve(): _state(path) for path in paths}
     yield
     for path, state in before.items():
-        _digests.pop(path, None)
+        if afresh:
+            _digests.pop(path, None)
         if _state(path) != state:
             raise ModelError(path, CHANGED, ONCE_WRITTEN)
 
@@ -114,8 +115,9 @@ def _tokenizer(directory: Path) -> dict[str, Any]:
 
 
 def of_tokenizer(directory: Path) -> str:
-    """Compute the identity of the tokenizer whose files lie in `directory`."""
-    return fingerprint.of_value(_tokenizer(directory))
+    """Compute the identity of the tokenizer whose files lie in `directory`, or which a GGUF file there holds."""
+    inside = None if files.has_vocabulary(directory) else files.gguf_file(directory)
+    return fingerprint.of_value([_tokenizer(directory), inside and of_file(inside)])
 
 
 def of_tensors(directory: Path) -> str:

@@ -60,9 +60,9 @@ def rules(checkpoint: Checkpoint, rules_from: RulesFrom) -> dict[str, Any]:
     if rules_from == "plain":
         return {}
     directory = checkpoint.base if rules_from == "base" and checkpoint.base is not None else checkpoint.weights
-    stated = _stated(_read(directory))
-    _check(directory, stated)
-    return stated
+    own = stated(_read(directory))
+    _check(directory, own)
+    return own
 
 
 def differences(checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
@@ -72,7 +72,7 @@ def differences(checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
     if checkpoint.base is None or checkpoint.weights == checkpoint.base:
         return {}
     configs = _read(checkpoint.base), _read(checkpoint.weights)
-    base, own = ({**_special(config), **_stated(config)} for config in configs)
+    base, own = ({**_special(config), **stated(config)} for config in configs)
     return {key: (base.get(key), own.get(key)) for key in (*SPECIAL, *RULES) if base.get(key) != own.get(key)}
 
 
@@ -80,11 +80,11 @@ def _special(config: GenerationConfig) -> dict[str, Any]:
     return {key: getattr(config, key, None) for key in SPECIAL}
 
 
-def _stated(config: GenerationConfig) -> dict[str, Any]:
+def stated(config: GenerationConfig) -> dict[str, Any]:
     """The rules of a config that change something, as JSON has them."""
     values = {key: getattr(config, key, None) for key in RULES}
-    stated = {key: value for key, value in values.items() if value is not None and value != NO_RULE.get(key)}
-    plain: dict[str, Any] = json.loads(json.dumps(stated, default=str))
+    changing = {key: value for key, value in values.items() if value is not None and value != NO_RULE.get(key)}
+    plain: dict[str, Any] = json.loads(json.dumps(changing, default=str))
     return plain
 
 

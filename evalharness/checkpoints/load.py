@@ -18,12 +18,13 @@ from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint, quantised, shared_weights
 from evalharness.checkpoints.derived import refuse_changed
 from evalharness.checkpoints.devices import device_of, dtype_of
+from evalharness.checkpoints.generation_rules import generation_config
 from evalharness.checkpoints.open_model import architecture_in, attention_of, from_pretrained
 from evalharness.checkpoints.precision import QUANTISED
 from evalharness.checkpoints.sealed import sealed
 from evalharness.checkpoints.tokenizer import SpecialTokens, shared_prompt_tokens, tokenizer_directory, tokenizer_in
 from evalharness.errors import ModelError
-from evalharness.records.models import Architecture, Checkpoint
+from evalharness.records.models import Architecture, Checkpoint, RulesFrom
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -112,8 +113,15 @@ class LoadedModel:
             yield model
 
 
-def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeights | None = None) -> LoadedModel:
-    """Load the checkpoint into memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in.
+def load(
+    checkpoint: Checkpoint,
+    dtype: str,
+    device: str,
+    resident: ResidentWeights | None = None,
+    rules_from: RulesFrom | None = None,
+) -> LoadedModel:
+    """Load the checkpoint into memory, in eval mode. `dtype` is what weights are cast to, whatever they are stored in;
+    `rules_from`: by whose rules it decodes (None: as transformers reads its generation configuration).
 
     `resident` is what `resident_of` gave for the model loaded before: its weights are taken over where they are the
     ones wanted, else released. Raises ModelError where anything is missing, left over or does not fit, and where the
@@ -123,18 +131,26 @@ def load(checkpoint: Checkpoint, dtype: str, device: str, resident: ResidentWeig
     kind = dtype_of(dtype, place)
     if checkpoint.adapter and checkpoint.base is None:
         raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
-    with sealed(checkpoint) as private:
+    with sealed(checkpoint) as private, _gguf_unchanged(private):
         tokenizer = tokenizer_in(tokenizer_directory(private))
         key = (fingerprint.of_weights(private.weights), dtype, str(place), checkpoint.precision)
         if resident is None or resident.model is None or resident.key != key:
             _release(resident)
             resident = _opened(private, key, kind, place)
         loaded = _answering(private, resident, tokenizer, place)
-        refuse_changed(private, checkpoint.fingerprint)
+        if rules_from is not None:
+            loaded.model.generation_config = loaded.bare.generation_config = generation_config(private, rules_from)
+        refuse_changed(private)
     loaded.bare.name_or_path = loaded.bare.config.name_or_path = str(checkpoint.weights)
     loaded.model.name_or_path = loaded.model.config.name_or_path = str(checkpoint.weights)
     tokenizer.name_or_path = str(tokenizer_directory(checkpoint))
     return loaded
+
+
+def _gguf_unchanged(private: Checkpoint) -> contextlib.AbstractContextManager[None]:
+    """Refuse a GGUF file that is written while its configuration, its tokenizer and its weights are read one by one."""
+    inside = files.gguf_file(private.weights)
+    return fingerprint.unchanged([] if inside is None else [inside], afresh=False)
 
 
 def _answering(

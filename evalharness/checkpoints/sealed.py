@@ -18,16 +18,16 @@ from evalharness.records.models import Checkpoint
 
 @contextlib.contextmanager
 def sealed(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    """Yield the checkpoint in private folders. What is raised of them names its own.
+    """Yield the checkpoint, and its base, in private folders. What is raised of them names their own.
 
     Whatever is read there is in the identity that is computed there, and whoever writes into the checkpoint's own
     folders changes neither, weights aside. Raises ModelError where there is no room for the copies.
     """
     with contextlib.ExitStack() as stack:
-        private = replace(checkpoint, path=stack.enter_context(sealed_folder(checkpoint.path)))
-        if checkpoint.weights != checkpoint.path:
-            private = replace(private, base=stack.enter_context(sealed_folder(checkpoint.weights)))
-        yield private
+        places = {place for place in (checkpoint.path, checkpoint.base) if place is not None}
+        private = {place: stack.enter_context(sealed_folder(place)) for place in places}
+        base = None if checkpoint.base is None else private[checkpoint.base]
+        yield replace(checkpoint, path=private[checkpoint.path], base=base)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from evalharness import registry
 from evalharness.checkpoints import REGISTRY, files, fingerprint
+from evalharness.checkpoints.derived import refuse_changed
 from evalharness.checkpoints.kinds import PLACEBO
 from evalharness.checkpoints.libraries import SHOWN, first_names
 from evalharness.checkpoints.open_model import embedding_shape, empty_model
@@ -45,13 +46,18 @@ def verify(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Check that all is there, of the right shape, finite and trained from this base, and that its tokenizer fits.
     Returns notices: allowed, and worth knowing.
 
-    Raises ModelError naming the tensors, tokens or files that are wrong. An adapter's base is looked at for shapes
-    only: verify it by itself.
+    Raises ModelError naming the tensors, tokens or files that are wrong, and where the files are written meanwhile or
+    are not those that were recognised. An adapter's base is looked at for shapes only: verify it by itself.
     """
     if checkpoint.adapter == PLACEBO:
         return ()  # it has no files but its base's
-    notices, rows = _adapter(checkpoint) if checkpoint.adapter else _full_weights(checkpoint)
-    return (*notices, *_trained_from(checkpoint), *_tokenizer(checkpoint, rows))
+    places = {checkpoint.path, checkpoint.weights}
+    read = [path for place in places for path in (*fingerprint.covered(place), *files.weight_files(place))]
+    with fingerprint.unchanged(read, afresh=False):
+        notices, rows = _adapter(checkpoint) if checkpoint.adapter else _full_weights(checkpoint)
+        notices = (*notices, *_trained_from(checkpoint), *_tokenizer(checkpoint, rows))
+    refuse_changed(checkpoint)
+    return notices
 
 
 def _full_weights(checkpoint: Checkpoint) -> tuple[tuple[str, ...], int]:

@@ -73,7 +73,7 @@ def settle(
         results.open_folder(out)
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
     opened = Store(job.output.store, lambda notice: tell([notice], listener, run_log))
-    with opened as store, EngineSlot(factory, job.engine, run_log) as slot:
+    with opened as store, EngineSlot(factory, job.engine, info, run_log) as slot:
         context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log)
         with run_log.timed("prove"):
             proofs = _proofs(state, context)

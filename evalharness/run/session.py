@@ -12,6 +12,7 @@ from pathlib import Path
 from evalharness import results
 from evalharness.engines.adapter_check import Proof, prove, remark
 from evalharness.engines.base import Engine, EngineFactory, ModelTokenizers, WeightReuse, errors_of
+from evalharness.errors import ModelError
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskOutcome
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
@@ -27,16 +28,15 @@ from evalharness.store import Store
 PROOF_PROMPTS = 16
 MOST_OF_A_TEXT = 100  # characters, where a text is scored whole and there is no prompt
 EFFICIENCY = "efficiency"  # of --describe
-
-
+ONCE_WRITTEN = "give the command again once its files, and its base's, are all written"
 Turns = tuple[list[Checkpoint], list[Checkpoint]]
 
 
 class EngineSlot:
-    """Holds the one engine that is open. Use as a context manager: at the end none is."""
+    """Holds the one engine that is open, each as `info` describes it. Use as a context manager: at the end none is."""
 
-    def __init__(self, factory: EngineFactory, settings: EngineSettings, run_log: RunLog) -> None:
-        self.factory, self._settings, self._run_log = factory, settings, run_log
+    def __init__(self, factory: EngineFactory, settings: EngineSettings, info: EngineInfo, run_log: RunLog) -> None:
+        self.factory, self._settings, self._info, self._run_log = factory, settings, info, run_log
         self._engine: Engine | None = None
         self._checkpoint: Checkpoint | None = None
 
@@ -50,14 +50,16 @@ class EngineSlot:
         return self._engine is not None and self._checkpoint == checkpoint
 
     def engine_of(self, checkpoint: Checkpoint) -> Engine:
-        """The engine of `checkpoint`, opened in the place of the one that is open unless that is it. Raises ModelError
-        and, as `errors_of` does, NotComparableError; then none is open.
+        """The engine of `checkpoint`, opened in the place of the one that is open unless that is it. Raises ModelError,
+        also for one that answers otherwise than was described, and, as `errors_of` does, NotComparableError; then none
+        is open.
         """
         if self._engine is not None and self.holds(checkpoint):
             return self._engine
         last = self._checkpoint
         with errors_of(type(self.factory).__name__, "open"):
             engine = self._opened(checkpoint)
+            self._refuse_other(engine, checkpoint)
         if last is None or weights_of(last) != weights_of(checkpoint):
             self._run_log.loaded(" ".join(filter(None, (str(checkpoint.weights), checkpoint.precision))))
         self._engine, self._checkpoint = engine, checkpoint
@@ -73,6 +75,16 @@ class EngineSlot:
             return self.factory.open_after(previous, checkpoint, self._settings)
         finally:
             previous.close()
+
+    def _refuse_other(self, engine: Engine, checkpoint: Checkpoint) -> None:
+        """Close an engine that is none of the run's, and raise ModelError: its answers would be kept as theirs."""
+        if engine.info.fingerprint == self._info.fingerprint:
+            return
+        engine.close()
+        own, run = engine.info.details, self._info.details
+        other = ", ".join(sorted(key for key in {*own, *run} if own.get(key) != run.get(key))) or "name"
+        what = f"is opened to answer otherwise than its engine was described before ({other})"
+        raise ModelError(checkpoint.path, what, ONCE_WRITTEN)
 
     def clear(self) -> None:
         """Close the engine that is open."""
@@ -204,10 +216,13 @@ class Session:
 @contextmanager
 def answer_source(checkpoint: Checkpoint, factory: EngineFactory, job: Job) -> Iterator[AnswerSource]:
     """Open one model's answers outside a run: the job's store, and an engine once an answer is missing."""
-    with Store(job.output.store) as store, EngineSlot(factory, job.engine, RunLog()) as slot:
-        engine = factory.describe(checkpoint, job.engine).fingerprint
+    info = factory.describe(checkpoint, job.engine)
+    with Store(job.output.store) as store, EngineSlot(factory, job.engine, info, RunLog()) as slot:
         yield AnswerSource(
-            model=checkpoint.fingerprint, engine=engine, store=store, open_engine=lambda: slot.engine_of(checkpoint)
+            model=checkpoint.fingerprint,
+            engine=info.fingerprint,
+            store=store,
+            open_engine=lambda: slot.engine_of(checkpoint),
         )
 
 

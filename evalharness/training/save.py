@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
-from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,21 +14,19 @@ from peft import PeftModel
 from transformers import GenerationConfig
 
 from evalharness import __version__
-from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.devices import DTYPES
-from evalharness.checkpoints.files import ADAPTER_CONFIG, GENERATION_CONFIG, TRAINING, all_tensors, weight_files
+from evalharness.checkpoints.files import ADAPTER_CONFIG, GENERATION_CONFIG, TRAINING
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.errors import ModelError
 from evalharness.records.models import Method
 from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
 from evalharness.training.data import TrainingSet
+from evalharness.training.origin import TRAINED_IN
 from evalharness.training.recipe import Recipe
 from evalharness.training.start import PRECISION, StartingPoint, base_named, lineage
 from evalharness.training.trainer import OPTIMISER, best_of
 
 LAST = 10  # steps over which the last loss is averaged
-TRAINED_IN = "float32"  # whatever is trained, master weights and adapters alike
-FILE_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # of safetensors; others are saved as trained
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
 
@@ -55,7 +51,6 @@ def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model:
     """Save the weights, as transformers or peft does. Full weights have the tokenizer, and the generation configuration
     of their origin, beside. Raises ModelError where values are too large for the type that they are saved in.
     """
-    origin = start.weights.path
     saved_as = saved_dtype(recipe, start)
     if not isinstance(model, PeftModel):
         torch.nn.Module.to(model, DTYPES[saved_as])
@@ -66,7 +61,8 @@ def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model:
         raise ModelError(recipe.out, f"some weights are too large for {saved_as}", f"--save-dtype {TRAINED_IN}")
     with expected_warnings():
         if isinstance(model, PeftModel):
-            model.peft_config["default"].base_model_name_or_path = str(origin)  # whose vocabulary peft looks at
+            # whose vocabulary peft looks at
+            model.peft_config["default"].base_model_name_or_path = str(start.weights.path)
             model.save_pretrained(str(folder))
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
             _name_base(folder / ADAPTER_CONFIG, *base_named(start, recipe))
@@ -76,8 +72,8 @@ def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model:
         model.save_pretrained(str(folder))
         loaded.tokenizer.save_pretrained(str(folder))
     (folder / GENERATION_CONFIG).unlink(missing_ok=True)
-    if (origin / GENERATION_CONFIG).is_file():
-        shutil.copyfile(origin / GENERATION_CONFIG, folder / GENERATION_CONFIG)
+    if start.origin.generation_config is not None:
+        (folder / GENERATION_CONFIG).write_bytes(start.origin.generation_config)
 
 
 def _name_base(path: Path, base: str, revision: str | None) -> None:
@@ -91,10 +87,7 @@ def saved_dtype(recipe: Recipe, start: StartingPoint) -> str:
     """
     if recipe.save_dtype is not None or recipe.definition.adapter:
         return recipe.save_dtype or TRAINED_IN
-    values: Counter[str] = Counter()
-    for tensor in all_tensors(weight_files(start.weights.path)).values():
-        values[FILE_TYPES.get(tensor.dtype, TRAINED_IN)] += tensor.size
-    return values.most_common(1)[0][0]
+    return start.origin.dtype
 
 
 def training_json(
@@ -106,7 +99,7 @@ def training_json(
     return {
         **lineage(start, recipe),
         "base_fingerprint": start.base.fingerprint,
-        "base_weights": fingerprint.of_tensors(start.base.path),
+        "base_weights": start.origin.base_weights,
         "target_task": recipe.target or None,
         "method": recipe.method,
         "architecture": start.weights.architecture,

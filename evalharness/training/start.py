@@ -15,17 +15,20 @@ from peft import PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
+from evalharness.checkpoints.derived import refuse_changed
 from evalharness.checkpoints.devices import device_of
 from evalharness.checkpoints.discover import base_named_in
 from evalharness.checkpoints.files import ADAPTER
 from evalharness.checkpoints.load import LoadedModel, load
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.sealed import sealed
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Architecture, Checkpoint, Method, ModelKind
 from evalharness.training.adapt import TABLE, TrainableModel, adapt, expected_warnings
 from evalharness.training.methods import flag
+from evalharness.training.origin import Origin, origin_of
 from evalharness.training.recipe import Recipe
 
 PRECISION = "nf4"  # of the weights under qlora
@@ -45,12 +48,13 @@ class StartingPoint:
     """What training starts from. `weights`: the full weights that training starts from (an adapter's own base); `base`:
     what the candidate is compared with by default.
 
-    They are one, but for full weights trained after a stage: those are compared with the first base. `after`: the stage
-    before, if any.
+    They are one, but for full weights trained after a stage: those are compared with the first base. `origin`: what is
+    recorded of their files; `after`: the stage before, if any.
     """
 
     weights: Checkpoint
     base: Checkpoint
+    origin: Origin
     after: Checkpoint | None = None
 
     @property
@@ -103,7 +107,7 @@ def _from_base(recipe: Recipe) -> StartingPoint:
             "is an adapter, not a base to train",
             "go on from it with --after, or merge it into its base first",
         )
-    return StartingPoint(weights=base, base=base)
+    return StartingPoint(weights=base, base=base, origin=origin_of(base, base))
 
 
 def _after_stage(recipe: Recipe, stage: str) -> StartingPoint:
@@ -112,14 +116,11 @@ def _after_stage(recipe: Recipe, stage: str) -> StartingPoint:
     first_base = recognise(str(after.base), role="base") if after.base is not None else None
     if not after.adapter:
         weights = recognise(str(after.path), role="base")
-        return StartingPoint(
-            weights=weights,
-            base=weights if recipe.definition.adapter or first_base is None else first_base,
-            after=after,
-        )
+        compared = weights if recipe.definition.adapter or first_base is None else first_base
+        return StartingPoint(weights=weights, base=compared, origin=origin_of(weights, compared), after=after)
     assert first_base is not None  # adapters are not recognised without
     _check_continuable(recipe, after)
-    return StartingPoint(weights=first_base, base=first_base, after=after)
+    return StartingPoint(weights=first_base, base=first_base, origin=origin_of(first_base, first_base), after=after)
 
 
 def _check_continuable(recipe: Recipe, after: Checkpoint) -> None:
@@ -172,16 +173,18 @@ def trainable(model: PreTrainedModel, recipe: Recipe, start: StartingPoint) -> t
     targets and length.
 
     Full weights start from the adapter merged into its base. Raises UsageError for options that are not those of the
-    adapter.
+    adapter, ModelError where its files are not those any more that were recognised.
     """
     if start.adapter is None:
         return adapt(model, recipe), recipe
     with expected_warnings():
-        if recipe.definition.soft:
-            wrapped = _with_virtual_tokens(model, start.adapter)
-        else:
-            is_trainable = bool(recipe.definition.adapter)
-            wrapped = PeftModel.from_pretrained(model, str(start.adapter.path), is_trainable=is_trainable)
+        with sealed(start.adapter) as private:
+            refuse_changed(private)
+            if recipe.definition.soft:
+                wrapped = _with_virtual_tokens(model, private)
+            else:
+                is_trainable = bool(recipe.definition.adapter)
+                wrapped = PeftModel.from_pretrained(model, str(private.path), is_trainable=is_trainable)
         if not recipe.definition.adapter:
             return adapt(wrapped.merge_and_unload(safe_merge=True), recipe), recipe
         return wrapped, _with_options_of(wrapped.peft_config["default"], recipe)

@@ -8,13 +8,17 @@ import sys
 import numpy as np
 import pytest
 import torch
+from faults.overwriting import overwrite
 from tiny_gguf import write_gguf
 from tiny_models import by_peft, logits
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from evalharness.checkpoints import load as loading
 from evalharness.checkpoints.describe import describe
+from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.load import load, resident_of
 from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.tokenizer import shared_prompt_tokens
 from evalharness.checkpoints.verify import verify
 from evalharness.errors import MissingPackageError, ModelError
 
@@ -70,6 +74,54 @@ def test_an_adapter_on_a_gguf_base(folders, zoo):
     loaded = load(checkpoint, "float32", "cpu", resident_of(base))
     wanted = by_peft(by_transformers(folder), path)
     assert torch.equal(logits(loaded.model), wanted) and torch.equal(logits(loaded.bare), before)
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("kind", ["F32", "Q8_0"])
+def test_a_file_that_is_written_over_moves_no_model_that_is_open(kind, folders, zoo, tmp_path, edit_tensors):
+    path = shutil.copytree(folders / kind, tmp_path / kind) / "tiny.gguf"
+    other = shutil.copytree(zoo["llama"], tmp_path / "other")
+    edit_tensors(other / "model.safetensors", lambda tensors: [tensor.mul_(1.5) for tensor in tensors.values()])
+    write_gguf(other, tmp_path / "other.gguf", kind)
+    checkpoint = recognise(str(path))
+    loaded = load(checkpoint, "float32", "cpu")
+    before = logits(loaded.model)
+    overwrite(path, (tmp_path / "other.gguf").read_bytes())
+    assert torch.equal(logits(loaded.model), before)
+    assert not torch.equal(logits(load(recognise(str(path)), "float32", "cpu").model), before)
+    for step in (verify, lambda changed: load(changed, "float32", "cpu")):
+        with pytest.raises(ModelError, match="its files changed"):
+            step(checkpoint)
+
+
+@pytest.mark.fault(10)
+def test_a_file_that_is_written_over_while_its_parts_are_read(folders, zoo, tmp_path, monkeypatch):
+    """Its tokenizer is another's, its weights are its own again."""
+    path = shutil.copytree(folders / "F32", tmp_path / "F32") / "tiny.gguf"
+    before, other = path.read_bytes(), (folders / "Q8_0" / "tiny.gguf").read_bytes()
+    checkpoint, read = recognise(str(path)), loading.tokenizer_in
+
+    def disturbed(directory):
+        overwrite(path, other)
+        tokenizer = read(directory)
+        overwrite(path, before)
+        return tokenizer
+
+    monkeypatch.setattr(loading, "tokenizer_in", disturbed)
+    with pytest.raises(ModelError, match="its files changed"):
+        load(checkpoint, "float32", "cpu")
+
+
+def test_the_special_tokens_are_those_of_the_file_as_it_is(folders, tmp_path):
+    path = tmp_path / "tiny.gguf"
+    shutil.copy(folders / "F32" / "tiny.gguf", path)
+    known, identity = shared_prompt_tokens(recognise(str(path))), of_tokenizer(path)
+    content = path.read_bytes()
+    key = b"tokenizer.ggml.bos_token_id"
+    at = content.index(key) + len(key) + 4
+    overwrite(path, content[:at] + (5).to_bytes(4, "little") + content[at + 4 :])
+    assert known.prefix != shared_prompt_tokens(recognise(str(path))).prefix == 5
+    assert of_tokenizer(path) != identity
 
 
 def test_the_tokenizer_that_lies_beside_it_is_used(folders, zoo, tmp_path):

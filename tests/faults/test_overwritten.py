@@ -4,31 +4,29 @@ fingerprinted.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+from faults.overwriting import CHANGES, other_content, overwrite, scaled
 
 import evalharness
+from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints import load as loading
+from evalharness.checkpoints import verify as verifying
 from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.verify import verify
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import EvalHarnessError, ModelError
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Generate, Rank, Request, Response
 
 WEIGHTS, ADAPTER = "model.safetensors", "adapter_model.safetensors"
-CHANGES = {
-    "config.json": {"rms_norm_eps": 0.1},
-    "generation_config.json": {"repetition_penalty": 1.5},
-    "tokenizer.json": {"normalizer": {"type": "Lowercase"}},
-    "tokenizer_config.json": {"add_prefix_space": True},
-    "adapter_config.json": {"lora_alpha": 64},
-}
 SETTINGS = EngineSettings(device="cpu")
 
 
@@ -59,31 +57,6 @@ class WatchedFactory:
     def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Watched:
         self.tell(f"opening {checkpoint.name}")
         return Watched(FACTORY.open(checkpoint, settings), lambda: self.tell(f"answered {checkpoint.name}"))
-
-
-def overwrite(path: Path, content: bytes) -> None:
-    """In place, its times put back, as `cp --preserve` or a synchronising tool does."""
-    stat = path.stat()
-    with path.open("r+b") as file:
-        file.write(content)
-        file.truncate()
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def scaled(path: Path) -> bytes:
-    """Another file of the same size and header."""
-    other = path.with_name("other.safetensors")
-    save_file({name: tensor * 1.5 for name, tensor in load_file(path).items()}, other, metadata={"format": "pt"})
-    content = other.read_bytes()
-    other.unlink()
-    assert len(content) == path.stat().st_size
-    return content
-
-
-def other_content(path: Path) -> bytes:
-    if path.suffix == ".safetensors":
-        return scaled(path)
-    return json.dumps({**json.loads(path.read_text()), **CHANGES[path.name]}).encode()
 
 
 @pytest.fixture
@@ -122,12 +95,22 @@ def test_an_engine_that_is_open_answers_as_before_and_another_is_refused(name, c
     assert list(FACTORY.open(checkpoint, SETTINGS).answer(requests)) == honest
 
 
-@pytest.mark.fault(10)
-def test_a_run_whose_candidate_is_written_over_keeps_no_wrong_answer(copies, small_world) -> None:
-    """Before it is opened (exit 2), before it is opened again to be measured (5), and after its first answers."""
-    path = copies / "full" / WEIGHTS
-    before, wrong = path.read_bytes(), scaled(path)
+def answers_in(store: Path) -> dict[tuple[str, str, str], str]:
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        return {tuple(key): body for *key, body in db.execute("SELECT model, engine, request, body FROM answers")}
 
+
+MOMENTS = {  # when what is written over: what is said, and whose answers are kept
+    "opening full": (f"full/{WEIGHTS}", 2, "its files changed", 0),
+    "answered base": (f"full/{WEIGHTS}", 5, "its files changed", 1),
+    "answered base, whose special tokens full takes": ("base/tokenizer.json", 5, r"described before \(special_tok", 1),
+    "answered base, whose rules full takes": ("base/generation_config.json", 5, r"described before \(generation_r", 1),
+    "answered full": (f"full/{WEIGHTS}", 0, "", 2),
+}
+
+
+@pytest.mark.fault(10)
+def test_a_run_whose_files_are_written_over_keeps_no_wrong_answer(copies, small_world, record_property) -> None:
     def run(factory, store: str) -> bytes:
         evalharness.evaluate(
             [str(copies / "full")],
@@ -135,7 +118,7 @@ def test_a_run_whose_candidate_is_written_over_keeps_no_wrong_answer(copies, sma
             tasks=["echo"],
             include=[small_world / "tasks"],
             data_dir=small_world / "data",
-            limit=4,
+            limit=2,
             device="cpu",
             out=copies / "out",
             store=copies / store,
@@ -144,17 +127,24 @@ def test_a_run_whose_candidate_is_written_over_keeps_no_wrong_answer(copies, sma
         return (copies / "out" / "results.json").read_bytes()
 
     honest = run(FACTORY, "honest.sqlite")
-    for moment, code in (("opening full", 2), ("answered base", 5), ("answered full", 0)):
-        factory = WatchedFactory(lambda now, moment=moment: now == moment and overwrite(path, wrong))
+    right, own = answers_in(copies / "honest.sqlite"), recognise(str(copies / "full")).fingerprint
+    by_number = [{}, {key: body for key, body in right.items() if key[0] != own}, right]
+    record_property("injected", len(MOMENTS))
+    for moment, (place, code, said, models) in MOMENTS.items():
+        path, store = copies / place, f"{moment}.sqlite"
+        before, other = path.read_bytes(), other_content(path)
+        factory = WatchedFactory(
+            lambda now, moment=moment, path=path, other=other: now == moment.split(",")[0] and overwrite(path, other)
+        )
         if code:
-            with pytest.raises(EvalHarnessError, match="its files changed") as refused:
-                run(factory, f"{code}.sqlite")
+            with pytest.raises(EvalHarnessError, match=said) as refused:
+                run(factory, store)
             assert refused.value.exit_code == code
         else:
-            assert run(factory, f"{code}.sqlite") == honest
-        assert path.read_bytes() == wrong
+            assert run(factory, store) == honest
+        assert path.read_bytes() == other
+        assert answers_in(copies / store) == by_number[models], moment
         overwrite(path, before)
-        assert run(FACTORY, f"{code}.sqlite") == honest
 
 
 @pytest.mark.fault(10)
@@ -179,3 +169,46 @@ def test_other_weights_while_they_are_read_are_refused_though_the_right_ones_are
     monkeypatch.setattr(loading, "from_pretrained", disturbed)
     with pytest.raises(ModelError, match=f"{path}: its files changed"):
         FACTORY.open(checkpoint, SETTINGS)
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_what_is_verified_is_what_was_recognised(name, copies, edit_tensors, monkeypatch, record_property) -> None:
+    """Values that are not finite are hidden while they are looked at, and put back; or stay away."""
+    path = copies / name / PLACES[name][0]
+    good = path.read_bytes()
+    edit_tensors(path, lambda tensors: next(iter(tensors.values())).view(-1)[:1].fill_(float("nan")))
+    checkpoint, bad, looked_at = recognise(str(copies / name), base=str(copies / "base")), path.read_bytes(), []
+    look = verifying.refuse_nonfinite
+
+    def disturbed(back: bool, file: Path) -> None:
+        overwrite(path, good)
+        look(file)
+        looked_at.append(file)
+        if back:
+            overwrite(path, bad)
+
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        verify(checkpoint)
+    record_property("injected", 2)
+    for back in (True, False):
+        monkeypatch.setattr(verifying, "refuse_nonfinite", partial(disturbed, back))
+        with pytest.raises(ModelError, match=f"{path}: its files changed"):
+            verify(checkpoint)
+        assert looked_at.pop() == path
+        overwrite(path, bad)
+
+
+@pytest.mark.fault(10)
+def test_a_window_that_was_read_before_its_file_was_written_over_is_refused(copies, monkeypatch) -> None:
+    path, identify = copies / "full" / "config.json", fingerprint.of_weights
+    other = json.dumps({**json.loads(path.read_text()), "max_position_embeddings": 8}).encode()
+
+    def late(directory: Path) -> str:
+        overwrite(path, other)
+        return identify(directory)
+
+    monkeypatch.setattr(fingerprint, "of_weights", late)
+    with pytest.raises(ModelError, match="its files changed"):
+        FACTORY.open(recognise(str(copies / "full")), SETTINGS)
+    FACTORY.open(recognise(str(copies / "full")), SETTINGS).close()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
+from faults.overwriting import other_content, overwrite
 from training.makers import recipe, silent, weights
 
+from evalharness.checkpoints import fingerprint
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.errors import UsageError
+from evalharness.errors import ModelError, UsageError
+from evalharness.training import loop
 from evalharness.training.loop import train
 
 STILL = {"learning_rate": 1e-12, "steps": 1}  # a stage that changes nothing worth naming
@@ -98,3 +102,38 @@ def test_what_cannot_go_on(stages, examples, tmp_path, first, then, said):
     with pytest.raises(UsageError, match=f"--after: .*{said}"):
         train(recipe("", tmp_path / "two", then, after=str(stages[first])), examples, silent)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def when_opened(monkeypatch):
+    """Has something done once the weights are in memory, before what is to be trained is made of them."""
+
+    def arrange(act) -> None:
+        monkeypatch.setattr(loop, "set_seed", lambda seed: act())
+
+    return arrange
+
+
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("method", ["lora", "prompt"])
+def test_an_adapter_that_was_written_over_is_not_gone_on_from(stages, examples, tmp_path, when_opened, method):
+    stage = shutil.copytree(stages[method], tmp_path / "stage")
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        path = stage / name
+        before, other = path.read_bytes(), other_content(path)
+        when_opened(lambda path=path, other=other: overwrite(path, other))
+        with pytest.raises(ModelError, match=f"{stage}: its files changed"):
+            train(recipe(stages["base"], tmp_path / "two", method, after=str(stage), **STILL), examples, silent)
+        overwrite(path, before)
+    assert list(tmp_path.iterdir()) == [stage]
+
+
+@pytest.mark.fault(10)
+def test_what_is_recorded_of_a_base_is_what_was_trained(base, examples, tmp_path, when_opened):
+    copy = shutil.copytree(base, tmp_path / "base")
+    paths = [copy / name for name in ("model.safetensors", "generation_config.json")]
+    before, weights_before = paths[1].read_bytes(), fingerprint.of_tensors(copy)
+    when_opened(lambda: [overwrite(path, other_content(path)) for path in paths])
+    out = train(recipe(copy, tmp_path / "candidate", "full", **STILL), examples, silent)
+    assert fingerprint.of_tensors(copy) != weights_before == facts_of(out)["base_weights"]
+    assert (out / "generation_config.json").read_bytes() == before

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from evalharness.checkpoints.devices import DTYPES, device_of, dtype_of
 from evalharness.checkpoints.fingerprint import of_tokenizer
-from evalharness.checkpoints.generation_rules import differences, generation_config, rules
+from evalharness.checkpoints.generation_rules import differences, generation_config, rules, stated
 from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
 from evalharness.checkpoints.open_model import attention_of
 from evalharness.checkpoints.tokenizer import (
@@ -173,9 +173,11 @@ class HFFactory:
         info = self.describe(checkpoint, settings)
         if device_of(settings.device).type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
-        loaded = load(checkpoint, settings.dtype, settings.device, resident)
-        config = generation_config(checkpoint, settings.generation_config)
-        loaded.model.generation_config = loaded.bare.generation_config = config
+        loaded = load(checkpoint, settings.dtype, settings.device, resident, settings.generation_config)
+        assert loaded.around is not None
+        shared = stated(loaded.bare.generation_config) if settings.generation_config == "base" else {}
+        read = {"special_tokens": asdict(loaded.around), "generation_rules": shared}
+        info = replace(info, details={**info.details, **read})
         return HFEngine(loaded, info, settings, checkpoint.window)
 
     def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
