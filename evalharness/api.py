@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack, get_type_hints
 
@@ -20,7 +20,7 @@ from evalharness.records.job_options import JobOptions, Texts, make_job, several
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
-from evalharness.results import open_folder, run_and_model, write_measurements, write_results
+from evalharness.results import forget_samples, open_folder, run_and_model, write_measurements, write_results
 from evalharness.run.checks import check_job
 from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
@@ -100,12 +100,19 @@ def compare(
     measured = with_targets(with_margins(measured, margin, named, alpha), target, targets or {})
     found = analyse(measured)
     if out is not None:
-        _write(Path(out), measured, found)
+        _write(Path(out), texts, measured, found)
     return found
 
 
-def _write(out: Path, measured: MeasuredRun, results: Results) -> None:
+def _write(out: Path, texts: Sequence[str], measured: MeasuredRun, results: Results) -> None:
+    """Write into a folder what was compared; a run that was compared and lies there keeps its samples, and its files
+    until new ones are in their place.
+    """
+    paths = [run_and_model(text)[0] for text in texts]
+    same = any(out.resolve() in (path.resolve(), path.parent.resolve()) for path in paths)
     with held(out, "--out", patience=PATIENCE):
-        open_folder(out)
+        if not same:
+            forget_samples(out)
+        open_folder(out, same)
         write_measurements(out, measured)
         write_results(out, results)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -84,13 +85,18 @@ def made_new(folder: Path) -> Iterator[Path]:
 def _locked(folder: Path) -> int:
     """Open the folder's lock file and lock it until it is closed. Raises BlockingIOError where another one has it."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):  # its holder has just removed the folder
+                if not stat.S_ISDIR(folder.stat().st_mode):
+                    raise
         try:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0))
         except FileNotFoundError:
             if not folder.parent.is_dir():
                 raise
-            continue  # its holder has just removed the folder
+            continue
         try:
             _lock_file(lock)
             if os.path.samestat(os.fstat(lock), os.stat(folder / LOCK)):

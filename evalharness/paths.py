@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,4 +40,5 @@ def default_store(environ: Mapping[str, str]) -> Path:
 
 def run_folder(suite: str | None) -> Path:
     """runs/<time>-<suite>, in UTC, where a run is kept whose folder nobody named."""
-    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{suite or 'tasks'}"
+    harmless = re.sub(r"[^A-Za-z0-9._+@-]", "_", suite or "tasks")[:80]
+    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{harmless}"

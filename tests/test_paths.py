@@ -23,4 +23,5 @@ def test_the_store_follows_the_environment() -> None:
 
 def test_run_folders_are_named_by_suite() -> None:
     assert paths.run_folder("demo").name.endswith("-demo")
-    assert paths.run_folder(None).parent == Path("runs")
+    assert paths.run_folder(None).parent == paths.run_folder("../../x").parent == Path("runs")
+    assert paths.run_folder("a/b:c\nd").name.endswith("-a_b_c_d")

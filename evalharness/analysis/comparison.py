@@ -15,6 +15,7 @@ from evalharness.analysis.pairing import MeasurementTable
 from evalharness.analysis.rows import draft, unjudged
 from evalharness.analysis.suite import family_rows, suite_row, without_target
 from evalharness.analysis.verdicts import with_verdicts
+from evalharness.interruption import stop_if_interrupted
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.measurements import Measurement, TaskFacts
@@ -35,7 +36,10 @@ def compare(
     for candidate in (*plan.candidates, *plan.references):
         there = [task for task in facts if _was_asked(task, candidate, table, plan)]
         data = CandidateData(candidate=candidate, facts=there, table=table, plan=plan)
-        rows = [draft(data, subject) for subject in data.subjects]
+        rows = []
+        for subject in data.subjects:
+            stop_if_interrupted()
+            rows.append(draft(data, subject))
         kept = without_target(data, rows)
         suite = suite_at_looks(data, rows) if plan.until_decided else suite_row(data, kept, [r for r in rows if r.unit])
         rows += [*family_rows(kept, plan), suite]

@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from evalharness import fingerprint
 from evalharness.data.contents import unreadable
-from evalharness.data.files import json_value, write_whole
+from evalharness.data.files import json_value
 from evalharness.data.sources import BUILDERS, DataSource, read_rows
 from evalharness.errors import DataError
 from evalharness.folder_lock import LOCK
 from evalharness.records.tasks import Task
+from evalharness.whole_file import write_whole
 
 MANIFEST = "MANIFEST.json"
 VERSION = 1

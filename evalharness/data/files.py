@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -211,14 +210,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and the folders above it. Raises OSError."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch.write_bytes(data)
-    scratch.replace(path)
 
 
 def kind(value: Any) -> str:

@@ -7,16 +7,20 @@ until the record is given up (`Lock.forget`), because two runs on different rows
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.files import json_value, write_whole
-from evalharness.errors import DataError, UsageError, did_you_mean
+from evalharness.data.files import json_value
+from evalharness.errors import DataError, StoreError, UsageError, did_you_mean
+from evalharness.folder_lock import PATIENCE, held
 from evalharness.records.tasks import Task
+from evalharness.whole_file import write_whole
 
 LOCK = "evalharness.lock.json"
 VERSION = 1
+ELSEWHERE = "a lock file in a folder that can be written would be right (--lock)"
 
 
 def default_lock(store: Path) -> Path:
@@ -41,6 +45,13 @@ class Lock:
         """Record a reading, or check it. Raises DataError, naming both digests, where the rows are not those that were
         recorded.
         """
+        if self._note(task, split, revision, rows, digest):
+            with self._held():
+                if self._note(task, split, revision, rows, digest):
+                    self._write()
+
+    def _note(self, task: Task, split: str, revision: str | None, rows: int, digest: str) -> bool:
+        """Whether the reading is new to what is recorded, where it then stands. Raises DataError as `settle` does."""
         name, config = key_of(task), task.dataset_name or "default"
         entry = self._sets.setdefault(name, {"revision": revision, "splits": {}})
         before = entry["splits"].get(config, {}).get(split)
@@ -54,38 +65,45 @@ class Lock:
             )
         reading = {"rows": rows, "sha256": digest}
         if before == reading and (entry["revision"] or not revision):
-            return
+            return False
         entry["revision"] = entry["revision"] or revision
         entry["splits"].setdefault(config, {})[split] = reading
-        self._write()
+        return True
 
     def forget(self, names: Iterable[str]) -> list[str]:
         """Give up what is recorded of these data sets; the next reading is recorded anew. Raises UsageError for one
         that is not recorded.
         """
         forgotten = list(dict.fromkeys(names))
-        for name in forgotten:
-            if name not in self._sets:
-                raise UsageError(name, f"is not in {self.path}", did_you_mean(name, self._sets))
-            del self._sets[name]
-        if forgotten:
-            self._write()
+        with self._held():
+            for name in forgotten:
+                if name not in self._sets:
+                    raise UsageError(name, f"is not in {self.path}", did_you_mean(name, self._sets))
+                del self._sets[name]
+            if forgotten:
+                self._write()
         return forgotten
 
     def names(self) -> set[str]:
         """The data sets that are recorded."""
         return set(self._sets)
 
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the file for this process alone, and read it again, so that no other process's entries are lost."""
+        try:
+            with held(self.path.with_name(f".{self.path.name}.held"), "--lock", self.path, PATIENCE, new=True):
+                self._sets = _read(self.path)
+                yield
+        except StoreError as error:
+            raise DataError(self.path, error.what, ELSEWHERE) from None
+
     def _write(self) -> None:
         text = json.dumps({"version": VERSION, "data_sets": self._sets}, indent=1, sort_keys=True) + "\n"
         try:
             write_whole(self.path, text.encode())
         except OSError as error:
-            raise DataError(
-                self.path,
-                f"cannot be written ({error.strerror or error})",
-                "a lock file in a folder that can be written would be right (--lock)",
-            ) from None
+            raise DataError(self.path, f"cannot be written ({error.strerror or error})", ELSEWHERE) from None
 
 
 def key_of(task: Task) -> str:

@@ -72,9 +72,17 @@ def make_candidate(
     if existing == {"recipe": recipe.to_json(), "base_fingerprint": of_weights(Path(recipe.base)), "data": data}:
         listener.phase(f"{out.name} is trained already")
         return out
+    replaced = out.with_name(f".{out.name}.replaced")
     if existing is not None:
-        shutil.rmtree(out)
+        _remove(replaced)
+        out.rename(replaced)  # whole, so that a kill leaves nothing in its place that is not known to be a candidate
+    _remove(replaced)
     return train(recipe, examples, listener.phase)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _ingredients(out: Path) -> dict[str, Any] | None:

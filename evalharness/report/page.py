@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from evalharness import registry
 from evalharness.analysis import relative
+from evalharness.interruption import stop_if_interrupted
 from evalharness.paths import shipped
 from evalharness.records.results import Results
 from evalharness.report import (
@@ -89,7 +90,10 @@ def render(
     with id "stages"; all else depends on `results` alone.
     """
     template = environment(shipped("reports")).get_template("page.html.jinja")
-    views = {name: view(results) for name, view in VIEWS.items()}
+    views = {}
+    for name, view in VIEWS.items():
+        stop_if_interrupted()
+        views[name] = view(results)
     cards = sentences.cards(results)
     views |= {"cards": cards, "headline": sentences.headline(cards)}
     views |= _looks(results) | _sweep(sweep) | _stages(stages)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
 from evalharness.errors import StoreError, UsageError
 from evalharness.json_text import parse_json
+from evalharness.whole_file import write_whole
 
 RESULTS, MEASUREMENTS, SAMPLES = "results.json", "measurements.parquet", "samples"
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 RUN, REPORT, OVERLAP = "run.json", "report.html", "overlap.jsonl"
 
 
-def open_folder(out: Path) -> None:
+def open_folder(out: Path, same: bool = False) -> None:
     """Make the run's folder ready. Raises StoreError where nothing can be written there.
 
     What an older run concluded there is taken away, so that no part of it is taken for this run's if this one does not
-    finish.
+    finish; but of the `same` run only the page, since what is written anew is made of the rest.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".write-test-{os.getpid()}"
+        probe = out / ".write-test"
         probe.write_text("")
         probe.unlink()
-        for name in (RESULTS, MEASUREMENTS, REPORT, OVERLAP):
+        for name in (REPORT,) if same else (RESULTS, MEASUREMENTS, REPORT, OVERLAP):
             (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
@@ -55,18 +55,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: beside its place, then renamed into it. Raises StoreError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a whole file or nothing. Raises StoreError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise StoreError(
             path, f"cannot be written ({error.strerror})", "make room, or name another folder with --out"
         ) from error
@@ -99,6 +91,16 @@ def file_name(name: str) -> str:
     if RESERVED.fullmatch(harmless):
         harmless = f"_{harmless}"
     return harmless if name and harmless == name else f"{harmless}-{fingerprint.of_value(name)[:8]}"
+
+
+def check_file_names(names: Iterable[str], fix: str) -> None:
+    """Check that the files of no two models, or tasks, are one where a file system ignores case. Raises UsageError."""
+    before: dict[str, str] = {}
+    for name in names:
+        other = before.setdefault(file_name(name).casefold(), name)
+        if other != name:
+            what = f"differs from {other} by case alone, and where a file system ignores case they have one file"
+            raise UsageError(name, what, fix)
 
 
 def samples_path(out: Path, task: str, model: str) -> Path:

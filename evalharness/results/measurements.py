@@ -206,6 +206,8 @@ def _wrong_values(m: Measurement, metric: MetricFacts) -> str:
     if metric.kind in (MetricKind.BINARY, MetricKind.GRADED):
         if (m.rows[:, 1:] < 0).any():
             return "a row of less than no examples"
+        if (m.rows[:, 1:] > np.array(m.sizes)[:, None]).any():
+            return "a row of more examples than its unit has"
         values = m.rows[:, 0] / np.where(m.rows[:, 1] == 0, 1.0, m.rows[:, 1])
     outside = values[(values < low - ROUNDING) | (values > high + ROUNDING)]
     return f"{outside[0]:g} is not between {low:g} and {high:g}" if len(outside) else ""

@@ -17,6 +17,7 @@ from evalharness.analysis.baseline import measured as answered_before
 from evalharness.engines.adapter_check import Proof
 from evalharness.engines.base import EngineFactory, errors_of, factory_of
 from evalharness.errors import ModelError, NotComparableError
+from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.models import EngineInfo
@@ -148,6 +149,7 @@ def _verified(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) ->
     """Return the plan once its checkpoints' files are verified. Raises ModelError."""
     verify = registry.find(checkpoints.REGISTRY, "verify", "checkpoint step")
     for checkpoint in run_plan.checkpoints:
+        stop_if_interrupted()
         if checkpoint in run_plan.references:
             continue  # the base's weights again
         listener.phase(f"verifying {checkpoint.name}")

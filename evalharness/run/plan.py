@@ -16,10 +16,12 @@ from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
 from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
+from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.tasks import Group, Suite, Task, Variant
+from evalharness.results.files import check_file_names
 from evalharness.run.reference_models import (
     at_one_precision,
     check_architectures,
@@ -154,6 +156,7 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
         if job.models.target or missing([task], source, split) is None
     ]
     tasks = list({task.name: task for task in tasks}.values())
+    check_file_names((task.name for task in tasks), "leave one of them out, or give it another name in its file")
     check_overrides(tasks, source)
     if (error := missing(tasks, source, split)) is not None:
         raise error
@@ -179,6 +182,7 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
 
 
 def _rows_of(task: Task, source: DataSource, split: str | None) -> tuple[DataRow, ...]:
+    stop_if_interrupted()
     return grouped(read_rows(task, split or task.evaluation_split, source), task).rows
 
 
@@ -266,6 +270,7 @@ def _check_names(names: Sequence[str]) -> None:
         if names.count(name) > 1:
             fix = "tell them apart with --model NAME=PATH or --base NAME=PATH"
             raise UsageError(name, f"{names.count(name)} checkpoints of this run have this name", fix)
+    check_file_names(names, "give one of them another name: --model NAME=PATH")
 
 
 def _targets(job: Job, candidates: Sequence[Checkpoint], library: Library) -> list[Task]:

@@ -9,6 +9,7 @@ from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
 from evalharness.engines.base import EngineFactory, ModelTokenizers
 from evalharness.errors import ModelError, NotComparableError, UsageError
+from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job, PromptOptions
 from evalharness.records.models import Architecture, Checkpoint
 from evalharness.records.requests import PreparedTask
@@ -59,6 +60,7 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     settings, notices = _settings(job, run_plan, tokenizers), _left_out(job, run_plan, renderers)
 
     def prepared(task: Task, renderer: ChatRenderer | None) -> PreparedTask:
+        stop_if_interrupted()
         chat = None if renderer is None else Chat(renderer, job.prompts.fewshot_as_multiturn is not False)
         shots, limit = run_plan.shots_of(task), run_plan.limit_of(task)
         return prepare(task, run_plan.source, replace(settings, num_fewshot=shots, limit=limit, chat=chat))

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from command_line import exit_code
 
+from evalharness.results import read_results
+
 MakeRun = Callable[..., Path]
 
 
@@ -117,6 +119,16 @@ def test_what_only_one_run_describes_is_left_out(make_run: MakeRun, tmp_path: Pa
         assert "acc" in metrics and "ece" not in metrics
 
 
+def test_over_another_run_nothing_of_that_one_is_left(make_run: MakeRun, tmp_path: Path) -> None:
+    run, other = make_run("run", {"a": 5}), make_run("other", {"a": 0})
+    assert exit_code("compare", run, "--out", other) == 0
+    assert read_results(other).comparisons == read_results(run).comparisons
+    assert not [path for path in (other / "samples").rglob("*") if path.is_file()]
+    assert exit_code("compare", run, "--out", run) == 0  # its own are kept
+    assert len(read_results(run).flips) == 5
+
+
+@pytest.mark.fault(35)
 def test_missing_answers_stay_missing(make_run: MakeRun, tmp_path: Path) -> None:
     """A run in which something failed is incomplete however it is compared again."""
     run = make_run("run", {"a": 0}, deaf={"a"})

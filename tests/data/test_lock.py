@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,37 @@ def test_other_rows_are_refused_with_both_digests_until_they_are_accepted(of: Of
         Lock(path).forget(["who/waht"])
 
 
+@pytest.mark.fault(37)
+def test_what_others_recorded_since_it_was_read_is_kept(of: Of, tmp_path: Path) -> None:
+    path = tmp_path / LOCK
+    first, second = Lock(path), Lock(path)
+    first.settle(of("a/a"), "test", "c0ffee", 3, "d1")
+    second.settle(of("b/b"), "test", "c0ffee", 3, "d2")
+    assert Lock(path).names() == {"a/a", "b/b"}
+    with pytest.raises(DataError, match="other rows than before"):
+        second.settle(of("a/a"), "test", "c0ffee", 3, "d3")
+    first.forget(["a/a"])
+    second.settle(of("c/c"), "test", "c0ffee", 3, "d4")
+    assert Lock(path).names() == {"b/b", "c/c"}
+    assert [each.name for each in tmp_path.iterdir()] == [LOCK]
+
+
+@pytest.mark.fault(37)
+def test_two_processes_lose_no_entry(of: Of, tmp_path: Path) -> None:
+    children = []
+    for name in "ab":
+        if not (child := os.fork()):
+            try:
+                for number in range(20):
+                    Lock(tmp_path / LOCK).settle(of(f"{name}/{number}"), "test", None, 3, "d")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+    assert len(Lock(tmp_path / LOCK).names()) == 40
+
+
 def test_a_task_that_asks_for_a_revision_has_an_entry_of_its_own(of: Of) -> None:
     assert key_of(of("who/what", dataset_kwargs={"revision": "v2"})) == "who/what@v2"
 
@@ -86,5 +118,5 @@ def test_what_is_no_lock_file_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_lock_file_that_cannot_be_written_is_named(of: Of, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot write here"):
         Lock(tmp_path / "file" / LOCK).settle(of("who/what"), "test", None, 1, "d")

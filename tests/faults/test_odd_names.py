@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from evalharness.engines.scripted import ScriptedFactory
+from evalharness.errors import UsageError
+from evalharness.records.job_options import make_job
 from evalharness.records.measurements import Sample
+from evalharness.records.requests import Failure
 from evalharness.results import read_samples, write_samples
+from evalharness.run.evaluation import evaluate
 
 NAMES = (
     *(
@@ -64,3 +69,34 @@ def test_files_of_odd_names(tmp_path: Path, record_property: Callable[[str, obje
     for name in NAMES:
         assert read_samples(out, name, "model")[0].id == f"{name} of model"
         assert read_samples(out, "task", name)[0].id == f"task of {name}"
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize(
+    ("models", "tasks", "said"),
+    [
+        (("LoRA", "lora"), ("echo",), r"lora: differs from LoRA by case alone, .* give one of them another name"),
+        (("Base",), ("echo",), r"Base: differs from base by case alone"),
+        (("lora",), ("echo", "Echo"), r"Echo: differs from echo by case alone, .* leave one of them out"),
+    ],
+)
+def test_names_that_differ_by_case_alone_are_refused_before_anything_is_asked(
+    models: tuple[str, ...], tasks: tuple[str, ...], said: str, zoo: dict[str, Path], small_world: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "twin.yaml").write_text(
+        (small_world / "tasks/echo.yaml").read_text().replace("task: echo", "task: Echo")
+    )
+    factory = ScriptedFactory(lambda request: Failure(request_id=request.id, reason="deaf"))
+    kinds = ("llama-lora", "llama-prompt")
+    job = make_job(
+        models=tuple(f"{name}={zoo[kind]}" for name, kind in zip(models, kinds, strict=False)),
+        base=f"base={zoo['llama']}",
+        tasks=tasks,
+        include=(small_world / "tasks", tmp_path / "twin.yaml"),
+        data_dir=small_world / "data",
+        out=tmp_path / "out",
+        store=tmp_path / "store.sqlite",
+    )
+    with pytest.raises(UsageError, match=said):
+        evaluate(job, factory=factory)
+    assert factory.requests == []

@@ -44,6 +44,7 @@ GOOD: dict[str, list[object]] = {
         ({"row": [[7.0, 1.0], *GOOD["row"][1:]]}, ": a by acc of b: 7 is not between 0 and 1"),
         ({"row": [[-1.0, 1.0], *GOOD["row"][1:]]}, ": a by acc of b: -1 is not between 0 and 1"),
         ({"row": [[1.0, -1.0], *GOOD["row"][1:]]}, ": a by acc of b: a row of less than no examples"),
+        ({"row": [[1.0, 2.0], *GOOD["row"][1:]]}, ": a by acc of b: a row of more examples than its unit has"),
         ({"row": [*GOOD["row"][:2], [0.0, 1.0, math.inf, 0.0], [1.0] * 4]}, "a by mcc of b: a row that is not finite"),
     ],
 )
