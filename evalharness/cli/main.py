@@ -82,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     in_main_thread = threading.current_thread() is threading.main_thread()
     descriptors = take_every_text()
+    # torch's threads, which read this when they begin, would spin for one another while another process has their core
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with interruption.signals_caught() if in_main_thread else contextlib.nullcontext():
         code = _run(arguments, debug="--debug" in arguments or bool(os.environ.get("EVALHARNESS_DEBUG")))
     if lost := output_lost(descriptors):

@@ -169,3 +169,14 @@ def test_the_options_of_run_stand_in_sections_each_once_and_its_examples_parse()
     for option in named:
         assert f"\n  {option} " in text
     assert "Examples:" in text
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
+    given: str | None, kept: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert exit_code("--version") == 0
+    assert os.environ["OMP_WAIT_POLICY"] == kept
