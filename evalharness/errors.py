@@ -15,6 +15,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
+
 
 class EvalHarnessError(Exception):
     """An error that the user can mend. `str(error)` is the line that they read; no traceback is shown."""
@@ -71,6 +73,19 @@ class NotComparableError(EvalHarnessError):
 def first_line(error: object) -> str:
     """The first line of an exception's text; the name of its class where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Is this the accelerator's or the operating system's way to say that memory does not suffice?"""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
+    )
+
+
+def pass_on_memory_error(error: Exception) -> None:
+    """Raise MemoryError where that is what an error says, whatever its class: nothing that was given is wrong."""
+    if out_of_memory(error):
+        raise MemoryError(first_line(error)) from error
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:

@@ -23,7 +23,7 @@ from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, unwarned
 from evalharness.checkpoints.limits import check_adapter
 from evalharness.checkpoints.open_model import architecture_of, embedding_shape, misnamed
 from evalharness.checkpoints.resized import check_rows, check_tokens, embedding_rows, second_copies
-from evalharness.errors import ModelError, first_line
+from evalharness.errors import ModelError, first_line, pass_on_memory_error
 from evalharness.records.models import Architecture, Checkpoint
 
 FIX = "the adapter is for another base or was saved incompletely: give --base, or save it again"
@@ -83,6 +83,7 @@ def wrap(checkpoint: Checkpoint, config: PeftConfig, model: PreTrainedModel) -> 
         with unwarned(), torch.random.fork_rng():
             return kind(model, config, autocast_adapter_dtype=not on_meta, low_cpu_mem_usage=on_meta)
     except UNLOADABLE as error:
+        pass_on_memory_error(error)
         raise ModelError(
             checkpoint.path, f"does not fit its base {checkpoint.base} ({first_line(error)})", FIX
         ) from None

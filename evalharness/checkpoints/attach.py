@@ -33,7 +33,7 @@ from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.checkpoints.open_model import architecture_of
 from evalharness.checkpoints.resized import ORIGINAL, second_copies
 from evalharness.checkpoints.shared_weights import copy_over_same_weights, unshare
-from evalharness.errors import ModelError, first_line
+from evalharness.errors import ModelError, first_line, pass_on_memory_error
 from evalharness.records.models import Checkpoint
 
 
@@ -81,6 +81,7 @@ def _loaded(checkpoint: Checkpoint, config: PeftConfig, base: PreTrainedModel) -
                 str(checkpoint.path), "default", torch_device=str(base.device), autocast_adapter_dtype=True
             )
     except UNLOADABLE as error:
+        pass_on_memory_error(error)
         raise ModelError(
             checkpoint.path, f"does not fit its base {checkpoint.base} ({first_line(error)})", FIX
         ) from None
@@ -175,6 +176,7 @@ def _try_forward(checkpoint: Checkpoint, wrapped: PeftModel) -> None:
         with torch.no_grad():
             model(**inputs)
     except UNLOADABLE as error:
+        pass_on_memory_error(error)
         on = f"on a base in {checkpoint.precision} and {model.dtype}"
         raise ModelError(
             checkpoint.path,

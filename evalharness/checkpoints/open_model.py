@@ -15,7 +15,7 @@ from transformers.utils.quantization_config import GgufConfig
 from evalharness.checkpoints import files
 from evalharness.checkpoints.libraries import SHOWN, UNLOADABLE, first_names, quiet, read_into_memory
 from evalharness.checkpoints.precision import QUANTISED
-from evalharness.errors import ModelError, first_line
+from evalharness.errors import ModelError, first_line, pass_on_memory_error
 from evalharness.records.models import Architecture
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def attention_of(directory: Path, architecture: Architecture = Architecture.CAUS
 
 def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
     """Open full weights as a model, every tensor accounted for and in memory that no file is mapped to. Raises
-    ModelError naming tensors that are missing, extra or of the wrong shape.
+    ModelError naming tensors that are missing, extra or of the wrong shape, and MemoryError.
     """
     model: PreTrainedModel
     source, gguf = gguf_options(directory)
@@ -98,6 +98,7 @@ def from_pretrained(directory: Path, **options: Any) -> PreTrainedModel:
                 **options,
             )
         except UNLOADABLE as error:
+            pass_on_memory_error(error)
             stored = QUANTISED in files.model_config(directory)
             library = "install the library that quantised it, or give the weights before quantisation"
             fix = library if stored else "give a complete checkpoint"

@@ -20,7 +20,7 @@ import click
 from evalharness import __version__, cli, interruption, registry
 from evalharness.cli.printing import print_line
 from evalharness.cli.streams import output_lost, take_every_text
-from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean
+from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean, first_line, out_of_memory
 
 CRASH = 1
 AGAIN = "the same command"
@@ -102,6 +102,25 @@ def _is_no_path(error: Exception) -> bool:
     return isinstance(error, ValueError) and str(error).startswith("embedded null")
 
 
+def _unforeseen(error: Exception, arguments: Sequence[str], debug: bool) -> int:
+    """The exit code of an error that no step names: of the system, of memory, or of ours; it is printed."""
+    if _is_no_path(error):
+        named = str(getattr(error, "filename", None) or "a path")[:SHOWN]
+        print_line(f"Error: {named}: no path can be that long, or hold a zero byte; a shorter one would do", err=True)
+        return UsageError.exit_code
+    if debug:
+        print_line(traceback.format_exc(), err=True)
+    if out_of_memory(error):
+        kept = ": what was answered is kept" if arguments and arguments[0] in RESUMED else ""
+        what = f"does not suffice ({first_line(error)})"
+        print_line(f"Error: memory: {what}; give the same command with more of it{kept}", err=True)
+        return NotComparableError.exit_code
+    hint = "" if debug else " Give --debug for the traceback."
+    what = f"{type(error).__name__}: {error}"
+    print_line(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
+    return CRASH
+
+
 def _run(arguments: Sequence[str], debug: bool) -> int:
     """The exit code of the command; whatever it raises is printed."""
     try:
@@ -127,18 +146,7 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
             print_line(line, err=True)
         return interruption.exit_code()
     except Exception as error:
-        if _is_no_path(error):
-            named = str(getattr(error, "filename", None) or "a path")[:SHOWN]
-            print_line(
-                f"Error: {named}: no path can be that long, or hold a zero byte; a shorter one would do", err=True
-            )
-            return UsageError.exit_code
-        if debug:
-            print_line(traceback.format_exc(), err=True)
-        hint = "" if debug else " Give --debug for the traceback."
-        what = f"{type(error).__name__}: {error}"
-        print_line(f"Error: evalharness crashed ({what}). This is a bug of ours.{hint}", err=True)
-        return CRASH
+        return _unforeseen(error, arguments, debug)
 
 
 def _interrupted(arguments: Sequence[str], notes: Sequence[str]) -> list[str]:

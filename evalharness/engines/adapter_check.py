@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.engines.base import AdapterProbe, Engine, errors_of
-from evalharness.errors import ModelError, UsageError
+from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.models import Checkpoint
 from evalharness.results.structuring import structured
 
@@ -54,7 +54,8 @@ class Proof:
 
 
 def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
-    """Ask with the adapter on and off, alone and in a padded batch, and merged. `prompts` should differ in length.
+    """Ask with the adapter on and off, alone and in a padded batch, and merged. `prompts` should differ in length;
+    where memory does not suffice for one of them, the shorter half is asked.
 
     Raises ModelError where a logit is NaN or infinite, where the adapter changes no logit in scoring or in decoding
     (unless `allow_noop`: a checkpoint before its first step), where a placebo changes one by more than rounding, and
@@ -64,6 +65,15 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
         raise ValueError("prove needs at least one prompt")
     if not isinstance(engine, AdapterProbe):
         return Proof(0.0, 0.0, 0.0, available=False)
+    try:
+        return _proof(engine, checkpoint, prompts, allow_noop)
+    except NotComparableError as error:
+        if len(prompts) == 1 or not isinstance(error.__cause__, MemoryError):
+            raise
+    return prove(engine, checkpoint, sorted(prompts, key=len)[: len(prompts) // 2], allow_noop)
+
+
+def _proof(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
     together = [*prompts[:FEW], prompts[0][: max(1, len(prompts[0]) // 3)]]  # a short one, so that there is padding
     on = {path: _logits(engine, checkpoint, together, path, adapter=True) for path, _ in PATHS}
     changes = dict.fromkeys(on, 0.0)

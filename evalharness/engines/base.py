@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evalharness import registry
 from evalharness.engines import REGISTRY
-from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean, first_line
+from evalharness.errors import EvalHarnessError, NotComparableError, UsageError, did_you_mean, first_line, out_of_memory
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Request, Response
 from evalharness.records.tokenizers import ChatRenderer, TokenCounter
@@ -52,7 +52,7 @@ class AdapterProbe(Engine, Protocol):
         scores or decodes.
 
         `merged` (path "score"): those of the model with its adapter merged into its weights. Raises Unmergeable where
-        it cannot be.
+        it cannot be, MemoryError where memory does not suffice for a prompt alone.
         """
         ...
 
@@ -140,7 +140,8 @@ def errors_of(engine: str, step: str) -> Iterator[None]:
         raise
     except Exception as error:  # whatever somebody else's engine raises
         what = f"{step} raised {type(error).__name__} ({first_line(error)})"
-        fix = "mend it (--debug shows where) and run again: what is answered is kept"
+        mend = "give it more memory, or a smaller --dtype," if out_of_memory(error) else "mend it (--debug shows where)"
+        fix = f"{mend} and run again: what was answered is kept"
         raise NotComparableError(f"engine {engine}", what, fix) from error
 
 

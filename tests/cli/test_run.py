@@ -166,3 +166,35 @@ def test_a_run_with_memory_for_two_rows_decides_as_one_with_plenty(
     plenty = answers("plenty")
     monkeypatch.setattr(LlamaForCausalLM, "forward", choke)
     assert answers("little") == plenty and "comparisons" in plenty and max(refused) > 4
+
+
+@pytest.mark.fault(12)
+@pytest.mark.fault(35)
+def test_a_prompt_that_is_too_large_alone_fails_alone(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends with 5, the rest is reported and kept, and with more memory the same command completes it."""
+    texts = ["the cat", "a dog", "the mat " * 6, "the dog", "a cat", "a mat"]
+    rows, whole = tmp_path / "rows.jsonl", LlamaForCausalLM.forward
+    rows.write_text("".join(json.dumps({"text": text, "label": 0}) + "\n" for text in texts))
+    given = ("--data", f"echo={rows}")
+
+    def choke(model: LlamaForCausalLM, *args: object, **inputs: torch.Tensor) -> object:
+        if inputs["input_ids"].shape[1] > 12:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole(model, *args, **inputs)
+
+    def document(part: str) -> list[dict[str, object]]:
+        return json.loads((tmp_path / "out" / "results.json").read_text())[part]
+
+    with monkeypatch.context() as little:
+        little.setattr(LlamaForCausalLM, "forward", choke)
+        code, out, _ = run("lora", *given)
+        failed = [
+            (error["task"], error["model"], error["example"][:2], error["reason"]) for error in document("errors")
+        ]
+        rows_of = {row["task"]: row["n"] for row in document("comparisons") if row["primary"]}
+    reason = "out of memory with a single row"
+    assert code == 5 and sorted(failed) == [("echo", model, "2-", reason) for model in ("base", "candidate")]
+    assert rows_of["echo"] == 5 and rows_of["yes_no"] == 6 and "yes_no" in out
+    assert run("lora", *given)[0] == 0 and not document("errors")

@@ -4,16 +4,14 @@ fingerprinted.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 from faults.overwriting import CHANGES, other_content, overwrite, scaled
+from faults.watching import WatchedFactory, answers_in
 
 import evalharness
 from evalharness.checkpoints import fingerprint
@@ -23,40 +21,11 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.engines.hf.engine import FACTORY
 from evalharness.errors import EvalHarnessError, ModelError
-from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
-from evalharness.records.requests import Failure, Generate, Rank, Request, Response
+from evalharness.records.models import EngineSettings
+from evalharness.records.requests import Generate, Rank
 
 WEIGHTS, ADAPTER = "model.safetensors", "adapter_model.safetensors"
 SETTINGS = EngineSettings(device="cpu")
-
-
-class Watched:
-    """An engine that tells of every block that it has answered."""
-
-    def __init__(self, engine, answered: Callable[[], object]) -> None:
-        self.engine, self.info, self.answered = engine, engine.info, answered
-        self.next_token_logits = engine.next_token_logits
-
-    def answer(self, requests: Sequence[Request]) -> Iterator[Response | Failure]:
-        yield from list(self.engine.answer(requests))
-        self.answered()
-
-    def close(self) -> None:
-        self.engine.close()
-
-
-class WatchedFactory:
-    """Opens engines of transformers. `tell` hears what happens: "opening NAME", "answered NAME"."""
-
-    def __init__(self, tell: Callable[[str], object]) -> None:
-        self.tell = tell
-
-    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        return FACTORY.describe(checkpoint, settings)
-
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Watched:
-        self.tell(f"opening {checkpoint.name}")
-        return Watched(FACTORY.open(checkpoint, settings), lambda: self.tell(f"answered {checkpoint.name}"))
 
 
 @pytest.fixture
@@ -93,11 +62,6 @@ def test_an_engine_that_is_open_answers_as_before_and_another_is_refused(name, c
             FACTORY.open(checkpoint, SETTINGS)
         overwrite(path, before)
     assert list(FACTORY.open(checkpoint, SETTINGS).answer(requests)) == honest
-
-
-def answers_in(store: Path) -> dict[tuple[str, str, str], str]:
-    with contextlib.closing(sqlite3.connect(store)) as db:
-        return {tuple(key): body for *key, body in db.execute("SELECT model, engine, request, body FROM answers")}
 
 
 MOMENTS = {  # when what is written over: what is said, and whose answers are kept

@@ -155,6 +155,7 @@ def _retrain(weights: Path, factor: float) -> None:
     save_file(tensors, weights, metadata={"format": "pt"})
 
 
+@pytest.mark.fault(35)
 def test_what_failed_is_trouble_never_a_score(job: Callable[..., Job]) -> None:
     def broken(request: Request) -> Response | Failure:
         return (
@@ -173,6 +174,7 @@ def test_what_failed_is_trouble_never_a_score(job: Callable[..., Job]) -> None:
     assert asked_of(retried) == {"llama-lora": 30}  # the block with the failures, whole
 
 
+@pytest.mark.fault(35)
 def test_prompts_that_cannot_fit_are_troubles_of_their_examples(
     job: Callable[..., Job], tmp_path: Path, small_world: Path
 ) -> None:
@@ -184,6 +186,7 @@ def test_prompts_that_cannot_fit_are_troubles_of_their_examples(
     assert by_task(found, "llama-lora")["echo"].n == 29
 
 
+@pytest.mark.fault(35)
 def test_a_run_in_which_no_prompt_fits_is_incomplete_and_no_crash(job: Callable[..., Job], tmp_path: Path) -> None:
     (tmp_path / "long.jsonl").write_text(json.dumps({"text": "word " * 200}) + "\n")
     found = evaluate(job(data={"echo": tmp_path / "long.jsonl"}, tasks=("echo",)), factory=ScriptedFactory(parrot))

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evalharness.errors import out_of_memory
+
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Result = TypeVar("Result")
 TOO_LARGE = "out of memory with a single row"
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 
 
 class BatchLimits(NamedTuple):
@@ -88,7 +89,7 @@ def rows_in_batches(
     lengths: Sequence[int], limits: BatchLimits, ask: Callable[[list[int]], torch.Tensor]
 ) -> NDArray[np.float64]:
     """The rows (n, …) that `ask` gives for batches of indices into `lengths`, in the order of these. When memory does
-    not suffice, halves of the batch are asked. Raises what `ask` raises else, and for a single row.
+    not suffice, halves of the batch are asked. Raises MemoryError for a single row, and what `ask` raises else.
     """
     order: list[int] = []
     rows: list[NDArray[np.float64]] = []
@@ -98,8 +99,10 @@ def rows_in_batches(
         try:
             rows.append(ask(batch).double().cpu().numpy())
         except (MemoryError, RuntimeError) as error:
-            if len(batch) == 1 or not out_of_memory(error):
+            if not out_of_memory(error):
                 raise
+            if len(batch) == 1:
+                raise MemoryError(TOO_LARGE) from error
         else:
             order += batch
             continue
@@ -112,13 +115,6 @@ def _halves(batch: list[int]) -> list[list[int]]:
     """Both halves of a batch, the first one last: it is taken from the end."""
     middle = (len(batch) + 1) // 2
     return [batch[middle:], batch[:middle]]
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Is this the accelerator's or the operating system's way to say that memory does not suffice?"""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
-    )
 
 
 def free_memory() -> None:
