@@ -14,11 +14,13 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from command_line import exit_code
-from soak.processes import evalharness, killed
+from soak.processes import forked
 
 from evalharness.paths import shipped
 from evalharness.store import facts
@@ -36,23 +38,23 @@ class Outcome:
 
 
 def candidate(folder: Path, base: Path) -> Path:
-    """A candidate that differs from its base: a LoRA after a few steps."""
-    recipe = ("--method", "lora", "--steps", "4", "--task", "topics", "--data-dir", shipped("fixtures/world/rows"))
+    """A candidate that differs from its base: a LoRA after two steps."""
+    recipe = ("--method", "lora", "--steps", "2", "--task", "topics", "--data-dir", shipped("fixtures/world/rows"))
     assert exit_code("train", "--base", base, "--out", folder / "candidate", *recipe) == 0
     return folder / "candidate"
 
 
-def command(model: Path, base: Path, place: Path) -> list[str]:
-    """A run of three tasks, all of whose output lies in `place`."""
-    tasks = [part for name in TASKS for part in ("--task", name)]
-    where = ["--data-dir", str(shipped("fixtures/world/rows")), "--split", "test", "--limit", str(LIMIT)]
+def command(model: Path, base: Path, place: Path, tasks: Sequence[str], limit: int) -> list[str]:
+    """A run of these tasks and the candidate's target, all of whose output lies in `place`."""
+    named = [part for name in tasks for part in ("--task", name)]
+    where = ["--data-dir", str(shipped("fixtures/world/rows")), "--split", "test", "--limit", str(limit)]
     return [
         "run",
         "--model",
         str(model),
         "--base",
         str(base),
-        *tasks,
+        *named,
         *where,
         "--out",
         str(place / "out"),
@@ -61,20 +63,23 @@ def command(model: Path, base: Path, place: Path) -> list[str]:
     ]
 
 
-def soak(folder: Path, kills: int, seed: int) -> Outcome:
+def soak(folder: Path, kills: int, seed: int, tasks: Sequence[str] = TASKS, limit: int = LIMIT) -> Outcome:
     """Kill until `kills` runs were hit; raise AssertionError at the first difference."""
+    torch.set_num_threads(1)
     base, rng = shipped("fixtures/models") / "tiny-base", random.Random(seed)
     model = candidate(folder, base)
+    assert exit_code(*command(model, base, folder / "whole", tasks, limit)) == 0  # imports what children share
     begun = time.monotonic()
-    evalharness(command(model, base, folder / "whole"))
+    forked(command(model, base, folder / "again", tasks, limit))
+    same(folder / "whole", folder / "again")
     whole = time.monotonic() - begun
     done = completions = 0
     while done < kills:
         place = folder / f"killed-{completions}"
         for _ in range(rng.randint(1, 6)):
             if done < kills:
-                done += killed(command(model, base, place), rng.uniform(0.1, whole))
-        evalharness(command(model, base, place))
+                done += forked(command(model, base, place, tasks, limit), rng.uniform(0.05, whole))
+        forked(command(model, base, place, tasks, limit))
         completions += 1
         same(folder / "whole", place)
         shutil.rmtree(place)

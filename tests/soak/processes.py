@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
+from pathlib import Path
+
+from command_line import exit_code
 
 
 def evalharness(arguments: Sequence[str]) -> None:
@@ -26,6 +33,32 @@ def killed(arguments: Sequence[str], after: float) -> int:
         process.kill()
         process.wait()
         return 1
+
+
+def forked(arguments: Sequence[str], kill_after: float | None = None) -> int:
+    """Run the command in a forked child of this process, where torch is imported already and computes in one thread; 1
+    if it was killed after so many seconds, 0 if it had finished. Raises AssertionError with what it said if it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said"
+        if not (child := os.fork()):
+            code = 99
+            try:
+                written = os.open(said, os.O_WRONLY | os.O_CREAT)
+                for descriptor in (1, 2):
+                    os.dup2(written, descriptor)
+                code = exit_code(*arguments)
+            finally:
+                os._exit(code)
+        deadline = time.monotonic() + (math.inf if kill_after is None else kill_after)
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.01)
+        if os.WIFSIGNALED(ended[1]) and kill_after is not None:
+            return 1
+        assert ended[1] == 0, said.read_text()
+    return 0
 
 
 COMMAND = (sys.executable, "-m", "evalharness")
