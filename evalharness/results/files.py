@@ -116,6 +116,7 @@ def write_run(out: Path, facts: Mapping[str, Any]) -> None:
 def read_run(run: Path) -> dict[str, Any] | None:
     """The content of run.json, or None where it is missing or unreadable (it decides nothing)."""
     try:
-        return dict(parse_json((run / RUN).read_bytes()))
+        facts = parse_json((run / RUN).read_bytes())
     except (OSError, ValueError):
         return None
+    return facts if isinstance(facts, dict) else None

@@ -6,15 +6,15 @@ import contextlib
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import exit_code
+from faults.edits import edits
 from measured_runs import ACC, MCC, ROUGE, measured_run, task
 
 from evalharness import api, results
@@ -68,7 +68,6 @@ READ: dict[str, Callable[[Path], object]] = {
     MEASUREMENTS: lambda folder: content(results.read_measurements(folder)),
     RESULTS: lambda folder: results.results_text(results.read_results(folder)),
 }
-ODD = (None, True, 0, -1, -5, 5, 2**63, 10**30, 1e308, -0.5, "", "x", "a\nb", "../../x", "suite", [], {}, ["x"], [{}])
 
 
 def flips(folder: Path, name: str, count: int, seed: int) -> int:
@@ -147,20 +146,3 @@ def test_edits_without_a_digest_are_read_or_refused(
         pq.write_table(table.replace_schema_metadata({FACTS_KEY: json.dumps(head)}), run / MEASUREMENTS)
         with contextlib.suppress(EvalHarnessError):
             assert results.results_text(api.compare(run))
-
-
-def edits(document: dict[str, Any], rng: random.Random, count: int) -> Iterator[dict[str, Any]]:
-    del document["digest"]
-    text = json.dumps(document)
-    for _ in range(count):
-        inner = edited = json.loads(text)
-        while True:
-            key = rng.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
-            if not isinstance(inner[key], dict | list) or not inner[key] or rng.random() < 0.1:
-                break
-            inner = inner[key]
-        if rng.random() < 0.2:
-            del inner[key]
-        else:
-            inner[key] = rng.choice(ODD)
-        yield edited
