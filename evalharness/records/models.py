@@ -76,7 +76,7 @@ class Checkpoint:
         return self.base if self.adapter and self.base is not None else self.path
 
 
-NEAR_TIES = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}  # benchmarks/batch_invariance.py measures them
+NEAR_TIES = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.15}  # benchmarks/batch_invariance.py measures them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

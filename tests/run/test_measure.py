@@ -16,6 +16,7 @@ from evalharness.metrics.build import build
 from evalharness.records.answers import AnswerCounts
 from evalharness.records.requests import Example, Failure, Generate, Generation, PreparedTask, Rank, Ranking
 from evalharness.records.tasks import MetricSpec, Task
+from evalharness.report.answers import beside_score
 from evalharness.run.collect import checked
 from evalharness.run.measure import measure
 from evalharness.run.measured_run import _without_words
@@ -321,3 +322,12 @@ def test_references_that_rouge_cannot_read_are_said(reference: str, said: bool, 
     notice = _without_words(prepared)
     assert notice.endswith("chrf counts the letters of every script") == said
     assert ("4 of 5" in notice) == said
+
+
+def test_near_ties_are_counted() -> None:
+    prepared, answers = ranked([1] * 20, [(-1.0, -1.00005)] * 3 + [(-1.0, -2.0)] * 17)
+    counts = measure(prepared, answers, "m", near_tie=1e-4).answers
+    assert counts is not None and (counts.near_ties, counts.answers, counts.often_near_ties) == (3, 20, True)
+    assert "is near a tie between two choices in 15 % of the rows" in beside_score(counts)
+    unasked = measure(prepared, answers, "m").answers
+    assert unasked is not None and unasked.near_ties == 0
