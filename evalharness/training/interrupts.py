@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from evalharness.interruption import SIGNALS, stop_if_interrupted
 
 
 class HeldSignal:
@@ -30,9 +30,11 @@ class HeldSignal:
 
 @contextmanager
 def held_back() -> Iterator[HeldSignal]:
-    """Hold the first signal back; a second one acts at once. Does nothing outside the main thread, which signals do not
+    """Hold the first signal back; a second one acts at once. One that came before and was swallowed ends the
+    training here. Does nothing outside the main thread, which signals do not
     reach.
     """
+    stop_if_interrupted()
     held = HeldSignal()
     if threading.current_thread() is not threading.main_thread():
         yield held

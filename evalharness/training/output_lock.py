@@ -4,6 +4,7 @@ being made, and the candidate is renamed into its place at the end.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.folder_lock import held
+from evalharness.whole_file import write_whole
 
 RECORD = "making.json"
 HOPELESS = (UsageError, DataError, ModelError)  # the same again would end the same
@@ -44,13 +46,19 @@ class UnfinishedOutput:
         except (OSError, ValueError):
             same = False
         if not same:
-            shutil.rmtree(self.states, ignore_errors=True)
+            self.forget_record()
+            if self.states.exists():
+                shutil.rmtree(self.states)
             self.best.unlink(missing_ok=True)
-            (self.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+            write_whole(self.folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
         self.states.mkdir(exist_ok=True)
         self.candidate.mkdir()
         self.taken_up = True
         return same
+
+    def forget_record(self) -> None:
+        """Remove the record, before anything that it tells of: after a kill nothing goes on from half of that."""
+        (self.folder / RECORD).unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Move the candidate to its place, in one step."""
@@ -76,6 +84,9 @@ def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
             keep = unfinished.has_states and not hopeless
             raise
         finally:
+            if not keep:
+                with contextlib.suppress(OSError):
+                    unfinished.forget_record()
             shutil.rmtree(unfinished.candidate if keep else unfinished.folder, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ from soak.kill_and_resume import same
 from evalharness.experiments import demo
 from evalharness.run import collect
 from evalharness.run.progress import SilentListener
-from evalharness.training.output_lock import refuse_existing
+from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
 from evalharness.training.recipe import Recipe
 
 Record = Callable[[str, object], None]
@@ -189,3 +189,40 @@ def test_a_candidate_that_is_replaced_is_replaced_after_a_kill_too(
         run_child(lambda out=out: make(out), tmp_path, kill_at)
         assert make(out) == 0 and not list(tmp_path.glob(f"*{kill_at}*"))
     record_property("injected", len(kills))
+
+
+@pytest.mark.fault(1)
+def test_nothing_goes_on_from_half_of_another_trainings_states(tmp_path: Path, record_property: Record) -> None:
+    """Killed while it removes them, in making room for its own or at its end."""
+
+    def take_up(out: Path, record: dict[str, str]) -> tuple[bool, bool]:
+        unfinished = UnfinishedOutput(out)
+        return unfinished.take_up(record), (unfinished.states / "checkpoint-4" / "weights").exists()
+
+    def end(out: Path) -> int:
+        with locked_output(out):
+            return 0
+
+    def prepared(name: str) -> Path:
+        out = tmp_path / name / "candidate"
+        UnfinishedOutput(out).folder.mkdir(parents=True)
+        take_up(out, {"rate": "old"})
+        (state := UnfinishedOutput(out).states / "checkpoint-4").mkdir()
+        for file in ("trainer_state.json", "weights"):
+            (state / file).write_text("{}")
+        assert take_up(out, {"rate": "old"}) == (True, True)
+        return out
+
+    injected = 0
+    for number, action in enumerate((lambda out: take_up(out, {"rate": "new"})[0], end)):
+        out = prepared(f"counted-{number}")
+        events = run_child(lambda out=out, action=action: int(action(out)), tmp_path).events
+        injected += events
+        for kill_at in range(events):
+            out = prepared(f"{number}-{kill_at}")
+            run_child(lambda out=out, action=action: int(action(out)), tmp_path, kill_at)
+            UnfinishedOutput(out).folder.mkdir(exist_ok=True)
+            for rate in ("old", "new", "old"):
+                goes_on, whole = take_up(out, {"rate": rate})
+                assert whole == goes_on or not UnfinishedOutput(out).has_states
+    record_property("injected", injected)

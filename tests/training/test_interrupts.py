@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import threading
@@ -13,6 +14,7 @@ from command_line import exit_code
 from training.makers import equal, recipe, silent
 from transformers import Trainer
 
+from evalharness import interruption
 from evalharness.errors import StoreError
 from evalharness.training import states
 from evalharness.training.interrupts import held_back
@@ -60,6 +62,20 @@ def test_a_second_one_acts_at_once(base, examples, tmp_path):
         train(recipe(base, tmp_path / "candidate"), examples, report)
     assert caught.value.__notes__ == ["No step of the training was saved yet: the same command begins it anew."]
     assert not list(tmp_path.iterdir()) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.fault(4)
+def test_one_that_a_library_swallowed_while_the_model_was_made_ends_it_before_the_first_step(base, examples, tmp_path):
+    lines = []
+
+    def report(text):
+        lines.append(text)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+    with interruption.signals_caught(), pytest.raises(KeyboardInterrupt):
+        train(recipe(base, tmp_path / "candidate"), examples, report)
+    assert len(lines) == 1 and not any(line.startswith("step ") for line in lines) and not list(tmp_path.iterdir())
 
 
 def test_one_during_the_last_step_loses_nothing(base, examples, tmp_path):
