@@ -13,6 +13,7 @@ from evalharness.checkpoints.files import TRAINING
 from evalharness.checkpoints.fingerprint import of_weights
 from evalharness.data.sources import DataSource
 from evalharness.errors import DataError
+from evalharness.json_text import parse_json
 from evalharness.paths import shipped
 from evalharness.records.job_options import make_job
 from evalharness.records.results import Results
@@ -90,10 +91,10 @@ def _ingredients(out: Path) -> dict[str, Any] | None:
     anything else.
     """
     try:
-        facts = json.loads((out / TRAINING).read_text())
+        facts = parse_json((out / TRAINING).read_bytes())
         data = [facts["data"]["digest"], facts["data"].get("validation", {}).get("digest")]
         return {"recipe": facts["recipe"], "base_fingerprint": facts["base_fingerprint"], "data": data}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

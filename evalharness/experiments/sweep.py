@@ -5,7 +5,6 @@ chosen candidates with their base on test rows.
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import selection_of
 from evalharness.experiments.sweep_point import LOST, PointJob, make_point, outcome_of
+from evalharness.json_text import parse_json
 from evalharness.metrics.build import build
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -189,7 +189,7 @@ def _bases_and_tasks(out: Path) -> set[tuple[str, str]]:
     pairs = set()
     for path in [*(out / CANDIDATES).glob(f"*/{TRAINING}"), *(out / CANDIDATES).glob(f"*{LOST}")]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(path.read_bytes())
             key = "base" if path.name.endswith(LOST) else "base_fingerprint"
             pairs.add((facts[key], facts["recipe"]["target"]))
     return pairs

@@ -18,6 +18,7 @@ from evalharness.errors import ModelError
 from evalharness.experiments.demo import make_candidate
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.selection import Selection
+from evalharness.json_text import parse_json
 from evalharness.records.comparison import Level
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
@@ -166,8 +167,8 @@ def _remember(spec: PointJob, reason: str) -> None:
 def _failed_before(spec: PointJob) -> str | None:
     """Say why this very point diverged in an earlier call; None where it did not."""
     try:
-        record = dict(json.loads(_record(spec).read_text()))
+        record = dict(parse_json(_record(spec).read_bytes()))
         reason = str(record.pop("reason"))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return reason if record == _identity(spec) else None

@@ -202,6 +202,11 @@ def test_where_every_rate_diverges_it_is_said_and_kept(job: Job, monkeypatch: py
         monkeypatch.setattr(point_module, "make_candidate", lambda *_: pytest.fail("trained again"))
     assert [point.status for point in read_sweep(job.output.folder).points] == ["diverged"]  # type: ignore[union-attr]
     assert not (job.output.folder / "results.json").exists()
+    (record,) = (job.output.folder / "candidates").glob("*.diverged.json")
+    for hostile in ("5", "[1]", "[" * 100_000):  # tells nothing, so that the point is made again
+        record.write_text(hostile)
+        with pytest.raises(pytest.fail.Exception, match="trained again"):
+            run_sweep(SweepJob(job, grid))
 
 
 def test_the_loss_is_of_the_very_rows_that_are_chosen_on(job: Job, zoo: dict[str, Path]) -> None:
