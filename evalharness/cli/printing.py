@@ -54,18 +54,17 @@ def print_json(text: str) -> None:
 
 
 def terminal_width(err: bool = False) -> int | None:
-    """How many columns a line may have: the terminal's, or $COLUMNS; None for a file or a pipe, which has no width."""
+    """How many columns a line may have on a terminal; None for a file or a pipe, which has no width."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if _is_terminal(err) else None
+
+
+def _is_terminal(err: bool) -> bool:
     stream = sys.stderr if err else sys.stdout
-    shown = stream is not None and stream.isatty()
-    if not shown and not os.environ.get("COLUMNS", "").isdigit():
-        return None
-    return max(NARROWEST, shutil.get_terminal_size().columns)
+    return stream is not None and stream.isatty()
 
 
 def _wants_colours(err: bool) -> bool:
-    stream = sys.stderr if err else sys.stdout
-    shown = stream is not None and stream.isatty()
-    return shown and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return _is_terminal(err) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _styled(match: re.Match[str]) -> str:

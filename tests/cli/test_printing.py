@@ -77,7 +77,7 @@ def test_verdicts_have_colours_on_a_terminal_unless_no_color_asks_for_none(
 def test_a_pipe_has_neither_width_nor_colours(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "40")  # a shell may export it: that makes no terminal of a pipe
     print_lines(["▼ forgotten " * 30])
     assert capsys.readouterr().out == "▼ forgotten " * 30 + "\n"
 
