@@ -22,6 +22,14 @@ from evalharness.training.loop import train
 from evalharness.training.output_lock import UnfinishedOutput
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard():
+    """A shell lets what it runs in the background ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def at_step(step, act):
     """A report that acts when the step is reported."""
     lines = []
