@@ -130,7 +130,7 @@ def _of_candidate(results: Results, name: str, policy: Policy) -> CandidateDecis
     else:
         let_pass = [f"{line} (passes all the same: --on-inconclusive pass)" for line in undecided]
         remarks = [*let_pass, gate_text.not_excluded(name, units)]
-    remarks += gate_text.target_untold(_suite_of(rows), units)
+    remarks += [*gate_text.target_untold(_suite_of(rows), units), *gate_text.not_alike(name, units)]
     lines = (tuple(map(gate_text.one_line, each)) for each in (reasons, remarks))
     return CandidateDecision(name, outcome, *lines)
 

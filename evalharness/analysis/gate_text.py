@@ -80,6 +80,13 @@ def target_untold(suite: Comparison | None, units: Sequence[Comparison]) -> list
     return [f"{what}; where it was trained for that, run or compare with --target {row.task}"]
 
 
+def not_alike(name: str, units: Sequence[Comparison]) -> list[str]:
+    """Name the gate units of which base and candidate were not asked, or not decoded, alike."""
+    ways = {Flag.PROMPTS_DIFFER: "asked in other prompts than", Flag.DECODED_DIFFERENTLY: "decoded by other rules than"}
+    differing = ((words, [row.task for row in units if flag in row.flags]) for flag, words in ways.items())
+    return [f"{name} was {words} the base in {', '.join(tasks)}" for words, tasks in differing if tasks]
+
+
 def _is_gain(row: Comparison) -> bool:
     low = None if row.difference is None else row.difference.low
     return low is not None and row.margin is not None and low > row.margin

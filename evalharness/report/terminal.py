@@ -19,13 +19,15 @@ from evalharness.report.targets import untold, why_unlearned
 from evalharness.report.text_table import aligned, inner
 from evalharness.report.wording import IN_MARGINS, NONE, VERDICTS, beside_mean, finer, general_of, listed, nothing_shown
 
-REASONS = (  # flags that say why there is no other verdict, and what stops the gate
+REASONS = (  # flags that say why there is no other verdict, what stops the gate, and that two were not asked alike
     Flag.SUSPECT,
     Flag.BASE_AT_CHANCE,
     Flag.MARGIN_EXCEEDS_SKILL,
     Flag.NO_RANGE,
     Flag.INCOMPLETE,
     Flag.SUITE_NOT_TESTED,
+    Flag.PROMPTS_DIFFER,
+    Flag.DECODED_DIFFERENTLY,
 )
 ORDER = (Level.SUITE, Level.FAMILY, Level.GROUP, Level.TASK)
 RIGHT = range(1, 8)  # columns of numbers

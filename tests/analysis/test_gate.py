@@ -347,3 +347,17 @@ def test_a_gain_without_a_declared_target_is_named_and_leaving_it_out_decides():
     assert not [line for line in known.remarks if line.startswith("no target:")]
     nothing_gained = compare(facts, [*both("sst2", 1000, 900), *both("topics", 1000, 400)], plan())
     assert not [line for line in judge(results(*nothing_gained), Policy()).remarks if line.startswith("no target:")]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        (Flag.DECODED_DIFFERENTLY, "lora was decoded by other rules than the base in boolq"),
+        (Flag.PROMPTS_DIFFER, "lora was asked in other prompts than the base in boolq"),
+    ],
+)
+def test_what_was_not_asked_alike_is_said_whatever_the_outcome(flag: Flag, words: str) -> None:
+    for changes in ({}, OPEN, LOST):
+        decision = judge(results(replace(ROW, flags=(flag,), **changes), SUITE), Policy())
+        assert words in decision.remarks
+    assert not any("than the base" in remark for remark in judge(results(ROW, SUITE), Policy()).remarks)
