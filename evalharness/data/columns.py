@@ -5,7 +5,7 @@ meaning.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ Names = Mapping[str, tuple[str, ...]]
 """A column's name in the hub's schema -> other names of it, in lower case, the first that is there counts"""
 OPTION = "--columns"
 PLACE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)  # of a template, where columns are named
+NAME = re.compile(r"\s*[^\W\d][\w#-]*( [\w#-]+)?\s*")  # of a column, where it is no sentence
 LISTED = 20  # names in a message
 
 
@@ -32,30 +33,47 @@ def stated(renames: Mapping[str, str], header: Collection[str], where: Path | st
 
 
 def located(
-    header: Collection[str], names: Names, renames: Mapping[str, str], where: Path | str, optional: Collection[str] = ()
+    header: Collection[str],
+    names: Names,
+    renames: Mapping[str, str],
+    where: Path | str,
+    optional: Collection[str] = (),
+    rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, str]:
     """The file's name of each column in `names`, without the `optional` ones that it does not have.
 
-    Raises DataError naming the columns that are there and the one that is wanted.
+    A name that a column lists is that column's, whatever else is called so. Raises DataError naming the columns that
+    are there and the one that is wanted; with the file's `rows`, also where columns of different values fit one.
     """
     stated({name: column for name, column in renames.items() if name in names}, header, where)
     taken = set(renames.values())
-    by_key: dict[str, str] = {}
-    for name in header:
-        if name not in taken:
-            by_key.setdefault(name.strip().lower(), name)
+    free = [name for name in header if name not in taken]
     places: dict[str, str] = {}
     for column, others in names.items():
-        known = [key for key in (column.lower(), *others) if key in by_key]
+        listed = {key for each, keys in names.items() if each != column for key in keys}
+        own = () if column.lower() in listed else (column.lower(),)
+        fitting = [name for key in (*own, *others) for name in free if name.strip().lower() == key]
         if column in renames:
             places[column] = renames[column]
-        elif known:
-            places[column] = by_key[known[0]]
+        elif fitting:
+            places[column] = _one_of(column, list(dict.fromkeys(fitting)), rows or (), where)
         elif column not in optional:
             also = f" (or {', '.join(others[:4])}{', …' if len(others) > 4 else ''})" if others else ""
-            fix = f"{columns_there(header)}; {OPTION} {column}=NAME says which is meant (or its number)"
+            number = "" if all(map(NAME.fullmatch, filter(None, header))) else " (or its number)"
+            fix = f"{columns_there(header)}; {OPTION} {column}=NAME says which is meant{number}"
             raise DataError(where, f"has no column {column}{also}", fix)
     return places
+
+
+def _one_of(column: str, fitting: Sequence[str], rows: Sequence[Mapping[str, Any]], where: Path | str) -> str:
+    """The one that has the column's own name; else the first, where the others hold the same in every row."""
+    own = [name for name in fitting if name == column] or [n for n in fitting if n.strip().lower() == column.lower()]
+    if len(own) == 1:
+        return own[0]
+    if any(row.get(name) != row.get(fitting[0]) for row in rows for name in fitting[1:]):
+        fix = f"{OPTION} {column}=NAME says which is meant"
+        raise DataError(where, f"{' and '.join(map(repr, fitting))} could each be the column {column}", fix)
+    return fitting[0]
 
 
 def in_words(names: Names) -> dict[str, str]:
@@ -81,7 +99,11 @@ def renames_of(task: Task, own: Collection[str], stated_by: Mapping[str, str], n
         of, _, name = key.rpartition(":")
         if uses(task, name, names) and (not of or of in own):
             (of_one if of else of_all)[name] = column
-    return of_all | of_one
+    renames = of_all | of_one
+    if twice := [name for name, column in renames.items() if list(renames.values()).count(column) > 1]:
+        both = ",".join(f"{name}={renames[name]}" for name in twice)
+        raise UsageError(OPTION, f"{both}: one column of a file would be several", "a column of its own for each")
+    return renames
 
 
 def check_stated(stated_by: Mapping[str, str], tasks: Iterable[tuple[Task, Collection[str], Names]]) -> None:

@@ -16,7 +16,7 @@ from evalharness.data.columns import Names, located
 from evalharness.data.contents import form_of
 from evalharness.data.files import DataRow, kind, read_file
 from evalharness.data.layout import SPLITS, PublishedLayout, below, child, named
-from evalharness.data.tables import Record, are_numbers, by_number, check_width, records
+from evalharness.data.tables import Record, are_numbers, by_number, check_names, check_width, records
 from evalharness.errors import DataError
 
 SUFFIXES = (".tsv", ".txt", ".csv", ".tsv.gz", ".csv.gz")
@@ -134,12 +134,12 @@ def _rows(config: str, path: Path, renames: Mapping[str, str], first: int) -> It
     else:
         read = read_file(path)
         header = list(dict.fromkeys(key for row in read for key in row))
-        whole = located(header, TEXTS[config], renames, path, TEXTS[config]).keys() >= TEXTS[config].keys()
+        whole = located(header, TEXTS[config], renames, path, TEXTS[config], read).keys() >= TEXTS[config].keys()
         if not renames and (not whole or all(_as_on_hub(config, row) for row in read)):
             yield from read  # a task may need only some of the columns
             return
         rows = [(f"{path}, row {number}", dict(row)) for number, row in enumerate(read)]
-    names = located(header, _names(config), renames, path, ("label",)) if header else {}
+    names = located(header, _names(config), renames, path, ("label",), [row for _, row in rows]) if header else {}
     for index, (where, row) in enumerate(rows, first):
         texts = {column: row.get(name) for column, name in names.items() if column != "label"}
         for column, text in texts.items():
@@ -174,6 +174,7 @@ def _table(config: str, path: Path, renames: Mapping[str, str]) -> tuple[list[st
     if header is None and not keys & {name.lower() for name in known}:
         header = list(COLA) if config == "cola" and len(first) == len(COLA) else _unnamed(config, lines)
     if header is None:
+        check_names(f"{path}:{lines[0][0]}", first)
         header, lines = first, rest
     lines = _joined(lines, len(header))
     for number, cells in lines:

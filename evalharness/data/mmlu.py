@@ -5,15 +5,15 @@ line of names, answers by number, JSON lines, Parquet) into the hub's rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.columns import Names, located
+from evalharness.data.columns import NAME, Names, located
 from evalharness.data.contents import SUFFIXES, form_of, stem_of
 from evalharness.data.files import DataRow, read_file
 from evalharness.data.layout import PublishedLayout, below, named
-from evalharness.data.tables import are_numbers, by_number, check_width, records
+from evalharness.data.tables import are_numbers, by_number, check_names, check_width, records
 from evalharness.errors import DataError
 
 FIELDS = 6
@@ -27,14 +27,23 @@ ONE_COLUMN: Names = {
     "answer": ("label", "target", "correct", "correct_answer", "answer_idx", "answer_index", "gold", "key"),
     "subject": ("category", "topic"),
 }
-STYLES = ("choice_{n}", "choice{m}", "choice_{m}", "option{n}", "option_{n}", "option{m}", "option_{m}", "op{l}", "{l}")
-COLUMNS: Names = {
-    **{name: others for name, others in ONE_COLUMN.items() if name != "choices"},
-    **{
-        choice: tuple(style.format(n=number, m=number + 1, l="abcd"[number]) for style in STYLES)
-        for number, choice in enumerate(CHOICES)
-    },
-}
+NUMBERED = ("choice{}", "choice_{}", "option{}", "option_{}", "choices{}", "choices_{}", "answer{}", "answer_{}")
+LETTERED = ("{}", "op{}", "option{}", "option_{}", "choice{}", "choice_{}", "answer_{}")
+LETTERS = "abcdefghij"
+ONE_EACH: Names = {name: others for name, others in ONE_COLUMN.items() if name != "choices"}
+
+
+def _spelled(number: int, start: int) -> tuple[str, ...]:
+    """The names of the choice of a number, counted from 0, in a file that counts from `start`."""
+    own = [style.format(number + start) for style in NUMBERED]
+    return (*own, *(style.format(LETTERS[number]) for style in LETTERED))
+
+
+STARTS: tuple[Names, ...] = tuple(
+    {**ONE_EACH, **{choice: _spelled(n, start) for n, choice in enumerate(CHOICES)}} for start in (0, 1)
+)
+COLUMNS: Names = {name: tuple(dict.fromkeys((*STARTS[0][name], *STARTS[1][name]))) for name in STARTS[0]}
+FIFTH = tuple(frozenset(_spelled(len(CHOICES), start)) for start in (0, 1))
 
 
 _Table = tuple[list[str], list[tuple[str, DataRow]], Mapping[str, str]]
@@ -76,7 +85,7 @@ def _rows(path: Path, subject: str, renames: Mapping[str, str]) -> Iterator[Data
             return
         header = list(dict.fromkeys(key for row in read for key in row))
         rows = [(f"{path}, row {number}", row) for number, row in enumerate(read)]
-    columns = _columns(header, renames, path) if header and rows else {}
+    columns = _columns(header, renames, path, [row for _, row in rows]) if header and rows else {}
     for where, row in rows:
         choices = _choices([row.get(columns[name]) for name in ("choices", *CHOICES) if name in columns], where)
         answer = str(row.get(columns["answer"], "")).strip()
@@ -99,9 +108,10 @@ def _table(path: Path, renames: Mapping[str, str]) -> _Table:
     first = lines[0][1]
     header = by_number(path, first, renames)
     if header is None and set(renames.values()) <= set(first) and _names_columns(first, renames):
+        check_names(f"{path}:{lines[0][0]}", first)
         header, lines = first, lines[1:]
-    elif header is None and (renames or len(first) != FIELDS or _known(first) > 1):
-        located(first, COLUMNS, renames, f"{path}:1", ("subject",))
+    elif header is None and (renames or len(first) != FIELDS or _known(first) > 1 or _only_names(first)):
+        located(first, STARTS[_start(first)], renames, f"{path}:1", ("subject",))
     header = header or ["question", *CHOICES, "answer"]
     for number, cells in lines:
         check_width(f"{path}:{number}", cells, header)
@@ -117,6 +127,19 @@ def _known(first: Sequence[str]) -> int:
     return len(keys & {key for name, others in COLUMNS.items() for key in (name, *others)})
 
 
+def _only_names(first: Sequence[str]) -> bool:
+    """Tell whether a line looks like names of columns, and has no answer where one would stand."""
+    *others, last = (cell.strip() for cell in first)
+    return all(map(NAME.fullmatch, first)) and last not in others and len(last) > 1
+
+
+def _start(header: Iterable[str]) -> int:
+    """The number from which a file counts its choices."""
+    keys = {name.strip().lower() for name in header}
+    zero, four = ({style.format(number) for style in NUMBERED} for number in (0, len(CHOICES)))
+    return int(not keys & zero and bool(keys & four))
+
+
 def _names_columns(first: Sequence[str], renames: Mapping[str, str]) -> bool:
     """Tell whether a line holds names of columns: all that are needed, and no answer where one would stand."""
     try:
@@ -126,13 +149,22 @@ def _names_columns(first: Sequence[str], renames: Mapping[str, str]) -> bool:
     return places["answer"].strip().upper() not in ANSWERS
 
 
-def _columns(header: Collection[str], renames: Mapping[str, str], where: Path | str) -> dict[str, str]:
-    """The file's name of each column: the choices in one, or in four."""
+def _columns(
+    header: Collection[str], renames: Mapping[str, str], where: Path | str, rows: Sequence[DataRow] | None = None
+) -> dict[str, str]:
+    """The file's name of each column: the choices in one, or in four. Raises DataError as `located` does, and for a
+    fifth choice, with the file's rows.
+    """
     keys = {name.strip().lower() for name in header}
-    one = "choices" in renames or "choices" in keys or "options" in keys
-    names = ONE_COLUMN if one else COLUMNS
+    one, start = "choices" in renames or "choices" in keys or "options" in keys, _start(header)
+    names = ONE_COLUMN if one else STARTS[start]
     own = {name: column for name, column in renames.items() if name in names}
-    return located(header, names, own, where, ("subject",))
+    places = located(header, names, own, where, ("subject",), rows)
+    beyond = [name for name in header if name.strip().lower() in FIFTH[start] and name not in places.values()]
+    if beyond and rows is not None and not one:
+        what = f"has more than four choices, and {', '.join(map(repr, beyond))} would be dropped"
+        raise DataError(where, what, "four choices would be right, or all of them as a list in one column, choices")
+    return places
 
 
 def _choices(values: Sequence[Any], where: str) -> list[str]:

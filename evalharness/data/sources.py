@@ -106,7 +106,7 @@ def _rows_of(
     rows = read_file(path, keyword, texts, renames)
     header = dict.fromkeys(key for row in rows for key in row)
     needed = [name for name in texts if columns.uses(task, name, {})] or texts
-    places = columns.located(header, names, {}, path, names.keys() - set(needed))
+    places = columns.located(header, names, {}, path, names.keys() - set(needed), rows)
     for number, row in enumerate(rows) if needed else ():
         for name in needed:
             if not isinstance(value := row.get(places[name]), str):

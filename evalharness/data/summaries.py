@@ -77,7 +77,8 @@ def _lines(name: str, path: Path, renames: Mapping[str, str]) -> Iterator[JsonOb
         read = read_file(path, texts=COLUMNS[name], renames=renames)
         renames, rows = {}, [(f" row {number}", row) for number, row in enumerate(read)]
     header = list(dict.fromkeys(key for _, row in rows for key in row))
-    new = {column: key for key, column in located(header, COLUMNS[name], renames, path, COLUMNS[name]).items()}
+    places = located(header, COLUMNS[name], renames, path, COLUMNS[name], [row for _, row in rows])
+    new = {column: key for key, column in places.items()}
     for where, row in rows:
         yield JsonObject(path, where, {new.get(key, key): value for key, value in row.items()})
 

@@ -99,7 +99,8 @@ def _lines(config: str, path: Path, renames: Mapping[str, str]) -> Iterator[Json
         renames, lines = {}, [(f" row {number}", row) for number, row in enumerate(rows)]
     names = _names(config)
     header = list(dict.fromkeys(key for _, row in lines for key in row))
-    places = located(header, names, renames, path, ("label", *TEXTS.get(config, ()))) if names else {}
+    read = [row for _, row in lines]
+    places = located(header, names, renames, path, ("label", *TEXTS.get(config, ())), read) if names else {}
     new = {column: name for name, column in places.items()}
     for index, (where, row) in enumerate(lines):
         values = {new.get(key, key): value for key, value in row.items()}

@@ -25,6 +25,7 @@ DELIMITERS = (",", ";", "\t")
 SEPARATOR = re.compile(r"sep=(.)(?:\r\n|\n|\r)", re.IGNORECASE)  # the first line, as Excel writes and reads it
 SAMPLE = 20  # records by which the delimiter is told
 BOOLEANS = {"True": True, "False": False}
+ONE_NAME = "one name per column would be right (--columns NAME=NUMBER where this line is no header)"
 csv.field_size_limit(MOST_LINE)  # the module's own limit, 128 KiB, is shorter than a book chapter
 
 
@@ -58,12 +59,9 @@ def table(path: Path, renames: Mapping[str, str] | None = None) -> tuple[list[st
     header = by_number(path, lines[0][1], renames or {})
     if header is None:
         (line, header), *lines = lines
-        if len(set(header)) != len(header) or not all(name.strip() for name in header[1:]):
-            raise DataError(
-                f"{path}:{line}",
-                f"the header has empty or repeated names: {header}",
-                "one name per column would be right (--columns NAME=NUMBER where this line is no header)",
-            )
+        check_names(f"{path}:{line}", header)
+        if not all(name.strip() for name in header[1:]):
+            raise DataError(f"{path}:{line}", f"the header has empty names: {header}", ONE_NAME)
     for number, cells in lines:
         check_width(f"{path}:{number}", cells, header)
     return header, lines
@@ -86,6 +84,12 @@ def are_numbers(renames: Mapping[str, str], header: Sequence[str]) -> bool:
     """Tell whether columns are stated by their numbers, which are no names of theirs."""
     columns = set(renames.values())
     return bool(renames) and not columns <= set(header) and all(map(str.isdecimal, columns))
+
+
+def check_names(where: str, header: Sequence[str]) -> None:
+    """Raises DataError for a name that several columns have; empty ones aside."""
+    if twice := [name for name in dict.fromkeys(header) if name.strip() and header.count(name) > 1]:
+        raise DataError(where, f"the header names {', '.join(map(repr, twice))} more than once", ONE_NAME)
 
 
 def check_width(where: str, cells: Sequence[str], header: Sequence[str]) -> None:

@@ -111,7 +111,7 @@ def test_a_prompt_column_that_names_a_template_joins_nothing(tmp_path: Path) -> 
         ("id,score\n1,1\n1,0\n", "has the id '1' several times"),
         ("id,score,metric\n1,1,a\n2,1,b\n", r"several metrics \(a, b\)"),
         ("id,score\n1,1\n\n1,0\n", r"t\.csv:4: t has the id '1' several times"),
-        ("id,score,score\n1,1,1\n", r"t\.csv:1: the header has empty or repeated names"),
+        ("id,score,score\n1,1,1\n", r"t\.csv:1: the header names 'score' more than once"),
         ("id,score\n1,1,1\n", r"t\.csv:2: has 3 fields"),
         ('id,score\n1,"1\n', r"t\.csv:2: cannot be read"),
     ],
