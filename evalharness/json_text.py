@@ -4,24 +4,59 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
+
+TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]')  # a text, that of a key, and the ends of objects
 
 
 class NotFiniteError(ValueError):
     """A number in JSON that no finite float holds."""
 
 
-def parse_json(text: str | bytes, finite: bool = True) -> Any:
+class RepeatedKeyError(ValueError):
+    """A key that stands twice in one object, of which JSON parsers keep the last."""
+
+
+def parse_json(text: str | bytes, finite: bool = True, distinct: bool = False) -> Any:
     """The value of a JSON text. Raises ValueError for what is not JSON or nested too deeply and, where all numbers are
     to be `finite`, for NaN, infinity and numbers beyond the range of a float, with the key under which one stands.
+    `distinct`: RepeatedKeyError for a key that stands twice in one object.
     """
+    pairs = _distinct if distinct else None
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite) if finite else json.loads(text)
+        if not finite:
+            return json.loads(text, object_pairs_hook=pairs)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=pairs)
     except NotFiniteError as error:
         place = _place_of_infinite(parse_json(text, finite=False))
         raise NotFiniteError(f"{place}: {error}" if place else str(error)) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def line_of_repeated(text: str) -> int:
+    """The line, from 1, of the first key that stands for a second time in its object."""
+    keys: list[set[str]] = []
+    for token in TOKEN.finditer(text):
+        if token[0] == "{":
+            keys.append(set())
+        elif token[0] == "}":
+            keys.pop()
+        elif token[2] and keys:
+            if (key := str(json.loads(f'"{token[1]}"', strict=False))) in keys[-1]:
+                return text.count("\n", 0, token.start()) + 1
+            keys[-1].add(key)
+    return 1
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in values if keys.count(key) > 1)
+        raise RepeatedKeyError(f"the key {twice[:60]!r} stands more than once in an object")
+    return values
 
 
 def _refuse(text: str) -> None:

@@ -25,12 +25,13 @@ from evalharness.data.contents import (
 )
 from evalharness.data.tables import are_numbers, table, typed_rows
 from evalharness.errors import DataError, first_line
-from evalharness.json_text import parse_json
+from evalharness.json_text import RepeatedKeyError, line_of_repeated, parse_json
 
 DataRow = Mapping[str, Any]
 """A row of a data set: its columns by name, values as JSON has them."""
 
 WRAPPERS = ("data", "examples")  # a JSON file may hold {"data": [rows]}
+EACH_ONCE = "each key once in an object would be right"
 BATCH = 1024  # rows of a Parquet file decoded at once
 DECODED = 64 << 20  # bytes of a row group to decode at once, as far as its rows can be parted
 
@@ -97,7 +98,9 @@ def numbered(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
         if not line.strip():
             continue
         try:
-            row = parse_json(line, finite)
+            row = parse_json(line, finite, distinct=True)
+        except RepeatedKeyError as error:
+            raise DataError(f"{path}:{number}", str(error), EACH_ONCE) from None
         except ValueError as error:
             raise DataError(
                 f"{path}:{number}", f"is not JSON: {first_line(error)}", "one object a line would be right"
@@ -124,7 +127,9 @@ def _json(path: Path, field: str | None = None) -> list[DataRow]:
     if not text.strip():
         return []
     try:
-        rows = parse_json(text)
+        rows = parse_json(text, distinct=True)
+    except RepeatedKeyError as error:
+        raise DataError(f"{path}:{line_of_repeated(text)}", str(error), EACH_ONCE) from None
     except ValueError as error:
         if getattr(error, "msg", "") == "Extra data" and field is None:
             return _jsonl(path)  # JSON lines under the name .json, as `datasets` allows

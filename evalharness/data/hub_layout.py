@@ -11,7 +11,8 @@ valid for validation) with any suffix of `contents.SUFFIXES`, or in the hub's pi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from evalharness.data.contents import FORMS, SUFFIXES, stem_of
 from evalharness.data.layout import SPLITS, levels, named
 from evalharness.errors import DataError, did_you_mean
 from evalharness.records.tasks import Task
+
+PIECE = re.compile(r"(?P<split>.+)-(?P<number>\d+)-of-(?P<total>\d+)(?P<form>\.[a-zA-Z.]+)")  # of a split, from 0
 
 
 def below(task: Task, folder: Path) -> Iterator[Path]:
@@ -64,25 +67,45 @@ def _places(task: Task, root: Path) -> Iterator[Path]:
 
 
 def split_files(folder: Path, split: str, task: Task) -> list[Path]:
-    """The file of a split, or its pieces; else those of a split of another name that means the same, unless the task
-    has that one, too. Raises DataError where two files both could be it.
+    """The file of a split, or its pieces, by its name or by another one that means the same, unless the task has that
+    one, too. Raises DataError where two files both could be it, and where a piece is missing.
     """
     own = (task.evaluation_split, task.fewshot_split, task.training_split, task.validation_split)
     others = next((names for names in SPLITS.values() if split in names), ())
-    for names in ([split], [name for name in others if name not in (split, *own)]):
-        if files := named(folder, names, SUFFIXES):
-            return files
-        pieces = (file for file in folder.glob("*-*-of-*.parquet") if file.name.rsplit("-", 3)[0] in names)
-        if found := sorted(pieces):
-            return found
-    return []
+    names = [split, *(name for name in others if name not in (split, *own))]
+    pieces = _pieces(folder, names)
+    kept = named(folder, names, SUFFIXES)
+    if len(kept) + len(pieces) > 1:
+        found = [file.name for file in kept] + [files[0].name for files in pieces]
+        raise DataError(folder, f"holds {' and '.join(found)}", "keep one file for each split")
+    return kept or (_whole(pieces[0]) if pieces else [])
+
+
+def _pieces(folder: Path, names: Collection[str]) -> list[list[Path]]:
+    """The pieces of splits with one of the names, each split's together."""
+    sets: dict[tuple[str, ...], list[Path]] = {}
+    for file in sorted(folder.glob("*-*-of-*")):
+        if (match := PIECE.fullmatch(file.name)) and match["split"] in names and match["form"].lower() in SUFFIXES:
+            sets.setdefault(match.group("split", "total", "form"), []).append(file)
+    return list(sets.values())
+
+
+def _whole(pieces: list[Path]) -> list[Path]:
+    """The pieces of a split, of which none may be missing."""
+    matches = [match for file in pieces if (match := PIECE.fullmatch(file.name))]
+    total = int(matches[0]["total"])
+    absent = sorted(set(range(total)) - {int(match["number"]) for match in matches})
+    if absent or len(pieces) > total:
+        shown = ", ".join(str(number + 1) for number in absent[:6])
+        what = f"piece {shown} of {total} is missing" if absent else f"holds more than {total} pieces"
+        raise DataError(pieces[0], what, "all pieces of a split in one folder would be right")
+    return pieces
 
 
 def _splits_in(folder: Path) -> list[str]:
     files = [file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES)]
-    plain = {stem_of(file) for file in files if "-of-" not in file.name}
-    pieces = {file.name.rsplit("-", 3)[0] for file in folder.glob("*-*-of-*.parquet")}
-    return sorted(plain | pieces)
+    pieces = {file: PIECE.fullmatch(file.name) for file in files}
+    return sorted({match["split"] if match else stem_of(file) for file, match in pieces.items()})
 
 
 def no_split(task: Task, split: str, folder: Path) -> DataError:

@@ -14,10 +14,11 @@ from typing import Protocol
 
 from evalharness import registry
 from evalharness.data import REGISTRY, columns, hub_layout, published
-from evalharness.data.contents import unreadable
+from evalharness.data.contents import form_of, unreadable
 from evalharness.data.digest import digest_of
 from evalharness.data.files import DataRow, kind, read_file, renamed
 from evalharness.data.lock import Lock
+from evalharness.data.tables import are_numbers, check_no_header
 from evalharness.errors import DataError, UsageError, did_you_mean
 from evalharness.records.tasks import Task
 
@@ -86,6 +87,9 @@ def read_rows(task: Task, split: str, source: DataSource) -> DataSplit:
         return _from_hub(task, split, source)
     files, names = located.files, published.names_of(task)
     renames = columns.renames_of(task, _names(task), source.columns, names)
+    for path in files:
+        if form_of(path) in (".csv", ".tsv", ".txt") and are_numbers(renames, ()):
+            check_no_header(path, renames, {key for name, others in names.items() for key in (name, *others)})
     if located.published:
         rows = published.read(task, located.split, files, renames)
     else:

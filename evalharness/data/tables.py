@@ -16,7 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.contents import LINE, MOST_LINE, form_of, lines, read_text
+from evalharness.data.columns import NAME
+from evalharness.data.contents import LINE, MOST_LINE, check_regular, form_of, lines, read_text, unreadable
 from evalharness.errors import DataError
 
 Record = tuple[int, list[str]]
@@ -24,6 +25,7 @@ Record = tuple[int, list[str]]
 DELIMITERS = (",", ";", "\t")
 SEPARATOR = re.compile(r"sep=(.)(?:\r\n|\n|\r)", re.IGNORECASE)  # the first line, as Excel writes and reads it
 SAMPLE = 20  # records by which the delimiter is told
+WORDY = re.compile(r"[^\W\d].*\s")  # a text of several words
 BOOLEANS = {"True": True, "False": False}
 ONE_NAME = "one name per column would be right (--columns NAME=NUMBER where this line is no header)"
 csv.field_size_limit(MOST_LINE)  # the module's own limit, 128 KiB, is shorter than a book chapter
@@ -84,6 +86,32 @@ def are_numbers(renames: Mapping[str, str], header: Sequence[str]) -> bool:
     """Tell whether columns are stated by their numbers, which are no names of theirs."""
     columns = set(renames.values())
     return bool(renames) and not columns <= set(header) and all(map(str.isdecimal, columns))
+
+
+def check_no_header(path: Path, renames: Mapping[str, str], known: Collection[str]) -> None:
+    """Raises DataError where columns are stated by numbers, and the first line holds their names: two that are `known`,
+    or words only where the columns have longer texts below.
+    """
+    check_regular(path)
+    try:
+        first, *rest = [cells for _, cells in records(path)[:SAMPLE]] or [[]]
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not first or not are_numbers(renames, first):
+        return
+    keys = {cell.strip().lower() for cell in first if len(cell.strip()) > 1}
+    below = [[cells[place] for cells in rest if len(cells) > place] for place in range(len(first))]
+    longer = any(column and not any(map(NAME.fullmatch, column)) and any(map(WORDY.search, column)) for column in below)
+    if len(keys & ({*known, *renames})) > 1 or (longer and all(map(NAME.fullmatch, first))):
+        stated = ",".join(f"{name}={_named(first, int(number))}" for name, number in renames.items())
+        fix = f"--columns {stated} would be right, or a line with names above it where it is a row"
+        raise DataError(
+            f"{path}:1", f"names the columns ({', '.join(first)[:200]}), which count only without names", fix
+        )
+
+
+def _named(first: Sequence[str], number: int) -> str:
+    return first[number - 1] if 0 < number <= len(first) else "NAME"
 
 
 def check_names(where: str, header: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evalharness.data.sources import DataSource, read_rows
+from evalharness.data.streams import text_rows
 from evalharness.errors import EvalHarnessError
 from evalharness.tasks.library import Library
 
@@ -119,3 +120,70 @@ def test_a_name_that_two_columns_have_is_refused(lay: Lay, task: str, file: str,
 def test_one_column_is_never_stated_for_two(lay: Lay) -> None:
     path = lay({"s.csv": "a,b\nfine,1\n"}) / "s.csv"
     assert "sentence=a,label=a: one column" in refused("sst2", path, {"sentence": "a", "label": "a"})
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(lay: Lay) -> None:
+    row = '{"sentence": "a {\\"", "label": 0, "idx": 0}'
+    twice = '{"sentence": "b",\n "label": 0, "\\u006cabel": 1, "idx": 1}'
+    root = lay({"s.jsonl": f"{row}\n{twice.replace(chr(10), '')}\n", "s.json": f"[{row},\n{twice}]\n", "l.json": row})
+    assert "s.jsonl:2: the key 'label' stands more than once" in refused("sst2", root / "s.jsonl")
+    assert "s.json:3: the key 'label' stands more than once" in refused("sst2", root / "s.json")
+    assert len(rows_of("sst2", lay({"ok.jsonl": row}) / "ok.jsonl")) == 1
+    with pytest.raises(EvalHarnessError, match=r"s\.jsonl:2: the key 'label'"):
+        list(text_rows(root / "s.jsonl"))
+
+
+SST2 = [{"sentence": "fine", "label": 1, "idx": 0}]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (("validation.jsonl", "dev.jsonl"), "holds dev.jsonl and validation.jsonl; keep one file for each split"),
+        (("validation.jsonl", "validation-00000-of-00001.jsonl"), "holds validation.jsonl and validation-00000-of"),
+        (("validation-00000-of-00001.jsonl", "dev-00000-of-00001.jsonl"), "holds dev-0.* and validation-0"),
+        (("validation-00000-of-00002.jsonl",), "piece 2 of 2 is missing"),
+        (("validation-00001-of-00003.jsonl",), "piece 1, 3 of 3 is missing"),
+    ],
+)
+def test_files_that_could_each_be_a_split_or_are_a_part_of_it_are_refused(
+    lay: Lay, files: tuple[str, ...], said: str
+) -> None:
+    folder = lay({f"sst2/{name}": SST2 for name in files}) / "sst2"
+    for place in (folder, folder.parent):
+        source = DataSource(overrides={"sst2": folder}) if place == folder else DataSource(place)
+        with pytest.raises(EvalHarnessError, match=said):
+            read_rows(Library().task("sst2"), "validation", source)
+
+
+def test_all_pieces_are_read_in_their_order(lay: Lay) -> None:
+    pieces = {f"sst2/validation-0000{n}-of-00002.jsonl": [{**SST2[0], "idx": n}] for n in (1, 0)}
+    assert [row["idx"] for row in rows_of("sst2", lay(pieces) / "sst2")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("task", "header", "row", "numbers", "names"),
+    [
+        ("samsum", "dialogue,summary", "A: I am here.,A is here.", (1, 2), "dialogue=dialogue,summary=summary"),
+        ("samsum", "talk,gist", "A: I am here.,A is here.", (1, 2), "dialogue=talk,summary=gist"),
+        ("sst2", "text;verdict", "A great film.;1", (1, 2), "sentence=text,label=verdict"),
+        ("mmlu_astronomy", "a,w,x,y,z,key", "Which of them is it?,1,2,3,4,B", (1, 6), "question=a,answer=key"),
+    ],
+)
+def test_a_line_of_names_is_no_row_when_columns_are_numbers(
+    lay: Lay, task: str, header: str, row: str, numbers: tuple[int, int], names: str
+) -> None:
+    path = lay({"f.csv": f"{header}\n{row}\n"}) / "f.csv"
+    stated = dict(pair.split("=") for pair in names.split(","))
+    by_number = {name: str(number) for name, number in zip(stated, numbers, strict=True)}
+    assert f"--columns {names} would be right" in refused(task, path, by_number)
+    if task != "mmlu_astronomy":
+        assert len(rows_of(task, path, stated)) == 1
+        by_number_only = lay({"g.csv": f"{row}\n{row}\n"}) / "g.csv"
+        assert len(rows_of(task, by_number_only, by_number)) == 2
+
+
+def test_numbers_are_offered_only_where_no_names_stand(lay: Lay) -> None:
+    root = lay({"named.csv": "words,verdict\nA film.,1\n", "none.csv": "A great film.,x\nA flat film.,x\n"})
+    assert "or its number" not in refused("sst2", root / "named.csv")
+    assert "or its number" in refused("sst2", root / "none.csv")
