@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from evalharness import api
+from evalharness.cli.command import Command
 from evalharness.cli.option_texts import margins, statements, target_tasks
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
@@ -16,7 +17,7 @@ from evalharness.report.terminal import verdict_lines
 from evalharness.results import results_text
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN[#NAME]|[NAME=]LOG…")
 @click.option(
     "--margin", multiple=True, metavar="[TASK=]DELTA", help="The largest drop that is acceptable. Repeatable."

@@ -8,6 +8,7 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
+from evalharness.cli.command import Command
 from evalharness.cli.options import debug_option, quiet_option, with_options
 from evalharness.cli.printing import print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError
@@ -17,7 +18,7 @@ from evalharness.results import REPORT
 from evalharness.run.checks import check_folder
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option(
     "--out",
     default=Path("runs/demo"),

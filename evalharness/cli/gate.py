@@ -13,6 +13,7 @@ import click
 
 from evalharness.analysis.gate import Decision, GateOutcome, judge, names_known
 from evalharness.analysis.judging import judged_results
+from evalharness.cli.command import Command
 from evalharness.cli.option_texts import ceilings
 from evalharness.cli.options import debug_option, json_option, policy_options, with_options
 from evalharness.cli.printing import print_json, print_line
@@ -27,7 +28,7 @@ WORDS = {
 }
 
 
-@click.command("gate")
+@click.command("gate", cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @with_options(*policy_options, json_option, debug_option)
 def gate_command(

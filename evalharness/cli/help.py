@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import click
 
+from evalharness.cli.command import Command
+
 LAST = "Output"  # the section of every option that no section names
 
 
-class SectionedCommand(click.Command):
+class SectionedCommand(Command):
     """A command whose help has `sections`: by title the names of their options ("--model --base")."""
 
     sections: ClassVar[Mapping[str, str]] = {}

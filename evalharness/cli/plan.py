@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from evalharness.cli import progress
+from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options
 from evalharness.cli.options import (
     alpha_option,
@@ -34,7 +35,7 @@ from evalharness.results.files import write_text
 PLAN = "plan.json"
 
 
-@click.command("plan")
+@click.command("plan", cls=Command)
 @with_options(*task_options, *data_options, *example_options)
 @click.option(
     "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and the draws."

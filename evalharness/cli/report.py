@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from evalharness import registry, report
+from evalharness.cli.command import Command
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_line
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.results.files import RESULTS, inside
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @debug_option
 def report_command(runs: tuple[Path, ...], debug: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from evalharness import store
+from evalharness.cli.command import Group
 from evalharness.cli.options import Decorated, debug_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line
 from evalharness.errors import StoreError, UsageError
@@ -29,7 +30,7 @@ store_option: Decorated = click.option(
 )
 
 
-@click.group("store")
+@click.group("store", cls=Group)
 def store_command() -> None:
     """Look at the store of answers, verify it, remove answers from it, export them. It may be in use meanwhile."""
 

@@ -10,6 +10,7 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
+from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options, number, shares, targets, weights
 from evalharness.cli.options import (
     data_options,
@@ -43,7 +44,7 @@ SHARED = (  # options that are fields of every recipe, where they are given
 )
 
 
-@click.command("sweep")
+@click.command("sweep", cls=Command)
 @click.option("--base", required=True, metavar="PATH", help="What to train: directory or hub id[@revision].")
 @click.option("--task", "target", required=True, help="The task to learn, from its training split.")
 @click.option("--suite", required=True, help="What may be forgotten: a suite of tasks.")

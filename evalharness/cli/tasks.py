@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from evalharness.cli.command import Group
 from evalharness.cli.option_texts import data_source
 from evalharness.cli.options import data_options, debug_option, include_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
@@ -28,7 +29,7 @@ TITLES = ("task", "family", "answers by", "primary", "margin", "chance", "unit",
 WIDEST = 40  # characters of a name in `show`
 
 
-@click.group("tasks")
+@click.group("tasks", cls=Group)
 def tasks_command() -> None:
     """List, show and validate task definitions."""
 

@@ -12,6 +12,7 @@ import click
 
 from evalharness import experiments, registry
 from evalharness.cli import progress
+from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options, pairs
 from evalharness.cli.options import (
     alpha_option,
@@ -40,7 +41,7 @@ from evalharness.run.checks import check_job, check_models
 from evalharness.run.output_folder import held_output
 
 
-@click.command("trace")
+@click.command("trace", cls=Command)
 @click.option(
     "--base",
     metavar="[NAME=]PATH",

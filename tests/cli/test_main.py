@@ -180,3 +180,46 @@ def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
         monkeypatch.delenv("OMP_WAIT_POLICY")
     assert exit_code("--version") == 0
     assert os.environ["OMP_WAIT_POLICY"] == kept
+
+
+def leaves() -> list[tuple[tuple[str, ...], click.Command]]:
+    """Every command that is no group, with the words that call it."""
+    found = [walk(registry.find(cli.REGISTRY, name, "command"), (name,)) for name in cli.REGISTRY]
+    return [(path, command) for of_name in found for path, command in of_name if not isinstance(command, click.Group)]
+
+
+def test_an_option_given_twice_is_refused_by_name_whatever_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = set()
+    for path, command in leaves():
+        for option in command.params:
+            if isinstance(option, click.Option) and not (option.multiple or option.is_flag):
+                assert exit_code(*path, *[f"{option.opts[-1]}=1"] * 2) == 2, (path, option.opts)
+                assert f"Error: {option.opts[-1]}: is given twice, and takes one value" in capsys.readouterr().err
+                refused.add((path[0], option.opts[-1]))
+    assert {("train", "--train-file"), ("run", "--suite"), ("compare", "--out"), ("data", "--to")} < refused
+
+
+def test_an_empty_value_is_refused_by_name_whatever_the_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = set()
+    for path, command in leaves():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and (parameter.is_flag or parameter.name == "system_instruction"):
+                continue
+            given = [f"{parameter.opts[-1]}="] if isinstance(parameter, click.Option) else [""]
+            assert exit_code(*path, *given) == 2, (path, parameter.opts)
+            assert ": is empty; give a value, or leave it out" in capsys.readouterr().err, (path, parameter.opts)
+            refused.add((path[0], parameter.opts[-1]))
+    assert {("run", "--out"), ("demo", "--out"), ("run", "--model"), ("store", "--store"), ("gate", "run")} < refused
+    assert not list(tmp_path.iterdir())
+
+
+def test_flags_and_repeatable_options_may_be_repeated_and_help_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        exit_code("tasks", "list", "sst2", "--json", "--json", "--include-path", "tasks", "--include-path", "tasks")
+        == 0
+    )
+    assert exit_code("run", "--out", "", "--suite", "a", "--suite", "b", "--help") == 0
+    assert "Error" not in capsys.readouterr().err

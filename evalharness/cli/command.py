@@ -1,0 +1,44 @@
+"""Refuse what a command line would take in silence: an option given twice, of which the last value would count, and an
+empty value (of a variable that is not set), which as a path would be the current folder.
+"""
+
+from __future__ import annotations
+
+import click
+
+from evalharness.errors import UsageError
+
+MAY_BE_EMPTY = ("system_instruction",)  # a text, and none is one
+
+
+class Command(click.Command):
+    """A command that takes each of its options once, where it is not made to be repeated, and no empty value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does. Raises UsageError for an option with a value given twice, and for an empty value."""
+        if args and not ctx.resilient_parsing:
+            values, _, order = self.make_parser(ctx).parse_args(list(args))
+            if not any(each.is_eager for each in order):  # --help
+                _check_once(order)
+                for parameter in order:
+                    _check_not_empty(parameter, values.get(parameter.name or ""), ctx)
+        return super().parse_args(ctx, args)
+
+
+class Group(click.Group):
+    """A group of commands that are checked alike."""
+
+    command_class = Command
+
+
+def _check_once(order: list[click.Parameter]) -> None:
+    once = [each for each in order if isinstance(each, click.Option) and not (each.multiple or each.is_flag)]
+    for option in once:
+        if once.count(option) > 1:
+            raise UsageError(option.opts[-1], "is given twice, and takes one value", "give it once")
+
+
+def _check_not_empty(parameter: click.Parameter, value: object, ctx: click.Context) -> None:
+    if parameter.name not in MAY_BE_EMPTY and "" in (value if isinstance(value, list | tuple) else [value]):
+        where = parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)
+        raise UsageError(where, "is empty", "give a value, or leave it out (is a variable of the shell not set?)")
