@@ -27,6 +27,7 @@ ASSISTANT, GIVEN = "assistant", "assistant, given"  # the latter: its turns of w
 SHAREGPT = {"human": "user", "gpt": ASSISTANT, "chatgpt": ASSISTANT, "bing": ASSISTANT, "bard": ASSISTANT}
 FORMS = 'a line such as {"prompt": "…", "completion": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
 UNSEEN = ("tools", "functions", "tool_calls", "function_call", "reasoning_content", "thinking")
+WEIGHTS = ("weight", "weights", "mask", "loss_mask", "loss_weight", "sample_weight")
 # Stanford Alpaca's own prompts (Taori et al. 2023, github.com/tatsu-lab/stanford_alpaca)
 ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request."
@@ -103,6 +104,7 @@ def placed_examples(path: Path) -> Iterator[tuple[str, Example]]:
 
 def _example(where: str, row: Mapping[str, Any]) -> Example:
     _check_seen(where, row)
+    _check_unweighted(where, row)
     readers = [reader for keys, reader in READERS if all(key in row for key in keys)]
     if set(row) == {"text"}:
         return "", _some(where, _string(where, row, "text"))  # all of it is learned
@@ -119,6 +121,14 @@ def _check_seen(where: str, row: Mapping[str, Any]) -> None:
             raise DataError(
                 where, f"has {key}, which is not put into prompts here", "leave the line out, or write it into a turn"
             )
+
+
+def _check_unweighted(where: str, row: Mapping[str, Any]) -> None:
+    """Raise DataError for what would have a line count less, or parts of it not at all; 1 is what it counts here."""
+    for key in WEIGHTS:
+        if row.get(key) not in (None, 1):
+            what = f"has {key}, by which a line does not count here: every line is learned alike"
+            raise DataError(where, what, 'leave the line out, or the key; "weight" is read of turns in messages')
 
 
 def _pair(where: str, row: Mapping[str, Any]) -> Pair:

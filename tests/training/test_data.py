@@ -308,6 +308,10 @@ SAID = '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "c
         ('{"text": "x", "label": 1}', "has the keys 'text', 'label', which fit no form"),
         ("{}", "an empty object"),
         ('{"prompt": "x", "completion": "  "}', "an empty completion"),
+        ('{"prompt": "x", "completion": "y", "weight": 0}', "has weight, by which a line does not count here"),
+        ('{"prompt": "x", "completion": "y", "loss_mask": [0]}', "has loss_mask, by which a line does not count here"),
+        ('{"instruction": "x", "output": "y", "weight": 0.5}', "has weight, by which a line does not count here"),
+        (SAID % ("", ', "weight": 0'), "has weight, .*; leave the line out, or the key"),
         ('{"instruction": "x", "input": 3, "output": "y"}', "'input' is a number, no text"),
     ],
 )
