@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from evalharness import store
-from evalharness.cli.command import Group
+from evalharness.cli.command import CommandGroup
 from evalharness.cli.options import Decorated, debug_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line
 from evalharness.errors import StoreError, UsageError
@@ -30,7 +30,7 @@ store_option: Decorated = click.option(
 )
 
 
-@click.group("store", cls=Group)
+@click.group("store", cls=CommandGroup)
 def store_command() -> None:
     """Look at the store of answers, verify it, remove answers from it, export them. It may be in use meanwhile."""
 
@@ -65,7 +65,7 @@ def verify_command(path: Path | None, repair: bool, debug: bool) -> None:
         store.repair(place, _say)
     damaged, total = store.verify(place)
     if damaged:
-        fix = "they are never used and computed again; `evalharness store verify --repair` sets them aside"
+        fix = f"they are never used and computed again; {store.repair_command(place)} sets them aside"
         raise StoreError(place, f"{damaged:,} of {total:,} rows do not fit their digests", fix)
     print_line(f"{place}: all {total:,} rows are intact")
 

@@ -5,7 +5,7 @@ transaction a block.
 from __future__ import annotations
 
 from evalharness.store.answers import Store
-from evalharness.store.contents import SourceFacts, StoreFacts, export, facts, repair, verify
+from evalharness.store.contents import SourceFacts, StoreFacts, export, facts, repair, repair_command, verify
 from evalharness.store.database import check
 from evalharness.store.removal import RemovalRule, chosen, remove
 
@@ -20,5 +20,6 @@ __all__ = [
     "facts",
     "remove",
     "repair",
+    "repair_command",
     "verify",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -17,7 +18,7 @@ from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, is_damage, set_a
 from evalharness.store.database import Database, Notify, connect, errors_at, refuse_newer, usable
 from evalharness.store.schema import DamageError, version_of
 
-REPAIR = "`evalharness store verify --repair` sets it aside and begins a new one with all that is intact"
+SETS_ASIDE = "sets it aside and begins a new one with all that is intact"
 ABSENT = ("no store here", "it is made by the first `evalharness run`")
 ANSWERS = "SELECT model, engine, request, body, digest FROM answers"
 PROOFS = "SELECT model, engine, 'proof', body, digest FROM proofs"
@@ -59,6 +60,11 @@ class StoreFacts:
     sources: tuple[SourceFacts, ...]
 
 
+def repair_command(path: Path) -> str:
+    """The command that repairs the store at `path`, in backquotes."""
+    return f"`evalharness store verify --repair --store {shlex.quote(str(path))}`"
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
     """Open a store to look at it, with its version; nothing is changed, also while runs write. Raises StoreError."""
@@ -75,7 +81,7 @@ def reading(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
                 yield db, version
         except SAYS_DAMAGE as error:
             if is_damage(error, path):
-                raise StoreError(path, f"it is damaged ({error})", REPAIR) from error
+                raise StoreError(path, f"it is damaged ({error})", f"{repair_command(path)} {SETS_ASIDE}") from error
             raise
 
 

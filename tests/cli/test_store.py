@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ FINGERPRINT = "ab" * 32
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    place = tmp_path / "store.sqlite"
+    place = tmp_path / "of answers" / "store.sqlite"
     with Store(place) as store:
         for number in range(9):
             store.add(FINGERPRINT, "e" * 64, [Scoring(request_id=f"r{number}", logprob=-1.0, tokens=2)])
@@ -44,10 +46,12 @@ def test_a_damaged_store_is_repaired_as_the_error_says(path: Path, capsys: pytes
     content[content.index(b'"logprob": -1.0') + 11] ^= 1
     path.write_bytes(content)
     assert exit_code("store", "verify", "--store", path) == 2
-    assert "1 of 9 rows do not fit their digests" in (said := capsys.readouterr().err) and "verify --repair" in said
-    assert exit_code("store", "verify", "--repair", "--store", path) == 0
-    said = capsys.readouterr()
-    assert "all 8 rows are intact" in said.out and "set aside as store.sqlite.damaged-1" in said.err
+    said = capsys.readouterr().err
+    assert "1 of 9 rows do not fit their digests" in said
+    (advice,) = re.findall("`evalharness (.+?)`", said)
+    assert exit_code(*shlex.split(advice)) == 0
+    repaired = capsys.readouterr()
+    assert "all 8 rows are intact" in repaired.out and "set aside as store.sqlite.damaged-1" in repaired.err
     assert exit_code("store", "info", "--store", path) == 0
     assert "set aside as damaged" in capsys.readouterr().out
 
