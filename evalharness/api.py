@@ -21,7 +21,7 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
 from evalharness.results import forget_samples, open_folder, run_and_model, write_measurements, write_results
-from evalharness.run.checks import check_job
+from evalharness.run.checks import check_job, check_output
 from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
 
@@ -80,14 +80,14 @@ def compare(
     Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates.
     Or [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `metrics`: what is to be known of these
     by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
-
     `margin`: of all tasks on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single
-    candidates were trained for. `out`: a folder for results.json and measurements.parquet; `notify` is told what a user
-    should know. Raises EvalHarnessError.
+    candidates were trained for. `out`: a folder for the files; `notify` hears notices. Raises EvalHarnessError.
     """
     given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
     check_options({**given, "metrics": metrics, "out": out}, get_type_hints(compare))
     texts, named = tuple(map(str, several(runs))), margins or {}
+    if out is not None:
+        check_output(Path(out))
     if not are_logs(texts):
         if metrics:
             raise UsageError("--metric", "runs know what their metrics are", "leave it out")

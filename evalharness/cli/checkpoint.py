@@ -16,7 +16,7 @@ from evalharness.checkpoints.discover import base_of, checkpoints_in, directory_
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
-from evalharness.cli.command import Group
+from evalharness.cli.command import CommandGroup
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.errors import EvalHarnessError, ModelError
@@ -40,7 +40,7 @@ REFUSED = (
 )
 
 
-@click.group("checkpoint", cls=Group)
+@click.group("checkpoint", cls=CommandGroup)
 def checkpoint_command() -> None:
     """Say what a checkpoint directory holds, and what kinds there are."""
 

@@ -25,7 +25,7 @@ class Command(click.Command):
         return super().parse_args(ctx, args)
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group of commands that are checked alike."""
 
     command_class = Command

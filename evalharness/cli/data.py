@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from evalharness.cli.command import Group
+from evalharness.cli.command import CommandGroup
 from evalharness.cli.option_texts import data_source
 from evalharness.cli.options import data_options, debug_option, include_option, json_option, task_options, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
@@ -34,7 +34,7 @@ lock_option = click.option(
 )
 
 
-@click.group("data", cls=Group)
+@click.group("data", cls=CommandGroup)
 def data_command() -> None:
     """Fetch rows to a folder, verify one, accept new rows of the hub."""
 

@@ -15,7 +15,7 @@ from evalharness.errors import NotComparableError
 from evalharness.folder_lock import held
 from evalharness.report.terminal import verdict_lines
 from evalharness.results import REPORT
-from evalharness.run.checks import check_folder
+from evalharness.run.checks import check_output
 
 
 @click.command("demo", cls=Command)
@@ -39,7 +39,7 @@ def demo_command(out: Path, seed: int, limit: int | None, quiet: bool, debug: bo
     Full fine-tuning at a high and at a low learning rate, LoRA, prompt tuning, and full fine-tuning with replay of the
     old tasks. Needs no network and no GPU; interrupted, give the same command again.
     """
-    check_folder(out)
+    check_output(out)
     with held(out, "--out"), progress.listener(quiet) as listener:
         run_demo = registry.find(experiments.REGISTRY, "demo", "command")
         results = run_demo(out, seed, listener, limit)

@@ -31,6 +31,7 @@ from evalharness.experiments.power_forecast import forecast
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
 from evalharness.results.files import write_text
+from evalharness.run.checks import check_output
 
 PLAN = "plan.json"
 
@@ -82,6 +83,8 @@ def plan_command(**given: Any) -> None:
     Nothing is answered but the --probe. How many answers change is assumed (--flips), or known from an earlier run
     (--from).
     """
+    if given["out"] is not None:
+        check_output(given["out"])
     forecast_job = ForecastJob(
         job=_job(given),
         power=given["power"],

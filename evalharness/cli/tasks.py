@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from evalharness.cli.command import Group
+from evalharness.cli.command import CommandGroup
 from evalharness.cli.option_texts import data_source
 from evalharness.cli.options import data_options, debug_option, include_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
@@ -29,7 +29,7 @@ TITLES = ("task", "family", "answers by", "primary", "margin", "chance", "unit",
 WIDEST = 40  # characters of a name in `show`
 
 
-@click.group("tasks", cls=Group)
+@click.group("tasks", cls=CommandGroup)
 def tasks_command() -> None:
     """List, show and validate task definitions."""
 

@@ -28,6 +28,7 @@ from evalharness.training.recipe import Recipe
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 ACCELERATORS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # files in /dev of NVIDIA's, WSL's and AMD's drivers
+CHECKPOINT = ("config.json", "adapter_config.json", "*.safetensors", "*.bin", "*.gguf")  # files of its folder
 OUT, STORE = "name a folder that can be written with --out", "name another with --store"
 
 
@@ -59,7 +60,7 @@ def check_job(job: Job, factory: object = None) -> None:
         }
     )
     check_models((*filter(None, [models.base]), *models.candidates))
-    check_folder(job.output.folder)
+    check_output(job.output.folder)
     check_store(job.output.store)
     check_rows(job, library)
 
@@ -128,6 +129,18 @@ def _without_accelerator() -> str:
     if devices.is_dir() and not any(path for pattern in ACCELERATORS for path in devices.glob(pattern)):
         return "this machine has none"
     return ""
+
+
+def check_output(folder: Path) -> None:
+    """Check the folder of a command's output: it can be written, and a file system or a checkpoint is not what would be
+    filled. Raises UsageError and StoreError.
+    """
+    place = folder.resolve()
+    if place == place.parent:
+        raise UsageError("--out", f"{folder} is the root of a file system", "name a folder in it")
+    if signs := sorted(path.name for pattern in CHECKPOINT for path in place.glob(pattern)):
+        raise UsageError("--out", f"{folder} is a checkpoint (it holds {signs[0]})", "name a folder of its own")
+    check_folder(folder)
 
 
 def check_folder(folder: Path, fix: str = OUT) -> None:

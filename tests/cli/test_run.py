@@ -43,18 +43,14 @@ def run(models: dict[str, Path], small_world: Path, tmp_path: Path, capsys: pyte
             "--data-dir",
             str(small_world / "data"),
         ]
-        places = [
-            "--out",
-            str(tmp_path / "out"),
-            "--store",
-            str(tmp_path / "store.sqlite"),
-            "--limit",
-            "6",
-            "--device",
-            "cpu",
-            "-q",
-            "--allow-noop",
-        ]
+        defaults = {
+            "--out": str(tmp_path / "out"),
+            "--store": str(tmp_path / "store.sqlite"),
+            "--limit": "6",
+            "--device": "cpu",
+        }
+        places = [text for pair in defaults.items() if pair[0] not in options for text in pair]
+        places += ["-q", "--allow-noop"]
         names = ["--model", f"candidate={models[model]}", "--base", f"base={models[base]}"]
         ended = exit_code("run", *names, *common, *places, *options)
         said = capsys.readouterr()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from command_line import exit_code
+from command_line import exit_code, last_of_each
 
 from evalharness.cli import trace as command
 from evalharness.errors import UsageError
@@ -77,7 +77,10 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[TraceJob, str, i
 
         monkeypatch.setattr(command.registry, "find", lambda known, name, what: {"trace": campaign}[name])
         result = CliRunner().invoke(
-            command.trace_command, [*NEEDED, *arguments], catch_exceptions=False, standalone_mode=False
+            command.trace_command,
+            last_of_each([*NEEDED, *arguments], NEEDED[::2]),
+            catch_exceptions=False,
+            standalone_mode=False,
         )
         return seen[0], result.output, result.return_value
 
@@ -127,7 +130,12 @@ def test_what_got_no_answer_is_said_and_in_the_exit_code(ask: Callable[..., tupl
 )
 def test_wrong_in_one_line(arguments: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        CliRunner().invoke(command.trace_command, [*NEEDED, *arguments], catch_exceptions=False, standalone_mode=False)
+        CliRunner().invoke(
+            command.trace_command,
+            last_of_each([*NEEDED, *arguments], NEEDED[::2]),
+            catch_exceptions=False,
+            standalone_mode=False,
+        )
 
 
 def test_wrong_paths_end_with_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -54,12 +54,12 @@ MISTAKES = {
     (*TRAIN, *OUT, "--task", "sst"): "did you mean sst2?",
     (*TRAIN, *OUT, *TASK, "--mix", "gleu"): "did you mean glue?",
     (*TRAIN, *OUT, *TASK, "--device", "tpu"): "--device: unknown device 'tpu'",
-    (*TRAIN, *OUT, *TASK, "--base", "/nowhere/model"): "/nowhere/model: no such directory",
+    (*TRAIN[:-1], "/nowhere/model", *OUT, *TASK): "/nowhere/model: no such directory",
     (*TRAIN, *OUT, *TASK, "--data-dir", "/nowhere"): "--data-dir: /nowhere does not exist",
     (*TRAIN, *OUT, "--train-file", "/nowhere.jsonl"): "--train-file: /nowhere.jsonl does not exist",
     (*TRAIN, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
     (*SWEEP, *OUT, "--task", "sst"): "did you mean sst2?",
-    (*SWEEP, *OUT, *TASK, "--suite", "forgeting"): "did you mean forgetting",
+    (*SWEEP[:-1], "forgeting", *OUT, *TASK): "did you mean forgetting",
     (*SWEEP, *OUT, *TASK, "--device", "tpu"): "--device: unknown device 'tpu'",
     (*SWEEP, *TASK, "--out", "/sys/evalharness"): "/sys/evalharness: cannot write here",
 }
@@ -108,6 +108,24 @@ def _each_is_said(mistakes: Mapping[tuple[str, ...], str], folder: Path, heavy: 
         lines = [line for line in said.splitlines() if line.startswith("Error")]
         assert (code, len(lines), wanted.replace("{tmp}", str(folder)) in said) == (2, 1, True), (arguments, said)
         assert not {*heavy} & {*modules}, arguments
+
+
+def test_output_fills_no_checkpoint_and_no_root(tmp_path: Path) -> None:
+    adapter, bare = tmp_path / "adapter", tmp_path / "weights"
+    for folder, name in ((adapter, "adapter_config.json"), (bare, "model-00001-of-00002.safetensors")):
+        folder.mkdir()
+        (folder / name).touch()
+    commands = ((*RUN, *DEMO), (*TRACE, *DEMO), (*SWEEP, *TASK), ("demo",), ("compare", str(tmp_path)), ("plan", *DEMO))
+    mistakes: dict[tuple[str, ...], str] = {}
+    for command in commands:
+        mistakes[*command, "--out", "/"] = "--out: / is the root of a file system; name a folder in it"
+        for folder in (adapter, bare):
+            held = next(folder.iterdir()).name
+            mistakes[*command, "--out", str(folder)] = f"--out: {folder} is a checkpoint (it holds {held})"
+    _each_is_said(mistakes, tmp_path, ())
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "adapter", "adapter_config.json", "model-00001-of-00002.safetensors", "weights",
+    ]  # fmt: skip
 
 
 def job(tmp_path: Path, **more: object) -> Job:
