@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from evalharness import results
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.metrics.build import build, facts_of
 from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
-from evalharness.records.models import EngineInfo
+from evalharness.records.models import EngineInfo, engine_differences
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import ModelRow
 
@@ -23,7 +24,7 @@ class Baseline:
 
     path: Path  # the run's folder, or its measurements.parquet
     row: ModelRow
-    engine: str  # fingerprint of what answered
+    engine: Mapping[str, Any]  # signature of what answered
     definitions: Mapping[str, str]  # task to the digest of its definition
     facts: Mapping[str, TaskFacts]
     measurements: Mapping[str, tuple[Measurement, ...]]
@@ -45,7 +46,7 @@ def read(path: Path) -> Baseline:
     return Baseline(
         path=path,
         row=replace(row, base=None),
-        engine=run.signature["engine"]["fingerprint"],
+        engine=run.signature["engine"],
         definitions={task: facts["definition"] for task, facts in tasks.items()},
         facts={fact.name: fact for fact in run.facts},
         measurements={
@@ -63,10 +64,9 @@ def measured(baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineI
     Raises NotComparableError where the base was asked something else, answered by another engine, or did not answer
     everything.
     """
-    if baseline.engine != info.fingerprint:
-        raise NotComparableError(
-            baseline.path, "the base was answered by another engine (device, dtype, threads, versions …)", AGAIN
-        )
+    if baseline.engine["fingerprint"] != info.fingerprint:
+        differ = engine_differences(baseline.engine, info.signature) or "what differs is not recorded"
+        raise NotComparableError(baseline.path, f"the base was answered by another engine ({differ})", AGAIN)
     return [_of_task(baseline, task) for task in prepared]
 
 

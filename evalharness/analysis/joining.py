@@ -10,7 +10,7 @@ from evalharness.analysis.average import left_out
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
-from evalharness.records.models import REFERENCES
+from evalharness.records.models import REFERENCES, engine_differences
 from evalharness.records.results import ModelRow
 from evalharness.records.tasks import Group
 from evalharness.results import read_measurements, run_and_model
@@ -112,14 +112,22 @@ def check_comparable(parts: Sequence[RunPart]) -> None:
     for name in shared:
         for part in others:
             _check_task(name, base, part)
-    if len({part.run.signature["engine"]["fingerprint"] for part in parts}) > 1:
-        fix = "evaluate with the same engine, device, dtype and versions"
-        raise NotComparableError("compare", "the runs were answered by different engines", fix)
+    _check_engines(base, others)
     drawn = next((part for part in parts if part.run.plan.until_decided), None)
     other = next((part for part in parts if drawn and part.run.plan.seed != drawn.run.plan.seed), None)
     if drawn and other:
         seeds = f"with seed {other.run.plan.seed}, {drawn.text}, which stops early, with {drawn.run.plan.seed}"
         raise NotComparableError(other.text, f"was asked {seeds}", "evaluate both with the same --seed")
+
+
+def _check_engines(base: RunPart, others: Sequence[RunPart]) -> None:
+    there = base.run.signature["engine"]
+    for part in others:
+        here = part.run.signature["engine"]
+        if here["fingerprint"] != there["fingerprint"]:
+            differ = engine_differences(there, here) or "what differs is not recorded"
+            what = f"the runs were answered by different engines ({base.text} is there, {part.text} here: {differ})"
+            raise NotComparableError("compare", what, "evaluate with the same engine, device, dtype and versions")
 
 
 def _check_task(name: str, base: RunPart, part: RunPart) -> None:

@@ -120,3 +120,13 @@ class EngineInfo:
         """As a run's signature has it."""
         unproven = {"adapter_check": dict.fromkeys(self.unproven, "not available")} if self.unproven else {}
         return {"name": self.name, "fingerprint": self.fingerprint, **self.details, **unproven}
+
+
+def engine_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Name what differs in the signatures of two engines, with both values; "" where nothing recorded does."""
+    told = [key for key in {**there, **here} if key not in ("fingerprint", "adapter_check")]
+    return ", ".join(
+        f"{key} {there.get(key, 'not recorded')} there, {here.get(key, 'not recorded')} here"
+        for key in told
+        if there.get(key) != here.get(key)
+    )

@@ -138,7 +138,7 @@ def test_missing_answers_stay_missing(make_run: MakeRun, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"), [({"limit": 20}, "not the same prompts"), ({"batch_size": 2}, "different engines")]
+    ("changes", "said"), [({"limit": 20}, "not the same prompts"), ({"batch_size": 2}, "batch_size 16 there, 2 here")]
 )
 def test_what_cannot_be_paired_is_5(
     make_run: MakeRun, changes: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]
