@@ -137,6 +137,9 @@ def _json(path: Path, field: str | None = None) -> list[DataRow]:
     keys = (field,) if field else WRAPPERS
     if isinstance(rows, dict):
         rows = next((rows[key] for key in keys if key in rows), rows)
+    if isinstance(rows, dict) and len(rows) > 1 and all(map(_is_column, rows.values())):
+        what = f"holds columns ({', '.join(map(str, rows))[:200]}), not rows"
+        raise DataError(path, what, 'a list of objects would be right, as pandas writes it with orient="records"')
     if not isinstance(rows, list):
         raise DataError(
             path, f"holds {kind(rows)}", f"a list of objects, alone or under {' or '.join(keys)}, would be right"
@@ -145,6 +148,13 @@ def _json(path: Path, field: str | None = None) -> list[DataRow]:
         if not isinstance(row, dict):
             raise DataError(path, f"row {number} is {kind(row)}", "an object would be right")
     return rows
+
+
+def _is_column(value: Any) -> bool:
+    """Tell whether a value could be a column: a list, or an object by numbers as pandas writes it."""
+    if isinstance(value, dict):
+        return bool(value) and all(map(str.isdecimal, value))
+    return isinstance(value, list) and not any(isinstance(item, dict) for item in value)
 
 
 def _not_json(path: Path, error: Exception, right: str) -> DataError:

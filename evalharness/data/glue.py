@@ -44,6 +44,7 @@ TEXTS: dict[str, Names] = {  # config -> the hub's column -> other names of it
 }
 LABEL = ("gold_label", "labels", "is_duplicate", "quality", "score", "target", "class", "gold", "y", "similarity")
 ENTAILS = ("entailment", "not_entailment")
+TRUTH = ("false", "true")
 THREE = ("entailment", "neutral", "contradiction")
 WORDS = {
     "cola": ("unacceptable", "acceptable"),
@@ -158,8 +159,8 @@ def _idx(row: DataRow, index: int) -> int:
 
 def _as_on_hub(config: str, row: DataRow) -> bool:
     texts = all(isinstance(row.get(column), str) for column in TEXTS[config])
-    label = row.get("label", -1)
-    return texts and isinstance(label, int | float) and not isinstance(label, bool) and isinstance(row.get("idx"), int)
+    unknown = UNKNOWN.get(config, -1)
+    return texts and type(row.get("label", unknown)) is type(unknown) and isinstance(row.get("idx"), int)
 
 
 def _table(config: str, path: Path, renames: Mapping[str, str]) -> tuple[list[str], list[Record]]:
@@ -237,6 +238,8 @@ def _label(config: str, text: str, where: str) -> Any:
     word = text.lower().replace(" ", "_").replace("-", "_")
     if word in words:
         return words.index(word)
+    if word in TRUTH and len(words) == 2 and words != ENTAILS:  # does true say 1, or "entailment", which is 0?
+        return TRUTH.index(word)
     if (number := text.removesuffix(".0")) in map(str, range(-1, len(words))):
         return int(number)
     raise DataError(where, f"the label is {text[:40]!r}", f"one of {', '.join(words)} would be right")

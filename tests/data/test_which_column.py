@@ -187,3 +187,20 @@ def test_numbers_are_offered_only_where_no_names_stand(lay: Lay) -> None:
     root = lay({"named.csv": "words,verdict\nA film.,1\n", "none.csv": "A great film.,x\nA flat film.,x\n"})
     assert "or its number" not in refused("sst2", root / "named.csv")
     assert "or its number" in refused("sst2", root / "none.csv")
+
+
+def test_labels_of_other_types_are_the_same_rows(lay: Lay) -> None:
+    def digest(task: str, name: str, label: Any) -> str:
+        texts = {"sst2": ("sentence",), "stsb": ("sentence1", "sentence2")}[task]
+        path = lay({name: [dict.fromkeys(texts, "fine") | {"label": label, "idx": 0}]}) / name
+        return read_rows(Library().task(task), "validation", DataSource(overrides={task: path})).digest
+
+    assert len({digest("sst2", "s.jsonl", label) for label in (1, 1.0, "1", True, "true", "positive")}) == 1
+    assert len({digest("stsb", "b.jsonl", label) for label in (5, 5.0, "5")}) == 1
+    unclear = lay({"r.jsonl": [{"sentence1": "a", "sentence2": "b", "label": True, "idx": 0}]}) / "r.jsonl"
+    assert "the label is 'True'; one of entailment, not_entailment" in refused("rte", unclear)
+
+
+@pytest.mark.parametrize("content", [{"sentence": {"0": "a"}, "label": {"0": 1}}, {"sentence": ["a"], "label": [1]}])
+def test_json_by_columns_is_refused_with_the_way_to_write_rows(lay: Lay, content: dict[str, Any]) -> None:
+    assert 'orient="records"' in refused("sst2", lay({"s.json": content}) / "s.json")
