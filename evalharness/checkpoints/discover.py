@@ -99,7 +99,15 @@ def directory_of(spec: CheckpointSpec) -> Path:
         inside = spec.path.suffix in (".safetensors", ".bin", ".json")
         fix = f"give its directory ({spec.path.parent})" if inside else f"give {WANTED}"
         raise ModelError(spec.location, "is a file, not a directory", fix)
+    if (spec.path / "snapshots").is_dir() and (spec.path / "refs").is_dir():  # how huggingface_hub keeps a model
+        raise ModelError(spec.location, "is the cache of a hub model, not a checkpoint", _snapshot_advice(spec.path))
     return spec.path.resolve()
+
+
+def _snapshot_advice(cache: Path) -> str:
+    """Name the snapshots that lie in a cache of huggingface_hub."""
+    kept = sorted(str(path) for path in (cache / "snapshots").iterdir() if path.is_dir())
+    return f"give {' or '.join(kept[:3])}" if kept else "it holds no snapshot: download the model again"
 
 
 def base_of(text: str) -> str | None:

@@ -244,7 +244,11 @@ def _recipe(given: Mapping[str, Any]) -> Recipe:
         "mix": weights(given["mix_texts"]),
         "replay": shares("--replay", given["replay_texts"]),
     }
-    return Recipe.from_fields(values | typed | parsed)
+    recipe = Recipe.from_fields(values | typed | parsed)
+    if given["column_texts"] and not (recipe.target or recipe.mix or recipe.replay):
+        fix = "leave it out; a file's own keys are prompt and completion, or messages"
+        raise UsageError("--columns", "is for rows of tasks, not for training files", fix)
+    return recipe
 
 
 def _tell(text: str) -> None:

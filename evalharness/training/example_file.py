@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness import fingerprint
-from evalharness.data.contents import lines, unreadable
+from evalharness.data.contents import form_of, lines, unreadable
 from evalharness.data.files import json_value, kind, numbered
 from evalharness.errors import DataError
 
@@ -71,6 +71,9 @@ def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:
 
     Raises DataError naming the line for one that is no example, and for files that mix pairs and conversations.
     """
+    if form_of(path) in (".csv", ".tsv", ".parquet", ".arrow"):
+        fix = f"JSON lines or one JSON array would be right, also as .gz: {FORMS}"
+        raise DataError(path, f"a training file is not read as {form_of(path)}", fix)
     examples: list[Example] = []
     try:
         for where, example in placed_examples(path):

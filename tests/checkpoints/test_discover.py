@@ -129,3 +129,13 @@ def test_a_step_on_the_way_knows_what_the_folder_above_says(output, zoo, edit_js
     assert checkpoint.training == {"method": "full", "learning_rate": 0.1}  # steps and seconds are those of the end
     edit_json(output / "training.json", base="checkpoint-5")  # relative to the file that says so
     assert base_of(str(output / "checkpoint-20")) == str(output / "checkpoint-5")
+
+
+def test_the_cache_of_a_hub_model_is_refused_with_the_snapshot_that_works(tmp_path, zoo):
+    cache = tmp_path / "models--org--m"
+    for name in ("blobs", "refs"):
+        (cache / name).mkdir(parents=True)
+    shutil.copytree(zoo["llama"], cache / "snapshots" / "abc123")
+    with pytest.raises(ModelError, match="is the cache of a hub model, not a checkpoint; give ") as refused:
+        recognise(str(cache))
+    assert recognise(refused.value.fix.removeprefix("give ")).name == "abc123"

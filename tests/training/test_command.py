@@ -62,6 +62,10 @@ def test_json_is_all_there_is_on_stdout(given, tmp_path, capsys):
         (["--task", "films", "--max-length", "2"], "leaves 2"),
         (["--task", "films", "--validation-file", "nowhere.jsonl"], "--validation-file: nowhere.jsonl does not exist"),
         (["--train-file", "nowhere.jsonl"], "--train-file: nowhere.jsonl does not exist"),
+        (
+            ["--train-file", "nowhere.jsonl", "--columns", "prompt=q"],
+            "--columns: is for rows of tasks, not for training",
+        ),
         (["--lr", "0.1"], "--task: is missing"),
         (["--task", "films", "--after", "nowhere/at/all"], "no such directory"),
     ],

@@ -344,3 +344,10 @@ def test_the_option_that_was_given_is_named(world, tmp_path):
     for option in ("patience", "eval_every"):
         with pytest.raises(UsageError, match=f"^--{option.replace('_', '-')}: "):
             gather(Recipe(method="full", base="base", out="out", train_file=str(path), **{option: 1}), *world)
+
+
+def test_a_table_is_refused_with_the_forms_that_are_read(tmp_path):
+    path = tmp_path / "examples.csv"
+    path.write_text("prompt,completion\na,b\n")
+    with pytest.raises(DataError, match=r"examples.csv: a training file is not read as \.csv; JSON lines or one JSON"):
+        example_file.read_examples(path)
