@@ -85,15 +85,21 @@ def set_aside(path: Path, seen: Stamp) -> Path | None:
         if stamp(path) != seen:
             return None
         aside = _free_name(path)
-        for ending in ("", *BESIDE[:2]):
-            if (source := Path(f"{path}{ending}")).exists():
-                shutil.copyfile(source, copied := Path(f"{aside}{ending}"))
-                with copied.open("rb") as written:
-                    os.fsync(written.fileno())
+        _copy(file, aside)  # never opened again: to close the file anywhere would give the lock back
+        for ending in BESIDE[:2]:
+            with suppress(FileNotFoundError), Path(f"{path}{ending}").open("rb") as beside:
+                _copy(beside, Path(f"{aside}{ending}"))
         for ending in BESIDE:
             Path(f"{path}{ending}").unlink(missing_ok=True)
         file.truncate(0)
     return aside
+
+
+def _copy(source: BinaryIO, to: Path) -> None:
+    with to.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 def _lock_alone(file: BinaryIO, path: Path) -> None:

@@ -7,6 +7,8 @@ not taken for another version.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 VERSION = 2
 MARK = 0x4548 << 16  # upper half of application_id
@@ -51,11 +53,13 @@ def version_of(db: sqlite3.Connection) -> int:
     Raises ForeignError for another program's tables, DamageError where marks contradict one another, and what SQLite
     raises.
     """
-    (mark,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
-    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
+    with _snapshot(db):  # else the head before and after another process's migration would be read as one
+        (mark,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
+        columns = _columns(db)
     if not tables and not mark and not version:
         return 0
-    ours = {"answers", "proofs"} <= tables and _columns(db) == ["model", "engine", "request", "body", "digest"]
+    ours = {"answers", "proofs"} <= tables and columns == ["model", "engine", "request", "body", "digest"]
     if mark == MARK + version and version >= MARKED:
         if version > VERSION or (ours and {"uses", "quarantine"} <= tables):
             return int(version)
@@ -65,6 +69,19 @@ def version_of(db: sqlite3.Connection) -> int:
         raise DamageError("its head contradicts itself")
     names = ", ".join(sorted(tables)[:3])
     raise ForeignError(f"a database of another program{f', with tables {names}' if names else ''}")
+
+
+@contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Read all that is read within as it was at one moment."""
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import select
 import struct
 import sys
 import termios
@@ -45,7 +46,10 @@ class Terminal:
     def shown(self) -> str:
         """What was printed since the last look."""
         self.stream.flush()
-        return os.read(self.reading, 65536).decode().replace("\r\n", "\n")
+        read = b""
+        while select.select([self.reading], [], [], 0.3)[0]:
+            read += os.read(self.reading, 65536)
+        return read.decode().replace("\r\n", "\n")
 
 
 def test_lines_are_wrapped_between_words_to_the_terminal_and_paths_stay_whole(
