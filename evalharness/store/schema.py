@@ -81,7 +81,8 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # an error may have ended it
+            db.execute("ROLLBACK")
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
