@@ -17,6 +17,11 @@ from evalharness.engines.hf.chat import ChatTemplate
 from evalharness.records.tokenizers import Unrenderable
 from evalharness.tasks.templates import TemplateProblem, render
 
+# hypothesis listens to the garbage collection: an exception of the timer that arrives there is lost, and comes again
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*gc_callback:pytest.PytestUnraisableExceptionWarning"
+)
+
 MOST_SECONDS = 0.5  # of CPU, for one, at a limit of 0.1
 MOST_MEMORY = 1 << 20  # kilobytes, for all
 ROW = {"q": "What?"}
