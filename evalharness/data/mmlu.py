@@ -19,6 +19,7 @@ from evalharness.errors import DataError
 FIELDS = 6
 ANSWERS = {**{letter: number for number, letter in enumerate("ABCD")}, **{str(number): number for number in range(4)}}
 SPLITS = {"dev": ("dev",), "validation": ("val", "validation"), "test": ("test",), "train": ("train",)}
+MANY = 20  # answers; among so many counted from 0 there is a 0 in 99.7 %
 ALL = "all"  # the hub's config of all subjects
 CHOICES = ("choice0", "choice1", "choice2", "choice3")
 ONE_COLUMN: Names = {
@@ -86,6 +87,8 @@ def _rows(path: Path, subject: str, renames: Mapping[str, str]) -> Iterator[Data
         header = list(dict.fromkeys(key for row in read for key in row))
         rows = [(f"{path}, row {number}", row) for number, row in enumerate(read)]
     columns = _columns(header, renames, path, [row for _, row in rows]) if header and rows else {}
+    if columns:
+        _check_numbers(path, header, [str(row.get(columns["answer"], "")).strip() for _, row in rows])
     for where, row in rows:
         choices = _choices([row.get(columns[name]) for name in ("choices", *CHOICES) if name in columns], where)
         answer = str(row.get(columns["answer"], "")).strip()
@@ -96,6 +99,13 @@ def _rows(path: Path, subject: str, renames: Mapping[str, str]) -> Iterator[Data
         if number is None:
             raise DataError(where, f"the answer is {answer[:40]!r}", "A, B, C or D (or 0 to 3) would be right")
         yield {"question": row[columns["question"]], "subject": of, "choices": choices, "answer": number}
+
+
+def _check_numbers(path: Path, header: Iterable[str], answers: Collection[str]) -> None:
+    """Refuse answers by number that may be counted from 1, as the file's choices are or as no 0 among many says."""
+    if set(answers) <= {"1", "2", "3"} and (_start(header) or len(answers) >= MANY):
+        what = f"its {len(answers)} answers are 1 to 3, and may be counted from 1"
+        raise DataError(path, what, "letters (A to D) would be right, or numbers from 0 with a 0 among them")
 
 
 def _table(path: Path, renames: Mapping[str, str]) -> _Table:

@@ -204,3 +204,25 @@ def test_labels_of_other_types_are_the_same_rows(lay: Lay) -> None:
 @pytest.mark.parametrize("content", [{"sentence": {"0": "a"}, "label": {"0": 1}}, {"sentence": ["a"], "label": [1]}])
 def test_json_by_columns_is_refused_with_the_way_to_write_rows(lay: Lay, content: dict[str, Any]) -> None:
     assert 'orient="records"' in refused("sst2", lay({"s.json": content}) / "s.json")
+
+
+@pytest.mark.parametrize(
+    ("header", "answers", "is_refused"),
+    [
+        ("question,choice1,choice2,choice3,choice4,answer", "1 2 3", True),
+        ("question,choice1,choice2,choice3,choice4,answer", "0 2 3", False),
+        ("question,choice1,choice2,choice3,choice4,answer", "A B C", False),
+        ("question,A,B,C,D,answer", "1 2 3", False),
+        ("question,A,B,C,D,answer", "1 2 3 " * 7, True),
+        ("question,A,B,C,D,answer", "1 2 0 " * 7, False),
+    ],
+)
+def test_answers_that_may_be_counted_from_1_are_never_taken_for_counted_from_0(
+    lay: Lay, header: str, answers: str, is_refused: bool
+) -> None:
+    rows = "\n".join(f"q{place},w,x,y,z,{answer}" for place, answer in enumerate(answers.split()))
+    file = lay({"a.csv": f"{header}\n{rows}\n"}) / "a.csv"
+    if is_refused:
+        assert "may be counted from 1; letters (A to D) would be right" in refused("mmlu_astronomy", file)
+    else:
+        assert len(rows_of("mmlu_astronomy", file)) == len(answers.split())
