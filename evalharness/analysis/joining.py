@@ -18,6 +18,17 @@ from evalharness.results import read_measurements, run_and_model
 SAME_TASKS = "evaluate both with the same task files and versions; answers in the store are found again"
 
 
+OF_PROMPTS = {  # keys of a signature
+    "chat": "the chat template",
+    "system_instruction": "the system instruction",
+    "num_fewshot": "--num-fewshot",
+    "template": "the wording",
+    "split": "the split",
+    "limit": "--limit",
+    "seed": "--seed",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPart:
     """The models of one run that are compared; `text`: as the user named it. The run holds these models alone."""
@@ -139,7 +150,14 @@ def _check_task(name: str, base: RunPart, part: RunPart) -> None:
     differ = part.facts[name].prompts_digest != base.facts[name].prompts_digest
     if differ and set(part.prompts(name).values()) != set(base.prompts(name).values()):
         fix = "evaluate both with the same task files, data, shots, limit and seed"
-        raise NotComparableError(part.text, f"not the same prompts of {name} as in {base.text}", fix)
+        because = _asked_otherwise(part.run.signature, base.run.signature)
+        raise NotComparableError(part.text, f"not the same prompts of {name} as in {base.text}{because}", fix)
+
+
+def _asked_otherwise(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    """Name what a run states of its prompts that another states otherwise."""
+    differing = [words for key, words in OF_PROMPTS.items() if here.get(key) != there.get(key)]
+    return f" (they differ in {' and '.join(differing)})" if differing else ""
 
 
 def _read(text: str) -> tuple[MeasuredRun, str]:
