@@ -53,12 +53,12 @@ def print_json(text: str) -> None:
     click.echo(text)
 
 
-def terminal_width(err: bool = False) -> int | None:
-    """How many columns a line may have on a terminal; None for a file or a pipe, which has no width."""
-    return max(NARROWEST, shutil.get_terminal_size().columns) if _is_terminal(err) else None
+def terminal_width() -> int | None:
+    """How many columns of stdout a line may have on a terminal; None for a file or a pipe, which has no width."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if _is_terminal() else None
 
 
-def _is_terminal(err: bool) -> bool:
+def _is_terminal(err: bool = False) -> bool:
     stream = sys.stderr if err else sys.stdout
     return stream is not None and stream.isatty()
 

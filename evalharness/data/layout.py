@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalharness.data.columns import Names
-from evalharness.data.files import DataRow, kind
+from evalharness.data.columns import Names, located
+from evalharness.data.files import DataRow, kind, numbered, read_file
 from evalharness.errors import DataError
 
 SPLITS = {
@@ -84,6 +84,25 @@ class JsonObject:
             shown = value if isinstance(value, float) and kind_of_value is int else kind(value)
             raise self.error(f"{key!r} is {shown}", f"{right} would be right")
         return value
+
+
+def objects(
+    path: Path, names: Names, texts: Collection[str], renames: Mapping[str, str], by_line: bool
+) -> list[JsonObject]:
+    """The rows of a file, those of the columns `names` that it has under the hub's names; `texts` stay texts.
+
+    `by_line`: the file has an object a line, whose number errors give, else the row's. Raises as `read_file` and
+    `located` do.
+    """
+    if by_line:
+        rows = [(str(number), row) for number, row in numbered(path)]
+    else:
+        read = read_file(path, texts=texts, renames=renames)
+        renames, rows = {}, [(f" row {number}", row) for number, row in enumerate(read)]
+    header = dict.fromkeys(key for _, row in rows for key in row)
+    places = located(header, names, renames, path, names, [row for _, row in rows])
+    new = {column: name for name, column in places.items()}
+    return [JsonObject(path, where, {new.get(key, key): value for key, value in row.items()}) for where, row in rows]
 
 
 def child(folder: Path, *names: str) -> Path:

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from evalharness import fingerprint
-from evalharness.data.columns import Names, located
+from evalharness.data.columns import Names
 from evalharness.data.contents import SUFFIXES, form_of, lines
-from evalharness.data.files import DataRow, numbered, read_file
-from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, named
+from evalharness.data.files import DataRow
+from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, named, objects
 
 SHORT = ("target", "reference", "abstract", "tldr")
 DIALOGUE: Names = {"dialogue": ("dialog", "conversation", "text", "document"), "summary": SHORT}
@@ -69,18 +69,10 @@ def _read(
     return rows
 
 
-def _lines(name: str, path: Path, renames: Mapping[str, str]) -> Iterator[JsonObject]:
+def _lines(name: str, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
     """The rows of a file, their texts under the names that the hub has."""
-    if form_of(path) == ".jsonl" and next(lines(path), "").lstrip()[:1] == "{":
-        rows = [(str(number), row) for number, row in numbered(path)]
-    else:
-        read = read_file(path, texts=COLUMNS[name], renames=renames)
-        renames, rows = {}, [(f" row {number}", row) for number, row in enumerate(read)]
-    header = list(dict.fromkeys(key for _, row in rows for key in row))
-    places = located(header, COLUMNS[name], renames, path, COLUMNS[name], [row for _, row in rows])
-    new = {column: key for key, column in places.items()}
-    for where, row in rows:
-        yield JsonObject(path, where, {new.get(key, key): value for key, value in row.items()})
+    by_line = form_of(path) == ".jsonl" and next(lines(path), "").lstrip()[:1] == "{"
+    return objects(path, COLUMNS[name], COLUMNS[name], renames, by_line)
 
 
 def _row(name: str, line: JsonObject) -> DataRow:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evalharness.data.columns import Names, located
 from evalharness.data.contents import form_of
 from evalharness.data.files import DataRow, numbered, read_file
-from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, named
+from evalharness.data.layout import SPLITS, JsonObject, PublishedLayout, below, child, named, objects
 from evalharness.errors import DataError
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -90,23 +91,13 @@ def _names(config: str) -> Names:
     return {column: OTHER_NAMES.get(config, {}).get(column, ()) for column in TEXTS[config]} | {"label": LABEL}
 
 
-def _lines(config: str, path: Path, renames: Mapping[str, str]) -> Iterator[JsonObject]:
+def _lines(config: str, path: Path, renames: Mapping[str, str]) -> list[JsonObject]:
     """The rows of a file, their columns under the names that the hub has; counted where they have no `idx`."""
-    if form_of(path) == ".jsonl":
-        lines = [(str(number), row) for number, row in numbered(path)]
-    else:
-        rows = read_file(path, texts=TEXTS.get(config, ()), renames=renames)
-        renames, lines = {}, [(f" row {number}", row) for number, row in enumerate(rows)]
     names = _names(config)
-    header = list(dict.fromkeys(key for _, row in lines for key in row))
-    read = [row for _, row in lines]
-    places = located(header, names, renames, path, ("label", *TEXTS.get(config, ())), read) if names else {}
-    new = {column: name for name, column in places.items()}
-    for index, (where, row) in enumerate(lines):
-        values = {new.get(key, key): value for key, value in row.items()}
-        if names and not any("idx" in row for _, row in lines):
-            values["idx"] = index
-        yield JsonObject(path, where, values)
+    lines = objects(path, names, TEXTS.get(config, ()), renames, form_of(path) == ".jsonl")
+    if names and not any("idx" in line.values for line in lines):
+        lines = [replace(line, values={**line.values, "idx": index}) for index, line in enumerate(lines)]
+    return lines
 
 
 def _read(config: str, split: str | None, paths: Sequence[Path], renames: Mapping[str, str]) -> list[DataRow]:

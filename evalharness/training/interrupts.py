@@ -30,9 +30,8 @@ class HeldSignal:
 
 @contextmanager
 def held_back() -> Iterator[HeldSignal]:
-    """Hold the first signal back; a second one acts at once. One that came before and was swallowed ends the
-    training here. Does nothing outside the main thread, which signals do not
-    reach.
+    """Hold the first signal back; a second one acts at once. One that came before and was swallowed ends the training
+    here. Does nothing outside the main thread, which signals do not reach.
     """
     stop_if_interrupted()
     held = HeldSignal()
