@@ -61,14 +61,14 @@ def settle(
         neutral = neutral_texts(job, run_plan)
         check_base(job, run_plan)
         info = _one_engine(job, run_plan, factory)
-        run_plan = with_decoding_rules(_verified(run_plan, listener, run_log), factory, job.engine.generation_config)
+        _verify(run_plan, listener, run_log)
+        run_plan = with_decoding_rules(run_plan, factory, job.engine.generation_config)
         check(job, run_plan)
         listener.phase("making prompts")
-        prompts = make_prompts(job, run_plan, factory)
-        prepared = prompts.by_model[run_plan.base.name]
+        base, prompts = run_plan.base, make_prompts(job, run_plan, factory)
+        prepared = prompts.by_model[base.name]
         plan = compare_plan(job, run_plan, prepared)
         tell([*notices_before(run_plan, plan, prepared), *prompts.notices], listener, run_log)
-        base = run_plan.base
         known = {base.name: answered_before(base, prepared, info)} if isinstance(base, Baseline) else {}
         results.forget_samples(out)
         results.open_folder(out)
@@ -145,8 +145,7 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     return state._replace(outcomes={name: outcomes[name] for name in by_model})
 
 
-def _verified(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> RunPlan:
-    """Return the plan once its checkpoints' files are verified. Raises ModelError."""
+def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> None:
     verify = registry.find(checkpoints.REGISTRY, "verify", "checkpoint step")
     for checkpoint in run_plan.checkpoints:
         stop_if_interrupted()
@@ -154,7 +153,6 @@ def _verified(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) ->
             continue  # the base's weights again
         listener.phase(f"verifying {checkpoint.name}")
         tell(verify(checkpoint), listener, run_log)  # each begins with the name
-    return run_plan
 
 
 def _one_engine(job: Job, run_plan: RunPlan, factory: EngineFactory) -> EngineInfo:

@@ -57,7 +57,8 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     _check_options(job.prompts)
     tokenizers = factory if isinstance(factory, ModelTokenizers) else None
     renderers = _renderers(job, run_plan, factory)
-    settings, notices = _settings(job, run_plan, tokenizers), _left_out(job, run_plan, renderers)
+    counters = {c.name: tokenizers.token_counter(c) for c in run_plan.checkpoints} if tokenizers else {}
+    settings, notices = _settings(job, run_plan, list(counters.values())), _left_out(job, run_plan, renderers)
 
     def prepared(task: Task, renderer: ChatRenderer | None) -> PreparedTask:
         stop_if_interrupted()
@@ -72,22 +73,21 @@ def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelToke
     if isinstance(run_plan.base, Baseline):
         by_model = {run_plan.base.name: _prompts_before(run_plan.base, list(by_way.values())), **by_model}
         templates = {run_plan.base.name: run_plan.base.template, **templates}
-    prompts = Prompts(by_model=by_model, templates=templates, notices=notices)
-    if tokenizers:
-        prompts = replace(prompts, notices=(*notices, *_split_otherwise(run_plan, prompts, tokenizers)))
+    split = _split_otherwise(run_plan.base.name, by_model, counters)
+    prompts = Prompts(by_model=by_model, templates=templates, notices=(*notices, *split))
     if job.prompts.chat_template_mismatch == "refuse":
         _check_alike(prompts, run_plan)
     return prompts
 
 
-def _settings(job: Job, run_plan: RunPlan, tokenizers: ModelTokenizers | None) -> PromptSettings:
+def _settings(job: Job, run_plan: RunPlan, counters: Sequence[TokenCounter]) -> PromptSettings:
     """Settle how to ask, as far as it is the same for every task and model."""
     models = run_plan.checkpoints
     return PromptSettings(
         seed=job.statistics.seed,
         split=run_plan.split,
         budget=min((c.window - c.virtual_tokens for c in models if c.window is not None), default=None),
-        count=_strictest(list(_counters(run_plan, tokenizers).values())) if tokenizers else None,
+        count=_strictest(counters) if counters else None,
         system=job.prompts.system_instruction or "",
         whole_ids=bool(WHO[job.prompts.apply_chat_template]),
         apart=all(checkpoint.architecture == Architecture.SEQ2SEQ for checkpoint in models),
@@ -189,18 +189,15 @@ def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]
     return tuple(prompts)
 
 
-def _counters(run_plan: RunPlan, tokenizers: ModelTokenizers) -> dict[str, TokenCounter]:
-    return {checkpoint.name: tokenizers.token_counter(checkpoint) for checkpoint in run_plan.checkpoints}
-
-
-def _split_otherwise(run_plan: RunPlan, prompts: Prompts, tokenizers: ModelTokenizers) -> Iterator[str]:
+def _split_otherwise(
+    base: str, by_model: Mapping[str, Sequence[PreparedTask]], counters: Mapping[str, TokenCounter]
+) -> Iterator[str]:
     """Say how many of the prompts that base and candidate are both asked each splits into other tokens."""
-    base, counters = run_plan.base.name, _counters(run_plan, tokenizers)
     for name, counter in counters.items():
         reference = counters.get(base, counter)
         if counter == reference or not (isinstance(counter, TokenSplitter) and isinstance(reference, TokenSplitter)):
             continue
-        texts = _texts(prompts.by_model[base]) & _texts(prompts.by_model[name])
+        texts = _texts(by_model[base]) & _texts(by_model[name])
         different = sum(counter.token_ids(text) != reference.token_ids(text) for text in texts)
         if different:
             yield f"{name}: its tokenizer splits {different:,} of {len(texts):,} prompts otherwise than its base's"
