@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from evalharness.checkpoints.load import LoadedModel
+from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.causal import Causal
 from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.pair_scores import PairScorer, PlainPairScorer
 from evalharness.engines.hf.seq2seq import Seq2Seq
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.models import Architecture
@@ -16,3 +18,8 @@ def model_adapter(loaded: LoadedModel, window: int | None) -> ModelAdapter:
     """Raises ModelError for a decoder that has nothing to begin with."""
     tokenizer = TokenizerAdapter(loaded.tokenizer, loaded.architecture, loaded.around)
     return ADAPTERS[loaded.architecture](loaded, tokenizer, window)
+
+
+def pair_scorer(model: ModelAdapter, limits: BatchLimits) -> PairScorer:
+    """Choose how pairs are scored by what the model can do."""
+    return PlainPairScorer(model, limits)

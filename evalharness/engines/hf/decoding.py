@@ -24,8 +24,8 @@ from transformers import (
 from evalharness.checkpoints.generation_rules import NO_RULE, RULES, SPECIAL
 from evalharness.engines.hf.batches import BatchLimits, Refusal, in_batches, rows_in_batches
 from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.pair_scores import NONFINITE
 from evalharness.engines.hf.rows import Tokens
-from evalharness.engines.hf.scoring import NONFINITE
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
 from evalharness.errors import ModelError, first_line
 from evalharness.records.requests import Failure, Generate, Generation

@@ -30,7 +30,7 @@ from evalharness.checkpoints.tokenizer import (
 )
 from evalharness.engines import OPTIONS
 from evalharness.engines.base import Engine, Unmergeable, check_options
-from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.architectures import model_adapter, pair_scorer
 from evalharness.engines.hf.arithmetic import Arithmetic
 from evalharness.engines.hf.batches import BatchLimits, free_memory
 from evalharness.engines.hf.chat import template_of
@@ -60,8 +60,8 @@ class HFEngine:
         self._arithmetic = Arithmetic.set(settings.strict)
         self._loaded: LoadedModel | None = loaded
         model = model_adapter(loaded, window)
-        self._scorer, self._decoder = Scorer(model, self._limits), Decoder(model, self._limits)
-        self._profiler = Profiler(model, self._limits)
+        self._scorer = Scorer(model, pair_scorer(model, self._limits))
+        self._decoder, self._profiler = Decoder(model, self._limits), Profiler(model, self._limits)
         wholes = [whole for whole in (loaded.adapter, loaded.model, loaded.bare) if whole is not None]
         self._training = [module for whole in wholes for module in whole.modules() if module.training]
         for module in self._training:
@@ -86,8 +86,12 @@ class HFEngine:
         """
         if merged:
             return self._merged_logits(prompts)
-        ask = self._scorer.last_logits if path == "score" else self._decoder.next_logits
-        return ask(prompts, adapter)
+        if path == "decode":
+            return self._decoder.next_logits(prompts, adapter)
+        return self._scorer.pair_scorer.last_logits(self._tokens(prompts), adapter)
+
+    def _tokens(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [self._scorer.model.tokenizer.prompt(prompt) for prompt in prompts]
 
     def _merged_logits(self, prompts: Sequence[str]) -> NDArray[np.float64]:
         assert self._loaded is not None
@@ -96,7 +100,7 @@ class HFEngine:
         with self._loaded.merged() as model:
             assert model is not None
             merged = model_adapter(replace(self._loaded, model=model), self._window)
-            return Scorer(merged, self._limits).last_logits(prompts, adapter=True)
+            return pair_scorer(merged, self._limits).last_logits(self._tokens(prompts), adapter=True)
 
     def close(self) -> None:
         """Free the model's memory; the engine answers no more."""

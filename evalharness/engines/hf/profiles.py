@@ -11,8 +11,8 @@ import torch
 
 from evalharness.engines.hf.batches import BatchLimits, Refusal, in_batches
 from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.pair_scores import CHUNK, NONFINITE
 from evalharness.engines.hf.rows import BatchRow, Tokens
-from evalharness.engines.hf.scoring import CHUNK, NONFINITE
 from evalharness.engines.hf.tokenizer_adapter import TokenPair, Untokenizable
 from evalharness.records.requests import Failure, Profile, Profiling
 

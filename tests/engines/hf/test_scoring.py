@@ -10,7 +10,7 @@ import torch
 
 from evalharness.checkpoints.load import load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.architectures import model_adapter, pair_scorer
 from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.scoring import Scorer
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
@@ -154,7 +154,7 @@ class TestInside:
 
     @staticmethod
     def scorer(loaded, rows=8):
-        return Scorer(model_adapter(loaded, None), BatchLimits(rows, 10_000))
+        return Scorer(model := model_adapter(loaded, None), pair_scorer(model, BatchLimits(rows, 10_000)))
 
     def test_the_head_is_computed_only_where_something_is_scored(self, loaded, rankings):
         seen = []

@@ -13,7 +13,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalharness.checkpoints.load import VirtualPrefix, load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.architectures import model_adapter
+from evalharness.engines.hf.architectures import model_adapter, pair_scorer
 from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.model_adapter import UNLIMITED
 from evalharness.engines.hf.scoring import Scorer
@@ -162,7 +162,7 @@ class TestInside:
 
     @staticmethod
     def scorer(loaded, window):
-        return Scorer(model_adapter(loaded, window), BatchLimits(8, 10_000))
+        return Scorer(model := model_adapter(loaded, window), pair_scorer(model, BatchLimits(8, 10_000)))
 
     @pytest.mark.fault(14)
     def test_non_finite_logits_fail_the_text_they_touch_and_no_other(self, loaded):
