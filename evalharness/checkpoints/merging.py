@@ -69,8 +69,9 @@ def merged(wrapped: PeftModel) -> Iterator[PreTrainedModel]:
         if id(layer) in snapshots:
             _restore(cast("TunerModule", layer), snapshots.pop(id(layer)))
 
-    hooks = [layer.register_forward_pre_hook(before) for layer in _layers(wrapped)]
-    hooks += [layer.register_forward_hook(after, always_call=True) for layer in _layers(wrapped)]
+    layers = _layers(wrapped)
+    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
+    hooks += [layer.register_forward_hook(after, always_call=True) for layer in layers]
     try:
         yield unwrapped(wrapped)
     finally:
@@ -111,7 +112,7 @@ def _merge(layer: TunerModule) -> Snapshot:
             if type(parameter) is nn.Parameter:  # a quantised one is replaced by peft, not written into
                 parameters[name] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
         try:
-            layer.merge(safe_merge=True)
+            layer.merge()
         except BaseException:
             _restore(layer, snapshot)
             raise

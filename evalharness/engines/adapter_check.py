@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalharness.engines.base import AdapterProbe, Engine, errors_of
+from evalharness.engines.base import AdapterProbe, AnswersPlainly, Engine, MergeProbe, errors_of
 from evalharness.errors import ModelError, NotComparableError, UsageError
 from evalharness.records.models import Checkpoint
 from evalharness.results.structuring import structured
@@ -19,7 +19,8 @@ CodePath = Literal["score", "decode"]
 PATHS: tuple[tuple[CodePath, str], ...] = (("score", "scoring"), ("decode", "decoding"))
 EXACT = 1e-3  # logits, float32: what padding, or an adapter that changes nothing, may move
 COARSE = 0.05  # of the largest logit, for types of fewer bits
-FEW = 4  # prompts by which the adapter and padding are looked at; a merge is by all
+SHORT, LONGER = 32, 64  # characters of the texts asked: some 8 and 16 tokens, so that a batch of both has padding
+FEW = 4  # prompts that the texts are cut from, and whole ones that are asked at a time
 PLACEBO = "PLACEBO"
 NO_LOGIT = "the adapter changes no logit"
 
@@ -27,8 +28,9 @@ NO_LOGIT = "the adapter changes no logit"
 @dataclass(frozen=True, slots=True)
 class Proof:
     """Largest change of any logit: by the adapter in either path (0 for full weights, which have none to switch), by
-    padding, and by merging the adapter into its weights (`merged`; None where it cannot be). `changed_tokens`: of how
-    many of the `prompts` a merge changes the greedy token. Not `available`: the engine is no AdapterProbe.
+    padding, and by merging the adapter into its weights (`merged`; None where it cannot be). `changed_tokens`: at how
+    many of the `positions` compared a merge changes the greedy token. Not `available`: the engine is no AdapterProbe.
+    `plain_path`: why the engine answers by a slower path that every model can take; "" where it does not.
     """
 
     scoring: float
@@ -36,8 +38,9 @@ class Proof:
     padding: float
     merged: float | None = None
     changed_tokens: int = 0
-    prompts: int = 0
+    positions: int = 0
     available: bool = True
+    plain_path: str = ""
 
     @property
     def still(self) -> bool:
@@ -45,7 +48,7 @@ class Proof:
         return self.available and 0.0 in (self.scoring, self.decoding)
 
     @classmethod
-    def from_stored(cls, stored: Mapping[str, float]) -> Proof | None:
+    def from_stored(cls, stored: Mapping[str, object]) -> Proof | None:
         """The proof of which `asdict` made this; None where another version did."""
         try:
             return structured(stored, cls, "proof")
@@ -54,8 +57,9 @@ class Proof:
 
 
 def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
-    """Ask with the adapter on and off, alone and in a padded batch, and merged. `prompts` should differ in length;
-    where memory does not suffice for one of them, the shorter half is asked.
+    """Ask the ends of a few prompts with the adapter on and off, alone and in a padded batch, and merged. Only where
+    they show no change by the adapter are all `prompts` asked whole, and, where memory does not suffice for one of
+    them, the shorter half.
 
     Raises ModelError where a logit is NaN or infinite, where the adapter changes no logit in scoring or in decoding
     (unless `allow_noop`: a checkpoint before its first step), where a placebo changes one by more than rounding, and
@@ -63,10 +67,13 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
     """
     if not prompts:
         raise ValueError("prove needs at least one prompt")
-    if not isinstance(engine, AdapterProbe):
-        return Proof(0.0, 0.0, 0.0, available=False)
     try:
-        return _proof(engine, checkpoint, prompts, allow_noop)
+        proof = (
+            _proof(engine, checkpoint, prompts, allow_noop)
+            if isinstance(engine, AdapterProbe)
+            else Proof(0.0, 0.0, 0.0, available=False)
+        )
+        return replace(proof, plain_path=engine.plain_because) if isinstance(engine, AnswersPlainly) else proof
     except NotComparableError as error:
         if len(prompts) == 1 or not isinstance(error.__cause__, MemoryError):
             raise
@@ -74,27 +81,48 @@ def prove(engine: Engine, checkpoint: Checkpoint, prompts: Sequence[str], allow_
 
 
 def _proof(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], allow_noop: bool) -> Proof:
-    together = [*prompts[:FEW], prompts[0][: max(1, len(prompts[0]) // 3)]]  # a short one, so that there is padding
-    on = {path: _logits(engine, checkpoint, together, path, adapter=True) for path, _ in PATHS}
+    texts = _ends(prompts)
+    alone = texts[:1]  # the one that is padded in a batch of both
+    on = {path: _logits(engine, checkpoint, alone, path, adapter=True) for path, _ in PATHS}
     changes = dict.fromkeys(on, 0.0)
     if checkpoint.adapter:
-        changes = {
-            path: _change(on[path], _logits(engine, checkpoint, together, path, adapter=False)) for path, _ in PATHS
-        }
-        if checkpoint.adapter == PLACEBO:
-            _check_placebo(engine, checkpoint, on, changes)
-        elif not allow_noop:
+        off = {path: _logits(engine, checkpoint, alone, path, adapter=False) for path in on}
+        changes = {path: _change(on[path], off[path]) for path in on}
+    if checkpoint.adapter == PLACEBO:
+        _check_placebo(engine, checkpoint, on, changes)
+    elif checkpoint.adapter:
+        still = [path for path in on if changes[path] == 0.0]
+        changes |= {path: _change_of_whole(engine, checkpoint, prompts, path) for path in still}
+        if not allow_noop:
             _check_change(checkpoint, changes)
-    padding = max(_padding(engine, checkpoint, together, on[path], path) for path, _ in PATHS)
-    if not checkpoint.adapter or checkpoint.adapter == PLACEBO:
-        return Proof(changes["score"], changes["decode"], padding)
-    return Proof(changes["score"], changes["decode"], padding, *_merge(engine, checkpoint, prompts))
+    padding = max(_padding(engine, checkpoint, texts, on[path], path) for path in on)
+    proof = Proof(changes["score"], changes["decode"], padding)
+    if not checkpoint.adapter or checkpoint.adapter == PLACEBO or not isinstance(engine, MergeProbe):
+        return proof
+    return _with_merge(proof, engine, texts)
+
+
+def _ends(prompts: Sequence[str]) -> list[str]:
+    """Cut a short and a longer text from the ends of prompts, where they are answered: what prompts share, as the
+    examples before a question, stands at their beginnings. The shorter has at most half of the longer one's characters.
+    """
+    by_length = sorted(prompts[:FEW], key=len)
+    longer = by_length[-1][-LONGER:]
+    return [by_length[0][-max(1, min(SHORT, len(longer) // 2)) :], longer]
 
 
 def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
     """What a user should know: that nothing shows the adapter to answer, that it changes nothing, or what a merge of it
-    into weights of type `dtype` moves; empty where there is nothing to say.
+    into weights of type `dtype` moves; and that the engine answers by its plain path. Empty where there is nothing to
+    say.
     """
+    remarks = [_remark_on_adapter(proof, checkpoint, dtype)]
+    if proof.plain_path:
+        remarks.append(f"answered by the plain path: {proof.plain_path}")
+    return "; ".join(filter(None, remarks))
+
+
+def _remark_on_adapter(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
     if not proof.available:
         unproven = "its adapter is unproven: this engine cannot show what it answers without it"
         return unproven if checkpoint.adapter else ""
@@ -102,7 +130,7 @@ def remark(proof: Proof, checkpoint: Checkpoint, dtype: str) -> str:
         return f"{NO_LOGIT}: it answers as its base does"
     if not proof.changed_tokens:
         return ""
-    what = f"merged into its weights in {dtype}, {proof.changed_tokens} of {proof.prompts} greedy tokens change"
+    what = f"merged into its weights in {dtype}, {proof.changed_tokens} of {proof.positions} greedy tokens change"
     return f"{what} (a logit moves by up to {proof.merged:.2g}); serve it unmerged, or evaluate the merged weights"
 
 
@@ -135,23 +163,30 @@ def _check_placebo(
             )
 
 
-def _merge(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str]) -> tuple[float | None, int, int]:
-    """Largest change of a logit by merging, how many greedy tokens change, and of how many prompts; (None, 0, 0) where
-    the adapter cannot be merged.
+def _change_of_whole(engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], path: CodePath) -> float:
+    """Largest change by the adapter in the first few whole prompts that show one; 0 where none does. It may act on
+    some tokens only, as one that trains new ones does.
     """
-    furthest, changed = 0.0, 0
     for start in range(0, len(prompts), FEW):
         some = prompts[start : start + FEW]
-        apart = _logits(engine, checkpoint, some, "score", adapter=True)
-        try:
-            merged = engine.next_token_logits(some, adapter=True, path="score", merged=True)
-        except Exception:  # Unmergeable, and whatever peft raises half way: a merge informs, and ends no run
-            return None, 0, 0
-        for row, other in zip(apart, merged, strict=True):
-            broken = bool(np.isnan(other).any() or not np.isfinite(other).any())  # no reason to refuse it unmerged
-            furthest = max(furthest, math.inf if broken else _change(row, other))
-            changed += broken or int(row.argmax()) != int(other.argmax())
-    return furthest, changed, len(prompts)
+        on, off = (_logits(engine, checkpoint, some, path, adapter) for adapter in (True, False))
+        if change := _change(on, off):
+            return change
+    return 0.0
+
+
+def _with_merge(proof: Proof, engine: MergeProbe, texts: Sequence[str]) -> Proof:
+    """Add the largest change of a logit by merging, and at how many positions the greedy token changes; nothing where
+    the adapter cannot be merged.
+    """
+    try:
+        apart, merged = engine.merge_logits(texts)
+    except Exception:  # Unmergeable, and whatever peft raises half way: a merge informs, and ends no run
+        return proof
+    broken = np.isnan(merged).any(axis=1) | ~np.isfinite(merged).any(axis=1)  # no reason to refuse it unmerged
+    changed = broken | (apart.argmax(axis=1) != merged.argmax(axis=1))
+    furthest = math.inf if broken.any() else _change(apart, merged)
+    return replace(proof, merged=furthest, changed_tokens=int(changed.sum()), positions=len(apart))
 
 
 def _logits(
@@ -182,11 +217,11 @@ def _bound(engine: AdapterProbe, logits: NDArray[np.float64]) -> float:
 
 
 def _padding(
-    engine: AdapterProbe, checkpoint: Checkpoint, prompts: Sequence[str], together: NDArray[np.float64], path: CodePath
+    engine: AdapterProbe, checkpoint: Checkpoint, texts: Sequence[str], alone: NDArray[np.float64], path: CodePath
 ) -> float:
-    """Largest difference between a prompt asked alone and in the batch `together`."""
-    alone = np.concatenate([_logits(engine, checkpoint, [prompt], path, adapter=True) for prompt in prompts])
-    moved = _change(alone, together)
+    """Largest difference between the logits of the first text `alone` and in a batch of all texts."""
+    together = _logits(engine, checkpoint, texts, path, adapter=True)
+    moved = _change(alone, together[:1])
     if moved > _bound(engine, together):
         what = f"a logit in {dict(PATHS)[path]} moves by {moved:.2g} when its prompt is padded in a batch"
         raise ModelError(checkpoint.name, what, "this architecture cannot be batched: use --batch-size 1")

@@ -46,14 +46,32 @@ class AdapterProbe(Engine, Protocol):
     """
 
     def next_token_logits(
-        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
         """Logits after each prompt, (n, vocabulary), adapter or soft prompt on or off, by the very code path that
-        scores or decodes.
-
-        `merged` (path "score"): those of the model with its adapter merged into its weights. Raises Unmergeable where
-        it cannot be, MemoryError where memory does not suffice for a prompt alone.
+        scores or decodes. Raises MemoryError where memory does not suffice for a prompt alone.
         """
+        ...
+
+
+@runtime_checkable
+class MergeProbe(Engine, Protocol):
+    """An optional capability of an engine: what merging an adapter into its model's weights moves."""
+
+    def merge_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Logits at the same positions of the texts, (positions, vocabulary), of the model with its adapter and of the
+        one with its adapter merged into its weights. Raises Unmergeable where it cannot be.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersPlainly(Engine, Protocol):
+    """An optional capability of an engine: it says when it answers by a slower path that every model can take."""
+
+    @property
+    def plain_because(self) -> str:
+        """The reason, once the engine has answered; "" where it answers by no such path."""
         ...
 
 

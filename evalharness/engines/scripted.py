@@ -33,7 +33,7 @@ class ScriptedEngine:
         return map(self._reply, requests)
 
     def next_token_logits(
-        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
         moved = 1.0 if adapter and self._checkpoint.adapter not in ("", "PLACEBO") else 0.0
         return np.array(

@@ -87,7 +87,7 @@ def test_a_merge_is_measured_and_moves_more_in_fewer_bits(
             proof = store.proof(found.models[1].fingerprint, found.signature["engine"]["fingerprint"])
         assert proof is not None
         proofs[dtype] = Proof.from_stored(proof)
-    assert {proof.prompts for proof in proofs.values()} == {6}
+    assert len({proof.positions for proof in proofs.values()}) == 1 and proofs["float32"].positions > 4
     assert proofs["float32"].changed_tokens == 0
     assert 0 < 100 * (proofs["float32"].merged or 0) < (proofs["bfloat16"].merged or 0)
 

@@ -32,12 +32,14 @@ from evalharness.engines import OPTIONS
 from evalharness.engines.base import Engine, Unmergeable, check_options
 from evalharness.engines.hf.architectures import model_adapter, pair_scorer
 from evalharness.engines.hf.arithmetic import Arithmetic
-from evalharness.engines.hf.batches import BatchLimits, free_memory
+from evalharness.engines.hf.batches import BatchLimits, free_memory, plan
 from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.decoding import Decoder
+from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.profiles import Profiler
+from evalharness.engines.hf.rows import BatchRow
 from evalharness.engines.hf.scoring import Scorer
-from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
@@ -78,29 +80,32 @@ class HFEngine:
             self._profiler.profile([request for request in requests if isinstance(request, Profile)]),
         )
 
+    @property
+    def plain_because(self) -> str:
+        """Why requests are answered by plain batches of whole rows; "" where they are not."""
+        return ""
+
     def next_token_logits(
-        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"], merged: bool = False
+        self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
     ) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes. Raises
-        Unmergeable.
-        """
-        if merged:
-            return self._merged_logits(prompts)
+        """Logits after each prompt, (n, vocabulary), by the code that scores or the code that decodes."""
         if path == "decode":
             return self._decoder.next_logits(prompts, adapter)
-        return self._scorer.pair_scorer.last_logits(self._tokens(prompts), adapter)
+        tokens = [self._scorer.model.tokenizer.prompt(prompt) for prompt in prompts]
+        return self._scorer.pair_scorer.last_logits(tokens, adapter)
 
-    def _tokens(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
-        return [self._scorer.model.tokenizer.prompt(prompt) for prompt in prompts]
-
-    def _merged_logits(self, prompts: Sequence[str]) -> NDArray[np.float64]:
+    def merge_logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Logits where the last three quarters of each text's tokens, and what comes after them, are predicted. Raises
+        Unmergeable.
+        """
         assert self._loaded is not None
-        if self._loaded.unmergeable:
-            raise Unmergeable(self._loaded.unmergeable)
         with self._loaded.merged() as model:
-            assert model is not None
-            merged = model_adapter(replace(self._loaded, model=model), self._window)
-            return pair_scorer(merged, self._limits).last_logits(self._tokens(prompts), adapter=True)
+            if model is None:
+                raise Unmergeable(self._loaded.unmergeable)
+            merged = _logits_within(
+                texts, model_adapter(replace(self._loaded, model=model), self._window), self._limits
+            )
+        return _logits_within(texts, self._scorer.model, self._limits), merged
 
     def close(self) -> None:
         """Free the model's memory; the engine answers no more."""
@@ -118,6 +123,19 @@ class HFEngine:
         del self._scorer, self._decoder, self._profiler
         free_memory()
         return resident
+
+
+def _logits_within(texts: Sequence[str], model: ModelAdapter, limits: BatchLimits) -> NDArray[np.float64]:
+    """(positions, vocabulary), text after text, the longest first."""
+    rows = []
+    for text in texts:
+        tokens = model.tokenizer.prompt(text)
+        cut = max(1, len(tokens) // 4)
+        pair = TokenPair(tokens[:cut], (*tokens[cut:], model.tokenizer.pad))  # the last token does not matter here
+        rows.append(BatchRow(*model.read(pair), (pair.continuation,)))
+    batches = plan([model.size(row) for row in rows], limits)
+    logits = [model.logits([rows[i] for i in batch]) for batch in batches]
+    return torch.cat(logits).double().cpu().numpy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
