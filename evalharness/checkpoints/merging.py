@@ -105,14 +105,14 @@ def _merge(layer: TunerModule) -> Snapshot:
     """Merge the layer into a copy of its weights; gives what it was made of."""
     parts = [part for module in layer.modules() for part in (module._modules, module._parameters, module._buffers)]
     snapshot = [(part, dict(part)) for part in (*parts, *_quantisation_states(layer.get_base_layer()))]
-    parameters = layer.get_base_layer()._parameters
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, parameter in parameters.items():
-            if type(parameter) is nn.Parameter:  # a quantised one is replaced by peft, not written into
-                parameters[name] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+        for module in layer.get_base_layer().modules():
+            for name, parameter in module._parameters.items():
+                if type(parameter) is nn.Parameter:  # a quantised one is replaced by peft, not written into
+                    module._parameters[name] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
         try:
-            layer.merge()
+            layer.merge()  # not peft's safe merge, which would copy once more
         except BaseException:
             _restore(layer, snapshot)
             raise
