@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench calibrate clean
+.PHONY: demo test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench bench-scale bench-compare calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -59,7 +59,13 @@ soak: $(VENV)/.ready-test       ## kill a run 50 times at random moments, and in
 	PYTHONPATH=tests $(BIN)/python -m soak.kill_training
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m fault
 
-bench: $(VENV)/.ready           ## what comparing 100,000 paired examples costs: seconds and memory, for runs, lm-eval's logs and tables
+bench: $(VENV)/.ready-test      ## this engine against lm-eval on the same work (40 minutes of 2 cores; DATA=DIR: MMLU's rows); writes docs/speed.md
+	$(BIN)/python benchmarks/speed $(if $(DATA),--data $(DATA))
+
+bench-scale: $(VENV)/.ready     ## what answers cost over examples, choices, shots, candidates, length; writes docs/speed.md
+	OMP_WAIT_POLICY=PASSIVE PYTHONPATH=. $(BIN)/python benchmarks/speed/scale.py
+
+bench-compare: $(VENV)/.ready   ## what comparing 100,000 paired examples costs: seconds and memory, for runs, lm-eval's logs and tables
 	$(BIN)/python benchmarks/compare_size.py
 
 calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
