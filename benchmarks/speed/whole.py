@@ -51,10 +51,10 @@ def sum_of(costs: Sequence[Cost]) -> Cost:
 class Scene:
     """Task files and models of these workloads, and how either harness is called on them."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, questions: int) -> None:
         self.bench, self.folder = bench, bench.folder / "whole"
         shutil.rmtree(self.folder, ignore_errors=True)
-        count, writer = bench.count(QUESTIONS), Writer(5)
+        count, writer = bench.count(questions), Writer(5)
         shots = [writer.letters() for _ in range(SHOTS)]
         letters = {"dev": shots, "test": [writer.letters() for _ in range(count)]}
         write_task(self.folder, TASKS[0], "letters", letters)
@@ -71,29 +71,29 @@ class Scene:
         root = bench.folder / "models"
         self.candidates = {name: models.cached(root / f"30M-{name}", make) for name, make in makers.items()}
 
-    def ours(self, home: Path, names: Sequence[str], tasks: Sequence[str], limit: int | None = None) -> Cost:
+    def ours(self, home: Path, names: Sequence[str], tasks: Sequence[str]) -> Cost:
         """One run with a cache and store of its own in `home`."""
         given = [f"--model={name}={self.candidates[name]}" for name in names] + [f"--task={task}" for task in tasks]
         given += [f"--base=base={self.base}", f"--include-path={self.folder / 'tasks'}", f"--out={home / 'out'}"]
-        given += ["--device=cpu", "--quiet"] + ([f"--limit={limit}"] if limit else [])
+        given += ["--device=cpu", "--quiet"]
         env = environment(self.bench.threads) | {"XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
         env.pop("EVALHARNESS_STORE", None)
         return run_process([sys.executable, "-m", "evalharness", "run", *given], env)
 
-    def theirs(self, out: Path, name: str, tasks: Sequence[str], batch: int, limit: int | None = None) -> Cost:
+    def theirs(self, out: Path, name: str, tasks: Sequence[str], batch: int) -> Cost:
         """One run of lm-eval, with logs; what `datasets` keeps of the rows is kept from run to run."""
         adapter = self.candidates[name] if name in ("lora", "lora2", "prompt") else None
         model = self.candidates[name] if name == "full" else self.base
         arguments = f"pretrained={model},dtype=float32" + (f",peft={adapter}" if adapter else "")
         given = ["--model=hf", f"--model_args={arguments}", "--device=cpu", f"--tasks={','.join(tasks)}"]
         given += [f"--batch_size={batch}", f"--include_path={self.folder / 'tasks'}", f"--output_path={out / name}"]
-        given += ["--log_samples"] + ([f"--limit={limit}"] if limit else [])
+        given += ["--log_samples"]
         env = environment(self.bench.threads) | {"HF_HOME": str(self.bench.folder / "hf")}
         return run_process([sys.executable, "-m", "lm_eval", *given], env)
 
-    def batch(self, tasks: Sequence[str], limit: int | None = None) -> int:
+    def batch(self, tasks: Sequence[str]) -> int:
         """The batch size by which lm-eval takes least processor time for the base."""
-        costs = {size: self.theirs(self.folder / "sweep", "base", tasks, size, limit)["busy"] for size in BATCHES}
+        costs = {size: self.theirs(self.folder / "sweep", "base", tasks, size)["busy"] for size in BATCHES}
         return min(costs, key=lambda size: costs[size])
 
 
@@ -139,17 +139,17 @@ def measure(
     against: Sequence[str],
     tasks: Sequence[str],
     stored: str | None,
-    limit: int | None,
+    questions: int,
     bench: Bench,
     workload: Workload,
 ) -> table.Result:
     """Our run of the candidates `names` and the base against lm-eval's runs of the models `against`. `stored`: the
     candidate of an untimed run before, after which the base's answers are kept.
     """
-    scene = Scene(bench)
-    batch = scene.batch(tasks, limit)
+    scene = Scene(bench, questions)
+    batch = scene.batch(tasks)
     if stored:
-        scene.ours(scene.folder / "before", [stored], tasks, limit)
+        scene.ours(scene.folder / "before", [stored], tasks)
     costs: dict[str, list[Cost]] = {"ours": [], "theirs": []}
     for number in range(bench.rounds):
         home, out = scene.folder / f"ours-{number}", scene.folder / f"theirs-{number}"
@@ -157,13 +157,13 @@ def measure(
             shutil.copytree(scene.folder / "before", home, ignore=shutil.ignore_patterns("out"))
         for side in ("ours", "theirs") if number % 2 == 0 else ("theirs", "ours"):
             if side == "ours":
-                costs[side].append(scene.ours(home, names, tasks, limit))
+                costs[side].append(scene.ours(home, names, tasks))
             else:
-                costs[side].append(sum_of([scene.theirs(out, name, tasks, batch, limit) for name in against]))
+                costs[side].append(sum_of([scene.theirs(out, name, tasks, batch) for name in against]))
     our, their = our_scores(home / "out"), their_scores(out)
     both = our.keys() & their.keys()
     differing = sum(abs(our[key] - their[key]) > 1e-6 for key in both)
-    count = len(tasks) * (limit or bench.count(QUESTIONS))
+    count = len(tasks) * bench.count(questions)
     return result_of(workload, costs["ours"], costs["theirs"], differing=differing, batch_theirs=batch, requests=count)
 
 
@@ -195,9 +195,9 @@ def _processes(
     against: Sequence[str],
     tasks: Sequence[str] = TASKS,
     stored: str | None = None,
-    limit: int | None = None,
+    questions: int = QUESTIONS,
 ) -> Workload:
-    work = partial(measure, names, against, tasks, stored, limit)
+    work = partial(measure, names, against, tasks, stored, questions)
     return Workload(name=name, model="30M", floor=targets[0], goal=targets[1], measure=work)
 
 
@@ -205,6 +205,6 @@ FOUR = ("full", "lora", "prompt")
 WHOLE = (
     _processes("base and three candidates, whole processes", (3.5, 5), FOUR, ("base", *FOUR)),
     _processes("one more LoRA, base stored, whole processes", (5, 8), ["lora2"], ("base", "lora2"), stored="lora"),
-    _processes("one document, whole processes", (2, 4), ["full"], ["base"], TASKS[:1], limit=1),
+    _processes("one document, whole processes", (2, 4), ["full"], ["base"], TASKS[:1], questions=1),
     Workload(name="ROUGE of summaries", model="–", floor=8, goal=12, measure=rouge),
 )
