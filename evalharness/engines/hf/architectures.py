@@ -6,6 +6,8 @@ from evalharness.checkpoints.load import LoadedModel
 from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.causal import Causal
 from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.packed_check import reach_of, why_plain
+from evalharness.engines.hf.packed_scores import PackedPairScorer
 from evalharness.engines.hf.pair_scores import PairScorer, PlainPairScorer
 from evalharness.engines.hf.seq2seq import Seq2Seq
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
@@ -21,5 +23,13 @@ def model_adapter(loaded: LoadedModel, window: int | None) -> ModelAdapter:
 
 
 def pair_scorer(model: ModelAdapter, limits: BatchLimits) -> PairScorer:
-    """Choose how pairs are scored by what the model can do."""
-    return PlainPairScorer(model, limits)
+    """Choose how pairs are scored by what the model can do; `plain_because` of the scorer says why it is the plain
+    way.
+    """
+    if limits.rows == 1:
+        return PlainPairScorer(model, limits, "every row is asked alone")
+    if not isinstance(model, Causal):
+        return PlainPairScorer(model, limits)
+    packed = PackedPairScorer(model, limits, reach_of(model.loaded.bare.config))
+    reason = why_plain(packed)
+    return PlainPairScorer(model, limits, reason) if reason else packed

@@ -59,12 +59,23 @@ def in_batches(
     forward: Callable[[Sequence[Item]], Output],
     read: Callable[[Sequence[Item], Output], Sequence[Result]],
 ) -> list[Result | Refusal]:
-    """What `read` finds for every item in the output of the batch's `forward`, in their order. When memory does not
-    suffice or the model fails, both halves of the batch are tried, so that a row that cannot be answered costs no other
-    its answer.
+    """What `in_given_batches` finds for every item, in their order, in batches that are planned by length."""
+    results = in_given_batches(items, plan(lengths, limits), forward, read)
+    return [results[i] for i in range(len(items))]
+
+
+def in_given_batches(
+    items: Sequence[Item],
+    batches: Sequence[Sequence[int]],
+    forward: Callable[[Sequence[Item]], Output],
+    read: Callable[[Sequence[Item], Output], Sequence[Result]],
+) -> dict[int, Result | Refusal]:
+    """What `read` finds in the output of a batch's `forward` for every item, by its index in `items`. When memory does
+    not suffice or the model fails, both halves of the batch are tried, so that a row that cannot be answered costs no
+    other its answer.
     """
     results: dict[int, Result | Refusal] = {}
-    waiting = plan(lengths, limits)[::-1]
+    waiting = [list(batch) for batch in batches][::-1]
     while waiting:
         batch = waiting.pop()
         try:
@@ -82,7 +93,7 @@ def in_batches(
             results[batch[0]] = refusal
         else:
             waiting += _halves(batch)
-    return [results[i] for i in range(len(items))]
+    return results
 
 
 def rows_in_batches(

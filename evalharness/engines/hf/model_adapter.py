@@ -92,14 +92,20 @@ class ModelAdapter(ABC):
         """
         with self.loaded.answering(adapter) as (model, lead):
             inputs, before = self.inputs(rows, model, lead)
-            where = scored_places(rows, before, self.loaded.device)
-            head = model.get_output_embeddings()
-            if head is None:
-                everywhere: torch.Tensor = model(**inputs).logits
-                return everywhere[where]
-            hook = head.register_forward_pre_hook(lambda _, given: (given[0][where].unsqueeze(0), *given[1:]))
-            try:
-                scored: torch.Tensor = model(**inputs).logits
-            finally:
-                hook.remove()
-            return scored[0]
+            return logits_at(model, inputs, scored_places(rows, before, self.loaded.device))
+
+
+def logits_at(model: PreTrainedModel, inputs: dict[str, Any], where: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Logits (n, vocabulary) at n places, (rows, positions), of one forward pass; the model's head sees no other
+    place.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        everywhere: torch.Tensor = model(**inputs).logits
+        return everywhere[where]
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0][where].unsqueeze(0), *given[1:]))
+    try:
+        scored: torch.Tensor = model(**inputs).logits
+    finally:
+        hook.remove()
+    return scored[0]

@@ -33,7 +33,11 @@ Scores = Mapping[TokenPair, RunScore | Refusal]
 
 
 class PairScorer(Protocol):
-    """Runs the forward passes by which pairs are scored, with one loaded model."""
+    """Runs the forward passes by which pairs are scored, with one loaded model. `plain_because`: why they are those of
+    whole rows, where something could be shared; "" else.
+    """
+
+    plain_because: str
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
         """A score for every pair, or why there is none. Which rows share a pass depends on `pairs` alone."""
@@ -47,8 +51,8 @@ class PairScorer(Protocol):
 class PlainPairScorer:
     """Scores by whole rows, padded to the longest of a batch: what every architecture can do."""
 
-    def __init__(self, model: ModelAdapter, limits: BatchLimits) -> None:
-        self.model, self.limits = model, limits
+    def __init__(self, model: ModelAdapter, limits: BatchLimits, plain_because: str = "") -> None:
+        self.model, self.limits, self.plain_because = model, limits, plain_because
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
         """A score for every pair; pairs that read the same tokens share a row."""
@@ -71,36 +75,40 @@ class PlainPairScorer:
         return rows_in_batches(lengths, self.limits, lambda batch: self.model.logits([rows[i] for i in batch], adapter))
 
 
-@torch.no_grad()
 def run_scores(rows: Sequence[BatchRow], logits: torch.Tensor) -> list[list[RunScore]]:
     """A score for every run of every row. `logits`: (scored positions of all rows, vocabulary)."""
-    starts = np.cumsum([0, *(row.scored for row in rows[:-1])]).tolist()
-    runs = [(b, run) for b, row in enumerate(rows) for run in row.runs]
-    at = [starts[b] + rows[b].scored - len(run) + k for b, run in runs for k in range(len(run))]
-    tokens = [token for _, run in runs for token in run]
-    logprobs, greedy = _log_softmax(
-        logits, torch.tensor(at, device=logits.device), torch.tensor(tokens, device=logits.device)
-    )
-    scores: list[list[RunScore]] = [[] for _ in rows]
-    done = 0
-    for b, run in runs:
-        total = float(np.sum(logprobs[done : done + len(run)]))
-        is_greedy = bool(greedy[done : done + len(run)].all())
-        scores[b].append(RunScore(logprob=total if np.isfinite(total) else None, greedy=is_greedy))
-        done += len(run)
-    return scores
+    ends = np.cumsum([row.scored for row in rows])
+    runs = [(end, run) for end, row in zip(ends, rows, strict=True) for run in row.runs]
+    scores = iter(scores_at(logits, [np.arange(end - len(run), end) for end, run in runs], [run for _, run in runs]))
+    return [[next(scores) for _ in row.runs] for row in rows]
+
+
+@torch.no_grad()
+def scores_at(logits: torch.Tensor, places: Sequence[NDArray[np.int64]], runs: Sequence[Tokens]) -> list[RunScore]:
+    """A score for every run of tokens; its token k is predicted by row places[…][k] of `logits`, (rows, vocabulary)."""
+    at = torch.from_numpy(np.concatenate(places)).to(logits.device)
+    tokens = torch.tensor([token for run in runs for token in run], device=logits.device)
+    logprobs, greedy = _log_softmax(logits, at, tokens)
+    starts = np.cumsum([0, *(len(run) for run in runs[:-1])])
+    totals, all_greedy = np.add.reduceat(logprobs, starts), np.logical_and.reduceat(greedy, starts)
+    return [
+        RunScore(logprob=float(total) if np.isfinite(total) else None, greedy=bool(is_greedy))
+        for total, is_greedy in zip(totals, all_greedy, strict=True)
+    ]
 
 
 def _log_softmax(
     logits: torch.Tensor, at: torch.Tensor, tokens: torch.Tensor
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Log-probability of tokens[i] in row at[i] of the logits, and whether it is that row's most likely token. NaN for
-    rows with NaN or +inf.
+    """Log-probability of tokens[i] in row at[i] of the logits, and whether it is that row's most likely token. Not
+    finite for rows with NaN or +inf.
     """
     norms, best = [], []
     for part in torch.split(logits, max(1, CHUNK // logits.shape[1])):
         part = part.float()
-        norms.append(torch.logsumexp(part, dim=-1).masked_fill((part.isnan() | part.isposinf()).any(-1), torch.nan))
+        norms.append(torch.logsumexp(part, dim=-1))  # NaN or +inf where the row has one
         best.append(part.argmax(-1))
-    logprobs = logits[at, tokens].double() - torch.cat(norms)[at].double()
+    norm = torch.cat(norms)
+    norm = norm.masked_fill(~norm.isfinite(), torch.nan)
+    logprobs = logits[at, tokens].double() - norm[at].double()
     return logprobs.cpu().numpy(), (torch.cat(best)[at] == tokens).cpu().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 from evalharness.engines.hf.batches import Refusal
@@ -17,10 +18,15 @@ Answer = TypeVar("Answer", Ranking, Scoring)
 
 
 class Scorer:
-    """Scores with one loaded model; `pair_scorer` runs its forward passes."""
+    """Scores with one loaded model, by forward passes that `choose` chooses when the first one is needed."""
 
-    def __init__(self, model: ModelAdapter, pair_scorer: PairScorer) -> None:
-        self.model, self.pair_scorer = model, pair_scorer
+    def __init__(self, model: ModelAdapter, choose: Callable[[], PairScorer]) -> None:
+        self.model, self._choose = model, choose
+
+    @cached_property
+    def pair_scorer(self) -> PairScorer:
+        """Runs the forward passes."""
+        return self._choose()
 
     def rank(self, requests: Sequence[Rank]) -> Iterator[Ranking | Failure]:
         """An answer per request, in order."""

@@ -253,7 +253,7 @@ class TestInside:
             lambda _module, _inputs, output: encoded.append(len(output[0]))
         )
         loaded.model.lm_head.register_forward_hook(lambda _module, _inputs, output: headed.append(output.shape[:2]))
-        scorer = Scorer(model := model_adapter(loaded, None), pair_scorer(model, BatchLimits(8, 10_000)))
+        scorer = Scorer(model := model_adapter(loaded, None), lambda: pair_scorer(model, BatchLimits(8, 10_000)))
         pairs = (("the cat", " A"), ("the cat", " B"), ("the cat", " the dog ran"), ("a dog", " A"))
         (answer,) = scorer.rank([Rank(pairs=pairs)])
         assert encoded == [2] and headed == [(1, 2 + answer.tokens[2])]  # A and B are read off one place
@@ -266,7 +266,7 @@ class TestInside:
                 loaded.model.get_encoder().embed_tokens.weight.clone()
             )
             loaded.model.get_encoder().embed_tokens.weight[spoiled[0]] = torch.nan
-        bad, good = Scorer(model := model_adapter(loaded, None), pair_scorer(model, BatchLimits(8, 999))).rank(
+        bad, good = Scorer(model := model_adapter(loaded, None), lambda: pair_scorer(model, BatchLimits(8, 999))).rank(
             [Rank(pairs=(("the dog", " a"),)), Rank(pairs=(("the cat", " a"),))]
         )
         assert bad == Failure(request_id=bad.request_id, reason="non-finite logits") and isinstance(good, Ranking)

@@ -162,7 +162,7 @@ class TestInside:
 
     @staticmethod
     def scorer(loaded, window):
-        return Scorer(model := model_adapter(loaded, window), pair_scorer(model, BatchLimits(8, 10_000)))
+        return Scorer(model := model_adapter(loaded, window), lambda: pair_scorer(model, BatchLimits(8, 10_000)))
 
     @pytest.mark.fault(14)
     def test_non_finite_logits_fail_the_text_they_touch_and_no_other(self, loaded):

@@ -1,0 +1,90 @@
+"""Lay branches of a trie in one row: every token once, each sees the header and its own branch up to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from evalharness.engines.hf.trie import Branch, common
+
+States = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # keys and values of every layer, each (1, heads, tokens, size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedRow:
+    """The tokens of a row after its header, (n,); their positions in their branches, (n,); which of them each sees,
+    (n, n); and for every branch the places of its tokens in the row, from its first after the header on.
+    """
+
+    tokens: list[int]
+    positions: list[int]
+    seen: NDArray[np.bool_]
+    paths: list[NDArray[np.int64]]
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether there is one branch only: a plain causal row."""
+        return len(self.paths) == 1
+
+
+def packed_row(branches: Sequence[Branch], depth: int) -> PackedRow:
+    """The row of these branches behind a header of `depth` tokens. Neighbours that share a prefix share its tokens."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    paths: list[NDArray[np.int64]] = []
+    starts: list[tuple[int, int]] = []
+    for i, branch in enumerate(branches):
+        kept = common(branches[i - 1].fed, branch.fed) - depth if i else 0
+        new = branch.fed[depth + kept :]
+        own = np.arange(len(tokens), len(tokens) + len(new))
+        starts.append((len(tokens), kept))
+        paths.append(np.concatenate([paths[-1][:kept], own]) if i else own)
+        tokens += new
+        positions += range(depth + kept, len(branch.fed))
+    seen = np.zeros((len(tokens), len(tokens)), dtype=bool)
+    for (start, kept), path in zip(starts, paths, strict=True):
+        end = start + len(path) - kept
+        seen[start:end, path[:kept]] = True
+        seen[start:end, start:end] = np.tri(end - start, dtype=bool)
+    return PackedRow(tokens=tokens, positions=positions, seen=seen, paths=paths)
+
+
+def cache_of(states: States) -> DynamicCache:
+    """A cache that begins with these keys and values, which stay as they are. Its layers keep all of them, whatever
+    window a layer has.
+    """
+    cache = DynamicCache()
+    for keys, values in states:
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        cache.layers.append(layer)
+    return cache
+
+
+def states_of(cache: DynamicCache) -> States:
+    """The keys and values in a cache. Raises ValueError where a layer keeps anything else."""
+    states = []
+    for layer in cache.layers:
+        if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
+            raise ValueError(f"a cache layer of type {type(layer).__name__}")
+        states.append((layer.keys, layer.values))
+    return tuple(states)
+
+
+def attention_mask(seen: NDArray[np.bool_], before: int, model: PreTrainedModel) -> torch.Tensor:
+    """The mask (1, 1, n, before + n) of a row whose tokens see all of what stands before it; in the form that the
+    model's attention takes.
+    """
+    whole = np.concatenate([np.ones((len(seen), before), dtype=bool), seen], axis=1)
+    mask = torch.from_numpy(whole).to(model.device)[None, None]
+    if model.config._attn_implementation == "sdpa":
+        return mask
+    hidden = torch.finfo(model.dtype).min
+    return torch.zeros(mask.shape, dtype=model.dtype, device=model.device).masked_fill_(~mask, hidden)

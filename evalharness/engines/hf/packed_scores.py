@@ -1,0 +1,200 @@
+"""Score pairs with a decoder-only model that reads every shared prefix once: headers as cached keys and values, what
+branches off them packed into rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import DynamicCache, PreTrainedModel
+
+from evalharness.checkpoints.load import VirtualPrefix
+from evalharness.engines.hf.batches import TOO_LARGE, BatchLimits, Refusal, in_given_batches
+from evalharness.engines.hf.causal import Causal
+from evalharness.engines.hf.model_adapter import logits_at
+from evalharness.engines.hf.packed_rows import PackedRow, States, attention_mask, cache_of, packed_row, states_of
+from evalharness.engines.hf.pair_scores import NONFINITE, PlainPairScorer, RunScore, Scores, scores_at
+from evalharness.engines.hf.rows import Tokens
+from evalharness.engines.hf.tokenizer_adapter import TokenPair
+from evalharness.engines.hf.trie import Branch, Group, groups
+
+ROW_TOKENS = 512  # of a row on a CPU: longer ones are slower there
+KEPT_TOKENS = 4096  # of headers whose keys and values are kept from one block to the next
+Result = TypeVar("Result")
+
+
+class ReadHeader(NamedTuple):
+    """A header of which the keys and values are in memory, those of the virtual tokens before it among them. `parts`:
+    the lengths at which it was continued; `planned`: its group's, longer where memory did not suffice.
+    """
+
+    planned: int
+    tokens: Tokens
+    parts: tuple[int, ...]
+    states: States
+
+
+class BranchLogits(NamedTuple):
+    """What one pass gave: logits (n, vocabulary) at n places of its row."""
+
+    row: PackedRow
+    places: NDArray[np.int64]
+    logits: torch.Tensor
+
+    def at(self, branch: int, last: int) -> NDArray[np.int64]:
+        """The rows of the logits at a branch's last places."""
+        return np.searchsorted(self.places, self.row.paths[branch][-last:])
+
+
+class PackedPairScorer:
+    """Scores by rows of branches. Sequences that are longer than `reach` (None: there is no limit), within which all of
+    the model's layers see everything, are scored plainly.
+    """
+
+    def __init__(self, model: Causal, limits: BatchLimits, reach: int | None = None) -> None:
+        self.model, self.plain, self.reach = model, PlainPairScorer(model, limits), reach
+        self.budget = min(limits.tokens, ROW_TOKENS) if model.loaded.device.type == "cpu" else limits.tokens
+        self.plain_because = ""
+        self._kept: dict[tuple[Tokens, tuple[int, ...]], States] = {}
+
+    def scores(self, pairs: Sequence[TokenPair]) -> Scores:
+        """A score for every pair, or why there is none."""
+        far = [pair for pair in pairs if not self.in_reach(pair.fed)]
+        scores: dict[TokenPair, RunScore | Refusal] = {**self.plain.scores(far)} if far else {}
+        by_fed: dict[Tokens, list[TokenPair]] = {}
+        for pair in pairs:
+            if pair not in scores:
+                by_fed.setdefault(pair.fed, []).append(pair)
+        scored = {fed: max(len(pair.continuation) for pair in some) for fed, some in by_fed.items()}
+        branches = [Branch(fed, len(fed) - scored[fed]) for fed in sorted(by_fed)]
+
+        def read(some: Sequence[Branch], given: BranchLogits) -> list[list[RunScore]]:
+            runs = [(i, pair.continuation) for i, branch in enumerate(some) for pair in by_fed[branch.fed]]
+            places = [given.at(i, len(run)) for i, run in runs]
+            scored = scores_at(given.logits, places, [run for _, run in runs])
+            _refuse_spoiled(some, any(score.logprob is None for score in scored))
+            results = iter(scored)
+            return [[next(results) for _ in by_fed[branch.fed]] for branch in some]
+
+        for branch, result in zip(branches, self._results(branches, True, read), strict=True):
+            for place, pair in enumerate(by_fed[branch.fed]):
+                scores[pair] = result if isinstance(result, Refusal) else result[place]
+        return scores
+
+    def last_logits(self, prompts: Sequence[Tokens], adapter: bool, budget: int | None = None) -> NDArray[np.float64]:
+        """Logits after each prompt, (n, vocabulary); `budget`: tokens of a row, instead of the scorer's own."""
+        if not all(map(self.in_reach, prompts)):
+            return self.plain.last_logits(prompts, adapter)
+        branches = [Branch(prompt, len(prompt) - 1) for prompt in sorted(set(prompts))]
+
+        def read(some: Sequence[Branch], given: BranchLogits) -> list[NDArray[np.float64]]:
+            _refuse_spoiled(some, bool((given.logits.isnan() | given.logits.isposinf()).any()))
+            return [given.logits[given.at(i, 1)[0]].double().cpu().numpy() for i in range(len(some))]
+
+        logits: dict[Tokens, NDArray[np.float64]] = {}
+        for branch, result in zip(branches, self._results(branches, adapter, read, budget), strict=True):
+            if isinstance(result, Refusal):
+                raise MemoryError(TOO_LARGE) if result.reason == TOO_LARGE else RuntimeError(result.reason)
+            logits[branch.fed] = result
+        return np.stack([logits[prompt] for prompt in prompts])
+
+    def in_reach(self, tokens: Tokens) -> bool:
+        """Whether every layer sees the whole sequence, virtual tokens included."""
+        return self.reach is None or self.model.loaded.lead.tokens + len(tokens) <= self.reach
+
+    @torch.no_grad()
+    def _results(
+        self,
+        branches: Sequence[Branch],
+        adapter: bool,
+        read: Callable[[Sequence[Branch], BranchLogits], Sequence[Result]],
+        budget: int | None = None,
+    ) -> list[Result | Refusal]:
+        """What `read` finds for every branch in the logits of its pass; branches are sorted."""
+        results: dict[int, Result | Refusal] = {}
+        with self.model.loaded.answering(adapter) as (model, lead):
+            headers = [ReadHeader(0, (), (), self._lead_states(model, lead))]
+            for group in groups(branches, budget or self.budget):
+                while headers[-1].planned > group.above:
+                    headers.pop()
+                if group.header:
+                    headers.append(self._continued(headers[-1], group, model, lead, keep=adapter))
+                ask = partial(self._forward, header=headers[-1], model=model, lead=lead)
+                results |= in_given_batches(branches, group.rows, ask, read)
+        return [results[i] for i in range(len(branches))]
+
+    def _forward(
+        self, branches: Sequence[Branch], header: ReadHeader, model: PreTrainedModel, lead: VirtualPrefix
+    ) -> BranchLogits:
+        """One pass over the row of these branches."""
+        row = packed_row(branches, len(header.tokens))
+        scored = [path[branch.first - len(branch.fed) :] for branch, path in zip(branches, row.paths, strict=True)]
+        places = np.unique(np.concatenate(scored))
+        inputs = self._inputs(row.tokens, row.positions, header.states, lead)
+        if not row.is_chain:
+            before = lead.tokens + len(header.tokens)
+            inputs["attention_mask"] = attention_mask(row.seen, before, model)
+        at = torch.from_numpy(places).to(self.model.loaded.device)
+        return BranchLogits(row, places, logits_at(model, inputs, (torch.zeros_like(at), at)))
+
+    def _continued(
+        self, parent: ReadHeader, group: Group, model: PreTrainedModel, lead: VirtualPrefix, keep: bool
+    ) -> ReadHeader:
+        """The group's header, read in one pass after its parent's; the parent's own where memory does not suffice."""
+        parts = (*parent.parts, len(group.header))
+        states = self._kept.get((group.header, parts)) if keep else None
+        if states is None:
+            begin = len(parent.tokens)
+            inputs = self._inputs(group.header[begin:], range(begin, len(group.header)), parent.states, lead)
+            try:
+                states = self._states(model, inputs)
+            except (MemoryError, RuntimeError):
+                return parent._replace(planned=len(group.header))
+            if keep:
+                self._keep((group.header, parts), states)
+        return ReadHeader(len(group.header), group.header, parts, states)
+
+    def _keep(self, key: tuple[Tokens, tuple[int, ...]], states: States) -> None:
+        self._kept[key] = states
+        while len(self._kept) > 1 and sum(len(tokens) for tokens, _ in self._kept) > KEPT_TOKENS:
+            del self._kept[next(iter(self._kept))]
+
+    def _lead_states(self, model: PreTrainedModel, lead: VirtualPrefix) -> States:
+        """The states of the virtual tokens; () where there are none."""
+        if lead.cache is not None:
+            return tuple((keys.unsqueeze(0), values.unsqueeze(0)) for keys, values in lead.cache)
+        if lead.embeddings is None:
+            return ()
+        positions = torch.arange(lead.tokens, device=self.model.loaded.device).unsqueeze(0)
+        return self._states(model, {"inputs_embeds": lead.embeddings.unsqueeze(0), "position_ids": positions})
+
+    def _inputs(
+        self, tokens: Sequence[int], positions: Sequence[int], states: States, lead: VirtualPrefix
+    ) -> dict[str, Any]:
+        device = self.model.loaded.device
+        inputs: dict[str, Any] = {
+            "input_ids": torch.tensor([list(tokens)], device=device),
+            "position_ids": torch.tensor([[lead.tokens + position for position in positions]], device=device),
+            "use_cache": bool(states),
+        }
+        return {**inputs, "past_key_values": cache_of(states)} if states else inputs
+
+    def _states(self, model: PreTrainedModel, inputs: dict[str, Any]) -> States:
+        """The keys and values that one pass leaves, those it began with among them; the head sees one place."""
+        inputs = {"past_key_values": DynamicCache(), **inputs, "use_cache": True}
+        none = torch.zeros(1, dtype=torch.long, device=self.model.loaded.device)
+        logits_at(model, inputs, (none, none))
+        return states_of(inputs["past_key_values"])
+
+
+def _refuse_spoiled(branches: Sequence[Branch], spoiled: bool) -> None:
+    """Raise RuntimeError, so that they are read apart, where one of several branches may have spoiled the others: a
+    token that may not be seen has weight 0 in a row, and 0 times NaN is NaN.
+    """
+    if spoiled and len(branches) > 1:
+        raise RuntimeError(NONFINITE)

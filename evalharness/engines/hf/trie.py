@@ -1,0 +1,91 @@
+"""Plan how token sequences that share prefixes are read: common headers once, what branches off them in rows of a
+bounded number of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from evalharness.engines.hf.rows import Tokens
+
+LEAST_HEADER = 16  # tokens that a header must spare each of its rows to be worth a pass of its own
+STEP = 8  # header lengths are multiples, so that a first word that questions happen to share makes no other header
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One token sequence that is read; its positions from `first` on are scored."""
+
+    fed: Tokens
+    first: int
+
+
+@dataclass(slots=True)
+class Group:
+    """Branches that begin with the same `header`, whose keys and values are computed once: its first `above` tokens in
+    the group before that they continue, the others in a pass of their own. `rows`: the branches of each pass.
+    """
+
+    header: Tokens
+    above: int
+    ranges: list[range] = field(default_factory=list)
+    rows: list[list[int]] = field(default_factory=list)
+
+
+def common(one: Tokens, other: Tokens) -> int:
+    """The length of the longest common prefix."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:  # `one` and `other` agree up to `low`; slices are compared in C
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low
+
+
+def groups(branches: Sequence[Branch], budget: int) -> list[Group]:
+    """Groups of `branches`, which are sorted by `fed`, each branch in one row of one group. A row reads at most
+    `budget` tokens after its header, or one branch. A group's parent is the nearest before it whose header is its first
+    `above` tokens.
+
+    The trie is walked from its root: a subtree of at most `budget` tokens is left whole, a larger one is cut at its
+    first fork, behind a header where its branches share enough. No scored position is part of a header.
+    """
+    shared = [0, *(common(one.fed, other.fed) for one, other in pairwise(branches))]
+    plan = [Group(header=(), above=0)]
+    waiting = [(range(len(branches)), plan[0])] if branches else []
+    while waiting:
+        some, group = waiting.pop()
+        if len(some) == 1 or _size(branches, shared, some, len(group.header)) <= budget:
+            group.ranges.append(some)
+            continue
+        fork = min(shared[i] for i in some[1:])
+        header = min(fork, *(branches[i].first for i in some)) // STEP * STEP
+        if header - len(group.header) >= LEAST_HEADER:
+            group = Group(header=branches[some[0]].fed[:header], above=len(group.header))
+            plan.append(group)
+        cuts = [some.start, *(i for i in some[1:] if shared[i] == fork), some.stop]
+        waiting += [(range(start, stop), group) for start, stop in pairwise(cuts)][::-1]
+    for group in plan:
+        group.rows = _rows(branches, shared, group, budget)
+    return [group for group in plan if group.rows or group.header]
+
+
+def _size(branches: Sequence[Branch], shared: Sequence[int], some: range, depth: int) -> int:
+    """Distinct tokens of some branches that are neighbours, from `depth` on."""
+    first = len(branches[some[0]].fed) - depth
+    return first + sum(len(branches[i].fed) - max(shared[i], depth) for i in some[1:])
+
+
+def _rows(branches: Sequence[Branch], shared: Sequence[int], group: Group, budget: int) -> list[list[int]]:
+    """The group's own branches, subtree after subtree while they fit."""
+    rows: list[list[int]] = []
+    room = 0
+    for some in group.ranges:
+        size = _size(branches, shared, some, len(group.header))
+        if size > room or not rows:
+            rows.append([])
+            room = budget
+        rows[-1] += some
+        room -= size
+    return rows
