@@ -26,9 +26,7 @@ def pair_scorer(model: ModelAdapter, limits: BatchLimits) -> PairScorer:
     """Choose how pairs are scored by what the model can do; `plain_because` of the scorer says why it is the plain
     way.
     """
-    if limits.rows == 1:
-        return PlainPairScorer(model, limits, "every row is asked alone")
-    if not isinstance(model, Causal):
+    if limits.rows == 1 or not isinstance(model, Causal):  # every row alone: nothing is shared
         return PlainPairScorer(model, limits)
     packed = PackedPairScorer(model, limits, reach_of(model.loaded.bare.config))
     reason = why_plain(packed)

@@ -82,8 +82,8 @@ class HFEngine:
 
     @property
     def plain_because(self) -> str:
-        """Why requests are answered by plain batches of whole rows; "" where they are not."""
-        return ""
+        """Why requests are answered by plain batches of whole rows, where that is not what was asked for; "" else."""
+        return self._scorer.pair_scorer.plain_because
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]
