@@ -1,4 +1,5 @@
-"""Score generated text by corpus BLEU, 0-100, from sacrebleu's sufficient statistics.
+"""Score generated text by corpus BLEU, 0-100, from sacrebleu's sufficient statistics, counted here over the words that
+its tokenizers give.
 
 A row is [output length, reference length, matches of 1- to 4-grams, 1- to 4-grams of the output] (10 numbers), as
 sacrebleu lays them out; the score of summed rows is sacrebleu's, in float64 and over any leading shape, so that it can
@@ -7,18 +8,26 @@ be computed without each unit in turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import chain
+from operator import or_
 
 import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics.base import Floats, flag, options_of
+from evalharness.metrics.ngrams import matches, ngrams
+from evalharness.metrics.remembered import Remembered
 from evalharness.metrics.translation import of_counts
 from evalharness.records.measurements import Metric
 from evalharness.records.tasks import MetricSpec
 
 ORDERS = 4
+REPLACED = ("&", "-\n", "<skipped>")  # by 13a, before it splits
+MOST_OF_PIECES = 1 << 21  # characters that are remembered
 LOCAL_TOKENIZERS = ("13a", "intl", "char", "zh", "none")  # the others download a model or need another package
 
 
@@ -32,16 +41,45 @@ def bleu(spec: MetricSpec) -> Metric:
         raise TaskError(
             f"metric {spec.name}", f"tokenize is {tokenize!r}", did_you_mean(str(tokenize), LOCAL_TOKENIZERS)
         )
-    # effective_order and no smoothing concern only the sentence's own score, which is not used; they keep sacrebleu
-    # from warning.
-    counter = BLEU(lowercase=lowercase, tokenize=tokenize, effective_order=True, smooth_method="none")
+    counter = BLEU(lowercase=lowercase, tokenize=tokenize)
+    words = _words_13a(counter.tokenizer) if tokenize == "13a" else lambda text: counter.tokenizer(text).split()
 
     def count(text: str, references: Sequence[str]) -> Sequence[float]:
-        score = counter.sentence_score(text, list(references))
-        return score.sys_len, score.ref_len, *score.counts, *score.totals
+        output, *others = (words((each.lower() if lowercase else each).rstrip()) for each in (text, *references))
+        return statistics(output, others)
 
     settings = f"case:{'lc' if lowercase else 'mixed'}|eff:no|tok:{counter.tokenizer_signature}|smooth:exp"
     return of_counts(spec, settings, count, corpus_bleu, 2 + 2 * ORDERS)
+
+
+def _words_13a(tokenizer: Callable[[str], str]) -> Callable[[str], list[str]]:
+    """Split texts as 13a does, each piece between white space once: its patterns see nothing of the next one, but for
+    what it removes or replaces first.
+    """
+    pieces = Remembered(lambda piece: tokenizer(piece).split(), MOST_OF_PIECES)
+
+    def words(text: str) -> list[str]:
+        if any(each in text for each in REPLACED):
+            return tokenizer(text).split()
+        return [*chain.from_iterable(map(pieces.__getitem__, text.split()))]
+
+    return words
+
+
+def statistics(output: Sequence[str], references: Sequence[Sequence[str]]) -> list[int]:
+    """The row of an output and its references, all as words: the length nearest to the output's counts, of two equally
+    near the shorter one, and each n-gram as often as the reference that has it most often.
+    """
+    length = len(output)
+    nearest = min((abs(length - each), each) for each in map(len, references))[1]
+    matching = [0] * ORDERS
+    for order in range(1, ORDERS + 1):
+        ours, theirs = ngrams(output, order), [ngrams(reference, order) for reference in references]
+        most = theirs[0] if len(theirs) == 1 else [*reduce(or_, map(Counter, theirs)).elements()]
+        matching[order - 1] = matches(ours, most)
+        if not matching[order - 1]:  # and then no longer one matches
+            break
+    return [length, nearest, *matching, *(max(0, length - order) for order in range(ORDERS))]
 
 
 def corpus_bleu(sums: Floats) -> Floats:

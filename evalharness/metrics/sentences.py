@@ -15,6 +15,8 @@ END = re.compile(r"""[.!?]+["'”’)\]]*\s+(?=["'“‘(\[]*[A-Z0-9ÀÖØ-Þ#])
 # Words whose full stop ends no sentence (lower case, without the stop).
 ABBREVIATIONS = frozenset("mr mrs ms dr prof sr jr st capt sgt lt sen gov rev hon vs etc e.g i.e approx vol".split())
 
+INITIALS = re.compile(r"(?:[A-Z]\.)*[A-Z]")
+
 
 def one_a_line(text: str) -> str:
     """The text with a newline after each sentence. Newlines that are there stay, as sentence ends; empty lines are
@@ -36,5 +38,6 @@ def _abbreviated(sentence: str) -> bool:
     """Does this end in an abbreviation or an initial ("Dr.", "J.", "U.S.")?"""
     if not sentence.endswith("."):
         return False
-    word = sentence[:-1].split()[-1].lstrip("\"'“‘([") if sentence[:-1].split() else ""
-    return word.lower() in ABBREVIATIONS or (word != "I" and re.fullmatch(r"(?:[A-Z]\.)*[A-Z]", word) is not None)
+    words = sentence[:-1].rsplit(None, 1)
+    word = words[-1].lstrip("\"'“‘([") if words else ""
+    return word.lower() in ABBREVIATIONS or (word != "I" and INITIALS.fullmatch(word) is not None)

@@ -45,6 +45,24 @@ def test_the_score_of_summed_rows_is_sacrebleus(corpus, lowercase, tokenize):
     assert metric.score(sums(metric, corpus)) == pytest.approx(theirs.score, abs=1e-9)
 
 
+MORE = (
+    "the The cat cat, 3.5 .5 5. 1-2 -a- a.b,c &amp; &amp;quot; &lt; <skipped> <skip ped>"
+    " end-\n \n \t \x1c $5% it's über 日本 ... - \u2028 {x}"
+)
+texts = st.lists(st.sampled_from(MORE.split(" ")), max_size=14).flatmap(
+    lambda pieces: st.sampled_from(["", " ", "  "]).map(lambda between: between.join(pieces))
+) | st.text(max_size=30)
+
+
+@pytest.mark.parametrize("tokenize", ["13a", "intl", "char", "zh", "none"])
+@given(text=texts, references=st.lists(texts, min_size=1, max_size=3), lowercase=st.booleans())
+def test_every_row_is_sacrebleus(tokenize, text, references, lowercase):
+    options = {"lowercase": lowercase, "tokenize": tokenize}
+    theirs = sacrebleu.BLEU(**options, effective_order=True, smooth_method="none").sentence_score(text, references)
+    row = build(MetricSpec(id="bleu", name="bleu", options=options)).row(predicted(text, references))
+    assert row == (theirs.sys_len, theirs.ref_len, *theirs.counts, *theirs.totals)
+
+
 def test_references_may_differ_in_number_and_the_signature_is_sacrebleus():
     metric = build(SPEC)
     corpus = [

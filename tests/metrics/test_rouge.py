@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenize import tokenize
 
 from evalharness.errors import TaskError
 from evalharness.metrics.build import build
+from evalharness.metrics.rouge import has_words, rouge_counts
 from evalharness.metrics.sentences import one_a_line
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
@@ -17,6 +21,11 @@ from evalharness.records.tasks import MetricSpec
 TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 VOCABULARY = ["the", "cats", "running", "Runs", "ran", "12", "#Person1#", "said.", "No!", "cold-outside", "naïve"]
 words = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
+MORE = (
+    "a the THE cat. Cats cat's running ran Ran. 3.5 7 x-ray co-operate naïve ΣΊΣΥΦΟΣ"
+    " İstanbul \u212a 日本語 ß ... ! Dr. U.S. #P1# \n \t \x1c"
+)
+texts = st.lists(st.sampled_from(MORE.split(" ")), max_size=40).map(" ".join) | st.text(max_size=40)
 
 
 def rouge(name, text, *references, stemmer=False):
@@ -30,11 +39,33 @@ def rouge(name, text, *references, stemmer=False):
     )[0]
 
 
-@given(text=words, reference=words, stemmer=st.booleans())
-def test_as_rouge_score(text, reference, stemmer):
-    theirs = RougeScorer(TYPES, use_stemmer=stemmer).score(one_a_line(reference), one_a_line(text))
-    for name in TYPES:
-        assert rouge(name, text, reference, stemmer=stemmer) == pytest.approx(theirs[name].fmeasure, abs=1e-12), name
+def theirs(name, text, reference, stemmer):
+    """Precision, recall and F of rouge-score, which takes lines for sentences."""
+    return tuple(RougeScorer([name], use_stemmer=stemmer).score(one_a_line(reference), one_a_line(text))[name])
+
+
+@pytest.mark.parametrize("name", TYPES)
+@given(text=texts, reference=texts, stemmer=st.booleans())
+def test_every_digit_is_rouge_scores(name, text, reference, stemmer):
+    ours = rouge_counts(name, text, reference, stemmer)
+    expected = theirs(name, text, reference, stemmer)
+    assert (ours.precision, ours.recall, ours.f_measure) == expected
+    assert rouge(name, text, reference, stemmer=stemmer) == expected[2]
+
+
+def test_long_texts_of_many_sentences_have_the_same_digits():
+    random = Random(0)
+    for _ in range(4):
+        text, reference = (
+            " ".join(random.choice(VOCABULARY) + random.choice(["", "", "", "."]) for _ in range(120)) for _ in range(2)
+        )
+        for name in TYPES:
+            assert rouge(name, text, reference, stemmer=True) == theirs(name, text, reference, True)[2]
+
+
+@given(texts)
+def test_has_words_where_rouge_score_reads_any(text):
+    assert has_words(text) == bool(tokenize(text, None))
 
 
 @given(text=words, references=st.lists(words, min_size=1, max_size=3))
@@ -54,11 +85,8 @@ def test_or_their_mean_as_rouge_score_has_each(text, references):
                 text=text,
             )
         )[0]
-        theirs = [
-            RougeScorer([name]).score(one_a_line(reference), one_a_line(text))[name].fmeasure
-            for reference in references
-        ]
-        assert found == pytest.approx(sum(theirs) / len(theirs)), name
+        each = [theirs(name, text, reference, False)[2] for reference in references]
+        assert found == pytest.approx(sum(each) / len(each)), name
     assert "refs:mean" in metric.signature
 
 

@@ -1,0 +1,21 @@
+"""Count the n-grams that two texts have in common, each as often as the text that has it less often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+
+def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
+    """All n-grams of `order` words, in order."""
+    return [*zip(*(words[start:] for start in range(order)), strict=False)]
+
+
+def matches(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
+    """How many pieces of `first` find an equal one in `second`, where each is found once."""
+    here, there = set(first), set(second)
+    both = here & there
+    if len(here) == len(first) or len(there) == len(second):  # either has none twice
+        return len(both)
+    often, needed = Counter(first), Counter(second)
+    return sum(map(min, map(often.__getitem__, both), map(needed.__getitem__, both)))
