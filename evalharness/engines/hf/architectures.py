@@ -10,6 +10,7 @@ from evalharness.engines.hf.packed_check import reach_of, why_plain
 from evalharness.engines.hf.packed_scores import PackedPairScorer
 from evalharness.engines.hf.pair_scores import PairScorer, PlainPairScorer
 from evalharness.engines.hf.seq2seq import Seq2Seq
+from evalharness.engines.hf.seq2seq_scores import SharedSourceScorer
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.models import Architecture
 
@@ -26,8 +27,15 @@ def pair_scorer(model: ModelAdapter, limits: BatchLimits) -> PairScorer:
     """Choose how pairs are scored by what the model can do; `plain_because` of the scorer says why it is the plain
     way.
     """
-    if limits.rows == 1 or not isinstance(model, Causal):  # every row alone: nothing is shared
+    if limits.rows == 1:  # every row alone: nothing is shared
         return PlainPairScorer(model, limits)
-    packed = PackedPairScorer(model, limits, reach_of(model.loaded.bare.config))
-    reason = why_plain(packed)
-    return PlainPairScorer(model, limits, reason) if reason else packed
+    scorer: PairScorer
+    if isinstance(model, Seq2Seq):
+        scorer = SharedSourceScorer(model, limits)
+        reason = scorer.why_plain()
+    elif isinstance(model, Causal):
+        scorer = PackedPairScorer(model, limits, reach_of(model.loaded.bare.config))
+        reason = why_plain(scorer)
+    else:
+        return PlainPairScorer(model, limits)
+    return PlainPairScorer(model, limits, reason) if reason else scorer

@@ -63,7 +63,7 @@ class Seq2Seq(ModelAdapter):
     ) -> tuple[dict[str, Any], int]:
         # no place of a row sees what is padded after it
         ids, _ = right_padded([row.fed for row in rows], self.tokenizer.pad, self.loaded.device)
-        inputs = {**self._encoded([row.source for row in rows], model, lead), "decoder_input_ids": ids}
+        inputs = {**self.encoded([row.source for row in rows], model, lead), "decoder_input_ids": ids}
         inputs["use_cache"] = "past_key_values" in inputs
         return inputs, 0
 
@@ -72,9 +72,9 @@ class Seq2Seq(ModelAdapter):
     ) -> tuple[dict[str, Any], int]:
         """What the encoder made of the prompts; their ids are there for penalties to read."""
         ids, _ = right_padded(prompts, self.tokenizer.pad, self.loaded.device)
-        return {"input_ids": ids, **self._encoded(prompts, model, lead)}, 1
+        return {"input_ids": ids, **self.encoded(prompts, model, lead)}, 1
 
-    def _encoded(self, sources: Sequence[Tokens], model: PreTrainedModel, lead: VirtualPrefix) -> dict[str, Any]:
+    def encoded(self, sources: Sequence[Tokens], model: PreTrainedModel, lead: VirtualPrefix) -> dict[str, Any]:
         """The encoder's states and mask for every row, and what the decoder finds in its cache."""
         distinct = {source: i for i, source in enumerate(dict.fromkeys(sources))}
         ids, mask = right_padded(list(distinct), self.tokenizer.pad, self.loaded.device)

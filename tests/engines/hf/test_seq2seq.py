@@ -247,17 +247,6 @@ class TestInside:
     def loaded(self, zoo):
         return load(recognise(str(zoo["bart"])), "float32", "cpu")
 
-    def test_a_context_is_encoded_once_and_only_scored_places_have_a_head(self, loaded):
-        encoded, headed = [], []
-        loaded.model.get_encoder().register_forward_hook(
-            lambda _module, _inputs, output: encoded.append(len(output[0]))
-        )
-        loaded.model.lm_head.register_forward_hook(lambda _module, _inputs, output: headed.append(output.shape[:2]))
-        scorer = Scorer(model := model_adapter(loaded, None), lambda: pair_scorer(model, BatchLimits(8, 10_000)))
-        pairs = (("the cat", " A"), ("the cat", " B"), ("the cat", " the dog ran"), ("a dog", " A"))
-        (answer,) = scorer.rank([Rank(pairs=pairs)])
-        assert encoded == [2] and headed == [(1, 2 + answer.tokens[2])]  # A and B are read off one place
-
     @pytest.mark.fault(14)
     def test_non_finite_logits_fail_the_requests_they_touch_and_no_others(self, loaded):
         spoiled = loaded.tokenizer.encode(" dog", add_special_tokens=False)
