@@ -82,9 +82,7 @@ def in_given_batches(
             rows = [items[i] for i in batch]
             answers = read(rows, forward(rows))
         except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
-            first_line = str(error).partition("\n")[0][:200]
-            failed = f"the model failed: {type(error).__name__}: {first_line}"
-            refusal = Refusal(reason=TOO_LARGE if out_of_memory(error) else failed)
+            refusal = refusal_of(error)
         else:
             results.update(zip(batch, answers, strict=True))
             continue
@@ -94,6 +92,13 @@ def in_given_batches(
         else:
             waiting += _halves(batch)
     return results
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """Say why a row could not be answered whose pass raised this."""
+    first_line = str(error).partition("\n")[0][:200]
+    failed = f"the model failed: {type(error).__name__}: {first_line}"
+    return Refusal(reason=TOO_LARGE if out_of_memory(error) else failed)
 
 
 def rows_in_batches(

@@ -1,0 +1,104 @@
+"""Run the forward passes of the greedy loop on a decoder-only model: prompts, padded right, and then new tokens, each
+row written at its own length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from evalharness.checkpoints.load import VirtualPrefix
+from evalharness.engines.hf.model_adapter import logits_at
+from evalharness.engines.hf.ragged_cache import RaggedCache, keys_and_values
+from evalharness.engines.hf.rows import Tokens, cached
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passes:
+    """Passes of one model, in which `prefix`, which holds no embeddings, stands before every row. `positioned`: the
+    model is told positions.
+    """
+
+    model: PreTrainedModel
+    prefix: VirtualPrefix
+    positioned: bool
+
+    def prefill(self, rows: Sequence[Tokens]) -> tuple[torch.Tensor, DynamicCache]:
+        """Logits after each row, (rows, vocabulary), and keys and values of the prefix and the rows, what stands behind
+        the shorter ones included. What is padded behind a row is its own last token: no other can spoil its values.
+        """
+        width, before = max(map(len, rows)), self.prefix.tokens
+        device = self.model.device
+        ids = torch.tensor([row + (row[-1],) * (width - len(row)) for row in rows], device=device)
+        cache = _filled(self.prefix, len(rows), self.model)
+        inputs: dict[str, Any] = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
+        if self.positioned:
+            inputs["position_ids"] = torch.arange(before, before + width, device=device).expand(len(rows), -1)
+        last = torch.tensor([len(row) - 1 for row in rows], device=device)
+        where = (torch.arange(len(rows), device=device), last)
+        return logits_at(self.model, inputs, where), cache
+
+    def step(self, fed: Sequence[Sequence[int]], cache: RaggedCache, lengths: Sequence[int]) -> torch.Tensor:
+        """Logits after every token fed, (rows, most fed, vocabulary), to rows 0 … of the cache, which hold so many
+        positions each. What is padded behind a row's tokens is written where its next ones go.
+        """
+        most, device = max(map(len, fed)), self.model.device
+        ids = torch.tensor([[*tokens, *[tokens[-1]] * (most - len(tokens))] for tokens in fed], device=device)
+        starts = torch.tensor(lengths, device=device)
+        at = starts[:, None] + torch.arange(most, device=device)
+        width = max(lengths) + most
+        cache.begin(0, at, width)
+        hidden = torch.arange(width, device=device) > at[:, None, :, None]  # (rows, 1, fed, width)
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=device)
+        inputs: dict[str, Any] = {
+            "input_ids": ids,
+            "attention_mask": mask.masked_fill_(hidden, torch.finfo(mask.dtype).min),
+            "past_key_values": cache,
+            "use_cache": True,
+        }
+        if self.positioned:
+            last = torch.tensor([length + len(tokens) - 1 for length, tokens in zip(lengths, fed, strict=True)])
+            inputs["position_ids"] = torch.minimum(at, last.to(device)[:, None])
+        logits: torch.Tensor = self.model(**inputs).logits
+        return logits
+
+    def last_logits(self, prompts: Sequence[Tokens]) -> torch.Tensor:
+        """Logits after each prompt, (n, vocabulary): all but its last token are read as prompts are, the last as a new
+        token is. Longest first.
+        """
+        cache, read = RaggedCache(len(prompts)), [prompt[:-1] for prompt in prompts if len(prompt) > 1]
+        if read:
+            cache.fill(0, self.prefill(read)[1])
+        if self.prefix.cache and len(read) < len(prompts):
+            cache.fill(len(read), _filled(self.prefix, len(prompts) - len(read), self.model))
+        lengths = [self.prefix.tokens + len(prompt) - 1 for prompt in prompts]
+        return self.step([prompt[-1:] for prompt in prompts], cache, lengths)[:, 0]
+
+
+def passes_of(model: PreTrainedModel, lead: VirtualPrefix, header: Tokens, positioned: bool) -> Passes:
+    """Passes in which `lead` and then `header` stand before every row: both are computed here, once."""
+    if lead.embeddings is None and not header:
+        return Passes(model=model, prefix=lead, positioned=positioned)
+    cache = _filled(lead if lead.cache else VirtualPrefix(), 1, model)
+    inputs: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+    ids = torch.tensor([header], dtype=torch.long, device=model.device)
+    if lead.embeddings is None:
+        inputs["input_ids"] = ids
+    else:
+        inputs["inputs_embeds"] = torch.cat([lead.embeddings[None], model.get_input_embeddings()(ids)], dim=1)
+    total = lead.tokens + len(header)
+    fed = total - (lead.tokens if lead.cache else 0)
+    if positioned:
+        inputs["position_ids"] = torch.arange(total - fed, total, device=model.device)[None]
+    last = torch.tensor([fed - 1], device=model.device)
+    logits_at(model, inputs, (torch.zeros_like(last), last))
+    held = tuple((keys[0], values[0]) for keys, values in keys_and_values(cache))
+    return Passes(model=model, prefix=VirtualPrefix(cache=held), positioned=positioned)
+
+
+def _filled(prefix: VirtualPrefix, rows: int, model: PreTrainedModel) -> DynamicCache:
+    return cached(prefix, rows, model.config) if prefix.cache else DynamicCache(config=model.config)

@@ -1,0 +1,152 @@
+"""Cache the keys and values of rows of any length: every row writes at its own length, so that nothing is padded left,
+and a row that ends gives its place to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
+
+GROWTH = 64  # positions by which the cache grows at least
+
+
+class _Writing:
+    """What the layers of a cache share: how much they hold, and where the pass in progress writes and reads.
+
+    `at`: (rows, fed) positions at which rows first … first + rows − 1 write; `width`: positions that they read.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.capacity, self.first, self.width = rows, 0, 0, 0
+        self.at = torch.zeros((0, 0), dtype=torch.long)
+
+
+class RaggedLayer(CacheLayerMixin):
+    """One layer: keys and values as (rows, heads, positions, head size)."""
+
+    is_sliding = False
+
+    def __init__(self, writing: _Writing) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.writing = writing
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Make room for as many rows and positions as the cache holds, in the type of these states."""
+        rows, positions = self.writing.rows, self.writing.capacity
+        self.keys, self.values = (
+            states.new_zeros((rows, states.shape[1], positions, states.shape[3]))
+            for states in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write what the rows of the pass were fed, (rows, heads, fed, head size), and return all that they may
+        read.
+        """
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        writing = self.writing
+        rows = slice(writing.first, writing.first + len(writing.at))
+        index = torch.arange(rows.start, rows.stop, device=writing.at.device)[:, None]
+        for held, states in self._both(key_states, value_states):
+            held[index, :, writing.at] = states.transpose(1, 2)
+        (keys, _), (values, _) = self._both(key_states, value_states)
+        return keys[rows, :, : writing.width], values[rows, :, : writing.width]
+
+    def _both(self, keys: torch.Tensor, values: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+        """What is held, each with what belongs to it."""
+        assert self.keys is not None and self.values is not None
+        return (self.keys, keys), (self.values, values)
+
+    def write(self, first: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Write whole rows from their beginning, (rows, heads, positions, head size), at `first` and after."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        for held, states in self._both(keys, values):
+            held[first : first + len(states), :, : states.shape[2]] = states
+
+    def grow(self) -> None:
+        """Hold as many positions as the cache does."""
+        if self.keys is None or self.values is None:
+            return
+        more = self.writing.capacity - self.keys.shape[2]
+        self.keys, self.values = (
+            torch.cat([held, held.new_zeros((*held.shape[:2], more, held.shape[3]))], dim=2)
+            for held in (self.keys, self.values)
+        )
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.writing.width, 0
+
+    def get_seq_length(self) -> int:
+        return self.writing.width - self.writing.at.shape[1]
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class RaggedCache(Cache):
+    """Keys and values of at most `rows` rows, of as many positions as are needed."""
+
+    def __init__(self, rows: int) -> None:
+        self.writing = _Writing(rows)
+        super().__init__(layer_class_to_replicate=partial(RaggedLayer, self.writing))  # type: ignore[arg-type]
+
+    def reserve(self, positions: int) -> None:
+        """Make room for so many positions."""
+        writing = self.writing
+        if positions > writing.capacity:
+            writing.capacity = max(positions, min(2 * writing.capacity, writing.capacity + GROWTH))
+            for layer in self._layers():
+                layer.grow()
+
+    def begin(self, first: int, at: torch.Tensor, width: int) -> None:
+        """Say where the next forward pass writes: `at`, (rows, fed), of the rows from `first` on, which read `width`
+        positions.
+        """
+        self.reserve(width)
+        self.writing.first, self.writing.at, self.writing.width = first, at, width
+
+    def fill(self, first: int, filled: DynamicCache) -> None:
+        """Write the rows of another cache at `first` and after. Raises ValueError as `keys_and_values` does."""
+        held = keys_and_values(filled)
+        self.reserve(held[0][0].shape[2])
+        for place, (keys, values) in enumerate(held):
+            if place == len(self.layers):
+                self.layers.append(RaggedLayer(self.writing))
+            self._layers()[place].write(first, keys, values)
+
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy rows to the places of others."""
+        if sources:
+            for layer in self._layers():
+                for held in (layer.keys, layer.values):
+                    assert held is not None
+                    held[list(targets)] = held[list(sources)]
+
+    def clear(self, row: int) -> None:
+        """Put zeros in a row's place: what is not finite would spoil even rows that are not to read it."""
+        for layer in self._layers():
+            assert layer.keys is not None and layer.values is not None
+            layer.keys[row].zero_()
+            layer.values[row].zero_()
+
+    def _layers(self) -> list[RaggedLayer]:
+        return [layer for layer in self.layers if isinstance(layer, RaggedLayer)]
+
+
+def keys_and_values(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Keys and values of every layer, each (rows, heads, positions, head size). Raises ValueError where a cache holds
+    anything else, or not every position in every layer.
+    """
+    layers = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]
+    held = [(layer.keys, layer.values) for layer in layers if layer.keys is not None and layer.values is not None]
+    if len(held) != len(cache.layers) or len({keys.shape[2] for keys, _ in held}) != 1:
+        raise ValueError("its cache is not one of keys and values alone")
+    return held
