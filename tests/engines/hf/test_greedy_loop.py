@@ -130,9 +130,11 @@ def test_a_row_whose_logits_are_not_finite_spoils_no_row_that_takes_its_place(ma
         loaded.model.model.embed_tokens.weight[250] = torch.nan
     prompts = [TokenPrompt(request=Generate(prompt=str(row), stop=(), max_tokens=9), tokens=row) for row in rows]
     decoder = Decoder(model_adapter(loaded, WINDOW), BatchLimits(2, 4096))
-    results = decoder.loop.rows(prompts)
-    assert not results[0].finite
-    assert results[1:] == [decoder.plain.rows([prompt])[0] for prompt in prompts[1:]]
+    answers, rows = decoder.endings.answer, decoder.loop.rows(prompts)
+    assert not rows[0].finite
+    assert [answers(prompt.request, row) for prompt, row in zip(prompts, rows, strict=True)] == [
+        answers(prompt.request, decoder.plain.rows([prompt])[0]) for prompt in prompts
+    ]
 
 
 @pytest.mark.fault(12)
