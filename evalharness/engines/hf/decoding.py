@@ -5,7 +5,6 @@ by transformers' `generate`.
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,10 +13,12 @@ from transformers import GenerationConfig
 
 from evalharness.checkpoints.generation_rules import NO_RULE, RULES, SPECIAL
 from evalharness.engines.hf.batches import BatchLimits, Refusal
+from evalharness.engines.hf.causal import Causal
 from evalharness.engines.hf.endings import DecodedRow, Endings, TokenPrompt
 from evalharness.engines.hf.greedy_loop import GreedyLoop
-from evalharness.engines.hf.loop_check import compare, position_limit
+from evalharness.engines.hf.loop_check import compare
 from evalharness.engines.hf.model_adapter import ModelAdapter
+from evalharness.engines.hf.packed_check import reach_of
 from evalharness.engines.hf.plain_decoding import PlainDecoder
 from evalharness.engines.hf.tokenizer_adapter import Untokenizable
 from evalharness.errors import ModelError, first_line, out_of_memory
@@ -55,9 +56,8 @@ class Decoder:
         self.config = GenerationConfig(**rules)
         self.endings = Endings(tokenizer=tokenizer, ends=self.ends, own_stops=stops, least=least)
         self.plain = PlainDecoder(model, limits, self.endings, self.config, level)
-        positioned = "position_ids" in inspect.signature(type(model.loaded.model).forward).parameters
-        self.loop = GreedyLoop(model, limits, self.endings, positioned)
-        self.limit = position_limit(model.loaded.model.config)
+        self.loop = GreedyLoop(model, limits, self.endings, isinstance(model, Causal) and model.positioned)
+        self.reach = reach_of(model.loaded.bare.config)
         self.plain_because, self._compared = "", False
 
     def generate(self, requests: Sequence[Generate]) -> Iterator[Generation | Failure]:
@@ -109,8 +109,10 @@ class Decoder:
         return not self.plain_because
 
     def _within(self, tokens: int) -> bool:
-        """Whether a row of so many tokens stays where every token sees all that stand before it."""
-        return self.limit is None or self.model.loaded.lead.tokens + tokens <= self.limit
+        """Whether a row of so many tokens stays where every token sees all that stand before it; a sliding cache keeps
+        one less than its window.
+        """
+        return self.reach is None or self.model.loaded.lead.tokens + tokens < self.reach
 
     def _prompt(self, request: Generate) -> TokenPrompt | Generation | Failure:
         """The request as tokens, or its answer where the model need not be asked."""

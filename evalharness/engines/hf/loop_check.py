@@ -1,11 +1,8 @@
-"""Decide whether the greedy loop serves a model: by what its configuration says of windows, and by a comparison of the
-loop's logits with those of plain forward passes.
-"""
+"""Find out whether the greedy loop serves a model: compare the logits of its passes with those of plain ones."""
 
 from __future__ import annotations
 
 import torch
-from transformers import PreTrainedConfig
 
 from evalharness.checkpoints.open_model import embedding_shape
 from evalharness.engines.hf.batches import free_memory
@@ -15,29 +12,8 @@ from evalharness.engines.hf.ragged_cache import RaggedCache, keys_and_values
 from evalharness.engines.hf.rows import BatchRow, Tokens
 from evalharness.errors import first_line, out_of_memory
 
-WINDOWS = (  # what configurations call the positions that a token sees, itself included
-    *("sliding_window", "sliding_window_size", "attention_chunk_size", "window_size", "attention_window_size"),
-    *("attention_window", "local_attention_window_len"),
-)
 LENGTHS, NEW = (9, 4), 3  # tokens of the rows that are compared, and how many of them are fed as new ones
 EXACT, COARSE = 1e-4, 5e-2  # by how much of the largest logit the two may differ: float32, and half precision
-
-
-def position_limit(config: PreTrainedConfig) -> int | None:
-    """Positions within which no attention of this model is narrower than the text before, and no rotation depends on
-    its length. None: no such limit is stated.
-    """
-    text = config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or ())
-    narrow = not kinds or any("sliding" in kind or "chunked" in kind or "local" in kind for kind in kinds)
-    limits = [getattr(text, name, None) for name in WINDOWS] if narrow else []
-    stated = getattr(text, "rope_parameters", None) or {}
-    for rope in (stated, *(value for value in stated.values() if isinstance(value, dict))):
-        if "dynamic" in str(rope.get("rope_type")) or rope.get("rope_type") == "longrope":
-            own = rope.get("original_max_position_embeddings"), getattr(text, "max_position_embeddings", None)
-            limits += [own[0] if own[0] is not None else own[1]]
-    # one position less: a sliding cache keeps one less than its window
-    return min((limit - 1 for limit in limits if isinstance(limit, int)), default=None)
 
 
 @torch.no_grad()

@@ -1,29 +1,15 @@
-"""Which models the greedy loop serves: shown by their logits and by their configuration; and that the others are
-decoded by `generate` all the same.
-"""
+"""Which models and rows the greedy loop serves, and that the others are decoded by `generate` all the same."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    BloomConfig,
-    Gemma2Config,
-    LlamaConfig,
-    MambaConfig,
-    MistralConfig,
-    MptConfig,
-    Phi3Config,
-    PreTrainedConfig,
-    Qwen2Config,
-)
+from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, MistralConfig, MptConfig, PreTrainedConfig
 
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.engines.hf.architectures import model_adapter
 from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.decoding import Decoder
-from evalharness.engines.hf.loop_check import position_limit
 from evalharness.records.requests import Generate
 
 SMALL = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -65,44 +51,6 @@ def test_what_the_loop_does_not_serve_is_decoded_by_generate(config, decoder):
 def test_positions_that_hang_on_distance_alone_are_served(decoder):
     ours = decoder(MptConfig(d_model=48, n_layers=2, n_heads=4, initializer_range=0.3))
     assert ours._serves() or ours.plain_because
-
-
-@pytest.mark.parametrize(
-    ("config", "limit"),
-    [
-        (LlamaConfig(**SMALL), None),
-        (LlamaConfig(**SMALL, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}), None),
-        (
-            LlamaConfig(
-                **SMALL,
-                max_position_embeddings=64,
-                rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4},
-            ),
-            63,
-        ),
-        (MistralConfig(**SMALL, sliding_window=32), 31),
-        (MistralConfig(**SMALL, sliding_window=None), None),
-        (Gemma2Config(**SMALL, sliding_window=40), 39),
-        (Qwen2Config(**SMALL, use_sliding_window=False, sliding_window=32), None),
-        (
-            Phi3Config(
-                **SMALL,
-                pad_token_id=0,
-                original_max_position_embeddings=50,
-                max_position_embeddings=100,
-                rope_parameters={
-                    "rope_type": "longrope",
-                    "rope_theta": 1e4,
-                    "short_factor": [1.0] * 6,
-                    "long_factor": [2.0] * 6,
-                },
-            ),
-            49,
-        ),
-    ],
-)
-def test_positions_within_which_every_token_sees_all_before_it(config, limit):
-    assert position_limit(config) == limit
 
 
 def test_rows_that_leave_the_window_are_decoded_by_generate(decoder):
