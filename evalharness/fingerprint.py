@@ -1,6 +1,6 @@
-"""Name content by its hash (a value, a text, a file), and draw random numbers that hang on content alone.
+"""Name content by its hash (a value, a text, a file), and draw a number that hangs on content alone.
 
-Equal content has the same name, and the same draws, on every machine.
+Equal content has the same name, and the same draw, on every machine.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 
 def of_bytes(data: bytes) -> str:
@@ -35,8 +33,3 @@ def of_file(path: Path) -> str:
 def uniform_hash(value: Any) -> float:
     """A number in [0, 1) that depends on nothing but the JSON-like value: the same whenever it is drawn again."""
     return int(of_value(value)[:13], 16) / 16**13
-
-
-def generator(value: Any) -> np.random.Generator:
-    """Random numbers that depend on nothing but the JSON-like value (a seed and names of what is drawn)."""
-    return np.random.default_rng(int(of_value(value)[:16], 16))

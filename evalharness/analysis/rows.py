@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalharness import fingerprint
 from evalharness.analysis.answers import BothCounts, answer_flags, notable_counts
 from evalharness.analysis.candidate_data import CandidateData
+from evalharness.analysis.draws import generator
 from evalharness.analysis.gate_units import Subject
 from evalharness.analysis.pairing import Sides, knows_chance, measures_of, paired, points
 from evalharness.errors import NotComparableError
@@ -132,7 +132,7 @@ def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) ->
 def _assessed(data: CandidateData, pairs: Pairs, subject: Subject) -> Finding:
     """The finding of a subject. Its swaps know no candidate's name: renaming moves no number."""
     plan = data.plan
-    rng = fingerprint.generator([plan.seed, subject.name, subject.metric, "swap"])
+    rng = generator([plan.seed, subject.name, subject.metric, "swap"])
     finding = assess(pairs, plan.level, rng, data.swaps, plan.final_level if subject.unit else None)
     numbers = (*finding.base, *finding.candidate, *finding.difference)
     if not all(math.isfinite(number) for number in numbers if number is not None):

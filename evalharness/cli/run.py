@@ -1,18 +1,17 @@
-"""`evalharness run`: compare candidates with their base; leave a folder of results, print a table, write a page."""
+"""`evalharness run`: compare candidates with their base; leave a folder of results, print a table, write a page.
+
+Here are its options; what is done with them is in run_steps.py, which help does without.
+"""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
-from evalharness import registry, report, run
-from evalharness.cli import progress
+from evalharness import registry
 from evalharness.cli.help import SectionedCommand
-from evalharness.cli.option_texts import job_options, paths
 from evalharness.cli.options import (
     chat_options,
     data_options,
@@ -21,16 +20,8 @@ from evalharness.cli.options import (
     policy_options,
     with_options,
 )
-from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
-from evalharness.errors import NotComparableError, UsageError
-from evalharness.records.job import Job
-from evalharness.records.job_options import make_job
-from evalharness.records.results import Results
-from evalharness.results import RESULTS
-from evalharness.run.checks import check_job, check_paths
-from evalharness.run.output_folder import held_output
 
-GATE = {"decide": "evalharness.cli.gate:decide"}  # imports statistics, which checks do without
+STEPS = {"run": "evalharness.cli.run_steps:run"}
 
 
 class RunCommand(SectionedCommand):
@@ -171,48 +162,4 @@ def run_command(**given: Any) -> int:
     Leaves results.json, measurements.parquet, samples/, run.json and report.html in --out. Interrupted, give the same
     command again: nothing is answered twice. Without --gate it ends with 0, or with 5 if something failed.
     """
-    job = _job(given)
-    check_job(job)
-    with held_output(job) as job, progress.listener(given["quiet"], given["verbose"]) as listener:
-        evaluate = registry.find(run.REGISTRY, "evaluate", "stage")
-        write_report, run_lines = (registry.find(report.REGISTRY, name, "stage") for name in ("write", "terminal"))
-        results: Results = evaluate(job, listener)
-        listener.phase("writing the report")
-        page: Path = write_report(job.output.folder)
-        document = (job.output.folder / RESULTS).read_text(encoding="utf-8") if given["as_json"] else ""
-    if given["as_json"]:
-        print_json(document)
-    else:
-        print_lines(run_lines(results, terminal_width()))
-        print_line(f"\nreport: {page}")
-        if not given["gate"]:
-            print_line(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
-    if given["gate"]:
-        decide = registry.find(GATE, "decide", "stage")
-        return int(decide(results, job.policy, aside=given["as_json"]))
-    return NotComparableError.exit_code if results.errors else 0
-
-
-def _job(given: Mapping[str, Any]) -> Job:
-    """What the options ask for. Raises UsageError where they do not go together."""
-    if not given["models"]:
-        raise UsageError("run", "no candidate", "name one or more with --model [NAME=]PATH")
-    if not (given["suite"] or given["tasks"]):
-        raise UsageError("run", "nothing to evaluate", "name a --suite or one or more --task")
-    ways = tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip())
-    train_data = _train_data(given["train_data"])
-    options = job_options({**given, "describe": ways, "train_data": train_data})
-    return make_job(given["models"], given["suite"], **options)
-
-
-def _train_data(texts: Sequence[str]) -> dict[str, Path]:
-    """Read [NAME=]PATH texts: candidates mapped to paths, "" for all of them. Raises UsageError."""
-    of_all = [text for text in texts if "=" not in text or Path(text).exists()]
-    if len(of_all) > 1:
-        fix = "give one folder that holds all, or NAME=PATH for one of them"
-        raise UsageError("--train-data", f"several for all ({', '.join(of_all)})", fix)
-    rows = paths("--train-data", [text for text in texts if text not in of_all])
-    if of_all:
-        rows[""] = Path(of_all[0])
-        check_paths({"--train-data": rows[""]})
-    return rows
+    return int(registry.find(STEPS, "run", "stage")(given))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evalharness import fingerprint
+from evalharness.analysis.draws import generator
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import EngineFactory, ModelTokenizers, factory_of
 from evalharness.experiments.cost import TaskCost, token_cost, with_seconds
@@ -148,7 +148,7 @@ def _notices(
 
 
 def _rng(forecast_job: ForecastJob, *of: str) -> np.random.Generator:
-    return fingerprint.generator([forecast_job.job.statistics.seed, "forecast", *of])
+    return generator([forecast_job.job.statistics.seed, "forecast", *of])
 
 
 def _row(unit: ForecastUnit, tests: int, forecast_job: ForecastJob) -> ForecastRow:

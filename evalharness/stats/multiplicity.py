@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scipy.stats import false_discovery_control
-
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values in the order given: rejecting those ≤ α errs anywhere with probability ≤ α, whatever the
@@ -27,4 +25,9 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
     Y. Benjamini and Y. Hochberg (1995), Journal of the Royal Statistical Society B 57:289-300.
     """
-    return [float(p) for p in false_discovery_control(p_values)] if p_values else []
+    adjusted, smallest, count = [0.0] * len(p_values), 1.0, len(p_values)
+    order = sorted(range(count), key=lambda place: p_values[place])
+    for rank, place in reversed([*enumerate(order, start=1)]):
+        smallest = min(smallest, p_values[place] * (count / rank))
+        adjusted[place] = smallest
+    return adjusted

@@ -14,7 +14,7 @@ import torch
 from command_line import exit_code
 from transformers import LlamaForCausalLM
 
-from evalharness.cli.run import _train_data
+from evalharness.cli.run_steps import _train_data
 from evalharness.errors import UsageError
 
 Run = Callable[..., tuple[int, str, str]]

@@ -1,9 +1,10 @@
-"""Holm, Benjamini and Hochberg against statsmodels."""
+"""Holm, Benjamini and Hochberg against statsmodels, and against scipy to the last bit."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import false_discovery_control
 from statsmodels.stats.multitest import multipletests
 
 from evalharness.stats.multiplicity import benjamini_hochberg, holm
@@ -21,6 +22,7 @@ def test_benjamini_hochberg_is_statsmodels(tests: int):
     p_values = np.random.default_rng(tests).random(tests) ** 3
     p_values[-1] = p_values[0]
     assert benjamini_hochberg(p_values.tolist()) == pytest.approx(multipletests(p_values, method="fdr_bh")[1].tolist())
+    assert benjamini_hochberg(p_values.tolist()) == false_discovery_control(p_values).tolist()
 
 
 def test_the_order_given_is_kept():
