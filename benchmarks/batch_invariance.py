@@ -16,7 +16,7 @@ import torch
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Rank, Ranking
 from evalharness.tasks.library import Library

@@ -23,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evalharness.checkpoints import load as loading
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Generate, Rank
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from evalharness.checkpoints import device_names
+from evalharness.checkpoints.device_names import check_dtype
 from evalharness.errors import UsageError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in device_names.DTYPES}
 
 
 def dtype_of(name: str, device: torch.device) -> torch.dtype:
-    """Return the torch type. Raises UsageError for an unknown one, and for float16 on a CPU, which has no kernels of
-    use for it.
-    """
-    if name not in DTYPES:
-        raise UsageError("--dtype", f"unknown dtype {name!r}", f"one of {', '.join(DTYPES)}")
-    if name == "float16" and device.type == "cpu":
-        raise UsageError("--dtype", "float16 on a CPU is slow and inexact", "use float32 or bfloat16")
+    """Return the torch type. Raises UsageError as `check_dtype` does."""
+    check_dtype(name, device.type)
     return DTYPES[name]
 
 

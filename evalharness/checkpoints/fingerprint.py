@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.checkpoints import files
+from evalharness.checkpoints import files, memory
+from evalharness.checkpoints.memory import State
 from evalharness.errors import ModelError
 
 NOT_CONTENT = {
@@ -32,27 +34,39 @@ TEMPLATES = "additional_chat_templates"
 CHANGED = "its files changed after they were looked at: its answers would be kept under another model's name"
 ONCE_WRITTEN = "give the command again once they are all written"
 SETTLED = 1_000_000_000  # nanoseconds after which a write shows in a file's times, however coarse its clock
-State = tuple[int, ...]
 _digests: dict[Path, tuple[State, str]] = {}
+_doubted: set[Path] = set()  # to be hashed anew, whatever their state
 
 
-def _state(path: Path) -> State:
-    """Device, inode, size, and times: no program can set the time of change (the last)."""
-    stat = path.stat()
+def state_of(path: Path) -> State:
+    """Device, inode, size, and times: no program can set the time of change (the last). The file is opened: then a
+    network file system asks its server, too.
+    """
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def of_file(path: Path) -> str:
-    """Return the file's digest, computed once a process while the file does not change: a base is read once for all its
-    candidates.
+    """Return the file's digest, computed once while the file does not change: in this process, and in all runs that
+    remember in one file.
     """
-    path, state = path.resolve(), _state(path)
+    path = path.resolve()
+    state = state_of(path)
     known, digest = _digests.get(path, ((), ""))
     if known == state:
         return digest
+    remembered, key = memory.current(), ["file", str(path), state]
+    if remembered is not None and path not in _doubted and isinstance(kept := remembered.recall(key), str):
+        _digests[path] = state, kept
+        return kept
+    stands = remembered is not None and memory.may_stand(path, state)  # as it is before it is read
     now, digest = time.time_ns(), fingerprint.of_file(path)
     if now - state[-1] > SETTLED:  # else it could be written again without another time
         _digests[path] = state, digest
+        _doubted.discard(path)
+    if remembered is not None and stands:
+        remembered.keep(key, digest)
     return digest
 
 
@@ -61,12 +75,13 @@ def unchanged(paths: Iterable[Path], afresh: bool = True) -> Iterator[None]:
     """Raise ModelError where a file is written or replaced while the block runs. `afresh`: compute its digest anew when
     it is asked for next, whatever its times say.
     """
-    before = {path.resolve(): _state(path) for path in paths}
+    before = {path.resolve(): state_of(path) for path in paths}
     yield
     for path, state in before.items():
         if afresh:
             _digests.pop(path, None)
-        if _state(path) != state:
+            _doubted.add(path)
+        if state_of(path) != state:
             raise ModelError(path, CHANGED, ONCE_WRITTEN)
 
 
@@ -118,6 +133,13 @@ def of_tokenizer(directory: Path) -> str:
     """Compute the identity of the tokenizer whose files lie in `directory`, or which a GGUF file there holds."""
     inside = None if files.has_vocabulary(directory) else files.gguf_file(directory)
     return fingerprint.of_value([_tokenizer(directory), inside and of_file(inside)])
+
+
+def tokenizer_paths(directory: Path) -> tuple[Path, ...]:
+    """List the files that the identity of the tokenizer in `directory` covers."""
+    named = [directory / name for name in files.tokenizer_files(directory) if (directory / name).is_file()]
+    inside = None if files.has_vocabulary(directory) else files.gguf_file(directory)
+    return (*named, *sorted((directory / TEMPLATES).glob("*.jinja")), *([inside] if inside else []))
 
 
 def of_tensors(directory: Path) -> str:

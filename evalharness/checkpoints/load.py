@@ -22,7 +22,8 @@ from evalharness.checkpoints.generation_rules import generation_config
 from evalharness.checkpoints.open_model import architecture_in, attention_of, from_pretrained
 from evalharness.checkpoints.precision import QUANTISED
 from evalharness.checkpoints.sealed import sealed
-from evalharness.checkpoints.tokenizer import SpecialTokens, shared_prompt_tokens, tokenizer_directory, tokenizer_in
+from evalharness.checkpoints.special_tokens import SpecialTokens, tokenizer_directory
+from evalharness.checkpoints.tokenizer import shared_prompt_tokens, tokenizer_in
 from evalharness.errors import ModelError
 from evalharness.records.models import Architecture, Checkpoint, RulesFrom
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import distributions
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,15 @@ from evalharness.checkpoints import files
 from evalharness.checkpoints.fingerprint import of_tokenizer
 from evalharness.checkpoints.libraries import quiet
 from evalharness.checkpoints.sealed import sealed_folder
+from evalharness.checkpoints.special_tokens import (
+    SpecialTokens,
+    prompt_directory,
+    prompt_tokens,
+    token_ids,
+    tokenizer_directory,
+)
 from evalharness.errors import MissingPackageError, ModelError, first_line
 from evalharness.records.models import Architecture, Checkpoint
-
-
-def tokenizer_directory(checkpoint: Checkpoint) -> Path:
-    """Return where the checkpoint's tokenizer lies: its own directory, else (adapters) its base's."""
-    if checkpoint.base is not None and checkpoint.adapter and not files.has_tokenizer(checkpoint.path):
-        return checkpoint.base
-    return checkpoint.path
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
@@ -83,51 +82,12 @@ def _refuse_without_packages(directory: Path) -> None:
 # ---- special tokens around a text ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SpecialTokens:
-    """The ids of the special tokens that stand before and after a text, and of the one that stands for an empty one."""
-
-    before: tuple[int, ...] = ()
-    after: tuple[int, ...] = ()
-    prefix: int | None = None
-
-
-def added_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
-    """The special tokens that a tokenizer adds to a text by itself. Raises ModelError where it cannot split one."""
-    whole, plain = _ids(tokenizer, special=True), _ids(tokenizer, special=False)
-    for start in range(len(whole) - len(plain) + 1):
-        if plain and whole[start : start + len(plain)] == plain:
-            return SpecialTokens(tuple(whole[:start]), tuple(whole[start + len(plain) :]))
-    special = set(tokenizer.all_special_ids)
-    before = tuple(takewhile(special.__contains__, whole))
-    after = tuple(takewhile(special.__contains__, reversed(whole[len(before) :])))
-    return SpecialTokens(before, after[::-1])
-
-
-def prompt_tokens(tokenizer: PreTrainedTokenizerBase, architecture: Architecture) -> SpecialTokens:
-    """The special tokens around a prompt by this tokenizer: what it puts before a text, each token once, and after it
-    what the encoder of an encoder-decoder model reads there. Nothing ends a text that a decoder goes on with. An empty
-    one is BOS, else EOS, as lm-eval has it.
-    """
-    added = added_tokens(tokenizer)
-    after = added.after if architecture == Architecture.SEQ2SEQ else ()
-    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    return SpecialTokens(tuple(dict.fromkeys(added.before)), after, prefix)
-
-
 def shared_prompt_tokens(checkpoint: Checkpoint) -> SpecialTokens:
-    """The special tokens around a checkpoint's prompts: those of its base's tokenizer, so that both read the same; its
-    own where there is no base with a tokenizer. Raises ModelError for a tokenizer that cannot be read.
+    """The special tokens around a checkpoint's prompts, by the tokenizer in `prompt_directory`. Raises ModelError for a
+    tokenizer that cannot be read.
     """
-    base = checkpoint.base
-    directory = base if base is not None and files.has_tokenizer(base) else tokenizer_directory(checkpoint)
+    directory = prompt_directory(checkpoint)
     return _prompt_tokens_in(directory, of_tokenizer(directory), checkpoint.architecture)
-
-
-def text_between(tokens: SpecialTokens, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Show a text between its special tokens: `<s> TEXT </s>`."""
-    before, after = (tokenizer.convert_ids_to_tokens(list(ids)) for ids in (tokens.before, tokens.after))
-    return f"`{' '.join([*map(str, before), 'TEXT', *map(str, after)])}`"
 
 
 @lru_cache(maxsize=64)
@@ -138,7 +98,6 @@ def _prompt_tokens_in(directory: Path, content: str, architecture: Architecture)
 
 # ---- against the base ------------------------------------------------------------------------------------------------
 
-PROBE = "Is 3.14 more than 2?\n\tYes, naïve – it is."
 ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -181,20 +140,9 @@ def compare_tokenizers(own: PreTrainedTokenizerBase, base: PreTrainedTokenizerBa
             if now[token] != before[token]
         },
         special={role: pair for role, pair in roles.items() if pair[0] != pair[1]},
-        splits=now == before and _ids(own, special=False) != _ids(base, special=False),
+        splits=now == before and token_ids(own, special=False) != token_ids(base, special=False),
         template=_template(getattr(base, "chat_template", None), getattr(own, "chat_template", None)),
     )
-
-
-def _ids(tokenizer: PreTrainedTokenizerBase, *, special: bool) -> list[int]:
-    try:
-        return list(tokenizer(PROBE, add_special_tokens=special)["input_ids"])
-    except Exception as error:  # what a configuration of odd types leads to has no common class
-        raise ModelError(
-            tokenizer.name_or_path,
-            f"its tokenizer cannot split a text ({first_line(error)})",
-            "save the tokenizer again",
-        ) from None
 
 
 def _text(token: Any) -> str | None:

@@ -19,14 +19,12 @@ from evalharness.checkpoints.libraries import SHOWN, first_names
 from evalharness.checkpoints.open_model import embedding_shape, empty_model
 from evalharness.checkpoints.precision import QUANTISED, quantisation_differences
 from evalharness.checkpoints.quantised import fits_quantised
+from evalharness.checkpoints.special_tokens import added_tokens, text_between, tokenizer_directory
 from evalharness.checkpoints.tokenizer import (
     TokenizerDifferences,
-    added_tokens,
     compare_tokenizers,
     load_tokenizer,
     shared_prompt_tokens,
-    text_between,
-    tokenizer_directory,
 )
 from evalharness.errors import ModelError, first_line
 from evalharness.records.models import Checkpoint

@@ -2,5 +2,5 @@
 and `open` (base.py).
 """
 
-REGISTRY = {"hf": "evalharness.engines.hf.engine:FACTORY", "scripted": "evalharness.engines.scripted:FACTORY"}
+REGISTRY = {"hf": "evalharness.engines.hf.factory:FACTORY", "scripted": "evalharness.engines.scripted:FACTORY"}
 OPTIONS: dict[str, tuple[str, ...]] = {"hf": (), "scripted": ("answers", "samples")}

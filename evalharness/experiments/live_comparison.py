@@ -12,7 +12,7 @@ from evalharness.checkpoints.files import CONFIG, read_json
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import SHAPE_KEYS
 from evalharness.engines.base import Engine, ModelTokenizers
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import ModelError
 from evalharness.experiments.live_model import BASE, MODEL, NOWHERE, LiveModel
 from evalharness.records.job import Job

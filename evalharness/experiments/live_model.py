@@ -19,7 +19,8 @@ from evalharness.checkpoints.kinds import TYPES, refusal
 from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
 from evalharness.engines.base import Engine
 from evalharness.engines.hf.chat import template_of
-from evalharness.engines.hf.engine import HFEngine, TokenizerCounter, opened
+from evalharness.engines.hf.engine import HFEngine, opened
+from evalharness.engines.hf.factory import TokenizerCounter
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.errors import ModelError
 from evalharness.records.models import Architecture, Checkpoint, EngineSettings, ModelKind

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 
 from evalharness import engines, registry, store
 from evalharness.analysis.margins import NO_SUITE_MARGIN
+from evalharness.checkpoints.device_names import without_accelerator
 from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
 from evalharness.engines.base import check_options, checked_factory
@@ -27,7 +27,6 @@ from evalharness.tasks.variants import name_of
 from evalharness.training.recipe import Recipe
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-ACCELERATORS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # files in /dev of NVIDIA's, WSL's and AMD's drivers
 CHECKPOINT = ("config.json", "adapter_config.json", "*.safetensors", "*.bin", "*.gguf")  # files of its folder
 OUT, STORE = "name a folder that can be written with --out", "name another with --store"
 
@@ -113,22 +112,8 @@ def check_device(name: str) -> None:
     """Check a device. Raises UsageError for an unknown name and for an accelerator that is not there."""
     if not DEVICE.fullmatch(name):
         raise UsageError("--device", f"unknown device {name!r}", "auto, cpu, cuda or cuda:N would be right")
-    if name.startswith("cuda") and (reason := _without_accelerator()):
+    if name.startswith("cuda") and (reason := without_accelerator()):
         raise UsageError("--device", f"{name} asked for, but {reason}", "use --device auto or cpu")
-
-
-def _without_accelerator() -> str:
-    """Say why no accelerator can be used; "" where one may be, which torch knows."""
-    try:
-        version = metadata.version("torch")
-    except metadata.PackageNotFoundError:
-        return ""
-    devices = Path("/dev")
-    if version.endswith("+cpu"):
-        return f"the torch that is installed ({version}) is for CPUs only"
-    if devices.is_dir() and not any(path for pattern in ACCELERATORS for path in devices.glob(pattern)):
-        return "this machine has none"
-    return ""
 
 
 def check_output(folder: Path) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from evalharness import checkpoints, registry, results
+from evalharness import results
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
+from evalharness.checkpoints import memory
+from evalharness.checkpoints.verified import verified
 from evalharness.engines.adapter_check import Proof
 from evalharness.engines.base import EngineFactory, errors_of, factory_of
 from evalharness.errors import ModelError, NotComparableError
@@ -46,10 +48,11 @@ def evaluate(job: Job, listener: ProgressListener | None = None, factory: Engine
     `Results.errors`. `factory` stands in for the engine that `job.engine` names.
     """
     listener, run_log = listener or SilentListener(), RunLog()
-    with run_log.timed("prepare"):
-        listener.phase("reading tasks and checkpoints")
-        run_plan = with_overlaps(job, make_run_plan(job))
-    return settle(job, run_plan, listener, factory or factory_of(job.engine), run_log)
+    with memory.kept_in(memory.beside(job.output.store)):
+        with run_log.timed("prepare"):
+            listener.phase("reading tasks and checkpoints")
+            run_plan = with_overlaps(job, make_run_plan(job))
+        return settle(job, run_plan, listener, factory or factory_of(job.engine), run_log)
 
 
 def settle(
@@ -146,13 +149,12 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
 
 
 def _verify(run_plan: RunPlan, listener: ProgressListener, run_log: RunLog) -> None:
-    verify = registry.find(checkpoints.REGISTRY, "verify", "checkpoint step")
     for checkpoint in run_plan.checkpoints:
         stop_if_interrupted()
         if checkpoint in run_plan.references:
             continue  # the base's weights again
         listener.phase(f"verifying {checkpoint.name}")
-        tell(verify(checkpoint), listener, run_log)  # each begins with the name
+        tell(verified(checkpoint), listener, run_log)  # each begins with the name
 
 
 def _one_engine(job: Job, run_plan: RunPlan, factory: EngineFactory) -> EngineInfo:

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from evalharness.checkpoints.load import VirtualPrefix, load
 from evalharness.checkpoints.recognise import recognise
-from evalharness.checkpoints.tokenizer import load_tokenizer, tokenizer_directory
+from evalharness.checkpoints.special_tokens import tokenizer_directory
+from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.errors import ModelError, UsageError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Generation
 from evalharness.tasks.library import Library

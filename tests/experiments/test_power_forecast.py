@@ -18,7 +18,7 @@ from measured_runs import measured_run
 
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.gate import judge
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import UsageError
 from evalharness.experiments import power_forecast as module
 from evalharness.experiments.forecast import Forecast, ForecastRow

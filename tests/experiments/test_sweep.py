@@ -16,7 +16,7 @@ from measured_runs import both, plan, task
 from evalharness import results
 from evalharness.analysis.comparison import compare
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import DataError, ModelError, UsageError
 from evalharness.experiments import sweep as sweep_module
 from evalharness.experiments import sweep_point as point_module

@@ -14,7 +14,7 @@ from faults.watching import WatchedFactory, answers_in
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.cli.main import main
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import NotComparableError
 from evalharness.records.models import EngineSettings
 from evalharness.run import evaluation

@@ -19,7 +19,7 @@ from evalharness.checkpoints import load as loading
 from evalharness.checkpoints import verify as verifying
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import EvalHarnessError, ModelError
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Generate, Rank

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from evalharness.checkpoints import device_names
 from evalharness.cli import main
 from evalharness.errors import EvalHarnessError, StoreError, UsageError
 from evalharness.paths import shipped
@@ -151,15 +152,15 @@ def test_devices_that_always_are(name: str) -> None:
     ("version", "reason"), [("2.13.0+cpu", "is for CPUs only"), ("2.13.0", "this machine has none")]
 )
 def test_an_accelerator_that_cannot_be_is_refused(version: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.metadata, "version", lambda _: version)
-    monkeypatch.setattr(checks, "ACCELERATORS", ("no-such-device*",))
+    monkeypatch.setattr(device_names.metadata, "version", lambda _: version)
+    monkeypatch.setattr(device_names, "ACCELERATORS", ("no-such-device*",))
     with pytest.raises(UsageError, match=f"--device: cuda:1 asked for, but .*{reason}.*; use --device auto or cpu"):
         checks.check_device("cuda:1")
 
 
 def test_an_accelerator_that_may_be_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.metadata, "version", lambda _: "2.13.0+cu130")
-    monkeypatch.setattr(checks, "ACCELERATORS", ("null",))
+    monkeypatch.setattr(device_names.metadata, "version", lambda _: "2.13.0+cu130")
+    monkeypatch.setattr(device_names, "ACCELERATORS", ("null",))
     checks.check_device("cuda")
 
 

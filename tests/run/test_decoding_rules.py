@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import ModelError
 from evalharness.records.comparison import Flag
 from evalharness.records.job import Job

@@ -12,7 +12,7 @@ from transformers import LlamaTokenizer
 
 from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.hf.chat import template_of
-from evalharness.engines.hf.engine import FACTORY, TokenizerCounter
+from evalharness.engines.hf.factory import FACTORY, TokenizerCounter
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job

@@ -21,7 +21,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import DataError
 from evalharness.paths import shipped
 from evalharness.records.requests import Generate, PreparedTask, Rank, Score

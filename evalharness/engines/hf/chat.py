@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from evalharness import fingerprint
 from evalharness.engines.hf.chat_environment import ENVIRONMENT
 from evalharness.errors import ModelError
 from evalharness.records.tokenizers import Unrenderable
 from evalharness.sandbox import FAILURES, BoundedTemplate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # The day that templates are given: prompts that change overnight could be neither resumed nor compared. It is the one
 # that Llama 3's templates name where there is no clock.

@@ -4,49 +4,32 @@ checkpoint.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evalharness.checkpoints.devices import DTYPES, device_of, dtype_of
-from evalharness.checkpoints.fingerprint import of_tokenizer
-from evalharness.checkpoints.generation_rules import differences, generation_config, rules, stated
+from evalharness.checkpoints.devices import DTYPES, device_of
+from evalharness.checkpoints.generation_rules import stated
 from evalharness.checkpoints.load import LoadedModel, ResidentWeights, load, resident_of
-from evalharness.checkpoints.open_model import attention_of
-from evalharness.checkpoints.tokenizer import (
-    SpecialTokens,
-    load_tokenizer,
-    prompt_tokens,
-    shared_prompt_tokens,
-    tokenizer_directory,
-)
-from evalharness.engines import OPTIONS
-from evalharness.engines.base import Engine, Unmergeable, check_options
+from evalharness.checkpoints.special_tokens import prompt_tokens
+from evalharness.engines.base import Engine, Unmergeable
 from evalharness.engines.hf.architectures import model_adapter, pair_scorer
 from evalharness.engines.hf.arithmetic import Arithmetic
 from evalharness.engines.hf.batches import BatchLimits, free_memory, plan
-from evalharness.engines.hf.chat import template_of
 from evalharness.engines.hf.decoding import Decoder
+from evalharness.engines.hf.info import info_of
 from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.profiles import Profiler
 from evalharness.engines.hf.rows import BatchRow
 from evalharness.engines.hf.scoring import Scorer
-from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, TokenPair
-from evalharness.errors import ModelError, UsageError
+from evalharness.engines.hf.tokenizer_adapter import TokenPair
 from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
 from evalharness.records.requests import Failure, Generate, Profile, Rank, Request, Response, Score
-from evalharness.records.tokenizers import ChatRenderer, TokenCounter
-
-ALGORITHM = 4  # raise it with any change that can move a number
-LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 
 class HFEngine:
@@ -138,88 +121,22 @@ def _logits_within(texts: Sequence[str], model: ModelAdapter, limits: BatchLimit
     return torch.cat(logits).double().cpu().numpy()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenizerCounter:
-    """Counts tokens, and says which they are. Counters of equal tokenizers are equal, so that a text need not be
-    counted once for every candidate.
+def open_engine(
+    checkpoint: Checkpoint, settings: EngineSettings, info: EngineInfo, previous: Engine | None = None
+) -> HFEngine:
+    """The model in memory, on the weights that `previous` had where these are the same, else in their place; `info` is
+    what was described. Raises ModelError where it cannot be loaded completely, and where its files are not those any
+    more that were recognised.
     """
-
-    tokenizer: str  # fingerprint
-    around: SpecialTokens
-    adapter: TokenizerAdapter = field(compare=False)
-
-    def __call__(self, text: str) -> int:
-        return len(self.adapter.encode(text))
-
-    def token_ids(self, text: str) -> tuple[int, ...]:
-        """The tokens of a text without the special tokens around it."""
-        return self.adapter.encode(text, special=False)
-
-
-class HFFactory:
-    """Opens HFEngines."""
-
-    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
-        """What can move a number, known without loading weights. Raises UsageError for settings that cannot be had,
-        ModelError for a config.
-        """
-        check_options(settings, OPTIONS["hf"])
-        device = device_of(settings.device)
-        dtype_of(settings.dtype, device)
-        if settings.batch_size < 1 or settings.batch_tokens < 1:
-            raise UsageError(
-                "--batch-size", f"{settings.batch_size} rows of {settings.batch_tokens} tokens", "both at least 1"
-            )
-        attention = attention_of(_weights_of(checkpoint), checkpoint.architecture)
-        generation_config(checkpoint, settings.generation_config)  # raises for one that cannot be followed
-        shared = rules(checkpoint, "base") if settings.generation_config == "base" else {}
-        decoding = {"generation_config": settings.generation_config, "generation_rules": shared}
-        info = _info(settings, device, settings.dtype, attention, shared_prompt_tokens(checkpoint))
-        return replace(info, details={**info.details, **decoding})
-
-    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-        """The model in memory. Raises ModelError where it cannot be loaded completely, and where its files are not
-        those any more that were recognised.
-        """
-        return self._open(checkpoint, settings)
-
-    def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
-        """The model in memory, on the weights that `previous` had where these are the same, else in their place. Raises
-        ModelError as `open` does.
-        """
-        return self._open(checkpoint, settings, previous.hand_over() if isinstance(previous, HFEngine) else None)
-
-    def _open(
-        self, checkpoint: Checkpoint, settings: EngineSettings, resident: ResidentWeights | None = None
-    ) -> HFEngine:
-        info = self.describe(checkpoint, settings)
-        if device_of(settings.device).type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = False
-        loaded = load(checkpoint, settings.dtype, settings.device, resident, settings.generation_config)
-        assert loaded.around is not None
-        shared = stated(loaded.bare.generation_config) if settings.generation_config == "base" else {}
-        read = {"special_tokens": asdict(loaded.around), "generation_rules": shared}
-        info = replace(info, details={**info.details, **read})
-        return HFEngine(loaded, info, settings, checkpoint.window)
-
-    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
-        """Tokens of a text as this model would read it alone, special tokens around it included."""
-        directory, around = tokenizer_directory(checkpoint), shared_prompt_tokens(checkpoint)
-        adapter = TokenizerAdapter(load_tokenizer(directory), checkpoint.architecture, around)
-        return TokenizerCounter(tokenizer=of_tokenizer(directory), around=around, adapter=adapter)
-
-    def generation_differences(self, checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
-        """Rules of decoding and special tokens in which its generation config differs from its base's: by key, the
-        base's value and its own. Raises ModelError for a config that cannot be read.
-        """
-        return differences(checkpoint)
-
-    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
-        """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be
-        used.
-        """
-        directory = tokenizer_directory(checkpoint)
-        return template_of(directory, load_tokenizer(directory))
+    resident = previous.hand_over() if isinstance(previous, HFEngine) else None
+    if device_of(settings.device).type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+    loaded = load(checkpoint, settings.dtype, settings.device, resident, settings.generation_config)
+    assert loaded.around is not None
+    shared = stated(loaded.bare.generation_config) if settings.generation_config == "base" else {}
+    read = {"special_tokens": asdict(loaded.around), "generation_rules": shared}
+    info = replace(info, details={**info.details, **read})
+    return HFEngine(loaded, info, settings, checkpoint.window)
 
 
 def opened(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
@@ -228,43 +145,18 @@ def opened(loaded: LoadedModel, checkpoint: Checkpoint, settings: EngineSettings
     """
     dtype = next((name for name, kind in DTYPES.items() if kind == loaded.model.dtype), str(loaded.model.dtype))
     attention = loaded.model.config._attn_implementation
-    info = _info(settings, loaded.device, dtype, attention, prompt_tokens(loaded.tokenizer, loaded.architecture))
+    around = prompt_tokens(loaded.tokenizer, loaded.architecture)
+    info = info_of(settings, *processor_of(loaded.device), dtype=dtype, attention=attention, around=around)
     return HFEngine(loaded, info, settings, checkpoint.window)
 
 
-def _info(
-    settings: EngineSettings, device: torch.device, dtype: str, attention: str, around: SpecialTokens
-) -> EngineInfo:
-    details: dict[str, Any] = {
-        "algorithm": ALGORITHM,
-        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "dtype": dtype,
-        "adapter_dtype": "float32",
-        "attention": attention,
-        "batch_size": 1 if settings.strict else settings.batch_size,
-        "batch_tokens": settings.batch_tokens,
-        "threads": None if device.type != "cpu" else 1 if settings.strict else torch.get_num_threads(),
-        **({"strict": True} if settings.strict else {}),
-        "tf32": False,
-        "special_tokens": asdict(around),
-    }
-    return EngineInfo(
-        name="hf", details={**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}, **_quantiser()}
-    )
+def processor(name: str) -> tuple[str, int | None]:
+    """What computes on the device of this name, and torch's threads, None beside a CPU. Raises UsageError."""
+    return processor_of(device_of(name))
 
 
-def _quantiser() -> dict[str, str]:
-    """The library of quantised weights, where it is installed: which of the models need it is not the engine's to
-    say.
-    """
-    installed = importlib.util.find_spec("bitsandbytes") is not None
-    return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if installed else {}
-
-
-def _weights_of(checkpoint: Checkpoint) -> Path:
-    if checkpoint.adapter and checkpoint.base is None:
-        raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
-    return checkpoint.weights
-
-
-FACTORY = HFFactory()
+def processor_of(device: torch.device) -> tuple[str, int | None]:
+    """As `processor`."""
+    if device.type == "cpu":
+        return device.type, torch.get_num_threads()
+    return torch.cuda.get_device_name(device), None

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from transformers import PreTrainedTokenizerBase
-
-from evalharness.checkpoints.tokenizer import SpecialTokens, prompt_tokens
+from evalharness.checkpoints.special_tokens import SpecialTokens, prompt_tokens
 from evalharness.records.models import Architecture
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Untokenizable(ValueError):

@@ -18,7 +18,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.engine import FACTORY, HFEngine
+from evalharness.engines.hf.engine import HFEngine
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Generate, Rank, Request, Response
 

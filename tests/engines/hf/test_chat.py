@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.hf.chat import ChatTemplate
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import ModelError
 from evalharness.records.tokenizers import Unrenderable
 

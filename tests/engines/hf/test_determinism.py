@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Generate, Generation, Rank, Ranking, Request
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.verify import verify
 from evalharness.engines.adapter_check import prove
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.errors import ModelError, UsageError
 from evalharness.records.models import EngineSettings
 

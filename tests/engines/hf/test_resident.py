@@ -19,7 +19,8 @@ from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.recognise import recognise
 from evalharness.checkpoints.tokenizer import load_tokenizer
 from evalharness.engines.base import Unmergeable
-from evalharness.engines.hf.engine import FACTORY, opened
+from evalharness.engines.hf.engine import opened
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 
 CPU = EngineSettings(device="cpu")

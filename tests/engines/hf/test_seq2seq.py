@@ -17,7 +17,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.adapter_check import prove
 from evalharness.engines.hf.architectures import model_adapter, pair_scorer
 from evalharness.engines.hf.batches import BatchLimits
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.engines.hf.scoring import Scorer
 from evalharness.errors import ModelError
 from evalharness.records.models import EngineSettings

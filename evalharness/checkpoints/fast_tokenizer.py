@@ -1,0 +1,105 @@
+"""Split texts by the `tokenizers` library alone where that is known to give what transformers' tokenizer gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from tokenizers import Tokenizer
+
+from evalharness import registry
+from evalharness.checkpoints import REGISTRY, fingerprint
+from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.special_tokens import SpecialTokens
+from evalharness.errors import ModelError
+from evalharness.fingerprint import of_bytes
+from evalharness.records.models import Architecture
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FILE = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerFacts:
+    """What is known of a tokenizer without transformers.
+
+    `around`: the special tokens around a prompt, by architecture; `split_by`: the digest of the tokenizer.json that
+    splits texts as transformers does, "" where none is known to; `ids`: of special tokens, by role; `texts`: of those
+    of BOS and EOS; `words`: special tokens as a chat template is given them; `chat`: the default chat template.
+    """
+
+    around: Mapping[str, Mapping[str, Any]]
+    split_by: str = ""
+    ids: Mapping[str, int | None] = field(default_factory=dict)
+    texts: Sequence[tuple[int, str]] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+    chat: str | None = None
+
+
+class FastTokenizer:
+    """Stands for a tokenizer of transformers where texts are split for counting, and chats rendered."""
+
+    def __init__(self, directory: Path, facts: TokenizerFacts) -> None:
+        """Raises ModelError where tokenizer.json is another than the facts are of."""
+        data = (directory / FILE).read_bytes()
+        if of_bytes(data) != facts.split_by:
+            raise ModelError(directory / FILE, fingerprint.CHANGED, fingerprint.ONCE_WRITTEN)
+        self.name_or_path, self.special_tokens_map = str(directory), dict(facts.words)
+        self.bos_token_id, self.eos_token_id = facts.ids.get("bos"), facts.ids.get("eos")
+        self.pad_token_id, self.unk_token_id = facts.ids.get("pad"), facts.ids.get("unk")
+        self.chat_template, self._texts = facts.chat, dict(facts.texts)
+        self._tokenizer = Tokenizer.from_buffer(data)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def encode(self, text: str, add_special_tokens: Literal[False], verbose: bool = False) -> list[int]:
+        """Token ids, without special tokens around them. Raises TypeError for what is no Unicode text."""
+        ids: list[int] = self._tokenizer.encode_batch([text], add_special_tokens=False)[0].ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of BOS or EOS."""
+        return self._texts[next(iter(ids))]
+
+    def get_chat_template(self) -> str | None:
+        return self.chat_template
+
+
+def tokenizer_facts(directory: Path) -> TokenizerFacts:
+    """What is known of the tokenizer whose files lie in a directory. Raises ModelError where it cannot be read."""
+    return _facts(directory)[0]
+
+
+def prompt_tokens_in(directory: Path, architecture: Architecture) -> SpecialTokens:
+    """The special tokens around a prompt by the tokenizer in a directory. Raises ModelError as `tokenizer_facts`."""
+    around = tokenizer_facts(directory).around[architecture]
+    return SpecialTokens(tuple(around["before"]), tuple(around["after"]), around["prefix"])
+
+
+def splitting_tokenizer(directory: Path, prefix: int | None) -> PreTrainedTokenizerBase:
+    """What splits texts, and renders chats, as the tokenizer in a directory does; that itself where it is in memory, or
+    nothing lighter is known to do the same. `prefix`: the token of which the text is needed. Raises ModelError where it
+    cannot be read.
+    """
+    facts, loaded = _facts(directory)
+    if loaded is None and facts.split_by and prefix in {None, *(token for token, _ in facts.texts)}:
+        return cast("PreTrainedTokenizerBase", FastTokenizer(directory, facts))
+    tokenizer: PreTrainedTokenizerBase = loaded or registry.find(REGISTRY, "tokenizer", "checkpoint step")(directory)
+    return tokenizer
+
+
+def _facts(directory: Path) -> tuple[TokenizerFacts, PreTrainedTokenizerBase | None]:
+    """The facts, and the tokenizer itself where it was loaded for them."""
+    loaded: list[PreTrainedTokenizerBase] = []
+
+    def conclude() -> dict[str, Any]:
+        facts, tokenizer = registry.find(REGISTRY, "tokenizer_facts", "checkpoint step")(directory)
+        loaded.append(tokenizer)
+        return dict(facts)
+
+    facts = concluded("tokenizer", fingerprint.tokenizer_paths(directory), [], conclude)
+    return TokenizerFacts(**facts), loaded[0] if loaded else None

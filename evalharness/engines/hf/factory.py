@@ -1,0 +1,150 @@
+"""Describe engines that answer with transformers, count tokens and render chats as their models do, and open them:
+torch is imported when one is opened, and what is remembered needs no transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalharness import checkpoints, registry
+from evalharness.checkpoints import files
+from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.device_names import check_dtype
+from evalharness.checkpoints.fast_tokenizer import prompt_tokens_in, splitting_tokenizer
+from evalharness.checkpoints.fingerprint import of_tokenizer
+from evalharness.checkpoints.special_tokens import SpecialTokens, prompt_directory, tokenizer_directory
+from evalharness.engines import OPTIONS
+from evalharness.engines.base import Engine, check_options
+from evalharness.engines.hf import REGISTRY
+from evalharness.engines.hf.chat import template_of
+from evalharness.engines.hf.info import info_of, processor
+from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter
+from evalharness.errors import ModelError, UsageError
+from evalharness.records.models import Checkpoint, EngineInfo, EngineSettings
+from evalharness.records.tokenizers import ChatRenderer, TokenCounter
+
+if TYPE_CHECKING:
+    from evalharness.engines.hf.engine import HFEngine
+
+STEP = "checkpoint step"
+CONFIGURED = ("attention", "generation_config", "rules")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerCounter:
+    """Counts tokens, and says which they are. Counters of equal tokenizers are equal, so that a text need not be
+    counted once for every candidate.
+    """
+
+    tokenizer: str  # fingerprint
+    around: SpecialTokens
+    adapter: TokenizerAdapter = field(compare=False)
+
+    def __call__(self, text: str) -> int:
+        return len(self.adapter.encode(text))
+
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of a text without the special tokens around it."""
+        return self.adapter.encode(text, special=False)
+
+
+class HFFactory:
+    """Opens HFEngines."""
+
+    def describe(self, checkpoint: Checkpoint, settings: EngineSettings) -> EngineInfo:
+        """What can move a number, known without loading weights. Raises UsageError for settings that cannot be had,
+        ModelError for a config.
+        """
+        check_options(settings, OPTIONS["hf"])
+        device, threads = processor(settings.device)
+        check_dtype(settings.dtype, device)
+        if settings.batch_size < 1 or settings.batch_tokens < 1:
+            raise UsageError(
+                "--batch-size", f"{settings.batch_size} rows of {settings.batch_tokens} tokens", "both at least 1"
+            )
+        if checkpoint.adapter and checkpoint.base is None:
+            raise ModelError(checkpoint.path, "an adapter without its base", "give --base PATH")
+        attention, rules = _configured(checkpoint, settings)
+        around = prompt_tokens_in(prompt_directory(checkpoint), checkpoint.architecture)
+        info = info_of(settings, device, threads, dtype=settings.dtype, attention=attention, around=around)
+        decoding = {"generation_config": settings.generation_config, "generation_rules": rules}
+        return replace(info, details={**info.details, **decoding})
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+        """The model in memory. Raises ModelError where it cannot be loaded completely, and where its files are not
+        those any more that were recognised.
+        """
+        return self._open(checkpoint, settings, None)
+
+    def open_after(self, previous: Engine, checkpoint: Checkpoint, settings: EngineSettings) -> HFEngine:
+        """The model in memory, on the weights that `previous` had where these are the same, else in their place. Raises
+        ModelError as `open` does.
+        """
+        return self._open(checkpoint, settings, previous)
+
+    def _open(self, checkpoint: Checkpoint, settings: EngineSettings, previous: Engine | None) -> HFEngine:
+        open_engine: Callable[..., HFEngine] = registry.find(REGISTRY, "open", "engine step")
+        return open_engine(checkpoint, settings, self.describe(checkpoint, settings), previous)
+
+    def token_counter(self, checkpoint: Checkpoint) -> TokenCounter:
+        """Tokens of a text as this model would read it alone, special tokens around it included."""
+        directory = tokenizer_directory(checkpoint)
+        around = prompt_tokens_in(prompt_directory(checkpoint), checkpoint.architecture)
+        tokenizer = splitting_tokenizer(directory, around.prefix)
+        adapter = TokenizerAdapter(tokenizer, checkpoint.architecture, around)
+        return TokenizerCounter(tokenizer=of_tokenizer(directory), around=around, adapter=adapter)
+
+    def generation_differences(self, checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
+        """Rules of decoding and special tokens in which its generation config differs from its base's: by key, the
+        base's value and its own. Raises ModelError for a config that cannot be read.
+        """
+        if checkpoint.base is None or checkpoint.weights == checkpoint.base:
+            return {}
+        known = concluded(
+            "generation",
+            _configs(checkpoint),
+            _places(checkpoint),
+            lambda: registry.find(checkpoints.REGISTRY, "generation_differences", STEP)(checkpoint),
+        )
+        return {key: (base, own) for key, (base, own) in known.items()}
+
+    def chat_renderer(self, checkpoint: Checkpoint) -> ChatRenderer | None:
+        """The chat template of the tokenizer that speaks for the checkpoint. Raises ModelError for one that cannot be
+        used.
+        """
+        directory = tokenizer_directory(checkpoint)
+        return template_of(directory, splitting_tokenizer(directory, None))
+
+
+def _configured(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[str, dict[str, Any]]:
+    """The attention that its architecture is opened with, and the rules of decoding that all share. Raises ModelError
+    for a config that transformers does not know, and for one that cannot be followed.
+    """
+
+    def conclude() -> list[Any]:
+        attention, check, rules = (registry.find(checkpoints.REGISTRY, name, STEP) for name in CONFIGURED)
+        implementation = attention(checkpoint.weights, checkpoint.architecture)
+        check(checkpoint, settings.generation_config)  # raises for one that cannot be followed
+        return [implementation, rules(checkpoint, "base") if settings.generation_config == "base" else {}]
+
+    given = [checkpoint.architecture, settings.generation_config, *_places(checkpoint)]
+    attention, rules = concluded("configuration", _configs(checkpoint), given, conclude)
+    return attention, rules
+
+
+def _configs(checkpoint: Checkpoint) -> list[Path]:
+    """The files that say how the checkpoint, and its base, are built and decode."""
+    places = {checkpoint.weights, checkpoint.base or checkpoint.weights}
+    inside = [path for place in places if (path := files.gguf_file(place)) is not None]
+    named = [place / name for place in places for name in (files.CONFIG, files.GENERATION_CONFIG)]
+    return [*(path for path in named if path.is_file()), *inside]
+
+
+def _places(checkpoint: Checkpoint) -> list[str]:
+    return [str(checkpoint.weights), str(checkpoint.base)]
+
+
+FACTORY = HFFactory()

@@ -1,0 +1,83 @@
+"""Say what can move a number that transformers computes here, where it can be without importing that or torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evalharness import registry
+from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.device_names import is_cpu
+from evalharness.checkpoints.special_tokens import SpecialTokens
+from evalharness.engines.hf import REGISTRY
+from evalharness.records.models import EngineInfo, EngineSettings
+
+ALGORITHM = 4  # raise it with any change that can move a number
+LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
+THREADS = ("OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "BLIS_", "VECLIB_", "ATEN_", "TORCH_", "GOTO_")
+CORES = ("processor", "physical id", "core id", "model name", "Features")
+PROCESSORS = Path("/proc/cpuinfo")
+
+
+def info_of(
+    settings: EngineSettings, device: str, threads: int | None, *, dtype: str, attention: str, around: SpecialTokens
+) -> EngineInfo:
+    """The info of an engine. `device`: "cpu" or an accelerator's name; `threads`: torch's, of a CPU."""
+    details: dict[str, Any] = {
+        "algorithm": ALGORITHM,
+        "device": device,
+        "dtype": dtype,
+        "adapter_dtype": "float32",
+        "attention": attention,
+        "batch_size": 1 if settings.strict else settings.batch_size,
+        "batch_tokens": settings.batch_tokens,
+        "threads": None if threads is None else 1 if settings.strict else threads,
+        **({"strict": True} if settings.strict else {}),
+        "tf32": False,
+        "special_tokens": asdict(around),
+    }
+    return EngineInfo(
+        name="hf", details={**details, **{name: importlib.metadata.version(name) for name in LIBRARIES}, **_quantiser()}
+    )
+
+
+def _quantiser() -> dict[str, str]:
+    """The library of quantised weights, where it is installed: which of the models need it is not the engine's to
+    say.
+    """
+    installed = importlib.util.find_spec("bitsandbytes") is not None
+    return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if installed else {}
+
+
+def processor(name: str) -> tuple[str, int | None]:
+    """What computes on the device of this name, and torch's threads, None beside a CPU. Raises UsageError for a device
+    that is not there.
+
+    A CPU's threads are remembered for as long as all is the same by which torch chooses them when it is imported.
+    """
+    if "torch" in sys.modules or not is_cpu(name):
+        device, threads = _processor(name)
+    else:
+        device, threads = concluded("processor", (), _chosen_by(), lambda: list(_processor("cpu")))
+    return device, threads
+
+
+def _processor(name: str) -> tuple[str, int | None]:
+    of_device: tuple[str, int | None] = registry.find(REGISTRY, "processor", "engine step")(name)
+    return of_device
+
+
+def _chosen_by() -> list[Any]:
+    """Environment variables of the libraries of threads, the cores of this process, and those of the machine."""
+    variables = sorted((name, value) for name, value in os.environ.items() if name.startswith(THREADS))
+    usable = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+    try:
+        lines = PROCESSORS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return [variables, usable, os.cpu_count(), [line for line in lines if line.startswith(CORES)]]
