@@ -59,7 +59,7 @@ class HFFactory:
         ModelError for a config.
         """
         check_options(settings, OPTIONS["hf"])
-        device, threads = processor(settings.device)
+        device, threads = processor(settings.device, settings.strict)
         check_dtype(settings.dtype, device)
         if settings.batch_size < 1 or settings.batch_tokens < 1:
             raise UsageError(

@@ -54,13 +54,15 @@ def _quantiser() -> dict[str, str]:
     return {"bitsandbytes": importlib.metadata.version("bitsandbytes")} if installed else {}
 
 
-def processor(name: str) -> tuple[str, int | None]:
-    """What computes on the device of this name, and torch's threads, None beside a CPU. Raises UsageError for a device
-    that is not there.
+def processor(name: str, strict: bool) -> tuple[str, int | None]:
+    """What computes on the device of this name, and its threads, None beside a CPU. Raises UsageError for a device that
+    is not there.
 
     A CPU's threads are remembered for as long as all is the same by which torch chooses them when it is imported.
     """
-    if "torch" in sys.modules or not is_cpu(name):
+    if strict and is_cpu(name):
+        device, threads = "cpu", 1
+    elif "torch" in sys.modules or not is_cpu(name):
         device, threads = _processor(name)
     else:
         device, threads = concluded("processor", (), _chosen_by(), lambda: list(_processor("cpu")))
