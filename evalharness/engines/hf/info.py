@@ -61,11 +61,10 @@ def processor(name: str, strict: bool) -> tuple[str, int | None]:
     A CPU's threads are remembered for as long as all is the same by which torch chooses them when it is imported.
     """
     if strict and is_cpu(name):
-        device, threads = "cpu", 1
-    elif "torch" in sys.modules or not is_cpu(name):
-        device, threads = _processor(name)
-    else:
-        device, threads = concluded("processor", (), _chosen_by(), lambda: list(_processor("cpu")))
+        return "cpu", 1
+    if "torch" in sys.modules or not is_cpu(name):
+        return _processor(name)
+    device, threads = concluded("processor", (), _chosen_by(), lambda: list(_processor("cpu")))
     return device, threads
 
 
