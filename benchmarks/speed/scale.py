@@ -25,7 +25,7 @@ from torch import nn
 from workloads import Bench, of_task
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.engine import FACTORY
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Request
 from evalharness.run.collect import blocks

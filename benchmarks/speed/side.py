@@ -24,7 +24,8 @@ from typing import Any, Protocol
 import torch
 
 from evalharness.checkpoints.recognise import recognise
-from evalharness.engines.hf.engine import FACTORY, HFEngine
+from evalharness.engines.hf.engine import HFEngine
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Failure, Generate, Rank, Request
 from evalharness.run.collect import blocks

@@ -21,7 +21,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
-from evalharness.engines.hf.engine import FACTORY, HFEngine
+from evalharness.engines.hf.engine import HFEngine
+from evalharness.engines.hf.factory import FACTORY
 from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Generate, Generation, Rank, Request
 from evalharness.tasks.library import Library
