@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-BATCHES: Mapping[str, tuple[Any, ...]] = {
-    "ours": ({}, {"batch_size": 32, "batch_tokens": 4096}),
-    "theirs": (1, 4, 16, 32),
-}
+Batches = Mapping[str, tuple[Any, ...]]  # by side: ours are settings of the engine, theirs rows
+OURS: tuple[Any, ...] = ({}, {"batch_size": 32, "batch_tokens": 4096})
+RANKED: Batches = {"ours": OURS, "theirs": (1, 4, 16, 32)}
+WRITTEN: Batches = {"ours": OURS, "theirs": (4, 8, 16, 32)}
 
 
 @dataclass(frozen=True)
@@ -78,22 +78,26 @@ def started(side: str, job: Path, threads: int) -> Iterator[SideProcess]:
 
 def best_batch(side: SideProcess, batches: Sequence[Any], sample: int) -> Any:
     """The batch setting by which a side takes least processor time for the first `sample` requests."""
+    if len(batches) == 1:
+        return batches[0]
     seconds = [side.do("answer", batch=batch, limit=sample)["busy"] for batch in batches]
     return batches[seconds.index(min(seconds))]
 
 
-def duel(jobs: Mapping[str, Path], threads: int, rounds: int, sample: int) -> tuple[dict[str, Rounds], float]:
+def duel(
+    jobs: Mapping[str, Path], threads: int, rounds: int, batches: Batches, sample: int
+) -> tuple[dict[str, Rounds], float]:
     """Both sides in alternating rounds; sides are told apart by the names of their jobs, which begin with "ours" or
     "theirs". The second result is the rate of float32 products, in operations a second of processor time.
     """
     kinds = {name: name.partition("-")[0] for name in jobs}
     with ExitStack() as stack:
         sides = {name: stack.enter_context(started(kinds[name], job, threads)) for name, job in jobs.items()}
-        batches = {name: best_batch(side, BATCHES[kinds[name]], sample) for name, side in sides.items()}
+        best = {name: best_batch(side, batches[kinds[name]], sample) for name, side in sides.items()}
         costs: dict[str, list[dict[str, float]]] = {name: [] for name in jobs}
         for number in range(rounds):
             for name in list(jobs) if number % 2 == 0 else reversed(list(jobs)):
-                costs[name].append(sides[name].do("answer", batch=batches[name], limit=None))
+                costs[name].append(sides[name].do("answer", batch=best[name], limit=None))
         answers = {name: side.do("answers")["answers"] for name, side in sides.items()}
         rate = next(iter(sides.values())).do("matmul")["rate"]
     return {
@@ -101,7 +105,7 @@ def duel(jobs: Mapping[str, Path], threads: int, rounds: int, sample: int) -> tu
             [cost["busy"] for cost in costs[name]],
             [cost["wall"] for cost in costs[name]],
             int(costs[name][0]["growth"]),
-            batches[name],
+            best[name],
             answers[name],
         )
         for name in jobs

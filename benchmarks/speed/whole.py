@@ -22,7 +22,7 @@ from texts import SHOTS, Writer, write_task
 from workloads import Bench, Workload
 
 TASKS = ("whole_letters", "whole_choices", "whole_documents")
-QUESTIONS = 12  # of each task
+QUESTIONS = 10  # of each task
 BATCHES = (4, 16)  # of lm-eval; the better one on the base is taken
 METRICS = {"acc": "acc,none", "exact_match": "exact_match,none"}
 Cost = dict[str, float]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +14,11 @@ import flops
 import models
 import table
 import torch
-from duel import Rounds, duel
+from duel import RANKED, WRITTEN, Rounds, duel
 from texts import SHOTS, Row, Writer, write_task
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from evalharness import fingerprint
 from evalharness.checkpoints.recognise import recognise
 from evalharness.data.sources import DataSource
 from evalharness.engines.hf.engine import HFEngine
@@ -129,7 +129,7 @@ def write_job(
     drafts: dict[str, str] | None = None,
 ) -> Path:
     """The file by which side.py is told what to answer."""
-    path = bench.folder / "work" / f"{name}.json"
+    path = bench.folder / "work" / f"{fingerprint.of_value(name)[:16]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     job = {
         "model": str(model),
@@ -191,9 +191,9 @@ def against(make: Callable[[Bench, str], list[Request]], bench: Bench, workload:
     """Measure requests on a base."""
     model = bench.model(workload.model)
     requests = make(bench, workload.model)
-    job = write_job(bench, "job", model, requests)
-    sample = 32 if isinstance(requests[0], Generate) else 12
-    sides, rate = duel({"ours": job, "theirs": job}, bench.threads, bench.rounds, sample)
+    job = write_job(bench, workload.name, model, requests)
+    batches, sample = (WRITTEN, 32) if isinstance(requests[0], Generate) else (RANKED, 8)
+    sides, rate = duel({"ours": job, "theirs": job}, bench.threads, bench.rounds, batches, sample)
     operations = needed_operations(model, requests, sides["ours"].answers)
     share = operations / median(sides["ours"].busy) / rate if operations else None
     return result_of(workload, sides["ours"], sides["theirs"], requests, share)
@@ -204,7 +204,7 @@ def against(make: Callable[[Bench, str], list[Request]], bench: Bench, workload:
 
 def base_texts(bench: Bench, model: Path, requests: Sequence[Request]) -> dict[str, str]:
     """The base's answers by request id, kept beside its models."""
-    digest = hashlib.sha256("".join(request.id for request in requests).encode()).hexdigest()[:16]
+    digest = fingerprint.of_value([request.id for request in requests])[:16]
     path = bench.folder / "models" / f"texts-{model.name}-{digest}.json"
     if not path.is_file():
         engine = FACTORY.open(recognise(str(model)), EngineSettings(device="cpu"))
@@ -237,24 +237,25 @@ def drafted_against_lm_eval(bench: Bench, workload: Workload) -> table.Result:
     texts = base_texts(bench, model, requests)
     adapter = agreeing(bench, requests, texts, 0.9)
     jobs = {
-        "ours": write_job(bench, "ours", model, requests, adapter, texts),
-        "theirs": write_job(bench, "theirs", model, requests, adapter),
+        "ours": write_job(bench, f"{workload.name}, ours", model, requests, adapter, texts),
+        "theirs": write_job(bench, f"{workload.name}, theirs", model, requests, adapter),
     }
-    sides, _ = duel(jobs, bench.threads, bench.rounds, 32)
+    batches = {"ours": ({},), "theirs": (8, 16)}
+    sides, _ = duel(jobs, bench.threads, bench.rounds, batches, 32)
     return result_of(workload, sides["ours"], sides["theirs"], requests, None)
 
 
 def drafted_against_not(agreement: float, bench: Bench, workload: Workload) -> table.Result:
     """Ours with drafts against ours without."""
     check_drafts()
-    model, requests = bench.model("30M"), documents(bench, "30M")
+    model, requests = bench.model("30M"), documents(bench, "30M", 16)
     texts = base_texts(bench, model, requests)
     adapter = agreeing(bench, requests, texts, agreement)
     jobs = {
-        "ours-drafted": write_job(bench, "drafted", model, requests, adapter, texts),
-        "ours-plain": write_job(bench, "plain", model, requests, adapter),
+        "ours-drafted": write_job(bench, f"{workload.name}, drafted", model, requests, adapter, texts),
+        "ours-plain": write_job(bench, f"{workload.name}, plain", model, requests, adapter),
     }
-    sides, _ = duel(jobs, bench.threads, bench.rounds, 32)
+    sides, _ = duel(jobs, bench.threads, bench.rounds, {"ours": ({},)}, 32)
     return result_of(workload, sides["ours-drafted"], sides["ours-plain"], requests, None)
 
 
@@ -272,7 +273,7 @@ IN_MEMORY = (
     _on_base("4 choices, encoder-decoder", "T5", 1.8, 2.5, partial(ranked, fewest=4, most=4, count=64)),
     _on_base("5–10 choices, encoder-decoder", "T5", 2.5, 4, partial(ranked, fewest=5, most=10, count=48)),
     _on_base("summaries", "30M", 1.7, 2.5, documents),
-    _on_base("summaries, real model", REAL, 1.5, 2, partial(documents, count=12)),
+    _on_base("summaries, real model", REAL, 1.5, 2, partial(documents, count=8)),
     Workload(name="summaries, drafted", model="30M + LoRA", floor=2.2, goal=3.5, measure=drafted_against_lm_eval),
     *(
         Workload(
