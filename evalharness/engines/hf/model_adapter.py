@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from evalharness.checkpoints.load import LoadedModel, VirtualPrefix
@@ -95,17 +96,48 @@ class ModelAdapter(ABC):
             return logits_at(model, inputs, scored_places(rows, before, self.loaded.device))
 
 
-def logits_at(model: PreTrainedModel, inputs: dict[str, Any], where: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Logits (n, vocabulary) at n places, (rows, positions), of one forward pass; the model's head sees no other
-    place.
+def logits_at(
+    model: PreTrainedModel, inputs: dict[str, Any], where: tuple[torch.Tensor, ...], last: torch.nn.Module | None = None
+) -> torch.Tensor:
+    """Logits (n, vocabulary) at n places, (rows, positions), of one forward pass; the model's head sees no other place,
+    nor does `last`, the feed-forward part of its last layer.
     """
     head = model.get_output_embeddings()
-    if head is None:
-        everywhere: torch.Tensor = model(**inputs).logits
-        return everywhere[where]
-    hook = head.register_forward_pre_hook(lambda _, given: (given[0][where].unsqueeze(0), *given[1:]))
+    hooks = [] if head is None else [head.register_forward_pre_hook(lambda _, given: _at(where, given))]
+    hooks += [] if last is None else _hooks_at(last, where)
     try:
-        scored: torch.Tensor = model(**inputs).logits
+        logits: torch.Tensor = model(**inputs).logits
     finally:
-        hook.remove()
-    return scored[0]
+        for hook in hooks:
+            hook.remove()
+    return logits[where] if head is None else logits[0]
+
+
+def last_feed_forward(model: PreTrainedModel) -> torch.nn.Module | None:
+    """The feed-forward part of a decoder's last layer; None where it has none by the usual name."""
+    count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    for module in model.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+            part = getattr(module[-1], "mlp", None)
+            return part if isinstance(part, torch.nn.Module) else None
+    return None
+
+
+def _at(where: tuple[torch.Tensor, ...], given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return given[0][where].unsqueeze(0), *given[1:]
+
+
+def _hooks_at(module: torch.nn.Module, where: tuple[torch.Tensor, ...]) -> list[RemovableHandle]:
+    """Hooks by which a module that reads every place by itself computes only some, and gives 0 at the others."""
+    shape: list[torch.Size] = []
+
+    def before(_: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        shape.append(given[0].shape)
+        return _at(where, given)
+
+    def after(_: torch.nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
+        whole = output.new_zeros(shape.pop())
+        whole[where] = output[0]
+        return whole
+
+    return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedConfig
 
 from evalharness.engines.hf.packed_scores import PackedPairScorer
+from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.trie import LEAST_HEADER
 from evalharness.errors import first_line
 
@@ -56,12 +58,24 @@ def why_plain(scorer: PackedPairScorer) -> str:
     if model.window is not None and model.loaded.lead.tokens + max(map(len, prompts)) > model.window:
         return f"its window of {model.window} tokens is too short to look"
     try:
-        packed = scorer.last_logits(prompts, adapter=True, budget=ROW)
-    except Exception as error:  # whatever a model's own code raises of inputs that it does not expect
-        return f"it cannot read packed rows ({type(error).__name__}: {first_line(error)})"
-    plain = scorer.plain.last_logits(prompts, adapter=True)
+        plain = scorer.plain.last_logits(prompts, adapter=True)
+    except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
+        return f"it answers no short text ({type(error).__name__}: {first_line(error)})"
     if not np.isfinite(plain).all():
         return ""  # the proof refuses it
     bound = (EXACT if model.loaded.model.dtype == torch.float32 else COARSE) * float(np.ptp(plain, axis=1).max())
+    reason = _difference(scorer, prompts, plain, bound)
+    if reason:
+        scorer.trims = False
+        reason = _difference(scorer, prompts, plain, bound)
+    return reason
+
+
+def _difference(scorer: PackedPairScorer, prompts: Sequence[Tokens], plain: NDArray[np.float64], bound: float) -> str:
+    """What is wrong with packed rows; "" where they move no logit by more than the bound."""
+    try:
+        packed = scorer.last_logits(prompts, adapter=True, budget=ROW)
+    except Exception as error:  # whatever a model's own code raises of inputs that it does not expect
+        return f"it cannot read packed rows ({type(error).__name__}: {first_line(error)})"
     moved = float(np.abs(packed - plain).max())
     return "" if moved <= bound else f"packed rows move a logit by {moved:.2g}"

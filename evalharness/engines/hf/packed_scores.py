@@ -16,7 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.engines.hf.batches import TOO_LARGE, BatchLimits, Refusal, in_given_batches
 from evalharness.engines.hf.causal import Causal
-from evalharness.engines.hf.model_adapter import logits_at
+from evalharness.engines.hf.model_adapter import last_feed_forward, logits_at
 from evalharness.engines.hf.packed_rows import PackedRow, States, attention_mask, cache_of, packed_row, states_of
 from evalharness.engines.hf.pair_scores import NONFINITE, PlainPairScorer, RunScore, Scores, scores_at
 from evalharness.engines.hf.rows import Tokens
@@ -60,6 +60,7 @@ class PackedPairScorer:
         self.model, self.plain, self.reach = model, PlainPairScorer(model, limits), reach
         self.budget = min(limits.tokens, ROW_TOKENS) if model.loaded.device.type == "cpu" else limits.tokens
         self.plain_because = ""
+        self.trims = True  # the last layer's feed-forward part is computed only where something is scored
         self._kept: dict[tuple[Tokens, tuple[int, ...]], States] = {}
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
@@ -140,7 +141,8 @@ class PackedPairScorer:
             before = lead.tokens + len(header.tokens)
             inputs["attention_mask"] = attention_mask(row.seen, before, model)
         at = torch.from_numpy(places).to(self.model.loaded.device)
-        return BranchLogits(row, places, logits_at(model, inputs, (torch.zeros_like(at), at)))
+        last = last_feed_forward(model) if self.trims and 2 * len(places) <= len(row.tokens) else None
+        return BranchLogits(row, places, logits_at(model, inputs, (torch.zeros_like(at), at), last))
 
     def _continued(
         self, parent: ReadHeader, group: Group, model: PreTrainedModel, lead: VirtualPrefix, keep: bool

@@ -53,6 +53,7 @@ class TokenizerAdapter:
         # pads are masked; the id only has to exist
         pads = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
         self.pad = next(token for token in pads if token is not None)
+        self._context: tuple[str | None, tuple[int, ...]] = (None, ())  # the last one, and its tokens
 
     def encode(self, text: str, special: bool = True) -> tuple[int, ...]:
         """Token ids with the special tokens around them, unless `special` is False or the text, as from a chat
@@ -88,9 +89,12 @@ class TokenizerAdapter:
             context, continuation = context[:cut], context[cut:] + continuation
         if empty or (context == "" and not self.apart):
             return self._without_context(continuation)
+        if context != self._context[0]:
+            self._context = context, self.encode(context)
+        before = self._context[1]
         if self.apart:
-            return TokenPair(self.prompt(context), self._some(self.encode(continuation, special=False)))
-        whole, before = self.encode(context + continuation), self.encode(context)
+            return TokenPair(before or self._need_prefix(), self._some(self.encode(continuation, special=False)))
+        whole = self.encode(context + continuation)
         after = whole[len(before) :]
         if not continuation or not whole:
             raise Untokenizable("an empty continuation has no probability")

@@ -196,15 +196,15 @@ class TestInside:
         sizes = []
 
         def choke(_module, _args, inputs):
-            sizes.append(len(inputs["input_ids"]))
-            if sizes[-1] > 2:
+            sizes.append(inputs["input_ids"].numel())
+            if sizes[-1] > 60:
                 raise error
 
         loaded.model.register_forward_pre_hook(choke, with_kwargs=True)
         for a, b in zip(self.scorer(loaded).rank(rankings), expected, strict=True):
             assert np.allclose(a.logprobs, b.logprobs, atol=2e-5)
             assert a.greedy == b.greedy and np.argmax(a.logprobs) == np.argmax(b.logprobs)
-        assert max(sizes) == 8 and {4, 2} <= set(sizes)
+        assert max(sizes) > 120 and any(30 < size <= 60 for size in sizes)
 
     @pytest.mark.fault(12)
     def test_too_little_memory_for_one_row_fails_that_row_only(self, loaded):
