@@ -21,7 +21,7 @@ from evalharness.engines.hf.packed_rows import PackedRow, States, attention_mask
 from evalharness.engines.hf.pair_scores import NONFINITE, PlainPairScorer, RunScore, Scores, scores_at
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
-from evalharness.engines.hf.trie import Branch, Group, groups
+from evalharness.engines.hf.trie import Branch, HeaderGroup, groups
 
 ROW_TOKENS = 512  # of a row on a CPU: longer ones are slower there
 KEPT_TOKENS = 4096  # of headers whose keys and values are kept from one block to the next
@@ -145,7 +145,7 @@ class PackedPairScorer:
         return BranchLogits(row, places, logits_at(model, inputs, (torch.zeros_like(at), at), last))
 
     def _continued(
-        self, parent: ReadHeader, group: Group, model: PreTrainedModel, lead: VirtualPrefix, keep: bool
+        self, parent: ReadHeader, group: HeaderGroup, model: PreTrainedModel, lead: VirtualPrefix, keep: bool
     ) -> ReadHeader:
         """The group's header, read in one pass after its parent's; the parent's own where memory does not suffice."""
         parts = (*parent.parts, len(group.header))

@@ -23,7 +23,7 @@ class Branch:
 
 
 @dataclass(slots=True)
-class Group:
+class HeaderGroup:
     """Branches that begin with the same `header`, whose keys and values are computed once: its first `above` tokens in
     the group before that they continue, the others in a pass of their own. `rows`: the branches of each pass.
     """
@@ -43,7 +43,7 @@ def common(one: Tokens, other: Tokens) -> int:
     return low
 
 
-def groups(branches: Sequence[Branch], budget: int) -> list[Group]:
+def groups(branches: Sequence[Branch], budget: int) -> list[HeaderGroup]:
     """Groups of `branches`, which are sorted by `fed`, each branch in one row of one group. A row reads at most
     `budget` tokens after its header, or one branch. A group's parent is the nearest before it whose header is its first
     `above` tokens.
@@ -52,7 +52,7 @@ def groups(branches: Sequence[Branch], budget: int) -> list[Group]:
     first fork, behind a header where its branches share enough. No scored position is part of a header.
     """
     shared = [0, *(common(one.fed, other.fed) for one, other in pairwise(branches))]
-    plan = [Group(header=(), above=0)]
+    plan = [HeaderGroup(header=(), above=0)]
     waiting = [(range(len(branches)), plan[0])] if branches else []
     while waiting:
         some, group = waiting.pop()
@@ -62,7 +62,7 @@ def groups(branches: Sequence[Branch], budget: int) -> list[Group]:
         fork = min(shared[i] for i in some[1:])
         header = min(fork, *(branches[i].first for i in some)) // STEP * STEP
         if header - len(group.header) >= LEAST_HEADER:
-            group = Group(header=branches[some[0]].fed[:header], above=len(group.header))
+            group = HeaderGroup(header=branches[some[0]].fed[:header], above=len(group.header))
             plan.append(group)
         cuts = [some.start, *(i for i in some[1:] if shared[i] == fork), some.stop]
         waiting += [(range(start, stop), group) for start, stop in pairwise(cuts)][::-1]
@@ -77,7 +77,7 @@ def _size(branches: Sequence[Branch], shared: Sequence[int], some: range, depth:
     return first + sum(len(branches[i].fed) - max(shared[i], depth) for i in some[1:])
 
 
-def _rows(branches: Sequence[Branch], shared: Sequence[int], group: Group, budget: int) -> list[list[int]]:
+def _rows(branches: Sequence[Branch], shared: Sequence[int], group: HeaderGroup, budget: int) -> list[list[int]]:
     """The group's own branches, subtree after subtree while they fit."""
     rows: list[list[int]] = []
     room = 0
