@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.loss.loss_utils import ForCausalLMLoss
 
 from evalharness.checkpoints.open_model import architecture_of
 from evalharness.errors import ModelError, StoreError, first_line
@@ -22,11 +21,11 @@ from evalharness.records.models import Architecture, Method
 from evalharness.training.adapt import TrainableModel
 from evalharness.training.encode import IGNORED
 from evalharness.training.interrupts import HeldSignal
+from evalharness.training.loss import completion_loss
 from evalharness.training.recipe import Recipe
 from evalharness.training.states import TRAINED, SaveClock, load_trained, save_trained
 
 Report = Callable[[str], None]  # is told progress and notes, a line each
-COUNTS = ("tokens", "examples")  # what a batch has beside the model's inputs
 REPORTS = 10  # lines of progress a run
 SEEN = "examples"  # of a step, in the Trainer's history
 SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one would pass over the warm-up
@@ -38,24 +37,6 @@ OPTIMISER = {
     "adam_epsilon": 1e-8,
     "max_grad_norm": 1.0,
 }  # AdamW's, and clipping
-
-
-def completion_loss(
-    logits: torch.Tensor, labels: torch.Tensor, architecture: Architecture, over: Any = None
-) -> torch.Tensor:
-    """Compute the cross-entropy in nats of labels (rows, length) that are not IGNORED, summed and divided by `over`
-    (None: by their number).
-
-    Causal logits (rows, virtual tokens + length, vocabulary) predict the next token; a decoder's (rows, length,
-    vocabulary) its label.
-    """
-    if architecture == Architecture.SEQ2SEQ:
-        flat = nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        return flat / ((labels != IGNORED).sum() if over is None else over)
-    labels = nn.functional.pad(labels, (logits.shape[1] - labels.shape[1], 0), value=IGNORED)
-    return ForCausalLMLoss(logits, labels, logits.shape[-1], over)
 
 
 class CompletionTrainer(Trainer):
@@ -93,12 +74,8 @@ class CompletionTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Compute the loss of a batch: its tokens' sum over the step's tokens. Decoders are given their labels, from
-        which the model makes their inputs.
-        """
-        left_out = COUNTS if self.architecture == Architecture.SEQ2SEQ else (*COUNTS, "labels")
-        outputs = model(**{key: value for key, value in inputs.items() if key not in left_out})
-        loss = completion_loss(outputs.logits, inputs["labels"], self.architecture, num_items_in_batch)
+        """Compute the loss of a batch: its tokens' sum over the step's tokens."""
+        loss, outputs = completion_loss(model, inputs, self.architecture, num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
