@@ -27,6 +27,10 @@ class EvalHarnessError(Exception):
         self.where, self.what, self.fix = str(where), what, fix
         super().__init__(f"{where}: {what}" + (f"; {fix}" if fix else ""))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep its parts where it goes from one process to another."""
+        return type(self), (self.where, self.what, self.fix), self.__dict__
+
 
 class UsageError(EvalHarnessError):
     """The command line or the configuration is wrong."""

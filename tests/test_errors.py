@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from evalharness import errors
 def test_the_line() -> None:
     assert str(errors.DataError(Path("rows.jsonl"), "is empty", "give rows")) == "rows.jsonl: is empty; give rows"
     assert str(errors.DataError("rows", "is empty")) == "rows: is empty"
+
+
+def test_an_error_of_another_process_has_all_its_parts() -> None:
+    error = pickle.loads(pickle.dumps(errors.ModelError(Path("model"), "diverged", "a smaller rate")))
+    assert type(error) is errors.ModelError
+    assert (error.where, error.what, error.fix) == ("model", "diverged", "a smaller rate")
 
 
 @pytest.mark.parametrize(

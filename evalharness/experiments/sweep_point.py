@@ -15,7 +15,7 @@ from evalharness.checkpoints.fingerprint import of_weights
 from evalharness.checkpoints.recognise import recognise
 from evalharness.engines.base import factory_of
 from evalharness.errors import ModelError
-from evalharness.experiments.demo import make_candidate
+from evalharness.experiments.candidates import make_candidate
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.selection import Selection
 from evalharness.json_text import parse_json

@@ -37,7 +37,7 @@ class Heard:
 
 def test_the_demo_and_the_demo_again(tmp_path: Path, tiny: object) -> None:
     first, second = Heard(), Heard()
-    found = run_demo(tmp_path, 7, first, limit=4, chosen=SMALL)
+    found = run_demo(tmp_path, 7, first, limit=4, chosen=SMALL, processes=1)
     assert [model.name for model in found.models] == ["tiny-base", "lora", "full"]
     assert [model.target_task for model in found.models[1:]] == ["topics", "topics"]
     assert first.computed == 3 * 4 * 15

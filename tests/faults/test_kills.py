@@ -14,7 +14,7 @@ from command_line import exit_code
 from faults.killed_child import run_child
 from soak.kill_and_resume import same
 
-from evalharness.experiments import demo
+from evalharness.experiments import candidates, demo
 from evalharness.run import collect
 from evalharness.run.progress import SilentListener
 from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
@@ -172,7 +172,7 @@ def test_a_candidate_that_is_replaced_is_replaced_after_a_kill_too(
         refuse_existing(Path(recipe.out))
         return Path(recipe.out)
 
-    monkeypatch.setattr(demo, "train", train)
+    monkeypatch.setattr(candidates, "train", train)
     older = tmp_path / "older"
     (older / "tokenizer").mkdir(parents=True)
     (older / "training.json").write_text('{"recipe": {}, "base_fingerprint": "", "data": {"digest": ""}}')
@@ -180,7 +180,7 @@ def test_a_candidate_that_is_replaced_is_replaced_after_a_kill_too(
 
     def make(out: Path) -> int:
         recipe = demo.plan().recipe("lora", demo.base(), out, 1)
-        return 0 if demo.make_candidate(recipe, demo.world(), SilentListener()) == out else 1
+        return 0 if candidates.make_candidate(recipe, demo.world(), SilentListener()) == out else 1
 
     events = run_child(lambda: make(Path(shutil.copytree(older, tmp_path / "counted"))), tmp_path).events
     kills = range(0, events, 2)
