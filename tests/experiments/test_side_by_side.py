@@ -19,6 +19,8 @@ from evalharness.training.output_lock import UnfinishedOutput
 from evalharness.training.recipe import Recipe
 from evalharness.training.states import last_saved
 
+pytestmark = pytest.mark.slow  # processes that import torch
+
 
 class Told:
     """A listener that remembers."""
@@ -60,7 +62,6 @@ def test_side_by_side_leaves_what_one_after_another_leaves_and_an_error_in_one_n
     assert told.lines[-1] == "other is trained already"
 
 
-@pytest.mark.slow
 def test_an_interrupt_ends_what_is_under_way_with_its_state_saved_and_leaves_what_is_complete(tmp_path):
     class Impatient(Told):
         def phase(self, text: str) -> None:
