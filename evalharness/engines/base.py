@@ -75,6 +75,19 @@ class AnswersPlainly(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class AnswersWithDrafts(Engine, Protocol):
+    """An optional capability of an engine: another model's texts save it time where its own are the same."""
+
+    def answer_with_drafts(
+        self, requests: Sequence[Request], drafts: Mapping[str, str]
+    ) -> Iterator[Response | Failure]:
+        """As `answer`, and with the same answers up to ties within rounding. `drafts`: by the id of a Generate, a text
+        that may be its answer.
+        """
+        ...
+
+
 class Unmergeable(ValueError):
     """An adapter that cannot be merged into its model's weights; the message is the reason."""
 

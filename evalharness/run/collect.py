@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.engines.base import Engine, errors_of
+from evalharness.engines.base import AnswersWithDrafts, Engine, errors_of
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.requests import (
     Failure,
@@ -40,12 +40,17 @@ Answers = Mapping[str, Response | Failure]  # by request id
 class AnswerSource:
     """Where one model's answers come from: the store, else its engine; `open_engine` is called only when an answer is
     missing. `progress` is told every block's requests and answers, and how many of these were stored.
+
+    `drafted_by`: fingerprint of the base, whose stored texts are drafts of this model's, "": none are. They are part of
+    the plan of a block: all that the base answers is stored before another model is asked, so that a run that goes on
+    after an interruption finds the same drafts. Where some are gone from the store by then, the same texts take longer.
     """
 
     model: str  # checkpoint fingerprint
     engine: str  # engine fingerprint
     store: Store
     open_engine: Callable[[], Engine]
+    drafted_by: str = ""
     progress: Callable[[Sequence[Request], Answers, int], None] = lambda requests, answers, stored: None
 
 
@@ -78,13 +83,25 @@ def checked(request: Request, answer: Response | Failure | None) -> Response | F
     return Failure(request_id=request.id, reason=wrong) if wrong or answer is None else answer
 
 
-def ask(engine: Engine, block: Mapping[str, Request]) -> dict[str, Response | Failure]:
-    """Have the engine answer one block; every answer is `checked`. Raises NotComparableError for an engine that
-    raises.
+def ask(
+    engine: Engine, block: Mapping[str, Request], drafts: Mapping[str, str] | None = None
+) -> dict[str, Response | Failure]:
+    """Have the engine answer one block, with drafts where it can use them; every answer is `checked`. Raises
+    NotComparableError for an engine that raises.
     """
+    requests = list(block.values())
     with errors_of(engine.info.name, "answer"):
-        given = {answer.request_id: answer for answer in engine.answer(list(block.values()))}
+        drafted = bool(drafts) and isinstance(engine, AnswersWithDrafts)
+        answers = engine.answer_with_drafts(requests, drafts or {}) if drafted else engine.answer(requests)
+        given = {answer.request_id: answer for answer in answers}
     return {key: checked(request, given.get(key)) for key, request in block.items()}
+
+
+def drafts_of(source: AnswerSource, block: Mapping[str, Request]) -> dict[str, str]:
+    """What the base wrote to the block's requests, by request id."""
+    asked = [key for key, request in block.items() if isinstance(request, Generate)] if source.drafted_by else []
+    stored = source.store.read(source.drafted_by, source.engine, asked) if asked else {}
+    return {key: answer.text for key, answer in stored.items() if isinstance(answer, Generation)}
 
 
 def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Response | Failure]:
@@ -100,7 +117,7 @@ def collect(requests: Sequence[Request], source: AnswerSource) -> dict[str, Resp
         stored = source.store.read(source.model, source.engine, list(block))
         of_block: dict[str, Response | Failure] = {**stored}
         if len(stored) < len(block):
-            computed = ask(source.open_engine(), block)
+            computed = ask(source.open_engine(), block, drafts_of(source, block))
             new = [answer for answer in computed.values() if not isinstance(answer, Failure)]
             source.store.add(source.model, source.engine, new)
             stop_if_interrupted()

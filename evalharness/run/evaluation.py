@@ -35,7 +35,7 @@ from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.run.run_log import RunLog, tell
-from evalharness.run.session import EngineSlot, RunContext, Session, turns
+from evalharness.run.session import EngineSlot, RunContext, Session, base_asked, turns
 from evalharness.run.unchanged import without_effect
 from evalharness.store import Store
 
@@ -130,7 +130,8 @@ def _unproven(run_plan: RunPlan, proofs: Mapping[str, Proof]) -> tuple[str, ...]
 
 
 def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> RunState:
-    """Measure every checkpoint, one after another, or all in rounds side by side."""
+    """Measure every checkpoint, one after another, or all in rounds side by side; the base's texts are drafts."""
+    context = replace(context, base=base_asked(state.run_plan))
     by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
     context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
     rounds = (

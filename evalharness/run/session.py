@@ -110,9 +110,16 @@ def turns(run_plan: RunPlan) -> Turns:
     return [*on_others, *on_shared], [*on_shared, *on_others]
 
 
+def base_asked(run_plan: RunPlan) -> str:
+    """Fingerprint of the base, "" where its scores come from an earlier run."""
+    return run_plan.base.fingerprint if isinstance(run_plan.base, Checkpoint) else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all."""
+    """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all; `base`: the
+    fingerprint of the base, whose turn comes first, "" where it is not asked.
+    """
 
     job: Job
     slot: EngineSlot
@@ -120,6 +127,7 @@ class RunContext:
     store: Store
     listener: ProgressListener
     run_log: RunLog
+    base: str = ""
 
 
 class Session:
@@ -209,6 +217,7 @@ class Session:
             engine=context.info.fingerprint,
             store=context.store,
             open_engine=self.open,
+            drafted_by="" if context.base == self.checkpoint.fingerprint else context.base,
             progress=advance,
         )
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,28 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
             list(Swallowing(signal.SIGTERM, times=2).answer([]))
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
+
+
+class Drafted(Echo):
+    """An engine that can use drafts, and keeps those that it was given."""
+
+    def answer_with_drafts(self, requests: Sequence[Request], drafts: dict[str, str]) -> Iterator[Response | Failure]:
+        self.drafts = dict(drafts)
+        return self.answer(requests)
+
+
+def test_what_the_base_wrote_is_a_draft_of_the_same_block_also_after_an_interruption(tmp_path: Path) -> None:
+    asked = requests(5)
+    with Store(tmp_path / "s") as store:
+        written = collect(asked, source(store, Echo("base", deaf=4), "base"))
+        drafts = {key: answer.text for key, answer in written.items() if isinstance(answer, Generation)}
+        assert len(drafts) == 3
+        for _ in range(2):  # the second time all but two are stored
+            engine = Drafted("candidate", deaf=4)
+            drafted = replace(source(store, engine), drafted_by="base")
+            collect(asked, drafted)
+            assert engine.drafts == drafts and engine.asked == [[request.id for request in asked]]
+        alone, plain = Drafted("b", deaf=4), Echo("candidate", deaf=4)
+        collect(asked, source(store, alone, "base"))
+        collect(asked, replace(source(store, plain), drafted_by="base"))
+    assert not hasattr(alone, "drafts") and len(plain.asked) == 1

@@ -16,10 +16,11 @@ UNFINISHED = "\ufffd"  # what a tokenizer writes for the first bytes of a charac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPrompt:
-    """A Generate request and its prompt as tokens."""
+    """A Generate request and its prompt as tokens. `draft`: a text that may be what the model writes, "": none."""
 
     request: Generate
     tokens: Tokens
+    draft: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ checkpoint.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Literal
 
@@ -56,10 +56,16 @@ class HFEngine:
         """One response or failure per request: rankings first, then texts scored whole, generations, profiles. Equal
         requests are answered each.
         """
+        return self.answer_with_drafts(requests, {})
+
+    def answer_with_drafts(
+        self, requests: Sequence[Request], drafts: Mapping[str, str]
+    ) -> Iterator[Response | Failure]:
+        """As `answer`; `drafts`: by request id, what another model answered."""
         return itertools.chain(
             self._scorer.rank([request for request in requests if isinstance(request, Rank)]),
             self._scorer.score([request for request in requests if isinstance(request, Score)]),
-            self._decoder.generate([request for request in requests if isinstance(request, Generate)]),
+            self._decoder.generate([request for request in requests if isinstance(request, Generate)], drafts),
             self._profiler.profile([request for request in requests if isinstance(request, Profile)]),
         )
 

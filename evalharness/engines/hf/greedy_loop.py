@@ -8,15 +8,16 @@ a pass hangs on the prompts that are given together, and on nothing else.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from evalharness.engines.hf.batches import TOO_LARGE, BatchLimits, Refusal, free_memory, refusal_of, rows_in_batches
+from evalharness.engines.hf.drafts import WORTH, Drafting, LoopRow, ties
 from evalharness.engines.hf.endings import DecodedRow, Endings, TokenPrompt
 from evalharness.engines.hf.loop_passes import Passes, passes_of
 from evalharness.engines.hf.model_adapter import ModelAdapter
@@ -26,21 +27,6 @@ from evalharness.engines.hf.rows import Tokens
 PREFILL = 1024  # tokens of a pass that reads prompts: larger ones are no faster on a CPU
 HEADER = 16  # tokens that all prompts begin with, from which on it pays to read them apart
 ROOM = 64  # new tokens for which the cache has room at once
-
-
-@dataclass(slots=True, kw_only=True)
-class LoopRow:
-    """One prompt on its way. `tokens` are those behind what all prompts begin with; `least`: new tokens before an end
-    token may come.
-    """
-
-    index: int
-    prompt: TokenPrompt
-    tokens: Tokens
-    least: int
-    new: list[int] = field(default_factory=list)
-    finite: bool = True
-    done: bool = False
 
 
 class GreedyLoop:
@@ -125,31 +111,72 @@ class GreedyLoop:
     def _decode(self, rows: Sequence[LoopRow], header: Tokens, places: int) -> Iterator[LoopRow]:
         """Yield the rows as they end."""
         waiting, running, cache = list(rows[::-1]), list[LoopRow](), RaggedCache(places)
+        drafting = Drafting(self.model.tokenizer)
         with self.model.loaded.answering(True) as (model, lead):
             passes = passes_of(model, lead, header, self.positioned)
             while waiting or running:
                 coming = _next_rows(waiting, places, len(running))
                 if coming:
                     del waiting[-len(coming) :]
-                    self._append(coming, _read(passes, cache, coming, len(running)))
+                    self._read(passes, cache, coming, len(running), drafting)
                     running += coming
                 else:
-                    self._append(running, _go_on(passes, cache, running))
+                    self._write(running, [()] * len(running), _go_on(passes, cache, running))
                 yield from (row for row in running if row.done)
                 running = _move_up(cache, running)
 
-    def _append(self, rows: Sequence[LoopRow], logits: torch.Tensor) -> None:
-        """Append the likeliest token to each row. `logits`: (rows, vocabulary)."""
+    def _read(
+        self, passes: Passes, cache: RaggedCache, rows: Sequence[LoopRow], first: int, drafting: Drafting
+    ) -> None:
+        """Read the prompts of rows, which get the places from `first` on, and go on with their drafts as far as that
+        pays.
+        """
+        for row in rows:
+            drafting.begin(row)
+        proposals = [drafting.proposed(row) for row in rows]
+        room = max(len(row.tokens) + min(ROOM, row.prompt.request.max_tokens) for row in rows)
+        cache.reserve(passes.prefix.tokens + room)
+        fed = [row.tokens + proposed for row, proposed in zip(rows, proposals, strict=True)]
+        logits, filled = passes.prefill(fed, [1 + len(proposed) for proposed in proposals])
+        cache.fill(first, filled)
+        drafting.settle(rows, proposals, self._write(rows, proposals, logits, read=True))
+        while True:
+            places = [i for i, row in enumerate(rows) if drafting.proposed(row)]
+            some = [rows[i] for i in places]
+            proposals = [drafting.proposed(row) for row in some]
+            if sum(map(len, proposals)) < WORTH:
+                return
+            logits = _go_on(passes, cache, some, proposals, [first + i for i in places])
+            drafting.settle(some, proposals, self._write(some, proposals, logits))
+
+    def _write(
+        self, rows: Sequence[LoopRow], proposals: Sequence[Tokens], logits: torch.Tensor, read: bool = False
+    ) -> list[list[int]]:
+        """Append to each row the likeliest token after its last one and after each of its drafted tokens, as long as
+        these agree; return what was appended. Where rounding might decide otherwise than a pass without a draft, a row
+        waits for that. `logits`: (tokens fed, vocabulary); `read`: the first of each row are of a prompt.
+        """
         best, tokens = logits.max(-1)  # NaN where any is
         finite = best.isfinite().tolist()
-        early = [i for i, row in enumerate(rows) if len(row.new) < row.least]
+        close = ties(logits) if any(proposals) else [False] * len(logits)
+        starts = list(itertools.accumulate((1 + len(proposed) for proposed in proposals), initial=0))
+        early = [at for at, row in zip(starts, rows, strict=False) if len(row.new) < row.least]
         if early and self.endings.ends:
             logits[torch.tensor(early)[:, None], torch.tensor(sorted(self.endings.ends))] = -torch.inf
             tokens = logits.argmax(-1)
-        for row, token, is_finite in zip(rows, tokens.tolist(), finite, strict=True):
-            row.new.append(token)
-            row.finite = is_finite
-            row.done = not is_finite or self.endings.ended(row.prompt.request, row.new)
+        written = []
+        for at, row, proposed in zip(starts, rows, proposals, strict=False):
+            before = len(row.new)
+            for k, token in enumerate(tokens[at : at + 1 + len(proposed)].tolist()):
+                if close[at + k] and proposed and not (read and k == 0):
+                    break
+                row.new.append(token)
+                row.finite = finite[at + k]
+                row.done = not row.finite or self.endings.ended(row.prompt.request, row.new)
+                if row.done or token != (*proposed, None)[k]:
+                    break
+            written.append(row.new[before:])
+        return written
 
 
 def _memory(device: torch.device) -> int:
@@ -172,19 +199,18 @@ def _next_rows(waiting: Sequence[LoopRow], places: int, running: int) -> list[Lo
     return list(waiting[: -min(together, free) - 1 : -1]) if free >= worth else []
 
 
-def _read(passes: Passes, cache: RaggedCache, rows: Sequence[LoopRow], first: int) -> torch.Tensor:
-    """Logits after the prompts of rows, which get the places from `first` on."""
-    room = max(len(row.tokens) + min(ROOM, row.prompt.request.max_tokens) for row in rows)
-    cache.reserve(passes.prefix.tokens + room)
-    logits, filled = passes.prefill([row.tokens for row in rows])
-    cache.fill(first, filled)
-    return logits
-
-
-def _go_on(passes: Passes, cache: RaggedCache, rows: Sequence[LoopRow]) -> torch.Tensor:
-    """Logits after the last token of every row."""
+def _go_on(
+    passes: Passes,
+    cache: RaggedCache,
+    rows: Sequence[LoopRow],
+    proposals: Sequence[Tokens] = (),
+    places: Sequence[int] | None = None,
+) -> torch.Tensor:
+    """Logits after the last token of every row, and after each token of its draft that is proposed."""
     lengths = [passes.prefix.tokens + len(row.tokens) + len(row.new) - 1 for row in rows]
-    return passes.step([row.new[-1:] for row in rows], cache, lengths)[:, 0]
+    drafted = proposals or [()] * len(rows)
+    fed = [[row.new[-1], *proposed] for row, proposed in zip(rows, drafted, strict=True)]
+    return passes.step(fed, cache, lengths, places)
 
 
 def _move_up(cache: RaggedCache, rows: Sequence[LoopRow]) -> list[LoopRow]:

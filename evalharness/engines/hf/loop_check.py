@@ -48,10 +48,11 @@ def _by_the_loop(passes: Passes, prompts: list[Tokens]) -> tuple[torch.Tensor, i
     a position.
     """
     cache = RaggedCache(len(prompts))
-    _, filled = passes.prefill([prompt[:-NEW] for prompt in prompts])
+    _, filled = passes.prefill([prompt[:-NEW] for prompt in prompts], [1] * len(prompts))
     cache.fill(0, filled)
     lengths = [passes.prefix.tokens + len(prompt) - NEW for prompt in prompts]
     first = passes.step([prompt[-NEW : 1 - NEW] for prompt in prompts], cache, lengths)
     rest = passes.step([prompt[1 - NEW :] for prompt in prompts], cache, [length + 1 for length in lengths])
     held = [tensor for layer in keys_and_values(filled) for tensor in layer]
-    return torch.cat([first, rest], dim=1), sum(tensor[0, :, 0].nbytes for tensor in held)
+    logits = torch.cat([first.unflatten(0, (len(prompts), 1)), rest.unflatten(0, (len(prompts), NEW - 1))], dim=1)
+    return logits, sum(tensor[0, :, 0].nbytes for tensor in held)

@@ -27,31 +27,36 @@ class Passes:
     prefix: VirtualPrefix
     positioned: bool
 
-    def prefill(self, rows: Sequence[Tokens]) -> tuple[torch.Tensor, DynamicCache]:
-        """Logits after each row, (rows, vocabulary), and keys and values of the prefix and the rows, what stands behind
-        the shorter ones included. What is padded behind a row is its own last token: no other can spoil its values.
+    def prefill(self, rows: Sequence[Tokens], scored: Sequence[int]) -> tuple[torch.Tensor, DynamicCache]:
+        """Logits after so many of each row's last tokens, (all of them, vocabulary), row after row; and keys and values
+        of the prefix and the rows, what stands behind the shorter ones included. What is padded behind a row is its own
+        last token: no other can spoil its values.
         """
-        width, before = max(map(len, rows)), self.prefix.tokens
-        device = self.model.device
-        ids = torch.tensor([row + (row[-1],) * (width - len(row)) for row in rows], device=device)
+        before, device = self.prefix.tokens, self.model.device
+        ids = _padded(rows, device)
         cache = _filled(self.prefix, len(rows), self.model)
         inputs: dict[str, Any] = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
         if self.positioned:
-            inputs["position_ids"] = torch.arange(before, before + width, device=device).expand(len(rows), -1)
-        last = torch.tensor([len(row) - 1 for row in rows], device=device)
-        where = (torch.arange(len(rows), device=device), last)
-        return logits_at(self.model, inputs, where), cache
+            inputs["position_ids"] = torch.arange(before, before + ids.shape[1], device=device).expand(len(rows), -1)
+        return logits_at(self.model, inputs, _last_places(rows, scored, device)), cache
 
-    def step(self, fed: Sequence[Sequence[int]], cache: RaggedCache, lengths: Sequence[int]) -> torch.Tensor:
-        """Logits after every token fed, (rows, most fed, vocabulary), to rows 0 … of the cache, which hold so many
-        positions each. What is padded behind a row's tokens is written where its next ones go.
+    def step(
+        self,
+        fed: Sequence[Sequence[int]],
+        cache: RaggedCache,
+        lengths: Sequence[int],
+        places: Sequence[int] | None = None,
+    ) -> torch.Tensor:
+        """Logits after every token fed, (all of them, vocabulary), row after row, to the rows of the cache in `places`
+        (None: the first ones), which hold so many positions each. What is padded behind a row's tokens is written where
+        its next ones go.
         """
-        most, device = max(map(len, fed)), self.model.device
-        ids = torch.tensor([[*tokens, *[tokens[-1]] * (most - len(tokens))] for tokens in fed], device=device)
-        starts = torch.tensor(lengths, device=device)
-        at = starts[:, None] + torch.arange(most, device=device)
+        device = self.model.device
+        ids = _padded(fed, device)
+        most = ids.shape[1]
+        at = torch.tensor(lengths, device=device)[:, None] + torch.arange(most, device=device)
         width = max(lengths) + most
-        cache.begin(0, at, width)
+        cache.begin(at, width, places)
         hidden = torch.arange(width, device=device) > at[:, None, :, None]  # (rows, 1, fed, width)
         mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=device)
         inputs: dict[str, Any] = {
@@ -63,8 +68,7 @@ class Passes:
         if self.positioned:
             last = torch.tensor([length + len(tokens) - 1 for length, tokens in zip(lengths, fed, strict=True)])
             inputs["position_ids"] = torch.minimum(at, last.to(device)[:, None])
-        logits: torch.Tensor = self.model(**inputs).logits
-        return logits
+        return logits_at(self.model, inputs, _last_places(fed, [len(tokens) for tokens in fed], device))
 
     def last_logits(self, prompts: Sequence[Tokens]) -> torch.Tensor:
         """Logits after each prompt, (n, vocabulary): all but its last token are read as prompts are, the last as a new
@@ -72,11 +76,11 @@ class Passes:
         """
         cache, read = RaggedCache(len(prompts)), [prompt[:-1] for prompt in prompts if len(prompt) > 1]
         if read:
-            cache.fill(0, self.prefill(read)[1])
+            cache.fill(0, self.prefill(read, [1] * len(read))[1])
         if self.prefix.cache and len(read) < len(prompts):
             cache.fill(len(read), _filled(self.prefix, len(prompts) - len(read), self.model))
         lengths = [self.prefix.tokens + len(prompt) - 1 for prompt in prompts]
-        return self.step([prompt[-1:] for prompt in prompts], cache, lengths)[:, 0]
+        return self.step([prompt[-1:] for prompt in prompts], cache, lengths)
 
 
 def passes_of(model: PreTrainedModel, lead: VirtualPrefix, header: Tokens, positioned: bool) -> Passes:
@@ -102,3 +106,19 @@ def passes_of(model: PreTrainedModel, lead: VirtualPrefix, header: Tokens, posit
 
 def _filled(prefix: VirtualPrefix, rows: int, model: PreTrainedModel) -> DynamicCache:
     return cached(prefix, rows, model.config) if prefix.cache else DynamicCache(config=model.config)
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
+    """Token ids (rows, longest), each row's last token repeated behind it."""
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=device)
+
+
+def _last_places(
+    rows: Sequence[Sequence[int]], scored: Sequence[int], device: torch.device
+) -> tuple[torch.Tensor, ...]:
+    """(rows, positions) of so many last tokens of each row, row after row."""
+    places = [
+        (i, len(row) - count + k) for i, (row, count) in enumerate(zip(rows, scored, strict=True)) for k in range(count)
+    ]
+    return torch.tensor(places, device=device).unbind(1)

@@ -17,11 +17,13 @@ GROWTH = 64  # positions by which the cache grows at least
 class _Writing:
     """What the layers of a cache share: how much they hold, and where the pass in progress writes and reads.
 
-    `at`: (rows, fed) positions at which rows first … first + rows − 1 write; `width`: positions that they read.
+    `at`: (rows, fed) positions at which the rows in `places` write, None: in the first ones; `width`: positions that
+    they read.
     """
 
     def __init__(self, rows: int) -> None:
-        self.rows, self.capacity, self.first, self.width = rows, 0, 0, 0
+        self.rows, self.capacity, self.width = rows, 0, 0
+        self.places: torch.Tensor | None = None
         self.at = torch.zeros((0, 0), dtype=torch.long)
 
 
@@ -51,11 +53,12 @@ class RaggedLayer(CacheLayerMixin):
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        writing = self.writing
-        rows = slice(writing.first, writing.first + len(writing.at))
-        index = torch.arange(rows.start, rows.stop, device=writing.at.device)[:, None]
+        writing, places = self.writing, self.writing.places
+        count = len(writing.at)
+        index = torch.arange(count, device=writing.at.device) if places is None else places
         for held, states in self._both(key_states, value_states):
-            held[index, :, writing.at] = states.transpose(1, 2)
+            held[index[:, None], :, writing.at] = states.transpose(1, 2)
+        rows = slice(count) if places is None else places  # the first ones need not be copied
         (keys, _), (values, _) = self._both(key_states, value_states)
         return keys[rows, :, : writing.width], values[rows, :, : writing.width]
 
@@ -106,12 +109,13 @@ class RaggedCache(Cache):
             for layer in self._layers():
                 layer.grow()
 
-    def begin(self, first: int, at: torch.Tensor, width: int) -> None:
-        """Say where the next forward pass writes: `at`, (rows, fed), of the rows from `first` on, which read `width`
-        positions.
+    def begin(self, at: torch.Tensor, width: int, places: Sequence[int] | None = None) -> None:
+        """Say where the next forward pass writes: `at`, (rows, fed), of the rows in `places` (None: in the first ones),
+        which read `width` positions.
         """
         self.reserve(width)
-        self.writing.first, self.writing.at, self.writing.width = first, at, width
+        self.writing.at, self.writing.width = at, width
+        self.writing.places = None if places is None else torch.tensor(places, device=at.device)
 
     def fill(self, first: int, filled: DynamicCache) -> None:
         """Write the rows of another cache at `first` and after. Raises ValueError as `keys_and_values` does."""
