@@ -91,8 +91,10 @@ def ask(
     """
     requests = list(block.values())
     with errors_of(engine.info.name, "answer"):
-        drafted = bool(drafts) and isinstance(engine, AnswersWithDrafts)
-        answers = engine.answer_with_drafts(requests, drafts or {}) if drafted else engine.answer(requests)
+        if drafts and isinstance(engine, AnswersWithDrafts):
+            answers = engine.answer_with_drafts(requests, drafts)
+        else:
+            answers = engine.answer(requests)
         given = {answer.request_id: answer for answer in answers}
     return {key: checked(request, given.get(key)) for key, request in block.items()}
 

@@ -224,6 +224,9 @@ class Drafted(Echo):
         self.drafts = dict(drafts)
         return self.answer(requests)
 
+    def close(self) -> None:
+        pass
+
 
 def test_what_the_base_wrote_is_a_draft_of_the_same_block_also_after_an_interruption(tmp_path: Path) -> None:
     asked = requests(5)

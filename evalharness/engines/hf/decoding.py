@@ -65,8 +65,10 @@ class Decoder:
         self, requests: Sequence[Generate], drafts: Mapping[str, str] | None = None
     ) -> Iterator[Generation | Failure]:
         """An answer per request; those to which the model need not be asked first. `drafts`: by request id, texts that
-        may be the answers: they save time where they are, and change none.
+        may be the answers: they save time where they are, and change none. Rows that are asked alone take none: their
+        bits hang on nothing else.
         """
+        drafts = {} if drafts is None or self.limits.rows == 1 else drafts
         in_loop: list[TokenPrompt] = []
         plain: list[TokenPrompt] = []
         for request in requests:
@@ -74,7 +76,7 @@ class Decoder:
             if not isinstance(prompt, TokenPrompt):
                 yield prompt
             elif self._serves() and self._within(len(prompt.tokens) + request.max_tokens):
-                in_loop.append(replace(prompt, draft=(drafts or {}).get(request.id, "")))
+                in_loop.append(replace(prompt, draft=drafts.get(request.id, "")))
             else:
                 plain.append(prompt)
         if in_loop:

@@ -8,6 +8,7 @@ agreement, half as many after little. Further passes for drafts alone are made o
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,8 +18,9 @@ from evalharness.engines.hf.endings import TokenPrompt
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
 
-FIRST, LEAST, MOST = 8, 2, 64  # tokens of a draft that are read with the first prompt of a block, and the bounds later
+FIRST, LEAST, MOST = 4, 1, 64  # tokens of a draft that are read with the first prompt of a block, and the bounds later
 AGAIN = 16  # tokens of a draft that are tried once more behind one that the model did not write
+CHANCES = 2  # how often a draft is tried in vain behind a token that the model did not write
 WORTH = 24  # drafted tokens from which on a pass of their own costs less than it saves
 TIE = 1e-4  # below which difference of the two largest logits rounding may decide, in float32
 
@@ -47,7 +49,7 @@ class Drafting:
     """
 
     def __init__(self, tokenizer: TokenizerAdapter) -> None:
-        self.tokenizer, self.first, self.chances = tokenizer, FIRST, 2
+        self.tokenizer, self.first, self.chances = tokenizer, FIRST, CHANCES
 
     def begin(self, row: LoopRow) -> None:
         """Take the draft of a row whose prompt is read next."""
@@ -71,11 +73,11 @@ class Drafting:
         agreed = next((i for i, (own, drafted) in enumerate(both) if own != drafted), min(len(written), len(row.draft)))
         if proposed and len(row.new) == len(written):
             self._learn(agreed, len(proposed))
-        if row.again and proposed:
-            self.chances += 1 if agreed > 1 else -1
+        if row.again and agreed > 1:
+            self.chances = min(2 * CHANCES, self.chances + 2)
         row.again, row.draft = False, row.draft[agreed:]
         if agreed < len(written):
-            self._go_on_behind(row)
+            self._go_on_behind(row, agreed)
         elif len(written) > len(proposed):
             row.chunk = min(MOST, 2 * max(row.chunk, FIRST))
         else:
@@ -87,17 +89,28 @@ class Drafting:
         elif 4 * agreed < proposed:
             self.first = max(LEAST, self.first // 2)
 
-    def _go_on_behind(self, row: LoopRow) -> None:
+    def _go_on_behind(self, row: LoopRow, agreed: int) -> None:
         """After a token that was not drafted: go on with the rest of the text where it is still the same, else behind
         one token of the draft.
         """
         text, draft = self.tokenizer.decode(row.new), row.prompt.draft
-        if text and draft.startswith(text):
-            row.draft, row.chunk = self._tokens(draft[len(text) :]), MOST
-        elif self.chances > 0:
+        if self.chances > 0 and text and draft.startswith(text):
+            row.draft, row.chunk, row.again = self._behind(text, draft), MOST, True
+        elif self.chances > 0 and agreed:
             row.draft, row.chunk, row.again = row.draft[1:], AGAIN, True
         else:
             row.draft = ()
+        self.chances -= row.again
+
+    def _behind(self, text: str, draft: str) -> Tokens:
+        """The tokens of a draft behind the text that it begins with: as they stand in the whole draft where one begins
+        there, for a tokenizer may begin every text with a space of its own.
+        """
+        whole = self._tokens(draft)
+        ends = bisect.bisect_left(range(len(whole)), len(text), key=lambda k: len(self.tokenizer.decode(whole[:k])))
+        if self.tokenizer.decode(whole[:ends]) == text:
+            return whole[ends:]
+        return self._tokens(draft[len(text) :])
 
     def _tokens(self, text: str) -> Tokens:
         try:

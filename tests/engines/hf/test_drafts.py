@@ -16,9 +16,12 @@ from evalharness.engines.hf.architectures import model_adapter
 from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.decoding import Decoder
 from evalharness.engines.hf.drafts import ties
+from evalharness.paths import shipped
 from evalharness.records.requests import Generate
 
 WINDOW = 96
+PROMPTS = [f"{question} {name}?" for question in ("Where is", "What is", "Who made") for name in
+           ("the lake", "a lamp", "the old king", "Anna")]  # fmt: skip
 
 
 @pytest.fixture
@@ -28,6 +31,11 @@ def decoder(zoo):
         return Decoder(model_adapter(loaded, WINDOW), BatchLimits(rows, 4096))
 
     return of
+
+
+@pytest.fixture(scope="module")
+def shipped_base():
+    return load(recognise(str(shipped("fixtures/models/tiny-base"))), "float32", "cpu")
 
 
 def drafted(text: str, chance: random.Random) -> str:
@@ -54,18 +62,27 @@ def requests_of(chance: random.Random, words: list[str]) -> list[Generate]:
     ]  # fmt: skip
 
 
+def check(ours: Decoder, words: list[str], chance: random.Random) -> None:
+    requests = requests_of(chance, words)
+    expected = list(ours.generate(requests))
+    assert not ours.plain_because
+    free = [Generate(prompt=r.prompt, stop=(), max_tokens=40, stop_at_once=True) for r in requests]
+    texts = {answer.request_id: answer.text for answer in ours.generate(free)}
+    drafts = {r.id: drafted(texts[f.id], chance) for r, f in zip(requests, free, strict=True)}
+    assert list(ours.generate(requests, drafts)) == expected
+
+
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "llama-lora", "gpt2-prompt"])
 def test_no_draft_changes_an_answer(name, decoder, words):
-    for seed in range(4):
+    check(decoder(name, 3), words(7, 9), random.Random(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "llama-lora", "gpt2-prompt"])
+def test_no_draft_changes_an_answer_for_many_draws(name, decoder, words):
+    for seed in range(20):
         chance = random.Random(seed)
-        ours = decoder(name, chance.choice((1, 3, 8)))
-        requests = requests_of(chance, words(7, 9, seed=seed))
-        expected = list(ours.generate(requests))
-        assert not ours.plain_because
-        free = [Generate(prompt=r.prompt, stop=(), max_tokens=40, stop_at_once=True) for r in requests]
-        texts = {answer.request_id: answer.text for answer in ours.generate(free)}
-        drafts = {r.id: drafted(texts[f.id], chance) for r, f in zip(requests, free, strict=True)}
-        assert list(ours.generate(requests, drafts)) == expected
+        check(decoder(name, chance.choice((2, 3, 8))), words(7, 9, seed=seed), chance)
 
 
 def test_end_tokens_inside_a_draft_end_the_row(decoder, zoo, words):
@@ -79,25 +96,33 @@ def test_end_tokens_inside_a_draft_end_the_row(decoder, zoo, words):
     assert list(ours.generate(requests, {r.id: t for r, t in zip(requests, texts, strict=True)})) == expected
 
 
-def test_a_draft_that_is_right_saves_passes_and_one_that_is_wrong_costs_few(decoder, words):
-    ours = decoder("llama", rows=8)
-    requests = [Generate(prompt=prompt, stop=(), max_tokens=40) for prompt in words(24, 9)]
-    texts = {answer.request_id: answer.text for answer in ours.generate(requests)}
+def passes(ours: Decoder, requests: list[Generate], drafts: dict[str, str]) -> tuple[int, int]:
+    """How many forward passes are made for the answers, and how many tokens these are fed."""
     fed = []
     hook = ours.model.loaded.model.register_forward_pre_hook(
         lambda *given: fed.append(given[2]["input_ids"].numel()), with_kwargs=True
     )
-
-    def passes(drafts: dict[str, str]) -> tuple[int, int]:
-        fed.clear()
-        list(ours.generate(requests, drafts))
-        return len(fed), sum(fed)
-
-    none, right = passes({}), passes(texts)
-    wrong = passes(dict(zip(texts, reversed(texts.values()), strict=True)))
+    list(ours.generate(requests, drafts))
     hook.remove()
+    return len(fed), sum(fed)
+
+
+def test_a_draft_that_is_right_saves_passes_and_one_that_is_wrong_costs_few(shipped_base):
+    ours = Decoder(model_adapter(shipped_base, 512), BatchLimits(8, 4096))
+    requests = [Generate(prompt=prompt, stop=(), max_tokens=40) for prompt in PROMPTS]
+    texts = {answer.request_id: answer.text for answer in ours.generate(requests)}
+    assert len(set(texts.values())) == len(requests)
+    none, right = passes(ours, requests, {}), passes(ours, requests, texts)
+    wrong = passes(ours, requests, dict(zip(texts, [*[*texts.values()][1:], ""], strict=True)))
     assert right[0] < none[0] / 2
-    assert wrong[1] < none[1] * 1.2
+    assert wrong[1] < none[1] * 1.2  # of prompts as short as these
+
+
+def test_rows_that_are_asked_alone_take_no_drafts(shipped_base):
+    ours = Decoder(model_adapter(shipped_base, 512), BatchLimits(1, 4096))
+    requests = [Generate(prompt=PROMPTS[0], stop=(), max_tokens=12)]
+    texts = {answer.request_id: answer.text for answer in ours.generate(requests)}
+    assert passes(ours, requests, texts) == passes(ours, requests, {})
 
 
 def test_logits_that_rounding_may_swap_are_ties():
