@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import io
 import os
 import shlex
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     like Ctrl-C; a second one ends the process at once.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and next to no garbage
     in_main_thread = threading.current_thread() is threading.main_thread()
     descriptors = take_every_text()
     # torch's threads, which read this when they begin, would spin for one another while another process has their core

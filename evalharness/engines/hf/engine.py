@@ -71,8 +71,11 @@ class HFEngine:
 
     @property
     def plain_because(self) -> str:
-        """Why requests are answered by plain batches of whole rows, where that is not what was asked for; "" else."""
-        return self._scorer.pair_scorer.plain_because
+        """Which requests are answered by plain batches of whole rows, and why, as far as it is known by what was asked;
+        "" where none are, or only because that is what was asked for.
+        """
+        reasons = {"scoring": self._scorer.pair_scorer.plain_because, "writing": self._decoder.plain_because}
+        return "; ".join(f"{what} ({reason})" for what, reason in reasons.items() if reason)
 
     def next_token_logits(
         self, prompts: Sequence[str], *, adapter: bool, path: Literal["score", "decode"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -169,3 +170,16 @@ def test_whatever_attention_a_config_asks_for_ours_answers(copy, edit_json, ask,
     engine, plain = FACTORY.open(checkpoint, CPU), FACTORY.open(recognise(str(zoo["llama"])), CPU)
     assert engine.info.fingerprint == plain.info.fingerprint
     assert ask(engine, rankings[:2]) == ask(plain, rankings[:2])
+
+
+def test_an_engine_says_what_it_answers_plainly_and_why(engine, zoo, tmp_path):
+    """A rule of decoding that our own loop does not follow, and layers that count places in the row."""
+    ruled = shutil.copytree(zoo["llama"], tmp_path / "ruled")
+    rules = json.loads((ruled / "generation_config.json").read_text())
+    (ruled / "generation_config.json").write_text(json.dumps({**rules, "repetition_penalty": 1.2}))
+    for place, said in ((zoo["llama"], ""), (ruled, "writing (its generation config states repetition_penalty)")):
+        opened = engine(place)
+        for path in ("score", "decode"):
+            opened.next_token_logits(["the cat sat", "the dog"], adapter=True, path=path)
+        assert opened.plain_because == said
+        opened.close()
