@@ -23,7 +23,7 @@ from evalharness.tasks.preview import first_prompts
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NEEDED_BY_OTHERS = {"accelerate", "tokenizers", "bitsandbytes"}  # transformers imports them, we do not
+NEEDED_BY_OTHERS = {"accelerate", "bitsandbytes"}  # transformers imports them, we do not
 BROUGHT_BY_NO_EXTRA = {"pycocoevalcap"}  # of the metric CIDEr, which says so
 
 

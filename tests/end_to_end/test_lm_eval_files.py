@@ -88,7 +88,7 @@ def test_what_is_asked_is_lm_evals_byte_for_byte(name: str, data: dict[str, Path
 
 @pytest.mark.parametrize(("name", "metric"), METRICS)
 def test_scores_are_lm_evals(name: str, metric: str, run: dict[str, Any]) -> None:
-    assert run["scores"][name, metric] == pytest.approx(GOLDEN[name]["metrics"][metric], rel=1e-6, abs=1e-6)
+    assert run["scores"][name, metric] == pytest.approx(GOLDEN[name]["metrics"][metric], rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "written" in GOLDEN[name]])

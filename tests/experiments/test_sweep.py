@@ -147,7 +147,7 @@ def test_a_sweep_and_the_sweep_again(job: Job, monkeypatch: pytest.MonkeyPatch) 
     drawn = any(outcome.suite is not None and outcome.gain is not None for outcome in outcomes)
     assert ("Target gain against forgetting" in page) == drawn
 
-    monkeypatch.setattr("evalharness.experiments.demo.train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("evalharness.experiments.candidates.train", lambda *_: pytest.fail("trained again"))
     kept = {
         path: path.read_bytes()
         for path in job.output.folder.rglob("*")

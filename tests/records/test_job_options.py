@@ -13,7 +13,7 @@ import click
 import pytest
 
 from evalharness.api import compare, evaluate
-from evalharness.cli import plan, run, sweep, trace
+from evalharness.cli import plan, run, run_steps, sweep, trace
 from evalharness.errors import UsageError
 from evalharness.paths import shipped
 from evalharness.records.job import Job
@@ -159,7 +159,7 @@ def test_the_command_line_and_python_make_equal_jobs_of_equal_options() -> None:
         target="rte", templates="claim", placebo=True, until_decided=True, drift=True,
         drift_text="F", describe=("bias", "efficiency"), explain=True, train_data={"a": "."},
     )  # fmt: skip
-    assert job_of(run.run_command, run._job, *shared) == job
+    assert job_of(run.run_command, run_steps._job, *shared) == job
 
 
 def job_of(command: click.Command, make: Callable[[dict[str, Any]], Job], *arguments: str) -> Job:
