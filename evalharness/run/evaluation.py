@@ -22,7 +22,7 @@ from evalharness.errors import ModelError, NotComparableError
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.models import EngineInfo
+from evalharness.records.models import Checkpoint, EngineInfo
 from evalharness.records.results import Results
 from evalharness.run.contamination import with_overlaps
 from evalharness.run.decoding_rules import with_decoding_rules
@@ -35,7 +35,7 @@ from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.prompts import make_prompts
 from evalharness.run.run_log import RunLog, tell
-from evalharness.run.session import EngineSlot, RunContext, Session, base_asked, turns
+from evalharness.run.session import EngineSlot, RunContext, Session, turns
 from evalharness.run.unchanged import without_effect
 from evalharness.store import Store
 
@@ -78,12 +78,10 @@ def settle(
     state, drift = RunState(run_plan, plan, prompts, known), DriftRecorder(job, run_plan, prompts, neutral)
     opened = Store(job.output.store, lambda notice: tell([notice], listener, run_log))
     with opened as store, EngineSlot(factory, job.engine, info, run_log) as slot:
-        context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log)
+        model = base.fingerprint if isinstance(base, Checkpoint) else ""
+        context = RunContext(job=job, slot=slot, info=info, store=store, listener=listener, run_log=run_log, base=model)
         with run_log.timed("prove"):
-            proofs = _proofs(state, context)
-            info = replace(info, unproven=_unproven(run_plan, proofs))
-            unchanged = {**run_plan.unchanged, **without_effect(run_plan.candidates, proofs)}
-            state = state._replace(run_plan=replace(run_plan, unchanged=unchanged))
+            state, info = _proven(state, context)
         with run_log.timed("answer"), _late():
             state = _answered(state, context, drift)
         if job.description.explain:
@@ -108,10 +106,14 @@ def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
     return analyse(run)
 
 
-def _proofs(state: RunState, context: RunContext) -> dict[str, Proof]:
-    """Prove, by model, that adapters answer."""
-    proofs = {c.name: Session(context, c).prove(state.prompts.by_model[c.name]) for c in turns(state.run_plan)[0]}
-    return {name: proof for name, proof in proofs.items() if proof is not None}
+def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]:
+    """Prove, by model, that adapters answer; return what is known by then of the plan and the engine."""
+    run_plan = state.run_plan
+    every = {c.name: Session(context, c).prove(state.prompts.by_model[c.name]) for c in turns(run_plan)[0]}
+    proofs = {name: proof for name, proof in every.items() if proof is not None}
+    unchanged = {**run_plan.unchanged, **without_effect(run_plan.candidates, proofs)}
+    info = replace(context.info, unproven=_unproven(run_plan, proofs))
+    return state._replace(run_plan=replace(run_plan, unchanged=unchanged)), info
 
 
 @contextmanager
@@ -131,7 +133,6 @@ def _unproven(run_plan: RunPlan, proofs: Mapping[str, Proof]) -> tuple[str, ...]
 
 def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> RunState:
     """Measure every checkpoint, one after another, or all in rounds side by side; the base's texts are drafts."""
-    context = replace(context, base=base_asked(state.run_plan))
     by_model, order = state.prompts.by_model, turns(state.run_plan)[1]
     context.listener.expect(sum(len(task.requests) for checkpoint in order for task in by_model[checkpoint.name]))
     rounds = (

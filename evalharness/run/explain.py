@@ -26,7 +26,7 @@ from evalharness.run.measured_run import RunState, compare_plan
 from evalharness.run.plan import RunPlan
 from evalharness.run.prompts import Prompts, make_prompts, shortened
 from evalharness.run.run_log import tell
-from evalharness.run.session import RunContext, Session, base_asked, part_of, turns
+from evalharness.run.session import RunContext, Session, part_of, turns
 from evalharness.run.variants import TaskChoice, choose_to_explain
 from evalharness.tasks.variants import VariantProblem, written
 
@@ -60,7 +60,7 @@ def with_explanation(first: RunState, context: RunContext) -> RunState:
     """Ask again about what was lost, and join both rounds; the first alone where nothing lost can be asked again.
     Raises as `make_prompts` and `compare_plan` do.
     """
-    losers, context = _losers(first), replace(context, base=base_asked(first.run_plan))
+    losers = _losers(first)
     choice = _choose(first.run_plan, {name for names in losers.values() for name in names})
     tell(choice.notices, context.listener, context.run_log)
     if not choice.tasks:

@@ -110,11 +110,6 @@ def turns(run_plan: RunPlan) -> Turns:
     return [*on_others, *on_shared], [*on_shared, *on_others]
 
 
-def base_asked(run_plan: RunPlan) -> str:
-    """Fingerprint of the base, "" where its scores come from an earlier run."""
-    return run_plan.base.fingerprint if isinstance(run_plan.base, Checkpoint) else ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """What every checkpoint's turn needs and none changes. `info` is the engine's, the same for all; `base`: the

@@ -17,6 +17,7 @@ import torch
 from evalharness.engines.hf.endings import TokenPrompt
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenizerAdapter, Untokenizable
+from evalharness.engines.hf.trie import common
 
 FIRST, LEAST, MOST = 4, 1, 64  # tokens of a draft that are read with the first prompt of a block, and the bounds later
 AGAIN = 16  # tokens of a draft that are tried once more behind one that the model did not write
@@ -69,8 +70,7 @@ class Drafting:
     def _settle(self, row: LoopRow, proposed: Tokens, written: Sequence[int]) -> None:
         if not row.draft:
             return
-        both = zip(written, row.draft, strict=False)
-        agreed = next((i for i, (own, drafted) in enumerate(both) if own != drafted), min(len(written), len(row.draft)))
+        agreed = common(tuple(written), row.draft)
         if proposed and len(row.new) == len(written):
             self._learn(agreed, len(proposed))
         if row.again and agreed > 1:

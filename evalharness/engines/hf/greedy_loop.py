@@ -23,6 +23,7 @@ from evalharness.engines.hf.loop_passes import Passes, passes_of
 from evalharness.engines.hf.model_adapter import ModelAdapter
 from evalharness.engines.hf.ragged_cache import RaggedCache
 from evalharness.engines.hf.rows import Tokens
+from evalharness.engines.hf.trie import common
 
 PREFILL = 1024  # tokens of a pass that reads prompts: larger ones are no faster on a CPU
 HEADER = 16  # tokens that all prompts begin with, from which on it pays to read them apart
@@ -80,8 +81,7 @@ class GreedyLoop:
         if self.limits.rows == 1 or len(prompts) < 2:
             return 0
         first, last = min(prompt.tokens for prompt in prompts), max(prompt.tokens for prompt in prompts)
-        shared = next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
-        length = min(shared, min(len(prompt.tokens) for prompt in prompts) - 1)
+        length = min(common(first, last), min(len(prompt.tokens) for prompt in prompts) - 1)
         return length if length >= HEADER else 0
 
     def _places(self, prompts: Sequence[TokenPrompt]) -> int:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedConfig
 
+from evalharness.checkpoints.open_model import embedding_shape
+from evalharness.engines.hf.batches import BatchLimits
 from evalharness.engines.hf.packed_scores import PackedPairScorer
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.trie import LEAST_HEADER
@@ -50,7 +52,7 @@ def why_plain(scorer: PackedPairScorer) -> str:
     model = scorer.model
     if not model.positioned:
         return "its forward pass takes no positions"
-    vocabulary = model.loaded.bare.config.get_text_config(decoder=True).vocab_size
+    vocabulary = embedding_shape(model.loaded.bare)[0]
     header = tuple((7 * i + 5) % vocabulary for i in range(LEAST_HEADER))
     prompts = [(*header, *((11 * token + 3) % vocabulary for token in text)) for text in TEXTS]
     if not all(scorer.in_reach(prompt) for prompt in prompts):
@@ -64,17 +66,17 @@ def why_plain(scorer: PackedPairScorer) -> str:
     if not np.isfinite(plain).all():
         return ""  # the proof refuses it
     bound = (EXACT if model.loaded.model.dtype == torch.float32 else COARSE) * float(np.ptp(plain, axis=1).max())
-    reason = _difference(scorer, prompts, plain, bound)
-    if reason:
-        scorer.trims = False
-        reason = _difference(scorer, prompts, plain, bound)
-    return reason
+    small = PackedPairScorer(model, BatchLimits(scorer.plain.limits.rows, ROW), scorer.reach)
+    if _difference(small, prompts, plain, bound):
+        small.trims = scorer.trims = False
+        return _difference(small, prompts, plain, bound)
+    return ""
 
 
 def _difference(scorer: PackedPairScorer, prompts: Sequence[Tokens], plain: NDArray[np.float64], bound: float) -> str:
     """What is wrong with packed rows; "" where they move no logit by more than the bound."""
     try:
-        packed = scorer.last_logits(prompts, adapter=True, budget=ROW)
+        packed = scorer.last_logits(prompts, adapter=True)
     except Exception as error:  # whatever a model's own code raises of inputs that it does not expect
         return f"it cannot read packed rows ({type(error).__name__}: {first_line(error)})"
     moved = float(np.abs(packed - plain).max())

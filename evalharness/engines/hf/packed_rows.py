@@ -68,16 +68,6 @@ def cache_of(states: States) -> DynamicCache:
     return cache
 
 
-def states_of(cache: DynamicCache) -> States:
-    """The keys and values in a cache. Raises ValueError where a layer keeps anything else."""
-    states = []
-    for layer in cache.layers:
-        if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
-            raise ValueError(f"a cache layer of type {type(layer).__name__}")
-        states.append((layer.keys, layer.values))
-    return tuple(states)
-
-
 def attention_mask(seen: NDArray[np.bool_], before: int, model: PreTrainedModel) -> torch.Tensor:
     """The mask (1, 1, n, before + n) of a row whose tokens see all of what stands before it; in the form that the
     model's attention takes.

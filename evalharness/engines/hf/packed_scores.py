@@ -16,9 +16,11 @@ from transformers import DynamicCache, PreTrainedModel
 from evalharness.checkpoints.load import VirtualPrefix
 from evalharness.engines.hf.batches import TOO_LARGE, BatchLimits, Refusal, in_given_batches
 from evalharness.engines.hf.causal import Causal
+from evalharness.engines.hf.loop_passes import passes_of
 from evalharness.engines.hf.model_adapter import last_feed_forward, logits_at
-from evalharness.engines.hf.packed_rows import PackedRow, States, attention_mask, cache_of, packed_row, states_of
+from evalharness.engines.hf.packed_rows import PackedRow, States, attention_mask, cache_of, packed_row
 from evalharness.engines.hf.pair_scores import NONFINITE, PlainPairScorer, RunScore, Scores, scores_at
+from evalharness.engines.hf.ragged_cache import keys_and_values
 from evalharness.engines.hf.rows import Tokens
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
 from evalharness.engines.hf.trie import Branch, HeaderGroup, groups
@@ -87,8 +89,8 @@ class PackedPairScorer:
                 scores[pair] = result if isinstance(result, Refusal) else result[place]
         return scores
 
-    def last_logits(self, prompts: Sequence[Tokens], adapter: bool, budget: int | None = None) -> NDArray[np.float64]:
-        """Logits after each prompt, (n, vocabulary); `budget`: tokens of a row, instead of the scorer's own."""
+    def last_logits(self, prompts: Sequence[Tokens], adapter: bool) -> NDArray[np.float64]:
+        """Logits after each prompt, (n, vocabulary)."""
         if not all(map(self.in_reach, prompts)):
             return self.plain.last_logits(prompts, adapter)
         branches = [Branch(prompt, len(prompt) - 1) for prompt in sorted(set(prompts))]
@@ -98,7 +100,7 @@ class PackedPairScorer:
             return [given.logits[given.at(i, 1)[0]].double().cpu().numpy() for i in range(len(some))]
 
         logits: dict[Tokens, NDArray[np.float64]] = {}
-        for branch, result in zip(branches, self._results(branches, adapter, read, budget), strict=True):
+        for branch, result in zip(branches, self._results(branches, adapter, read), strict=True):
             if isinstance(result, Refusal):
                 raise MemoryError(TOO_LARGE) if result.reason == TOO_LARGE else RuntimeError(result.reason)
             logits[branch.fed] = result
@@ -114,13 +116,12 @@ class PackedPairScorer:
         branches: Sequence[Branch],
         adapter: bool,
         read: Callable[[Sequence[Branch], BranchLogits], Sequence[Result]],
-        budget: int | None = None,
     ) -> list[Result | Refusal]:
         """What `read` finds for every branch in the logits of its pass; branches are sorted."""
         results: dict[int, Result | Refusal] = {}
         with self.model.loaded.answering(adapter) as (model, lead):
             headers = [ReadHeader(0, (), (), self._lead_states(model, lead))]
-            for group in groups(branches, budget or self.budget):
+            for group in groups(branches, self.budget):
                 while headers[-1].planned > group.above:
                     headers.pop()
                 if group.header:
@@ -168,12 +169,8 @@ class PackedPairScorer:
 
     def _lead_states(self, model: PreTrainedModel, lead: VirtualPrefix) -> States:
         """The states of the virtual tokens; () where there are none."""
-        if lead.cache is not None:
-            return tuple((keys.unsqueeze(0), values.unsqueeze(0)) for keys, values in lead.cache)
-        if lead.embeddings is None:
-            return ()
-        positions = torch.arange(lead.tokens, device=self.model.loaded.device).unsqueeze(0)
-        return self._states(model, {"inputs_embeds": lead.embeddings.unsqueeze(0), "position_ids": positions})
+        held = passes_of(model, lead, (), self.model.positioned).prefix.cache or ()
+        return tuple((keys[None], values[None]) for keys, values in held)
 
     def _inputs(
         self, tokens: Sequence[int], positions: Sequence[int], states: States, lead: VirtualPrefix
@@ -191,7 +188,7 @@ class PackedPairScorer:
         inputs = {"past_key_values": DynamicCache(), **inputs, "use_cache": True}
         none = torch.zeros(1, dtype=torch.long, device=self.model.loaded.device)
         logits_at(model, inputs, (none, none))
-        return states_of(inputs["past_key_values"])
+        return tuple(keys_and_values(inputs["past_key_values"]))
 
 
 def _refuse_spoiled(branches: Sequence[Branch], spoiled: bool) -> None:

@@ -16,12 +16,14 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
+from evalharness.checkpoints.open_model import embedding_shape
 from evalharness.engines.hf.batches import BatchLimits, Refusal, in_batches, rows_in_batches
 from evalharness.engines.hf.model_adapter import logits_at
 from evalharness.engines.hf.pair_scores import PlainPairScorer, RunScore, Scores, run_scores, scores_at
 from evalharness.engines.hf.rows import BatchRow, Tokens, right_padded, scored_places
 from evalharness.engines.hf.seq2seq import Seq2Seq
 from evalharness.engines.hf.tokenizer_adapter import TokenPair
+from evalharness.engines.hf.trie import common
 from evalharness.errors import first_line
 
 EXACT = (1e-3, 1e-5)  # float32: what rounding may move in a log-likelihood, nats or relatively
@@ -84,7 +86,7 @@ class SharedSourceScorer:
         few arbitrary tokens.
         """
         loaded = self.model.loaded
-        vocabulary = loaded.bare.config.get_text_config(decoder=True).vocab_size
+        vocabulary = embedding_shape(loaded.bare)[0]
         some = tuple((7 * i + 5) % vocabulary for i in range(12))
         continuations = (some[:4], (some[0], *some[5:7]), some[:1], (some[0], some[8]))
         pairs = [TokenPair(source, tokens) for source in (some, some[2:7]) for tokens in continuations]
@@ -199,7 +201,7 @@ def _trunk(source: Tokens, readers: dict[Tokens, list[TokenPair]]) -> Trunk:
     predicted: dict[TokenPair, int] = {}
     branches: dict[BatchRow, tuple[TokenPair, ...]] = {}
     for fed, pairs in readers.items():
-        shared = next((k for k, (one, other) in enumerate(zip(fed, longest, strict=False)) if one != other), len(fed))
+        shared = common(fed, longest)
         predicted |= dict.fromkeys(pairs, shared)
         if shared < len(fed):
             branches[BatchRow(source, fed, tuple(pair.continuation[shared:] for pair in pairs))] = tuple(pairs)
