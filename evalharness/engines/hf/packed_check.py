@@ -63,9 +63,11 @@ def why_plain(scorer: PackedPairScorer) -> str:
         plain = scorer.plain.last_logits(prompts, adapter=True)
     except (MemoryError, RuntimeError, IndexError) as error:  # what torch raises
         return f"it answers no short text ({type(error).__name__}: {first_line(error)})"
-    if not np.isfinite(plain).all():
+    if np.isnan(plain).any() or np.isposinf(plain).any() or not np.isfinite(plain).any(axis=1).all():
         return ""  # the proof refuses it
-    bound = (EXACT if model.loaded.model.dtype == torch.float32 else COARSE) * float(np.ptp(plain, axis=1).max())
+    finite = np.where(np.isneginf(plain), np.nan, plain)  # tokens that are ruled out have -inf
+    spread = float((np.nanmax(finite, axis=1) - np.nanmin(finite, axis=1)).max())
+    bound = (EXACT if model.loaded.model.dtype == torch.float32 else COARSE) * spread
     small = PackedPairScorer(model, BatchLimits(scorer.plain.limits.rows, ROW), scorer.reach)
     if _difference(small, prompts, plain, bound):
         small.trims = scorer.trims = False
@@ -79,5 +81,6 @@ def _difference(scorer: PackedPairScorer, prompts: Sequence[Tokens], plain: NDAr
         packed = scorer.last_logits(prompts, adapter=True)
     except Exception as error:  # whatever a model's own code raises of inputs that it does not expect
         return f"it cannot read packed rows ({type(error).__name__}: {first_line(error)})"
-    moved = float(np.abs(packed - plain).max())
+    with np.errstate(invalid="ignore"):
+        moved = float(np.where(packed == plain, 0.0, np.abs(packed - plain)).max())
     return "" if moved <= bound else f"packed rows move a logit by {moved:.2g}"

@@ -150,6 +150,24 @@ def test_a_model_that_cannot_read_packed_rows_is_asked_plainly(name):
     assert_same(scorer, PlainPairScorer(model, BatchLimits(1, 2048)), pairs)
 
 
+@pytest.mark.parametrize("heeds_masks", [True, False])
+def test_a_model_that_rules_tokens_out_is_looked_at_as_well(heeds_masks):
+    """Logits of -inf are no reason not to look."""
+    model = model_of(PACKED["llama"])
+
+    def rule_out(_module, _given, logits):
+        return logits.index_fill(-1, torch.tensor([3, 5]), -torch.inf)
+
+    def without_mask(_module, _given, inputs):
+        return (), {**inputs, "attention_mask": None}
+
+    model.loaded.model.lm_head.register_forward_hook(rule_out)
+    if not heeds_masks:
+        model.loaded.model.model.register_forward_pre_hook(without_mask, with_kwargs=True)
+    reason = pair_scorer(model, BatchLimits(8, 2048)).plain_because
+    assert (reason == "") if heeds_masks else ("packed rows move a logit" in reason)
+
+
 def test_every_row_alone_means_whole_rows():
     scorer = pair_scorer(model_of(PACKED["llama"]), BatchLimits(1, 2048))
     assert isinstance(scorer, PlainPairScorer) and scorer.plain_because == ""
