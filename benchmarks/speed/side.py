@@ -30,13 +30,20 @@ from evalharness.records.models import EngineSettings
 from evalharness.records.requests import Failure, Generate, Rank, Request
 from evalharness.run.collect import blocks
 
+WARM_UP: list[Request] = [
+    Rank(pairs=(("The first of two", " words"),)),
+    Generate(prompt="The first of two", max_tokens=2, stop=()),
+]
 Answer = list[Any]  # of a Rank: [log-probability, is it greedy] a pair; of a Generate: [text]
 
 
 class Side(Protocol):
     """One harness with a model in memory."""
 
-    def answer(self, requests: list[Request], batch: Any) -> list[Answer]: ...
+    def prepare(self, batch: Any) -> None:
+        """Be as after starting, and use this batch from now on."""
+
+    def answer(self, requests: list[Request]) -> list[Answer]: ...
 
 
 class Ours:
@@ -47,19 +54,18 @@ class Ours:
     def __init__(self, job: dict[str, Any]) -> None:
         self._checkpoint = recognise(job["adapter"] or job["model"], base=job["model"] if job["adapter"] else None)
         self._drafts: dict[str, str] = job["drafts"]
-        self._batch: dict[str, Any] = {}
-        self._engine = self._open()
+        self._engine: HFEngine | None = None
 
-    def _open(self, previous: HFEngine | None = None) -> HFEngine:
-        settings = EngineSettings(device="cpu", **self._batch)
+    def prepare(self, batch: dict[str, Any]) -> None:
+        """Open the engine anew, without the headers that it keeps, and let it check what it does once a model."""
+        settings, previous = EngineSettings(device="cpu", **batch), self._engine
         if previous is None:
-            return FACTORY.open(self._checkpoint, settings)
-        return FACTORY.open_after(previous, self._checkpoint, settings)
+            self._engine = FACTORY.open(self._checkpoint, settings)
+        else:
+            self._engine = FACTORY.open_after(previous, self._checkpoint, settings)
+        list(self._engine.answer(WARM_UP))
 
-    def answer(self, requests: list[Request], batch: dict[str, Any]) -> list[Answer]:
-        if batch != self._batch:
-            self._batch = batch
-            self._engine = self._open(self._engine)
+    def answer(self, requests: list[Request]) -> list[Answer]:
         answers = {answer.request_id: answer for block in blocks(requests) for answer in self._block(block)}
         for answer in answers.values():
             if isinstance(answer, Failure):
@@ -67,6 +73,7 @@ class Ours:
         return [_plain(answers[request.id]) for request in requests]
 
     def _block(self, block: dict[str, Request]) -> Iterator[Any]:
+        assert self._engine
         drafts = {key: self._drafts[key] for key in block if key in self._drafts}
         if drafts:
             return self._engine.answer_with_drafts(list(block.values()), drafts)
@@ -89,8 +96,12 @@ class Theirs:
         self._instance = Instance
         self._model = HFLM(pretrained=job["model"], peft=job["adapter"], device="cpu", dtype="float32", batch_size=1)
 
-    def answer(self, requests: list[Request], batch: int) -> list[Answer]:
+    def prepare(self, batch: int) -> None:
         self._model.batch_size_per_gpu = batch
+        self.answer(WARM_UP[:1])
+        self.answer(WARM_UP[1:])
+
+    def answer(self, requests: list[Request]) -> list[Answer]:
         if isinstance(requests[0], Generate):
             written = self._run("generate_until", [_generation(request) for request in requests])
             return [[text] for text in written]
@@ -162,13 +173,13 @@ def main() -> None:
     job = json.loads(Path(sys.argv[2]).read_text("utf-8"))
     requests = requests_of(job["requests"])
     side: Side = (Ours if sys.argv[1] == "ours" else Theirs)(job)
-    side.answer(requests[:1], {} if sys.argv[1] == "ours" else 1)
     answers: list[Answer] = []
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "answer":
             chosen = requests[: command["limit"]]
-            answers, result = measured(lambda chosen=chosen, batch=command["batch"]: side.answer(chosen, batch))
+            side.prepare(command["batch"])
+            answers, result = measured(lambda chosen=chosen: side.answer(chosen))
         else:
             result = {"answers": answers} if command["do"] == "answers" else {"rate": matmul_rate()}
         print(json.dumps(result), file=results, flush=True)

@@ -77,6 +77,7 @@ class Scene:
         given += [f"--base=base={self.base}", f"--include-path={self.folder / 'tasks'}", f"--out={home / 'out'}"]
         given += ["--device=cpu", "--quiet"]
         env = environment(self.bench.threads) | {"XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
+        env["MPLCONFIGDIR"] = str(self.bench.folder / "matplotlib")  # its list of the machine's fonts is made once
         env.pop("EVALHARNESS_STORE", None)
         return run_process([sys.executable, "-m", "evalharness", "run", *given], env)
 

@@ -30,6 +30,7 @@ from evalharness.tasks.prepare import PromptSettings, prepare
 
 REAL = "SmolLM2-135M"
 SUBJECT = "mmlu_astronomy"
+LARGE = 40  # questions for the larger models, of which 100 take lm-eval minutes a round
 
 
 class Skip(Exception):
@@ -84,16 +85,16 @@ def of_task(
     return list(prepared.requests)
 
 
-def letters(bench: Bench, kind: str) -> list[Request]:
+def letters(bench: Bench, kind: str, count: int = 100) -> list[Request]:
     """MMLU, five shots: the published rows where there are any, else drawn ones."""
     if bench.data:
         settings = PromptSettings(num_fewshot=SHOTS)
         prepared = prepare(Library().task(SUBJECT), DataSource(bench.data), settings)
-        return list(prepared.requests)[: bench.count(100)]
+        return list(prepared.requests)[: bench.count(count)]
     writer = Writer(1)
     rows = {
         "dev": [writer.letters() for _ in range(SHOTS)],
-        "test": [writer.letters() for _ in range(bench.count(100))],
+        "test": [writer.letters() for _ in range(bench.count(count))],
     }
     return of_task(bench, f"letters_{kind}", "letters", rows)
 
@@ -192,7 +193,7 @@ def against(make: Callable[[Bench, str], list[Request]], bench: Bench, workload:
     model = bench.model(workload.model)
     requests = make(bench, workload.model)
     job = write_job(bench, workload.name, model, requests)
-    batches, sample = (WRITTEN, 32) if isinstance(requests[0], Generate) else (RANKED, 8)
+    batches, sample = (WRITTEN, 32) if isinstance(requests[0], Generate) else (RANKED, 16)
     sides, rate = duel({"ours": job, "theirs": job}, bench.threads, bench.rounds, batches, sample)
     operations = needed_operations(model, requests, sides["ours"].answers)
     share = operations / median(sides["ours"].busy) / rate if operations else None
@@ -265,15 +266,15 @@ def _on_base(name: str, model: str, floor: float, goal: float, make: Callable[[B
 
 IN_MEMORY = (
     _on_base("MMLU 5-shot", "30M", 8, 12, letters),
-    _on_base("MMLU 5-shot, large vocabulary", "150M", 8, 12, letters),
-    _on_base("MMLU 5-shot, real model", REAL, 5, 8, letters),
+    _on_base("MMLU 5-shot, large vocabulary", "150M", 8, 12, partial(letters, count=LARGE)),
+    _on_base("MMLU 5-shot, real model", REAL, 5, 8, partial(letters, count=LARGE)),
     _on_base("5–10 choices", "30M", 5, 7, partial(ranked, fewest=5, most=10, count=48)),
     _on_base("4 choices", "30M", 2.5, 3.5, partial(ranked, fewest=4, most=4, count=64)),
     _on_base("yes or no after a passage", "30M", 1.6, 2.5, passages),
     _on_base("4 choices, encoder-decoder", "T5", 1.8, 2.5, partial(ranked, fewest=4, most=4, count=64)),
     _on_base("5–10 choices, encoder-decoder", "T5", 2.5, 4, partial(ranked, fewest=5, most=10, count=48)),
     _on_base("summaries", "30M", 1.7, 2.5, documents),
-    _on_base("summaries, real model", REAL, 1.5, 2, partial(documents, count=8)),
+    _on_base("summaries, real model", REAL, 1.5, 2, partial(documents, count=16)),
     Workload(name="summaries, drafted", model="30M + LoRA", floor=2.2, goal=3.5, measure=drafted_against_lm_eval),
     *(
         Workload(

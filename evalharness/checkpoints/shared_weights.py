@@ -13,7 +13,8 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-SAMPLE = 1 << 16  # values of a tensor that its mark looks at
+SAMPLE = 1 << 14  # values of a tensor that its mark looks at
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}  # by bytes
 Mark = tuple[int, int, int]  # of a tensor: address, torch's count of writes, sum over a sample
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -57,11 +58,12 @@ def marks(model: nn.Module) -> tuple[Mark, ...]:
 
 
 def _sample_sum(tensor: torch.Tensor) -> int:
-    """A weighted sum of the bytes of a sample: an exchange of values moves it as well."""
+    """A weighted sum of a sample, its bits taken as whole numbers: an exchange of values moves it as well."""
     if not tensor.numel():
         return 0
     flat = tensor.detach().reshape(-1)
-    taken = flat[:: max(1, flat.numel() // SAMPLE) | 1].contiguous().view(torch.uint8).long()
+    bits = BITS[min(4, flat.element_size())]
+    taken = flat[:: max(1, flat.numel() // SAMPLE) | 1].contiguous().view(bits).long()
     return int((taken * (torch.arange(len(taken), device=taken.device) % 8191 + 1)).sum())
 
 

@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and next to no garbage
+    gc.freeze()  # what is imported later freezes as well, once it sees this
     in_main_thread = threading.current_thread() is threading.main_thread()
     descriptors = take_every_text()
     # torch's threads, which read this when they begin, would spin for one another while another process has their core

@@ -107,9 +107,9 @@ def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
 
 
 def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]:
-    """Prove, by model, that adapters answer; return what is known by then of the plan and the engine."""
-    run_plan = state.run_plan
-    every = {c.name: Session(context, c).prove(state.prompts.by_model[c.name]) for c in turns(run_plan)[0]}
+    """Prove that adapters answer; return what is known by then of the plan and the engine."""
+    run_plan, by_model = state.run_plan, state.prompts.by_model
+    every = {c.name: Session(context, c).prove(by_model[c.name]) for c in turns(run_plan)[0] if c.adapter}
     proofs = {name: proof for name, proof in every.items() if proof is not None}
     unchanged = {**run_plan.unchanged, **without_effect(run_plan.candidates, proofs)}
     info = replace(context.info, unproven=_unproven(run_plan, proofs))
@@ -118,7 +118,8 @@ def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]
 
 @contextmanager
 def _late() -> Iterator[None]:
-    """Make what is wrong with a checkpoint an incomplete run's error: every one was loaded and proven before."""
+    """Make what is wrong with a checkpoint an incomplete run's error: the files of every one were verified
+    before, and adapters proven."""
     try:
         yield
     except ModelError as error:
@@ -145,6 +146,8 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     outcomes = dict(state.outcomes)
     for checkpoint in order:
         session = Session(context, checkpoint)
+        if not checkpoint.adapter:  # an adapter is proven before any answer, full weights when they are in memory
+            session.prove(by_model[checkpoint.name])
         outcomes[checkpoint.name] = rounds.measured(session) if rounds else session.measure(by_model[checkpoint.name])
         drifting.follow(session)
     return state._replace(outcomes={name: outcomes[name] for name in by_model})

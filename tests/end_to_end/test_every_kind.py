@@ -62,7 +62,7 @@ def test_all_of_them_in_one_run_on_one_base(
     ]
     assert found.errors == ()
     told = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert told["loads"] == {str(zoo["llama"]): 1, str(tmp_path / "whole"): 2}
+    assert told["loads"] == {str(zoo["llama"]): 1, str(tmp_path / "whole"): 1}
     assert noise_floor(found).startswith("noise floor 0: ")
     answers = {m.name: (tmp_path / f"out/samples/echo/{m.name}.jsonl").read_bytes() for m in found.models}
     assert answers["placebo"] == answers["base"]

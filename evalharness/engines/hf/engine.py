@@ -4,6 +4,7 @@ checkpoint.
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -169,3 +170,7 @@ def processor_of(device: torch.device) -> tuple[str, int | None]:
     if device.type == "cpu":
         return device.type, torch.get_num_threads()
     return torch.cuda.get_device_name(device), None
+
+
+if gc.get_freeze_count():  # the command line's own process: no collection need look at the libraries' objects again
+    gc.freeze()

@@ -69,12 +69,10 @@ def cache_of(states: States) -> DynamicCache:
 
 
 def attention_mask(seen: NDArray[np.bool_], before: int, model: PreTrainedModel) -> torch.Tensor:
-    """The mask (1, 1, n, before + n) of a row whose tokens see all of what stands before it; in the form that the
-    model's attention takes.
+    """What is added to the attention scores of a row whose tokens see all of what stands before it: (1, 1, n, before +
+    n), in the model's type, so that no layer has to convert it.
     """
     whole = np.concatenate([np.ones((len(seen), before), dtype=bool), seen], axis=1)
     mask = torch.from_numpy(whole).to(model.device)[None, None]
-    if model.config._attn_implementation == "sdpa":
-        return mask
-    hidden = torch.finfo(model.dtype).min
-    return torch.zeros(mask.shape, dtype=model.dtype, device=model.device).masked_fill_(~mask, hidden)
+    added = torch.zeros(mask.shape, dtype=model.dtype, device=model.device)
+    return added.masked_fill_(~mask, torch.finfo(model.dtype).min)

@@ -187,7 +187,7 @@ class PackedPairScorer:
         """The keys and values that one pass leaves, those it began with among them; the head sees one place."""
         inputs = {"past_key_values": DynamicCache(), **inputs, "use_cache": True}
         none = torch.zeros(1, dtype=torch.long, device=self.model.loaded.device)
-        logits_at(model, inputs, (none, none))
+        logits_at(model, inputs, (none, none), last_feed_forward(model) if self.trims else None)
         return tuple(keys_and_values(inputs["past_key_values"]))
 
 
