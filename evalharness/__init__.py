@@ -2,6 +2,7 @@
 
     import evalharness
     results = evalharness.evaluate(["runs/my-lora"], suite="forgetting", data_dir="data")
+    evalharness.gate(results).exit_code  # 0: it may ship
 
 `evaluate` is what the command `evalharness run` stands on; names here are imported when they are first used.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evalharness import registry
 
 if TYPE_CHECKING:
-    from evalharness.api import compare, evaluate
+    from evalharness.api import compare, evaluate, gate, load
     from evalharness.errors import EvalHarnessError
     from evalharness.experiments.callback import ForgettingCallback
     from evalharness.records.comparison import Comparison
@@ -28,15 +29,31 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 PUBLIC = {
     "compare": "evalharness.api:compare",
     "evaluate": "evalharness.api:evaluate",
+    "gate": "evalharness.api:gate",
+    "load": "evalharness.api:load",
     "Results": "evalharness.records.results:Results",
     "Comparison": "evalharness.records.comparison:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
     "ForgettingCallback": "evalharness.experiments.callback:ForgettingCallback",
 }
-__all__ = ["Comparison", "EvalHarnessError", "ForgettingCallback", "Results", "__version__", "compare", "evaluate"]
+__all__ = [
+    "Comparison",
+    "EvalHarnessError",
+    "ForgettingCallback",
+    "Results",
+    "__version__",
+    "compare",
+    "evaluate",
+    "gate",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
         raise AttributeError(f"module 'evalharness' has no attribute {name!r}")
     return registry.find(PUBLIC, name, "attribute")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack, get_type_hints
+from typing import Literal, Unpack, get_type_hints
 
 from evalharness import registry, run
 from evalharness.analysis.analyse import analyse
+from evalharness.analysis.gate import Decision, judge
 from evalharness.analysis.joining import read_runs
-from evalharness.analysis.judging import rule_notices
+from evalharness.analysis.judging import judged_results, rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
@@ -19,6 +20,7 @@ from evalharness.imports.runs import are_logs, read_logs
 from evalharness.records.job_options import JobOptions, Texts, make_job, several
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options
+from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.results import Results
 from evalharness.results import forget_samples, open_folder, run_and_model, write_measurements, write_results
 from evalharness.run.checks import check_job, check_output
@@ -102,6 +104,35 @@ def compare(
     if out is not None:
         _write(Path(out), texts, measured, found)
     return found
+
+
+def load(run: str | Path) -> Results:
+    """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
+    holds none.
+    """
+    check_options({"run": run}, get_type_hints(load))
+    return judged_results(Path(run))[0]
+
+
+def gate(
+    run: str | Path | Results,
+    *,
+    candidates: Sequence[str] = (),
+    on_inconclusive: Literal["fail", "pass"] | None = None,
+    ceiling: float | None = None,
+    ceilings: Mapping[str, float] | None = None,
+) -> Decision:
+    """Decide whether the candidates of a run (`candidates`: these) may ship, as `evalharness gate` does. The decision
+    has `exit_code` and `reasons`, of all and of each.
+
+    `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1; `ceilings`: of single
+    ones, in their metric's unit. Raises UsageError for what is not there.
+    """
+    given = {"run": run, "candidates": candidates, "on_inconclusive": on_inconclusive, "ceiling": ceiling}
+    check_options({**given, "ceilings": ceilings}, get_type_hints(gate))
+    undecided = None if on_inconclusive is None else OnInconclusive(on_inconclusive)
+    policy = Policy(on_inconclusive=undecided, ceiling=ceiling, ceilings=ceilings or {})
+    return judge(run if isinstance(run, Results) else load(run), policy, candidates)
 
 
 def _write(out: Path, texts: Sequence[str], measured: MeasuredRun, results: Results) -> None:

@@ -6,9 +6,9 @@ measured
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from evalharness.analysis import gate_text
 from evalharness.analysis.margins import check_loss
@@ -34,16 +34,39 @@ class GateOutcome(IntEnum):
 WORST_FIRST = (GateOutcome.INCOMPLETE, GateOutcome.FORGOTTEN, GateOutcome.UNDECIDED, GateOutcome.PASSED)
 
 
+class UnitOutcome(StrEnum):
+    """What the gate makes of one gate unit, or of the suite over them."""
+
+    RETAINED = "retained"
+    INCONCLUSIVE = "inconclusive"  # of a unit: stops nothing by itself
+    ABOVE_CEILING = "above its ceiling"
+    SUSPECT = "suspect"
+    FORGOTTEN = "forgotten"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDecision:
+    """What the gate makes of the gate unit, or of the suite, that `row` is about. `reason`: why the candidate does not
+    pass for it, in one line; "" where it does.
+    """
+
+    row: Comparison
+    outcome: UnitOutcome
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateDecision:
     """What the gate decides of one candidate. `reasons`: why it does not pass, one line each; `remarks`: what a pass
-    does not exclude.
+    does not exclude; `units`: the suite, where there is one, and every gate unit.
     """
 
     name: str
     exit_code: GateOutcome
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    units: tuple[UnitDecision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +81,19 @@ class Decision:
     candidates: tuple[CandidateDecision, ...] = ()
 
 
-def judge(results: Results, policy: Policy) -> Decision:
-    """Decide of every candidate, and of all of them: as of the one of which it is worst.
+def judge(results: Results, policy: Policy, only: Collection[str] = ()) -> Decision:
+    """Decide of every candidate (`only`: of these), and of all of them: as of the one of which it is worst.
 
     A run in which something failed is incomplete whatever its verdicts are; what was forgotten in it is named all the
-    same. References decide nothing, nor does what failed of them. Raises UsageError for a ceiling of what is no gate
-    unit, and for one that is all that can be lost.
+    same. References decide nothing, nor does what failed of them. Raises UsageError for a candidate that is not there,
+    for a ceiling of what is no gate unit, and for one that is all that can be lost.
     """
     results = _without_references(results)
+    for name in sorted(set(only) - set(results.candidates)):
+        raise UsageError("--candidate", f"no candidate {name!r} in the run", did_you_mean(name, results.candidates))
     units = [row for row in results.comparisons if row.is_gate_unit]
     check_ceilings(policy, {name: row.span for row in units for name in names_known(row.task, row.variant)})
-    each = tuple(_of_candidate(results, name, policy) for name in results.candidates)
+    each = tuple(_of_candidate(results, name, policy) for name in results.candidates if not only or name in only)
     outcomes = {decision.exit_code for decision in each}
     reasons = [line for decision in each for line in decision.reasons]
     if not results.comparisons:
@@ -131,8 +156,25 @@ def _of_candidate(results: Results, name: str, policy: Policy) -> CandidateDecis
         let_pass = [f"{line} (passes all the same: --on-inconclusive pass)" for line in undecided]
         remarks = [*let_pass, gate_text.not_excluded(name, units)]
     remarks += [*gate_text.target_untold(_suite_of(rows), units), *gate_text.not_alike(name, units)]
-    lines = (tuple(map(gate_text.one_line, each)) for each in (reasons, remarks))
-    return CandidateDecision(name, outcome, *lines)
+    reasons, remarks = ([*map(gate_text.one_line, each)] for each in (reasons, remarks))
+    judged = sorted((row for row in rows if row.unit), key=lambda row: row.is_gate_unit)  # the suite first
+    of_units = tuple(_of_unit(row, units, policy) for row in judged)
+    return CandidateDecision(name, outcome, tuple(reasons), tuple(remarks), of_units)
+
+
+def _of_unit(row: Comparison, units: Sequence[Comparison], policy: Policy) -> UnitDecision:
+    outcome, reason = UnitOutcome(row.verdict or UnitOutcome.INCONCLUSIVE), ""
+    if not row.n:
+        outcome, reason = UnitOutcome.NOT_MEASURED, f"nothing was measured of {row.candidate} on {row.task}"
+    elif outcome == UnitOutcome.FORGOTTEN:
+        reason = gate_text.forgotten(row)
+    elif row.level == Level.SUITE:
+        reason = "" if outcome == UnitOutcome.RETAINED else gate_text.undecided(row, units)
+    elif Flag.SUSPECT in row.flags:
+        outcome, reason = UnitOutcome.SUSPECT, gate_text.suspect(row)
+    elif missed := _ceiling_missed(row, policy):
+        outcome, reason = UnitOutcome.ABOVE_CEILING, missed
+    return UnitDecision(row, outcome, gate_text.one_line(reason))
 
 
 def _undecided(rows: Sequence[Comparison], policy: Policy) -> list[str]:
@@ -142,20 +184,18 @@ def _undecided(rows: Sequence[Comparison], policy: Policy) -> list[str]:
     reasons = [] if suite is None or decided else [gate_text.undecided(suite, units)]
     open_units = [row for row in units if row.verdict != Verdict.FORGOTTEN]
     reasons += [gate_text.suspect(row) for row in open_units if Flag.SUSPECT in row.flags]
-    return [*reasons, *_ceilings_missed(open_units, policy)]
+    return [*reasons, *filter(None, (_ceiling_missed(row, policy) for row in open_units))]
 
 
-def _ceilings_missed(units: Sequence[Comparison], policy: Policy) -> Iterator[str]:
-    """Why gate units do not pass under a ceiling: a larger loss is not excluded, or the ceiling of all does not hold
-    for them.
+def _ceiling_missed(row: Comparison, policy: Policy) -> str:
+    """Why a gate unit does not pass under a ceiling: a larger loss is not excluded, or the ceiling of all does not hold
+    for it; "" where it passes.
     """
-    for row in units:
-        ceiling = _ceiling_of(names_known(row.task, row.variant), row.span, policy)
-        low = gate_text.loss_bound(row)
-        if ceiling is not None and (low is None or low < -ceiling):
-            yield gate_text.above_ceiling(row, ceiling)
-        elif ceiling is None and policy.ceiling is not None:
-            yield gate_text.no_ceiling(row)
+    ceiling = _ceiling_of(names_known(row.task, row.variant), row.span, policy)
+    low = gate_text.loss_bound(row)
+    if ceiling is not None and (low is None or low < -ceiling):
+        return gate_text.above_ceiling(row, ceiling)
+    return gate_text.no_ceiling(row) if ceiling is None and policy.ceiling is not None else ""
 
 
 def _ceiling_of(names: Sequence[str], span: float | None, policy: Policy) -> float | None:

@@ -35,6 +35,12 @@ def print_line(text: object, err: bool = False) -> None:
         click.echo(COLOURED.sub(_styled, line) if coloured else line, err=err, color=coloured)
 
 
+def print_commands(lines: Iterable[str], err: bool = False) -> None:
+    """Print lines that a CI runner is to obey, as they are."""
+    for line in lines:
+        click.echo(line, err=err)
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print texts on stdout, one a line; what is wider than the terminal is wrapped between words."""
     width = terminal_width()

@@ -1,4 +1,4 @@
-"""`evalharness report`: write the HTML pages of finished runs again."""
+"""`evalharness report`: write the HTML pages of finished runs again, or what they found in another form."""
 
 from __future__ import annotations
 
@@ -9,16 +9,34 @@ import click
 from evalharness import registry, report
 from evalharness.cli.command import Command
 from evalharness.cli.options import debug_option
-from evalharness.cli.printing import print_line
+from evalharness.cli.printing import print_json, print_line
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.results.files import RESULTS, inside
+
+HTML, JSON = "html", "json"
 
 
 @click.command("report", cls=Command)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    default=HTML,
+    show_default=True,
+    type=click.Choice([HTML, "md", "csv", JSON, "latex"]),
+    help="html writes report.html into each folder; the others are printed.",
+)
 @debug_option
-def report_command(runs: tuple[Path, ...], debug: bool) -> None:
-    """Write report.html of each RUN folder again, from what the run left; no model is needed."""
+def report_command(runs: tuple[Path, ...], form: str, debug: bool) -> None:
+    """Write report.html of each RUN folder again, from what the run left, or print what it found as a table; no model
+    is needed.
+    """
+    if form != HTML:
+        text, notices = registry.find(report.REGISTRY, "written", "stage")(runs, form)
+        for notice in notices:
+            print_line(f"note: {notice}", err=True)
+        print_json(text) if form == JSON else print_line(text.rstrip("\n"))
+        return
     write = registry.find(report.REGISTRY, "write", "stage")
     for run in runs:
         folder = inside(run, RESULTS, "results").parent

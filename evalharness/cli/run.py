@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import click
 
 from evalharness import registry
+from evalharness.cli.gate_output import gate_output_options
 from evalharness.cli.help import SectionedCommand
 from evalharness.cli.options import (
     chat_options,
@@ -31,7 +32,8 @@ class RunCommand(SectionedCommand):
         "--data-dir --data --include-path --train-data",
         "Prompts": "--template --apply-chat-template --system-instruction --fewshot-as-multiturn "
         "--chat-template-mismatch",
-        "Verdicts and gate": "--margin --alpha --until-decided --gate --on-inconclusive --ceiling",
+        "Verdicts and gate": "--margin --alpha --until-decided "
+        "--gate --on-inconclusive --ceiling --junit --markdown --github",
         "Beside the verdicts": "--explain --drift --drift-text --describe",
         "Engine": "--engine --engine-option --device --dtype --batch-size --strict",
         "Files": "--out --store",
@@ -151,7 +153,7 @@ class RunCommand(SectionedCommand):
 )
 @click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
-@with_options(*policy_options)
+@with_options(*policy_options, *gate_output_options)
 @click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")

@@ -10,6 +10,7 @@ from typing import Any
 from evalharness import registry, report
 from evalharness import run as stages
 from evalharness.cli import progress
+from evalharness.cli.gate_output import GateOutput
 from evalharness.cli.option_texts import job_options, paths
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError, UsageError
@@ -20,12 +21,12 @@ from evalharness.results import RESULTS
 from evalharness.run.checks import check_job, check_paths
 from evalharness.run.output_folder import held_output
 
-GATE = {"decide": "evalharness.cli.gate:decide"}  # imports statistics, which checks do without
+GATE = {"after_run": "evalharness.cli.gate:after_run"}  # imports statistics, which checks do without
 
 
 def run(given: Mapping[str, Any]) -> int:
     """Run what the options ask for, and return the exit code."""
-    job = _job(given)
+    job, output = _job(given), GateOutput.of(given)
     check_job(job)
     with held_output(job) as job, progress.listener(given["quiet"], given["verbose"]) as listener:
         evaluate = registry.find(stages.REGISTRY, "evaluate", "stage")
@@ -34,17 +35,17 @@ def run(given: Mapping[str, Any]) -> int:
         listener.phase("writing the report")
         page: Path = write_report(job.output.folder)
         document = (job.output.folder / RESULTS).read_text(encoding="utf-8") if given["as_json"] else ""
-    if given["as_json"]:
-        print_json(document)
-    else:
+    if not given["as_json"]:
         print_lines(run_lines(results, terminal_width()))
         print_line(f"\nreport: {page}")
         if not given["gate"]:
             print_line(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
+    code = NotComparableError.exit_code if results.errors else 0
     if given["gate"]:
-        decide = registry.find(GATE, "decide", "stage")
-        return int(decide(results, job.policy, aside=given["as_json"]))
-    return NotComparableError.exit_code if results.errors else 0
+        code, document = registry.find(GATE, "after_run", "stage")(results, job.policy, output, document)
+    if given["as_json"]:
+        print_json(document)
+    return code
 
 
 def _job(given: Mapping[str, Any]) -> Job:

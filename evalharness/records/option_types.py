@@ -62,4 +62,4 @@ def _words(hint: Any) -> str:
         return "a mapping with " + ", ".join(f"{key}: {_words(kind)}" for key, kind in get_type_hints(hint).items())
     if origin is Mapping:
         return f"a mapping from names, to {_words(args[1])} each"
-    return WORDS[hint]
+    return WORDS.get(hint) or str(hint.__name__)

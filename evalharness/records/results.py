@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.models import REFERENCES, Kind
@@ -79,7 +79,7 @@ class Drift:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Results:
     """Everything that a run concluded. `flips` live in samples/, the rest in results.json. `verdict_rule`: the version
     of the rule by which the verdicts are given.
@@ -93,6 +93,13 @@ class Results:
     flips: tuple[Flip, ...] = ()
     drift: tuple[Drift, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+
+    def __repr__(self) -> str:
+        """In short: a notebook shows it, and all of it would be megabytes."""
+        suites = {row.candidate: row.verdict for row in self.comparisons if row.unit and row.level == Level.SUITE}
+        each = ", ".join(f"{name} {suites.get(name) or 'without a verdict'}" for name in self.candidates)
+        tasks = len({row.task for row in self.comparisons if row.is_gate_unit})
+        return f"Results({each or 'no candidates'}; {tasks} gate units, {len(self.errors)} errors)"
 
     @property
     def candidates(self) -> tuple[str, ...]:

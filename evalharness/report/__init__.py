@@ -6,6 +6,7 @@ REGISTRY = {
     "write": "evalharness.report.folder:write",
     "terminal": "evalharness.report.terminal:run_lines",
     "html": "evalharness.report.page:render",
+    "written": "evalharness.report.formats:written",
     "forest": "evalharness.report.forest:forest",
     "tradeoff": "evalharness.report.tradeoff:tradeoff",
     "curves": "evalharness.report.curves:curves",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from evalharness.stats.enums import Verdict
 NO_TARGET = "no target is declared, so every gate unit counts"
 IN_MARGINS = 2  # decimals of a difference in margins
 MOST_PLACES = 9
+MARKUP = re.compile(r"[^\w \-.,;()+−…≤≥%✓✗]|_")  # Markdown, HTML, mentions, references and addresses need one of these
+BARE_ADDRESS = re.compile(r"\bwww\.", re.IGNORECASE)
 
 VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line for the glossary)
     Verdict.FORGOTTEN: (
@@ -91,6 +94,12 @@ def one_line(text: str, most: int = 0) -> str:
         head = (most - 1) * 2 // 3
         return f"{line[:head]}…{line[len(line) - (most - 1 - head) :]}"
     return line
+
+
+def inert(text: str) -> str:
+    """`text` on one line, as text and nothing else to a reader of Markdown and HTML."""
+    bare = BARE_ADDRESS.sub(lambda match: match[0][:-1] + "\N{ZERO WIDTH SPACE}.", one_line(text))
+    return MARKUP.sub(lambda match: f"&#{ord(match[0])};", bare)
 
 
 def shortened(text: str, most: int) -> str:

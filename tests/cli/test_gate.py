@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from command_line import exit_code
+from junitparser import JUnitXml
 
 from evalharness.errors import UsageError
 from evalharness.records.job_options import make_job
@@ -47,9 +48,71 @@ def test_gate_codes(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> No
     assert exit_code("gate", forgot, "--json") == 3
     document = json.loads(capsys.readouterr().out)
     assert document["exit_code"] == 3 and document["policy"]["sources"]["on_inconclusive"] == "default"
-    assert [(each["name"], each["exit_code"], each["outcome"]) for each in document["candidates"]] == [
-        ("a", 3, "failed: forgotten")
+    (candidate,) = document["candidates"]
+    assert (candidate["name"], candidate["exit_code"], candidate["outcome"]) == ("a", 3, "failed: forgotten")
+    assert [(unit["name"], unit["outcome"]) for unit in candidate["units"]][1:] == [
+        ("echo", "forgotten"),
+        ("yes_no", "inconclusive"),
     ]
+
+
+def test_one_candidate_may_be_judged_alone(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("run", {"a": 12, "b": 0})
+    undecided = ("--on-inconclusive", "pass")
+    assert exit_code("gate", run, *undecided) == 3
+    both = capsys.readouterr().out
+    assert "  ✗ a may not ship: 2 gate units, 1 forgotten and 1 inconclusive; suite " in both
+    assert "; lowest echo −40.0 points [" in both and "  ✓ b may ship: 2 gate units, 2 inconclusive; " in both
+    assert exit_code("gate", run, *undecided, "--candidate", "b") == 0
+    alone = capsys.readouterr().out
+    assert "✗" not in alone and "2 candidates were tried" in alone  # as many as were tried, whoever is judged
+    assert exit_code("gate", run, "--candidate", "c") == 2
+    assert "--candidate: no candidate 'c' in the run" in capsys.readouterr().err
+
+
+def test_it_explains_by_which_rule_the_code_came(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("run", {"a": 12, "b": 0})
+    exit_code("gate", run, "--explain")
+    said = capsys.readouterr().out
+    assert "  a: 3, because a gate unit is shown to have lost more than its margin" in said
+    assert "  b: 4, because nothing is shown to be forgotten, but the suite is not shown to be retained" in said
+    assert "  exit code 3: that of the candidate of which it is worst" in said
+    exit_code("gate", run, "--explain", "--on-inconclusive", "pass")
+    assert "  b: 0, because nothing is shown to be forgotten, and the policy lets" in capsys.readouterr().out
+
+
+def test_it_writes_junit_markdown_and_what_github_reads(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("run", {"a": 12, "b": 0})
+    cases, comment, summary = tmp_path / "cases.xml", tmp_path / "comment.md", tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    assert exit_code("gate", run, "--junit", cases, "--markdown", comment) == 3
+    assert "::" not in capsys.readouterr().out and not summary.exists()
+    suites = {suite.name: suite for suite in JUnitXml.fromfile(str(cases))}
+    assert {name: (len(suite), suite.failures, suite.skipped, suite.errors) for name, suite in suites.items()} == {
+        "a": (3, suites["a"].failures, 3 - suites["a"].failures, 0),
+        "b": (3, 0, 3, 0),
+    }
+    assert suites["a"].failures >= 1
+    assert comment.read_text().startswith("### evalharness: gate failed: forgotten\n\n* ✗ a may not ship")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert exit_code("gate", run) == 3
+    commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::")]
+    assert [line.split("::")[1] for line in commands] == [
+        "error title=evalharness gate%3A a",
+        "warning title=evalharness gate%3A b",
+    ]
+    assert summary.read_text() == comment.read_text()
+    assert exit_code("gate", run, "--no-github", "--json") == 3
+    json.loads(capsys.readouterr().out)
+    for option in ("--junit", "--markdown"):
+        for place in (tmp_path, tmp_path / "none" / "file"):
+            assert exit_code("gate", run, option, place) == 2
+            assert f"{option}: {place} is no place for a file" in capsys.readouterr().err
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    assert exit_code("gate", run) == 5
+    assert "GITHUB_STEP_SUMMARY: cannot be written" in capsys.readouterr().err
 
 
 def test_the_policy_is_printed_and_another_one_than_the_runs_is_said_first(
@@ -70,7 +133,7 @@ def test_the_policy_is_printed_and_another_one_than_the_runs_is_said_first(
         "ceiling 0.5 then, none now; ceilings none then, echo=0.05 now)"
     )
     assert "on inconclusive fail (default), ceiling none (default), ceiling echo=0.05 (option)" in policy
-    assert any(line.startswith("  ceiling: a on echo: a loss of ") for line in reasons)
+    assert any(line.startswith("    ceiling: a on echo: a loss of ") for line in reasons)
     # judged at another margin than the run was started with
     assert exit_code("compare", run, "--margin", "echo=0.3", "--out", tmp_path / "wide") == 0
     exit_code("gate", tmp_path / "wide", "--on-inconclusive", "pass", "--ceiling", 0.5)
@@ -116,7 +179,7 @@ def test_what_an_older_rule_judged_is_judged_again(
     assert exit_code("gate", run) == 3
     out = capsys.readouterr().out.splitlines()
     assert out[1] == "gate failed: forgotten" and out[3] == f"  {OLD}"
-    assert any(line.startswith("  forgotten: a on echo") for line in out)
+    assert any(line.startswith("    forgotten: a on echo") for line in out)
     assert exit_code("compare", run, "--out", tmp_path / "again") == 0
     assert f"note: {OLD}" in capsys.readouterr().err
     again = json.loads((tmp_path / "again" / "results.json").read_text())

@@ -66,6 +66,22 @@ def prompts(tmp_path: Path, model: str) -> list[str]:
     ]
 
 
+def test_its_gate_is_in_the_json_and_in_the_files_that_are_asked_for(run: Run, tmp_path: Path) -> None:
+    cases = tmp_path / "cases.xml"
+    code, out, err = run("lora", "--gate", "--json", "--junit", str(cases))
+    whole = json.loads(out)
+    assert whole["gate"]["exit_code"] == code == 4 and "gate undecided" in err
+    assert {key: whole[key] for key in whole if key != "gate"} == json.loads(
+        (tmp_path / "out" / "results.json").read_text()
+    )
+    assert "<testsuite" in cases.read_text()
+    code, out, err = run("lora", "--junit", str(cases), "--out", str(tmp_path / "new"))
+    assert (code, out) == (2, "") and "--junit: is of the gate, which was not asked for; give --gate" in err
+    code, out, err = run("lora", "--gate", "--junit", str(tmp_path), "--out", str(tmp_path / "new"))
+    assert (code, out) == (2, "") and f"--junit: {tmp_path} is no place for a file" in err
+    assert not (tmp_path / "new").exists()
+
+
 def test_by_their_common_template(run: Run, tmp_path: Path) -> None:
     assert run("lora", TEMPLATE, "--num-fewshot", "1")[0] == 0
     assert prompts(tmp_path, "base") == prompts(tmp_path, "candidate")

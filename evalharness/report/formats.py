@@ -1,0 +1,110 @@
+"""Write what runs found for other programs and papers: comparisons as CSV, Markdown or LaTeX, results as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from evalharness.analysis.judging import judged_results
+from evalharness.errors import UsageError
+from evalharness.records.comparison import Comparison, value_of
+from evalharness.records.results import Results
+from evalharness.report.wording import NONE, inert, interval, one_line, places_of, plain, signed
+from evalharness.results.documents import results_text
+
+NAMES = ("candidate", "task", "family", "level", "metric")
+TESTS = ("ci_level", "lost", "gained", "margin", "p_forgotten", "p_forgotten_adjusted", "p_retained")
+COLUMNS = (
+    *NAMES,
+    "gate_unit",
+    "primary",
+    "n",
+    "base",
+    "score",
+    "difference",
+    "low",
+    "high",
+    *TESTS,
+    "verdict",
+    "flags",
+)
+SHOWN = ("candidate", "task", "metric", "n", "base", "score", "difference", "interval", "margin", "verdict")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a cell begins that a spreadsheet would compute
+Runs = Mapping[str, Results]  # by the path that was given
+
+
+def written(runs: Sequence[Path], form: str) -> tuple[str, list[str]]:
+    """What the runs found in one of FORMS, and notices of runs that were judged again. Raises UsageError for a folder
+    that holds no results, and for several runs where one alone can be written.
+    """
+    judged = {str(run): judged_results(run) for run in runs}
+    notices = [f"{run}: {notice}" for run, (_, notice) in judged.items() if notice]
+    return FORMS[form]({run: results for run, (results, _) in judged.items()}), notices
+
+
+def frame(results: Results) -> pd.DataFrame:
+    """Every comparison in a row, (comparisons, COLUMNS), numbers in the metric's unit and empty where nothing was
+    measured.
+    """
+    return pd.DataFrame([_cells(row) for row in results.comparisons], columns=list(COLUMNS))
+
+
+def _cells(row: Comparison) -> tuple[object, ...]:
+    difference = row.difference
+    bounds = (None, None, None) if difference is None else (difference.value, difference.low, difference.high)
+    names, tests = ([getattr(row, name) for name in each] for each in (NAMES, TESTS))
+    scores = (value_of(row.base), value_of(row.candidate_score), *bounds)
+    last = (row.verdict, " ".join(row.flags))
+    return (*map(_no_formula, names), row.is_gate_unit, row.primary, row.n, *scores, *tests, *last)
+
+
+def _no_formula(name: str) -> str:
+    return f"'{name}" if str(name).startswith(FORMULA) else str(name)
+
+
+def _csv(runs: Runs) -> str:
+    """A line for every comparison; `run` comes first where there are several."""
+    frames = {_no_formula(run): frame(results) for run, results in runs.items()}
+    if len(frames) == 1:
+        return str(next(iter(frames.values())).to_csv(index=False))
+    return str(pd.concat(frames, names=["run", None]).reset_index("run").to_csv(index=False))
+
+
+def _json(runs: Runs) -> str:
+    if len(runs) > 1:
+        raise UsageError("--format json", f"is of one run, and {len(runs)} are given", "give them one by one")
+    return results_text(next(iter(runs.values())))
+
+
+def _shown(results: Results) -> list[tuple[str, ...]]:
+    """The primary comparisons as texts under SHOWN, each in its metric's unit."""
+    rows: list[tuple[str, ...]] = []
+    for row in (each for each in results.comparisons if each.primary):
+        places = places_of(row)
+        scores = (plain(value_of(row.base), places), plain(value_of(row.candidate_score), places))
+        difference = (signed(value_of(row.difference), places), interval(row.difference, places) or NONE)
+        margin = NONE if row.margin is None else f"{row.margin:g}"
+        names = (one_line(row.candidate), one_line(row.task), one_line(row.metric))
+        rows.append((*names, f"{row.n:,}", *scores, *difference, margin, str(row.verdict or NONE)))
+    return rows
+
+
+def _markdown(runs: Runs) -> str:
+    lines = []
+    for run, results in runs.items():
+        lines += [] if len(runs) == 1 else [f"### {inert(run)}", ""]
+        lines += [f"| {' | '.join(SHOWN)} |", "|" + "---|" * 3 + "---:|" * 6 + "---|"]
+        lines += [f"| {' | '.join(map(inert, cells))} |" for cells in _shown(results)] + [""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _latex(runs: Runs) -> str:
+    """A `tabular` for each run, of the package booktabs."""
+    tables = [pd.DataFrame(_shown(results), columns=list(SHOWN)) for results in runs.values()]
+    texts = (table.to_latex(index=False, escape=True, column_format="lllrrrrrrl") for table in tables)
+    return "\n".join(text.replace("−", "$-$") for text in texts)
+
+
+FORMS: Mapping[str, Callable[[Runs], str]] = {"csv": _csv, "md": _markdown, "latex": _latex, "json": _json}

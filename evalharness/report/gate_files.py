@@ -1,0 +1,125 @@
+"""Write what the gate decided for other programs: a JSON document, JUnit XML, and a comment on a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, UnitDecision, UnitOutcome
+from evalharness.analysis.gate_text import loss_bound
+from evalharness.records.comparison import Level
+from evalharness.report.gate_lines import MARKS, MAY, WORDS, GateText, headline
+from evalharness.report.wording import inert, one_line
+
+ATTRIBUTES = ("metric", "n", "base", "margin", "lost", "gained", "p_forgotten", "p_forgotten_adjusted", "p_retained")
+FAILS = {UnitOutcome.FORGOTTEN: Failure, UnitOutcome.NOT_MEASURED: Error, UnitOutcome.RETAINED: None}
+COMMENT = 60_000  # characters of a comment: GitHub takes 65,536
+
+
+def document(text: GateText) -> dict[str, Any]:
+    """The decision as JSON takes it."""
+    decision, policy = text.decision, text.policy
+    return {
+        "exit_code": decision.exit_code,
+        "outcome": WORDS[decision.exit_code],
+        "reasons": decision.reasons,
+        "remarks": decision.remarks,
+        "candidates": [_candidate(each) for each in decision.candidates],
+        "policy": {**policy.facts(text.results.signature), "sources": policy.sources},
+        "changed": text.changed,
+        "notice": text.notice,
+    }
+
+
+def _candidate(candidate: CandidateDecision) -> dict[str, Any]:
+    return {
+        "name": candidate.name,
+        "exit_code": candidate.exit_code,
+        "outcome": WORDS[candidate.exit_code],
+        "reasons": candidate.reasons,
+        "remarks": candidate.remarks,
+        "units": [_unit(unit) for unit in candidate.units],
+    }
+
+
+def _unit(unit: UnitDecision) -> dict[str, Any]:
+    """A gate unit or the suite; `loss_not_excluded`: in the metric's unit, None where no loss is excluded."""
+    row = asdict(unit.row)
+    low = loss_bound(unit.row)
+    return {
+        "name": row["task"],
+        "level": row["level"],
+        "outcome": unit.outcome,
+        "reason": unit.reason,
+        **{name: row[name] for name in ATTRIBUTES},
+        "candidate": row["candidate_score"],
+        "difference": row["difference"],
+        "loss_not_excluded": None if low is None else max(0.0, -low),
+    }
+
+
+# ---- JUnit -----------------------------------------------------------------------------------------------------------
+
+
+def junit(decision: Decision) -> str:
+    """JUnit XML: a suite for each candidate, a case for its suite and for every gate unit. What is forgotten is a
+    failure, what was not measured an error, what is undecided is skipped; so is what failed of the whole run an error.
+    """
+    xml = JUnitXml("evalharness")
+    for candidate in decision.candidates:
+        suite = TestSuite(one_line(candidate.name))
+        for unit in candidate.units:
+            suite.add_testcase(_case(candidate, unit))
+        if candidate.exit_code == GateOutcome.INCOMPLETE:
+            suite.add_testcase(_broken(candidate.name, "complete", candidate.reasons))
+        xml.add_testsuite(suite)
+    if not decision.candidates:
+        suite = TestSuite("evalharness")
+        suite.add_testcase(_broken("evalharness", "compared", decision.reasons))
+        xml.add_testsuite(suite)
+    return str(xml.tostring().decode())  # type: ignore[no-untyped-call]
+
+
+def _case(candidate: CandidateDecision, unit: UnitDecision) -> TestCase:
+    over = "suite " if unit.row.level == Level.SUITE else ""
+    case = TestCase(f"{over}{one_line(unit.row.task)}", f"evalharness.{one_line(candidate.name)}")
+    kind = FAILS.get(unit.outcome, Skipped)
+    if kind is not None:
+        case.result = [kind(unit.reason or f"{one_line(unit.row.task)}: {unit.outcome}", str(unit.outcome))]
+    return case
+
+
+def _broken(name: str, what: str, reasons: tuple[str, ...]) -> TestCase:
+    case = TestCase(what, f"evalharness.{one_line(name)}")
+    case.result = [Error("; ".join(reasons), "incomplete")]
+    return case
+
+
+# ---- Markdown --------------------------------------------------------------------------------------------------------
+
+
+def markdown(text: GateText) -> str:
+    """A comment on a change: the outcome, a line a candidate, and folded below it why. Names and texts of others are
+    written so that nothing in them is markup, a mention or an address.
+    """
+    comment = "\n".join(_markdown(text)) + "\n"
+    return comment if len(comment) <= COMMENT else comment[:COMMENT].rpartition("\n")[0] + "\n\n… shortened\n"
+
+
+def _markdown(text: GateText) -> Iterator[str]:
+    decision = text.decision
+    yield f"### evalharness: gate {WORDS[decision.exit_code]}"
+    yield ""
+    for each in decision.candidates:
+        yield f"* {MARKS[each.exit_code]} {inert(headline(each))}"
+    yield from (f"* {inert(line)}" for line in text.of_the_run)
+    for each in decision.candidates:
+        if each.reasons or each.remarks:
+            summary = f"{inert(one_line(each.name))} {MAY[each.exit_code]}: why"
+            yield from ("", f"<details><summary>{summary}</summary>", "")
+            yield from (f"* {inert(line)}" for line in (*each.reasons, *each.remarks))
+            yield from ("", "</details>")
+    yield from ("", f"<sub>{inert('; '.join(filter(None, (text.policy_line, text.notice))))}</sub>")

@@ -1,0 +1,71 @@
+"""The functions for Python that read what a run left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evalharness
+from evalharness.errors import UsageError
+from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.results import ModelRow, Results
+from evalharness.results import write_results
+
+ROW = Comparison(
+    task="rte", family="glue", level="task", unit=True, metric="acc", primary=True, candidate="lora", n=300,
+    base=Estimate(value=0.8), candidate_score=Estimate(value=0.8), difference=Estimate(value=0.0, low=-0.1, high=0.1),
+    ci_level=0.9, margin=0.02, verdict="retained", available=300, points=True, span=1.0,
+)  # fmt: skip
+SUITE = replace(ROW, task="demo", level="suite", metric="margins", margin=1.0, points=False, span=None)
+LOST = replace(ROW, candidate="full", verdict="forgotten", p_forgotten_adjusted=0.001)
+
+
+@pytest.fixture
+def results() -> Results:
+    models = [
+        ModelRow(name=name, kind=kind, fingerprint=name, base=base, parameters=1, trainable=1, trainable_share=1.0,
+                 bytes=1)
+        for name, kind, base in (("base", "base", None), ("lora", "lora", "base"), ("full", "full", "base"))
+    ]  # fmt: skip
+    rows = (SUITE, ROW, replace(SUITE, candidate="full"), LOST)
+    return Results(signature={"alpha": 0.05}, models=tuple(models), comparisons=rows)
+
+
+def test_a_run_is_loaded_and_gated_from_its_folder_or_from_results(results: Results, tmp_path: Path) -> None:
+    write_results(tmp_path, results)
+    assert evalharness.load(tmp_path) == results
+    for run in (results, tmp_path, str(tmp_path)):
+        decision = evalharness.gate(run)
+        assert (decision.exit_code, [each.exit_code for each in decision.candidates]) == (3, [0, 3])
+    assert evalharness.gate(results, candidates=["lora"]).exit_code == 0
+    assert evalharness.gate(results, candidates=["lora"], ceiling=0.05).exit_code == 4
+    assert evalharness.gate(results, candidates=["lora"], ceiling=0.05, on_inconclusive="pass").exit_code == 0
+    assert evalharness.gate(results, candidates=["lora"], ceilings={"rte": 0.2}).exit_code == 0
+
+
+def test_what_is_wrong_is_said_as_on_the_command_line(results: Results, tmp_path: Path) -> None:
+    for given, said in (
+        ({"candidates": ["laura"]}, "no candidate 'laura' in the run; did you mean lora"),
+        ({"candidates": "lora"}, "candidates: 'lora' .* is no value for it"),
+        ({"on_inconclusive": "maybe"}, "on_inconclusive: 'maybe' .*'fail' or 'pass'"),
+        ({"ceiling": -1.0}, "ceiling: -1.0 of all is no loss"),
+        ({"ceilings": {"rta": 0.1}}, "no gate unit 'rta'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            evalharness.gate(results, **given)
+    for load in (evalharness.load, evalharness.gate):
+        with pytest.raises(UsageError):
+            load(tmp_path)
+        with pytest.raises(UsageError, match="run: 7"):
+            load(7)
+
+
+def test_results_are_short_where_they_are_shown(results: Results) -> None:
+    assert repr(results) == "Results(lora retained, full retained; 1 gate units, 0 errors)"
+    assert repr(Results(signature={}, models=(), comparisons=())) == "Results(no candidates; 0 gate units, 0 errors)"
+
+
+def test_the_packages_names_are_those_that_it_offers() -> None:
+    assert {"compare", "evaluate", "gate", "load", "Results"} <= set(dir(evalharness)) == set(evalharness.__all__)
