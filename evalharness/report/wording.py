@@ -21,7 +21,7 @@ from evalharness.stats.enums import Verdict
 NO_TARGET = "no target is declared, so every gate unit counts"
 IN_MARGINS = 2  # decimals of a difference in margins
 MOST_PLACES = 9
-MARKUP = re.compile(r"[^\w \-.,;()+−…≤≥%✓✗]|_")  # Markdown, HTML, mentions, references and addresses need one of these
+MARKUP = re.compile(r"[^\w \-.,;()+−–…≤≥%✓✗]|_")  # Markdown, HTML, mentions, references and addresses need one of these
 BARE_ADDRESS = re.compile(r"\bwww\.", re.IGNORECASE)
 
 VERDICTS: Final[Mapping[str, tuple[str, str]]] = {  # verdict: (glyph, one line for the glossary)
