@@ -59,7 +59,7 @@ soak: $(VENV)/.ready-test       ## kill a run 50 times at random moments, and in
 	PYTHONPATH=tests $(BIN)/python -m soak.kill_training
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m fault
 
-bench: $(VENV)/.ready-test      ## this engine against lm-eval on the same work (40 minutes of 2 cores; DATA=DIR: MMLU's rows); writes docs/speed.md
+bench: $(VENV)/.ready-test      ## this engine against lm-eval on the same work (an hour of 2 cores; DATA=DIR: MMLU's rows); writes docs/speed.md
 	$(BIN)/python benchmarks/speed $(if $(DATA),--data $(DATA))
 
 bench-scale: $(VENV)/.ready     ## what answers cost over examples, choices, shots, candidates, length; writes docs/speed.md

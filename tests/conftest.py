@@ -29,6 +29,12 @@ def pytest_configure() -> None:
     gc.disable()
 
 
+def pytest_sessionstart() -> None:
+    """Be no job of GitHub Actions, in which the gate speaks to the runner: tests that want one say so."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        os.environ.pop(name, None)
+
+
 def pytest_collection_finish() -> None:
     """Collect no garbage while modules are imported, and none of what they made afterwards: every engine that closes
     collects, over millions of objects where all tests' libraries are loaded.

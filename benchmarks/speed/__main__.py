@@ -1,6 +1,6 @@
 """Measure this engine against lm-eval 0.4.13 on the same work: results.json beside this package, and docs/speed.md.
 
-    python benchmarks/speed                                 (make bench; at most 40 minutes of two cores)
+    python benchmarks/speed                                 (make bench; an hour of two cores)
     python benchmarks/speed --workload 'MMLU*' --rounds 1   measures some again and keeps the others
     python benchmarks/speed --questions 24 --out DIR        quickly, elsewhere
     python benchmarks/speed --list                          the names of the workloads

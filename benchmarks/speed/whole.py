@@ -73,13 +73,21 @@ class Scene:
 
     def ours(self, home: Path, names: Sequence[str], tasks: Sequence[str]) -> Cost:
         """One run with a cache and store of its own in `home`."""
+        command = [sys.executable, "-m", "evalharness", *self.arguments(home, names, tasks)]
+        return run_process(command, self.environment(home))
+
+    def arguments(self, home: Path, names: Sequence[str], tasks: Sequence[str]) -> list[str]:
+        """Of our command line."""
         given = [f"--model={name}={self.candidates[name]}" for name in names] + [f"--task={task}" for task in tasks]
         given += [f"--base=base={self.base}", f"--include-path={self.folder / 'tasks'}", f"--out={home / 'out'}"]
-        given += ["--device=cpu", "--quiet"]
+        return ["run", *given, "--device=cpu", "--quiet"]
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """Of our run, whose cache and store are in `home`."""
         env = environment(self.bench.threads) | {"XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
         env["MPLCONFIGDIR"] = str(self.bench.folder / "matplotlib")  # its list of the machine's fonts is made once
         env.pop("EVALHARNESS_STORE", None)
-        return run_process([sys.executable, "-m", "evalharness", "run", *given], env)
+        return env
 
     def theirs(self, out: Path, name: str, tasks: Sequence[str], batch: int) -> Cost:
         """One run of lm-eval, with logs; what `datasets` keeps of the rows is kept from run to run."""

@@ -154,7 +154,9 @@ class RunCommand(SectionedCommand):
 @click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
 @with_options(*policy_options, *gate_output_options)
-@click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print results.json (with --gate, the decision in it), and nothing else."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every block of requests.")
 @debug_option
