@@ -107,9 +107,12 @@ def write_measured(job: Job, state: RunState, run: MeasuredRun) -> Results:
 
 
 def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]:
-    """Prove that adapters answer; return what is known by then of the plan and the engine."""
-    run_plan, by_model = state.run_plan, state.prompts.by_model
-    every = {c.name: Session(context, c).prove(by_model[c.name]) for c in turns(run_plan)[0] if c.adapter}
+    """Prove that adapters answer, and in a run in rounds, that all do; return what is known by then of the plan and the
+    engine.
+    """
+    run_plan, by_model, in_rounds = state.run_plan, state.prompts.by_model, context.job.statistics.until_decided
+    first = [checkpoint for checkpoint in turns(run_plan)[0] if checkpoint.adapter or in_rounds]
+    every = {checkpoint.name: Session(context, checkpoint).prove(by_model[checkpoint.name]) for checkpoint in first}
     proofs = {name: proof for name, proof in every.items() if proof is not None}
     unchanged = {**run_plan.unchanged, **without_effect(run_plan.candidates, proofs)}
     info = replace(context.info, unproven=_unproven(run_plan, proofs))
@@ -118,8 +121,9 @@ def _proven(state: RunState, context: RunContext) -> tuple[RunState, EngineInfo]
 
 @contextmanager
 def _late() -> Iterator[None]:
-    """Make what is wrong with a checkpoint an incomplete run's error: the files of every one were verified
-    before, and adapters proven."""
+    """Make what is wrong with a checkpoint an incomplete run's error: its files were verified before, and an adapter
+    proven.
+    """
     try:
         yield
     except ModelError as error:
@@ -146,7 +150,7 @@ def _answered(state: RunState, context: RunContext, drifting: DriftRecorder) -> 
     outcomes = dict(state.outcomes)
     for checkpoint in order:
         session = Session(context, checkpoint)
-        if not checkpoint.adapter:  # an adapter is proven before any answer, full weights when they are in memory
+        if not (checkpoint.adapter or rounds):  # full weights are proven when they are in memory for their answers
             session.prove(by_model[checkpoint.name])
         outcomes[checkpoint.name] = rounds.measured(session) if rounds else session.measure(by_model[checkpoint.name])
         drifting.follow(session)

@@ -133,6 +133,19 @@ def test_a_model_that_cannot_be_loaded_leaves_no_engine_open(job: MakeJob) -> No
     assert [engine.closed for engine in factory.engines] == [True]
 
 
+def test_a_run_in_rounds_proves_all_before_it_asks(job: MakeJob, zoo: dict[str, Path], tmp_path: Path) -> None:
+    """Its models take turns in memory while they answer: none is proven on the way."""
+    full = str(tuned(zoo["llama"], tmp_path / "full"))
+    factory = Recording(refuses="full")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        evaluate(job(full, until_decided=True), factory=factory)
+    assert factory.requests == []
+    later = Recording(refuses="full")
+    with pytest.raises(NotComparableError, match="cannot be loaded"):
+        evaluate(job(full), factory=later)
+    assert later.opened_names == ["base"] and later.requests
+
+
 def test_what_a_merge_would_move_is_said_in_every_run(job: MakeJob) -> None:
     class TrainingSource(SilentListener):
         said: tuple[str, ...] = ()
