@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 
-SAMPLE = 1 << 14  # values of a tensor that its mark looks at
+SAMPLE = 1 << 16  # values of a tensor that its mark looks at
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}  # by bytes
 Mark = tuple[int, int, int]  # of a tensor: address, torch's count of writes, sum over a sample
 Model = TypeVar("Model", bound=nn.Module)
