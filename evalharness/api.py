@@ -20,7 +20,7 @@ from evalharness.imports.runs import are_logs, read_logs
 from evalharness.records.job_options import JobOptions, Texts, make_job, several
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options
-from evalharness.records.policy import OnInconclusive, Policy
+from evalharness.records.policy import Policy
 from evalharness.records.results import Results
 from evalharness.results import forget_samples, open_folder, run_and_model, write_measurements, write_results
 from evalharness.run.checks import check_job, check_output
@@ -130,8 +130,7 @@ def gate(
     """
     given = {"run": run, "candidates": candidates, "on_inconclusive": on_inconclusive, "ceiling": ceiling}
     check_options({**given, "ceilings": ceilings}, get_type_hints(gate))
-    undecided = None if on_inconclusive is None else OnInconclusive(on_inconclusive)
-    policy = Policy(on_inconclusive=undecided, ceiling=ceiling, ceilings=ceilings or {})
+    policy = Policy.given(on_inconclusive, ceiling, ceilings)
     return judge(run if isinstance(run, Results) else load(run), policy, candidates)
 
 

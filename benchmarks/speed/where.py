@@ -8,6 +8,7 @@ one-document run by what it does.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -15,12 +16,24 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+import side
+import torch
+from whole import FOUR, TASKS, Scene
+from workloads import IN_MEMORY, Bench, against, write_job
+
+FOLDER = Path(__file__).resolve().parents[2] / "runs" / "bench"
 OPERATIONS = {"aten::mm": "matrix products", "aten::addmm": "matrix products", "aten::bmm": "matrix products"}
 ATTENTION = "scaled_dot_product"
 SHOWN = 8
+ONE_DOCUMENT = "one document, whole processes"
+MEASURED = {  # whose requests one base answers
+    workload.name: (workload, workload.measure.args[0])
+    for workload in IN_MEMORY
+    if isinstance(workload.measure, partial) and workload.measure.func is against
+}
 SAMPLER = """
 import atexit, collections, runpy, signal, sys
 counts = collections.Counter()
@@ -55,17 +68,12 @@ def show(seconds: Mapping[str, float]) -> None:
 
 def of_operations(name: str) -> dict[str, float]:
     """Microseconds by kind of operation while our engine answers the requests of a workload."""
-    import side  # noqa: PLC0415  # torch, which a whole run starts without
-    import torch  # noqa: PLC0415
-    from workloads import IN_MEMORY, Bench, write_job  # noqa: PLC0415
-
-    workload = next(each for each in IN_MEMORY if each.name == name)
+    workload, make = MEASURED[name]
     real = os.environ.get("EVALHARNESS_REAL_MODEL")
-    bench = Bench(folder=HERE.parents[1] / "runs" / "bench", real=Path(real) if real else None)
-    make = workload.measure.args[0]  # type: ignore[attr-defined]  # a partial of workloads.against
+    bench = Bench(folder=FOLDER, real=Path(real) if real else None)
     requests = make(bench, workload.model)
     job = write_job(bench, f"{name}, profile", bench.model(workload.model), requests)
-    ours = side.Ours(side.json.loads(job.read_text("utf-8")))
+    ours = side.Ours(json.loads(job.read_text("utf-8")))
     ours.prepare({})
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         _, cost = side.measured(lambda: ours.answer(requests))
@@ -79,10 +87,7 @@ def of_operations(name: str) -> dict[str, float]:
 
 def of_one_document() -> dict[str, float]:
     """Samples of a cold run of a base and a full candidate on one document, by what it was doing."""
-    from whole import FOUR, TASKS, Scene  # noqa: PLC0415
-    from workloads import Bench  # noqa: PLC0415
-
-    scene = Scene(Bench(folder=HERE.parents[1] / "runs" / "bench"), questions=1)
+    scene = Scene(Bench(folder=FOLDER), questions=1)
     with tempfile.TemporaryDirectory() as home:
         counted = Path(home) / "counted"
         arguments = scene.arguments(Path(home), FOUR[:1], TASKS[:1])
@@ -98,12 +103,13 @@ def of_one_document() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
-    parser.add_argument("workload")
+    parser.add_argument("workload", choices=[*MEASURED, ONE_DOCUMENT])
     name = parser.parse_args().workload
-    show(of_one_document() if "whole" in name else of_operations(name))
+    torch.set_num_threads(1)
+    show(of_one_document() if name == ONE_DOCUMENT else of_operations(name))
 
 
 if __name__ == "__main__":
-    os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"})
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     warnings.simplefilter("ignore")
     main()

@@ -158,14 +158,14 @@ def _of_candidate(results: Results, name: str, policy: Policy) -> CandidateDecis
     remarks += [*gate_text.target_untold(_suite_of(rows), units), *gate_text.not_alike(name, units)]
     reasons, remarks = ([*map(gate_text.one_line, each)] for each in (reasons, remarks))
     judged = sorted((row for row in rows if row.unit), key=lambda row: row.is_gate_unit)  # the suite first
-    of_units = tuple(_of_unit(row, units, policy) for row in judged)
+    of_units = tuple(_of_unit(row, units, results, policy) for row in judged)
     return CandidateDecision(name, outcome, tuple(reasons), tuple(remarks), of_units)
 
 
-def _of_unit(row: Comparison, units: Sequence[Comparison], policy: Policy) -> UnitDecision:
+def _of_unit(row: Comparison, units: Sequence[Comparison], results: Results, policy: Policy) -> UnitDecision:
     outcome, reason = UnitOutcome(row.verdict or UnitOutcome.INCONCLUSIVE), ""
     if not row.n:
-        outcome, reason = UnitOutcome.NOT_MEASURED, f"nothing was measured of {row.candidate} on {row.task}"
+        outcome, reason = UnitOutcome.NOT_MEASURED, gate_text.not_measured(row, results)
     elif outcome == UnitOutcome.FORGOTTEN:
         reason = gate_text.forgotten(row)
     elif row.level == Level.SUITE:

@@ -18,7 +18,7 @@ from evalharness.cli.option_texts import ceilings
 from evalharness.cli.options import debug_option, json_option, policy_options, with_options
 from evalharness.cli.printing import print_commands, print_json, print_line
 from evalharness.errors import UsageError
-from evalharness.records.policy import OnInconclusive, Policy
+from evalharness.records.policy import Policy
 from evalharness.records.results import Results
 from evalharness.report import gate_files, github
 from evalharness.report.gate_lines import GateText
@@ -47,9 +47,7 @@ def gate_command(
     loss above a --ceiling remains possible. A --ceiling for all holds for what is scored from 0 to 1; under it every
     other gate unit (MCC, BLEU) needs one of its own.
     """
-    undecided = None if on_inconclusive is None else OnInconclusive(on_inconclusive)
-    ceiling, named = ceilings(ceiling_texts)
-    policy, output = Policy(on_inconclusive=undecided, ceiling=ceiling, ceilings=named), GateOutput(**places)
+    policy, output = Policy.given(on_inconclusive, *ceilings(ceiling_texts)), GateOutput(**places)
     results, notice = judged_results(run)
     text = GateText(judge(results, policy, only), results, policy, notice)
     if as_json:
@@ -60,17 +58,17 @@ def gate_command(
     return text.decision.exit_code
 
 
-def after_run(results: Results, policy: Policy, output: GateOutput, document: str) -> tuple[int, str]:
-    """Judge a run that has just ended, and say why: the exit code, and `document`, the text of its results.json ("":
-    it is not wanted), with the decision in it under `gate`.
+def after_run(results: Results, policy: Policy, output: GateOutput, document: str) -> int:
+    """Judge a run that has just ended, say why, and return the exit code. `document`: the text of its results.json ("":
+    it is not wanted), which is printed with the decision in it under `gate`.
     """
     text, aside = GateText(judge(results, policy), results, policy), bool(document)
-    _print(text, aside=aside)
-    _write(text, output, aside)
     if document:
         whole = {**json.loads(document), "gate": gate_files.document(text)}
-        document = json.dumps(whole, indent=1, ensure_ascii=False)
-    return text.decision.exit_code, document
+        print_json(json.dumps(whole, indent=1, ensure_ascii=False))
+    _print(text, aside=aside)
+    _write(text, output, aside)
+    return text.decision.exit_code
 
 
 def _print(text: GateText, explain: bool = False, aside: bool = False) -> None:

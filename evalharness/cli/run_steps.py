@@ -40,12 +40,11 @@ def run(given: Mapping[str, Any]) -> int:
         print_line(f"\nreport: {page}")
         if not given["gate"]:
             print_line(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
-    code = NotComparableError.exit_code if results.errors else 0
     if given["gate"]:
-        code, document = registry.find(GATE, "after_run", "stage")(results, job.policy, output, document)
+        return int(registry.find(GATE, "after_run", "stage")(results, job.policy, output, document))
     if given["as_json"]:
         print_json(document)
-    return code
+    return NotComparableError.exit_code if results.errors else 0
 
 
 def _job(given: Mapping[str, Any]) -> Job:

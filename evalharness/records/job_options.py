@@ -22,7 +22,7 @@ from evalharness.records.job import (
 )
 from evalharness.records.models import EngineSettings
 from evalharness.records.option_types import check_options
-from evalharness.records.policy import OnInconclusive, Policy
+from evalharness.records.policy import Policy
 
 Texts = str | Path | Sequence[str | Path]
 Paths = Mapping[str, str | Path]
@@ -191,11 +191,10 @@ def _statistics(old: StatisticsOptions, options: JobChanges) -> StatisticsOption
 
 
 def _policy(old: Policy, options: JobChanges) -> Policy:
-    given = options.get("on_inconclusive", old.on_inconclusive)
-    return Policy(
-        on_inconclusive=None if given is None else OnInconclusive(given),
-        ceiling=options.get("ceiling", old.ceiling),
-        ceilings=options.get("ceilings", old.ceilings) or {},
+    return Policy.given(
+        options.get("on_inconclusive", old.on_inconclusive),
+        options.get("ceiling", old.ceiling),
+        options.get("ceilings", old.ceilings),
     )
 
 

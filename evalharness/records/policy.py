@@ -47,15 +47,21 @@ class Policy:
                 raise UsageError("ceiling", f"{ceiling} of {name} is no loss", fix)
 
     @classmethod
+    def given(
+        cls,
+        on_inconclusive: str | None = None,
+        ceiling: float | None = None,
+        ceilings: Mapping[str, float] | None = None,
+    ) -> Policy:
+        """The policy of options as a user gives them. Raises UsageError as the policy does."""
+        undecided = None if on_inconclusive is None else OnInconclusive(on_inconclusive)
+        return cls(on_inconclusive=undecided, ceiling=ceiling, ceilings=ceilings or {})
+
+    @classmethod
     def recorded(cls, signature: Mapping[str, Any]) -> Policy:
         """The policy that a run was started with; the default where it does not say."""
         values = signature.get("policy") or {}
-        undecided = values.get("on_inconclusive")
-        return cls(
-            on_inconclusive=OnInconclusive(undecided) if undecided else None,
-            ceiling=values.get("ceiling"),
-            ceilings=values.get("ceilings") or {},
-        )
+        return cls.given(values.get("on_inconclusive") or None, values.get("ceiling"), values.get("ceilings"))
 
     @property
     def passes_undecided(self) -> bool:

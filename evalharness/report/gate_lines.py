@@ -17,10 +17,10 @@ from evalharness.analysis.gate import (
     worst,
 )
 from evalharness.analysis.number_text import signed
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.policy import Policy, Source
 from evalharness.records.results import Results
-from evalharness.report.wording import counted, listed, one_line
+from evalharness.report.wording import counted, interval, listed, one_line
 
 WORDS = {
     GateOutcome.PASSED: "passed",
@@ -134,13 +134,11 @@ def _difference(row: Comparison) -> str:
     """Of the row's own metric: points where it is scored from 0 to 1."""
     if row.difference is None:
         return "not measured"
-    scale, places = (100, 1) if row.points else (1, 2)
-    unit = "points" if row.points else row.metric
-    value, low, high = (
-        None if at is None else scale * at for at in (row.difference.value, row.difference.low, row.difference.high)
-    )
-    interval = "" if low is None or high is None else f" [{signed(low, places)}, {signed(high, places)}]"
-    return f"{signed(value, places)} {one_line(unit)}{interval}"
+    scale, places, unit = (100, 1, "points") if row.points else (1, 2, one_line(row.metric))
+    value, low, high = row.difference.value, row.difference.low, row.difference.high
+    bounds = {name: None if at is None else scale * at for name, at in (("low", low), ("high", high))}
+    scaled = Estimate(value=scale * value, **bounds)
+    return f"{signed(scaled.value, places)} {unit} {interval(scaled, places)}".rstrip()
 
 
 def _margins(results: Results) -> str:
