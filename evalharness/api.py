@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Unpack, get_type_hints
+from typing import Any, Literal, Unpack, get_type_hints
 
 from evalharness import registry, run
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.gate import Decision, judge
 from evalharness.analysis.joining import read_runs
-from evalharness.analysis.judging import judged_results, rule_notices
+from evalharness.analysis.judging import judged_by, judged_results, rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
+from evalharness.analysis.policy_file import read_policy
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError
 from evalharness.folder_lock import PATIENCE, held
@@ -20,7 +21,7 @@ from evalharness.imports.runs import are_logs, read_logs
 from evalharness.records.job_options import JobOptions, Texts, make_job, several
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options
-from evalharness.records.policy import Policy
+from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
 from evalharness.results import forget_samples, open_folder, run_and_model, write_measurements, write_results
 from evalharness.run.checks import check_job, check_output
@@ -32,6 +33,7 @@ def evaluate(
     models: Texts,
     suite: str | None = None,
     *,
+    policy: str | Path | Policy | None = None,
     listener: ProgressListener | None = None,
     factory: EngineFactory | None = None,
     **options: Unpack[JobOptions],
@@ -39,8 +41,10 @@ def evaluate(
     """Evaluate candidates against their base and return the results; the run's folder is left as `evalharness run`
     leaves it, but for the page.
 
-    `models`: the candidates, [NAME=]PATH or [NAME=]HUB_ID[@REV]. `listener` hears of the progress; `factory` stands in
-    for the engine. Raises EvalHarnessError, whose `exit_code` is the one the command would end with.
+    `models`: the candidates, [NAME=]PATH or [NAME=]HUB_ID[@REV]. `policy`: of the gate, or the file that states it,
+    whose suite, margins and error rate hold where no option says otherwise; None: no file is looked for. `listener`
+    hears of the progress; `factory` stands in for the engine. Raises EvalHarnessError, whose `exit_code` is the one the
+    command would end with.
 
     The options are the command's; texts are as good as paths:
 
@@ -57,7 +61,7 @@ def evaluate(
 
     `records.job_options.JobOptions` says what each of them means.
     """
-    job = make_job(models, suite, **options)
+    job = make_job(models, suite, _policy(policy), **options)
     check_job(job, factory)
     with held_output(job) as job:
         found: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
@@ -117,7 +121,11 @@ def load(run: str | Path) -> Results:
 def gate(
     run: str | Path | Results,
     *,
+    policy: str | Path | Policy | None = None,
     candidates: Sequence[str] = (),
+    margin: float | None = None,
+    margins: Mapping[str, float] | None = None,
+    alpha: float | None = None,
     on_inconclusive: Literal["fail", "pass"] | None = None,
     ceiling: float | None = None,
     ceilings: Mapping[str, float] | None = None,
@@ -125,13 +133,23 @@ def gate(
     """Decide whether the candidates of a run (`candidates`: these) may ship, as `evalharness gate` does. The decision
     has `exit_code` and `reasons`, of all and of each.
 
+    `policy`: what may pass, or the file that states it (None: no file is looked for), over which the options stand.
     `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1; `ceilings`: of single
-    ones, in their metric's unit. Raises UsageError for what is not there.
+    ones, in their metric's unit. Other margins or another `alpha` than the run was judged by need its folder. Raises
+    UsageError for what is not there.
     """
-    given = {"run": run, "candidates": candidates, "on_inconclusive": on_inconclusive, "ceiling": ceiling}
-    check_options({**given, "ceilings": ceilings}, get_type_hints(gate))
-    policy = Policy.given(on_inconclusive, ceiling, ceilings)
-    return judge(run if isinstance(run, Results) else load(run), policy, candidates)
+    of_policy: dict[str, Any] = {"margin": margin, "margins": margins, "alpha": alpha, "ceiling": ceiling}
+    of_policy |= {"ceilings": ceilings, "on_inconclusive": on_inconclusive}
+    hints = get_type_hints(gate)
+    check_options({"run": run, "policy": policy, "candidates": candidates, **of_policy}, hints)
+    whole = _policy(policy).with_values(of_policy, OPTION)
+    return judge(judged_by(run if isinstance(run, Results) else Path(run), whole)[0], whole, candidates)
+
+
+def _policy(policy: str | Path | Policy | None) -> Policy:
+    if policy is None or isinstance(policy, Policy):
+        return policy or Policy()
+    return read_policy(Path(policy))
 
 
 def _write(out: Path, texts: Sequence[str], measured: MeasuredRun, results: Results) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from evalharness.records.answers import AnswerCounts
+from evalharness.records.answers import AnswerCounts, UnfitShares
 from evalharness.records.comparison import Flag
 from evalharness.records.measurements import TaskFacts
 
@@ -51,3 +51,19 @@ def answer_flags(both: BothCounts) -> dict[Flag, bool]:
         Flag.EMPTY_ANSWERS: any(counts.often_empty for counts in counted),
         Flag.CUT_OFF: any(counts.often_cut_off for counts in counted),
     }
+
+
+def unfit_shares(tasks: Sequence[TaskFacts], sides: tuple[str, str], examples: int) -> UnfitShares:
+    """Which shares of the candidate's answers to the tasks of a row tell less than they should; `examples`: that were
+    compared.
+    """
+    candidate, counts = sides[1], counts_of(tasks, sides[1])
+    failed = max(sum(task.failed.get(model, 0) for task in tasks) for model in sides)
+    every, written = max(examples + failed, 1), max(counts.answers if counts else 0, 1)
+    return UnfitShares(
+        truncated=min(sum(task.truncated for task in tasks) / every, 1.0),
+        cut_off=(counts.cut_off if counts else 0) / written,
+        unparsed=min(sum(task.unparsed.get(candidate, 0) for task in tasks) / every, 1.0),
+        empty=(counts.empty if counts else 0) / written,
+        failed=failed / every,
+    )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from evalharness.analysis.number_text import coverage, signed
 from evalharness.analysis.phrases import never_retained, units_of, would_decide
 from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.measurements import ExampleError
+from evalharness.records.policy import Waiver
 from evalharness.records.results import Results
 from evalharness.stats.enums import Verdict
 from evalharness.stats.verdict import MIN_UNITS, SUSPECTS
 
+WORDS_OF_LIMITS = {
+    "truncated": "prompts were cut to the window",
+    "cut_off": "answers were cut off at the length limit",
+    "unparsed": "answers were unreadable",
+    "empty": "answers were empty",
+}
 SHOWN_REASON = 200  # characters of an error's reason that are shown
 SHOWN_UNITS = 3  # of those whose possible loss is largest
 
@@ -64,6 +71,25 @@ def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
     return what + "; ".join(
         dict.fromkeys(part for part in (*parts, would_decide(suite), never_retained(suite)) if part)
     )
+
+
+def over_limit(row: Comparison, what: str, share: float, limit: float) -> str:
+    """Why a unit does not pass of whose answers more are unfit than the policy allows."""
+    of = WORDS_OF_LIMITS[what]
+    return (
+        f"limit: {row.candidate} on {row.task}: {100 * share:.1f} % of its {of}, the policy allows {100 * limit:.3g} %"
+    )
+
+
+def within_limit(units: Sequence[Comparison], tolerated: Collection[str]) -> list[str]:
+    """Name the gate units of which examples failed, though no more than the policy allows."""
+    failed = [(row, row.unfit.failed) for row in units if row.unfit and row.unfit.failed and row.task in tolerated]
+    what = "of its examples got no answer and are left out, which the policy allows"
+    return [f"failed: {row.candidate} on {row.task}: {100 * share:.1f} % {what}" for row, share in failed]
+
+
+def waiver_expired(waiver: Waiver) -> str:
+    return f"expired: the waiver of {waiver.words}: it no longer counts"
 
 
 def target_untold(suite: Comparison | None, units: Sequence[Comparison]) -> list[str]:

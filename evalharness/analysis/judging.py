@@ -1,4 +1,6 @@
-"""Read a run's results; where an older rule judged them, judge what was measured again."""
+"""Read a run's results; where an older rule judged them, or a policy has other margins, judge what was measured
+again.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalharness.analysis.analyse import analyse
-from evalharness.errors import UsageError
+from evalharness.analysis.margins import judged, names_of, with_margins
+from evalharness.analysis.unit_rules import is_known
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.policy import DEFAULT, OPTION, Policy
 from evalharness.records.results import Results
 from evalharness.results import MEASUREMENTS, OlderRuleError, read_flips, read_measurements, read_results, rule_of
 from evalharness.results.structuring import AGAIN
 from evalharness.stats.enums import RULE
 
+OTHERWISE = {
+    "alpha": "another error rate than its verdicts",
+    "margins": "other margins than its verdicts",
+    "limits": "limits on answers of which its results say nothing",
+}
+BY_POLICY = "judged again from what was measured: the policy has {}"
 JUDGED_AGAIN = "judged again by rule {} from what was measured: the verdicts in its results.json are of rule {}"
 
 
@@ -24,12 +36,68 @@ def judged_results(run: Path) -> tuple[Results, str]:
     try:
         return read_results(run), ""
     except OlderRuleError as older:
-        folder = run if run.is_dir() else run.parent
-        if not (folder / MEASUREMENTS).is_file():
-            what = f"{older.what}, and {MEASUREMENTS}, from which it would be judged again, is missing"
-            raise UsageError(older.where, what, AGAIN) from older
+        folder = _measured(run, older.where, older.what)
         results = analyse(read_measurements(folder))
         return replace(results, flips=tuple(read_flips(folder, results))), JUDGED_AGAIN.format(RULE, older.rule)
+
+
+def judged_by(run: Path | Results, policy: Policy) -> tuple[Results, str]:
+    """The results of a run at the error rate and the margins that a policy states, and how they came to be ("": they
+    are as the run has them).
+
+    What the policy does not state stays as it was judged. Raises UsageError as `judged_results` does, for a margin of
+    what is neither compared nor known, and where there is nothing to judge again.
+    """
+    results, notice = (run, "") if isinstance(run, Results) else judged_results(run)
+    other = " and ".join(OTHERWISE[each] for each in _judged_otherwise(results, policy))
+    if not other:
+        return results, notice
+    what = f"the policy has {other}"
+    if isinstance(run, Results):
+        raise UsageError("gate", what, "give the run's folder, where its measurements lie")
+    measured = at_policy(read_measurements(_measured(run, run, what)), policy)
+    return analyse(measured), "; ".join(filter(None, (notice, BY_POLICY.format(other))))
+
+
+def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
+    """The run, to be judged at the margins and the error rate that a policy states. Raises UsageError for a margin of
+    what is neither compared nor known.
+    """
+    facts, groups = judged(run)
+    known, named = names_of([*facts, *groups], run.plan.suite_name), dict[str, float]()
+    for name, margin in policy.margins.items():
+        source = policy.source(f"margins.{name}")
+        if name in known or source in (DEFAULT, OPTION):
+            named[name] = margin
+        elif not is_known(name):
+            what = f"no task, group or family {name!r}"
+            raise UsageError(f"{source}: margins.{name}", what, did_you_mean(name, known))
+    return with_margins(run, policy.margin, named, policy.alpha)
+
+
+def _judged_otherwise(results: Results, policy: Policy) -> list[str]:
+    """In what a policy differs from what the results were judged by, or looks at what they do not have."""
+    signature = results.signature
+    older, stated = dict(signature.get("margins") or {}), dict(policy.margins)
+    margins = any(older.get(name) != margin for name, margin in stated.items())
+    if policy.margin is not None:
+        margins = policy.margin != signature.get("margin") or older != stated
+    units = [row for row in results.comparisons if row.is_gate_unit and row.n]
+    different = {
+        "alpha": policy.alpha is not None and policy.alpha != signature.get("alpha"),
+        "margins": margins,
+        "limits": bool(policy.limits) and any(row.unfit is None for row in units),
+    }
+    return [name for name, differs in different.items() if differs]
+
+
+def _measured(run: Path, where: object, what: str) -> Path:
+    """The folder of a run's measurements. Raises UsageError where they are missing."""
+    folder = run if run.is_dir() else run.parent
+    if not (folder / MEASUREMENTS).is_file():
+        missing = f"{what}, and {MEASUREMENTS}, from which it would be judged again, is missing"
+        raise UsageError(where, missing, AGAIN)
+    return folder
 
 
 def rule_notices(run: Path) -> list[str]:

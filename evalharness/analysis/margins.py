@@ -10,8 +10,9 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
-from evalharness.records.tasks import Group
+from evalharness.records.tasks import Group, Task
 
+NAME_MEMBERS = "name its tasks or groups"
 NO_SUITE_MARGIN = "the suite {} has no margin of its own: it is the mean over its tasks, in their margins"
 
 
@@ -22,16 +23,22 @@ def with_margins(
     changes nothing. Raises UsageError for a name that is no task, group or suite of it, and for a margin that is all
     that can be lost.
     """
-    facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
-    groups = [group for group in run.plan.groups if not group.beside]
-    known = {*(fact.name for fact in facts), *(group.name for group in groups)}
-    check_names(named, known, run.plan.suite_name)
+    facts, groups = judged(run)
+    check_names(named, {*names_of([*facts, *groups], run.plan.suite_name)}, run.plan.suite_name)
     asked = asked_margins(facts, groups, everywhere, named)
     plan = replace(run.plan, margins={**run.plan.margins, **asked}, alpha=run.plan.alpha if alpha is None else alpha)
     check_margins(run.facts, plan, asked.keys())
-    margin = run.signature["margin"] if everywhere is None else everywhere
-    changed = {"alpha": plan.alpha, "margin": margin, "margins": {**run.signature["margins"], **named}}
-    return replace(run, plan=plan, signature={**run.signature, **changed})
+    signature = run.signature
+    margin = signature["margin"] if everywhere is None else everywhere
+    older = signature["margins"] if everywhere is None else {}
+    changed = {"alpha": plan.alpha, "margin": margin, "margins": {**older, **named}}
+    return replace(run, plan=plan, signature={**signature, **changed})
+
+
+def judged(run: MeasuredRun) -> tuple[list[TaskFacts], list[Group]]:
+    """The tasks and groups of a run that may have a margin: not those that only describe beside others."""
+    facts = [fact for fact in run.facts if fact.variant is None or not fact.variant.beside]
+    return facts, [group for group in run.plan.groups if not group.beside]
 
 
 def with_targets(run: MeasuredRun, everywhere: str | None, named: Mapping[str, str]) -> MeasuredRun:
@@ -51,10 +58,10 @@ def with_targets(run: MeasuredRun, everywhere: str | None, named: Mapping[str, s
 
 
 def check_names(named: Iterable[str], known: Set[str], suite: str | None) -> None:
-    """Check that margins are of tasks and groups that are compared. Raises UsageError."""
+    """Check that margins are of tasks, groups and families that are compared. Raises UsageError."""
     for name in sorted(set(named) - known):
         if name == (suite or UNNAMED):
-            raise UsageError("--margin", NO_SUITE_MARGIN.format(name), "name its tasks or groups")
+            raise UsageError("--margin", NO_SUITE_MARGIN.format(name), NAME_MEMBERS)
         what = f"no task or group {name!r} in what is compared"
         raise UsageError("--margin", what, did_you_mean(name, known))
 
@@ -80,17 +87,35 @@ def check_loss(what: str, name: str, loss: float, span: float | None) -> None:
 def asked_margins(
     facts: Sequence[TaskFacts], groups: Sequence[Group], everywhere: float | None, named: Mapping[str, float]
 ) -> dict[str, float]:
-    """Margins as a user asks for them: one for every task and group whose deciding metric is on a 0-1 scale, and single
-    ones by name.
+    """Margins as a user asks for them: one for every task and group whose deciding metric is on a 0-1 scale, those of
+    families, and single ones by name, which stand over the others.
+
+    A family's is for those of its tasks and groups that are on a 0-1 scale; where all are on one other scale, for all.
     """
-    if everywhere is None:
-        return dict(named)
-    on_unit_scale = [
-        fact.name for fact in facts for metric in fact.metrics if metric.id == fact.primary and metric.high == 1.0
-    ]
-    grouped = [
-        group.name
-        for group in groups
-        if all(member_metric(group, fact).high == 1.0 for fact in facts if fact.name in group.tasks)
-    ]
-    return {**dict.fromkeys([*on_unit_scale, *grouped], everywhere), **named}
+    best = {fact.name: metric.high for fact in facts for metric in fact.metrics if metric.id == fact.primary}
+    for group in groups:
+        highs = {member_metric(group, fact).high for fact in facts if fact.name in group.tasks}
+        best[group.name] = highs.pop() if len(highs) == 1 else None
+    every: list[TaskFacts | Group] = [*facts, *groups]
+    families = {each.name: each.family for each in every if each.name in best}
+    alone = {name: margin for name, margin in named.items() if name in best or name not in families.values()}
+    asked = {} if everywhere is None else {name: everywhere for name, high in best.items() if high == 1.0}
+    for family in named.keys() - alone.keys():
+        members = {name: best[name] for name, of in families.items() if of == family}
+        asked |= dict.fromkeys(on_one_scale(members, 1.0), named[family])
+    return {**asked, **alone}
+
+
+def on_one_scale(scales: Mapping[str, float | None], unit: float) -> list[str]:
+    """Names on the `unit` scale; all of them where they have one other scale in common."""
+    on_unit = [name for name, scale in scales.items() if scale == unit]
+    return on_unit or (list(scales) if len({*scales.values()}) == 1 else [])
+
+
+def names_of(units: Iterable[TaskFacts | Task | Group], suite: str | None) -> set[str]:
+    """What may be named of what is compared: tasks, groups, and families but for one with the name of a suite that
+    holds others, too.
+    """
+    every = [(each.name, each.family) for each in units]
+    families = {family for _, family in every}
+    return {*(name for name, _ in every), *(families if len(families) == 1 else families - {suite})}

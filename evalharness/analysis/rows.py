@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalharness.analysis.answers import BothCounts, answer_flags, notable_counts
+from evalharness.analysis.answers import BothCounts, answer_flags, notable_counts, unfit_shares
 from evalharness.analysis.candidate_data import CandidateData
 from evalharness.analysis.draws import generator
 from evalharness.analysis.gate_units import Subject
@@ -15,6 +15,7 @@ from evalharness.analysis.pairing import Sides, knows_chance, measures_of, paire
 from evalharness.errors import NotComparableError
 from evalharness.metrics.base import ByUnit
 from evalharness.metrics.build import from_facts
+from evalharness.records.answers import UnfitShares
 from evalharness.records.comparison import Flag, FlipShares, Level, MeanDifference
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.tasks import Variant
@@ -68,6 +69,7 @@ class ComparisonDraft:
     watch: RoundsAsked | None = None  # where units were asked in rounds
     repeated: int = 0
     answers: BothCounts = (None, None)  # of base and candidate, where there is something to be said of them
+    unfit: UnfitShares | None = None  # of gate units
 
     @property
     def is_gate_unit(self) -> bool:
@@ -110,6 +112,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         span=subject.span,
         repeated=sum(task.repeated for task in subject.tasks),
         answers=answers,
+        unfit=unfit_shares(subject.tasks, data.sides, examples) if subject.unit else None,
         **measures,
     )
 

@@ -104,6 +104,7 @@ def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
         repeated=row.repeated,
         base_answers=row.answers[0],
         candidate_answers=row.answers[1],
+        unfit=row.unfit,
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from evalharness.analysis.gate import judge
-from evalharness.analysis.judging import judged_results
+from evalharness.analysis.judging import judged_by
 from evalharness.cli.command import Command
-from evalharness.cli.gate_output import GateOutput, gate_output_options
-from evalharness.cli.option_texts import ceilings
-from evalharness.cli.options import debug_option, json_option, policy_options, with_options
+from evalharness.cli.gate_output import PLACES, GateOutput, gate_output_options
+from evalharness.cli.option_texts import ceilings, margins, policy_of
+from evalharness.cli.options import debug_option, json_option, margin_option, policy_options, with_options
 from evalharness.cli.printing import print_commands, print_json, print_line
 from evalharness.errors import UsageError
-from evalharness.records.policy import Policy
+from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
 from evalharness.report import gate_files, github
 from evalharness.report.gate_lines import GateText
@@ -28,27 +28,24 @@ from evalharness.whole_file import write_whole
 @click.command("gate", cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--candidate", "only", multiple=True, metavar="NAME", help="Judge this candidate alone. Repeatable.")
-@with_options(*policy_options)
+@with_options(*policy_options, margin_option)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    help="Error rate of either verdict  [default: the run's].",
+)
 @click.option("--explain", is_flag=True, help="Say by which rule each exit code came about.")
 @with_options(*gate_output_options, json_option, debug_option)
-def gate_command(
-    run: Path,
-    only: tuple[str, ...],
-    on_inconclusive: str | None,
-    ceiling_texts: tuple[str, ...],
-    explain: bool,
-    as_json: bool,
-    debug: bool,
-    **places: Any,
-) -> int:
+def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool, debug: bool, **given: Any) -> int:
     """May the candidates of RUN ship? 0 yes, 3 forgotten, 4 undecided, 5 incomplete or nothing measured.
 
     A candidate passes when no gate unit is forgotten or suspect, the suite as a whole is shown to be retained, and no
     loss above a --ceiling remains possible. A --ceiling for all holds for what is scored from 0 to 1; under it every
-    other gate unit (MCC, BLEU) needs one of its own.
+    other gate unit (MCC, BLEU) needs one of its own. What the repository lets pass is read from its evalharness.toml or
+    pyproject.toml (docs/gate.md).
     """
-    policy, output = Policy.given(on_inconclusive, *ceilings(ceiling_texts)), GateOutput(**places)
-    results, notice = judged_results(run)
+    policy, output = _policy(given), GateOutput(**{name: given[name] for name in PLACES})
+    results, notice = judged_by(run, policy)
     text = GateText(judge(results, policy, only), results, policy, notice)
     if as_json:
         print_json(json.dumps(gate_files.document(text), indent=1))
@@ -56,6 +53,21 @@ def gate_command(
         _print(text, explain)
     _write(text, output, aside=as_json)
     return text.decision.exit_code
+
+
+def _policy(given: Mapping[str, Any]) -> Policy:
+    """The policy of the repository, or of the file that is named, with the options over it."""
+    margin, named_margins = margins(given["margin_texts"])
+    ceiling, named_ceilings = ceilings(given["ceiling_texts"])
+    of_options = {
+        "alpha": given["alpha"],
+        "margin": margin,
+        "margins": named_margins,
+        "ceiling": ceiling,
+        "ceilings": named_ceilings,
+        "on_inconclusive": given["on_inconclusive"],
+    }
+    return policy_of(given["policy_text"]).with_values(of_options, OPTION)
 
 
 def after_run(results: Results, policy: Policy, output: GateOutput, document: str) -> int:

@@ -72,6 +72,13 @@ margin_option = click.option(
 )
 policy_options: tuple[Decorated, ...] = (
     click.option(
+        "--policy",
+        "policy_text",
+        metavar="FILE",
+        help="The policy's file; none: options alone  [default: [gate] of evalharness.toml, [tool.evalharness.gate] of "
+        "pyproject.toml, here or above in the repository].",
+    ),
+    click.option(
         "--on-inconclusive",
         type=click.Choice([str(choice) for choice in OnInconclusive]),
         help="What an undecided candidate means for the gate: exit code 4, or 0  [default: fail].",

@@ -33,7 +33,7 @@ class RunCommand(SectionedCommand):
         "Prompts": "--template --apply-chat-template --system-instruction --fewshot-as-multiturn "
         "--chat-template-mismatch",
         "Verdicts and gate": "--margin --alpha --until-decided "
-        "--gate --on-inconclusive --ceiling --junit --markdown --github",
+        "--gate --policy --on-inconclusive --ceiling --junit --markdown --github",
         "Beside the verdicts": "--explain --drift --drift-text --describe",
         "Engine": "--engine --engine-option --device --dtype --batch-size --strict",
         "Files": "--out --store",
@@ -127,10 +127,8 @@ class RunCommand(SectionedCommand):
 )
 @click.option(
     "--alpha",
-    default=0.05,
-    show_default=True,
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    help="Error rate of either verdict.",
+    help="Error rate of either verdict  [default: 0.05].",
 )
 @with_options(*engine_options)
 @click.option(

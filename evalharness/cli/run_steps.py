@@ -11,14 +11,14 @@ from evalharness import registry, report
 from evalharness import run as stages
 from evalharness.cli import progress
 from evalharness.cli.gate_output import GateOutput
-from evalharness.cli.option_texts import job_options, paths
+from evalharness.cli.option_texts import job_options, paths, policy_of
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
 from evalharness.records.results import Results
 from evalharness.results import RESULTS
-from evalharness.run.checks import check_job, check_paths
+from evalharness.run.checks import check_job, check_paths, check_policy
 from evalharness.run.output_folder import held_output
 
 GATE = {"after_run": "evalharness.cli.gate:after_run"}  # imports statistics, which checks do without
@@ -51,12 +51,16 @@ def _job(given: Mapping[str, Any]) -> Job:
     """What the options ask for. Raises UsageError where they do not go together."""
     if not given["models"]:
         raise UsageError("run", "no candidate", "name one or more with --model [NAME=]PATH")
-    if not (given["suite"] or given["tasks"]):
+    policy = policy_of(given["policy_text"])
+    if not (given["suite"] or given["tasks"] or policy.suite):
         raise UsageError("run", "nothing to evaluate", "name a --suite or one or more --task")
     ways = tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip())
     train_data = _train_data(given["train_data"])
     options = job_options({**given, "describe": ways, "train_data": train_data})
-    return make_job(given["models"], given["suite"], **options)
+    job = make_job(given["models"], given["suite"], policy, **options)
+    if given["gate"]:
+        check_policy(job)
+    return job
 
 
 def _train_data(texts: Sequence[str]) -> dict[str, Path]:

@@ -59,3 +59,19 @@ class AnswerCounts:
 
     def _reaches(self, count: int, percent: int) -> bool:
         return self.answers >= LEAST and 100 * count >= percent * self.answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfitShares:
+    """Shares of a candidate's examples of a gate unit whose answers tell less than they should.
+
+    `truncated`: prompts that were cut to the window; `cut_off`: texts that ended at the length limit; `unparsed`: texts
+    that no answer could be read from; `empty`: texts of white space; `failed`: examples without an answer of the
+    candidate, or of the base where that failed on more.
+    """
+
+    truncated: float = 0.0
+    cut_off: float = 0.0
+    unparsed: float = 0.0
+    empty: float = 0.0
+    failed: float = 0.0

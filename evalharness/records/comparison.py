@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Self
 
 from evalharness.records import LATER
-from evalharness.records.answers import AnswerCounts
+from evalharness.records.answers import AnswerCounts, UnfitShares
 from evalharness.records.tasks import Variant
 from evalharness.stats.enums import Assumption, Verdict
 
@@ -207,6 +207,7 @@ class Comparison:
     # how the answers of both are spread, where a tenth of either's is out of the ordinary or one answer fits all
     base_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     candidate_answers: AnswerCounts | None = field(default=None, metadata=LATER)
+    unfit: UnfitShares | None = field(default=None, metadata=LATER)  # of gate units
 
     @property
     def is_gate_unit(self) -> bool:

@@ -22,7 +22,7 @@ from evalharness.records.job import (
 )
 from evalharness.records.models import EngineSettings
 from evalharness.records.option_types import check_options
-from evalharness.records.policy import Policy
+from evalharness.records.policy import OPTION, Policy
 
 Texts = str | Path | Sequence[str | Path]
 Paths = Mapping[str, str | Path]
@@ -41,7 +41,7 @@ class QuestionOptions(TypedDict, total=False):
     split: str | None  # evaluate this split instead of each task's own ("validation", to select on)
     seed: int  # of shots, limit and swaps
     margin: float | None  # the largest acceptable drop of every task whose primary metric is on a 0-1 scale
-    margins: Mapping[str, float]  # of a task or a group -> its largest acceptable drop
+    margins: Mapping[str, float]  # of a task, group or family -> its largest acceptable drop
     alpha: float  # error rate of either verdict
     apply_chat_template: bool | Literal["all", "candidates"]  # True, "all": to every model its own; else the base plain
     system_instruction: str | None  # what the system says, before each task's description
@@ -67,7 +67,7 @@ class JobOptions(QuestionOptions, total=False):
     drift_text: str | Path | None  # drift on the paragraphs of this file instead of ours
     on_inconclusive: Literal["fail", "pass"] | None  # what the gate makes of what is undecided; None: fail
     ceiling: float | None  # the gate: the largest loss that may remain possible of every unit on a 0-1 scale
-    ceilings: Mapping[str, float]  # of a gate unit -> the largest loss that may remain possible
+    ceilings: Mapping[str, float]  # of a gate unit or family -> the largest loss that may remain possible
     engine: str  # what answers: hf, or another engine's name
     device: str  # auto, cpu, cuda or cuda:N
     dtype: str  # of the weights: float32, bfloat16, float16
@@ -85,20 +85,30 @@ class JobChanges(JobOptions, total=False):
 
     models: Texts  # the candidates
     suite: str | None
+    policy: Policy  # of the gate; the options that are of it stand over its values
 
 
 HINTS = get_type_hints(JobChanges)
+OF_POLICY = ("alpha", "margin", "margins", "on_inconclusive", "ceiling", "ceilings")
 
 
-def make_job(models: Texts, suite: str | None = None, **options: Unpack[JobOptions]) -> Job:
-    """The Job of these options; what is not given has its default. Raises UsageError as `changed` does."""
+def make_job(
+    models: Texts, suite: str | None = None, policy: Policy | None = None, **options: Unpack[JobOptions]
+) -> Job:
+    """The Job of these options; what is not given is as the policy states it, else has its default. The policy's suite
+    is run where neither a suite nor tasks are named. Raises UsageError as `changed` does.
+    """
+    policy = policy or Policy()
+    if policy.suite is not None:
+        policy = policy.with_values({"suite": suite}, OPTION)
+        suite = suite or (None if options.get("tasks") else policy.suite)
     named = options.get("store")
     output = OutputPaths(
         folder=run_folder(suite),
         store=Path(named) if isinstance(named, str | Path) else default_store({}),
         unnamed=True,
     )
-    return changed(Job(output=output), models=models, suite=suite, **options)
+    return changed(Job(output=output), models=models, suite=suite, policy=policy, **options)
 
 
 def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
@@ -109,6 +119,7 @@ def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
         if name not in HINTS:
             raise UsageError(name, "there is no such option", did_you_mean(name, HINTS))
     check_options(options, HINTS)
+    policy = _policy(options.get("policy", job.policy), options)
     return Job(
         output=_output(job.output, options),
         models=_models(job.models, options),
@@ -116,8 +127,8 @@ def changed(job: Job, **options: Unpack[JobChanges]) -> Job:
         data=_data(job.data, options),
         prompts=_prompts(job.prompts, options),
         description=_description(job.description, options),
-        statistics=_statistics(job.statistics, options),
-        policy=_policy(job.policy, options),
+        statistics=_statistics(job.statistics, policy, options),
+        policy=policy,
         engine=_engine(job.engine, options),
     )
 
@@ -180,22 +191,19 @@ def _description(old: DescriptionOptions, options: JobChanges) -> DescriptionOpt
     )
 
 
-def _statistics(old: StatisticsOptions, options: JobChanges) -> StatisticsOptions:
+def _statistics(old: StatisticsOptions, policy: Policy, options: JobChanges) -> StatisticsOptions:
     return StatisticsOptions(
         seed=options.get("seed", old.seed),
-        margin=options.get("margin", old.margin),
-        margins=options.get("margins", old.margins) or {},
-        alpha=options.get("alpha", old.alpha),
+        margin=policy.margin,
+        margins=policy.margins,
+        alpha=StatisticsOptions().alpha if policy.alpha is None else policy.alpha,
         until_decided=options.get("until_decided", old.until_decided),
     )
 
 
 def _policy(old: Policy, options: JobChanges) -> Policy:
-    return Policy.given(
-        options.get("on_inconclusive", old.on_inconclusive),
-        options.get("ceiling", old.ceiling),
-        options.get("ceilings", old.ceilings),
-    )
+    """The policy, with the options that are of it over its own values."""
+    return old.with_values({key: options.get(key) for key in OF_POLICY}, OPTION)
 
 
 def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, did_you_mean
+from evalharness.records import LATER
+from evalharness.records.answers import UnfitShares
 
 
 class OnInconclusive(StrEnum):
@@ -19,73 +22,200 @@ class OnInconclusive(StrEnum):
     PASS = "pass"
 
 
-class Source(StrEnum):
-    """Where a value of the policy came from."""
+class Severity(StrEnum):
+    """What the gate makes of what it finds of a unit: it counts, it is said and does not count, or nobody looks."""
 
-    DEFAULT = "default"
-    OPTION = "option"
+    ERROR = "error"
+    WARN = "warn"
+    OFF = "off"
+
+
+class Against(StrEnum):
+    """Whose scores a candidate's are held against: its base's, the accepted ones of a baseline file, or both."""
+
+    BASE = "base"
+    BASELINE = "baseline"
+    BOTH = "both"
+
+
+DEFAULT, OPTION = "default", "option"  # where a value came from; else it is the file that states it
+LIMITS = tuple(each.name for each in fields(UnfitShares))
+WORDS = {"on_inconclusive": OnInconclusive, "against": Against, "severity": Severity}
+DEFAULTS = {"on_inconclusive": OnInconclusive.FAIL, "against": Against.BASE, "severity": Severity.ERROR}
+OF_EVERY_RUN = ("on_inconclusive", "ceiling", "ceilings")  # in what is recorded, whether they are stated or not
+OF_THE_VERDICTS = ("alpha", "margin", "margins")
+BY_NAME = {"margins": "margin", "ceilings": "ceiling", "severities": "severity"}  # of units: the value for all of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """Whatever the gate finds of this gate unit, of one candidate or of all, does not count until a day, for a reason.
+
+    Raises UsageError where no reason is given.
+    """
+
+    unit: str
+    reason: str
+    expires: date  # the last day on which it counts
+    candidate: str | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            fix = "say in a few words why what it waives may pass"
+            raise UsageError(f"waiver of {self.unit}", "it gives no reason", fix)
+
+    @property
+    def words(self) -> str:
+        of = f" of {self.candidate}" if self.candidate else ""
+        return f"{self.unit}{of} until {self.expires.isoformat()}: {self.reason}"
+
+    def holds(self, names: Collection[str], candidate: str) -> bool:
+        """Is it of this candidate and of a unit with one of these names?"""
+        return self.unit in names and self.candidate in (None, candidate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a user lets pass; None and empty: the default.
+    """What a user lets pass; None and empty: the default, or what the run was judged by.
 
-    `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1, whichever is better;
-    `ceilings`: of single ones, in their metric's unit. Under a `ceiling`, units of other ranges need one of these.
-    Raises UsageError for a ceiling that is not a number of at least 0.
+    `suite`, `require`: what must have been asked. `margin`: of every unit on a 0-1 scale; `margins`: of single tasks,
+    groups or families. `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1,
+    whichever is better; `ceilings`: of single ones, in their metric's unit. Under a `ceiling`, units of other ranges
+    need one of these. `severity`: of the suite and of every unit not in `severities`. `limits`: the largest share of a
+    unit's answers that may be unfit in some way (`UnfitShares`). `baseline`: the file of accepted scores.
+    `sources`: by key, or "key.name", who stated it.
+
+    Raises UsageError for a value that is out of its range, naming it and where it came from.
     """
 
+    suite: str | None = None
+    require: tuple[str, ...] = ()
+    alpha: float | None = None
+    margin: float | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
     on_inconclusive: OnInconclusive | None = None
     ceiling: float | None = None
     ceilings: Mapping[str, float] = field(default_factory=dict)
+    severity: Severity | None = None
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+    against: Against | None = None
+    baseline: str | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        given = {**self.ceilings, **({} if self.ceiling is None else {"all": self.ceiling})}
-        for name, ceiling in given.items():
-            if not (math.isfinite(ceiling) and ceiling >= 0):
-                fix = "a number of at least 0, in the metric's unit, such as 0.05"
-                raise UsageError("ceiling", f"{ceiling} of {name} is no loss", fix)
+        for sort, of_all, named in (("margin", self.margin, self.margins), ("ceiling", self.ceiling, self.ceilings)):
+            for name, loss in {**({} if of_all is None else {"all": of_all}), **named}.items():
+                self._check_loss(sort, name, loss)
+        if self.alpha is not None and not 0 < self.alpha < 0.5:
+            fix = "a number between 0 and 0.5, such as 0.05"
+            raise UsageError(self._where("alpha"), f"{self.alpha} is no error rate", fix)
+        for name, share in self.limits.items():
+            if name not in LIMITS:
+                raise UsageError(self._where(f"limits.{name}"), "there is no such limit", did_you_mean(name, LIMITS))
+            if not 0 <= share < 1:
+                fix = "a number from 0 to less than 1, such as 0.05"
+                raise UsageError(self._where(f"limits.{name}"), f"{share} is no share of answers", fix)
+        if self.severity == Severity.OFF:
+            fix = 'severity = "warn" says what it finds and lets it pass'
+            raise UsageError(self._where("severity"), "a gate that is off for all says nothing", fix)
 
-    @classmethod
-    def given(
-        cls,
-        on_inconclusive: str | None = None,
-        ceiling: float | None = None,
-        ceilings: Mapping[str, float] | None = None,
-    ) -> Policy:
-        """The policy of options as a user gives them. Raises UsageError as the policy does."""
-        undecided = None if on_inconclusive is None else OnInconclusive(on_inconclusive)
-        return cls(on_inconclusive=undecided, ceiling=ceiling, ceilings=ceilings or {})
+    def _check_loss(self, sort: str, name: str, loss: float) -> None:
+        if math.isfinite(loss) and (loss > 0 if sort == "margin" else loss >= 0):
+            return
+        least = "above 0" if sort == "margin" else "of at least 0"
+        where = self._where(sort if name == "all" else f"{sort}s.{name}", sort)
+        raise UsageError(where, f"{loss} of {name} is no loss", f"a number {least}, in the metric's unit, such as 0.05")
+
+    def with_values(self, values: Mapping[str, Any], source: str) -> Policy:
+        """The policy with these values over its own, None changing nothing; of values by name, each over that of the
+        same name.
+        """
+        stated, sources = dict[str, Any](), dict(self.sources)
+        for key, value in values.items():
+            if value is None:
+                continue
+            if isinstance(value, Mapping):
+                stated[key] = {**getattr(self, key), **value}
+                sources |= {f"{key}.{name}": source for name in value}
+            else:
+                stated[key] = WORDS[key](value) if key in WORDS else value
+                sources[key] = source
+        return replace(self, **stated, sources=sources)
 
     @classmethod
     def recorded(cls, signature: Mapping[str, Any]) -> Policy:
         """The policy that a run was started with; the default where it does not say."""
-        values = signature.get("policy") or {}
-        return cls.given(values.get("on_inconclusive") or None, values.get("ceiling"), values.get("ceilings"))
+        known = {each.name for each in fields(cls)} - {"sources", *OF_THE_VERDICTS}
+        values = {key: value for key, value in (signature.get("policy") or {}).items() if key in known and value}
+        values["ceiling"] = (signature.get("policy") or {}).get("ceiling")
+        if waivers := values.get("waivers"):
+            dated = ({**waiver, "expires": date.fromisoformat(waiver["expires"])} for waiver in waivers)
+            values["waivers"] = tuple(Waiver(**waiver) for waiver in dated)
+        if severities := values.get("severities"):
+            values["severities"] = {name: Severity(severity) for name, severity in severities.items()}
+        values["require"] = tuple(values.get("require", ()))
+        return cls().with_values(values, "the run")
 
     @property
     def passes_undecided(self) -> bool:
         return self.on_inconclusive == OnInconclusive.PASS
 
     @property
-    def values(self) -> dict[str, Any]:
-        """The values by name, defaults filled in."""
-        undecided = str(self.on_inconclusive or OnInconclusive.FAIL)
-        return {"on_inconclusive": undecided, "ceiling": self.ceiling, "ceilings": dict(self.ceilings)}
+    def looks_at_baseline(self) -> bool:
+        return self.against in (Against.BASELINE, Against.BOTH)
 
     @property
-    def sources(self) -> dict[str, Source]:
-        """Where each value came from, by name."""
-        given = {
-            "on_inconclusive": self.on_inconclusive is not None,
-            "ceiling": self.ceiling is not None,
-            "ceilings": bool(self.ceilings),
+    def values(self) -> dict[str, Any]:
+        """The values by name as JSON has them, defaults filled in, without what verdicts are made by."""
+        waivers = [{**asdict(waiver), "expires": waiver.expires.isoformat()} for waiver in self.waivers]
+        plain = {
+            **{key: str(getattr(self, key) or default) for key, default in DEFAULTS.items()},
+            "ceilings": dict(self.ceilings),
+            "severities": {name: str(severity) for name, severity in self.severities.items()},
+            "limits": dict(self.limits),
+            "require": list(self.require),
+            "baseline": None if self.baseline is None else self.baseline.replace("\\", "/").rpartition("/")[2],
+            "waivers": waivers,
         }
-        return {name: Source.OPTION if set_ else Source.DEFAULT for name, set_ in given.items()}
+        return {
+            each.name: plain.get(each.name, getattr(self, each.name))
+            for each in fields(self)
+            if each.name not in ("sources", *OF_THE_VERDICTS)
+        }
+
+    def named(self, key: str, source: str) -> list[str]:
+        """The names whose values under a key came from there."""
+        return [name for name in getattr(self, key) if self.sources.get(f"{key}.{name}", OPTION) == source]
+
+    def source(self, key: str) -> str:
+        """Where a value came from: "default", "option", or the file that states it."""
+        return self.sources.get(key, DEFAULT)
+
+    @property
+    def every_source(self) -> dict[str, str]:
+        """Where each value came from, by "key", or "key.name" of what is stated by name."""
+        return {
+            **{each.name: self.source(each.name) for each in fields(self) if each.name != "sources"},
+            **self.sources,
+        }
 
     def facts(self, signature: Mapping[str, Any]) -> dict[str, Any]:
         """The values together with the error rate and the margins that a run's signature states, and the digest of all
-        of them.
+        of them that are stated.
         """
-        values = {**{name: signature.get(name) for name in ("alpha", "margin", "margins")}, **self.values}
-        return {"digest": fingerprint.of_value(values), **values}
+        of_verdicts = {name: signature.get(name) for name in OF_THE_VERDICTS}
+        values = {**of_verdicts, **self.values}
+        defaults = Policy().values
+        recorded = {
+            key: value
+            for key, value in values.items()
+            if key in (*OF_THE_VERDICTS, *OF_EVERY_RUN) or value != defaults[key]
+        }
+        return {"digest": fingerprint.of_value(recorded), **values}
+
+    def _where(self, key: str, alone: str | None = None) -> str:
+        """Where a value stands, for an error; `alone`: what to call it where nobody states it."""
+        source = self.sources.get(key)
+        return (alone or key) if source in (None, OPTION) else f"{source}: {key}"

@@ -8,10 +8,11 @@ from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, UnitDecision, UnitOutcome
+from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, UnitDecision
+from evalharness.analysis.gate_findings import UnitOutcome
 from evalharness.analysis.gate_text import loss_bound
 from evalharness.records.comparison import Level
-from evalharness.report.gate_lines import MARKS, MAY, WORDS, GateText, headline
+from evalharness.report.gate_lines import MARKS, MAY, WORDS, GateText, headline, named
 from evalharness.report.wording import inert, one_line
 
 ATTRIBUTES = ("metric", "n", "base", "margin", "lost", "gained", "p_forgotten", "p_forgotten_adjusted", "p_retained")
@@ -28,7 +29,7 @@ def document(text: GateText) -> dict[str, Any]:
         "reasons": decision.reasons,
         "remarks": decision.remarks,
         "candidates": [_candidate(each) for each in decision.candidates],
-        "policy": {**policy.facts(text.results.signature), "sources": policy.sources},
+        "policy": {**policy.facts(text.results.signature), "sources": policy.every_source},
         "changed": text.changed,
         "notice": text.notice,
     }
@@ -37,6 +38,7 @@ def document(text: GateText) -> dict[str, Any]:
 def _candidate(candidate: CandidateDecision) -> dict[str, Any]:
     return {
         "name": candidate.name,
+        **({"against": candidate.against} if candidate.against else {}),
         "exit_code": candidate.exit_code,
         "outcome": WORDS[candidate.exit_code],
         "reasons": candidate.reasons,
@@ -70,11 +72,11 @@ def junit(decision: Decision) -> str:
     """
     xml = JUnitXml("evalharness")
     for candidate in decision.candidates:
-        suite = TestSuite(one_line(candidate.name))
+        suite = TestSuite(named(candidate))
         for unit in candidate.units:
             suite.add_testcase(_case(candidate, unit))
         if candidate.exit_code == GateOutcome.INCOMPLETE:
-            suite.add_testcase(_broken(candidate.name, "complete", candidate.reasons))
+            suite.add_testcase(_broken(named(candidate), "complete", candidate.reasons))
         xml.add_testsuite(suite)
     if not decision.candidates:
         suite = TestSuite("evalharness")
@@ -85,7 +87,7 @@ def junit(decision: Decision) -> str:
 
 def _case(candidate: CandidateDecision, unit: UnitDecision) -> TestCase:
     over = "suite " if unit.row.level == Level.SUITE else ""
-    case = TestCase(f"{over}{one_line(unit.row.task)}", f"evalharness.{one_line(candidate.name)}")
+    case = TestCase(f"{over}{one_line(unit.row.task)}", f"evalharness.{named(candidate)}")
     kind = FAILS.get(unit.outcome, Skipped)
     if kind is not None:
         case.result = [kind(unit.reason or f"{one_line(unit.row.task)}: {unit.outcome}", str(unit.outcome))]
@@ -118,8 +120,8 @@ def _markdown(text: GateText) -> Iterator[str]:
     yield from (f"* {inert(line)}" for line in text.of_the_run)
     for each in decision.candidates:
         if each.reasons or each.remarks:
-            summary = f"{inert(one_line(each.name))} {MAY[each.exit_code]}: why"
+            summary = f"{inert(named(each))} {MAY[each.exit_code]}: why"
             yield from ("", f"<details><summary>{summary}</summary>", "")
             yield from (f"* {inert(line)}" for line in (*each.reasons, *each.remarks))
             yield from ("", "</details>")
-    yield from ("", f"<sub>{inert('; '.join(filter(None, (text.policy_line, text.notice))))}</sub>")
+    yield from ("", f"<sub>{inert('; '.join(filter(None, (*text.policy_lines, text.notice))))}</sub>")

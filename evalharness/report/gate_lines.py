@@ -7,18 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mode
 
-from evalharness.analysis.gate import (
-    CandidateDecision,
-    Decision,
-    GateOutcome,
-    UnitDecision,
-    UnitOutcome,
-    names_known,
-    worst,
-)
+from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, UnitDecision, worst
+from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
 from evalharness.analysis.number_text import signed
+from evalharness.analysis.unit_rules import names_known
 from evalharness.records.comparison import Comparison, Estimate, Level
-from evalharness.records.policy import Policy, Source
+from evalharness.records.policy import BY_NAME, DEFAULT, OPTION, OnInconclusive, Policy
 from evalharness.records.results import Results
 from evalharness.report.wording import counted, interval, listed, one_line
 
@@ -35,17 +29,19 @@ MAY = {
     GateOutcome.UNDECIDED: "is undecided",
     GateOutcome.INCOMPLETE: "has no verdict",
 }
-RULES = {
-    GateOutcome.INCOMPLETE: "an example failed, or nothing was measured: that comes before every verdict",
-    GateOutcome.FORGOTTEN: "a gate unit is shown to have lost more than its margin (p_forgotten, adjusted by Holm over "
-    "the candidate's gate units, is at most alpha), or the suite is",
-    GateOutcome.UNDECIDED: "nothing is shown to be forgotten, but the suite is not shown to be retained, a unit is "
-    "suspect (p_forgotten at most the smaller of alpha and 0.75 over the number of gate units), or a larger loss than "
-    "a ceiling is not excluded, and the policy does not let that pass",
-    GateOutcome.PASSED: "the suite is shown to be retained, no unit is suspect, and no loss above a ceiling remains "
-    "possible",
+RULES = {  # by the word that a reason begins with
+    "incomplete": "an example failed, nothing was measured, or what the policy asks for was not asked: that comes "
+    "before every verdict",
+    "forgotten": "a gate unit is shown to have lost more than its margin (p_forgotten, adjusted by Holm over the "
+    "candidate's gate units, is at most alpha), or the suite is",
+    "undecided": "the suite is not shown to be retained",
+    "suspect": "a unit is suspect (p_forgotten at most the smaller of alpha and 0.75 over the number of gate units)",
+    "ceiling": "a larger loss than a ceiling is not excluded",
+    "limit": "more answers are unfit than a limit of the policy allows",
 }
-LET_PASS = "nothing is shown to be forgotten, and the policy lets what is undecided pass (--on-inconclusive pass)"
+PASSES = "the suite is shown to be retained, no unit is suspect, and no loss above a ceiling remains possible"
+LET_PASS = "nothing is shown to be forgotten, and the policy lets what is undecided pass"
+EXCUSED = "; what is waived, warned of or not looked at does not count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +59,7 @@ class GateText:
         then, now = self.results.signature.get("policy"), self.policy.facts(self.results.signature)
         if then is None or then["digest"] == now["digest"]:
             return []
+        then = {**Policy().facts({}), **then}  # what earlier versions did not record was the default
         names = (name for name in now if name != "digest" and now[name] != then[name])
         return [f"{name} {_value(then[name])} then, {_value(now[name])} now" for name in names]
 
@@ -73,18 +70,25 @@ class GateText:
         return [line for line in (*self.decision.reasons, *self.decision.remarks) if line not in told]
 
     @property
-    def policy_line(self) -> str:
-        """The policy in one line: each value, and where it came from."""
-        facts, sources = self.policy.facts(self.results.signature), self.policy.sources
-        each = ", ".join(f"{name}={value:g}" for name, value in self.policy.ceilings.items())
-        parts = [
-            f"on inconclusive {facts['on_inconclusive']} ({sources['on_inconclusive']})",
-            f"ceiling {_value(self.policy.ceiling)} ({sources['ceiling']})",
-            *([f"ceiling {each} ({Source.OPTION})"] if each else []),
-            f"alpha {_value(facts['alpha'])} (the run)",
-            f"margin {_margins(self.results)}",
+    def policy_lines(self) -> list[str]:
+        """The policy: each value, and where it came from."""
+        policy, facts = self.policy, self.policy.facts(self.results.signature)
+        alpha = policy.sources.get("alpha", "the run")
+        of_units = [
+            f"on inconclusive {facts['on_inconclusive']} ({policy.source('on_inconclusive')})",
+            f"ceiling {_value(policy.ceiling)} ({policy.source('ceiling')})",
+            *_by_name(policy, "ceilings"),
+            f"alpha {_value(facts['alpha'])} ({alpha})",
+            f"margin {_margins(self.results, policy)}",
         ]
-        return f"policy {facts['digest'][:8]}: " + ", ".join(parts)
+        others = [f"{key} {_value(facts[key])} ({policy.source(key)})" for key in ("severity", "against", "baseline")]
+        others += [*_by_name(policy, "severities"), f"suite {policy.suite or 'any'} ({policy.source('suite')})"]
+        others += [f"requires {', '.join(policy.require) or 'nothing'} ({policy.source('require')})"]
+        others += _by_name(policy, "limits") or [f"limits none ({DEFAULT})"]
+        others += [] if policy.waivers else [f"waivers none ({DEFAULT})"]
+        waivers = [f"waiver of {waiver.words} ({policy.source('waivers')})" for waiver in policy.waivers]
+        whole = [f"policy {facts['digest'][:8]}: {', '.join(of_units)}", f"policy: {', '.join(others)}", *waivers]
+        return [one_line(line) for line in whole]
 
     def lines(self, explain: bool = False) -> Iterator[str]:
         """The outcome, under which policy, then of every candidate why it may or may not ship, and what a pass does not
@@ -94,7 +98,7 @@ class GateText:
         changes = self.changed
         under = f" (under another policy than the run was started with: {'; '.join(changes)})" if changes else ""
         yield f"gate {WORDS[self.decision.exit_code]}{under}"
-        yield from (f"  {line}" for line in (self.policy_line, self.notice) if line)
+        yield from (f"  {line}" for line in (*self.policy_lines, self.notice) if line)
         for candidate in self.decision.candidates:
             yield f"  {MARKS[candidate.exit_code]} {headline(candidate)}"
             yield from (f"    {line}" for line in (*candidate.reasons, *candidate.remarks))
@@ -111,16 +115,35 @@ def headline(candidate: CandidateDecision) -> str:
     if any(unit.row.difference for unit in units):
         lowest = worst(unit.row for unit in units)
         parts.append(f"lowest {one_line(lowest.task)} {_difference(lowest)}")
-    return f"{one_line(candidate.name)} {MAY[candidate.exit_code]}{': ' if parts else ''}{'; '.join(parts)}"
+    return f"{named(candidate)} {MAY[candidate.exit_code]}{': ' if parts else ''}{'; '.join(parts)}"
+
+
+def named(candidate: CandidateDecision) -> str:
+    """Its name, and whose scores it was held against where that is not its base in the run."""
+    return one_line(f"{candidate.name} against {candidate.against}" if candidate.against else candidate.name)
 
 
 def _rules(decision: Decision, policy: Policy) -> Iterator[str]:
     """By which rule each candidate's exit code, and that of all, came about."""
     for each in decision.candidates:
-        undecided = any(unit.reason for unit in each.units)
-        let_pass = each.exit_code == GateOutcome.PASSED and policy.passes_undecided and undecided
-        yield f"{one_line(each.name)}: {int(each.exit_code)}, because {LET_PASS if let_pass else RULES[each.exit_code]}"
+        yield f"{named(each)}: {int(each.exit_code)}, because {_rule(each, policy)}"
     yield f"exit code {int(decision.exit_code)}: that of the candidate of which it is worst (5, then 3, 4, 0)"
+
+
+def _rule(candidate: CandidateDecision, policy: Policy) -> str:
+    """The rule by which a candidate has its exit code."""
+    kinds = dict.fromkeys(reason.partition(":")[0] for reason in candidate.reasons)
+    if candidate.exit_code == GateOutcome.INCOMPLETE:
+        return RULES["incomplete"]
+    if candidate.exit_code == GateOutcome.FORGOTTEN:
+        return RULES["forgotten"]
+    excused = EXCUSED if any(unit.outcome in EXCUSES for unit in candidate.units) else ""
+    if candidate.exit_code == GateOutcome.UNDECIDED:
+        what = " and ".join(RULES[kind] for kind in kinds)
+        how = f"on inconclusive {policy.on_inconclusive or OnInconclusive.FAIL}, {policy.source('on_inconclusive')}"
+        return f"nothing is shown to be forgotten, but {what}, and the policy does not let that pass ({how}){excused}"
+    let_pass = policy.passes_undecided and any(unit.reason and unit.outcome not in EXCUSES for unit in candidate.units)
+    return f"{LET_PASS} (on inconclusive pass, {policy.source('on_inconclusive')})" if let_pass else PASSES + excused
 
 
 def _counts(units: Sequence[UnitDecision]) -> str:
@@ -141,23 +164,43 @@ def _difference(row: Comparison) -> str:
     return f"{signed(scaled.value, places)} {unit} {interval(scaled, places)}".rstrip()
 
 
-def _margins(results: Results) -> str:
-    """The margins of the gate units, and whether the user gave them: the most common one alone, others by name."""
+def _margins(results: Results, policy: Policy) -> str:
+    """The margins of the gate units, and who stated them: the most common one alone, others by name."""
     units = {row.task: row for row in results.comparisons if row.is_gate_unit and row.margin}
-    of_all, of_single = results.signature.get("margin"), set(results.signature.get("margins") or {})
-    named = {name for name, row in units.items() if of_single & set(names_known(name, row.variant))}
+    of_all, of_single = results.signature.get("margin"), results.signature.get("margins") or {}
+    named = {}
+    for name, row in units.items():
+        names = [each for each in (*names_known(name, row.variant), row.family) if each in of_single]
+        if names and of_single[names[0]] == row.margin:
+            named[name] = names[0]
     unnamed = [row.margin for name, row in units.items() if name not in named]
     common = mode(unnamed) if unnamed else None
-    texts: dict[Source, dict[str, None]] = {Source.DEFAULT: {}, Source.OPTION: {}}
+    texts: dict[str, dict[str, None]] = {}
     for name, row in units.items():
-        source = Source.OPTION if name in named or row.margin == of_all else Source.DEFAULT
+        source = DEFAULT
+        if name in named:
+            source = policy.sources.get(f"margins.{named[name]}", OPTION)
+        elif row.margin == of_all:
+            source = policy.sources.get("margin", OPTION)
         alone = row.margin == common and name not in named
-        texts[source][f"{row.margin:g}" if alone else f"{name}={row.margin:g}"] = None
-    return ", ".join(f"{', '.join(each)} ({source})" for source, each in texts.items() if each) or "none"
+        texts.setdefault(source, {})[f"{row.margin:g}" if alone else f"{name}={row.margin:g}"] = None
+    order = sorted(texts, key=lambda source: (source != DEFAULT, source))
+    return ", ".join(f"{', '.join(texts[source])} ({source})" for source in order) or "none"
+
+
+def _by_name(policy: Policy, key: str) -> list[str]:
+    """What the policy states of single units or kinds of answers, together by who states it."""
+    values, texts = getattr(policy, key), dict[str, list[str]]()
+    for name, value in values.items():
+        source = policy.sources.get(f"{key}.{name}", OPTION)
+        texts.setdefault(source, []).append(f"{name}={_value(value)}")
+    return [f"{BY_NAME.get(key, 'limit')} {', '.join(each)} ({source})" for source, each in texts.items()]
 
 
 def _value(value: object) -> str:
     """A value of the policy in words."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={number:g}" for name, number in value.items()) or "none"
+        return ", ".join(f"{name}={_value(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, list):
+        return "; ".join(map(_value, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)

@@ -13,8 +13,7 @@ from pathlib import Path
 from evalharness.analysis.gate import Decision, GateOutcome
 from evalharness.errors import NotComparableError
 from evalharness.report.escape import plain
-from evalharness.report.gate_lines import headline
-from evalharness.report.wording import one_line
+from evalharness.report.gate_lines import headline, named
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 KINDS = {
@@ -37,7 +36,7 @@ def commands(decision: Decision) -> Iterator[str]:
     by_kind: dict[str, list[tuple[str, str]]] = {}
     for each in decision.candidates:
         told = "\n".join((headline(each), *each.reasons[:REASONS]))
-        by_kind.setdefault(KINDS[each.exit_code], []).append((one_line(each.name), told))
+        by_kind.setdefault(KINDS[each.exit_code], []).append((named(each), told))
     if not decision.candidates:
         by_kind["error"] = [("gate", "\n".join(decision.reasons))]
     for kind, messages in by_kind.items():

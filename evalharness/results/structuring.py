@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Any, TypeVar, get_origin
 
@@ -15,7 +16,7 @@ from cattrs.cols import homogenous_tuple_structure_factory, is_mapping, mapping_
 from cattrs.dispatch import StructureHook
 from cattrs.gen import make_dict_structure_fn
 
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, did_you_mean
 from evalharness.json_text import parse_json
 from evalharness.results.digest import check_digest
 
@@ -26,6 +27,7 @@ NOUNS = {
     int: "a whole number",
     str: "a text",
     bool: "true or false",
+    date: "a day",
     dict: "an object",
     list: "a list",
     type(None): "null",
@@ -82,8 +84,9 @@ def structured(value: object, cls: type[T], where: object, key: str = "", fix: s
 
 def _check(value: object, kind: type) -> None:
     right = isinstance(value, int | float if kind is float else kind)
+    right = right and (kind is not date or type(value) is date)  # and not a time of a day
     if not right or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"not {NOUNS[kind]} ({NOUNS[type(value)]})")
+        raise ValueError(f"not {NOUNS[kind]} ({NOUNS.get(type(value), type(value).__name__)})")
     if kind is float and isinstance(value, int) and abs(value) > sys.float_info.max:
         raise ValueError("beyond all numbers")
 
@@ -138,14 +141,14 @@ def _record(cls: Any, converter: Converter) -> StructureHook:
                 raise ValueError(f"the key {key!r} is missing")
         for key in value:
             if key not in keys:
-                raise ValueError(f"the key {key!r} is unknown")
+                raise ValueError(f"the key {key!r} is unknown ({did_you_mean(key, keys)})")
         return inner(value, of)
 
     return structure
 
 
 _CONVERTER = Converter()
-for _kind in (float, int, str, bool):
+for _kind in (float, int, str, bool, date):
     _CONVERTER.register_structure_hook(_kind, _plain(_kind))
 _CONVERTER.register_structure_hook(StrEnum, _member)
 _CONVERTER.register_structure_hook_factory(_is_tuple, _checked(list, _tuple))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evalharness import engines, registry, store
-from evalharness.analysis.margins import NO_SUITE_MARGIN
+from evalharness.analysis.margins import NAME_MEMBERS, NO_SUITE_MARGIN
 from evalharness.checkpoints.device_names import without_accelerator
 from evalharness.checkpoints.discover import directory_of, expand
 from evalharness.checkpoints.naming import parse
@@ -20,9 +20,11 @@ from evalharness.engines.base import check_options, checked_factory
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
+from evalharness.records.policy import OPTION
 from evalharness.run.rows_check import check_rows
 from evalharness.run.variants import ways_of
 from evalharness.tasks.library import Library
+from evalharness.tasks.metadata import FAMILIES
 from evalharness.tasks.variants import name_of
 from evalharness.training.recipe import Recipe
 
@@ -64,6 +66,21 @@ def check_job(job: Job, factory: object = None) -> None:
     check_rows(job, library)
 
 
+def check_policy(job: Job) -> None:
+    """Check that what a job asks is what its policy says must be asked, before anything is. Raises UsageError."""
+    library, tasks, policy = Library(job.tasks.include), job.tasks, job.policy
+    where = policy.source("suite")
+    if policy.suite is not None and policy.suite != tasks.suite:
+        what = f"asks for the suite {policy.suite}, and this run is to ask {tasks.suite or 'none'}"
+        raise UsageError(f"{where}: suite", what, "give no --task and no other --suite, or gate without the policy")
+    suite = library.suite(tasks.suite) if tasks.suite else None
+    named = {*(suite.tasks if suite else ()), *(group.name for group in (suite.groups if suite else ())), *tasks.names}
+    named |= {task.name for task in library.select(tasks.names)}
+    if missing := [name for name in policy.require if name not in named]:
+        where = f"{policy.source('require')}: require"
+        raise UsageError(where, f"{missing[0]} is not among what this run is to ask", "name it with --task, too")
+
+
 def check_recipe(recipe: Recipe, library: Library) -> None:
     """Check what a training is given. Raises TaskError, UsageError, ModelError or StoreError for the first thing
     wrong.
@@ -88,10 +105,17 @@ def _check_margins(job: Job, library: Library) -> None:
     if job.tasks.templates:
         known |= {name_of(name, job.tasks.templates) for name in library.names()}
     for name in sorted(job.statistics.margins):
-        if name in (UNNAMED, job.tasks.suite) or name in library.suites():
-            raise UsageError("--margin", NO_SUITE_MARGIN.format(name), "name its tasks or groups")
-        if name not in known:
-            raise UsageError("--margin", f"no task or group {name!r}", did_you_mean(name.partition("@")[0], known))
+        source = job.policy.source(f"margins.{name}")
+        where = "--margin" if source == OPTION else f"{source}: margins.{name}"
+        if name in (UNNAMED, job.tasks.suite) or (name in library.suites() and name not in FAMILIES):
+            if name not in FAMILIES or not _of_one_family(library, name):
+                raise UsageError(where, NO_SUITE_MARGIN.format(name), NAME_MEMBERS)
+        elif name not in known and name not in FAMILIES:
+            raise UsageError(where, f"no task or group {name!r}", did_you_mean(name.partition("@")[0], known))
+
+
+def _of_one_family(library: Library, suite: str) -> bool:
+    return {library.task(name).family for name in library.suite(suite).tasks} == {suite}
 
 
 def check_paths(paths: Mapping[str, Path | None]) -> None:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from evalharness import registry
 from evalharness.analysis.average import left_out
-from evalharness.analysis.gate import check_ceilings, names_known
 from evalharness.analysis.gate_units import gate_units
-from evalharness.analysis.margins import asked_margins, check_margins
+from evalharness.analysis.margins import asked_margins, check_margins, names_of
+from evalharness.analysis.unit_rules import UnitNames, fitted, unit_rules
 from evalharness.analysis.worst_case import worst_cases
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
@@ -47,7 +47,9 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
         {renamed.get(name, name): margin for name, margin in of.items()}
         for of in (suite.margins if suite else {}, job.statistics.margins)
     )
-    margins = {**stated, **asked_margins(judged, groups, job.statistics.margin, named)}
+    known = names_of([*judged, *groups], suite.name if suite else None)
+    of_run = {name: margin for name, margin in named.items() if name in known}
+    margins = {**stated, **asked_margins(judged, groups, job.statistics.margin, of_run)}
     targets = {c.name: renamed.get(c.target_task, c.target_task) for c in run_plan.candidates if c.target_task}
     describing = (*(each.name for each in run_plan.tasks_and_groups if each.beside), *run_plan.computed)
     plan = ComparePlan(
@@ -66,8 +68,8 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
     )
     units = gate_units(facts, plan)  # raises where a gate unit cannot be pooled
     check_margins(facts, plan, margins.keys())
-    spans = {name: unit.span for unit in units for name in names_known(unit.name, unit.variant)}
-    check_ceilings(job.policy, spans)
+    by_name = [UnitNames.of(unit) for unit in units]
+    unit_rules(fitted(job.policy, by_name, known, job.tasks.include), by_name)
     return plan
 
 

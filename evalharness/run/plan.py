@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalharness.analysis.baseline import Baseline, read
-from evalharness.analysis.margins import check_names
+from evalharness.analysis.margins import check_names, names_of
 from evalharness.analysis.overlap import TrainingOverlap
 from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.naming import parse
@@ -20,6 +20,7 @@ from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
+from evalharness.records.policy import OPTION
 from evalharness.records.tasks import Group, Suite, Task, Variant
 from evalharness.results.files import check_file_names
 from evalharness.run.reference_models import (
@@ -162,8 +163,8 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
         raise error
     choice = choose(job, tasks, named.groups, lambda task: _rows_of(task, source, split))
     units: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
-    names = {unit.name for unit in units if not unit.beside}
-    check_names(job.statistics.margins, names, suite.name if suite else None)
+    names = names_of((unit for unit in units if not unit.beside), suite.name if suite else None)
+    check_names(job.policy.named("margins", OPTION), names, suite.name if suite else None)
     return RunPlan(
         tasks=choice.tasks,
         suite=suite,

@@ -178,7 +178,7 @@ def test_what_an_older_rule_judged_is_judged_again(
     capsys.readouterr()
     assert exit_code("gate", run) == 3
     out = capsys.readouterr().out.splitlines()
-    assert out[1] == "gate failed: forgotten" and out[3] == f"  {OLD}"
+    assert out[1] == "gate failed: forgotten" and out[4] == f"  {OLD}"
     assert any(line.startswith("    forgotten: a on echo") for line in out)
     assert exit_code("compare", run, "--out", tmp_path / "again") == 0
     assert f"note: {OLD}" in capsys.readouterr().err
