@@ -8,13 +8,16 @@ from typing import Any, Literal, Unpack, get_type_hints
 
 from evalharness import registry, run
 from evalharness.analysis.analyse import analyse
-from evalharness.analysis.gate import Decision, judge
+from evalharness.analysis.baseline_accept import accepted, news
+from evalharness.analysis.baseline_file import read_file, text_of
+from evalharness.analysis.baseline_gate import decide
+from evalharness.analysis.gate import Decision
 from evalharness.analysis.joining import read_runs
 from evalharness.analysis.judging import judged_by, judged_results, rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.analysis.policy_file import read_policy
 from evalharness.engines.base import EngineFactory
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, did_you_mean
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
@@ -23,7 +26,15 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
-from evalharness.results import forget_samples, open_folder, run_and_model, write_measurements, write_results
+from evalharness.results import (
+    forget_samples,
+    open_folder,
+    read_measurements,
+    run_and_model,
+    write_measurements,
+    write_results,
+    write_text,
+)
 from evalharness.run.checks import check_job, check_output
 from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
@@ -53,7 +64,7 @@ def evaluate(
     * rows: data_dir, data, columns
     * prompts: apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch
     * verdicts: seed, margin, margins, alpha, until_decided
-    * gate: on_inconclusive, ceiling, ceilings
+    * gate: on_inconclusive, ceiling, ceilings, against
     * beside the verdicts: describe, explain, drift, drift_text
     * engine: engine, device, dtype, generation_config, batch_size, batch_tokens, strict,
       engine_options
@@ -129,21 +140,44 @@ def gate(
     on_inconclusive: Literal["fail", "pass"] | None = None,
     ceiling: float | None = None,
     ceilings: Mapping[str, float] | None = None,
+    against: Literal["base", "baseline", "both"] | None = None,
+    baseline: str | Path | None = None,
 ) -> Decision:
     """Decide whether the candidates of a run (`candidates`: these) may ship, as `evalharness gate` does. The decision
     has `exit_code` and `reasons`, of all and of each.
 
     `policy`: what may pass, or the file that states it (None: no file is looked for), over which the options stand.
     `ceiling`: the largest loss that may remain possible of any gate unit scored from 0 to 1; `ceilings`: of single
-    ones, in their metric's unit. Other margins or another `alpha` than the run was judged by need its folder. Raises
+    ones, in their metric's unit. `against`: whose scores candidates are held against, and `baseline`, the file of
+    accepted ones; it, and other margins or another `alpha` than the run was judged by, need the run's folder. Raises
     UsageError for what is not there.
     """
     of_policy: dict[str, Any] = {"margin": margin, "margins": margins, "alpha": alpha, "ceiling": ceiling}
-    of_policy |= {"ceilings": ceilings, "on_inconclusive": on_inconclusive}
+    of_policy |= {"ceilings": ceilings, "on_inconclusive": on_inconclusive, "against": against}
+    of_policy["baseline"] = None if baseline is None else str(baseline)
     hints = get_type_hints(gate)
     check_options({"run": run, "policy": policy, "candidates": candidates, **of_policy}, hints)
     whole = _policy(policy).with_values(of_policy, OPTION)
-    return judge(judged_by(run if isinstance(run, Results) else Path(run), whole)[0], whole, candidates)
+    folder = None if isinstance(run, Results) else Path(run)
+    results = judged_by(run if isinstance(run, Results) else Path(run), whole)[0]
+    return decide(folder, results, whole, candidates)
+
+
+def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> list[str]:
+    """Write the scores of a run's base, or of a candidate beside the original base, into a baseline file, and return
+    line by line what that changes.
+
+    Raises UsageError for what is not there, NotComparableError where the model was not asked everything, or a candidate
+    not the same as the original base, and where the file that is there is damaged.
+    """
+    measured, path = read_measurements(Path(run)), Path(file)
+    name = candidate or measured.plan.base
+    if name not in (known := (measured.plan.base, *measured.plan.candidates)):
+        raise UsageError("--candidate", f"no candidate {name!r} in the run", did_you_mean(name, known))
+    before = read_file(path) if path.exists() else None
+    after = accepted(path, measured, name, before)
+    write_text(path, text_of(after))
+    return list(news(before, read_file(path)))
 
 
 def _policy(policy: str | Path | Policy | None) -> Policy:

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+SHORT = 12  # hexadecimal digits of a digest that is shortened
+
 
 def of_bytes(data: bytes) -> str:
     """SHA-256 of the bytes, 64 hexadecimal digits."""
@@ -22,6 +24,17 @@ def of_value(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return of_bytes(text.encode())
+
+
+def short(digest: str) -> str:
+    """The beginning of a digest, where a file has to be small: 48 bits of it."""
+    return digest[:SHORT]
+
+
+def agree(one: str, other: str) -> bool:
+    """Are two digests the same, of which either may be shortened?"""
+    length = min(len(one), len(other))
+    return one == other or (length >= SHORT and one[:length] == other[:length])
 
 
 def of_file(path: Path) -> str:

@@ -1,16 +1,20 @@
-"""Take a base's scores from an earlier run in place of running it, once it is clear that it was asked the same."""
+"""Take a base's scores from an earlier run, or a baseline file, in place of running it, once it is clear that it was
+asked the same.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evalharness import results
+from evalharness import fingerprint, results
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.metrics.build import build, facts_of
-from evalharness.records.measurements import Measurement, TaskFacts, TaskOutcome
+from evalharness.records.answers import AnswerCounts
+from evalharness.records.measurements import Measurement, TaskOutcome
 from evalharness.records.models import EngineInfo, engine_differences
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import ModelRow
@@ -19,21 +23,63 @@ AGAIN = "evaluate the base again with this evalharness, engine and task files, o
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
-    """The base of a finished run: who it was, and what was measured of it by task."""
+class BaselineTask:
+    """What a base was asked of a task, by digests, and what was measured. `questions`: of what was asked in whatever
+    form, by the ids of examples; of a baseline file, by those of units. `metrics`: id to signature; `measurements` by
+    metric.
+    """
 
-    path: Path  # the run's folder, or its measurements.parquet
+    definition: str
+    data: str
+    prompts: str
+    questions: str
+    metrics: Mapping[str, str]
+    measurements: Mapping[str, Measurement]
+    unparsed: int = 0
+    answers: AnswerCounts | None = None
+    failed: int = 0
+    stopped: bool = False  # it was not asked all of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """A base that was measured before: who it was, and what was measured of it by task. `packed`: the digest of the
+    baseline file that it is of, whose digests are short and whose rows do not know their units; "": of a run.
+    """
+
+    path: Path  # the run's folder, its measurements.parquet, or the baseline file
     row: ModelRow
     engine: Mapping[str, Any]  # signature of what answered
-    definitions: Mapping[str, str]  # task to the digest of its definition
-    facts: Mapping[str, TaskFacts]
-    measurements: Mapping[str, tuple[Measurement, ...]]
-    questions: Mapping[str, str]  # task to the digest of what was asked, in whatever form
+    tasks: Mapping[str, BaselineTask]
     template: str | None  # fingerprint of the chat template by which it was asked
+    packed: str = ""
 
     @property
     def name(self) -> str:
         return self.row.name
+
+    def asked_the_same(self, prepared: PreparedTask) -> bool:
+        """Was it asked the same questions of a task, in whatever form?"""
+        task = self.tasks.get(prepared.task.name)
+        return task is not None and fingerprint.agree(
+            task.questions, units_digest(*units_of(prepared)) if self.packed else questions(prepared)
+        )
+
+
+def questions(prepared: PreparedTask) -> str:
+    """Digest what is asked, in whatever form: equal where examples can be paired."""
+    return fingerprint.of_value([example.id for example in prepared.examples])
+
+
+def units_of(prepared: PreparedTask) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The units of a task, in the order in which rows are measured, and how many examples each has."""
+    sizes = Counter(example.unit for example in prepared.examples)
+    return tuple(sizes), tuple(sizes.values())
+
+
+def units_digest(units: Sequence[str], sizes: Sequence[int]) -> str:
+    """Digest of units and their sizes, in their order."""
+    return fingerprint.of_value([list(units), list(sizes)])
 
 
 def read(path: Path) -> Baseline:
@@ -43,19 +89,35 @@ def read(path: Path) -> Baseline:
     row = next((model for model in run.models if model.name == name), None)
     if row is None:
         raise UsageError(path, "does not say whose scores these are", "name the folder of a finished run")
+    of_base = [m for m in run.measurements if m.model == name]
     return Baseline(
         path=path,
         row=replace(row, base=None),
         engine=run.signature["engine"],
-        definitions={task: facts["definition"] for task, facts in tasks.items()},
-        facts={fact.name: fact for fact in run.facts},
-        measurements={
-            fact.name: tuple(m for m in run.measurements if (m.model, m.task) == (name, fact.name))
+        tasks={
+            fact.name: BaselineTask(
+                definition=tasks[fact.name]["definition"],
+                data=fact.data_digest,
+                prompts=fact.prompts_digest,
+                questions=str(tasks[fact.name].get("questions")),
+                metrics={metric.id: metric.signature for metric in fact.metrics},
+                measurements={m.metric: m for m in of_base if m.task == fact.name},
+                unparsed=fact.unparsed.get(name, 0),
+                answers=fact.answers.get(name),
+                failed=fact.failed.get(name, 0),
+                stopped=name in fact.rounds,
+            )
             for fact in run.facts
         },
-        questions={task: str(facts.get("questions")) for task, facts in tasks.items()},
         template=(run.signature.get("chat") or {}).get("templates", {}).get(name),
     )
+
+
+def check_engine(baseline: Baseline, fingerprint_here: str, signature: Mapping[str, Any]) -> None:
+    """Raises NotComparableError where a base was answered by another engine than this one."""
+    if baseline.engine["fingerprint"] != fingerprint_here:
+        differ = engine_differences(baseline.engine, signature) or "what differs is not recorded"
+        raise NotComparableError(baseline.path, f"the base was answered by another engine ({differ})", AGAIN)
 
 
 def measured(baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineInfo) -> list[TaskOutcome]:
@@ -64,41 +126,48 @@ def measured(baseline: Baseline, prepared: Sequence[PreparedTask], info: EngineI
     Raises NotComparableError where the base was asked something else, answered by another engine, or did not answer
     everything.
     """
-    if baseline.engine["fingerprint"] != info.fingerprint:
-        differ = engine_differences(baseline.engine, info.signature) or "what differs is not recorded"
-        raise NotComparableError(baseline.path, f"the base was answered by another engine ({differ})", AGAIN)
+    check_engine(baseline, info.fingerprint, info.signature)
     return [_of_task(baseline, task) for task in prepared]
 
 
 def _of_task(baseline: Baseline, prepared: PreparedTask) -> TaskOutcome:
+    name = prepared.task.name
+    task = checked_task(baseline, prepared)
+    samples = results.read_samples(baseline.path, name, baseline.name) if baseline.path.is_dir() else []
+    scores = [task.measurements[spec.id] for spec in prepared.task.metrics]
+    if baseline.packed:
+        units, sizes = units_of(prepared)
+        scores = [replace(each, units=units, sizes=sizes) for each in scores]
+    return TaskOutcome(
+        measurements=tuple(scores), samples=tuple(samples), errors=(), unparsed=task.unparsed, answers=task.answers
+    )
+
+
+def checked_task(baseline: Baseline, prepared: PreparedTask) -> BaselineTask:
+    """What the base was asked of a task. Raises NotComparableError where that, or how it was scored, is something
+    else.
+    """
     name, where = prepared.task.name, f"{baseline.path}: {prepared.task.name}"
-    facts = baseline.facts.get(name)
-    if facts is None:
+    task = baseline.tasks.get(name)
+    if task is None:
         raise NotComparableError(where, "the base was not evaluated on this task", AGAIN)
-    if facts.prompts_digest != prepared.prompts_digest:
-        raise NotComparableError(
-            where, "not the same prompts (task file, data, shots, limit, seed or window differ)", AGAIN
-        )
-    if baseline.name in facts.rounds:
+    if not fingerprint.agree(task.prompts, prepared.prompts_digest):
+        what = "not the same prompts (task file, data, shots, limit, seed or window differ)"
+        if not fingerprint.agree(task.data, prepared.data_digest):
+            what = "not the same data, and so not the same prompts"
+        raise NotComparableError(where, what, AGAIN)
+    if baseline.packed and not baseline.asked_the_same(prepared):
+        raise NotComparableError(where, "not the same questions", AGAIN)
+    if task.stopped:
         raise NotComparableError(where, "the base was not asked all of it there (it was stopped early)", AGAIN)
-    if facts.failed.get(baseline.name):
-        raise NotComparableError(where, f"the base failed on {facts.failed[baseline.name]} examples", AGAIN)
-    by_metric = {measurement.metric: measurement for measurement in baseline.measurements.get(name, ())}
-    signatures = {metric.id: metric.signature for metric in facts.metrics}
+    if task.failed:
+        raise NotComparableError(where, f"the base failed on {task.failed} examples", AGAIN)
     wanted = {spec.id: facts_of(spec, build(spec), prepared.examples).signature for spec in prepared.task.metrics}
-    if any(signatures.get(metric) != signature for metric, signature in wanted.items()):
+    if any(task.metrics.get(metric) != signature for metric, signature in wanted.items()):
         raise NotComparableError(where, "the base was scored by other metrics, or other versions of them", AGAIN)
-    if baseline.definitions[name] != prepared.task.digest:
+    if not fingerprint.agree(task.definition, prepared.task.digest):
         raise NotComparableError(where, "the base was scored by another version of the task file", AGAIN)
-    absent = [spec.id for spec in prepared.task.metrics if spec.id not in by_metric]
+    absent = [spec.id for spec in prepared.task.metrics if spec.id not in task.measurements]
     if absent:
         raise NotComparableError(where, f"the base was not scored by {', '.join(absent)}", AGAIN)
-    samples = results.read_samples(baseline.path, name, baseline.name) if baseline.path.is_dir() else []
-    scores = tuple(by_metric[spec.id] for spec in prepared.task.metrics)
-    return TaskOutcome(
-        measurements=scores,
-        samples=tuple(samples),
-        errors=(),
-        unparsed=facts.unparsed.get(baseline.name, 0),
-        answers=facts.answers.get(baseline.name),
-    )
+    return task

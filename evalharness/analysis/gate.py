@@ -6,7 +6,7 @@ measured
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import IntEnum
@@ -103,6 +103,19 @@ def judge(results: Results, policy: Policy, only: Collection[str] = (), today: d
         reasons=tuple(dict.fromkeys(reasons)),
         remarks=tuple(remarks),
         candidates=each,
+    )
+
+
+def merged(decisions: Sequence[tuple[str, Decision]]) -> Decision:
+    """One decision of several on the same candidates, each against other scores, by what these are called."""
+    candidates = tuple(replace(each, against=of) for of, decision in decisions for each in decision.candidates)
+    every = [decision for _, decision in decisions]
+    outcomes = {decision.exit_code for decision in every}
+    return Decision(
+        exit_code=next(outcome for outcome in WORST_FIRST if outcome in outcomes),
+        reasons=tuple(dict.fromkeys(line for decision in every for line in decision.reasons)),
+        remarks=tuple(dict.fromkeys(line for decision in every for line in decision.remarks)),
+        candidates=candidates,
     )
 
 

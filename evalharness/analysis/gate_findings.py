@@ -8,7 +8,16 @@ from datetime import date
 from enum import StrEnum
 
 from evalharness.analysis import gate_text
-from evalharness.analysis.unit_rules import UnitNames, UnitRule, fitted, names_known, unit_rules, waiver_of
+from evalharness.analysis.unit_rules import (
+    UnitNames,
+    UnitRule,
+    fitted,
+    is_known,
+    named_before,
+    names_known,
+    unit_rules,
+    waiver_of,
+)
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.measurements import ExampleError
 from evalharness.records.policy import Policy, Severity
@@ -51,7 +60,8 @@ class CandidateRows:
         """Raises UsageError for what the policy says of what is no gate unit."""
         every = {row.task: UnitNames.of(row) for row in results.comparisons if row.is_gate_unit}
         others = {row.task for row in results.comparisons}
-        policy = fitted(policy, list(every.values()), others)
+        before = named_before(results.signature)
+        policy = fitted(policy, list(every.values()), others, lambda name: name in before or is_known(name))
         rows = [row for row in results.comparisons if row.candidate == name]
         rules = unit_rules(policy, [UnitNames.of(row) for row in rows if row.is_gate_unit])
         return cls(results=results, name=name, policy=policy, today=today, rows=rows, rules=rules)

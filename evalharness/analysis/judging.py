@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.margins import judged, names_of, with_margins
-from evalharness.analysis.unit_rules import is_known
+from evalharness.analysis.unit_rules import is_known, named_before
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.policy import DEFAULT, OPTION, Policy
@@ -65,11 +65,12 @@ def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
     """
     facts, groups = judged(run)
     known, named = names_of([*facts, *groups], run.plan.suite_name), dict[str, float]()
+    before = named_before(run.signature)
     for name, margin in policy.margins.items():
         source = policy.source(f"margins.{name}")
         if name in known or source in (DEFAULT, OPTION):
             named[name] = margin
-        elif not is_known(name):
+        elif name not in before and not is_known(name):
             what = f"no task, group or family {name!r}"
             raise UsageError(f"{source}: margins.{name}", what, did_you_mean(name, known))
     return with_margins(run, policy.margin, named, policy.alpha)

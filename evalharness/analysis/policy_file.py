@@ -15,9 +15,7 @@ from evalharness.results import structured
 OWN, PROJECT = "evalharness.toml", "pyproject.toml"
 TABLES = {OWN: ("gate",), PROJECT: ("tool", "evalharness", "gate")}
 NONE = "none"  # in place of a file: no policy but the options
-HINTS: Final = {
-    name: hint for name, hint in get_type_hints(Policy).items() if name not in ("sources", "against", "baseline")
-}
+HINTS: Final = {name: hint for name, hint in get_type_hints(Policy).items() if name != "sources"}
 RIGHT = {  # what a key may look like
     "suite": 'suite = "forgetting"',
     "require": 'require = ["mmlu", "rte"]',

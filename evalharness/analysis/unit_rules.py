@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -76,39 +76,32 @@ def _stated(values: Mapping[str, Value], names: Collection[str]) -> Value | None
 
 
 def fitted(
-    policy: Policy, units: Sequence[UnitNames], others: Collection[str] = (), include: Sequence[Path] = ()
+    policy: Policy, units: Sequence[UnitNames], others: Collection[str] = (), known: Callable[[str], bool] | None = None
 ) -> Policy:
     """The policy without what its files say of units that are not compared here. `others`: what is compared and is no
-    gate unit; `include`: folders with more task files.
+    gate unit; `known`: whether a name is one of a task, group or family all the same; None: by the shipped task files.
 
     Raises UsageError for a name that nothing has, and for one that an option states and that is not compared here.
     """
-    alone = {name for unit in units for name in unit.names}
-    known = alone | {unit.family for unit in units}
-    fitting: dict[str, Any] = {}
+    alone, known = {name for unit in units for name in unit.names}, known or is_known
+    named, fitting = alone | {unit.family for unit in units}, dict[str, Any]()
     for key in ("ceilings", "severities"):
-        values, gone = getattr(policy, key), set[str]()
-        for name in sorted(values.keys() - known):
+        values = getattr(policy, key)
+        for name in sorted(values.keys() - named):
             source = policy.source(f"{key}.{name}")
-            where = f"--{BY_NAME[key]}" if source in (DEFAULT, OPTION) else f"{source}: {key}.{name}"
-            _check_elsewhere(where, name, known, others, None if source in (DEFAULT, OPTION) else include)
-            gone.add(name)
-        fitting[key] = {name: value for name, value in values.items() if name not in gone}
+            if source in (DEFAULT, OPTION):
+                raise _no_unit(f"--{BY_NAME[key]}", name, named)
+            if name in others or not known(name):
+                raise _no_unit(f"{source}: {key}.{name}", name, named)
+        fitting[key] = {name: value for name, value in values.items() if name in named}
     for waiver in policy.waivers:
-        if waiver.unit not in alone:
-            where = f"{policy.source('waivers')}: waiver of {waiver.unit}"
-            _check_elsewhere(where, waiver.unit, alone, others, include)
+        if waiver.unit not in alone and (waiver.unit in others or not known(waiver.unit)):
+            raise _no_unit(f"{policy.source('waivers')}: waiver of {waiver.unit}", waiver.unit, alone)
     return replace(policy, **fitting, waivers=tuple(each for each in policy.waivers if each.unit in alone))
 
 
-def _check_elsewhere(
-    where: str, name: str, known: Collection[str], others: Collection[str], include: Sequence[Path] | None
-) -> None:
-    """Check that a task, group or family of this name is known, though it is not compared; `include`: None where it
-    must be compared.
-    """
-    if name in others or include is None or not is_known(name, include):
-        raise UsageError(where, f"no gate unit {name!r} in what is compared", did_you_mean(name, known))
+def _no_unit(where: str, name: str, known: Collection[str]) -> UsageError:
+    return UsageError(where, f"no gate unit {name!r} in what is compared", did_you_mean(name, known))
 
 
 def is_known(name: str, include: Sequence[Path] = ()) -> bool:
@@ -120,6 +113,13 @@ def is_known(name: str, include: Sequence[Path] = ()) -> bool:
 @lru_cache(maxsize=4)
 def _library(include: tuple[Path, ...]) -> Library:
     return Library(include)
+
+
+def named_before(signature: Mapping[str, Any]) -> set[str]:
+    """What the policy that a run was started with names: that was checked then, by the task files of the run."""
+    policy = Policy.recorded(signature)
+    waived = {waiver.unit for waiver in policy.waivers}
+    return waived | policy.ceilings.keys() | policy.severities.keys() | (signature.get("margins") or {}).keys()
 
 
 def waiver_of(policy: Policy, unit: UnitNames, candidate: str, today: date) -> Waiver | None:

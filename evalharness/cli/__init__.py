@@ -8,6 +8,7 @@ REGISTRY = {
     "plan": "evalharness.cli.plan:plan_command",
     "compare": "evalharness.cli.compare:compare_command",
     "gate": "evalharness.cli.gate:gate_command",
+    "baseline": "evalharness.cli.baseline:baseline_command",
     "report": "evalharness.cli.report:report_command",
     "tasks": "evalharness.cli.tasks:tasks_command",
     "data": "evalharness.cli.data:data_command",

@@ -10,12 +10,19 @@ from typing import Any
 
 import click
 
-from evalharness.analysis.gate import judge
+from evalharness.analysis.baseline_gate import decide
 from evalharness.analysis.judging import judged_by
 from evalharness.cli.command import Command
 from evalharness.cli.gate_output import PLACES, GateOutput, gate_output_options
 from evalharness.cli.option_texts import ceilings, margins, policy_of
-from evalharness.cli.options import debug_option, json_option, margin_option, policy_options, with_options
+from evalharness.cli.options import (
+    against_options,
+    debug_option,
+    json_option,
+    margin_option,
+    policy_options,
+    with_options,
+)
 from evalharness.cli.printing import print_commands, print_json, print_line
 from evalharness.errors import UsageError
 from evalharness.records.policy import OPTION, Policy
@@ -34,6 +41,8 @@ from evalharness.whole_file import write_whole
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
     help="Error rate of either verdict  [default: the run's].",
 )
+@with_options(*against_options)
+@click.option("--baseline", metavar="FILE", help="The baseline file  [default: the policy's].")
 @click.option("--explain", is_flag=True, help="Say by which rule each exit code came about.")
 @with_options(*gate_output_options, json_option, debug_option)
 def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool, debug: bool, **given: Any) -> int:
@@ -46,7 +55,7 @@ def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool,
     """
     policy, output = _policy(given), GateOutput(**{name: given[name] for name in PLACES})
     results, notice = judged_by(run, policy)
-    text = GateText(judge(results, policy, only), results, policy, notice)
+    text = GateText(decide(run, results, policy, only), results, policy, notice)
     if as_json:
         print_json(json.dumps(gate_files.document(text), indent=1))
     else:
@@ -65,16 +74,16 @@ def _policy(given: Mapping[str, Any]) -> Policy:
         "margins": named_margins,
         "ceiling": ceiling,
         "ceilings": named_ceilings,
-        "on_inconclusive": given["on_inconclusive"],
+        **{name: given[name] for name in ("on_inconclusive", "against", "baseline")},
     }
     return policy_of(given["policy_text"]).with_values(of_options, OPTION)
 
 
-def after_run(results: Results, policy: Policy, output: GateOutput, document: str) -> int:
-    """Judge a run that has just ended, say why, and return the exit code. `document`: the text of its results.json ("":
-    it is not wanted), which is printed with the decision in it under `gate`.
+def after_run(run: Path, results: Results, policy: Policy, output: GateOutput, document: str) -> int:
+    """Judge a run that has just ended in its folder, say why, and return the exit code. `document`: the text of its
+    results.json ("": it is not wanted), which is printed with the decision in it under `gate`.
     """
-    text, aside = GateText(judge(results, policy), results, policy), bool(document)
+    text, aside = GateText(decide(run, results, policy), results, policy), bool(document)
     if document:
         whole = {**json.loads(document), "gate": gate_files.document(text)}
         print_json(json.dumps(whole, indent=1, ensure_ascii=False))

@@ -36,6 +36,7 @@ SUMMARIES = {
     "trace": "Follow every task through the stages of a training: what was forgotten when.",
     "compare": "Compare finished runs again, or with one another.",
     "gate": "May this run's candidates ship? The exit code says.",
+    "baseline": "Accept a run's scores into the repository's baseline file, show it.",
     "report": "Write a run's HTML page again.",
     "tasks": "List, show and validate task definitions.",
     "data": "Fetch rows to a folder, verify one, accept new rows of the hub.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from evalharness.records.policy import OnInconclusive
+from evalharness.records.policy import Against, OnInconclusive
 
 Decorated = Callable[..., Any]
 
@@ -90,6 +90,14 @@ policy_options: tuple[Decorated, ...] = (
         metavar="[TASK=]LOSS",
         help="The gate passes only where a larger loss is excluded of every gate unit. Without TASK it is for what is "
         "scored from 0 to 1; every other gate unit (MCC, BLEU) needs one by name then. Repeatable.",
+    ),
+)
+against_options: tuple[Decorated, ...] = (
+    click.option(
+        "--against",
+        type=click.Choice([str(choice) for choice in Against]),
+        help="Whose scores the gate holds a candidate's against: the run's base's, the accepted ones of the baseline "
+        "file, or the original base's and these  [default: base].",
     ),
 )
 alpha_option = click.option(

@@ -14,6 +14,7 @@ from evalharness import registry
 from evalharness.cli.gate_output import gate_output_options
 from evalharness.cli.help import SectionedCommand
 from evalharness.cli.options import (
+    against_options,
     chat_options,
     data_options,
     debug_option,
@@ -33,7 +34,7 @@ class RunCommand(SectionedCommand):
         "Prompts": "--template --apply-chat-template --system-instruction --fewshot-as-multiturn "
         "--chat-template-mismatch",
         "Verdicts and gate": "--margin --alpha --until-decided "
-        "--gate --policy --on-inconclusive --ceiling --junit --markdown --github",
+        "--gate --policy --on-inconclusive --ceiling --against --junit --markdown --github",
         "Beside the verdicts": "--explain --drift --drift-text --describe",
         "Engine": "--engine --engine-option --device --dtype --batch-size --strict",
         "Files": "--out --store",
@@ -61,8 +62,8 @@ class RunCommand(SectionedCommand):
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="An earlier run whose base's scores are used; no base is run.",
+    metavar="RUN|FILE",
+    help="An earlier run, or a baseline file, whose base's scores are used; no base is run.",
 )
 @click.option("--suite", help="A suite of tasks: demo, forgetting, … (see `evalharness tasks list`).")
 @click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable.")
@@ -151,7 +152,7 @@ class RunCommand(SectionedCommand):
 )
 @click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
 @click.option("--gate", is_flag=True, help="End with the gate's exit code (3 forgotten, 4 undecided).")
-@with_options(*policy_options, *gate_output_options)
+@with_options(*policy_options, *against_options, *gate_output_options)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print results.json (with --gate, the decision in it), and nothing else."
 )

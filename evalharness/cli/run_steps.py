@@ -41,7 +41,7 @@ def run(given: Mapping[str, Any]) -> int:
         if not given["gate"]:
             print_line(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
     if given["gate"]:
-        return int(registry.find(GATE, "after_run", "stage")(results, job.policy, output, document))
+        return int(registry.find(GATE, "after_run", "stage")(job.output.folder, results, job.policy, output, document))
     if given["as_json"]:
         print_json(document)
     return NotComparableError.exit_code if results.errors else 0

@@ -162,11 +162,16 @@ def _signature(
         "alpha": plan.alpha,
         "margin": None,
         "margins": {},
-        "engine": {"name": "imported", "fingerprint": fingerprint.of_value(["imported", settings]), "logs": settings},
+        "engine": {"name": "imported", "fingerprint": _engine(settings), "logs": settings},
         "packages": {"evalharness": version("evalharness")},
         "models": {model.name: model.fingerprint for model in models},
         "chat": None,
     }
+
+
+def _engine(logs: Mapping[str, Mapping[str, Any]]) -> str:
+    """The fingerprint of how models were run, whatever they are called."""
+    return fingerprint.of_value(["imported", *sorted({fingerprint.of_value(dict(each)) for each in logs.values()})])
 
 
 def _differing(logs: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -53,7 +53,7 @@ class JobOptions(QuestionOptions, total=False):
     """The options of an evaluation beside its models and its suite."""
 
     base: str | Path | None  # [NAME=]PATH or hub id; None: as recorded beside the candidates
-    baseline: str | Path | None  # an earlier run whose base's scores are used; no base is run
+    baseline: str | Path | None  # an earlier run, or baseline file, whose base's scores are used; no base is run
     tasks: str | Sequence[str]  # tasks, groups, tags or globs
     train_data: Paths  # candidate ("": all) -> rows it was fine-tuned on
     placebo: bool  # measure the base through an adapter that changes nothing, too: the noise floor
@@ -67,6 +67,7 @@ class JobOptions(QuestionOptions, total=False):
     drift_text: str | Path | None  # drift on the paragraphs of this file instead of ours
     on_inconclusive: Literal["fail", "pass"] | None  # what the gate makes of what is undecided; None: fail
     ceiling: float | None  # the gate: the largest loss that may remain possible of every unit on a 0-1 scale
+    against: Literal["base", "baseline", "both"] | None  # the gate: whose scores decide; None: base
     ceilings: Mapping[str, float]  # of a gate unit or family -> the largest loss that may remain possible
     engine: str  # what answers: hf, or another engine's name
     device: str  # auto, cpu, cuda or cuda:N
@@ -89,7 +90,7 @@ class JobChanges(JobOptions, total=False):
 
 
 HINTS = get_type_hints(JobChanges)
-OF_POLICY = ("alpha", "margin", "margins", "on_inconclusive", "ceiling", "ceilings")
+OF_POLICY = ("alpha", "margin", "margins", "on_inconclusive", "ceiling", "ceilings", "against")
 
 
 def make_job(
@@ -202,8 +203,12 @@ def _statistics(old: StatisticsOptions, policy: Policy, options: JobChanges) -> 
 
 
 def _policy(old: Policy, options: JobChanges) -> Policy:
-    """The policy, with the options that are of it over its own values."""
-    return old.with_values({key: options.get(key) for key in OF_POLICY}, OPTION)
+    """The policy, with the options that are of it over its own values; a baseline file that is asked for is the gate's,
+    too.
+    """
+    baseline = options.get("baseline")
+    file = str(baseline) if baseline and Path(baseline).is_file() and Path(baseline).suffix != ".parquet" else None
+    return old.with_values({"baseline": file, **{key: options.get(key) for key in OF_POLICY}}, OPTION)
 
 
 def _engine(old: EngineSettings, options: JobChanges) -> EngineSettings:

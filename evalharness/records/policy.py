@@ -124,9 +124,9 @@ class Policy:
     def _check_loss(self, sort: str, name: str, loss: float) -> None:
         if math.isfinite(loss) and (loss > 0 if sort == "margin" else loss >= 0):
             return
-        least = "above 0" if sort == "margin" else "of at least 0"
+        least, no = ("above 0", "no acceptable loss") if sort == "margin" else ("of at least 0", "no loss")
         where = self._where(sort if name == "all" else f"{sort}s.{name}", sort)
-        raise UsageError(where, f"{loss} of {name} is no loss", f"a number {least}, in the metric's unit, such as 0.05")
+        raise UsageError(where, f"{loss} of {name} is {no}", f"a number {least}, in the metric's unit, such as 0.05")
 
     def with_values(self, values: Mapping[str, Any], source: str) -> Policy:
         """The policy with these values over its own, None changing nothing; of values by name, each over that of the

@@ -55,7 +55,8 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     own = [c for c in results.comparisons if c.candidate == name]
     units = [c for c in own if c.is_gate_unit and c.primary]
     suite = next((c for c in own if c.level == Level.SUITE and c.primary), None)
-    code = judge_alone(results, name, Policy.recorded(results.signature)).exit_code
+    policy = Policy.recorded(results.signature)
+    code = judge_alone(results, name, policy).exit_code
     gate, glyph, words = GATE[code]
     if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
         gate, glyph, words = "inconclusive", "?", FOR_NOTHING
@@ -63,6 +64,7 @@ def _card(results: Results, name: str, model: ModelRow | None) -> Card:
     unchanged = results.signature.get("unchanged", {}).get(name, "")
     said = f"nothing was changed: {unchanged}" if unchanged else ""
     parts = [said, _forgetting(units), _learning(model, lost), _ruling(code, units, suite)]
+    parts += ["that is against its base: the gate looks at the baseline file, too"] if policy.looks_at_baseline else []
     counts = tuple((verdict, sum(c.verdict == verdict for c in units)) for verdict in wording.VERDICTS)
     return Card(
         name=name,

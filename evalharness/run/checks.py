@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evalharness import engines, registry, store
+from evalharness.analysis.baseline_file import read_file
+from evalharness.analysis.baseline_gate import NO_FILE
 from evalharness.analysis.margins import NAME_MEMBERS, NO_SUITE_MARGIN
 from evalharness.checkpoints.device_names import without_accelerator
 from evalharness.checkpoints.discover import directory_of, expand
@@ -67,9 +69,15 @@ def check_job(job: Job, factory: object = None) -> None:
 
 
 def check_policy(job: Job) -> None:
-    """Check that what a job asks is what its policy says must be asked, before anything is. Raises UsageError."""
+    """Check that what a job asks is what its policy says must be asked, before anything is. Raises UsageError, and
+    NotComparableError for a damaged baseline file.
+    """
     library, tasks, policy = Library(job.tasks.include), job.tasks, job.policy
     where = policy.source("suite")
+    if policy.looks_at_baseline:
+        if policy.baseline is None:
+            raise UsageError("against", f"{policy.against}, and no baseline file is named", NO_FILE)
+        read_file(Path(policy.baseline))
     if policy.suite is not None and policy.suite != tasks.suite:
         what = f"asks for the suite {policy.suite}, and this run is to ask {tasks.suite or 'none'}"
         raise UsageError(f"{where}: suite", what, "give no --task and no other --suite, or gate without the policy")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from evalharness import fingerprint
 from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.baseline import measured as answered_before
 from evalharness.analysis.comparison import compare
@@ -133,10 +134,10 @@ def _choose(run_plan: RunPlan, names: set[str]) -> TaskChoice:
 
 def _covers(base: Baseline, task: Task) -> bool:
     """Was an earlier run's base asked this, and scored by all of its metrics as they are now?"""
-    if task.name not in base.facts or base.definitions[task.name] != task.digest:
+    before = base.tasks.get(task.name)
+    if before is None or not fingerprint.agree(before.definition, task.digest):
         return False
-    scored = {metric.id: metric.signature for metric in base.facts[task.name].metrics}
-    return all(scored.get(spec.id) == build(spec).signature for spec in task.metrics)
+    return all(before.metrics.get(spec.id) == build(spec).signature for spec in task.metrics)
 
 
 def _on_rows_of(first: RunState, prompts: Prompts, run_plan: RunPlan, whom: Mapping[str, frozenset[str]]) -> Prompts:

@@ -9,7 +9,7 @@ from evalharness import registry
 from evalharness.analysis.average import left_out
 from evalharness.analysis.gate_units import gate_units
 from evalharness.analysis.margins import asked_margins, check_margins, names_of
-from evalharness.analysis.unit_rules import UnitNames, fitted, unit_rules
+from evalharness.analysis.unit_rules import UnitNames, fitted, is_known, unit_rules
 from evalharness.analysis.worst_case import worst_cases
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
@@ -69,7 +69,7 @@ def compare_plan(job: Job, run_plan: RunPlan, prepared: Sequence[PreparedTask]) 
     units = gate_units(facts, plan)  # raises where a gate unit cannot be pooled
     check_margins(facts, plan, margins.keys())
     by_name = [UnitNames.of(unit) for unit in units]
-    unit_rules(fitted(job.policy, by_name, known, job.tasks.include), by_name)
+    unit_rules(fitted(job.policy, by_name, known, lambda name: is_known(name, job.tasks.include)), by_name)
     return plan
 
 

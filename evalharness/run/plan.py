@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from evalharness.analysis.baseline import Baseline, read
+from evalharness.analysis.baseline import Baseline
 from evalharness.analysis.margins import check_names, names_of
 from evalharness.analysis.overlap import TrainingOverlap
 from evalharness.checkpoints.discover import base_of, expand_all
@@ -15,7 +15,7 @@ from evalharness.checkpoints.recognise import recognise
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
-from evalharness.errors import NotComparableError, TaskError, UsageError, did_you_mean
+from evalharness.errors import TaskError, UsageError, did_you_mean
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
@@ -23,13 +23,8 @@ from evalharness.records.models import Checkpoint
 from evalharness.records.policy import OPTION
 from evalharness.records.tasks import Group, Suite, Task, Variant
 from evalharness.results.files import check_file_names
-from evalharness.run.reference_models import (
-    at_one_precision,
-    check_architectures,
-    precision_of,
-    quantised,
-    references_of,
-)
+from evalharness.run.plan_baseline import from_baseline
+from evalharness.run.reference_models import at_one_precision, check_architectures, references_of
 from evalharness.run.rows_check import check_present, source_of
 from evalharness.run.unchanged import copies_of
 from evalharness.run.variants import choose, ways_of
@@ -110,12 +105,30 @@ def make_run_plan(job: Job) -> RunPlan:
         raise UsageError("run", "no candidate to evaluate", "name one or more with --model [NAME=]PATH")
     _check_candidates(job)
     check_present(job, named.library)
-    base, candidates = _from_baseline(job, read(job.models.baseline)) if job.models.baseline else _with_base(job)
+    base, candidates = from_baseline(job, job.models.baseline) if job.models.baseline else _with_base(job)
     _check_names([base.name, *(candidate.name for candidate in candidates)])
     references = references_of(job.models, base, candidates) if isinstance(base, Checkpoint) else _no_placebo(job)
     unchanged, notices = copies_of(base, candidates, job.models.allow_noop)
     run_plan = _plan(job, named, base, candidates)
+    if isinstance(base, Baseline) and base.packed:
+        run_plan = only_deciding(run_plan, base)
     return replace(run_plan, references=references, unchanged=unchanged, notices=(*run_plan.notices, *notices))
+
+
+def only_deciding(run_plan: RunPlan, base: Baseline) -> RunPlan:
+    """The plan without the metrics of which a baseline file holds no scores: all but those that decide."""
+    tasks, left_out = list[Task](), list[str]()
+    for task in run_plan.tasks:
+        scored = base.tasks[task.name].measurements if task.name in base.tasks else {}
+        kept = tuple(spec for spec in task.metrics if spec.id in scored or spec.id == task.primary)
+        left_out += [f"{spec.id} of {task.name}" for spec in task.metrics if spec not in kept]
+        tasks.append(replace(task, metrics=kept))
+    ids = {spec.id for task in tasks for spec in task.metrics}
+    groups = (replace(group, also=tuple(each for each in group.also if each in ids)) for group in run_plan.groups)
+    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    what = f"the baseline file holds the metrics that decide; left out: {', '.join(left_out[:3])}{more}"
+    notices = (*run_plan.notices, *([what] if left_out else []))
+    return replace(run_plan, tasks=tuple(tasks), groups=tuple(groups), notices=notices)
 
 
 def plan_without_candidates(job: Job, base: Checkpoint) -> RunPlan:
@@ -196,32 +209,6 @@ def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
     candidates = tuple(recognise(text, base=str(base.path), target=job.models.target) for text in job.models.candidates)
     check_architectures(base, candidates)
     return at_one_precision(job.models, base, candidates)
-
-
-def _from_baseline(job: Job, baseline: Baseline) -> tuple[Baseline, tuple[Checkpoint, ...]]:
-    """Recognise the candidates of a baseline. The base's weights are needed only to load adapters; where they are
-    known, they must be those that were scored.
-    """
-    if job.output.folder.resolve() in (baseline.path.resolve(), baseline.path.resolve().parent):
-        raise UsageError(
-            "--out", f"{job.output.folder} holds the baseline, which would be written over", "name another folder"
-        )
-    candidates = tuple(
-        recognise(text, base=job.models.base, target=job.models.target) for text in job.models.candidates
-    )
-    precision = precision_of(job.models, candidates)
-    candidates = tuple(quantised(candidate, precision) for candidate in candidates)
-    for candidate in candidates:
-        if (
-            candidate.base is not None
-            and quantised(recognise(str(candidate.base), role="base"), precision).fingerprint
-            != baseline.row.fingerprint
-        ):
-            what = f"its base {candidate.base} is not the model whose scores these are ({baseline.name})"
-            raise NotComparableError(
-                candidate.name, what, "give the baseline of its own base, or --base instead of --baseline"
-            )
-    return baseline, candidates
 
 
 def _no_placebo(job: Job) -> tuple[Checkpoint, ...]:

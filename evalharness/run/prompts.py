@@ -42,11 +42,6 @@ class Prompts:
         return [{model: theirs[i] for model, theirs in digests.items() if theirs[i] != own[i]} for i in range(len(own))]
 
 
-def questions(prepared: PreparedTask) -> str:
-    """Digest what is asked, in whatever form: equal where examples can be paired."""
-    return fingerprint.of_value([example.id for example in prepared.examples])
-
-
 def make_prompts(job: Job, run_plan: RunPlan, factory: EngineFactory | ModelTokenizers) -> Prompts:
     """Make every task's prompts, once for all models that are asked alike, within the smallest of the windows; nothing
     is cut where the factory has no tokenizers.
@@ -182,10 +177,10 @@ def _prompts_before(baseline: Baseline, ways: Sequence[tuple[PreparedTask, ...]]
     prompts = []
     for alike in zip(*ways, strict=True):
         name = alike[0].task.name
-        before = baseline.facts[name].prompts_digest if name in baseline.facts else ""
-        prepared = next((each for each in alike if each.prompts_digest == before), alike[0])
-        same_questions = baseline.questions.get(name) == questions(prepared)
-        prompts.append(replace(prepared, prompts_digest=before) if same_questions else prepared)
+        before = baseline.tasks[name].prompts if name in baseline.tasks else ""
+        prepared = next((each for each in alike if fingerprint.agree(each.prompts_digest, before)), alike[0])
+        otherwise = baseline.asked_the_same(prepared) and not fingerprint.agree(prepared.prompts_digest, before)
+        prompts.append(replace(prepared, prompts_digest=before) if otherwise else prepared)
     return tuple(prompts)
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evalharness import fingerprint
-from evalharness.analysis.baseline import Baseline
+from evalharness.analysis.baseline import Baseline, questions
 from evalharness.records.job import Job
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.models import EngineInfo
 from evalharness.records.requests import PreparedTask
 from evalharness.run.overlap_facts import overlap_signature
 from evalharness.run.plan import RunPlan
-from evalharness.run.prompts import Prompts, questions
+from evalharness.run.prompts import Prompts
 from evalharness.stats.early_stopping import LOOKS, ROUNDS
 
 PACKAGES = (
@@ -32,9 +32,11 @@ def signature_of(
     tasks = {task.task.name: _task(task, fact) for task, fact in zip(prepared, facts, strict=False)}
     base = run_plan.base.row if isinstance(run_plan.base, Baseline) else run_plan.base
     models = (base, *run_plan.candidates, *run_plan.references)
+    packed = run_plan.base.packed if isinstance(run_plan.base, Baseline) else ""
     return {
         "suite": run_plan.suite.name if run_plan.suite else None,
         "base": run_plan.base.name,
+        **({"baseline": packed} if packed else {}),
         "tasks": {**tasks, **{fact.name: _computed_task(fact) for fact in facts[len(prepared) :]}},
         "groups": {group.name: list(group.tasks) for group in run_plan.groups},
         "template": job.tasks.templates,

@@ -116,7 +116,7 @@ def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() ->
     values |= dict.fromkeys(("limit", "num_fewshot", "seed", "batch_size", "batch_tokens"), 7)
     values |= {name: {"of": "text"} for name in ("data", "train_data", "engine_options", "columns")}
     values |= {"margin": 0.5, "margins": {"of": 0.5}, "alpha": 0.2}
-    values |= {"on_inconclusive": "pass", "ceiling": 0.1, "ceilings": {"of": 0.1}}
+    values |= {"on_inconclusive": "pass", "ceiling": 0.1, "ceilings": {"of": 0.1}, "against": "both"}
     values |= {"fewshot_as_multiturn": False, "chat_template_mismatch": "allow"}
     values["generation_config"] = "own"
     job, words = make_job("lora"), (evaluate.__doc__ or "").replace(",", " ").split()

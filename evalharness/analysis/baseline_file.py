@@ -1,0 +1,279 @@
+"""A repository's baseline file: the scores that were accepted, unit by unit, packed, with digests of what was asked.
+
+It is JSON, a line a task; only `evalharness baseline accept` writes it. The first model is the original base; a second
+is the candidate that was accepted last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalharness import fingerprint
+from evalharness.analysis.baseline import Baseline, BaselineTask
+from evalharness.analysis.row_packing import changed, changes, packed, unpacked
+from evalharness.errors import NotComparableError, UsageError
+from evalharness.records.answers import AnswerCounts
+from evalharness.records.measurements import Measurement
+from evalharness.records.results import ModelRow
+from evalharness.results import structured
+from evalharness.results.digest import with_digest
+from evalharness.results.structuring import Form, parsed
+
+FILE = "evalharness-baseline.json"  # where nobody names one
+VERSION = 1
+RESTORE = "restore it from the repository, or write it again with `evalharness baseline accept RUN`"
+AGAIN = "write it again with `evalharness baseline accept RUN`"
+FORM = Form(what="baseline file", version=VERSION, fix=AGAIN, restore=RESTORE)
+ASKED = ("suite", "limit", "num_fewshot", "split", "seed", "template", "system_instruction")
+OF_MODEL = ("name", "kind", "fingerprint", "parameters", "trainable", "trainable_share", "bytes")
+COUNTS = tuple(each.name for each in fields(AnswerCounts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredTask:
+    """A task by the metric that decides, and the digests of what was asked, shortened; `questions`: of its units."""
+
+    task: str
+    metric: str
+    signature: str
+    units: int
+    data: str
+    definition: str
+    questions: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedScores:
+    """What was measured of one model on a task. `prompts`: the digest of its prompts; `rows`: (n, k) as unpacked."""
+
+    score: float
+    prompts: str
+    unparsed: int
+    answers: AnswerCounts | None
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineFile:
+    """What a baseline file holds: `models`, the original base first; `scores` of each of them, in the order of
+    `tasks`.
+    """
+
+    path: Path
+    digest: str
+    engine: dict[str, Any]
+    asked: dict[str, Any]
+    models: tuple[ModelRow, ...]
+    templates: tuple[str | None, ...]
+    tasks: tuple[ScoredTask, ...]
+    scores: tuple[tuple[AcceptedScores, ...], ...]
+
+    @property
+    def original(self) -> Baseline:
+        return self.baseline(0)
+
+    @property
+    def accepted(self) -> Baseline:
+        return self.baseline(-1)
+
+    def baseline(self, which: int) -> Baseline:
+        """One of its models as a base that was measured before."""
+        by_task: dict[str, list[int]] = {}
+        for i, task in enumerate(self.tasks):
+            by_task.setdefault(task.task, []).append(i)
+        scores = self.scores[which]
+        return Baseline(
+            path=self.path,
+            row=self.models[which],
+            engine=self.engine,
+            template=self.templates[which],
+            packed=self.digest,
+            tasks={
+                name: BaselineTask(
+                    definition=self.tasks[places[0]].definition,
+                    data=self.tasks[places[0]].data,
+                    prompts=scores[places[0]].prompts,
+                    questions=self.tasks[places[0]].questions,
+                    metrics={self.tasks[i].metric: self.tasks[i].signature for i in places},
+                    measurements={self.tasks[i].metric: self._measurement(which, i) for i in places},
+                    unparsed=scores[places[0]].unparsed,
+                    answers=scores[places[0]].answers,
+                )
+                for name, places in by_task.items()
+            },
+        )
+
+    def _measurement(self, which: int, i: int) -> Measurement:
+        """Rows whose units only a run of the same questions knows."""
+        task, name = self.tasks[i], self.models[which].name
+        rows = self.scores[which][i].rows
+        return Measurement(task=task.task, metric=task.metric, model=name, units=(), sizes=(), rows=rows)
+
+
+TASK_COLUMNS = tuple(each.name for each in fields(ScoredTask))
+
+
+# ---- as text ---------------------------------------------------------------------------------------------------------
+
+
+def text_of(file: BaselineFile) -> str:
+    """The content of the file: everything but packed rows in plain sight, a task a line."""
+    first, signatures = file.scores[0], sorted({task.signature for task in file.tasks})
+    document = {
+        "asked": file.asked,
+        "engine": file.engine,
+        "models": [
+            {**{key: getattr(row, key) for key in OF_MODEL}, "template": template}
+            for row, template in zip(file.models, file.templates, strict=True)
+        ],
+        "signatures": signatures,
+        "columns": ["task", "metric", "scores", *TASK_COLUMNS[2:]],
+        "tasks": [
+            [task.task, task.metric, [scores[i].score for scores in file.scores], *_columns(task, signatures)]
+            for i, task in enumerate(file.tasks)
+        ],
+        "counts": [[_counts(scores[i]) for scores in file.scores] for i in range(len(file.tasks))],
+        "rows": [
+            [packed(each.rows), *(changes(scores[i].rows, each.rows) for scores in file.scores[1:])]
+            for i, each in enumerate(first)
+        ],
+    }
+    whole = with_digest(document, VERSION)
+    return "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(value)}" for key, value in whole.items()) + "\n}\n"
+
+
+def _columns(task: ScoredTask, signatures: Sequence[str]) -> list[Any]:
+    return [signatures.index(task.signature), task.units, task.data, task.definition, task.questions]
+
+
+def _counts(scores: AcceptedScores) -> list[Any]:
+    """The last counts are left out where they are 0."""
+    counts = [] if scores.answers is None else [getattr(scores.answers, name) for name in COUNTS]
+    while counts and counts[-1] == 0:
+        counts.pop()
+    return [scores.prompts, scores.unparsed, counts]
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], list | dict):
+        return "[\n" + ",\n".join(json.dumps(each, separators=(",", ":")) for each in value) + "\n]"
+    return json.dumps(value)
+
+
+Columns = tuple[str, str, tuple[float, ...], int, int, str, str, str]
+Counts = tuple[str, int, tuple[Any, ...]]  # of the prompts, unparsed answers, and AnswerCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """A model as the file has it."""
+
+    name: str
+    kind: str
+    fingerprint: str
+    parameters: int
+    trainable: int
+    trainable_share: float
+    bytes: int
+    template: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    """The file as JSON has it."""
+
+    asked: dict[str, Any]
+    engine: dict[str, Any]
+    models: tuple[_Model, ...]
+    signatures: tuple[str, ...]
+    columns: tuple[str, ...]
+    tasks: tuple[Columns, ...]
+    counts: tuple[tuple[Counts, ...], ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def is_baseline_file(path: Path) -> bool:
+    """Is this a baseline file, and not a run's folder or its measurements?"""
+    return path.is_file() and path.suffix != ".parquet"
+
+
+def read_file(path: Path) -> BaselineFile:
+    """Read a baseline file. Raises UsageError where there is none, NotComparableError where it is damaged or was
+    changed by anyone but `baseline accept`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        fix = "write one with `evalharness baseline accept RUN`"
+        raise UsageError(path, f"no baseline file can be read here ({error.strerror})", fix) from error
+    try:
+        document = parsed(content, path, FORM)
+        whole = structured(document, _Document, path, fix=AGAIN)
+        return _file(path, fingerprint.of_bytes(content), whole)
+    except UsageError as error:
+        raise NotComparableError(error.where, error.what, error.fix) from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise NotComparableError(path, f"its rows do not fit together ({error})", RESTORE) from error
+
+
+def _file(path: Path, digest: str, document: _Document) -> BaselineFile:
+    if not document.models or {len(document.tasks)} != {len(document.counts), len(document.rows)}:
+        raise ValueError("as many counts and rows as tasks, of at least one model, would be right")
+    if not isinstance(document.engine.get("fingerprint"), str):
+        raise ValueError("the engine has no fingerprint")
+    rows = [_unpacked(packed_rows, len(document.models)) for packed_rows in document.rows]
+    scores = []
+    for which in range(len(document.models)):
+        of_model = []
+        for task, counts, each in zip(document.tasks, document.counts, rows, strict=True):
+            prompts, unparsed, answers = counts[which]
+            if len(each[which]) != task[4]:
+                raise ValueError(f"{task[0]} has {len(each[which])} rows, and {task[4]} units")
+            known = _answers(answers, path)
+            of_model.append(AcceptedScores(score=task[2][which], prompts=prompts, unparsed=unparsed, answers=known,
+                                           rows=each[which]))  # fmt: skip
+        scores.append(tuple(of_model))
+    models = tuple(ModelRow(base=None, **{key: getattr(each, key) for key in OF_MODEL}) for each in document.models)
+    return BaselineFile(
+        path=path,
+        digest=digest,
+        engine=document.engine,
+        asked=document.asked,
+        models=models,
+        templates=tuple(each.template for each in document.models),
+        tasks=tuple(_task_of(each, document.signatures) for each in document.tasks),
+        scores=tuple(scores),
+    )
+
+
+def _answers(counts: Sequence[Any], path: Path) -> AnswerCounts | None:
+    """The counts of a task's answers, those left out being 0; None where there are none."""
+    named = dict(zip(COUNTS, (*counts, *[0] * (len(COUNTS) - len(counts))), strict=True))
+    return structured(named, AnswerCounts, path, "counts", AGAIN) if counts else None
+
+
+def _task_of(columns: Columns, signatures: Sequence[str]) -> ScoredTask:
+    task, metric, _, place, units, data, definition, questions = columns
+    return ScoredTask(
+        task=task,
+        metric=metric,
+        signature=signatures[place],
+        units=units,
+        data=data,
+        definition=definition,
+        questions=questions,
+    )
+
+
+def _unpacked(texts: Sequence[str], models: int) -> list[np.ndarray]:
+    """The rows of a task of every model: the first model's, then what of the others' differs from them."""
+    if len(texts) != models:
+        raise ValueError(f"rows of {len(texts)} models, and {models} models")
+    first = unpacked(texts[0])
+    return [first, *(changed(text, first) for text in texts[1:])]

@@ -1,0 +1,48 @@
+"""Recognise the candidates of a run whose base was measured before: by an earlier run, or in a baseline file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalharness.analysis.baseline import Baseline, read
+from evalharness.analysis.baseline_file import is_baseline_file, read_file
+from evalharness.checkpoints.recognise import recognise
+from evalharness.errors import NotComparableError, UsageError
+from evalharness.records.job import Job
+from evalharness.records.models import Checkpoint
+from evalharness.run.reference_models import precision_of, quantised
+
+
+def from_baseline(job: Job, path: Path) -> tuple[Baseline, tuple[Checkpoint, ...]]:
+    """The base that was measured, and the candidates. The base's weights are needed only to load adapters; where they
+    are known, they must be those that were scored: of a baseline file, those of its original base, or of the candidate
+    that was accepted last.
+    """
+    if job.output.folder.resolve() in (path.resolve(), path.resolve().parent) and not is_baseline_file(path):
+        fix = "name another folder"
+        raise UsageError("--out", f"{job.output.folder} holds the baseline, which would be written over", fix)
+    known = _bases(path)
+    candidates = tuple(
+        recognise(text, base=job.models.base, target=job.models.target) for text in job.models.candidates
+    )
+    precision = precision_of(job.models, candidates)
+    candidates = tuple(quantised(candidate, precision) for candidate in candidates)
+    bases = {
+        candidate.name: quantised(recognise(str(candidate.base), role="base"), precision).fingerprint
+        for candidate in candidates
+        if candidate.base is not None
+    }
+    fitting = [base for base in known if {*bases.values()} <= {base.row.fingerprint}]
+    if fitting:
+        return fitting[0], candidates
+    other = next(each for each in candidates if bases.get(each.name) not in (None, known[0].row.fingerprint))
+    what = f"its base {other.base} is not the model whose scores these are ({', '.join(base.name for base in known)})"
+    raise NotComparableError(other.name, what, "give the baseline of its own base, or --base instead of --baseline")
+
+
+def _bases(path: Path) -> list[Baseline]:
+    """Whose scores can stand in for a base's: of a baseline file the original base's first."""
+    if not is_baseline_file(path):
+        return [read(path)]
+    file = read_file(path)
+    return [file.original, *([file.accepted] if len(file.models) > 1 else [])]
