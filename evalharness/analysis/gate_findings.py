@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from pathlib import PurePath
 
 from evalharness.analysis import gate_text
 from evalharness.analysis.unit_rules import (
@@ -145,9 +146,9 @@ class CandidateRows:
         """What the policy says must have been asked and was not."""
         suite, asked = self.policy.suite, self.results.signature.get("suite")
         of = f"the suite {asked}" if asked else "no suite"
-        reasons = [f"incomplete: the policy is for the suite {suite}, the run asked {of}"] * (
-            suite not in (None, asked)
-        )
+        reasons = []
+        if suite is not None and asked not in (suite, PurePath(suite).stem):  # it may be named by its file
+            reasons.append(f"incomplete: the policy is for the suite {suite}, the run asked {of}")
         there = {name for row in self.rows for name in names_known(row.task, row.variant)}
         missing = [name for name in self.policy.require if name not in there]
         return reasons + [f"incomplete: the policy requires {name}, which was not asked" for name in missing]

@@ -38,6 +38,8 @@ def run(given: Mapping[str, Any]) -> int:
     if not given["as_json"]:
         print_lines(run_lines(results, terminal_width()))
         print_line(f"\nreport: {page}")
+        if job.policy.files:
+            print_line(f"policy: {', '.join(job.policy.files)}")
         if not given["gate"]:
             print_line(f"gate:   evalharness gate {shlex.quote(str(job.output.folder))}")
     if given["gate"]:

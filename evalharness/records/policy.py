@@ -185,6 +185,11 @@ class Policy:
             if each.name not in ("sources", *OF_THE_VERDICTS)
         }
 
+    @property
+    def files(self) -> list[str]:
+        """The files that state any of it."""
+        return sorted({*self.sources.values()} - {DEFAULT, OPTION})
+
     def named(self, key: str, source: str) -> list[str]:
         """The names whose values under a key came from there."""
         return [name for name in getattr(self, key) if self.sources.get(f"{key}.{name}", OPTION) == source]

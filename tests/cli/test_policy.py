@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from command_line import exit_code
 import evalharness
 from evalharness.analysis.policy_file import find_policy
 from evalharness.errors import UsageError
-from evalharness.results import read_results
+from evalharness.records.comparison import Flag
+from evalharness.records.measurements import ExampleError
+from evalharness.results import read_results, write_results
 
 MakeRun = Callable[..., Path]
 
@@ -127,6 +130,27 @@ def test_a_run_of_something_else_than_the_policy_says_is_refused_before_it_asks(
     assert not (repository / "out").exists()
 
 
+def test_the_command_line_runs_gates_and_accepts_by_the_policy(
+    zoo: dict[str, Path], small_world: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a run with its base, through its baseline file, to a run without it, judged against both."""
+    policy(repository, 'on_inconclusive = "pass"', 'require = ["echo"]', 'baseline = "b.json"')
+    asked = command(
+        zoo, small_world, repository, "--task", "echo", "--task", "yes_no", "--engine", "scripted", "--gate"
+    )
+    assert exit_code(*asked) == 0
+    said = capsys.readouterr().out
+    assert "\npolicy: evalharness.toml\n" in said and "requires echo (evalharness.toml)" in said
+    assert exit_code("baseline", "accept", repository / "out") == 0
+    without = [each for each in asked if each not in ("--base", f"base={zoo['llama']}")]
+    assert exit_code(*without, "--baseline", "b.json", "--against", "both") == 0
+    said = capsys.readouterr().out
+    assert "✓ a against base (original base) may ship" in said and "baseline b.json (option)" in said
+    (repository / "b.json").write_text("{}")
+    assert exit_code(*asked, "--against", "both") == 5  # before anything is asked
+    assert "b.json: not the baseline file of evalharness" in capsys.readouterr().err
+
+
 def test_from_python_a_policy_is_what_is_given(make_run: MakeRun, repository: Path) -> None:
     run = make_run("run", {"a": 12})
     policy(repository, "margins = { echo = 0.9 }", 'on_inconclusive = "pass"')
@@ -135,3 +159,27 @@ def test_from_python_a_policy_is_what_is_given(make_run: MakeRun, repository: Pa
     assert evalharness.gate(run, policy="evalharness.toml", margins={"echo": 0.02}).exit_code == 3
     with pytest.raises(UsageError, match="the policy has other margins than its verdicts; give the run's folder"):
         evalharness.gate(read_results(run), policy="evalharness.toml")
+
+
+def test_every_verdict_that_results_may_hold_gives_its_code(make_run: MakeRun, repository: Path) -> None:
+    """results.json, rewritten row by row as if the verdicts were others; one that was changed by hand is refused."""
+    run = make_run("run", {"a": 0})
+    found = read_results(run)
+    unit = next(row.task for row in found.comparisons if row.is_gate_unit)
+
+    def code(of_unit: dict[str, object], of_suite: dict[str, object], errors: tuple[ExampleError, ...] = ()) -> int:
+        changes = {unit: of_unit, "suite": of_suite}
+        rows = (replace(row, **changes.get(row.task, {})) if row.unit else row for row in found.comparisons)
+        write_results(run, replace(found, comparisons=tuple(rows), errors=errors))
+        return exit_code("gate", run)
+
+    retained, forgotten, unsure = ({"verdict": verdict} for verdict in ("retained", "forgotten", "inconclusive"))
+    assert code(retained, retained) == 0 and code(unsure, retained) == 0
+    assert code(forgotten, retained) == 3 and code(retained, forgotten) == 3 and code(forgotten, unsure) == 3
+    assert code(retained, unsure) == 4 and code({**unsure, "flags": (Flag.SUSPECT,)}, retained) == 4
+    assert code({"n": 0}, retained) == 5 and code({"flags": (Flag.INCOMPLETE,)}, retained) == 5
+    assert code(forgotten, retained, (ExampleError(task=unit, model="a", example="1", reason="deaf"),)) == 5
+    assert code(retained, retained) == 0
+    results = run / "results.json"
+    results.write_text(results.read_text().replace('"retained"', '"inconclusive"', 1))
+    assert exit_code("gate", run) == 2
