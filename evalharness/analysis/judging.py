@@ -4,6 +4,7 @@ again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
 def _judged_otherwise(results: Results, policy: Policy) -> list[str]:
     """In what a policy differs from what the results were judged by, or looks at what they do not have."""
     signature = results.signature
-    older, stated = dict(signature.get("margins") or {}), dict(policy.margins)
+    margins_then, stated = signature.get("margins"), dict(policy.margins)
+    older = dict(margins_then) if isinstance(margins_then, Mapping) else {}
     margins = any(older.get(name) != margin for name, margin in stated.items())
     if policy.margin is not None:
         margins = policy.margin != signature.get("margin") or older != stated

@@ -117,9 +117,12 @@ def _library(include: tuple[Path, ...]) -> Library:
 
 def named_before(signature: Mapping[str, Any]) -> set[str]:
     """What the policy that a run was started with names: that was checked then, by the task files of the run."""
-    policy = Policy.recorded(signature)
-    waived = {waiver.unit for waiver in policy.waivers}
-    return waived | policy.ceilings.keys() | policy.severities.keys() | (signature.get("margins") or {}).keys()
+    policy = signature.get("policy")
+    policy = policy if isinstance(policy, Mapping) else {}
+    stated = (signature.get("margins"), policy.get("ceilings"), policy.get("severities"))
+    waivers = policy.get("waivers")
+    waived = [each.get("unit") for each in waivers if isinstance(each, Mapping)] if isinstance(waivers, list) else []
+    return {str(name) for each in (*stated, waived) if isinstance(each, Mapping | list) for name in each}
 
 
 def waiver_of(policy: Policy, unit: UnitNames, candidate: str, today: date) -> Waiver | None:

@@ -18,7 +18,7 @@ from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
 from evalharness.records.results import Results
 from evalharness.results import RESULTS
-from evalharness.run.checks import check_job, check_paths, check_policy
+from evalharness.run.checks import check_job, check_paths
 from evalharness.run.output_folder import held_output
 
 GATE = {"after_run": "evalharness.cli.gate:after_run"}  # imports statistics, which checks do without
@@ -28,6 +28,8 @@ def run(given: Mapping[str, Any]) -> int:
     """Run what the options ask for, and return the exit code."""
     job, output = _job(given), GateOutput.of(given)
     check_job(job)
+    if given["gate"]:
+        registry.find(stages.REGISTRY, "check_policy", "stage")(job)
     with held_output(job) as job, progress.listener(given["quiet"], given["verbose"]) as listener:
         evaluate = registry.find(stages.REGISTRY, "evaluate", "stage")
         write_report, run_lines = (registry.find(report.REGISTRY, name, "stage") for name in ("write", "terminal"))
@@ -59,10 +61,7 @@ def _job(given: Mapping[str, Any]) -> Job:
     ways = tuple(way.strip() for way in (given["describe"] or "").split(",") if way.strip())
     train_data = _train_data(given["train_data"])
     options = job_options({**given, "describe": ways, "train_data": train_data})
-    job = make_job(given["models"], given["suite"], policy, **options)
-    if given["gate"]:
-        check_policy(job)
-    return job
+    return make_job(given["models"], given["suite"], policy, **options)
 
 
 def _train_data(texts: Sequence[str]) -> dict[str, Path]:

@@ -146,7 +146,17 @@ class Policy:
 
     @classmethod
     def recorded(cls, signature: Mapping[str, Any]) -> Policy:
-        """The policy that a run was started with; the default where it does not say."""
+        """The policy that a run was started with; the default where it does not say. Raises UsageError where what it
+        says is no policy.
+        """
+        try:
+            return cls._recorded(signature)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            fix = "run the evaluation again"
+            raise UsageError("signature.policy", f"not a policy ({type(error).__name__})", fix) from error
+
+    @classmethod
+    def _recorded(cls, signature: Mapping[str, Any]) -> Policy:
         known = {each.name for each in fields(cls)} - {"sources", *OF_THE_VERDICTS}
         values = {key: value for key, value in (signature.get("policy") or {}).items() if key in known and value}
         values["ceiling"] = (signature.get("policy") or {}).get("ceiling")

@@ -1,3 +1,6 @@
 """Run one evaluation: evaluation.py shows the whole way on one page, every stage has a file of its own."""
 
-REGISTRY = {"evaluate": "evalharness.run.evaluation:evaluate"}
+REGISTRY = {
+    "evaluate": "evalharness.run.evaluation:evaluate",
+    "check_policy": "evalharness.run.policy_check:check_policy",
+}
