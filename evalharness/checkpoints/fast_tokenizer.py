@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tokenizers import Tokenizer
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FILE = "tokenizer.json"
+# what a class may do otherwise between a text and its ids
+STEPS = (
+    *("__call__", "_call_one", "encode", "encode_plus", "batch_encode_plus", "_encode_plus", "_batch_encode_plus"),
+    *("_get_padding_truncation_strategies", "set_truncation_and_padding", "_convert_encoding"),
+)
+SHARED_CODE = ("transformers.tokenization_utils_base", "transformers.tokenization_utils_tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,9 @@ class TokenizerFacts:
 
 
 class FastTokenizer:
-    """Stands for a tokenizer of transformers where texts are split for counting, and chats rendered."""
+    """Stands for a tokenizer of transformers where texts are split for counting, by its `backend_tokenizer`, and chats
+    rendered.
+    """
 
     def __init__(self, directory: Path, facts: TokenizerFacts) -> None:
         """Raises ModelError where tokenizer.json is another than the facts are of."""
@@ -53,13 +61,10 @@ class FastTokenizer:
         self.pad_token_id, self.unk_token_id = facts.ids.get("pad"), facts.ids.get("unk")
         self.chat_template, self._texts = facts.chat, dict(facts.texts)
         self._tokenizer = Tokenizer.from_buffer(data)
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
 
-    def encode(self, text: str, add_special_tokens: Literal[False], verbose: bool = False) -> list[int]:
-        """Token ids, without special tokens around them. Raises TypeError for what is no Unicode text."""
-        ids: list[int] = self._tokenizer.encode_batch([text], add_special_tokens=False)[0].ids
-        return ids
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        return self._tokenizer
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of BOS or EOS."""
@@ -67,6 +72,12 @@ class FastTokenizer:
 
     def get_chat_template(self) -> str | None:
         return self.chat_template
+
+
+def has_shared_steps(kind: type) -> bool:
+    """Whether a class of tokenizers hands texts to its `backend_tokenizer` by the code that all such classes share."""
+    steps = (vars(each)[step] for each in kind.__mro__ for step in STEPS if step in vars(each))
+    return hasattr(kind, "backend_tokenizer") and all(step.__module__ in SHARED_CODE for step in steps)
 
 
 def tokenizer_facts(directory: Path) -> TokenizerFacts:

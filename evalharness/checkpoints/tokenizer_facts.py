@@ -10,20 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
-from evalharness.checkpoints.fast_tokenizer import FILE, TokenizerFacts
+from evalharness.checkpoints.fast_tokenizer import FILE, TokenizerFacts, has_shared_steps
 from evalharness.checkpoints.sealed import sealed_folder
 from evalharness.checkpoints.special_tokens import prompt_tokens
 from evalharness.checkpoints.tokenizer import tokenizer_in
 from evalharness.fingerprint import of_bytes
 from evalharness.records.models import Architecture
 
-# what a class may do otherwise between a text and its ids
-STEPS = (
-    *("__call__", "_call_one", "encode", "encode_plus", "batch_encode_plus", "_encode_plus", "_batch_encode_plus"),
-    *("_get_padding_truncation_strategies", "set_truncation_and_padding", "_convert_encoding"),
-)
 AFTERWARDS = ("post_processor", "truncation", "padding")  # of special tokens and lengths, which are not asked for
 ROLES = ("bos", "eos", "pad", "unk")
 
@@ -55,9 +50,7 @@ def _splits_alike(tokenizer: PreTrainedTokenizerBase, data: bytes) -> bool:
     """Whether the tokenizer hands texts to a pipeline, by the code that all such tokenizers share, that is the one in
     its tokenizer.json: the same added tokens, normaliser, pre-tokeniser and model, to the last value.
     """
-    kind = type(tokenizer)
-    shared = all(getattr(kind, step, None) is getattr(PreTrainedTokenizerFast, step, None) for step in STEPS)
-    if not (isinstance(tokenizer, PreTrainedTokenizerFast) and shared) or tokenizer.split_special_tokens:
+    if not has_shared_steps(type(tokenizer)) or tokenizer.split_special_tokens:
         return False
     backend = tokenizer.backend_tokenizer
     own, alone = (json.loads(each.to_str()) for each in (backend, Tokenizer.from_buffer(data)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalharness.checkpoints.special_tokens import SpecialTokens, prompt_tokens
+from evalharness.engines.hf.split_texts import encoder
 from evalharness.records.models import Architecture
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class TokenizerAdapter:
         # pads are masked; the id only has to exist
         pads = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
         self.pad = next(token for token in pads if token is not None)
+        self._ids = encoder(tokenizer)
         self._context: tuple[str | None, tuple[int, ...]] = (None, ())  # the last one, and its tokens
 
     def encode(self, text: str, special: bool = True) -> tuple[int, ...]:
@@ -60,7 +62,7 @@ class TokenizerAdapter:
         template, begins with them (or, as lm-eval has it, with the prefix).
         """
         try:
-            ids = tuple(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+            ids = self._ids(text)
         except (TypeError, UnicodeEncodeError) as error:
             raise Untokenizable(f"the text cannot be tokenised ({error})") from None
         before, after = self.around.before, self.around.after

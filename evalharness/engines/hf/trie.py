@@ -7,10 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
 
-from evalharness.engines.hf.rows import Tokens
+if TYPE_CHECKING:
+    from evalharness.engines.hf.rows import Tokens
 
 LEAST_HEADER = 16  # tokens that a header must spare each of its rows to be worth a pass of its own
+Text = TypeVar("Text", tuple[int, ...], str)
 STEP = 8  # header lengths are multiples, so that a first word that questions happen to share makes no other header
 
 
@@ -34,8 +37,8 @@ class HeaderGroup:
     rows: list[list[int]] = field(default_factory=list)
 
 
-def common(one: Tokens, other: Tokens) -> int:
-    """The length of the longest common prefix."""
+def common(one: Text, other: Text) -> int:
+    """The length of the longest common prefix of two token sequences, or of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:  # `one` and `other` agree up to `low`; slices are compared in C
         middle = (low + high + 1) // 2
