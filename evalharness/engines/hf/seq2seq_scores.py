@@ -28,6 +28,7 @@ from evalharness.errors import first_line
 
 EXACT = (1e-3, 1e-5)  # float32: what rounding may move in a log-likelihood, nats or relatively
 COARSE = (0.1, 0.01)  # the same for types of fewer bits
+PASS_TOKENS = 1024  # of sources in a pass on a CPU: more are not faster, and the decoder keeps what it attends to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,8 @@ class SharedSourceScorer:
     plain_because = ""
 
     def __init__(self, model: Seq2Seq, limits: BatchLimits) -> None:
-        self.model, self.limits = model, limits
+        tokens = min(limits.tokens, PASS_TOKENS) if model.loaded.device.type == "cpu" else limits.tokens
+        self.model, self.limits = model, limits._replace(tokens=tokens)
         self.plain = PlainPairScorer(model, limits)
 
     def scores(self, pairs: Sequence[TokenPair]) -> Scores:
