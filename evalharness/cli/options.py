@@ -137,6 +137,13 @@ engine_options: tuple[Decorated, ...] = (
     click.option(
         "--batch-size", default=16, show_default=True, type=click.IntRange(min=1), help="Most rows of a forward pass."
     ),
+    click.option(
+        "--batch-tokens",
+        default=2048,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Most rows × length of a forward pass; larger ones pay on a GPU (docs/engine.md).",
+    ),
 )
 chat_options: tuple[Decorated, ...] = (
     click.option(

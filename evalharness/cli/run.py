@@ -36,7 +36,7 @@ class RunCommand(SectionedCommand):
         "Verdicts and gate": "--margin --alpha --until-decided "
         "--gate --policy --on-inconclusive --ceiling --against --junit --markdown --github",
         "Beside the verdicts": "--explain --drift --drift-text --describe",
-        "Engine": "--engine --engine-option --device --dtype --batch-size --strict",
+        "Engine": "--engine --engine-option --device --dtype --batch-size --batch-tokens --strict",
         "Files": "--out --store",
     }
     examples = (

@@ -102,7 +102,7 @@ SHARED = (  # options that are fields of every recipe, where they are given
 @click.option(
     "--train-dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="Of the weights in training."
 )
-@with_options(*data_options, limit_option, margin_option, *engine_options[:-1])
+@with_options(*data_options, limit_option, margin_option, *engine_options[:-2])
 @click.option(
     "--eval-batch-size",
     default=16,
