@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,28 +14,25 @@ from transformers.cache_utils import DynamicLayer
 
 from evalharness.engines.hf.trie import Branch, common
 
+MOST_FILLED = 1.05  # tokens of rows of a length, for one of a row that all share
 States = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # keys and values of every layer, each (1, heads, tokens, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedRow:
-    """The tokens of a row after its header, (n,); their positions in their branches, (n,); which of them each sees,
-    (n, n); and for every branch the places of its tokens in the row, from its first after the header on.
+    """The tokens that a pass reads after its header, in one row or in several of a length: ids and positions in their
+    branches, (rows, n) each; which tokens of the one row each of them sees, (n, n), None where it is those before it;
+    and for every branch the places of its tokens, row after row, from its first after the header on.
     """
 
-    tokens: list[int]
-    positions: list[int]
-    seen: NDArray[np.bool_]
+    tokens: list[list[int]]
+    positions: list[list[int]]
+    seen: NDArray[np.bool_] | None
     paths: list[NDArray[np.int64]]
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether there is one branch only: a plain causal row."""
-        return len(self.paths) == 1
 
 
 def packed_row(branches: Sequence[Branch], depth: int) -> PackedRow:
-    """The row of these branches behind a header of `depth` tokens. Neighbours that share a prefix share its tokens."""
+    """One row of these branches behind a header of `depth` tokens. Neighbours that share a prefix share its tokens."""
     tokens: list[int] = []
     positions: list[int] = []
     paths: list[NDArray[np.int64]] = []
@@ -47,12 +45,31 @@ def packed_row(branches: Sequence[Branch], depth: int) -> PackedRow:
         paths.append(np.concatenate([paths[-1][:kept], own]) if i else own)
         tokens += new
         positions += range(depth + kept, len(branch.fed))
+    if len(branches) == 1:
+        return PackedRow(tokens=[tokens], positions=[positions], seen=None, paths=paths)
     seen = np.zeros((len(tokens), len(tokens)), dtype=bool)
     for (start, kept), path in zip(starts, paths, strict=True):
         end = start + len(path) - kept
         seen[start:end, path[:kept]] = True
         seen[start:end, start:end] = np.tri(end - start, dtype=bool)
-    return PackedRow(tokens=tokens, positions=positions, seen=seen, paths=paths)
+    return PackedRow(tokens=[tokens], positions=[positions], seen=seen, paths=paths)
+
+
+def even_rows(branches: Sequence[Branch]) -> PackedRow | None:
+    """A row for each branch, filled up at its end, where nobody sees it; None where that takes more than a twentieth
+    more tokens than one row of all, which no attention to the others costs.
+    """
+    width, packed = max(len(branch.fed) for branch in branches), len(branches[0].fed)
+    for one, other in pairwise(branches):
+        packed += len(other.fed) - common(one.fed, other.fed)
+    if len(branches) == 1 or width * len(branches) > MOST_FILLED * packed:
+        return None
+    return PackedRow(
+        tokens=[[*branch.fed, *[0] * (width - len(branch.fed))] for branch in branches],
+        positions=[[*range(width)]] * len(branches),
+        seen=None,
+        paths=[np.arange(len(branch.fed)) + width * row for row, branch in enumerate(branches)],
+    )
 
 
 def cache_of(states: States) -> DynamicCache:

@@ -18,7 +18,7 @@ from evalharness.engines.hf.batches import TOO_LARGE, BatchLimits, Refusal, in_g
 from evalharness.engines.hf.causal import Causal
 from evalharness.engines.hf.loop_passes import passes_of
 from evalharness.engines.hf.model_adapter import last_feed_forward, logits_at
-from evalharness.engines.hf.packed_rows import PackedRow, States, attention_mask, cache_of, packed_row
+from evalharness.engines.hf.packed_rows import PackedRow, States, attention_mask, cache_of, even_rows, packed_row
 from evalharness.engines.hf.pair_scores import NONFINITE, PlainPairScorer, RunScore, Scores, scores_at
 from evalharness.engines.hf.ragged_cache import keys_and_values
 from evalharness.engines.hf.rows import Tokens
@@ -134,16 +134,17 @@ class PackedPairScorer:
         self, branches: Sequence[Branch], header: ReadHeader, model: PreTrainedModel, lead: VirtualPrefix
     ) -> BranchLogits:
         """One pass over the row of these branches."""
-        row = packed_row(branches, len(header.tokens))
+        alone = None if header.states else even_rows(branches)
+        row = alone or packed_row(branches, len(header.tokens))
         scored = [path[branch.first - len(branch.fed) :] for branch, path in zip(branches, row.paths, strict=True)]
         places = np.unique(np.concatenate(scored))
         inputs = self._inputs(row.tokens, row.positions, header.states, lead)
-        if not row.is_chain:
+        if row.seen is not None:
             before = lead.tokens + len(header.tokens)
             inputs["attention_mask"] = attention_mask(row.seen, before, model)
-        at = torch.from_numpy(places).to(self.model.loaded.device)
-        last = last_feed_forward(model) if self.trims and 2 * len(places) <= len(row.tokens) else None
-        return BranchLogits(row, places, logits_at(model, inputs, (torch.zeros_like(at), at), last))
+        width, at = len(row.tokens[0]), torch.from_numpy(places).to(self.model.loaded.device)
+        last = last_feed_forward(model) if self.trims and 2 * len(places) <= width * len(row.tokens) else None
+        return BranchLogits(row, places, logits_at(model, inputs, (at // width, at % width), last))
 
     def _continued(
         self, parent: ReadHeader, group: HeaderGroup, model: PreTrainedModel, lead: VirtualPrefix, keep: bool
@@ -153,7 +154,7 @@ class PackedPairScorer:
         states = self._kept.get((group.header, parts)) if keep else None
         if states is None:
             begin = len(parent.tokens)
-            inputs = self._inputs(group.header[begin:], range(begin, len(group.header)), parent.states, lead)
+            inputs = self._inputs([group.header[begin:]], [range(begin, len(group.header))], parent.states, lead)
             try:
                 states = self._states(model, inputs)
             except (MemoryError, RuntimeError):
@@ -173,12 +174,12 @@ class PackedPairScorer:
         return tuple((keys[None], values[None]) for keys, values in held)
 
     def _inputs(
-        self, tokens: Sequence[int], positions: Sequence[int], states: States, lead: VirtualPrefix
+        self, tokens: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], states: States, lead: VirtualPrefix
     ) -> dict[str, Any]:
         device = self.model.loaded.device
         inputs: dict[str, Any] = {
-            "input_ids": torch.tensor([list(tokens)], device=device),
-            "position_ids": torch.tensor([[lead.tokens + position for position in positions]], device=device),
+            "input_ids": torch.tensor(tokens, device=device),
+            "position_ids": torch.tensor(positions, device=device) + lead.tokens,
             "use_cache": bool(states),
         }
         return {**inputs, "past_key_values": cache_of(states)} if states else inputs

@@ -81,14 +81,26 @@ def _size(branches: Sequence[Branch], shared: Sequence[int], some: range, depth:
 
 
 def _rows(branches: Sequence[Branch], shared: Sequence[int], group: HeaderGroup, budget: int) -> list[list[int]]:
-    """The group's own branches, subtree after subtree while they fit."""
+    """The group's own branches, subtree after subtree while they fit; where nothing stands before them, single branches
+    first, the longest first, so that those of a row are of about the same length.
+    """
     rows: list[list[int]] = []
     room = 0
-    for some in group.ranges:
-        size = _size(branches, shared, some, len(group.header))
+    ranges = group.ranges if group.header else [part for some in group.ranges for part in _parts(some, shared)]
+    sizes = {some: _size(branches, shared, some, len(group.header)) for some in ranges}
+    if not group.header:
+        ranges.sort(key=lambda some: (len(some) > 1, -sizes[some] if len(some) == 1 else 0))
+    for some in ranges:
+        size = sizes[some]
         if size > room or not rows:
             rows.append([])
             room = budget
         rows[-1] += some
         room -= size
     return rows
+
+
+def _parts(some: range, shared: Sequence[int]) -> list[range]:
+    """A range cut where neighbours share too little to care."""
+    cuts = [some.start, *(i for i in some[1:] if shared[i] < LEAST_HEADER), some.stop]
+    return [range(start, stop) for start, stop in pairwise(cuts)]
