@@ -23,8 +23,8 @@ HTML, JSON = "html", "json"
     "form",
     default=HTML,
     show_default=True,
-    type=click.Choice([HTML, "md", "csv", JSON, "latex"]),
-    help="html writes report.html into each folder; the others are printed.",
+    type=click.Choice([HTML, "md", "csv", JSON, "latex", "card"]),
+    help="html writes report.html into each folder; the others are printed (card: metadata of a model card).",
 )
 @debug_option
 def report_command(runs: tuple[Path, ...], form: str, debug: bool) -> None:

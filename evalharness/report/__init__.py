@@ -7,6 +7,7 @@ REGISTRY = {
     "terminal": "evalharness.report.terminal:run_lines",
     "html": "evalharness.report.page:render",
     "written": "evalharness.report.formats:written",
+    "model_card": "evalharness.report.model_card:metadata",
     "forest": "evalharness.report.forest:forest",
     "tradeoff": "evalharness.report.tradeoff:tradeoff",
     "curves": "evalharness.report.curves:curves",

@@ -1,4 +1,6 @@
-"""Write what runs found for other programs and papers: comparisons as CSV, Markdown or LaTeX, results as JSON."""
+"""Write what runs found for other programs and papers: comparisons as CSV, Markdown or LaTeX, results as JSON, scores
+as metadata of a model card.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evalharness import registry, report
 from evalharness.analysis.judging import judged_results
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, value_of
@@ -72,10 +75,18 @@ def _csv(runs: Runs) -> str:
     return str(pd.concat(frames, names=["run", None]).reset_index("run").to_csv(index=False))
 
 
-def _json(runs: Runs) -> str:
+def _only(runs: Runs, form: str) -> Results:
     if len(runs) > 1:
-        raise UsageError("--format json", f"is of one run, and {len(runs)} are given", "give them one by one")
-    return results_text(next(iter(runs.values())))
+        raise UsageError(f"--format {form}", f"is of one run, and {len(runs)} are given", "give them one by one")
+    return next(iter(runs.values()))
+
+
+def _json(runs: Runs) -> str:
+    return results_text(_only(runs, "json"))
+
+
+def _card(runs: Runs) -> str:
+    return str(registry.find(report.REGISTRY, "model_card", "form")(_only(runs, "card")))
 
 
 def _shown(results: Results) -> list[tuple[str, ...]]:
@@ -107,4 +118,10 @@ def _latex(runs: Runs) -> str:
     return "\n".join(text.replace("−", "$-$") for text in texts)
 
 
-FORMS: Mapping[str, Callable[[Runs], str]] = {"csv": _csv, "md": _markdown, "latex": _latex, "json": _json}
+FORMS: Mapping[str, Callable[[Runs], str]] = {
+    "csv": _csv,
+    "md": _markdown,
+    "latex": _latex,
+    "json": _json,
+    "card": _card,
+}
