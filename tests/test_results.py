@@ -383,6 +383,18 @@ def test_flips_are_the_examples_whose_score_moved(tmp_path: Path) -> None:
     assert [(flip.base.id, flip.direction) for flip in flips] == [("1", "lost"), ("2", "gained")]
 
 
+def test_of_an_example_that_one_candidate_lost_all_answers_are_read(tmp_path: Path) -> None:
+    other = replace(RESULTS.models[1], name="d")
+    results.write_results(tmp_path, replace(RESULTS, models=(*RESULTS.models, other)))
+    for model, scores in {"b": (1.0, 0.0), "c": (0.0, 0.0), "d": (1.0, 0.0)}.items():
+        results.write_samples(tmp_path, "sst2", model, [sample(str(i), score) for i, score in enumerate(scores, 1)])
+    flips = results.read_results(tmp_path).flips
+    assert [(flip.candidate, flip.base.id, flip.direction) for flip in flips] == [
+        ("c", "1", "lost"),
+        ("d", "1", "same"),
+    ]
+
+
 def test_samples_that_are_wrong_are_named_by_line_and_key(tmp_path: Path) -> None:
     results.write_samples(tmp_path, "t", "m", [sample("1", 0.0), sample("2", 1.0)])
     path = results.samples_path(tmp_path, "t", "m")

@@ -41,11 +41,13 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """An example that base and candidate did not answer equally well."""
+    """An example that base and candidate did not answer equally well; or did ("same"), where another candidate did
+    not.
+    """
 
     task: str
     candidate: str
-    direction: Literal["lost", "gained"]
+    direction: Literal["lost", "gained", "same"]
     base: Sample
     sample: Sample
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
 
 from evalharness.analysis.phrases import leaning, would_decide
 from evalharness.analysis.relative import relative_scores
@@ -12,31 +14,37 @@ from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.flags import flag_words, shown_flags
-from evalharness.report.variants import left_to_groups
+from evalharness.report.variants import variants_of
 
 
 @dataclass(frozen=True, slots=True)
 class SortableCell:
-    """What is read in a cell, and what it is sorted by (None: always last)."""
+    """What is read in a cell, and what it is sorted by (None: always last). `more`: shown on demand."""
 
     text: str
     value: float | str | None
     kind: str = "number"
+    more: bool = False
+
+    @property
+    def attribute(self) -> Markup:
+        """The attribute with what the cell is sorted by, to six figures; none where its text says the same."""
+        if self.value is None or isinstance(self.value, str) or self.text == (short := f"{self.value:.6g}"):
+            return Markup("")
+        return Markup(' data-v="{}"').format(short)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailTable:
-    """Each line maps column titles, the same in all, to cells. `shortened`: comparisons of members of groups were left
-    out.
-    """
+    """Each line maps column titles, the same in all, to cells. `shortened`: other ways of asking were left out."""
 
     lines: Sequence[Mapping[str, SortableCell]]
     shortened: bool
 
 
 def details(results: Results) -> DetailTable:
-    """All comparisons but those that the page leaves to groups."""
-    relative, left_out = relative_scores(results), left_to_groups(results)
+    """All comparisons but those of other ways of asking, which have tables of their own."""
+    relative, left_out = relative_scores(results), variants_of(results)
     rows = zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True)
     lines = [_line(c, over_base, over_full) for c, over_base, over_full in rows if c.task not in left_out]
     return DetailTable(lines=lines, shortened=bool(left_out))
@@ -44,23 +52,27 @@ def details(results: Results) -> DetailTable:
 
 def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, SortableCell]:
     base, candidate, difference = wording.values_of(c)
-    places = wording.places_of(c)
-    shown = wording.change_of(c, places)
+    shown = wording.unit_of(c)
     remarks = "; ".join([flag_words(flag).words for flag in shown_flags(c)] + ([] if c.primary else ["describes only"]))
     units = f"{c.n:,}" + (f" of {c.available:,}" if c.available > c.n else "")
-    return {
+    leans = leaning(c).removeprefix("leans ")
+    first = {
         "Task": SortableCell(c.task, c.task, c.level),
-        "Metric": SortableCell(c.metric, c.metric, "text"),
+        "Metric": SortableCell(_metric(c.metric, shown.name), c.metric, "text"),
         "Candidate": SortableCell(c.candidate, c.candidate, "text"),
         "Verdict": SortableCell(c.verdict or wording.NONE, c.verdict, "verdict"),
+        "Base": SortableCell(shown.score(base), base),
+        "Candidate score": SortableCell(shown.score(candidate), candidate),
+        "Difference": SortableCell(shown.change(difference), difference),
+        "Interval": SortableCell(
+            shown.interval(c.difference) or wording.NONE, None if c.difference is None else c.difference.low
+        ),
+    }
+    more = {
         "n": SortableCell(units, c.n),
-        "Base": SortableCell(shown.base, base),
-        "Candidate score": SortableCell(shown.candidate, candidate),
-        "Difference": SortableCell(shown.difference, difference),
-        "Interval": SortableCell(shown.interval or wording.NONE, None if c.difference is None else c.difference.low),
+        "Margin δ": SortableCell(shown.score(c.margin), c.margin),
         "vs base": _change(over_base),
         "vs full": _change(over_full),
-        "Margin δ": SortableCell(wording.plain(c.margin, places), c.margin),
         "Lost": _count(c.lost),
         "Gained": _count(c.gained),
         "Forgotten without guesses": _share(c.flips.forgotten if c.flips else None),
@@ -71,11 +83,17 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
         "p difference": _p_value(c.p_difference),
         "q forgotten (BH)": _p_value(c.q_forgotten),
         "q difference (BH)": _p_value(c.q_difference),
-        "Leans to": SortableCell(leaning(c).removeprefix("leans "), leaning(c), "text"),
+        "Leans to": SortableCell(leans, leans, "text"),
         "n for it": _count(c.would_decide.examples if c.would_decide else None),
         "Would decide": SortableCell(would_decide(c), would_decide(c), "text"),
         "Remarks": SortableCell(remarks, remarks, "flags"),
     }
+    return first | {title: replace(cell, more=True) for title, cell in more.items()}
+
+
+def _metric(metric: str, unit: str) -> str:
+    """The metric, and its unit where that is another."""
+    return metric if unit == metric else f"{metric}, {unit}"
 
 
 def _p_value(p: float | None) -> SortableCell:

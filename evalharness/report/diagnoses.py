@@ -46,8 +46,8 @@ class MeasureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosisView:
-    """One diagnosis as the page has it. `fates`: for each outcome words, the answers lost to it and gained from it, and
-    its part of the difference.
+    """One diagnosis as the page has it. `chosen`, `written`: the differences with their intervals, asked either way;
+    `fates`: for each outcome words, the answers lost to it and gained from it, and its part of the difference.
     """
 
     anchor: str
@@ -58,6 +58,8 @@ class DiagnosisView:
     conclusion: str
     short: str
     says: str
+    chosen: str
+    written: str
     lines: tuple[MeasureView, ...]
     fates: tuple[tuple[str, str, str, str], ...]
     answers: str
@@ -89,6 +91,8 @@ def _view(diagnosis: Diagnosis, anchor: str) -> DiagnosisView:
         conclusion=diagnosis.conclusion,
         short=SHORT[diagnosis.conclusion],
         says=diagnosis.says,
+        chosen=_difference(diagnosis, "choosing"),
+        written=_difference(diagnosis, "written"),
         lines=tuple(map(_measure, diagnosis.measures)),
         fates=tuple(
             (title, f"{lost:,}", f"{gained:,}", wording.with_interval(part))
@@ -97,6 +101,12 @@ def _view(diagnosis: Diagnosis, anchor: str) -> DiagnosisView:
         answers=wording.counted(flips.answers, "written answer"),
         beside=tuple(_beside(diagnosis)),
     )
+
+
+def _difference(diagnosis: Diagnosis, name: str) -> str:
+    """Of the measure of that name; "–" where it was not taken."""
+    measure = next((measure for measure in diagnosis.measures if measure.name == name), None)
+    return wording.NONE if measure is None else wording.with_interval(measure.difference)
 
 
 def _measure(measure: Measure) -> MeasureView:

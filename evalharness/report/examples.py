@@ -1,14 +1,14 @@
-"""Pack changed answers into the JSON that the page carries: lost ones first, the largest changes of every (task,
-candidate) first, within a budget of bytes.
+"""Pack examples whose answers changed into the JSON that the page carries, each with what base and all candidates
+answered: lost ones first, the largest changes of every (task, candidate) first, within a budget of bytes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Any
 
 from evalharness.records.measurements import Sample
@@ -17,12 +17,13 @@ from evalharness.report import wording
 
 PER_PAIR = 200  # most examples of one (task, candidate)
 PROMPT_CHARACTERS, TEXT_CHARACTERS = 2400, 1600
+DIRECTIONS = ("same", "lost", "gained")  # their numbers in the island
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Island:
-    """What the page carries. `pairs`: (task, candidate) with examples, to the task's number; `json` is safe inside a
-    script element.
+    """What the page carries. `shown`, `total`: examples; `pairs`: (task, candidate) with changed ones among them, to
+    the task's number; `json` is safe inside a script element.
     """
 
     json: str
@@ -31,70 +32,92 @@ class Island:
     pairs: dict[tuple[str, str], int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """One example of a task, with the answers of its candidates."""
+
+    task: str
+    flips: tuple[Flip, ...]
+
+    @property
+    def lost(self) -> int:
+        return sum(flip.direction == "lost" for flip in self.flips)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Packer:
     """Rows and the texts they point to; each text is kept once (candidates share prompts and the base's outputs)."""
 
     budget: int
+    tasks: Mapping[str, int]
+    candidates: Mapping[str, int]
     size: int = 0
     texts: dict[str, int] = field(default_factory=dict)
     rows: list[list[Any]] = field(default_factory=list)
 
-    def add(self, flip: Flip, task: int, candidate: int) -> bool:
-        """Take the flip in, unless its bytes would go beyond the budget."""
-        most = (PROMPT_CHARACTERS, TEXT_CHARACTERS, TEXT_CHARACTERS, TEXT_CHARACTERS)
-        raw = (flip.sample.prompt, flip.sample.reference, _answer(flip.base), _answer(flip.sample))
-        texts = [wording.shortened(wording.visible(text), limit) for text, limit in zip(raw, most, strict=True)]
-        new = [text for text in dict.fromkeys(texts) if text not in self.texts]
-        size = sum(len(_dumped(text)) + 1 for text in new) + len(_dumped(flip.sample.id)) + 60
+    def add(self, example: _Example) -> bool:
+        """Take the example in, unless its bytes would go beyond the budget."""
+        base, sample = example.flips[0].base, example.flips[0].sample
+        prompt = wording.shortened(wording.visible(base.prompt), PROMPT_CHARACTERS)
+        told = [_text(sample.reference), _text(_answer(base)), *(_text(_answer(flip.sample)) for flip in example.flips)]
+        new = [text for text in dict.fromkeys([prompt, *told]) if text not in self.texts]
+        size = sum(len(_dumped(text)) + 1 for text in new) + len(_dumped(sample.id)) + 40 + 24 * len(example.flips)
         if self.size + size > self.budget:
             return False
         self.size += size
         for text in new:
             self.texts[text] = len(self.texts)
-        scores = [_number(flip.base.score), _number(flip.sample.score)]
-        cut = int(flip.sample.truncated or flip.base.truncated)
-        self.rows.append(
-            [
-                candidate,
-                task,
-                int(flip.direction == "gained"),
-                wording.one_line(flip.sample.id),
-                *(self.texts[text] for text in texts),
-                *scores,
-                cut,
-            ]
-        )
+        numbers = [self.texts[text] for text in (prompt, *told)]
+        answers = [
+            [self.candidates[flip.candidate], DIRECTIONS.index(flip.direction), number, _number(flip.sample.score)]
+            for flip, number in zip(example.flips, numbers[3:], strict=True)
+        ]
+        cut = int(any(each.truncated for flip in example.flips for each in (flip.base, flip.sample)))
+        name = wording.one_line(sample.id)
+        self.rows.append([self.tasks[example.task], name, *numbers[:3], _number(base.score), cut, answers])
         return True
 
 
 def pack(flips: Sequence[Flip], candidates: Sequence[str], budget: int) -> Island:
-    """As many flips as `budget` bytes hold, taken in turns from every (task, candidate), so that none crowds out the
-    others.
+    """As many examples as `budget` bytes hold, with what base and all candidates answered, taken in turns from every
+    (task, candidate), so that none crowds out the others. Those that most candidates lost come first.
     """
-    tasks = list(dict.fromkeys(flip.task for flip in flips))
-    queues: dict[tuple[str, str], list[Flip]] = {}
-    for flip in flips:
-        queues.setdefault((flip.task, flip.candidate), []).append(flip)
-    packer = _Packer(budget=budget)
-    chosen: set[tuple[str, str]] = set()
-    full = False
-    for turn in zip_longest(*(sorted(queue, key=_rank)[:PER_PAIR] for queue in queues.values())):
-        for flip in turn:
-            if flip is None or full:
-                continue
-            full = not packer.add(flip, tasks.index(flip.task), candidates.index(flip.candidate))
-            if not full:
-                chosen.add((flip.task, flip.candidate))
-    packer.rows.sort(key=lambda row: (row[2], row[1], row[0]))
+    tasks = {task: i for i, task in enumerate(dict.fromkeys(flip.task for flip in flips))}
+    examples, queues = _examples(flips), dict[tuple[str, str], list[tuple[tuple[bool, float], int]]]()
+    for i, example in enumerate(examples):
+        for flip in example.flips:
+            if flip.direction != "same":
+                queues.setdefault((flip.task, flip.candidate), []).append((_rank(flip), i))
+    packer = _Packer(budget=budget, tasks=tasks, candidates={name: i for i, name in enumerate(candidates)})
+    chosen: dict[int, None] = {}
+    for turn in zip_longest(*(sorted(queue)[:PER_PAIR] for queue in queues.values())):
+        new = dict.fromkeys(entry[1] for entry in turn if entry is not None and entry[1] not in chosen)
+        taken = list(takewhile(lambda i: packer.add(examples[i]), new))
+        chosen.update(dict.fromkeys(taken))
+        if len(taken) < len(new):
+            break
+    lost = (-examples[i].lost for i in chosen)
+    ranked = sorted(zip(lost, packer.rows, strict=True), key=lambda pair: (pair[0], pair[1][0]))
     content = {
         "candidates": [wording.one_line(name) for name in candidates],
         "tasks": [wording.one_line(task) for task in tasks],
         "texts": list(packer.texts),
-        "rows": packer.rows,
+        "rows": [row for _, row in ranked],
     }
-    pairs = {pair: tasks.index(pair[0]) for pair in queues if pair in chosen}
-    return Island(json=_dumped(content), shown=len(packer.rows), total=len(flips), pairs=pairs)
+    shown = {(flip.task, flip.candidate) for i in chosen for flip in examples[i].flips if flip.direction != "same"}
+    pairs = {pair: tasks[pair[0]] for pair in queues if pair in shown}
+    return Island(json=_dumped(content), shown=len(packer.rows), total=len(examples), pairs=pairs)
+
+
+def _examples(flips: Sequence[Flip]) -> list[_Example]:
+    """The flips by example, in the order of the first of each; a base that answered otherwise makes another one."""
+    groups: dict[tuple[str, ...], dict[str, Flip]] = {}
+    for flip in flips:
+        groups.setdefault((flip.task, flip.base.id, flip.base.prompt, flip.base.output), {}).setdefault(
+            flip.candidate, flip
+        )
+    examples = (_Example(task, tuple(of.values())) for (task, *_), of in groups.items())
+    return [each for each in examples if any(flip.direction != "same" for flip in each.flips)]
 
 
 def _rank(flip: Flip) -> tuple[bool, float]:
@@ -105,6 +128,10 @@ def _rank(flip: Flip) -> tuple[bool, float]:
         else 0.0
     )
     return flip.direction == "gained", -change
+
+
+def _text(text: str) -> str:
+    return wording.shortened(wording.visible(text), TEXT_CHARACTERS)
 
 
 def _answer(sample: Sample) -> str:

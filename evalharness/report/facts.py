@@ -11,6 +11,9 @@ from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.flags import FLAGS
 
+LOCAL_PATH = re.compile(
+    r"(?<![\w.:/~])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\;,'\"]+[/\\])+(?=[^\s/\\;,'\"])"
+)  # but for its last part
 DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 ABOUT_THE_RUN = "The run"
 MOST_ERRORS = 200
@@ -45,6 +48,11 @@ class ErrorRow:
     examples: str
 
 
+def without_paths(text: str) -> str:
+    """`text` in which of local paths only the last part is left: a page is mailed to others."""
+    return LOCAL_PATH.sub("…/", text)
+
+
 def fact_tables(facts: Mapping[str, Any]) -> list[FactTable]:
     """Single values in one table, each mapping in its own: with columns where it maps names to mappings."""
     single = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
@@ -72,7 +80,8 @@ def _table(title: str, facts: Mapping[str, Any]) -> FactTable:
         return FactTable(title=title, columns=(), rows=_pairs(facts))
     columns = tuple(dict.fromkeys(str(column) for row in facts.values() for column in row))
     rows = tuple(
-        (str(name), tuple(_fact(column, row.get(column)) for column in columns)) for name, row in facts.items()
+        (without_paths(str(name)), tuple(_fact(column, row.get(column)) for column in columns))
+        for name, row in facts.items()
     )
     return FactTable(title=title, columns=tuple(column.replace("_", " ") for column in columns), rows=rows)
 
@@ -85,7 +94,8 @@ def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(facts: Mapping[str, Any]) -> tuple[tuple[str, tuple[Fact, ...]], ...]:
-    return tuple((str(key).replace("_", " "), (_fact(str(key), value),)) for key, value in facts.items())
+    names = {key: without_paths(str(key).replace("_", " ")) for key in facts}
+    return tuple((names[key], (_fact(str(key), value),)) for key, value in facts.items())
 
 
 def _title(key: str) -> str:
@@ -94,7 +104,12 @@ def _title(key: str) -> str:
 
 
 def _fact(key: str, value: Any) -> Fact:
-    """A value by what its key says of its unit ("seconds", "…_s", "…_bytes", "…_share")."""
+    """A value by what its key says of its unit ("seconds", "…_s", "…_bytes", "…_share"), without local paths."""
+    fact = _whole_fact(key, value)
+    return Fact(without_paths(fact.text), fact.whole)
+
+
+def _whole_fact(key: str, value: Any) -> Fact:
     if isinstance(value, Mapping):
         return Fact(
             "; ".join(f"{name}: {_fact(str(name), inner).text}" for name, inner in value.items()) or wording.NONE
@@ -127,7 +142,7 @@ def error_table(results: Results) -> ErrorTable:
     for error in results.errors:
         groups.setdefault((error.task, error.model, error.reason), []).append(error.example)
     rows = [
-        ErrorRow(task=task, model=model, reason=reason, count=len(ids), examples=_some(ids))
+        ErrorRow(task=task, model=model, reason=without_paths(reason), count=len(ids), examples=_some(ids))
         for (task, model, reason), ids in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]
     return ErrorTable(rows=rows[:MOST_ERRORS], left_out=max(len(rows) - MOST_ERRORS, 0))

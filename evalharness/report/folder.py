@@ -7,13 +7,17 @@ from pathlib import Path
 
 from evalharness import results
 from evalharness.analysis.judging import judged_results
-from evalharness.report.page import render
+from evalharness.report.formats import frame
+from evalharness.report.page import HARD_STOP, page
 from evalharness.report.stages import STAGES, read_stages
 from evalharness.report.sweep import SWEEP, read_sweep
 
+COMPARISONS = "comparisons.csv"  # of a page that is too large to have them all
 
-def write(run: Path, notify: Callable[[str], None] = lambda notice: None) -> Path:
-    """Write the page of a finished run and return its path; `notify` is told where its verdicts were judged again.
+
+def write(run: Path, notify: Callable[[str], None] = lambda notice: None, most: int = HARD_STOP) -> Path:
+    """Write the page of a finished run, in at most `most` bytes, and where it has not all numbers those beside it;
+    return the page's path. `notify` is told where its verdicts were judged again.
 
     Raises UsageError where the folder holds no results, StoreError.
     """
@@ -26,6 +30,11 @@ def write(run: Path, notify: Callable[[str], None] = lambda notice: None) -> Pat
         sweep, stages = read_sweep(run), read_stages(run)
     names = {model.name for model in run_results.models}
     of_this_run = sweep is not None and sweep.chosen and all(names.issuperset(choice.names) for choice in sweep.chosen)
-    page = render(run_results, results.read_run(run), sweep if of_this_run else None, stages)
-    results.write_text(path, page)
+    made = page(run_results, results.read_run(run), sweep if of_this_run else None, stages, most)
+    numbers = run / COMPARISONS
+    if made.left_out:
+        results.write_text(numbers, frame(run_results).to_csv(index=False))
+    else:
+        numbers.unlink(missing_ok=True)
+    results.write_text(path, made.text)
     return path

@@ -11,13 +11,11 @@ from evalharness.analysis.number_text import coverage
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.marks import colour_of, frame, marker_of, size_of
+from evalharness.report.marks import colour_of, frame, marker_of, scale_to_margins, size_of
 from evalharness.report.order import in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.stats.enums import Verdict
 
-LINEAR = 3.0  # margins on either side of zero that are drawn to scale; beyond, the axis is logarithmic
-TICKS = (-1000, -300, -100, -30, -10, -3, -2, -1, 0, 1, 2, 3, 10, 30, 100, 300, 1000)
 LINE, GAP = 0.155, 0.11  # inches: height of one candidate's line, and between tasks
 WIDTH, RIGHT, TOP, BOTTOM = 9.4, 1.05, 0.58, 0.55  # inches: of the figure, and of what lies around the axes
 
@@ -126,11 +124,7 @@ def _tip(c: Comparison) -> str:
 
 def _finish(axes: Axes, shown: Sequence[Comparison]) -> None:
     values = [value for c in shown for value in _in_margins(c)]
-    axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.6)
-    axes.set_xlim(min(-2.0, *values) * 1.18, max(1.6, *values) * 1.18)
-    ticks = [tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
-    axes.set_xticks(ticks, labels=[f"{tick:d}".replace("-", wording.MINUS) for tick in ticks])
-    axes.set_xticks([], minor=True)
+    scale_to_margins(axes, values)
     axes.tick_params(axis="x", labelsize=8, length=3, color=NAMES["line"], top=True, labeltop=True)
     axes.tick_params(axis="y", length=0, pad=7)
     axes.axvspan(axes.get_xlim()[0], -1, facecolor=NAMES["forgotten"], alpha=0.07, zorder=1, linewidth=0)

@@ -9,12 +9,12 @@ from statistics import mode
 
 from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, UnitDecision, worst
 from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
-from evalharness.analysis.number_text import signed
+from evalharness.analysis.metric_unit import metric_unit
 from evalharness.analysis.unit_rules import names_known
-from evalharness.records.comparison import Comparison, Estimate, Level
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.policy import BY_NAME, DEFAULT, OPTION, OnInconclusive, Policy
 from evalharness.records.results import Results
-from evalharness.report.wording import counted, interval, listed, one_line
+from evalharness.report.wording import counted, listed, one_line
 
 WORDS = {
     GateOutcome.PASSED: "passed",
@@ -27,7 +27,7 @@ MAY = {
     GateOutcome.PASSED: "may ship",
     GateOutcome.FORGOTTEN: "may not ship",
     GateOutcome.UNDECIDED: "is undecided",
-    GateOutcome.INCOMPLETE: "has no verdict",
+    GateOutcome.INCOMPLETE: "is incomplete",
 }
 RULES = {  # by the word that a reason begins with
     "incomplete": "an example failed, nothing was measured, or what the policy asks for was not asked: that comes "
@@ -157,11 +157,8 @@ def _difference(row: Comparison) -> str:
     """Of the row's own metric: points where it is scored from 0 to 1."""
     if row.difference is None:
         return "not measured"
-    scale, places, unit = (100, 1, "points") if row.points else (1, 2, one_line(row.metric))
-    value, low, high = row.difference.value, row.difference.low, row.difference.high
-    bounds = {name: None if at is None else scale * at for name, at in (("low", low), ("high", high))}
-    scaled = Estimate(value=scale * value, **bounds)
-    return f"{signed(scaled.value, places)} {unit} {interval(scaled, places)}".rstrip()
+    unit, difference = metric_unit(row), row.difference
+    return f"{unit.change(difference.value)} {one_line(unit.name)} {unit.interval(difference)}".rstrip()
 
 
 def _margins(results: Results, policy: Policy) -> str:

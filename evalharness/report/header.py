@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.comparison import Level
 from evalharness.records.results import Results
 from evalharness.report.variants import variants_of
@@ -25,8 +26,9 @@ class Header:
 def header(results: Results) -> Header:
     """The head of the page of a run."""
     rows, variants = results.comparisons, variants_of(results)
+    suite = next((c.task for c in rows if c.level == Level.SUITE), None) or results.signature.get("suite")
     return Header(
-        suite=next((c.task for c in rows if c.level == Level.SUITE), None) or results.signature.get("suite"),
+        suite=None if suite == UNNAMED else suite,
         bases=tuple(model.name for model in results.models if model.base is None),
         tasks=len({c.task for c in rows if c.level == Level.TASK and c.task not in variants}),
         error_count=len(results.errors),

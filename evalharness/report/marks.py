@@ -12,6 +12,8 @@ from evalharness.report.svg import NAMES
 
 MARKERS = "sD^*PX<>"  # with 8 colours; the page's legend shows the same shapes
 SIZES = {"*": 8.5, "P": 6.6, "X": 6.4, "s": 5.4, "D": 5.0, "^": 6.0, "<": 6.0, ">": 6.0}  # points
+LINEAR = 3.0  # margins on either side of zero that are drawn to scale; beyond, the axis is logarithmic
+TICKS = (-1000, -300, -100, -30, -10, -3, -2, -1, 0, 1, 2, 3, 10, 30, 100, 300, 1000)
 LONGEST = 26  # characters of a name beside the axes
 
 
@@ -52,6 +54,15 @@ def mark(
         gid=gid,
         zorder=4,
     )
+
+
+def scale_to_margins(axes: Axes, values: Sequence[float]) -> None:
+    """Let the axis below hold all values, in margins, and at least a margin and half a one on either side of zero."""
+    axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.6)
+    axes.set_xlim(min(-2.0, *values) * 1.18, max(1.6, *values) * 1.18)
+    ticks = [tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, labels=[f"{tick:d}".replace("-", wording.MINUS) for tick in ticks])
+    axes.set_xticks([], minor=True)
 
 
 def quiet_grid(axes: Axes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from evalharness.analysis.metric_unit import MetricUnit
 from evalharness.analysis.phrases import in_short, undecided
 from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.results import Results
@@ -14,7 +15,6 @@ from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of, in_order, members_of, targets_of, with_families
 
 MANY = 8  # tasks of a group; more stand in the table of all comparisons alone
-CALIBRATION = {"ece": "calibration error", "brier_score": "Brier"}  # metrics that stand beside the task's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,6 @@ class MatrixCell:
     """
 
     verdict: str | None
-    score: str
     difference: str
     interval: str
     lost: int | None
@@ -39,13 +38,13 @@ class MatrixCell:
     target: bool = False
     candidate: int = 0
     flips: int | None = None
-    calibration: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
     """One task, group, family or suite by its deciding metric. `cells`: in the order of the candidates, None where one
-    was not compared; `folded`: the tasks of a large group, which have no rows of their own here.
+    was not compared; `folded`: the tasks of a large group, which have no rows of their own here. All numbers are in
+    `unit_name`.
     """
 
     task: str
@@ -54,6 +53,7 @@ class MatrixRow:
     unit: bool
     target: bool
     metric: str
+    unit_name: str
     n: int
     available: int
     margin: str
@@ -70,10 +70,9 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
     """
     targets, group = set(targets_of(results).values()), members_of(results)
     large = {name: len(tasks) for name, tasks in groups_of(results).items() if len(tasks) > MANY}
-    calibration = _calibration(results)
     rows = []
     for task, comparisons in with_families(results):
-        first, places = comparisons[0], wording.places_of(*comparisons)
+        first, shown = comparisons[0], wording.unit_of(*comparisons)
         is_task, is_family = first.level == Level.TASK, first.level == Level.FAMILY
         if is_task and group.get(task) in large and task not in targets:
             continue
@@ -84,13 +83,14 @@ def matrix(results: Results, flips: Mapping[tuple[str, str], int]) -> list[Matri
             unit=first.unit,
             target=task in targets and not is_family,  # a task may have a family's name
             metric=first.metric,
+            unit_name=shown.name,
             n=first.n,
             available=first.available,
-            margin=wording.plain(first.margin, places),
-            base=wording.plain(value_of(first.base), places),
+            margin=shown.score(first.margin),
+            base=shown.score(value_of(first.base)),
             base_answers=next((said for c in comparisons if (said := beside_score(c.base_answers))), ""),
-            base_interval=wording.interval(first.base, places, sign=False),
-            cells=_cells(results, comparisons, {} if is_family else flips, calibration),
+            base_interval=shown.interval(first.base, sign=False),
+            cells=_cells(results, comparisons, {} if is_family else flips),
             folded=large.get(task, 0) if first.level == Level.GROUP else 0,
         )
         rows.append(row)
@@ -106,50 +106,31 @@ def what_decides(results: Results) -> list[tuple[str, str, str]]:
 
 
 def _cells(
-    results: Results,
-    comparisons: Sequence[Comparison],
-    flips: Mapping[tuple[str, str], int],
-    calibration: Mapping[tuple[str, str, str], str],
+    results: Results, comparisons: Sequence[Comparison], flips: Mapping[tuple[str, str], int]
 ) -> tuple[MatrixCell | None, ...]:
-    targets, names = targets_of(results), results.candidates
+    targets, names, shown = targets_of(results), results.candidates, wording.unit_of(*comparisons)
     cells = {
         c.candidate: replace(
-            _cell(c, comparisons[0], wording.places_of(*comparisons)),
+            _cell(c, comparisons[0], shown),
             target=targets.get(c.candidate) == c.task and c.level != Level.FAMILY,
             candidate=names.index(c.candidate),
             flips=flips.get((c.task, c.candidate)),
-            calibration=calibration.get((c.level, c.task, c.candidate), ""),
         )
         for c in comparisons
     }
     return tuple(cells.get(name) for name in names)
 
 
-def _cell(c: Comparison, first: Comparison, places: int) -> MatrixCell:
-    shown = wording.change_of(c, places)
+def _cell(c: Comparison, first: Comparison, shown: MetricUnit) -> MatrixCell:
     return MatrixCell(
         verdict=c.verdict,
-        score=shown.candidate,
-        difference=shown.difference,
-        interval=shown.interval,
+        difference=shown.change(value_of(c.difference)),
+        interval=shown.interval(c.difference),
         lost=c.lost,
         gained=c.gained,
-        base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.base}, n {c.n:,}",
+        base="" if (c.base, c.n) == (first.base, first.n) else f"{shown.score(value_of(c.base))}, n {c.n:,}",
         answers=beside_score(c.candidate_answers),
         flags=tuple(flag_words(flag).words for flag in shown_flags(c) if flag != Flag.NO_TARGET),
         needed=in_short(c),
         kept=", ".join(wording.beside_mean(c)),
     )
-
-
-def _calibration(results: Results) -> dict[tuple[str, str, str], str]:
-    """By (level, task, candidate): how far the candidate's certainty is from its accuracy, and the base's, where a run
-    measured it.
-    """
-    measures: dict[tuple[str, str, str], list[str]] = {}
-    for c in results.comparisons:
-        if c.metric in CALIBRATION and not c.primary:
-            score, base = wording.plain(value_of(c.candidate_score)), wording.plain(value_of(c.base))
-            words = f"{CALIBRATION[c.metric]} {score} (base {base})"
-            measures.setdefault((c.level, c.task, c.candidate), []).append(words)
-    return {key: ", ".join(words) for key, words in measures.items()}

@@ -41,13 +41,12 @@ def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[
 
 
 def with_families(results: Results) -> list[tuple[str, list[Comparison]]]:
-    """`in_order` of the candidates, the families' means, which describe, after the suite."""
+    """`in_order` of the candidates, then the families' means, which describe."""
     rows, families, names = in_order(results), dict[str, list[Comparison]](), results.candidates
     for comparison in results.comparisons:
         if comparison.level == Level.FAMILY and comparison.candidate in names:
             families.setdefault(comparison.task, []).append(comparison)
-    place = sum(of[0].level == Level.SUITE for _, of in rows)
-    return [*rows[:place], *families.items(), *rows[place:]]
+    return [*rows, *families.items()]
 
 
 def groups_of(results: Results) -> dict[str, tuple[str, ...]]:

@@ -6,22 +6,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from evalharness import registry
 from evalharness.analysis import relative
 from evalharness.interruption import stop_if_interrupted
 from evalharness.paths import shipped
+from evalharness.records.policy import Policy
 from evalharness.records.results import Results
 from evalharness.report import (
     REGISTRY,
+    calibration,
+    candidate_lines,
+    command,
     details,
     diagnoses,
     drift,
@@ -29,6 +35,7 @@ from evalharness.report import (
     examples,
     facts,
     flags,
+    gate_lines,
     header,
     matrix,
     overlap,
@@ -39,15 +46,27 @@ from evalharness.report import (
     stage_text,
     sweep_tables,
     targets,
+    together,
     training_table,
     variants,
     wording,
 )
 from evalharness.report.stages import Stages
 from evalharness.report.sweep import Sweep
+from evalharness.report.terms import TERMS
 
-BUDGET = 1_950_000  # bytes of a page, cost section aside, as long as its tables alone do not need more
+BUDGET = 980_000  # bytes of a page, cost section aside, as long as its tables alone do not need more
+HARD_STOP = 25_000_000  # bytes of a page: what does not fit is left out, and comparisons.csv beside it has the numbers
+LEFT_OUT = {  # of a page that is too large, in this order: its name here, its title, and what stands for it
+    "details": ("the table of all comparisons", details.DetailTable(lines=(), shortened=False)),
+    "forest": ("the figure of all differences", ""),
+    "scores": ("scores by metric", ()),
+    "variant_tables": ("other ways of asking", ()),
+    "signature": ("the signature", ()),
+    "matrix": ("the table of tasks and candidates", ()),
+}
 LEAST_FOR_EXAMPLES = 200_000
+OPTION = re.compile(r"((?<![\w-])--[a-z][a-z-]*)")
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that marks.MARKERS draws, in its order
 
 
@@ -67,24 +86,48 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "left_to_groups": variants.left_to_groups,
     "overlap": overlap.overlap,
     "drift": drift.tables,
+    "calibration": calibration.calibration,
     "references": references.references,
     "models": attrgetter("models"),
     "training": training_table.training_table,
     "scores": score_tables.score_tables,
     "reference": relative.reference_candidate,
     "undrawn": targets.undrawn,
+    "untargeted": targets.untargeted,
+    "together": together.together,
     "what_decides": matrix.what_decides,
     "details": details.details,
+    "command": command.command,
     "errors": facts.error_table,
     "signature": facts.signature_tables,
     "unknown_flags": facts.unknown_flags,
 }
 
 
+@dataclass(frozen=True, slots=True)
+class RenderedPage:
+    """A page as text. `left_out`: the titles of the parts that were too large for it."""
+
+    text: str
+    left_out: tuple[str, ...] = ()
+
+
 def render(
     results: Results, cost: Mapping[str, Any] | None = None, sweep: Sweep | None = None, stages: Stages | None = None
 ) -> str:
-    """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are.
+    """The text of `page`."""
+    return page(results, cost, sweep, stages).text
+
+
+def page(
+    results: Results,
+    cost: Mapping[str, Any] | None = None,
+    sweep: Sweep | None = None,
+    stages: Stages | None = None,
+    most: int = HARD_STOP,
+) -> RenderedPage:
+    """The page of a run, of the sweep that chose its candidates, and of the stages of training that they are, in `most`
+    bytes, cost section aside.
 
     `cost` (run.json) fills the section with id "cost" and nothing else, `sweep` that with id "sweep", `stages` that
     with id "stages"; all else depends on `results` alone.
@@ -94,12 +137,38 @@ def render(
     for name, view in VIEWS.items():
         stop_if_interrupted()
         views[name] = view(results)
-    cards = sentences.cards(results)
-    views |= {"cards": cards, "headline": sentences.headline(cards)}
-    views |= _looks(results) | _sweep(sweep) | _stages(stages)
-    without = template.render(views | _examples(results, 0), cost=())
-    budget = max(BUDGET - len(without.encode()), LEAST_FOR_EXAMPLES)
-    return template.render(views | _examples(results, budget), cost=facts.fact_tables(cost or {}))
+    views |= _decision(results) | _looks(results) | _sweep(sweep) | _stages(stages)
+    for count in range(len(LEFT_OUT) + 1):
+        shed = dict(list(LEFT_OUT.items())[:count])
+        instead = {name: empty for name, (_, empty) in shed.items()}
+        titles = tuple(title for title, _ in shed.values())
+        size = len(template.render(views | _examples(results, 0) | instead, cost=(), left_out=titles).encode())
+        if size + LEAST_FOR_EXAMPLES <= most:
+            break
+    shown = views | _examples(results, min(max(BUDGET - size, LEAST_FOR_EXAMPLES), max(most - size, 0))) | instead
+    return RenderedPage(template.render(shown, cost=facts.fact_tables(cost or {}), left_out=titles), titles)
+
+
+def _decision(results: Results) -> dict[str, object]:
+    """What the first screen says."""
+    candidates = sentences.ranked(results)
+    return {
+        "looks_at_baseline": Policy.recorded(results.signature).looks_at_baseline,
+        "headline": sentences.headline(candidates),
+        "statements": sentences.statements(results, candidates),
+        "lines": candidate_lines.candidate_lines(results, candidates),
+        "classes": candidate_lines.CLASSES,
+        "glyphs": gate_lines.MARKS,
+        "terms": TERMS,
+        "with_options": with_options,
+    }
+
+
+def with_options(text: str) -> Markup:
+    """A sentence in which the options of commands are code, and do not break."""
+    parts = OPTION.split(wording.one_line(text))
+    pieces = (Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts))
+    return Markup("").join(pieces)
 
 
 def environment(folder: Path) -> Environment:

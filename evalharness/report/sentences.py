@@ -1,173 +1,275 @@
-"""Say of each candidate what it forgot, whether it learned its target, and what the gate rules: one card each."""
+"""Say in a sentence which candidates may ship, and of each why."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalharness.analysis.gate import GateOutcome, judge_alone, worst
-from evalharness.analysis.phrases import would_decide
-from evalharness.records.comparison import Comparison, Flag, Level, value_of
-from evalharness.records.models import ModelKind
+from evalharness.analysis.gate import CandidateDecision, GateOutcome, UnitDecision, judge_alone, worst
+from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
+from evalharness.analysis.gate_text import loss_bound
+from evalharness.analysis.metric_unit import metric_unit
+from evalharness.records.comparison import Comparison, Level
 from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
-from evalharness.report.flags import shown_flags
-from evalharness.report.targets import untold
+from evalharness.report.gate_lines import MAY
+from evalharness.report.targets import gain_in_unit, untold
 from evalharness.stats.enums import Verdict
 
-GATE = {  # exit code of the gate: (class, glyph, words)
-    GateOutcome.PASSED: ("retained", "●", "may ship"),
-    GateOutcome.FORGOTTEN: ("forgotten", "▼", "must not ship"),
-    GateOutcome.UNDECIDED: ("inconclusive", "?", "undecided"),
-    GateOutcome.INCOMPLETE: ("incomplete", "!", "incomplete"),
-}
-FOR_NOTHING = "may ship but did not learn"
-LONGEST = 60  # characters of a name in a sentence; the tables of models and of comparisons have it whole
-ALONE = {"undecided": "is undecided", "incomplete": "is incomplete"}
+LONGEST = 40  # characters of a name in a sentence; the tables have it whole
+NAMED = 2  # candidates in a part of the headline, where there are more than three
+STATEMENTS = 5  # candidates, or groups of them, of which the first screen says why
+ANY = "any "  # of a loss that nothing bounds
+MOST_LOST = 0.5  # of the base's skill that is left: below it, most was lost
+ORDER = (GateOutcome.PASSED, GateOutcome.UNDECIDED, GateOutcome.FORGOTTEN, GateOutcome.INCOMPLETE)
+GROUPS = ((GateOutcome.PASSED, False), *((outcome, outcome == GateOutcome.PASSED) for outcome in ORDER))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """The verdict on one candidate. `counts`: (verdict, number of gate units)."""
+@dataclass(frozen=True, slots=True)
+class JudgedCandidate:
+    """A candidate with what the gate decides of it. `model`: None where results do not list it."""
 
-    name: str
-    kind: str
-    gate: str
-    glyph: str
-    words: str
-    exit_code: GateOutcome
-    sentence: str
-    counts: tuple[tuple[str, int], ...]
-    suite: str
-    average: str  # general ability, and the suite's published one
-    detachable: bool
+    decision: CandidateDecision
+    model: ModelRow | None
 
+    @property
+    def name(self) -> str:
+        return self.decision.name
 
-def cards(results: Results) -> list[Card]:
-    """One card per candidate, in the order of the models."""
-    models = {model.name: model for model in results.models}
-    return [_card(results, name, models.get(name)) for name in results.candidates]
+    @property
+    def outcome(self) -> GateOutcome:
+        return self.decision.exit_code
 
+    @property
+    def units(self) -> list[UnitDecision]:
+        return [unit for unit in self.decision.units if unit.row.is_gate_unit]
 
-def _card(results: Results, name: str, model: ModelRow | None) -> Card:
-    own = [c for c in results.comparisons if c.candidate == name]
-    units = [c for c in own if c.is_gate_unit and c.primary]
-    suite = next((c for c in own if c.level == Level.SUITE and c.primary), None)
-    policy = Policy.recorded(results.signature)
-    code = judge_alone(results, name, policy).exit_code
-    gate, glyph, words = GATE[code]
-    if code == GateOutcome.PASSED and model is not None and model.learned_target is False:
-        gate, glyph, words = "inconclusive", "?", FOR_NOTHING
-    lost = any(c.verdict == Verdict.FORGOTTEN for c in units)
-    unchanged = results.signature.get("unchanged", {}).get(name, "")
-    said = f"nothing was changed: {unchanged}" if unchanged else ""
-    parts = [said, _forgetting(units), _learning(model, lost), _ruling(code, units, suite)]
-    parts += ["that is against its base: the gate looks at the baseline file, too"] if policy.looks_at_baseline else []
-    counts = tuple((verdict, sum(c.verdict == verdict for c in units)) for verdict in wording.VERDICTS)
-    return Card(
-        name=name,
-        kind=wording.kind_words(model.kind) if model else "",
-        gate=gate,
-        glyph=glyph,
-        words=words,
-        exit_code=code,
-        sentence="; ".join(part for part in parts if part) + ".",
-        counts=counts,
-        suite=_suite(suite),
-        average="; ".join([*_general(suite), *(_average(c) for c in own if c.level == Level.SUITE and not c.primary)]),
-        detachable=model is not None and model.kind not in tuple(ModelKind),
-    )
+    @property
+    def suite(self) -> Comparison | None:
+        return next((unit.row for unit in self.decision.units if unit.row.level == Level.SUITE), None)
+
+    @property
+    def failed_to_learn(self) -> bool:
+        """May it ship, though it did not learn its target?"""
+        return self.outcome == GateOutcome.PASSED and self.model is not None and self.model.learned_target is False
+
+    @property
+    def forgotten(self) -> list[Comparison]:
+        return [unit.row for unit in self.units if unit.outcome == UnitOutcome.FORGOTTEN]
+
+    @property
+    def excused(self) -> list[Comparison]:
+        """What was forgotten and does not count, because the policy waives it, or only warns of it, or looks away."""
+        return [u.row for u in self.units if u.outcome in EXCUSES and u.row.verdict == Verdict.FORGOTTEN]
+
+    @property
+    def kept(self) -> float | None:
+        """The share of the base's skill that is left, over the gate units that show any; None where none does."""
+        suite = self.suite
+        return None if suite is None or suite.retention is None else suite.retention.value
+
+    @property
+    def lost_most(self) -> bool:
+        return bool(self.forgotten) and self.kept is not None and self.kept < MOST_LOST
 
 
-def _difference(c: Comparison) -> str:
-    difference, places = value_of(c.difference), wording.places_for(wording.values_of(c), fine=2)
-    small = difference is not None and abs(difference) < 0.1 and places == 2
-    return wording.signed(difference, 3 if small else places)
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Why candidates may ship, or may not. `says` goes on after their names."""
+
+    names: tuple[str, ...]
+    outcome: GateOutcome
+    says: str
 
 
-def _forgetting(units: Sequence[Comparison]) -> str:
-    total = wording.counted(len(units), "gate unit")
-    count = {verdict: sum(c.verdict == verdict for c in units) for verdict in wording.VERDICTS}
-    if not units:
-        return "no gate unit was compared"
-    lost = [c for c in units if c.verdict == Verdict.FORGOTTEN]
-    if lost:
-        label, most = "worst: " if len(lost) > 1 else "", worst(lost)
-        return f"forgot {len(lost)} of {total} ({label}{wording.one_line(most.task, LONGEST)} {_difference(most)})"
-    if count[Verdict.RETAINED] == len(units):
-        return f"retained all of {total}" if len(units) > 1 else "retained its one gate unit"
-    return (
-        f"forgot none of {total} for certain: "
-        f"{count[Verdict.RETAINED]} retained, {count[Verdict.INCONCLUSIVE]} inconclusive"
-    )
+def ranked(results: Results) -> list[JudgedCandidate]:
+    """The candidates in the order of the gate's decision, by the policy that the run was started with; among those with
+    one decision who learned its target first, then who kept most.
+    """
+    models, policy = {model.name: model for model in results.models}, Policy.recorded(results.signature)
+    every = [
+        JudgedCandidate(judge_alone(results, name, policy), models.get(name))
+        for name in dict.fromkeys(results.candidates)
+    ]
+    return sorted(every, key=_rank)
 
 
-def _learning(model: ModelRow | None, lost: bool) -> str:
+def _rank(candidate: JudgedCandidate) -> tuple[int, bool, float]:
+    suite = candidate.suite
+    change = 0.0 if suite is None or suite.difference is None else suite.difference.value
+    return ORDER.index(candidate.outcome), candidate.failed_to_learn, -change
+
+
+def headline(candidates: Sequence[JudgedCandidate]) -> tuple[str, ...]:
+    """Which candidates may ship, by name: the parts of one sentence, the one that matters most first."""
+    if not candidates:
+        return ("Nothing to compare",)
+    if len(candidates) == 1:
+        return (f"{_short(candidates[0].name)} {MAY[candidates[0].outcome]}{_but(candidates)}",)
+    groups = [[each for each in candidates if (each.outcome, each.failed_to_learn) == key] for key in GROUPS]
+    first, *others = [group for group in groups if group]
+    if not others:
+        return (_all_alike(first),)
+    if first[0].outcome == GateOutcome.PASSED:
+        lead, rest = f"{_names(first, NAMED)} may ship{_but(first)}", others
+    else:
+        lead, rest = "No candidate may ship", [first, *others]
+    return lead, *(_part(group, last=group is rest[-1] and len(rest) <= NAMED) for group in rest)
+
+
+def _all_alike(candidates: Sequence[JudgedCandidate]) -> str:
+    count, outcome = len(candidates), candidates[0].outcome
+    if outcome == GateOutcome.FORGOTTEN:
+        return f"None of the {count} candidates may ship"
+    who = "Both candidates" if count == 2 else f"All {count} candidates"
+    return f"{who} {_plural(MAY[outcome])}{_but(candidates)}"
+
+
+def _part(candidates: Sequence[JudgedCandidate], last: bool) -> str:
+    """ "full-high and full-low may not"; of many that are `last` "the other 5 may not"."""
+    many = len(candidates) > NAMED + 1
+    names = f"the other {len(candidates)}" if many and last else _names(candidates, NAMED)
+    if candidates[0].outcome == GateOutcome.PASSED:
+        return f"{names} may, too{_but(candidates)}"
+    verb = MAY[candidates[0].outcome].removesuffix(" ship")
+    return f"{names} {_plural(verb) if len(candidates) > 1 else verb}"
+
+
+def _but(candidates: Sequence[JudgedCandidate]) -> str:
+    """What lowers a pass: that a candidate learned nothing of what it was trained for."""
+    return ", but learned nothing" if all(each.failed_to_learn for each in candidates) else ""
+
+
+def _plural(verb: str) -> str:
+    return f"are {verb.removeprefix('is ')}" if verb.startswith("is ") else verb
+
+
+def _names(candidates: Sequence[JudgedCandidate], most: int) -> str:
+    """All names where they are at most one more than `most`, else so many and how many others there are."""
+    shown = candidates if len(candidates) <= most + 1 else candidates[:most]
+    others = [f"{len(candidates) - len(shown)} more"] if len(shown) < len(candidates) else []
+    return wording.listed([*(_short(each.name) for each in shown), *others])
+
+
+def _short(name: str) -> str:
+    return wording.one_line(name, LONGEST)
+
+
+# ---- why -------------------------------------------------------------------------------------------------------------
+
+
+def statements(results: Results, candidates: Sequence[JudgedCandidate]) -> list[Statement]:
+    """Why, of the candidates as they are ranked; those that lost most of what the base could do are told together."""
+    destroyed = [each for each in candidates if each.outcome == GateOutcome.FORGOTTEN and each.lost_most]
+    single = [each for each in candidates if each not in destroyed or len(destroyed) == 1]
+    told, passed = list[Statement](), 0
+    for each in single[: STATEMENTS - (len(destroyed) > 1)]:
+        passed += each.outcome == GateOutcome.PASSED
+        told.append(Statement((each.name,), each.outcome, why(results, each, shortly=passed > 1)))
+    if len(destroyed) > 1:
+        shares = wording.listed(wording.percent(max(each.kept or 0.0, 0.0), 0) for each in destroyed)
+        says = f"lost most of what the base could do: {shares} of it is left"
+        told.append(Statement(tuple(each.name for each in destroyed), GateOutcome.FORGOTTEN, says))
+    return told
+
+
+def why(results: Results, candidate: JudgedCandidate, shortly: bool = False) -> str:
+    """Why a candidate may ship, or may not, without its name. `shortly`: of a pass only what is its own."""
+    if candidate.outcome == GateOutcome.PASSED:
+        parts = _why_passed(results, candidate, shortly)
+    elif candidate.outcome == GateOutcome.FORGOTTEN:
+        parts = _why_forgotten(candidate)
+    elif candidate.outcome == GateOutcome.UNDECIDED:
+        parts = _why_undecided(candidate)
+    else:
+        parts = _why_incomplete(results, candidate)
+    unchanged = results.signature.get("unchanged", {}).get(candidate.name, "")
+    return "; ".join([*parts, *([f"nothing was changed: {wording.one_line(unchanged)}"] if unchanged else [])])
+
+
+def _why_passed(results: Results, candidate: JudgedCandidate, shortly: bool) -> list[str]:
+    model, kept, none = candidate.model, "kept what the base could do", ""
+    if candidate.suite is not None and candidate.suite.verdict == Verdict.FORGOTTEN:
+        kept = "lost more than is accepted over all tasks together, which the policy lets pass"
+    elif candidate.suite is None or candidate.suite.verdict != Verdict.RETAINED:
+        kept = "is neither shown to have lost the tasks nor to have kept them, and the policy lets that pass"
+    elif candidate.excused:
+        names = wording.listed(_short(row.task) for row in candidate.excused)
+        none = f", but lost more than is accepted on {names}, which the policy lets pass"
+    elif not shortly:
+        none = ": no task is shown to have lost more than is accepted"
     if model is None or model.target_task is None:
-        return "what it was trained on is not known, so what the forgetting bought cannot be told"
-    target = wording.one_line(model.target_task, LONGEST)
-    gain = f" ({_gain(model)})" if model.target_gain is not None else ""
-    if model.learned_target is None:
-        return f"whether it learned its target {target} {untold(model)}{gain}"
-    if model.learned_target:
-        return f"it learned its target {target}{gain}"
-    return f"it did not learn its target {target}{gain}, " + (
-        "and forgot for nothing" if lost else "so small forgetting here is no success"
-    )
+        said = kept
+    else:
+        target, gain = wording.one_line(model.target_task, LONGEST), gain_in_unit(results, model)
+        beside = f" ({gain})" if gain else ""
+        if model.learned_target is None:
+            said = f"{kept}; whether it learned {target} {untold(model)}{beside}"
+        else:
+            learned = f"learned {target}{beside} and {kept}"
+            said = learned if model.learned_target else f"{kept}, but did not learn {target}{beside}"
+    possible = possible_loss([unit.row for unit in candidate.units])
+    if possible.startswith(ANY):
+        return [f"{said}{none}", f"no loss is excluded {possible.removeprefix(ANY)}"]
+    return [f"{said}{none}", f"the largest loss not excluded is {possible}"]
 
 
-def _gain(model: ModelRow) -> str:
-    gain = model.target_gain
-    return "" if gain is None else wording.signed(gain.value, wording.places_for((gain.value, gain.low, gain.high), 2))
+def possible_loss(rows: Sequence[Comparison]) -> str:
+    """The largest loss, in margins, that is not excluded of any gate unit: "1.6 points on copa", "any on wmt", or
+    "none".
+    """
+    unbounded = [row for row in rows if row.difference is not None and loss_bound(row) is None]
+    if unbounded:
+        return f"{ANY}on {_short(unbounded[0].task)}"
+    lows = [(low / (row.margin or 1.0), low, row) for row in rows if (low := loss_bound(row)) is not None and low < 0]
+    if not lows:
+        return "none"
+    _, low, row = min(lows, key=lambda loss: loss[0])
+    return f"{metric_unit(row).amount(low)} on {_short(row.task)}"
 
 
-def _ruling(code: GateOutcome, units: Sequence[Comparison], suite: Comparison | None) -> str:
-    suspects = [wording.one_line(c.task, LONGEST) for c in units if Flag.SUSPECT in shown_flags(c)]
-    why = [f"{wording.listed(suspects)} may have fallen by more than the margin (suspect)"] if suspects else []
-    why += [f"the suite is {suite.verdict}: {words}"] if suite is not None and (words := would_decide(suite)) else []
-    undecided = "the gate is undecided, and by default does not let it pass"
-    return {
-        GateOutcome.PASSED: "the gate lets it pass",
-        GateOutcome.FORGOTTEN: "it must not ship",
-        GateOutcome.UNDECIDED: f"{undecided}: {'; '.join(why)}" if why else undecided,
-        GateOutcome.INCOMPLETE: "the run is incomplete, so the gate does not let it pass",
-    }[code]
+def _why_forgotten(candidate: JudgedCandidate) -> list[str]:
+    lost = [row for row in candidate.forgotten if row.difference is not None]
+    if candidate.lost_most:
+        left = wording.percent(max(candidate.kept or 0.0, 0.0), 0)
+        return [f"lost most of what the base could do: {left} of it is left"]
+    if lost:
+        row = worst(lost)
+        more = f", and more than is accepted on {wording.counted(len(lost) - 1, 'other task')}" if len(lost) > 1 else ""
+        return [f"lost {metric_unit(row).amount(value(row))} on {_short(row.task)}{more}"]
+    suite = candidate.suite
+    times = abs(value(suite)) if suite is not None else 0.0
+    return [f"lost more than is accepted over all tasks together: on average {wording.plain(times, 1)} times as much"]
 
 
-def _suite(suite: Comparison | None) -> str:
-    if suite is None:
-        return ""
-    if suite.difference is None:
-        return f"suite {wording.one_line(suite.task, LONGEST)}: not measured"
-    shown, verdict = wording.change_of(suite), f", {suite.verdict}" if suite.verdict else ""
-    mean = f"{shown.difference} {shown.interval}".rstrip()
-    said = "; ".join([f"{mean}{verdict}", *wording.beside_mean(suite)])
-    return f"suite {wording.one_line(suite.task, LONGEST)}: {said}"
+def _why_undecided(candidate: JudgedCandidate) -> list[str]:
+    suspects = [_short(unit.row.task) for unit in candidate.units if unit.outcome == UnitOutcome.SUSPECT]
+    above = [unit.row for unit in candidate.units if unit.outcome == UnitOutcome.ABOVE_CEILING]
+    unfit = [_short(unit.row.task) for unit in candidate.units if unit.outcome == UnitOutcome.OVER_LIMIT]
+    parts = [f"may have lost more than is accepted on {wording.listed(suspects)}"] if suspects else []
+    if candidate.suite is not None and candidate.suite.verdict == Verdict.INCONCLUSIVE:
+        parts.append("is neither shown to have kept what the base could do, nor to have lost more than is accepted")
+    parts += [f"may lose more than the ceiling on {wording.listed(_short(row.task) for row in above)}"] if above else []
+    parts += [f"gives more unfit answers than the policy allows on {wording.listed(unfit)}"] if unfit else []
+    return parts or ["is not decided by what was measured"]
 
 
-def _general(suite: Comparison | None) -> list[str]:
-    """The mean difference in points, beside the suite's in margins."""
-    if suite is None or suite.general is None:
-        return []
-    if shown := wording.nothing_shown(suite.general):
-        return [f"general ability: not shown, {shown}"]
-    difference = wording.with_interval(suite.general)
-    return [f"general ability: {difference}, the mean over {wording.general_of(suite.general, suite)}"]
+def _why_incomplete(results: Results, candidate: JudgedCandidate) -> list[str]:
+    base = None if candidate.model is None else candidate.model.base
+    failed = sum(error.model in (candidate.name, base, "") for error in results.errors)
+    lost = [_short(row.task) for row in candidate.forgotten]
+    what = f"has {wording.counted(failed, 'example')} without an answer" if failed else _missing(candidate)
+    return [what, *([f"so far it lost more than is accepted on {wording.listed(lost)}"] if lost else [])]
 
 
-def _average(c: Comparison) -> str:
-    shown = wording.change_of(c)
-    return f"{wording.one_line(c.metric, LONGEST)} {shown.candidate} (base {shown.base}, {shown.difference})"
+def _missing(candidate: JudgedCandidate) -> str:
+    """What was not measured, or not as the policy asks for it, as the gate says it."""
+    reasons = (reason.partition(": ") for reason in candidate.decision.reasons)
+    first = next((why for kind, _, why in reasons if kind == "incomplete"), "not everything was measured")
+    return f"is incomplete: {wording.one_line(first, 200)}"
 
 
-def headline(cards_: Sequence[Card]) -> str:
-    """The page's title in one line."""
-    if not cards_:
-        return "Nothing to compare"
-    if len(cards_) == 1:
-        return f"{wording.one_line(cards_[0].name, LONGEST)} {ALONE.get(cards_[0].words, cards_[0].words)}"
-    counts = Counter(card.words for card in cards_)
-    order = [words for words in ("must not ship", "may ship", FOR_NOTHING, "undecided", "incomplete") if counts[words]]
-    return f"Of {len(cards_)} candidates: " + ", ".join(f"{counts[words]} {words}" for words in order)
+def value(row: Comparison) -> float:
+    """The difference; 0 where it was not measured."""
+    return 0.0 if row.difference is None else row.difference.value

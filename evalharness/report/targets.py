@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from evalharness.records.comparison import Estimate, Level
+from evalharness.analysis.metric_unit import metric_unit
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 
@@ -14,18 +15,38 @@ def suite_changes(results: Results) -> dict[str, Estimate]:
     return {c.candidate: c.difference for c in suites if c.difference is not None}
 
 
+def untargeted(results: Results) -> bool:
+    """Is no candidate's gain on a target known, so that only what was kept can be drawn?"""
+    return not any(m.judged and m.target_gain is not None for m in results.models)
+
+
 def undrawn(results: Results) -> list[str]:
-    """Names of the candidates of which the gain on the target or the change over the suite is not known, or tells
-    nothing.
+    """Names of the candidates of which the change over the suite, or, where others' is, the gain on the target is not
+    known or tells nothing.
     """
-    changes = suite_changes(results)
-    return [m.name for m in results.models if m.judged and (m.target_gain is None or m.name not in changes)]
+    changes, without = suite_changes(results), untargeted(results)
+    return [m.name for m in results.models if m.judged and (m.name not in changes or not (without or m.target_gain))]
 
 
 def gain_of(model: ModelRow) -> str:
     """The gain on the target with its interval; empty where it was not measured."""
     gain = model.target_gain
     return "" if gain is None else wording.with_interval(gain, wording.places_for((gain.value, gain.low, gain.high), 2))
+
+
+def row_of_target(results: Results, model: ModelRow) -> Comparison | None:
+    """The row of a candidate on the task that it was trained for, by the metric that decides."""
+    own = (c for c in results.comparisons if c.candidate == model.name and c.task == model.target_task and c.primary)
+    return next((c for c in own if c.level in (Level.TASK, Level.GROUP)), None)
+
+
+def gain_in_unit(results: Results, model: ModelRow) -> str:
+    """The gain on the target in the unit of its metric, "+52.0 points"; empty where it was not measured."""
+    row = row_of_target(results, model)
+    if model.target_gain is None or row is None:
+        return gain_of(model)
+    unit = metric_unit(row)
+    return f"{unit.change(model.target_gain.value)} {wording.one_line(unit.name, 30)}"
 
 
 def untold(model: ModelRow) -> str:

@@ -1,27 +1,35 @@
-"""Draw what was learned against what was forgotten: the gain on the target against the change over the suite."""
+"""Draw what was learned against what was forgotten: the gain on the target against the change over the other tasks; of
+candidates without a target the change alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 
+from evalharness.analysis.metric_unit import MetricUnit, metric_unit
 from evalharness.records.comparison import Estimate, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.marks import colour_of, frame, mark, quiet_grid
+from evalharness.report.marks import colour_of, frame, mark, quiet_grid, scale_to_margins
 from evalharness.report.svg import NAMES, Drawing, inline, style
-from evalharness.report.targets import learned_words, suite_changes
+from evalharness.report.targets import learned_words, row_of_target, suite_changes
 from evalharness.report.training_table import joined
 
-PLACES = tuple((side, dy) for dy in (6, -16, 18, -28) for side in (1, -1))  # of a name: right or left, points above
+PLACES = tuple((side, dy) for dy in (6, -17, 19, -30) for side in (1, -1))  # of a name: right or left, points above
+NAME, LETTER = 10.5, 5.6  # points: size of names, and how wide one of their letters is at most
+MOST_NAMES = 12  # of more candidates, the marks alone tell which is which
+LEAST = 5  # points of gain that the axis shows at least
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CandidatePoint:
-    """A candidate: change over the suite (x), gain on its target (y)."""
+    """A candidate: change over the suite in margins (x), gain on its target in its metric's unit (y); None where no
+    candidate has one.
+    """
 
     candidate: int
     name: str
@@ -29,48 +37,77 @@ class _CandidatePoint:
     words: str
     target: str
     x: Estimate
-    y: Estimate
+    y: Estimate | None
+    unit: str = ""
 
 
 def tradeoff(results: Results) -> str:
-    """The SVG element; empty where no candidate has both a change over the suite and a gain."""
-    changes, names = suite_changes(results), results.candidates
-    points = [
-        _CandidatePoint(
-            candidate=names.index(model.name),
-            name=model.name,
-            learned=model.learned_target,
-            words=learned_words(model),
-            target=wording.one_line(model.target_task or "", 30),
-            x=changes[model.name],
-            y=model.target_gain,
-        )
-        for model in results.models
-        if model.name in changes and model.target_gain is not None
-    ]
+    """The SVG element; empty where no candidate has a change over the suite."""
+    points = _points(results)
     if not points:
         return ""
+    flat = points[0].y is None
     with style():
-        figure, axes = frame((7.6, 4.5), (0.105, 0.125, 0.865, 0.825))
-        _join(axes, points, joined(results))
+        height = 3.75 if not flat else 1.15 + 0.36 * len(points)
+        low, high = 0.62 / height, 0.12 / height
+        figure, axes = frame((5.0, height), (0.035 if flat else 0.145, low, 0.94 if flat else 0.83, 1 - low - high))
+        margins = (c.margin for c in results.comparisons if c.level == Level.SUITE and c.primary)
+        _axes(axes, points, next(margins, None))
+        points = [replace(point, y=Estimate(value=-i)) for i, point in enumerate(points)] if flat else points
+        _join(axes, points, [] if flat else joined(results))
         for point in points:
             _draw(axes, point)
-        margins = (c.margin for c in results.comparisons if c.level == Level.SUITE and c.primary)
-        _finish(axes, points, next(margins, None))
         _write_names(axes, points)
-    tips = {f"candidate-{point.candidate}": _tip(point) for point in points}
-    title = "What was learned against what was forgotten"
+    tips = {f"candidate-{point.candidate}": _tip(point, flat) for point in points}
+    title = "What was kept" if flat else "What was learned against what was forgotten"
     return inline(Drawing(figure, "tradeoff", title, "; ".join(tips.values()), tips))
 
 
-def _tip(point: _CandidatePoint) -> str:
-    change, gain = wording.signed(point.x.value, wording.IN_MARGINS), wording.signed(point.y.value)
-    return f"{point.name}: suite {change} margins, target {gain}, {point.words}"
+def _points(results: Results) -> list[_CandidatePoint]:
+    """Of the candidates that have both a change and a gain; of all with a change, where none has a gain."""
+    changes, names = suite_changes(results), results.candidates
+    points = []
+    for model in results.models:
+        if model.name not in changes or not model.judged:
+            continue
+        row = row_of_target(results, model)
+        unit = MetricUnit(1, 2, "") if row is None else metric_unit(row)
+        points.append(
+            _CandidatePoint(
+                candidate=names.index(model.name),
+                name=model.name,
+                learned=model.learned_target,
+                words=learned_words(model),
+                target=wording.one_line(model.target_task or "", 24),
+                x=changes[model.name],
+                y=_scaled(model.target_gain, unit.factor),
+                unit=wording.one_line(unit.name, 20),
+            )
+        )
+    return [point for point in points if point.y is not None] or points
+
+
+def _scaled(estimate: Estimate | None, factor: float) -> Estimate | None:
+    if estimate is None:
+        return None
+    ends = {name: None if at is None else factor * at for name, at in (("low", estimate.low), ("high", estimate.high))}
+    return Estimate(value=factor * estimate.value, **ends)
+
+
+def _tip(point: _CandidatePoint, flat: bool) -> str:
+    change = f"{wording.signed(point.x.value, wording.IN_MARGINS)} accepted losses over the other tasks"
+    if flat or point.y is None:
+        return f"{point.name}: {change}"
+    return f"{point.name}: {change}, target {wording.signed(point.y.value, 1)} {point.unit}, {point.words}"
+
+
+def _at(point: _CandidatePoint) -> tuple[float, float]:
+    return point.x.value, 0.0 if point.y is None else point.y.value
 
 
 def _join(axes: Axes, points: Sequence[_CandidatePoint], lines: Sequence[Sequence[str]]) -> None:
     """A line through the candidates of one method, in the order of their learning rates."""
-    spots = {point.name: (point.x.value, point.y.value) for point in points}
+    spots = {point.name: _at(point) for point in points}
     for names in lines:
         places = [spots[name] for name in names if name in spots]
         if len(places) > 1:
@@ -78,46 +115,53 @@ def _join(axes: Axes, points: Sequence[_CandidatePoint], lines: Sequence[Sequenc
 
 
 def _draw(axes: Axes, point: _CandidatePoint) -> None:
-    x, y, colour = point.x, point.y, colour_of(point.candidate)
-    if x.low is not None and x.high is not None:
-        axes.plot([x.low, x.high], [y.value, y.value], color=colour, linewidth=1.3, zorder=3)
-    if y.low is not None and y.high is not None:
-        axes.plot([x.value, x.value], [y.low, y.high], color=colour, linewidth=1.3, zorder=3)
-    gid, at = f"candidate-{point.candidate}", (x.value, y.value)
-    mark(axes, at, point.candidate, scale=1.7, edge=1.5, gid=gid, hollow=not point.learned)
+    (x, y), colour = _at(point), colour_of(point.candidate)
+    if point.x.low is not None and point.x.high is not None:
+        axes.plot([point.x.low, point.x.high], [y, y], color=colour, linewidth=1.3, zorder=3)
+    if point.y is not None and point.y.low is not None and point.y.high is not None:
+        axes.plot([x, x], [point.y.low, point.y.high], color=colour, linewidth=1.3, zorder=3)
+    hollow = point.target != "" and not point.learned
+    mark(axes, (x, y), point.candidate, scale=1.7, edge=1.5, gid=f"candidate-{point.candidate}", hollow=hollow)
 
 
-def _ends(estimate: Estimate) -> list[float]:
+def _ends(estimate: Estimate | None) -> list[float]:
+    if estimate is None:
+        return []
     return [value for value in (estimate.value, estimate.low, estimate.high) if value is not None]
 
 
-def _finish(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -> None:
-    for values, least, limit in (
-        ([value for point in points for value in _ends(point.x)], 2 * (margin or 0.02), axes.set_xlim),
-        ([value for point in points for value in _ends(point.y)], 2 * 0.02, axes.set_ylim),
-    ):
-        low, high = min(-least, *values), max(least, *values)
-        limit(low - 0.09 * (high - low), high + 0.09 * (high - low))
+def _axes(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -> None:
+    scale_to_margins(axes, [value for point in points for value in _ends(point.x)])
     axes.axvline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
-    axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
     if margin:
         axes.axvspan(axes.get_xlim()[0], -margin, facecolor=NAMES["forgotten"], alpha=0.07, zorder=0, linewidth=0)
         axes.axvline(-margin, color=NAMES["forgotten"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=1)
     quiet_grid(axes)
-    axes.set_xlabel("change over the suite, in margins  (right: kept more)", fontsize=8.5)
+    axes.tick_params(labelsize=9.5)
+    axes.set_xlabel("lost  ←  all other tasks, in accepted losses  →  kept", fontsize=9.5)
+    gains = [value for point in points for value in _ends(point.y)]
+    if not gains:
+        axes.set_yticks([])
+        axes.set_ylim(0.45 - len(points), 0.9)
+        return
+    axes.axhline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
+    units = {point.unit for point in points}
+    unit = units.pop() if len(units) == 1 else ""
+    least = LEAST if unit == "points" else 0.1 * max(map(abs, gains))
+    low, high = min(-least, *gains), max(least, *gains)
+    axes.set_ylim(low - 0.09 * (high - low), high + 0.09 * (high - low))
     targets = {point.target for point in points}
-    target = targets.pop() if len(targets) == 1 else "each one's own target"
-    axes.set_ylabel(f"gain on {target}  (up: learned more)", fontsize=8.5)
+    target = targets.pop() if len(targets) == 1 else "each one's target"
+    axes.set_ylabel(f"learned: {target}{f', {unit}' if unit else ''}", fontsize=9.5)
 
 
 def _cross(axes: Axes, point: _CandidatePoint) -> list[Box]:
     """Where a point and its intervals are drawn."""
-    x, y = point.x, point.y
-    spot = axes.transData.transform((x.value, y.value))
+    x, y = _at(point)
+    spot = axes.transData.transform((x, y))
     boxes = [(spot[0] - 7, spot[1] - 7, spot[0] + 7, spot[1] + 7)]
-    ends = [((x.low, y.value), (x.high, y.value))] if x.low is not None and x.high is not None else []
-    ends += [((x.value, y.low), (x.value, y.high))] if y.low is not None and y.high is not None else []
-    for start, end in ends:
+    over, up = _ends(point.x), [*_ends(point.y), y]
+    for start, end in (((min(over), y), (max(over), y)), ((x, min(up)), (x, max(up)))):
         (left, low), (right, high) = axes.transData.transform(start), axes.transData.transform(end)
         boxes.append((left - 1, low - 1, right + 1, high + 1))
     return boxes
@@ -125,25 +169,27 @@ def _cross(axes: Axes, point: _CandidatePoint) -> list[Box]:
 
 def _write_names(axes: Axes, points: Sequence[_CandidatePoint]) -> None:
     """Names beside the points, each in the first of eight places where it covers neither an edge, a point nor an
-    earlier name.
+    earlier name; where there is none, or there are very many, the mark alone stands for it.
     """
     taken = [box for point in points for box in _cross(axes, point)]
-    for point in points:
-        label = wording.one_line(point.name, 32) + ("" if point.learned else f" ({point.words})")
+    for point in points if len(points) <= MOST_NAMES else ():
+        hollow = f" ({point.words})" if point.target and not point.learned else ""
+        label = wording.one_line(point.name, 20) + hollow
         free = ((place, box) for place in PLACES if _is_free(box := _area(axes, point, label, place), axes, taken))
-        x, y = axes.transData.transform((point.x.value, point.y.value))
-        (side, dy), box = next(free, (PLACES[0], (x, y, x, y)))
+        place = next(free, None)
+        if place is None:
+            continue
+        (side, dy), box = place
         taken.append(box)
-        at = (point.x.value, point.y.value)
-        text = axes.annotate(label, at, (8 * side, dy), textcoords="offset points", va="bottom", fontsize=8.2)
+        text = axes.annotate(label, _at(point), (8 * side, dy), textcoords="offset points", va="bottom", fontsize=NAME)
         text.set(ha="left" if side == 1 else "right", gid=f"label-{point.candidate}")
 
 
 def _area(axes: Axes, point: _CandidatePoint, label: str, place: tuple[int, int]) -> Box:
     """Where the label would be written."""
     scale = axes.figure.dpi / 72  # points to pixels
-    wide, high = 4.9 * len(label) * scale, 10 * scale
-    x, y = axes.transData.transform((point.x.value, point.y.value))
+    wide, high = LETTER * len(label) * scale, 11 * scale
+    x, y = axes.transData.transform(_at(point))
     side, dy = place
     left = x + 8 * scale if side == 1 else x - 8 * scale - wide
     return left, y + dy * scale, left + wide, y + dy * scale + high

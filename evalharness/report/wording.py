@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from evalharness.analysis.metric_unit import MetricUnit, metric_unit
 from evalharness.analysis.number_text import MINUS as MINUS
 from evalharness.analysis.number_text import NONE as NONE
 from evalharness.analysis.number_text import coverage as coverage
@@ -168,6 +169,14 @@ def interval(estimate: Estimate | MeanDifference | None, places: int = 3, sign: 
         return ""
     write = signed if sign else plain
     return f"[{write(estimate.low, places)}, {write(estimate.high, places)}]"
+
+
+def unit_of(*comparisons: Comparison) -> MetricUnit:
+    """The unit in which comparisons by one metric are shown beside each other, with as many decimals as they need."""
+    unit = metric_unit(comparisons[0])
+    shift = round(math.log10(unit.factor))
+    places = finer(unit.places + shift, (c.difference for c in comparisons)) - shift
+    return replace(unit, places=places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

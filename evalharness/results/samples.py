@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from evalharness.errors import UsageError
 from evalharness.json_text import parse_json
@@ -42,27 +43,38 @@ def _sample(line: bytes, where: str) -> Sample:
 
 
 def read_flips(out: Path, results: Results) -> Iterator[Flip]:
-    """The examples whose own score differs between base and candidate, by task and candidate; corpus metrics have none.
+    """The examples whose own score differs between the base and a candidate, with the answers of all candidates, by
+    task and candidate; corpus metrics have none.
 
     Written answers are among them where a diagnosis rests on them.
     """
-    tasks = [c.task for c in results.comparisons if c.level == Level.TASK and c.primary]
+    every = [c.task for c in results.comparisons if c.level == Level.TASK and c.primary]
+    tasks: dict[tuple[str, str], list[str]] = {}  # candidates by task and base
     for model in results.models:
-        if model.base is None or not model.judged:
-            continue
-        for task in dict.fromkeys([*tasks, *_written(results, model)]):
-            base = {sample.id: sample for sample in read_samples(out, task, model.base)}
-            for sample in read_samples(out, task, model.name):
-                before = base.get(sample.id)
-                if before is None or before.score is None or sample.score is None or before.score == sample.score:
-                    continue
-                yield Flip(
-                    task=task,
-                    candidate=model.name,
-                    direction="lost" if sample.score < before.score else "gained",
-                    base=before,
-                    sample=sample,
-                )
+        if model.base is not None and model.judged:
+            for task in dict.fromkeys([*every, *_written(results, model)]):
+                tasks.setdefault((task, model.base), []).append(model.name)
+    for (task, base), candidates in tasks.items():
+        before = {sample.id: sample for sample in read_samples(out, task, base)}
+        pairs = [
+            (name, before[sample.id], sample)
+            for name in (candidates if before else ())
+            for sample in read_samples(out, task, name)
+            if sample.id in before
+        ]
+        changed = {sample.id for _, old, sample in pairs if _direction(old, sample) in ("lost", "gained")}
+        for name, old, sample in pairs:
+            if sample.id in changed and (direction := _direction(old, sample)):
+                yield Flip(task=task, candidate=name, direction=direction, base=old, sample=sample)
+
+
+def _direction(before: Sample, after: Sample) -> Literal["lost", "gained", "same"] | None:
+    """None where either has no score."""
+    if before.score is None or after.score is None:
+        return None
+    if before.score == after.score:
+        return "same"
+    return "lost" if after.score < before.score else "gained"
 
 
 def _written(results: Results, model: ModelRow) -> Iterator[str]:

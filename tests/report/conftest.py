@@ -131,6 +131,9 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
         candidate_answers=ANSWERS.get(task),
         available=available,
         median=round(delta / 2, 2) if level == "suite" else None,
+        points=metric not in ("bleu", "mcc", "margins"),
+        span=None if level == "suite" or task == "wmt16-en-de" else 2.0 if metric == "mcc" else 1.0,
+        retention=Estimate(value=1 - SCALE[candidate] * 0.8) if level == "suite" else None,
     )
 
 
@@ -218,47 +221,54 @@ WORDS = (
 ).split()
 
 
+def _example(task: str, number: int, text: bool, right: bool) -> Sample:
+    """What the base was asked and answered: the same for all candidates."""
+    random_ = random.Random(f"{task} {number}")
+    reference = (
+        " ".join(random_.choices(WORDS, k=18)) if text else random_.choice(["yes", "positive", "B", "the harbour"])
+    )
+    passage, topic = " ".join(random_.choices(WORDS, k=60)), random_.choice(WORDS)
+    return Sample(
+        id=f"{number}-{task[:3]}",
+        unit=f"{number}",
+        prompt=f"Passage: {passage}.\nQuestion: where did the {topic} go?\nAnswer:",
+        output=reference if right else _wrong(random_, reference, text),
+        reference=reference,
+        score=(0.71 if text else 1.0) if right else (0.22 if text else 0.0),
+    )
+
+
+def _wrong(random_: random.Random, right: str, text: bool) -> str:
+    if text:
+        return " ".join(word if random_.random() < 0.6 else random_.choice(WORDS) for word in right.split())
+    return random_.choice(["no", "negative", "C"])
+
+
 def _flips(random_: random.Random, comparisons: list[Comparison], most: int) -> list[Flip]:
+    """Of every task the examples that some candidate lost or gained, with the answers of all candidates."""
     flips = []
-    for c in comparisons:
-        if not c.primary or c.level != "task" or c.lost is None or c.gained is None:
-            continue
-        for k in range(min(c.lost + c.gained, most)):
-            lost = k < c.lost
-            text = c.metric.startswith("rouge")
-            right = (
-                " ".join(random_.choices(WORDS, k=18))
-                if text
-                else random_.choice(["yes", "positive", "B", "the harbour"])
-            )
-            changed = " ".join(word if random_.random() < 0.6 else random_.choice(WORDS) for word in right.split())
-            wrong = changed if text else random_.choice(["no", "negative", "C"])
-            passage, topic = " ".join(random_.choices(WORDS, k=60)), random_.choice(WORDS)
-            prompt = f"Passage: {passage}.\nQuestion: where did the {topic} go?\nAnswer:"
-            good, bad = (0.71, 0.22) if text else (1.0, 0.0)
-            before = Sample(
-                id=f"{k}-{c.task[:3]}",
-                unit=f"{k}",
-                prompt=prompt,
-                output=right if lost else wrong,
-                reference=right,
-                score=good if lost else bad,
-            )
-            after = replace(
-                before,
-                output=wrong if lost else right,
-                score=bad if lost else good,
-                truncated=c.task == "dialogsum" and k % 5 == 0,
-            )
-            flips.append(
-                Flip(
-                    task=c.task,
-                    candidate=c.candidate,
-                    direction="lost" if lost else "gained",
-                    base=before,
-                    sample=after,
+    rows = [c for c in comparisons if c.primary and c.level == "task" and c.lost is not None and c.gained is not None]
+    for task in dict.fromkeys(c.task for c in rows):
+        own = [c for c in rows if c.task == task]
+        text = own[0].metric.startswith("rouge")
+        changed = {c.candidate: (min(c.lost, most), min(c.gained, most - min(c.lost, most))) for c in own}
+        most_lost, most_gained = (max(counts[i] for counts in changed.values()) for i in (0, 1))
+        for k in range(most_lost + most_gained):
+            lost = k < most_lost
+            base = _example(task, k if lost else 1000 + k - most_lost, text, right=lost)
+            for c in own:
+                flipped = k < changed[c.candidate][0] if lost else k - most_lost < changed[c.candidate][1]
+                good = lost != flipped
+                after = replace(
+                    base,
+                    output=(base.reference if good else _wrong(random_, base.reference, text))
+                    if flipped
+                    else base.output,
+                    score=(0.71 if text else 1.0) if good else (0.22 if text else 0.0),
+                    truncated=task == "dialogsum" and k % 5 == 0,
                 )
-            )
+                direction = ("lost" if lost else "gained") if flipped else "same"
+                flips.append(Flip(task=task, candidate=c.candidate, direction=direction, base=base, sample=after))
     return flips
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from evalharness.records.measurements import Sample
 from evalharness.records.results import Flip, Results
-from evalharness.report.examples import PER_PAIR, pack
+from evalharness.report.examples import DIRECTIONS, PER_PAIR, pack
 
 
 def _flip(direction: str, before: float | None, after: float | None, **changes: object) -> Flip:
@@ -25,54 +23,61 @@ def _flip(direction: str, before: float | None, after: float | None, **changes: 
     )  # type: ignore[arg-type]
 
 
-def test_everything_fits_lost_first(run: Results) -> None:
+def test_everything_fits_what_most_lost_first(run: Results) -> None:
     island = pack(run.flips, run.candidates, 2_000_000)
     data = json.loads(island.json)
-    assert island.shown == island.total == len(run.flips) == len(data["rows"])
-    directions = [row[2] for row in data["rows"]]
-    assert directions == sorted(directions) and set(directions) == {0, 1}
-    row = data["rows"][0]
-    flip = next(
-        f
-        for f in run.flips
-        if f.task == data["tasks"][row[1]] and f.candidate == data["candidates"][row[0]] and f.base.id == row[3]
-    )
-    assert [data["texts"][i] for i in row[4:8]] == [
-        flip.base.prompt,
-        flip.base.reference,
-        flip.base.output,
-        flip.sample.output,
-    ]
-    assert row[8:] == [flip.base.score, flip.sample.score, int(flip.sample.truncated)]
+    every = {(flip.task, flip.base.id) for flip in run.flips}
+    assert island.shown == island.total == len(every) == len(data["rows"])
+    lost = [sum(state == 1 for _, state, _, _ in row[7]) for row in data["rows"]]
+    assert lost == sorted(lost, reverse=True) and lost[0] > 1 and lost[-1] == 0
+
+
+def test_an_example_has_the_answers_of_base_and_all_candidates(run: Results) -> None:
+    data = json.loads(pack(run.flips, run.candidates, 2_000_000).json)
+    task, name, *numbers, score, cut, answers = data["rows"][0]
+    flips = [flip for flip in run.flips if (flip.task, flip.base.id) == (data["tasks"][task], name)]
+    base = flips[0].base
+    assert [data["texts"][i] for i in numbers] == [base.prompt, base.reference, base.output]
+    assert (score, cut) == (base.score, int(any(flip.sample.truncated for flip in flips)))
+    shown = [(data["candidates"][c], DIRECTIONS[state], data["texts"][text], own) for c, state, text, own in answers]
+    assert shown == [(flip.candidate, flip.direction, flip.sample.output, flip.sample.score) for flip in flips]
+    assert len(shown) == len(run.candidates)
 
 
 def test_a_small_budget_is_kept_and_shared(run: Results) -> None:
     island = pack(run.flips, run.candidates, 30_000)
     assert 0 < island.shown < island.total and len(island.json) < 33_000
-    data = json.loads(island.json)
-    per_pair = Counter((row[0], row[1]) for row in data["rows"])
-    assert len(per_pair) == len(island.pairs) == len({(flip.task, flip.candidate) for flip in run.flips})
+    changed = [flip for flip in run.flips if flip.direction != "same"]
+    assert set(island.pairs) == {(flip.task, flip.candidate) for flip in changed}
     assert not pack(run.flips, run.candidates, 0).pairs
 
 
-def test_one_task_cannot_crowd_the_page(make_run: Callable[..., Results]) -> None:
-    many = [_flip("lost", 1.0, 0.0)] * (PER_PAIR + 50)
-    island = pack(many, ["lora"], 2_000_000)
+def _many(count: int) -> list[Flip]:
+    """So many examples that one candidate lost, each more than the one before."""
+    flips = []
+    for i in range(count):
+        flip = _flip("lost", 1.0, 1.0 - (i + 1) / 1000, output=f"answer {i}", id=str(i))
+        flips.append(replace(flip, base=replace(flip.base, id=str(i))))
+    return flips
+
+
+def test_one_task_cannot_crowd_the_page() -> None:
+    island = pack(_many(PER_PAIR + 50), ["lora"], 2_000_000)
     assert (island.shown, island.total) == (PER_PAIR, PER_PAIR + 50)
 
 
 def test_the_largest_losses_are_kept() -> None:
-    flips = [_flip("lost", 1.0, 1.0 - i / 1000, output=f"answer {i}") for i in range(1, 400)]
-    data = json.loads(pack(flips, ["lora"], 2_000_000).json)
-    assert min(row[8] - row[9] for row in data["rows"]) >= 0.199
+    data = json.loads(pack(_many(400), ["lora"], 2_000_000).json)
+    assert min(row[5] - row[7][0][3] for row in data["rows"]) >= 0.199
 
 
 def test_long_texts_are_cut_and_missing_scores_are_null() -> None:
-    flips = [_flip("lost", None, float("nan"), prompt="p" * 50_000, error="out of memory", truncated=True)]
-    data = json.loads(pack(flips, ["lora"], 100_000).json)
-    (row,) = data["rows"]
-    assert row[8:] == [None, None, 1] and data["texts"][row[7]] == "[no answer: out of memory]"
-    assert len(data["texts"][row[4]]) < 2500 and "47,600 characters left out" in data["texts"][row[4]]
+    flip = _flip("lost", None, float("nan"), error="out of memory", truncated=True)
+    flip = replace(flip, base=replace(flip.base, prompt="p" * 50_000))
+    data = json.loads(pack([flip], ["lora"], 100_000).json)
+    ((_, _, prompt, _, _, score, cut, ((_, state, answer, own),)),) = data["rows"]
+    assert (score, cut, state, own) == (None, 1, 1, None) and data["texts"][answer] == "[no answer: out of memory]"
+    assert len(data["texts"][prompt]) < 2500 and "47,600 characters left out" in data["texts"][prompt]
 
 
 @pytest.mark.fault(28)

@@ -106,6 +106,18 @@ def test_candidates_of_which_the_base_can_do_nothing_are_not_drawn(run: Results)
     assert set(undrawn(told(3))) == set(run.candidates)
 
 
+def test_without_a_target_what_was_kept_is_drawn_alone(run: Results) -> None:
+    """A line for each candidate, and none for the references that are measured beside them."""
+    bare = {"target_task": None, "target_gain": None, "learned_target": None}
+    models = [replace(model, **bare) for model in run.models]
+    models[-1] = replace(models[-1], kind="placebo")
+    text = tradeoff(replace(run, models=tuple(models)))
+    assert "What was kept" in text and "learned: " not in text
+    drawn = [name for name in run.candidates if f">{name}</text>" in text]
+    assert drawn == [name for name in run.candidates if name != models[-1].name]
+    assert "prompt-16" not in tradeoff(run) and undrawn(run) == ["prompt-16"]
+
+
 def test_nothing_to_draw_is_no_figure(run: Results, only_base: Results) -> None:
     assert forest(only_base) == tradeoff(only_base) == ""
     no_suite = replace(run, comparisons=tuple(c for c in run.comparisons if c.level != "suite"))

@@ -56,7 +56,7 @@ def text_of(*rows: Comparison, policy: Policy | None = None, **other: object) ->
 def test_the_headline_names_the_candidate_its_units_the_suite_and_the_largest_loss() -> None:
     (candidate,) = text_of(*EVERY).decision.candidates
     assert headline(candidate) == (
-        "lora has no verdict: 5 gate units, 1 not measured, 1 forgotten, 1 suspect, 1 inconclusive and 1 retained; "
+        "lora is incomplete: 5 gate units, 1 not measured, 1 forgotten, 1 suspect, 1 inconclusive and 1 retained; "
         "suite +0.10 margins [−0.40, +0.40]; lowest cola −10.0 points [−14.0, −6.0]"
     )
     (candidate,) = text_of(SUITE, ROW).decision.candidates

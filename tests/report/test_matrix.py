@@ -66,7 +66,7 @@ def test_a_cell_paired_on_other_examples_shows_its_own_base(run: Results) -> Non
         for c in run.comparisons
     )
     sst2 = next(row for row in matrix(replace(run, comparisons=fewer), {}) if row.task == "sst2")
-    assert [cell.base for cell in sst2.cells if cell] == ["", "", "0.900, n 280", "", ""]
+    assert [cell.base for cell in sst2.cells if cell] == ["", "", "90.0, n 280", "", ""]
 
 
 def test_targets_are_marked_for_the_candidates_that_have_them(run: Results) -> None:
@@ -77,16 +77,16 @@ def test_targets_are_marked_for_the_candidates_that_have_them(run: Results) -> N
 
 def test_bleu_is_written_on_its_own_scale(run: Results) -> None:
     wmt = next(row for row in matrix(run, {}) if row.task == "wmt16-en-de")
-    assert wmt.base == "31.4" and wmt.margin == "1.0" and wmt.cells[0] is not None
-    assert wmt.cells[0].difference == "−11.2" and wmt.cells[0].lost is None
+    assert (wmt.base, wmt.margin, wmt.unit_name) == ("31.40", "1.00", "bleu") and wmt.cells[0] is not None
+    assert wmt.cells[0].difference == "−11.20" and wmt.cells[0].lost is None
 
 
 def test_what_was_not_measured_is_a_dash(half_measured: Results) -> None:
     rows = {row.task: row for row in matrix(half_measured, {})}
     suite, sst2 = rows["demo"].cells[0], rows["sst2"].cells[1]
-    assert suite and sst2 and (rows["demo"].base, suite.score) == ("–", "–") and suite.difference == "−17.00 margins"
-    assert (sst2.score, sst2.difference, sst2.interval, sst2.lost) == ("–", "–", "", None)
-    assert rows["sst2"].base == "0.870"
+    assert suite and sst2 and rows["demo"].base == "–" and suite.difference == "−17.00"
+    assert (sst2.difference, sst2.interval, sst2.lost) == ("–", "", None)
+    assert (rows["sst2"].base, rows["sst2"].unit_name) == ("87.0", "points")
 
 
 def test_what_answers_are_like_stands_beside_the_scores(run: Results) -> None:

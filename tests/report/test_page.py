@@ -26,7 +26,10 @@ from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.results import Flip, ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.flags import FLAGS
+from evalharness.report.folder import write
+from evalharness.report.page import page as page_of
 from evalharness.report.page import render
+from evalharness.results import write_results
 
 VOID = {"meta", "input", "br", "hr", "img", "link"}
 
@@ -155,7 +158,7 @@ def test_contrast_in_light_dark_and_print() -> None:
             for word in ("ink", "muted", "link", "forgotten", "retained", "inconclusive")
             for place in ("paper", "ground")
         ]
-        words += [(word, f"{word}-tint") for word in ("forgotten", "retained", "inconclusive", "target")]
+        words += [(word, f"{word}-tint") for word in ("forgotten", "retained", "target")]
         for word, place in words:
             assert _contrast(theme[word], theme[place]) >= 4.5, (word, place, theme)
         for i in range(8):
@@ -181,7 +184,7 @@ def test_every_verdict_flag_task_and_candidate_is_there(outline: Outline, run: R
 
 
 def test_what_decides_comes_first(page: str) -> None:
-    ids = ["verdicts", "matrix", "figures", "models", "details", "flips", "measured", "cost"]
+    ids = ["decision", "matrix", "figures", "details", "flips", "scores", "models", "cost", "measured"]
     places = [page.index(f'id="{name}"') for name in ids]
     assert places == sorted(places)
 
@@ -216,8 +219,8 @@ def test_troubles_are_loud(troubled: Results) -> None:
     outline = Outline(render(troubled))
     assert outline.wrong == []
     text = re.sub(r"\s+", " ", outline.text())
-    assert text.index("Incomplete: 42 examples got no answer") < text.index("Verdict on each candidate")
-    assert "the engine stopped: out of memory" in text and "Of 5 candidates: 5 incomplete" in text
+    assert text.index("Incomplete: 42 examples got no answer") < text.index("May it ship?")
+    assert "the engine stopped: out of memory" in text and "All 5 candidates are incomplete" in text
     assert any(attributes.get("role") == "alert" for _, attributes in outline.elements)
 
 
@@ -238,7 +241,34 @@ def test_a_page_with_very_many_changed_answers_stays_small(make_run: Callable[..
     )
     page = render(replace(results, flips=long))
     assert len(page.encode()) < 2_000_000
-    assert re.search(r"[\d,]+ of 7,864 changed answers are in this file", page)
+    changed = sum(flip.direction != "same" for flip in long)
+    assert re.search(rf"[\d,]+ of {changed:,} examples whose answers changed their score are in this file", page)
+
+
+def test_a_page_that_would_be_too_large_leaves_its_tables_to_a_file_beside_it(run: Results, tmp_path: Path) -> None:
+    small, all_of_it = page_of(run, most=420_000), page_of(run)
+    assert not all_of_it.left_out and small.left_out[:1] == ("the table of all comparisons",)
+    assert len(small.text.encode()) <= 420_000 and Outline(small.text).wrong == []
+    assert "lora-r8 may ship" in small.text and 'id="details"' not in small.text and 'id="details"' in all_of_it.text
+    least = page_of(run, most=1)
+    assert len(least.left_out) == 6 and "lora-r8 may ship" in least.text and len(least.text) < 150_000
+    write_results(tmp_path, run)
+    write(tmp_path, most=420_000)
+    assert len((tmp_path / "comparisons.csv").read_text("utf-8").splitlines()) == 1 + len(run.comparisons)
+    assert 'href="comparisons.csv"' in (tmp_path / "report.html").read_text("utf-8")
+    write(tmp_path)
+    assert not (tmp_path / "comparisons.csv").exists()
+
+
+def test_no_local_path_is_on_the_page(run: Results) -> None:
+    """A page is mailed to others: of paths the last part is left, of addresses all."""
+    signature = {**run.signature, "data": "/home/me/data/rows.jsonl", "from": "https://hub.example/a/b"}
+    cost = {"loads": {"/srv/secret/models/base": 1}, "notices": ["kept in ~/runs/one/x.json, and C:\\Users\\me\\y.csv"]}
+    error = ExampleError(task="sst2", model="lora-r8", example="1", reason="/tmp/of me/a/rows.csv: not there")
+    text = render(replace(run, signature=signature, errors=(error,)), cost)
+    assert not [part for part in ("/home/me", "/srv/secret", "~/runs", "Users", "/tmp/of") if part in text]
+    for part in ("…/rows.jsonl", "…/base", "…/x.json", "…/y.csv", "https://hub.example/a/b", "rows.csv: not there"):
+        assert part in text
 
 
 # ---- the same bytes --------------------------------------------------------------------------------------------------
@@ -462,8 +492,8 @@ def test_hostile_text_is_shown_as_it_is(bad: str) -> None:
 def test_what_was_not_measured_is_nowhere_a_number(half_measured: Results, unmeasured: Results) -> None:
     page = Outline(render(half_measured))
     assert not page.wrong
-    assert "Not drawn, because their targets or the suite were not measured: full-low and prompt-16." in page.text()
-    assert "suite demo: not measured" in page.text()
+    assert "Not drawn, because not measured: full-low and prompt-16." in page.text()
+    assert "full-low is incomplete" in page.text() and "not measured" in page.text()
     without = Outline(render(unmeasured))
     assert not without.wrong and "<figure" not in render(unmeasured)
     assert "0.000" not in without.text() and "nan" not in without.text()

@@ -1,129 +1,179 @@
-"""The verdict on each candidate in plain words."""
+"""The decision in a sentence, and why, in plain words."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 
-from evalharness.records.comparison import MeanDifference
+import pytest
+
+from evalharness.analysis.gate import GateOutcome
+from evalharness.records.answers import UnfitShares
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import ExampleError
+from evalharness.records.policy import OnInconclusive, Policy, Severity, Waiver
 from evalharness.records.results import Results
-from evalharness.report.sentences import Card, cards, headline
+from evalharness.report.sentences import headline, ranked, statements, why
 
 
-def _by_name(results: Results) -> dict[str, Card]:
-    return {card.name: card for card in cards(results)}
+def _only(run: Results, *names: str) -> Results:
+    """The run with these candidates alone."""
+    models = tuple(model for model in run.models if model.base is None or model.name in names)
+    return replace(run, models=models, comparisons=tuple(c for c in run.comparisons if c.candidate in names))
 
 
-def test_what_was_forgotten_and_what_was_learned(run: Results) -> None:
-    card = _by_name(run)["full-high"]
-    assert (
-        card.sentence
-        == "forgot 8 of 10 gate units (worst: dialogsum −0.58); it learned its target topics (+0.72); it must not ship."
+def _changed(run: Results, at: tuple[str, str], **changes: object) -> Results:
+    """The run with other values in the deciding row of a (task or level, candidate)."""
+    hit = {c for c in run.comparisons if c.primary and c.candidate == at[1] and at[0] in (c.task, c.level)}
+    return replace(run, comparisons=tuple(replace(c, **changes) if c in hit else c for c in run.comparisons))  # type: ignore[arg-type]
+
+
+def _why(results: Results, name: str) -> str:
+    return why(results, next(each for each in ranked(results) if each.name == name))
+
+
+def test_the_headline_names_who_may_ship_first(run: Results, only_base: Results) -> None:
+    assert headline(ranked(run)) == (
+        "lora-r8 may ship",
+        "lora-slow may, too, but learned nothing",
+        "prompt-16 is undecided",
+        "full-low and full-high may not",
     )
-    assert (card.words, card.exit_code, card.counts) == (
-        "must not ship",
-        3,
-        (("forgotten", 8), ("retained", 1), ("inconclusive", 1)),
+    assert headline(ranked(only_base)) == ("Nothing to compare",)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("lora-r8",), "lora-r8 may ship"),
+        (("lora-slow",), "lora-slow may ship, but learned nothing"),
+        (("prompt-16",), "prompt-16 is undecided"),
+        (("full-high",), "full-high may not ship"),
+        (("full-high", "full-low"), "None of the 2 candidates may ship"),
+        (("prompt-16", "full-low"), "No candidate may ship; prompt-16 is undecided; full-low may not"),
+        (("lora-r8", "full-low"), "lora-r8 may ship; full-low may not"),
+    ],
+)
+def test_headlines_of_other_runs(run: Results, names: tuple[str, ...], says: str) -> None:
+    assert "; ".join(headline(ranked(_only(run, *names)))) == says
+
+
+def _copies(run: Results, names: Mapping[str, str]) -> Results:
+    """Candidates of the run under new names: new name to old."""
+    models = {model.name: model for model in run.models}
+    rows = [replace(c, candidate=new) for new, old in names.items() for c in run.comparisons if c.candidate == old]
+    made = [replace(models[old], name=new) for new, old in names.items()]
+    return replace(run, models=(run.models[0], *made), comparisons=tuple(rows))
+
+
+def test_of_many_alike_some_are_named_and_the_others_counted(run: Results) -> None:
+    lost, kept = {f"f{i}": "full-high" for i in range(5)}, {f"k{i}": "lora-r8" for i in range(5)}
+    assert headline(ranked(_copies(run, {"k": "lora-r8", **lost}))) == ("k may ship", "the other 5 may not")
+    assert headline(ranked(_copies(run, {"f": "full-high", **kept}))) == ("k0, k1 and 3 more may ship", "f may not")
+    assert headline(ranked(_copies(run, kept))) == ("All 5 candidates may ship",)
+    undecided = {"u1": "prompt-16", "u2": "prompt-16"}
+    assert headline(ranked(_copies(run, undecided))) == ("Both candidates are undecided",)
+
+
+def test_the_order_is_that_of_the_decision_then_of_what_was_learned_and_kept(run: Results) -> None:
+    assert [(each.name, int(each.outcome)) for each in ranked(run)] == [
+        ("lora-r8", 0), ("lora-slow", 0), ("prompt-16", 4), ("full-low", 3), ("full-high", 3)
+    ]  # fmt: skip
+
+
+def test_why_each_may_or_may_not(run: Results) -> None:
+    bounded = _changed(run, ("wmt16-en-de", "lora-r8"), span=100.0)
+    says = _why(bounded, "lora-r8")
+    assert says.startswith(
+        "learned topics (+62.0 points) and kept what the base could do: no task is shown to have lost more than is "
+        "accepted; the largest loss not excluded is "
     )
-    assert (
-        card.suite == "suite demo: −17.00 margins [−18.20, −15.80], forgotten; median unit −8.50 margins"
-        and not card.detachable
+    assert says.endswith(f" {says.split(' is ')[-1]}") and " points on " in says
+    assert _why(run, "lora-r8").endswith("; no loss is excluded on wmt16-en-de")
+    assert "but did not learn topics (+0.8 points)" in _why(run, "lora-slow")
+    assert _why(run, "full-low") == "lost 5.2 points on dialogsum"
+    assert _why(run, "full-high") == "lost most of what the base could do: 20 % of it is left"
+    half = _changed(run, ("suite", "full-high"), retention=Estimate(value=0.6))
+    assert _why(half, "full-high") == "lost 58.0 points on dialogsum, and more than is accepted on 7 other tasks"
+
+
+def test_who_lost_most_is_told_together_and_only_the_first_pass_at_length(run: Results) -> None:
+    many = _copies(run, {"a": "lora-r8", "b": "lora-r8", "x": "full-high", "y": "full-high"})
+    told = statements(many, ranked(many))
+    assert [each.names for each in told] == [("a",), ("b",), ("x", "y")]
+    assert "no task is shown" in told[0].says and "no task is shown" not in told[1].says
+    assert told[2].says == "lost most of what the base could do: 20 % and 20 % of it is left"
+
+
+def test_why_it_is_undecided(run: Results) -> None:
+    assert _why(run, "prompt-16").startswith("is neither shown to have kept what the base could do, nor")
+    suspect = _changed(run, ("sst2", "prompt-16"), verdict="inconclusive", flags=("suspect",))
+    assert _why(suspect, "prompt-16").startswith("may have lost more than is accepted on sst2; ")
+    policy = Policy(ceilings={"sst2": 0.001})
+    strict = replace(run, signature={**run.signature, "policy": policy.facts(run.signature)})
+    assert "may lose more than the ceiling on sst2" in _why(strict, "prompt-16")
+
+
+def test_a_policy_that_lets_pass_what_is_undecided_is_named(run: Results) -> None:
+    policy = Policy(on_inconclusive=OnInconclusive.PASS)
+    lenient = replace(run, signature={**run.signature, "policy": policy.facts(run.signature)})
+    assert _why(lenient, "prompt-16").startswith(
+        "is neither shown to have lost the tasks nor to have kept them, and the policy lets that pass; "
     )
 
 
-def test_a_candidate_that_may_ship(run: Results) -> None:
-    card = _by_name(run)["lora-r8"]
-    assert card.words == "may ship" and card.detachable
-    assert "forgot none of 10 gate units for certain: 8 retained, 2 inconclusive" in card.sentence
+def _judged_by(run: Results, policy: Policy) -> Results:
+    return replace(run, signature={**run.signature, "policy": policy.facts(run.signature)})
 
 
-def test_little_forgetting_without_learning_is_no_success(run: Results) -> None:
-    card = _by_name(run)["lora-slow"]
-    assert card.words == "may ship but did not learn" and card.gate == "inconclusive"
-    assert "did not learn its target topics (+0.01), so small forgetting here is no success" in card.sentence
-
-
-def test_forgetting_without_learning_is_said_to_be_for_nothing(run: Results) -> None:
-    model = replace(next(model for model in run.models if model.name == "full-high"), learned_target=False)
-    models = tuple(model if each.name == model.name else each for each in run.models)
-    assert (
-        "did not learn its target topics (+0.72), and forgot for nothing"
-        in _by_name(replace(run, models=models))["full-high"].sentence
+def test_what_a_policy_excuses_is_said_to_be_lost(run: Results) -> None:
+    waiver = Waiver(unit="dialogsum", reason="summaries are not used", expires=date(9999, 1, 1))
+    retained = _changed(run, ("suite", "full-low"), verdict="retained")
+    waived = _judged_by(retained, Policy(waivers=(waiver,)))
+    assert "full-low" in headline(ranked(waived))[0]
+    assert "kept what the base could do, but lost more than is accepted on dialogsum, which the policy" in _why(
+        waived, "full-low"
     )
+    warned = _judged_by(_only(run, "full-high"), Policy(severity=Severity.WARN))
+    assert "lost more than is accepted over all tasks together, which the policy lets pass" in _why(warned, "full-high")
 
 
-def test_an_undecided_suite_and_an_unknown_target(run: Results) -> None:
-    card = _by_name(run)["prompt-16"]
-    assert (card.words, card.exit_code) == ("undecided", 4)
-    assert "what it was trained on is not known" in card.sentence
-    assert card.sentence.endswith(
-        "the gate is undecided, and by default does not let it pass: the suite is inconclusive: about 9,826 examples "
-        "over all gate units would show “retained” with probability 0.8 if nothing is lost; the set has 2,890: this "
-        "margin cannot be certified here."
+def test_unfit_answers_and_what_was_not_asked(run: Results) -> None:
+    shares = UnfitShares(truncated=0.0, unparsed=0.3, empty=0.0, failed=0.0)
+    fit = replace(shares, unparsed=0.0)
+    rows = tuple(replace(c, unfit=shares if c.task == "sst2" else fit) for c in run.comparisons)
+    limited = _judged_by(replace(run, comparisons=rows), Policy(limits={"unparsed": 0.1}))
+    assert _why(limited, "lora-r8") == "gives more unfit answers than the policy allows on sst2"
+    required = _judged_by(run, Policy(require=("wsc",)))
+    assert _why(required, "lora-r8") == "is incomplete: the policy requires wsc, which was not asked"
+
+
+def test_a_loss_over_the_suite_alone(run: Results) -> None:
+    rows = tuple(replace(c, verdict="inconclusive") if c.is_gate_unit else c for c in run.comparisons)
+    assert _why(replace(run, comparisons=rows), "full-high") == (
+        "lost more than is accepted over all tasks together: on average 17.0 times as much"
     )
-    assert card.suite.endswith("; median unit −0.30 margins; no target is declared, so every gate unit counts")
-
-
-def test_a_suspect_unit_is_named_as_what_stops_the_gate(run: Results) -> None:
-    own = [c for c in run.comparisons if c.candidate == "prompt-16"]
-    suspect = {"verdict": "inconclusive", "flags": ("suspect",)}
-    rows = [replace(c, **suspect) if c.task == "sst2" and c.primary else c for c in own]  # type: ignore[arg-type]
-    sentence = _by_name(replace(run, comparisons=tuple(rows)))["prompt-16"].sentence
-    assert "does not let it pass: sst2 may have fallen by more than the margin (suspect); the suite is" in sentence
-    lost = [replace(c, verdict="forgotten") if c.task == "sst2" and c.primary else c for c in rows]
-    assert "suspect" not in _by_name(replace(run, comparisons=tuple(lost)))["prompt-16"].sentence
-
-
-def test_what_a_base_at_chance_loses_is_forgotten_like_anything_else(run: Results) -> None:
-    rows = [
-        replace(c, verdict="forgotten") if (c.task, c.candidate) == ("rte", "prompt-16") else c for c in run.comparisons
-    ]
-    card = _by_name(replace(run, comparisons=tuple(rows)))["prompt-16"]
-    assert card.sentence.startswith("forgot 1 of 10 gate units (rte +0.004)") and card.words == "must not ship"
 
 
 def test_a_target_that_was_not_measured(run: Results) -> None:
-    models = tuple(replace(model, target_task="poems") if model.name == "prompt-16" else model for model in run.models)
-    assert (
-        "whether it learned its target poems was not measured"
-        in _by_name(replace(run, models=models))["prompt-16"].sentence
-    )
-
-
-def test_everything_retained(run: Results) -> None:
-    kept = tuple(replace(c, verdict="retained") if c.unit and c.candidate == "lora-r8" else c for c in run.comparisons)
-    assert _by_name(replace(run, comparisons=kept))["lora-r8"].sentence.startswith("retained all of 10 gate units; ")
+    models = tuple(replace(m, target_task="poems", learned_target=None, target_gain=None) for m in run.models)
+    assert "whether it learned poems was not measured" in _why(replace(run, models=models), "lora-r8")
 
 
 def test_troubles_make_only_those_incomplete_whom_they_touch(run: Results) -> None:
     own = replace(run, errors=(ExampleError(task="sst2", model="lora-r8", example="1", reason="broken"),))
-    assert [(card.name, card.exit_code) for card in cards(own)] == [
-        ("full-high", 3), ("full-low", 3), ("lora-r8", 5), ("lora-slow", 0), ("prompt-16", 4)
+    assert [(each.name, int(each.outcome)) for each in ranked(own)] == [
+        ("lora-slow", 0), ("prompt-16", 4), ("full-low", 3), ("full-high", 3), ("lora-r8", 5)
     ]  # fmt: skip
+    assert _why(own, "lora-r8") == "has 1 example without an answer"
     of_base = replace(run, errors=(ExampleError(task="sst2", model="tiny-base", example="1", reason="broken"),))
-    assert {card.words for card in cards(of_base)} == {"incomplete"}
+    assert headline(ranked(of_base)) == ("All 5 candidates are incomplete",)
+    assert {each.outcome for each in ranked(of_base)} == {GateOutcome.INCOMPLETE}
+    assert "so far it lost more than is accepted on " in _why(of_base, "full-high")
 
 
-def test_headlines(run: Results, only_base: Results) -> None:
-    found = cards(run)
-    assert headline(found) == "Of 5 candidates: 2 must not ship, 1 may ship, 1 may ship but did not learn, 1 undecided"
-    assert headline(found[2:3]) == "lora-r8 may ship"
-    assert headline(found[4:]) == "prompt-16 is undecided"
-    assert headline(cards(only_base)) == "Nothing to compare"
-
-
-def test_general_ability_stands_beside_the_suite(run: Results) -> None:
-    general, of = MeanDifference(value=-0.0123, low=-0.02, high=-0.004, units=9), ("suite", "full-low")
-    told = tuple(replace(c, general=general) if (c.level, c.candidate) == of else c for c in run.comparisons)
-    found = _by_name(replace(run, comparisons=told))
-    assert found["full-low"].average == (
-        "general ability: −0.012 [−0.020, −0.004], the mean over 9 gate units scored from 0 to 1 that it was not "
-        "trained on"
-    )
-    assert found["full-high"].average == ""
-
-
-def test_a_suite_that_was_not_measured_is_no_zero(half_measured: Results) -> None:
-    card = _by_name(half_measured)["full-low"]
-    assert card.suite == "suite demo: not measured" and "0.0" not in card.sentence.replace("+0.66", "")
-    assert _by_name(half_measured)["full-high"].suite.startswith("suite demo: −17.00 margins [")
+def test_what_was_not_measured_is_no_zero(half_measured: Results) -> None:
+    assert _why(half_measured, "full-low").startswith("is incomplete: nothing was measured of full-low over demo")
+    ship: list[Comparison] = [c for c in half_measured.comparisons if c.candidate == "full-high"]
+    assert ship and headline(ranked(half_measured))[-1] == "full-low is incomplete"

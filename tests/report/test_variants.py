@@ -11,12 +11,13 @@ from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
 from evalharness.records.tasks import Variant, VariantKind
 from evalharness.report import variants
+from evalharness.report.calibration import calibration
 from evalharness.report.details import details
 from evalharness.report.facts import fact_tables
 from evalharness.report.matrix import matrix
 from evalharness.report.page import render
 from evalharness.report.score_tables import score_tables
-from evalharness.report.sentences import cards
+from evalharness.report.together import together
 
 VARIANTS = {
     name: Variant(of=of, way=way, kind=VariantKind(kind), metric=metric)
@@ -151,26 +152,26 @@ def test_the_overview_has_a_line_a_task_and_groups_for_their_members(otherwise: 
 def test_the_other_tables_leave_them_out(otherwise: Results, run: Results) -> None:
     assert {lab.task for lab in score_tables(otherwise)} - {lab.task for lab in score_tables(run)} == {"cola"}
     assert [row.task for row in matrix(otherwise, {})] == [row.task for row in matrix(run, {})]
-    assert len(details(otherwise).lines) == len(otherwise.comparisons)
+    assert {line["Task"].text for line in details(otherwise).lines} == {row.task for row in run.comparisons}
+    assert details(otherwise).shortened and not details(run).shortened
 
 
-def test_calibration_stands_in_the_cell_of_its_task(otherwise: Results) -> None:
-    cell = next(row for row in matrix(otherwise, {}) if row.task == "cola").cells[0]
-    assert cell is not None
-    assert cell.calibration == "calibration error 0.100 (base 0.080)"
+def test_calibration_has_a_table_of_its_own(otherwise: Results, run: Results) -> None:
+    table = calibration(otherwise)
+    assert table is not None and table.columns[:3] == ("Task", "Measure", "Base") and calibration(run) is None
+    assert table.rows[0][:4] == ("cola", "calibration error", "0.080", "0.100")
 
 
-def test_the_published_average_stands_on_the_card(otherwise: Results, run: Results) -> None:
-    assert cards(otherwise)[0].average == "glue_score 0.698 (base 0.712, −0.015)"
-    assert cards(run)[0].average == ""
+def test_the_published_average_stands_beside_the_suite(otherwise: Results, run: Results) -> None:
+    assert together(otherwise)[0].beside[-1] == "glue_score 0.698 (base 0.712, −0.015)"
+    assert not any("glue_score" in words for row in together(run) for words in row.beside)
 
 
 def test_the_page_shows_them_and_a_run_without_them_has_no_such_section(otherwise: Results, run: Results) -> None:
     page, plain = render(otherwise), render(run)
-    for words in ("Other ways of asking", "wording “claim”", "calibration error 0.100", "glue_score 0.698"):
+    for words in ("Other ways of asking", "wording “claim”", "calibration error", "glue_score 0.698"):
         assert words in page
-    assert "against 5 candidates on 13 tasks" in page
-    assert "against 5 candidates on 13 tasks" in plain
+    assert "13 tasks</span>" in page and "13 tasks</span>" in plain
     assert 'id="ways"' not in plain
 
 

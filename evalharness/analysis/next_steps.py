@@ -1,0 +1,134 @@
+"""Say what to do next with a candidate: ship it, ask more examples (and how many), train again with a smaller rate or
+with replay. Only what this tool can do is proposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalharness.analysis.gate import CandidateDecision, GateOutcome, UnitDecision, worst
+from evalharness.analysis.gate_findings import UnitOutcome
+from evalharness.analysis.gate_text import loss_bound
+from evalharness.analysis.phrases import never_retained, units_of
+from evalharness.records.comparison import Comparison, Flag, Level
+from evalharness.records.diagnosis import Conclusion
+from evalharness.records.results import ModelRow, Results
+from evalharness.stats.enums import Verdict
+
+SHOWN = 2  # names of tasks
+FEW = 3  # tasks that were forgotten, of which the examples alone may be replayed
+
+
+def next_step(results: Results, decision: CandidateDecision) -> str:
+    """What to do next with the candidate that the gate decided on, in one or two sentences."""
+    model = next((model for model in results.models if model.name == decision.name), None)
+    units = [unit for unit in decision.units if unit.row.is_gate_unit]
+    suite = next((unit for unit in decision.units if unit.row.level == Level.SUITE), None)
+    if decision.exit_code == GateOutcome.PASSED:
+        return _passed(model, units)
+    if decision.exit_code == GateOutcome.UNDECIDED:
+        return _undecided(units, suite)
+    if decision.exit_code == GateOutcome.INCOMPLETE:
+        return _incomplete(results, decision, model)
+    return _forgotten(results, model, [unit.row for unit in units if unit.outcome == UnitOutcome.FORGOTTEN])
+
+
+def _passed(model: ModelRow | None, units: Sequence[UnitDecision]) -> str:
+    if model is not None and model.learned_target is False:
+        return f"Train longer{_or_rate('a larger', model)}: it has not learned {model.target_task}."
+    open_rows = [unit.row for unit in units if unit.row.verdict == Verdict.INCONCLUSIVE and _beyond_margin(unit.row)]
+    if not open_rows:
+        return "Ship it."
+    row = min(open_rows, key=lambda row: (loss_bound(row) or 0.0) / (row.margin or 1.0))
+    return f"Ship it. {_more_of(row)} to exclude a smaller loss there."
+
+
+def _beyond_margin(row: Comparison) -> bool:
+    """Is a loss beyond the margin not excluded, and could more examples exclude it?"""
+    low = loss_bound(row)
+    return low is not None and row.margin is not None and low < -row.margin and not never_retained(row)
+
+
+def _more_of(row: Comparison) -> str:
+    """ "Ask all 872 examples of sst2 (300 were asked)"."""
+    units = units_of(row).partition(" ")[0]
+    if row.available > row.n:
+        return f"Ask all {row.available:,} {units} of {row.task} ({row.n:,} were asked)"
+    return f"Ask more {units} of {row.task} than its {row.n:,}"
+
+
+def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str:
+    suspects = [unit.row for unit in units if unit.outcome == UnitOutcome.SUSPECT]
+    if suspects:
+        read = f"Read what changed on {_named(suspects)}"
+        return f"{read}; then {_lower(_enough(suspects[0]))}."
+    if suite is not None and suite.outcome != UnitOutcome.RETAINED:
+        return f"{_enough(suite.row)}."
+    unfit = [unit.row for unit in units if unit.outcome == UnitOutcome.OVER_LIMIT]
+    if unfit:
+        return f"Read the answers to {_named(unfit)}: more are empty, cut off or unreadable than the policy allows."
+    missed = [unit.row for unit in units if unit.outcome == UnitOutcome.ABOVE_CEILING]
+    return f"{_more_of(missed[0])}, or allow a larger loss there (--ceiling)." if missed else "Ask more examples."
+
+
+def _enough(row: Comparison) -> str:
+    """How many examples would decide a row, and what to do where it does not have them."""
+    of = "all tasks together" if row.level == Level.SUITE else row.task
+    units, what = units_of(row).partition(" ")[0], row.would_decide
+    if Flag.SUITE_NOT_TESTED in row.flags:
+        return "Run it again without --until-decided, so that all tasks are asked to their end"
+    if what is None:
+        why = never_retained(row)
+        return f"Take tasks that the base does better: {why}" if why else f"Ask more {units} of {of}"
+    if what.examples is None:
+        return f"Take a larger set: of {of} no number of {units} within reach would decide it at this margin"
+    if what.there:
+        return f"Ask about {what.examples:,} {units} of {of}: {row.n:,} were asked, {row.available:,} are there"
+    larger = "add tasks" if row.level == Level.SUITE else "a larger set"
+    return (
+        f"About {what.examples:,} {units} of {of} would decide, and there are {row.available:,}: {larger}, or allow a \
+larger loss before the run (--margin)"
+    )
+
+
+def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparison]) -> str:
+    """Train again: at a smaller rate, or with examples of what was lost."""
+    training = {} if model is None else model.training
+    form = {row.task for row in results.diagnoses if row.conclusion == Conclusion.FORMAT and model is not None
+            and row.candidate == model.name}  # fmt: skip
+    what = f"{_named(lost)}" if 0 < len(lost) <= FEW else "the tasks it lost"
+    more = "more " if training.get("replay") else ""
+    rest = f"Train again with {more}examples of {what} (--replay){_or_rate('a smaller', model)}."
+    only_form = bool(lost) and all(row.task in form for row in lost)
+    return f"{rest} It seems to have lost the form of answers, not what it knows." if only_form else rest
+
+
+def _or_rate(which: str, model: ModelRow | None) -> str:
+    rate = None if model is None else model.training.get("learning_rate")
+    had = f" than {rate:g}" if isinstance(rate, int | float) else ""
+    return f", or at {which} learning rate{had}"
+
+
+def _incomplete(results: Results, decision: CandidateDecision, model: ModelRow | None) -> str:
+    if any(error.model in (decision.name, "", *([model.base] if model else [])) for error in results.errors):
+        return "Give the same command again: what was answered is kept, what failed is asked again."
+    if any("is its target" in reason for reason in decision.reasons):
+        return "Add tasks other than the one that it was trained for."
+    if any("the policy" in reason for reason in decision.reasons):
+        return "Run it again with all that the policy asks for."
+    return "Give the same command again."
+
+
+def _named(rows: Sequence[Comparison]) -> str:
+    """The names of the tasks that lost most, and how many more there are."""
+    names, left = list[str](), list(rows)
+    while left and len(names) < SHOWN:
+        row = worst(left) if any(each.difference for each in left) else left[0]
+        names.append(row.task)
+        left.remove(row)
+    more = f" and {len(left)} more" if left else ""
+    return " and ".join(names) + more if not more else ", ".join(names) + more
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
