@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench bench-scale bench-compare calibrate clean
+.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench bench-scale bench-compare bench-report calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
+
+screenshots: $(VENV)/.ready-test ## photograph the report of RUN=runs/demo for the docs (needs Chromium)
+	$(BIN)/python docs/screenshots.py $(or $(RUN),runs/demo)
 
 test: $(VENV)/.ready-test check ## every test but the slow ones (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
@@ -67,6 +70,9 @@ bench-scale: $(VENV)/.ready     ## what answers cost over examples, choices, sho
 
 bench-compare: $(VENV)/.ready   ## what comparing 100,000 paired examples costs: seconds and memory, for runs, lm-eval's logs and tables
 	$(BIN)/python benchmarks/compare_size.py
+
+bench-report: $(VENV)/.ready-test ## what the report of 10,000 examples × 4 candidates takes: seconds to write and to open, bytes (needs Chromium)
+	$(BIN)/python benchmarks/report_size.py
 
 calibrate: $(VENV)/.ready       ## how often verdicts err, drawn and put through the tests; writes the tables in docs/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate
