@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED_BY_OTHERS = {"accelerate", "bitsandbytes"}  # transformers imports them, we do not
 BROUGHT_BY_NO_EXTRA = {"pycocoevalcap"}  # of the metric CIDEr, which says so
+IMPORTS_US = {"pytest"}  # and the module that needs it
 
 
 ROOTS = ("benchmarks", "world/rows")
@@ -134,7 +135,7 @@ def test_every_import_is_declared_and_every_requirement_imported() -> None:
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     modules = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "evalharness"}
     brought_by = packages_distributions()
-    imported = {normal(brought_by[module][0]) for module in modules - BROUGHT_BY_NO_EXTRA}
+    imported = {normal(brought_by[module][0]) for module in modules - BROUGHT_BY_NO_EXTRA - IMPORTS_US}
     heavy = declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"]])
     assert imported == (BASE | heavy) - NEEDED_BY_OTHERS
 
@@ -147,6 +148,12 @@ def test_a_missing_package_is_told_by_the_extra_that_brings_it() -> None:
 def test_the_tested_set_pins_what_is_declared() -> None:
     pins = {normal(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().split()}
     assert pins >= BASE | declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"], *EXTRAS["test"]])
+
+
+def test_pytest_finds_the_plugin(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert "[pytest11]\nevalharness = evalharness.pytest_plugin\n" in archive.read(name).decode()
 
 
 # ---- what is in it ---------------------------------------------------------------------------------------------------

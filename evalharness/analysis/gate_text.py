@@ -73,6 +73,12 @@ def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
     )
 
 
+def inconclusive(row: Comparison) -> str:
+    """Why a unit is not retained, which alone stops nothing, and what would decide it."""
+    parts = (_difference(row), would_decide(row), never_retained(row))
+    return f"inconclusive: {row.candidate} on {row.task}: " + "; ".join(dict.fromkeys(filter(None, parts)))
+
+
 def over_limit(row: Comparison, what: str, share: float, limit: float) -> str:
     """Why a unit does not pass of whose answers more are unfit than the policy allows."""
     of = WORDS_OF_LIMITS[what]

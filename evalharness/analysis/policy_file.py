@@ -34,6 +34,15 @@ RIGHT = {  # what a key may look like
 }
 
 
+def policy_of(text: str | None, start: Path | None = None) -> Policy:
+    """What a user names as the policy: that of a file, or none; None: the one of the folder `start` (None: the working
+    directory). Raises UsageError.
+    """
+    if text is None:
+        return find_policy(start)
+    return Policy() if text == NONE else read_policy(Path(text))
+
+
 def find_policy(start: Path | None = None) -> Policy:
     """The policy of the nearest folder that states one: `start` (None: the working directory), or above it up to the
     root of its repository. There, evalharness.toml stands over pyproject.toml, value by value.

@@ -9,8 +9,8 @@ import click
 
 from evalharness import api
 from evalharness.analysis.baseline_file import FILE, BaselineFile, read_file
+from evalharness.analysis.policy_file import policy_of
 from evalharness.cli.command import CommandGroup
-from evalharness.cli.option_texts import policy_of
 from evalharness.cli.options import debug_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.fingerprint import short

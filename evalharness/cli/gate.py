@@ -12,9 +12,10 @@ import click
 
 from evalharness.analysis.baseline_gate import decide
 from evalharness.analysis.judging import judged_by
+from evalharness.analysis.policy_file import policy_of
 from evalharness.cli.command import Command
 from evalharness.cli.gate_output import PLACES, GateOutput, gate_output_options
-from evalharness.cli.option_texts import ceilings, margins, policy_of
+from evalharness.cli.option_texts import ceilings, margins
 from evalharness.cli.options import (
     against_options,
     debug_option,

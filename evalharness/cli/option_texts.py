@@ -8,13 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from evalharness.analysis.policy_file import NONE, find_policy, read_policy
 from evalharness.data.sources import DataSource
 from evalharness.errors import UsageError
 from evalharness.imports.logged import MetricStatement, statement_of
 from evalharness.paths import default_store
 from evalharness.records.job_options import JobOptions
-from evalharness.records.policy import Policy
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 
 
@@ -62,15 +60,6 @@ def paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
 def columns(texts: Sequence[str]) -> dict[str, str]:
     """`--columns question=q,answer=label` as names in the files by columns of a task. Raises UsageError."""
     return pairs("--columns", [each for text in texts for each in text.split(",")])
-
-
-def policy_of(text: str | None) -> Policy:
-    """`--policy`: that of a file, or of none; None: the one of the folder that the command runs in. Raises
-    UsageError.
-    """
-    if text is None:
-        return find_policy()
-    return Policy() if text == NONE else read_policy(Path(text))
 
 
 def data_source(given: Mapping[str, Any], lock: Path | None = None) -> DataSource:

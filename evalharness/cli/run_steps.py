@@ -9,9 +9,10 @@ from typing import Any
 
 from evalharness import registry, report
 from evalharness import run as stages
+from evalharness.analysis.policy_file import policy_of
 from evalharness.cli import progress
 from evalharness.cli.gate_output import GateOutput
-from evalharness.cli.option_texts import job_options, paths, policy_of
+from evalharness.cli.option_texts import job_options, paths
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.job import Job

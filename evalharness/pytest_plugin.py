@@ -1,0 +1,85 @@
+"""Give pytest the fixture `evalharness_run`: a finished run, judged by the repository's policy, to assert things of.
+
+PYTEST_DONT_REWRITE: nothing is asserted here, and pytest warns of what it can no longer rewrite
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from evalharness import registry
+from evalharness.errors import EvalHarnessError
+
+if TYPE_CHECKING:
+    from evalharness.gated_run import GatedRun
+
+REGISTRY = {"gated_run": "evalharness.gated_run:gated_run"}  # imported where a test uses it
+RUN, POLICY, NONE = "evalharness_run", "evalharness_policy", "none"
+HELP = {
+    RUN: "folder of the finished run that the fixture evalharness_run judges; none: tests that use it are skipped",
+    POLICY: "file of the gate's policy, or none (default: evalharness.toml or pyproject.toml, as the gate finds it)",
+}
+JUDGED = pytest.StashKey["GatedRun"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("evalharness")
+    for name, text in HELP.items():
+        metavar = "DIR" if name == RUN else "FILE"
+        group.addoption(f"--{name.replace('_', '-')}", dest=name, metavar=metavar, help=text)
+        parser.addini(name, f"{text}; from the folder of the ini-file", default="")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Judge the run before the first test, where any uses it: what is wrong with it is a wrong use, and said once. A
+    worker of pytest-xdist cannot end its session so: there, the tests that use it fail.
+    """
+    config = session.config
+    used = any(RUN in getattr(item, "fixturenames", ()) for item in session.items)
+    if used and not (config.option.collectonly or hasattr(config, "workerinput") or _given(config, RUN) == NONE):
+        config.stash[JUDGED] = _judged(config)
+
+
+@pytest.fixture(scope="session")
+def evalharness_run(pytestconfig: pytest.Config) -> GatedRun:
+    """The run of --evalharness-run DIR with what the gate decides of it: `results`, `decision`,
+    `assert_retained(unit)`, `assert_may_ship()`.
+    """
+    if _given(pytestconfig, RUN) == NONE:
+        pytest.skip("--evalharness-run is none")
+    if JUDGED in pytestconfig.stash:
+        return pytestconfig.stash[JUDGED]
+    try:
+        return _judged(pytestconfig)
+    except pytest.UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _judged(config: pytest.Config) -> GatedRun:
+    """Raises pytest.UsageError for a run or a policy that is not given, cannot be read, or cannot be judged."""
+    run = _given(config, RUN)
+    if run is None:
+        fix = (
+            f"give --evalharness-run DIR, state {RUN} in pytest's ini-file, or skip these tests: --evalharness-run none"
+        )
+        raise pytest.UsageError(f"{RUN}: a test uses it, and no run is given; {fix}")
+    try:
+        judged: GatedRun = registry.find(REGISTRY, "gated_run", "stage")(
+            Path(run), _given(config, POLICY), config.invocation_params.dir
+        )
+    except EvalHarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    return judged
+
+
+def _given(config: pytest.Config, name: str) -> str | None:
+    """What an option says, else the ini-file; its paths are from its own folder."""
+    if (option := config.getoption(name)) is not None:
+        return str(option)
+    stated = str(config.getini(name))
+    if stated in ("", NONE):
+        return stated or None
+    return str((config.inipath or config.rootpath / "-").parent / stated)
