@@ -22,7 +22,7 @@ VERDICTS = ("forgotten", "retained", "inconclusive")
 def lines(run: Path) -> Iterator[str]:
     """A line a candidate: the suite, how many gate units have which verdict, and which have another one now."""
     before = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    after = api.compare(run)
+    after = api.compare(run).record
     old = {(row["candidate"], row["task"]): row for row in before["comparisons"] if row["unit"]}
     new = [asdict(row) for row in after.comparisons if row.unit]
     rules = f"rule {before.get('verdict_rule', 1)}", f"rule {after.verdict_rule}"

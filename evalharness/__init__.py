@@ -2,7 +2,7 @@
 
     import evalharness
     results = evalharness.evaluate(["runs/my-lora"], suite="forgetting", data_dir="data")
-    evalharness.gate(results).exit_code  # 0: it may ship
+    results.gate().exit_code  # 0: it may ship
 
 `evaluate` is what the command `evalharness run` stands on; names here are imported when they are first used.
 """
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from evalharness import registry
 
 if TYPE_CHECKING:
-    from evalharness.api import compare, evaluate, gate, load
+    from evalharness.api import compare, evaluate, gate, load, plan
     from evalharness.errors import EvalHarnessError
     from evalharness.experiments.callback import ForgettingCallback
+    from evalharness.notebook import RunResults as Results
     from evalharness.records.comparison import Comparison
-    from evalharness.records.results import Results
 
 __version__ = "0.1.0"
 
@@ -31,7 +31,8 @@ PUBLIC = {
     "evaluate": "evalharness.api:evaluate",
     "gate": "evalharness.api:gate",
     "load": "evalharness.api:load",
-    "Results": "evalharness.records.results:Results",
+    "plan": "evalharness.api:plan",
+    "Results": "evalharness.notebook:RunResults",
     "Comparison": "evalharness.records.comparison:Comparison",
     "EvalHarnessError": "evalharness.errors:EvalHarnessError",
     "ForgettingCallback": "evalharness.experiments.callback:ForgettingCallback",
@@ -46,6 +47,7 @@ __all__ = [
     "evaluate",
     "gate",
     "load",
+    "plan",
 ]
 
 

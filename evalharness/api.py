@@ -6,40 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack, get_type_hints
 
-from evalharness import registry, run
+from evalharness import experiments, registry, run
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline_accept import accepted, news
 from evalharness.analysis.baseline_file import read_file, text_of
 from evalharness.analysis.baseline_gate import decide
 from evalharness.analysis.gate import Decision
 from evalharness.analysis.joining import read_runs
-from evalharness.analysis.judging import judged_by, judged_results, rule_notices
+from evalharness.analysis.judging import judged_by, rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
-from evalharness.analysis.policy_file import read_policy
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError, did_you_mean
-from evalharness.folder_lock import PATIENCE, held
+from evalharness.experiments.jobs import ForecastJob
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
-from evalharness.records.job_options import JobOptions, Texts, make_job, several
+from evalharness.notebook import PlanResults, RunResults, policy_of
+from evalharness.records.job_options import JobOptions, PlanOptions, Texts, make_job, several
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.option_types import check_options
+from evalharness.records.option_types import check_options, spelled_out
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
-from evalharness.results import (
-    forget_samples,
-    open_folder,
-    read_measurements,
-    run_and_model,
-    write_measurements,
-    write_results,
-    write_text,
-)
+from evalharness.results import read_measurements, run_and_model, save, write_text
 from evalharness.run.checks import check_job, check_output
 from evalharness.run.output_folder import held_output
 from evalharness.run.progress import ProgressListener
 
 
+@spelled_out
 def evaluate(
     models: Texts,
     suite: str | None = None,
@@ -48,7 +41,7 @@ def evaluate(
     listener: ProgressListener | None = None,
     factory: EngineFactory | None = None,
     **options: Unpack[JobOptions],
-) -> Results:
+) -> RunResults:
     """Evaluate candidates against their base and return the results; the run's folder is left as `evalharness run`
     leaves it, but for the page.
 
@@ -72,13 +65,14 @@ def evaluate(
 
     `records.job_options.JobOptions` says what each of them means.
     """
-    job = make_job(models, suite, _policy(policy), **options)
+    job = make_job(models, suite, policy_of(policy), **options)
     check_job(job, factory)
     with held_output(job) as job:
-        found: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
-    return found
+        record: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
+    return RunResults(record, job.output.folder)
 
 
+@spelled_out
 def compare(
     runs: Texts,
     *,
@@ -90,7 +84,7 @@ def compare(
     metrics: Mapping[str, MetricStatement] | None = None,
     out: str | Path | None = None,
     notify: Callable[[str], None] = lambda notice: None,
-) -> Results:
+) -> RunResults:
     """Compare what finished runs measured; no model answers.
 
     One RUN: its candidates with its base again, which gives what the run found unless margins or `alpha` are given.
@@ -105,32 +99,74 @@ def compare(
     texts, named = tuple(map(str, several(runs))), margins or {}
     if out is not None:
         check_output(Path(out))
-    if not are_logs(texts):
-        if metrics:
-            raise UsageError("--metric", "runs know what their metrics are", "leave it out")
-        measured, notices = read_runs(texts)
-        notices = (*notices, *(rule_notices(run_and_model(texts[0])[0]) if len(texts) == 1 else ()))
-    else:
-        measured, notices = read_logs(texts, named, metrics or {})
+    measured, notices = _read(texts, named, metrics or {})
     for notice in notices:
         notify(notice)
     measured = with_targets(with_margins(measured, margin, named, alpha), target, targets or {})
-    found = analyse(measured)
-    if out is not None:
-        _write(Path(out), texts, measured, found)
-    return found
+    record = analyse(measured)
+    if out is None:
+        return RunResults(record, measured=measured)
+    paths = [run_and_model(text)[0] for text in texts]
+    same = any(Path(out).resolve() in (path.resolve(), path.parent.resolve()) for path in paths)
+    save(Path(out), record, measured, same=same)
+    return RunResults(record, Path(out))
 
 
-def load(run: str | Path) -> Results:
+@spelled_out
+def load(run: str | Path) -> RunResults:
     """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
     holds none.
     """
     check_options({"run": run}, get_type_hints(load))
-    return judged_results(Path(run))[0]
+    return RunResults.load(run)
 
 
+@spelled_out
+def plan(
+    suite: str | None = None,
+    *,
+    power: float = 0.8,
+    flips: float = 0.1,
+    skill: float = 0.5,
+    earlier: str | Path | None = None,
+    probe: int = 0,
+    out: str | Path | None = None,
+    listener: ProgressListener | None = None,
+    **options: Unpack[PlanOptions],
+) -> PlanResults:
+    """Forecast what a comparison could decide, before any model has answered, as `evalharness plan` does: for every
+    gate unit what it certifies and detects, and how often the gate passes.
+
+    `power`: with which probability a verdict should come out. `flips`, `skill`: the share of answers that is assumed to
+    change, and how far from chance to perfect the base is, where no `earlier` run (RUN[#NAME]) says. `probe`: so many
+    requests a task are answered by `base`, to take the time. `out`: a folder for plan.json; `listener` hears of the
+    progress. The options are those of `evaluate` that say what is asked, how, and by which engine:
+
+    * tasks: tasks, include, limit, num_fewshot, split, target
+    * rows: data_dir, data, columns
+    * prompts: base, apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch
+    * verdicts: seed, margin, margins, alpha
+    * engine: engine, device, dtype, generation_config, batch_size, batch_tokens, strict, engine_options
+
+    Raises EvalHarnessError.
+    """
+    given = {"power": power, "flips": flips, "skill": skill, "earlier": earlier, "probe": probe, "out": out}
+    check_options({"suite": suite, **given}, get_type_hints(plan))
+    if not (suite or options.get("tasks")):
+        raise UsageError("plan", "nothing to plan", "name a suite or tasks")
+    if out is not None:
+        check_output(Path(out))
+    job, run = make_job((), suite, **options), None if earlier is None else str(earlier)
+    forecast_job = ForecastJob(job=job, power=power, flips=flips, skill=skill, earlier=run, probe=probe)
+    planned = PlanResults(registry.find(experiments.REGISTRY, "forecast", "stage")(forecast_job, listener))
+    if out is not None:
+        planned.save(out)
+    return planned
+
+
+@spelled_out
 def gate(
-    run: str | Path | Results,
+    run: str | Path | RunResults | Results,
     *,
     policy: str | Path | Policy | None = None,
     candidates: Sequence[str] = (),
@@ -157,10 +193,12 @@ def gate(
     of_policy["baseline"] = None if baseline is None else str(baseline)
     hints = get_type_hints(gate)
     check_options({"run": run, "policy": policy, "candidates": candidates, **of_policy}, hints)
-    whole = _policy(policy).with_values(of_policy, OPTION)
-    folder = None if isinstance(run, Results) else Path(run)
-    results = judged_by(run if isinstance(run, Results) else Path(run), whole)[0]
-    return decide(folder, results, whole, candidates)
+    whole = policy_of(policy).with_values(of_policy, OPTION)
+    if isinstance(run, RunResults):
+        return run.decide(whole, candidates)
+    if isinstance(run, Results):
+        return RunResults(run).decide(whole, candidates)
+    return decide(Path(run), judged_by(Path(run), whole)[0], whole, candidates)
 
 
 def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> list[str]:
@@ -180,21 +218,13 @@ def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> l
     return list(news(before, read_file(path)))
 
 
-def _policy(policy: str | Path | Policy | None) -> Policy:
-    if policy is None or isinstance(policy, Policy):
-        return policy or Policy()
-    return read_policy(Path(policy))
-
-
-def _write(out: Path, texts: Sequence[str], measured: MeasuredRun, results: Results) -> None:
-    """Write into a folder what was compared; a run that was compared and lies there keeps its samples, and its files
-    until new ones are in their place.
-    """
-    paths = [run_and_model(text)[0] for text in texts]
-    same = any(out.resolve() in (path.resolve(), path.parent.resolve()) for path in paths)
-    with held(out, "--out", patience=PATIENCE):
-        if not same:
-            forget_samples(out)
-        open_folder(out, same)
-        write_measurements(out, measured)
-        write_results(out, results)
+def _read(
+    texts: Sequence[str], margins: Mapping[str, float], metrics: Mapping[str, MetricStatement]
+) -> tuple[MeasuredRun, Sequence[str]]:
+    """What runs, or logs, measured, and notices."""
+    if are_logs(texts):
+        return read_logs(texts, margins, metrics)
+    if metrics:
+        raise UsageError("--metric", "runs know what their metrics are", "leave it out")
+    measured, notices = read_runs(texts)
+    return measured, (*notices, *(rule_notices(run_and_model(texts[0])[0]) if len(texts) == 1 else ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import evalharness
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.job_options import JobOptions, PlanOptions
 from evalharness.records.results import ModelRow, Results
 from evalharness.results import write_results
 
@@ -35,8 +37,9 @@ def results() -> Results:
 
 def test_a_run_is_loaded_and_gated_from_its_folder_or_from_results(results: Results, tmp_path: Path) -> None:
     write_results(tmp_path, results)
-    assert evalharness.load(tmp_path) == results
-    for run in (results, tmp_path, str(tmp_path)):
+    loaded = evalharness.load(tmp_path)
+    assert loaded.record == results and loaded == evalharness.Results.load(str(tmp_path / "results.json"))
+    for run in (results, loaded, tmp_path, str(tmp_path)):
         decision = evalharness.gate(run)
         assert (decision.exit_code, [each.exit_code for each in decision.candidates]) == (3, [0, 3])
     assert evalharness.gate(results, candidates=["lora"]).exit_code == 0
@@ -55,6 +58,11 @@ def test_what_is_wrong_is_said_as_on_the_command_line(results: Results, tmp_path
     ):
         with pytest.raises(UsageError, match=said):
             evalharness.gate(results, **given)
+    for function in (evalharness.evaluate, evalharness.compare, evalharness.plan):
+        with pytest.raises(UsageError, match="margn: there is no such option; did you mean margin"):
+            function(["a"], margn=0.1)
+    with pytest.raises(UsageError, match="celing: there is no such option; did you mean ceiling"):
+        evalharness.gate(results, celing=0.1)
     for load in (evalharness.load, evalharness.gate):
         with pytest.raises(UsageError):
             load(tmp_path)
@@ -67,5 +75,17 @@ def test_results_are_short_where_they_are_shown(results: Results) -> None:
     assert repr(Results(signature={}, models=(), comparisons=())) == "Results(no candidates; 0 gate units, 0 errors)"
 
 
+def test_every_option_is_spelled_out_where_python_shows_a_signature() -> None:
+    for function, options in ((evalharness.evaluate, JobOptions), (evalharness.plan, PlanOptions)):
+        shown = inspect.signature(function).parameters
+        assert {*options.__annotations__} < {*shown} and "options" not in shown
+        assert shown["limit"].annotation == int | None
+    for function in (evalharness.evaluate, evalharness.plan):
+        words = {*(function.__doc__ or "").replace("`", " ").replace(",", " ").replace(".", " ").split()}
+        assert not {*inspect.signature(function).parameters} - words - {"suite", "models"}
+
+
 def test_the_packages_names_are_those_that_it_offers() -> None:
-    assert {"compare", "evaluate", "gate", "load", "Results"} <= set(dir(evalharness)) == set(evalharness.__all__)
+    assert (
+        {"compare", "evaluate", "gate", "load", "plan", "Results"} <= set(dir(evalharness)) == set(evalharness.__all__)
+    )

@@ -61,7 +61,7 @@ class CandidateDecision:
     against: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Decision:
     """`reasons`: what failed of any candidate or of the run, one line each; empty where everything passed. `remarks`:
     what is to be known beside them.
@@ -71,6 +71,11 @@ class Decision:
     reasons: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     candidates: tuple[CandidateDecision, ...] = ()
+
+    def __repr__(self) -> str:
+        """In short: who comes out how; all of it would be pages."""
+        each = ", ".join(f"{named.name} {named.exit_code.name.lower()}" for named in self.candidates)
+        return f"Decision({int(self.exit_code)} {self.exit_code.name.lower()}: {each or 'no candidates'})"
 
 
 def judge(results: Results, policy: Policy, only: Collection[str] = (), today: date | None = None) -> Decision:

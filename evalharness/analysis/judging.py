@@ -42,9 +42,9 @@ def judged_results(run: Path) -> tuple[Results, str]:
         return replace(results, flips=tuple(read_flips(folder, results))), JUDGED_AGAIN.format(RULE, older.rule)
 
 
-def judged_by(run: Path | Results, policy: Policy) -> tuple[Results, str]:
+def judged_by(run: Path | Results, policy: Policy, folder: Path | None = None) -> tuple[Results, str]:
     """The results of a run at the error rate and the margins that a policy states, and how they came to be ("": they
-    are as the run has them).
+    are as the run has them). `folder`: where the measurements of results lie.
 
     What the policy does not state stays as it was judged. Raises UsageError as `judged_results` does, for a margin of
     what is neither compared nor known, and where there is nothing to judge again.
@@ -54,10 +54,13 @@ def judged_by(run: Path | Results, policy: Policy) -> tuple[Results, str]:
     if not other:
         return results, notice
     what = f"the policy has {other}"
-    if isinstance(run, Results):
+    folder = folder if isinstance(run, Results) else run
+    if folder is None:
         raise UsageError("gate", what, "give the run's folder, where its measurements lie")
-    measured = at_policy(read_measurements(_measured(run, run, what)), policy)
-    return analyse(measured), "; ".join(filter(None, (notice, BY_POLICY.format(other))))
+    judged_again = analyse(at_policy(read_measurements(_measured(folder, folder, what)), policy))
+    if _who(judged_again) != _who(results):
+        raise UsageError(folder, f"{what}, and what lies here now was measured of other models", AGAIN)
+    return judged_again, "; ".join(filter(None, (notice, BY_POLICY.format(other))))
 
 
 def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
@@ -75,6 +78,10 @@ def at_policy(run: MeasuredRun, policy: Policy) -> MeasuredRun:
             what = f"no task, group or family {name!r}"
             raise UsageError(f"{source}: margins.{name}", what, did_you_mean(name, known))
     return with_margins(run, policy.margin, named, policy.alpha)
+
+
+def _who(results: Results) -> list[tuple[str, str]]:
+    return [(model.name, model.fingerprint) for model in results.models]
 
 
 def _judged_otherwise(results: Results, policy: Policy) -> list[str]:

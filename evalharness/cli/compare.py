@@ -66,7 +66,7 @@ def compare_command(
     """
     everywhere, named = margins(margin)
     target, named_targets = target_tasks(target_texts)
-    results = api.compare(
+    record = api.compare(
         runs,
         margin=everywhere,
         margins=named,
@@ -76,9 +76,9 @@ def compare_command(
         metrics=statements(metric_texts),
         out=out,
         notify=lambda notice: print_line(f"note: {notice}", err=True),
-    )
+    ).record
     if as_json:
-        print_json(results_text(results))
+        print_json(results_text(record))
     else:
-        print_lines(verdict_lines(results, terminal_width()))
-    return NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in results.comparisons) else 0
+        print_lines(verdict_lines(record, terminal_width()))
+    return NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in record.comparisons) else 0

@@ -28,12 +28,11 @@ from evalharness.errors import UsageError
 from evalharness.experiments.forecast_text import document, lines
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.experiments.power_forecast import forecast
+from evalharness.notebook import PLAN
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
 from evalharness.results.files import write_text
 from evalharness.run.checks import check_output
-
-PLAN = "plan.json"
 
 
 @click.command("plan", cls=Command)

@@ -49,7 +49,27 @@ class QuestionOptions(TypedDict, total=False):
     chat_template_mismatch: Literal["refuse", "allow"]  # where base and candidates are asked by different templates
 
 
-class JobOptions(QuestionOptions, total=False):
+class EngineOptions(TypedDict, total=False):
+    """The options that say what answers, and how."""
+
+    engine: str  # what answers: hf, or another engine's name
+    device: str  # auto, cpu, cuda or cuda:N
+    dtype: str  # of the weights: float32, bfloat16, float16
+    generation_config: Literal["base", "own", "plain"]  # whose decodes: the base's for all, each its own, or nobody's
+    batch_size: int  # most rows of a forward pass
+    strict: bool  # every row alone, on one thread
+    batch_tokens: int  # most rows × length of a forward pass
+    engine_options: Mapping[str, str]  # settings of the engine's own
+
+
+class PlanOptions(QuestionOptions, EngineOptions, total=False):
+    """The options of a forecast beside its suite and what it assumes."""
+
+    tasks: str | Sequence[str]  # tasks, groups, tags or globs
+    base: str | Path | None  # the model that will be the base: tokens are counted, and prompts cut to its window
+
+
+class JobOptions(QuestionOptions, EngineOptions, total=False):
     """The options of an evaluation beside its models and its suite."""
 
     base: str | Path | None  # [NAME=]PATH or hub id; None: as recorded beside the candidates
@@ -69,14 +89,6 @@ class JobOptions(QuestionOptions, total=False):
     ceiling: float | None  # the gate: the largest loss that may remain possible of every unit on a 0-1 scale
     against: Literal["base", "baseline", "both"] | None  # the gate: whose scores decide; None: base
     ceilings: Mapping[str, float]  # of a gate unit or family -> the largest loss that may remain possible
-    engine: str  # what answers: hf, or another engine's name
-    device: str  # auto, cpu, cuda or cuda:N
-    dtype: str  # of the weights: float32, bfloat16, float16
-    generation_config: Literal["base", "own", "plain"]  # whose decodes: the base's for all, each its own, or nobody's
-    batch_size: int  # most rows of a forward pass
-    strict: bool  # every row alone, on one thread
-    batch_tokens: int  # most rows × length of a forward pass
-    engine_options: Mapping[str, str]  # settings of the engine's own
     out: str | Path | None  # folder for the results; None: runs/<time>-<suite>
     store: str | Path | None  # file of answers; None: in the user's cache directory
 

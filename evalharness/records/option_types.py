@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, did_you_mean
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 WORDS = {
     str: "a text",
@@ -18,6 +23,31 @@ WORDS = {
     types.NoneType: "None",
 }
 LEAST = {"limit": 1, "num_fewshot": 0, "seed": 0, "batch_size": 1, "batch_tokens": 1}
+
+
+def spelled_out(function: Function) -> Function:
+    """Have a function show each of its options in its signature, also those that a TypedDict holds (`...`: what is
+    documented, where none is given), and answer a mistyped one as the command line does: UsageError, with the nearest.
+    """
+    signature, hints = inspect.signature(function), get_type_hints(function)
+    shown: list[Parameter] = []
+    for each in signature.parameters.values():
+        if each.kind is Parameter.VAR_KEYWORD:
+            options = get_type_hints(get_args(hints[each.name])[0]).items()
+            shown += [Parameter(name, Parameter.KEYWORD_ONLY, default=..., annotation=hint) for name, hint in options]
+        else:
+            shown.append(each.replace(annotation=hints[each.name]))
+    names = {each.name for each in shown}
+
+    @functools.wraps(function)
+    def call(*values: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in names:
+                raise UsageError(name, "there is no such option", did_you_mean(name, names))
+        return function(*values, **options)
+
+    call.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    return cast(Function, call)
 
 
 def check_options(values: Mapping[str, object], hints: Mapping[str, Any]) -> None:

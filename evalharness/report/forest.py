@@ -29,11 +29,17 @@ class _TaskLines:
 
 
 def forest(results: Results) -> str:
-    """The SVG element, with gate units, suite and targets; empty where none has a margin."""
+    """The SVG element; empty where there is nothing to draw."""
+    drawing = forest_drawing(results)
+    return "" if drawing is None else inline(drawing)
+
+
+def forest_drawing(results: Results) -> Drawing | None:
+    """The figure, with gate units, suite and targets; None where none has a margin."""
     names = results.candidates
     tasks = _tasks(results)
     if not tasks:
-        return ""
+        return None
     shown = [c for task in tasks for c in task.comparisons]
     inner = len(shown) * LINE + (len(tasks) + 1) * GAP
     left, height = 0.3 + 0.07 * max(len(task.label) for task in tasks), inner + TOP + BOTTOM
@@ -47,7 +53,7 @@ def forest(results: Results) -> str:
         f"One line per candidate and task; intervals {coverage(shown[0].ci_level)}. "
         f"{f'Forgotten: {lost}' if lost else 'None is forgotten.'}"
     )
-    return inline(Drawing(figure, "forest", "Differences from the base in units of the margin", description, tips))
+    return Drawing(figure, "forest", "Differences from the base in units of the margin", description, tips)
 
 
 def _tasks(results: Results) -> list[_TaskLines]:

@@ -60,7 +60,12 @@ def _cells(row: Comparison) -> tuple[object, ...]:
     names, tests = ([getattr(row, name) for name in each] for each in (NAMES, TESTS))
     scores = (value_of(row.base), value_of(row.candidate_score), *bounds)
     last = (row.verdict, " ".join(row.flags))
-    return (*map(_no_formula, names), row.is_gate_unit, row.primary, row.n, *scores, *tests, *last)
+    return (*map(str, names), row.is_gate_unit, row.primary, row.n, *scores, *tests, *last)
+
+
+def _inert_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with names that no spreadsheet would compute."""
+    return table.assign(**{name: table[name].map(_no_formula) for name in NAMES})
 
 
 def _no_formula(name: str) -> str:
@@ -69,7 +74,7 @@ def _no_formula(name: str) -> str:
 
 def _csv(runs: Runs) -> str:
     """A line for every comparison; `run` comes first where there are several."""
-    frames = {_no_formula(run): frame(results) for run, results in runs.items()}
+    frames = {_no_formula(run): _inert_names(frame(results)) for run, results in runs.items()}
     if len(frames) == 1:
         return str(next(iter(frames.values())).to_csv(index=False))
     return str(pd.concat(frames, names=["run", None]).reset_index("run").to_csv(index=False))

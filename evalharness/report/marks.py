@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -15,6 +16,15 @@ SIZES = {"*": 8.5, "P": 6.6, "X": 6.4, "s": 5.4, "D": 5.0, "^": 6.0, "<": 6.0, "
 LINEAR = 3.0  # margins on either side of zero that are drawn to scale; beyond, the axis is logarithmic
 TICKS = (-1000, -300, -100, -30, -10, -3, -2, -1, 0, 1, 2, 3, 10, 30, 100, 300, 1000)
 LONGEST = 26  # characters of a name beside the axes
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, also where no plotting backend is switched on."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=120, bbox_inches="tight")
+        return file.getvalue()
 
 
 def colour_of(i: int) -> str:
@@ -33,7 +43,7 @@ def size_of(i: int) -> float:
 
 def frame(size: tuple[float, float], box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
     """A transparent figure of `size` inches with axes at `box`: left, bottom, width and height as shares of it."""
-    figure = Figure(figsize=size)
+    figure = ShownFigure(figsize=size)
     figure.patch.set_visible(False)
     return figure, figure.add_axes(box)
 

@@ -43,9 +43,15 @@ class _CandidatePoint:
 
 def tradeoff(results: Results) -> str:
     """The SVG element; empty where no candidate has a change over the suite."""
+    drawing = tradeoff_drawing(results)
+    return "" if drawing is None else inline(drawing)
+
+
+def tradeoff_drawing(results: Results) -> Drawing | None:
+    """The figure; None where no candidate has a change over the suite."""
     points = _points(results)
     if not points:
-        return ""
+        return None
     flat = points[0].y is None
     with style():
         height = 3.75 if not flat else 1.15 + 0.36 * len(points)
@@ -60,7 +66,7 @@ def tradeoff(results: Results) -> str:
         _write_names(axes, points)
     tips = {f"candidate-{point.candidate}": _tip(point, flat) for point in points}
     title = "What was kept" if flat else "What was learned against what was forgotten"
-    return inline(Drawing(figure, "tradeoff", title, "; ".join(tips.values()), tips))
+    return Drawing(figure, "tradeoff", title, "; ".join(tips.values()), tips)
 
 
 def _points(results: Results) -> list[_CandidatePoint]:

@@ -19,6 +19,7 @@ from evalharness.results.files import (
 )
 from evalharness.results.measurements import read_measurements, write_measurements
 from evalharness.results.samples import read_flips, read_samples, write_samples
+from evalharness.results.saving import save
 from evalharness.results.structuring import structured
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "rule_of",
     "run_and_model",
     "samples_path",
+    "save",
     "structured",
     "write_measurements",
     "write_results",

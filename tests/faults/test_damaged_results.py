@@ -136,4 +136,4 @@ def test_edits_without_a_digest_are_read_or_refused(
     for head in edits(json.loads(table.schema.metadata[FACTS_KEY]), rng, count):
         pq.write_table(table.replace_schema_metadata({FACTS_KEY: json.dumps(head)}), run / MEASUREMENTS)
         with contextlib.suppress(EvalHarnessError):
-            assert results.results_text(api.compare(run))
+            assert results.results_text(api.compare(run).record)

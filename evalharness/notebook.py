@@ -1,0 +1,163 @@
+"""What a notebook holds: the results of a run, and the forecast of one, each with what one does with it next.
+
+Both are facades over the records; what is heavy is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from evalharness import registry, report
+from evalharness.analysis.baseline_gate import decide
+from evalharness.analysis.gate import Decision
+from evalharness.analysis.judging import judged_by, judged_results
+from evalharness.analysis.policy_file import read_policy
+from evalharness.experiments.forecast import Forecast
+from evalharness.experiments.forecast_text import document, lines
+from evalharness.records.comparison import Comparison
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.measurements import ExampleError
+from evalharness.records.option_types import check_options
+from evalharness.records.policy import Policy
+from evalharness.records.results import ModelRow, Results
+from evalharness.results import RESULTS, save, write_text
+from evalharness.run.checks import check_output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+PLAN = "plan.json"
+FigureName = Literal["tradeoff", "forest"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunResults:
+    """What a run or a comparison concluded: `evalharness.Results`.
+
+    `record`: all of it, as results.json has it. `folder`: where its files lie, if they lie anywhere. `measured`: what a
+    comparison without a folder was made of. Two are equal where their records are.
+    """
+
+    record: Results
+    folder: Path | None = field(default=None, compare=False)
+    measured: MeasuredRun | None = field(default=None, compare=False)
+
+    @classmethod
+    def load(cls, run: str | Path) -> RunResults:
+        """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
+        holds none.
+        """
+        path = Path(run)
+        return cls(judged_results(path)[0], path.parent if path.name == RESULTS else path)
+
+    def __repr__(self) -> str:
+        return repr(self.record)
+
+    def _repr_html_(self) -> str:
+        """Who may ship in a sentence, and a line a candidate."""
+        return str(registry.find(report.REGISTRY, "first_screen", "view")(self.record))
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of the candidates."""
+        return self.record.candidates
+
+    @property
+    def models(self) -> tuple[ModelRow, ...]:
+        """The base, the candidates, and what was measured beside them."""
+        return self.record.models
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """A row for each candidate, and task, group, family or suite, and metric."""
+        return self.record.comparisons
+
+    @property
+    def errors(self) -> tuple[ExampleError, ...]:
+        """Examples that got no answer; with any, a run is incomplete."""
+        return self.record.errors
+
+    @property
+    def signature(self) -> Mapping[str, Any]:
+        """How everything was measured and judged."""
+        return self.record.signature
+
+    def to_pandas(self) -> DataFrame:
+        """Every comparison in a row, numbers in the metric's unit and empty where nothing was measured."""
+        return registry.find(report.REGISTRY, "frame", "view")(self.record)
+
+    def plot(self, figure: FigureName | None = None) -> Figure:
+        """A matplotlib Figure that needs no display and no pyplot: "tradeoff", what was learned against what was
+        forgotten, or "forest", every difference with its interval; None: the first that there is. Raises UsageError
+        where there is nothing to draw.
+        """
+        check_options({"figure": figure}, {"figure": FigureName | None})
+        return registry.find(report.REGISTRY, "figure", "figure")(self.record, figure)
+
+    def gate(self, policy: str | Path | Policy | None = None, *, candidates: Sequence[str] = ()) -> Decision:
+        """Decide whether the candidates (`candidates`: these) may ship, by a policy or the file that states it (None:
+        the defaults; no file is looked for). `evalharness.gate` takes single options, too. Raises UsageError.
+        """
+        return self.decide(policy_of(policy), candidates)
+
+    def decide(self, policy: Policy, candidates: Sequence[str] = ()) -> Decision:
+        """Decide by a policy. Its measurements are read where it asks for other margins than the verdicts have."""
+        judged, _ = judged_by(self.record, policy, self.folder)
+        return decide(self.folder, judged, policy, candidates)
+
+    def examples(self, task: str, *, candidates: str | Sequence[str] = (), lost: bool = False) -> DataFrame:
+        """What base and candidates wrote to the examples of a task or group, side by side: a row an example and
+        candidate. `lost`: those alone that a candidate lost, the largest losses first. Raises UsageError where the
+        texts are not there.
+        """
+        names = (candidates,) if isinstance(candidates, str) else candidates
+        return registry.find(report.REGISTRY, "examples", "view")(self.folder, self.record, task, names, lost)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write results, measurements and samples into a folder, over an older run that lies there, and return it:
+        `load`, and `evalharness gate`, `compare` and `report` read it. Where they lie already, nothing is written.
+        Raises UsageError and StoreError.
+        """
+        out = Path(folder)
+        check_output(out)
+        if self.folder is None or self.folder.resolve() != out.resolve():
+            save(out, self.record, self.measured, self.folder)
+        return out
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PlanResults:
+    """What a comparison could decide: what `evalharness.plan` returns. `forecast`: all of it, as plan.json has it."""
+
+    forecast: Forecast
+
+    def __repr__(self) -> str:
+        of, odds = self.forecast, self.forecast.gate
+        passes = f"; the gate passes {odds.passes:.0%} of the time if nothing is lost" if odds else ""
+        return f"Plan({of.suite}: {of.tests} gate units{passes})"
+
+    def __str__(self) -> str:
+        """The lines that `evalharness plan` prints."""
+        return "\n".join(lines(self.forecast))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def save(self, folder: str | Path) -> Path:
+        """Write plan.json into a folder, and return the folder. Raises UsageError and StoreError."""
+        out = Path(folder)
+        check_output(out)
+        write_text(out / PLAN, document(self.forecast))
+        return out
+
+
+def policy_of(policy: str | Path | Policy | None) -> Policy:
+    """A policy, that of a file, or the defaults. Raises UsageError."""
+    if policy is None or isinstance(policy, Policy):
+        return policy or Policy()
+    return read_policy(Path(policy))

@@ -1,0 +1,46 @@
+"""Write results and what they were made of into a run's folder, where `gate`, `compare` and `report` read them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from evalharness.errors import StoreError
+from evalharness.folder_lock import PATIENCE, held
+from evalharness.records.measured_run import MeasuredRun
+from evalharness.records.results import Results
+from evalharness.results.documents import write_results
+from evalharness.results.files import MEASUREMENTS, OVERLAP, RUN, SAMPLES, forget_samples, open_folder
+from evalharness.results.measurements import write_measurements
+
+
+def save(
+    out: Path, results: Results, measured: MeasuredRun | None, source: Path | None = None, same: bool = False
+) -> None:
+    """Write the results last, and before them what was `measured`, else what lies in the folder `source`. `same`: the
+    results are of the run that lies there, which keeps its samples, and its files until new ones are in their place.
+
+    Raises StoreError where something cannot be written.
+    """
+    with held(out, "--out", patience=PATIENCE):
+        if not same:
+            forget_samples(out)
+        open_folder(out, same)
+        if measured is not None:
+            write_measurements(out, measured)
+        if source is not None and source.resolve() != out.resolve():
+            _copy(source, out, (OVERLAP, RUN) if measured is not None else (MEASUREMENTS, OVERLAP, RUN))
+        write_results(out, results)
+
+
+def _copy(source: Path, out: Path, names: tuple[str, ...]) -> None:
+    try:
+        for name in names:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, out / name)
+        if (source / SAMPLES).is_dir():
+            shutil.copytree(source / SAMPLES, out / SAMPLES, dirs_exist_ok=True)
+    except OSError as error:  # shutil.Error is one
+        raise StoreError(
+            out, f"{source} cannot be copied here ({error})", "name a folder that can be written"
+        ) from error
