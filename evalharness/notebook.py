@@ -97,7 +97,8 @@ class RunResults:
         where there is nothing to draw.
         """
         check_options({"figure": figure}, {"figure": FigureName | None})
-        return registry.find(report.REGISTRY, "figure", "figure")(self.record, figure)
+        drawn: Figure = registry.find(report.REGISTRY, "figure", "figure")(self.record, figure)
+        return drawn
 
     def gate(self, policy: str | Path | Policy | None = None, *, candidates: Sequence[str] = ()) -> Decision:
         """Decide whether the candidates (`candidates`: these) may ship, by a policy or the file that states it (None:

@@ -14,5 +14,7 @@ REGISTRY = {
     "data": "evalharness.cli.data:data_command",
     "checkpoint": "evalharness.cli.checkpoint:checkpoint_command",
     "store": "evalharness.cli.store:store_command",
+    "config": "evalharness.cli.config:config_command",
+    "doctor": "evalharness.cli.doctor:doctor_command",
     "demo": "evalharness.cli.demo:demo_command",
 }

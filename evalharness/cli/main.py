@@ -42,6 +42,8 @@ SUMMARIES = {
     "data": "Fetch rows to a folder, verify one, accept new rows of the hub.",
     "checkpoint": "Say what a checkpoint directory holds.",
     "store": "Say what the store of answers holds, verify it, remove answers, export them.",
+    "config": "Show what the repository's files say of the gate, and which file says it.",
+    "doctor": "Say what this machine and this installation can do, and what is broken.",
     "demo": "Train five candidates on the embedded world and compare them.",
 }
 
@@ -58,7 +60,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in cli.REGISTRY and not args[0].startswith("-"):
+        if args and args[0] not in cli.REGISTRY and not (args[0].startswith("-") or ctx.resilient_parsing):
             raise UsageError("evalharness", f"no command {args[0]!r}", did_you_mean(args[0], cli.REGISTRY))
         return super().resolve_command(ctx, args)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from evalharness.cli import completion
 from evalharness.records.policy import Against, OnInconclusive
 
 Decorated = Callable[..., Any]
@@ -50,8 +51,18 @@ mixing_options: tuple[Decorated, ...] = (
     ),
 )
 task_options: tuple[Decorated, ...] = (
-    click.option("--suite", help="A suite of tasks (see `evalharness tasks list`)."),
-    click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable."),
+    click.option(
+        "--suite",
+        shell_complete=completion.suites,
+        help="A suite of tasks: demo, forgetting, … (see `evalharness tasks list`).",
+    ),
+    click.option(
+        "--task",
+        "tasks",
+        multiple=True,
+        shell_complete=completion.tasks,
+        help="A task, group, tag or glob. Repeatable.",
+    ),
 )
 limit_option = click.option(
     "--limit",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import click
 
 from evalharness import registry
+from evalharness.cli import completion
 from evalharness.cli.gate_output import gate_output_options
 from evalharness.cli.help import SectionedCommand
 from evalharness.cli.options import (
@@ -20,6 +21,7 @@ from evalharness.cli.options import (
     debug_option,
     engine_options,
     policy_options,
+    task_options,
     with_options,
 )
 
@@ -65,9 +67,12 @@ class RunCommand(SectionedCommand):
     metavar="RUN|FILE",
     help="An earlier run, or a baseline file, whose base's scores are used; no base is run.",
 )
-@click.option("--suite", help="A suite of tasks: demo, forgetting, … (see `evalharness tasks list`).")
-@click.option("--task", "tasks", multiple=True, help="A task, group, tag or glob. Repeatable.")
-@click.option("--target", help="The task that the candidates were trained for, where training.json does not say.")
+@with_options(*task_options)
+@click.option(
+    "--target",
+    shell_complete=completion.tasks,
+    help="The task that the candidates were trained for, where training.json does not say.",
+)
 @with_options(*data_options)
 @click.option(
     "--train-data",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from evalharness import experiments, registry
-from evalharness.cli import progress
+from evalharness.cli import completion, progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options, number, shares, targets, weights
 from evalharness.cli.options import (
@@ -46,8 +46,16 @@ SHARED = (  # options that are fields of every recipe, where they are given
 
 @click.command("sweep", cls=Command)
 @click.option("--base", required=True, metavar="PATH", help="What to train: directory or hub id[@revision].")
-@click.option("--task", "target", required=True, help="The task to learn, from its training split.")
-@click.option("--suite", required=True, help="What may be forgotten: a suite of tasks.")
+@click.option(
+    "--task",
+    "target",
+    required=True,
+    shell_complete=completion.tasks,
+    help="The task to learn, from its training split.",
+)
+@click.option(
+    "--suite", required=True, shell_complete=completion.suites, help="What may be forgotten: a suite of tasks."
+)
 @click.option(
     "--out",
     required=True,

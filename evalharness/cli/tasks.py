@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from evalharness.cli import completion
 from evalharness.cli.command import CommandGroup
 from evalharness.cli.option_texts import data_source
 from evalharness.cli.options import data_options, debug_option, include_option, json_option, with_options
@@ -74,7 +75,7 @@ def _cells(task: Task) -> tuple[str, ...]:
 
 
 @tasks_command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @click.option(
     "--num-fewshot",
     default=2,

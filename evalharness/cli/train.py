@@ -13,6 +13,7 @@ import click
 
 from evalharness import registry, training
 from evalharness.checkpoints.files import TRAINING
+from evalharness.cli import completion
 from evalharness.cli.help import SectionedCommand, option_names
 from evalharness.cli.option_texts import data_source, shares, targets, weights
 from evalharness.cli.options import data_options, debug_option, mixing_options, with_options
@@ -56,6 +57,7 @@ example_options = (
         "--task",
         "target",
         default="",
+        shell_complete=completion.tasks,
         help="The task to learn, from its training split. With --train-file: what the file teaches.",
     ),
     click.option(
