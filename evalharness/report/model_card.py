@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import yaml
 from huggingface_hub import EvalResult
 from huggingface_hub.repocard_data import eval_results_to_model_index
-from huggingface_hub.utils import yaml_dump
 
 from evalharness.records.comparison import Comparison, Level, value_of
 from evalharness.records.results import Results
@@ -21,7 +21,7 @@ def metadata(results: Results) -> str:
         rows = [row for row in results.comparisons if row.candidate == name and _is_listed(row)]
         evaluated = [_result(row, results) for row in rows]
         index += eval_results_to_model_index(name, evaluated) if evaluated else []
-    return str(yaml_dump({"model-index": index}))
+    return str(yaml.safe_dump({"model-index": index}, sort_keys=False, allow_unicode=True))
 
 
 def _is_listed(row: Comparison) -> bool:
