@@ -22,7 +22,7 @@ def first_screen(results: Results) -> str:
     decisions = [judge_alone(results, name, policy) for name in results.candidates]
     decisions.sort(key=lambda decision: WORST_FIRST.index(decision.exit_code), reverse=True)
     views: dict[str, Any] = {
-        "sentence": sentences.headline(sentences.cards(results)),
+        "sentence": "; ".join(sentences.headline(sentences.ranked(results))),
         "lines": [(MARKS[each.exit_code], wording.shortened(headline(each), 400)) for each in decisions[:MOST]],
         "more": len(decisions) - MOST,
         "failed": len(results.errors),
