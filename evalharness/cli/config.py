@@ -6,8 +6,8 @@ import json
 
 import click
 
+from evalharness.analysis.policy_file import policy_of
 from evalharness.cli.command import CommandGroup
-from evalharness.cli.option_texts import policy_of
 from evalharness.cli.options import debug_option, json_option, policy_options, with_options
 from evalharness.cli.printing import print_json, print_line
 from evalharness.report.policy_lines import document, lines
