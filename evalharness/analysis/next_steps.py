@@ -40,7 +40,7 @@ def _passed(model: ModelRow | None, units: Sequence[UnitDecision]) -> str:
     if not open_rows:
         return "Ship it."
     row = min(open_rows, key=lambda row: (loss_bound(row) or 0.0) / (row.margin or 1.0))
-    return f"Ship it. {_more_of(row)} to exclude a smaller loss there."
+    return f"Ship it. To be surer of {row.task}, {_lower(_more_of(row))}."
 
 
 def _beyond_margin(row: Comparison) -> bool:
@@ -50,11 +50,11 @@ def _beyond_margin(row: Comparison) -> bool:
 
 
 def _more_of(row: Comparison) -> str:
-    """ "Ask all 872 examples of sst2 (300 were asked)"."""
+    """ "Ask all 872 examples (300 were asked)"."""
     units = units_of(row).partition(" ")[0]
     if row.available > row.n:
-        return f"Ask all {row.available:,} {units} of {row.task} ({row.n:,} were asked)"
-    return f"Ask more {units} of {row.task} than its {row.n:,}"
+        return f"Ask all its {row.available:,} {units} ({row.n:,} were asked)"
+    return f"Ask more than its {row.n:,} {units}"
 
 
 def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str:
@@ -68,7 +68,9 @@ def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str
     if unfit:
         return f"Read the answers to {_named(unfit)}: more are empty, cut off or unreadable than the policy allows."
     missed = [unit.row for unit in units if unit.outcome == UnitOutcome.ABOVE_CEILING]
-    return f"{_more_of(missed[0])}, or allow a larger loss there (--ceiling)." if missed else "Ask more examples."
+    if not missed:
+        return "Ask more examples."
+    return f"To exclude a loss on {missed[0].task}, {_lower(_more_of(missed[0]))}, or allow a larger one (--ceiling)."
 
 
 def _enough(row: Comparison) -> str:
@@ -98,7 +100,9 @@ def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparis
             and row.candidate == model.name}  # fmt: skip
     what = f"{_named(lost)}" if 0 < len(lost) <= FEW else "the tasks it lost"
     more = "more " if training.get("replay") else ""
-    rest = f"Train again with {more}examples of {what} (--replay){_or_rate('a smaller', model)}."
+    unlearned = model is not None and model.target_task is not None and not model.learned_target
+    rate = "; it has hardly learned, either" if unlearned else _or_rate("a smaller", model)
+    rest = f"Train again with {more}examples of {what} (--replay){rate}."
     only_form = bool(lost) and all(row.task in form for row in lost)
     return f"{rest} It seems to have lost the form of answers, not what it knows." if only_form else rest
 

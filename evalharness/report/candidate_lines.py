@@ -92,5 +92,7 @@ def _loss(candidate: JudgedCandidate) -> tuple[str, str]:
         row = worst(lost)
         name, unit = wording.one_line(row.task, 40), metric_unit(row)
         of = f"{len(lost)} of {total}" if len(units) > 1 else "its one task"
-        return f"{unit.amount(row.difference.value if row.difference else 0.0)} on {name}", f"too much on {of}"
-    return possible_loss([unit.row for unit in units]), "the largest that is not excluded"
+        lost_there = f"{unit.amount(row.difference.value if row.difference else 0.0)} on {name}"
+        return lost_there, f"too much on {of}"
+    possible = possible_loss([unit.row for unit in units])
+    return (f"at worst {possible}", "not shown to be lost") if possible else ("none", "no loss remains possible")

@@ -30,7 +30,10 @@ def header(results: Results) -> Header:
     return Header(
         suite=None if suite == UNNAMED else suite,
         bases=tuple(model.name for model in results.models if model.base is None),
-        tasks=len({c.task for c in rows if c.level == Level.TASK and c.task not in variants}),
+        tasks=len(
+            {c.task for c in rows if c.is_gate_unit}
+            or {c.task for c in rows if c.level == Level.TASK} - variants.keys()
+        ),
         error_count=len(results.errors),
         level=next((c.ci_level for c in rows), 0.9),
     )

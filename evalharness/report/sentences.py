@@ -212,19 +212,19 @@ def _why_passed(results: Results, candidate: JudgedCandidate, shortly: bool) -> 
     possible = possible_loss([unit.row for unit in candidate.units])
     if possible.startswith(ANY):
         return [f"{said}{none}", f"no loss is excluded {possible.removeprefix(ANY)}"]
-    return [f"{said}{none}", f"the largest loss not excluded is {possible}"]
+    return [f"{said}{none}", f"at worst it lost {possible}" if possible else "no loss remains possible"]
 
 
 def possible_loss(rows: Sequence[Comparison]) -> str:
     """The largest loss, in margins, that is not excluded of any gate unit: "1.6 points on copa", "any on wmt", or
-    "none".
+    "" where none is possible.
     """
     unbounded = [row for row in rows if row.difference is not None and loss_bound(row) is None]
     if unbounded:
         return f"{ANY}on {_short(unbounded[0].task)}"
     lows = [(low / (row.margin or 1.0), low, row) for row in rows if (low := loss_bound(row)) is not None and low < 0]
     if not lows:
-        return "none"
+        return ""
     _, low, row = min(lows, key=lambda loss: loss[0])
     return f"{metric_unit(row).amount(low)} on {_short(row.task)}"
 
@@ -236,8 +236,11 @@ def _why_forgotten(candidate: JudgedCandidate) -> list[str]:
         return [f"lost most of what the base could do: {left} of it is left"]
     if lost:
         row = worst(lost)
-        more = f", and more than is accepted on {wording.counted(len(lost) - 1, 'other task')}" if len(lost) > 1 else ""
-        return [f"lost {metric_unit(row).amount(value(row))} on {_short(row.task)}{more}"]
+        others = [_short(other.task) for other in lost if other is not row]
+        named = others[0] if len(others) == 1 else wording.counted(len(others), "other task")
+        more = f", and more than is accepted on {named}" if others else ""
+        accepted = "" if row.margin is None else f" ({metric_unit(row).amount(row.margin)} accepted)"
+        return [f"lost {metric_unit(row).amount(value(row))} on {_short(row.task)}{accepted}{more}"]
     suite = candidate.suite
     times = abs(value(suite)) if suite is not None else 0.0
     return [f"lost more than is accepted over all tasks together: on average {wording.plain(times, 1)} times as much"]

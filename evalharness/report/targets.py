@@ -70,5 +70,5 @@ def learned_words(model: ModelRow) -> str:
     if model.target_task is None:
         return "target not known" if model.judged else wording.NONE
     if model.learned_target is None:
-        return untold(model).removeprefix("is ").removeprefix("was ")
+        return f"learning {untold(model).removeprefix('is ').removeprefix('was ')}"
     return "learned" if model.learned_target else "did not learn"

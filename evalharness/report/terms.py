@@ -16,7 +16,7 @@ TERMS: Final[Mapping[str, str]] = {
         "was not trained on. It describes; the decision rests on the losses."
     ),
     "loss": (
-        "Of a candidate that lost too much: the largest loss, counted in accepted losses. Of one that did not: the "
-        "largest that these examples do not exclude, at 95 % certainty."
+        "Of a candidate that lost too much: the largest loss, counted in accepted losses. Of one that did not: at "
+        "worst, the largest loss that these examples leave possible, at 95 % certainty."
     ),
 }

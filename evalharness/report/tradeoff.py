@@ -101,7 +101,7 @@ def _scaled(estimate: Estimate | None, factor: float) -> Estimate | None:
 
 
 def _tip(point: _CandidatePoint, flat: bool) -> str:
-    change = f"{wording.signed(point.x.value, wording.IN_MARGINS)} accepted losses over the other tasks"
+    change = f"{wording.signed(point.x.value, wording.IN_MARGINS)} accepted losses on average over the other tasks"
     if flat or point.y is None:
         return f"{point.name}: {change}"
     return f"{point.name}: {change}, target {wording.signed(point.y.value, 1)} {point.unit}, {point.words}"
@@ -144,7 +144,7 @@ def _axes(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -
         axes.axvline(-margin, color=NAMES["forgotten"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=1)
     quiet_grid(axes)
     axes.tick_params(labelsize=9.5)
-    axes.set_xlabel("lost  ←  all other tasks, in accepted losses  →  kept", fontsize=9.5)
+    axes.set_xlabel("lost  ←  all other tasks on average, in accepted losses  →  gained", fontsize=9.5)
     gains = [value for point in points for value in _ends(point.y)]
     if not gains:
         axes.set_yticks([])

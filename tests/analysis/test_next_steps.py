@@ -49,11 +49,9 @@ def test_a_pass_ships() -> None:
 
 def test_a_pass_that_excludes_little_asks_for_more_examples() -> None:
     all_asked, some = OPEN, replace(OPEN, task="sst2", n=100, available=872)
-    assert step(SUITE, all_asked) == "Ship it. Ask more examples of rte than its 300 to exclude a smaller loss there."
+    assert step(SUITE, all_asked) == "Ship it. To be surer of rte, ask more than its 300 examples."
     worse = replace(some, difference=Estimate(value=-0.02, low=-0.09, high=0.05))
-    assert step(SUITE, all_asked, worse) == (
-        "Ship it. Ask all 872 examples of sst2 (100 were asked) to exclude a smaller loss there."
-    )
+    assert step(SUITE, all_asked, worse) == ("Ship it. To be surer of sst2, ask all its 872 examples (100 were asked).")
     never = replace(OPEN, flags=(Flag.BASE_AT_CHANCE,))
     assert step(SUITE, never) == "Ship it."
 
@@ -130,7 +128,7 @@ def test_a_suspect_is_read_and_asked_again() -> None:
 
 def test_a_ceiling_that_is_not_met() -> None:
     assert step(SUITE, ROW, policy=Policy(ceiling=0.001)) == (
-        "Ask more examples of rte than its 300, or allow a larger loss there (--ceiling)."
+        "To exclude a loss on rte, ask more than its 300 examples, or allow a larger one (--ceiling)."
     )
 
 

@@ -187,8 +187,8 @@ def test_whether_it_learned_in_words(run: Results) -> None:
         "prompt-16": "target not known",
     }
     aimed = replace(run.models[-1], target_task="topics")
-    assert learned_words(aimed) == "not measured"
-    assert learned_words(replace(aimed, target_gain=Estimate(value=0.1))) == "cannot be told"
+    assert learned_words(aimed) == "learning not measured"
+    assert learned_words(replace(aimed, target_gain=Estimate(value=0.1))) == "learning cannot be told"
 
 
 def test_what_was_not_measured_is_a_dash_and_sorted_last(half_measured: Results, unmeasured: Results) -> None:

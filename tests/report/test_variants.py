@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -171,7 +172,7 @@ def test_the_page_shows_them_and_a_run_without_them_has_no_such_section(otherwis
     page, plain = render(otherwise), render(run)
     for words in ("Other ways of asking", "wording “claim”", "calibration error", "glue_score 0.698"):
         assert words in page
-    assert "13 tasks</span>" in page and "13 tasks</span>" in plain
+    assert (count := re.search(r"\d+ tasks</span>", plain)) and count[0] in page
     assert 'id="ways"' not in plain
 
 
