@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from command_line import exit_code
 
-from evalharness import api
 from evalharness.cli import report as report_command
 from evalharness.errors import StoreError, UsageError
 from evalharness.folder_lock import LOCK, held
 from evalharness.paths import shipped
 from evalharness.records.job_options import make_job
+from evalharness.results import saving
 from evalharness.run.output_folder import held_output
 
 Doing = Callable[[], AbstractContextManager[object]]
@@ -64,7 +64,7 @@ def killed(child: int) -> None:
 def test_the_second_is_told_before_it_reads_a_checkpoint(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "PATIENCE", 0.0)
+    monkeypatch.setattr(saving, "PATIENCE", 0.0)
     (broken := tmp_path / "broken").mkdir()
     (broken / "config.json").write_text("not a model")
     (table := tmp_path / "table.csv").write_text("id,score\n1,1\n2,0\n")
