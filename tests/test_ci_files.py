@@ -89,6 +89,7 @@ def test_every_expression_of_the_action_is_an_input_that_there_is() -> None:
     assert set(STEPS["Gate"]["with"]) <= set(ACTION["inputs"])
 
 
+@pytest.mark.slow
 def test_the_action_installs_itself_and_says_that_a_candidate_may_not_ship(tmp_path: Path) -> None:
     compared(tmp_path)
     (tmp_path / "own.toml").write_text("[gate]\nmargins = { task1 = 0.05 }\n")
