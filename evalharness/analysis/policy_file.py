@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from os.path import relpath
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
+from evalharness.configuration import GATE, heading, place, stated, table_of
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.policy import Policy
 from evalharness.results import structured
 
-OWN, PROJECT = "evalharness.toml", "pyproject.toml"
-TABLES = {OWN: ("gate",), PROJECT: ("tool", "evalharness", "gate")}
 NONE = "none"  # in place of a file: no policy but the options
 HINTS: Final = {name: hint for name, hint in get_type_hints(Policy).items() if name != "sources"}
 RIGHT = {  # what a key may look like
@@ -49,71 +47,30 @@ def find_policy(start: Path | None = None) -> Policy:
 
     Raises UsageError for a file that cannot be read, and for what is wrong in it.
     """
-    start = (start or Path()).absolute()
-    for folder in _up_to_repository(start):
-        tables = {folder / name: _table(folder / name) for name in (PROJECT, OWN) if (folder / name).is_file()}
-        stated = {path: table for path, table in tables.items() if table is not None}
-        if stated:
-            policy = Policy()
-            for path, table in stated.items():
-                policy = _with_table(policy, path, table)
-            return policy
-    return Policy()
+    policy = Policy()
+    for path, table in stated(GATE, start).items():
+        policy = _with_table(policy, path, table)
+    return policy
 
 
 def read_policy(path: Path) -> Policy:
     """The policy of one file, in the form of pyproject.toml where it has that name, else in that of evalharness.toml.
     Raises UsageError where it states none.
     """
-    table = _table(path)
+    table = table_of(path, GATE)
     if table is None:
-        where = "[" + ".".join(_keys(path)) + "]"
+        where = f"[{heading(path, GATE)}]"
         raise UsageError(path, f"states no policy: there is no {where}", f"put it under {where}")
     return _with_table(Policy(), path, table)
 
 
-def _up_to_repository(start: Path) -> list[Path]:
-    """The folder and those above it up to the root of its repository; the folder alone where it is in none."""
-    folders = [start, *start.parents]
-    root = next((at for at, folder in enumerate(folders) if (folder / ".git").exists()), 0)
-    return folders[: root + 1]
-
-
-def _keys(path: Path) -> tuple[str, ...]:
-    return TABLES.get(path.name, TABLES[OWN])
-
-
-def _table(path: Path) -> Mapping[str, Any] | None:
-    """The table of the policy; None where the file has none."""
-    try:
-        document: Any = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise UsageError(path, f"cannot be read ({error.strerror})", "name a file that can be read") from error
-    except ValueError as error:
-        raise UsageError(path, f"not TOML ({error})", "mend it there: it may hold the gate's policy") from error
-    keys = _keys(path)
-    for depth, key in enumerate(keys):
-        if not isinstance(document, dict):
-            raise UsageError(f"{path}: {'.'.join(keys[:depth])}", "not a table", f"write [{'.'.join(keys)}]")
-        ours = keys[:depth] == keys[:-1]  # nothing else may stand beside the policy
-        if unknown := sorted(set(document) - {key} if ours else ()):
-            where = ".".join((*keys[:depth], unknown[0]))
-            raise UsageError(f"{path}: {where}", "there is no such key", f"the policy stands under [{'.'.join(keys)}]")
-        if key not in document:
-            return None
-        document = document[key]
-    if not isinstance(document, dict):
-        raise UsageError(f"{path}: {'.'.join(keys)}", "not a table", f"write [{'.'.join(keys)}]")
-    return document
-
-
 def _with_table(policy: Policy, path: Path, table: Mapping[str, Any]) -> Policy:
     """The policy with what a file states over it."""
-    source, prefix = relpath(path), ".".join(_keys(path))
+    source, prefix = relpath(path), heading(path, GATE)
     values = dict[str, Any]()
     for key, value in table.items():
         if key not in HINTS:
-            raise UsageError(f"{source}: {prefix}.{key}", "there is no such key", did_you_mean(key, HINTS))
+            raise UsageError(place(path, GATE, key), "there is no such key", did_you_mean(key, HINTS))
         values[key] = structured(value, HINTS[key], source, f"{prefix}.{key}", f"{RIGHT[key]} would be right")
     if "baseline" in values:
         values["baseline"] = relpath(path.parent / values["baseline"])

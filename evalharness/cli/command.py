@@ -1,11 +1,13 @@
-"""Refuse what a command line would take in silence: an option given twice, of which the last value would count, and an
-empty value (of a variable that is not set), which as a path would be the current folder.
+"""Give options the values that a repository's files state, and refuse what a command line would take in silence: an
+option given twice, of which the last value would count, and an empty value (of a variable that is not set), which as a
+path would be the current folder.
 """
 
 from __future__ import annotations
 
 import click
 
+from evalharness.cli.defaults import defaults_of, without_excluded
 from evalharness.errors import UsageError
 
 MAY_BE_EMPTY = ("system_instruction",)  # a text, and none is one
@@ -15,13 +17,17 @@ class Command(click.Command):
     """A command that takes each of its options once, where it is not made to be repeated, and no empty value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does. Raises UsageError for an option with a value given twice, and for an empty value."""
-        if args and not ctx.resilient_parsing:
+        """Parse as click does. Raises UsageError for an option with a value given twice, for an empty value, and for
+        what is wrong in the repository's files.
+        """
+        if not ctx.resilient_parsing:
             values, _, order = self.make_parser(ctx).parse_args(list(args))
             if not any(each.is_eager for each in order):  # --help
                 _check_once(order)
                 for parameter in order:
                     _check_not_empty(parameter, values.get(parameter.name or ""), ctx)
+                stated = without_excluded(defaults_of(self, ctx.command_path.partition(" ")[2]), order)
+                ctx.default_map = {name: default.value for name, default in stated.items()}
         return super().parse_args(ctx, args)
 
 

@@ -1,4 +1,4 @@
-"""`evalharness config`: show what the repository's files say of the gate, and which file says it."""
+"""`evalharness config`: show what the repository's files say of the gate and of options, and which file says it."""
 
 from __future__ import annotations
 
@@ -6,31 +6,45 @@ import json
 
 import click
 
+from evalharness import cli, registry
 from evalharness.analysis.policy_file import policy_of
 from evalharness.cli.command import CommandGroup
-from evalharness.cli.options import debug_option, json_option, policy_options, with_options
-from evalharness.cli.printing import print_json, print_line
-from evalharness.report.policy_lines import document, lines
+from evalharness.cli.defaults import defaults_of
+from evalharness.cli.options import debug_option, json_option, policy_option, with_options
+from evalharness.cli.printing import print_json, print_line, print_lines
+from evalharness.configuration import COMMANDS
+from evalharness.report.policy_lines import document, lines, toml_value
 
 
 @click.group("config", cls=CommandGroup)
 def config_command() -> None:
-    """Show what the repository's files say of the gate, and which file says it."""
+    """Show what the repository's files say of the gate and of options, and which file says it."""
 
 
 @config_command.command("show")
-@with_options(policy_options[0])
+@with_options(policy_option)
 @click.option("--origin", is_flag=True, help="Behind every value, the file that states it.")
 @with_options(json_option, debug_option)
 def show_command(policy_text: str | None, origin: bool, as_json: bool, debug: bool) -> None:
-    """Print the policy that `run` and `gate` would judge by here, as evalharness.toml takes it.
+    """Print the policy that `run` and `gate` would judge by here, and the options that files give to commands, as
+    evalharness.toml takes them.
 
     Options stand over evalharness.toml, that over the pyproject.toml beside it, and these over the defaults.
     Ends with 2 for a file that is wrong.
     """
     policy = policy_of(policy_text)
+    commands = ((name, registry.find(cli.REGISTRY, name, "command")) for name in COMMANDS)
+    options = {name: given for name, command in commands if (given := defaults_of(command, name).values())}
     if as_json:
-        print_json(json.dumps({"gate": document(policy), "files": policy.files}, indent=1, ensure_ascii=False))
+        stated = {
+            name: {each.key: {"value": each.value, "origin": each.source} for each in given}
+            for name, given in options.items()
+        }
+        whole = {"gate": document(policy), "files": policy.files, "options": stated}
+        print_json(json.dumps(whole, indent=1, ensure_ascii=False))
         return
-    for line in lines(policy, origin):
-        print_line(line)
+    print_lines(lines(policy, origin))
+    for name, given in options.items():
+        print_line(f"\n[{name}]")
+        for each in given:
+            print_line(f"{each.key} = {toml_value(each.value)}" + (f"  # {each.source}" if origin else ""))

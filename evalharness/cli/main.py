@@ -42,7 +42,7 @@ SUMMARIES = {
     "data": "Fetch rows to a folder, verify one, accept new rows of the hub.",
     "checkpoint": "Say what a checkpoint directory holds.",
     "store": "Say what the store of answers holds, verify it, remove answers, export them.",
-    "config": "Show what the repository's files say of the gate, and which file says it.",
+    "config": "Show what the repository's files say of the gate and of options, and who says it.",
     "doctor": "Say what this machine and this installation can do, and what is broken.",
     "demo": "Train five candidates on the embedded world and compare them.",
 }

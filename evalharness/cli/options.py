@@ -81,14 +81,15 @@ margin_option = click.option(
     metavar="[TASK=]DELTA",
     help="The largest drop that is acceptable. Repeatable.",
 )
+policy_option = click.option(
+    "--policy",
+    "policy_text",
+    metavar="FILE",
+    help="The policy's file; none: options alone  [default: [gate] of evalharness.toml, [tool.evalharness.gate] of "
+    "pyproject.toml, here or above in the repository].",
+)
 policy_options: tuple[Decorated, ...] = (
-    click.option(
-        "--policy",
-        "policy_text",
-        metavar="FILE",
-        help="The policy's file; none: options alone  [default: [gate] of evalharness.toml, [tool.evalharness.gate] of "
-        "pyproject.toml, here or above in the repository].",
-    ),
+    policy_option,
     click.option(
         "--on-inconclusive",
         type=click.Choice([str(choice) for choice in OnInconclusive]),
@@ -113,10 +114,8 @@ against_options: tuple[Decorated, ...] = (
 )
 alpha_option = click.option(
     "--alpha",
-    default=0.05,
-    show_default=True,
     type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    help="Error rate of either verdict.",
+    help="Error rate of either verdict  [default: 0.05].",
 )
 engine_options: tuple[Decorated, ...] = (
     click.option("--engine", default="hf", show_default=True, help="What answers."),

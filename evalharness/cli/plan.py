@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from evalharness.analysis.policy_file import policy_of
 from evalharness.cli import progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options
@@ -19,6 +20,7 @@ from evalharness.cli.options import (
     example_options,
     json_option,
     margin_option,
+    policy_option,
     quiet_option,
     task_options,
     with_options,
@@ -40,7 +42,7 @@ from evalharness.run.checks import check_output
 @click.option(
     "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and the draws."
 )
-@with_options(margin_option, alpha_option)
+@with_options(policy_option, margin_option, alpha_option)
 @click.option("--power", default=0.8, show_default=True, help="With which probability a verdict should come out.")
 @click.option(
     "--flips",
@@ -103,6 +105,7 @@ def plan_command(**given: Any) -> None:
 
 
 def _job(given: Mapping[str, Any]) -> Job:
-    if not (given["suite"] or given["tasks"]):
+    policy = policy_of(given["policy_text"])
+    if not (given["suite"] or given["tasks"] or policy.suite):
         raise UsageError("plan", "nothing to plan", "name a --suite or one or more --task")
-    return make_job((), given["suite"], **job_options(given))
+    return make_job((), given["suite"], policy, **job_options(given))

@@ -16,10 +16,13 @@ from evalharness.cli.gate_output import gate_output_options
 from evalharness.cli.help import SectionedCommand
 from evalharness.cli.options import (
     against_options,
+    alpha_option,
     chat_options,
     data_options,
     debug_option,
     engine_options,
+    example_options,
+    margin_option,
     policy_options,
     task_options,
     with_options,
@@ -81,13 +84,7 @@ class RunCommand(SectionedCommand):
     help="Rows that the candidates (or one) were fine-tuned on: overlap with what is asked is shown "
     "[default: what training.json names].",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    help="At most this many examples a task (whole units, at least one), drawn with --seed.",
-)
-@click.option("--num-fewshot", type=click.IntRange(min=0), help="Examples in front of each question.")
-@click.option("--split", help="Evaluate this split instead of each task's own.")
+@with_options(*example_options)
 @click.option(
     "--template",
     "templates",
@@ -124,19 +121,7 @@ class RunCommand(SectionedCommand):
 @click.option(
     "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
 )
-@click.option(
-    "--margin",
-    "margin_texts",
-    multiple=True,
-    metavar="[TASK=]DELTA",
-    help="The largest drop that is acceptable. Repeatable.",
-)
-@click.option(
-    "--alpha",
-    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
-    help="Error rate of either verdict  [default: 0.05].",
-)
-@with_options(*engine_options)
+@with_options(margin_option, alpha_option, *engine_options)
 @click.option(
     "--store",
     type=click.Path(path_type=Path, dir_okay=False),

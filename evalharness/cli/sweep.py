@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from evalharness import experiments, registry
+from evalharness.analysis.policy_file import policy_of
 from evalharness.cli import completion, progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options, number, shares, targets, weights
@@ -20,6 +21,7 @@ from evalharness.cli.options import (
     limit_option,
     margin_option,
     mixing_options,
+    policy_option,
     quiet_option,
     with_options,
 )
@@ -110,7 +112,7 @@ SHARED = (  # options that are fields of every recipe, where they are given
 @click.option(
     "--train-dtype", default="float32", show_default=True, type=click.Choice(DTYPES), help="Of the weights in training."
 )
-@with_options(*data_options, limit_option, margin_option, *engine_options[:-2])
+@with_options(*data_options, limit_option, policy_option, margin_option, *engine_options[:-2])
 @click.option(
     "--eval-batch-size",
     default=16,
@@ -154,7 +156,9 @@ def sweep_command(**given: Any) -> int:
 def _job(given: Mapping[str, Any]) -> Job:
     of_training = {"alpha": None}  # LoRA's
     of_evaluation = {"batch_size": given["eval_batch_size"], "store": given["out"] / "store.sqlite"}
-    return make_job((), given["suite"], **job_options({**given, **of_training, **of_evaluation}))
+    return make_job(
+        (), given["suite"], policy_of(given["policy_text"]), **job_options({**given, **of_training, **of_evaluation})
+    )
 
 
 def _grid(given: Mapping[str, Any]) -> Grid:

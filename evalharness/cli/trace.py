@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from evalharness import experiments, registry
+from evalharness.analysis.policy_file import policy_of
 from evalharness.cli import progress
 from evalharness.cli.command import Command
 from evalharness.cli.option_texts import job_options, pairs
@@ -23,6 +24,7 @@ from evalharness.cli.options import (
     example_options,
     json_option,
     margin_option,
+    policy_option,
     quiet_option,
     task_options,
     with_options,
@@ -77,7 +79,7 @@ from evalharness.run.output_folder import held_output
 @click.option(
     "--seed", default=1234, type=click.IntRange(min=0), show_default=True, help="Of shots, --limit and resampling."
 )
-@with_options(margin_option, alpha_option, *engine_options)
+@with_options(policy_option, margin_option, alpha_option, *engine_options)
 @click.option("--precision", type=click.Choice(["nf4", "fp4", "int8", "none"]), help="Of the base and adapters on it.")
 @click.option("--allow-noop", is_flag=True, help="Accept a copy of the base, and an adapter that changes nothing.")
 @click.option(
@@ -130,9 +132,10 @@ def _learned(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _job(given: Mapping[str, Any]) -> Job:
-    if not (given["suite"] or given["tasks"] or given["learned"]):
+    policy = policy_of(given["policy_text"])
+    if not (given["suite"] or given["tasks"] or given["learned"] or policy.suite):
         raise UsageError("trace", "nothing to evaluate", "name a --suite or one or more --task")
-    return make_job(_models(given["stages"], given["models"]), given["suite"], **job_options(given))
+    return make_job(_models(given["stages"], given["models"]), given["suite"], policy, **job_options(given))
 
 
 def _models(stages: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def lines(policy: Policy, origin: bool = False) -> Iterator[str]:
     yield "[gate]"
     every = document(policy)
     for key, entry in every.items():
-        text = f"# {key}: {UNSET}" if entry["value"] in (None, [], {}) else f"{key} = {_toml(entry['value'])}"
+        text = f"# {key}: {UNSET}" if entry["value"] in (None, [], {}) else f"{key} = {toml_value(entry['value'])}"
         yield f"{text}  # {entry['origin']}" if origin and not text.startswith("#") else text
 
 
@@ -48,14 +48,14 @@ def _origin(policy: Policy, key: str) -> str:
     return "; ".join(f"{', '.join(names)}: {source}" for source, names in by_source.items())
 
 
-def _toml(value: Any) -> str:
-    """A value in TOML on one line; dates of waivers are dates."""
+def toml_value(value: Any) -> str:
+    """Write a value in TOML on one line; dates of waivers are dates."""
     if isinstance(value, Mapping):
         stated = {key: each for key, each in value.items() if each is not None}
-        cells = (f"{_key(key)} = {each if key == 'expires' else _toml(each)}" for key, each in stated.items())
+        cells = (f"{_key(key)} = {each if key == 'expires' else toml_value(each)}" for key, each in stated.items())
         return f"{{ {', '.join(cells)} }}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     return json.dumps(str(value)) if isinstance(value, str) else json.dumps(value)
 
 

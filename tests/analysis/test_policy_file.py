@@ -161,9 +161,9 @@ def test_what_is_wrong_is_named_with_what_would_be_right(repository: Path, text:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("evalharness.toml", "[gaet]\nalpha = 0.1\n", "gaet: there is no such key; the policy stands under [gate]"),
+        ("evalharness.toml", "[gaet]\nalpha = 0.1\n", "gaet: there is no such table; did you mean gate?"),
         ("evalharness.toml", "gate = 3\n", "gate: not a table"),
-        ("pyproject.toml", "[tool.evalharness.gaet]\n", "tool.evalharness.gaet: there is no such key"),
+        ("pyproject.toml", "[tool.evalharness.gaet]\n", "tool.evalharness.gaet: there is no such table"),
         ("pyproject.toml", "[tool]\nevalharness = 3\n", "tool.evalharness: not a table"),
         ("pyproject.toml", "[tool.evalharness.gate]\nalpha = 'x'\n", "tool.evalharness.gate.alpha: not a number"),
         ("pyproject.toml", "broken", "not TOML"),
