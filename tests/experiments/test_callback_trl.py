@@ -1,4 +1,4 @@
-"""The callback in TRL's SFTTrainer: what it logs is what a run says of the saved model, and the training is the same."""
+"""The callback in TRL's SFTTrainer logs what a run says of the saved model, and leaves the training as it is."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def trained(base: Path, out: Path, callbacks: list[ForgettingCallback]) -> Any:
         activation_checkpointing=False, max_length=32,
     )  # fmt: skip
     torch.manual_seed(3)
+    tokenizer = AutoTokenizer.from_pretrained(base)
     with quiet():
         trainer = trl.SFTTrainer(
-            str(base), arguments, train_dataset=Dataset.from_list(ROWS), processing_class=AutoTokenizer.from_pretrained(base),
+            str(base), arguments, train_dataset=Dataset.from_list(ROWS), processing_class=tokenizer,
             peft_config=LoraConfig(r=2, task_type="CAUSAL_LM", target_modules="all-linear"), callbacks=callbacks,
         )  # fmt: skip
     trainer.train()
