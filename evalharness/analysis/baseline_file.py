@@ -20,6 +20,7 @@ from evalharness.analysis.row_packing import changed, changes, packed, unpacked
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.answers import AnswerCounts
 from evalharness.records.measurements import Measurement
+from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow
 from evalharness.results import structured
 from evalharness.results.digest import with_digest
@@ -203,6 +204,11 @@ def is_baseline_file(path: Path) -> bool:
     return path.is_file() and path.suffix != ".parquet"
 
 
+def place_of(policy: Policy) -> Path:
+    """Where the baseline file of a policy lies: `FILE` of the working directory where it names none."""
+    return Path(policy.baseline or FILE)
+
+
 def read_file(path: Path) -> BaselineFile:
     """Read a baseline file. Raises UsageError where there is none, NotComparableError where it is damaged or was
     changed by anyone but `baseline accept`.
@@ -210,7 +216,7 @@ def read_file(path: Path) -> BaselineFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        fix = "write one with `evalharness baseline accept RUN`"
+        fix = "write one with `evalharness baseline accept RUN`, or name it as `baseline` in the policy or an option"
         raise UsageError(path, f"no baseline file can be read here ({error.strerror})", fix) from error
     try:
         document = parsed(content, path, FORM)

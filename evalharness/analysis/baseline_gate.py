@@ -10,7 +10,7 @@ from typing import TypeVar
 from evalharness import fingerprint
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline import Baseline, BaselineTask, check_engine, units_digest
-from evalharness.analysis.baseline_file import read_file
+from evalharness.analysis.baseline_file import place_of, read_file
 from evalharness.analysis.gate import Decision, judge, merged
 from evalharness.analysis.gate_units import subjects
 from evalharness.analysis.judging import at_policy
@@ -25,7 +25,6 @@ from evalharness.results import read_measurements
 
 Value = TypeVar("Value")
 FIX = "run the candidate with the baseline's tasks, data, limits and engine, or accept a new baseline"
-NO_FILE = "name it as `baseline` in the policy, or with --baseline"
 
 
 def decide(run: Path | None, results: Results, policy: Policy, only: Collection[str] = ()) -> Decision:
@@ -47,12 +46,10 @@ def sides(run: MeasuredRun, results: Results, policy: Policy) -> list[tuple[str,
     """Against whose scores a run's candidates are judged by a policy, and the results of that. The original base's are
     those of the run where it measured that, else the file's.
 
-    Raises UsageError where no file is named, NotComparableError where the file is damaged, or of other questions,
+    Raises UsageError where there is no file, NotComparableError where the file is damaged, or of other questions,
     metrics or engines than the run.
     """
-    if policy.baseline is None:
-        raise UsageError("against", f"{policy.against}, and no baseline file is named", NO_FILE)
-    file, base = read_file(Path(policy.baseline)), _base_fingerprint(run)
+    file, base = read_file(place_of(policy)), _base_fingerprint(run)
     every = [(f"{file.accepted.name} (accepted)", file.accepted)]
     if policy.against == Against.BOTH:
         known = {row.fingerprint for row in file.models}

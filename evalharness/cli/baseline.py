@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from evalharness import api
-from evalharness.analysis.baseline_file import FILE, BaselineFile, read_file
+from evalharness.analysis.baseline_file import FILE, BaselineFile, place_of, read_file
 from evalharness.analysis.policy_file import policy_of
 from evalharness.cli.command import CommandGroup
-from evalharness.cli.options import debug_option, json_option, with_options
+from evalharness.cli.options import debug_option, json_option, policy_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.fingerprint import short
 from evalharness.report.text_table import aligned
@@ -25,7 +25,6 @@ file_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"The baseline file  [default: the policy's, else {FILE}].",
 )
-policy_option = click.option("--policy", "policy_text", metavar="FILE", help="The policy that names the baseline file.")
 
 
 @click.group("baseline", cls=CommandGroup)
@@ -71,7 +70,7 @@ def show_command(file: Path | None, policy_text: str | None, as_json: bool, debu
 
 
 def _place(file: Path | None, policy_text: str | None) -> Path:
-    return file or Path(policy_of(policy_text).baseline or FILE)
+    return file or place_of(policy_of(policy_text))
 
 
 def _rows(file: BaselineFile) -> list[tuple[str, ...]]:

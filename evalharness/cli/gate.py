@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from evalharness.analysis.baseline_file import FILE
 from evalharness.analysis.baseline_gate import decide
 from evalharness.analysis.judging import judged_by
 from evalharness.analysis.policy_file import policy_of
@@ -43,7 +44,7 @@ from evalharness.whole_file import write_whole
     help="Error rate of either verdict  [default: the run's].",
 )
 @with_options(*against_options)
-@click.option("--baseline", metavar="FILE", help="The baseline file  [default: the policy's].")
+@click.option("--baseline", metavar="FILE", help=f"The baseline file  [default: the policy's, else {FILE}].")
 @click.option("--explain", is_flag=True, help="Say by which rule each exit code came about.")
 @with_options(*gate_output_options, json_option, debug_option)
 def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool, debug: bool, **given: Any) -> int:

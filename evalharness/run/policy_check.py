@@ -4,10 +4,7 @@ without.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from evalharness.analysis.baseline_file import read_file
-from evalharness.analysis.baseline_gate import NO_FILE
+from evalharness.analysis.baseline_file import place_of, read_file
 from evalharness.errors import UsageError
 from evalharness.records.job import Job
 from evalharness.tasks.library import Library
@@ -20,9 +17,7 @@ def check_policy(job: Job) -> None:
     library, tasks, policy = Library(job.tasks.include), job.tasks, job.policy
     where = policy.source("suite")
     if policy.looks_at_baseline:
-        if policy.baseline is None:
-            raise UsageError("against", f"{policy.against}, and no baseline file is named", NO_FILE)
-        read_file(Path(policy.baseline))
+        read_file(place_of(policy))
     if policy.suite is not None and policy.suite != tasks.suite:
         what = f"asks for the suite {policy.suite}, and this run is to ask {tasks.suite or 'none'}"
         raise UsageError(f"{where}: suite", what, "give no --task and no other --suite, or gate without the policy")
