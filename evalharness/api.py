@@ -20,7 +20,7 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
-from evalharness.notebook import PlanResults, RunResults, policy_of
+from evalharness.notebook import PlanResults, RunResults, as_policy
 from evalharness.records.job_options import JobOptions, PlanOptions, Texts, make_job, several
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options, spelled_out
@@ -65,7 +65,7 @@ def evaluate(
 
     `records.job_options.JobOptions` says what each of them means.
     """
-    job = make_job(models, suite, policy_of(policy), **options)
+    job = make_job(models, suite, as_policy(policy), **options)
     check_job(job, factory)
     with held_output(job) as job:
         record: Results = registry.find(run.REGISTRY, "evaluate", "stage")(job, listener, factory)
@@ -193,7 +193,7 @@ def gate(
     of_policy["baseline"] = None if baseline is None else str(baseline)
     hints = get_type_hints(gate)
     check_options({"run": run, "policy": policy, "candidates": candidates, **of_policy}, hints)
-    whole = policy_of(policy).with_values(of_policy, OPTION)
+    whole = as_policy(policy).with_values(of_policy, OPTION)
     if isinstance(run, RunResults):
         return run.decide(whole, candidates)
     if isinstance(run, Results):

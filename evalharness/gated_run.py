@@ -12,6 +12,7 @@ from evalharness.analysis.gate import UNDECIDED, CandidateDecision, Decision, Ga
 from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
 from evalharness.analysis.judging import judged_by
 from evalharness.analysis.policy_file import policy_of
+from evalharness.analysis.ranking import JudgedCandidate
 from evalharness.analysis.unit_rules import names_known
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.results import Results
@@ -45,7 +46,7 @@ class GatedRun:
         """
         __tracebackhide__ = True
         stopped = (each for each in self._of(candidate) if each.exit_code != GateOutcome.PASSED)
-        _refuse(line for each in stopped for line in (headline(each), *each.reasons))
+        _refuse(line for each in stopped for line in (headline(JudgedCandidate(each)), *each.reasons))
 
     def _of(self, candidate: str | None) -> list[CandidateDecision]:
         __tracebackhide__ = True

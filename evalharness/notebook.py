@@ -104,7 +104,7 @@ class RunResults:
         """Decide whether the candidates (`candidates`: these) may ship, by a policy or the file that states it (None:
         the defaults; no file is looked for). `evalharness.gate` takes single options, too. Raises UsageError.
         """
-        return self.decide(policy_of(policy), candidates)
+        return self.decide(as_policy(policy), candidates)
 
     def decide(self, policy: Policy, candidates: Sequence[str] = ()) -> Decision:
         """Decide by a policy. Its measurements are read where it asks for other margins than the verdicts have."""
@@ -157,7 +157,7 @@ class PlanResults:
         return out
 
 
-def policy_of(policy: str | Path | Policy | None) -> Policy:
+def as_policy(policy: str | Path | Policy | None) -> Policy:
     """A policy, that of a file, or the defaults. Raises UsageError."""
     if policy is None or isinstance(policy, Policy):
         return policy or Policy()

@@ -58,6 +58,17 @@ def loss_bound(row: Comparison) -> float | None:
     return None if row.difference is None or row.span is None else row.difference.low
 
 
+def largest_possible_loss(rows: Sequence[Comparison]) -> Comparison | None:
+    """The row that may have lost most, in its margins: the first of which no loss is excluded, else the one with the
+    lowest bound; None where no loss is possible or nothing was measured.
+    """
+    bounds = [(loss_bound(row), row) for row in rows if row.difference is not None]
+    if unbounded := [row for low, row in bounds if low is None]:
+        return unbounded[0]
+    losses = [(low / (row.margin or 1.0), row) for low, row in bounds if low is not None and low < 0]
+    return min(losses, key=lambda loss_and_row: loss_and_row[0])[1] if losses else None
+
+
 def undecided(suite: Comparison, units: Sequence[Comparison]) -> str:
     """Why the suite is not retained, and what would decide it."""
     what = f"undecided: {suite.candidate} over {suite.task}: "

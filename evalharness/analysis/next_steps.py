@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from evalharness.analysis.gate import CandidateDecision, GateOutcome, UnitDecision, worst
 from evalharness.analysis.gate_findings import UnitOutcome
-from evalharness.analysis.gate_text import loss_bound
+from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.phrases import never_retained, units_of
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.diagnosis import Conclusion
@@ -19,13 +19,15 @@ SHOWN = 2  # names of tasks
 FEW = 3  # tasks that were forgotten, of which the examples alone may be replayed
 
 
-def next_step(results: Results, decision: CandidateDecision) -> str:
-    """What to do next with the candidate that the gate decided on, in one or two sentences."""
+def next_step(results: Results, decision: CandidateDecision, instead: str = "") -> str:
+    """What to do next with the candidate that the gate decided on, in one or two sentences. `instead`: the candidate
+    that stands before it among those that may ship.
+    """
     model = next((model for model in results.models if model.name == decision.name), None)
     units = [unit for unit in decision.units if unit.row.is_gate_unit]
     suite = next((unit for unit in decision.units if unit.row.level == Level.SUITE), None)
     if decision.exit_code == GateOutcome.PASSED:
-        return _passed(model, units)
+        return _passed(model, units, instead)
     if decision.exit_code == GateOutcome.UNDECIDED:
         return _undecided(units, suite)
     if decision.exit_code == GateOutcome.INCOMPLETE:
@@ -33,14 +35,15 @@ def next_step(results: Results, decision: CandidateDecision) -> str:
     return _forgotten(results, model, [unit.row for unit in units if unit.outcome == UnitOutcome.FORGOTTEN])
 
 
-def _passed(model: ModelRow | None, units: Sequence[UnitDecision]) -> str:
+def _passed(model: ModelRow | None, units: Sequence[UnitDecision], instead: str) -> str:
     if model is not None and model.learned_target is False:
         return f"Train longer{_or_rate('a larger', model)}: it has not learned {model.target_task}."
     open_rows = [unit.row for unit in units if unit.row.verdict == Verdict.INCONCLUSIVE and _beyond_margin(unit.row)]
-    if not open_rows:
-        return "Ship it."
-    row = min(open_rows, key=lambda row: (loss_bound(row) or 0.0) / (row.margin or 1.0))
-    return f"Ship it. To be surer of {row.task}, {_lower(_more_of(row))}."
+    ship = f"It can ship in place of {instead}." if instead else "Ship it."
+    row = largest_possible_loss(open_rows)
+    if row is None:
+        return ship
+    return f"{ship} To be surer of {row.task}, {_lower(_more_of(row))}."
 
 
 def _beyond_margin(row: Comparison) -> bool:

@@ -105,7 +105,7 @@ def _write(text: GateText, output: GateOutput, aside: bool) -> None:
     _write_file("--junit", output.junit, lambda: gate_files.junit(text.decision))
     _write_file("--markdown", output.markdown, lambda: gate_files.markdown(text))
     if github.is_runner(os.environ) if output.github is None else output.github:
-        print_commands(github.commands(text.decision), err=aside)
+        print_commands(github.commands(text), err=aside)
         github.write_summary(gate_files.markdown(text), os.environ)
 
 

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalharness.analysis.gate import GateOutcome, worst
+from evalharness.analysis.gate import worst
+from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.metric_unit import metric_unit
 from evalharness.analysis.next_steps import next_step
+from evalharness.analysis.ranking import JudgedCandidate, Ranking, Standing
 from evalharness.records.models import ModelKind
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.gate_lines import MARKS, MAY
-from evalharness.report.sentences import JudgedCandidate, possible_loss
 from evalharness.report.targets import gain_in_unit, learned_words
 
-CLASSES = {  # of style.css, by what the gate decides
-    GateOutcome.PASSED: "retained",
-    GateOutcome.FORGOTTEN: "forgotten",
-    GateOutcome.UNDECIDED: "inconclusive",
-    GateOutcome.INCOMPLETE: "incomplete",
+LONGEST = 100  # characters of a task's name
+CLASSES = {  # of style.css, by where a candidate stands
+    Standing.SHIPS: "retained",
+    Standing.UNLEARNED: "inconclusive",
+    Standing.UNDECIDED: "inconclusive",
+    Standing.FORGOTTEN: "forgotten",
+    Standing.INCOMPLETE: "incomplete",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateLine:
-    """One candidate on the first screen. `mark`, `words`: the decision; `loss_note`: what the loss is."""
+    """One candidate on the first screen. `mark`, `words`, `but`: the decision, and what lowers a pass; `loss`: the
+    change on its worst task with its interval, `loss_note`: which task that is, and what it means.
+    """
 
     name: str
     kind: str
     decision: str
     mark: str
     words: str
+    but: str
     learned: str
     target: str
     kept: str
@@ -40,26 +45,28 @@ class CandidateLine:
     next_step: str
 
 
-def candidate_lines(results: Results, candidates: Sequence[JudgedCandidate]) -> list[CandidateLine]:
-    """One line a candidate, in the order given."""
-    return [_line(results, candidate) for candidate in candidates]
+def candidate_lines(results: Results, order: Ranking) -> list[CandidateLine]:
+    """One line a candidate, in their order."""
+    return [_line(results, candidate, order) for candidate in order.candidates]
 
 
-def _line(results: Results, candidate: JudgedCandidate) -> CandidateLine:
+def _line(results: Results, candidate: JudgedCandidate, order: Ranking) -> CandidateLine:
     loss, note = _loss(candidate)
+    instead = order.choices[0].name if candidate in order.choices[1:] else ""
     learned, target = _learned(results, candidate)
     return CandidateLine(
         name=candidate.name,
         kind=_kind(candidate),
-        decision=CLASSES[candidate.outcome],
-        mark=MARKS[candidate.outcome],
-        words=MAY[candidate.outcome].removeprefix("is "),
+        decision=CLASSES[candidate.standing],
+        mark=MARKS[candidate.standing],
+        words=MAY[candidate.standing].removeprefix("is "),
+        but="but did not learn" if candidate.standing == Standing.UNLEARNED else "",
         learned=learned,
         target=target,
         kept=wording.NONE if candidate.kept is None else wording.percent(max(candidate.kept, 0.0), 0),
         loss=loss,
         loss_note=note,
-        next_step=next_step(results, candidate.decision),
+        next_step=next_step(results, candidate.decision, instead),
     )
 
 
@@ -73,7 +80,7 @@ def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
     model = candidate.model
     if model is None or model.target_task is None:
         return wording.NONE, "not said what it was trained for"
-    name = wording.one_line(model.target_task, 40)
+    name = wording.one_line(model.target_task, LONGEST)
     gain = gain_in_unit(results, model) or wording.NONE
     if model.learned_target is False:
         return gain, f"did not learn {name}"
@@ -81,18 +88,24 @@ def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
 
 
 def _loss(candidate: JudgedCandidate) -> tuple[str, str]:
-    """The largest loss in its own unit: the one that is shown, else the one that is not excluded; and of how many tasks
-    that holds.
+    """The change on the task that lost most, of those that are shown to have lost too much, else on the one of which
+    the largest loss is not excluded; and which of these two kinds it is.
     """
-    units, lost = candidate.units, [row for row in candidate.forgotten if row.difference is not None]
-    if not any(unit.row.difference for unit in units):
-        return wording.NONE, "nothing was measured"
-    total = wording.counted(len(units), "task")
+    rows = [unit.row for unit in candidate.units if unit.row.difference]
+    lost = [row for row in candidate.forgotten if row.difference]
+    row = worst(lost) if lost else largest_possible_loss(rows)
+    if row is None:
+        return wording.NONE, "no loss remains possible" if rows else "nothing was measured"
+    unit, low = metric_unit(row), loss_bound(row)
+    margin = "its margin" if row.margin is None else f"its margin of {unit.score(row.margin)}"
     if lost:
-        row = worst(lost)
-        name, unit = wording.one_line(row.task, 40), metric_unit(row)
-        of = f"{len(lost)} of {total}" if len(units) > 1 else "its one task"
-        lost_there = f"{unit.amount(row.difference.value if row.difference else 0.0)} on {name}"
-        return lost_there, f"too much on {of}"
-    possible = possible_loss([unit.row for unit in units])
-    return (f"at worst {possible}", "not shown to be lost") if possible else ("none", "no loss remains possible")
+        note = f"exceeds {margin}" + (f", so on {len(lost)} of {len(candidate.units)} tasks" if len(lost) > 1 else "")
+    elif low is None:
+        note = "no loss is excluded"
+    elif row.margin is not None and low >= -row.margin:
+        note = f"within {margin}"
+    else:
+        note = f"may exceed {margin}"
+    change = unit.change(row.difference.value if row.difference else 0.0)
+    note = f"on {wording.one_line(row.task, LONGEST)}: {note}"
+    return f"{change} {unit.name} {unit.interval(row.difference)}".rstrip(), note

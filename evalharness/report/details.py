@@ -70,7 +70,7 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
     }
     more = {
         "n": SortableCell(units, c.n),
-        "Margin δ": SortableCell(shown.score(c.margin), c.margin),
+        "Margin": SortableCell(shown.score(c.margin), c.margin),
         "vs base": _change(over_base),
         "vs full": _change(over_full),
         "Lost": _count(c.lost),

@@ -41,6 +41,8 @@ def figure(results: Results, name: str | None = None) -> Figure:
         if drawing is not None:
             if drawing.name == "forest":  # on the page, other places say whose marks these are
                 _name_marks(drawing.figure, results.candidates)
+            elif drawing.key:
+                _write_key(drawing.figure, drawing.key)
             return _by_day(drawing.figure)
     raise UsageError("plot", *WITHOUT[name or "forest"])
 
@@ -48,19 +50,30 @@ def figure(results: Results, name: str | None = None) -> Figure:
 def _name_marks(drawn: Figure, names: Sequence[str]) -> None:
     """Make the figure higher, and write below everything which mark is whose."""
     columns = min(len(names), COLUMNS)
-    wide, high = drawn.get_size_inches()
-    below = LEGEND_LINE * -(-len(names) // columns) + 0.1
-    for axes in drawn.axes:
-        box = axes.get_position()
-        bottom, height = (box.y0 * high + below) / (high + below), box.height * high / (high + below)
-        axes.set_position((box.x0, bottom, box.width, height))
-    drawn.set_size_inches(wide, high + below)
+    _make_room(drawn, LEGEND_LINE * -(-len(names) // columns) + 0.1)
     handles = [
         Line2D([], [], color=colour_of(i), marker=marker_of(i), markersize=size_of(i), label=one_line(name, LONGEST))
         for i, name in enumerate(names)
     ]
     with style():
         drawn.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8.2)
+
+
+def _write_key(drawn: Figure, key: str) -> None:
+    """Make the figure higher, and write below everything what its marks mean."""
+    _make_room(drawn, LEGEND_LINE + 0.1)
+    with style():
+        drawn.text(0.5, 0.02, key, ha="center", va="bottom", fontsize=8.2)
+
+
+def _make_room(drawn: Figure, below: float) -> None:
+    """Make the figure so many inches higher, with nothing in them."""
+    wide, high = drawn.get_size_inches()
+    for axes in drawn.axes:
+        box = axes.get_position()
+        bottom, height = (box.y0 * high + below) / (high + below), box.height * high / (high + below)
+        axes.set_position((box.x0, bottom, box.width, height))
+    drawn.set_size_inches(wide, high + below)
 
 
 def _by_day(drawn: Figure) -> Figure:

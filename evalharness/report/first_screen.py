@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalharness.analysis.gate import WORST_FIRST, judge_alone
+from evalharness.analysis.ranking import ranking
 from evalharness.paths import shipped
 from evalharness.records.policy import Policy
 from evalharness.records.results import Results
@@ -19,13 +19,13 @@ BASELINE = "This is against the base of the run; the policy looks at the baselin
 def first_screen(results: Results) -> str:
     """An HTML fragment of a few kB, in the colours of the notebook around it, with every text escaped."""
     policy = Policy.recorded(results.signature)
-    decisions = [judge_alone(results, name, policy) for name in results.candidates]
-    decisions.sort(key=lambda decision: WORST_FIRST.index(decision.exit_code), reverse=True)
+    order = ranking(results)
     views: dict[str, Any] = {
-        "sentence": "; ".join(sentences.headline(sentences.ranked(results))),
-        "lines": [(MARKS[each.exit_code], wording.shortened(headline(each), 400)) for each in decisions[:MOST]],
-        "more": len(decisions) - MOST,
+        "sentence": "; ".join(sentences.headline(order.candidates)),
+        "lines": [(MARKS[each.standing], wording.shortened(headline(each), 400)) for each in order.candidates[:MOST]],
+        "more": len(order.candidates) - MOST,
         "failed": len(results.errors),
+        "choice": [line for line in (order.choice, order.rule) if line],
         "notes": [BASELINE] if policy.looks_at_baseline else [],
         "say": wording,
     }

@@ -11,13 +11,14 @@ from evalharness.analysis.number_text import coverage
 from evalharness.records.comparison import Comparison, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.marks import colour_of, frame, marker_of, scale_to_margins, size_of
+from evalharness.report.marks import colour_of, frame, margin_lines, marker_of, name_axis, scale_to_margins, size_of
 from evalharness.report.order import in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.stats.enums import Verdict
 
+NAME = 44  # characters of a task's name
 LINE, GAP = 0.155, 0.11  # inches: height of one candidate's line, and between tasks
-WIDTH, RIGHT, TOP, BOTTOM = 9.4, 1.05, 0.58, 0.55  # inches: of the figure, and of what lies around the axes
+WIDTH, RIGHT, TOP, BOTTOM = 9.4, 1.05, 0.58, 0.68  # inches: of the figure, and of what lies around the axes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ def _tasks(results: Results) -> list[_TaskLines]:
         if not shown or (level == Level.TASK and task in group and task not in targets):
             continue
         suffix = " (suite)" if level == Level.SUITE else " (target)" if task in targets else ""
-        tasks.append(_TaskLines(label=wording.one_line(task, 30) + suffix, comparisons=tuple(shown)))
+        tasks.append(_TaskLines(label=wording.one_line(task, NAME) + suffix, comparisons=tuple(shown)))
     return tasks
 
 
@@ -133,16 +134,7 @@ def _finish(axes: Axes, shown: Sequence[Comparison]) -> None:
     scale_to_margins(axes, values)
     axes.tick_params(axis="x", labelsize=8, length=3, color=NAMES["line"], top=True, labeltop=True)
     axes.tick_params(axis="y", length=0, pad=7)
-    axes.axvspan(axes.get_xlim()[0], -1, facecolor=NAMES["forgotten"], alpha=0.07, zorder=1, linewidth=0)
-    axes.axvline(0, color=NAMES["muted"], linewidth=1, zorder=2)
-    axes.axvline(-1, color=NAMES["forgotten"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=2)
-    for x, words, offset, side, colour in (
-        (-1, f"margin ({wording.MINUS}δ)", -4, "right", NAMES["forgotten"]),
-        (0, "no change", 4, "left", NAMES["muted"]),
-    ):
-        place, above = axes.get_xaxis_transform(), (offset, 18)
-        note = axes.annotate(words, (x, 1), above, xycoords=place, textcoords="offset points", color=colour, fontsize=8)
-        note.set(ha=side, va="bottom")
-    axes.set_xlabel("difference from the base, in margins δ of each task", fontsize=8.5)
+    margin_lines(axes, 1.0, above=18)
+    name_axis(axes, "difference from the base, in margins of each task", 8.5)
     for spine in axes.spines.values():
         spine.set_linewidth(0.8)

@@ -115,13 +115,16 @@ def _markdown(text: GateText) -> Iterator[str]:
     decision = text.decision
     yield f"### evalharness: gate {WORDS[decision.exit_code]}"
     yield ""
-    for each in decision.candidates:
-        yield f"* {MARKS[each.exit_code]} {inert(headline(each))}"
+    order = text.ranking
+    if order.choice:
+        yield from (inert(order.choice), "")
+    for each in order.candidates:
+        yield f"* {MARKS[each.standing]} {inert(headline(each))}"
     yield from (f"* {inert(line)}" for line in text.of_the_run)
-    for each in decision.candidates:
-        if each.reasons or each.remarks:
-            summary = f"{inert(named(each))} {MAY[each.exit_code]}: why"
+    for each in order.candidates:
+        if lines := (*each.decision.reasons, *each.decision.remarks):
+            summary = f"{inert(named(each.decision))} {MAY[each.standing]}: why"
             yield from ("", f"<details><summary>{summary}</summary>", "")
-            yield from (f"* {inert(line)}" for line in (*each.reasons, *each.remarks))
+            yield from (f"* {inert(line)}" for line in lines)
             yield from ("", "</details>")
     yield from ("", f"<sub>{inert('; '.join(filter(None, (*text.policy_lines, text.notice))))}</sub>")

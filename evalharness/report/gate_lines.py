@@ -10,8 +10,9 @@ from statistics import mode
 from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, UnitDecision, worst
 from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
 from evalharness.analysis.metric_unit import metric_unit
+from evalharness.analysis.ranking import JudgedCandidate, Ranking, Standing, ranking
 from evalharness.analysis.unit_rules import names_known
-from evalharness.records.comparison import Comparison, Level
+from evalharness.records.comparison import Comparison
 from evalharness.records.policy import BY_NAME, DEFAULT, OPTION, OnInconclusive, Policy
 from evalharness.records.results import Results
 from evalharness.report.wording import counted, listed, one_line
@@ -22,12 +23,19 @@ WORDS = {
     GateOutcome.UNDECIDED: "undecided",
     GateOutcome.INCOMPLETE: "no verdict: incomplete, or nothing measured",
 }
-MARKS = {GateOutcome.PASSED: "✓", GateOutcome.FORGOTTEN: "✗", GateOutcome.UNDECIDED: "?", GateOutcome.INCOMPLETE: "!"}
+MARKS = {
+    Standing.SHIPS: "✓",
+    Standing.UNLEARNED: "○",
+    Standing.UNDECIDED: "?",
+    Standing.FORGOTTEN: "✗",
+    Standing.INCOMPLETE: "!",
+}
 MAY = {
-    GateOutcome.PASSED: "may ship",
-    GateOutcome.FORGOTTEN: "may not ship",
-    GateOutcome.UNDECIDED: "is undecided",
-    GateOutcome.INCOMPLETE: "is incomplete",
+    Standing.SHIPS: "may ship",
+    Standing.UNLEARNED: "may ship",
+    Standing.UNDECIDED: "is undecided",
+    Standing.FORGOTTEN: "may not ship",
+    Standing.INCOMPLETE: "is incomplete",
 }
 RULES = {  # by the word that a reason begins with
     "incomplete": "an example failed, nothing was measured, or what the policy asks for was not asked: that comes "
@@ -41,6 +49,7 @@ RULES = {  # by the word that a reason begins with
 }
 PASSES = "the suite is shown to be retained, no unit is suspect, and no loss above a ceiling remains possible"
 LET_PASS = "nothing is shown to be forgotten, and the policy lets what is undecided pass"
+LONGEST = 100  # characters of a target's name
 EXCUSED = "; what is waived, warned of or not looked at does not count"
 
 
@@ -52,6 +61,11 @@ class GateText:
     results: Results
     policy: Policy
     notice: str = ""
+
+    @property
+    def ranking(self) -> Ranking:
+        """Those that it decides on, in the order in which every surface names them."""
+        return ranking(self.results, self.decision.candidates)
 
     @property
     def changed(self) -> list[str]:
@@ -99,23 +113,34 @@ class GateText:
         under = f" (under another policy than the run was started with: {'; '.join(changes)})" if changes else ""
         yield f"gate {WORDS[self.decision.exit_code]}{under}"
         yield from (f"  {line}" for line in (*self.policy_lines, self.notice) if line)
-        for candidate in self.decision.candidates:
-            yield f"  {MARKS[candidate.exit_code]} {headline(candidate)}"
-            yield from (f"    {line}" for line in (*candidate.reasons, *candidate.remarks))
+        order = self.ranking
+        yield from (f"  {line}" for line in (order.choice, order.rule) if line)
+        for each in order.candidates:
+            yield f"  {MARKS[each.standing]} {headline(each)}"
+            yield from (f"    {line}" for line in (*each.decision.reasons, *each.decision.remarks))
         yield from (f"  {line}" for line in self.of_the_run)
         if explain:
             yield from (f"  {line}" for line in _rules(self.decision, self.policy))
 
 
-def headline(candidate: CandidateDecision) -> str:
+def headline(candidate: JudgedCandidate) -> str:
     """May it ship? Then how its gate units stand, the suite, and the unit that lost most, each in its own unit."""
-    units = [unit for unit in candidate.units if unit.row.is_gate_unit]
+    units = candidate.units
     parts = [_counts(units)] if units else []
-    parts += [f"suite {_difference(unit.row)}" for unit in candidate.units if unit.row.level == Level.SUITE]
+    parts += [f"suite {_difference(candidate.suite)}"] if candidate.suite else []
     if any(unit.row.difference for unit in units):
         lowest = worst(unit.row for unit in units)
         parts.append(f"lowest {one_line(lowest.task)} {_difference(lowest)}")
-    return f"{named(candidate)} {MAY[candidate.exit_code]}{': ' if parts else ''}{'; '.join(parts)}"
+    but = f", but {unlearned([candidate])}" if candidate.standing == Standing.UNLEARNED else ""
+    return f"{named(candidate.decision)} {MAY[candidate.standing]}{but}{': ' if parts else ''}{'; '.join(parts)}"
+
+
+def unlearned(candidates: Sequence[JudgedCandidate]) -> str:
+    """ "did not learn topics", of candidates that may ship all the same."""
+    targets = {each.target for each in candidates}
+    whose = "its target" if len(candidates) == 1 else "their targets"
+    target = targets.pop() if len(targets) == 1 else None
+    return f"did not learn {whose if target is None else one_line(target, LONGEST)}"
 
 
 def named(candidate: CandidateDecision) -> str:

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from evalharness.analysis.gate import Decision, GateOutcome
+from evalharness.analysis.ranking import Standing
 from evalharness.errors import NotComparableError
 from evalharness.report.escape import plain
-from evalharness.report.gate_lines import headline, named
+from evalharness.report.gate_lines import GateText, headline, named
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 KINDS = {
-    GateOutcome.PASSED: "notice",
-    GateOutcome.UNDECIDED: "warning",
-    GateOutcome.FORGOTTEN: "error",
-    GateOutcome.INCOMPLETE: "error",
+    Standing.SHIPS: "notice",
+    Standing.UNLEARNED: "warning",
+    Standing.UNDECIDED: "warning",
+    Standing.FORGOTTEN: "error",
+    Standing.INCOMPLETE: "error",
 }
 MOST = 10  # annotations of a kind in a step
 REASONS = 5  # of a candidate in its annotation
@@ -31,14 +32,14 @@ def is_runner(environment: Mapping[str, str]) -> bool:
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
-def commands(decision: Decision) -> Iterator[str]:
+def commands(text: GateText) -> Iterator[str]:
     """Lines that the runner takes for commands: one for each candidate, the last of many says how many more."""
     by_kind: dict[str, list[tuple[str, str]]] = {}
-    for each in decision.candidates:
-        told = "\n".join((headline(each), *each.reasons[:REASONS]))
-        by_kind.setdefault(KINDS[each.exit_code], []).append((named(each), told))
-    if not decision.candidates:
-        by_kind["error"] = [("gate", "\n".join(decision.reasons))]
+    for each in text.ranking.candidates:
+        told = "\n".join((headline(each), *each.decision.reasons[:REASONS]))
+        by_kind.setdefault(KINDS[each.standing], []).append((named(each.decision), told))
+    if not text.decision.candidates:
+        by_kind["error"] = [("gate", "\n".join(text.decision.reasons))]
     for kind, messages in by_kind.items():
         shown = messages if len(messages) <= MOST else messages[: MOST - 1]
         yield from (_command(kind, name, text) for name, text in shown)

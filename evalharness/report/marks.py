@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 
 from evalharness.report import wording
 from evalharness.report.svg import NAMES
@@ -15,6 +16,7 @@ MARKERS = "sD^*PX<>"  # with 8 colours; the page's legend shows the same shapes
 SIZES = {"*": 8.5, "P": 6.6, "X": 6.4, "s": 5.4, "D": 5.0, "^": 6.0, "<": 6.0, ">": 6.0}  # points
 LINEAR = 3.0  # margins on either side of zero that are drawn to scale; beyond, the axis is logarithmic
 TICKS = (-1000, -300, -100, -30, -10, -3, -2, -1, 0, 1, 2, 3, 10, 30, 100, 300, 1000)
+BREAK = Path([(-0.9, -1), (-0.1, 1), (0.1, -1), (0.9, 1)], [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO])
 LONGEST = 26  # characters of a name beside the axes
 
 
@@ -73,6 +75,33 @@ def scale_to_margins(axes: Axes, values: Sequence[float]) -> None:
     ticks = [tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, labels=[f"{tick:d}".replace("-", wording.MINUS) for tick in ticks])
     axes.set_xticks([], minor=True)
+    for end in (-LINEAR, LINEAR):
+        if axes.get_xlim()[0] < end < axes.get_xlim()[1]:
+            place = axes.get_xaxis_transform()
+            for width, colour in ((4.0, "paper"), (1.0, "muted")):
+                axes.plot([end], [0], transform=place, marker=BREAK, markersize=9, color=NAMES[colour],
+                          markeredgewidth=width, clip_on=False, zorder=5)  # fmt: skip
+
+
+def name_axis(axes: Axes, words: str, size: float) -> None:
+    """Name the axis of margins, and say where it is not to scale."""
+    left, right = axes.get_xlim()
+    beyond = f"\n// beyond {LINEAR:g} margins the axis is compressed" if left < -LINEAR or right > LINEAR else ""
+    axes.set_xlabel(f"{words}{beyond}", fontsize=size)
+
+
+def margin_lines(axes: Axes, margin: float | None, above: float) -> None:
+    """Lines at no change and at the margin, named `above` points over the axes; what is lost beyond it is tinted."""
+    axes.axvline(0, color=NAMES["muted"], linewidth=1, zorder=2)
+    lines = [(0.0, "no change", 4, "left", NAMES["muted"])]
+    if margin:
+        axes.axvspan(axes.get_xlim()[0], -margin, facecolor=NAMES["forgotten"], alpha=0.07, zorder=1, linewidth=0)
+        axes.axvline(-margin, color=NAMES["forgotten"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=2)
+        lines.append((-margin, "margin", -4, "right", NAMES["forgotten"]))
+    for x, words, offset, side, colour in lines:
+        place, spot = axes.get_xaxis_transform(), (offset, above)
+        note = axes.annotate(words, (x, 1), spot, xycoords=place, textcoords="offset points", color=colour)
+        note.set(ha=side, va="bottom")
 
 
 def quiet_grid(axes: Axes) -> None:

@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 
 from evalharness import registry
 from evalharness.analysis import relative
+from evalharness.analysis.ranking import Standing, ranking
 from evalharness.interruption import stop_if_interrupted
 from evalharness.paths import shipped
 from evalharness.records.policy import Policy
@@ -67,6 +68,9 @@ LEFT_OUT = {  # of a page that is too large, in this order: its name here, its t
 }
 LEAST_FOR_EXAMPLES = 200_000
 OPTION = re.compile(r"((?<![\w-])--[a-z][a-z-]*)")
+# an interval, points, a name with hyphens
+WHOLE = re.compile(r"(\[[^][\s]{1,12}, [^][\s]{1,12}\]|[−+]?\d[\d.]* points|\b\w+(?:[.-]\w+)+)")
+LONGEST_WHOLE = 24  # characters that do not break
 MARKS = "■◆▲★✚✖◀▶"  # the shapes that marks.MARKERS draws, in its order
 
 
@@ -94,6 +98,7 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "reference": relative.reference_candidate,
     "undrawn": targets.undrawn,
     "untargeted": targets.untargeted,
+    "joined": training_table.joined,
     "together": together.together,
     "what_decides": matrix.what_decides,
     "details": details.details,
@@ -151,23 +156,35 @@ def page(
 
 def _decision(results: Results) -> dict[str, object]:
     """What the first screen says."""
-    candidates = sentences.ranked(results)
+    order = ranking(results)
     return {
         "looks_at_baseline": Policy.recorded(results.signature).looks_at_baseline,
-        "headline": sentences.headline(candidates),
-        "statements": sentences.statements(results, candidates),
-        "lines": candidate_lines.candidate_lines(results, candidates),
+        "headline": sentences.headline(order.candidates),
+        "order": order,
+        "statements": sentences.statements(results, order.candidates),
+        "lines": candidate_lines.candidate_lines(results, order),
         "classes": candidate_lines.CLASSES,
         "glyphs": gate_lines.MARKS,
         "terms": TERMS,
-        "with_options": with_options,
+        "legend": [s for s in Standing if any(each.standing == s for each in order.candidates)],
     }
 
 
-def with_options(text: str) -> Markup:
-    """A sentence in which the options of commands are code, and do not break."""
+def breakable(text: str) -> Markup:
+    """A sentence in which the options of commands are code, intervals and short names do not break, and long names do
+    so behind an underscore.
+    """
     parts = OPTION.split(wording.one_line(text))
-    pieces = (Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts))
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else _unbroken(p) for i, p in enumerate(parts))
+
+
+def _unbroken(text: str) -> Markup:
+    pieces = []
+    for i, part in enumerate(WHOLE.split(text)):
+        if i % 2 and len(part) <= LONGEST_WHOLE:
+            pieces.append(Markup('<span class="whole">{}</span>').format(part))
+        else:
+            pieces.append(Markup("_<wbr>").join(map(escape, part.split("_"))))
     return Markup("").join(pieces)
 
 
@@ -198,6 +215,7 @@ def _looks(results: Results) -> dict[str, object]:
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "say": wording,
+        "breakable": breakable,
         "flags": flags,
         "targets": targets,
         "marks": {name: mark_of(i) for i, name in enumerate(results.candidates)},

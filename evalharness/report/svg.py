@@ -31,13 +31,16 @@ NAMES = {variable.removeprefix("--"): colour for colour, variable in COLOURS.ite
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure with its words. `tips`: group id to the text shown when the pointer rests on it."""
+    """A figure with its words. `tips`: group id to the text shown when the pointer rests on it; `key`: what its marks
+    mean, which stands in the caption on the page.
+    """
 
     figure: Figure
     name: str
     title: str
     description: str
     tips: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
 
 
 def style() -> AbstractContextManager[None]:

@@ -10,16 +10,27 @@ from dataclasses import dataclass, replace
 from matplotlib.axes import Axes
 
 from evalharness.analysis.metric_unit import MetricUnit, metric_unit
+from evalharness.analysis.number_text import coverage
+from evalharness.analysis.ranking import Standing, ranking
 from evalharness.records.comparison import Estimate, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.marks import colour_of, frame, mark, quiet_grid, scale_to_margins
+from evalharness.report.gate_lines import MARKS
+from evalharness.report.marks import colour_of, frame, margin_lines, mark, name_axis, quiet_grid, scale_to_margins
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.report.targets import learned_words, row_of_target, suite_changes
 from evalharness.report.training_table import joined
 
 PLACES = tuple((side, dy) for dy in (6, -17, 19, -30) for side in (1, -1))  # of a name: right or left, points above
 NAME, LETTER = 10.5, 5.6  # points: size of names, and how wide one of their letters is at most
+GLYPH = 11.5  # points: how wide the mark of a decision is, with what stands between it and the name
+COLOURS = {  # of the marks
+    Standing.SHIPS: NAMES["retained"],
+    Standing.UNLEARNED: NAMES["inconclusive"],
+    Standing.UNDECIDED: NAMES["inconclusive"],
+    Standing.FORGOTTEN: NAMES["forgotten"],
+    Standing.INCOMPLETE: NAMES["forgotten"],
+}
 MOST_NAMES = 12  # of more candidates, the marks alone tell which is which
 LEAST = 5  # points of gain that the axis shows at least
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
@@ -39,6 +50,7 @@ class _CandidatePoint:
     x: Estimate
     y: Estimate | None
     unit: str = ""
+    standing: Standing
 
 
 def tradeoff(results: Results) -> str:
@@ -54,8 +66,8 @@ def tradeoff_drawing(results: Results) -> Drawing | None:
         return None
     flat = points[0].y is None
     with style():
-        height = 3.75 if not flat else 1.15 + 0.36 * len(points)
-        low, high = 0.62 / height, 0.12 / height
+        height = 3.3 if not flat else 1.4 + 0.36 * len(points)
+        low, high = 0.7 / height, 0.24 / height
         figure, axes = frame((5.0, height), (0.035 if flat else 0.145, low, 0.94 if flat else 0.83, 1 - low - high))
         margins = (c.margin for c in results.comparisons if c.level == Level.SUITE and c.primary)
         _axes(axes, points, next(margins, None))
@@ -66,12 +78,16 @@ def tradeoff_drawing(results: Results) -> Drawing | None:
         _write_names(axes, points)
     tips = {f"candidate-{point.candidate}": _tip(point, flat) for point in points}
     title = "What was kept" if flat else "What was learned against what was forgotten"
-    return Drawing(figure, "tradeoff", title, "; ".join(tips.values()), tips)
+    marks = dict.fromkeys(f"{MARKS[s]} {s}" for s in Standing for point in points if point.standing == s)
+    level = next((c.ci_level for c in results.comparisons if c.level == Level.SUITE), 0.9)
+    key = "    ".join((*marks, f"bars: {coverage(level)} intervals"))
+    return Drawing(figure, "tradeoff", title, "; ".join(tips.values()), tips, key)
 
 
 def _points(results: Results) -> list[_CandidatePoint]:
     """Of the candidates that have both a change and a gain; of all with a change, where none has a gain."""
     changes, names = suite_changes(results), results.candidates
+    standings = {each.name: each.standing for each in ranking(results).candidates}
     points = []
     for model in results.models:
         if model.name not in changes or not model.judged:
@@ -84,10 +100,11 @@ def _points(results: Results) -> list[_CandidatePoint]:
                 name=model.name,
                 learned=model.learned_target,
                 words=learned_words(model),
-                target=wording.one_line(model.target_task or "", 24),
+                target=wording.one_line(model.target_task or "", 40),
                 x=changes[model.name],
                 y=_scaled(model.target_gain, unit.factor),
                 unit=wording.one_line(unit.name, 20),
+                standing=standings[model.name],
             )
         )
     return [point for point in points if point.y is not None] or points
@@ -101,10 +118,12 @@ def _scaled(estimate: Estimate | None, factor: float) -> Estimate | None:
 
 
 def _tip(point: _CandidatePoint, flat: bool) -> str:
-    change = f"{wording.signed(point.x.value, wording.IN_MARGINS)} accepted losses on average over the other tasks"
+    change = f"{wording.signed(point.x.value, wording.IN_MARGINS)} margins on average over the other tasks"
+    who = f"{MARKS[point.standing]} {point.name} ({point.standing})"
     if flat or point.y is None:
-        return f"{point.name}: {change}"
-    return f"{point.name}: {change}, target {wording.signed(point.y.value, 1)} {point.unit}, {point.words}"
+        return f"{who}: {change}"
+    gain = f"{point.target} {wording.signed(point.y.value, 1)} {point.unit}"
+    return f"{who}: {change}, {gain}, {point.words}"
 
 
 def _at(point: _CandidatePoint) -> tuple[float, float]:
@@ -138,13 +157,10 @@ def _ends(estimate: Estimate | None) -> list[float]:
 
 def _axes(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -> None:
     scale_to_margins(axes, [value for point in points for value in _ends(point.x)])
-    axes.axvline(0, color=NAMES["muted"], linewidth=0.9, zorder=1)
-    if margin:
-        axes.axvspan(axes.get_xlim()[0], -margin, facecolor=NAMES["forgotten"], alpha=0.07, zorder=0, linewidth=0)
-        axes.axvline(-margin, color=NAMES["forgotten"], linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=1)
+    margin_lines(axes, margin, above=3)
     quiet_grid(axes)
     axes.tick_params(labelsize=9.5)
-    axes.set_xlabel("lost  ←  all other tasks on average, in accepted losses  →  gained", fontsize=9.5)
+    name_axis(axes, "lost  ←  all other tasks on average, in margins  →  gained", 9.5)
     gains = [value for point in points for value in _ends(point.y)]
     if not gains:
         axes.set_yticks([])
@@ -174,27 +190,39 @@ def _cross(axes: Axes, point: _CandidatePoint) -> list[Box]:
 
 
 def _write_names(axes: Axes, points: Sequence[_CandidatePoint]) -> None:
-    """Names beside the points, each in the first of eight places where it covers neither an edge, a point nor an
-    earlier name; where there is none, or there are very many, the mark alone stands for it.
+    """The mark of its decision and the name beside each point, in the first of eight places where they cover neither an
+    edge, a point nor an earlier name; the mark alone where there is none, or there are very many.
     """
     taken = [box for point in points for box in _cross(axes, point)]
-    for point in points if len(points) <= MOST_NAMES else ():
+    for point in points:
         hollow = f" ({point.words})" if point.target and not point.learned else ""
-        label = wording.one_line(point.name, 20) + hollow
-        free = ((place, box) for place in PLACES if _is_free(box := _area(axes, point, label, place), axes, taken))
-        place = next(free, None)
-        if place is None:
-            continue
-        (side, dy), box = place
+        label = wording.one_line(point.name, 20) + hollow if len(points) <= MOST_NAMES else ""
+        for words in dict.fromkeys((label, "")):
+            areas = ((place, _area(axes, point, words, place)) for place in PLACES)
+            free = next(((place, box) for place, box in areas if _is_free(box, axes, taken)), None)
+            if free is not None:
+                break
+        place, box = free or (PLACES[0], _area(axes, point, "", PLACES[0]))
         taken.append(box)
-        text = axes.annotate(label, _at(point), (8 * side, dy), textcoords="offset points", va="bottom", fontsize=NAME)
-        text.set(ha="left" if side == 1 else "right", gid=f"label-{point.candidate}")
+        _write(axes, point, place, words)
+
+
+def _write(axes: Axes, point: _CandidatePoint, place: tuple[int, int], words: str) -> None:
+    """The mark of the decision next to the point, and the name next to that."""
+    (side, dy), ha = place, "left" if place[0] == 1 else "right"
+    number = point.candidate
+    pieces = [(MARKS[point.standing], 8.0, COLOURS[point.standing], f"decision-label-{number}")]
+    pieces += [(words, 8 + GLYPH, NAMES["ink"], f"label-{number}")] if words else []
+    for text, dx, colour, gid in pieces:
+        written = axes.annotate(text, _at(point), (side * dx, dy), textcoords="offset points", color=colour)
+        weight = "normal" if gid.startswith("label") else "bold"
+        written.set(ha=ha, va="bottom", gid=gid, fontsize=NAME, fontweight=weight)
 
 
 def _area(axes: Axes, point: _CandidatePoint, label: str, place: tuple[int, int]) -> Box:
-    """Where the label would be written."""
+    """Where mark and label would be written."""
     scale = axes.figure.dpi / 72  # points to pixels
-    wide, high = LETTER * len(label) * scale, 11 * scale
+    wide, high = (GLYPH + LETTER * len(label)) * scale, 11 * scale
     x, y = axes.transData.transform(_at(point))
     side, dy = place
     left = x + 8 * scale if side == 1 else x - 8 * scale - wide

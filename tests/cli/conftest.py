@@ -1,4 +1,4 @@
-"""Runs of scripted models, for commands that read what runs left."""
+"""Runs of scripted models, for commands that read what runs left, and a repository to run them in."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def unanswered_from(number: int) -> Callable[[Request], Response | Failure]:
         return right_about(0)(request)
 
     return reply
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The root of a repository, which is the working directory."""
+    (tmp_path / ".git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -18,13 +18,6 @@ from evalharness.results import read_results
 MakeRun = Callable[..., Path]
 
 
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / ".git").mkdir()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_accept_writes_what_show_shows(make_run: MakeRun, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("run", {"a": 4, "b": 12})
     capsys.readouterr()

@@ -31,13 +31,6 @@ expires = 2099-12-31
 """
 
 
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / ".git").mkdir()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize("origin", [(), ("--origin",)])
 def test_what_is_shown_is_the_policy_as_a_file_takes_it(
     repository: Path, capsys: pytest.CaptureFixture[str], origin: tuple[str, ...]

@@ -21,13 +21,6 @@ from evalharness.results import read_results, write_results
 MakeRun = Callable[..., Path]
 
 
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / ".git").mkdir()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def policy(folder: Path, *lines: str) -> None:
     (folder / "evalharness.toml").write_text("\n".join(("[gate]", *lines, "")))
 

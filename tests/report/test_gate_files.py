@@ -11,6 +11,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from evalharness.analysis.gate import judge
+from evalharness.analysis.ranking import JudgedCandidate
 from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Comparison, Estimate, Flag
 from evalharness.records.policy import Policy
@@ -55,12 +56,12 @@ def text_of(*rows: Comparison, policy: Policy | None = None, **other: object) ->
 
 def test_the_headline_names_the_candidate_its_units_the_suite_and_the_largest_loss() -> None:
     (candidate,) = text_of(*EVERY).decision.candidates
-    assert headline(candidate) == (
+    assert headline(JudgedCandidate(candidate)) == (
         "lora is incomplete: 5 gate units, 1 not measured, 1 forgotten, 1 suspect, 1 inconclusive and 1 retained; "
         "suite +0.10 margins [−0.40, +0.40]; lowest cola −10.0 points [−14.0, −6.0]"
     )
     (candidate,) = text_of(SUITE, ROW).decision.candidates
-    assert headline(candidate).startswith("lora may ship: 1 gate unit, 1 retained; suite ")
+    assert headline(JudgedCandidate(candidate)).startswith("lora may ship: 1 gate unit, 1 retained; suite ")
 
 
 def test_the_document_states_every_unit_with_what_it_does_not_exclude() -> None:
@@ -109,7 +110,7 @@ def test_hostile_names_stay_text_in_every_format() -> None:
     ours = re.compile(r"</?(details|summary|sub)>|^### |^\* [!✗] |^\* ", re.MULTILINE)
     assert not re.search(r"[<>@|`*_\[\]!#](?!\d+;)", ours.sub("", comment).replace("evalharness: gate no verdict:", ""))
     assert "http:" not in comment and "www." not in comment and "\x1b" not in comment and "\u202e" not in comment
-    commands = list(github.commands(text.decision))
+    commands = list(github.commands(text))
     assert len(commands) == 1
     for line in commands:
         assert "\n" not in line and "##[" not in line and "\x1b" not in line
@@ -126,7 +127,7 @@ def test_a_comment_is_as_long_as_github_takes() -> None:
 
 def test_ten_annotations_of_a_kind_are_shown_and_the_last_says_how_many_more() -> None:
     rows = [replace(row, candidate=f"c{n}") for n in range(14) for row in (SUITE, replace(ROW, **LOST))]
-    commands = list(github.commands(text_of(*rows).decision))
+    commands = list(github.commands(text_of(*rows)))
     assert len(commands) == 10
     assert commands[-1] == "::error title=evalharness gate%3A more::5 more candidates, see the log of this step"
 

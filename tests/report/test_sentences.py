@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
 import pytest
 
-from evalharness.analysis.gate import GateOutcome
+from evalharness.analysis.ranking import Standing, ranking
 from evalharness.records.answers import UnfitShares
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import ExampleError
 from evalharness.records.policy import OnInconclusive, Policy, Severity, Waiver
 from evalharness.records.results import Results
-from evalharness.report.sentences import headline, ranked, statements, why
+from evalharness.report.sentences import headline, statements, why
 
 
 def _only(run: Results, *names: str) -> Results:
@@ -30,24 +31,25 @@ def _changed(run: Results, at: tuple[str, str], **changes: object) -> Results:
 
 
 def _why(results: Results, name: str) -> str:
-    return why(results, next(each for each in ranked(results) if each.name == name))
+    return why(results, next(each for each in ranking(results).candidates if each.name == name))
 
 
 def test_the_headline_names_who_may_ship_first(run: Results, only_base: Results) -> None:
-    assert headline(ranked(run)) == (
+    assert headline(ranking(run).candidates) == (
         "lora-r8 may ship",
-        "lora-slow may, too, but learned nothing",
+        "lora-slow may, too, but did not learn topics",
         "prompt-16 is undecided",
         "full-low and full-high may not",
     )
-    assert headline(ranked(only_base)) == ("Nothing to compare",)
+    assert headline(ranking(only_base).candidates) == ("Nothing to compare",)
 
 
 @pytest.mark.parametrize(
     ("names", "says"),
     [
         (("lora-r8",), "lora-r8 may ship"),
-        (("lora-slow",), "lora-slow may ship, but learned nothing"),
+        (("lora-slow",), "lora-slow did not learn topics, though it may ship"),
+        (("lora-slow", "full-low"), "lora-slow did not learn topics, though it may ship; full-low may not"),
         (("prompt-16",), "prompt-16 is undecided"),
         (("full-high",), "full-high may not ship"),
         (("full-high", "full-low"), "None of the 2 candidates may ship"),
@@ -56,7 +58,7 @@ def test_the_headline_names_who_may_ship_first(run: Results, only_base: Results)
     ],
 )
 def test_headlines_of_other_runs(run: Results, names: tuple[str, ...], says: str) -> None:
-    assert "; ".join(headline(ranked(_only(run, *names)))) == says
+    assert "; ".join(headline(ranking(_only(run, *names)).candidates)) == says
 
 
 def _copies(run: Results, names: Mapping[str, str]) -> Results:
@@ -69,15 +71,22 @@ def _copies(run: Results, names: Mapping[str, str]) -> Results:
 
 def test_of_many_alike_some_are_named_and_the_others_counted(run: Results) -> None:
     lost, kept = {f"f{i}": "full-high" for i in range(5)}, {f"k{i}": "lora-r8" for i in range(5)}
-    assert headline(ranked(_copies(run, {"k": "lora-r8", **lost}))) == ("k may ship", "the other 5 may not")
-    assert headline(ranked(_copies(run, {"f": "full-high", **kept}))) == ("k0, k1 and 3 more may ship", "f may not")
-    assert headline(ranked(_copies(run, kept))) == ("All 5 candidates may ship",)
+    assert headline(ranking(_copies(run, {"k": "lora-r8", **lost})).candidates) == ("k may ship", "the other 5 may not")
+    assert headline(ranking(_copies(run, {"f": "full-high", **kept})).candidates) == (
+        "k0, k1 and 3 more may ship",
+        "f may not",
+    )
+    assert headline(ranking(_copies(run, kept)).candidates) == ("All 5 candidates may ship",)
+    nothing = {"n1": "lora-slow", "n2": "lora-slow"}
+    assert headline(ranking(_copies(run, nothing)).candidates) == (
+        "Neither candidate learned topics, though both may ship",
+    )
     undecided = {"u1": "prompt-16", "u2": "prompt-16"}
-    assert headline(ranked(_copies(run, undecided))) == ("Both candidates are undecided",)
+    assert headline(ranking(_copies(run, undecided)).candidates) == ("Both candidates are undecided",)
 
 
-def test_the_order_is_that_of_the_decision_then_of_what_was_learned_and_kept(run: Results) -> None:
-    assert [(each.name, int(each.outcome)) for each in ranked(run)] == [
+def test_the_order_is_that_of_the_decision_then_of_what_was_learned_and_lost(run: Results) -> None:
+    assert [(each.name, int(each.decision.exit_code)) for each in ranking(run).candidates] == [
         ("lora-r8", 0), ("lora-slow", 0), ("prompt-16", 4), ("full-low", 3), ("full-high", 3)
     ]  # fmt: skip
 
@@ -86,32 +95,33 @@ def test_why_each_may_or_may_not(run: Results) -> None:
     bounded = _changed(run, ("wmt16-en-de", "lora-r8"), span=100.0)
     says = _why(bounded, "lora-r8")
     assert says.startswith(
-        "learned topics (+62.0 points) and kept what the base could do: no task is shown to have lost more than is "
-        "accepted; at worst it lost "
+        "learned topics (+62.0 points) and kept what the base could do: no task is shown to have lost more than its "
+        "margin; its worst task is "
     )
-    assert " points on " in says.split("at worst it lost ")[1]
-    assert _why(run, "lora-r8").endswith("; no loss is excluded on wmt16-en-de")
+    assert re.fullmatch(r"dialogsum: −0\.6 points \[−\d\.\d, [+−]?\d\.\d\]", says.split("its worst task is ")[1])
+    assert _why(run, "lora-r8").endswith("; on wmt16-en-de no loss is excluded")
     assert "but did not learn topics (+0.8 points)" in _why(run, "lora-slow")
-    assert _why(run, "full-low") == "lost 5.2 points on dialogsum (2.0 points accepted)"
-    assert _why(run, "full-high") == "lost most of what the base could do: 20 % of it is left"
+    low = "lost more than the margin of 2.0 points on dialogsum: −5.2 points [−6."
+    assert _why(run, "full-low").startswith(low)
+    assert _why(run, "full-high") == "lost most of what the base could do, and kept 20 % of it"
     half = _changed(run, ("suite", "full-high"), retention=Estimate(value=0.6))
-    assert _why(half, "full-high") == (
-        "lost 58.0 points on dialogsum (2.0 points accepted), and more than is accepted on 7 other tasks"
-    )
+    says = _why(half, "full-high")
+    assert says.startswith("lost more than the margin of 2.0 points on dialogsum: −58.0 points [")
+    assert says.endswith("]; so it did on 7 other tasks")
 
 
 def test_who_lost_most_is_told_together_and_only_the_first_pass_at_length(run: Results) -> None:
     many = _copies(run, {"a": "lora-r8", "b": "lora-r8", "x": "full-high", "y": "full-high"})
-    told = statements(many, ranked(many))
+    told = statements(many, ranking(many).candidates)
     assert [each.names for each in told] == [("a",), ("b",), ("x", "y")]
     assert "no task is shown" in told[0].says and "no task is shown" not in told[1].says
-    assert told[2].says == "lost most of what the base could do: 20 % and 20 % of it is left"
+    assert told[2].says == "lost most of what the base could do: x kept 20 % of it and y 20 %"
 
 
 def test_why_it_is_undecided(run: Results) -> None:
     assert _why(run, "prompt-16").startswith("is neither shown to have kept what the base could do, nor")
     suspect = _changed(run, ("sst2", "prompt-16"), verdict="inconclusive", flags=("suspect",))
-    assert _why(suspect, "prompt-16").startswith("may have lost more than is accepted on sst2; ")
+    assert _why(suspect, "prompt-16").startswith("may have lost more than the margin on sst2; ")
     policy = Policy(ceilings={"sst2": 0.001})
     strict = replace(run, signature={**run.signature, "policy": policy.facts(run.signature)})
     assert "may lose more than the ceiling on sst2" in _why(strict, "prompt-16")
@@ -133,12 +143,12 @@ def test_what_a_policy_excuses_is_said_to_be_lost(run: Results) -> None:
     waiver = Waiver(unit="dialogsum", reason="summaries are not used", expires=date(9999, 1, 1))
     retained = _changed(run, ("suite", "full-low"), verdict="retained")
     waived = _judged_by(retained, Policy(waivers=(waiver,)))
-    assert "full-low" in headline(ranked(waived))[0]
-    assert "kept what the base could do, but lost more than is accepted on dialogsum, which the policy" in _why(
+    assert "full-low" in headline(ranking(waived).candidates)[0]
+    assert "kept what the base could do, but lost more than the margin on dialogsum, which the policy" in _why(
         waived, "full-low"
     )
     warned = _judged_by(_only(run, "full-high"), Policy(severity=Severity.WARN))
-    assert "lost more than is accepted over all tasks together, which the policy lets pass" in _why(warned, "full-high")
+    assert "lost more than the margin over all tasks together, which the policy lets pass" in _why(warned, "full-high")
 
 
 def test_unfit_answers_and_what_was_not_asked(run: Results) -> None:
@@ -154,7 +164,7 @@ def test_unfit_answers_and_what_was_not_asked(run: Results) -> None:
 def test_a_loss_over_the_suite_alone(run: Results) -> None:
     rows = tuple(replace(c, verdict="inconclusive") if c.is_gate_unit else c for c in run.comparisons)
     assert _why(replace(run, comparisons=rows), "full-high") == (
-        "lost more than is accepted over all tasks together: on average 17.0 times as much"
+        "lost more than the margin over all tasks together: on average 17.0 margins"
     )
 
 
@@ -165,17 +175,17 @@ def test_a_target_that_was_not_measured(run: Results) -> None:
 
 def test_troubles_make_only_those_incomplete_whom_they_touch(run: Results) -> None:
     own = replace(run, errors=(ExampleError(task="sst2", model="lora-r8", example="1", reason="broken"),))
-    assert [(each.name, int(each.outcome)) for each in ranked(own)] == [
+    assert [(each.name, int(each.decision.exit_code)) for each in ranking(own).candidates] == [
         ("lora-slow", 0), ("prompt-16", 4), ("full-low", 3), ("full-high", 3), ("lora-r8", 5)
     ]  # fmt: skip
     assert _why(own, "lora-r8") == "has 1 example without an answer"
     of_base = replace(run, errors=(ExampleError(task="sst2", model="tiny-base", example="1", reason="broken"),))
-    assert headline(ranked(of_base)) == ("All 5 candidates are incomplete",)
-    assert {each.outcome for each in ranked(of_base)} == {GateOutcome.INCOMPLETE}
-    assert "so far it lost more than is accepted on " in _why(of_base, "full-high")
+    assert headline(ranking(of_base).candidates) == ("All 5 candidates are incomplete",)
+    assert {each.standing for each in ranking(of_base).candidates} == {Standing.INCOMPLETE}
+    assert "so far it lost more than the margin on " in _why(of_base, "full-high")
 
 
 def test_what_was_not_measured_is_no_zero(half_measured: Results) -> None:
     assert _why(half_measured, "full-low").startswith("is incomplete: nothing was measured of full-low over demo")
     ship: list[Comparison] = [c for c in half_measured.comparisons if c.candidate == "full-high"]
-    assert ship and headline(ranked(half_measured))[-1] == "full-low is incomplete"
+    assert ship and headline(ranking(half_measured).candidates)[-1] == "full-low is incomplete"

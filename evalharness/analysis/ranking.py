@@ -1,0 +1,183 @@
+"""Order candidates, the one to choose first: by the gate's decision, then by a rule that is said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from evalharness.analysis.gate import CandidateDecision, GateOutcome, UnitDecision, judge_alone
+from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
+from evalharness.analysis.gate_text import one_line
+from evalharness.analysis.number_text import coverage
+from evalharness.records.comparison import Comparison, Estimate, Level
+from evalharness.records.policy import Policy
+from evalharness.records.results import ModelRow, Results
+from evalharness.stats.enums import Verdict
+
+MOST_LOST = 0.5  # of the base's skill that is left: below it, most was lost
+
+
+class Standing(StrEnum):
+    """Where a candidate stands, the best first: what the gate decides, and of a pass whether anything was learned."""
+
+    SHIPS = "may ship"
+    UNLEARNED = "may ship, did not learn"
+    UNDECIDED = "undecided"
+    FORGOTTEN = "may not ship"
+    INCOMPLETE = "incomplete"
+
+
+STANDINGS = {
+    GateOutcome.PASSED: Standing.SHIPS,
+    GateOutcome.UNDECIDED: Standing.UNDECIDED,
+    GateOutcome.FORGOTTEN: Standing.FORGOTTEN,
+    GateOutcome.INCOMPLETE: Standing.INCOMPLETE,
+}
+BEST_FIRST = tuple(Standing)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCandidate:
+    """A candidate with what the gate decides of it. `model`: None where results do not list it."""
+
+    decision: CandidateDecision
+    model: ModelRow | None = None
+
+    @property
+    def name(self) -> str:
+        return self.decision.name
+
+    @property
+    def standing(self) -> Standing:
+        standing = STANDINGS[self.decision.exit_code]
+        unlearned = self.model is not None and self.model.learned_target is False
+        return Standing.UNLEARNED if standing == Standing.SHIPS and unlearned else standing
+
+    @property
+    def target(self) -> str | None:
+        return None if self.model is None else self.model.target_task
+
+    @property
+    def gain(self) -> Estimate | None:
+        """On its target."""
+        return None if self.model is None else self.model.target_gain
+
+    @property
+    def units(self) -> list[UnitDecision]:
+        return [unit for unit in self.decision.units if unit.row.is_gate_unit]
+
+    @property
+    def suite(self) -> Comparison | None:
+        return next((unit.row for unit in self.decision.units if unit.row.level == Level.SUITE), None)
+
+    @property
+    def change(self) -> Estimate | None:
+        """Over the suite, in margins."""
+        return None if self.suite is None else self.suite.difference
+
+    @property
+    def forgotten(self) -> list[Comparison]:
+        return [unit.row for unit in self.units if unit.outcome == UnitOutcome.FORGOTTEN]
+
+    @property
+    def excused(self) -> list[Comparison]:
+        """What was forgotten and does not count, because the policy waives it, or only warns of it, or looks away."""
+        return [u.row for u in self.units if u.outcome in EXCUSES and u.row.verdict == Verdict.FORGOTTEN]
+
+    @property
+    def kept(self) -> float | None:
+        """The share of the base's skill that is left, over the gate units that show any; None where none does."""
+        suite = self.suite
+        return None if suite is None or suite.retention is None else suite.retention.value
+
+    @property
+    def lost_most(self) -> bool:
+        return bool(self.forgotten) and self.kept is not None and self.kept < MOST_LOST
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates, the one to choose first. `choices`: those that may ship and are not known to have learned nothing,
+    each once. `target`: the task by whose gain these stand in order; None where they have no gain on one task in
+    common, and stand by their change over the suite, as all others do.
+    """
+
+    candidates: tuple[JudgedCandidate, ...]
+    choices: tuple[JudgedCandidate, ...]
+    target: str | None
+
+    @property
+    def rule(self) -> str:
+        """In which order the candidates stand; "" where one stands alone."""
+        if len({each.name for each in self.candidates}) < 2:
+            return ""
+        if self.target is None or len(self.choices) < 2:
+            return "Order: by decision, then by the mean loss over all other tasks, the smallest first."
+        gain = f"those that may ship by their gain on {one_line(self.target)}, the largest first"
+        return f"Order: by decision; {gain}; others by the mean loss over all other tasks."
+
+    @property
+    def choice(self) -> str:
+        """Which of several that may ship comes first, by what, and whether its lead over the next is shown; "" where at
+        most one may ship.
+        """
+        if len(self.choices) < 2:
+            return ""
+        first, second, *_ = self.choices
+        gained = self.target is not None
+        did = f"gained most on {one_line(self.target or '')}" if gained else "lost least over all other tasks"
+        lead = f"Of the {len(self.choices)} that may ship, {one_line(first.name)} {did}"
+        ends = [each.gain if gained else each.change for each in (first, second)]
+        shown = _is_shown(*ends)
+        more = f"it {'gained more' if gained else 'lost less'} than {one_line(second.name)}"
+        if shown is None:
+            return f"{lead}; whether {more} cannot be told."
+        level = coverage(first.suite.ci_level if first.suite else 0.9)
+        if shown:
+            return f"{lead}; that {more} is shown (their {level} intervals do not overlap)."
+        return f"{lead}; that {more} is not shown (their {level} intervals overlap)."
+
+
+def ranking(results: Results, decisions: Sequence[CandidateDecision] | None = None) -> Ranking:
+    """The candidates of these decisions in order; None: each alone, by the policy that the run was started with. Who
+    was decided on several times, against several bases, stands where the worst decision puts it.
+    """
+    if decisions is None:
+        policy = Policy.recorded(results.signature)
+        decisions = [judge_alone(results, name, policy) for name in dict.fromkeys(results.candidates)]
+    models = {model.name: model for model in results.models}
+    judged = [JudgedCandidate(decision, models.get(decision.name)) for decision in decisions]
+    worst = {each.name: each for each in sorted(judged, key=_place)}
+    ships = [each for each in worst.values() if each.standing == Standing.SHIPS]
+    target = _target(ships)
+    names = sorted(dict.fromkeys(each.name for each in judged), key=lambda name: _key(worst[name], target))
+    choices = tuple(sorted(ships, key=lambda each: names.index(each.name)))
+    return Ranking(tuple(sorted(judged, key=lambda each: names.index(each.name))), choices, target)
+
+
+def _place(candidate: JudgedCandidate) -> int:
+    return BEST_FIRST.index(candidate.standing)
+
+
+def _key(candidate: JudgedCandidate, target: str | None) -> tuple[int, bool, float]:
+    """Lower is better. A gain that is not shown to be one stands behind those that are."""
+    if target is not None and candidate.standing == Standing.SHIPS and candidate.gain is not None:
+        learned = candidate.model is not None and candidate.model.learned_target is True
+        return _place(candidate), not learned, -candidate.gain.value
+    return _place(candidate), candidate.change is None, -candidate.change.value if candidate.change else 0.0
+
+
+def _target(candidates: Sequence[JudgedCandidate]) -> str | None:
+    """The one target of which all have a gain, so that the gains are by one metric on the same examples."""
+    targets = {each.target if each.gain else None for each in candidates}
+    return targets.pop() if len(targets) == 1 else None
+
+
+def _is_shown(first: Estimate | None, second: Estimate | None) -> bool | None:
+    """Is `first` shown to be larger? Yes where its interval lies wholly above the other's: however the two are
+    correlated, that is wrong no more often than one such interval misses its value. None where one has no interval.
+    """
+    if first is None or second is None or first.low is None or second.high is None:
+        return None
+    return first.low > second.high
