@@ -15,7 +15,6 @@ from evalharness.report import wording
 from evalharness.report.gate_lines import MARKS, MAY
 from evalharness.report.targets import gain_in_unit, learned_words
 
-LONGEST = 100  # characters of a task's name
 CLASSES = {  # of style.css, by where a candidate stands
     Standing.SHIPS: "retained",
     Standing.UNLEARNED: "inconclusive",
@@ -80,7 +79,7 @@ def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
     model = candidate.model
     if model is None or model.target_task is None:
         return wording.NONE, "not said what it was trained for"
-    name = wording.one_line(model.target_task, LONGEST)
+    name = wording.one_line(model.target_task, wording.LONGEST_NAME)
     gain = gain_in_unit(results, model) or wording.NONE
     if model.learned_target is False:
         return gain, f"did not learn {name}"
@@ -97,15 +96,15 @@ def _loss(candidate: JudgedCandidate) -> tuple[str, str]:
     if row is None:
         return wording.NONE, "no loss remains possible" if rows else "nothing was measured"
     unit, low = metric_unit(row), loss_bound(row)
-    margin = "its margin" if row.margin is None else f"its margin of {unit.score(row.margin)}"
+    margin = "its margin" if row.margin is None else f"its margin, {unit.score(row.margin)}"
     if lost:
-        note = f"exceeds {margin}" + (f", so on {len(lost)} of {len(candidate.units)} tasks" if len(lost) > 1 else "")
+        note = f", one of {len(lost)} over the margin" if len(lost) > 1 else f": exceeds {margin}"
     elif low is None:
-        note = "no loss is excluded"
+        note = ": no loss is excluded"
     elif row.margin is not None and low >= -row.margin:
-        note = f"within {margin}"
+        note = f": within {margin}"
     else:
-        note = f"may exceed {margin}"
+        note = f": may exceed {margin}"
     change = unit.change(row.difference.value if row.difference else 0.0)
-    note = f"on {wording.one_line(row.task, LONGEST)}: {note}"
+    note = f"on {wording.one_line(row.task, wording.LONGEST_NAME)}{note}"
     return f"{change} {unit.name} {unit.interval(row.difference)}".rstrip(), note

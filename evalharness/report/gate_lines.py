@@ -15,7 +15,7 @@ from evalharness.analysis.unit_rules import names_known
 from evalharness.records.comparison import Comparison
 from evalharness.records.policy import BY_NAME, DEFAULT, OPTION, OnInconclusive, Policy
 from evalharness.records.results import Results
-from evalharness.report.wording import counted, listed, one_line
+from evalharness.report.wording import LONGEST_NAME, counted, listed, one_line
 
 WORDS = {
     GateOutcome.PASSED: "passed",
@@ -49,7 +49,6 @@ RULES = {  # by the word that a reason begins with
 }
 PASSES = "the suite is shown to be retained, no unit is suspect, and no loss above a ceiling remains possible"
 LET_PASS = "nothing is shown to be forgotten, and the policy lets what is undecided pass"
-LONGEST = 100  # characters of a target's name
 EXCUSED = "; what is waived, warned of or not looked at does not count"
 
 
@@ -140,7 +139,7 @@ def unlearned(candidates: Sequence[JudgedCandidate]) -> str:
     targets = {each.target for each in candidates}
     whose = "its target" if len(candidates) == 1 else "their targets"
     target = targets.pop() if len(targets) == 1 else None
-    return f"did not learn {whose if target is None else one_line(target, LONGEST)}"
+    return f"did not learn {whose if target is None else one_line(target, LONGEST_NAME)}"
 
 
 def named(candidate: CandidateDecision) -> str:

@@ -15,6 +15,7 @@ from evalharness.report.svg import NAMES
 MARKERS = "sD^*PX<>"  # with 8 colours; the page's legend shows the same shapes
 SIZES = {"*": 8.5, "P": 6.6, "X": 6.4, "s": 5.4, "D": 5.0, "^": 6.0, "<": 6.0, ">": 6.0}  # points
 LINEAR = 3.0  # margins on either side of zero that are drawn to scale; beyond, the axis is logarithmic
+SPARE = 1.18  # how much farther the axis goes than the values
 TICKS = (-1000, -300, -100, -30, -10, -3, -2, -1, 0, 1, 2, 3, 10, 30, 100, 300, 1000)
 BREAK = Path([(-0.9, -1), (-0.1, 1), (0.1, -1), (0.9, 1)], [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO])
 LONGEST = 26  # characters of a name beside the axes
@@ -71,22 +72,26 @@ def mark(
 def scale_to_margins(axes: Axes, values: Sequence[float]) -> None:
     """Let the axis below hold all values, in margins, and at least a margin and half a one on either side of zero."""
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.6)
-    axes.set_xlim(min(-2.0, *values) * 1.18, max(1.6, *values) * 1.18)
+    axes.set_xlim(min(-2.0, *values) * SPARE, max(1.6, *values) * SPARE)
     ticks = [tick for tick in TICKS if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, labels=[f"{tick:d}".replace("-", wording.MINUS) for tick in ticks])
     axes.set_xticks([], minor=True)
-    for end in (-LINEAR, LINEAR):
-        if axes.get_xlim()[0] < end < axes.get_xlim()[1]:
-            place = axes.get_xaxis_transform()
-            for width, colour in ((4.0, "paper"), (1.0, "muted")):
-                axes.plot([end], [0], transform=place, marker=BREAK, markersize=9, color=NAMES[colour],
+    for end in _breaks(axes):
+        place = axes.get_xaxis_transform()
+        for width, colour in ((4.0, "paper"), (1.0, "muted")):
+            axes.plot([end], [0], transform=place, marker=BREAK, markersize=9, color=NAMES[colour],
                           markeredgewidth=width, clip_on=False, zorder=5)  # fmt: skip
+
+
+def _breaks(axes: Axes) -> list[float]:
+    """Where the axis begins to be logarithmic, if values lie beyond."""
+    left, right = (end / SPARE for end in axes.get_xlim())
+    return [*([-LINEAR] if left < -LINEAR else []), *([LINEAR] if right > LINEAR else [])]
 
 
 def name_axis(axes: Axes, words: str, size: float) -> None:
     """Name the axis of margins, and say where it is not to scale."""
-    left, right = axes.get_xlim()
-    beyond = f"\n// beyond {LINEAR:g} margins the axis is compressed" if left < -LINEAR or right > LINEAR else ""
+    beyond = f"\n// beyond {LINEAR:g} margins the axis is compressed" if _breaks(axes) else ""
     axes.set_xlabel(f"{words}{beyond}", fontsize=size)
 
 

@@ -17,7 +17,6 @@ from evalharness.report.gate_lines import MAY, unlearned
 from evalharness.report.targets import gain_in_unit, untold
 from evalharness.stats.enums import Verdict
 
-LONGEST = 100  # characters of a name in a sentence; the tables have it whole
 NAMED = 2  # candidates in a part of the headline, where there are more than three
 STATEMENTS = 5  # candidates, or groups of them, of which the first screen says why
 PASSES = (Standing.SHIPS, Standing.UNLEARNED)
@@ -88,7 +87,7 @@ def _names(candidates: Sequence[JudgedCandidate], most: int) -> str:
 
 
 def _short(name: str) -> str:
-    return wording.one_line(name, LONGEST)
+    return wording.one_line(name, wording.LONGEST_NAME)
 
 
 # ---- why -------------------------------------------------------------------------------------------------------------
@@ -138,7 +137,7 @@ def _why_passed(results: Results, candidate: JudgedCandidate, shortly: bool) -> 
     if model is None or model.target_task is None:
         said = kept
     else:
-        target, gain = wording.one_line(model.target_task, LONGEST), gain_in_unit(results, model)
+        target, gain = wording.one_line(model.target_task, wording.LONGEST_NAME), gain_in_unit(results, model)
         beside = f" ({gain})" if gain else ""
         if model.learned_target is None:
             said = f"{kept}; whether it learned {target} {untold(model)}{beside}"
@@ -176,7 +175,7 @@ def _why_forgotten(candidate: JudgedCandidate) -> list[str]:
         row = worst(lost)
         others = [_short(other.task) for other in lost if other is not row]
         named = others[0] if len(others) == 1 else wording.counted(len(others), "other task")
-        more = f"; so it did on {named}" if others else ""
+        more = f"; also on {named}" if others else ""
         margin = "" if row.margin is None else f" of {metric_unit(row).amount(row.margin)}"
         return [f"lost more than the margin{margin} on {change_on(row)}{more}"]
     suite = candidate.suite

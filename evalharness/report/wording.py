@@ -22,6 +22,7 @@ from evalharness.stats.enums import Verdict
 NO_TARGET = "no target is declared, so every gate unit counts"
 IN_MARGINS = 2  # decimals of a difference in margins
 MOST_PLACES = 9
+LONGEST_NAME = 100  # characters of a name where it is read; longer ones lose their middle
 MARKUP = re.compile(r"[^\w \-.,;()+−–…≤≥%✓✗]|_")  # Markdown, HTML, mentions, references and addresses need one of these
 BARE_ADDRESS = re.compile(r"\bwww\.", re.IGNORECASE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from compared_tables import Changes, compared_candidates
-from report.test_page import Outline
+from page_outline import Outline
 
 import evalharness
 from evalharness.analysis.gate import judge
@@ -73,13 +73,13 @@ def test_page_terminal_comment_and_notebook_name_the_same_first_and_the_rule(mix
 def test_the_lines_tell_a_shown_loss_from_one_that_is_possible(mixed: Results) -> None:
     lines = {each.name: each for each in candidate_lines(mixed, ranking(mixed))}
     assert (lines["kept"].loss, lines["kept"].loss_note) == (
-        "−0.2 points [−0.6, +0.1]", "on boolq: within its margin of 2.0"
+        "−0.2 points [−0.6, +0.1]", "on boolq: within its margin, 2.0"
     )  # fmt: skip
     assert lines["lost"].loss.startswith("−18.0 points [−2")
-    assert lines["lost"].loss_note == "on boolq: exceeds its margin of 2.0"
-    assert lines["open"].loss_note == "on boolq: may exceed its margin of 2.0"
-    assert lines["gone"].loss_note == "on boolq: exceeds its margin of 2.0, so on 3 of 4 tasks"
-    assert lines["more"].loss_note == f"on {LONG}: within its margin of 2.0"
+    assert lines["lost"].loss_note == "on boolq: exceeds its margin, 2.0"
+    assert lines["open"].loss_note == "on boolq: may exceed its margin, 2.0"
+    assert lines["gone"].loss_note == "on boolq, one of 3 over the margin"
+    assert lines["more"].loss_note == f"on {LONG}: within its margin, 2.0"
     assert lines["more"].next_step == "Ship it." and lines["kept"].next_step == "It can ship in place of more."
     same = lines["same"]
     assert (same.mark, same.words, same.but, same.decision) == ("○", "may ship", "but did not learn", "inconclusive")
@@ -115,8 +115,8 @@ def test_one_of_sixty_small_tasks_may_stop_a_candidate(tmp_path: Path) -> None:
     sixty = results_of(tmp_path, {"one": {**tasks, "tiny7": (12, 0)}, "two": {**tasks, "tiny7": (1, 0)}}, examples=20)
     lines = {each.name: each for each in candidate_lines(sixty, ranking(sixty))}
     assert headline(ranking(sixty).candidates) == ("two may ship", "one may not")
-    assert lines["one"].loss_note == "on tiny7: exceeds its margin of 2.0"
-    assert lines["two"].loss_note == "on tiny7: may exceed its margin of 2.0"
+    assert lines["one"].loss_note == "on tiny7: exceeds its margin, 2.0"
+    assert lines["two"].loss_note == "on tiny7: may exceed its margin, 2.0"
     assert ranking(sixty).rule.startswith("Order: by decision, then by the mean loss")
 
 

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page_outline import Outline
 
 from evalharness.paths import shipped
 from evalharness.records.comparison import Comparison, Estimate, Verdict
@@ -31,49 +31,8 @@ from evalharness.report.page import page as page_of
 from evalharness.report.page import render
 from evalharness.results import write_results
 
-VOID = {"meta", "input", "br", "hr", "img", "link", "wbr"}
 DRAWN = ("path", "use", "g", "text", "defs", "clippath", "rect")
 WRAPPING = (("wbr", (), None), ("span", ("class",), "whole"))  # where a line may break, which depends on the text
-
-
-class Outline(HTMLParser):
-    """Elements with their attributes in order, the text of each, and what was not closed in turn."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.wrong: list[str] = []
-        self.texts: list[tuple[str, str]] = []
-        self._open: list[str] = []
-        self.feed(page)
-        self.close()
-        self.wrong += self._open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if len(dict(attrs)) != len(attrs):
-            self.wrong.append(f"{tag}: an attribute twice")
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self._open or self._open.pop() != tag:
-            self.wrong.append(f"</{tag}>")
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((self._open[-1] if self._open else "", data))
-
-    def handle_comment(self, data: str) -> None:
-        self.wrong.append(f"comment {data[:40]}")
-
-    def text(self, *without: str) -> str:
-        return " ".join(data for tag, data in self.texts if tag not in ("script", "style", *without))
-
-    def count(self, tag: str) -> int:
-        return sum(name == tag for name, _ in self.elements)
 
 
 @pytest.fixture(scope="module")

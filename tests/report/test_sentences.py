@@ -107,7 +107,7 @@ def test_why_each_may_or_may_not(run: Results) -> None:
     half = _changed(run, ("suite", "full-high"), retention=Estimate(value=0.6))
     says = _why(half, "full-high")
     assert says.startswith("lost more than the margin of 2.0 points on dialogsum: −58.0 points [")
-    assert says.endswith("]; so it did on 7 other tasks")
+    assert says.endswith("]; also on 7 other tasks")
 
 
 def test_who_lost_most_is_told_together_and_only_the_first_pass_at_length(run: Results) -> None:
