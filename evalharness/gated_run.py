@@ -8,11 +8,11 @@ from pathlib import Path
 
 from evalharness.analysis import gate_text
 from evalharness.analysis.baseline_gate import decide
+from evalharness.analysis.candidate_order import JudgedCandidate
 from evalharness.analysis.gate import UNDECIDED, CandidateDecision, Decision, GateOutcome
 from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
 from evalharness.analysis.judging import judged_by
 from evalharness.analysis.policy_file import policy_of
-from evalharness.analysis.ranking import JudgedCandidate
 from evalharness.analysis.unit_rules import names_known
 from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.results import Results

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evalharness.analysis.candidate_order import CandidateOrder, JudgedCandidate, Standing
 from evalharness.analysis.gate import worst
 from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.metric_unit import metric_unit
 from evalharness.analysis.next_steps import next_step
-from evalharness.analysis.ranking import JudgedCandidate, Ranking, Standing
 from evalharness.records.models import ModelKind
 from evalharness.records.results import Results
 from evalharness.report import wording
@@ -44,12 +44,12 @@ class CandidateLine:
     next_step: str
 
 
-def candidate_lines(results: Results, order: Ranking) -> list[CandidateLine]:
+def candidate_lines(results: Results, order: CandidateOrder) -> list[CandidateLine]:
     """One line a candidate, in their order."""
     return [_line(results, candidate, order) for candidate in order.candidates]
 
 
-def _line(results: Results, candidate: JudgedCandidate, order: Ranking) -> CandidateLine:
+def _line(results: Results, candidate: JudgedCandidate, order: CandidateOrder) -> CandidateLine:
     loss, note = _loss(candidate)
     instead = order.choices[0].name if candidate in order.choices[1:] else ""
     learned, target = _learned(results, candidate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalharness.analysis.ranking import ranking
+from evalharness.analysis.candidate_order import candidate_order
 from evalharness.paths import shipped
 from evalharness.records.policy import Policy
 from evalharness.records.results import Results
@@ -19,7 +19,7 @@ BASELINE = "This is against the base of the run; the policy looks at the baselin
 def first_screen(results: Results) -> str:
     """An HTML fragment of a few kB, in the colours of the notebook around it, with every text escaped."""
     policy = Policy.recorded(results.signature)
-    order = ranking(results)
+    order = candidate_order(results)
     views: dict[str, Any] = {
         "sentence": "; ".join(sentences.headline(order.candidates)),
         "lines": [(MARKS[each.standing], wording.shortened(headline(each), 400)) for each in order.candidates[:MOST]],

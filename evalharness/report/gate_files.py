@@ -115,7 +115,7 @@ def _markdown(text: GateText) -> Iterator[str]:
     decision = text.decision
     yield f"### evalharness: gate {WORDS[decision.exit_code]}"
     yield ""
-    order = text.ranking
+    order = text.order
     if order.choice:
         yield from (inert(order.choice), "")
     for each in order.candidates:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mode
 
+from evalharness.analysis.candidate_order import CandidateOrder, JudgedCandidate, Standing, candidate_order
 from evalharness.analysis.gate import CandidateDecision, Decision, GateOutcome, UnitDecision, worst
 from evalharness.analysis.gate_findings import EXCUSES, UnitOutcome
 from evalharness.analysis.metric_unit import metric_unit
-from evalharness.analysis.ranking import JudgedCandidate, Ranking, Standing, ranking
 from evalharness.analysis.unit_rules import names_known
 from evalharness.records.comparison import Comparison
 from evalharness.records.policy import BY_NAME, DEFAULT, OPTION, OnInconclusive, Policy
@@ -62,9 +62,9 @@ class GateText:
     notice: str = ""
 
     @property
-    def ranking(self) -> Ranking:
+    def order(self) -> CandidateOrder:
         """Those that it decides on, in the order in which every surface names them."""
-        return ranking(self.results, self.decision.candidates)
+        return candidate_order(self.results, self.decision.candidates)
 
     @property
     def changed(self) -> list[str]:
@@ -112,7 +112,7 @@ class GateText:
         under = f" (under another policy than the run was started with: {'; '.join(changes)})" if changes else ""
         yield f"gate {WORDS[self.decision.exit_code]}{under}"
         yield from (f"  {line}" for line in (*self.policy_lines, self.notice) if line)
-        order = self.ranking
+        order = self.order
         yield from (f"  {line}" for line in (order.choice, order.rule) if line)
         for each in order.candidates:
             yield f"  {MARKS[each.standing]} {headline(each)}"
@@ -130,16 +130,16 @@ def headline(candidate: JudgedCandidate) -> str:
     if any(unit.row.difference for unit in units):
         lowest = worst(unit.row for unit in units)
         parts.append(f"lowest {one_line(lowest.task)} {_difference(lowest)}")
-    but = f", but {unlearned([candidate])}" if candidate.standing == Standing.UNLEARNED else ""
+    but = f", but did not learn {target_of([candidate])}" if candidate.standing == Standing.UNLEARNED else ""
     return f"{named(candidate.decision)} {MAY[candidate.standing]}{but}{': ' if parts else ''}{'; '.join(parts)}"
 
 
-def unlearned(candidates: Sequence[JudgedCandidate]) -> str:
-    """ "did not learn topics", of candidates that may ship all the same."""
+def target_of(candidates: Sequence[JudgedCandidate]) -> str:
+    """The name of the target that they share, else "their targets"."""
     targets = {each.target for each in candidates}
     whose = "its target" if len(candidates) == 1 else "their targets"
     target = targets.pop() if len(targets) == 1 else None
-    return f"did not learn {whose if target is None else one_line(target, LONGEST_NAME)}"
+    return whose if target is None else one_line(target, LONGEST_NAME)
 
 
 def named(candidate: CandidateDecision) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from evalharness.analysis.ranking import Standing
+from evalharness.analysis.candidate_order import Standing
 from evalharness.errors import NotComparableError
 from evalharness.report.escape import plain
 from evalharness.report.gate_lines import GateText, headline, named
@@ -35,7 +35,7 @@ def is_runner(environment: Mapping[str, str]) -> bool:
 def commands(text: GateText) -> Iterator[str]:
     """Lines that the runner takes for commands: one for each candidate, the last of many says how many more."""
     by_kind: dict[str, list[tuple[str, str]]] = {}
-    for each in text.ranking.candidates:
+    for each in text.order.candidates:
         told = "\n".join((headline(each), *each.decision.reasons[:REASONS]))
         by_kind.setdefault(KINDS[each.standing], []).append((named(each.decision), told))
     if not text.decision.candidates:

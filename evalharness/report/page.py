@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from evalharness import registry
 from evalharness.analysis import relative
-from evalharness.analysis.ranking import Standing, ranking
+from evalharness.analysis.candidate_order import Standing, candidate_order
 from evalharness.interruption import stop_if_interrupted
 from evalharness.paths import shipped
 from evalharness.records.policy import Policy
@@ -156,7 +156,7 @@ def page(
 
 def _decision(results: Results) -> dict[str, object]:
     """What the first screen says."""
-    order = ranking(results)
+    order = candidate_order(results)
     return {
         "looks_at_baseline": Policy.recorded(results.signature).looks_at_baseline,
         "headline": sentences.headline(order.candidates),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evalharness.analysis.candidate_order import JudgedCandidate, Standing
 from evalharness.analysis.gate import worst
 from evalharness.analysis.gate_findings import UnitOutcome
 from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.metric_unit import metric_unit
-from evalharness.analysis.ranking import JudgedCandidate, Standing
 from evalharness.records.comparison import Comparison
 from evalharness.records.results import Results
 from evalharness.report import wording
-from evalharness.report.gate_lines import MAY, unlearned
+from evalharness.report.gate_lines import MAY, target_of
 from evalharness.report.targets import gain_in_unit, untold
 from evalharness.stats.enums import Verdict
 
@@ -58,11 +58,12 @@ def _all_alike(candidates: Sequence[JudgedCandidate]) -> str:
 
 def _none_learned(candidates: Sequence[JudgedCandidate], whole: bool) -> str:
     """What is said first where nobody who learned may ship. `whole`: these are all candidates."""
-    count, did_not = len(candidates), unlearned(candidates)
+    count, target = len(candidates), target_of(candidates)
     if not whole or count == 1:
-        return f"{_names(candidates, NAMED)} {did_not}, though {'it' if count == 1 else 'they'} may ship"
+        who = _names(candidates, NAMED)
+        return f"{who} did not learn {target}, though {'it' if count == 1 else 'they'} may ship"
     who, all_ = ("Neither candidate", "both") if count == 2 else (f"None of the {count} candidates", "all")
-    return f"{who} {did_not.replace('did not learn', 'learned')}, though {all_} may ship"
+    return f"{who} learned {target}, though {all_} may ship"
 
 
 def _part(candidates: Sequence[JudgedCandidate], last: bool) -> str:
@@ -70,7 +71,7 @@ def _part(candidates: Sequence[JudgedCandidate], last: bool) -> str:
     many = len(candidates) > NAMED + 1
     names = f"the other {len(candidates)}" if many and last else _names(candidates, NAMED)
     if candidates[0].standing == Standing.UNLEARNED:
-        return f"{names} may, too, but {unlearned(candidates)}"
+        return f"{names} may, too, but did not learn {target_of(candidates)}"
     verb = MAY[candidates[0].standing].removesuffix(" ship")
     return f"{names} {_plural(verb) if len(candidates) > 1 else verb}"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 
+from evalharness.analysis.candidate_order import Standing, candidate_order
 from evalharness.analysis.metric_unit import MetricUnit, metric_unit
 from evalharness.analysis.number_text import coverage
-from evalharness.analysis.ranking import Standing, ranking
 from evalharness.records.comparison import Estimate, Level
 from evalharness.records.results import Results
 from evalharness.report import wording
@@ -87,7 +87,7 @@ def tradeoff_drawing(results: Results) -> Drawing | None:
 def _points(results: Results) -> list[_CandidatePoint]:
     """Of the candidates that have both a change and a gain; of all with a change, where none has a gain."""
     changes, names = suite_changes(results), results.candidates
-    standings = {each.name: each.standing for each in ranking(results).candidates}
+    standings = {each.name: each.standing for each in candidate_order(results).candidates}
     points = []
     for model in results.models:
         if model.name not in changes or not model.judged:

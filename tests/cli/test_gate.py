@@ -95,13 +95,13 @@ def test_it_writes_junit_markdown_and_what_github_reads(
         "b": (3, 0, 3, 0),
     }
     assert suites["a"].failures >= 1
-    assert comment.read_text().startswith("### evalharness: gate failed: forgotten\n\n* ✗ a may not ship")
+    assert comment.read_text().startswith("### evalharness: gate failed: forgotten\n\n* ? b is undecided")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     assert exit_code("gate", run) == 3
     commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::")]
     assert [line.split("::")[1] for line in commands] == [
-        "error title=evalharness gate%3A a",
         "warning title=evalharness gate%3A b",
+        "error title=evalharness gate%3A a",
     ]
     assert summary.read_text() == comment.read_text()
     assert exit_code("gate", run, "--no-github", "--json") == 3

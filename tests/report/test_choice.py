@@ -11,8 +11,8 @@ from compared_tables import Changes, compared_candidates
 from page_outline import Outline
 
 import evalharness
+from evalharness.analysis.candidate_order import candidate_order
 from evalharness.analysis.gate import judge
-from evalharness.analysis.ranking import ranking
 from evalharness.records.policy import Policy
 from evalharness.records.results import Results
 from evalharness.report.candidate_lines import candidate_lines
@@ -52,26 +52,26 @@ def said_by_the_terminal(results: Results) -> list[str]:
 
 def test_page_terminal_comment_and_notebook_name_the_same_first_and_the_rule(mixed: Results) -> None:
     choice = (
-        "Of the 2 that may ship, more gained most on topics; that it gained more than kept is shown (their 90 % "
-        "intervals do not overlap)."
+        "Of the 2 that may ship, more has the largest shown gain on topics; that it gained more than kept is shown "
+        "(their 90 % intervals do not overlap)."
     )
     order = ["more", "kept", "same", "open", "lost", "half", "gone"]
     page, lines = Outline(render(mixed)).text(), said_by_the_terminal(mixed)
     page = " ".join(page.split())
     assert choice in page.replace(" _ ", "_") and f"  {choice}" in lines
-    rule = "Order: by decision; those that may ship by their gain on topics, the largest first; others by"
+    rule = "Order: by decision; those that may ship by their gain on topics, the largest shown first; others by"
     assert rule in page and any(rule in line for line in lines)
     marked = [line.split()[:2] for line in lines if re.match(r"  [✓○?✗!] ", line)]
     assert marked == [["✓", "more"], ["✓", "kept"], ["○", "same"], ["?", "open"], *(["✗", each] for each in order[4:])]
     policy = Policy()
     comment = markdown(GateText(judge(mixed, policy), mixed, policy))
     assert [line.split()[1:3] for line in comment.splitlines() if re.match(r"\* [✓○?✗!] ", line)] == marked
-    assert "gained most on topics" in comment and "gained most on topics" in first_screen(mixed)
-    assert [each.name for each in candidate_lines(mixed, ranking(mixed))] == order
+    assert "the largest shown gain on topics" in comment and "the largest shown gain on topics" in first_screen(mixed)
+    assert [each.name for each in candidate_lines(mixed, candidate_order(mixed))] == order
 
 
 def test_the_lines_tell_a_shown_loss_from_one_that_is_possible(mixed: Results) -> None:
-    lines = {each.name: each for each in candidate_lines(mixed, ranking(mixed))}
+    lines = {each.name: each for each in candidate_lines(mixed, candidate_order(mixed))}
     assert (lines["kept"].loss, lines["kept"].loss_note) == (
         "−0.2 points [−0.6, +0.1]", "on boolq: within its margin, 2.0"
     )  # fmt: skip
@@ -106,23 +106,23 @@ def test_the_figure_marks_the_decisions_and_says_where_the_axis_is_uneven(mixed:
 def test_an_axis_that_is_to_scale_says_nothing_of_breaks(tmp_path: Path) -> None:
     kept = results_of(tmp_path, {"a": MIXED["kept"], "b": MIXED["kept"]}, **TARGET)
     assert "compressed" not in tradeoff(kept)
-    assert headline(ranking(kept).candidates) == ("Both candidates may ship",)
-    assert "that it gained more than b is not shown" in ranking(kept).choice
+    assert headline(candidate_order(kept).candidates) == ("Both candidates may ship",)
+    assert "that it gained more than b is not shown" in candidate_order(kept).choice
 
 
 def test_one_of_sixty_small_tasks_may_stop_a_candidate(tmp_path: Path) -> None:
     tasks = {f"tiny{i}": (0, 0) for i in range(60)}
     sixty = results_of(tmp_path, {"one": {**tasks, "tiny7": (12, 0)}, "two": {**tasks, "tiny7": (1, 0)}}, examples=20)
-    lines = {each.name: each for each in candidate_lines(sixty, ranking(sixty))}
-    assert headline(ranking(sixty).candidates) == ("two may ship", "one may not")
+    lines = {each.name: each for each in candidate_lines(sixty, candidate_order(sixty))}
+    assert headline(candidate_order(sixty).candidates) == ("two may ship", "one may not")
     assert lines["one"].loss_note == "on tiny7: exceeds its margin, 2.0"
     assert lines["two"].loss_note == "on tiny7: may exceed its margin, 2.0"
-    assert ranking(sixty).rule.startswith("Order: by decision, then by the mean loss")
+    assert candidate_order(sixty).rule.startswith("Order: by decision, then by the mean loss")
 
 
 def test_a_pass_that_learned_nothing_is_no_success_anywhere(tmp_path: Path) -> None:
     alone = results_of(tmp_path, {"same": MIXED["same"]}, **TARGET)
-    assert headline(ranking(alone).candidates) == ("same did not learn topics, though it may ship",)
+    assert headline(candidate_order(alone).candidates) == ("same did not learn topics, though it may ship",)
     (line,) = (line for line in said_by_the_terminal(alone) if "same may ship" in line)
     assert line.startswith("  ○ same may ship, but did not learn topics: ")
     assert "✓" not in Outline(render(alone)).text().partition("Tasks and candidates")[0]

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
+from evalharness.analysis.candidate_order import JudgedCandidate
 from evalharness.analysis.gate import judge
-from evalharness.analysis.ranking import JudgedCandidate
 from evalharness.errors import NotComparableError
 from evalharness.records.comparison import Comparison, Estimate, Flag
 from evalharness.records.policy import Policy

@@ -9,7 +9,7 @@ from datetime import date
 
 import pytest
 
-from evalharness.analysis.ranking import Standing, ranking
+from evalharness.analysis.candidate_order import Standing, candidate_order
 from evalharness.records.answers import UnfitShares
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measurements import ExampleError
@@ -30,18 +30,22 @@ def _changed(run: Results, at: tuple[str, str], **changes: object) -> Results:
     return replace(run, comparisons=tuple(replace(c, **changes) if c in hit else c for c in run.comparisons))  # type: ignore[arg-type]
 
 
+def _headline(results: Results) -> tuple[str, ...]:
+    return headline(candidate_order(results).candidates)
+
+
 def _why(results: Results, name: str) -> str:
-    return why(results, next(each for each in ranking(results).candidates if each.name == name))
+    return why(results, next(each for each in candidate_order(results).candidates if each.name == name))
 
 
 def test_the_headline_names_who_may_ship_first(run: Results, only_base: Results) -> None:
-    assert headline(ranking(run).candidates) == (
+    assert _headline(run) == (
         "lora-r8 may ship",
         "lora-slow may, too, but did not learn topics",
         "prompt-16 is undecided",
         "full-low and full-high may not",
     )
-    assert headline(ranking(only_base).candidates) == ("Nothing to compare",)
+    assert _headline(only_base) == ("Nothing to compare",)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_the_headline_names_who_may_ship_first(run: Results, only_base: Results)
     ],
 )
 def test_headlines_of_other_runs(run: Results, names: tuple[str, ...], says: str) -> None:
-    assert "; ".join(headline(ranking(_only(run, *names)).candidates)) == says
+    assert "; ".join(_headline(_only(run, *names))) == says
 
 
 def _copies(run: Results, names: Mapping[str, str]) -> Results:
@@ -71,22 +75,17 @@ def _copies(run: Results, names: Mapping[str, str]) -> Results:
 
 def test_of_many_alike_some_are_named_and_the_others_counted(run: Results) -> None:
     lost, kept = {f"f{i}": "full-high" for i in range(5)}, {f"k{i}": "lora-r8" for i in range(5)}
-    assert headline(ranking(_copies(run, {"k": "lora-r8", **lost})).candidates) == ("k may ship", "the other 5 may not")
-    assert headline(ranking(_copies(run, {"f": "full-high", **kept})).candidates) == (
-        "k0, k1 and 3 more may ship",
-        "f may not",
-    )
-    assert headline(ranking(_copies(run, kept)).candidates) == ("All 5 candidates may ship",)
+    assert _headline(_copies(run, {"k": "lora-r8", **lost})) == ("k may ship", "the other 5 may not")
+    assert _headline(_copies(run, {"f": "full-high", **kept})) == ("k0, k1 and 3 more may ship", "f may not")
+    assert _headline(_copies(run, kept)) == ("All 5 candidates may ship",)
     nothing = {"n1": "lora-slow", "n2": "lora-slow"}
-    assert headline(ranking(_copies(run, nothing)).candidates) == (
-        "Neither candidate learned topics, though both may ship",
-    )
+    assert _headline(_copies(run, nothing)) == ("Neither candidate learned topics, though both may ship",)
     undecided = {"u1": "prompt-16", "u2": "prompt-16"}
-    assert headline(ranking(_copies(run, undecided)).candidates) == ("Both candidates are undecided",)
+    assert _headline(_copies(run, undecided)) == ("Both candidates are undecided",)
 
 
 def test_the_order_is_that_of_the_decision_then_of_what_was_learned_and_lost(run: Results) -> None:
-    assert [(each.name, int(each.decision.exit_code)) for each in ranking(run).candidates] == [
+    assert [(each.name, int(each.decision.exit_code)) for each in candidate_order(run).candidates] == [
         ("lora-r8", 0), ("lora-slow", 0), ("prompt-16", 4), ("full-low", 3), ("full-high", 3)
     ]  # fmt: skip
 
@@ -112,7 +111,7 @@ def test_why_each_may_or_may_not(run: Results) -> None:
 
 def test_who_lost_most_is_told_together_and_only_the_first_pass_at_length(run: Results) -> None:
     many = _copies(run, {"a": "lora-r8", "b": "lora-r8", "x": "full-high", "y": "full-high"})
-    told = statements(many, ranking(many).candidates)
+    told = statements(many, candidate_order(many).candidates)
     assert [each.names for each in told] == [("a",), ("b",), ("x", "y")]
     assert "no task is shown" in told[0].says and "no task is shown" not in told[1].says
     assert told[2].says == "lost most of what the base could do: x kept 20 % of it and y 20 %"
@@ -143,7 +142,7 @@ def test_what_a_policy_excuses_is_said_to_be_lost(run: Results) -> None:
     waiver = Waiver(unit="dialogsum", reason="summaries are not used", expires=date(9999, 1, 1))
     retained = _changed(run, ("suite", "full-low"), verdict="retained")
     waived = _judged_by(retained, Policy(waivers=(waiver,)))
-    assert "full-low" in headline(ranking(waived).candidates)[0]
+    assert "full-low" in _headline(waived)[0]
     assert "kept what the base could do, but lost more than the margin on dialogsum, which the policy" in _why(
         waived, "full-low"
     )
@@ -175,17 +174,17 @@ def test_a_target_that_was_not_measured(run: Results) -> None:
 
 def test_troubles_make_only_those_incomplete_whom_they_touch(run: Results) -> None:
     own = replace(run, errors=(ExampleError(task="sst2", model="lora-r8", example="1", reason="broken"),))
-    assert [(each.name, int(each.decision.exit_code)) for each in ranking(own).candidates] == [
+    assert [(each.name, int(each.decision.exit_code)) for each in candidate_order(own).candidates] == [
         ("lora-slow", 0), ("prompt-16", 4), ("full-low", 3), ("full-high", 3), ("lora-r8", 5)
     ]  # fmt: skip
     assert _why(own, "lora-r8") == "has 1 example without an answer"
     of_base = replace(run, errors=(ExampleError(task="sst2", model="tiny-base", example="1", reason="broken"),))
-    assert headline(ranking(of_base).candidates) == ("All 5 candidates are incomplete",)
-    assert {each.standing for each in ranking(of_base).candidates} == {Standing.INCOMPLETE}
+    assert _headline(of_base) == ("All 5 candidates are incomplete",)
+    assert {each.standing for each in candidate_order(of_base).candidates} == {Standing.INCOMPLETE}
     assert "so far it lost more than the margin on " in _why(of_base, "full-high")
 
 
 def test_what_was_not_measured_is_no_zero(half_measured: Results) -> None:
     assert _why(half_measured, "full-low").startswith("is incomplete: nothing was measured of full-low over demo")
     ship: list[Comparison] = [c for c in half_measured.comparisons if c.candidate == "full-high"]
-    assert ship and headline(ranking(half_measured).candidates)[-1] == "full-low is incomplete"
+    assert ship and _headline(half_measured)[-1] == "full-low is incomplete"

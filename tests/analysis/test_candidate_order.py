@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalharness.analysis.candidate_order import CandidateOrder, Standing, candidate_order
 from evalharness.analysis.gate import CandidateDecision, GateOutcome
-from evalharness.analysis.ranking import Ranking, Standing, ranking
 from evalharness.records.comparison import Estimate
 from evalharness.records.results import ModelRow, Results
 
 BY_GAIN = (
-    "Order: by decision; those that may ship by their gain on topics, the largest first; others by the mean loss over "
-    "all other tasks."
+    "Order: by decision; those that may ship by their gain on topics, the largest shown first; others by the mean "
+    "loss over all other tasks."
 )
 BY_LOSS = "Order: by decision, then by the mean loss over all other tasks, the smallest first."
 
@@ -27,14 +27,14 @@ def model(name: str, estimate: Estimate | None, learned: bool | None = True, tar
     )  # fmt: skip
 
 
-def ranked(*models: ModelRow, outcomes: Sequence[GateOutcome] = ()) -> Ranking:
+def ranked(*models: ModelRow, outcomes: Sequence[GateOutcome] = ()) -> CandidateOrder:
     """All of them pass unless `outcomes` say otherwise."""
     outcomes = [*outcomes, *[GateOutcome.PASSED] * (len(models) - len(outcomes))]
     decisions = [CandidateDecision(each.name, outcome) for each, outcome in zip(models, outcomes, strict=True)]
-    return ranking(Results(signature={}, models=models, comparisons=()), decisions)
+    return candidate_order(Results(signature={}, models=models, comparisons=()), decisions)
 
 
-def names(order: Ranking) -> list[str]:
+def names(order: CandidateOrder) -> list[str]:
     return [each.name for each in order.candidates]
 
 
@@ -42,8 +42,8 @@ def test_those_that_may_ship_stand_by_their_gain_on_the_target_that_they_share()
     order = ranked(model("less", gain(0.4)), model("more", gain(0.6)))
     assert names(order) == ["more", "less"] and order.rule == BY_GAIN
     assert order.choice == (
-        "Of the 2 that may ship, more gained most on topics; that it gained more than less is shown (their 90 % "
-        "intervals do not overlap)."
+        "Of the 2 that may ship, more has the largest shown gain on topics; that it gained more than less is shown "
+        "(their 90 % intervals do not overlap)."
     )
     close = ranked(model("less", gain(0.55)), model("more", gain(0.6)))
     assert close.choice.endswith("that it gained more than less is not shown (their 90 % intervals overlap).")
@@ -52,7 +52,10 @@ def test_those_that_may_ship_stand_by_their_gain_on_the_target_that_they_share()
 
 
 def test_a_shown_gain_stands_before_a_larger_one_that_is_not() -> None:
-    assert names(ranked(model("wide", gain(0.7, 0.9), learned=None), model("shown", gain(0.2)))) == ["shown", "wide"]
+    order = ranked(model("wide", gain(0.7, 0.9), learned=None), model("shown", gain(0.2)))
+    assert names(order) == ["shown", "wide"] and "shown has the largest shown gain on topics; that" in order.choice
+    neither = ranked(*(model(name, gain(0.1, 0.9), learned=None) for name in "ab"))
+    assert "a has the largest gain, which is not shown to be one, on topics; that" in neither.choice
 
 
 def test_without_a_common_target_what_was_lost_orders() -> None:
@@ -79,6 +82,6 @@ def test_of_decisions_against_several_bases_the_worst_places_a_candidate() -> No
         CandidateDecision("a", GateOutcome.PASSED, against="base"), CandidateDecision("b", GateOutcome.PASSED),
         CandidateDecision("a", GateOutcome.FORGOTTEN, against="baseline"), CandidateDecision("b", GateOutcome.PASSED),
     ]  # fmt: skip
-    order = ranking(Results(signature={}, models=models, comparisons=()), decisions)
+    order = candidate_order(Results(signature={}, models=models, comparisons=()), decisions)
     assert names(order) == ["b", "b", "a", "a"] and [each.name for each in order.choices] == ["b"]
     assert [each.decision.against for each in order.candidates[2:]] == ["base", "baseline"]

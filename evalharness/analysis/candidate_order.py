@@ -59,6 +59,11 @@ class JudgedCandidate:
         return None if self.model is None else self.model.target_task
 
     @property
+    def learned(self) -> bool:
+        """Is it shown to have learned its target?"""
+        return self.model is not None and self.model.learned_target is True
+
+    @property
     def gain(self) -> Estimate | None:
         """On its target."""
         return None if self.model is None else self.model.target_gain
@@ -97,7 +102,7 @@ class JudgedCandidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class CandidateOrder:
     """Candidates, the one to choose first. `choices`: those that may ship and are not known to have learned nothing,
     each once. `target`: the task by whose gain these stand in order; None where they have no gain on one task in
     common, and stand by their change over the suite, as all others do.
@@ -114,7 +119,7 @@ class Ranking:
             return ""
         if self.target is None or len(self.choices) < 2:
             return "Order: by decision, then by the mean loss over all other tasks, the smallest first."
-        gain = f"those that may ship by their gain on {one_line(self.target)}, the largest first"
+        gain = f"those that may ship by their gain on {one_line(self.target)}, the largest shown first"
         return f"Order: by decision; {gain}; others by the mean loss over all other tasks."
 
     @property
@@ -126,7 +131,8 @@ class Ranking:
             return ""
         first, second, *_ = self.choices
         gained = self.target is not None
-        did = f"gained most on {one_line(self.target or '')}" if gained else "lost least over all other tasks"
+        largest = "the largest shown gain" if first.learned else "the largest gain, which is not shown to be one,"
+        did = f"has {largest} on {one_line(self.target or '')}" if gained else "lost least over all other tasks"
         lead = f"Of the {len(self.choices)} that may ship, {one_line(first.name)} {did}"
         ends = [each.gain if gained else each.change for each in (first, second)]
         shown = _is_shown(*ends)
@@ -139,7 +145,7 @@ class Ranking:
         return f"{lead}; that {more} is not shown (their {level} intervals overlap)."
 
 
-def ranking(results: Results, decisions: Sequence[CandidateDecision] | None = None) -> Ranking:
+def candidate_order(results: Results, decisions: Sequence[CandidateDecision] | None = None) -> CandidateOrder:
     """The candidates of these decisions in order; None: each alone, by the policy that the run was started with. Who
     was decided on several times, against several bases, stands where the worst decision puts it.
     """
@@ -153,7 +159,7 @@ def ranking(results: Results, decisions: Sequence[CandidateDecision] | None = No
     target = _target(ships)
     names = sorted(dict.fromkeys(each.name for each in judged), key=lambda name: _key(worst[name], target))
     choices = tuple(sorted(ships, key=lambda each: names.index(each.name)))
-    return Ranking(tuple(sorted(judged, key=lambda each: names.index(each.name))), choices, target)
+    return CandidateOrder(tuple(sorted(judged, key=lambda each: names.index(each.name))), choices, target)
 
 
 def _place(candidate: JudgedCandidate) -> int:
@@ -163,8 +169,7 @@ def _place(candidate: JudgedCandidate) -> int:
 def _key(candidate: JudgedCandidate, target: str | None) -> tuple[int, bool, float]:
     """Lower is better. A gain that is not shown to be one stands behind those that are."""
     if target is not None and candidate.standing == Standing.SHIPS and candidate.gain is not None:
-        learned = candidate.model is not None and candidate.model.learned_target is True
-        return _place(candidate), not learned, -candidate.gain.value
+        return _place(candidate), not candidate.learned, -candidate.gain.value
     return _place(candidate), candidate.change is None, -candidate.change.value if candidate.change else 0.0
 
 
