@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from evalharness.report.order import in_order, members_of, targets_of
 from evalharness.report.svg import NAMES, Drawing, inline, style
 from evalharness.stats.enums import Verdict
 
-NAME = 44  # characters of a task's name
+NAME = 60  # characters of a task's name
+PIECE = re.compile(r".{1,31}(?:_|$)|.{1,32}")  # what of it stands on one line
 LINE, GAP = 0.155, 0.11  # inches: height of one candidate's line, and between tasks
 WIDTH, RIGHT, TOP, BOTTOM = 9.4, 1.05, 0.58, 0.68  # inches: of the figure, and of what lies around the axes
 
@@ -43,7 +45,10 @@ def forest_drawing(results: Results) -> Drawing | None:
         return None
     shown = [c for task in tasks for c in task.comparisons]
     inner = len(shown) * LINE + (len(tasks) + 1) * GAP
-    left, height = 0.3 + 0.07 * max(len(task.label) for task in tasks), inner + TOP + BOTTOM
+    left, height = (
+        0.3 + 0.07 * max(len(line) for task in tasks for line in task.label.split("\n")),
+        inner + TOP + BOTTOM,
+    )
     with style():
         box = (left / WIDTH, BOTTOM / height, (WIDTH - left - RIGHT) / WIDTH, inner / height)
         figure, axes = frame((WIDTH, height), box)
@@ -67,7 +72,9 @@ def _tasks(results: Results) -> list[_TaskLines]:
         if not shown or (level == Level.TASK and task in group and task not in targets):
             continue
         suffix = " (suite)" if level == Level.SUITE else " (target)" if task in targets else ""
-        tasks.append(_TaskLines(label=wording.one_line(task, NAME) + suffix, comparisons=tuple(shown)))
+        tasks.append(
+            _TaskLines(label="\n".join(PIECE.findall(wording.one_line(task, NAME))) + suffix, comparisons=tuple(shown))
+        )
     return tasks
 
 

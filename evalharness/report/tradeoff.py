@@ -32,6 +32,7 @@ COLOURS = {  # of the marks
     Standing.INCOMPLETE: NAMES["forgotten"],
 }
 MOST_NAMES = 12  # of more candidates, the marks alone tell which is which
+AXIS_NAME = 17  # characters of a target's name for which there is room beside the axis
 LEAST = 5  # points of gain that the axis shows at least
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
@@ -100,7 +101,7 @@ def _points(results: Results) -> list[_CandidatePoint]:
                 name=model.name,
                 learned=model.learned_target,
                 words=learned_words(model),
-                target=wording.one_line(model.target_task or "", 40),
+                target=wording.one_line(model.target_task or "", wording.LONGEST_NAME),
                 x=changes[model.name],
                 y=_scaled(model.target_gain, unit.factor),
                 unit=wording.one_line(unit.name, 20),
@@ -174,6 +175,7 @@ def _axes(axes: Axes, points: Sequence[_CandidatePoint], margin: float | None) -
     axes.set_ylim(low - 0.09 * (high - low), high + 0.09 * (high - low))
     targets = {point.target for point in points}
     target = targets.pop() if len(targets) == 1 else "each one's target"
+    target = target if len(target) <= AXIS_NAME else "the target"  # which the lines below name
     axes.set_ylabel(f"learned: {target}{f', {unit}' if unit else ''}", fontsize=9.5)
 
 

@@ -17,6 +17,7 @@ from evalharness.records.policy import Policy
 from evalharness.records.results import Results
 from evalharness.report.candidate_lines import candidate_lines
 from evalharness.report.first_screen import first_screen
+from evalharness.report.forest import forest
 from evalharness.report.gate_files import markdown
 from evalharness.report.gate_lines import GateText
 from evalharness.report.page import render
@@ -24,6 +25,7 @@ from evalharness.report.sentences import headline
 from evalharness.report.tradeoff import tradeoff
 
 LONG = "abstract_algebra_of_the_longest_name_that_anyone_gave_a_task_in_five_shots"
+CUT = "bigbench_language_identification_multiple_choice_grade"
 MIXED: Changes = {
     "lost": {"topics": (0, 190), "boolq": (180, 0), "copa": (0, 150), LONG: (0, 150)},
     "kept": {"topics": (0, 150), "boolq": (2, 0), "copa": (0, 0), LONG: (0, 0)},
@@ -90,6 +92,14 @@ def test_long_names_are_whole_and_break_behind_their_underscores(mixed: Results)
     first = page[: page.index('id="matrix"')]
     assert "…" not in re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", first, flags=re.DOTALL)
     assert LONG.replace("_", "_<wbr>") in first
+
+
+def test_no_name_is_cut_in_the_figures(tmp_path: Path) -> None:
+    kept = {LONG: (0, 190), LONG[:-6]: (2, 0), "copa": (0, 0)}
+    of_long = results_of(tmp_path, {"a": kept}, target=LONG)
+    assert "learned: the target, points" in tradeoff(of_long) and f"{LONG} +19.0 points" in tradeoff(of_long)
+    lines = re.findall(r"<text[^>]*>([^<]*)</text>", forest(results_of(tmp_path, {"a": {"copa": (0, 0), CUT: (2, 0)}})))
+    assert "…" not in "".join(lines) and CUT in "".join(lines)
 
 
 def test_the_figure_marks_the_decisions_and_says_where_the_axis_is_uneven(mixed: Results) -> None:
