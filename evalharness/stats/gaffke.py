@@ -24,7 +24,8 @@ from evalharness.stats.resample import Floats, distinct_rows
 
 STEP = 0.06  # of the trapezoidal rule, in asinh of the distance from the saddlepoint
 NODES = np.arange(0, 161) * STEP
-COARSE = range(41, 162, 20)  # numbers of nodes, of which so many are taken that the rest is nothing
+COARSE = range(10, 161, 10)  # nodes at which it is looked whether the integrand falls, and where it is nothing
+LEAST_BEND = 0.01  # of which half is none
 MOST_BEND = 2 / 3  # slope of the curve's arms against the imaginary axis, by which the integrand hardly oscillates
 FADED = 80.0  # twice the logarithm by which the integrand has fallen there
 CHUNK = 32  # factors multiplied before their logarithm is taken: too few to overflow
@@ -190,18 +191,19 @@ def _left_tail(scales: Floats, counts: Floats) -> float:
     width = float(1 / np.sqrt(curve))
     bend = -2 / 3 * float(counts @ ratio**3) * width**3
     bend, ratio = min(max(bend, -MOST_BEND), MOST_BEND), ratio * width
-    reach = next((end for end in COARSE if _fallen(ratio, counts, bend, NODES[end - 1]) > FADED), COARSE[-1])
-    nodes = NODES[:reach]
+    while np.any(np.diff(fallen := _fallen(ratio, counts, bend, NODES[COARSE]), prepend=0.0) < 0):
+        bend = bend / 2 if abs(bend) > LEAST_BEND else 0.0  # along a straight line it always falls
+    nodes = NODES[: COARSE[min(int((fallen <= FADED).sum()), len(COARSE) - 1)] + 1]
     line = point + width * (bend * (np.cosh(nodes) - 1) + 1j * np.sinh(nodes))
     slopes = bend * np.sinh(nodes) + 1j * np.cosh(nodes)
     values = (np.exp(-_log_product(scales, counts, line)) / line * slopes).imag
     return min(1.0, max(0.0, float(values.sum() - values[0] / 2) * STEP * width / np.pi))
 
 
-def _fallen(ratio: Floats, counts: Floats, bend: float, node: float) -> float:
-    """Twice the logarithm by which e^K has fallen from the saddlepoint to the node."""
-    real = 1 + ratio * bend * (np.cosh(node) - 1)
-    return float(counts @ np.log(real**2 + (ratio * np.sinh(node)) ** 2))
+def _fallen(ratio: Floats, counts: Floats, bend: float, nodes: Floats) -> Floats:
+    """Twice the logarithm by which e^K has fallen from the saddlepoint to each of the nodes."""
+    real = 1 + ratio[:, None] * bend * (np.cosh(nodes) - 1)
+    return np.asarray(counts @ np.log(real**2 + (ratio[:, None] * np.sinh(nodes)) ** 2))
 
 
 def _log_product(scales: Floats, counts: Floats, line: NDArray[np.complex128]) -> NDArray[np.complex128]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,6 +46,41 @@ def hypoexponential(scales: Floats) -> Fraction:
                 term *= one / (one - other) if j != i else 1
             total += term
     return total
+
+
+def by_mpmath(scales: Floats, counts: Floats) -> float:
+    """P(Σ sᵢ Gᵢ ≤ 0) by Gil-Pelaez's inversion along a straight line before the first pole, by mpmath's quadrature."""
+    mean = float(scales @ counts)
+    scales = (scales if mean >= 0 else -scales) / np.abs(scales).max()
+    if scales.min() >= 0:
+        return float(mean < 0)
+    line = -0.5 / float(scales.min())
+    pairs = [(mpmath.mpf(float(s)), mpmath.mpf(float(c))) for s, c in zip(scales, counts, strict=True)]
+
+    def integrand(y: mpmath.mpf) -> mpmath.mpf:
+        z = mpmath.mpc(line, y)
+        return (mpmath.exp(-mpmath.fsum(c * mpmath.log(1 + s * z) for s, c in pairs)) / z).real
+
+    ends = [0, *(line * 2.0**power for power in range(-4, 14)), mpmath.inf]
+    tail = float(mpmath.quad(integrand, ends) / mpmath.pi)
+    return 1 - tail if mean < 0 else tail
+
+
+@pytest.mark.parametrize("end", [1.0, 2.0])
+@pytest.mark.parametrize(("lost", "gained"), [(0, 3), (1, 3), (4, 1), (1, 1)])
+@pytest.mark.parametrize("n", [50, 3000])
+def test_a_few_answers_that_changed_among_many_that_did_not(n: int, lost: int, gained: int, end: float) -> None:
+    """Near the estimate the path once bent to where the integrand grows, and p of 0.8 came out as 0."""
+    values = np.zeros(n)
+    values[:lost], values[lost : lost + gained] = -1, 1
+    mean = mean_of(values, low=-end, high=end)
+    for by in (-1, -0.3, 0, 0.1, 2):
+        value = mean.estimate + by / n
+        seen, unseen = mean.moves + (mean.estimate - value) * mean.shares, mean.lowest - value * mean.largest
+        expected = by_mpmath(np.append(seen, unseen), np.append(mean.counts, 1.0))
+        assert mean.p_at_most(value) == pytest.approx(expected, rel=1e-4, abs=1e-8)
+    low, high = mean.interval(0.9)
+    assert low < mean.estimate < high
 
 
 @pytest.mark.parametrize("n", [10, 50, 100, 500, 10_000])
