@@ -23,7 +23,7 @@ from scipy.special import ndtri
 from evalharness.stats.resample import Floats, distinct_rows
 
 STEP = 0.06  # of the trapezoidal rule, in asinh of the distance from the saddlepoint
-NODES: Floats = np.arange(0, 161) * STEP
+NODES: Floats = np.arange(0.0, 161.0) * STEP
 COARSE = range(10, 161, 10)  # nodes at which it is looked whether the integrand falls, and where it is nothing
 LEAST_BEND = 0.01  # of which half is none
 MOST_BEND = 2 / 3  # slope of the curve's arms against the imaginary axis, by which the integrand hardly oscillates
