@@ -125,7 +125,7 @@ def why(results: Results, candidate: JudgedCandidate, shortly: bool = False) -> 
 
 
 def _why_passed(results: Results, candidate: JudgedCandidate, shortly: bool) -> list[str]:
-    model, kept, none = candidate.model, "kept what the base could do", ""
+    model, kept, none = candidate.model, "kept on average what the base could do", ""
     if candidate.suite is not None and candidate.suite.verdict == Verdict.FORGOTTEN:
         kept = "lost more than the margin over all tasks together, which the policy lets pass"
     elif candidate.suite is None or candidate.suite.verdict != Verdict.RETAINED:
@@ -134,7 +134,7 @@ def _why_passed(results: Results, candidate: JudgedCandidate, shortly: bool) -> 
         names = wording.listed(_short(row.task) for row in candidate.excused)
         none = f", but lost more than the margin on {names}, which the policy lets pass"
     elif not shortly:
-        none = ": no task is shown to have lost more than its margin"
+        none = ", and no task is shown to have lost more than its margin"
     if model is None or model.target_task is None:
         said = kept
     else:
@@ -190,7 +190,9 @@ def _why_undecided(candidate: JudgedCandidate) -> list[str]:
     unfit = [_short(unit.row.task) for unit in candidate.units if unit.outcome == UnitOutcome.OVER_LIMIT]
     parts = [f"may have lost more than the margin on {wording.listed(suspects)}"] if suspects else []
     if candidate.suite is not None and candidate.suite.verdict == Verdict.INCONCLUSIVE:
-        parts.append("is neither shown to have kept what the base could do, nor to have lost more than the margin")
+        parts.append(
+            "is neither shown to have kept on average what the base could do, nor to have lost more than the margin"
+        )
     parts += [f"may lose more than the ceiling on {wording.listed(_short(row.task) for row in above)}"] if above else []
     parts += [f"gives more unfit answers than the policy allows on {wording.listed(unfit)}"] if unfit else []
     return parts or ["is not decided by what was measured"]

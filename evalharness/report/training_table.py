@@ -1,4 +1,4 @@
-"""Tabulate how candidates were trained, and say which belong to one method, so that a figure can join them."""
+"""Tabulate how candidates were trained, and say which differ in their rate alone, so that a figure can join them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evalharness import fingerprint
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 from evalharness.report.targets import gain_of
 from evalharness.stats.enums import Verdict
+
+BESIDE_THE_RECIPE = ("learning_rate", "seed", "seconds", "examples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +54,14 @@ def _row(results: Results, model: ModelRow) -> TrainingRow:
 
 
 def joined(results: Results) -> list[tuple[str, ...]]:
-    """Names of candidates of one method (and rank) at several learning rates, in the order of the rates."""
-    by_method: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    """Names of candidates that were trained alike but for the learning rate, in the order of the rates."""
+    alike: dict[str, list[tuple[float, str]]] = {}
     for model in results.models:
-        rate, method = model.training.get("learning_rate"), model.training.get("method")
-        if model.judged and method and isinstance(rate, int | float):
-            by_method.setdefault((str(method), str(model.training.get("rank"))), []).append((float(rate), model.name))
-    lines = [sorted(of) for of in by_method.values() if len({rate for rate, _ in of}) > 1]
+        rate = model.training.get("learning_rate")
+        if model.judged and model.training.get("method") and isinstance(rate, int | float):
+            rest = {key: value for key, value in model.training.items() if key not in BESIDE_THE_RECIPE}
+            alike.setdefault(fingerprint.of_value(rest), []).append((float(rate), model.name))
+    lines = [sorted(of) for of in alike.values() if len({rate for rate, _ in of}) > 1]
     return [tuple(name for _, name in line) for line in lines]
 
 

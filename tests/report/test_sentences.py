@@ -94,8 +94,8 @@ def test_why_each_may_or_may_not(run: Results) -> None:
     bounded = _changed(run, ("wmt16-en-de", "lora-r8"), span=100.0)
     says = _why(bounded, "lora-r8")
     assert says.startswith(
-        "learned topics (+62.0 points) and kept what the base could do: no task is shown to have lost more than its "
-        "margin; its worst task is "
+        "learned topics (+62.0 points) and kept on average what the base could do, and no task is shown to have lost "
+        "more than its margin; its worst task is "
     )
     assert re.fullmatch(r"dialogsum: −0\.6 points \[−\d\.\d, [+−]?\d\.\d\]", says.split("its worst task is ")[1])
     assert _why(run, "lora-r8").endswith("; on wmt16-en-de no loss is excluded")
@@ -118,7 +118,7 @@ def test_who_lost_most_is_told_together_and_only_the_first_pass_at_length(run: R
 
 
 def test_why_it_is_undecided(run: Results) -> None:
-    assert _why(run, "prompt-16").startswith("is neither shown to have kept what the base could do, nor")
+    assert _why(run, "prompt-16").startswith("is neither shown to have kept on average what the base could do, nor")
     suspect = _changed(run, ("sst2", "prompt-16"), verdict="inconclusive", flags=("suspect",))
     assert _why(suspect, "prompt-16").startswith("may have lost more than the margin on sst2; ")
     policy = Policy(ceilings={"sst2": 0.001})
@@ -143,8 +143,9 @@ def test_what_a_policy_excuses_is_said_to_be_lost(run: Results) -> None:
     retained = _changed(run, ("suite", "full-low"), verdict="retained")
     waived = _judged_by(retained, Policy(waivers=(waiver,)))
     assert "full-low" in _headline(waived)[0]
-    assert "kept what the base could do, but lost more than the margin on dialogsum, which the policy" in _why(
-        waived, "full-low"
+    assert (
+        "kept on average what the base could do, but lost more than the margin on dialogsum, which the policy"
+        in _why(waived, "full-low")
     )
     warned = _judged_by(_only(run, "full-high"), Policy(severity=Severity.WARN))
     assert "lost more than the margin over all tasks together, which the policy lets pass" in _why(warned, "full-high")

@@ -216,10 +216,19 @@ def test_how_they_were_made(run: Results) -> None:
     assert "How they were made" in page and "after stage-1" in page and "How they were made" not in render(run)
 
 
-def test_candidates_of_one_method_at_several_rates_are_joined(run: Results) -> None:
-    assert training_table.joined(trained(run)) == [("full-low", "full-high")]
+def test_candidates_that_differ_in_their_rate_alone_are_joined(run: Results) -> None:
+    high = {"method": "full", "learning_rate": 1e-3, "steps": 240, "seed": 1, "seconds": 61.2, "examples": 2000}
+    low = {**high, "learning_rate": 1e-4, "seed": 2, "seconds": 60.1}
+
+    def with_low(**more: object) -> Results:
+        facts = {"full-high": high, "full-low": {**low, **more}}
+        return replace(run, models=tuple(replace(m, training=facts.get(m.name, {})) for m in run.models))
+
+    assert training_table.joined(with_low()) == [("full-low", "full-high")]
+    for other in ({"replay": {"sst2": 0.2}}, {"after": "stage-1"}, {"steps": 100}, {"method": "lora"}):
+        assert training_table.joined(with_low(**other)) == []
     assert training_table.joined(run) == []
-    assert tradeoff.tradeoff(trained(run)) != tradeoff.tradeoff(run)
+    assert tradeoff.tradeoff(with_low()) != tradeoff.tradeoff(run)
 
 
 def test_a_gain_that_is_no_learning_says_why(sweep: Sweep) -> None:
