@@ -31,6 +31,16 @@ class Answer(NamedTuple):
     content: str = ""
 
 
+class AnswerTexts(NamedTuple):
+    """What one example asked, what the model gave and what would have been right, as far as the log says ("" where it
+    does not).
+    """
+
+    prompt: str
+    given: str
+    gold: str
+
+
 class MetricStatement(TypedDict, total=False):
     """What is stated of a metric: which way is better, what a model scores that knows nothing (None: unknown), and
     between which ends scores lie (None: without end). A key that is missing: nothing is stated.
@@ -45,7 +55,7 @@ class MetricStatement(TypedDict, total=False):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTask:
     """One task of one model. `answers`: metric id -> its answers; `stated`: metric id -> what the log says of it;
-    `read`: filter -> what was answered, where that is logged.
+    `read`: filter -> what was answered, where that is logged; `texts`: key of an answer -> its texts.
     """
 
     name: str
@@ -53,6 +63,7 @@ class LoggedTask:
     stated: Mapping[str, MetricStatement]
     version: str = ""
     read: Mapping[str, tuple[ReadAnswer, ...]] = field(default_factory=dict)
+    texts: Mapping[str, AnswerTexts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
