@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness import fingerprint
 from evalharness.data.contents import decode, unreadable
 from evalharness.data.files import kind, plain
 from evalharness.errors import DataError, UsageError
+from evalharness.imports.identities import LENGTH, Identities, digest
 from evalharness.imports.lm_eval_answers import read_answer
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, plain_name
 from evalharness.json_text import parse_json
@@ -43,12 +43,6 @@ AGAIN = f"{RERUN}, or copy the file again"
 def is_log(path: Path) -> bool:
     """Does the folder, or one folder in it, hold lm-eval's sample files?"""
     return path.is_dir() and bool(_folders(path))
-
-
-def is_unsampled(path: Path) -> bool:
-    """Does the folder, or one folder in it, hold results of lm-eval alone?"""
-    files = (*path.glob("results_*.json"), *path.glob("*/results_*.json")) if path.is_dir() else ()
-    return not is_log(path) and any(RESULTS.fullmatch(file.name) for file in files)
 
 
 def read(path: Path, name: str, library: Library) -> ModelLog:
@@ -174,14 +168,12 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     template of what rows belong to.
     """
     answers: dict[str, list[Answer]] = {}
-    seen: dict[tuple[str, str], int] = {}
+    identities = Identities()
     choices: list[int] = []
     read: dict[str, list[ReadAnswer]] = {}
     for number, line in _lines(file):
-        document, pipe = line["doc_hash"][:16], line["filter"]
-        question = f"{document}-{line['prompt_hash'][:16]}-{line['target_hash'][:16]}"
-        seen[pipe, question] = seen.get((pipe, question), 0) + 1
-        key = f"{question}#{seen[pipe, question]}"
+        document, pipe = line["doc_hash"][:LENGTH], line["filter"]
+        key = identities.key(document, line["prompt_hash"][:LENGTH], line["target_hash"][:LENGTH], among=pipe)
         of = _unit(unit, line.get("doc"), key)
         choices.append(_choices(line))
         content = _content(line, choices[-1])
@@ -242,7 +234,7 @@ def _content(line: Mapping[str, Any], choices: int) -> str:
     ranked = [(of.get("arg_0"), of["arg_1"]) for of in line["arguments"].values()] if choices else []
     contexts = {context for context, _ in ranked}
     asked = ranked if len(contexts) > 1 else [continuation for _, continuation in ranked]
-    return f"{line['prompt_hash'][:16]}-{line['target_hash'][:16]}-{fingerprint.of_value(asked)[:16]}"
+    return f"{line['prompt_hash'][:LENGTH]}-{line['target_hash'][:LENGTH]}-{digest(asked)}"
 
 
 def _unit(template: str | None, document: Any, key: str) -> str:

@@ -7,31 +7,39 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalharness import fingerprint
 from evalharness.errors import UsageError
-from evalharness.imports import lm_eval, table
 from evalharness.imports.logged import ModelLog
 from evalharness.imports.measurements import check_margins, import_logs
+from evalharness.imports.readers import WANTED, check_sampled, no_log, reader_of
 from evalharness.imports.scales import Statements
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
 from evalharness.records.models import ModelKind
 from evalharness.records.results import ModelRow
-from evalharness.results import MEASUREMENTS, run_and_model
+from evalharness.results import MEASUREMENTS, RESULTS, run_and_model
 from evalharness.tasks.library import Library
 
-WANTED = "runs of evalharness, folders that lm-eval wrote with --log_samples, or tables (CSV, TSV, JSONL, parquet)"
 SEED = 1234
+
+
+class _LogArgument(NamedTuple):
+    """[NAME=]PATH[#MODEL] as a user gives it; `model`: whose log is meant, where one folder holds several."""
+
+    text: str
+    name: str
+    path: Path
+    model: str
 
 
 def are_logs(texts: Sequence[str]) -> bool:
     """Are the paths logs or tables? Raises UsageError for what is neither these nor a run, and where only some are
     runs.
     """
-    runs = [text for text in texts if not _is_log(_parse(text)[1])]
+    runs = [text for text in texts if reader_of(_parse(text).path) is None]
     for text in runs:
         _check_run(text)
     if runs and len(runs) < len(texts):
@@ -42,13 +50,10 @@ def are_logs(texts: Sequence[str]) -> bool:
 def _check_run(text: str) -> None:
     """Check one path. Raises UsageError for what cannot be a run, as far as its kind and its name say."""
     path = run_and_model(text)[0]
-    if lm_eval.is_unsampled(_parse(text)[1]):
-        raise UsageError(text, "holds lm-eval's results and no samples", "run lm-eval again with --log_samples")
-    if not path.exists():
-        raise UsageError(path, "does not exist", f"compare takes {WANTED}")
-    if path.is_file() and path.name != MEASUREMENTS:
-        what = f"is nothing that can be compared (of the form {path.suffix or 'without a name'})"
-        raise UsageError(path, what, f"compare takes {WANTED}")
+    check_sampled(_parse(text).path)
+    files = (path,) if path.name == MEASUREMENTS else (path / MEASUREMENTS, path / RESULTS)
+    if not any(file.is_file() for file in files):
+        raise no_log(path)
 
 
 def read_logs(
@@ -63,7 +68,7 @@ def read_logs(
         what = "one log alone cannot be compared"
         raise UsageError(texts[0], what, "name the base's first and the candidates' after it")
     library = Library()
-    logs = _as_one_task([_read(*_parse(text), library) for text in texts])
+    logs = _as_one_task([_read(_parse(text), library) for text in texts])
     names = [log.name for log in logs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
@@ -96,21 +101,25 @@ def _as_one_task(logs: Sequence[ModelLog]) -> list[ModelLog]:
     return [replace(logs[0], notices=(*logs[0].notices, notice)), *logs[1:]]
 
 
-def _parse(text: str) -> tuple[str, Path]:
-    """Split [NAME=]PATH into name and path; the name is the file's or folder's unless it is given."""
+def _parse(text: str) -> _LogArgument:
+    """Split [NAME=]PATH[#MODEL]; the name is the model's, the file's or the folder's unless it is given."""
     name, equals, place = text.partition("=")
     if not equals or "/" in name or Path(text).exists():
         name, place = "", text
-    path = Path(place).expanduser()
-    return name or (path.stem if path.is_file() else path.resolve().name), path
+    path, model = run_and_model(place)
+    path = path.expanduser()
+    return _LogArgument(text, name or model or (path.stem if path.is_file() else path.resolve().name), path, model)
 
 
-def _is_log(path: Path) -> bool:
-    return (table.is_table(path) and path.name != MEASUREMENTS) or lm_eval.is_log(path)
-
-
-def _read(name: str, path: Path, library: Library) -> ModelLog:
-    return table.read(path, name) if table.is_table(path) else lm_eval.read(path, name, library)
+def _read(log: _LogArgument, library: Library) -> ModelLog:
+    reader = reader_of(log.path)
+    if reader is None:
+        raise no_log(log.path)
+    if not reader.several:
+        if log.model:
+            raise UsageError(log.text, "holds one model's log", f"leave out #{log.model}")
+        return reader.read(log.path, log.name, library)
+    return reader.read(log.path, log.name, library, log.model)
 
 
 def _row(log: ModelLog, base: str | None) -> ModelRow:

@@ -22,7 +22,9 @@ from evalharness.data.files import DataRow, numbered, parquet_rows
 from evalharness.data.tables import table
 from evalharness.errors import DataError
 from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, statement_of
+from evalharness.results import MEASUREMENTS
 from evalharness.tasks.answer_counts import ReadAnswer
+from evalharness.tasks.library import Library
 
 FORMS = (".csv", ".tsv", ".jsonl", ".parquet")
 NEEDED = "columns `id` and `score`, or `id`, `prediction` and `answer`"
@@ -32,11 +34,12 @@ SAME = {"higher_is_better": "higher_is_better", "score_low": "low", "score_high"
 READ = ("id", "score", "prediction", "answer", "task", "unit", "metric", "prompt", *SAME, "chance")
 
 
-def is_table(path: Path) -> bool:
-    return path.is_file() and form_of(path) in FORMS
+def is_log(path: Path) -> bool:
+    """Is it a table, and none of those that a run leaves?"""
+    return path.is_file() and form_of(path) in FORMS and path.name != MEASUREMENTS
 
 
-def read(path: Path, name: str) -> ModelLog:
+def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
     """Read the file's scores by task. Raises DataError naming the file and the first line that is wrong (in a parquet
     file: the row, from 1).
     """

@@ -87,6 +87,8 @@ def test_examples_of_one_side_only_end_with_5(tmp_path: Path, capsys: pytest.Cap
             2,
             "unsampled: holds lm-eval's results and no samples; run lm-eval again with --log_samples",
         ),
+        (["{else}", "{base}"], 2, "else: holds no run and no log (notes.txt); compare takes runs of evalharness, or"),
+        (["{base}#model", "a={base}"], 2, "holds one model's log; leave out #model"),
         (["{other}", "a={other}"], 2, "other.xlsx: is nothing that can be compared"),
         (["{base}", "{empty}"], 5, "empty.csv: no rows in it"),
     ],
@@ -95,6 +97,9 @@ def test_wrong_on_purpose(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
 ) -> None:
     (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.json").write_text("{}")
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "notes.txt").write_text("")
     (tmp_path / "wide.csv").write_text("id,score\n1,3.5\n2,80\n")
     (tmp_path / "broken.csv").write_text("text\nhello\n")
     (tmp_path / "empty.csv").write_text("id,score\n")
@@ -103,6 +108,7 @@ def test_wrong_on_purpose(
     (tmp_path / "unsampled" / "model" / "results_2026-01-02T03-04-05.678901.json").write_text("{}")
     named = {"base": table(tmp_path / "base.csv", 30, of=40), "run": tmp_path / "run"}
     named |= {name: tmp_path / f"{name}.csv" for name in ("wide", "broken", "empty")}
+    named["else"] = tmp_path / "else"
     named |= {"other": tmp_path / "other.xlsx", "unsampled": tmp_path / "unsampled"}
     assert exit_code("compare", *[argument.format(**named) for argument in arguments]) == code
     assert said in capsys.readouterr().err

@@ -33,7 +33,7 @@ def test_one_table_in_every_form_is_the_same(tmp_path: Path, form: str) -> None:
         frame.to_json(path, orient="records", lines=True)
     else:
         frame.to_csv(path, index=False, sep="\t" if form == ".tsv" else ",")
-    assert table.is_table(path)
+    assert table.is_log(path)
     log = table.read(path, "base")
     assert {name: [answer.value for answer in task.answers["score"]] for name, task in log.tasks.items()} == {
         "a": [1.0, 0.5],

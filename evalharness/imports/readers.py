@@ -1,0 +1,68 @@
+"""Know which tools' logs can be compared: how each is recognised and read, and what to say of a path that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalharness.errors import UsageError
+from evalharness.imports import lm_eval, table
+from evalharness.imports.logged import ModelLog
+
+SHOWN = 5  # names of files that a message lists
+
+
+@dataclass(frozen=True, slots=True)
+class LogReader:
+    """One tool's logs. `wanted`: what they are called in a message; `is_log`: are they at a path; `read`: read those of
+    one model, as `read(path, name, library)`.
+
+    `summaries`: patterns of the files that are left where samples were not logged, as results alone, and `rerun`: what
+    to do about it. `several`: one folder holds several models' logs, and `read` takes the one that is meant as `model`.
+    """
+
+    tool: str
+    wanted: str
+    is_log: Callable[[Path], bool]
+    read: Callable[..., ModelLog]
+    rerun: str = ""
+    summaries: tuple[str, ...] = ()
+    several: bool = False
+
+
+READERS = (  # the first that recognises a path reads it
+    LogReader("", "tables (CSV, TSV, JSONL, parquet)", table.is_log, table.read),
+    LogReader(
+        "lm-eval", "folders that lm-eval wrote with --log_samples", lm_eval.is_log, lm_eval.read,
+        lm_eval.RERUN, ("results_*T*.json", "*/results_*T*.json"),
+    ),
+)  # fmt: skip
+WANTED = ", or ".join(("runs of evalharness", *(reader.wanted for reader in READERS[1:]), READERS[0].wanted))
+
+
+def reader_of(path: Path) -> LogReader | None:
+    """Find the reader of what lies at the path; None where it is no log."""
+    return next((reader for reader in READERS if reader.is_log(path)), None)
+
+
+def check_sampled(path: Path) -> None:
+    """Raises UsageError for a folder that holds a tool's results alone, which are no answers that could be paired."""
+    if not path.is_dir():
+        return
+    found = [reader for reader in READERS if any(any(path.glob(pattern)) for pattern in reader.summaries)]
+    if found:
+        tools = " or ".join(reader.tool for reader in found)
+        raise UsageError(path, f"holds {tools}'s results and no samples", ", or ".join(each.rerun for each in found))
+
+
+def no_log(path: Path) -> UsageError:
+    """Say what lies at a path that is neither a run nor a log."""
+    fix = f"compare takes {WANTED}"
+    if not path.exists():
+        return UsageError(path, "does not exist", fix)
+    if not path.is_dir():
+        return UsageError(path, f"is nothing that can be compared (of the form {path.suffix or 'without a name'})", fix)
+    names = sorted(file.name + "/" * file.is_dir() for file in path.iterdir())
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return UsageError(path, f"holds no run and no log ({shown or 'it is empty'})", fix)
