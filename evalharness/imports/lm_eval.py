@@ -16,8 +16,8 @@ from evalharness.data.contents import decode, unreadable
 from evalharness.data.files import kind, plain
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.identities import LENGTH, Identities, digest
-from evalharness.imports.lm_eval_answers import read_answer
-from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, plain_name
+from evalharness.imports.lm_eval_answers import read_answer, texts_of
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, plain_name
 from evalharness.json_text import parse_json
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
@@ -171,6 +171,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     identities = Identities()
     choices: list[int] = []
     read: dict[str, list[ReadAnswer]] = {}
+    texts: dict[str, AnswerTexts] = {}
     for number, line in _lines(file):
         document, pipe = line["doc_hash"][:LENGTH], line["filter"]
         key = identities.key(document, line["prompt_hash"][:LENGTH], line["target_hash"][:LENGTH], among=pipe)
@@ -179,6 +180,8 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         content = _content(line, choices[-1])
         if (given := read_answer(line, choices[-1])) is not None:
             read.setdefault(pipe, []).append(given)
+        if key not in texts:
+            texts[key] = texts_of(line, choices[-1], given)
         for metric in dict.fromkeys(line["metrics"]):
             if metric not in line:
                 raise DataError(f"{file}:{number}", f"names the metric {metric} and has no value of it", RERUN)
@@ -198,6 +201,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
         stated=stated,
         version=version,
         read={pipe: tuple(given) for pipe, given in read.items()},
+        texts=texts,
     )
 
 

@@ -1,4 +1,6 @@
-"""Read out of a logged line of lm-eval what the model answered: the choice ranked first, or the text it wrote."""
+"""Read out of a logged line of lm-eval what the model was asked and answered: the choice ranked first, or the text it
+wrote.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evalharness.imports.logged import AnswerTexts
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 from evalharness.tasks.filters import FALLBACK
 
@@ -25,6 +28,25 @@ def read_answer(line: Mapping[str, Any], choices: int) -> ReadAnswer | None:
     unreadable = line["filter"] != "none" and text == FALLBACK
     return ReadAnswer(
         text.strip(), (str(line.get("target", "")).strip(),), empty=not text.strip(), unreadable=unreadable
+    )
+
+
+def texts_of(line: Mapping[str, Any], choices: int, given: ReadAnswer | None) -> AnswerTexts:
+    """The texts of one line: the first context, the choice ranked first or the text before any filter, what is right.
+    `given`: the answer as `read_answer` reads it.
+    """
+    arguments = line.get("arguments")
+    first = next(iter(arguments.values()), None) if isinstance(arguments, dict) else None
+    prompt = first.get("arg_0") if isinstance(first, dict) else None
+    written = line.get("resps")
+    while isinstance(written, list) and written and not choices:
+        written = written[0]
+    right = " | ".join(given.right) if given is not None else ""
+    answer = given.text if given is not None and (choices or not isinstance(written, str)) else written
+    return AnswerTexts(
+        prompt if isinstance(prompt, str) else "",
+        answer if isinstance(answer, str) else "",
+        right or str(line.get("target", "")).strip(),
     )
 
 

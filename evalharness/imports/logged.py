@@ -55,7 +55,8 @@ class MetricStatement(TypedDict, total=False):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTask:
     """One task of one model. `answers`: metric id -> its answers; `stated`: metric id -> what the log says of it;
-    `read`: filter -> what was answered, where that is logged; `texts`: key of an answer -> its texts.
+    `read`: filter -> what was answered, where that is logged; `texts`: key of an answer -> its texts; `failed`:
+    examples that the log says got no score.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LoggedTask:
     version: str = ""
     read: Mapping[str, tuple[ReadAnswer, ...]] = field(default_factory=dict)
     texts: Mapping[str, AnswerTexts] = field(default_factory=dict)
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ from evalharness import fingerprint
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.imports.logged import LoggedTask, ModelLog
 from evalharness.imports.metrics import ComparableMetric, comparable_metrics
+from evalharness.imports.samples import samples_of
 from evalharness.imports.scales import Statements, check_names, without_chance
 from evalharness.records.answers import AnswerCounts
-from evalharness.records.measurements import Measurement, TaskFacts
+from evalharness.records.measurements import Measurement, Sample, TaskFacts
 from evalharness.records.tasks import Group, Task
 from evalharness.tasks.answer_counts import count_answers
 from evalharness.tasks.clusters import clusters
@@ -28,7 +29,7 @@ ALIKE = "evaluate both with the same task version, data, shots, chat template an
 @dataclass(frozen=True, slots=True)
 class ImportedLogs:
     """What `compare` needs of other tools' logs. `unscaled`: task -> its deciding metric, where that is not on a 0-1
-    scale, so that a margin must be given.
+    scale, so that a margin must be given. `samples`: (task, model) -> what was asked and answered, if logged.
     """
 
     facts: tuple[TaskFacts, ...]
@@ -36,6 +37,7 @@ class ImportedLogs:
     groups: tuple[Group, ...]
     unscaled: Mapping[str, str]
     notices: tuple[str, ...]
+    samples: Mapping[tuple[str, str], tuple[Sample, ...]]
 
 
 def import_logs(
@@ -56,6 +58,7 @@ def import_logs(
         notices.append(f"not in all of the logs, so left out: {', '.join(unshared)}")
     check_names(base, statements)
     facts, measurements, unscaled, unknown = [], [], dict[str, str](), dict[str, str]()
+    samples: dict[tuple[str, str], tuple[Sample, ...]] = {}
     known = set(library.names())
     for name in shared:
         tasks = {log.name: log.tasks[name] for log in logs}
@@ -69,6 +72,7 @@ def import_logs(
         units = _units(tasks.values())
         facts.append(_facts(tasks, metrics, failed, ours, units))
         measurements += [_measurement(model, task, each, units) for model, task in tasks.items() for each in metrics]
+        samples |= {(name, model): samples_of(task, metrics[0], units) for model, task in tasks.items() if task.texts}
         if primary.high != 1.0 and ours is None:
             unscaled[name] = primary.id
         if facts[-1].chance is None and primary.low is not None and primary.high is not None:
@@ -77,17 +81,18 @@ def import_logs(
         what = f"no task of the logs can be compared ({'; '.join(notices)})"
         raise NotComparableError("compare", what, "log other metrics")
     notices += without_chance(unknown)
-    return ImportedLogs(tuple(facts), tuple(measurements), _groups(base, facts, library), unscaled, tuple(notices))
+    groups = _groups(base, facts, library)
+    return ImportedLogs(tuple(facts), tuple(measurements), groups, unscaled, tuple(notices), samples)
 
 
 def _unpaired(
     name: str, base: ModelLog, candidates: Sequence[ModelLog], metric: str, notices: list[str]
 ) -> dict[str, int]:
-    """Count the examples that each model lacks and another has. Raises NotComparableError where shared documents were
+    """Count the examples that failed, or that one model lacks. Raises NotComparableError where shared documents were
     asked or judged otherwise.
     """
     before = _by_document(base.tasks[name], metric)
-    lacks = {log.name: 0 for log in (base, *candidates)}
+    lacks = {log.name: log.tasks[name].failed for log in (base, *candidates)}
     for log in candidates:
         after = _by_document(log.tasks[name], metric)
         both = before.keys() & after.keys()

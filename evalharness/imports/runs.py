@@ -21,6 +21,7 @@ from evalharness.records.measurements import TaskFacts
 from evalharness.records.models import ModelKind
 from evalharness.records.results import ModelRow
 from evalharness.results import MEASUREMENTS, RESULTS, run_and_model
+from evalharness.results.files import check_file_names
 from evalharness.tasks.library import Library
 
 SEED = 1234
@@ -72,6 +73,7 @@ def read_logs(
     names = [log.name for log in logs]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("compare", f"several models named {', '.join(doubled)}", "tell them apart with NAME=PATH")
+    check_file_names(names, "tell them apart with NAME=PATH")
     imported = import_logs(logs[0], logs[1:], library, statements)
     check_margins(imported, margins)
     plan = ComparePlan(base=names[0], candidates=tuple(names[1:]), groups=imported.groups, seed=SEED)
@@ -83,6 +85,7 @@ def read_logs(
         measurements=imported.measurements,
         models=models,
         signature=_signature(settings, plan, imported.facts, models),
+        samples=imported.samples,
     )
     return run, (*imported.notices, *_differing(settings))
 

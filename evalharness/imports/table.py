@@ -21,7 +21,7 @@ from evalharness.data.contents import form_of, unreadable
 from evalharness.data.files import DataRow, numbered, parquet_rows
 from evalharness.data.tables import table
 from evalharness.errors import DataError
-from evalharness.imports.logged import Answer, LoggedTask, MetricStatement, ModelLog, statement_of
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, statement_of
 from evalharness.results import MEASUREMENTS
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
@@ -60,12 +60,14 @@ def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
     if len(metrics) > 1:
         raise DataError(path, f"several metrics ({', '.join(metrics)})", "give a file for each")
     predicted, pipe = _predicted(path, rows), metrics[0].partition(",")[2] or "none"
+    texts = _texts(path, rows) if {"prompt", "prediction"} & columns.keys() else {}
     tasks = {
         task: LoggedTask(
             name=task,
             answers={metrics[0]: answers},
             stated={metrics[0]: _statement(path, task, rows, graded)},
             read={pipe: predicted.get(task, ())},
+            texts=dict(zip((answer.key for answer in answers), texts.get(task, ()), strict=False)),
         )
         for task, answers in _by_task(path, rows, graded).items()
     }
@@ -97,6 +99,15 @@ def _predicted(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, tup
             text, right = str(row["prediction"]).strip(), str(row.get("answer", "")).strip()
             by_task.setdefault(str(row.get("task", path.stem)), []).append(ReadAnswer(text, (right,), empty=not text))
     return {task: tuple(answers) for task, answers in by_task.items()}
+
+
+def _texts(path: Path, rows: Sequence[tuple[int, DataRow]]) -> dict[str, list[AnswerTexts]]:
+    """The texts of every row by task, in the order of the rows."""
+    by_task: dict[str, list[AnswerTexts]] = {}
+    for _, row in rows:
+        texts = AnswerTexts(*(str(row.get(column, "")) for column in ("prompt", "prediction", "answer")))
+        by_task.setdefault(str(row.get("task", path.stem)), []).append(texts)
+    return by_task
 
 
 def _with_repeats(answers: tuple[Answer, ...], prompts: int) -> tuple[Answer, ...]:

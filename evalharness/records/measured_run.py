@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalharness.records.compare_plan import ComparePlan
-from evalharness.records.measurements import ExampleError, Measurement, TaskFacts
+from evalharness.records.measurements import ExampleError, Measurement, Sample, TaskFacts
 from evalharness.records.results import Drift, ModelRow
 
 
@@ -16,7 +16,8 @@ class MeasuredRun:
     """Everything that was measured of a base and its candidates, whoever measured it; measurements.parquet holds it.
 
     `models`: the base first, without what only a comparison tells of them. `signature`: what exactly was measured.
-    `seen`: candidate -> task -> units of which it saw an example in training.
+    `seen`: candidate -> task -> units of which it saw an example in training. `samples`: (task, model) -> what was
+    asked and answered, of logs: those of a run lie in its folder from the start, and measurements.parquet has none.
     """
 
     plan: ComparePlan
@@ -27,3 +28,4 @@ class MeasuredRun:
     errors: tuple[ExampleError, ...] = ()
     drift: tuple[Drift, ...] = ()
     seen: Mapping[str, Mapping[str, Set[str]]] = field(default_factory=dict)
+    samples: Mapping[tuple[str, str], tuple[Sample, ...]] = field(default_factory=dict)

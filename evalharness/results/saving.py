@@ -12,6 +12,7 @@ from evalharness.records.results import Results
 from evalharness.results.documents import write_results
 from evalharness.results.files import MEASUREMENTS, OVERLAP, RUN, SAMPLES, forget_samples, open_folder
 from evalharness.results.measurements import write_measurements
+from evalharness.results.samples import write_samples
 
 
 def save(
@@ -28,6 +29,8 @@ def save(
         open_folder(out, same)
         if measured is not None:
             write_measurements(out, measured)
+            for (task, model), samples in measured.samples.items():
+                write_samples(out, task, model, samples)
         if source is not None and source.resolve() != out.resolve():
             _copy(source, out, (OVERLAP, RUN) if measured is not None else (MEASUREMENTS, OVERLAP, RUN))
         write_results(out, results)

@@ -1,0 +1,258 @@
+"""Read inspect_ai's logs (.eval and JSON): the values that its scorers logged, never an answer scored again.
+
+One file is one task asked of one model. A sample that was asked in several epochs is one answer, of which the score is
+the reduction of the epochs that the log states: its mean, or what stands in its `reductions`. A sample of which an
+epoch failed got no answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalharness.data.files import kind, plain
+from evalharness.errors import DataError, UsageError
+from evalharness.imports.guessing import guessing
+from evalharness.imports.identities import Identities
+from evalharness.imports.inspect_answers import asked, read_answer, texts_of
+from evalharness.imports.inspect_files import AGAIN, EvalLog, Object, log_files, mapping, read_header, read_samples
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog
+from evalharness.tasks.answer_counts import ReadAnswer
+from evalharness.tasks.library import Library
+
+RERUN = "run inspect eval again, with samples logged (log_samples)"
+GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # scorer/_metric.py, value_to_float
+WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+MORE_IS_BETTER = ("exact", "match", "includes", "pattern", "answer", "choice")  # scorers whose values may be numbers
+MEAN = "mean"
+
+
+def is_log(path: Path) -> bool:
+    """Is it a log of inspect_ai, or a folder that holds some?"""
+    return bool(log_files(path))
+
+
+def read(path: Path, name: str, _library: Library | None = None, model: str = "") -> ModelLog:
+    """Read the newest finished log of every task of the `model`, which need not be named where there is only one.
+
+    Raises UsageError where several models lie there, DataError for what is damaged, unfinished or without samples.
+    """
+    logs = [read_header(file) for file in log_files(path)]
+    models = sorted({log.model for log in logs})
+    if model and model not in models:
+        raise UsageError(path, f"holds no log of the model {model}", f"{' or '.join(models)} would be right")
+    if not model and len(models) > 1:
+        example = f"name one of them: {path}#{models[0]}"
+        raise UsageError(path, f"holds the logs of several models ({', '.join(models)})", example)
+    notices: list[str] = []
+    newest = _newest([log for log in logs if log.model == (model or models[0])], notices)
+    tasks = {task: logged for task, log in newest.items() if (logged := _task(log, notices))}
+    if not tasks:
+        raise DataError(path, f"no scored samples ({'; '.join(notices)})", RERUN)
+    last = max(newest.values(), key=lambda log: str(log.spec.get("created")))
+    return ModelLog(name=name, path=str(path), tasks=tasks, settings=_settings(last), notices=tuple(notices))
+
+
+def _newest(logs: Sequence[EvalLog], notices: list[str]) -> dict[str, EvalLog]:
+    """Find the newest finished log of every task. Raises DataError for a task without one."""
+    by_task: dict[str, list[EvalLog]] = {}
+    for log in logs:
+        by_task.setdefault(log.task, []).append(log)
+    newest = {}
+    for task, of in by_task.items():
+        finished = [log for log in of if log.header.get("status") == "success"]
+        if not finished:
+            what = f"{task} was not finished (status {of[-1].header.get('status')})"
+            raise DataError(of[-1].path, what, "finish it with `inspect eval-retry FILE`")
+        newest[task] = max(finished, key=lambda log: str(log.spec.get("created")))
+        if len(of) > 1:
+            counts = newest[task].path.name
+            notices.append(f"{task} was logged {len(of)} times; the newest finished log counts ({counts})")
+    return newest
+
+
+def _settings(log: EvalLog) -> dict[str, Any]:
+    config, spec = mapping(log.spec, "config"), log.spec
+    generation = {**mapping(mapping(log.header, "plan"), "config"), **mapping(spec, "model_generate_config")}
+    values = {key: generation.get(key) for key in ("temperature", "top_p", "max_tokens", "seed", "system_message")}
+    values |= {"epochs": config.get("epochs"), "limit": config.get("limit"), "solver": spec.get("solver")}
+    values["inspect_ai_version"] = mapping(spec, "packages").get("inspect_ai")
+    return {key: plain(value) for key, value in values.items() if value is not None}
+
+
+@dataclass(slots=True)
+class _Question:
+    """One sample with its epochs, in the order in which they were asked. `place`: where it stands, for a message."""
+
+    place: str
+    epochs: list[Object] = field(default_factory=list)
+
+
+def _questions(log: EvalLog, samples: Sequence[tuple[str, Object]]) -> list[_Question]:
+    """Gather the epochs of each sample. Raises DataError for a sample that is none and one that comes twice."""
+    questions: dict[str, _Question] = {}
+    for place, sample in samples:
+        identity, epoch = sample.get("id"), sample.get("epoch", 1)
+        if not isinstance(identity, str | int) or not isinstance(epoch, int):
+            what = f"no sample of inspect_ai (id is {kind(identity)}, epoch is {kind(epoch)})"
+            raise DataError(place, what, AGAIN)
+        question = questions.setdefault(str(identity), _Question(place))
+        if any(each.get("epoch", 1) == epoch for each in question.epochs):
+            raise DataError(place, f"epoch {epoch} of sample {identity} comes twice", AGAIN)
+        question.epochs.append(sample)
+    for question in questions.values():
+        question.epochs.sort(key=lambda sample: sample.get("epoch", 1))
+    return list(questions.values())
+
+
+def _task(log: EvalLog, notices: list[str]) -> LoggedTask | None:
+    """Read one log's answers by metric; None, with a notice, where it has none."""
+    samples, reductions = read_samples(log)
+    questions = _questions(log, samples)
+    config = mapping(log.spec, "config")
+    epochs = count if isinstance(count := config.get("epochs"), int) and count > 0 else 1
+    by_mean = epochs == 1 or MEAN in (config.get("epochs_reducer") or [MEAN])
+    answers: dict[str, list[Answer]] = {}
+    texts: dict[str, AnswerTexts] = {}
+    read: list[ReadAnswer] = []
+    single: dict[str, set[float]] = {}  # by metric, the values of single epochs
+    identities, lacking, reduced = Identities(), list[str](), _reduced(log, reductions)
+    for question in questions:
+        first, scored = question.epochs[0], [_scores(question.place, each) for each in question.epochs]
+        prompt, choices, target = asked(question.place, question.epochs)
+        identity = identities.of(first["id"], prompt, target, choices)
+        if len(scored) != epochs or not all(scored):
+            lacking.append(_why(question, epochs))
+            continue
+        key, document, content = identity
+        means = _means(scored, single) if by_mean else {}
+        for metric, value in (*means.items(), *_reduced_of(reduced, str(first["id"]))):
+            answers.setdefault(metric, []).append(Answer(key, document, key, value, content))
+        texts[identity.key] = texts_of(first, target)
+        read += [given for each in question.epochs if (given := read_answer(each, choices, target)) is not None]
+    if lacking:
+        notices.append(f"{log.task}: {len(lacking)} of {len(questions)} samples got no score ({lacking[0]})")
+    if not answers:
+        notices.append(f"{log.path.name}: no scored samples in it, so {log.task} is left out")
+        return None
+    chance = guessing(
+        [len(question.epochs[0].get("choices") or ()) for question in questions], [each.gold for each in texts.values()]
+    )
+    graded = {metric for place, sample in samples for metric, value in _raw_scores(place, sample) if _is_grade(value)}
+    stated = {metric: _stated(metric, graded, single.get(metric, set()), chance) for metric in answers}
+    pipes = {metric.partition(",")[2] or "none" for metric in answers}
+    return LoggedTask(
+        name=log.task,
+        answers={metric: tuple(of) for metric, of in _deciding_first(log, answers).items()},
+        stated=stated,
+        version=str(log.spec.get("task_version", "")),
+        read={pipe: tuple(read) for pipe in pipes},
+        texts=texts,
+        failed=len(lacking),
+    )
+
+
+def _why(question: _Question, epochs: int) -> str:
+    """Say why a sample has no score: its error, an epoch that is missing, or a scorer that gave none."""
+    for sample in question.epochs:
+        if error := mapping(sample, "error").get("message"):
+            return str(error).partition("\n")[0][:120]
+    return f"{len(question.epochs)} of {epochs} epochs" if len(question.epochs) != epochs else "without scores"
+
+
+def _raw_scores(place: str, sample: Object) -> Iterator[tuple[str, Any]]:
+    """Yield the scores of one sample by metric; none where it was invalidated. Raises DataError."""
+    scores = sample.get("scores")
+    if sample.get("invalidation") is not None or scores is None:
+        return
+    each = list(scores.values()) if isinstance(scores, dict) else [None]
+    if not all(isinstance(score, dict) and "value" in score for score in each):
+        raise DataError(place, "no sample of inspect_ai (scores without values)", AGAIN)
+    for scorer, score in scores.items():
+        value = score["value"]
+        if isinstance(value, dict):
+            yield from ((f"{scorer}/{key}", part) for key, part in value.items())
+        else:
+            yield scorer, value
+
+
+def _is_grade(value: Any) -> bool:
+    """Is it a grade or a truth, of which more is better?"""
+    return isinstance(value, bool) or (isinstance(value, str) and value in GRADES)
+
+
+def _scores(place: str, sample: Object) -> dict[str, Any]:
+    """Return the scores of one sample by metric; grades, truths and numbers in words as numbers."""
+    return {metric: _number(value) for metric, value in _raw_scores(place, sample)}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return value
+    if (graded := GRADES.get(value, WORDS.get(value.lower()))) is not None:
+        return graded
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _reduced(log: EvalLog, reductions: Sequence[Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Read what epochs were reduced to other than their mean: (metric, reducer) -> sample -> value."""
+    reduced: dict[tuple[str, str], dict[str, Any]] = {}
+    for reduction in reductions:
+        samples = reduction.get("samples") if isinstance(reduction, dict) else None
+        if not isinstance(samples, list) or not all(isinstance(sample, dict) for sample in samples):
+            raise DataError(log.path, "no log of inspect_ai (reductions without samples)", AGAIN)
+        if (reducer := reduction.get("reducer")) in (None, MEAN):
+            continue
+        for sample in samples:
+            scores = {str(reduction.get("scorer")): {"value": sample.get("value")}}
+            for metric, value in _scores(str(log.path), {"scores": scores}).items():
+                reduced.setdefault((metric, str(reducer)), {})[str(sample.get("sample_id"))] = value
+    return reduced
+
+
+def _means(scored: Sequence[Mapping[str, Any]], single: dict[str, set[float]]) -> dict[str, Any]:
+    """Average the epochs of one sample, by metric; a value that is no finite number is left out, as if unanswered.
+    `single` takes the values of single epochs.
+    """
+    means: dict[str, Any] = {}
+    for metric, first in scored[0].items():
+        numbers = [float(value) for each in scored if isinstance(value := each.get(metric), int | float)]
+        if len(numbers) == len(scored):
+            if all(map(math.isfinite, numbers)):
+                means[metric] = math.fsum(numbers) / len(numbers)
+                single.setdefault(metric, set()).update(numbers)
+        elif len(scored) == 1 and first is not None:
+            means[metric] = first
+    return means
+
+
+def _reduced_of(reduced: Mapping[tuple[str, str], Mapping[str, Any]], sample: str) -> Iterator[tuple[str, float]]:
+    for (metric, reducer), of in reduced.items():
+        value = of.get(sample)
+        if isinstance(value, int | float) and math.isfinite(value):
+            yield f"{metric},{reducer}", float(value)
+
+
+def _deciding_first(log: EvalLog, answers: Mapping[str, list[Answer]]) -> dict[str, list[Answer]]:
+    """Put the metric first that the task calls its headline, where it names one."""
+    headline = mapping(log.spec, "headline_metric")
+    scorer, score = headline.get("scorer"), headline.get("score")
+    named = {scorer, score, f"{scorer}/{score}"}
+    return {metric: answers[metric] for metric in sorted(answers, key=lambda metric: metric not in named)}
+
+
+def _stated(metric: str, graded: Collection[str], values: set[float], chance: float | None) -> MetricStatement:
+    """State what is known of a metric: of grades, more is better; guessing is worth `chance` by scores of 0 and 1."""
+    known = metric.partition(",")[0] in graded or metric.partition(",")[0] in MORE_IS_BETTER
+    stated = MetricStatement(higher_is_better=True) if known else MetricStatement()
+    if known and chance is not None and values and values <= {0.0, 1.0}:
+        stated["chance"] = chance
+    return stated

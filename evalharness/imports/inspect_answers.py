@@ -1,0 +1,110 @@
+"""Read out of a sample of inspect_ai what was asked and what the model answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evalharness.data.files import kind
+from evalharness.errors import DataError
+from evalharness.imports.inspect_files import AGAIN, Object, mapping
+from evalharness.imports.logged import AnswerTexts
+from evalharness.tasks.answer_counts import ReadAnswer, picked
+
+ATTACHED = "attachment://"
+CUT_OFF = ("max_tokens", "model_length")
+
+
+def asked(place: str, epochs: Sequence[Object]) -> tuple[list[Any], list[str], list[str]]:
+    """Return the prompt, the choices and the right answers of a sample: what the model was sent before it answered,
+    once where all epochs were sent the same. Raises DataError for what is no sample.
+    """
+    first = epochs[0]
+    target = first.get("target")
+    targets = [target] if isinstance(target, str) else target
+    if not isinstance(targets, list) or not all(isinstance(each, str) for each in targets):
+        raise DataError(place, f"no sample of inspect_ai (target is {kind(target)})", AGAIN)
+    choices = first.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(each, str) for each in choices):
+        raise DataError(place, f"no sample of inspect_ai (choices is {kind(choices)})", AGAIN)
+    prompts: list[Any] = []
+    for sample in epochs:
+        if not isinstance(sample.get("input"), str | list):
+            raise DataError(place, f"no sample of inspect_ai (input is {kind(sample.get('input'))})", AGAIN)
+        prompt = [sample["input"], [[message.get("role"), message.get("content")] for message in _sent(sample)]]
+        if prompt not in prompts:
+            prompts.append(prompt)
+    return prompts, choices, targets
+
+
+def _sent(sample: Object) -> list[Object]:
+    """List the messages before the first that the model wrote; those that the task gives it (`source` is input) count
+    as sent.
+    """
+    messages = sample.get("messages")
+    sent: list[Object] = []
+    for message in messages if isinstance(messages, list) else []:
+        if not isinstance(message, dict):
+            continue
+        if message.get("role") == "assistant" and message.get("source") != "input":
+            break
+        sent.append(message)
+    return sent
+
+
+def texts_of(sample: Object, targets: Sequence[str]) -> AnswerTexts:
+    """Return what a reader wants to see of a sample: the messages that were sent, the answer, and what was right."""
+    sent = _sent(sample)
+    attached = mapping(sample, "attachments")
+    shown = [(str(message.get("role")), _text(message.get("content"), attached)) for message in sent]
+    prompt = shown[0][1] if len(shown) == 1 else "\n\n".join(f"{role}: {text}" for role, text in shown)
+    choices = sample.get("choices") or []
+    places = [_place(target, len(choices)) for target in targets]
+    right = [
+        target if place is None else f"{target}: {choices[place]}"
+        for target, place in zip(targets, places, strict=True)
+    ]
+    return AnswerTexts(prompt or _text(sample.get("input"), attached), _completion(sample), " | ".join(right))
+
+
+def _text(content: Any, attached: Object) -> str:
+    """Return the text of a message's content; what is no text is named by its type."""
+    if isinstance(content, str):
+        return str(attached.get(content.removeprefix(ATTACHED), content)) if content.startswith(ATTACHED) else content
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return "\n".join(_text(part["text"], attached) if "text" in part else f"[{part.get('type')}]" for part in parts)
+
+
+def _completion(sample: Object) -> str:
+    completion = mapping(sample, "output").get("completion")
+    return _text(completion, mapping(sample, "attachments")) if isinstance(completion, str) else ""
+
+
+def _place(letter: str, choices: int) -> int | None:
+    """Return the place of a choice that is named by its letter; None where it is none."""
+    place = ord(letter) - ord("A") if len(letter) == 1 else -1
+    return place if 0 <= place < choices else None
+
+
+def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str]) -> ReadAnswer | None:
+    """Return the answer of one epoch as its first scorer read it; None where the log does not tell."""
+    scores = mapping(sample, "scores")
+    score = next(iter(scores.values()), None)
+    answer = score.get("answer") if isinstance(score, dict) else None
+    completion = _completion(sample)
+    if choices and isinstance(answer, str) and (place := _place(answer.strip(), len(choices))) is not None:
+        return picked(choices, place, [right for each in targets if (right := _place(each, len(choices))) is not None])
+    outputs = mapping(sample, "output").get("choices")
+    text = completion.strip()
+    return ReadAnswer(
+        text,
+        tuple(target.strip() for target in targets),
+        empty=not text,
+        cut_off=_stop_reason(outputs) in CUT_OFF,
+        unreadable=bool(text) and not answer,
+    )
+
+
+def _stop_reason(outputs: Any) -> str:
+    first = outputs[0] if isinstance(outputs, list) and outputs else None
+    return str(first.get("stop_reason")) if isinstance(first, dict) else ""
