@@ -19,7 +19,7 @@ from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
 from evalharness.imports.inspect_answers import asked, read_answer, texts_of
 from evalharness.imports.inspect_files import AGAIN, EvalLog, Object, log_files, mapping, read_header, read_samples
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
 
@@ -49,9 +49,7 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
         raise UsageError(path, f"holds the logs of several models ({', '.join(models)})", example)
     notices: list[str] = []
     newest = _newest([log for log in logs if log.model == (model or models[0])], notices)
-    tasks = {task: logged for task, log in newest.items() if (logged := _task(log, notices))}
-    if not tasks:
-        raise DataError(path, f"no scored samples ({'; '.join(notices)})", RERUN)
+    tasks = {task: _task(log, notices) for task, log in newest.items()}
     last = max(newest.values(), key=lambda log: str(log.spec.get("created")))
     return ModelLog(name=name, path=str(path), tasks=tasks, settings=_settings(last), notices=tuple(notices))
 
@@ -108,8 +106,8 @@ def _questions(log: EvalLog, samples: Sequence[tuple[str, Object]]) -> list[_Que
     return list(questions.values())
 
 
-def _task(log: EvalLog, notices: list[str]) -> LoggedTask | None:
-    """Read one log's answers by metric; None, with a notice, where it has none."""
+def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
+    """Read one log's answers by metric. Raises DataError where it has none."""
     samples, reductions = read_samples(log)
     questions = _questions(log, samples)
     config = mapping(log.spec, "config")
@@ -136,8 +134,7 @@ def _task(log: EvalLog, notices: list[str]) -> LoggedTask | None:
     if lacking:
         notices.append(f"{log.task}: {len(lacking)} of {len(questions)} samples got no score ({lacking[0]})")
     if not answers:
-        notices.append(f"{log.path.name}: no scored samples in it, so {log.task} is left out")
-        return None
+        raise DataError(log.path, f"no scored samples ({lacking[0] if lacking else 'it is empty'})", RERUN)
     chance = guessing(
         [len(question.epochs[0].get("choices") or ()) for question in questions], [each.gold for each in texts.values()]
     )
@@ -224,20 +221,18 @@ def _means(scored: Sequence[Mapping[str, Any]], single: dict[str, set[float]]) -
     """
     means: dict[str, Any] = {}
     for metric, first in scored[0].items():
-        numbers = [float(value) for each in scored if isinstance(value := each.get(metric), int | float)]
+        numbers = [float(value) for each in scored if is_score(value := each.get(metric))]
         if len(numbers) == len(scored):
-            if all(map(math.isfinite, numbers)):
-                means[metric] = math.fsum(numbers) / len(numbers)
-                single.setdefault(metric, set()).update(numbers)
-        elif len(scored) == 1 and first is not None:
+            means[metric] = math.fsum(numbers) / len(numbers)
+            single.setdefault(metric, set()).update(numbers)
+        elif len(scored) == 1 and isinstance(first, str | list):
             means[metric] = first
     return means
 
 
 def _reduced_of(reduced: Mapping[tuple[str, str], Mapping[str, Any]], sample: str) -> Iterator[tuple[str, float]]:
     for (metric, reducer), of in reduced.items():
-        value = of.get(sample)
-        if isinstance(value, int | float) and math.isfinite(value):
+        if is_score(value := of.get(sample)):
             yield f"{metric},{reducer}", float(value)
 
 

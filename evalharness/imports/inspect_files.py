@@ -66,9 +66,12 @@ def mapping(document: Object, key: str) -> Object:
 
 
 def log_files(path: Path) -> list[Path]:
-    """List the logs at the path: itself, or those in the folder, by the names and first words of the files."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in files if file.is_file() and _is_log(file)]
+    """List the logs at the path: itself, or those in the folder, by the names and first words of the files; beside
+    logs, an empty JSON file was one.
+    """
+    files = [file for file in (sorted(path.iterdir()) if path.is_dir() else [path]) if file.is_file()]
+    logs = {file for file in files if _is_log(file)}
+    return [file for file in files if file in logs or (logs and file.suffix == ".json" and not file.stat().st_size)]
 
 
 def _is_log(file: Path) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict, TypeGuard
 
 from evalharness.errors import UsageError
 from evalharness.tasks.answer_counts import ReadAnswer
@@ -81,6 +81,11 @@ class ModelLog:
     settings: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     unnamed: bool = False  # only the file's name says what its one task is called
+
+
+def is_score(value: object) -> TypeGuard[float]:
+    """Is it a finite number? What is none counts as if it had not been answered."""
+    return isinstance(value, int | float) and -1e300 < value < 1e300
 
 
 def plain_name(metric: str) -> str:

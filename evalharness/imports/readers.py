@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.errors import UsageError
-from evalharness.imports import inspect_ai, lm_eval, table
+from evalharness.imports import helm, inspect_ai, lm_eval, table
 from evalharness.imports.logged import ModelLog
 
 SHOWN = 5  # names of files that a message lists
@@ -40,6 +40,9 @@ READERS = (  # the first that recognises a path reads it
     LogReader(
         "inspect_ai", "inspect_ai's logs (.eval, JSON), or a folder of these", inspect_ai.is_log, inspect_ai.read,
         several=True,
+    ),
+    LogReader(
+        "HELM", "the run folders of helm-run, or a folder of these", helm.is_log, helm.read, several=True,
     ),
 )  # fmt: skip
 WANTED = ", or ".join(("runs of evalharness", *(reader.wanted for reader in READERS[1:]), READERS[0].wanted))

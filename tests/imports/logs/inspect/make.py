@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 from pathlib import Path
 
 from inspect_ai import Epochs, Task, eval
 from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import choice, exact, f1, includes, match
 from inspect_ai.solver import Generate, TaskState, generate, multiple_choice, prompt_template, solver, system_message
 
 RIGHT = {"base": 8, "tuned": 5}  # of 10
-CAPITALS = ("Paris", "Rome", "Madrid", "Berlin", "Vienna", "Lisbon", "Athens", "Dublin", "Oslo", "Warsaw", "Prague")
+CAPITALS = ("Paris", "Rome", "Madrid", "Berlin", "Vienna", "Lisbon", "Athens", "Dublin")
 
 CHOOSE = "Say 'ANSWER: LETTER', which is one of {letters}.\n\n{question}\n\n{choices}"
 
@@ -46,11 +48,13 @@ def answered(model: str):
 
 def choose() -> Task:
     samples = [
-        Sample(input=f"Which is the capital? Number {i}.", choices=[CAPITALS[(i + k) % 11] for k in range(3)],
+        Sample(input=f"Which is the capital? Number {i}.", choices=[CAPITALS[(i + k) % 8] for k in range(3)],
                target="ABC"[i % 3], id=f"capital-{i}")
-        for i in range(11)
+        for i in range(8)
     ]  # fmt: skip
-    return Task(dataset=MemoryDataset(samples), solver=[multiple_choice(template=CHOOSE)], scorer=choice(), name="choose")
+    return Task(
+        dataset=MemoryDataset(samples), solver=[multiple_choice(template=CHOOSE)], scorer=choice(), name="choose"
+    )
 
 
 def samples(ask: str) -> MemoryDataset:
@@ -90,14 +94,21 @@ def broken() -> Task:
     )  # fmt: skip
 
 
-if __name__ == "__main__":
+def make(out: Path) -> None:
+    """Evaluate into FOLDER/MODEL, and leave out of the logs the events, of which nothing is read."""
     for name in RIGHT:
         for task, form in ((choose, "eval"), (sentence, "json"), (often, "eval"), (broken, "eval")):
-            eval(
-                task(),
-                model=get_model(f"mockllm/{name}", custom_outputs=answered(name), config=GenerateConfig(max_tokens=64)),
-                log_dir=str(Path(sys.argv[1]) / name),
-                log_format=form,
-                display="none",
-                log_realtime=False,
-            )
+            model = get_model(f"mockllm/{name}", custom_outputs=answered(name), config=GenerateConfig(max_tokens=64))
+            with tempfile.TemporaryDirectory() as made:
+                (log,) = eval(task(), model=model, log_dir=made, log_format=form, display="none", log_realtime=False)
+                log = read_eval_log(log.location)
+            for sample in log.samples:
+                sample.events, sample.events_data = [], None
+                if sample.error is not None:
+                    sample.error.traceback = sample.error.traceback_ansi = ""  # pages, with paths
+            (out / name).mkdir(parents=True, exist_ok=True)
+            write_eval_log(log, str(out / name / f"{log.eval.task}.{form}"))
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
