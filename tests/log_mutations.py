@@ -1,6 +1,6 @@
 """Damage or change the recorded logs of a tool in named ways, none of which may pass as a comparison.
 
-A tool takes part by a folder tests/imports/logs/TOOL with `base/` and `tuned/`, logs of two models, and `form.py`, which
+A tool takes part by a folder tests/imports/logs/TOOL: `base/` and `tuned/`, logs of two models, and `form.py`, which
 sets FORM: how its rows are read and written, and where in a row things stand.
 """
 
@@ -20,10 +20,12 @@ Place = tuple[str | int, ...]  # the keys that lead to a value in a row
 
 @dataclass(frozen=True, kw_only=True)
 class LogForm:
-    """How a tool's log is changed. `prepare`: leave so much of a copy of a recorded folder that its comparison ends with
-    0; `files`: all that are read; `load`, `save`: the rows of one task; `ids`, `prompts`,
-    `golds`, `scores`: all places where these stand in a row, `choices`: of the list (empty: there is none);
-    `second_model`: add to the folder what another model logged; `other_gold`: a gold value that means another answer.
+    """How a tool's log is changed.
+
+    `prepare`: leave so much of a copy of a recorded folder that its comparison ends with 0; `files`: all that are read;
+    `load`, `save`: the rows of one task; `ids`, `prompts`, `golds`, `scores`: all places where these stand in a row,
+    `choices`: of the list (empty: there is none); `second_model`: add to the folder what another model logged;
+    `other_gold`: a gold value that means another answer.
     """
 
     prepare: Callable[[Path], None]

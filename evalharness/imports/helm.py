@@ -87,7 +87,7 @@ def _tasks(run: HelmRun, notices: list[str]) -> Iterator[LoggedTask]:
     statistics = read_statistics(run)
     perturbed = sum(bool(key.perturbation) for key in states)
     if perturbed:
-        notices.append(f"{run.task}: {perturbed} perturbed instances are left out")
+        notices.append(f"{run.folder}: {perturbed} perturbed instances are left out")
     if strange := next((key for key in statistics if key not in states), None):
         raise DataError(run.folder / STATS, f"holds {strange.instance}, which {file.name} does not", AGAIN)
     asked = {key: _asked(file, of, statistics.get(key, ())) for key, of in states.items() if not key.perturbation}
@@ -100,7 +100,7 @@ def _tasks(run: HelmRun, notices: list[str]) -> Iterator[LoggedTask]:
 
 
 def _asked(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -> _Asked:
-    """Read what was asked, and the completion: of several requests, that of the choice that HELM took."""
+    """Read what was asked, and the completion; where every choice was a request, the one that HELM took."""
     instance = states[0]["instance"]
     references, right = _references(file, instance)
     prompts = []
@@ -110,12 +110,11 @@ def _asked(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -
         if not prompt:
             raise DataError(file, f"no prompt of {instance.get('id')}", AGAIN)
         prompts.append(prompt)
-    chosen = next((stat.get("mean") for stat in statistics if _name(stat) == "predicted_index"), None)
-    state = next((each for each in states if chosen is not None and each.get("reference_index") == chosen), states[0])
-    given = _completion(state)
+    given = _completion(states[0])
     if len(states) > 1:
-        given = references[chosen] if isinstance(chosen, int) and 0 <= chosen < len(references) else ""
-    mapping = state.get("output_mapping")
+        taken = next((stat.get("mean") for stat in statistics if _name(stat) == "predicted_index"), None)
+        given = next((text for place, text in enumerate(references) if place == taken), "")
+    mapping = states[0].get("output_mapping")
     mapping = {str(key): str(value) for key, value in mapping.items()} if isinstance(mapping, dict) else {}
     return _Asked(prompts, references, right, given, mapping, str(instance.get("split") or PLAIN_SPLIT))
 
@@ -157,7 +156,7 @@ def _task(
         for metric, value in scores.items():
             answers.setdefault(metric, []).append(Answer(identity, document, document, value, content))
     if failed:
-        notices.append(f"{name}: {failed} of {len(asked)} instances got no score")
+        notices.append(f"{run.folder}: {failed} of {len(asked)} instances got no score")
     if not answers:
         raise DataError(run.folder / STATS, "no scored instances", RERUN)
     choice = str(run.adapter.get("method")).startswith("multiple_choice")

@@ -109,44 +109,37 @@ def _questions(log: EvalLog, samples: Sequence[tuple[str, Object]]) -> list[_Que
 def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
     """Read one log's answers by metric. Raises DataError where it has none."""
     samples, reductions = read_samples(log)
-    questions = _questions(log, samples)
-    config = mapping(log.spec, "config")
-    epochs = count if isinstance(count := config.get("epochs"), int) and count > 0 else 1
-    by_mean = epochs == 1 or MEAN in (config.get("epochs_reducer") or [MEAN])
+    questions, reduced = _questions(log, samples), _reduced(log, reductions)
     answers: dict[str, list[Answer]] = {}
     texts: dict[str, AnswerTexts] = {}
     read: list[ReadAnswer] = []
     single: dict[str, set[float]] = {}  # by metric, the values of single epochs
-    identities, lacking, reduced = Identities(), list[str](), _reduced(log, reductions)
+    identities, lacking = Identities(), list[str]()
     for question in questions:
         first, scored = question.epochs[0], [_scores(question.place, each) for each in question.epochs]
         prompt, choices, target = asked(question.place, question.epochs)
-        identity = identities.of(first["id"], prompt, target, choices)
-        if len(scored) != epochs or not all(scored):
-            lacking.append(_why(question, epochs))
+        key, document, content = identities.of(first["id"], prompt, target, choices)
+        if len(scored) != log.epochs or not all(scored):
+            lacking.append(_why(question, log.epochs))
             continue
-        key, document, content = identity
-        means = _means(scored, single) if by_mean else {}
+        means = _means(scored, single) if log.by_mean else {}
         for metric, value in (*means.items(), *_reduced_of(reduced, str(first["id"]))):
             answers.setdefault(metric, []).append(Answer(key, document, key, value, content))
-        texts[identity.key] = texts_of(first, target)
+        texts[key] = texts_of(first, target)
         read += [given for each in question.epochs if (given := read_answer(each, choices, target)) is not None]
-    if lacking:
-        notices.append(f"{log.task}: {len(lacking)} of {len(questions)} samples got no score ({lacking[0]})")
     if not answers:
         raise DataError(log.path, f"no scored samples ({lacking[0] if lacking else 'it is empty'})", RERUN)
-    chance = guessing(
-        [len(question.epochs[0].get("choices") or ()) for question in questions], [each.gold for each in texts.values()]
-    )
+    if lacking:
+        notices.append(f"{log.path}: {len(lacking)} of {len(questions)} samples got no score ({lacking[0]})")
+    numbers = [len(question.epochs[0].get("choices") or ()) for question in questions]
+    chance = guessing(numbers, [each.gold for each in texts.values()])
     graded = {metric for place, sample in samples for metric, value in _raw_scores(place, sample) if _is_grade(value)}
-    stated = {metric: _stated(metric, graded, single.get(metric, set()), chance) for metric in answers}
-    pipes = {metric.partition(",")[2] or "none" for metric in answers}
     return LoggedTask(
         name=log.task,
         answers={metric: tuple(of) for metric, of in _deciding_first(log, answers).items()},
-        stated=stated,
+        stated={metric: _stated(metric, graded, single.get(metric, set()), chance) for metric in answers},
         version=str(log.spec.get("task_version", "")),
-        read={pipe: tuple(read) for pipe in pipes},
+        read={metric.partition(",")[2] or "none": tuple(read) for metric in answers},
         texts=texts,
         failed=len(lacking),
     )

@@ -58,6 +58,18 @@ class EvalLog:
         arguments = ", ".join(f"{key}={given[key]}" for key in sorted(given)) if isinstance(given, dict) else ""
         return f"{self.spec['task']}({arguments})" if arguments else str(self.spec["task"])
 
+    @property
+    def epochs(self) -> int:
+        """How often each sample was asked."""
+        count = mapping(self.spec, "config").get("epochs")
+        return count if isinstance(count, int) and count > 0 else 1
+
+    @property
+    def by_mean(self) -> bool:
+        """Is a sample's score the mean of its epochs? It is unless the task names other ways to reduce them."""
+        reducers = mapping(self.spec, "config").get("epochs_reducer")
+        return self.epochs == 1 or not isinstance(reducers, list) or not reducers or "mean" in reducers
+
 
 def mapping(document: Object, key: str) -> Object:
     """Return what stands under the key where that is an object, else an empty one."""

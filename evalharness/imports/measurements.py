@@ -49,13 +49,8 @@ def import_logs(
     that decides.
     """
     logs = (base, *candidates)
-    shared = [name for name in base.tasks if all(name in log.tasks for log in candidates)]
     notices = [notice for log in logs for notice in log.notices]
-    if not shared:
-        why = f" ({'; '.join(notices)})" if notices else ""
-        raise NotComparableError("compare", f"the logs have no task in common{why}", "evaluate both on the same tasks")
-    if unshared := sorted({name for log in logs for name in log.tasks} - set(shared)):
-        notices.append(f"not in all of the logs, so left out: {', '.join(unshared)}")
+    shared = _shared(logs, notices)
     check_names(base, statements)
     facts, measurements, unscaled, unknown = [], [], dict[str, str](), dict[str, str]()
     samples: dict[tuple[str, str], tuple[Sample, ...]] = {}
@@ -83,6 +78,17 @@ def import_logs(
     notices += without_chance(unknown)
     groups = _groups(base, facts, library)
     return ImportedLogs(tuple(facts), tuple(measurements), groups, unscaled, tuple(notices), samples)
+
+
+def _shared(logs: Sequence[ModelLog], notices: list[str]) -> list[str]:
+    """List the tasks that all logs have, in the base's order. Raises NotComparableError where there are none."""
+    shared = [name for name in logs[0].tasks if all(name in log.tasks for log in logs)]
+    if not shared:
+        why = f" ({'; '.join(notices)})" if notices else ""
+        raise NotComparableError("compare", f"the logs have no task in common{why}", "evaluate both on the same tasks")
+    if unshared := sorted({name for log in logs for name in log.tasks} - set(shared)):
+        notices.append(f"not in all of the logs, so left out: {', '.join(unshared)}")
+    return shared
 
 
 def _unpaired(
