@@ -89,7 +89,7 @@ def compare(
 
     One RUN: its candidates with its base again, which gives what the run found unless margins or `alpha` are given.
     Several: the first is the base (RUN means that run's base, RUN#NAME one of its models), the others are candidates.
-    Or [NAME=]LOG: folders that lm-eval wrote with --log_samples, or tables; `metrics`: what is to be known of these
+    Or [NAME=]LOG[#MODEL]: other tools' logs, or tables (docs/imports.md); `metrics`: what is to be known of these
     by metric or task, as far as no log, column or name tells it: {"wer": {"higher_is_better": False, "high": 2}}.
     `margin`: of all tasks on a 0-1 scale; `margins`: of single tasks or groups; `target`, `targets`: what all or single
     candidates were trained for. `out`: a folder for the files; `notify` hears notices. Raises EvalHarnessError.

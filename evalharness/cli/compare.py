@@ -61,8 +61,9 @@ def compare_command(
 
     One RUN: its candidates with its base again, with other margins if given. Several: the first is the base (RUN means
     that run's base, RUN#NAME one of its models), the others are candidates (RUN means all of that run's). In place of
-    runs: folders that lm-eval wrote with --log_samples, or tables with the columns id and score, or id, prediction and
-    answer (docs/imports.md). Ends with 0, or with 5 where examples of a run got no answer.
+    runs: what another harness logged (PATH#MODEL where a folder holds several models' logs), or tables with the columns
+    id and score, or id, prediction and answer (docs/imports.md). Ends with 0, or with 5 where examples of a run got no
+    answer.
     """
     everywhere, named = margins(margin)
     target, named_targets = target_tasks(target_texts)

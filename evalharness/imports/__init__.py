@@ -1,1 +1,1 @@
-"""Read what other tools measured: lm-eval's logged samples and plain tables. No model is run."""
+"""Read what other tools measured: the logs of other harnesses, and plain tables. No model is run."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 
-def guessing(choices: Sequence[int], golds: Sequence[str]) -> float | None:
+def guessing(choices: Sequence[int], golds: Sequence[str] = ()) -> float | None:
     """Of scores of 0 and 1: the mean of one in the number of choices, where all questions have `choices`, else one in
     the number of different right answers; None where neither tells it.
     """

@@ -15,6 +15,7 @@ from typing import Any
 from evalharness.data.contents import decode, unreadable
 from evalharness.data.files import kind, plain
 from evalharness.errors import DataError, UsageError
+from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import LENGTH, Identities, digest
 from evalharness.imports.lm_eval_answers import read_answer, texts_of
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, plain_name
@@ -191,7 +192,7 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
                 )
     if not answers:
         return None
-    chance = sum(1 / number for number in choices) / len(choices) if all(choices) else None
+    chance = guessing(choices)
     higher = _mapping(_mapping(about, "higher_is_better"), name)
     stated = {metric: _stated(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
     version = str(_mapping(about, "versions").get(name, ""))

@@ -21,6 +21,7 @@ from evalharness.data.contents import form_of, unreadable
 from evalharness.data.files import DataRow, numbered, parquet_rows
 from evalharness.data.tables import table
 from evalharness.errors import DataError
+from evalharness.imports.guessing import guessing
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, statement_of
 from evalharness.results import MEASUREMENTS
 from evalharness.tasks.answer_counts import ReadAnswer
@@ -134,8 +135,8 @@ def _statement(path: Path, task: str, rows: Sequence[tuple[int, DataRow]], grade
         chances = [statement_of(f"{path}:{number}", {"chance": text}).get("chance") for number, text in cells]
         known = [chance for chance in chances if chance is not None]
         statement["chance"] = math.fsum(known) / len(known) if len(known) == len(chances) else None
-    elif not graded and (answers := len({str(row["answer"]).strip() for _, row in own})) > 1:
-        statement["chance"] = 1 / answers
+    elif not graded and (chance := guessing((), [str(row["answer"]).strip() for _, row in own])) is not None:
+        statement["chance"] = chance
     return statement
 
 
