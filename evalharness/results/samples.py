@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,8 @@ from evalharness.results.structuring import AGAIN, structured
 
 def write_samples(out: Path, task: str, model: str, samples: Sequence[Sample]) -> None:
     """Write one JSON line an example, in the order of the evaluation. Raises StoreError."""
-    lines = [json.dumps(asdict(sample), ensure_ascii=True, allow_nan=False) for sample in samples]
+    names, encoder = [field.name for field in fields(Sample)], json.JSONEncoder(allow_nan=False)
+    lines = (encoder.encode({name: getattr(sample, name) for name in names}) for sample in samples)
     write_text(samples_path(out, task, model), "".join(f"{line}\n" for line in lines))
 
 
