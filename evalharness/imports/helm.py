@@ -37,6 +37,7 @@ MATCHES = ("exact_match", "quasi_exact_match", "prefix_exact_match", "quasi_pref
 OVERLAPS = ("f1_score", "rouge_1", "rouge_2", "rouge_l", "bleu_1", "bleu_4")  # 0 where no word is shared
 SETTINGS = ("method", "max_train_instances", "num_train_trials", "temperature", "max_tokens", "instructions")
 PLAIN_SPLIT = "test"
+PROMPTS = ("prompt", "messages", "multimodal_prompt")  # of a request, which has one of them
 
 
 class _Asked(NamedTuple):
@@ -106,8 +107,9 @@ def _asked(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -
     prompts = []
     for state in states:
         request = state.get("request")
-        prompt = request.get("prompt") or request.get("messages") if isinstance(request, dict) else None
-        if not prompt:
+        kinds = [request.get(name) for name in PROMPTS] if isinstance(request, dict) else []
+        prompt = next(filter(None, kinds), None)
+        if not isinstance(prompt, str | list | dict):
             raise DataError(file, f"no prompt of {instance.get('id')}", AGAIN)
         prompts.append(prompt)
     given = _completion(states[0])
@@ -117,6 +119,14 @@ def _asked(file: Path, states: Sequence[Object], statistics: Sequence[Object]) -
     mapping = states[0].get("output_mapping")
     mapping = {str(key): str(value) for key, value in mapping.items()} if isinstance(mapping, dict) else {}
     return _Asked(prompts, references, right, given, mapping, str(instance.get("split") or PLAIN_SPLIT))
+
+
+def _shown(prompt: Any) -> str:
+    """Return the text of a prompt, or of the messages that make it."""
+    if not isinstance(prompt, list):
+        return prompt if isinstance(prompt, str) else ""
+    messages = [message for message in prompt if isinstance(message, dict)]
+    return "\n\n".join(f"{message.get('role')}: {message.get('content')}" for message in messages)
 
 
 def _references(file: Path, instance: Object) -> tuple[list[str], list[int]]:
@@ -152,7 +162,7 @@ def _task(
         identity, document, content = identities.of(key.instance, each.prompts, gold, each.references)
         scores = dict(_scores(run.folder / STATS, key, statistics.get(key, ())))
         failed += not scores
-        texts[identity] = AnswerTexts(str(each.prompts[0]), each.given, " | ".join(gold))
+        texts[identity] = AnswerTexts(_shown(each.prompts[0]), each.given, " | ".join(gold))
         for metric, value in scores.items():
             answers.setdefault(metric, []).append(Answer(identity, document, document, value, content))
     if failed:

@@ -17,7 +17,7 @@ from evalharness.data.files import kind, plain
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
-from evalharness.imports.inspect_answers import asked, read_answer, texts_of
+from evalharness.imports.inspect_answers import asked, read_answer, texts_of, with_attachments
 from evalharness.imports.inspect_files import AGAIN, EvalLog, Object, log_files, mapping, read_header, read_samples
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.tasks.answer_counts import ReadAnswer
@@ -100,7 +100,7 @@ def _questions(log: EvalLog, samples: Sequence[tuple[str, Object]]) -> list[_Que
         question = questions.setdefault(str(identity), _Question(place))
         if any(each.get("epoch", 1) == epoch for each in question.epochs):
             raise DataError(place, f"epoch {epoch} of sample {identity} comes twice", AGAIN)
-        question.epochs.append(sample)
+        question.epochs.append(with_attachments(sample))
     for question in questions.values():
         question.epochs.sort(key=lambda sample: sample.get("epoch", 1))
     return list(questions.values())

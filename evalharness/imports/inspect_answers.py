@@ -31,10 +31,26 @@ def asked(place: str, epochs: Sequence[Object]) -> tuple[list[Any], list[str], l
     for sample in epochs:
         if not isinstance(sample.get("input"), str | list):
             raise DataError(place, f"no sample of inspect_ai (input is {kind(sample.get('input'))})", AGAIN)
-        prompt = [sample["input"], [[message.get("role"), message.get("content")] for message in _sent(sample)]]
+        prompt = [_said(sample["input"]), _said(_sent(sample))]
         if prompt not in prompts:
             prompts.append(prompt)
     return prompts, choices, targets
+
+
+def _said(messages: Any) -> Any:
+    """Return what messages say, without the identities that every run gives them anew."""
+    if not isinstance(messages, list):
+        return messages
+    return [
+        [message.get("role"), message.get("content"), [_call(call) for call in message.get("tool_calls") or ()]]
+        if isinstance(message, dict)
+        else message
+        for message in messages
+    ]
+
+
+def _call(call: Any) -> Any:
+    return [call.get("function"), call.get("arguments")] if isinstance(call, dict) else call
 
 
 def _sent(sample: Object) -> list[Object]:
@@ -54,9 +70,7 @@ def _sent(sample: Object) -> list[Object]:
 
 def texts_of(sample: Object, targets: Sequence[str]) -> AnswerTexts:
     """Return what a reader wants to see of a sample: the messages that were sent, the answer, and what was right."""
-    sent = _sent(sample)
-    attached = mapping(sample, "attachments")
-    shown = [(str(message.get("role")), _text(message.get("content"), attached)) for message in sent]
+    shown = [(str(message.get("role")), _text(message.get("content"))) for message in _sent(sample)]
     prompt = shown[0][1] if len(shown) == 1 else "\n\n".join(f"{role}: {text}" for role, text in shown)
     choices = sample.get("choices") or []
     places = [_place(target, len(choices)) for target in targets]
@@ -64,20 +78,35 @@ def texts_of(sample: Object, targets: Sequence[str]) -> AnswerTexts:
         target if place is None else f"{target}: {choices[place]}"
         for target, place in zip(targets, places, strict=True)
     ]
-    return AnswerTexts(prompt or _text(sample.get("input"), attached), _completion(sample), " | ".join(right))
+    return AnswerTexts(prompt or _text(sample.get("input")), _completion(sample), " | ".join(right))
 
 
-def _text(content: Any, attached: Object) -> str:
+def with_attachments(sample: Object) -> Object:
+    """Put the long texts of input, messages and output back, which a log may keep apart."""
+    if not (attached := mapping(sample, "attachments")):
+        return sample
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, str):
+            return attached.get(value.removeprefix(ATTACHED), value) if value.startswith(ATTACHED) else value
+        if isinstance(value, dict):
+            return {key: whole(each) for key, each in value.items()}
+        return [whole(each) for each in value] if isinstance(value, list) else value
+
+    return {**sample, **{key: whole(sample[key]) for key in ("input", "messages", "output") if key in sample}}
+
+
+def _text(content: Any) -> str:
     """Return the text of a message's content; what is no text is named by its type."""
     if isinstance(content, str):
-        return str(attached.get(content.removeprefix(ATTACHED), content)) if content.startswith(ATTACHED) else content
+        return content
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    return "\n".join(_text(part["text"], attached) if "text" in part else f"[{part.get('type')}]" for part in parts)
+    return "\n".join(_text(part["text"]) if "text" in part else f"[{part.get('type')}]" for part in parts)
 
 
 def _completion(sample: Object) -> str:
     completion = mapping(sample, "output").get("completion")
-    return _text(completion, mapping(sample, "attachments")) if isinstance(completion, str) else ""
+    return completion if isinstance(completion, str) else ""
 
 
 def _place(letter: str, choices: int) -> int | None:

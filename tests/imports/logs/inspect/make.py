@@ -12,7 +12,7 @@ from pathlib import Path
 from inspect_ai import Epochs, Task, eval
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.log import read_eval_log, write_eval_log
-from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsage, get_model
+from inspect_ai.model import ChatMessage, ChatMessageUser, GenerateConfig, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import choice, exact, f1, includes, match
 from inspect_ai.solver import Generate, TaskState, generate, multiple_choice, prompt_template, solver, system_message
 
@@ -62,8 +62,11 @@ def samples(ask: str) -> MemoryDataset:
 
 
 def sentence() -> Task:
+    asked = samples("Name it in a sentence.")
+    for sample in asked:
+        sample.input = [ChatMessageUser(content=sample.input)]
     return Task(
-        dataset=samples("Name it in a sentence."),
+        dataset=asked,
         solver=[system_message("You know capitals."), prompt_template("Answer briefly. {prompt}"), generate()],
         scorer=[includes(), match(), f1(), exact()],
         name="sentence",
