@@ -17,7 +17,7 @@ from evalharness.data.files import kind, plain
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
-from evalharness.imports.inspect_answers import asked, read_answer, texts_of, with_attachments
+from evalharness.imports.inspect_answers import answer_read, asked, read_answer, texts_of, with_attachments
 from evalharness.imports.inspect_files import AGAIN, EvalLog, Object, log_files, mapping, read_header, read_samples
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.tasks.answer_counts import ReadAnswer
@@ -114,7 +114,7 @@ def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
     texts: dict[str, AnswerTexts] = {}
     read: list[ReadAnswer] = []
     single: dict[str, set[float]] = {}  # by metric, the values of single epochs
-    identities, lacking = Identities(), list[str]()
+    identities, lacking, reads = Identities(), list[str](), any(answer_read(sample) for _, sample in samples)
     for question in questions:
         first, scored = question.epochs[0], [_scores(question.place, each) for each in question.epochs]
         prompt, choices, target = asked(question.place, question.epochs)
@@ -126,7 +126,7 @@ def _task(log: EvalLog, notices: list[str]) -> LoggedTask:
         for metric, value in (*means.items(), *_reduced_of(reduced, str(first["id"]))):
             answers.setdefault(metric, []).append(Answer(key, document, key, value, content))
         texts[key] = texts_of(first, target)
-        read += [given for each in question.epochs if (given := read_answer(each, choices, target)) is not None]
+        read += [given for each in question.epochs if (given := read_answer(each, choices, target, reads)) is not None]
     if not answers:
         raise DataError(log.path, f"no scored samples ({lacking[0] if lacking else 'it is empty'})", RERUN)
     if lacking:

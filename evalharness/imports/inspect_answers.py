@@ -105,8 +105,11 @@ def _text(content: Any) -> str:
 
 
 def _completion(sample: Object) -> str:
+    """Return what the model wrote; older versions log it as a message alone."""
     completion = mapping(sample, "output").get("completion")
-    return completion if isinstance(completion, str) else ""
+    return (
+        completion if isinstance(completion, str) else _text(mapping(_first_output(sample), "message").get("content"))
+    )
 
 
 def _place(letter: str, choices: int) -> int | None:
@@ -115,25 +118,30 @@ def _place(letter: str, choices: int) -> int | None:
     return place if 0 <= place < choices else None
 
 
-def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str]) -> ReadAnswer | None:
-    """Return the answer of one epoch as its first scorer read it; None where the log does not tell."""
-    scores = mapping(sample, "scores")
-    score = next(iter(scores.values()), None)
+def answer_read(sample: Object) -> str:
+    """Return the answer that the first scorer read out of the completion; "" where it read none or does not log it."""
+    score = next(iter(mapping(sample, "scores").values()), None)
     answer = score.get("answer") if isinstance(score, dict) else None
-    completion = _completion(sample)
-    if choices and isinstance(answer, str) and (place := _place(answer.strip(), len(choices))) is not None:
+    return answer if isinstance(answer, str) else ""
+
+
+def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str], reads: bool) -> ReadAnswer | None:
+    """Return the answer of one epoch as its first scorer read it; None for a choice of one. `reads`: does that scorer log what
+    it reads at all, so that nothing means that it could read nothing?
+    """
+    answer, text = answer_read(sample), _completion(sample).strip()
+    if choices and answer and (place := _place(answer.strip(), len(choices))) is not None:
         return picked(choices, place, [right for each in targets if (right := _place(each, len(choices))) is not None])
-    outputs = mapping(sample, "output").get("choices")
-    text = completion.strip()
     return ReadAnswer(
         text,
         tuple(target.strip() for target in targets),
         empty=not text,
-        cut_off=_stop_reason(outputs) in CUT_OFF,
-        unreadable=bool(text) and not answer,
+        cut_off=_first_output(sample).get("stop_reason") in CUT_OFF,
+        unreadable=reads and bool(text) and not answer,
     )
 
 
-def _stop_reason(outputs: Any) -> str:
+def _first_output(sample: Object) -> Object:
+    outputs = mapping(sample, "output").get("choices")
     first = outputs[0] if isinstance(outputs, list) and outputs else None
-    return str(first.get("stop_reason")) if isinstance(first, dict) else ""
+    return first if isinstance(first, dict) else {}

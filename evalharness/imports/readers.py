@@ -38,11 +38,11 @@ READERS = (  # the first that recognises a path reads it
         lm_eval.RERUN, ("results_*T*.json", "*/results_*T*.json"),
     ),
     LogReader(
-        "inspect_ai", "inspect_ai's logs (.eval, JSON), or a folder of these", inspect_ai.is_log, inspect_ai.read,
+        "inspect_ai", "inspect_ai's logs (.eval, JSON) or a folder of them", inspect_ai.is_log, inspect_ai.read,
         several=True,
     ),
     LogReader(
-        "HELM", "the run folders of helm-run, or a folder of these", helm.is_log, helm.read, several=True,
+        "HELM", "run folders of HELM or a folder of them", helm.is_log, helm.read, several=True,
     ),
 )  # fmt: skip
 WANTED = ", or ".join(("runs of evalharness", *(reader.wanted for reader in READERS[1:]), READERS[0].wanted))

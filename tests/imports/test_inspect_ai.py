@@ -212,6 +212,27 @@ def test_bytes_that_changed_on_the_way_are_noticed(tmp_path: Path) -> None:
             assert tasks["choose"].answers == read(RECORDED / "base").tasks["choose"].answers
 
 
+def test_what_older_versions_log_as_a_message_is_the_answer(tmp_path: Path) -> None:
+    def older(log: dict[str, Any]) -> None:  # as 0.3.100 does
+        for sample in log["samples"]:
+            del sample["output"]["completion"]
+            sample["output"]["choices"][0]["stop_reason"] = "max_tokens"
+
+    task = read(changed(tmp_path / "log", "sentence", older)).tasks["sentence"]
+    assert task.texts == read(RECORDED / "tuned").tasks["sentence"].texts
+    assert {(given.empty, given.cut_off) for given in task.read["none"]} == {(False, True)}
+
+
+def test_an_answer_is_unreadable_only_where_its_scorer_logs_what_it_reads(tmp_path: Path) -> None:
+    def unread(log: dict[str, Any], kept: int) -> None:
+        for sample in log["samples"][kept:]:
+            sample["scores"]["choice"].pop("answer")
+
+    for kept, unreadable in ((3, 5), (0, 0)):
+        task = read(changed(tmp_path / "log", "choose", lambda log, kept=kept: unread(log, kept))).tasks["choose"]
+        assert sum(given.unreadable for given in task.read["none"]) == unreadable
+
+
 def test_long_texts_that_were_set_aside_are_put_back(tmp_path: Path) -> None:
     def attach(log: dict[str, Any]) -> None:
         for sample in log["samples"]:
