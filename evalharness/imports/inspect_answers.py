@@ -126,8 +126,8 @@ def answer_read(sample: Object) -> str:
 
 
 def read_answer(sample: Object, choices: Sequence[str], targets: Sequence[str], reads: bool) -> ReadAnswer | None:
-    """Return the answer of one epoch as its first scorer read it; None for a choice of one. `reads`: does that scorer log what
-    it reads at all, so that nothing means that it could read nothing?
+    """Return the answer of one epoch as its first scorer read it; None for a choice of one. `reads`: does that scorer
+    log what it reads at all, so that nothing means that it could read nothing?
     """
     answer, text = answer_read(sample), _completion(sample).strip()
     if choices and answer and (place := _place(answer.strip(), len(choices))) is not None:
