@@ -110,12 +110,12 @@ def numbered(path: Path, finite: bool = True) -> Iterator[tuple[int, DataRow]]:
         yield number, row
 
 
-def json_value(path: Path) -> Any:
-    """The value in a JSON file. Raises DataError for a file that cannot be read, bytes that are not UTF-8, and what is
-    not JSON.
+def json_value(path: Path, finite: bool = True, distinct: bool = False) -> Any:
+    """The value in a JSON file. `finite`, `distinct`: as `parse_json` takes them. Raises DataError for a file that
+    cannot be read, bytes that are not UTF-8, and what is not JSON.
     """
     try:
-        return parse_json(read_text(path))
+        return parse_json(read_text(path), finite, distinct)
     except OSError as error:
         raise unreadable(path, error) from None
     except ValueError as error:

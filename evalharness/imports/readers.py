@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.errors import UsageError
-from evalharness.imports import helm, inspect_ai, lm_eval, table
+from evalharness.imports import helm, inspect_ai, lm_eval, nemo, table
 from evalharness.imports.logged import ModelLog
 
 SHOWN = 5  # names of files that a message lists
@@ -43,6 +43,10 @@ READERS = (  # the first that recognises a path reads it
     ),
     LogReader(
         "HELM", "run folders of HELM or a folder of them", helm.is_log, helm.read, several=True,
+    ),
+    LogReader(
+        "nemo-evaluator", "folders of nemo-evaluator's runner with --save-predictions", nemo.is_log, nemo.read,
+        nemo.RERUN, (nemo.RESULTS, f"*/{nemo.RESULTS}"),
     ),
 )  # fmt: skip
 WANTED = ", or ".join(("runs of evalharness", *(reader.wanted for reader in READERS[1:]), READERS[0].wanted))

@@ -1,0 +1,26 @@
+"""Hold a log's values against the score that the tool itself reported of them: a log of which a part is missing, or
+that belongs to another run, does not come out at that score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import DataError
+
+
+def check_reported(
+    samples: Path, results: Path, metric: str, values: Sequence[float], reported: Any, tolerance: float = 1e-9
+) -> None:
+    """Check that the values have the reported mean, where that is a finite number. `samples`, `results`: the files that
+    both come from. Raises DataError.
+    """
+    if isinstance(reported, bool) or not isinstance(reported, int | float) or not math.isfinite(reported):
+        return
+    mean = sum(values) / len(values) if values else math.nan
+    if not abs(mean - reported) <= tolerance * max(1.0, abs(reported)):
+        what = f"its {len(values)} values of {metric} have the mean {mean:.6g}, and {results.name} says {reported:.6g}"
+        raise DataError(samples, what, "both files of one run, whole and as they were written, would be right")
