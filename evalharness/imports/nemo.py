@@ -6,6 +6,7 @@ gave; byob_results.json their means, to four decimals. A system prompt is in nei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,11 +154,14 @@ def _add(samples: _Samples, identities: Identities, line: DataRow) -> None:
     key, document, content = identities.of(line["sample_id"], prompt, target, choices)
     samples.choices.append(len(choices))
     scores = line["scores"] if line["status"] == SCORED else None
-    values = {metric: float(value) for metric, value in (scores or {}).items() if isinstance(value, int | float)}
-    finite = {metric: value for metric, value in values.items() if -1e300 < value < 1e300}
-    if not finite:
-        samples.without.append(str(line.get("error") or line["status"]))
-        return
+    values = {
+        metric: float(value) if -1e300 < value < 1e300 else math.nan
+        for metric, value in (scores or {}).items()
+        if isinstance(value, int | float)
+    }
+    finite = {metric: value for metric, value in values.items() if not math.isnan(value)}
+    if not finite or finite.keys().isdisjoint([*values][:1]):
+        samples.without.append(str(line.get("error") or (line["status"] if not values else "no finite number")))
     for metric, value in values.items():
         samples.values.setdefault(metric, []).append(value)
     for metric, value in finite.items():

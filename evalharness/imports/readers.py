@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.errors import UsageError
-from evalharness.imports import helm, inspect_ai, lm_eval, nemo, table
+from evalharness.imports import helm, inspect_ai, lighteval, lm_eval, nemo, opencompass, table
 from evalharness.imports.logged import ModelLog
 
 SHOWN = 5  # names of files that a message lists
@@ -45,8 +45,16 @@ READERS = (  # the first that recognises a path reads it
         "HELM", "run folders of HELM or a folder of them", helm.is_log, helm.read, several=True,
     ),
     LogReader(
+        "lighteval", "lighteval's folders with --save-details", lighteval.is_log, lighteval.read,
+        lighteval.RERUN, ("results/**/results_*T*.json", "results_*T*.json", "*/results_*T*.json"), several=True,
+    ),
+    LogReader(
         "nemo-evaluator", "folders of nemo-evaluator's runner with --save-predictions", nemo.is_log, nemo.read,
         nemo.RERUN, (nemo.RESULTS, f"*/{nemo.RESULTS}"),
+    ),
+    LogReader(
+        "opencompass", "opencompass's runs with evaluation details", opencompass.is_log, opencompass.read,
+        several=True,
     ),
 )  # fmt: skip
 WANTED = ", or ".join(("runs of evalharness", *(reader.wanted for reader in READERS[1:]), READERS[0].wanted))

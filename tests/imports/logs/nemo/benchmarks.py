@@ -1,4 +1,4 @@
-"""Three small benchmarks in the form that nemo-evaluator takes (bring your own): written, chosen, and graded answers."""
+"""Three small benchmarks in nemo-evaluator's form (bring your own): written, chosen, and graded answers."""
 
 from nemo_evaluator.contrib.byob import ScorerInput, benchmark, scorer
 from nemo_evaluator.contrib.byob.scorers import exact_match, f1_token, multiple_choice_acc

@@ -1,0 +1,257 @@
+"""Read what lighteval (0.11 and later) logged with --save-details: the values of its samples, never an answer scored
+again.
+
+OUT/details/MODEL/DATE/details_TASK|SHOTS_DATE.parquet has a row a sample and way of asking (a task with choices and
+written answers has two), with the columns `doc`, `metric`, `model_response`; OUT/results/MODEL/results_DATE.json says
+what the metrics are and came to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalharness.data.files import DataRow, json_value, kind, parquet_rows
+from evalharness.errors import DataError, UsageError
+from evalharness.imports.guessing import guessing
+from evalharness.imports.identities import Identities, digest
+from evalharness.imports.lighteval_answers import asked, read_answer, texts_of
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog
+from evalharness.imports.reported import check_reported
+from evalharness.tasks.answer_counts import ReadAnswer
+from evalharness.tasks.library import Library
+
+DATE = r"(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
+DETAILS = re.compile(rf"details_(?P<task>.+)_{DATE}\.parquet")
+COLUMNS = ("doc", "metric", "model_response")
+RERUN = "run lighteval again with --save-details"
+AGAIN = f"{RERUN}, or copy the files again"
+MEAN = "mean"
+SETTINGS = ("dtype", "max_length", "system_prompt", "override_chat_template", "add_special_tokens")
+Document = Mapping[str, Any]
+
+
+class _Details(NamedTuple):
+    """One file of details; `model`: the folders between details/ and the date."""
+
+    file: Path
+    model: str
+    task: str
+    date: str
+
+
+def is_log(path: Path) -> bool:
+    """Is it lighteval's output folder, one of the folders of details in it, or does it hold a dated folder of these?"""
+    return path.is_dir() and any(DETAILS.fullmatch(file.name) for file in _parquet_files(path))
+
+
+def read(path: Path, name: str, _library: Library | None = None, model: str = "") -> ModelLog:
+    """Read the newest details of every task of the `model`, which need not be named where there is only one.
+
+    Raises UsageError where several models lie there, DataError for what is damaged or holds no scores.
+    """
+    files = _details(path)
+    models = sorted({details.model for details in files})
+    if model and model not in models:
+        raise UsageError(path, f"holds no details of the model {model}", f"{' or '.join(models)} would be right")
+    if not model and len(models) > 1:
+        example = f"name one of them: {path}#{models[0]}"
+        raise UsageError(path, f"holds the details of several models ({', '.join(models)})", example)
+    notices: list[str] = []
+    newest = _newest([details for details in files if details.model == (model or models[0])], notices)
+    about = {date: _results(path, date) for date in sorted({details.date for details in newest.values()})}
+    tasks = {task: logged for task, of in newest.items() if (logged := _task(of, about[of.date], notices))}
+    if not tasks:
+        raise DataError(path, f"no scored samples ({'; '.join(notices)})", RERUN)
+    return ModelLog(
+        name=name, path=str(path), tasks=tasks, groups=_groups(tasks), settings=_settings(about), notices=tuple(notices)
+    )
+
+
+def _parquet_files(path: Path) -> list[Path]:
+    """List the parquet files in the folder of one date, up to three folders deeper (of dates, of models), and anywhere
+    below details/.
+    """
+    depths = ("", "*/", "*/*/", "*/*/*/", "details/**/")
+    return sorted({file for depth in depths for file in path.glob(f"{depth}details_*.parquet")})
+
+
+def _details(path: Path) -> list[_Details]:
+    found = []
+    for file in _parquet_files(path):
+        if match := DETAILS.fullmatch(file.name):
+            folders = file.resolve().parts[:-1]
+            start = len(folders) - folders[::-1].index("details") if "details" in folders else len(folders)
+            found.append(_Details(file, "/".join(folders[start:-1]), match["task"], match["date"]))
+    return found
+
+
+def _newest(files: Sequence[_Details], notices: list[str]) -> dict[str, _Details]:
+    """Find the newest details of every task; a task that was logged several times gets a notice."""
+    by_task: dict[str, list[_Details]] = {}
+    for details in files:
+        by_task.setdefault(details.task, []).append(details)
+    newest = {task: max(of, key=lambda details: details.date) for task, of in by_task.items()}
+    notices += [
+        f"{task} was logged {len(of)} times; the newest counts ({newest[task].date})"
+        for task, of in by_task.items()
+        if len(of) > 1
+    ]
+    return newest
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """The results file of one date; an empty document where there is none."""
+
+    file: Path
+    document: Document = field(default_factory=dict)
+
+    def part(self, *keys: str) -> Any:
+        """What stands under the keys; an empty object where nothing does."""
+        value: Any = self.document
+        for key in keys:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        return value
+
+
+def _results(path: Path, date: str) -> _Results:
+    """Read the results file of a date: in the folder or below it, or in results/ beside details/. Raises DataError for
+    one that is none.
+    """
+    name = f"results_{date}.json"
+    above = next((each.parent / "results" for each in (path, *path.resolve().parents) if each.name == "details"), None)
+    for folder in (path, path.resolve().parent, *([above] if above else [])):
+        pattern = name if folder == path.resolve().parent else f"**/{name}"
+        for file in sorted(folder.glob(pattern)):
+            document = json_value(file, finite=False)
+            if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
+                raise DataError(file, "no results of lighteval (without results)", AGAIN)
+            return _Results(file, document)
+    return _Results(path / name)
+
+
+def _settings(about: Mapping[str, _Results]) -> dict[str, Any]:
+    last = about[max(about)]
+    config = last.part("config_general", "model_config")
+    values = {key: config.get(key) for key in SETTINGS} if config else {}
+    values |= {"max_samples": last.part("config_general").get("max_samples")} if last.document else {}
+    generation = last.part("config_general", "model_config", "generation_parameters")
+    values |= {key: generation.get(key) for key in ("temperature", "top_p", "max_new_tokens")} if generation else {}
+    return values
+
+
+def _groups(tasks: Mapping[str, LoggedTask]) -> dict[str, tuple[str, ...]]:
+    """Group FAMILY:SUBTASK|SHOTS as lighteval averages them."""
+    groups: dict[str, list[str]] = {}
+    for task in tasks:
+        family, colon, rest = task.partition(":")
+        if colon:
+            groups.setdefault(f"{family}|{rest.rpartition('|')[2]}", []).append(task)
+    return {group: tuple(members) for group, members in groups.items() if len(members) > 1}
+
+
+def _rows(file: Path) -> list[DataRow]:
+    """Read the rows. Raises DataError for what is no parquet file, and for one of other columns."""
+    rows = parquet_rows(file)
+    for number, row in enumerate(rows, 1):
+        if missing := [column for column in COLUMNS if not isinstance(row.get(column), dict)]:
+            what = f"no details of lighteval (without objects in the columns {', '.join(missing)})"
+            raise DataError(f"{file}:{number}", what, f"run lighteval 0.11 or later; {RERUN}")
+    return rows
+
+
+def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTask | None:
+    """Read one task's answers by metric, in the order of the log; None, with a notice, where it has none."""
+    answers: dict[str, list[Answer]] = {}
+    texts: dict[str, AnswerTexts] = {}
+    read: list[ReadAnswer] = []
+    identities, system = Identities(), results.part("config_general", "model_config").get("system_prompt")
+    choices, without, rows = list[int](), 0, _rows(details.file)
+    for number, row in enumerate(rows, 1):
+        place = f"{details.file}:{number}"
+        document, prompt, judged = asked(place, row, system)
+        values = {metric: _value(value) for metric, value in row["metric"].items() if value is not None}
+        parts = digest(document), digest(prompt), digest(judged)
+        key = identities.key(*parts, among=" ".join(sorted(values)))
+        scored = {metric: value for metric, value in values.items() if _finite(value)}
+        without += not scored or not _finite(next(iter(values.values())))
+        choices.append(len(row["doc"]["choices"]) if row["model_response"].get("logprobs") else 0)
+        for metric, value in scored.items():
+            content = f"{parts[1]}-{parts[2]}"
+            answers.setdefault(metric, []).append(Answer(key, parts[0], key, value, content))
+        if scored:
+            given = read_answer(row)
+            read += [given] if given is not None else []
+            texts[key] = texts_of(row, given)
+    if not answers:
+        notices.append(f"{details.file.name}: no scored samples in it, so {details.task} is left out")
+        return None
+    about = _metrics(results, details.task)
+    _check(details, results, rows, about)
+    chance = guessing(choices, ())
+    return LoggedTask(
+        name=details.task,
+        answers={metric: tuple(of) for metric, of in answers.items()},
+        stated={metric: _stated(about.get(metric, {}), of, chance) for metric, of in answers.items()},
+        version=str(results.part("config_tasks", details.task).get("version", "")),
+        read={"none": tuple(read)},
+        texts=texts,
+        failed=without,
+    )
+
+
+def _value(value: Any) -> Any:
+    """A number as such; what a metric of the whole corpus keeps of a sample, as [gold, prediction]. Of several texts
+    the first is taken, as lighteval does.
+    """
+    if isinstance(value, dict) and value.keys() == {"golds", "preds"}:
+        gold, given = value["golds"], value["preds"]
+        first = [each[0] if isinstance(each, list) and each else each for each in (gold, given)]
+        return first if isinstance(first[0], str) or gold in (first[:1], first[0]) else [gold, given]
+    return float(value) if isinstance(value, bool) else value
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, int | float) or -1e300 < value < 1e300
+
+
+def _metrics(results: _Results, task: str) -> dict[str, Document]:
+    """What the results file says of each metric of a task: `higher_is_better`, `corpus_level_fn`."""
+    listed = results.part("config_tasks", task).get("metrics", ())
+    metrics: dict[str, Document] = {}
+    for metric in listed if isinstance(listed, list) else ():
+        if isinstance(metric, dict):
+            names = metric.get("metric_name")
+            for name in names if isinstance(names, list) else [names]:
+                parts = {key: metric.get(key) for key in ("higher_is_better", "corpus_level_fn")}
+                metrics[str(name)] = {
+                    key: part.get(name) if isinstance(part, dict) else part for key, part in parts.items()
+                }
+    return metrics
+
+
+def _check(details: _Details, results: _Results, rows: Sequence[DataRow], about: Mapping[str, Document]) -> None:
+    """Hold the values of every metric that is a mean against the one that the results file has."""
+    if results.document and not isinstance(results.part("results", details.task), dict):
+        raise DataError(results.file, f"no results of lighteval ({details.task} has no metrics)", AGAIN)
+    for metric, reported in results.part("results", details.task).items():
+        values = [value for row in rows if (value := row["metric"].get(metric)) is not None]
+        if about.get(metric, {}).get("corpus_level_fn") != MEAN:
+            continue
+        if wrong := next((value for value in values if not isinstance(value, int | float)), None):
+            raise DataError(details.file, f"no details of lighteval (a value of {metric} is {kind(wrong)})", AGAIN)
+        check_reported(details.file, results.file, metric, [float(value) for value in values], reported)
+
+
+def _stated(about: Document, answers: Sequence[Answer], chance: float | None) -> MetricStatement:
+    """What the log says of one metric; `chance`: of picking the right choice, which is that of scores of 0 and 1."""
+    higher = about.get("higher_is_better")
+    stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
+    numbers = [answer.value for answer in answers]
+    if chance is not None and higher is not False and all(value in (0, 1) for value in numbers):
+        stated["chance"] = chance
+    return stated

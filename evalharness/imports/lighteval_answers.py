@@ -1,0 +1,85 @@
+"""Read out of a row of lighteval's details what the model was asked and answered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evalharness.data.files import DataRow, kind
+from evalharness.errors import DataError
+from evalharness.imports.logged import AnswerTexts
+from evalharness.tasks.answer_counts import ReadAnswer, picked
+
+AGAIN = "run lighteval again with --save-details, or copy the file again"
+SHOWN = ("query", "instruction", "choices", "gold_index")  # of a solved example
+
+
+def asked(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return what identifies a row: its document, how it was asked, and what it was judged by. `system`: the system
+    prompt of the run. Raises DataError for what is no document.
+    """
+    doc, response = row["doc"], row["model_response"]
+    if not isinstance(doc.get("query"), str):
+        raise DataError(place, f"no details of lighteval (query is {kind(doc.get('query'))})", AGAIN)
+    if not isinstance(doc.get("choices"), list):
+        raise DataError(place, f"no details of lighteval (choices is {kind(doc.get('choices'))})", AGAIN)
+    if not all(isinstance(gold, int) for gold in _golds(doc)):
+        raise DataError(place, "no details of lighteval (gold_index is no number)", AGAIN)
+    examples = doc.get("fewshot_samples")
+    solved = [
+        [example.get(key) for key in SHOWN]
+        for example in (examples if isinstance(examples, list) else ())
+        if isinstance(example, dict)
+    ]
+    prompt = [doc["query"], doc.get("instruction"), doc.get("unconditioned_query"), solved, response.get("input")]
+    prompt += [system, doc.get("stop_sequences"), doc.get("generation_size")]
+    return [doc.get("id")], prompt, [doc["choices"], _golds(doc)]
+
+
+def _golds(doc: Mapping[str, Any]) -> list[Any]:
+    gold = doc.get("gold_index")
+    return gold if isinstance(gold, list) else [gold]
+
+
+def _right(doc: Mapping[str, Any]) -> list[str]:
+    choices = doc["choices"]
+    return [str(choices[gold]).strip() for gold in _golds(doc) if -len(choices) <= gold < len(choices)]
+
+
+def read_answer(row: DataRow) -> ReadAnswer | None:
+    """The answer of one row, which scores nothing: the most likely choice, or the text; None where neither is there."""
+    doc, response = row["doc"], row["model_response"]
+    logprobs, choices = _list(response, "logprobs"), [str(choice) for choice in doc["choices"]]
+    if logprobs:
+        numbers = [value for value in logprobs if isinstance(value, int | float) and not math.isnan(value)]
+        if not len(numbers) == len(logprobs) == len(choices):
+            return None
+        return picked(choices, max(range(len(numbers)), key=numbers.__getitem__), _golds(doc))
+    texts = _list(response, "text_post_processed") or _list(response, "text")
+    if not texts:
+        return None
+    text = str(texts[0]).strip()
+    return ReadAnswer(text, tuple(_right(doc)), empty=not text)
+
+
+def texts_of(row: DataRow, given: ReadAnswer | None) -> AnswerTexts:
+    """The texts of one row: the prompt as it was sent where that is logged, else the question after its solved
+    examples; the answer before it was processed.
+    """
+    doc, response = row["doc"], row["model_response"]
+    sent = response.get("input")
+    examples = [
+        f"{example.get('query')}{' | '.join(_right(example))}"
+        for example in _list(doc, "fewshot_samples")
+        if isinstance(example, dict) and isinstance(example.get("choices"), list)
+    ]
+    written = _list(response, "text")
+    prompt = sent if isinstance(sent, str) else "\n\n".join((*examples, (doc.get("instruction") or "") + doc["query"]))
+    answer = str(written[0]) if written else given.text if given is not None else ""
+    return AnswerTexts(prompt, answer, " | ".join(_right(doc)))
+
+
+def _list(of: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = of.get(key)
+    return value if isinstance(value, list) else ()

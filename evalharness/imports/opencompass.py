@@ -1,0 +1,171 @@
+"""Read what opencompass (0.5) predicted and how it scored that, where its results hold the details of every row.
+
+A row is right as its details say (`correct`). Where they hold a prediction and a reference alone, as those of the
+evaluator of accuracies do, a row is right if both are equal, provided that the accuracy comes out so: 100 times the
+share of right rows must be a score that opencompass reported, else nothing tells what the rows are worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import DataError, UsageError
+from evalharness.imports.guessing import guessing
+from evalharness.imports.identities import Identities
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog
+from evalharness.imports.opencompass_files import RESCORE, Object, TaskFiles, details_of, models_of, runs_of, tasks_of
+from evalharness.tasks.answer_counts import ReadAnswer, picked
+from evalharness.tasks.library import Library
+
+RIGHT = ("correct", "is_correct", "cascade_correct")
+ACCURACY = "accuracy"
+SHARES = (ACCURACY, "score", "acc", "em", "exact_match")  # what evaluators call a share of right rows
+LABEL = "label: "
+ASKED = ("origin_prompt", "prompt", "in-context examples")
+RERUN = f"score it again: {RESCORE}"
+
+
+def is_log(path: Path) -> bool:
+    """Is it a run of opencompass, a folder of runs, or a folder of a run's predictions or results?"""
+    return path.is_dir() and bool(runs_of(path)[0])
+
+
+def read(path: Path, name: str, _library: Library | None = None, model: str = "") -> ModelLog:
+    """Read the newest run of the `model`, which need not be named where there is only one.
+
+    Raises UsageError where several models lie there, DataError for what is damaged, or holds no score of any row.
+    """
+    runs, named = runs_of(path)
+    model = model or named
+    models = sorted({each for run in runs for each in models_of(run)})
+    if model and model not in models:
+        raise UsageError(path, f"holds no predictions of the model {model}", f"{' or '.join(models)} would be right")
+    if not model and len(models) > 1:
+        example = f"name one of them: {path}#{models[0]}"
+        raise UsageError(path, f"holds the predictions of several models ({', '.join(models)})", example)
+    model = model or models[0]
+    runs = [run for run in runs if model in models_of(run)]
+    notices = [f"{path}: {model} was run {len(runs)} times; the newest run counts ({runs[-1].name})"][: len(runs) > 1]
+    tasks = {files.task: _task(files, notices) for files in tasks_of(runs[-1], model)}
+    if not any(task.answers for task in tasks.values()):
+        raise DataError(path, f"holds predictions and no scores of single rows ({'; '.join(notices)})", RERUN)
+    return ModelLog(name=name, path=str(path), tasks=tasks, notices=tuple(notices))
+
+
+def _task(files: TaskFiles, notices: list[str]) -> LoggedTask:
+    """Read one task's answers; without any, and with a notice, where the log does not tell which rows are right."""
+    details = details_of(files)
+    scored = _scored(files, details)
+    if isinstance(scored, str):
+        notices.append(f"{files.task} has no scores of single rows ({scored}); {RERUN}")
+        return LoggedTask(name=files.task, answers={}, stated={})
+    metric, values = scored
+    identities, choices = Identities(), list[int]()
+    answers: list[Answer] = []
+    texts: dict[str, AnswerTexts] = {}
+    read: list[ReadAnswer] = []
+    for number, (row, detail, value) in enumerate(zip(files.predictions, details, values, strict=True)):
+        labels = [key.removeprefix(LABEL) for key in row if key.startswith(LABEL)]
+        prompts = [[key, row.get(key)] for key in ASKED] + [[key, _prompt(row[LABEL + key])] for key in labels]
+        gold = [row.get("gold"), _reference(detail)]
+        key, document, content = identities.of([files.task, number], prompts, gold, labels)
+        answers.append(Answer(key, document, key, value, content))
+        choices.append(len(labels))
+        texts[key] = _texts(row, detail)
+        read.append(_read(row, detail, labels))
+    chance = guessing(choices, [each.gold for each in texts.values()])
+    return LoggedTask(
+        name=files.task,
+        answers={metric: tuple(answers)},
+        stated={metric: MetricStatement(higher_is_better=True, chance=chance)},
+        read={"none": tuple(read)},
+        texts=texts,
+    )
+
+
+def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[float]] | str:
+    """Return the metric and the value of every row, or why there is none. Raises DataError where what opencompass
+    reports as a share of right rows is not that of the details.
+    """
+    reported = {key: value for key, value in files.results.items() if _is_number(value)}
+    if not details:
+        why = files.results.get("error") or ("no details" if files.results else "no file in results/")
+        return str(why)[:200]
+    right = [_right(detail) for detail in details]
+    if any(value is None for value in right):
+        if not all(value is None for value in right) or ACCURACY not in reported:
+            lacking = sum(value is None for value in right)
+            return f"its details do not say whether {lacking} of {len(right)} rows are right"
+        right = [_equal(detail) for detail in details]
+        reported = {ACCURACY: reported[ACCURACY]}
+    values = [value for value in right if value is not None]
+    share = 100 * sum(values) / len(values)
+    names = sorted(reported, key=lambda key: key.partition(" (")[0] not in SHARES)
+    if metric := next((key for key in names if _same(share, reported[key])), None):
+        return metric.partition(" (")[0], values
+    if any(key.partition(" (")[0] in SHARES for key in reported):
+        shown = ", ".join(f"{key} {value:g}" for key, value in reported.items())
+        what = f"its details have {share:g} of 100 rows right, and it reports {shown[:200]}"
+        raise DataError(files.results_file, what, f"the file as opencompass wrote it would be right; {RERUN}")
+    return f"no score that it reports ({', '.join(reported)[:200]}) is the share of right rows"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _same(share: float, reported: float) -> bool:
+    """Are they one score, to the digits that evaluators keep?"""
+    return abs(share - reported) <= 1e-9 * max(1.0, share) or round(share, 2) == reported
+
+
+def _right(detail: Object) -> float | None:
+    """Is the row right, as far as its details say: 1, 0, or a share?"""
+    for key in RIGHT:
+        value = detail.get(key)
+        if isinstance(value, bool | int | float) and 0 <= value <= 1:
+            return float(value)
+    return None
+
+
+def _equal(detail: Object) -> float:
+    return float("predictions" in detail and str(detail["predictions"]) == str(detail.get("references")))
+
+
+def _prompt(label: Any) -> Any:
+    return label.get("prompt") if isinstance(label, dict) else None
+
+
+def _reference(detail: Object) -> Any:
+    """What was right as the evaluator took it; several in the order of their letters, which evaluators mix."""
+    value = detail.get("references", detail.get("answer"))
+    return sorted(map(str, value)) if isinstance(value, list) else value
+
+
+def _text(value: Any) -> str:
+    """The text of a prompt or an answer; turns of a chat one after the other."""
+    if isinstance(value, list):
+        return "\n\n".join(_text(each) for each in value)
+    if isinstance(value, dict):
+        return f"{value.get('role', '')}: {_text(value.get('prompt', ''))}"
+    return "" if value is None else str(value)
+
+
+def _texts(row: Object, detail: Object) -> AnswerTexts:
+    gold = row.get("gold", detail.get("references", detail.get("answer")))
+    right = " | ".join(map(str, gold)) if isinstance(gold, list) else _text(gold)
+    return AnswerTexts(_text(row.get("origin_prompt", row.get("prompt"))), _text(row["prediction"]), right)
+
+
+def _read(row: Object, detail: Object, labels: Sequence[str]) -> ReadAnswer:
+    """What was answered, as the evaluator read it: a label of those whose perplexities were compared, or the text."""
+    given = _text(detail.get("predictions", detail.get("pred", row["prediction"]))).strip()
+    gold = row.get("gold", _reference(detail))
+    golds = tuple(str(each).strip() for each in (gold if isinstance(gold, list) else [gold]))
+    if given in labels:
+        right = [place for place, label in enumerate(labels) if label in golds]
+        if (chosen := picked(labels, labels.index(given), right)) is not None:
+            return chosen
+    return ReadAnswer(given, golds, empty=not _text(row["prediction"]).strip(), unreadable=not given)
