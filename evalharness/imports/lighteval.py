@@ -19,7 +19,7 @@ from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities, digest
 from evalharness.imports.lighteval_answers import asked, read_answer, texts_of
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.imports.reported import check_reported
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
@@ -63,8 +63,8 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     notices: list[str] = []
     newest = _newest([details for details in files if details.model == (model or models[0])], notices)
     about = {date: _results(path, date) for date in sorted({details.date for details in newest.values()})}
-    tasks = {task: logged for task, of in newest.items() if (logged := _task(of, about[of.date], notices))}
-    if not tasks:
+    tasks = {task: _task(of, about[of.date], notices) for task, of in newest.items()}
+    if not any(task.answers for task in tasks.values()):
         raise DataError(path, f"no scored samples ({'; '.join(notices)})", RERUN)
     return ModelLog(
         name=name, path=str(path), tasks=tasks, groups=_groups(tasks), settings=_settings(about), notices=tuple(notices)
@@ -164,8 +164,8 @@ def _rows(file: Path) -> list[DataRow]:
     return rows
 
 
-def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTask | None:
-    """Read one task's answers by metric, in the order of the log; None, with a notice, where it has none."""
+def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTask:
+    """Read one task's answers by metric, in the order of the log; where it has none, a notice says so."""
     answers: dict[str, list[Answer]] = {}
     texts: dict[str, AnswerTexts] = {}
     read: list[ReadAnswer] = []
@@ -188,8 +188,7 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
             read += [given] if given is not None else []
             texts[key] = texts_of(row, given)
     if not answers:
-        notices.append(f"{details.file.name}: no scored samples in it, so {details.task} is left out")
-        return None
+        notices.append(f"{details.file.name}: no scored samples in it")
     about = _metrics(results, details.task)
     _check(details, results, rows, about)
     chance = guessing(choices, ())
@@ -216,7 +215,7 @@ def _value(value: Any) -> Any:
 
 
 def _finite(value: Any) -> bool:
-    return not isinstance(value, int | float) or -1e300 < value < 1e300
+    return not isinstance(value, int | float) or is_score(value)
 
 
 def _metrics(results: _Results, task: str) -> dict[str, Document]:

@@ -44,7 +44,7 @@ def _golds(doc: Mapping[str, Any]) -> list[Any]:
 
 def _right(doc: Mapping[str, Any]) -> list[str]:
     choices = doc["choices"]
-    return [str(choices[gold]).strip() for gold in _golds(doc) if -len(choices) <= gold < len(choices)]
+    return [str(choices[gold]).strip() for gold in _golds(doc) if isinstance(gold, int) and 0 <= gold < len(choices)]
 
 
 def read_answer(row: DataRow) -> ReadAnswer | None:
@@ -68,16 +68,25 @@ def texts_of(row: DataRow, given: ReadAnswer | None) -> AnswerTexts:
     examples; the answer before it was processed.
     """
     doc, response = row["doc"], row["model_response"]
-    sent = response.get("input")
     examples = [
         f"{example.get('query')}{' | '.join(_right(example))}"
         for example in _list(doc, "fewshot_samples")
         if isinstance(example, dict) and isinstance(example.get("choices"), list)
     ]
+    question = f"{doc.get('instruction') or ''}{doc['query']}"
     written = _list(response, "text")
-    prompt = sent if isinstance(sent, str) else "\n\n".join((*examples, (doc.get("instruction") or "") + doc["query"]))
     answer = str(written[0]) if written else given.text if given is not None else ""
-    return AnswerTexts(prompt, answer, " | ".join(_right(doc)))
+    return AnswerTexts(
+        _sent(response.get("input")) or "\n\n".join((*examples, question)), answer, " | ".join(_right(doc))
+    )
+
+
+def _sent(prompt: Any) -> str:
+    """The text that was sent, or the messages of a chat; "" where neither is logged."""
+    if isinstance(prompt, str):
+        return prompt
+    messages = [each for each in prompt if isinstance(each, dict)] if isinstance(prompt, list) else []
+    return "\n\n".join(f"{message.get('role')}: {message.get('content')}" for message in messages)
 
 
 def _list(of: Mapping[str, Any], key: str) -> Sequence[Any]:

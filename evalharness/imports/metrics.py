@@ -21,6 +21,7 @@ from evalharness.stats.enums import MetricKind
 PER_PIECE = ("word_perplexity", "byte_perplexity", "bits_per_byte")
 TEXTS = ("bleu", "chrf", "ter")
 CLASSES = ("f1", "mcc")
+AGAIN = "evaluate both with the same task version, and log the samples again"
 
 RowOfValue = Callable[[Any], tuple[float, ...]]
 
@@ -39,9 +40,12 @@ def comparable_metrics(
     """List the metrics that can be compared, the deciding one first: that of `ours`, our task file of that name, where
     the base has it, else the base's first that can be scored.
 
-    Raises NotComparableError where a candidate lacks that one: another never decides in its place.
+    Raises NotComparableError where a candidate lacks that one, since another never decides in its place, or only the
+    base has no scores.
     """
     base, *others = [log.tasks[name] for log in logs]
+    if not base.answers and any(task.answers for task in others):
+        raise NotComparableError(logs[0].name, f"{name} has no scores of single examples, and other logs have", AGAIN)
     metrics: list[ComparableMetric] = []
     for metric in sorted(base.answers, key=lambda each: ours is None or each != ours.primary):
         given = stated(base, metric, ours, statements, not metrics)
@@ -59,9 +63,7 @@ def comparable_metrics(
                 if lacking
                 else f"the scores of {name} by {metric} are of several forms"
             )
-            raise NotComparableError(
-                ", ".join(lacking) or name, what, "evaluate both with the same task version, and log the samples again"
-            )
+            raise NotComparableError(", ".join(lacking) or name, what, AGAIN)
         if recognised is None or any(
             _keys(task, metric) != _keys(task, metrics[0].facts.id) for task in (base, *others) if metrics
         ):

@@ -17,7 +17,7 @@ from evalharness.data.files import DataRow, json_value, kind, numbered
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.imports.reported import check_reported
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 from evalharness.tasks.library import Library
@@ -56,9 +56,8 @@ def read(path: Path, name: str, _library: Library | None = None) -> ModelLog:
         task, reported = _reported(file)
         if task in tasks:
             raise UsageError(file, f"is a second log of {task}", "leave one of them in the folder")
-        if logged := _task(task, file, reported, notices):
-            tasks[task] = logged
-    if not tasks:
+        tasks[task] = _task(task, file, reported, notices)
+    if not any(task.answers for task in tasks.values()):
         raise DataError(path, f"no scored samples ({'; '.join(notices)})", RERUN)
     return ModelLog(name=name, path=str(path), tasks=tasks, notices=tuple(notices))
 
@@ -110,18 +109,21 @@ def _lines(file: Path) -> Iterator[DataRow]:
 
 @dataclass(slots=True)
 class _Samples:
-    """What the samples of one task come to. `values`: metric -> all its values; `choices`: of each sample, how many."""
+    """What the samples of one task come to. `values`: metric -> all its values; `truths`: metrics that say right or
+    wrong; `choices`: of each sample, how many.
+    """
 
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     values: dict[str, list[float]] = field(default_factory=dict)
+    truths: set[str] = field(default_factory=set)
     texts: dict[str, AnswerTexts] = field(default_factory=dict)
     read: list[ReadAnswer] = field(default_factory=list)
     choices: list[int] = field(default_factory=list)
     without: list[str] = field(default_factory=list)  # why samples have no score
 
 
-def _task(task: str, file: Path, reported: Mapping[str, Any], notices: list[str]) -> LoggedTask | None:
-    """Read one task's answers by metric; None, with a notice, where it has none."""
+def _task(task: str, file: Path, reported: Mapping[str, Any], notices: list[str]) -> LoggedTask:
+    """Read one task's answers by metric; where it has none, a notice says so."""
     samples, identities = _Samples(), Identities()
     for line in _lines(file):
         _add(samples, identities, line)
@@ -134,13 +136,15 @@ def _task(task: str, file: Path, reported: Mapping[str, Any], notices: list[str]
         count = len(samples.choices)
         notices.append(f"{task}: {len(samples.without)} of {count} samples got no score ({samples.without[0][:120]})")
     if not samples.answers:
-        notices.append(f"{file}: no scored samples in it, so {task} is left out")
-        return None
-    ranked = guessing(samples.choices, ())
+        notices.append(f"{file}: no scored samples in it")
+    golds = [texts.gold for texts in samples.texts.values()]
+    chances = {
+        metric: guessing(samples.choices, golds if metric in samples.truths else ()) for metric in samples.values
+    }
     return LoggedTask(
         name=task,
         answers={metric: tuple(answers) for metric, answers in samples.answers.items()},
-        stated={metric: _stated(values, ranked) for metric, values in samples.values.items()},
+        stated={metric: _stated(values, chances[metric]) for metric, values in samples.values.items()},
         read={"none": tuple(samples.read)},
         texts=samples.texts,
         failed=len(samples.without),
@@ -155,13 +159,14 @@ def _add(samples: _Samples, identities: Identities, line: DataRow) -> None:
     samples.choices.append(len(choices))
     scores = line["scores"] if line["status"] == SCORED else None
     values = {
-        metric: float(value) if -1e300 < value < 1e300 else math.nan
+        metric: float(value) if is_score(value) else math.nan
         for metric, value in (scores or {}).items()
         if isinstance(value, int | float)
     }
     finite = {metric: value for metric, value in values.items() if not math.isnan(value)}
     if not finite or finite.keys().isdisjoint([*values][:1]):
         samples.without.append(str(line.get("error") or (line["status"] if not values else "no finite number")))
+    samples.truths |= {metric for metric, value in (scores or {}).items() if isinstance(value, bool)}
     for metric, value in values.items():
         samples.values.setdefault(metric, []).append(value)
     for metric, value in finite.items():
@@ -182,5 +187,5 @@ def _read(choices: list[str], response: str, target: str) -> ReadAnswer:
 
 
 def _stated(values: list[float], chance: float | None) -> MetricStatement:
-    """Where choices were ranked, guessing is worth `chance` by scores of 0 and 1."""
+    """Guessing is worth `chance` by scores of 0 and 1."""
     return MetricStatement(chance=chance) if chance is not None and set(values) <= {0.0, 1.0} else MetricStatement()

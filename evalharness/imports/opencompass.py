@@ -14,7 +14,7 @@ from typing import Any
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
 from evalharness.imports.opencompass_files import RESCORE, Object, TaskFiles, details_of, models_of, runs_of, tasks_of
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 from evalharness.tasks.library import Library
@@ -89,14 +89,13 @@ def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[floa
     """Return the metric and the value of every row, or why there is none. Raises DataError where what opencompass
     reports as a share of right rows is not that of the details.
     """
-    reported = {key: value for key, value in files.results.items() if _is_number(value)}
+    reported = {key: value for key, value in files.results.items() if is_score(value) and not isinstance(value, bool)}
     if not details:
         why = files.results.get("error") or ("no details" if files.results else "no file in results/")
         return str(why)[:200]
     right = [_right(detail) for detail in details]
-    if any(value is None for value in right):
-        if not all(value is None for value in right) or ACCURACY not in reported:
-            lacking = sum(value is None for value in right)
+    if lacking := sum(value is None for value in right):
+        if ACCURACY not in reported or any(key in detail for key in RIGHT for detail in details):
             return f"its details do not say whether {lacking} of {len(right)} rows are right"
         right = [_equal(detail) for detail in details]
         reported = {ACCURACY: reported[ACCURACY]}
@@ -112,10 +111,6 @@ def _scored(files: TaskFiles, details: Sequence[Object]) -> tuple[str, list[floa
     return f"no score that it reports ({', '.join(reported)[:200]}) is the share of right rows"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _same(share: float, reported: float) -> bool:
     """Are they one score, to the digits that evaluators keep?"""
     return abs(share - reported) <= 1e-9 * max(1.0, share) or round(share, 2) == reported
@@ -125,7 +120,7 @@ def _right(detail: Object) -> float | None:
     """Is the row right, as far as its details say: 1, 0, or a share?"""
     for key in RIGHT:
         value = detail.get(key)
-        if isinstance(value, bool | int | float) and 0 <= value <= 1:
+        if is_score(value) and 0 <= value <= 1:
             return float(value)
     return None
 

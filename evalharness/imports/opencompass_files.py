@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,7 @@ def _scored(run: Path, model: str, name: str) -> bool:
 
 def _parts(folder: Path, task: str) -> list[Path]:
     """List TASK_0.json, TASK_1.json and so on, which a task was divided into."""
-    files = []
-    for number in count():
-        if not (file := folder / f"{task}_{number}.json").exists():
-            return files
-        files.append(file)
-    return files
+    return list(takewhile(Path.exists, (folder / f"{task}_{number}.json" for number in count())))
 
 
 def _rows(file: Path) -> list[Object]:
@@ -118,11 +113,25 @@ def details_of(files: TaskFiles) -> list[Object]:
         listed = details if isinstance(details, list) else [details]
     if not all(isinstance(each, dict) for each in listed):
         raise DataError(files.results_file, "no details of opencompass (they are no objects)", AGAIN)
-    times, rest = divmod(len(files.predictions), max(1, len(listed)))
+    rows = [each for each in listed if isinstance(each, dict)]
+    times, rest = divmod(len(files.predictions), max(1, len(rows)))
     if rest or not times or (times > 1 and isinstance(details, dict)):
-        what = f"has the details of {len(listed)} rows, and {files.predictions_file} has {len(files.predictions)}"
+        what = f"has the details of {len(rows)} rows, and {files.predictions_file} has {len(files.predictions)}"
         raise DataError(files.results_file, what, AGAIN)
-    return [{key: _turn(value, turn, times) for key, value in each.items()} for turn in range(times) for each in listed]
+    turned: list[Object] = [
+        {key: _turn(value, turn, times) for key, value in each.items()} for turn in range(times) for each in rows
+    ]
+    for number, (row, detail) in enumerate(zip(files.predictions, turned, strict=True)):
+        if (prompt := _prompt_in(detail)) is not None and prompt != row.get("origin_prompt"):
+            what = f"the details of row {number} are of another prompt than its prediction"
+            raise DataError(files.results_file, what, AGAIN)
+    return turned
+
+
+def _prompt_in(detail: Object) -> Any:
+    """Return the prompt that the details repeat; None where they do not."""
+    of = detail.get("origin_prediction")
+    return detail.get("prompt", of.get("origin_prompt") if isinstance(of, dict) else None)
 
 
 def _turn(value: Any, turn: int, times: int) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import DataError
+from evalharness.imports.logged import is_score
 
 
 def check_reported(
@@ -18,7 +19,7 @@ def check_reported(
     """Check that the values have the reported mean, where that is a finite number. `samples`, `results`: the files that
     both come from. Raises DataError.
     """
-    if isinstance(reported, bool) or not isinstance(reported, int | float) or not math.isfinite(reported):
+    if not is_score(reported):
         return
     mean = sum(values) / len(values) if values else math.nan
     if not abs(mean - reported) <= tolerance * max(1.0, abs(reported)):

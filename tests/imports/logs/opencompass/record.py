@@ -2,6 +2,7 @@
 
 Its own command asks two models three tasks: one scored by exact match, of which the evaluator writes details, one by
 accuracy, of which opencompass writes predictions beside references, and one by the lower perplexity of two endings.
+The one run is recorded as two, of one model each.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ def main() -> None:
         environment = os.environ | {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1"}
         subprocess.run(command, check=True, cwd=folder, env=environment)
         (run,) = (folder / "out").iterdir()
-        for part in ("predictions", "results"):
-            shutil.rmtree(HERE / "out" / run.name / part, ignore_errors=True)
-            shutil.copytree(run / part, HERE / "out" / run.name / part)
+        for model in ("base", "tuned"):
+            shutil.rmtree(HERE / model, ignore_errors=True)
+            for part in ("predictions", "results"):
+                shutil.copytree(run / part / model, HERE / model / run.name / part / model)
 
 
 if __name__ == "__main__":

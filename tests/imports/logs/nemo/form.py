@@ -1,0 +1,44 @@
+"""How the predictions of nemo-evaluator's runner are changed: those of the task with choices; a row is a line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from log_mutations import LogForm, Row
+
+PREDICTIONS, RESULTS = "parity/byob_predictions.jsonl", "parity/byob_results.json"
+
+
+def load(folder: Path) -> list[Row]:
+    return [json.loads(line) for line in (folder / PREDICTIONS).read_text().splitlines()]
+
+
+def save(folder: Path, rows: list[Row]) -> None:
+    (folder / PREDICTIONS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def second_model(folder: Path) -> None:
+    """Put the tasks into a folder of a model, beside another's."""
+    tasks = list(folder.iterdir())
+    for model in ("one", "other"):
+        for task in tasks:
+            shutil.copytree(task, folder / model / task.name)
+    for task in tasks:
+        shutil.rmtree(task)
+
+
+FORM = LogForm(
+    prepare=lambda folder: None,
+    files=lambda folder: [folder / PREDICTIONS, folder / RESULTS, *folder.glob("[sw]*/byob_*")],
+    load=load,
+    save=save,
+    ids=[("sample_id",)],
+    prompts=[("prompt",)],
+    golds=[("target",)],
+    scores=[("scores", "acc")],
+    choices=[("metadata", "_choices")],
+    second_model=second_model,
+    other_gold=lambda old: "even" if old == "odd" else "odd",
+)
