@@ -24,6 +24,7 @@ ACCURACY = "accuracy"
 SHARES = (ACCURACY, "score", "acc", "em", "exact_match")  # what evaluators call a share of right rows
 LABEL = "label: "
 ASKED = ("origin_prompt", "prompt", "in-context examples")
+COPY = "copy opencompass's folder predictions/, too, or run it again"
 RERUN = f"score it again: {RESCORE}"
 
 
@@ -48,18 +49,22 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     model = model or models[0]
     runs = [run for run in runs if model in models_of(run)]
     notices = [f"{path}: {model} was run {len(runs)} times; the newest run counts ({runs[-1].name})"][: len(runs) > 1]
-    tasks = {files.task: _task(files, notices) for files in tasks_of(runs[-1], model)}
+    lacking: dict[str, list[str]] = {}
+    tasks = {files.task: _task(files, lacking) for files in tasks_of(runs[-1], model)}
+    why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in lacking.items())
     if not any(task.answers for task in tasks.values()):
-        raise DataError(path, f"holds predictions and no scores of single rows ({'; '.join(notices)})", RERUN)
+        raise DataError(path, f"holds predictions and no scores of single rows ({why})", RERUN)
+    if why:
+        notices.append(f"{path}: tasks without scores of single rows ({why}); {RERUN}")
     return ModelLog(name=name, path=str(path), tasks=tasks, notices=tuple(notices))
 
 
-def _task(files: TaskFiles, notices: list[str]) -> LoggedTask:
-    """Read one task's answers; without any, and with a notice, where the log does not tell which rows are right."""
+def _task(files: TaskFiles, lacking: dict[str, list[str]]) -> LoggedTask:
+    """Read one task's answers; none where the log does not tell which rows are right: `lacking` takes why -> tasks."""
     details = details_of(files)
     scored = _scored(files, details)
     if isinstance(scored, str):
-        notices.append(f"{files.task} has no scores of single rows ({scored}); {RERUN}")
+        lacking.setdefault(scored, []).append(files.task)
         return LoggedTask(name=files.task, answers={}, stated={})
     metric, values = scored
     identities, choices = Identities(), list[int]()

@@ -45,16 +45,16 @@ READERS = (  # the first that recognises a path reads it
         "HELM", "run folders of HELM or a folder of them", helm.is_log, helm.read, several=True,
     ),
     LogReader(
-        "lighteval", "lighteval's folders with --save-details", lighteval.is_log, lighteval.read,
+        "lighteval", "what lighteval wrote with --save-details", lighteval.is_log, lighteval.read,
         lighteval.RERUN, ("results/**/results_*T*.json", "results_*T*.json", "*/results_*T*.json"), several=True,
     ),
     LogReader(
-        "nemo-evaluator", "folders of nemo-evaluator's runner with --save-predictions", nemo.is_log, nemo.read,
+        "nemo-evaluator", "what nemo-evaluator wrote with --save-predictions", nemo.is_log, nemo.read,
         nemo.RERUN, (nemo.RESULTS, f"*/{nemo.RESULTS}"),
     ),
     LogReader(
-        "opencompass", "opencompass's runs with evaluation details", opencompass.is_log, opencompass.read,
-        several=True,
+        "opencompass", "opencompass's runs, with details of evaluation", opencompass.is_log, opencompass.read,
+        opencompass.COPY, ("summary/summary_*.csv", "*/summary/summary_*.csv"), several=True,
     ),
 )  # fmt: skip
 WANTED = ", or ".join(("runs of evalharness", *(reader.wanted for reader in READERS[1:]), READERS[0].wanted))
