@@ -1,4 +1,4 @@
-"""Record the logs beside this file: python record.py (opencompass 0.5.4, Python 3.11, torch 2.13.0)
+"""Record the logs beside this file: python make.py (opencompass 0.5.4, Python 3.11, torch 2.13.0)
 
 Its own command asks two models three tasks: one scored by exact match, of which the evaluator writes details, one by
 accuracy, of which opencompass writes predictions beside references, and one by the lower perplexity of two endings.

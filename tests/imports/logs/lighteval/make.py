@@ -1,4 +1,4 @@
-"""Record the logs beside this file: python record.py (lighteval 0.13.0, torch 2.13.0, transformers 5.24.0, xxhash 3)
+"""Record the logs beside this file: python make.py (lighteval 0.13.0, torch 2.13.0, transformers 5.24.0, xxhash 3)
 
 The repository's tiny model and the same with noise in its weights answer two tasks through the function behind
 `lighteval accelerate`. lighteval's own tasks are not loaded, since some of them ask the hub when they are imported;

@@ -1,4 +1,4 @@
-"""Record the logs beside this file with nemo-evaluator 0.2.8 (Python 3.11): python record.py
+"""Record the logs beside this file with nemo-evaluator 0.2.8 (Python 3.11): python make.py
 
 Its own runner asks a server that answers rightly as often as the model's name says, and writes byob_predictions.jsonl
 and byob_results.json.
