@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.errors import UsageError
-from evalharness.imports import helm, inspect_ai, lighteval, lm_eval, nemo, opencompass, table
+from evalharness.imports import helm, inspect_ai, lighteval, lm_eval, nemo, nemo_files, opencompass, table
 from evalharness.imports.logged import ModelLog
 
 SHOWN = 5  # names of files that a message lists
@@ -49,8 +49,8 @@ READERS = (  # the first that recognises a path reads it
         lighteval.RERUN, ("results/**/results_*T*.json", "results_*T*.json", "*/results_*T*.json"), several=True,
     ),
     LogReader(
-        "nemo-evaluator", "what nemo-evaluator wrote with --save-predictions", nemo.is_log, nemo.read,
-        nemo.RERUN, (nemo.RESULTS, f"*/{nemo.RESULTS}"),
+        "nemo-evaluator", "what nemo-evaluator wrote (0.2: with --save-predictions)", nemo.is_log, nemo.read,
+        nemo_files.RERUN, tuple(f"{depth}{nemo_files.RESULTS}" for depth in ("", "*/")),
     ),
     LogReader(
         "opencompass", "opencompass's runs, with details of evaluation", opencompass.is_log, opencompass.read,

@@ -17,6 +17,7 @@ from evalharness.errors import DataError, UsageError
 from evalharness.imports import nemo
 from evalharness.imports.logged import AnswerTexts, ModelLog
 from evalharness.imports.measurements import import_logs
+from evalharness.imports.nemo_files import PREDICTIONS, RESULTS
 from evalharness.tasks.library import Library
 
 RECORDED = LOGS / "nemo"
@@ -33,20 +34,20 @@ def folder(tmp_path: Path) -> Path:
 
 def change(folder: Path, edit: Callable[[list[dict[str, Any]]], object], task: str = "sums") -> None:
     """Change the lines of one task, of which no results are left that could contradict them."""
-    file = folder / task / nemo.PREDICTIONS
+    file = folder / task / PREDICTIONS
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     edit(lines)
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / task / nemo.RESULTS).unlink()
+    (folder / task / RESULTS).unlink()
 
 
 def test_scores_are_those_of_its_results_and_to_all_digits_the_means_of_its_lines() -> None:
     ours = scores_of([read(RECORDED / model) for model in ("base", "tuned")])
     rounded, exact = {}, {}
     for model, task, metric in ours:
-        results = json.loads((RECORDED / model / task / nemo.RESULTS).read_text())["tasks"][task]["metrics"]["pass@1"]
+        results = json.loads((RECORDED / model / task / RESULTS).read_text())["tasks"][task]["metrics"]["pass@1"]
         rounded[model, task, metric] = results["scores"][metric]["value"]
-        lines = (RECORDED / model / task / nemo.PREDICTIONS).read_text().splitlines()
+        lines = (RECORDED / model / task / PREDICTIONS).read_text().splitlines()
         values = [float(json.loads(line)["scores"][metric]) for line in lines]
         exact[model, task, metric] = sum(values) / len(values)
     assert ours == pytest.approx(exact, rel=0, abs=1e-9)
@@ -110,8 +111,8 @@ def test_pre_generated_answers_without_a_prompt_are_not_taken_for_one_question(f
 
 
 def test_results_of_another_run_are_refused(folder: Path) -> None:
-    file = folder / "sums" / nemo.RESULTS
-    shutil.copy(RECORDED / "base" / "sums" / nemo.RESULTS, file)
+    file = folder / "sums" / RESULTS
+    shutil.copy(RECORDED / "base" / "sums" / RESULTS, file)
     with pytest.raises(
         DataError, match=r"16 values of correct have the mean 0\.5625, and byob_results\.json says 0\.75"
     ):
@@ -122,7 +123,52 @@ def test_results_of_another_run_are_refused(folder: Path) -> None:
 
 
 def test_results_alone_say_what_to_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for file in folder.glob(f"*/{nemo.PREDICTIONS}"):
+    for file in folder.glob(f"*/{PREDICTIONS}"):
         file.unlink()
     assert exit_code("compare", folder, RECORDED / "base") == 2
     assert "run nemo-evaluator again with --save-predictions" in capsys.readouterr().err
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "sums" / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(LOGS / "nemo_lines" / "tuned", tmp_path / "tuned"))
+
+
+def write(folder: Path, lines: list[dict[str, Any]]) -> None:
+    (folder / "sums" / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_scores_of_version_0_3_are_those_of_its_results() -> None:
+    logs = [read(LOGS / "nemo_lines" / model) for model in ("base", "tuned")]
+    theirs = {
+        (log.name, file.parent.name, "reward"): json.loads(file.read_text())["benchmark"]["scores"]["summary"]["mean"]
+        for log in logs
+        for file in Path(log.path).glob("*/eval-*.json")
+    }
+    assert scores_of(logs) == pytest.approx(theirs, rel=0, abs=1e-9)
+    assert len(theirs) == 4
+    imported = import_logs(logs[0], logs[1:], Library())
+    assert {each.task: each.sizes for each in imported.measurements}["words"] == (2,) * 12  # asked twice
+    assert logs[0].tasks["sums"].texts.keys() == logs[1].tasks["sums"].texts.keys()
+    assert not [notice for notice in imported.notices if "taken to be better" in notice]
+
+
+def test_a_question_that_version_0_3_could_not_ask_is_no_wrong_answer(newer: Path) -> None:
+    lines, file = lines_of(newer), next((newer / "sums").glob("eval-*.json"))
+    right = next(line for line in lines if line["reward"])
+    right.update(reward=0.0, model_response="", scoring_details={"method": "solve_failed", "error": "timed out"})
+    write(newer, lines)
+    document = json.loads(file.read_text())
+    document["benchmark"]["scores"]["summary"]["mean"] = 0.5  # it counts as a wrong answer there
+    file.write_text(json.dumps(document))
+    assert read(newer).notices == ("sums: 1 of 16 samples got no score (timed out)",)
+    assert exit_code("compare", LOGS / "nemo_lines" / "base", newer) == 5
+
+
+def test_another_system_prompt_of_version_0_3_is_another_prompt(newer: Path) -> None:
+    write(newer, json.loads(json.dumps(lines_of(newer)).replace("You are a calculator.", "You are a poet.")))
+    assert exit_code("compare", LOGS / "nemo_lines" / "base", newer) == 5

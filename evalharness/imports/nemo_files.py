@@ -1,0 +1,177 @@
+"""Parse what nemo-evaluator logs of every sample.
+
+0.2: its own runner (bring your own benchmark) writes TASK/byob_predictions.jsonl with --save-predictions, and the
+means, to four decimals, to byob_results.json. 0.3: `nel eval run` writes TASK/results.jsonl and, with the mean,
+eval-ID.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalharness.data.contents import unreadable
+from evalharness.data.files import DataRow, json_value, kind, numbered
+from evalharness.errors import DataError
+
+PREDICTIONS, RESULTS = "byob_predictions.jsonl", "byob_results.json"
+LINES, BUNDLES = "results.jsonl", "eval-*.json"
+REWARD = "reward"
+RERUN = "run nemo-evaluator again with --save-predictions"
+AGAIN = "run nemo-evaluator again, or copy the files again"
+ROUNDED = 0.5001e-4  # the means in RESULTS have four decimals
+WHOLE = "both files of one run, whole and as they were written, would be right"
+Kinds = Mapping[str, type | tuple[type, ...]]
+TEXT = (str, type(None))
+KINDS: Kinds = {
+    "sample_id": int,
+    "prompt": str,
+    "response": TEXT,
+    "scores": (dict, type(None)),
+    "status": str,
+    "metadata": dict,
+}
+KINDS_OF_LINES: Kinds = {
+    "problem_idx": int,
+    "repeat": int,
+    "prompt": str,
+    "model_response": TEXT,
+    "reward": (int, float),
+    "expected_answer": TEXT,
+    "scoring_details": dict,
+}
+
+
+class NemoSample(NamedTuple):
+    """One question as it was asked once. `number`: of the question, and of its repeat; `prompt`: all that was sent;
+    `shown`: of that the question; `scores`: as they were logged; `error`: why the sample got none, else empty.
+    """
+
+    number: tuple[int, int]
+    prompt: Any
+    shown: str
+    target: Any
+    choices: list[str]
+    response: str
+    scores: Mapping[str, Any]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class NemoTask:
+    """One task of one model. `reported`: metric -> its mean and, where that is said, of how many values; `tolerance`:
+    how far the mean was rounded.
+    """
+
+    name: str
+    file: Path
+    results: Path
+    samples: tuple[NemoSample, ...]
+    reported: Mapping[str, tuple[Any, int | None]]
+    tolerance: float
+
+
+def files_at(path: Path) -> list[Path]:
+    """List the files of samples: in the folder (one task), else in those in it (one model), else in those in these."""
+    for depth in ("", "*/", "*/*/"):
+        lines = [file for file in path.glob(depth + LINES) if any(file.parent.glob(BUNDLES))]
+        if files := sorted([*path.glob(depth + PREDICTIONS), *lines]):
+            return files
+    return []
+
+
+def parse(file: Path) -> NemoTask:
+    """Parse one task's files. Raises DataError for what is none of nemo-evaluator's."""
+    return _predictions(file) if file.name == PREDICTIONS else _results(file)
+
+
+def _predictions(file: Path) -> NemoTask:
+    results = file.with_name(RESULTS)
+    name, reported = file.parent.resolve().name, dict[str, tuple[Any, int | None]]()
+    if results.exists():
+        document = json_value(results, finite=False)
+        try:
+            ((name, of),) = document["tasks"].items()
+            scores = of["metrics"]["pass@1"]["scores"]
+            reported = {metric: (score["value"], score["stats"]["count"]) for metric, score in scores.items()}
+        except (KeyError, TypeError, AttributeError, ValueError):
+            what = "no results of nemo-evaluator's runner (without the scores of one task)"
+            raise DataError(results, what, AGAIN) from None
+    samples = tuple(_of_prediction(line) for line in _lines(file, KINDS, "target"))
+    _check_distinct(file, samples)
+    return NemoTask(str(name), file, results, samples, reported, ROUNDED)
+
+
+def _of_prediction(line: DataRow) -> NemoSample:
+    choices = line["metadata"].get("_choices")
+    scores = line["scores"] if line["status"] == "scored" else None
+    error = "" if scores is not None else str(line.get("error") or line["status"])
+    listed = [str(choice) for choice in choices] if isinstance(choices, list) else []
+    response, number = line["response"] or "", (line["sample_id"], 0)
+    return NemoSample(number, line["prompt"], line["prompt"], line["target"], listed, response, scores or {}, error)
+
+
+def _results(file: Path) -> NemoTask:
+    results = max(file.parent.glob(BUNDLES))
+    document = json_value(results, finite=False)
+    try:
+        name, mean = document["benchmark"]["name"], document["benchmark"]["scores"]["summary"]["mean"]
+    except (KeyError, TypeError):
+        raise DataError(results, "no results of nemo-evaluator (without the mean of a benchmark)", AGAIN) from None
+    samples = sorted((_of_line(line) for line in _lines(file, KINDS_OF_LINES)), key=lambda sample: sample.number)
+    _check_distinct(file, samples)
+    return NemoTask(str(name), file, results, tuple(samples), {REWARD: (mean, None)}, 1e-9)
+
+
+def _of_line(line: DataRow) -> NemoSample:
+    """A question that could not be asked or scored has a reward of 0 and an error."""
+    others = line.get("scorer_rewards")
+    scores = {REWARD: line[REWARD], **(others if isinstance(others, dict) else {})}
+    return NemoSample(
+        (line["problem_idx"], line["repeat"]),
+        [line["prompt"], _sent(line.get("trajectory"))],
+        line["prompt"],
+        line["expected_answer"],
+        [],
+        line["model_response"] or "",
+        scores,
+        str(line["scoring_details"].get("error") or ""),
+    )
+
+
+def _sent(trajectory: Any) -> list[Any]:
+    """List the messages before the model's first, the system prompt among them."""
+    first = trajectory[0] if isinstance(trajectory, list) and trajectory else None
+    steps = first.get("steps") if isinstance(first, dict) else None
+    sent: list[Any] = []
+    for step in steps if isinstance(steps, list) else []:
+        if not isinstance(step, dict) or step.get("source") == "agent":
+            break
+        sent.append([step.get("source"), step.get("message")])
+    return sent
+
+
+def _lines(file: Path, kinds: Kinds, *others: str) -> Iterator[DataRow]:
+    """Yield the lines. Raises DataError, with the line, for what is no sample. `others`: keys of any kind."""
+    try:
+        for number, line in numbered(file, finite=False):
+            place = f"{file}:{number}"
+            if missing := [key for key in (*kinds, *others) if key not in line]:
+                raise DataError(place, f"no sample of nemo-evaluator (without {', '.join(missing)})", AGAIN)
+            for key, wanted in kinds.items():
+                if not isinstance(line[key], wanted) or isinstance(line[key], bool):
+                    raise DataError(place, f"no sample of nemo-evaluator ({key} is {kind(line[key])})", AGAIN)
+            yield line
+    except OSError as error:
+        raise unreadable(file, error) from None
+
+
+def _check_distinct(file: Path, samples: list[NemoSample] | tuple[NemoSample, ...]) -> None:
+    """Raises DataError for a sample that comes twice."""
+    seen: set[tuple[int, int]] = set()
+    for sample in samples:
+        if sample.number in seen:
+            raise DataError(file, f"sample {sample.number[0]} comes twice", AGAIN)
+        seen.add(sample.number)

@@ -1,0 +1,51 @@
+"""How the samples of nemo-evaluator 0.3 are changed: those of one task; a row holds a line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from log_mutations import LogForm, Row
+
+SAMPLES = "sums/results.jsonl"
+
+
+def load(folder: Path) -> list[Row]:
+    return [{"line": json.loads(line)} for line in (folder / SAMPLES).read_text().splitlines()]
+
+
+def save(folder: Path, rows: list[Row]) -> None:
+    """Write the lines, of another metric where that was renamed."""
+    lines = []
+    for row in rows:
+        ((name, line),) = row.items()
+        if name != "line":
+            line["reward_otherwise"] = line.pop("reward")
+        lines.append(line)
+    (folder / SAMPLES).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def second_model(folder: Path) -> None:
+    """Put the tasks into a folder of a model, beside another's."""
+    tasks = list(folder.iterdir())
+    for model in ("one", "other"):
+        for task in tasks:
+            shutil.copytree(task, folder / model / task.name)
+    for task in tasks:
+        shutil.rmtree(task)
+
+
+FORM = LogForm(
+    prepare=lambda folder: None,
+    files=lambda folder: [folder / SAMPLES, *folder.glob("*/eval-*.json"), folder / "words" / "results.jsonl"],
+    load=load,
+    save=save,
+    ids=[("line", "problem_idx")],
+    prompts=[("line", "prompt")],
+    golds=[("line", "expected_answer")],
+    scores=[("line", "reward")],
+    choices=[],
+    second_model=second_model,
+    other_gold=lambda old: f"{old}0",
+)
