@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,21 +163,22 @@ def _not_json(path: Path, error: Exception, right: str) -> DataError:
     return DataError(path, f"is not JSON: {first_line(error)}", right)
 
 
-def parquet_rows(path: Path) -> list[DataRow]:
-    """The rows of a Parquet file, as JSON could hold them. Raises DataError for what is no such file, and for one that
-    unpacks to more than what is taken in.
+def parquet_rows(path: Path, columns: Sequence[str] | None = None) -> list[DataRow]:
+    """The rows of a Parquet file, as JSON could hold them. `columns`: those to read, where not all are wanted; a field
+    of an object is `column.field`. Raises DataError for what is no such file, and for one that unpacks to more than
+    what is taken in.
     """
-    return _plain_rows(parquet_batches(path))
+    return _plain_rows(parquet_batches(path, columns))
 
 
-def parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file in batches, bounded in memory. Raises DataError as `parquet_rows` does."""
+def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file in batches, bounded in memory. `columns`, errors: as `parquet_rows` has them."""
     most, size = most_unpacked(path.stat().st_size), 0
     try:
         with parquet.ParquetFile(path) as file:
             groups = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
             at_once = max(1, min(BATCH, DECODED // max(1, *groups, 1)))
-            for batch in file.iter_batches(batch_size=at_once, use_threads=False):
+            for batch in file.iter_batches(batch_size=at_once, columns=columns, use_threads=False):
                 size += _decoded(batch)
                 if size > most:
                     raise too_large(path, most)

@@ -20,6 +20,7 @@ from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities, digest
 from evalharness.imports.lighteval_answers import asked, read_answer, texts_of
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
+from evalharness.imports.metrics import score_of
 from evalharness.imports.reported import check_reported
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
@@ -27,6 +28,11 @@ from evalharness.tasks.library import Library
 DATE = r"(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)"
 DETAILS = re.compile(rf"details_(?P<task>.+)_{DATE}\.parquet")
 COLUMNS = ("doc", "metric", "model_response")
+READ = (  # the rest is long, above all the ids of all tokens
+    *(f"doc.{field}" for field in ("id", "query", "instruction", "choices", "gold_index", "unconditioned_query")),
+    *("doc.fewshot_samples", "doc.stop_sequences", "doc.generation_size", "metric"),
+    *(f"model_response.{field}" for field in ("input", "text", "text_post_processed", "logprobs")),
+)
 RERUN = "run lighteval again with --save-details"
 AGAIN = f"{RERUN}, or copy the files again"
 MEAN = "mean"
@@ -156,7 +162,7 @@ def _groups(tasks: Mapping[str, LoggedTask]) -> dict[str, tuple[str, ...]]:
 
 def _rows(file: Path) -> list[DataRow]:
     """Read the rows. Raises DataError for what is no parquet file, and for one of other columns."""
-    rows = parquet_rows(file)
+    rows = parquet_rows(file, READ)
     for number, row in enumerate(rows, 1):
         if missing := [column for column in COLUMNS if not isinstance(row.get(column), dict)]:
             what = f"no details of lighteval (without objects in the columns {', '.join(missing)})"
@@ -191,6 +197,9 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
         notices.append(f"{details.file.name}: no scored samples in it")
     about = _metrics(results, details.task)
     _check(details, results, rows, about)
+    for metric, reported in _otherwise(details, results, answers, about).items():
+        notices.append(f"{details.task}: {metric} is left out, lighteval computes it otherwise ({reported:.6g})")
+        del answers[metric]
     chance = guessing(choices, ())
     return LoggedTask(
         name=details.task,
@@ -244,6 +253,21 @@ def _check(details: _Details, results: _Results, rows: Sequence[DataRow], about:
         if wrong := next((value for value in values if not isinstance(value, int | float)), None):
             raise DataError(details.file, f"no details of lighteval (a value of {metric} is {kind(wrong)})", AGAIN)
         check_reported(details.file, results.file, metric, [float(value) for value in values], reported)
+
+
+def _otherwise(
+    details: _Details, results: _Results, answers: Mapping[str, Sequence[Answer]], about: Mapping[str, Document]
+) -> dict[str, float]:
+    """Find the metrics of the whole corpus that come out otherwise here, as BLEU does by other rules of what is a word,
+    with the scores that the results file has.
+    """
+    found = {}
+    for metric, reported in results.part("results", details.task).items():
+        if metric in answers and is_score(reported) and about.get(metric, {}).get("corpus_level_fn") != MEAN:
+            ours = score_of(details.task, metric, [answer.value for answer in answers[metric]])
+            if ours is not None and not abs(ours - reported) <= 1e-6 * max(1.0, abs(reported)):
+                found[metric] = reported
+    return found
 
 
 def _stated(about: Document, answers: Sequence[Answer], chance: float | None) -> MetricStatement:

@@ -12,7 +12,7 @@ from evalharness.errors import NotComparableError
 from evalharness.imports.logged import LoggedTask, MetricStatement, ModelLog, plain_name
 from evalharness.imports.scales import Statements, check, check_alike, ends_of, notices_of, settled, stated
 from evalharness.metrics import LOWER_IS_BETTER
-from evalharness.metrics.build import build, facts_of
+from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import MetricFacts, Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec, Task
@@ -101,6 +101,15 @@ def _recognised(task: str, metric: str, values: Sequence[Any], given: MetricStat
     if name in TEXTS and all(isinstance(value[1], str) for value in values):
         return _built(task, metric, {}, given, _texts(metric))
     return None
+
+
+def score_of(task: str, metric: str, values: Sequence[Any]) -> float | None:
+    """Score logged values of all examples; None where they are of no known form. Raises UsageError as a comparison."""
+    recognised = _recognised(task, metric, values, {})
+    if recognised is None:
+        return None
+    rows = np.array([recognised.rows(value) for value in values], dtype=np.float64)
+    return float(from_facts(recognised.facts).score(rows.sum(0)))
 
 
 def _numbers(task: str, metric: str, values: Sequence[float], given: MetricStatement) -> ComparableMetric | None:

@@ -161,3 +161,16 @@ def test_results_alone_say_what_to_do(folder: Path, capsys: pytest.CaptureFixtur
     assert (
         "holds lighteval's results and no samples; run lighteval again with --save-details" in capsys.readouterr().err
     )
+
+
+def test_a_metric_that_lighteval_computes_otherwise_is_left_out(folder: Path) -> None:
+    document = json.loads(results(folder).read_text())
+    document["results"][COPYING]["bleu"] = 51.5  # as with the words of another language
+    results(folder).write_text(json.dumps(document))
+    log = read(folder)
+    assert log.notices == (f"{COPYING}: bleu is left out, lighteval computes it otherwise (51.5)",)
+    assert list(log.tasks[COPYING].answers) == ["em", "f1"]
+
+
+def test_ids_of_tokens_are_not_read(folder: Path) -> None:
+    assert "input_tokens" not in lighteval._rows(details(folder))[0]["model_response"]
