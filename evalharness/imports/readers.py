@@ -46,7 +46,7 @@ READERS = (  # the first that recognises a path reads it
     ),
     LogReader(
         "lighteval", "what lighteval wrote with --save-details", lighteval.is_log, lighteval.read,
-        lighteval.RERUN, ("results/**/results_*T*.json", "results_*T*.json", "*/results_*T*.json"), several=True,
+        lighteval.RERUN, ("results/**/results_*T*.json",), several=True,
     ),
     LogReader(
         "nemo-evaluator", "what nemo-evaluator wrote (0.2: with --save-predictions)", nemo.is_log, nemo.read,
