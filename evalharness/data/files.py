@@ -163,16 +163,17 @@ def _not_json(path: Path, error: Exception, right: str) -> DataError:
     return DataError(path, f"is not JSON: {first_line(error)}", right)
 
 
-def parquet_rows(path: Path, columns: Sequence[str] | None = None) -> list[DataRow]:
-    """The rows of a Parquet file, as JSON could hold them. `columns`: those to read, where not all are wanted; a field
-    of an object is `column.field`. Raises DataError for what is no such file, and for one that unpacks to more than
-    what is taken in.
+def parquet_rows(path: Path) -> list[DataRow]:
+    """The rows of a Parquet file, as JSON could hold them. Raises DataError for what is no such file, and for one that
+    unpacks to more than what is taken in.
     """
-    return _plain_rows(parquet_batches(path, columns))
+    return _plain_rows(parquet_batches(path))
 
 
 def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file in batches, bounded in memory. `columns`, errors: as `parquet_rows` has them."""
+    """The rows of a Parquet file in batches, bounded in memory. `columns`: those to read, where not all are wanted; a
+    field of an object is `column.field`. Raises DataError as `parquet_rows` does.
+    """
     most, size = most_unpacked(path.stat().st_size), 0
     try:
         with parquet.ParquetFile(path) as file:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.data.files import DataRow, json_value, kind, parquet_rows
+from evalharness.data.files import DataRow, json_value, kind, parquet_batches, plain
 from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities, digest
@@ -161,12 +161,19 @@ def _groups(tasks: Mapping[str, LoggedTask]) -> dict[str, tuple[str, ...]]:
 
 
 def _rows(file: Path) -> list[DataRow]:
-    """Read the rows. Raises DataError for what is no parquet file, and for one of other columns."""
-    rows = parquet_rows(file, READ)
-    for number, row in enumerate(rows, 1):
-        if missing := [column for column in COLUMNS if not isinstance(row.get(column), dict)]:
-            what = f"no details of lighteval (without objects in the columns {', '.join(missing)})"
-            raise DataError(f"{file}:{number}", what, f"run lighteval 0.11 or later; {RERUN}")
+    """Read the rows, in which a score may be no finite number. Raises DataError for what is no parquet file, and for
+    one of other columns.
+    """
+    rows: list[DataRow] = []
+    for batch in parquet_batches(file, READ):
+        for row in batch.to_pylist():
+            if missing := [column for column in COLUMNS if not isinstance(row.get(column), dict)]:
+                what = f"no details of lighteval (without objects in the columns {', '.join(missing)})"
+                raise DataError(f"{file}:{len(rows) + 1}", what, f"run lighteval 0.11 or later; {RERUN}")
+            scores = {
+                name: value if isinstance(value, float) else plain(value) for name, value in row["metric"].items()
+            }
+            rows.append({column: plain(row[column]) for column in COLUMNS} | {"metric": scores})
     return rows
 
 

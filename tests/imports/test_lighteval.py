@@ -174,3 +174,14 @@ def test_a_metric_that_lighteval_computes_otherwise_is_left_out(folder: Path) ->
 
 def test_ids_of_tokens_are_not_read(folder: Path) -> None:
     assert "input_tokens" not in lighteval._rows(details(folder))[0]["model_response"]
+
+
+def test_scores_that_are_no_numbers_are_incomplete_also_where_all_logs_have_them(folder: Path) -> None:
+    def without_number(rows: Rows) -> Rows:
+        rows[2]["metric"]["acc"] = float("nan")
+        return [{**row, "metric": {**row["metric"], "acc": float(row["metric"]["acc"])}} for row in rows]
+
+    change(details(folder), without_number)
+    results(folder).write_text(results(folder).read_text().replace('"acc": 0.875', '"acc": NaN'))
+    assert read(folder).tasks[REVIEWS].failed == 1
+    assert exit_code("compare", f"one={folder}", folder) == 5
