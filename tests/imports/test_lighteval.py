@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from command_line import exit_code
 from imported_scores import scores_of
-from log_mutations import LOGS
+from log_mutations import LOGS, forms
 
 from evalharness.errors import DataError, UsageError
 from evalharness.imports import lighteval
@@ -21,7 +21,6 @@ from evalharness.imports.logged import ModelLog
 from evalharness.imports.measurements import import_logs
 from evalharness.tasks.library import Library
 
-RECORDED = LOGS / "lighteval"
 REVIEWS, COPYING = "reviews|2", "copying|0"
 Rows = list[dict[str, Any]]
 
@@ -30,9 +29,19 @@ def read(path: Path, model: str = "") -> ModelLog:
     return lighteval.read(path, path.name, None, model)
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The logs of two models, under the names that lighteval gave to their files."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for model in ("base", "tuned"):
+        shutil.copytree(LOGS / "lighteval" / model, folder / model)
+    forms()["lighteval"].prepare(folder)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(RECORDED / "tuned", tmp_path / "tuned"))
+def folder(recorded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recorded / "tuned", tmp_path / "tuned"))
 
 
 def details(folder: Path, task: str = REVIEWS) -> Path:
@@ -47,12 +56,12 @@ def change(file: Path, edit: Callable[[Rows], Rows]) -> None:
     pq.write_table(pa.Table.from_pylist(edit(pq.read_table(file).to_pylist())), file)
 
 
-def test_scores_are_those_of_its_results_files() -> None:
-    ours = scores_of([read(RECORDED / model) for model in ("base", "tuned")])
+def test_scores_are_those_of_its_results_files(recorded: Path) -> None:
+    ours = scores_of([read(recorded / model) for model in ("base", "tuned")])
     theirs = {
         (model, task, metric): value
         for model in ("base", "tuned")
-        for task, metrics in json.loads(results(RECORDED / model).read_text())["results"].items()
+        for task, metrics in json.loads(results(recorded / model).read_text())["results"].items()
         for metric, value in metrics.items()
         if task != "all" and not metric.endswith("_stderr") and metric != "loglikelihood_f1"
     }
@@ -60,8 +69,8 @@ def test_scores_are_those_of_its_results_files() -> None:
     assert {metric for _, _, metric in theirs} == {"acc", "mcc", "em", "f1", "bleu"} and len(set(theirs.values())) > 7
 
 
-def test_what_the_log_says_beside_the_scores() -> None:
-    log = read(RECORDED / "base")
+def test_what_the_log_says_beside_the_scores(recorded: Path) -> None:
+    log = read(recorded / "base")
     imported = import_logs(log, [], Library())
     facts = {fact.name: fact for fact in imported.facts}
     assert [(facts[task].primary, facts[task].chance, facts[task].repeated) for task in (REVIEWS, COPYING)] == [
@@ -72,8 +81,8 @@ def test_what_the_log_says_beside_the_scores() -> None:
     assert any("loglikelihood_f1 is left out" in notice for notice in imported.notices)
 
 
-def test_texts_and_answers() -> None:
-    log = read(RECORDED / "base")
+def test_texts_and_answers(recorded: Path) -> None:
+    log = read(recorded / "base")
     texts = next(iter(log.tasks[REVIEWS].texts.values()))
     assert texts.prompt.count("Review: ") == 3 and texts.prompt.endswith("Opinion:")  # two solved examples before it
     assert "Opinion:positive\n\nReview" in texts.prompt
@@ -86,14 +95,14 @@ def test_texts_and_answers() -> None:
 
 
 @pytest.mark.parametrize("below", ["", "details", "details/base", "details/base/2026-11-30T20-40-13.703118"])
-def test_every_folder_of_details_finds_its_results(below: str) -> None:
-    log = read(RECORDED / "base" / below)
+def test_every_folder_of_details_finds_its_results(recorded: Path, below: str) -> None:
+    log = read(recorded / "base" / below)
     assert list(log.tasks) == [COPYING, REVIEWS] and log.settings
 
 
-def test_one_folder_of_two_models(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_folder_of_two_models(recorded: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("details", "results"):
-        shutil.copytree(RECORDED / "base" / part / "base", folder / part / "org" / "base")
+        shutil.copytree(recorded / "base" / part / "base", folder / part / "org" / "base")
     with pytest.raises(UsageError, match="several models"):
         read(folder)
     with pytest.raises(UsageError, match="no details of the model other; org/base or tuned would be right"):
@@ -104,13 +113,13 @@ def test_one_folder_of_two_models(folder: Path, capsys: pytest.CaptureFixture[st
     assert models == {"tuned"}
 
 
-def test_the_newest_details_of_a_task_count(folder: Path) -> None:
+def test_the_newest_details_of_a_task_count(recorded: Path, folder: Path) -> None:
     older = details(folder).parent.with_name("2025-01-02T03-04-05.000006")
     older.mkdir()
     shutil.copy(details(folder), older / f"details_{REVIEWS}_{older.name}.parquet")
     log = read(folder)
     assert log.notices == (f"{REVIEWS} was logged 2 times; the newest counts (2026-11-30T20-42-19.951421)",)
-    assert scores_of([log]) == scores_of([read(RECORDED / "tuned")])
+    assert scores_of([log]) == scores_of([read(recorded / "tuned")])
 
 
 def test_a_task_with_choices_and_written_answers_has_two_rows_a_sample(folder: Path) -> None:
@@ -126,11 +135,11 @@ def test_a_task_with_choices_and_written_answers_has_two_rows_a_sample(folder: P
     assert log.tasks[REVIEWS].failed == 0
 
 
-def test_a_system_prompt_is_part_of_what_was_asked(folder: Path) -> None:
+def test_a_system_prompt_is_part_of_what_was_asked(recorded: Path, folder: Path) -> None:
     document = json.loads(results(folder).read_text())
     document["config_general"]["model_config"]["system_prompt"] = "Answer in one word."
     results(folder).write_text(json.dumps(document))
-    assert exit_code("compare", RECORDED / "base", folder) == 5
+    assert exit_code("compare", recorded / "base", folder) == 5
 
 
 def test_subtasks_are_grouped(folder: Path) -> None:
@@ -155,9 +164,9 @@ def test_details_of_older_versions_say_what_to_do(folder: Path) -> None:
         read(folder)
 
 
-def test_results_alone_say_what_to_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_alone_say_what_to_do(recorded: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(folder / "details")
-    assert exit_code("compare", folder, RECORDED / "base") == 2
+    assert exit_code("compare", folder, recorded / "base") == 2
     assert (
         "holds lighteval's results and no samples; run lighteval again with --save-details" in capsys.readouterr().err
     )

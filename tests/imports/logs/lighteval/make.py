@@ -88,6 +88,7 @@ def main() -> None:
             file.write_text(file.read_text().replace(f"{folder}/", "").replace(f"{HERE}/", ""))
         for file in HERE.rglob("details_*.parquet"):
             without_tokens(file)
+            file.rename(file.with_name(file.name.replace("|", "%7C")))  # which form.py takes back
 
 
 if __name__ == "__main__":
