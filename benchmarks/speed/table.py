@@ -112,7 +112,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for row in rows:
         share = "–" if row["flops_share"] is None else f"{row['flops_share']:.0%}"
-        batch = "" if row["batch_theirs"] is None else f" ({row['batch_theirs']})"
+        batch = f" ({row['batch_theirs']})" if row["batch_theirs"] else ""
         speed = f"**{row['ratio']:.2f}**" if row["ratio"] < row["floor"] else f"{row['ratio']:.2f}"
         cells = [
             f"{row['workload']} ({row['requests']:,})",
