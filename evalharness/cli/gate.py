@@ -26,7 +26,7 @@ from evalharness.cli.options import (
     with_options,
 )
 from evalharness.cli.printing import print_commands, print_json, print_line
-from evalharness.errors import UsageError
+from evalharness.errors import StoreError, UsageError
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
 from evalharness.report import gate_files, github
@@ -101,12 +101,15 @@ def _print(text: GateText, explain: bool = False, aside: bool = False) -> None:
 
 
 def _write(text: GateText, output: GateOutput, aside: bool) -> None:
-    """Raises UsageError and NotComparableError for what cannot be written."""
+    """Raises UsageError for a file that cannot be written."""
     _write_file("--junit", output.junit, lambda: gate_files.junit(text.decision))
     _write_file("--markdown", output.markdown, lambda: gate_files.markdown(text))
     if github.is_runner(os.environ) if output.github is None else output.github:
         print_commands(github.commands(text), err=aside)
-        github.write_summary(gate_files.markdown(text), os.environ)
+        try:
+            github.write_summary(gate_files.markdown(text), os.environ)
+        except StoreError as error:  # a variable of the environment does not change the decision
+            print_line(f"warning: {error}", err=True)
 
 
 def _write_file(option: str, path: Path | None, text: Callable[[], str]) -> None:

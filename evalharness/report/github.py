@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from evalharness.analysis.candidate_order import Standing
-from evalharness.errors import NotComparableError
+from evalharness.errors import StoreError
 from evalharness.report.escape import plain
 from evalharness.report.gate_lines import GateText, headline, named
 
@@ -48,8 +48,8 @@ def commands(text: GateText) -> Iterator[str]:
 
 
 def write_summary(text: str, environment: Mapping[str, str]) -> None:
-    """Add Markdown to the summary of the step, where the runner names a file for it. Raises NotComparableError where
-    that cannot be written.
+    """Add Markdown to the summary of the step, where the runner names a file for it. Raises StoreError where that
+    cannot be written.
     """
     path = environment.get(SUMMARY)
     if not path:
@@ -59,7 +59,7 @@ def write_summary(text: str, environment: Mapping[str, str]) -> None:
             file.write(text)
     except (OSError, ValueError) as error:
         what = f"cannot be written ({error})"
-        raise NotComparableError(SUMMARY, what, "a file that the job may write would be right") from error
+        raise StoreError(SUMMARY, what, "a file that the job may write would be right") from error
 
 
 def _command(kind: str, name: str, text: str) -> str:

@@ -12,7 +12,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 
 from evalharness.analysis.candidate_order import JudgedCandidate
 from evalharness.analysis.gate import judge
-from evalharness.errors import NotComparableError
+from evalharness.errors import StoreError
 from evalharness.records.comparison import Comparison, Estimate, Flag
 from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow, Results
@@ -139,6 +139,6 @@ def test_a_summary_is_added_to_what_the_step_says_already(tmp_path) -> None:
     github.write_summary("nowhere\n", {})
     assert path.read_text() == "before\nafter\n"
     for place in (tmp_path, tmp_path / "none" / "x", "a\0b"):
-        with pytest.raises(NotComparableError, match="GITHUB_STEP_SUMMARY: cannot be written"):
+        with pytest.raises(StoreError, match="GITHUB_STEP_SUMMARY: cannot be written"):
             github.write_summary("x", {"GITHUB_STEP_SUMMARY": str(place)})
     assert github.is_runner({"GITHUB_ACTIONS": "true"}) and not github.is_runner({"GITHUB_ACTIONS": "false"})
