@@ -7,7 +7,7 @@ import shlex
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from evalharness.store import rows
 from evalharness.store.damage import PRIMARY_CODE, SAYS_DAMAGE, is_damage, set_aside_before
 from evalharness.store.database import Database, Notify, connect, errors_at, refuse_newer, usable
 from evalharness.store.schema import DamageError, version_of
+from evalharness.whole_file import whole_file
 
 SETS_ASIDE = "sets it aside and begins a new one with all that is intact"
 ABSENT = ("no store here", "it is made by the first `evalharness run`")
@@ -191,18 +192,14 @@ def export(path: Path, to: Path, models: Collection[str] = ()) -> int:
     fields of the answer; where models are given, theirs only. Return how many. The file is whole or not there. Raises
     StoreError.
     """
-    beside, count = to.with_name(f".{to.name}.unfinished"), 0
+    count = 0
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with whole_file(to) as file:
             for line in _exported(path, models):
-                file.write(line)
+                file.write(line.encode())
                 count += 1
-        beside.replace(to)
     except OSError as error:
         raise StoreError(to, f"cannot be written ({error.strerror})", "name another file with --to") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
     return count
 
 

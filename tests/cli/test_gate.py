@@ -16,6 +16,7 @@ from evalharness.records.job_options import make_job
 from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.results import read_results
 from evalharness.results.measurements import FACTS_KEY
+from evalharness.whole_file import whole_file
 
 MakeRun = Callable[..., Path]
 OLD = "judged again by rule 2 from what was measured: the verdicts in its results.json are of rule 1"
@@ -115,6 +116,15 @@ def test_it_writes_junit_markdown_and_what_github_reads(
         assert exit_code("gate", run, *arguments) == 3
         said = capsys.readouterr()
         assert "warning: GITHUB_STEP_SUMMARY: cannot be written" in said.err and said.out
+
+
+def test_two_gates_may_write_the_same_file(make_run: MakeRun, tmp_path: Path) -> None:
+    run, comment = make_run("run", {"a": 12}), tmp_path / "comment.md"
+    with whole_file(comment) as other:  # another gate, in the middle of its writing
+        other.write(b"other")
+        assert exit_code("gate", run, "--markdown", comment) == 3
+        assert comment.read_text().startswith("### evalharness: gate failed")
+    assert comment.read_text() == "other"
 
 
 def test_the_policy_is_printed_and_another_one_than_the_runs_is_said_first(
