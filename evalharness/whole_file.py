@@ -25,7 +25,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write, which takes its place when all is written and is removed when that fails. Raises OSError."""
+    """Give a file to write, which takes its place when all is written and is removed when that fails. Raises
+    OSError.
+    """
     start = f".{path.name[:SHOWN]}."
     with _among_writers(path.parent, start):
         beside = path.with_name(f"{start}{secrets.token_hex(8)}.unfinished")

@@ -16,6 +16,7 @@ from evalharness.analysis.judging import judged_by
 from evalharness.analysis.policy_file import policy_of
 from evalharness.cli.command import Command
 from evalharness.cli.gate_output import PLACES, GateOutput, gate_output_options
+from evalharness.cli.gate_places import check_places
 from evalharness.cli.option_texts import ceilings, margins
 from evalharness.cli.options import (
     against_options,
@@ -56,6 +57,7 @@ def gate_command(run: Path, only: tuple[str, ...], explain: bool, as_json: bool,
     pyproject.toml (docs/gate.md).
     """
     policy, output = _policy(given), GateOutput(**{name: given[name] for name in PLACES})
+    check_places(output, run, policy)
     results, notice = judged_by(run, policy)
     text = GateText(decide(run, results, policy, only), results, policy, notice)
     if as_json:

@@ -39,9 +39,15 @@ class GateOutput:
     github: bool | None = None
 
     def __post_init__(self) -> None:
-        for option, path in (("--junit", self.junit), ("--markdown", self.markdown)):
-            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        for option, path in self.files.items():
+            if path.is_dir() or not path.absolute().parent.is_dir():
                 raise UsageError(option, f"{path} is no place for a file", "a file in a folder that exists")
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files to write, by the options that name them."""
+        named = {"--junit": self.junit, "--markdown": self.markdown}
+        return {option: path for option, path in named.items() if path is not None}
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> GateOutput:

@@ -22,7 +22,10 @@ from evalharness.results import RESULTS
 from evalharness.run.checks import check_job, check_paths
 from evalharness.run.output_folder import held_output
 
-GATE = {"after_run": "evalharness.cli.gate:after_run"}  # imports statistics, which checks do without
+GATE = {  # imports statistics, which other checks do without
+    "after_run": "evalharness.cli.gate:after_run",
+    "check_places": "evalharness.cli.gate_places:check_job_places",
+}
 
 
 def run(given: Mapping[str, Any]) -> int:
@@ -30,6 +33,7 @@ def run(given: Mapping[str, Any]) -> int:
     job, output = _job(given), GateOutput.of(given)
     check_job(job)
     if given["gate"]:
+        registry.find(GATE, "check_places", "stage")(output, job)
         registry.find(stages.REGISTRY, "check_policy", "stage")(job)
     with held_output(job) as job, progress.listener(given["quiet"], given["verbose"]) as listener:
         evaluate = registry.find(stages.REGISTRY, "evaluate", "stage")

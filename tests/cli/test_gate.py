@@ -118,6 +118,37 @@ def test_it_writes_junit_markdown_and_what_github_reads(
         assert "warning: GITHUB_STEP_SUMMARY: cannot be written" in said.err and said.out
 
 
+def test_what_the_gate_reads_is_not_written_over(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("run", {"a": 12})
+    monkeypatch.chdir(tmp_path)
+    policy, settings, baseline = tmp_path / "ours.toml", tmp_path / "evalharness.toml", tmp_path / "accepted.json"
+    for path in (policy, settings):
+        path.write_text('[gate]\non_inconclusive = "pass"\nbaseline = "accepted.json"\n')
+    baseline.write_text("{}")
+    (tmp_path / "link").symlink_to(run)
+    sample = next((run / "samples").rglob("*.jsonl"))
+    for place, said in (
+        (run / "results.json", "is the run's results.json"),
+        (tmp_path / "link" / "measurements.parquet", "is the run's measurements.parquet"),
+        (sample, "is among the run's samples"),
+        ("ours.toml", "is the policy's file"),
+        ("evalharness.toml", "is a file of settings"),
+        (baseline, "is the baseline file"),
+    ):
+        before = Path(place).read_bytes()
+        for option in ("--junit", "--markdown"):
+            assert exit_code("gate", run, option, place, "--policy", policy) == 2
+            err = capsys.readouterr().err
+            assert f"{option}: {place} {said}, and would be written over; a file of its own" in err
+        assert Path(place).read_bytes() == before
+    assert exit_code("gate", run, "--junit", "one", "--markdown", tmp_path / "one") == 2
+    assert "is the file of --junit, too; a file of its own" in capsys.readouterr().err and not Path("one").exists()
+    assert exit_code("gate", run, "--junit", run / "junit.xml", "--markdown", run / "comment.md") == 3
+    assert (run / "junit.xml").is_file() and (run / "comment.md").is_file()
+
+
 def test_two_gates_may_write_the_same_file(make_run: MakeRun, tmp_path: Path) -> None:
     run, comment = make_run("run", {"a": 12}), tmp_path / "comment.md"
     with whole_file(comment) as other:  # another gate, in the middle of its writing

@@ -80,6 +80,14 @@ def test_its_gate_is_in_the_json_and_in_the_files_that_are_asked_for(run: Run, t
     code, out, err = run("lora", "--gate", "--junit", str(tmp_path), "--out", str(tmp_path / "new"))
     assert (code, out) == (2, "") and f"--junit: {tmp_path} is no place for a file" in err
     assert not (tmp_path / "new").exists()
+    for place, what in (
+        (tmp_path / "store.sqlite", "the store"),
+        (tmp_path / "out" / "run.json", "the run's run.json"),
+    ):
+        before = place.read_bytes()
+        code, out, err = run("lora", "--gate", "--markdown", str(place))
+        assert (code, out) == (2, "") and f"--markdown: {place} is {what}, and would be written over" in err
+        assert place.read_bytes() == before
 
 
 def test_by_their_common_template(run: Run, tmp_path: Path) -> None:
