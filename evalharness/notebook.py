@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evalharness import registry, report
 from evalharness.analysis.baseline_gate import decide
+from evalharness.analysis.candidate_order import STANDINGS, candidate_order
 from evalharness.analysis.gate import Decision
 from evalharness.analysis.judging import judged_by, judged_results
 from evalharness.analysis.policy_file import read_policy
@@ -56,7 +57,9 @@ class RunResults:
         return cls(judged_results(path)[0], path.parent if path.name == RESULTS else path)
 
     def __repr__(self) -> str:
-        return repr(self.record)
+        """In short: who may ship, in the gate's words."""
+        order = candidate_order(self.record).candidates
+        return self.record.shown([f"{each.name} {STANDINGS[each.decision.exit_code]}" for each in order])
 
     def _repr_html_(self) -> str:
         """Who may ship in a sentence, and a line a candidate."""

@@ -12,6 +12,7 @@ import evalharness
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.job_options import JobOptions, PlanOptions
+from evalharness.records.measurements import ExampleError
 from evalharness.records.results import ModelRow, Results
 from evalharness.results import write_results
 
@@ -71,7 +72,11 @@ def test_what_is_wrong_is_said_as_on_the_command_line(results: Results, tmp_path
 
 
 def test_results_are_short_where_they_are_shown(results: Results) -> None:
-    assert repr(results) == "Results(lora retained, full retained; 1 gate units, 0 errors)"
+    assert repr(results) == "Results(lora, full; 1 gate units, 0 errors)"
+    shown = repr(evalharness.Results(results))  # the suite is retained of both, and the gate fails full
+    assert shown == "Results(lora may ship, full may not ship; 1 gate units, 0 errors)"
+    failed = replace(results, errors=(ExampleError(task="rte", model="lora", example="1", reason="no answer"),))
+    assert "lora incomplete" in repr(evalharness.Results(failed))
     assert repr(Results(signature={}, models=(), comparisons=())) == "Results(no candidates; 0 gate units, 0 errors)"
 
 

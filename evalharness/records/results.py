@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from evalharness.records.comparison import Comparison, Estimate, Level
+from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.models import REFERENCES, Kind
@@ -98,10 +98,12 @@ class Results:
 
     def __repr__(self) -> str:
         """In short: a notebook shows it, and all of it would be megabytes."""
-        suites = {row.candidate: row.verdict for row in self.comparisons if row.unit and row.level == Level.SUITE}
-        each = ", ".join(f"{name} {suites.get(name) or 'without a verdict'}" for name in self.candidates)
+        return self.shown(self.candidates)
+
+    def shown(self, candidates: Sequence[str]) -> str:
+        """The same with what else is said of each candidate."""
         tasks = len({row.task for row in self.comparisons if row.is_gate_unit})
-        return f"Results({each or 'no candidates'}; {tasks} gate units, {len(self.errors)} errors)"
+        return f"Results({', '.join(candidates) or 'no candidates'}; {tasks} gate units, {len(self.errors)} errors)"
 
     @property
     def candidates(self) -> tuple[str, ...]:
