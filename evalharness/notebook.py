@@ -53,6 +53,7 @@ class RunResults:
         """The results of a finished run's folder, judged by this version's rule of verdicts. Raises UsageError where it
         holds none.
         """
+        check_options({"run": run}, {"run": str | Path})
         path = Path(run)
         return cls(judged_results(path)[0], path.parent if path.name == RESULTS else path)
 
@@ -107,6 +108,7 @@ class RunResults:
         """Decide whether the candidates (`candidates`: these) may ship, by a policy or the file that states it (None:
         the defaults; no file is looked for). `evalharness.gate` takes single options, too. Raises UsageError.
         """
+        check_options({"candidates": candidates}, {"candidates": Sequence[str]})
         return self.decide(as_policy(policy), candidates)
 
     def decide(self, policy: Policy, candidates: Sequence[str] = ()) -> Decision:
@@ -127,7 +129,7 @@ class RunResults:
         `load`, and `evalharness gate`, `compare` and `report` read it. Where they lie already, nothing is written.
         Raises UsageError and StoreError.
         """
-        out = Path(folder)
+        out = _folder(folder)
         check_output(out)
         if self.folder is None or self.folder.resolve() != out.resolve():
             save(out, self.record, self.measured, self.folder)
@@ -154,7 +156,7 @@ class PlanResults:
 
     def save(self, folder: str | Path) -> Path:
         """Write plan.json into a folder, and return the folder. Raises UsageError and StoreError."""
-        out = Path(folder)
+        out = _folder(folder)
         check_output(out)
         write_text(out / PLAN, document(self.forecast))
         return out
@@ -162,6 +164,12 @@ class PlanResults:
 
 def as_policy(policy: str | Path | Policy | None) -> Policy:
     """A policy, that of a file, or the defaults. Raises UsageError."""
+    check_options({"policy": policy}, {"policy": str | Path | Policy | None})
     if policy is None or isinstance(policy, Policy):
         return policy or Policy()
     return read_policy(Path(policy))
+
+
+def _folder(folder: str | Path) -> Path:
+    check_options({"folder": folder}, {"folder": str | Path})
+    return Path(folder)

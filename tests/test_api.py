@@ -71,6 +71,45 @@ def test_what_is_wrong_is_said_as_on_the_command_line(results: Results, tmp_path
             load(7)
 
 
+def test_a_method_refuses_what_the_function_refuses(results: Results) -> None:
+    held = evalharness.Results(results)
+    for given, said in (
+        ({"policy": {"margin": 0.1}}, r"policy: \{'margin': 0.1\} \(dict\) is no value for it; a text or a path or "),
+        ({"policy": ""}, "policy: is empty; name a file or folder, or leave it out"),
+        ({"candidates": "lora"}, "candidates: 'lora' .* is no value for it"),
+    ):
+        for refusing in (held.gate, lambda **options: evalharness.gate(results, **options)):
+            with pytest.raises(UsageError, match=said):
+                refusing(**given)
+    with pytest.raises(UsageError, match=r"policy: .* is no value for it"):
+        evalharness.evaluate("lora", "demo", policy={"margin": 0.1})
+
+
+def test_an_empty_path_is_not_the_current_folder(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_results(tmp_path, results)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for name, call in {
+        "run": lambda: evalharness.load(""),
+        "out": lambda: evalharness.compare(["."], out=""),
+        "runs": lambda: evalharness.compare([""]),
+        "folder": lambda: evalharness.Results(results).save(""),
+        "baseline": lambda: evalharness.gate(results, baseline=""),
+        "data_dir": lambda: evalharness.evaluate("lora", "demo", data_dir=""),
+        "data": lambda: evalharness.plan("demo", data={"rte": ""}),
+        "earlier": lambda: evalharness.plan("demo", earlier=""),
+    }.items():
+        with pytest.raises(UsageError, match=f"^{name}: is empty; name ") as refused:
+            call()
+        assert refused.value.exit_code == 2
+    for empty in (lambda: evalharness.Results.load(""), lambda: evalharness.gate("")):
+        with pytest.raises(UsageError, match=r"^run: is empty; name "):
+            empty()
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_results_are_short_where_they_are_shown(results: Results) -> None:
     assert repr(results) == "Results(lora, full; 1 gate units, 0 errors)"
     shown = repr(evalharness.Results(results))  # the suite is retained of both, and the gate fails full

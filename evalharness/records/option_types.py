@@ -56,6 +56,8 @@ def check_options(values: Mapping[str, object], hints: Mapping[str, Any]) -> Non
         if not _fits(value, hints[name]):
             what = f"{value!r} ({type(value).__name__}) is no value for it"
             raise UsageError(name, what, f"{_words(hints[name])} would be right")
+        if _has_empty_path(value, hints[name]):  # it would be the current folder
+            raise UsageError(name, "is empty", "name a file or folder, or leave it out")
         if isinstance(value, int) and value < (least := LEAST.get(name, value)):
             raise UsageError(name, f"{value} is too small", f"a whole number of at least {least} would be right")
 
@@ -78,6 +80,15 @@ def _fits(value: object, hint: Any) -> bool:
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _has_empty_path(value: object, hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return (value == "" and Path in args) or any(_has_empty_path(value, each) for each in args)
+    if origin is Sequence and isinstance(value, Sequence) and not isinstance(value, str):
+        return any(_has_empty_path(item, args[0]) for item in value)
+    return origin is Mapping and isinstance(value, Mapping) and any(_has_empty_path(v, args[1]) for v in value.values())
 
 
 def _words(hint: Any) -> str:
