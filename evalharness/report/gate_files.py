@@ -108,7 +108,11 @@ def markdown(text: GateText) -> str:
     written so that nothing in them is markup, a mention or an address.
     """
     comment = "\n".join(_markdown(text)) + "\n"
-    return comment if len(comment) <= COMMENT else comment[:COMMENT].rpartition("\n")[0] + "\n\n… shortened\n"
+    if len(comment) <= COMMENT:
+        return comment
+    kept = comment[:COMMENT].rpartition("\n")[0]
+    closing = "\n\n</details>" if kept.count("<details>") > kept.count("</details>") else ""
+    return f"{kept}{closing}\n\n… shortened\n"
 
 
 def _markdown(text: GateText) -> Iterator[str]:

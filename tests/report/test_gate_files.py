@@ -122,7 +122,19 @@ def test_hostile_names_stay_text_in_every_format() -> None:
 def test_a_comment_is_as_long_as_github_takes() -> None:
     rows = [replace(ROW, task=f"task {n} " + "x" * 300, **LOST) for n in range(400)]
     comment = gate_files.markdown(text_of(SUITE, *rows))
-    assert len(comment) <= 65_536 and comment.endswith("… shortened\n")
+    assert len(comment) <= 65_536 and comment.endswith("\n</details>\n\n… shortened\n")
+
+
+@pytest.mark.parametrize("length", range(100, 300, 23))
+def test_a_shortened_comment_names_every_candidate_and_closes_what_it_opens(length: int) -> None:
+    rows = [replace(ROW, task=f"task {n} " + "x" * length, **LOST) for n in range(40)]
+    comment = gate_files.markdown(
+        text_of(*(replace(row, candidate=f"c{n}") for n in range(30) for row in (SUITE, *rows)))
+    )
+    assert comment.endswith("… shortened\n") and len(comment) <= 65_536
+    assert [len(re.findall(rf"^\* ✗ c{n} may not ship&#58; ", comment, re.MULTILINE)) for n in range(30)] == [1] * 30
+    tags = re.findall(r"</?details>", comment)
+    assert tags == ["<details>", "</details>"] * (len(tags) // 2) and len(tags) > 2
 
 
 def test_ten_annotations_of_a_kind_are_shown_and_the_last_says_how_many_more() -> None:
