@@ -75,7 +75,7 @@ def test_a_method_refuses_what_the_function_refuses(results: Results) -> None:
     held = evalharness.Results(results)
     for given, said in (
         ({"policy": {"margin": 0.1}}, r"policy: \{'margin': 0.1\} \(dict\) is no value for it; a text or a path or "),
-        ({"policy": ""}, "policy: is empty; name a file or folder, or leave it out"),
+        ({"policy": ""}, "policy: is empty; name a file or folder"),
         ({"candidates": "lora"}, "candidates: 'lora' .* is no value for it"),
     ):
         for refusing in (held.gate, lambda **options: evalharness.gate(results, **options)):

@@ -57,7 +57,7 @@ def check_options(values: Mapping[str, object], hints: Mapping[str, Any]) -> Non
             what = f"{value!r} ({type(value).__name__}) is no value for it"
             raise UsageError(name, what, f"{_words(hints[name])} would be right")
         if _has_empty_path(value, hints[name]):  # it would be the current folder
-            raise UsageError(name, "is empty", "name a file or folder, or leave it out")
+            raise UsageError(name, "is empty", "name a file or folder")
         if isinstance(value, int) and value < (least := LEAST.get(name, value)):
             raise UsageError(name, f"{value} is too small", f"a whole number of at least {least} would be right")
 
