@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping
-from os.path import relpath
+from os.path import lexists, relpath
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def stated(name: str, start: Path | None = None) -> dict[Path, Mapping[str, Any]
     Raises UsageError for a file that cannot be read, and for a table that none is called.
     """
     for folder in _up_to_repository((start or Path()).absolute()):
-        tables = {folder / file: table_of(folder / file, name) for file in (PROJECT, OWN) if (folder / file).is_file()}
+        tables = {folder / file: table_of(folder / file, name) for file in (PROJECT, OWN) if lexists(folder / file)}
         if found := {path: table for path, table in tables.items() if table is not None}:
             return found
     return {}

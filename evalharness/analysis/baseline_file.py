@@ -28,8 +28,8 @@ from evalharness.results.structuring import Form, parsed
 
 FILE = "evalharness-baseline.json"  # where nobody names one
 VERSION = 1
-RESTORE = "restore it from the repository, or write it again with `evalharness baseline accept RUN`"
-AGAIN = "write it again with `evalharness baseline accept RUN`"
+RESTORE = "restore it from the repository, or delete it and write it with `evalharness baseline accept RUN`"
+AGAIN = "delete it and write it with `evalharness baseline accept RUN`, or name another file"
 FORM = Form(what="baseline file", version=VERSION, fix=AGAIN, restore=RESTORE)
 ASKED = ("suite", "limit", "num_fewshot", "split", "seed", "template", "system_instruction")
 OF_MODEL = ("name", "kind", "fingerprint", "parameters", "trainable", "trainable_share", "bytes")

@@ -56,7 +56,8 @@ def sides(run: MeasuredRun, results: Results, policy: Policy) -> list[tuple[str,
         if base not in known:
             of = " and ".join(row.name for row in file.models)
             what = f"its scores are of {of}, and the base of this run is another model ({run.plan.base})"
-            raise NotComparableError(file.path, what, FIX)
+            fix = "run the candidate with one of these as its base; one that ships is accepted with --candidate"
+            raise NotComparableError(file.path, what, fix)
         original = (f"{file.original.name} (original base)", file.original)
         every = [original, *(every if len(file.models) > 1 else [])]
     return [(label, _against(run, results, baseline)) for label, baseline in every]

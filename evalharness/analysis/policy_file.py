@@ -72,6 +72,6 @@ def _with_table(policy: Policy, path: Path, table: Mapping[str, Any]) -> Policy:
         if key not in HINTS:
             raise UsageError(place(path, GATE, key), "there is no such key", did_you_mean(key, HINTS))
         values[key] = structured(value, HINTS[key], source, f"{prefix}.{key}", f"{RIGHT[key]} would be right")
-    if "baseline" in values:
+    if values.get("baseline"):
         values["baseline"] = relpath(path.parent / values["baseline"])
     return policy.with_values(values, source)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import click
 
-from evalharness.cli.defaults import defaults_of, without_excluded
+from evalharness.cli.defaults import MAY_BE_EMPTY, defaults_of, without_excluded
 from evalharness.errors import UsageError
-
-MAY_BE_EMPTY = ("system_instruction",)  # a text, and none is one
 
 
 class Command(click.Command):

@@ -18,6 +18,7 @@ from evalharness.configuration import COMMANDS, DEFAULTS, GATE, place, stated
 from evalharness.errors import UsageError, did_you_mean
 
 OF_THE_GATE = ("margin", "alpha", "on_inconclusive", "ceiling", "against", "policy")  # [gate] states these
+MAY_BE_EMPTY = ("system_instruction",)  # a text, and none is one
 OF_ONE_CALL = ("json", "debug", "help", "github", "junit", "markdown")
 EXCLUDING = ({"suite", "task"}, {"base", "baseline"}, {"steps", "epochs"})  # of which one is given
 
@@ -86,27 +87,44 @@ def _read(option: click.Option, value: Any, folder: Path, where: str) -> Any:
     if value is True and not option.is_flag and isinstance(option.flag_value, str):
         return option.flag_value  # of an option whose value may be left out
     each = value if several and isinstance(value, list) else [value]
-    if any(type(one) not in ((bool,) if option.is_flag else (int, float, str)) for one in each):
-        right = "true or false" if option.is_flag else "a list of texts" if several else "a text or a number"
+    kinds, right = _kinds(option)
+    if not each or any(type(one) not in kinds for one in each):
+        right += " or a list of them" * several
         raise UsageError(where, f"{value!r} is no value of it", f"{right} would be right")
-    texts = [_from_here(one, folder) if _is_path(option) else one for one in each]
+    if "" in each and option.name not in MAY_BE_EMPTY:
+        raise UsageError(where, "is empty", "give a value, or leave it out")
+    texts = [_from_here(one, folder, option) for one in each]
     taken = tuple(texts) if several else texts[0]
     try:
         option.type_cast_value(click.Context(click.Command("")), taken)
-    except click.BadParameter as error:
-        raise UsageError(where, error.message.rstrip("."), f"--{_key(option)} says what would be right") from None
+    except (click.BadParameter, OverflowError, ValueError) as error:
+        what = error.message.rstrip(".") if isinstance(error, click.BadParameter) else f"{value!r} is no value of it"
+        raise UsageError(where, what, f"the help of {max(option.opts, key=len)} says what would be right") from None
     return taken
 
 
-def _is_path(option: click.Option) -> bool:
-    return isinstance(option.type, click.Path) or "PATH" in (option.metavar or "")
+def _kinds(option: click.Option) -> tuple[tuple[type, ...], str]:
+    """The types of a file's values that an option takes, and these in words."""
+    if option.is_flag:
+        return (bool,), "true or false"
+    if isinstance(option.type, click.types.IntParamType):
+        return (int,), "a whole number"
+    if isinstance(option.type, click.types.FloatParamType):
+        return (int, float), "a number"
+    if isinstance(option.type, click.types.StringParamType):
+        return (str, int, float), "a text or a number"
+    return (str,), "a text"
 
 
-def _from_here(value: Any, folder: Path) -> Any:
-    """A path of the file's folder, as the working directory has it; what is not there, such as a hub id, stays."""
-    if not isinstance(value, str):
-        return value
+def _from_here(value: Any, folder: Path, option: click.Option) -> Any:
+    """A path of the file's folder, as the working directory has it; what may be a name of the hub and is not there
+    stays.
+    """
+    if isinstance(option.type, click.Path):
+        return value if Path(value).is_absolute() else relpath(folder / Path(value).expanduser())
+    if not isinstance(value, str) or "PATH" not in (option.metavar or ""):
+        return str(value) if isinstance(option.type, click.types.StringParamType) else value
     name, equals, path = value.rpartition("=")
     there = folder / Path(path).expanduser()
-    exists = bool(path) and (there.exists() or any(folder.glob(path)) if "*" in path else there.exists())
-    return f"{name}{equals}{relpath(there)}" if exists else value
+    exists = bool(path) and (there.exists() or ("*" in path and any(folder.glob(path))))
+    return f"{name}{equals}{relpath(there)}" if exists and not Path(path).is_absolute() else value

@@ -28,7 +28,7 @@ from evalharness.cli.options import (
 )
 from evalharness.cli.printing import print_commands, print_json, print_line
 from evalharness.errors import StoreError, UsageError
-from evalharness.records.policy import OPTION, Policy
+from evalharness.records.policy import OPTION, Against, Policy
 from evalharness.records.results import Results
 from evalharness.report import gate_files, github
 from evalharness.report.gate_lines import GateText
@@ -80,7 +80,11 @@ def _policy(given: Mapping[str, Any]) -> Policy:
         "ceilings": named_ceilings,
         **{name: given[name] for name in ("on_inconclusive", "against", "baseline")},
     }
-    return policy_of(given["policy_text"]).with_values(of_options, OPTION)
+    policy = policy_of(given["policy_text"]).with_values(of_options, OPTION)
+    if given["baseline"] and not policy.looks_at_baseline:
+        fix = "give --against baseline, or both, too (or `against` in the policy)"
+        raise UsageError("--baseline", f"nothing is held against it: the policy is against {Against.BASE}", fix)
+    return policy
 
 
 def after_run(run: Path, results: Results, policy: Policy, output: GateOutput, document: str) -> int:

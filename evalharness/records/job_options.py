@@ -112,9 +112,7 @@ def make_job(
     is run where neither a suite nor tasks are named. Raises UsageError as `changed` does.
     """
     policy = policy or Policy()
-    if policy.suite is not None:
-        policy = policy.with_values({"suite": suite}, OPTION)
-        suite = suite or (None if options.get("tasks") else policy.suite)
+    suite = suite or (None if options.get("tasks") else policy.suite)
     named = options.get("store")
     output = OutputPaths(
         folder=run_folder(suite),

@@ -60,6 +60,8 @@ class Waiver:
     candidate: str | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
+        if not self.unit or self.candidate == "":
+            raise UsageError("a waiver", "names nothing", "give its unit, and a candidate's name or no candidate")
         if not self.reason.strip():
             fix = "say in a few words why what it waives may pass"
             raise UsageError(f"waiver of {self.unit}", "it gives no reason", fix)
@@ -108,6 +110,9 @@ class Policy:
         for sort, of_all, named in (("margin", self.margin, self.margins), ("ceiling", self.ceiling, self.ceilings)):
             for name, loss in {**({} if of_all is None else {"all": of_all}), **named}.items():
                 self._check_loss(sort, name, loss)
+        for key, names in (("suite", (self.suite,)), ("require", self.require), ("baseline", (self.baseline,))):
+            if "" in names:
+                raise UsageError(self._where(key), "is empty", "name one, or leave it out")
         if self.alpha is not None and not 0 < self.alpha < 0.5:
             fix = "a number between 0 and 0.5, such as 0.05"
             raise UsageError(self._where("alpha"), f"{self.alpha} is no error rate", fix)

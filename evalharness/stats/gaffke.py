@@ -114,6 +114,8 @@ class WeightedMean:
 
     def _end(self, tail: float, side: float) -> float:
         """The lower end (side 1) or the upper one (−1); infinite where there is none."""
+        if tail <= 0:
+            return -side * np.inf
         step = max(2 * float(np.sqrt(self.variance)), self.highest - self.lowest)
         if step <= NOTHING * abs(self.estimate):  # nothing varies, but for rounding
             return self.estimate

@@ -121,6 +121,11 @@ def test_a_file_that_is_named_must_state_a_policy(repository: Path) -> None:
 
 WAIVER = "waivers = [{{ unit = 'a', {} }}]"
 WRONG = {
+    "suite = ''": "suite: is empty",
+    "require = ['mmlu', '']": "require: is empty",
+    "baseline = ''": "baseline: is empty",
+    "waivers = [{ unit = '', reason = 'x', expires = 2030-01-31 }]": "a waiver: names nothing",
+    "waivers = [{ unit = 'a', reason = 'x', expires = 2030-01-31, candidate = '' }]": "a waiver: names nothing",
     "margin = 'x'": "gate.margin: not a number (a text); margin = 0.02 would be right",
     "margin = true": "not a number (true or false)",
     "margin = 0": "margin: 0 of all is no acceptable loss; a number above 0",

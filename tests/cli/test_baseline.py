@@ -46,6 +46,8 @@ def test_accept_writes_what_show_shows(make_run: MakeRun, repository: Path, caps
         assert exit_code("baseline", *command) == 5  # a damaged file is restored, not written over
         assert "not the baseline file of evalharness" in capsys.readouterr().err
     assert (repository / "evalharness-baseline.json").read_text() == "{}"
+    (repository / "evalharness-baseline.json").unlink()  # as the message says
+    assert exit_code("baseline", "accept", run) == 0
 
 
 def test_the_same_comparisons_from_the_file_without_asking_the_base(
@@ -108,6 +110,8 @@ def test_small_steps_pass_against_the_accepted_scores_and_not_against_both(
     with pytest.raises(UsageError, match="give the run's folder"):
         evalharness.gate(read_results(second), against="both", baseline="b.json")
     assert exit_code("gate", second, "--baseline", "nothing.json") == 2
+    assert exit_code("gate", second, "--policy", "none", "--baseline", "b.json") == 2
+    assert "--baseline: nothing is held against it" in capsys.readouterr().err
     assert exit_code("gate", second, "--policy", "none", "--against", "both") == 2
     assert "evalharness-baseline.json: no baseline file can be read here" in capsys.readouterr().err
     Path("evalharness-baseline.json").write_bytes(Path("b.json").read_bytes())  # as `accept` names it

@@ -71,15 +71,22 @@ def test_paths_are_of_the_file_s_folder_and_names_of_the_hub_stay(
     (repository / "evalharness.toml").write_text('[run]\ndata_dir = "rows"\nbase = "old=models"\n')
     monkeypatch.chdir(repository / "inner")
     assert (given()["data_dir"], given()["base"]) == (Path("../rows"), "old=../models")
+    (repository / "evalharness.toml").write_text('[run]\ndata_dir = "later"\n')
+    assert given()["data_dir"] == Path("../later")
     (repository / "evalharness.toml").write_text('[run]\nbase = "org/model@main"\napply_chat_template = true\n')
     assert (given()["base"], given()["apply_chat_template"]) == ("org/model@main", "all")
 
 
 WRONG = {
     "[run]\nlimt = 3": "evalharness.toml: run.limt: there is no such option; did you mean limit",
-    "[run]\nlimit = 0": "run.limit: 0 is not in the range x>=1",
-    '[run]\nlimit = "many"': "run.limit: 'many' is not a valid integer",
-    "[run]\nlimit = true": "run.limit: True is no value of it; a text or a number would be right",
+    "[run]\nlimit = 0": "run.limit: 0 is not in the range x>=1; the help of --limit says",
+    '[run]\nlimit = "many"': "run.limit: 'many' is no value of it; a whole number would be right",
+    "[run]\nlimit = true": "run.limit: True is no value of it; a whole number would be right",
+    "[run]\nlimit = 1.5": "run.limit: 1.5 is no value of it",
+    "[run]\nlimit = inf": "run.limit: inf is no value of it",
+    "[run]\nstore = 1": "run.store: 1 is no value of it; a text would be right",
+    '[run]\nout = ""': "run.out: is empty",
+    "[run]\nmodel = []": "run.model: [] is no value of it; a text or a number or a list of them would be right",
     "[run]\nlimit = [1, 2]": "run.limit: [1, 2] is no value of it",
     "[run]\nstrict = 1": "run.strict: 1 is no value of it; true or false would be right",
     '[run]\ndtype = "float8"': "run.dtype: 'float8' is not one of",
@@ -125,6 +132,16 @@ def test_a_command_reads_them(repository: Path, capsys: pytest.CaptureFixture[st
     (repository / "evalharness.toml").write_text('[plan]\ntask = "copa"\nlimit = 12\n[gate]\nmargin = 0.2\n')
     assert exit_code("plan", "--json") in (0, 2)
     assert "nothing to plan" not in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_and_cannot_be_read_is_not_passed_over(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "evalharness.toml").symlink_to("nowhere.toml")
+    assert exit_code("config", "show") == 2 and "evalharness.toml: cannot be read" in capsys.readouterr().err
+    (repository / "evalharness.toml").unlink()
+    (repository / "evalharness.toml").mkdir()
+    assert exit_code("config", "show") == 2 and "evalharness.toml: cannot be read" in capsys.readouterr().err
 
 
 def test_only_commands_that_a_table_names_have_one() -> None:

@@ -114,6 +114,8 @@ def test_a_run_of_something_else_than_the_policy_says_is_refused_before_it_asks(
     assert exit_code(*asked) == 2
     says = "evalharness.toml: suite: asks for the suite forgetting, and this run is to ask none"
     assert says in capsys.readouterr().err
+    assert exit_code(*command(zoo, small_world, repository, "--suite", "glue", "--gate")) == 2
+    assert "asks for the suite forgetting, and this run is to ask glue" in capsys.readouterr().err
     policy(repository, 'require = ["echo", "mmlu"]')
     assert exit_code(*asked) == 2
     assert "evalharness.toml: require: mmlu is not among what this run is to ask" in capsys.readouterr().err

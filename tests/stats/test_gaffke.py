@@ -126,6 +126,10 @@ def test_sums_of_gammas(seed: int) -> None:
     assert below_zero(scales, counts) == pytest.approx(at_most(scales, counts, rng), abs=5e-3)
 
 
+def test_an_error_rate_below_all_rounding_has_no_ends() -> None:
+    assert mean_of(np.array([0.0, 1.0, -1.0])).interval(1.0) == (-np.inf, np.inf)
+
+
 def test_ends() -> None:
     one = np.ones(2)
     assert below_zero(np.array([1.0, 2.0]), one) == 0 and below_zero(np.array([-1.0, -2.0]), one) == 1
