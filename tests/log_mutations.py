@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,16 @@ class LogForm:
     choices: Sequence[Place]
     second_model: Callable[[Path], None]
     other_gold: Callable[[Any], Any]
+
+
+def folders_of_two_models(folder: Path) -> None:
+    """Put the tasks into a folder of a model, beside another's."""
+    tasks = list(folder.iterdir())
+    for model in ("one", "other"):
+        for task in tasks:
+            shutil.copytree(task, folder / model / task.name)
+    for task in tasks:
+        shutil.rmtree(task)
 
 
 def forms() -> dict[str, LogForm]:

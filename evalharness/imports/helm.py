@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.data.files import kind, plain
-from evalharness.errors import DataError, UsageError
+from evalharness.errors import DataError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.helm_files import (
     AGAIN,
@@ -26,7 +26,7 @@ from evalharness.imports.helm_files import (
     run_folders,
 )
 from evalharness.imports.identities import Identities
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score, one_model
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 from evalharness.tasks.library import Library
 
@@ -65,12 +65,8 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     """
     runs = [read_run(folder) for folder in run_folders(path)]
     models = sorted({run.model for run in runs})
-    if model and model not in models:
-        raise UsageError(path, f"holds no run of the model {model}", f"{' or '.join(models)} would be right")
-    if not model and len(models) > 1:
-        example = f"name one of them: {path}#{models[0]}"
-        raise UsageError(path, f"holds the runs of several models ({', '.join(models)})", example)
-    own = [run for run in runs if run.model == (model or models[0])]
+    chosen = one_model(path, models, model, "run", "runs")
+    own = [run for run in runs if run.model == chosen]
     notices: list[str] = []
     tasks: dict[str, LoggedTask] = {}
     for run in own:

@@ -35,12 +35,13 @@ class Identities:
 
     seen: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
-    def of(self, document: Any, prompt: Any, gold: Any, choices: Iterable[Any] = ()) -> Identity:
+    def of(self, document: Any, prompt: Any, gold: Any, choices: Iterable[Any] = (), among: str = "") -> Identity:
         """Identify the next answer. All are JSON values. `document`: the tool's own identity of the row, or its
-        content; `prompt`: whatever tells how it was asked, solved examples included; `gold`: what was right.
+        content; `prompt`: whatever tells how it was asked, solved examples included; `gold`: what was right; `among`:
+        as `key` takes it.
         """
         asked, judged = digest(prompt), digest([gold, list(choices)])
-        return Identity(self.key(digest(document), asked, judged), digest(document), f"{asked}-{judged}")
+        return Identity(self.key(digest(document), asked, judged, among=among), digest(document), f"{asked}-{judged}")
 
     def key(self, *parts: str, among: str = "") -> str:
         """Join the parts of an identity and number it. `among`: the filter, where each logs the answer once."""

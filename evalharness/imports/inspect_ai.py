@@ -14,12 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.data.files import kind, plain
-from evalharness.errors import DataError, UsageError
+from evalharness.errors import DataError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
 from evalharness.imports.inspect_answers import answer_read, asked, read_answer, texts_of, with_attachments
-from evalharness.imports.inspect_files import AGAIN, EvalLog, Object, log_files, mapping, read_header, read_samples
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
+from evalharness.imports.inspect_files import AGAIN, EvalLog, Object, log_files, read_header, read_samples
+from evalharness.imports.logged import (
+    Answer,
+    AnswerTexts,
+    LoggedTask,
+    MetricStatement,
+    ModelLog,
+    is_score,
+    mapping,
+    one_model,
+)
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
 
@@ -42,13 +51,9 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     """
     logs = [read_header(file) for file in log_files(path)]
     models = sorted({log.model for log in logs})
-    if model and model not in models:
-        raise UsageError(path, f"holds no log of the model {model}", f"{' or '.join(models)} would be right")
-    if not model and len(models) > 1:
-        example = f"name one of them: {path}#{models[0]}"
-        raise UsageError(path, f"holds the logs of several models ({', '.join(models)})", example)
+    chosen = one_model(path, models, model, "log", "logs")
     notices: list[str] = []
-    newest = _newest([log for log in logs if log.model == (model or models[0])], notices)
+    newest = _newest([log for log in logs if log.model == chosen], notices)
     tasks = {task: _task(log, notices) for task, log in newest.items()}
     last = max(newest.values(), key=lambda log: str(log.spec.get("created")))
     return ModelLog(name=name, path=str(path), tasks=tasks, settings=_settings(last), notices=tuple(notices))

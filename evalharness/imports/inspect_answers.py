@@ -7,8 +7,8 @@ from typing import Any
 
 from evalharness.data.files import kind
 from evalharness.errors import DataError
-from evalharness.imports.inspect_files import AGAIN, Object, mapping
-from evalharness.imports.logged import AnswerTexts
+from evalharness.imports.inspect_files import AGAIN, Object
+from evalharness.imports.logged import AnswerTexts, mapping
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 
 ATTACHED = "attachment://"

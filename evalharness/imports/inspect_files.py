@@ -20,6 +20,7 @@ import pyarrow as pa
 from evalharness.data.contents import most_unpacked, read_text, too_large, unreadable
 from evalharness.data.files import kind
 from evalharness.errors import DataError
+from evalharness.imports.logged import mapping
 from evalharness.json_text import parse_json
 
 DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d.*_.+_.+\.json")  # DATE_TASK_ID.json
@@ -69,12 +70,6 @@ class EvalLog:
         """Is a sample's score the mean of its epochs? It is unless the task names other ways to reduce them."""
         reducers = mapping(self.spec, "config").get("epochs_reducer")
         return self.epochs == 1 or not isinstance(reducers, list) or not reducers or "mean" in reducers
-
-
-def mapping(document: Object, key: str) -> Object:
-    """Return what stands under the key where that is an object, else an empty one."""
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def log_files(path: Path) -> list[Path]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.data.files import DataRow, json_value, kind, parquet_batches, plain
-from evalharness.errors import DataError, UsageError
+from evalharness.errors import DataError
 from evalharness.imports.guessing import guessing
-from evalharness.imports.identities import Identities, digest
+from evalharness.imports.identities import Identities
 from evalharness.imports.lighteval_answers import asked, read_answer, texts_of
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, ModelLog, is_score, one_model, stated_of
 from evalharness.imports.metrics import score_of
 from evalharness.imports.reported import check_reported
 from evalharness.tasks.answer_counts import ReadAnswer
@@ -61,13 +61,9 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     """
     files = _details(path)
     models = sorted({details.model for details in files})
-    if model and model not in models:
-        raise UsageError(path, f"holds no details of the model {model}", f"{' or '.join(models)} would be right")
-    if not model and len(models) > 1:
-        example = f"name one of them: {path}#{models[0]}"
-        raise UsageError(path, f"holds the details of several models ({', '.join(models)})", example)
+    chosen = one_model(path, models, model, "details", "details")
     notices: list[str] = []
-    newest = _newest([details for details in files if details.model == (model or models[0])], notices)
+    newest = _newest([details for details in files if details.model == chosen], notices)
     about = {date: _results(path, date) for date in sorted({details.date for details in newest.values()})}
     tasks = {task: _task(of, about[of.date], notices) for task, of in newest.items()}
     if not any(task.answers for task in tasks.values()):
@@ -188,14 +184,12 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
         place = f"{details.file}:{number}"
         document, prompt, judged = asked(place, row, system)
         values = {metric: _value(value) for metric, value in row["metric"].items() if value is not None}
-        parts = digest(document), digest(prompt), digest(judged)
-        key = identities.key(*parts, among=" ".join(sorted(values)))
+        key, asked_of, content = identities.of(document, prompt, *judged, among=" ".join(sorted(values)))
         scored = {metric: value for metric, value in values.items() if _finite(value)}
         without += not scored or not _finite(next(iter(values.values())))
         choices.append(len(row["doc"]["choices"]) if row["model_response"].get("logprobs") else 0)
         for metric, value in scored.items():
-            content = f"{parts[1]}-{parts[2]}"
-            answers.setdefault(metric, []).append(Answer(key, parts[0], key, value, content))
+            answers.setdefault(metric, []).append(Answer(key, asked_of, key, value, content))
         if scored:
             given = read_answer(row)
             read += [given] if given is not None else []
@@ -207,11 +201,11 @@ def _task(details: _Details, results: _Results, notices: list[str]) -> LoggedTas
     for metric, reported in _otherwise(details, results, answers, about).items():
         notices.append(f"{details.task}: {metric} is left out, lighteval computes it otherwise ({reported:.6g})")
         del answers[metric]
-    chance = guessing(choices, ())
+    chance, higher = guessing(choices), {metric: of.get("higher_is_better") for metric, of in about.items()}
     return LoggedTask(
         name=details.task,
         answers={metric: tuple(of) for metric, of in answers.items()},
-        stated={metric: _stated(about.get(metric, {}), of, chance) for metric, of in answers.items()},
+        stated={metric: stated_of(of, higher.get(metric), chance) for metric, of in answers.items()},
         version=str(results.part("config_tasks", details.task).get("version", "")),
         read={"none": tuple(read)},
         texts=texts,
@@ -275,13 +269,3 @@ def _otherwise(
             if ours is not None and not abs(ours - reported) <= 1e-6 * max(1.0, abs(reported)):
                 found[metric] = reported
     return found
-
-
-def _stated(about: Document, answers: Sequence[Answer], chance: float | None) -> MetricStatement:
-    """What the log says of one metric; `chance`: of picking the right choice, which is that of scores of 0 and 1."""
-    higher = about.get("higher_is_better")
-    stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
-    numbers = [answer.value for answer in answers]
-    if chance is not None and higher is not False and all(value in (0, 1) for value in numbers):
-        stated["chance"] = chance
-    return stated

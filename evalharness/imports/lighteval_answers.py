@@ -15,9 +15,9 @@ AGAIN = "run lighteval again with --save-details, or copy the file again"
 SHOWN = ("query", "instruction", "choices", "gold_index")  # of a solved example
 
 
-def asked(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return what identifies a row: its document, how it was asked, and what it was judged by. `system`: the system
-    prompt of the run. Raises DataError for what is no document.
+def asked(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], tuple[list[Any], list[Any]]]:
+    """Return what identifies a row: its document, how it was asked, and its right answers and choices. `system`: the
+    system prompt of the run. Raises DataError for what is no document.
     """
     doc, response = row["doc"], row["model_response"]
     if not isinstance(doc.get("query"), str):
@@ -34,7 +34,7 @@ def asked(place: str, row: DataRow, system: Any) -> tuple[list[Any], list[Any], 
     ]
     prompt = [doc["query"], doc.get("instruction"), doc.get("unconditioned_query"), solved, response.get("input")]
     prompt += [system, doc.get("stop_sequences"), doc.get("generation_size")]
-    return [doc.get("id")], prompt, [doc["choices"], _golds(doc)]
+    return [doc.get("id")], prompt, (_golds(doc), doc["choices"])
 
 
 def _golds(doc: Mapping[str, Any]) -> list[Any]:

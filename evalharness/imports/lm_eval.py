@@ -18,7 +18,16 @@ from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import LENGTH, Identities, digest
 from evalharness.imports.lm_eval_answers import read_answer, texts_of
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, plain_name
+from evalharness.imports.logged import (
+    Answer,
+    AnswerTexts,
+    LoggedTask,
+    ModelLog,
+    is_score,
+    mapping,
+    plain_name,
+    stated_of,
+)
 from evalharness.json_text import parse_json
 from evalharness.tasks.answer_counts import ReadAnswer
 from evalharness.tasks.library import Library
@@ -68,7 +77,7 @@ def read(path: Path, name: str, library: Library) -> ModelLog:
     if not tasks:
         raise DataError(folder, "no samples in any file", RERUN)
     last = about[max(about)] if about else {}
-    settings = {key: plain(value) for key, value in {**last, **_mapping(last, "config")}.items() if key in SETTINGS}
+    settings = {key: plain(value) for key, value in {**last, **mapping(last, "config")}.items() if key in SETTINGS}
     return ModelLog(
         name=name, path=str(folder), tasks=tasks, groups=_groups(about), settings=settings, notices=tuple(notices)
     )
@@ -111,17 +120,11 @@ def _about(folder: Path, dates: set[str]) -> dict[str, dict[str, Any]]:
     return dict(sorted(documents.items()))
 
 
-def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return what stands under the key where that is an object, else an empty one."""
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def _groups(about: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """Collect the groups of two or more tasks that the results files list."""
     children: dict[str, Sequence[str]] = {}
     for document in about.values():
-        for group, names in _mapping(document, "group_subtasks").items():
+        for group, names in mapping(document, "group_subtasks").items():
             children[group] = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     leaves = {group: tuple(dict.fromkeys(_leaves(group, children))) for group in children}
     return {group: members for group, members in leaves.items() if len(members) > 1}
@@ -193,9 +196,9 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     if not answers:
         return None
     chance = guessing(choices)
-    higher = _mapping(_mapping(about, "higher_is_better"), name)
-    stated = {metric: _stated(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
-    version = str(_mapping(about, "versions").get(name, ""))
+    higher = mapping(mapping(about, "higher_is_better"), name)
+    stated = {metric: stated_of(scores, higher.get(plain_name(metric)), chance) for metric, scores in answers.items()}
+    version = str(mapping(about, "versions").get(name, ""))
     return LoggedTask(
         name=name,
         answers={metric: tuple(scores) for metric, scores in answers.items()},
@@ -206,19 +209,11 @@ def _task(name: str, file: Path, about: Mapping[str, Any], unit: str | None) -> 
     )
 
 
-def _stated(scores: Sequence[Answer], higher: Any, chance: float | None) -> MetricStatement:
-    """What the log says of one metric; `chance`: of picking the right choice, which is that of scores of 0 and 1."""
-    stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
-    if chance is not None and higher is not False and all(score.value in (0, 1) for score in scores):
-        stated["chance"] = chance
-    return stated
-
-
 def _finite(value: Any) -> bool:
     """Can the value be a score? One that is no finite number counts as if it had not been answered."""
     if isinstance(value, list):
         return all(map(_finite, value))
-    return not isinstance(value, int | float) or -1e300 < value < 1e300
+    return not isinstance(value, int | float) or is_score(value)
 
 
 def _choices(line: Mapping[str, Any]) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, TypeGuard
 
 from evalharness.errors import UsageError
@@ -86,6 +87,35 @@ class ModelLog:
 def is_score(value: object) -> TypeGuard[float]:
     """Is it a finite number? What is none counts as if it had not been answered."""
     return isinstance(value, int | float) and -1e300 < value < 1e300
+
+
+def mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return what stands under the key where that is an object, else an empty one."""
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def one_model(path: Path, models: Sequence[str], model: str, one: str, several: str) -> str:
+    """Return the `model` that is meant of those whose logs lie at a path; the one that is there where none is named.
+    `one`, `several`: a tool's words for what it logs. Raises UsageError for one that is not there, and where several
+    could be meant.
+    """
+    if model and model not in models:
+        raise UsageError(path, f"holds no {one} of the model {model}", f"{' or '.join(models)} would be right")
+    if not model and len(models) > 1:
+        example = f"name one of them: {path}#{models[0]}"
+        raise UsageError(path, f"holds the {several} of several models ({', '.join(models)})", example)
+    return model or models[0]
+
+
+def stated_of(answers: Sequence[Answer], higher: object, chance: float | None) -> MetricStatement:
+    """What a log states of one metric. `higher`: which way is better, where that is a truth value; `chance`: of picking
+    the right choice, which is that of scores of 0 and 1.
+    """
+    stated = MetricStatement(higher_is_better=higher) if isinstance(higher, bool) else MetricStatement()
+    if chance is not None and higher is not False and all(answer.value in (0, 1) for answer in answers):
+        stated["chance"] = chance
+    return stated
 
 
 def plain_name(metric: str) -> str:

@@ -14,8 +14,8 @@ from evalharness.errors import DataError, UsageError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
 from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
-from evalharness.imports.nemo_files import RERUN, REWARD, WHOLE, NemoSample, NemoTask, files_at, parse
-from evalharness.imports.reported import check_reported
+from evalharness.imports.nemo_files import RERUN, REWARD, NemoSample, NemoTask, files_at, parse
+from evalharness.imports.reported import WHOLE, check_reported
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 from evalharness.tasks.library import Library
 

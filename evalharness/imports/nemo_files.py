@@ -22,7 +22,6 @@ REWARD = "reward"
 RERUN = "run nemo-evaluator again with --save-predictions"
 AGAIN = "run nemo-evaluator again, or copy the files again"
 ROUNDED = 0.5001e-4  # the means in RESULTS have four decimals
-WHOLE = "both files of one run, whole and as they were written, would be right"
 Kinds = Mapping[str, type | tuple[type, ...]]
 TEXT = (str, type(None))
 KINDS: Kinds = {

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.errors import DataError, UsageError
+from evalharness.errors import DataError
 from evalharness.imports.guessing import guessing
 from evalharness.imports.identities import Identities
-from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score
+from evalharness.imports.logged import Answer, AnswerTexts, LoggedTask, MetricStatement, ModelLog, is_score, one_model
 from evalharness.imports.opencompass_files import RESCORE, Object, TaskFiles, details_of, models_of, runs_of, tasks_of
 from evalharness.tasks.answer_counts import ReadAnswer, picked
 from evalharness.tasks.library import Library
@@ -41,12 +41,7 @@ def read(path: Path, name: str, _library: Library | None = None, model: str = ""
     runs, named = runs_of(path)
     model = model or named
     models = sorted({each for run in runs for each in models_of(run)})
-    if model and model not in models:
-        raise UsageError(path, f"holds no predictions of the model {model}", f"{' or '.join(models)} would be right")
-    if not model and len(models) > 1:
-        example = f"name one of them: {path}#{models[0]}"
-        raise UsageError(path, f"holds the predictions of several models ({', '.join(models)})", example)
-    model = model or models[0]
+    model = one_model(path, models, model, "predictions", "predictions")
     runs = [run for run in runs if model in models_of(run)]
     notices = [f"{path}: {model} was run {len(runs)} times; the newest run counts ({runs[-1].name})"][: len(runs) > 1]
     lacking: dict[str, list[str]] = {}

@@ -12,6 +12,8 @@ from typing import Any
 from evalharness.errors import DataError
 from evalharness.imports.logged import is_score
 
+WHOLE = "both files of one run, whole and as they were written, would be right"
+
 
 def check_reported(
     samples: Path, results: Path, metric: str, values: Sequence[float], reported: Any, tolerance: float = 1e-9
@@ -24,4 +26,4 @@ def check_reported(
     mean = sum(values) / len(values) if values else math.nan
     if not abs(mean - reported) <= tolerance * max(1.0, abs(reported)):
         what = f"its {len(values)} values of {metric} have the mean {mean:.6g}, and {results.name} says {reported:.6g}"
-        raise DataError(samples, what, "both files of one run, whole and as they were written, would be right")
+        raise DataError(samples, what, WHOLE)

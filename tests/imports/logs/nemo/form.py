@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-from log_mutations import LogForm, Row
+from log_mutations import LogForm, Row, folders_of_two_models
 
 PREDICTIONS, RESULTS = "parity/byob_predictions.jsonl", "parity/byob_results.json"
 
@@ -19,16 +18,6 @@ def save(folder: Path, rows: list[Row]) -> None:
     (folder / PREDICTIONS).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def second_model(folder: Path) -> None:
-    """Put the tasks into a folder of a model, beside another's."""
-    tasks = list(folder.iterdir())
-    for model in ("one", "other"):
-        for task in tasks:
-            shutil.copytree(task, folder / model / task.name)
-    for task in tasks:
-        shutil.rmtree(task)
-
-
 FORM = LogForm(
     prepare=lambda folder: None,
     files=lambda folder: [folder / PREDICTIONS, folder / RESULTS, *folder.glob("[sw]*/byob_*")],
@@ -39,6 +28,6 @@ FORM = LogForm(
     golds=[("target",)],
     scores=[("scores", "acc")],
     choices=[("metadata", "_choices")],
-    second_model=second_model,
+    second_model=folders_of_two_models,
     other_gold=lambda old: "even" if old == "odd" else "odd",
 )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-from log_mutations import LogForm, Row
+from log_mutations import LogForm, Row, folders_of_two_models
 
 SAMPLES = "sums/results.jsonl"
 
@@ -26,16 +25,6 @@ def save(folder: Path, rows: list[Row]) -> None:
     (folder / SAMPLES).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def second_model(folder: Path) -> None:
-    """Put the tasks into a folder of a model, beside another's."""
-    tasks = list(folder.iterdir())
-    for model in ("one", "other"):
-        for task in tasks:
-            shutil.copytree(task, folder / model / task.name)
-    for task in tasks:
-        shutil.rmtree(task)
-
-
 FORM = LogForm(
     prepare=lambda folder: None,
     files=lambda folder: [folder / SAMPLES, *folder.glob("*/eval-*.json"), folder / "words" / "results.jsonl"],
@@ -46,6 +35,6 @@ FORM = LogForm(
     golds=[("line", "expected_answer")],
     scores=[("line", "reward")],
     choices=[],
-    second_model=second_model,
+    second_model=folders_of_two_models,
     other_gold=lambda old: f"{old}0",
 )
