@@ -10,7 +10,7 @@ from evalharness import experiments, registry, run
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline_accept import accepted, news
 from evalharness.analysis.baseline_file import read_file, text_of
-from evalharness.analysis.baseline_gate import decide
+from evalharness.analysis.baseline_gate import check_used, decide
 from evalharness.analysis.gate import Decision
 from evalharness.analysis.joining import read_runs
 from evalharness.analysis.judging import judged_by, rule_notices
@@ -194,6 +194,7 @@ def gate(
     hints = get_type_hints(gate)
     check_options({"run": run, "policy": policy, "candidates": candidates, **of_policy}, hints)
     whole = as_policy(policy).with_values(of_policy, OPTION)
+    check_used(whole)
     if isinstance(run, RunResults):
         return run.decide(whole, candidates)
     if isinstance(run, Results):

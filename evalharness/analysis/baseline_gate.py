@@ -18,13 +18,20 @@ from evalharness.analysis.row_packing import as_packed
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import Measurement, TaskFacts
-from evalharness.records.policy import Against, Policy
+from evalharness.records.policy import OPTION, Against, Policy
 from evalharness.records.results import Results
 from evalharness.records.tasks import Group
 from evalharness.results import read_measurements
 
 Value = TypeVar("Value")
 FIX = "run the candidate with the baseline's tasks, data, limits and engine, or accept a new baseline"
+
+
+def check_used(policy: Policy) -> None:
+    """Raises UsageError for a baseline file that an option names and nothing is held against."""
+    if policy.source("baseline") == OPTION and not policy.looks_at_baseline:
+        fix = "give --against baseline, or both, too (or `against` in the policy)"
+        raise UsageError("--baseline", f"nothing is held against it: the policy is against {Against.BASE}", fix)
 
 
 def decide(run: Path | None, results: Results, policy: Policy, only: Collection[str] = ()) -> Decision:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from evalharness.analysis.baseline_file import FILE
-from evalharness.analysis.baseline_gate import decide
+from evalharness.analysis.baseline_gate import check_used, decide
 from evalharness.analysis.judging import judged_by
 from evalharness.analysis.policy_file import policy_of
 from evalharness.cli.command import Command
@@ -28,7 +28,7 @@ from evalharness.cli.options import (
 )
 from evalharness.cli.printing import print_commands, print_json, print_line
 from evalharness.errors import StoreError, UsageError
-from evalharness.records.policy import OPTION, Against, Policy
+from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
 from evalharness.report import gate_files, github
 from evalharness.report.gate_lines import GateText
@@ -81,9 +81,7 @@ def _policy(given: Mapping[str, Any]) -> Policy:
         **{name: given[name] for name in ("on_inconclusive", "against", "baseline")},
     }
     policy = policy_of(given["policy_text"]).with_values(of_options, OPTION)
-    if given["baseline"] and not policy.looks_at_baseline:
-        fix = "give --against baseline, or both, too (or `against` in the policy)"
-        raise UsageError("--baseline", f"nothing is held against it: the policy is against {Against.BASE}", fix)
+    check_used(policy)
     return policy
 
 

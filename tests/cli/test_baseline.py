@@ -112,6 +112,8 @@ def test_small_steps_pass_against_the_accepted_scores_and_not_against_both(
     assert exit_code("gate", second, "--baseline", "nothing.json") == 2
     assert exit_code("gate", second, "--policy", "none", "--baseline", "b.json") == 2
     assert "--baseline: nothing is held against it" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--baseline: nothing is held against it"):
+        evalharness.gate(second, baseline="b.json")
     assert exit_code("gate", second, "--policy", "none", "--against", "both") == 2
     assert "evalharness-baseline.json: no baseline file can be read here" in capsys.readouterr().err
     Path("evalharness-baseline.json").write_bytes(Path("b.json").read_bytes())  # as `accept` names it
