@@ -52,7 +52,7 @@ def evaluate(
 
     The options are the command's; texts are as good as paths:
 
-    * models: base, baseline, target, train_data, placebo, precision, allow_noop
+    * models: base, baseline, target, targets, train_data, placebo, precision, allow_noop
     * tasks: tasks, include, limit, num_fewshot, split, templates
     * rows: data_dir, data, columns
     * prompts: apply_chat_template, system_instruction, fewshot_as_multiturn, chat_template_mismatch

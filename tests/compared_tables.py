@@ -16,7 +16,7 @@ Changes = Mapping[str, Mapping[str, tuple[int, int]]]  # candidate and task: exa
 
 def compared_candidates(folder: Path, changes: Changes, examples: int = 1000, **options: Any) -> Path:
     """The folder of a run of candidates that all name the same tasks; the base is right about four of five examples.
-    `options`: of the comparison.
+    `options`: of the comparison; without a target they are said to have none.
     """
     tasks = next(iter(changes.values()))
     unchanged = dict.fromkeys(tasks, (0, 0))
@@ -28,6 +28,7 @@ def compared_candidates(folder: Path, changes: Changes, examples: int = 1000, **
         ]
         (folder / f"{name}.csv").write_text("\n".join(("task,id,score", *rows, "")))
     tables = [str(folder / f"{name}.csv") for name in ("base", *changes)]
+    options = {"target": "none", **options}
     evalharness.compare(tables, metrics={"score": {"chance": 0.25}}, out=folder / "run", **options)
     return folder / "run"
 

@@ -13,6 +13,7 @@ from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import Measurement, MetricFacts, TaskFacts
+from evalharness.records.models import NO_TARGET
 from evalharness.records.tasks import Group
 
 ACC = MetricFacts(
@@ -45,7 +46,7 @@ def measured_run(
     needed = {"margin": None, "margins": {}, "engine": {"fingerprint": "drawn"}}
     needed |= {"tasks": {fact.name: {"definition": fact.name} for fact in facts}, **more.pop("signature", {})}
     settled: dict[str, Any] = {"models": (), "signature": needed, **more}
-    plan = plan or ComparePlan(base="base", candidates=("c",))
+    plan = plan or ComparePlan(base="base", candidates=("c",), targets={"c": NO_TARGET})
     return MeasuredRun(plan=plan, facts=tuple(facts), measurements=tuple(measurements), **settled)
 
 
@@ -97,7 +98,7 @@ def both(name: str, n: int, right: int, lost: int = 0, gained: int = 0, candidat
 
 
 def plan(**options: Any) -> ComparePlan:
-    return ComparePlan(base="base", candidates=("lora",), **options)
+    return ComparePlan(base="base", candidates=("lora",), **{"targets": {"lora": NO_TARGET}, **options})
 
 
 def by_task(comparisons: Sequence[Comparison]) -> Mapping[str, Comparison]:

@@ -164,7 +164,7 @@ def _of_candidate(of: CandidateRows) -> CandidateDecision:
         remarks = [f"{line} (passes all the same: {how})" for line in undecided]
         remarks.append(gate_text.not_excluded(of.name, of.units))
     remarks += [*excused, *gate_text.within_limit(of.units, of.tolerated)]
-    remarks += [*gate_text.target_untold(of.suite, of.units), *gate_text.not_alike(of.name, of.units)]
+    remarks += gate_text.not_alike(of.name, of.units)
     reasons, remarks = ([*map(gate_text.one_line, each)] for each in (reasons, remarks))
     of_units = tuple(_of_unit(of, row) for row in judged)
     return CandidateDecision(of.name, outcome, tuple(reasons), tuple(remarks), of_units)

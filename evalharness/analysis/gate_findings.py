@@ -94,8 +94,9 @@ class CandidateRows:
         if row.verdict == Verdict.FORGOTTEN:
             return [(UnitOutcome.FORGOTTEN, gate_text.forgotten(row)), *self._over_limits(row)]
         if row.level == Level.SUITE:
-            retained = row.verdict == Verdict.RETAINED
-            return [] if retained else [(UnitOutcome.INCONCLUSIVE, gate_text.undecided(row, self.units))]
+            lines = [] if row.verdict == Verdict.RETAINED else [gate_text.undecided(row, self.units)]
+            lines += [gate_text.target_unknown(row, self.units)] if Flag.NO_TARGET in row.flags else []
+            return [(UnitOutcome.INCONCLUSIVE, line) for line in lines]
         suspect = [(UnitOutcome.SUSPECT, gate_text.suspect(row))] if Flag.SUSPECT in row.flags else []
         return [*suspect, *self._above_ceiling(row), *self._over_limits(row)]
 

@@ -9,6 +9,7 @@ from evalharness.analysis.number_text import coverage, signed
 from evalharness.analysis.phrases import never_retained, units_of, would_decide
 from evalharness.records.comparison import Comparison, Flag, Level, value_of
 from evalharness.records.measurements import ExampleError
+from evalharness.records.models import NO_TARGET
 from evalharness.records.policy import Waiver
 from evalharness.records.results import Results
 from evalharness.stats.enums import Verdict
@@ -109,18 +110,18 @@ def waiver_expired(waiver: Waiver) -> str:
     return f"expired: the waiver of {waiver.words}: it no longer counts"
 
 
-def target_untold(suite: Comparison | None, units: Sequence[Comparison]) -> list[str]:
-    """Name the largest shown gain of a candidate without a declared target: if that is its target, the suite should
-    leave it out.
+def target_unknown(suite: Comparison, units: Sequence[Comparison]) -> str:
+    """Why a candidate whose target nobody states does not pass: its target's gain may stand in the suite. The largest
+    gain that is shown is named.
     """
-    if suite is None or Flag.NO_TARGET not in suite.flags:
-        return []
     gains = [(row.difference.value / (row.margin or 1.0), row) for row in units if _is_gain(row) and row.difference]
-    if not gains:
-        return []
-    row = max(gains, key=lambda gain_and_row: gain_and_row[0])[1]
-    what = f"no target: {suite.candidate} declares none, so its gain on {row.task} ({_difference(row)}) is in the suite"
-    return [f"{what}; where it was trained for that, run or compare with --target {row.task}"]
+    likely = max(gains, key=lambda gain_and_row: gain_and_row[0])[1] if gains else None
+    gain = "a gain there" if likely is None else f"its gain on {likely.task} ({_difference(likely)})"
+    name = "TASK" if likely is None else likely.task
+    return (
+        f"target unknown: {suite.candidate}: what it was trained for is not said, so that {gain} may stand in the "
+        f"suite; run or compare with --target {name}, or --target {NO_TARGET} where it was trained for no single task"
+    )
 
 
 def not_alike(name: str, units: Sequence[Comparison]) -> list[str]:

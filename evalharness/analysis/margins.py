@@ -10,6 +10,7 @@ from evalharness.errors import UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED, ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import TaskFacts
+from evalharness.records.models import NO_TARGET
 from evalharness.records.tasks import Group, Task
 
 NAME_MEMBERS = "name its tasks or groups"
@@ -43,12 +44,12 @@ def judged(run: MeasuredRun) -> tuple[list[TaskFacts], list[Group]]:
 
 def with_targets(run: MeasuredRun, everywhere: str | None, named: Mapping[str, str]) -> MeasuredRun:
     """The run, to be judged with these tasks as what its candidates were trained for (`everywhere`: all of them, but
-    for those named). Raises UsageError for a name that is no candidate or task of it.
+    for those named; NO_TARGET: for no task). Raises UsageError for a name that is no candidate or task of it.
     """
     targets = {**(dict.fromkeys(run.plan.candidates, everywhere) if everywhere else {}), **named}
     for sort, names, known in (
         ("candidate", targets.keys(), set(run.plan.candidates)),
-        ("task", targets.values(), {fact.name for fact in run.facts}),
+        ("task", {*targets.values()} - {NO_TARGET}, {fact.name for fact in run.facts}),
     ):
         for name in sorted(set(names) - known):
             raise UsageError("--target", f"no {sort} {name!r} in what is compared", did_you_mean(name, known))

@@ -12,6 +12,7 @@ from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.phrases import never_retained, units_of
 from evalharness.records.comparison import Comparison, Flag, Level
 from evalharness.records.diagnosis import Conclusion
+from evalharness.records.models import NO_TARGET
 from evalharness.records.results import ModelRow, Results
 from evalharness.stats.enums import Verdict
 
@@ -65,8 +66,10 @@ def _undecided(units: Sequence[UnitDecision], suite: UnitDecision | None) -> str
     if suspects:
         read = f"Read what changed on {_named(suspects)}"
         return f"{read}; then {_lower(_enough(suspects[0]))}."
-    if suite is not None and suite.outcome != UnitOutcome.RETAINED:
+    if suite is not None and suite.row.verdict != Verdict.RETAINED:
         return f"{_enough(suite.row)}."
+    if suite is not None and Flag.NO_TARGET in suite.row.flags:
+        return f"Say what it was trained for: compare with --target TASK, or --target {NO_TARGET} for no single task."
     unfit = [unit.row for unit in units if unit.outcome == UnitOutcome.OVER_LIMIT]
     if unfit:
         return f"Read the answers to {_named(unfit)}: more are empty, cut off or unreadable than the policy allows."
@@ -103,7 +106,8 @@ def _forgotten(results: Results, model: ModelRow | None, lost: Sequence[Comparis
             and row.candidate == model.name}  # fmt: skip
     what = f"{_named(lost)}" if 0 < len(lost) <= FEW else "the tasks it lost"
     more = "more " if training.get("replay") else ""
-    unlearned = model is not None and model.target_task is not None and not model.learned_target
+    targeted = model is not None and model.target_task not in (None, NO_TARGET)
+    unlearned = targeted and model is not None and not model.learned_target
     rate = "; it has hardly learned, either" if unlearned else _or_rate("a smaller", model)
     rest = f"Train again with {more}examples of {what} (--replay){rate}."
     only_form = bool(lost) and all(row.task in form for row in lost)

@@ -23,7 +23,8 @@ from evalharness.checkpoints.limits import check_sizes
 from evalharness.checkpoints.naming import CheckpointSpec, parse
 from evalharness.checkpoints.precision import ON_LOADING, parameter_count, precision_of
 from evalharness.checkpoints.training_facts import trained_parameters, training_facts
-from evalharness.errors import ModelError
+from evalharness.errors import ModelError, UsageError, did_you_mean
+from evalharness.records.job import ModelSelection
 from evalharness.records.models import Checkpoint, ModelKind
 
 Role = Literal["base", "candidate"]
@@ -35,15 +36,10 @@ SHOWN = 6
 
 
 def recognise(
-    text: str,
-    *,
-    base: str | None = None,
-    target: str | None = None,
-    role: Role = "candidate",
-    precision: str | None = None,
+    text: str, *, base: str | None = None, role: Role = "candidate", precision: str | None = None
 ) -> Checkpoint:
-    """Recognise the checkpoint that `text` names. `base` and `target` win over what its files say; its own name is its
-    directory's unless given.
+    """Recognise the checkpoint that `text` names. `base` wins over what its files say; its own name is its directory's
+    unless given.
 
     `precision`: None is what the files say (config.json, or training.json of an adapter that was trained on a quantised
     base), else the base's weights are to be quantised so on loading ("": not at all). The base of full weights may stay
@@ -52,12 +48,27 @@ def recognise(
     """
     spec = parse(text)
     try:
-        checkpoint = _recognised(spec, base, target, role)
+        checkpoint = _recognised(spec, base, role)
         return checkpoint if precision is None else at_precision(checkpoint, precision)
     except (OSError, RuntimeError) as error:  # what cannot be read, or vanished in between; links that go round
         raise ModelError(
             spec.location, f"cannot be read ({error})", "check its permissions and that nothing else writes there"
         ) from None
+
+
+def recognise_candidates(models: ModelSelection, base: str | None) -> tuple[Checkpoint, ...]:
+    """Recognise the candidates of a run, each with the target that is stated for it, else the one of its files. Raises
+    ModelError, and UsageError for a target of no candidate.
+    """
+    candidates = tuple(recognise(text, base=base) for text in models.candidates)
+    names = [candidate.name for candidate in candidates]
+    for name in models.targets:
+        if name not in names:
+            raise UsageError("--target", f"no candidate {name!r}", did_you_mean(name, names))
+    return tuple(
+        replace(candidate, target_task=models.target_of(candidate.name) or candidate.target_task)
+        for candidate in candidates
+    )
 
 
 def holds_itself(directory: Path) -> bool:
@@ -69,7 +80,7 @@ def holds_itself(directory: Path) -> bool:
     return weights or any(path.is_file() for path in adapter)
 
 
-def _recognised(spec: CheckpointSpec, base: str | None, target: str | None, role: Role) -> Checkpoint:
+def _recognised(spec: CheckpointSpec, base: str | None, role: Role) -> Checkpoint:
     directory = directory_of(spec)
     stated = files.training_record(directory)[0].get("target_task")
     base = base or base_named_in(directory)
@@ -88,7 +99,7 @@ def _recognised(spec: CheckpointSpec, base: str | None, target: str | None, role
             f"leave out #{spec.task}",
         )
     checkpoint = _adapter(spec, directory, base) if is_adapter else _full_weights(spec, directory, base, role)
-    target = target or (stated if isinstance(stated, str) and stated else None)
+    target = stated if isinstance(stated, str) and stated else None
     return replace(checkpoint, target_task=target, training=training_facts(directory))
 
 

@@ -31,8 +31,9 @@ from evalharness.results import results_text
     "--target",
     "target_texts",
     multiple=True,
-    metavar="[NAME=]TASK",
-    help="The task that the candidates were trained for, or candidate NAME, which the suite leaves out. Repeatable.",
+    metavar="[NAME=]TASK|none",
+    help="The task that the candidates (or candidate NAME) were trained for, which the suite leaves out; none: no "
+    "task. Repeatable.",
 )
 @click.option(
     "--metric",

@@ -20,10 +20,12 @@ def job_options(given: Mapping[str, Any]) -> JobOptions:
     """The options of a Job among a command's parameters, which have the names of JobOptions. Raises UsageError."""
     margin, named_margins = margins(given["margin_texts"])
     ceiling, named_ceilings = ceilings(given.get("ceiling_texts", ()))
+    target, named_targets = target_tasks(given.get("target_texts", ()))
     values = {
         **given,
         "margin": margin,
         "margins": named_margins,
+        **({"target": target, "targets": named_targets} if "target_texts" in given else {}),
         "ceiling": ceiling,
         "ceilings": named_ceilings,
         "data": paths("--data", given["data"]),

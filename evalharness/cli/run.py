@@ -73,8 +73,12 @@ class RunCommand(SectionedCommand):
 @with_options(*task_options)
 @click.option(
     "--target",
+    "target_texts",
+    multiple=True,
+    metavar="[NAME=]TASK|none",
     shell_complete=completion.tasks,
-    help="The task that the candidates were trained for, where training.json does not say.",
+    help="The task that the candidates (or candidate NAME) were trained for, where training.json does not say; none: "
+    "no task. The gate wants to know.",
 )
 @with_options(*data_options)
 @click.option(

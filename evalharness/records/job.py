@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from evalharness.records.models import EngineSettings
+from evalharness.records.models import NO_TARGET, EngineSettings
 from evalharness.records.policy import Policy
 
 
@@ -18,11 +18,22 @@ class ModelSelection:
     candidates: tuple[str, ...] = ()
     base: str | None = None
     baseline: Path | None = None  # an earlier run whose base's scores stand in for running the base
-    target: str | None = None
+    target: str | None = None  # of all candidates; NO_TARGET: they have none; None: as training.json says
+    targets: Mapping[str, str] = field(default_factory=dict)  # candidate -> its own target
     placebo: bool = False
     precision: str | None = None  # None: the candidates' own
     train_data: Mapping[str, Path] = field(default_factory=dict)  # by candidate; "": of all
     allow_noop: bool = False
+
+    def target_of(self, name: str) -> str | None:
+        """The target that is stated for the candidate of this name; None: none is stated."""
+        return self.targets.get(name, self.target)
+
+    @property
+    def stated_targets(self) -> tuple[str, ...]:
+        """The tasks that are stated as targets, each once."""
+        stated = dict.fromkeys([*([self.target] if self.target else []), *self.targets.values()])
+        return tuple(name for name in stated if name != NO_TARGET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,9 @@ class Architecture(StrEnum):
     SEQ2SEQ = "seq2seq"  # encoder-decoder
 
 
+NO_TARGET = "none"  # in place of a target's name: the candidate is declared to be trained for no single task
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """One model as files. `fingerprint` is of content (weights, configs, adapter, tokenizer, template) and precision,
@@ -63,7 +66,7 @@ class Checkpoint:
     bytes: int  # what has to be stored for this candidate beside its base
     window: int | None  # positions the model has; None: no limit known
     virtual_tokens: int = 0
-    target_task: str | None = None  # what it was trained on, from training.json or --target
+    target_task: str | None = None  # what it was trained for, by training.json or --target; NO_TARGET; None: unknown
     architecture: Architecture = Architecture.CAUSAL
     adapter: str = ""  # peft's type ("LORA", "PREFIX_TUNING", …); "PLACEBO": it changes nothing; "": full weights
     precision: str = ""  # how its weights (an adapter's base's) are quantised: "nf4", "int8", …; "": not

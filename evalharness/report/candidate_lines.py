@@ -9,7 +9,7 @@ from evalharness.analysis.gate import worst
 from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.metric_unit import metric_unit
 from evalharness.analysis.next_steps import next_step
-from evalharness.records.models import ModelKind
+from evalharness.records.models import NO_TARGET, ModelKind
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.gate_lines import MARKS, MAY
@@ -79,6 +79,8 @@ def _learned(results: Results, candidate: JudgedCandidate) -> tuple[str, str]:
     model = candidate.model
     if model is None or model.target_task is None:
         return wording.NONE, "not said what it was trained for"
+    if model.target_task == NO_TARGET:
+        return wording.NONE, learned_words(model)
     name = wording.one_line(model.target_task, wording.LONGEST_NAME)
     gain = gain_in_unit(results, model) or wording.NONE
     if model.learned_target is False:

@@ -62,7 +62,7 @@ FLAGS: Final[Mapping[str, FlagWords]] = {  # docs/results.md has them as a table
         "no target",
         "no task is declared as what the candidate was trained for, so every gate unit counts in the suite, and a gain "
         "there speaks for it",
-        "name it (--target TASK) where it is one of these tasks; else nothing",
+        "name it (--target TASK), or say that there is none (--target none): the gate passes no candidate without it",
     ),
     Flag.INCOMPLETE: FlagWords(
         "examples missing",

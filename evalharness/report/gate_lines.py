@@ -43,6 +43,7 @@ RULES = {  # by the word that a reason begins with
     "forgotten": "a gate unit is shown to have lost more than its margin (p_forgotten, adjusted by Holm over the "
     "candidate's gate units, is at most alpha), or the suite is",
     "undecided": "the suite is not shown to be retained",
+    "target unknown": "nobody says what the candidate was trained for, so that a gain on that may stand in the suite",
     "suspect": "a unit is suspect (p_forgotten at most the smaller of alpha and 0.75 over the number of gate units)",
     "ceiling": "a larger loss than a ceiling is not excluded",
     "limit": "more answers are unfit than a limit of the policy allows",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from evalharness.records.comparison import Comparison, Level
+from evalharness.records.models import NO_TARGET
 from evalharness.records.results import Results
 
 
 def targets_of(results: Results) -> dict[str, str]:
     """Map each candidate to the task it was trained on, where that is known."""
-    return {model.name: model.target_task for model in results.models if model.judged and model.target_task is not None}
+    judged = {model.name: model.target_task for model in results.models if model.judged}
+    return {name: task for name, task in judged.items() if task is not None and task != NO_TARGET}
 
 
 def in_order(results: Results, of: Collection[str] | None = None) -> list[tuple[str, list[Comparison]]]:

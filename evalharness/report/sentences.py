@@ -10,7 +10,8 @@ from evalharness.analysis.gate import worst
 from evalharness.analysis.gate_findings import UnitOutcome
 from evalharness.analysis.gate_text import largest_possible_loss, loss_bound
 from evalharness.analysis.metric_unit import metric_unit
-from evalharness.records.comparison import Comparison
+from evalharness.records.comparison import Comparison, Flag
+from evalharness.records.models import NO_TARGET
 from evalharness.records.results import Results
 from evalharness.report import wording
 from evalharness.report.gate_lines import MAY, target_of
@@ -135,7 +136,7 @@ def _why_passed(results: Results, candidate: JudgedCandidate, shortly: bool) -> 
         none = f", but lost more than the margin on {names}, which the policy lets pass"
     elif not shortly:
         none = ", and no task is shown to have lost more than its margin"
-    if model is None or model.target_task is None:
+    if model is None or model.target_task in (None, NO_TARGET):
         said = kept
     else:
         target, gain = wording.one_line(model.target_task, wording.LONGEST_NAME), gain_in_unit(results, model)
@@ -193,6 +194,8 @@ def _why_undecided(candidate: JudgedCandidate) -> list[str]:
         parts.append(
             "is neither shown to have kept on average what the base could do, nor to have lost more than the margin"
         )
+    if candidate.suite is not None and Flag.NO_TARGET in candidate.suite.flags:
+        parts.append("is not said to be trained for any task or for none, so a gain on its target may stand in this")
     parts += [f"may lose more than the ceiling on {wording.listed(_short(row.task) for row in above)}"] if above else []
     parts += [f"gives more unfit answers than the policy allows on {wording.listed(unfit)}"] if unfit else []
     return parts or ["is not decided by what was measured"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evalharness.analysis.metric_unit import metric_unit
 from evalharness.records.comparison import Comparison, Estimate, Level
+from evalharness.records.models import NO_TARGET
 from evalharness.records.results import ModelRow, Results
 from evalharness.report import wording
 
@@ -69,6 +70,8 @@ def learned_words(model: ModelRow) -> str:
         return wording.NONE
     if model.target_task is None:
         return "target not known" if model.judged else wording.NONE
+    if model.target_task == NO_TARGET:
+        return "trained for no single task"
     if model.learned_target is None:
         return f"learning {untold(model).removeprefix('is ').removeprefix('was ')}"
     return "learned" if model.learned_target else "did not learn"

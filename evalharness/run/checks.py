@@ -41,8 +41,8 @@ def check_job(job: Job, factory: object = None) -> None:
     if tasks.suite:
         library.suite(tasks.suite)
     library.select(tasks.names)
-    if models.target:
-        library.task(models.target)
+    for target in models.stated_targets:
+        library.task(target)
     _check_margins(job, library)
     ways_of(job)
     if factory is not None:

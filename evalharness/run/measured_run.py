@@ -14,7 +14,7 @@ from evalharness.analysis.worst_case import worst_cases
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
-from evalharness.records.models import Checkpoint, EngineInfo, ModelKind
+from evalharness.records.models import NO_TARGET, Checkpoint, EngineInfo, ModelKind
 from evalharness.records.requests import PreparedTask
 from evalharness.records.results import Drift, ModelRow
 from evalharness.run.facts import Outcomes, all_facts, facts_before
@@ -80,7 +80,15 @@ def notices_before(run_plan: RunPlan, plan: ComparePlan, prepared: Sequence[Prep
     own, beside = (sum(len(task.requests) for task in prepared if task.task.beside is which) for which in (False, True))
     variants = [f"other ways of asking: {beside:,} more requests a model, beside the {own:,} of the tasks themselves"]
     blind = filter(None, map(_without_words, prepared))
-    return (*run_plan.notices, *(variants if beside else ()), *left_out(plan, facts_before(prepared)), *blind)
+    targets = [_target_unknown(name) for name in plan.candidates if name not in plan.targets]
+    return (*run_plan.notices, *targets, *(variants if beside else ()), *left_out(plan, facts_before(prepared)), *blind)
+
+
+def _target_unknown(candidate: str) -> str:
+    return (
+        f"{candidate}: what it was trained for is not said, so that a gain on that will stand in the suite, and the "
+        f"gate will be at best undecided; --target TASK says it, or --target {NO_TARGET}: for no single task"
+    )
 
 
 def _without_words(prepared: PreparedTask) -> str:

@@ -11,7 +11,7 @@ from evalharness.analysis.margins import check_names, names_of
 from evalharness.analysis.overlap import TrainingOverlap
 from evalharness.checkpoints.discover import base_of, expand_all
 from evalharness.checkpoints.naming import parse
-from evalharness.checkpoints.recognise import recognise
+from evalharness.checkpoints.recognise import recognise, recognise_candidates
 from evalharness.data.files import DataRow
 from evalharness.data.grouping import grouped
 from evalharness.data.sources import DataSource, check_overrides, missing, read_rows
@@ -19,7 +19,7 @@ from evalharness.errors import TaskError, UsageError, did_you_mean
 from evalharness.interruption import stop_if_interrupted
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed
-from evalharness.records.models import Checkpoint
+from evalharness.records.models import NO_TARGET, Checkpoint
 from evalharness.records.policy import OPTION
 from evalharness.records.tasks import Group, Suite, Task, Variant
 from evalharness.results.files import check_file_names
@@ -167,7 +167,7 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
     tasks += [
         task
         for task in _targets(job, candidates, library)
-        if job.models.target or missing([task], source, split) is None
+        if task.name in job.models.stated_targets or missing([task], source, split) is None
     ]
     tasks = list({task.name: task for task in tasks}.values())
     check_file_names((task.name for task in tasks), "leave one of them out, or give it another name in its file")
@@ -206,7 +206,7 @@ def _either(value: int | None, default: int | None) -> int | None:
 
 def _with_base(job: Job) -> tuple[Checkpoint, tuple[Checkpoint, ...]]:
     base = recognise(_base_of_all(job), role="base")
-    candidates = tuple(recognise(text, base=str(base.path), target=job.models.target) for text in job.models.candidates)
+    candidates = recognise_candidates(job.models, str(base.path))
     check_architectures(base, candidates)
     return at_one_precision(job.models, base, candidates)
 
@@ -265,10 +265,11 @@ def _targets(job: Job, candidates: Sequence[Checkpoint], library: Library) -> li
     """List the tasks that the candidates were trained on. A target that only training.json names may be unknown here,
     and is then left out.
     """
-    if job.models.target:
-        return [library.task(job.models.target)]
-    targets = []
-    for name in dict.fromkeys(c.target_task for c in candidates if c.target_task):
+    targets = [library.task(name) for name in job.models.stated_targets]
+    of_files = dict.fromkeys(c.target_task for c in candidates if c.target_task)
+    for name in of_files:
+        if name in (NO_TARGET, *job.models.stated_targets):
+            continue
         with contextlib.suppress(TaskError):
             targets.append(library.task(name))
     return targets

@@ -51,5 +51,5 @@ def _named(job: Job, library: Library) -> tuple[Suite | None, list[Task], str | 
     """The suite, the tasks that a job names, and the split that is evaluated instead of theirs."""
     suite = library.suite(job.tasks.suite) if job.tasks.suite else None
     names = (*(suite.tasks if suite else ()), *(task.name for task in library.select(job.tasks.names)))
-    tasks = [library.task(name) for name in dict.fromkeys((*names, *filter(None, [job.models.target])))]
+    tasks = [library.task(name) for name in dict.fromkeys((*names, *job.models.stated_targets))]
     return suite, tasks, job.tasks.split or (suite.split if suite else None)

@@ -24,6 +24,7 @@ from evalharness.records.answers import AnswerCounts
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import Measurement
+from evalharness.records.models import NO_TARGET
 from evalharness.records.policy import Policy
 from evalharness.records.results import ModelRow
 from evalharness.results.digest import with_digest
@@ -49,7 +50,7 @@ def run_of(base: str, candidate: str, values: dict[str, dict[str, np.ndarray]], 
     """A run of two models; `values`: of each by task."""
     facts = [replace(task(name), data_digest="d" * 64, prompts_digest="a" * 64) for name in next(iter(values.values()))]
     rows = [measured(name, model, right) for model, of in values.items() for name, right in of.items()]
-    plan = ComparePlan(base=base, candidates=(candidate,))
+    plan = ComparePlan(base=base, candidates=(candidate,), targets={candidate: NO_TARGET})
     stated = {"alpha": 0.05, "engine": {"name": "drawn", "fingerprint": "f", "device": "cpu"}, "limit": None}
     return measured_run(
         facts, rows, plan, models=(model(base), model(candidate, base)), signature={**stated, **signature}

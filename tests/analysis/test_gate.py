@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from evalharness.analysis.comparison import compare
 from evalharness.analysis.gate import judge, judge_alone, worst
 from evalharness.errors import UsageError
 from evalharness.records.comparison import Comparison, Estimate, Flag, WouldDecide
-from evalharness.records.measurements import ExampleError
+from evalharness.records.measurements import ExampleError, Measurement
+from evalharness.records.models import NO_TARGET
 from evalharness.records.policy import OnInconclusive, Policy
 from evalharness.records.results import ModelRow, Results
 from evalharness.records.tasks import Variant
@@ -330,23 +332,29 @@ def test_the_worst_is_one_that_was_measured():
     assert worst([replace(ROW, difference=None), lost, ROW]) is lost
 
 
-def test_a_gain_without_a_declared_target_is_named_and_leaving_it_out_decides():
-    """A training.json that is missing: what was learned counts in the suite, one margin of it, and lets it pass."""
+def test_a_candidate_whose_target_nobody_states_is_at_best_undecided():
+    """A training.json that is missing: what was learned may stand in the suite, one margin of it, and let it pass."""
     facts = [task("sst2", chance=0.5, margin=0.02), task("topics", chance=0.25, margin=0.02)]
-    measurements = [*both("sst2", 1000, 900, lost=20, gained=5), *both("topics", 1000, 400, lost=5, gained=500)]
+    learned = [*both("sst2", 1000, 900, lost=20, gained=5), *both("topics", 1000, 400, lost=5, gained=500)]
+    same = [*both("sst2", 1000, 900), *both("topics", 1000, 800)]
 
-    def decided(**targets: str):
+    def decided(measurements: Sequence[Measurement], policy: Policy | None = None, **targets: str):
         rows = compare(facts, measurements, plan(targets=targets))
-        return judge(results(*rows), Policy())
+        return judge(results(*rows), policy or Policy())
 
-    unknown, known = decided(), decided(lora="topics")
-    assert (unknown.exit_code, known.exit_code) == (0, 4)
-    (said,) = [line for line in unknown.remarks if line.startswith("no target:")]
-    assert "lora declares none, so its gain on topics (acc +0.495 [" in said
-    assert said.endswith("is in the suite; where it was trained for that, run or compare with --target topics")
-    assert not [line for line in known.remarks if line.startswith("no target:")]
-    nothing_gained = compare(facts, [*both("sst2", 1000, 900), *both("topics", 1000, 400)], plan())
-    assert not [line for line in judge(results(*nothing_gained), Policy()).remarks if line.startswith("no target:")]
+    unknown = decided(learned)
+    assert unknown.exit_code == 4 and decided(learned, lora="topics").exit_code == 4
+    (said,) = unknown.reasons
+    assert said.startswith("target unknown: lora: what it was trained for is not said, so that its gain on topics (acc")
+    assert said.endswith("or compare with --target topics, or --target none where it was trained for no single task")
+    assert decided(learned, lora=NO_TARGET).exit_code == 0  # it is the user's word
+    assert decided(same).exit_code == 4 and decided(same, lora=NO_TARGET).exit_code == 0
+    assert "so that a gain there may stand in the suite" in decided(same).reasons[0]
+    allowed = decided(same, Policy(on_inconclusive="pass"))
+    assert allowed.exit_code == 0 and any(line.startswith("target unknown: ") for line in allowed.remarks)
+    assert decided(same, Policy().with_values({"severity": "warn"}, "file")).exit_code == 0
+    forgotten = [*both("sst2", 1000, 900, lost=200), *both("topics", 1000, 800)]
+    assert decided(forgotten).exit_code == 3
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from evalharness.checkpoints.discover import base_of
-from evalharness.checkpoints.recognise import recognise
-from evalharness.errors import ModelError
+from evalharness.checkpoints.recognise import recognise, recognise_candidates
+from evalharness.errors import ModelError, UsageError
+from evalharness.records.job import ModelSelection
+from evalharness.records.models import NO_TARGET
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "t5", "bart"])
@@ -83,7 +86,10 @@ def test_base_from_training_json_before_the_adapter(copy, zoo, edit_json):
     assert base_of(str(folder)) == str(other)
     checkpoint = recognise(str(folder))
     assert (checkpoint.base, checkpoint.target_task) == (other, "topics")
-    assert recognise(str(folder), target="rte").target_task == "rte"
+    models = ModelSelection(candidates=(f"a={folder}", f"b={folder}"), target="rte", targets={"b": NO_TARGET})
+    assert [each.target_task for each in recognise_candidates(models, None)] == ["rte", NO_TARGET]
+    with pytest.raises(UsageError, match="--target: no candidate 'c'"):
+        recognise_candidates(replace(models, targets={"c": "rte"}), None)
     assert recognise(str(folder), base=str(zoo["llama"])).base == zoo["llama"]
 
 

@@ -64,6 +64,7 @@ def make_run(zoo: dict[str, Path], small_world: Path, tmp_path: Path) -> MakeRun
             store=tmp_path / f"{folder}.sqlite",
             **{
                 "base": f"base={zoo['llama']}",
+                "target": "none",
                 "tasks": ("echo", "yes_no"),
                 "include": (small_world / "tasks",),
                 **changes,

@@ -120,6 +120,7 @@ def job(zoo: dict[str, Path], world: Path, tmp_path: Path) -> Callable[..., Job]
             **{
                 "tasks": ("knows", "drops", "writes", "pool"),
                 "until_decided": True,
+                "target": "none",
                 "include": (world / "tasks",),
                 "out": tmp_path / "out",
                 "store": tmp_path / "store.sqlite",
