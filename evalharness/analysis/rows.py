@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from evalharness.analysis.draws import generator
 from evalharness.analysis.gate_units import Subject
 from evalharness.analysis.pairing import Sides, knows_chance, measures_of, paired, points
 from evalharness.errors import NotComparableError
-from evalharness.metrics.base import ByUnit
+from evalharness.metrics.base import ByUnit, parts_of
 from evalharness.metrics.build import from_facts
 from evalharness.records.answers import UnfitShares
 from evalharness.records.comparison import Flag, FlipShares, Level, MeanDifference
@@ -70,6 +70,7 @@ class ComparisonDraft:
     repeated: int = 0
     answers: BothCounts = (None, None)  # of base and candidate, where there is something to be said of them
     unfit: UnfitShares | None = None  # of gate units
+    parts: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})  # what the scores of both are made of
 
     @property
     def is_gate_unit(self) -> bool:
@@ -95,6 +96,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         chance_known = all(knows_chance(task, metric) for task, metric in subject.members)
         measures = measures_of(finding, whole, parts, plan.level, chance_known)
         measures["part"] = subject.judged and not subject.unit and alone
+        measures["parts"] = _parts(subject, whole) if alone else ({}, {})
         measures["watch"] = _rounds_asked(data, whole if subject.unit and not subject.macro else None, subject)
     return ComparisonDraft(
         task=subject.name,
@@ -115,6 +117,13 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         unfit=unfit_shares(subject.tasks, data.sides, examples) if subject.unit else None,
         **measures,
     )
+
+
+def _parts(subject: Subject, pairs: Pairs) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """What the scores of base and candidate on a task are made of; nothing where no unit was measured."""
+    metric, sums = from_facts(subject.members[0][1]), [rows.sum(axis=0) for rows in (pairs.base, pairs.candidate)]
+    of_base, of_candidate = (parts_of(metric, each) if len(pairs.base) else {} for each in sums)
+    return of_base, of_candidate
 
 
 def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) -> RoundsAsked | None:

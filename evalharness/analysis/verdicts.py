@@ -105,6 +105,8 @@ def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
         base_answers=row.answers[0],
         candidate_answers=row.answers[1],
         unfit=row.unfit,
+        base_parts=row.parts[0],
+        candidate_parts=row.parts[1],
     )
 
 

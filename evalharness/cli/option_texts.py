@@ -8,11 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from evalharness.data.sources import DataSource
 from evalharness.errors import UsageError
 from evalharness.imports.logged import MetricStatement, statement_of
 from evalharness.paths import default_store
 from evalharness.records.job_options import JobOptions
+from evalharness.records.tasks import MetricSpec
 from evalharness.training.methods import ALL_LINEAR, ATTENTION
 
 
@@ -138,6 +141,29 @@ def statements(texts: Sequence[str]) -> dict[str, MetricStatement]:
         given = statement_of(f"--metric {name}", pairs(f"--metric {name}", keys.split(",")))
         stated[name] = {**stated.get(name, MetricStatement()), **given}
     return stated
+
+
+def metric_specs(texts: Sequence[str]) -> list[MetricSpec]:
+    """`--metric bleu:tokenize=none,lowercase=true` as metrics with options, as a task file has them. Raises
+    UsageError.
+    """
+    specs = []
+    for text in texts:
+        name, _, keys = text.partition(":")
+        given = pairs(f"--metric {name}", keys.split(",")) if keys else {}
+        options = {key: _value(f"--metric {name}: {key}", value) for key, value in given.items()}
+        specs.append(MetricSpec(id=text, name=name, options=options))
+    return specs
+
+
+def _value(where: str, text: str) -> Any:
+    """A number, true or false, or a word, as YAML reads them."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(
+            f"{where} is {text!r}", "which YAML cannot read", "a number or a word would be right"
+        ) from None
 
 
 def _loss(option: str, text: str) -> float:

@@ -1,4 +1,4 @@
-"""`evalharness tasks`: list task definitions, show what one asks, and say whether a task file runs here."""
+"""`evalharness tasks`: list task definitions, show what one asks, say whether a task file runs here, explain scores."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from evalharness.cli import completion
 from evalharness.cli.command import CommandGroup
+from evalharness.cli.explain import explain_command
 from evalharness.cli.option_texts import data_source
 from evalharness.cli.options import data_options, debug_option, include_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
@@ -32,7 +33,10 @@ WIDEST = 40  # characters of a name in `show`
 
 @click.group("tasks", cls=CommandGroup)
 def tasks_command() -> None:
-    """List, show and validate task definitions."""
+    """List, show and validate task definitions; explain scores."""
+
+
+tasks_command.add_command(explain_command)
 
 
 @tasks_command.command("list")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from evalharness import registry
 from evalharness.errors import NotComparableError, UsageError, did_you_mean
 from evalharness.imports.logged import LoggedTask, MetricStatement, ModelLog, plain_name
-from evalharness.metrics import LOWER_IS_BETTER, REGISTRY
+from evalharness.metrics import LOWER_IS_BETTER, REGISTRY, ROUGE
 from evalharness.records.measurements import MetricFacts
 from evalharness.records.tasks import Task
 from evalharness.tasks.metadata import NO_SKILL
@@ -29,7 +29,7 @@ WIDER = {  # ends of scores that may all lie between 0 and 1 by luck
 }
 FROM_ZERO = {  # what a model that knows nothing scores 0 by; of accuracies it hangs on the number of choices
     *("exact_match", "em", "f1", "token_f1", "mcc", "matthews_correlation", "matthews_corrcoef", "pearson", "spearman"),
-    *("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "chrf++", "meteor", "cider", "nist", "pass@1"),
+    *(*ROUGE, "bleu", "chrf", "chrf++", "meteor", "cider", "nist", "pass@1"),
 }
 SHARES = {*FROM_ZERO, *HIGHER_IS_BETTER, "acc", "acc_norm", "error", "error_rate"}  # also written from 0 to 100
 STATE = "--metric {}:low=LOWEST,high=HIGHEST"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evalharness.records.tasks import OutputType
 
+ROUGE = (*(f"rouge{order}" for order in range(1, 10)), "rougeL", "rougeLsum")  # as rouge-score names them
 REGISTRY: dict[str, str] = {
     "acc": "evalharness.metrics.choice:acc",
     "acc_norm": "evalharness.metrics.choice:acc_norm",
@@ -24,10 +25,7 @@ REGISTRY: dict[str, str] = {
     "em": "evalharness.metrics.answers:em",
     "token_f1": "evalharness.metrics.answers:token_f1",
     "exact_match": "evalharness.metrics.text:exact_match",
-    "rouge1": "evalharness.metrics.rouge:rouge",
-    "rouge2": "evalharness.metrics.rouge:rouge",
-    "rougeL": "evalharness.metrics.rouge:rouge",
-    "rougeLsum": "evalharness.metrics.rouge:rouge",
+    **dict.fromkeys(ROUGE, "evalharness.metrics.rouge:rouge"),
     "bleu": "evalharness.metrics.bleu:bleu",
     "chrf": "evalharness.metrics.translation:chrf",
     "chrf++": "evalharness.metrics.translation:chrf",
@@ -57,23 +55,7 @@ CHOOSE = (
     *("f1a", "em_all", "parity"),
 )
 TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
-WRITE = (
-    *(
-        "rouge1",
-        "rouge2",
-        "rougeL",
-        "rougeLsum",
-        "bleu",
-        "chrf",
-        "chrf++",
-        "ter",
-        "nist",
-        "meteor",
-        "cider",
-        "unparsed",
-    ),
-    *TEXTS,
-)
+WRITE = (*(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"), *TEXTS)
 EITHER = ("exact_match", "em", "token_f1")
 READS: dict[OutputType, tuple[str, ...]] = {  # the metrics that can read an output type's answers
     OutputType.MULTIPLE_CHOICE: (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.records.measurements import Prediction
+from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.requests import Example, Generation, Ranking
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
@@ -72,7 +72,8 @@ class Mean:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumMetric:
     """A metric whose score is a function of summed rows. `read`: a prediction's row, `width` numbers, raising TaskError
-    where it has none; `of_sums`: the scores (...) of summed rows (..., width).
+    where it has none; `of_sums`: the scores (...) of summed rows (..., width); `parts`: what the score of one sum
+    (width,) is made of, by name.
     """
 
     id: str
@@ -80,6 +81,7 @@ class SumMetric:
     width: int
     read: Callable[[Prediction], Iterable[float]]
     of_sums: Callable[[Floats], Floats]
+    parts: Callable[[Floats], Mapping[str, float]] | None = None
     low: float = 0.0
     high: float = 1.0
     higher_is_better: bool = True
@@ -90,6 +92,11 @@ class SumMetric:
 
     def score(self, sums: Floats) -> Floats:
         return self.of_sums(np.asarray(sums, dtype=np.float64))
+
+
+def parts_of(metric: Metric, sums: Floats) -> Mapping[str, float]:
+    """What the score of a sum of rows (width,) is made of, by name; nothing of metrics that have no parts."""
+    return metric.parts(sums) if isinstance(metric, SumMetric) and metric.parts is not None else {}
 
 
 def ratio(over: Floats, under: Floats) -> Floats:

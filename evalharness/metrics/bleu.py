@@ -18,7 +18,7 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.metrics.base import Floats, flag, options_of
+from evalharness.metrics.base import Floats, flag, options_of, ratio
 from evalharness.metrics.ngrams import matches, ngrams
 from evalharness.metrics.remembered import Remembered
 from evalharness.metrics.translation import of_counts
@@ -35,21 +35,33 @@ def bleu(spec: MetricSpec) -> Metric:
     """Options: lowercase (default false), tokenize (default 13a). Raises TaskError for a tokenizer that would have to
     be downloaded.
     """
+    counter, words = _counter(spec), words_of(spec)
+
+    def count(text: str, references: Sequence[str]) -> Sequence[float]:
+        return statistics(words(text), [words(each) for each in references])
+
+    settings = f"case:{'lc' if counter.lowercase else 'mixed'}|eff:no|tok:{counter.tokenizer_signature}|smooth:exp"
+    return of_counts(spec, settings, count, corpus_bleu, 2 + 2 * ORDERS, bleu_parts)
+
+
+def words_of(spec: MetricSpec) -> Callable[[str], list[str]]:
+    """The function that splits a text into words as an entry's options say. Raises TaskError for wrong ones."""
+    counter = _counter(spec)
+    tokenizer = counter.tokenizer
+    split = (
+        _words_13a(tokenizer) if spec.options.get("tokenize", "13a") == "13a" else lambda text: tokenizer(text).split()
+    )
+    return lambda text: split((text.lower() if counter.lowercase else text).rstrip())
+
+
+def _counter(spec: MetricSpec) -> BLEU:
     options = options_of(spec, ("lowercase", "tokenize"))
     lowercase, tokenize = flag(spec, options, "lowercase"), options.get("tokenize", "13a")
     if tokenize not in LOCAL_TOKENIZERS:
         raise TaskError(
             f"metric {spec.name}", f"tokenize is {tokenize!r}", did_you_mean(str(tokenize), LOCAL_TOKENIZERS)
         )
-    counter = BLEU(lowercase=lowercase, tokenize=tokenize)
-    words = _words_13a(counter.tokenizer) if tokenize == "13a" else lambda text: counter.tokenizer(text).split()
-
-    def count(text: str, references: Sequence[str]) -> Sequence[float]:
-        output, *others = (words((each.lower() if lowercase else each).rstrip()) for each in (text, *references))
-        return statistics(output, others)
-
-    settings = f"case:{'lc' if lowercase else 'mixed'}|eff:no|tok:{counter.tokenizer_signature}|smooth:exp"
-    return of_counts(spec, settings, count, corpus_bleu, 2 + 2 * ORDERS)
+    return BLEU(lowercase=lowercase, tokenize=tokenize)
 
 
 def _words_13a(tokenizer: Callable[[str], str]) -> Callable[[str], list[str]]:
@@ -89,12 +101,29 @@ def corpus_bleu(sums: Floats) -> Floats:
     The first order without a match counts 1 / (2 · n-grams), the next 1 / (4 · n-grams), … (sacrebleu `exp`). 0 where
     nothing matches, where the output has no 4-gram at all, and where there are no examples.
     """
-    output, reference = sums[..., 0], sums[..., 1]
     matches, grams = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
     halvings = np.cumsum(matches == 0, axis=-1)
     smoothed = np.where(matches == 0, 0.5**halvings, matches)
-    usable = (matches > 0).any(-1) & (grams > 0).all(-1) & (output > 0)
+    usable = (matches > 0).any(-1) & (grams > 0).all(-1) & (sums[..., 0] > 0)
     precisions = np.divide(smoothed, grams, out=np.ones(grams.shape), where=usable[..., None])
-    short = np.divide(reference, output, out=np.ones(output.shape), where=usable)
-    penalty = np.exp(np.minimum(0.0, 1.0 - short))
-    return np.where(usable, 100.0 * penalty * np.exp(np.log(precisions).mean(-1)), 0.0)
+    return np.where(usable, 100.0 * _brevity_penalty(sums) * np.exp(np.log(precisions).mean(-1)), 0.0)
+
+
+def bleu_parts(sums: Floats) -> dict[str, float]:
+    """What BLEU of one sum of statistics (10,) is made of: the modified precisions of 1- to 4-grams, 0-100 and not
+    smoothed; the brevity penalty, 0-1; words of the outputs, and of the references nearest to them in length.
+    """
+    precisions = 100.0 * ratio(sums[2 : 2 + ORDERS], sums[2 + ORDERS :])
+    return {
+        **{f"precision{order}": float(value) for order, value in enumerate(precisions, start=1)},
+        "brevity_penalty": float(_brevity_penalty(sums)),
+        "words": float(sums[0]),
+        "reference_words": float(sums[1]),
+    }
+
+
+def _brevity_penalty(sums: Floats) -> Floats:
+    """exp(1 − reference / output) where the output is the shorter one, else 1; 0 where there is no output."""
+    output, reference = sums[..., 0], sums[..., 1]
+    short = np.divide(reference, output, out=np.full(output.shape, np.inf), where=output > 0)
+    return np.asarray(np.exp(np.minimum(0.0, 1.0 - short)))

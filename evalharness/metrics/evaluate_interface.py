@@ -19,6 +19,7 @@ import evaluate
 import numpy as np
 
 from evalharness.errors import TaskError
+from evalharness.metrics import ROUGE
 from evalharness.metrics.base import OpaqueMetric
 from evalharness.metrics.build import build
 from evalharness.records.measurements import Prediction
@@ -27,10 +28,7 @@ from evalharness.records.tasks import MetricSpec
 
 CHOSEN = ("acc", "mcc", "f1", "f1a")
 RANKED = ("acc_norm", "acc_bytes", "brier_score", "ece")
-TEXTS = (
-    *("exact_match", "em", "token_f1", "rouge1", "rouge2", "rougeL", "rougeLsum"),
-    *("bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider"),
-)
+TEXTS = (*("exact_match", "em", "token_f1", *ROUGE), *("bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider"))
 
 TEXT, INDEX = datasets.Value("string"), datasets.Value("int64")
 FEATURES = {

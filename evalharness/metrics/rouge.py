@@ -1,9 +1,9 @@
-"""Score generated text by ROUGE-1, -2, -L and -Lsum F-measures, to the digit as the rouge-score package computes them,
-but in a small part of its time.
+"""Score generated text by ROUGE-N, -L and -Lsum, to the digit as the rouge-score package computes them, but in a small
+part of its time.
 
 -Lsum compares sentence by sentence; rouge-score takes each line for a sentence, so texts are first put one sentence a
-line by rules of ours (`sentences`), whose version is in the signature. With several references the best one counts, or
-the mean over them.
+line by rules of ours (`sentences`), whose version is in the signature. With several references the one of the best
+F-measure counts, as in rouge-score's `score_multi`, or the mean over them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from itertools import chain, groupby
 from typing import Any, NamedTuple
@@ -32,35 +32,50 @@ from evalharness.stats.enums import MetricKind
 
 WORD, WORD_OR_END = re.compile("[a-z0-9]+"), re.compile("[a-z0-9]+|\n")  # of a text in lower case
 STEMMED_FROM = 4  # letters; rouge-score leaves shorter words as they are
+STATS = ("f1", "precision", "recall")
 MOST_OF_WORDS, MOST_OF_TEXTS = 1 << 21, 1 << 24  # characters that are remembered: 20,000 texts of 150 words
 
 
 def rouge(spec: MetricSpec) -> Metric:
-    """The F-measure that the entry's name says (rouge1, rouge2, rougeL, rougeLsum), 0-1.
+    """What the entry's name says (rouge1 to rouge9, rougeL, rougeLsum), 0-1.
 
-    Options: use_stemmer (Porter), off by default; references, which of several count: `max` (default) or `mean`. Raises
-    TaskError.
+    Options: stat: f1 (default), precision or recall; use_stemmer (Porter), off by default; references, which of several
+    count: `max` (default) or `mean`. Raises TaskError.
     """
-    options = options_of(spec, ("use_stemmer", "references"))
-    stemmed, several = flag(spec, options, "use_stemmer"), options.get("references", "max")
-    if several not in ("max", "mean"):
-        raise TaskError(f"metric {spec.name}", f"references is {several!r}", "max or mean would be right")
+    options = options_of(spec, ("use_stemmer", "references", "stat"))
+    stemmed, several = flag(spec, options, "use_stemmer"), one_of(spec, options, "references", ("max", "mean"))
+    stat = one_of(spec, options, "stat", STATS)
 
     def value(prediction: Prediction) -> float:
         text = written(prediction, spec.name)
         if not text:
             return 0.0
         references = prediction.example.references
-        scores = [rouge_counts(spec.name, text, reference, stemmed).f_measure for reference in references]
-        return max(scores) if several == "max" else math.fsum(scores) / len(scores)
+        counts = [rouge_counts(spec.name, text, reference, stemmed) for reference in references]
+        if several == "max":
+            return max(counts, key=lambda each: each.f_measure).score(stat)
+        return math.fsum(each.score(stat) for each in counts) / len(counts)
 
-    return Mean(spec.id, MetricKind.GRADED, _signature(spec.name, stemmed, several), value)
+    return Mean(spec.id, MetricKind.GRADED, _signature(spec.name, stemmed, several, stat), value)
 
 
 def rouge_counts(name: str, output: str, reference: str, stemmed: bool) -> RougeCounts:
     """What two texts have in common, as the metric of that name counts it."""
     read = _read(stemmed)[name == "rougeLsum"]
-    return _COUNTS[name](read[reference], read[output])
+    return _counts(name)(read[reference], read[output])
+
+
+def rouge_words(text: str, stemmed: bool) -> list[str]:
+    """The words of a text as ROUGE reads them."""
+    return _read(stemmed)[0][text]
+
+
+def one_of(spec: MetricSpec, options: Mapping[str, Any], key: str, known: Sequence[str]) -> str:
+    """An option that is one of some words, the first where absent. Raises TaskError for anything else."""
+    value = options.get(key, known[0])
+    if value not in known:
+        raise TaskError(f"metric {spec.name}", f"{key} is {value!r}", f"{' or '.join(known)} would be right")
+    return str(value)
 
 
 def has_words(text: str) -> bool:
@@ -68,10 +83,11 @@ def has_words(text: str) -> bool:
     return WORD.search(text.lower()) is not None
 
 
-def _signature(name: str, stemmed: bool, references: str) -> str:
+def _signature(name: str, stemmed: bool, references: str, stat: str) -> str:
     stemmer = f"porter-nltk-{version('nltk')}" if stemmed else "no"
     split = f"|split:lines+rules-{sentences.VERSION}" if name == "rougeLsum" else ""
-    return f"{name}|stat:f|refs:{references}|stemmer:{stemmer}{split}|rouge-score:{version('rouge-score')}"
+    counted = f"stat:{stat.removesuffix('1')}|refs:{references}|stemmer:{stemmer}{split}"
+    return f"{name}|{counted}|rouge-score:{version('rouge-score')}"
 
 
 class RougeCounts(NamedTuple):
@@ -93,13 +109,17 @@ class RougeCounts(NamedTuple):
     def f_measure(self) -> float:
         return float(fmeasure(self.precision, self.recall))
 
+    def score(self, stat: str) -> float:
+        """The score that one of STATS names."""
+        return {"f1": self.f_measure, "precision": self.precision, "recall": self.recall}[stat]
+
 
 def _unigrams(reference: Sequence[str], output: Sequence[str]) -> RougeCounts:
     return RougeCounts(matches(reference, output), len(output), len(reference))
 
 
-def _bigrams(reference: Sequence[str], output: Sequence[str]) -> RougeCounts:
-    theirs, ours = ngrams(reference, 2), ngrams(output, 2)
+def _ngrams(reference: Sequence[str], output: Sequence[str], order: int) -> RougeCounts:
+    theirs, ours = ngrams(reference, order), ngrams(output, order)
     return RougeCounts(matches(theirs, ours), len(ours), len(theirs))
 
 
@@ -125,12 +145,10 @@ def _by_sentence(reference: Sequence[Sequence[str]], output: Sequence[Sequence[s
     return RougeCounts(hits, sum(map(len, output)), sum(map(len, reference)))
 
 
-_COUNTS: Mapping[str, Callable[[Any, Any], RougeCounts]] = {
-    "rouge1": _unigrams,
-    "rouge2": _bigrams,
-    "rougeL": _subsequence,
-    "rougeLsum": _by_sentence,
-}
+@cache
+def _counts(name: str) -> Callable[[Any, Any], RougeCounts]:
+    named = {"rouge1": _unigrams, "rougeL": _subsequence, "rougeLsum": _by_sentence}
+    return named.get(name) or partial(_ngrams, order=int(name.removeprefix("rouge")))
 
 
 @lru_cache(maxsize=2)

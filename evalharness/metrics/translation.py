@@ -7,8 +7,8 @@ computed without each unit in turn; so are the signatures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -42,7 +42,7 @@ def of_counts(
     count: Callable[[str, Sequence[str]], Sequence[float]],
     of_sums: Callable[[Floats], Floats],
     width: int,
-    higher_is_better: bool = True,
+    parts: Callable[[Floats], Mapping[str, float]] | None = None,
 ) -> OfCounts:
     """The metric whose rows are `count` of a text and its references: an empty text where no answer could be read. Rows
     raise TaskError where nothing was written.
@@ -53,8 +53,8 @@ def of_counts(
         width=width,
         read=lambda prediction: count(written(prediction, spec.id) or "", prediction.example.references),
         of_sums=of_sums,
-        high=100.0 if higher_is_better else math.inf,
-        higher_is_better=higher_is_better,
+        parts=parts,
+        high=100.0,
         settings=settings,
     )
 
@@ -110,7 +110,8 @@ def ter(spec: MetricSpec) -> Metric:
     words = {True: "yes", False: "no"}
     settings = f"case:{'mixed' if cased else 'lc'}|tok:{counter.tokenizer_signature}"
     settings += f"|norm:{words[normalized]}|punct:{words[not no_punct]}|asian:{words[asian]}"
-    return of_counts(spec, settings, count, corpus_ter, 2, higher_is_better=False)
+    metric = of_counts(spec, settings, count, corpus_ter, 2)
+    return replace(metric, high=math.inf, higher_is_better=False)
 
 
 def corpus_chrf(sums: Floats, orders: int, beta: float) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -208,6 +208,9 @@ class Comparison:
     base_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     candidate_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     unfit: UnfitShares | None = field(default=None, metadata=LATER)  # of gate units
+    # of a task by a metric that has parts: what the scores of base and candidate are made of, by name
+    base_parts: Mapping[str, float] = field(default_factory=dict, metadata=LATER)
+    candidate_parts: Mapping[str, float] = field(default_factory=dict, metadata=LATER)
 
     @property
     def is_gate_unit(self) -> bool:

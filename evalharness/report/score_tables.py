@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalharness.analysis.relative import reference_candidate, relative_scores
@@ -26,6 +26,7 @@ class ScoreTable:
     metrics: tuple[str, ...]
     reference: str | None
     lines: tuple[tuple[str, str, Scores], ...]
+    parts: tuple[str, ...] = ()  # what scores are made of, a line for each model and metric that has parts
 
 
 def score_tables(results: Results) -> list[ScoreTable]:
@@ -72,7 +73,22 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
         metrics=tuple(by_metric),
         reference=reference,
         lines=((base, "the original", original), *lines),
+        parts=tuple(_parts(base, [score.row for score in scores])),
     )
+
+
+def _parts(base: str, rows: Sequence[Comparison]) -> Iterator[str]:
+    """Say of base and candidates what their scores by a metric are made of."""
+    seen = set[tuple[str, str]]()
+    for row in rows:
+        for name, parts in ((base, row.base_parts), (row.candidate, row.candidate_parts)):
+            if parts and (name, row.metric) not in seen:
+                seen.add((name, row.metric))
+                yield f"{row.metric} of {name}: {', '.join(f'{part} {_part(value)}' for part, value in parts.items())}"
+
+
+def _part(value: float) -> str:
+    return wording.plain(value, 0 if value.is_integer() and value > 1 else 2 if value > 1 else 3)
 
 
 def _places(rows: Sequence[Comparison]) -> int:

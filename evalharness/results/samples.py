@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
-from evalharness.errors import UsageError
+from evalharness.errors import UsageError, did_you_mean
 from evalharness.json_text import parse_json
 from evalharness.records.comparison import Level
 from evalharness.records.measurements import Sample
@@ -33,6 +33,22 @@ def read_samples(out: Path, task: str, model: str) -> list[Sample]:
         return []
     lines = path.read_bytes().splitlines()
     return [_sample(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+
+
+def sample_of(out: Path, results: Results, task: str, model: str | None, example: str) -> Sample:
+    """One example of the run in `out` by its id, as `model` answered it (None: the first candidate). Raises UsageError
+    for what is not there.
+    """
+    names = [row.name for row in results.models]
+    if model is not None and model not in names:
+        raise UsageError("--model", f"no model {model!r} in {out}", did_you_mean(model, names))
+    model = model or results.candidates[0]
+    samples = {sample.id: sample for sample in read_samples(out, task, model)}
+    if not samples:
+        raise UsageError(out, f"has no samples of {model} on {task}", "name a task and a model of this run")
+    if example not in samples:
+        raise UsageError("--example", f"no example {example!r} of {task}", did_you_mean(example, samples))
+    return samples[example]
 
 
 def _sample(line: bytes, where: str) -> Sample:

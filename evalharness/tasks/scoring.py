@@ -1,7 +1,8 @@
 """Check `metric_list`, `filter_list` and `generation_kwargs` of a task file: metric specs, filter pipelines, limits.
 
-The id of a metric is its name, ",stemmer" where it stems, ",macro" or ",micro" where an F1 is averaged so, ",mean"
-where the mean over references counts, and ",NAME" of the filter pipeline unless that is "none".
+The id of a metric is its name, ",stemmer" where it stems, ",precision" or ",recall" where ROUGE is that in place of F1,
+",macro" or ",micro" where an F1 is averaged so, ",mean" where the mean over references counts, and ",NAME" of the
+filter pipeline unless that is "none".
 """
 
 from __future__ import annotations
@@ -167,6 +168,7 @@ def _id(name: str, options: Mapping[str, Any], pipe: str) -> str:
     average = options.get("average", "binary") if name == "f1" else "binary"
     parts = (
         ("stemmer", options.get("use_stemmer") is True),
+        (str(options.get("stat")), options.get("stat", "f1") != "f1"),
         (str(average), average != "binary"),
         ("mean", options.get("references") == "mean"),
         (pipe, pipe != "none"),

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sacrebleu
 from measured_runs import MMLU, ROUGE, answers, assert_numbers, both, measured, plan, task
 
 from evalharness.analysis.comparison import compare, target_gain
 from evalharness.errors import UsageError
+from evalharness.metrics.build import build, facts_of
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import FlipShares
+from evalharness.records.tasks import MetricSpec
 
 
 def test_no_number_is_missing_or_not_a_number():
@@ -45,6 +48,21 @@ def test_neither_order_nor_company_moves_a_number():
     assert keyed["a", "lora"].difference == alone["a", "lora"].difference
     assert keyed["a", "lora"].base == keyed["a", "full"].base  # one base, one interval
     assert compare(facts, measurements, replace(two, seed=1)) != first
+
+
+def test_what_a_corpus_bleu_is_made_of_stands_beside_it():
+    bleu = facts_of(spec := MetricSpec(id="bleu", name="bleu"), build(spec))
+    rows = np.array([[4, 5, 4, 3, 2, 1, 4, 3, 2, 1], [6, 5, 2, 1, 0, 0, 6, 5, 4, 3]], dtype=float)
+    measurements = [replace(measured("t", model, [0, 0], "bleu"), rows=rows[::order]) for model, order in
+                    (("base", 1), ("lora", -1))]  # fmt: skip
+    (row,) = (row for row in compare([task("t", bleu, chance=0.0)], measurements, plan()) if row.level == "task")
+    theirs = sacrebleu.BLEU.compute_bleu([6, 4, 2, 1], [10, 8, 6, 4], 10, 10, smooth_method="none")
+    assert row.base_parts == row.candidate_parts and row.base is not None
+    assert [row.base_parts[f"precision{order}"] for order in range(1, 5)] == pytest.approx(theirs.precisions)
+    assert (row.base_parts["brevity_penalty"], row.base_parts["words"]) == (theirs.bp, 10)
+    assert row.base.value == pytest.approx(theirs.score)
+    (unmeasured,) = (r for r in compare([task("a")], both("a", 10, 5), plan()) if r.level == "task")
+    assert unmeasured.base_parts == {}
 
 
 def test_what_was_learned_is_the_gain_beyond_doubt():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.errors import TaskError
+from evalharness.metrics.base import parts_of
 from evalharness.metrics.build import build, facts_of, from_facts
 from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
@@ -43,6 +44,19 @@ def test_the_score_of_summed_rows_is_sacrebleus(corpus, lowercase, tokenize):
         list(texts), list(zip(*references, strict=True)), lowercase=lowercase, tokenize=tokenize
     )
     assert metric.score(sums(metric, corpus)) == pytest.approx(theirs.score, abs=1e-9)
+
+
+@given(corpus=corpora)
+def test_parts_are_sacrebleus(corpus):
+    metric = build(SPEC)
+    texts, references = zip(*corpus, strict=True)
+    theirs = sacrebleu.corpus_bleu(list(texts), list(zip(*references, strict=True)), smooth_method="none")
+    parts = parts_of(metric, sums(metric, corpus))
+    precisions = [parts[f"precision{order}"] for order in range(1, 5)]
+    matched = [0.0 if not count else value for count, value in zip(theirs.counts, theirs.precisions, strict=True)]
+    assert precisions == pytest.approx(matched)
+    assert (parts["words"], parts["reference_words"]) == (theirs.sys_len, theirs.ref_len)
+    assert parts["brevity_penalty"] == pytest.approx(theirs.bp if theirs.sys_len else 0.0)
 
 
 MORE = (

@@ -18,7 +18,7 @@ from evalharness.records.measurements import Prediction
 from evalharness.records.requests import Example, Generation
 from evalharness.records.tasks import MetricSpec
 
-TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+TYPES = ("rouge1", "rouge2", "rouge3", "rouge9", "rougeL", "rougeLsum")
 VOCABULARY = ["the", "cats", "running", "Runs", "ran", "12", "#Person1#", "said.", "No!", "cold-outside", "naïve"]
 words = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 MORE = (
@@ -28,8 +28,8 @@ MORE = (
 texts = st.lists(st.sampled_from(MORE.split(" ")), max_size=40).map(" ".join) | st.text(max_size=40)
 
 
-def rouge(name, text, *references, stemmer=False):
-    metric = build(MetricSpec(id=name, name=name, options={"use_stemmer": stemmer}))
+def rouge(name, text, *references, stemmer=False, **options):
+    metric = build(MetricSpec(id=name, name=name, options={"use_stemmer": stemmer, **options}))
     return metric.row(
         Prediction(
             example=Example(id="0", unit="0", prompt="", references=references),
@@ -51,6 +51,20 @@ def test_every_digit_is_rouge_scores(name, text, reference, stemmer):
     expected = theirs(name, text, reference, stemmer)
     assert (ours.precision, ours.recall, ours.f_measure) == expected
     assert rouge(name, text, reference, stemmer=stemmer) == expected[2]
+
+
+@pytest.mark.parametrize("name", TYPES)
+@given(text=texts, references=st.lists(texts, min_size=1, max_size=3))
+def test_precision_and_recall_are_those_of_the_reference_that_rouge_scores_score_multi_takes(name, text, references):
+    lines = [one_a_line(reference) for reference in references]
+    multi = RougeScorer([name]).score_multi(lines, one_a_line(text))[name]
+    ours = tuple(rouge(name, text, *references, stat=stat) for stat in ("precision", "recall", "f1"))
+    assert ours == (tuple(multi) if text else (0.0, 0.0, 0.0))
+
+
+def test_a_stat_that_is_none_is_refused():
+    with pytest.raises(TaskError, match="metric rouge1: stat is 'fmeasure'; f1 or precision or recall would be right"):
+        rouge("rouge1", "a", "a", stat="fmeasure")
 
 
 def test_long_texts_of_many_sentences_have_the_same_digits():
@@ -121,7 +135,7 @@ def test_sentences_may_change_places_in_lsum_only():
 
 
 def test_nothing_said_scores_nothing():
-    assert [rouge(name, "", "It is cold") for name in TYPES] == [0, 0, 0, 0]
+    assert [rouge(name, "", "It is cold") for name in TYPES] == [0] * len(TYPES)
 
 
 def test_the_signature_names_what_moves_the_number():

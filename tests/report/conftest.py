@@ -134,9 +134,12 @@ def _comparison(row: tuple, i: int, candidate: str, random_: random.Random) -> C
         points=metric not in ("bleu", "mcc", "margins"),
         span=None if level == "suite" or task == "wmt16-en-de" else 2.0 if metric == "mcc" else 1.0,
         retention=Estimate(value=1 - SCALE[candidate] * 0.8) if level == "suite" else None,
+        base_parts=PARTS if metric == "bleu" else {},
+        candidate_parts={**PARTS, "precision1": 60.0} if metric == "bleu" else {},
     )
 
 
+PARTS = {"precision1": 61.25, "precision4": 18.0, "brevity_penalty": 0.97, "words": 5012.0, "reference_words": 5165.0}
 ANSWERS = {
     "rte": AnswerCounts(answers=277, most_common="True", most_common_count=277, most_common_right=140),
     "dialogsum": AnswerCounts(
@@ -150,6 +153,8 @@ def _describing(comparison: Comparison, metric: str, base: float) -> Comparison:
     change = comparison.difference.value * 0.8
     return replace(
         comparison,
+        base_parts={},
+        candidate_parts={},
         metric=metric,
         primary=False,
         unit=False,

@@ -58,6 +58,14 @@ def test_what_describes_the_loss_is_in_the_table_of_all_comparisons(run: Results
     assert [cell.kept for cell in cells if cell] == ["91 % of the skill kept", ""]
 
 
+def test_what_a_bleu_is_made_of_stands_below_its_table(run: Results) -> None:
+    table = next(table for table in score_tables(run) if table.task == "wmt16-en-de")
+    assert table.parts[0] == (
+        "bleu of tiny-base: precision1 61.25, precision4 18, brevity_penalty 0.970, words 5012, reference_words 5165"
+    )
+    assert len(table.parts) == 6 and table.parts[1].startswith("bleu of full-high: precision1 60,")
+
+
 def _score(candidate: str, metric: str, base: float, score: float) -> Comparison:
     gain = Estimate(value=score - base)
     return Comparison(

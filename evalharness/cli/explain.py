@@ -1,0 +1,105 @@
+"""`evalharness tasks explain`: show how ROUGE and BLEU come to the score of one text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalharness.cli import completion
+from evalharness.cli.option_texts import metric_specs
+from evalharness.cli.options import debug_option, include_option, json_option, with_options
+from evalharness.cli.printing import print_json, print_lines
+from evalharness.errors import TaskError, UsageError
+from evalharness.metrics.explanation import EXPLAINED, Explanation, explain
+from evalharness.records.tasks import MetricSpec
+from evalharness.report.text_table import aligned
+from evalharness.results.documents import read_results
+from evalharness.results.samples import sample_of
+from evalharness.tasks.library import Library
+
+USUAL = ("rouge1", "rouge2", "rougeL", "bleu")
+TITLES = ("n-gram of the output", "in the output", "in the reference", "counted")
+
+
+@click.command("explain")
+@click.argument("name", required=False, metavar="[TASK]", shell_complete=completion.tasks)
+@click.option("--output", metavar="TEXT", help="The text that is scored.")
+@click.option("--reference", "references", multiple=True, metavar="TEXT", help="A text that is right. Repeatable.")
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Take output and reference from this run's samples instead.",
+)
+@click.option("--example", metavar="ID", help="With --run: the example, by its id in samples/TASK/MODEL.jsonl.")
+@click.option("--model", metavar="NAME", help="With --run: the model that wrote [default: the first candidate].")
+@click.option(
+    "--metric",
+    "metric_texts",
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,…]",
+    help=f"rouge1 to rouge9, rougeL, rougeLsum, bleu (bleu:tokenize=none) [default: TASK's, else {', '.join(USUAL)}]. "
+    "Repeatable.",
+)
+@with_options(include_option, json_option, debug_option)
+def explain_command(name: str | None, **given: Any) -> None:
+    """Show which words and n-grams of a text match its references, and what ROUGE and BLEU make of the counts.
+
+    The text is --output, held against --reference; or what a model of a finished run wrote: TASK --run RUN --example
+    ID, the references then being told apart by " | ", as samples write them.
+    """
+    output, references = _texts(name, given)
+    specs = _specs(name, given)
+    explanations = [explain(spec, output, references) for spec in specs]
+    if given["as_json"]:
+        print_json(json.dumps([asdict(each) for each in explanations], indent=1))
+    else:
+        print_lines([f"output: {output}", *(f"reference: {reference}" for reference in references)])
+        print_lines(line for each in explanations for line in _lines(each, len(references)))
+
+
+def _texts(name: str | None, given: dict[str, Any]) -> tuple[str, Sequence[str]]:
+    """The output and its references. Raises UsageError where options do not go together."""
+    folder, output, references = given["folder"], given["output"], given["references"]
+    if folder is None:
+        if output is None or not references or given["example"] or given["model"]:
+            what = "needs --output and --reference, or TASK with --run and --example"
+            raise UsageError("tasks explain", what, '--output "a b" --reference "a c" would be right')
+        return output, references
+    if output is not None or references or not (name and given["example"]):
+        what = "--run takes the texts of one example of TASK, and no others"
+        raise UsageError("tasks explain", what, "TASK --run RUN --example ID would be right")
+    sample = sample_of(folder, read_results(folder), name, given["model"], given["example"])
+    return sample.output, sample.reference.split(" | ")
+
+
+def _specs(name: str | None, given: dict[str, Any]) -> Sequence[MetricSpec]:
+    """The metrics that are explained. Raises TaskError where the task has none that can be."""
+    if given["metric_texts"]:
+        return metric_specs(given["metric_texts"])
+    if name is None:
+        return metric_specs(USUAL)
+    specs = [spec for spec in Library(given["include"]).task(name).metrics if spec.name in EXPLAINED]
+    if not specs:
+        raise TaskError(name, "has no metric that can be explained", f"give --metric: {', '.join(EXPLAINED)}")
+    return specs
+
+
+def _lines(explanation: Explanation, references: int) -> Iterator[str]:
+    yield f"\n{explanation.metric} ({explanation.signature})"
+    if explanation.reference is not None and references > 1:
+        yield f"  against the reference of the best F1: {explanation.reference}"
+    yield "  " + ", ".join(f"{name} {_number(value)}" for name, value in explanation.measures.items())
+    rows = [(each.gram, str(each.output), str(each.reference), str(each.counted)) for each in explanation.matches]
+    yield from (f"  {line}" for line in (aligned([TITLES, *rows], (1, 2, 3)) if rows else ()))
+    if explanation.subsequence:
+        yield f"  longest common subsequence: {' '.join(explanation.subsequence)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() and value > 1 else f"{value:.4g}"

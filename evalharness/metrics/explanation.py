@@ -1,0 +1,112 @@
+"""Explain the ROUGE or BLEU score of one text: which words and n-grams match, how often each counts, and what is made
+of the counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalharness.errors import TaskError
+from evalharness.metrics import ROUGE
+from evalharness.metrics.bleu import ORDERS, bleu_parts, corpus_bleu, statistics, words_of
+from evalharness.metrics.build import build
+from evalharness.metrics.lcs import matched_places, places
+from evalharness.metrics.ngrams import ngrams
+from evalharness.metrics.rouge import rouge_counts, rouge_words
+from evalharness.records.tasks import MetricSpec
+
+EXPLAINED = (*ROUGE, "bleu")
+
+
+@dataclass(frozen=True, slots=True)
+class GramMatch:
+    """An n-gram of the output that a reference has, too. `counted`: as often as both have it (clipped)."""
+
+    gram: str
+    output: int
+    reference: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """How a metric comes to the score of one text. `measures`: counts and scores by name; `reference`: the one that
+    counts, of several; None of BLEU, which clips by all of them. `subsequence`: the words of the longest common
+    subsequence, of ROUGE-L.
+    """
+
+    metric: str
+    signature: str
+    measures: Mapping[str, float]
+    reference: str | None
+    matches: tuple[GramMatch, ...] = ()
+    subsequence: tuple[str, ...] = ()
+
+
+def explain(spec: MetricSpec, output: str, references: Sequence[str]) -> Explanation:
+    """Explain the score of a text against its references. Raises TaskError for a metric that is none of EXPLAINED, for
+    its options, and where there is no reference.
+    """
+    if spec.name not in EXPLAINED:
+        raise TaskError(f"metric {spec.name}", "has no explanation", f"{', '.join(EXPLAINED)} have one")
+    if not references:
+        raise TaskError(f"metric {spec.id}", "there is no reference", "one or more would be right")
+    signature = build(spec).signature
+    if spec.name == "bleu":
+        return _bleu(spec, signature, output, references)
+    return _rouge(spec, signature, output, references)
+
+
+def _rouge(spec: MetricSpec, signature: str, output: str, references: Sequence[str]) -> Explanation:
+    stemmed = spec.options.get("use_stemmer") is True
+    best = max(references, key=lambda reference: rouge_counts(spec.name, output, reference, stemmed).f_measure)
+    counts = rouge_counts(spec.name, output, best, stemmed)
+    ours, theirs = rouge_words(output, stemmed), rouge_words(best, stemmed)
+    order = spec.name.removeprefix("rouge")
+    subsequence: tuple[str, ...] = ()
+    if order == "L":
+        taken = matched_places(places(theirs), len(theirs), ours)
+        subsequence = tuple(word for place, word in enumerate(theirs) if taken >> place & 1)
+    measures = {
+        "matches": counts.matches,
+        "output": counts.output,
+        "reference": counts.reference,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f_measure,
+    }
+    return Explanation(
+        metric=spec.id,
+        signature=signature,
+        measures=measures,
+        reference=best,
+        matches=_matches(ours, [theirs], int(order)) if order.isdigit() else (),
+        subsequence=subsequence,
+    )
+
+
+def _bleu(spec: MetricSpec, signature: str, output: str, references: Sequence[str]) -> Explanation:
+    words = words_of(spec)
+    ours, theirs = words(output), [words(reference) for reference in references]
+    sums = np.array(statistics(ours, theirs), dtype=np.float64)
+    matches = [each for order in range(1, ORDERS + 1) for each in _matches(ours, theirs, order)]
+    return Explanation(
+        metric=spec.id,
+        signature=signature,
+        measures={**bleu_parts(sums), "bleu": float(corpus_bleu(sums))},
+        reference=None,
+        matches=tuple(matches),
+    )
+
+
+def _matches(output: Sequence[str], references: Sequence[Sequence[str]], order: int) -> tuple[GramMatch, ...]:
+    """The n-grams of the output that any reference has, in the order of the output, each as often as the reference that
+    has it most often.
+    """
+    ours, theirs = Counter(ngrams(output, order)), [Counter(ngrams(each, order)) for each in references]
+    both = ((gram, often, max(each[gram] for each in theirs)) for gram, often in ours.items())
+    return tuple(GramMatch(" ".join(gram), often, most, min(often, most)) for gram, often, most in both if most)
