@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from evalharness.cli import completion
+from evalharness.cli.command import Command
 from evalharness.cli.option_texts import metric_specs
 from evalharness.cli.options import debug_option, include_option, json_option, with_options
 from evalharness.cli.printing import print_json, print_lines
@@ -26,7 +27,7 @@ USUAL = ("rouge1", "rouge2", "rougeL", "bleu")
 TITLES = ("n-gram of the output", "in the output", "in the reference", "counted")
 
 
-@click.command("explain")
+@click.command("explain", cls=Command)
 @click.argument("name", required=False, metavar="[TASK]", shell_complete=completion.tasks)
 @click.option("--output", metavar="TEXT", help="The text that is scored.")
 @click.option("--reference", "references", multiple=True, metavar="TEXT", help="A text that is right. Repeatable.")

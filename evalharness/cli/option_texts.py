@@ -28,7 +28,8 @@ def job_options(given: Mapping[str, Any]) -> JobOptions:
         **given,
         "margin": margin,
         "margins": named_margins,
-        **({"target": target, "targets": named_targets} if "target_texts" in given else {}),
+        "target": target or given.get("target"),
+        "targets": named_targets or None,  # where `targets` are given, they are LoRA's
         "ceiling": ceiling,
         "ceilings": named_ceilings,
         "data": paths("--data", given["data"]),

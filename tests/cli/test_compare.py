@@ -49,7 +49,7 @@ def test_tasks_that_only_one_run_has_are_named(make_run: MakeRun, capsys: pytest
 def test_a_target_that_is_not_compared_is_declared_all_the_same(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, two = make_run("one", {"a": 12}), make_run("two", {"b": 20}, tasks=("echo",))
+    one, two = make_run("one", {"a": 12}, target=None), make_run("two", {"b": 20}, tasks=("echo",))
     assert exit_code("compare", one, "--target", "a=yes_no", "--out", tmp_path / "told") == 0
     assert exit_code("compare", two, one) == 0 and "no target is declared" in capsys.readouterr().out
     assert exit_code("compare", two, tmp_path / "told") == 0
