@@ -209,8 +209,8 @@ class Comparison:
     candidate_answers: AnswerCounts | None = field(default=None, metadata=LATER)
     unfit: UnfitShares | None = field(default=None, metadata=LATER)  # of gate units
     # of a task by a metric that has parts: what the scores of base and candidate are made of, by name
-    base_parts: Mapping[str, float] = field(default_factory=dict, metadata=LATER)
-    candidate_parts: Mapping[str, float] = field(default_factory=dict, metadata=LATER)
+    base_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
+    candidate_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
 
     @property
     def is_gate_unit(self) -> bool:

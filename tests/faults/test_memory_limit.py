@@ -64,7 +64,7 @@ def test_what_was_answered_before_memory_ended_is_kept(moment, zoo, small_world,
         models = ["--model", f"candidate={zoo['llama-lora']}", "--base", f"base={zoo['llama']}", "--device", "cpu"]
         tasks = ["--include-path", small_world / "tasks", "--data-dir", small_world / "data", "--task", "echo"]
         places = ["--out", tmp_path / "out", "--store", store, "--limit", "4", "-q"]
-        main([str(each) for each in ("run", *models, *tasks, *places)])
+        main([str(each) for each in ("run", *models, *tasks, *places, "--target", "none")])
 
     store, said, heard = tmp_path / "store.sqlite", tmp_path / "said", []
 
