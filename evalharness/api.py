@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack, get_type_hints
 
-from evalharness import experiments, registry, run
+from evalharness import experiments, registry, report, run
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline_accept import accepted, news
 from evalharness.analysis.baseline_file import read_file, text_of
@@ -17,7 +17,9 @@ from evalharness.analysis.judging import judged_by, rule_notices
 from evalharness.analysis.margins import with_margins, with_targets
 from evalharness.engines.base import EngineFactory
 from evalharness.errors import UsageError, did_you_mean
+from evalharness.experiments.by_size import by_size
 from evalharness.experiments.jobs import ForecastJob
+from evalharness.folder_lock import PATIENCE, held
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
 from evalharness.notebook import PlanResults, RunResults, as_policy
@@ -26,6 +28,7 @@ from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.option_types import check_options, spelled_out
 from evalharness.records.policy import OPTION, Policy
 from evalharness.records.results import Results
+from evalharness.report.sizes import PAGE, SIZES, Sizes, to_json
 from evalharness.results import read_measurements, run_and_model, save, write_text
 from evalharness.run.checks import check_job, check_output
 from evalharness.run.output_folder import held_output
@@ -110,6 +113,37 @@ def compare(
     same = any(Path(out).resolve() in (path.resolve(), path.parent.resolve()) for path in paths)
     save(Path(out), record, measured, same=same)
     return RunResults(record, Path(out))
+
+
+@spelled_out
+def compare_by_size(
+    runs: Texts,
+    *,
+    margin: float | None = None,
+    margins: Mapping[str, float] | None = None,
+    alpha: float | None = None,
+    target: str | None = None,
+    targets: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+) -> Sizes:
+    """Put finished runs of bases of several sizes side by side: each run's candidates are compared with its own base,
+    as `compare(RUN)` compares them, and stand by the number of its parameters.
+
+    The options are those of `compare`; `out`: a folder for sizes.json and sizes.html. Raises UsageError for what is no
+    run, and NotComparableError where they were not asked the same rows, or are not judged alike.
+    """
+    given = {"runs": runs, "margin": margin, "margins": margins, "alpha": alpha, "target": target, "targets": targets}
+    check_options({**given, "out": out}, get_type_hints(compare_by_size))
+    if out is not None:
+        check_output(Path(out))
+    named = {**({"": target} if target else {}), **(targets or {})}
+    sizes = by_size(tuple(map(str, several(runs))), margin, margins or {}, alpha, named)
+    if out is not None:
+        page: str = registry.find(report.REGISTRY, "sizes", "view")(sizes)
+        with held(Path(out), "--out", patience=PATIENCE):
+            write_text(Path(out) / PAGE, page)
+            write_text(Path(out) / SIZES, to_json(sizes))
+    return sizes
 
 
 @spelled_out

@@ -62,15 +62,20 @@ def read_runs(texts: Sequence[str]) -> tuple[MeasuredRun, tuple[str, ...]]:
             what = "one model alone cannot be compared"
             raise UsageError(texts[0], what, "name another RUN or RUN#NAME to compare it with")
         return run, left_out(run.plan, run.facts)
-    base, parts = _part(texts[0], run, [name or run.plan.base]), []
+    base, parts, own = _part(texts[0], run, [name or run.plan.base]), [], not name
+    strangers = []  # runs whose candidates are those of another base than the one that they are held against
     for text in texts[1:]:
         run, name = _read(text)
         parts.append(_part(text, run, [name] if name else run.plan.candidates))
+        if own and not name and run.models[0].fingerprint != base.run.models[0].fingerprint:
+            strangers.append(text)
     names = [model.name for part in (base, *parts) for model in part.run.models]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         fix = "evaluate them under different names (--model NAME=PATH); answers in the store are found again"
         raise UsageError("compare", f"several models named {', '.join(doubled)}", fix)
-    return join(base, parts)
+    joined, notices = join(base, parts)
+    held = f"with another base, and held against that of {base.text}; --by-size holds each run's against its own"
+    return joined, (*notices, *([f"{', '.join(strangers)}: made {held}"] if strangers else []))
 
 
 def join(base: RunPart, candidates: Sequence[RunPart]) -> tuple[MeasuredRun, tuple[str, ...]]:
@@ -122,7 +127,7 @@ def check_comparable(parts: Sequence[RunPart]) -> None:
         raise NotComparableError("compare", "the runs have no task in common", "evaluate both on the same tasks")
     for name in shared:
         for part in others:
-            _check_task(name, base, part)
+            check_task(name, base, part)
     _check_engines(base, others)
     drawn = next((part for part in parts if part.run.plan.until_decided), None)
     other = next((part for part in parts if drawn and part.run.plan.seed != drawn.run.plan.seed), None)
@@ -141,7 +146,7 @@ def _check_engines(base: RunPart, others: Sequence[RunPart]) -> None:
             raise NotComparableError("compare", what, "evaluate with the same engine, device, dtype and versions")
 
 
-def _check_task(name: str, base: RunPart, part: RunPart) -> None:
+def check_task(name: str, base: RunPart, part: RunPart) -> None:
     """The same answers must get the same scores, to the same prompts. What only one run describes is left out."""
     definitions = {each.run.signature["tasks"][name]["definition"] for each in (base, part)}
     ours, others = base.signatures(name), part.signatures(name)

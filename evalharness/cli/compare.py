@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,9 +12,12 @@ from evalharness.cli.command import Command
 from evalharness.cli.option_texts import margins, statements, target_tasks
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line, print_lines, terminal_width
-from evalharness.errors import NotComparableError
+from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.comparison import Flag
+from evalharness.report.size_table import size_table
+from evalharness.report.sizes import Sizes, to_json
 from evalharness.report.terminal import verdict_lines
+from evalharness.report.text_table import terminal
 from evalharness.results import results_text
 
 
@@ -46,7 +50,13 @@ from evalharness.results import results_text
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.json and measurements.parquet."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print results.json and nothing else.")
+@click.option(
+    "--by-size",
+    is_flag=True,
+    help="Hold each RUN's candidates against its own base, and show them by its parameters; --out: sizes.json, "
+    "sizes.html (docs/sizes.md).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print results.json (or sizes.json) and nothing else.")
 @debug_option
 def compare_command(
     runs: tuple[str, ...],
@@ -55,6 +65,7 @@ def compare_command(
     target_texts: tuple[str, ...],
     metric_texts: tuple[str, ...],
     out: Path | None,
+    by_size: bool,
     as_json: bool,
     debug: bool,
 ) -> int:
@@ -63,18 +74,25 @@ def compare_command(
     One RUN: its candidates with its base again, with other margins if given. Several: the first is the base (RUN means
     that run's base, RUN#NAME one of its models), the others are candidates (RUN means all of that run's). In place of
     runs: what another harness logged (PATH#MODEL where a folder holds several models' logs), or tables with the columns
-    id and score, or id, prediction and answer (docs/imports.md). Ends with 0, or with 5 where examples of a run got no
-    answer.
+    id and score, or id, prediction and answer (docs/imports.md). With --by-size: runs of bases of several sizes, each
+    candidate against its own. Ends with 0, or with 5 where examples of a run got no answer.
     """
     everywhere, named = margins(margin)
     target, named_targets = target_tasks(target_texts)
+    options: dict[str, Any] = {
+        "margin": everywhere,
+        "margins": named,
+        "alpha": alpha,
+        "target": target,
+        "targets": named_targets,
+    }
+    if by_size:
+        if metric_texts:
+            raise UsageError("--metric", "is of logs and tables, whose base's size is not known", "leave it out")
+        return _shown(api.compare_by_size(runs, **options, out=out), as_json)
     record = api.compare(
         runs,
-        margin=everywhere,
-        margins=named,
-        alpha=alpha,
-        target=target,
-        targets=named_targets,
+        **options,
         metrics=statements(metric_texts),
         out=out,
         notify=lambda notice: print_line(f"note: {notice}", err=True),
@@ -84,3 +102,15 @@ def compare_command(
     else:
         print_lines(verdict_lines(record, terminal_width()))
     return NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in record.comparisons) else 0
+
+
+def _shown(sizes: Sizes, as_json: bool) -> int:
+    """Show candidates by the size of their base, and return the exit code."""
+    if as_json:
+        print_json(to_json(sizes))
+    else:
+        for notice in sizes.notices:
+            print_line(f"note: {notice}", err=True)
+        print_lines(terminal(size_table(sizes), terminal_width()))
+    incomplete = any(each.incomplete for base in sizes.bases for each in base.candidates)
+    return NotComparableError.exit_code if incomplete else 0

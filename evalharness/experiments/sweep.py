@@ -22,7 +22,7 @@ from evalharness.errors import ModelError, UsageError, did_you_mean
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import selection_of
-from evalharness.experiments.sweep_point import LOST, PointJob, make_point, outcome_of
+from evalharness.experiments.sweep_point import LOST, PointJob, make_point
 from evalharness.json_text import parse_json
 from evalharness.metrics.build import build
 from evalharness.records.job import Job
@@ -30,7 +30,18 @@ from evalharness.records.job_options import changed
 from evalharness.records.models import Checkpoint
 from evalharness.records.results import Results
 from evalharness.report.folder import write
-from evalharness.report.sweep import LOSS, SWEEP, TRAINED, Choice, Point, Sweep, grouped, read_sweep, to_json
+from evalharness.report.sweep import (
+    LOSS,
+    SWEEP,
+    TRAINED,
+    Choice,
+    Point,
+    Sweep,
+    grouped,
+    outcome_of,
+    read_sweep,
+    to_json,
+)
 from evalharness.run.evaluation import evaluate
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener

@@ -19,18 +19,16 @@ from evalharness.experiments.candidates import make_candidate
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.selection import Selection
 from evalharness.json_text import parse_json
-from evalharness.records.comparison import Level
 from evalharness.records.job import Job
 from evalharness.records.models import Checkpoint
 from evalharness.records.requests import Rank, Ranking, row_of
 from evalharness.records.results import Results
-from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Outcome, Point
+from evalharness.report.sweep import DIVERGED, TRAINED, UNUSABLE, Point, outcome_of
 from evalharness.run.collect import collect
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import RunPlan, make_run_plan
 from evalharness.run.progress import ProgressListener, SilentListener
 from evalharness.run.session import answer_source
-from evalharness.stats.enums import Verdict
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import PromptSettings, prepare, training_pairs
 
@@ -86,25 +84,6 @@ def make_point(spec: PointJob, listener: ProgressListener | None = None) -> Poin
     if errors := measured.errors:
         return replace(point, status=UNUSABLE, reason=f"{len(errors)} examples got no answer: {errors[0].reason}"[:300])
     return replace(point, loss=loss, validation=outcome_of(measured, grid.name, recipe.target))
-
-
-def outcome_of(measured: Results, name: str, target: str) -> Outcome:
-    """Sum up the results of one candidate."""
-    rows = [c for c in measured.comparisons if c.candidate == name]
-    model = next(model for model in measured.models if model.name == name)
-    units = [c for c in rows if c.is_gate_unit and c.task != target]
-    suite = next((c.difference for c in rows if c.level == Level.SUITE and c.primary), None)
-    of_target = [c for c in rows if c.task == target and c.level in (Level.TASK, Level.GROUP)]
-    metrics = {c.metric: c.candidate_score.value for c in of_target if c.candidate_score is not None}
-    lost = tuple(c.task for c in units if c.verdict == Verdict.FORGOTTEN)
-    return Outcome(
-        metrics=metrics,
-        gain=model.target_gain,
-        learned=model.learned_target,
-        suite=suite,
-        forgotten=lost,
-        units=len(units),
-    )
 
 
 def training_facts(path: Path) -> dict[str, float]:

@@ -16,4 +16,5 @@ REGISTRY = {
     "tradeoff": "evalharness.report.tradeoff:tradeoff",
     "curves": "evalharness.report.curves:curves",
     "trajectories": "evalharness.report.trajectories:trajectories",
+    "sizes": "evalharness.report.size_page:size_page",
 }

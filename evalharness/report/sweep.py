@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalharness.records.comparison import Estimate
+from evalharness.records.comparison import Estimate, Level
+from evalharness.records.results import Results
 from evalharness.report import documents
+from evalharness.stats.enums import Verdict
 
 SWEEP, SCHEMA_VERSION = "sweep.json", 2  # version 1 had the suites in units of skill
 LOSS = "loss"  # of --select: the loss on the validation rows in place of a metric
@@ -80,6 +82,25 @@ class Sweep:
     chosen: tuple[Choice, ...] = ()
     notices: tuple[str, ...] = ()
     base_fingerprint: str = ""
+
+
+def outcome_of(measured: Results, name: str, target: str | None) -> Outcome:
+    """Sum up the results of one candidate."""
+    rows = [c for c in measured.comparisons if c.candidate == name]
+    model = next(model for model in measured.models if model.name == name)
+    units = [c for c in rows if c.is_gate_unit and c.task != target]
+    suite = next((c.difference for c in rows if c.level == Level.SUITE and c.primary), None)
+    of_target = [c for c in rows if c.task == target and c.level in (Level.TASK, Level.GROUP)]
+    metrics = {c.metric: c.candidate_score.value for c in of_target if c.candidate_score is not None}
+    lost = tuple(c.task for c in units if c.verdict == Verdict.FORGOTTEN)
+    return Outcome(
+        metrics=metrics,
+        gain=model.target_gain,
+        learned=model.learned_target,
+        suite=suite,
+        forgotten=lost,
+        units=len(units),
+    )
 
 
 def to_json(sweep: Sweep) -> str:

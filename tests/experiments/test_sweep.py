@@ -27,7 +27,7 @@ from evalharness.experiments.sweep import choose, run_sweep
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.results import ModelRow, Results
-from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, read_sweep, to_json
+from evalharness.report.sweep import LOSS, Outcome, Point, Sweep, outcome_of, read_sweep, to_json
 from evalharness.run.evaluation import settle
 from evalharness.run.plan import make_run_plan
 from evalharness.run.progress import SilentListener
@@ -335,5 +335,5 @@ def test_a_target_that_was_not_measured_has_no_score_to_choose_by() -> None:
     row = ModelRow(
         name="lora", kind="lora", fingerprint="f", base="base", parameters=1, trainable=1, trainable_share=1.0, bytes=1
     )
-    outcome = point_module.outcome_of(Results(signature={}, models=(row,), comparisons=rows), "lora", "t")
+    outcome = outcome_of(Results(signature={}, models=(row,), comparisons=rows), "lora", "t")
     assert outcome.metrics == {} and outcome.suite is None

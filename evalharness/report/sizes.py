@@ -1,0 +1,66 @@
+"""The values of sizes.json: what candidates of bases of several sizes gained and forgot, each against its own base."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalharness.analysis.candidate_order import Standing
+from evalharness.report import documents
+from evalharness.report.sweep import Outcome
+
+SIZES, PAGE, SCHEMA_VERSION = "sizes.json", "sizes.html", 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedCandidate:
+    """One candidate beside its own base. `series`: under which name candidates of several bases are joined; `standing`:
+    what the gate decides of it; `incomplete`: some of its examples got no answer.
+    """
+
+    name: str
+    series: str
+    method: str
+    trainable: int
+    parameters: int
+    target: str | None
+    standing: Standing
+    incomplete: bool
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedBase:
+    """A base of so many parameters, and the candidates that were made of it. `runs`: names of their folders."""
+
+    name: str
+    fingerprint: str
+    parameters: int
+    runs: tuple[str, ...]
+    candidates: tuple[SizedCandidate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Bases, the smallest first. `level`: coverage of the intervals."""
+
+    suite: str | None
+    tasks: tuple[str, ...]
+    level: float
+    bases: tuple[SizedBase, ...]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Every series, in the order of its first candidate."""
+        return tuple(dict.fromkeys(each.series for base in self.bases for each in base.candidates))
+
+    @property
+    def target(self) -> str | None:
+        """The task that all candidates with a target were trained for; None where there are several, or none."""
+        targets = {each.target for base in self.bases for each in base.candidates if each.target is not None}
+        return targets.pop() if len(targets) == 1 else None
+
+
+def to_json(sizes: Sizes) -> str:
+    """The content of sizes.json."""
+    return documents.to_json(sizes, SCHEMA_VERSION)
