@@ -34,6 +34,7 @@ def job_options(given: Mapping[str, Any]) -> JobOptions:
         "ceilings": named_ceilings,
         "data": paths("--data", given["data"]),
         "columns": columns(given["column_texts"]),
+        "describe_with": pairs("--describe-with", given.get("describe_with", ())),
         "engine_options": pairs("--engine-option", given["engine_options"]),
         "store": given.get("store") or default_store(os.environ),
     }

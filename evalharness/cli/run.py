@@ -40,7 +40,7 @@ class RunCommand(SectionedCommand):
         "--chat-template-mismatch",
         "Verdicts and gate": "--margin --alpha --until-decided "
         "--gate --policy --on-inconclusive --ceiling --against --junit --markdown --github",
-        "Beside the verdicts": "--explain --drift --drift-text --describe",
+        "Beside the verdicts": "--explain --drift --drift-text --describe --describe-with",
         "Engine": "--engine --engine-option --device --dtype --batch-size --batch-tokens --strict",
         "Files": "--out --store",
     }
@@ -114,7 +114,15 @@ class RunCommand(SectionedCommand):
 @click.option(
     "--describe",
     metavar="WAY,…",
-    help="Beside the verdicts: calibration, robustness, generation, bias, efficiency (docs/describe.md).",
+    help="Beside the verdicts: calibration, robustness, fairness, generation, toxicity, bias, efficiency "
+    "(docs/describe.md).",
+)
+@click.option(
+    "--describe-with",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="What --describe reads: dialect, names (lists of words), toxicity (PATH[#CLASS]: a text classifier, or a "
+    "module of `evaluate`). Repeatable.",
 )
 @click.option(
     "--explain",

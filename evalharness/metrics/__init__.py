@@ -38,6 +38,8 @@ REGISTRY: dict[str, str] = {
     "repetition": "evalharness.metrics.written:repetition",
     "length": "evalharness.metrics.written:length",
     "cut": "evalharness.metrics.written:cut",
+    "toxicity": "evalharness.metrics.toxicity:toxicity",
+    "toxic_share": "evalharness.metrics.toxicity:toxic_share",
     "perplexity": "evalharness.metrics.perplexity:perplexity",
     "word_perplexity": "evalharness.metrics.perplexity:word_perplexity",
     "byte_perplexity": "evalharness.metrics.perplexity:byte_perplexity",
@@ -47,15 +49,20 @@ REGISTRY: dict[str, str] = {
 LOWER_IS_BETTER = {  # names of ours, and others by which such metrics are known
     *("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ppl", "loss", "nll", "cross_entropy"),
     *("ter", "wer", "cer", "mer", "brier", "brier_score", "ece", "mae", "mse", "rmse", "error", "error_rate"),
-    *("toxicity", "unparsed", "empty", "repetition", "cut", "bbq_bias"),
+    *("toxicity", "toxic_share", "unparsed", "empty", "repetition", "cut", "bbq_bias"),
 }
 
 CHOOSE = (
     *("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "multiple_choice_grade", "brier_score", "ece", "mcc", "f1"),
     *("f1a", "em_all", "parity"),
 )
+TOXICITY = ("toxicity", "toxic_share")  # of what was written, by a classifier
 TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
-WRITE = (*(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"), *TEXTS)
+WRITE = (
+    *(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"),
+    *TEXTS,
+    *TOXICITY,
+)
 EITHER = ("exact_match", "em", "token_f1")
 READS: dict[OutputType, tuple[str, ...]] = {  # the metrics that can read an output type's answers
     OutputType.MULTIPLE_CHOICE: (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),

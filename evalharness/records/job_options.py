@@ -82,7 +82,8 @@ class JobOptions(QuestionOptions, EngineOptions, total=False):
     allow_noop: bool  # accept a copy of the base, and an adapter that changes nothing
     templates: str | None  # ask in this other wording; "all": in every other one beside the task's own
     until_decided: bool  # ask in rounds, and a gate unit no longer once its verdict is certain
-    describe: str | Sequence[str]  # calibration, robustness, generation, bias, efficiency
+    describe: str | Sequence[str]  # calibration, robustness, fairness, generation, toxicity, bias, efficiency
+    describe_with: Paths  # dialect, names: lists of words; toxicity: PATH[#CLASS], a classifier
     explain: bool  # where a choice task was lost, ask again: is it knowledge or the format of the answer?
     drift: bool  # how far the candidates' predictions are from the base's
     drift_text: str | Path | None  # drift on the paragraphs of this file instead of ours
@@ -198,6 +199,7 @@ def _prompts(old: PromptOptions, options: JobChanges) -> PromptOptions:
 def _description(old: DescriptionOptions, options: JobChanges) -> DescriptionOptions:
     return DescriptionOptions(
         ways=tuple(map(str, several(options.get("describe", old.ways)))),
+        files={name: str(path) for name, path in (options.get("describe_with", old.files) or {}).items()},
         explain=options.get("explain", old.explain),
         drift=options.get("drift", old.drift),
         drift_text=_path(options.get("drift_text", old.drift_text)),

@@ -25,6 +25,7 @@ class VariantKind(StrEnum):
     WRITTEN = "written"  # the answer is written instead of chosen
     CHOSEN = "chosen"  # the same ranking, read by more metrics
     DISTURBED = "disturbed"  # the texts of its rows are disturbed
+    REPLACED = "replaced"  # words of the texts of its rows are replaced: another dialect, other names
     WORST = "worst"  # computed: the worst of the task and its disturbances, row by row
     PART = "part"  # computed: the examples that a candidate saw in training, or those it did not
 
@@ -112,6 +113,8 @@ class Task:
     stop_at_once: bool = False  # a stop string ends an answer before anything was written, too, as in lm-eval
     repeats: int = 1
     perturbation: str | None = None  # how the texts of its rows are disturbed
+    # of a disturbance that replaces words: what may stand in the place of each
+    substitutes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variant: Variant | None = None  # of a task made in a run from another one: in what it differs
 
     @property

@@ -55,6 +55,8 @@ def _run(results: Results) -> Iterator[str]:
         yield from ("--seed", str(signature["seed"]))
     if signature.get("describe"):
         yield from ("--describe", ",".join(map(str, signature["describe"])))
+    for name in signature.get("describe_with", ()):
+        yield from ("--describe-with", f"{name}={PLACE}")
     yield from (option for key, option in SWITCHES.items() if signature.get(key))
     yield from _judged(results)
 

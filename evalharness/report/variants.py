@@ -21,6 +21,8 @@ WORDS = {
     "typos": "with typos",
     "case": "in lower case",
     "spacing": "with wider gaps",
+    "dialect": "in another dialect",
+    "names": "with other first names",
     "worst": "worst of plain and disturbed, row by row",
 }
 WRITTEN = {
@@ -32,6 +34,7 @@ KINDS = (
     VariantKind.WORDING,
     VariantKind.DISTURBED,
     VariantKind.WORST,
+    VariantKind.REPLACED,
     VariantKind.WRITTEN,
 )  # of ways of asking; overlap.py shows parts of tasks
 FEW = 4  # tables that are all open
@@ -42,6 +45,8 @@ COLUMNS = {  # of the overview: a way, or a kind of ways, to its heading
     "case": "lower case",
     "spacing": "wider gaps",
     "worst": "worst of all",
+    "dialect": "dialect",
+    "names": "other names",
     "written": "written",
 }
 ByKey = Mapping[tuple[str, str, str], Comparison]  # by (task, metric, candidate)
@@ -175,7 +180,8 @@ def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Seq
         yield from _row(f"wording “{variant.way}”", name, variant.metric, rows, names)
     if by_kind[VariantKind.WORDING]:
         yield _spread(first, [name for name, _ in by_kind[VariantKind.WORDING]], rows, names)
-    for name, variant in (*by_kind[VariantKind.DISTURBED], *by_kind[VariantKind.WORST]):
+    changed = (VariantKind.DISTURBED, VariantKind.WORST, VariantKind.REPLACED)
+    for name, variant in (each for kind in changed for each in by_kind[kind]):
         if variant.kind is VariantKind.WORST and variant.metric != first.metric:
             yield from _row("as the task asks", first.task, variant.metric, rows, names)
         yield from _row(WORDS.get(variant.way, variant.way), name, variant.metric, rows, names)

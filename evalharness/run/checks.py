@@ -22,7 +22,7 @@ from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
 from evalharness.records.policy import OPTION
 from evalharness.run.rows_check import check_rows
-from evalharness.run.variants import ways_of
+from evalharness.run.variants import classifier_of, ways_of, word_lists
 from evalharness.tasks.library import Library
 from evalharness.tasks.metadata import FAMILIES
 from evalharness.tasks.variants import name_of
@@ -44,7 +44,7 @@ def check_job(job: Job, factory: object = None) -> None:
     for target in models.stated_targets:
         library.task(target)
     _check_margins(job, library)
-    ways_of(job)
+    ways = ways_of(job)
     if factory is not None:
         checked_factory(factory, "factory", "an object that has them, or None,")
     else:
@@ -52,14 +52,20 @@ def check_job(job: Job, factory: object = None) -> None:
         check_options(job.engine, engines.OPTIONS.get(job.engine.name, job.engine.options))
     check_device(job.engine.device)
     rows = {f"--data {name}": path for name, path in job.data.overrides.items()}
+    described = {f"--describe-with {name}": Path(file) for name, file in job.description.files.items()}
+    if classifier := classifier_of(job):
+        described["--describe-with toxicity"] = Path(classifier[0])
     check_paths(
         {
             "--data-dir": job.data.folder,
             "--baseline": models.baseline,
             "--drift-text": job.description.drift_text,
             **rows,
+            **described,
         }
     )
+    if "fairness" in ways:
+        word_lists(job)
     check_models((*filter(None, [models.base]), *models.candidates))
     check_output(job.output.folder)
     check_store(job.output.store)

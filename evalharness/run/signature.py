@@ -41,6 +41,7 @@ def signature_of(
         "groups": {group.name: list(group.tasks) for group in run_plan.groups},
         "template": job.tasks.templates,
         "describe": list(job.description.ways),
+        **({"describe_with": sorted(job.description.files)} if job.description.files else {}),
         **({"explain": True} if job.description.explain else {}),
         "limit": run_plan.limit,
         "num_fewshot": run_plan.num_fewshot,

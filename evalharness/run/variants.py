@@ -2,7 +2,9 @@
 
     calibration  ece and brier_score of every choice task
     robustness   every choice task with the texts of its rows disturbed, and the worst of it all row by row
+    fairness     every choice task with words of its texts in another dialect, and with other first names in them
     generation   the written twin of every choice task, and how evenly it picks choices that are the same for all rows
+    toxicity     how toxic a classifier of the user's finds what is written, on every task that asks for a text
     bias         bbq_bias where a task says which answers are biased
     efficiency   seconds and tokens of every task and model, in run.json
 
@@ -13,20 +15,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from evalharness.errors import UsageError, did_you_mean
+from evalharness.metrics import TOXICITY
 from evalharness.metrics.build import build
 from evalharness.records.job import Job
 from evalharness.records.tasks import Group, MetricSpec, OutputType, Task, Variant, VariantKind
 from evalharness.stats.enums import MetricKind
 from evalharness.tasks import perturb, variants
 from evalharness.tasks.variants import CALIBRATION
+from evalharness.tasks.word_lists import LISTS, Substitutes, read_list
 
-WAYS = ("calibration", "robustness", "generation", "bias", "efficiency")
+WAYS = ("calibration", "robustness", "fairness", "generation", "toxicity", "bias", "efficiency")
+WITH = {"dialect": "fairness", "names": "fairness", "toxicity": "toxicity"}  # what --describe-with gives: to which way
 EVERY = "all"  # --template all: every wording beside the task's own
 BIAS = "bbq_bias"
 BIAS_LABELS = ("condition", "biased", "unknown")
+NO_CLASSIFIER = (
+    "toxicity is not measured: no classifier is named, and none is downloaded (--describe-with toxicity=PATH names one)"
+)
+NOTHING_WRITTEN = "toxicity is not measured: no task of this run asks for a text to be written"
 NOTHING_TO_ADD = "no task of this run ranks choices: --describe has nothing to add to its scores but times and tokens"
 
 RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are evaluated of a task
@@ -43,11 +53,34 @@ class TaskChoice:
 
 
 def ways_of(job: Job) -> frozenset[str]:
-    """Read what `job` wants described. Raises UsageError for a word that is none of WAYS."""
+    """Read what `job` wants described. Raises UsageError for a word that is none of WAYS, and for files that nothing
+    reads.
+    """
     for way in job.description.ways:
         if way not in WAYS:
             raise UsageError("--describe", f"{way!r} is nothing that can be described", did_you_mean(way, WAYS))
+    for name in job.description.files:
+        if name not in WITH:
+            raise UsageError("--describe-with", f"{name!r} is nothing that is read", did_you_mean(name, WITH))
+        if WITH[name] not in job.description.ways:
+            what = f"{name} is read by --describe {WITH[name]}, which is not asked for"
+            raise UsageError("--describe-with", what, "add it, or leave this out")
     return frozenset(job.description.ways)
+
+
+def word_lists(job: Job) -> dict[str, Substitutes]:
+    """The lists by which words are replaced: ours, or those of the user's files. Raises DataError."""
+    files = job.description.files
+    return {way: read_list(Path(files[way])) if way in files else LISTS[way] for way in perturb.REPLACING}
+
+
+def classifier_of(job: Job) -> tuple[str, str | None] | None:
+    """The folder of the classifier that says what is toxic, and its class, where one is named; None: no classifier."""
+    text = job.description.files.get("toxicity")
+    if text is None or Path(text).exists():
+        return None if text is None else (text, None)
+    path, _, label = text.rpartition("#")
+    return path or text, label or None
 
 
 def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: RowsOf) -> TaskChoice:
@@ -61,22 +94,27 @@ def choose(job: Job, tasks: Sequence[Task], groups: Sequence[Group], rows_of: Ro
     in_place = {task.variant.of: task.name for task in tasks if task.variant}
     groups = [replace(group, tasks=tuple(in_place.get(name, name) for name in group.tasks)) for group in groups]
     if "calibration" in ways:
-        groups = [_calibrated_group(group, {task.name: task for task in tasks}) for group in groups]
-        tasks = [_with(task, [MetricSpec(id=name, name=name) for name in CALIBRATION]) for task in tasks]
+        specs = [MetricSpec(id=name, name=name) for name in CALIBRATION]
+        groups = _groups_with(groups, tasks, OutputType.MULTIPLE_CHOICE, CALIBRATION)
+        tasks = [_with(task, specs) for task in tasks]
     if "generation" in ways:
         tasks = [_with(task, variants.picks(task)) for task in tasks]
+    if "toxicity" in ways:
+        tasks, groups = _with_toxicity(job, tasks, groups, added.notices)
     if "bias" in ways:
         tasks = _with_bias(tasks)
     if job.tasks.templates == EVERY:
         added.add(variants.worded(task, name) for task in tasks for name in task.templates)
     ranked = [task for task in tasks if task.output_type == OutputType.MULTIPLE_CHOICE]
-    for task in ranked if ways & {"robustness", "generation"} else ():
+    lists = word_lists(job) if "fairness" in ways else {}
+    for task in ranked if ways & {"robustness", "fairness", "generation"} else ():
         rows = rows_of(task)
         if "robustness" in ways:
             added.add_disturbed(task, rows, job.statistics.seed)
+        added.add_changing((variants.replaced(task, *each) for each in lists.items()), rows, job.statistics.seed)
         if "generation" in ways:
             added.add_written(task, rows)
-    if ways & {"robustness", "generation", "calibration"} and not ranked:
+    if ways & {"robustness", "fairness", "generation", "calibration"} and not ranked:
         added.notices.append(NOTHING_TO_ADD)
     return added.choice(tasks, groups)
 
@@ -114,18 +152,38 @@ def _in_wording(name: str | None, tasks: Sequence[Task], notices: list[str]) -> 
     return [variants.worded(task, name, beside=False) if name in task.templates else task for task in tasks]
 
 
-def _with(task: Task, more: Sequence[MetricSpec]) -> Task:
-    """Give a choice task the metrics of `more` that it lacks."""
-    if task.output_type != OutputType.MULTIPLE_CHOICE:
+def _with(task: Task, more: Sequence[MetricSpec], output_type: OutputType = OutputType.MULTIPLE_CHOICE) -> Task:
+    """Give a task of that type, a choice task, the metrics of `more` that it lacks."""
+    if task.output_type != output_type:
         return task
     known = {spec.name for spec in task.metrics}
     return replace(task, metrics=(*task.metrics, *(spec for spec in more if spec.name not in known)))
 
 
-def _calibrated_group(group: Group, tasks: Mapping[str, Task]) -> Group:
-    if any(tasks[name].output_type != OutputType.MULTIPLE_CHOICE for name in group.tasks if name in tasks):
-        return group
-    return replace(group, also=tuple(dict.fromkeys([*group.also, *CALIBRATION])))
+def _groups_with(
+    groups: Sequence[Group], tasks: Sequence[Task], output_type: OutputType, names: Sequence[str]
+) -> list[Group]:
+    """Pool those groups by more metrics, too, whose members are all of one type."""
+    others = {task.name for task in tasks if task.output_type != output_type}
+    return [
+        group if others.intersection(group.tasks) else replace(group, also=tuple(dict.fromkeys([*group.also, *names])))
+        for group in groups
+    ]
+
+
+def _with_toxicity(
+    job: Job, tasks: Sequence[Task], groups: Sequence[Group], notices: list[str]
+) -> tuple[Sequence[Task], Sequence[Group]]:
+    """Have what is written scored by the user's classifier; where there is none, or nothing is written, say so."""
+    classifier = classifier_of(job)
+    if classifier is None or not any(task.output_type == OutputType.GENERATE_UNTIL for task in tasks):
+        notices.append(NO_CLASSIFIER if classifier is None else NOTHING_WRITTEN)
+        return tasks, groups
+    path, label = classifier
+    options = {"model": path, **({"label": label} if label else {})}
+    specs = [MetricSpec(id=name, name=name, options=options) for name in TOXICITY]
+    groups = _groups_with(groups, tasks, OutputType.GENERATE_UNTIL, TOXICITY)
+    return [_with(task, specs, OutputType.GENERATE_UNTIL) for task in tasks], groups
 
 
 def _with_bias(tasks: Sequence[Task]) -> list[Task]:
@@ -166,16 +224,21 @@ class _Variants:
             return False
         return True
 
-    def add_disturbed(self, task: Task, rows: Sequence[Mapping[str, Any]], seed: int) -> None:
-        """Add the disturbances that change any row, and the worst of them and the task itself."""
+    def add_changing(self, tasks: Iterable[Task], rows: Sequence[Mapping[str, Any]], seed: int) -> bool:
+        """Add those of the tasks whose disturbance changes any row; False where there is none."""
         kept = []
-        for derived in (variants.disturbed(task, way) for way in variants.DISTURBANCES):
+        for derived in tasks:
             if reason := perturb.why_not(derived, rows, seed):
                 self._leave_out(derived.name, reason)
             else:
                 kept.append(derived)
         self.add(kept)
-        if kept and (metric := _by_rows(task)):
+        return bool(kept)
+
+    def add_disturbed(self, task: Task, rows: Sequence[Mapping[str, Any]], seed: int) -> None:
+        """Add the disturbances that change any row, and the worst of them and the task itself."""
+        every = (variants.disturbed(task, way) for way in variants.DISTURBANCES)
+        if self.add_changing(every, rows, seed) and (metric := _by_rows(task)):
             worst = Variant(of=task.name, way=variants.WORST, kind=VariantKind.WORST, metric=metric)
             self.variants[variants.name_of(task.name, variants.WORST)] = worst
 

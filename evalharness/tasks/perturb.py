@@ -4,17 +4,20 @@
              doubled
     case     lower case
     spacing  a space between two words becomes one, two or three
+    dialect  every word of a list is told in another dialect
+    names    every first name of a list becomes another, the same one wherever it stands in the row
 
-The idea is HELM's robustness (Liang et al. 2022, arXiv 2211.09110), whose disturbances come from NL-Augmenter (Dhole et
-al. 2021, arXiv 2112.02721); the rates are ours. Draws depend on seed, task, disturbance and row alone.
+The idea is HELM's robustness and fairness (Liang et al. 2022, arXiv 2211.09110), whose disturbances come from
+NL-Augmenter (Dhole et al. 2021, arXiv 2112.02721); the rates of the first three are ours. Draws depend on seed, task,
+disturbance and row alone.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 
 from jinja2 import meta, nodes
 
@@ -27,6 +30,8 @@ from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem
 TYPO_RATE = 0.05  # of the words that are long enough
 WIDEST = 3  # spaces
 UNITS = {"typos": r"[^\W\d_]{4,}", "case": r"\w+", "spacing": r"(?<=\S) (?=\S)"}  # the pieces that are changed
+REPLACING = ("dialect", "names")  # the disturbances whose pieces are the words of a list
+Change = Callable[[str, random.Random], str]
 KEPT = r"@\w+|^[ \t]*choice:"  # placeholders, and the word before a listed choice
 PLACES = re.compile(r"(^|_)(start|end|span|offset)s?\d*(_|$)")  # columns that point into a text
 
@@ -43,7 +48,14 @@ def perturbed(renderer: Renderer, index: int, row: DataRow, seed: int) -> DataRo
         return row
     protected = _protected(renderer.question(row).choices)
     draw = generator("perturb", seed, task.origin, task.perturbation, index)
-    return {**row, **{column: _disturbed(task.perturbation, row[column], protected, draw) for column in columns}}
+    pattern, change = _unit(task), _change(task)
+    return {
+        **row,
+        **{
+            column: _disturbed(task.perturbation, row[column], f"(?P<kept>{protected})|{pattern}", change, draw)
+            for column in columns
+        },
+    }
 
 
 def text_columns(renderer: Renderer, row: DataRow) -> list[str]:
@@ -81,14 +93,47 @@ def why_not(task: Task, rows: Sequence[DataRow], seed: int) -> str:
     return "it would change no row" + (" (their texts are lower case already)" if task.perturbation == "case" else "")
 
 
-def _disturbed(way: str, text: str, protected: str, draw: random.Random) -> str:
-    """The text with pieces changed, but none inside what is `kept` (a pattern)."""
-    pattern = re.compile(f"(?P<kept>{protected})|{UNITS[way]}", re.M)
+def _unit(task: Task) -> str:
+    """The pattern of the pieces that the task's disturbance changes."""
+    if task.perturbation not in REPLACING:
+        return UNITS[task.perturbation or ""]
+    words = "|".join(map(re.escape, sorted(task.substitutes, key=lambda word: (-len(word), word))))
+    return rf"(?<!\w)(?{'i' * (task.perturbation == 'dialect')}:{words})(?!\w)"  # names have capitals: Frank, not frank
+
+
+def _change(task: Task) -> Change:
+    """What the task's disturbance makes of a piece; names are remembered for the row."""
+    if task.perturbation == "dialect":
+        return partial(_translated, {word.lower(): others for word, others in task.substitutes.items()})
+    if task.perturbation == "names":
+        return partial(_renamed, task.substitutes, {})
+    return CHANGES[task.perturbation or ""]
+
+
+def _disturbed(way: str, text: str, pieces: str, change: Change, draw: random.Random) -> str:
+    """The text with pieces changed, but none inside what is `kept` (a group of the pattern `pieces`)."""
+    pattern = re.compile(pieces, re.M)
     free = [match.start() for match in pattern.finditer(text) if match["kept"] is None]
     if way == "typos" and free:
         free = draw.sample(free, max(1, round(TYPO_RATE * len(free))))
     chosen = frozenset(free)
-    return pattern.sub(lambda match: CHANGES[way](match[0], draw) if match.start() in chosen else match[0], text)
+    return pattern.sub(lambda match: change(match[0], draw) if match.start() in chosen else match[0], text)
+
+
+def _translated(others: Mapping[str, Sequence[str]], word: str, draw: random.Random) -> str:
+    """The word in the other dialect, with its capitals."""
+    new = draw.choice(others[word.lower()])
+    if word.isupper() and len(word) > 1:
+        return new.upper()
+    return new[:1].upper() + new[1:] if word[:1].isupper() else new
+
+
+def _renamed(others: Mapping[str, Sequence[str]], renamed: dict[str, str], name: str, draw: random.Random) -> str:
+    """The name's substitute, and no other name's as long as there are enough; `renamed`: those of the row so far."""
+    if name not in renamed:
+        free = [other for other in others[name] if other not in renamed.values()]
+        renamed[name] = draw.choice(free or others[name])
+    return renamed[name]
 
 
 def _misspelt(word: str, draw: random.Random) -> str:
@@ -99,7 +144,7 @@ def _misspelt(word: str, draw: random.Random) -> str:
     return word[:at] + word[at] * 2 + word[at + 1 :] if slip == "double" else word[:at] + word[at + 1 :]
 
 
-CHANGES: dict[str, Callable[[str, random.Random], str]] = {
+CHANGES: dict[str, Change] = {
     "typos": _misspelt,
     "case": lambda word, draw: word.lower(),
     "spacing": lambda space, draw: space * draw.randint(1, WIDEST),

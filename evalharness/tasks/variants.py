@@ -4,6 +4,7 @@
     sst2@written  the generative twin of a choice task: asked to write the answer, greedily, until the end of the line
     sst2@chosen   the same prompts and choices, scored by what tells more of a ranking than how often it is right
     sst2@typos    the texts of its rows disturbed (perturb.py); also @case, @spacing
+    sst2@dialect  words of its texts told in another dialect; @names: other first names in them
 
 A twin is asked with the task's own prompt where its choices are fixed words of the file, or all stand in that prompt;
 otherwise they are listed in front of it. What is written is scored twice: `strict`, where the text is the right choice
@@ -30,6 +31,7 @@ from evalharness.tasks.filters import CHOICES_TAG
 from evalharness.tasks.prompts import Question, Renderer
 from evalharness.tasks.reading import LETTERS
 from evalharness.tasks.templates import ENVIRONMENT, TemplateProblem
+from evalharness.tasks.word_lists import Substitutes
 
 WRITTEN, CHOSEN = "written", "chosen"
 DISTURBANCES = tuple(perturb.UNITS)
@@ -54,7 +56,7 @@ def worded(task: Task, name: str, beside: bool = True) -> Task:
     """The task in its wording `name`, to be asked beside it or in its place. Raises KeyError where it has none of that
     name, TaskError where the name is that of another kind of variant.
     """
-    if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES) or "@" in name:
+    if name in (WRITTEN, CHOSEN, WORST, *DISTURBANCES, *perturb.REPLACING) or "@" in name:
         what = f"a wording is called {name!r}, which is the name of another way of asking"
         raise TaskError(task.source, what, "give it another name")
     changes = task.templates[name]
@@ -66,6 +68,12 @@ def disturbed(task: Task, way: str) -> Task:
     tells.
     """
     return _variant(replace(task, perturbation=way), task, way, VariantKind.DISTURBED, {})
+
+
+def replaced(task: Task, way: str, words: Substitutes) -> Task:
+    """The task with words of its rows' texts replaced by others of a list."""
+    changed = replace(task, perturbation=way, substitutes=words)
+    return _variant(changed, task, way, VariantKind.REPLACED, {"words": {word: [*of] for word, of in words.items()}})
 
 
 def chosen(task: Task) -> Task:

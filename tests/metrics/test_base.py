@@ -22,7 +22,8 @@ from evalharness.records.requests import Example, Generation, Ranking, Scoring
 from evalharness.records.tasks import MetricSpec
 from evalharness.tasks import scoring
 
-BROUGHT = {"meteor", "cider"}  # need data or a package that does not come with this one: their own files test them
+# need data, a package or a classifier that does not come with this one: their own files test them
+BROUGHT = {"meteor", "cider", "toxicity", "toxic_share"}
 OURS = sorted(set(REGISTRY) - {"evaluate"} - BROUGHT)
 
 WRITTEN = Prediction(

@@ -4,12 +4,17 @@ no model.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import exit_code
+from tiny_models import WORDS
 
 from evalharness import results
 from evalharness.analysis.gate import judge
@@ -20,10 +25,11 @@ from evalharness.records.comparison import Comparison
 from evalharness.records.job import Job
 from evalharness.records.job_options import changed, make_job
 from evalharness.records.policy import Policy
-from evalharness.records.requests import Failure, Generation, Rank, Ranking, Request, Response
+from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.records.tasks import VariantKind
 from evalharness.results import read_measurements, read_run
+from evalharness.run.checks import check_job
 from evalharness.run.evaluation import evaluate
 
 RATES = """
@@ -387,3 +393,84 @@ def test_the_command_takes_words_with_commas(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--model", "x", "--task", "sst2", "--describe", "calibration, robustnes"])
     assert "'robustnes' is nothing that can be described; did you mean robustness?" in capsys.readouterr().err
+
+
+# ---- HELM's fairness and toxicity ------------------------------------------------------------------------------------
+
+RUDE = """
+import datasets
+import evaluate
+
+
+class Rude(evaluate.Measurement):
+    def _info(self):
+        features = datasets.Features({"predictions": datasets.Value("string")})
+        return evaluate.MeasurementInfo(description="", citation="", inputs_description="", features=features)
+
+    def _compute(self, predictions):
+        return {"rude": [0.9 if "depends" in text else 0.2 for text in predictions]}
+"""
+
+
+def test_words_and_names_are_replaced_beside_the_task(
+    job: Callable[..., Job], factory: ScriptedFactory, tmp_path: Path
+) -> None:
+    word = WORDS[1]  # of the rows 1 and 21
+    (tmp_path / "words.json").write_text(json.dumps({word: [WORDS[30]]}))
+    asked = job(describe=("robustness", "fairness"), describe_with={"dialect": tmp_path / "words.json"})
+    listener = TrainingSource()
+    found = evaluate(asked, listener, factory)
+    facts = {fact.name: fact for fact in read_measurements(asked.output.folder).facts}
+    assert {"rates@dialect", "rates@typos", "rates@worst"} < facts.keys() and "rates@names" not in facts
+    assert any("not asked: rates@names: it would change no row" in notice for notice in listener.notices)
+    of = facts["rates@dialect"].variant
+    assert of is not None and (of.kind, of.way, of.of) == (VariantKind.REPLACED, "dialect", "rates")
+    prompts = [sample.prompt for sample in results.read_samples(asked.output.folder, "rates@dialect", "base")]
+    plain = [sample.prompt for sample in results.read_samples(asked.output.folder, "rates", "base")]
+    assert prompts == [re.sub(rf"\b{word}\b", WORDS[30], prompt) for prompt in plain] != plain
+    worst = next(metric for metric in facts["rates@worst"].metrics)
+    assert "dialect" not in worst.signature
+    beside = [c for c in found.comparisons if c.task == "rates@dialect"]
+    assert beside and all((c.verdict, c.unit, c.primary) == (None, False, False) for c in beside)
+
+
+def test_what_is_written_is_scored_by_the_users_classifier(
+    job: Callable[..., Job], factory: ScriptedFactory, tmp_path: Path
+) -> None:
+    (tmp_path / "rude").mkdir()
+    (tmp_path / "rude" / "rude.py").write_text(RUDE)
+    tasks = ("rates", "echo")
+    factory = ScriptedFactory(reply("yes", "yes"), {"lora": lambda request: replace(reply("yes", "")(request), **(
+        {"text": "that depends"} if isinstance(request, Generate) else {}))})  # fmt: skip
+    asked = job(tasks=tasks, describe="toxicity", describe_with={"toxicity": tmp_path / "rude"})
+    found = rows(evaluate(asked, factory=factory))
+    mean, share = found["echo", "toxicity"], found["echo", "toxic_share"]
+    assert (mean.base.value, mean.candidate_score.value) == (pytest.approx(0.2), pytest.approx(0.9))
+    assert (share.base.value, share.candidate_score.value, share.difference.value) == (0.0, 1.0, -1.0)
+    assert (mean.verdict, mean.primary, share.verdict) == (None, False, None)
+    assert ("rates", "toxicity") not in found
+    assert exit_code("compare", asked.output.folder) == 0
+
+
+def test_without_a_classifier_or_a_text_it_is_said_why(job: Callable[..., Job], factory: ScriptedFactory) -> None:
+    listener = TrainingSource()
+    found = rows(evaluate(job(tasks=("echo",), describe="toxicity"), listener, factory))
+    assert ("echo", "toxicity") not in found
+    assert any("no classifier is named, and none is downloaded" in notice for notice in listener.notices)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"describe_with": {"dialect": "x"}}, "read by --describe fairness, which is not asked for"),
+        ({"describe_with": {"accent": "x"}}, "'accent' is nothing that is read"),
+        ({"describe": "fairness", "describe_with": {"names": "nowhere.json"}}, "nowhere.json does not exist"),
+        ({"describe": "toxicity", "describe_with": {"toxicity": "nowhere#toxic"}}, "nowhere does not exist"),
+    ],
+)
+def test_files_that_nothing_reads_or_that_are_not_there_are_refused(
+    job: Callable[..., Job], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        check_job(job(**options))
+    assert said in str(error.value)

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from evalharness.data.sources import DataSource, read_rows
+from evalharness.errors import DataError
 from evalharness.paths import shipped
 from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.perturb import perturbed, text_columns, why_not
 from evalharness.tasks.prepare import PromptSettings, prepare
 from evalharness.tasks.prompts import Renderer
+from evalharness.tasks.word_lists import LISTS, NAMES, Substitutes, read_list
 
 TEXT = (
     "The Baker of the village sold seventeen round loaves before noon, yes, and nobody complained about the price in "
@@ -141,3 +143,70 @@ def test_the_shipped_tasks_with_spans_are_refused(tmp_path: Path) -> None:
     for name in ("wic", "wsc"):
         task = replace(Library().task(name), perturbation="typos")
         assert "by number" in why_not(task, read_rows(task, task.evaluation_split, source).rows, 1)
+
+
+# ---- words of a list -------------------------------------------------------------------------------------------------
+
+
+def replaced(task: Task, way: str, row: dict[str, Any], index: int = 0, words: Substitutes | None = None) -> str:
+    task = replace(task, perturbation=way, substitutes=LISTS[way] if words is None else words)
+    return str(perturbed(Renderer(task, frozenset(row)), index, row, 1)["q"])
+
+
+def test_every_word_of_the_list_is_told_in_the_dialect_with_its_capitals(make: Make) -> None:
+    row = {"q": "I will remember this day with my SISTER. This be-all, thistle and willing, WILL stay.", "label": 0}
+    after = replaced(make(), "dialect", row)
+    told = LISTS["dialect"]
+    pieces = re.split(r"(\W+)", row["q"])
+    for old, new in zip(pieces, re.split(r"(\W+)", after), strict=True):
+        assert new.lower() in told.get(old.lower(), (old.lower(),))
+        assert new.isupper() == old.isupper() or len(old) == 1 or len(new) == 1
+        assert new[:1].isupper() == old[:1].isupper()
+    assert {"I gon rememba dis day wit mah", "thistle and willing"} <= {
+        after[:29],
+        after[after.index("thistle") :][:19],
+    }
+
+
+def test_a_first_name_is_the_same_other_one_wherever_it_stands_in_the_row(make: Make) -> None:
+    task = make(doc_to_text="{{q}} {{other}}")
+    row = {
+        "q": "Adam met Emily. Adam, to be frank, and Frank left.",
+        "other": "Emily saw Adamson and adam.",
+        "label": 0,
+    }
+    named = replace(task, perturbation="names", substitutes=NAMES)
+    after = perturbed(Renderer(named, frozenset(row)), 0, row, 1)
+    first, woman, again, other_man = re.fullmatch(
+        r"(\w+) met (\w+)\. (\w+), to be frank, and (\w+) left\.", str(after["q"])
+    ).groups()  # type: ignore[union-attr]
+    assert first == again != other_man and {first, other_man} <= set(NAMES["Adam"]) and woman in NAMES["Emily"]
+    assert after["other"] == f"{woman} saw Adamson and adam."
+    assert not set(NAMES["Adam"]) & set(NAMES["Emily"]) and not set(NAMES) & {n for of in NAMES.values() for n in of}
+    drawn = {replaced(task, "names", row, index=i) for i in range(6)}
+    assert len(drawn) > 1 and replaced(task, "names", row) == after["q"]
+
+
+def test_names_that_are_choices_stay(make: Make) -> None:
+    row = {"q": "Adam called Frank", "one": "Adam", "two": "Josh", "label": 0}
+    after = replaced(make(doc_to_choice="{{[one, two]}}"), "names", row)
+    assert after.startswith("Adam called ") and not after.endswith("Frank")
+
+
+def test_a_list_that_changes_no_row_is_told(make: Make) -> None:
+    named = replace(make(), perturbation="names", substitutes=NAMES)
+    assert why_not(named, [{"q": TEXT, "label": 0}], 1) == "it would change no row"
+
+
+def test_a_list_of_the_users(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "words.json"
+    path.write_text('{"the baker": ["a cook"], "loaves": ["buns"]}')
+    after = replaced(make(), "dialect", {"q": TEXT, "label": 0}, words=read_list(path))
+    assert after == TEXT.replace("The Baker", "A cook").replace("loaves", "buns")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"a": "b"}', '{"a": []}', '{"a": [1]}', '{" ": ["b"]}'])
+def test_a_file_that_is_no_list_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "words.json").write_text(text)
+    with pytest.raises(DataError, match="what may stand in their place"):
+        read_list(tmp_path / "words.json")
