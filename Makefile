@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep soak bench bench-scale bench-compare bench-report calibrate clean
+.PHONY: demo screenshots test test-all test-lowest audit faults check world base base-seq2seq rates seeds sweep-ranks sweep base-sizes sizes soak bench bench-scale bench-compare bench-report calibrate clean
 
 demo: $(VENV)/.ready            ## train five candidates on the embedded world, compare them, end with the path of the report
 	$(BIN)/evalharness demo --out runs/demo
@@ -56,6 +56,13 @@ sweep-ranks: $(VENV)/.ready     ## LoRA's ranks on the embedded world (minutes);
 
 sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
+
+base-sizes: $(VENV)/.ready      ## train the tiny base in two larger sizes, in runs/base-sizes (an hour of one core; STEPS=…: fewer)
+	set -e; for size in 3M 5M; do OMP_NUM_THREADS=1 PYTHONPATH=fixtures/world $(BIN)/python fixtures/models/train_tiny_base.py \
+		--size $$size --steps $(or $(STEPS),1500) --score-every 0 --out runs/base-sizes/$$size; done
+
+sizes: $(VENV)/.ready           ## full, LoRA and prompt tuning on the tiny base in three sizes (after base-sizes; minutes); writes the table in docs/sizes.md
+	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sizes.py
 
 soak: $(VENV)/.ready-test       ## kill a run 50 times at random moments, and inject every fault at full length
 	PYTHONPATH=tests $(BIN)/python -m soak.kill_and_resume
