@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from evalharness.cli.printing import print_json, print_line, print_lines, termin
 from evalharness.errors import NotComparableError, UsageError
 from evalharness.records.comparison import Flag
 from evalharness.report.size_table import size_table
-from evalharness.report.sizes import Sizes, to_json
+from evalharness.report.sizes import to_json
 from evalharness.report.terminal import verdict_lines
 from evalharness.report.text_table import terminal
 from evalharness.results import results_text
@@ -87,9 +88,7 @@ def compare_command(
         "targets": named_targets,
     }
     if by_size:
-        if metric_texts:
-            raise UsageError("--metric", "is of logs and tables, whose base's size is not known", "leave it out")
-        return _shown(api.compare_by_size(runs, **options, out=out), as_json)
+        return _by_size(runs, options, metric_texts, out, as_json)
     record = api.compare(
         runs,
         **options,
@@ -104,8 +103,13 @@ def compare_command(
     return NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in record.comparisons) else 0
 
 
-def _shown(sizes: Sizes, as_json: bool) -> int:
-    """Show candidates by the size of their base, and return the exit code."""
+def _by_size(
+    runs: Sequence[str], options: Mapping[str, Any], metric_texts: Sequence[str], out: Path | None, as_json: bool
+) -> int:
+    """Compare runs of bases of several sizes, show that, and return the exit code."""
+    if metric_texts:
+        raise UsageError("--metric", "is of logs and tables, whose base's size is not known", "leave it out")
+    sizes = api.compare_by_size(runs, **options, out=out)
     if as_json:
         print_json(to_json(sizes))
     else:

@@ -26,6 +26,7 @@ from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 THRESHOLD = 0.5
+USUAL = 512  # tokens of a text that are read at most; RoBERTa's 514 positions are for as many
 MOST = 10_000_000  # characters of texts whose scores are kept
 TOXIC = re.compile(r"(?!non|not)(.*\W|_)?(toxic|toxicity|hate|hateful|offensive|abusive)", re.IGNORECASE)
 NAMED = "a folder with a text classifier (config.json, safetensors), or with a module of `evaluate`, would be right"
@@ -118,10 +119,11 @@ def _checkpoint(folder: Path, label: str | None) -> _Classifier:
         what = f"is no trained classifier: its files lack {sorted(info['missing_keys'])[0]}"
         raise TaskError(f"toxicity {folder}", what, NAMED)
     wanted = _toxic_class(folder, tuple(model.config.id2label.values()), label)
+    most = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", USUAL), USUAL)
     pipeline = TextClassificationPipeline(model=model.eval(), tokenizer=tokenizer, device="cpu")
 
     def toxic(text: str) -> float:
-        every = pipeline(text, truncation=True, top_k=None)
+        every = pipeline(text, truncation=True, max_length=most, top_k=None)
         return next(float(each["score"]) for each in every if each["label"] == wanted)
 
     content = [[path.name, fingerprint.of_file(path)] for path in sorted(folder.iterdir()) if path.is_file()]

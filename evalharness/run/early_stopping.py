@@ -52,7 +52,9 @@ def check(job: Job, run_plan: RunPlan) -> None:
     if beside := [each.name for each in run_plan.tasks_and_groups if each.beside]:
         what = f"{len(beside)} other ways of asking ({beside[0]} …) would be asked of what was stopped early"
         raise UsageError(
-            OPTION, what, "leave out --template all and --describe robustness, generation; or let the run go to its end"
+            OPTION,
+            what,
+            "leave out --template all and --describe robustness, fairness, generation; or let the run go to its end",
         )
 
 

@@ -37,7 +37,9 @@ NO_CLASSIFIER = (
     "toxicity is not measured: no classifier is named, and none is downloaded (--describe-with toxicity=PATH names one)"
 )
 NOTHING_WRITTEN = "toxicity is not measured: no task of this run asks for a text to be written"
-NOTHING_TO_ADD = "no task of this run ranks choices: --describe has nothing to add to its scores but times and tokens"
+NOTHING_TO_ADD = (
+    "no task of this run ranks choices: --describe has nothing to add to its scores but times, tokens, toxicity"
+)
 
 RowsOf = Callable[[Task], Sequence[Mapping[str, Any]]]  # the rows that are evaluated of a task
 

@@ -1,4 +1,5 @@
-"""Disturb the texts of a row as people type them. The right answer, and every choice, stays as it is.
+"""Disturb the texts of a row: as people type them, in another dialect, with other names. The right answer, and every
+choice, stays as it is.
 
     typos    one word in twenty, and at least one, of four letters or more: two letters swapped, one left out or one
              doubled

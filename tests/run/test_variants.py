@@ -283,7 +283,7 @@ def test_the_user_is_told_what_is_asked_and_what_is_not(job: Callable[..., Job],
     ]
     evaluate(job(describe=("generation",), tasks=("echo",)), told, factory)
     assert told.notices[2:] == [
-        "no task of this run ranks choices: --describe has nothing to add to its scores but times and tokens"
+        "no task of this run ranks choices: --describe has nothing to add to its scores but times, tokens, toxicity"
     ]
 
 
