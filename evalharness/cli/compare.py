@@ -78,15 +78,7 @@ def compare_command(
     id and score, or id, prediction and answer (docs/imports.md). With --by-size: runs of bases of several sizes, each
     candidate against its own. Ends with 0, or with 5 where examples of a run got no answer.
     """
-    everywhere, named = margins(margin)
-    target, named_targets = target_tasks(target_texts)
-    options: dict[str, Any] = {
-        "margin": everywhere,
-        "margins": named,
-        "alpha": alpha,
-        "target": target,
-        "targets": named_targets,
-    }
+    options = _judged_by(margin, alpha, target_texts)
     if by_size:
         return _by_size(runs, options, metric_texts, out, as_json)
     record = api.compare(
@@ -101,6 +93,13 @@ def compare_command(
     else:
         print_lines(verdict_lines(record, terminal_width()))
     return NotComparableError.exit_code if any(Flag.INCOMPLETE in row.flags for row in record.comparisons) else 0
+
+
+def _judged_by(margin: Sequence[str], alpha: float | None, target_texts: Sequence[str]) -> dict[str, Any]:
+    """The options of both comparisons that say how candidates are judged."""
+    everywhere, named = margins(margin)
+    target, targets = target_tasks(target_texts)
+    return {"margin": everywhere, "margins": named, "alpha": alpha, "target": target, "targets": targets}
 
 
 def _by_size(
