@@ -126,5 +126,6 @@ def _from_here(value: Any, folder: Path, option: click.Option) -> Any:
         return str(value) if isinstance(option.type, click.types.StringParamType) else value
     name, equals, path = value.rpartition("=")
     there = folder / Path(path).expanduser()
-    exists = bool(path) and (there.exists() or ("*" in path and any(folder.glob(path))))
+    places = (there, folder / Path(path.rpartition("#")[0] or path).expanduser())  # toxicity=PATH#CLASS
+    exists = bool(path) and (any(each.exists() for each in places) or ("*" in path and any(folder.glob(path))))
     return f"{name}{equals}{relpath(there)}" if exists and not Path(path).is_absolute() else value

@@ -41,15 +41,14 @@ def size_curves(sizes: Sizes) -> str:
     tips = {each.gid: each.tip for marks, _ in parts for of in marks.values() for each in of}
     with style():
         figure, first = frame((8.6, 2.6 * len(parts) + 0.4), (0.095, 0.1, 0.70, 0.86))
-        first.remove()
+        first.set_axis_off()
+        names_beside(first, sizes.series)
         height = 0.86 / len(parts)
         for place, (marks, gain) in enumerate(parts):
             below = place == len(parts) - 1
             axes = figure.add_axes((0.095, 0.1 + height * (len(parts) - 1 - place) + 0.02, 0.70, height - 0.04))
             _draw(axes, sizes, marks, gain)
             _sizes_below(axes, [base.parameters for base in sizes.bases], named=below)
-            if place == 0:
-                names_beside(axes, sizes.series)
     title = "Gain on the target and change over the suite, over the size of the base"
     return inline(Drawing(figure, "sizes", title, "; ".join(tips.values()), tips))
 

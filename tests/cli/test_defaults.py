@@ -71,8 +71,8 @@ def test_paths_are_of_the_file_s_folder_and_names_of_the_hub_stay(
     (repository / "evalharness.toml").write_text('[run]\ndata_dir = "rows"\nbase = "old=models"\n')
     monkeypatch.chdir(repository / "inner")
     assert (given()["data_dir"], given()["base"]) == (Path("../rows"), "old=../models")
-    (repository / "evalharness.toml").write_text('[run]\ndata_dir = "later"\n')
-    assert given()["data_dir"] == Path("../later")
+    (repository / "evalharness.toml").write_text('[run]\ndata_dir = "later"\nbase = "old=models#a"\n')
+    assert (given()["data_dir"], given()["base"]) == (Path("../later"), "old=../models#a")
     (repository / "evalharness.toml").write_text('[run]\nbase = "org/model@main"\napply_chat_template = true\n')
     assert (given()["base"], given()["apply_chat_template"]) == ("org/model@main", "all")
 

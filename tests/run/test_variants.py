@@ -28,6 +28,7 @@ from evalharness.records.policy import Policy
 from evalharness.records.requests import Failure, Generate, Generation, Rank, Ranking, Request, Response
 from evalharness.records.results import Results
 from evalharness.records.tasks import VariantKind
+from evalharness.report.variants import overview
 from evalharness.results import read_measurements, read_run
 from evalharness.run.checks import check_job
 from evalharness.run.evaluation import evaluate
@@ -430,6 +431,8 @@ def test_words_and_names_are_replaced_beside_the_task(
     assert prompts == [re.sub(rf"\b{word}\b", WORDS[30], prompt) for prompt in plain] != plain
     worst = next(metric for metric in facts["rates@worst"].metrics)
     assert "dialect" not in worst.signature
+    shown = overview(found)
+    assert shown is not None and shown.columns[-2:] == ("worst of all", "dialect")
     beside = [c for c in found.comparisons if c.task == "rates@dialect"]
     assert beside and all((c.verdict, c.unit, c.primary) == (None, False, False) for c in beside)
 
