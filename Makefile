@@ -57,7 +57,7 @@ sweep-ranks: $(VENV)/.ready     ## LoRA's ranks on the embedded world (minutes);
 sweep: $(VENV)/.ready           ## every method over learning rates and seeds (about half an hour of one core); writes the tables in docs/sweep.md
 	OMP_NUM_THREADS=1 $(BIN)/python fixtures/demo/sweeps.py methods
 
-base-sizes: $(VENV)/.ready      ## train the tiny base in two larger sizes, in runs/base-sizes (an hour of one core; STEPS=…: fewer)
+base-sizes: $(VENV)/.ready      ## train the tiny base in two larger sizes, in runs/base-sizes (hours of one core; STEPS=…: fewer than 1500 steps)
 	set -e; for size in 3M 5M; do OMP_NUM_THREADS=1 PYTHONPATH=fixtures/world $(BIN)/python fixtures/models/train_tiny_base.py \
 		--size $$size --steps $(or $(STEPS),1500) --score-every 0 --out runs/base-sizes/$$size; done
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -106,15 +107,11 @@ def _loaded(path: str, label: str | None) -> _Classifier:
 
 def _checkpoint(folder: Path, label: str | None) -> _Classifier:
     """A text classifier of transformers, on the CPU; one class is read out of its probabilities."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
+    with _quiet():
         model, info = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    finally:
-        logging.set_verbosity(level)
     if info["missing_keys"]:
         what = f"is no trained classifier: its files lack {sorted(info['missing_keys'])[0]}"
         raise TaskError(f"toxicity {folder}", what, NAMED)
@@ -128,6 +125,20 @@ def _checkpoint(folder: Path, label: str | None) -> _Classifier:
 
     content = [[path.name, fingerprint.of_file(path)] for path in sorted(folder.iterdir()) if path.is_file()]
     return _Classifier(f"checkpoint:{fingerprint.short(fingerprint.of_value(content))}|class:{wanted}", toxic)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress what transformers shows while it loads: what is missing is an error here."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _toxic_class(folder: Path, classes: tuple[str, ...], label: str | None) -> str:
