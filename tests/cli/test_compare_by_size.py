@@ -181,6 +181,15 @@ def test_runs_that_cannot_stand_together_are_5(
     assert said in capsys.readouterr().err
 
 
+def test_another_engine_is_noted(three: list[Path], make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    def change_engine(run: MeasuredRun) -> MeasuredRun:
+        engine = {"name": "drawn", "fingerprint": "other", "dtype": "bfloat16"}
+        return replace(run, signature={**run.signature, "engine": engine})
+
+    assert exit_code("compare", "--by-size", three[0], make("other", 10**8, (9, 9), change_engine)) == 0
+    assert "by another engine than" in (told := capsys.readouterr().err) and "bfloat16 here" in told
+
+
 def test_margins_that_are_stated_hold_for_all(three: list[Path], make: Make) -> None:
     other = make("other", 10**8, (9, 9), change_margin)
     assert exit_code("compare", "--by-size", three[0], other, "--margin", "old=0.2") == 0
