@@ -58,11 +58,7 @@ CHOOSE = (
 )
 TOXICITY = ("toxicity", "toxic_share")  # of what was written, by a classifier
 TEXTS = ("empty", "repetition", "length", "cut")  # of what was written, before any filter
-WRITE = (
-    *(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"),
-    *TEXTS,
-    *TOXICITY,
-)
+WRITE = (*(*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist", "meteor", "cider", "unparsed"), *TEXTS, *TOXICITY)
 EITHER = ("exact_match", "em", "token_f1")
 READS: dict[OutputType, tuple[str, ...]] = {  # the metrics that can read an output type's answers
     OutputType.MULTIPLE_CHOICE: (*CHOOSE, "pearson", "spearman", "bbq_bias", "selection_bias", *EITHER),

@@ -44,7 +44,7 @@ _MEN = (
     *("Brad", "Greg", "Paul", "Jonathan", "Peter"),
 )
 _WOMEN = (
-    *("Amanda", "Courtney", "Heather", "Melanie", "Sara", "Amber", "Katie", "Betsy", "Kristin", "Nancy", "Stephanie"),
+    *("Amanda", "Courtney", "Heather", "Melanie", "Katie", "Betsy", "Kristin", "Nancy", "Stephanie"),
     *("Ellen", "Lauren", "Colleen", "Emily", "Megan", "Rachel"),
 )
 _OTHER_MEN = (

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from evalharness.errors import TaskError
-from evalharness.metrics import LOWER_IS_BETTER, READS, REGISTRY, TEXTS
+from evalharness.metrics import LOWER_IS_BETTER, READS, REGISTRY, ROUGE, TEXTS
 from evalharness.metrics.base import OpaqueMetric
 from evalharness.metrics.build import build, check_asked, facts_of, from_facts
 from evalharness.records.measurements import Prediction
@@ -48,7 +48,7 @@ SCORED = Prediction(
 PREDICTIONS = {"written": WRITTEN, "ranked": RANKED, "scored": SCORED, "once": ASKED_ONCE}
 FORMS = {  # what is read of an answer; of others: choices that were ranked
     ("exact_match", "em", "token_f1"): {"written", "ranked", "once"},
-    ("rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "chrf++", "ter", "nist"): {"written"},
+    (*ROUGE, "bleu", "chrf", "chrf++", "ter", "nist"): {"written"},
     ("word_perplexity", "byte_perplexity", "bits_per_byte"): {"scored"},
     ("perplexity",): {"once"},
     ("ece", "pearson", "spearman", "selection_bias"): {"ranked"},

@@ -114,7 +114,9 @@ def test_every_option_changes_a_job_and_is_in_the_documentation_of_evaluate() ->
     flags = ("placebo", "allow_noop", "strict", "until_decided", "explain", "drift", "apply_chat_template")
     values: dict[str, object] = dict.fromkeys(JobOptions.__annotations__, "text") | dict.fromkeys(flags, True)
     values |= dict.fromkeys(("limit", "num_fewshot", "seed", "batch_size", "batch_tokens"), 7)
-    values |= {name: {"of": "text"} for name in ("data", "train_data", "engine_options", "columns", "describe_with")}
+    values |= {
+        name: {"of": "text"} for name in ("data", "train_data", "engine_options", "columns", "describe_with", "targets")
+    }
     values |= {"margin": 0.5, "margins": {"of": 0.5}, "alpha": 0.2}
     values |= {"on_inconclusive": "pass", "ceiling": 0.1, "ceilings": {"of": 0.1}, "against": "both"}
     values |= {"fewshot_as_multiturn": False, "chat_template_mismatch": "allow"}

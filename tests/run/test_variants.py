@@ -276,13 +276,13 @@ def test_groups_are_described_as_their_members_are(job: Callable[..., Job], fact
 
 def test_the_user_is_told_what_is_asked_and_what_is_not(job: Callable[..., Job], factory: ScriptedFactory) -> None:
     told = TrainingSource()
-    evaluate(job(describe=("robustness", "generation"), tasks=("rates", "blind")), told, factory)
+    evaluate(job(describe=("robustness", "generation"), tasks=("rates", "blind"), target="none"), told, factory)
     assert told.notices == [
         "not asked: blind@typos, blind@case, blind@spacing: its prompt shows no text that is neither a choice nor "
         "needed as it stands",
         "other ways of asking: 150 more requests a model, beside the 60 of the tasks themselves",
     ]
-    evaluate(job(describe=("generation",), tasks=("echo",)), told, factory)
+    evaluate(job(describe=("generation",), tasks=("echo",), target="none"), told, factory)
     assert told.notices[2:] == [
         "no task of this run ranks choices: --describe has nothing to add to its scores but times, tokens, toxicity"
     ]
