@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evalharness import registry
 
 if TYPE_CHECKING:
-    from evalharness.api import compare, evaluate, gate, load, plan
+    from evalharness.api import compare, evaluate, gate, load, merge, plan
     from evalharness.errors import EvalHarnessError
     from evalharness.experiments.callback import ForgettingCallback
     from evalharness.notebook import RunResults as Results
@@ -31,6 +31,7 @@ PUBLIC = {
     "evaluate": "evalharness.api:evaluate",
     "gate": "evalharness.api:gate",
     "load": "evalharness.api:load",
+    "merge": "evalharness.api:merge",
     "plan": "evalharness.api:plan",
     "Results": "evalharness.notebook:RunResults",
     "Comparison": "evalharness.records.comparison:Comparison",
@@ -47,6 +48,7 @@ __all__ = [
     "evaluate",
     "gate",
     "load",
+    "merge",
     "plan",
 ]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack, get_type_hints
 
-from evalharness import experiments, registry, report, run
+from evalharness import experiments, merging, registry, report, run
 from evalharness.analysis.analyse import analyse
 from evalharness.analysis.baseline_accept import accepted, news
 from evalharness.analysis.baseline_file import read_file, text_of
@@ -22,6 +22,7 @@ from evalharness.experiments.jobs import ForecastJob
 from evalharness.folder_lock import PATIENCE, held
 from evalharness.imports.logged import MetricStatement
 from evalharness.imports.runs import are_logs, read_logs
+from evalharness.merging.job import MergeJob
 from evalharness.notebook import PlanResults, RunResults, as_policy
 from evalharness.records.job_options import JobOptions, PlanOptions, Texts, make_job, several
 from evalharness.records.measured_run import MeasuredRun
@@ -234,6 +235,36 @@ def gate(
     if isinstance(run, Results):
         return RunResults(run).decide(whole, candidates)
     return decide(Path(run), judged_by(Path(run), whole)[0], whole, candidates)
+
+
+@spelled_out
+def merge(
+    models: Texts,
+    out: str | Path,
+    *,
+    base: str | None = None,
+    method: str | None = None,
+    weights: Mapping[str, float] | None = None,
+    density: float | None = None,
+    seed: int = 0,
+    rank: int | None = None,
+    into_base: bool = False,
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    notify: Callable[[str], None] = lambda notice: None,
+) -> dict[str, Any]:
+    """Merge an adapter into its base, several adapters to one, or full weights of one base, as `evalharness checkpoint
+    merge` does; what the result's merge.json says.
+
+    `weights`: by the models' names; `density`: the share of values that a pruning `method` keeps; `rank`: of what svd
+    leaves; `dtype`: of the result (None: as the files have it); `notify` hears notices. Raises EvalHarnessError.
+    """
+    given = {"models": models, "out": out, "base": base, "method": method, "weights": weights, "density": density}
+    given |= {"seed": seed, "rank": rank, "into_base": into_base, "dtype": dtype}
+    check_options(given, get_type_hints(merge))
+    texts = tuple(map(str, several(models)))
+    job = MergeJob(**{**given, "models": texts, "out": Path(out), "weights": weights or {}})  # type: ignore[arg-type]
+    facts: dict[str, Any] = registry.find(merging.REGISTRY, "merge", "stage")(job, notify)
+    return facts
 
 
 def accept(run: str | Path, file: str | Path, candidate: str | None = None) -> list[str]:

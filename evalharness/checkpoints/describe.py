@@ -29,7 +29,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Collect facts by name, as JSON knows them; what does not apply is left out. Raises ModelError where a file cannot
     be read.
     """
-    facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint)))}
+    facts: dict[str, Any] = {"dtypes": dict(_dtypes(_files(checkpoint))), **_merge(checkpoint.path)}
     if not checkpoint.adapter:
         model_type = files.model_config(checkpoint.path).get("model_type")
         return {"model_type": model_type, "files": len(files.weight_files(checkpoint.path)), **facts}
@@ -46,6 +46,20 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         path.name for path in checkpoints_in(checkpoint.path) if (path / files.ADAPTER_CONFIG).is_file()
     ]
     return {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
+
+
+def _merge(directory: Path) -> dict[str, Any]:
+    """What merge.json says of a merged checkpoint: how it was merged, and its parents with their fingerprints."""
+    record = files.training_record(directory)[0]
+    parents = record.get("parents")
+    if not (isinstance(record.get("combination"), str) and isinstance(parents, list)):
+        return {}
+    named = [each for each in parents if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    kept = [{key: each.get(key) for key in ("name", "path", "kind", "fingerprint")} for each in named]
+    weights = [_first(each, ("weight",)) for each in named]
+    numbers = {key: _first(record, (key,)) for key in ("density", "seed")}
+    merge = {"combination": record["combination"], "into_base": record.get("into_base") is True, **numbers}
+    return {"merge": merge | {"parents": [each | {"weight": w} for each, w in zip(kept, weights, strict=True)]}}
 
 
 def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:

@@ -17,7 +17,8 @@ from evalharness.records.models import Architecture
 
 CONFIG, ADAPTER_CONFIG, GENERATION_CONFIG = "config.json", "adapter_config.json", "generation_config.json"
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"
-TRAINING = "training.json"
+TRAINING, MERGE = "training.json", "merge.json"
+RECORDS = (TRAINING, MERGE)  # how a checkpoint was made, and of what
 TOKENIZER_CONFIG = "tokenizer_config.json"
 VOCABULARIES = (
     "tokenizer.json",
@@ -211,11 +212,12 @@ def has_weights(directory: Path) -> bool:
 
 
 def training_record(directory: Path) -> tuple[dict[str, Any], Path]:
-    """Read what training.json says ({} where there is none), and the directory that it lies in: of a trainer's
-    checkpoint-N folder, the one above.
+    """Read what training.json, or the merge.json of a merged checkpoint, says ({} where there is none), and the
+    directory that it lies in: of a trainer's checkpoint-N folder, the one above.
     """
     above = [directory.parent] if directory.name.startswith("checkpoint-") else []
     for place in (directory, *above):
-        if (place / TRAINING).is_file():
-            return read_json(place / TRAINING), place
+        for name in RECORDS:
+            if (place / name).is_file():
+                return read_json(place / name), place
     return {}, directory

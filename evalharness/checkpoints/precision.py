@@ -113,11 +113,11 @@ def parameter_count(facts: dict[str, TensorFacts], config: dict[str, Any]) -> in
     is tied and stored twice.
     """
     names = [name for name, tensor in facts.items() if len(tensor.shape) < 4 or name.endswith(BLOCKS)]
-    twice = _stored_twice(facts, config)
+    twice = stored_twice(facts, config)
     return sum(values_of(name, facts, config) for name in names if not name.endswith(BUFFERS) and name not in twice)
 
 
-def _stored_twice(facts: dict[str, TensorFacts], config: dict[str, Any]) -> set[str]:
+def stored_twice(facts: dict[str, TensorFacts], config: dict[str, Any]) -> set[str]:
     """Name tensors that are tied and stored twice: encoder-decoder models have one embedding for both sides; a head is
     tied where the configuration says so.
     """

@@ -36,6 +36,5 @@ def _read(checkpoint: Checkpoint) -> Iterator[Path]:
     for place in {checkpoint.path, checkpoint.weights, checkpoint.base or checkpoint.path}:
         yield from fingerprint.covered(place)
         yield from files.weight_files(place)
-        record = files.training_record(place)[1] / files.TRAINING
-        if record.is_file():
-            yield record
+        recorded = files.training_record(place)[1]
+        yield from (recorded / name for name in files.RECORDS if (recorded / name).is_file())

@@ -16,10 +16,12 @@ from evalharness.checkpoints.discover import base_of, checkpoints_in, directory_
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
+from evalharness.cli.checkpoint_merge import merge_command
 from evalharness.cli.command import CommandGroup
 from evalharness.cli.options import debug_option
 from evalharness.cli.printing import print_json, print_line, print_lines
 from evalharness.errors import EvalHarnessError, ModelError
+from evalharness.merging.summary import merged_from
 from evalharness.records.models import Architecture, Checkpoint, ModelKind
 from evalharness.report.text_table import aligned
 
@@ -42,7 +44,10 @@ REFUSED = (
 
 @click.group("checkpoint", cls=CommandGroup)
 def checkpoint_command() -> None:
-    """Say what a checkpoint directory holds, and what kinds there are."""
+    """Say what a checkpoint directory holds, and what kinds there are; merge checkpoints."""
+
+
+checkpoint_command.add_command(merge_command)
 
 
 # ---- show ------------------------------------------------------------------------------------------------------------
@@ -109,6 +114,7 @@ def _lines(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> Iterable[str]:
         "precision": checkpoint.precision or "not quantised",
         **_of_adapter(checkpoint, made),
         "window": f"{checkpoint.window or 'no limit known'}",
+        "merged from": merged_from(made["merge"]) if "merge" in made else None,
         "trained for": checkpoint.target_task or "–",
         "trained by": ", ".join(f"{key} {_short(value)}" for key, value in checkpoint.training.items()) or "–",
         "tokenizer": _differences(facts["differences"]),

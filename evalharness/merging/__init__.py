@@ -1,0 +1,8 @@
+"""Merge checkpoints: adapters into their base or with one another, full weights of one base. Never evaluates."""
+
+REGISTRY = {
+    "merge": "evalharness.merging.merge:merge",
+    "combine": "evalharness.merging.combine:combine",
+    "into_base": "evalharness.merging.into_base:into_base",
+    "task_vectors": "evalharness.merging.task_vectors:merge_weights",
+}

@@ -1,0 +1,96 @@
+"""Combine several adapters of one base to one adapter, by peft's own `add_weighted_adapter`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import save_file
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.derived import refuse_changed
+from evalharness.checkpoints.devices import DTYPES
+from evalharness.checkpoints.libraries import UNLOADABLE, unwarned
+from evalharness.checkpoints.load import load
+from evalharness.checkpoints.sealed import sealed
+from evalharness.errors import UsageError, first_line, pass_on_memory_error
+from evalharness.merging.carried import carry_tokenizer
+from evalharness.merging.into_base import DEVICE, EXACT, common_dtype
+from evalharness.merging.job import MergeJob
+from evalharness.merging.parents import Parents
+
+FIRST, MERGED = "default", "merged"  # adapters' names in peft's wrapper
+SUMMED = ("linear", "cat", "svd")  # methods that stand for the weighted sum of what the adapters add
+
+
+def combine(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
+    """Write the adapter that the parents make together, and return what was found: how far what it adds to the base's
+    weights is from the weighted sum of what they add, where the method means that sum.
+
+    Raises UsageError where peft refuses to combine them.
+    """
+    loaded = load(parents.checkpoints[0], EXACT, DEVICE)
+    wrapped = loaded.adapter
+    assert wrapped is not None
+    names = _load_others(wrapped, parents)
+    first = wrapped.peft_config[FIRST]
+    # peft copies the first's configuration for an adapter that is to add B·A as it is, from no values of the base's
+    for key, value in (("use_rslora", False), ("init_lora_weights", True)):
+        if hasattr(first, key):
+            setattr(first, key, value)
+    _add(job, parents, wrapped, names)
+    apart = _apart(wrapped, dict(zip(names, parents.weights, strict=True))) if job.method in SUMMED else None
+    dtype = job.dtype or common_dtype(parents.checkpoints[0])
+    with unwarned():
+        tensors = get_peft_model_state_dict(wrapped, adapter_name=MERGED, save_embedding_layers=False)
+    kept = {name: tensor.detach().to(DTYPES[dtype]).clone().contiguous() for name, tensor in tensors.items()}
+    save_file(kept, folder / files.ADAPTER, metadata={"format": "pt"})
+    config = wrapped.peft_config[MERGED]
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    carry_tokenizer(parents.checkpoints, folder)
+    return {"dtype": dtype, "rank": getattr(config, "r", None), "apart": apart}
+
+
+def _load_others(wrapped: PeftModel, parents: Parents) -> list[str]:
+    """Load all but the first beside it, as verification found them to fit; their names there."""
+    names = [FIRST]
+    for number, checkpoint in enumerate(parents.checkpoints[1:], 2):
+        names.append(f"adapter{number}")
+        with sealed(checkpoint) as private, unwarned():
+            refuse_changed(private)
+            wrapped.load_adapter(str(private.path), names[-1], torch_device=DEVICE, autocast_adapter_dtype=True)
+    return names
+
+
+def _add(job: MergeJob, parents: Parents, wrapped: PeftModel, names: list[str]) -> None:
+    options: dict[str, Any] = {}
+    if parents.checkpoints[0].adapter == "LORA":
+        options = {"combination_type": job.method, "density": job.density, "svd_rank": job.rank}
+    try:
+        with unwarned(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(job.seed)
+            cast(Any, wrapped.base_model).add_weighted_adapter(names, list(parents.weights), MERGED, **options)
+    except UNLOADABLE as error:
+        pass_on_memory_error(error)
+        fix = "another method, or merge each into the base by itself"
+        raise UsageError(f"--method {job.method}", f"peft cannot combine these ({first_line(error)})", fix) from None
+
+
+def _apart(wrapped: PeftModel, weights: dict[str, float]) -> float | None:
+    """The norm of what the adapter adds less the weighted sum of what its parents add, in norms of that sum."""
+    apart = whole = 0.0
+    with torch.no_grad():
+        for layer in cast(list[Any], [module for module in wrapped.modules() if isinstance(module, LoraLayer)]):
+            held = {*layer.lora_A, *layer.lora_embedding_A}
+            if MERGED not in held:
+                continue
+            parts = [layer.get_delta_weight(name) * weight for name, weight in weights.items() if name in held]
+            wanted = torch.stack(parts).sum(0)
+            apart += float((layer.get_delta_weight(MERGED) - wanted).double().square().sum())
+            whole += float(wanted.double().square().sum())
+    return math.sqrt(apart / whole) if whole else None

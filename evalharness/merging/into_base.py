@@ -1,0 +1,100 @@
+"""Merge an adapter into its base, and prove by logits that the full weights answer as the adapter on the base did."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, PreTrainedModel
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.devices import DTYPES
+from evalharness.checkpoints.libraries import UNLOADABLE, unwarned
+from evalharness.checkpoints.load import LoadedModel, load
+from evalharness.checkpoints.recognise import recognise
+from evalharness.errors import ModelError, first_line, pass_on_memory_error
+from evalharness.merging import probes
+from evalharness.merging.carried import carry_tokenizer
+from evalharness.merging.probes import LogitDifference, Logits
+from evalharness.records.models import Checkpoint
+
+EXACT, DEVICE = "float32", "cpu"
+FILE_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}  # of safetensors
+
+
+def into_base(adapter: Checkpoint, base: Checkpoint, folder: Path, dtype: str | None) -> dict[str, Any]:
+    """Write the full weights that the adapter merged into its base is, in `dtype` (None: what most values of the base's
+    files have), and return what was found: logits merged against unmerged, and what rounding to `dtype` loses.
+
+    Merged and compared in float32. Raises ModelError where peft cannot merge it, or where the logits differ by more
+    than rounding.
+    """
+    dtype = dtype or common_dtype(base)
+    loaded = load(adapter, EXACT, DEVICE)
+    if why := loaded.unmergeable:
+        raise ModelError(adapter.path, why, "it answers as an adapter only")
+    ids = probes.token_ids(loaded.tokenizer)
+    wanted = probes.logits_of(loaded.model, ids)
+    model = _merged(adapter, loaded)
+    exact = probes.difference(wanted, probes.logits_of(model, ids))
+    _refuse_other_answers(adapter, "merged", exact)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(DTYPES[dtype]).float()
+    rounded = probes.logits_of(model, ids)
+    _save(adapter, base, model, folder, dtype)
+    del model, loaded
+    _check_saved(adapter, folder, rounded, ids)
+    facts = {"tolerance": exact.allowed, "merged": asdict(exact), "dtype": dtype}
+    return facts | {"rounded": None if dtype == EXACT else asdict(probes.difference(wanted, rounded))}
+
+
+def common_dtype(checkpoint: Checkpoint) -> str:
+    """The type that most values of a checkpoint's files have; float32 for what is no float that is known here."""
+    names = (checkpoint.path / files.ADAPTER,) if checkpoint.adapter else files.weight_files(checkpoint.path)
+    values = Counter[str]()
+    for tensor in files.all_tensors(names).values():
+        values[FILE_TYPES.get(tensor.dtype, EXACT)] += tensor.size
+    return values.most_common(1)[0][0]
+
+
+def _merged(adapter: Checkpoint, loaded: LoadedModel) -> PreTrainedModel:
+    assert loaded.adapter is not None
+    try:
+        with unwarned(), torch.no_grad():
+            model: PreTrainedModel = loaded.adapter.merge_and_unload(safe_merge=True)
+    except UNLOADABLE as error:
+        pass_on_memory_error(error)
+        raise ModelError(adapter.path, f"peft cannot merge it ({first_line(error)})", "") from None
+    model.eval().requires_grad_(False)
+    return model
+
+
+def _refuse_other_answers(adapter: Checkpoint, what: str, found: LogitDifference) -> None:
+    if not found.rounding:
+        said = f"logits differ by up to {found.largest:.2g}, and {found.allowed:.2g} is what rounding may do"
+        raise ModelError(adapter.path, f"{what}, it answers otherwise: {said}", "it answers as an adapter only")
+
+
+def _save(adapter: Checkpoint, base: Checkpoint, model: PreTrainedModel, folder: Path, dtype: str) -> None:
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(DTYPES[dtype])
+        if not torch.isfinite(parameter).all():
+            raise ModelError(adapter.path, f"some merged weights are too large for {dtype}", f"--dtype {EXACT}")
+    model.generation_config = GenerationConfig()  # the base's file is kept as it is
+    with unwarned():
+        model.save_pretrained(str(folder))
+    (folder / files.GENERATION_CONFIG).unlink(missing_ok=True)
+    if (base.path / files.GENERATION_CONFIG).is_file():
+        shutil.copyfile(base.path / files.GENERATION_CONFIG, folder / files.GENERATION_CONFIG)
+    carry_tokenizer((adapter, base), folder)
+
+
+def _check_saved(adapter: Checkpoint, folder: Path, wanted: Logits, ids: tuple[torch.Tensor, ...]) -> None:
+    """Raise ModelError unless what is read back from the files answers as what was saved."""
+    saved = load(recognise(str(folder), role="base"), EXACT, DEVICE)
+    found = probes.difference(wanted, probes.logits_of(saved.model, ids))
+    _refuse_other_answers(adapter, "merged, saved and read again", found)

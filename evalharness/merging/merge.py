@@ -1,0 +1,55 @@
+"""Merge checkpoints into a new one that `run` takes as a candidate: the whole way on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evalharness import checkpoints, merging, registry
+from evalharness.checkpoints.recognise import recognise
+from evalharness.merging.carried import other_tokenizers
+from evalharness.merging.job import MergeJob, check_job
+from evalharness.merging.output import new_checkpoint
+from evalharness.merging.parents import Parents, parents_of
+from evalharness.merging.record import into_base, merge_facts, write_record
+
+STEP = "step of a merge"
+
+
+def merge(job: MergeJob, notify: Callable[[str], None] = lambda notice: None) -> dict[str, Any]:
+    """Merge, verify the result as `run` does, and put it into its place; what its merge.json says. `notify` hears
+    notices about the parents.
+
+    Raises UsageError, ModelError or StoreError; then nothing is left in the place of the result.
+    """
+    check_job(job)
+    parents = parents_of(job)
+    verify = registry.find(checkpoints.REGISTRY, "verify", "checkpoint step")
+    with new_checkpoint(job) as folder:
+        for checkpoint in parents.checkpoints:
+            for notice in verify(checkpoint):
+                notify(notice)
+        for name in other_tokenizers(parents.checkpoints):
+            notify(f"{name}: has another tokenizer than {parents.checkpoints[0].name}, whose files the result has")
+        facts = merge_facts(job, parents, _written(job, parents, folder))
+        write_record(facts, folder)
+        verify(recognise(str(folder), base=str(parents.base.path)))
+    return facts
+
+
+def _written(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
+    """Write the merged weights, and return what was found."""
+    if not parents.adapters:
+        return dict(registry.find(merging.REGISTRY, "task_vectors", STEP)(job, parents, folder))
+    to_full = registry.find(merging.REGISTRY, "into_base", STEP)
+    if job.method is None:
+        return dict(to_full(parents.checkpoints[0], parents.base, folder, job.dtype))
+    combine = registry.find(merging.REGISTRY, "combine", STEP)
+    if not into_base(job):
+        return dict(combine(job, parents, folder))
+    between = folder.parent / "adapter"
+    between.mkdir(exist_ok=True)
+    combined = combine(job, parents, between)
+    adapter = recognise(str(between), base=str(parents.base.path))
+    return {**combined, **to_full(adapter, parents.base, folder, job.dtype)}
