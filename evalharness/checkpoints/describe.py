@@ -11,6 +11,7 @@ from typing import Any
 
 from evalharness.checkpoints import files
 from evalharness.checkpoints.discover import checkpoints_in
+from evalharness.checkpoints.lora_sizes import lora_facts, lora_matrices
 from evalharness.checkpoints.precision import is_auxiliary
 from evalharness.records.models import Checkpoint
 
@@ -40,6 +41,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     names, number = _modules(
         files.tensors(checkpoint.path / files.ADAPTER), files.all_tensors(files.weight_files(checkpoint.weights))
     )
+    if matrices := lora_matrices(checkpoint):
+        facts["lora"] = lora_facts(matrices)
     facts |= {"modules": names, "modules_count": number} if number else {}
     facts["tasks"] = _first(config, ("num_tasks", "n_tasks"))
     facts["adapters_inside"] = [

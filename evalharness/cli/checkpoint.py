@@ -14,6 +14,7 @@ from evalharness import checkpoints, registry
 from evalharness.checkpoints.describe import describe
 from evalharness.checkpoints.discover import base_of, checkpoints_in, directory_of
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
+from evalharness.checkpoints.lora_sizes import in_short, lora_matrices
 from evalharness.checkpoints.naming import parse
 from evalharness.checkpoints.recognise import holds_itself, recognise
 from evalharness.cli.checkpoint_merge import merge_command
@@ -56,9 +57,10 @@ checkpoint_command.add_command(merge_command)
 @checkpoint_command.command("show")
 @click.argument("model", metavar="[NAME=]PATH[#TASK]|HUB_ID[@REV]")
 @click.option("--base", metavar="PATH", help="Its base, where its own files do not say.")
+@click.option("--matrices", is_flag=True, help="Of a LoRA, show every matrix: its weights, and A and B.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @debug_option
-def show_command(model: str, base: str | None, as_json: bool, debug: bool) -> None:
+def show_command(model: str, base: str | None, matrices: bool, as_json: bool, debug: bool) -> None:
     """Show kind, base, fingerprint, sizes and making of a checkpoint, and how its tokenizer differs from its base's.
 
     Its files are checked as `run` checks them: what `run` would refuse ends with 2 here, after what could be read. Full
@@ -75,6 +77,7 @@ def show_command(model: str, base: str | None, as_json: bool, debug: bool) -> No
         print_json(json.dumps(facts, indent=1))
     else:
         print_lines(_lines(checkpoint, facts))
+        print_lines(f"  {each.module}: {each}" for each in (lora_matrices(checkpoint) if matrices else ()))
     if refused is not None:
         raise refused
 
@@ -128,12 +131,14 @@ def _of_adapter(checkpoint: Checkpoint, made: Mapping[str, Any]) -> dict[str, An
     if not checkpoint.adapter:
         return {}
     stated, modules = made.get("targets"), made.get("modules", [])
+    matrices = lora_matrices(checkpoint)
     targets = f"{', '.join(modules)} ({made['modules_count']} modules)" if modules else stated
     scale = f"{made.get('rank', '–')}, {made.get('alpha', '–')}" if "rank" in made or "alpha" in made else None
     return {
         "virtual tokens": checkpoint.virtual_tokens,
         "rank, alpha": scale,
         "targets": f"{targets}; stated as {stated}" if modules and isinstance(stated, str) else targets,
+        "matrices": in_short(matrices) if matrices else None,
         "task": checkpoint.adapter_task,
         "adapters inside": ", ".join(made["adapters_inside"]) if "adapters_inside" in made else None,
     }

@@ -85,7 +85,8 @@ def _apart(wrapped: PeftModel, weights: dict[str, float]) -> float | None:
     """The norm of what the adapter adds less the weighted sum of what its parents add, in norms of that sum."""
     apart = whole = 0.0
     with torch.no_grad():
-        for layer in cast(list[Any], [module for module in wrapped.modules() if isinstance(module, LoraLayer)]):
+        layers: list[Any] = [module for module in wrapped.modules() if isinstance(module, LoraLayer)]
+        for layer in layers:
             held = {*layer.lora_A, *layer.lora_embedding_A}
             if MERGED not in held:
                 continue

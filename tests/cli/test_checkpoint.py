@@ -67,7 +67,19 @@ def test_show_a_lora(run, zoo, tiny, tmp_path, edit_json):
     assert lines["targets"].startswith("down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj (14 modules)")
     assert (lines["trained for"], lines["trained by"]) == ("rte", "method lora, learning_rate 0.0002, rank 4")
     assert lines["base"] == str(zoo["llama"]) and lines["tokenizer"] == "nothing to compare it with"
+    assert re.match(
+        r"14 matrices of 41,472 weights; r = 4: [\d,]+ trained in their place, \d+ % fewer", lines["matrices"]
+    )
+    each = [
+        line
+        for line in run("show", path, "--matrices")[1].splitlines()
+        if ".lora" not in line and " weights; r =" in line
+    ]
+    assert len(each) == 15 and each[-1].startswith(
+        "  base_model.model.model.layers.1.self_attn.v_proj: 24 × 48 = 1,152"
+    )
     facts = json.loads(run("show", path, "--json")[1])
+    assert len(facts["made"]["lora"]["matrices"]) == 14
     assert (facts["adapter"], facts["made"]["marks"], facts["refused"], facts["notices"]) == (
         "LORA",
         ["DoRA", "rsLoRA"],
