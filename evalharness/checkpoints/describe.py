@@ -13,6 +13,7 @@ from evalharness.checkpoints import files
 from evalharness.checkpoints.discover import checkpoints_in
 from evalharness.checkpoints.lora_sizes import lora_facts, lora_matrices
 from evalharness.checkpoints.precision import is_auxiliary
+from evalharness.checkpoints.soft_prompt import soft_prompt
 from evalharness.records.models import Checkpoint
 
 RANKS = ("r", "num_ranks", "effective_rank")
@@ -41,6 +42,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     names, number = _modules(
         files.tensors(checkpoint.path / files.ADAPTER), files.all_tensors(files.weight_files(checkpoint.weights))
     )
+    facts["soft_prompt"] = soft_prompt(checkpoint)
     if matrices := lora_matrices(checkpoint):
         facts["lora"] = lora_facts(matrices)
     facts |= {"modules": names, "modules_count": number} if number else {}

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from evalharness import checkpoints, registry
+from evalharness.checkpoints import soft_prompt
 from evalharness.checkpoints.describe import describe
 from evalharness.checkpoints.discover import base_of, checkpoints_in, directory_of
 from evalharness.checkpoints.kinds import BITSANDBYTES, BOTH, TYPES
@@ -136,12 +137,20 @@ def _of_adapter(checkpoint: Checkpoint, made: Mapping[str, Any]) -> dict[str, An
     scale = f"{made.get('rank', '–')}, {made.get('alpha', '–')}" if "rank" in made or "alpha" in made else None
     return {
         "virtual tokens": checkpoint.virtual_tokens,
+        **_of_soft_prompt(made.get("soft_prompt", {})),
         "rank, alpha": scale,
         "targets": f"{targets}; stated as {stated}" if modules and isinstance(stated, str) else targets,
         "matrices": in_short(matrices) if matrices else None,
         "task": checkpoint.adapter_task,
         "adapters inside": ", ".join(made["adapters_inside"]) if "adapters_inside" in made else None,
     }
+
+
+def _of_soft_prompt(facts: Mapping[str, Any]) -> dict[str, Any]:
+    if "nearest" not in facts:
+        return {"nearest tokens": facts.get("reason")}
+    near, alike = soft_prompt.in_short(facts, WIDE)
+    return {"nearest tokens": near, "clusters": alike}
 
 
 def _short(value: Any) -> str:

@@ -32,6 +32,7 @@ class ModelRow:
     target_gain: Estimate | None = None
     learned_target: bool | None = None
     training: Mapping[str, Any] = field(default_factory=dict)  # how it was made, as far as its training.json says
+    soft_prompt: Mapping[str, Any] = field(default_factory=dict)  # what is near to its virtual tokens
 
     @property
     def judged(self) -> bool:

@@ -11,6 +11,7 @@ from evalharness.analysis.gate_units import gate_units
 from evalharness.analysis.margins import asked_margins, check_margins, names_of
 from evalharness.analysis.unit_rules import UnitNames, fitted, is_known, unit_rules
 from evalharness.analysis.worst_case import worst_cases
+from evalharness.checkpoints.soft_prompt import soft_prompt
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.job import Job
 from evalharness.records.measured_run import MeasuredRun
@@ -140,4 +141,5 @@ def _model_row(checkpoint: Checkpoint, plan: ComparePlan) -> ModelRow:
         bytes=checkpoint.bytes,
         target_task=plan.targets.get(checkpoint.name, checkpoint.target_task),
         training={} if is_base else dict(checkpoint.training),
+        soft_prompt=soft_prompt(checkpoint),
     )

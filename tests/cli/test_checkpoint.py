@@ -92,9 +92,18 @@ def test_show_a_lora(run, zoo, tiny, tmp_path, edit_json):
 def test_show_a_prefix_and_one_task_of_several(run, zoo):
     lines = lines_of(run("show", zoo["t5-PREFIX_TUNING"])[1])
     assert (lines["kind"], lines["virtual tokens"]) == ("prefix (peft's PREFIX_TUNING)", "5")
+    assert lines["nearest tokens"].endswith("it has no nearest tokens") and "clusters" not in lines
     code, _, err = run("show", zoo["llama-POLY"])
     assert code == 2 and "name one:" in err
     assert lines_of(run("show", f"{zoo['llama-POLY']}#1")[1])["task"] == "1"
+
+
+def test_show_what_a_soft_prompt_is_near_to(run, zoo):
+    lines = lines_of(run("show", zoo["llama-prompt"])[1])
+    assert re.match(r"0: '.+' 0\.\d\d '.+' 0\.\d\d '.+' 0\.\d\d; 1: ", lines["nearest tokens"])
+    assert lines["clusters"].endswith("alone (cosine of any two ≥ 0.5)")
+    facts = json.loads(run("show", zoo["llama-prompt"], "--json")[1])["made"]["soft_prompt"]
+    assert [len(near) for near in facts["nearest"]] == [5] * 5 and sum(map(len, facts["clusters"])) == 5
 
 
 def test_show_how_the_tokenizer_differs(run, zoo, copy, tiny, edit_json):

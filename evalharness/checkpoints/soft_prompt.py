@@ -1,0 +1,174 @@
+"""Read what a soft prompt's virtual tokens are near to: tokens of the base's vocabulary, and one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from evalharness.checkpoints import files
+from evalharness.checkpoints.conclusions import concluded
+from evalharness.checkpoints.files import TensorFacts
+from evalharness.checkpoints.kinds import TYPES
+from evalharness.checkpoints.special_tokens import tokenizer_directory
+from evalharness.checkpoints.vocabulary import token_texts
+from evalharness.records.models import Checkpoint
+
+READ = ("PROMPT_TUNING", "P_TUNING")  # types whose file holds the very embeddings that stand before a text
+TABLE = "prompt_embeddings"
+NEAREST = 5  # tokens
+ALIKE = 0.5  # cosine similarity that any two of a cluster have at least
+RULE = f"complete linkage: any two virtual tokens of a cluster have a cosine similarity of at least {ALIKE}"
+MOST = 2000  # virtual tokens: a cluster tree of more takes memory
+CHUNK = 1 << 25  # bytes of embeddings in float32 that are looked at together
+PLACES = 4  # decimals kept, so that the same files give the same text whatever adds up in which order
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "F64": np.dtype("<f8"),
+}
+INPUTS = (  # ends of the names that architectures give their input embeddings
+    *("embed_tokens.weight", "wte.weight", "shared.weight", "word_embeddings.weight", "embed_in.weight"),
+    *("tok_embeddings.weight", "embeddings.weight", "embedding.weight"),
+)
+Array = NDArray[np.float32]
+
+
+def soft_prompt(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is near to each virtual token, as JSON knows it; {} where there is none, `reason` alone where there are no
+    tokens that it could be near to. Remembered for the same files. Raises ModelError where one cannot be read.
+
+    `nearest`: of each virtual token the tokens of the largest cosine similarity to the base's input embeddings, with
+    their Euclidean distance; `clusters`: the virtual tokens, by RULE.
+    """
+    if not checkpoint.virtual_tokens or not checkpoint.adapter:
+        return {}
+    if TYPES[checkpoint.adapter].acts == "cache":
+        return {"reason": "keys and values in every layer, no embeddings: it has no nearest tokens"}
+    if checkpoint.adapter not in READ:
+        return {"reason": f"peft's {checkpoint.adapter} computes its virtual tokens when it answers"}
+    read = [checkpoint.path / files.ADAPTER, *files.weight_files(checkpoint.weights)]
+    vocabulary = tokenizer_directory(checkpoint) / "tokenizer.json"
+    read += [vocabulary] if vocabulary.is_file() else []
+    given = [checkpoint.virtual_tokens, str(vocabulary)]
+    return dict(concluded("soft prompt", read, given, lambda: _facts(checkpoint, vocabulary)))
+
+
+def _facts(checkpoint: Checkpoint, vocabulary: Path) -> dict[str, Any]:
+    path = checkpoint.path / files.ADAPTER
+    table = files.tensors(path).get(TABLE)
+    if table is None or table.dtype not in DTYPES or len(table.shape) != 2:
+        return {"reason": f"its file holds no {TABLE}"}
+    if checkpoint.virtual_tokens > MOST:
+        return {"reason": f"more than {MOST:,} virtual tokens"}
+    prompt = np.concatenate([*_rows(path, table)])[: checkpoint.virtual_tokens]
+    place = input_embeddings(checkpoint.weights, table.shape[1])
+    if not len(prompt) or not np.isfinite(prompt).all() or place is None:
+        return {"reason": f"no input embeddings of {table.shape[1]} values are known in its base"}
+    ids, similarities, distances = nearest_tokens(prompt, _rows(*place))
+    texts = token_texts(vocabulary, {int(each) for each in ids.flat})
+    near = [
+        [
+            {"id": int(i), "text": texts.get(int(i)), "cosine": _rounded(c), "distance": _rounded(d)}
+            for i, c, d in zip(*of_one, strict=True)
+        ]
+        for of_one in zip(ids, similarities, distances, strict=True)
+    ]
+    return {"vocabulary": place[1].shape[0], "nearest": near, "rule": RULE, "clusters": clusters(prompt)}
+
+
+def _rounded(value: np.float32) -> float:
+    return round(float(value), PLACES)
+
+
+def input_embeddings(directory: Path, width: int) -> tuple[Path, TensorFacts] | None:
+    """Find the base's input embeddings of this width: their file and place in it; None where none are known there, or
+    not as floats.
+    """
+    found = {}
+    for path in files.weight_files(directory):
+        for name, facts in files.tensors(path).items():
+            end = next((n for n, end in enumerate(INPUTS) if f".{name}".endswith(f".{end}")), None)
+            if end is not None and len(facts.shape) == 2 and facts.shape[1] == width and facts.dtype in DTYPES:
+                found[end, "decoder" in name, name] = path, facts
+    return found[min(found)] if found and files.gguf_file(directory) is None else None
+
+
+def _rows(path: Path, facts: TensorFacts) -> Iterator[Array]:
+    """Read a matrix in float32, a few rows at a time."""
+    rows, width = facts.shape
+    dtype = DTYPES[facts.dtype]
+    step = max(1, CHUNK // (4 * max(1, width)))
+    for start in range(0, rows, step):
+        number = min(step, rows - start) * width
+        values = np.fromfile(path, dtype, number, offset=facts.begin + start * width * dtype.itemsize)
+        if facts.dtype == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        yield values.astype(np.float32, copy=False).reshape(-1, width)
+
+
+def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[np.int64], Array, Array]:
+    """Find of each virtual token (tokens, width) the NEAREST rows of the embeddings by cosine similarity, the smaller
+    id first where two are alike: ids, similarities and Euclidean distances, each (tokens, NEAREST).
+    """
+    unit, lengths = _unit(prompt)
+    ids = np.empty((len(prompt), 0), np.int64)
+    similarities, sizes = np.empty((len(prompt), 0), np.float32), np.empty((len(prompt), 0), np.float32)
+    begin = 0
+    for rows in embeddings:
+        of_rows, row_lengths = _unit(rows)
+        all_ids = np.hstack([ids, np.tile(np.arange(begin, begin + len(rows)), (len(prompt), 1))])
+        every = np.hstack([similarities, unit @ of_rows.T])
+        all_sizes = np.hstack([sizes, np.tile(row_lengths, (len(prompt), 1))])
+        best = np.argsort(-every, axis=1, kind="stable")[:, :NEAREST]
+        ids, similarities, sizes = (np.take_along_axis(each, best, 1) for each in (all_ids, every, all_sizes))
+        begin += len(rows)
+    own = lengths[:, None].astype(np.float64)
+    squared = own**2 + sizes.astype(np.float64) ** 2 - 2 * own * sizes * similarities
+    return ids, similarities, np.sqrt(np.maximum(squared, 0)).astype(np.float32)
+
+
+def _unit(rows: Array) -> tuple[Array, Array]:
+    """The rows of length 1, zeros aside, and how long they were."""
+    lengths = np.linalg.norm(rows, axis=1).astype(np.float32)
+    divisor = np.where(lengths > 0, lengths, np.float32(1))[:, None]
+    return (rows / divisor).astype(np.float32, copy=False), lengths
+
+
+def clusters(prompt: Array) -> list[list[int]]:
+    """The places of virtual tokens that are alike, by RULE, the largest cluster first."""
+    if len(prompt) == 1:
+        return [[0]]
+    unit = _unit(prompt)[0].astype(np.float64)
+    apart = np.clip(1 - unit @ unit.T, 0, 2)
+    np.fill_diagonal(apart, 0)
+    labels = fcluster(linkage(squareform(apart, checks=False), "complete"), 1 - ALIKE, "distance")
+    grouped: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        grouped.setdefault(int(label), []).append(place)
+    return sorted(grouped.values(), key=lambda places: (-len(places), places))
+
+
+def in_short(facts: Mapping[str, Any], most: int) -> tuple[str, str]:
+    """Nearest tokens and clusters in a line each; the first `most` of either."""
+    named = [[f"{name_of(token)} {token['cosine']:.2f}" for token in tokens[:3]] for tokens in facts["nearest"]]
+    near = [f"{place}: {' '.join(tokens)}" for place, tokens in enumerate(named)]
+    several = [f"{{{', '.join(map(str, places))}}}" for places in facts["clusters"] if len(places) > 1]
+    alone = sum(len(places) == 1 for places in facts["clusters"])
+    parts = [*_some(several, most), *([f"{alone} alone"] if alone else [])]
+    return f"{'; '.join(_some(near, most))} (cosine)", f"{', '.join(parts)} (cosine of any two ≥ {ALIKE})"
+
+
+def name_of(token: Mapping[str, Any]) -> str:
+    """A token as it is shown: its text in quotes, else its id."""
+    return f"#{token['id']}" if token.get("text") is None else repr(token["text"])
+
+
+def _some(words: list[str], most: int) -> list[str]:
+    return words if len(words) <= most else [*words[:most], f"and {len(words) - most} more"]
