@@ -111,7 +111,7 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
         list(document["models"][0])
         == (
             "name kind fingerprint base parameters trainable trainable_share bytes target_task target_gain "
-            "learned_target training"
+            "learned_target training soft_prompt"
         ).split()
     )
 

@@ -17,6 +17,7 @@ from evalharness.checkpoints.files import TensorFacts
 from evalharness.checkpoints.kinds import TYPES
 from evalharness.checkpoints.special_tokens import tokenizer_directory
 from evalharness.checkpoints.vocabulary import token_texts
+from evalharness.errors import ModelError
 from evalharness.records.models import Checkpoint
 
 READ = ("PROMPT_TUNING", "P_TUNING")  # types whose file holds the very embeddings that stand before a text
@@ -57,7 +58,12 @@ def soft_prompt(checkpoint: Checkpoint) -> dict[str, Any]:
     vocabulary = tokenizer_directory(checkpoint) / "tokenizer.json"
     read += [vocabulary] if vocabulary.is_file() else []
     given = [checkpoint.virtual_tokens, str(vocabulary)]
-    return dict(concluded("soft prompt", read, given, lambda: _facts(checkpoint, vocabulary)))
+    try:
+        return dict(concluded("soft prompt", read, given, lambda: _facts(checkpoint, vocabulary)))
+    except OSError as error:
+        raise ModelError(
+            checkpoint.path, f"cannot be read ({error})", "check its permissions, and its base's"
+        ) from None
 
 
 def _facts(checkpoint: Checkpoint, vocabulary: Path) -> dict[str, Any]:
@@ -67,11 +73,11 @@ def _facts(checkpoint: Checkpoint, vocabulary: Path) -> dict[str, Any]:
         return {"reason": f"its file holds no {TABLE}"}
     if checkpoint.virtual_tokens > MOST:
         return {"reason": f"more than {MOST:,} virtual tokens"}
-    prompt = np.concatenate([*_rows(path, table)])[: checkpoint.virtual_tokens]
+    prompt = np.concatenate([*_rows(path, table, 1)])[: checkpoint.virtual_tokens]
     place = input_embeddings(checkpoint.weights, table.shape[1])
     if not len(prompt) or not np.isfinite(prompt).all() or place is None:
         return {"reason": f"no input embeddings of {table.shape[1]} values are known in its base"}
-    ids, similarities, distances = nearest_tokens(prompt, _rows(*place))
+    ids, similarities, distances = nearest_tokens(prompt, _rows(*place, len(prompt)))
     texts = token_texts(vocabulary, {int(each) for each in ids.flat})
     near = [
         [
@@ -100,11 +106,11 @@ def input_embeddings(directory: Path, width: int) -> tuple[Path, TensorFacts] | 
     return found[min(found)] if found and files.gguf_file(directory) is None else None
 
 
-def _rows(path: Path, facts: TensorFacts) -> Iterator[Array]:
-    """Read a matrix in float32, a few rows at a time."""
+def _rows(path: Path, facts: TensorFacts, values_each: int) -> Iterator[Array]:
+    """Read a matrix in float32, so many rows at a time that they, and `values_each` computed of each, fit in CHUNK."""
     rows, width = facts.shape
     dtype = DTYPES[facts.dtype]
-    step = max(1, CHUNK // (4 * max(1, width)))
+    step = max(1, CHUNK // (4 * max(1, width, values_each)))
     for start in range(0, rows, step):
         number = min(step, rows - start) * width
         values = np.fromfile(path, dtype, number, offset=facts.begin + start * width * dtype.itemsize)
@@ -123,15 +129,22 @@ def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[
     begin = 0
     for rows in embeddings:
         of_rows, row_lengths = _unit(rows)
-        all_ids = np.hstack([ids, np.tile(np.arange(begin, begin + len(rows)), (len(prompt), 1))])
-        every = np.hstack([similarities, unit @ of_rows.T])
-        all_sizes = np.hstack([sizes, np.tile(row_lengths, (len(prompt), 1))])
-        best = np.argsort(-every, axis=1, kind="stable")[:, :NEAREST]
-        ids, similarities, sizes = (np.take_along_axis(each, best, 1) for each in (all_ids, every, all_sizes))
+        near = unit @ of_rows.T
+        here = _best(near)
+        ids = np.hstack([ids, begin + here])
+        similarities = np.hstack([similarities, np.take_along_axis(near, here, 1)])
+        sizes = np.hstack([sizes, row_lengths[here]])
+        best = _best(similarities)
+        ids, similarities, sizes = (np.take_along_axis(each, best, 1) for each in (ids, similarities, sizes))
         begin += len(rows)
     own = lengths[:, None].astype(np.float64)
     squared = own**2 + sizes.astype(np.float64) ** 2 - 2 * own * sizes * similarities
     return ids, similarities, np.sqrt(np.maximum(squared, 0)).astype(np.float32)
+
+
+def _best(similarities: Array) -> NDArray[np.int64]:
+    """The places of the NEAREST largest of each row, the largest first."""
+    return np.argsort(-similarities, axis=1, kind="stable")[:, :NEAREST]
 
 
 def _unit(rows: Array) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from evalharness.merging.carried import other_tokenizers
 from evalharness.merging.job import MergeJob, check_job
 from evalharness.merging.output import new_checkpoint
 from evalharness.merging.parents import Parents, parents_of
-from evalharness.merging.record import into_base, merge_facts, write_record
+from evalharness.merging.record import ends_as_full, merge_facts, write_record
 
 STEP = "step of a merge"
 
@@ -46,7 +46,7 @@ def _written(job: MergeJob, parents: Parents, folder: Path) -> dict[str, Any]:
     if job.method is None:
         return dict(to_full(parents.checkpoints[0], parents.base, folder, job.dtype))
     combine = registry.find(merging.REGISTRY, "combine", STEP)
-    if not into_base(job):
+    if not ends_as_full(job):
         return dict(combine(job, parents, folder))
     between = folder.parent / "adapter"
     between.mkdir(exist_ok=True)

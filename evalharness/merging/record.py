@@ -35,7 +35,7 @@ def merge_facts(job: MergeJob, parents: Parents, found: Mapping[str, Any]) -> di
         "target_task": targets.pop() if len(targets) == 1 else None,
         "method": METHOD,
         "combination": job.method or ALONE,
-        "into_base": parents.adapters and into_base(job),
+        "into_base": parents.adapters and ends_as_full(job),
         "architecture": parents.base.architecture,
         "parents": [
             {
@@ -55,7 +55,7 @@ def merge_facts(job: MergeJob, parents: Parents, found: Mapping[str, Any]) -> di
     }
 
 
-def into_base(job: MergeJob) -> bool:
+def ends_as_full(job: MergeJob) -> bool:
     """Whether a merge of adapters ends as full weights: one by itself always does."""
     return job.into_base or job.method is None
 
