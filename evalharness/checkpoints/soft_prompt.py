@@ -135,7 +135,8 @@ def nearest_tokens(prompt: Array, embeddings: Iterator[Array]) -> tuple[NDArray[
         similarities = np.hstack([similarities, np.take_along_axis(near, here, 1)])
         sizes = np.hstack([sizes, row_lengths[here]])
         best = _best(similarities)
-        ids, similarities, sizes = (np.take_along_axis(each, best, 1) for each in (ids, similarities, sizes))
+        ids, sizes = np.take_along_axis(ids, best, 1), np.take_along_axis(sizes, best, 1)
+        similarities = np.take_along_axis(similarities, best, 1)
         begin += len(rows)
     own = lengths[:, None].astype(np.float64)
     squared = own**2 + sizes.astype(np.float64) ** 2 - 2 * own * sizes * similarities

@@ -118,6 +118,8 @@ def _check_adapters(job: MergeJob, adapters: Sequence[Checkpoint], base: Checkpo
         if job.weights:
             raise UsageError("--weight", "one adapter goes into its base as it is", "--method linear weighs it")
         return
+    if len(adapters) == 1 and job.method != "linear":  # which peft would do without a word
+        raise UsageError("--method", f"{job.method} takes several adapters", "one is weighed by linear, or needs none")
     kinds = {each.adapter for each in adapters}
     if len(kinds) > 1 or not kinds <= COMBINABLE.keys():
         what = f"peft cannot combine adapters of type {' and '.join(sorted(kinds))}"

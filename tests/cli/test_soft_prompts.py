@@ -18,5 +18,3 @@ def test_a_run_says_what_its_soft_prompt_is_near_to(make_run, tmp_path):
     assert len(re.findall(r'<td class="number">[0-4]</td><td><span class="name">', page)) == 5
     assert exit_code("compare", folder, "--out", tmp_path / "again") == 0
     assert (tmp_path / "again" / "results.json").read_bytes() == (folder / "results.json").read_bytes()
-    make_run("second", {"lora": 0, "soft": 0})
-    assert (tmp_path / "second" / "results.json").read_bytes() == (folder / "results.json").read_bytes()

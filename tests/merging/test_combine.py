@@ -76,6 +76,7 @@ def test_a_and_b_are_combined_one_by_one(method, adapters, tmp_path):
         assert np.abs(own - merged_by_hand(method, parts, roots, density)).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_dare_is_drawn_by_the_seed(adapters, tmp_path):
     options = {"method": "dare_linear", "density": 0.5}
     for name, seed in (("one", 1), ("again", 1)):
@@ -105,6 +106,7 @@ def test_ia3_is_summed(adapters, copy, tmp_path, edit_tensors):
     [
         (("a", "b"), {}, "--method: several"),
         (("a",), {"weights": {"a": 0.5}}, "--weight"),
+        (("a",), {"method": "ties", "density": 0.5}, "ties takes several"),
         (("a", "b"), {"method": "cat", "weights": {"c": 1.0}}, "--weight c: no such"),
         (("a", "stable"), {"method": "linear"}, "one rank, and a has 4, stable has 9"),
         (("a", "dora"), {"method": "cat"}, "DoRA"),

@@ -60,6 +60,7 @@ def test_fewer_bits_say_what_they_lose(copy, edit_tensors, edit_json, tmp_path):
     assert torch.equal(saved["model.norm.weight"], before["model.norm.weight"])
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_model(zoo, tmp_path):
     merged(tmp_path / "full", zoo["bart-lora"])
     wanted = by_peft(zoo["bart"], zoo["bart-lora"])
