@@ -12,13 +12,13 @@ from evalharness.checkpoints import REGISTRY, files
 from evalharness.checkpoints.naming import EVERY, CheckpointSpec, exists, parse
 from evalharness.errors import ModelError
 
-STEP = re.compile(r"checkpoint-(\d+)")
+STEP = re.compile(r"(?:checkpoint|step)-(\d+)")
 SIGNS = (files.CONFIG, files.ADAPTER_CONFIG, files.WEIGHTS, files.INDEX, files.ADAPTER)
 
 
 def checkpoints_in(directory: Path) -> tuple[Path, ...]:
-    """List the checkpoints right inside: checkpoint-N in the order of N, then the others by name. () where there are
-    none.
+    """List the checkpoints right inside: checkpoint-N (or step-N) in the order of N, then the others by name. ()
+    where there are none.
 
     Incomplete ones count, so that they are refused by name and never left out in silence.
     """

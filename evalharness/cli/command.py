@@ -5,9 +5,12 @@ path would be the current folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import click
 
-from evalharness.cli.defaults import MAY_BE_EMPTY, defaults_of, without_excluded
+from evalharness.cli.defaults import MAY_BE_EMPTY, Default, defaults_of, without_excluded
 from evalharness.errors import UsageError
 
 
@@ -24,9 +27,16 @@ class Command(click.Command):
                 _check_once(order)
                 for parameter in order:
                     _check_not_empty(parameter, values.get(parameter.name or ""), ctx)
-                stated = without_excluded(defaults_of(self, ctx.command_path.partition(" ")[2]), order)
-                ctx.default_map = {name: default.value for name, default in stated.items()}
+                ctx.default_map = {name: each.value for name, each in self.stated(ctx, values, order).items()}
         return super().parse_args(ctx, args)
+
+    def stated(
+        self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
+    ) -> dict[str, Default]:
+        """What files state of the options, by parameter: `values`, `order` are what the command line names. Raises
+        UsageError.
+        """
+        return without_excluded(defaults_of(self, ctx.command_path.partition(" ")[2]), order)
 
 
 class CommandGroup(click.Group):

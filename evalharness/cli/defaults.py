@@ -19,8 +19,10 @@ from evalharness.errors import UsageError, did_you_mean
 
 OF_THE_GATE = ("margin", "alpha", "on_inconclusive", "ceiling", "against", "policy")  # [gate] states these
 MAY_BE_EMPTY = ("system_instruction",)  # a text, and none is one
-OF_ONE_CALL = ("json", "debug", "help", "github", "junit", "markdown")
-EXCLUDING = ({"suite", "task"}, {"base", "baseline"}, {"steps", "epochs"})  # of which one is given
+OF_ONE_CALL = ("json", "debug", "help", "github", "junit", "markdown", "config")
+EXCLUDING = (  # of which one is given
+    *({"suite", "task"}, {"base", "baseline"}, {"steps", "epochs"}, {"validation", "validation_file"}),
+)
 
 
 class Default(NamedTuple):
@@ -47,6 +49,23 @@ def defaults_of(command: click.Command, name: str, start: Path | None = None) ->
                     read = _read(option, value, path.parent, place(path, table, key))
                     found[str(option.name)] = Default(read, _key(option), relpath(path))
     return found
+
+
+def read_values(command: click.Command, values: Mapping[str, Any], path: Path) -> dict[str, Default]:
+    """What one file, named on the command line, states of the command's options, by parameter. Raises UsageError as
+    `defaults_of` does.
+    """
+    options = {_key(each): each for each in command.params if isinstance(each, click.Option)}
+    read = dict[str, Default]()
+    for key, value in values.items():
+        where = f"{path}: {key}"
+        if key in OF_ONE_CALL:
+            raise UsageError(where, "is for one call", f"give --{key} on the command line")
+        if key not in options:
+            raise UsageError(where, "there is no such option", did_you_mean(key, sorted({*options} - {*OF_ONE_CALL})))
+        option = options[key]
+        read[str(option.name)] = Default(_read(option, value, path.parent, where), key, str(path))
+    return read
 
 
 def without_excluded(defaults: Mapping[str, Default], given: Iterable[click.Parameter]) -> dict[str, Default]:

@@ -38,4 +38,4 @@ def option_names(options: Sequence[Any]) -> str:
 
     for option in options:
         option(bare)
-    return " ".join(each.opts[-1] for each in reversed(bare.__click_params__))  # type: ignore[attr-defined]
+    return " ".join(each.opts[-1] for each in bare.__click_params__)  # type: ignore[attr-defined]

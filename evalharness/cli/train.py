@@ -4,183 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import click
 
-from evalharness import registry, training
+from evalharness import experiments, registry, training
 from evalharness.checkpoints.files import TRAINING
-from evalharness.cli import completion
+from evalharness.cli.defaults import Default, read_values, without_excluded
 from evalharness.cli.help import SectionedCommand, option_names
-from evalharness.cli.option_texts import data_source, shares, targets, weights
-from evalharness.cli.options import data_options, debug_option, mixing_options, with_options
+from evalharness.cli.option_texts import columns, data_source, paths, shares, targets, weights
+from evalharness.cli.options import debug_option, with_options
 from evalharness.cli.printing import print_json, print_line, print_lines
+from evalharness.cli.train_options import SECTIONS
 from evalharness.data.lock import default_lock
 from evalharness.data.sources import check_overrides
 from evalharness.errors import UsageError
 from evalharness.paths import default_store
-from evalharness.records.models import Method
-from evalharness.run.checks import check_paths, check_recipe
+from evalharness.records.job_options import QuestionOptions
+from evalharness.run.checks import check_paths, check_recipe, check_watched
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
-from evalharness.training.methods import ALL_LINEAR, ATTENTION, TRAINING_METHODS
-from evalharness.training.recipe import Dtype, Recipe, SavedDtype, Scheduler
+from evalharness.training.recipe import Recipe
+from evalharness.training.recipe_file import read_recipe_file
 from evalharness.training.summary import summary
-
-RATES = ", ".join(f"{method.rate:g} {name}" for name, method in TRAINING_METHODS.items())
-METHODS = "; ".join(f"{name}: {method.what}" for name, method in TRAINING_METHODS.items())
-FILE = click.Path(path_type=Path, dir_okay=False)
-WORDS = (ALL_LINEAR, ATTENTION)
-
-what_options = (
-    click.option("--method", required=True, type=click.Choice([method.value for method in Method]), help=f"{METHODS}."),
-    click.option(
-        "--base",
-        default="",
-        metavar="PATH",
-        help="What to train: directory or hub id[@revision]. Known where --after is given.",
-    ),
-    click.option(
-        "--after",
-        metavar="PATH",
-        help="A candidate to go on from: its weights, its adapter, or its adapter merged (docs/training.md).",
-    ),
-    click.option(
-        "--out", required=True, type=click.Path(path_type=Path), help="Folder of the candidate; must not exist."
-    ),
-)
-example_options = (
-    click.option(
-        "--task",
-        "target",
-        default="",
-        shell_complete=completion.tasks,
-        help="The task to learn, from its training split. With --train-file: what the file teaches.",
-    ),
-    click.option(
-        "--template",
-        metavar="NAME",
-        help="Ask in this other wording of the task; all: rows spread over all its wordings.",
-    ),
-    click.option(
-        "--train-file",
-        type=FILE,
-        help='Lines of {"prompt", "completion"} or {"messages": [{"role", "content"}, …]}; '
-        'also Alpaca, ShareGPT, {"text"}, a JSON array (docs/training.md).',
-    ),
-    *mixing_options,
-    click.option(
-        "--validation",
-        type=float,
-        metavar="FRACTION",
-        help="Hold out this share of the examples, and keep the weights best on it.",
-    ),
-    click.option("--validation-file", type=FILE, help="Validate on this file instead."),
-    *data_options,
-)
-length_options = (
-    click.option("--steps", type=int, help="Optimiser steps."),
-    click.option("--epochs", type=float, help="Passes over the examples, where --steps is not given [default: 3]."),
-    click.option(
-        "--batch-size", default=16, show_default=True, type=int, help="Examples (or packs) of a forward pass."
-    ),
-    click.option(
-        "--gradient-accumulation", default=1, show_default=True, type=int, help="Forward passes of an optimiser step."
-    ),
-    click.option("--lr", "learning_rate", type=float, help=f"Learning rate [default: {RATES}]."),
-    click.option(
-        "--lr-scheduler",
-        "scheduler",
-        default="linear",
-        show_default=True,
-        type=click.Choice(get_args(Scheduler)),
-        help="After warm-up.",
-    ),
-    click.option(
-        "--warmup", default=0.05, show_default=True, type=float, help="Share of the steps in which the rate rises."
-    ),
-    click.option("--weight-decay", default=0.0, show_default=True, type=float, help="AdamW's."),
-    click.option(
-        "--eval-every",
-        type=int,
-        metavar="STEPS",
-        help="Validate so often [default: once a pass]; the best weights are kept.",
-    ),
-    click.option("--patience", type=int, metavar="N", help="Stop after N validations without a better loss."),
-    click.option(
-        "--save-every",
-        type=int,
-        metavar="STEPS",
-        help="Save so often [default: every 5 minutes]; interrupted or killed, the same command goes on from there.",
-    ),
-    click.option(
-        "--seed",
-        default=1234,
-        show_default=True,
-        type=int,
-        help="Of initialisation, order, mixing and what is held out.",
-    ),
-)
-method_options = (
-    click.option("--rank", type=int, help="lora, qlora: rank of the update [default: 8]."),
-    click.option(
-        "--alpha", type=float, help="lora, qlora: scale of the update, alpha / rank [default: twice the rank]."
-    ),
-    click.option("--dropout", type=float, help="lora, qlora: dropout on the update's input [default: 0]."),
-    click.option(
-        "--targets",
-        help=f"lora, qlora, ia3: {' | '.join(WORDS)} | names (q_proj,v_proj) | a regular expression of whole paths.",
-    ),
-    click.option("--dora", is_flag=True, help="lora, qlora: direction and magnitude apart."),
-    click.option("--rslora", is_flag=True, help="lora, qlora: scale by alpha / √rank."),
-    click.option("--virtual-tokens", type=int, help="prompt, prefix, p-tuning: how many [default: 20]."),
-    click.option("--encoder-hidden", "hidden", type=int, help="p-tuning: width of its network [default: the model's]."),
-    click.option(
-        "--train",
-        "parameters",
-        multiple=True,
-        metavar="PATTERN",
-        help="layers: parameters to train (*.layers.3.*, *norm*). Repeatable.",
-    ),
-)
-machine_options = (
-    click.option(
-        "--max-length",
-        type=int,
-        metavar="TOKENS",
-        help="Most tokens of an example, or of a pack [default: the window; a pack: 1024].",
-    ),
-    click.option(
-        "--packing", is_flag=True, help="Several examples a row, which do not see one another (decoder-only models)."
-    ),
-    click.option("--group-by-length", is_flag=True, help="Batches of examples of about the same length."),
-    click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option(
-        "--dtype",
-        default="float32",
-        show_default=True,
-        type=click.Choice(get_args(Dtype)),
-        help="Type that forward passes compute in.",
-    ),
-    click.option(
-        "--save-dtype",
-        type=click.Choice(get_args(SavedDtype)),
-        help="Type of the candidate's files [default: full weights as the base's, adapters float32].",
-    ),
-)
-
-
-SECTIONS = {
-    "Method and base": what_options,
-    "Examples": example_options,
-    "Length and learning rate": length_options,
-    "The method's own options": method_options,
-    "Machine": machine_options,
-}
 
 
 class TrainCommand(SectionedCommand):
@@ -196,6 +45,16 @@ class TrainCommand(SectionedCommand):
         "--model": "--base",
         "--dataset": "--task, or --train-file",
     }
+
+    def stated(
+        self, ctx: click.Context, values: Mapping[str, Any], order: Sequence[click.Parameter]
+    ) -> dict[str, Default]:
+        """What the file of --config states, over what the repository's files state."""
+        if not (config := values.get("config")):
+            return super().stated(ctx, values, order)
+        given = without_excluded(read_values(self, read_recipe_file(Path(config)), Path(config)), order)
+        named = [*order, *(each for each in self.params if each.name in given)]
+        return {**super().stated(ctx, values, named), **given}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does. Raises UsageError for an option that is called otherwise here, saying how."""
@@ -224,18 +83,31 @@ def train_command(**given: Any) -> int:
     library = Library(given["include"])
     check_recipe(recipe, library)
     check_paths({"--data-dir": given["data_dir"]})
-    source = data_source(given, default_lock(default_store(os.environ)))
+    store, rows = default_store(os.environ), _rows(given)
+    check_watched(recipe, rows, library)
+    source = data_source(given, default_lock(store))
     examples = gather(recipe, library, source)
     check_overrides([library.task(name) for name in examples.tasks], source)
     registry.find(training.REGISTRY, "check", "stage")(recipe)
-    train = registry.find(training.REGISTRY, "train", "stage")
-    out: Path = train(recipe, examples, _silent if given["quiet"] or given["as_json"] else _tell)
+    train = registry.find(experiments.REGISTRY, "train", "command")
+    report = _silent if given["quiet"] or given["as_json"] else _tell
+    out: Path = train(recipe, examples, report, rows, store)
     text = (out / TRAINING).read_text()
     if given["as_json"]:
         print_json(text)
     else:
         print_lines(summary(out, json.loads(text)))
     return 0
+
+
+def _rows(given: Mapping[str, Any]) -> QuestionOptions:
+    """Where the rows of tasks lie, as an evaluation is told."""
+    return QuestionOptions(
+        data_dir=given["data_dir"],
+        data=paths("--data", given["data"]),
+        columns=columns(given["column_texts"]),
+        include=given["include"],
+    )
 
 
 def _recipe(given: Mapping[str, Any]) -> Recipe:

@@ -4,5 +4,6 @@ REGISTRY = {
     "forecast": "evalharness.experiments.power_forecast:forecast",
     "demo": "evalharness.experiments.demo:run_demo",
     "sweep": "evalharness.experiments.sweep:run_sweep",
+    "train": "evalharness.experiments.watched_training:train_watched",
     "trace": "evalharness.experiments.trace:run_trace",
 }

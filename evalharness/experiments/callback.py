@@ -20,8 +20,8 @@ from evalharness.records.option_types import check_options
 from evalharness.records.results import Results
 from evalharness.run.checks import check_folder
 from evalharness.stats.enums import Verdict
+from evalharness.training.looks import PREFIX
 
-PREFIX = "forgetting"
 NAME = "ForgettingCallback"
 
 
@@ -119,7 +119,9 @@ class ForgettingCallback(TrainerCallback):
         self.looks.append((state.global_step, look))
         logs = logs_of(look)
         if self._log is not None:
+            due = control.should_log
             self._log(logs)
+            control.should_log = due  # of the step's loss, which a log of anything else counts as done
         else:
             epoch = {} if state.epoch is None else {"epoch": state.epoch}
             state.log_history.append({**logs, **epoch, "step": state.global_step})

@@ -20,6 +20,7 @@ from evalharness.engines.base import check_options, checked_factory
 from evalharness.errors import StoreError, UsageError, did_you_mean
 from evalharness.records.compare_plan import UNNAMED
 from evalharness.records.job import Job
+from evalharness.records.job_options import QuestionOptions, make_job
 from evalharness.records.policy import OPTION
 from evalharness.run.rows_check import check_rows
 from evalharness.run.variants import classifier_of, ways_of, word_lists
@@ -81,11 +82,21 @@ def check_recipe(recipe: Recipe, library: Library) -> None:
     for name in (*recipe.mix, *recipe.replay):
         if name not in library.suites():
             library.select([name])
+    if recipe.watch:
+        library.suite(recipe.watch)
     check_device(recipe.device)
     files = {"--train-file": recipe.train_file, "--validation-file": recipe.validation_file}
     check_paths({option: Path(file) if file else None for option, file in files.items()})
     check_models(filter(None, (recipe.base, recipe.after)))
     check_folder(Path(recipe.out))
+
+
+def check_watched(recipe: Recipe, rows: QuestionOptions, library: Library) -> None:
+    """Check that what a training watches can be asked, of which `rows` say where it lies. Raises as `check_rows`
+    does.
+    """
+    if recipe.watch:
+        check_rows(make_job((), recipe.watch, target=recipe.target or None, **rows), library)
 
 
 def _check_margins(job: Job, library: Library) -> None:

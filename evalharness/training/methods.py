@@ -44,6 +44,10 @@ TRAINING_METHODS: dict[str, TrainingMethod] = {
     Method.LAYERS: TrainingMethod("chosen parameters", 1e-5, selective=True, options={"parameters": ()}),
 }
 OPTIONS = tuple(dict.fromkeys(option for method in TRAINING_METHODS.values() for option in method.options))
+OPTIMIZERS = (  # transformers' names; those of 8 bits and the paged ones are bitsandbytes'
+    *("adamw_torch", "adamw_torch_fused", "adafactor", "sgd"),
+    *("adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"),
+)
 FLAGS = {  # fields of a Recipe to the options of the command, where these are called otherwise
     "learning_rate": "--lr",
     "target": "--task",

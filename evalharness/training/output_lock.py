@@ -17,18 +17,19 @@ from evalharness.folder_lock import held
 from evalharness.whole_file import write_whole
 
 RECORD = "making.json"
+CHECKPOINTS, STEP = "checkpoints", "step-"  # the folder of candidates kept on the way, and how each begins
 HOPELESS = (UsageError, DataError, ModelError)  # the same again would end the same
 
 
 class UnfinishedOutput:
     """The folder `.NAME.unfinished` beside `out`. `states`: what training saves on the way; `best`: the file of the
-    best validated weights; `candidate`: the candidate that is being written.
+    best validated weights; `kept`: candidates kept on the way; `candidate`: the candidate that is being written.
     """
 
     def __init__(self, out: Path) -> None:
         self.out, self.folder = out, out.parent / f".{out.name}.unfinished"
         self.states, self.candidate = self.folder / "states", self.folder / "candidate"
-        self.best = self.folder / "best.safetensors"
+        self.best, self.kept = self.folder / "best.safetensors", self.folder / CHECKPOINTS
         self.taken_up = False
 
     @property
@@ -40,15 +41,16 @@ class UnfinishedOutput:
         """Make the folder ready. True where it holds states of the very same training; what another one left is
         removed.
         """
-        shutil.rmtree(self.candidate, ignore_errors=True)
+        self.drop_candidate()
         try:
             same = bool(json.loads((self.folder / RECORD).read_text()) == json.loads(json.dumps(record)))
         except (OSError, ValueError):
             same = False
         if not same:
             self.forget_record()
-            if self.states.exists():
-                shutil.rmtree(self.states)
+            for folder in (self.states, self.kept):
+                if folder.exists():
+                    shutil.rmtree(folder)
             self.best.unlink(missing_ok=True)
             write_whole(self.folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
         self.states.mkdir(exist_ok=True)
@@ -60,9 +62,19 @@ class UnfinishedOutput:
         """Remove the record, before anything that it tells of: after a kill nothing goes on from half of that."""
         (self.folder / RECORD).unlink(missing_ok=True)
 
+    def drop_candidate(self) -> None:
+        """Remove the candidate that was being written, but not what was kept on the way."""
+        with contextlib.suppress(OSError):
+            (self.candidate / CHECKPOINTS).rename(self.kept)
+        shutil.rmtree(self.candidate, ignore_errors=True)
+
     def finish(self) -> None:
-        """Move the candidate to its place, in one step."""
+        """Move the candidate to its place, in one step, what was kept on the way with it."""
         refuse_existing(self.out)
+        for half in self.kept.glob(".*"):
+            shutil.rmtree(half)
+        if self.kept.exists():
+            self.kept.rename(self.candidate / CHECKPOINTS)
         self.candidate.rename(self.out)
 
 
@@ -87,7 +99,18 @@ def locked_output(out: Path) -> Iterator[UnfinishedOutput]:
             if not keep:
                 with contextlib.suppress(OSError):
                     unfinished.forget_record()
-            shutil.rmtree(unfinished.candidate if keep else unfinished.folder, ignore_errors=True)
+                shutil.rmtree(unfinished.folder, ignore_errors=True)
+            unfinished.drop_candidate()
+
+
+def step_folder(step: int) -> str:
+    """Name the folder of what was kept after a step."""
+    return f"{STEP}{step}"
+
+
+def kept_in(folder: Path) -> dict[int, Path]:
+    """Find what was kept in a folder, whole, by its step."""
+    return {int(path.name.removeprefix(STEP)): path for path in folder.glob(f"{STEP}*")}
 
 
 def refuse_existing(out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -12,36 +12,21 @@ from evalharness.records.models import Method
 from evalharness.training.methods import (
     ALL_LINEAR,
     ATTENTION,
+    OPTIMIZERS,
     OPTIONS,
     TRAINING_METHODS,
     TrainingMethod,
     flag,
     methods_with,
 )
+from evalharness.training.recipe_checks import COUNTS, RANGES, check_number, check_shares
 
 Dtype = Literal["float32", "bfloat16"]
 SavedDtype = Literal["float32", "bfloat16", "float16"]
 Scheduler = Literal["linear", "cosine", "constant"]
+TooLong = Literal["cut", "drop", "refuse"]
 EPOCHS = 3.0
 EVERY = "all"  # --template all: rows spread over the wordings
-
-Range = tuple[str, Callable[[float], bool]]  # in words, and as a test
-ABOVE_ZERO: Range = ("above 0", lambda number: number > 0)
-SHARE: Range = ("of at least 0 and below 1", lambda number: 0 <= number < 1)
-BETWEEN: Range = ("between 0 and 1", lambda number: 0 < number < 1)
-COUNTS = (
-    *("steps", "batch_size", "gradient_accumulation", "rank", "virtual_tokens", "hidden"),
-    *("max_length", "eval_every", "patience", "save_every"),
-)
-RANGES: dict[str, Range] = {
-    "learning_rate": ABOVE_ZERO,
-    "weight_decay": ("of at least 0", lambda number: number >= 0),
-    "alpha": ABOVE_ZERO,
-    "epochs": ABOVE_ZERO,
-    "dropout": SHARE,
-    "warmup": SHARE,
-    "validation": BETWEEN,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +37,11 @@ class Recipe:
     `batch_size` x `gradient_accumulation` examples. `targets`: "all-linear" (all but the output head), "attention",
     names of linear layers, or one regular expression that their whole paths match. `mix`: more tasks and their weights,
     the target's being 1; `replay`: task to the fraction of the training examples that come from it. `warmup`: share of
-    the steps. `save_dtype`: of the candidate's files; None: full weights as the base is stored, an adapter in float32.
+    the steps. `optimizer`: a name of transformers (None: its AdamW); `max_grad_norm`: 0 clips nothing.
+    `keep_checkpoints`: keep a candidate every so many steps; `watch`: a suite that is asked on the way, every so many
+    steps, so many examples a task. `too_long`: what becomes of an example that does not fit. `save_dtype`: of the
+    candidate's files; None: full weights as the base is stored, an adapter in float32. `report_to`: names of reporters
+    of transformers.
     Options of another method are refused.
     """
 
@@ -77,9 +66,15 @@ class Recipe:
     scheduler: Scheduler = "linear"
     warmup: float = 0.05
     weight_decay: float = 0.0
+    optimizer: str | None = None
+    max_grad_norm: float = 1.0
     eval_every: int | None = None
     patience: int | None = None
     save_every: int | None = None
+    keep_checkpoints: int | None = None
+    watch: str | None = None
+    watch_every: int | None = None
+    watch_limit: int | None = None
     seed: int = 1234
     # the method's own
     rank: int | None = None
@@ -93,12 +88,14 @@ class Recipe:
     parameters: tuple[str, ...] = ()
     # the machine
     max_length: int | None = None
+    too_long: TooLong = "cut"
     packing: bool = False
     group_by_length: bool = False
     gradient_checkpointing: bool = False
     device: str = "auto"
     dtype: Dtype = "float32"
     save_dtype: SavedDtype | None = None
+    report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise UsageError for anything that cannot be trained with."""
@@ -106,6 +103,8 @@ class Recipe:
             "dtype": get_args(Dtype),
             "save_dtype": (None, *get_args(SavedDtype)),
             "scheduler": get_args(Scheduler),
+            "optimizer": (None, *OPTIMIZERS),
+            "too_long": get_args(TooLong),
         }
         for name, known in (("method", tuple(Method)), *words.items()):
             value = getattr(self, name)
@@ -129,7 +128,7 @@ class Recipe:
             raise UsageError("--seed", f"{self.seed!r}", "a whole number from 0 to 4294967295 would be right")
         for name, allowed in RANGES.items():
             if getattr(self, name) is not None:
-                _check_number(flag(name), getattr(self, name), *allowed)
+                check_number(flag(name), getattr(self, name), *allowed)
 
     def _check_options(self) -> None:
         for name in OPTIONS:
@@ -158,6 +157,9 @@ class Recipe:
                 "a prefix lives in the cache, which checkpointing switches off",
                 "leave it out",
             )
+        for name in ("watch_every", "watch_limit"):
+            if getattr(self, name) is not None and not self.watch:
+                raise UsageError(flag(name), "nothing is watched", "name a suite with --watch")
         if self.train_file and self.template:
             raise UsageError("--template", "a file of examples has no wordings", "leave it out")
 
@@ -233,28 +235,5 @@ class Recipe:
             raise UsageError("recipe", f"{error}", "method, base, out and target are needed") from None
 
 
-def check_shares(mix: Mapping[str, float], replay: Mapping[str, float]) -> None:
-    """Raise UsageError unless weights are above 0, fractions between 0 and 1, and the fractions leave room for the
-    rest.
-    """
-    for task, weight in mix.items():
-        _check_number(f"--mix {task}", weight, *ABOVE_ZERO)
-    for task, fraction in replay.items():
-        _check_number(f"--replay {task}", fraction, *BETWEEN)
-    if sum(replay.values()) >= 1:
-        raise UsageError(
-            "--replay",
-            f"the fractions add up to {sum(replay.values()):g}",
-            "less than 1: the rest is what is to be learned",
-        )
-
-
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
-
-
-def _check_number(option: str, number: object, words: str, fits: Callable[[float], bool]) -> None:
-    """Raise UsageError unless the number is finite and fits."""
-    right = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number) and fits(number)
-    if not right:
-        raise UsageError(option, f"{number!r}", f"a number {words} would be right")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import GenerationConfig
+from transformers import GenerationConfig, TrainerState
 
 from evalharness import __version__
 from evalharness.checkpoints.devices import DTYPES
@@ -21,10 +22,12 @@ from evalharness.errors import ModelError
 from evalharness.records.models import Method
 from evalharness.training.adapt import TrainableModel, expected_warnings, finite, sizes
 from evalharness.training.data import TrainingSet
+from evalharness.training.encoded_set import EncodedSet
+from evalharness.training.looks import looks_of
 from evalharness.training.origin import TRAINED_IN
 from evalharness.training.recipe import Recipe
 from evalharness.training.start import PRECISION, StartingPoint, base_named, lineage
-from evalharness.training.trainer import OPTIMISER, best_of
+from evalharness.training.trainer import SEEN, best_of, losses_of, optimiser_facts
 
 LAST = 10  # steps over which the last loss is averaged
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
@@ -34,7 +37,8 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 class TrainingCourse:
     """How training went. `losses`: one a step, in nats a completion token; `validated`: (step, loss), or nothing;
     `planned`: steps; `examples`: what the set holds as the model sees it; `seen`: examples of all steps, one counted as
-    often as it was seen; `tokens`: seen; `truncated`: examples that lost their beginning; `left_out`: that did not fit.
+    often as it was seen; `tokens`: seen; `truncated`: examples that lost their beginning; `left_out`: that did not fit;
+    `looks`: what was measured of forgetting on the way.
     """
 
     losses: tuple[float, ...]
@@ -45,6 +49,23 @@ class TrainingCourse:
     tokens: int
     truncated: int
     left_out: int
+    looks: tuple[Mapping[str, Any], ...] = ()
+
+
+def course_of(state: TrainerState, encoded: EncodedSet, planned: int) -> TrainingCourse:
+    """Read off the Trainer's state how training went so far."""
+    history = state.log_history
+    return TrainingCourse(
+        losses=tuple(loss for _, loss in losses_of(history, "loss")),
+        validated=tuple(losses_of(history, "eval_loss")),
+        planned=planned,
+        examples=encoded.examples,
+        seen=round(sum(number for _, number in losses_of(history, SEEN))),
+        tokens=state.num_input_tokens_seen,
+        truncated=encoded.truncated,
+        left_out=encoded.left_out,
+        looks=looks_of(history),
+    )
 
 
 def save_model(recipe: Recipe, start: StartingPoint, loaded: LoadedModel, model: TrainableModel, folder: Path) -> None:
@@ -91,13 +112,20 @@ def saved_dtype(recipe: Recipe, start: StartingPoint) -> str:
 
 
 def training_json(
-    recipe: Recipe, start: StartingPoint, model: TrainableModel, examples: TrainingSet, course: TrainingCourse
+    recipe: Recipe,
+    start: StartingPoint,
+    model: TrainableModel,
+    examples: TrainingSet,
+    course: TrainingCourse,
+    place: Path,
 ) -> dict[str, Any]:
-    """Describe the training as training.json does but for times and sizes, which `write_training_json` adds."""
+    """Describe the training as training.json does but for times and sizes, which `write_training_json` adds. `place`:
+    where the candidate will lie.
+    """
     trained, whole = sizes(model)
     last = course.losses[-LAST:]
     return {
-        **lineage(start, recipe),
+        **lineage(start, recipe, place),
         "base_fingerprint": start.base.fingerprint,
         "base_weights": start.origin.base_weights,
         "target_task": recipe.target or None,
@@ -105,7 +133,7 @@ def training_json(
         "architecture": start.weights.architecture,
         "precision": PRECISION if recipe.method == Method.QLORA else start.weights.precision,
         "recipe": recipe.to_json(),
-        "optimiser": {"name": "AdamW", **OPTIMISER},
+        "optimiser": optimiser_facts(recipe),
         "saved_as": saved_dtype(recipe, start),
         "data": {**_of_data(examples), "seen": course.seen, "passes": round(course.seen / course.examples, 3)},
         "trainable": trained,
@@ -118,6 +146,7 @@ def training_json(
         "truncated": course.truncated,
         "left_out": course.left_out,
         **_of_validation(course),
+        **({"watch": {"suite": recipe.watch, "looks": [dict(look) for look in course.looks]}} if course.looks else {}),
         "versions": {"evalharness": __version__, **{name: version(name) for name in LIBRARIES}},
     }
 

@@ -32,6 +32,7 @@ from evalharness.training.origin import Origin, origin_of
 from evalharness.training.recipe import Recipe
 
 PRECISION = "nf4"  # of the weights under qlora
+NO_BITSANDBYTES, INSTALL = "bitsandbytes is not installed", "pip install 'evalharness[quant]'"
 PEFT_FIELDS = {  # options to the fields of peft's configurations that say the same
     "rank": "r",
     "alpha": "lora_alpha",
@@ -81,8 +82,13 @@ def check_machine(recipe: Recipe) -> None:
             "--method lora trains the same updates",
         )
     if recipe.method == Method.QLORA and importlib.util.find_spec("bitsandbytes") is None:
-        fix = "pip install 'evalharness[quant]', or use --method lora"
-        raise UsageError("--method qlora", "bitsandbytes is not installed", fix)
+        raise UsageError("--method qlora", NO_BITSANDBYTES, f"{INSTALL}, or use --method lora")
+    name = recipe.optimizer or ""
+    if "paged" in name and device.type != "cuda":
+        what = f"{name} pages its states out of an NVIDIA GPU, and there is none"
+        raise UsageError("--optimizer", what, "use adamw_8bit, adamw_torch or adafactor")
+    if "bit" in name and importlib.util.find_spec("bitsandbytes") is None:
+        raise UsageError("--optimizer", f"{name}: {NO_BITSANDBYTES}", f"{INSTALL}, or use adamw_torch or adafactor")
 
 
 def starting_point(recipe: Recipe) -> StartingPoint:
@@ -264,11 +270,11 @@ def base_named(start: StartingPoint, recipe: Recipe) -> tuple[str, str | None]:
     return (given if given.startswith((".", "/")) else f"./{given}"), None
 
 
-def lineage(start: StartingPoint, recipe: Recipe) -> dict[str, Any]:
-    """Name the base and the stage before for training.json: relative to the candidate's directory, so that all can
-    move together.
+def lineage(start: StartingPoint, recipe: Recipe, place: Path) -> dict[str, Any]:
+    """Name the base and the stage before for training.json: relative to `place`, the candidate's directory, so that all
+    can move together.
     """
-    out, after = Path(recipe.out).resolve(), start.after
+    out, after = place.resolve(), start.after
     typed = _typed_base(start, recipe)
     base = typed if parse(typed).on_hub else os.path.relpath(start.base.path, out)
     names: dict[str, Any] = {"base": base, "base_as_given": typed}

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
+from evalharness.training.looks import look_text
 from evalharness.training.methods import TRAINING_METHODS
 
 
@@ -23,6 +24,7 @@ def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
         f"candidate:   {out}",
         f"trained:     {trained:,} of {whole:,} parameters ({trained / whole:.2%})",
         f"on disk:     {decimal(facts['bytes'])}, {_saved_as(facts)}",
+        *_kept(facts),
         f"examples:    {counts}; {data['seen']:,} seen in {len(losses):,} steps ({data['passes']:.2f} passes)",
         *(f"             {line}" for line in lost),
         f"loss:        {losses[0]:.4f} at step 1, {losses[-1]:.4f} at step {len(losses)}{mean}",
@@ -31,9 +33,25 @@ def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
             if best
             else []
         ),
+        *_watched(facts),
         f"time:        {facts['seconds']:.1f} s",
         f"evaluate it: evalharness run --model {shlex.quote(str(out))} --suite SUITE",
     ]
+
+
+def _watched(facts: Mapping[str, Any]) -> list[str]:
+    looks = facts.get("watch", {}).get("looks", [])
+    lines = [f"step {look['step']}: {look_text(look)}" for look in looks]
+    heads = [f"forgetting:  {facts['recipe']['watch']}, ", *[" " * 13] * len(lines)]
+    return [head + line for head, line in zip(heads, lines, strict=False)]
+
+
+def _kept(facts: Mapping[str, Any]) -> list[str]:
+    if not (kept := facts.get("checkpoints")):
+        return []
+    steps = [f"step-{step}" for step in kept["steps"]]
+    shown = ", ".join(steps if len(steps) < 5 else [steps[0], steps[1], "…", steps[-1]])
+    return [f"kept:        {shown or 'none before the last step'} in checkpoints, {decimal(kept['bytes'])} in all"]
 
 
 def _saved_as(facts: Mapping[str, Any]) -> str:

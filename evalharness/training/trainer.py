@@ -21,6 +21,7 @@ from evalharness.records.models import Architecture, Method
 from evalharness.training.adapt import TrainableModel
 from evalharness.training.encode import IGNORED
 from evalharness.training.interrupts import HeldSignal
+from evalharness.training.looks import look_of, look_text
 from evalharness.training.loss import completion_loss
 from evalharness.training.recipe import Recipe
 from evalharness.training.states import TRAINED, SaveClock, load_trained, save_trained
@@ -31,12 +32,8 @@ SEEN = "examples"  # of a step, in the Trainer's history
 SCHEDULERS = {"constant": "constant_with_warmup"}  # the plain one would pass over the warm-up
 Batch = dict[str, torch.Tensor]
 Collator = Callable[[list[Any]], Batch]  # of what was drawn from the training set
-OPTIMISER = {
-    "adam_beta1": 0.9,
-    "adam_beta2": 0.999,
-    "adam_epsilon": 1e-8,
-    "max_grad_norm": 1.0,
-}  # AdamW's, and clipping
+ADAMW = {"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8}
+OPTIMISERS = {"adafactor": "Adafactor", "sgd": "SGD"}  # all others are AdamW
 
 
 class CompletionTrainer(Trainer):
@@ -157,6 +154,11 @@ class TrainingMonitor(TrainerCallback):
         elif self.recipe.save_every is None:
             control.should_save = self.clock.is_due
 
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Stop where a signal was held back, before anything that follows takes time."""
+        if not self.ended:
+            self.held.deliver()
+
     def saved(self, seconds: float) -> None:
         """Note that a state was saved, and say so the first time."""
         self.clock.saved(seconds)
@@ -179,6 +181,8 @@ class TrainingMonitor(TrainerCallback):
         logs: Mapping[str, float] | None = None,
         **_: object,
     ) -> None:
+        if logs and (look := look_of(logs)) is not None:
+            self.report(f"step {state.global_step}/{self.steps}, {self.recipe.watch}: {look_text(look)}")
         if not logs or "loss" not in logs:
             return
         step, loss, gradient = state.global_step, float(logs["loss"]), float(logs.get("grad_norm", 0.0))
@@ -223,6 +227,19 @@ def diverged(recipe: Recipe, what: str) -> ModelError:
     return ModelError(recipe.out, f"training diverged: {what}", f"a learning rate below {recipe.rate:g}")
 
 
+def optimizer_of(recipe: Recipe) -> str:
+    """Name the optimiser as transformers does; its own default where the recipe names none."""
+    return recipe.optimizer or str(TrainingArguments.__dataclass_fields__["optim"].default)
+
+
+def optimiser_facts(recipe: Recipe) -> dict[str, Any]:
+    """Describe the optimiser for training.json: its name, how it is computed, its constants, clipping (0: none)."""
+    option = optimizer_of(recipe)
+    name = OPTIMISERS.get(option, "AdamW")
+    constants = ADAMW if name == "AdamW" else {}
+    return {"name": name, "optimizer": option, **constants, "max_grad_norm": recipe.max_grad_norm}
+
+
 def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating: int | None) -> TrainingArguments:
     """Make the Trainer's settings: constant but for the recipe's; every loss logged as it is. `validating`: every so
     many steps.
@@ -238,10 +255,11 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
         lr_scheduler_type=SCHEDULERS.get(recipe.scheduler, recipe.scheduler),
         warmup_steps=math.floor(recipe.warmup * steps),
         weight_decay=recipe.weight_decay,
-        adam_beta1=OPTIMISER["adam_beta1"],
-        adam_beta2=OPTIMISER["adam_beta2"],
-        adam_epsilon=OPTIMISER["adam_epsilon"],
-        max_grad_norm=OPTIMISER["max_grad_norm"],
+        optim=optimizer_of(recipe),
+        adam_beta1=ADAMW["adam_beta1"],
+        adam_beta2=ADAMW["adam_beta2"],
+        adam_epsilon=ADAMW["adam_epsilon"],
+        max_grad_norm=recipe.max_grad_norm,
         activation_checkpointing=recipe.gradient_checkpointing,
         use_cache=recipe.method == Method.PREFIX,  # its keys and values come as a cache
         seed=recipe.seed,

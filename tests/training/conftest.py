@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from training.makers import silent
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -22,7 +23,9 @@ from transformers import (
 )
 
 from evalharness.checkpoints.libraries import quiet
+from evalharness.training import trainer
 from evalharness.training.data import TrainingSet
+from evalharness.training.loop import train
 
 WORDS = [
     "good",
@@ -204,3 +207,33 @@ def given(base, place):
         "cpu",
     ]
     return [*common, "--out", str(place / "candidate"), "--steps", "3", "--lr", "0.01"]
+
+
+class Killed(BaseException):
+    """As the process would end, without a word."""
+
+
+@pytest.fixture
+def killed_in(monkeypatch):
+    """Runs a call until the step's loss is logged, and leaves all as a kill leaves it."""
+
+    def run(call, step):
+        plain_on_log = trainer.TrainingMonitor.on_log
+
+        def on_log(self, args, state, control, logs=None, **more):
+            plain_on_log(self, args, state, control, logs=logs, **more)
+            if state.global_step == step and logs and "loss" in logs:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.TrainingMonitor, "on_log", on_log)
+            with pytest.raises(Killed):
+                call()
+
+    return run
+
+
+@pytest.fixture
+def killed_at(killed_in):
+    """Trains until the step's loss is logged, and leaves all as a kill leaves it."""
+    return lambda recipe, examples, step: killed_in(lambda: train(recipe, examples, silent), step)

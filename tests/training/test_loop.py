@@ -20,6 +20,7 @@ from evalharness.training.data import TrainingSet
 from evalharness.training.encode import IGNORED, EncodedExample
 from evalharness.training.loop import train
 from evalharness.training.recipe import Recipe
+from evalharness.training.trainer import optimizer_of
 
 METHODS = ("full", "lora", "prompt")
 UNEVEN = TrainingSet(
@@ -51,6 +52,7 @@ def test_what_training_json_says(base, examples, tmp_path):
         "adam_beta2": 0.999,
         "adam_epsilon": 1e-8,
         "max_grad_norm": 1.0,
+        "optimizer": optimizer_of(recipe(base, "out")),
     }
     lengths = [
         len(text.split(" "))

@@ -12,34 +12,9 @@ from training.makers import equal, recipe, silent
 
 from evalharness.errors import StoreError, UsageError
 from evalharness.folder_lock import held
-from evalharness.training import loop, trainer
+from evalharness.training import loop
 from evalharness.training.loop import train
 from evalharness.training.output_lock import UnfinishedOutput
-
-
-class Killed(BaseException):
-    """As the process would end, without a word."""
-
-
-@pytest.fixture
-def killed_at(monkeypatch):
-    """Trains until the step's loss is logged, and leaves all as a kill leaves it."""
-
-    def run(recipe, examples, step):
-        plain_on_log = trainer.TrainingMonitor.on_log
-
-        def on_log(self, args, state, control, logs=None, **more):
-            plain_on_log(self, args, state, control, logs=logs, **more)
-            if state.global_step == step and logs and "loss" in logs:
-                raise Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(trainer.TrainingMonitor, "on_log", on_log)
-            with pytest.raises(Killed):
-                train(recipe, examples, silent)
-
-    return run
-
 
 CASES = {
     "full": {},
