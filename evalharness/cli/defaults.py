@@ -51,9 +51,11 @@ def defaults_of(command: click.Command, name: str, start: Path | None = None) ->
     return found
 
 
-def read_values(command: click.Command, values: Mapping[str, Any], path: Path) -> dict[str, Default]:
-    """What one file, named on the command line, states of the command's options, by parameter. Raises UsageError as
-    `defaults_of` does.
+def read_values(
+    command: click.Command, values: Mapping[str, Any], path: Path, known: Iterable[str] = ()
+) -> dict[str, Default]:
+    """What one file, named on the command line, states of the command's options, by parameter. `known`: other names
+    that the file may have for them. Raises UsageError as `defaults_of` does.
     """
     options = {_key(each): each for each in command.params if isinstance(each, click.Option)}
     read = dict[str, Default]()
@@ -62,7 +64,7 @@ def read_values(command: click.Command, values: Mapping[str, Any], path: Path) -
         if key in OF_ONE_CALL:
             raise UsageError(where, "is for one call", f"give --{key} on the command line")
         if key not in options:
-            raise UsageError(where, "there is no such option", did_you_mean(key, sorted({*options} - {*OF_ONE_CALL})))
+            raise UsageError(where, "there is no such option", did_you_mean(key, {*options, *known} - {*OF_ONE_CALL}))
         option = options[key]
         read[str(option.name)] = Default(_read(option, value, path.parent, where), key, str(path))
     return read

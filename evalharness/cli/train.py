@@ -28,7 +28,7 @@ from evalharness.run.checks import check_paths, check_recipe, check_watched
 from evalharness.tasks.library import Library
 from evalharness.training.data import gather
 from evalharness.training.recipe import Recipe
-from evalharness.training.recipe_file import read_recipe_file
+from evalharness.training.recipe_file import FIELDS, read_recipe_file
 from evalharness.training.summary import summary
 
 
@@ -52,7 +52,8 @@ class TrainCommand(SectionedCommand):
         """What the file of --config states, over what the repository's files state."""
         if not (config := values.get("config")):
             return super().stated(ctx, values, order)
-        given = without_excluded(read_values(self, read_recipe_file(Path(config)), Path(config)), order)
+        path = Path(config)
+        given = without_excluded(read_values(self, read_recipe_file(path), path, FIELDS), order)
         named = [*order, *(each for each in self.params if each.name in given)]
         return {**super().stated(ctx, values, named), **given}
 

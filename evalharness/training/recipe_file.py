@@ -38,7 +38,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     if isinstance(recipe, dict) and "base_fingerprint" in document:
         values = {**recipe, **_places(document, recipe, path.parent)}
         document = {key: value for key, value in values.items() if key != "out" and value not in ("", [], {})}
-    return {option_of(str(key)): _typed(value) for key, value in document.items() if value is not None}
+    return {option_of(str(key)): _typed(key, value) for key, value in document.items() if value is not None}
 
 
 def option_of(key: str) -> str:
@@ -63,8 +63,10 @@ def _document(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _typed(value: Any) -> Any:
+def _typed(key: str, value: Any) -> Any:
     """Write a value as the command line has it."""
+    if key == "targets" and isinstance(value, list):
+        return ",".join(map(str, value))
     if isinstance(value, dict):
         return [f"{name}={number!r}" for name, number in value.items()]
     return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
