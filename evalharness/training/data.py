@@ -19,7 +19,7 @@ from evalharness.records.tasks import Task
 from evalharness.tasks.library import Library
 from evalharness.tasks.prepare import training_pairs
 from evalharness.tasks.variants import worded
-from evalharness.training.example_file import Example, place_of, read_examples
+from evalharness.training.example_file import Example, first_place, read_examples
 from evalharness.training.methods import flag
 from evalharness.training.recipe import EVERY, Recipe
 
@@ -32,7 +32,8 @@ WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the sam
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
     """What a candidate is trained on: pairs or conversations. `counts`: examples by task or file, what is to be learned
-    first; `sources`: where they come from; `validation_source`: the same of `validation`.
+    first; `sources`: where they come from; `validation_source`: the same of `validation`; `read`: the rows of every
+    task's split in order.
     """
 
     examples: Examples
@@ -40,6 +41,7 @@ class TrainingSet:
     validation: Examples = ()
     sources: tuple[Source, ...] = ()
     validation_source: Mapping[str, Any] = field(default_factory=dict)
+    read: tuple[tuple[str, Examples], ...] = ()
 
     @property
     def digest(self) -> str:
@@ -47,9 +49,17 @@ class TrainingSet:
         return fingerprint.of_value(self.examples)
 
     def place_of(self, example: Example) -> str:
-        """Say where an example stands: in which line of a file, else which it is."""
+        """Say where an example stands: which row of a task it is, or in which line of a file; else which it is."""
+        return self.first_place([example])
+
+    def first_place(self, examples: Sequence[Example]) -> str:
+        """Say so of the first of some examples, in the order in which they were read."""
+        wanted = set(examples)
+        for name, rows in self.read:
+            if (row := next((index for index, each in enumerate(rows) if each in wanted), None)) is not None:
+                return f"{name}, row {row}"
         files = [source["path"] for source in self.sources if source["kind"] == "file"]
-        return place_of(example, [*files, *filter(None, [self.validation_source.get("path")])])
+        return first_place(examples, [*files, *filter(None, [self.validation_source.get("path")])])
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -75,6 +85,7 @@ def gather(recipe: Recipe, library: Library, source: DataSource) -> TrainingSet:
     others = {name: (share, gatherer.task(name, "train")) for name, share in shares.items()}
     gatherer.check_wordings()
     mixed = replace(mix(recipe.learned, learned, others, recipe.seed), sources=tuple(gatherer.sources))
+    mixed = replace(mixed, read=tuple(gatherer.read))
     if not validation:
         return mixed
     validation_source |= {"examples": len(validation), "digest": fingerprint.of_value(validation)}
@@ -88,6 +99,7 @@ class _Gatherer:
         self.recipe, self.library, self.source = recipe, library, source
         self.sources: list[Source] = []
         self.wordings: dict[str, None] = {}
+        self.read: list[tuple[str, Examples]] = []
 
     def learned(self) -> Examples:
         """Read the examples that are not mixed in."""
@@ -116,6 +128,7 @@ class _Gatherer:
         if not by_wording[0].pairs:
             raise DataError(task.name, f"its split {split!r} has no rows", "give rows with --data or --data-dir")
         pairs = _spread([each.pairs for each in by_wording], self.recipe.seed)
+        self.read.append((f"{task.name}, split {split!r}", pairs))
         if use == "train":
             digest = by_wording[0].digest if len(by_wording) == 1 else fingerprint.of_value(pairs)
             self.sources.append({"kind": "task", "name": name, "split": split, "digest": digest})

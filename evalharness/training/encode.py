@@ -43,7 +43,8 @@ class EncodedExample:
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """Encodes examples for one model. `given`: most tokens of an example (encoder-decoder: of the encoder's text);
-    `written`: of a completion; `place`: says where an example stands.
+    `written`: of a completion; `place`: says where an example stands; `passes_over`: a pair whose completion does not
+    fit is None, and no error.
     """
 
     texts: TokenizerAdapter
@@ -52,6 +53,7 @@ class Encoder:
     written: int | None = None
     chat: ChatTemplate | None = None
     place: Callable[[Example], str] = quoted
+    passes_over: bool = False
 
     def encode(self, example: Example) -> tuple[EncodedExample | None, ...]:
         """Encode the example as the model sees it: one for a pair; for a conversation one, or one for each turn of the
@@ -75,10 +77,12 @@ class Encoder:
         causal = self.architecture == Architecture.CAUSAL
         limit = self.given if causal else self.written
         if limit is not None and written + causal > limit:
+            if self.passes_over:
+                return (None,)
             raise DataError(
                 self.place(example),
                 f"its completion has {written} tokens, the window (or --max-length) leaves {limit}",
-                "leave it out, or shorten it",
+                "shorten it, or leave such examples out with --too-long drop",
             )
         given, cut = self._shortened(span)
         return (replace(self._row([(given, span[1])]), cut=cut),)

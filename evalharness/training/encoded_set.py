@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.open_model import embedding_shape
@@ -13,10 +15,14 @@ from evalharness.records.models import Architecture
 from evalharness.training.batches import Pack, keeps_packs_apart, pack
 from evalharness.training.data import Examples, TrainingSet
 from evalharness.training.encode import EncodedExample, Encoder
-from evalharness.training.recipe import Recipe
+from evalharness.training.example_file import Example
+from evalharness.training.recipe import CUT, Recipe
 from evalharness.training.start import StartingPoint, token_limits
 from evalharness.training.summary import cut_notes
 from evalharness.training.trainer import Report
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 PACK = 1024  # tokens of a pack where neither the window nor --max-length is smaller, and no example is longer
 
@@ -24,7 +30,7 @@ PACK = 1024  # tokens of a pack where neither the window nor --max-length is sma
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSet:
     """The examples as the model sees them, in rows; `held_out`: those to validate on; `truncated`: how many lost their
-    beginning; `left_out`: how many conversations did not fit; `pad`: the token of gaps.
+    beginning; `left_out`: how many did not fit; `pad`: the token of gaps.
     """
 
     rows: tuple[Pack, ...]
@@ -38,43 +44,59 @@ class EncodedSet:
 def encode_set(
     recipe: Recipe, examples: TrainingSet, start: StartingPoint, loaded: LoadedModel, report: Report
 ) -> EncodedSet:
+    """Encode the examples and those to validate on. Raises DataError where there are none, where none fits, and for
+    what does not fit where the recipe refuses that.
+    """
     if not examples.examples:
         raise DataError(recipe.learned, "no training examples", "give a task whose training split has rows")
     given, written = token_limits(recipe, start)
     if loaded.tokenizer.eos_token_id is None:
         report("note: the tokenizer has no end token, so the candidate does not learn where an answer ends")
-    chat = template_of(start.weights.path, loaded.tokenizer)
     encoder = Encoder(
         TokenizerAdapter(loaded.tokenizer, loaded.architecture),
         loaded.architecture,
         given,
         written,
-        chat,
+        template_of(start.weights.path, loaded.tokenizer),
         place=examples.place_of,
+        passes_over=recipe.too_long != CUT,
     )
-    encoded, left_out = _encoded(encoder, examples.examples)
-    held_out, unmeasured = _encoded(encoder, examples.validation)
+    rows = [_rows(encoder, each) for each in (examples.examples, examples.validation)]
+    if recipe.too_long == "refuse":
+        _refuse([example for of_set in rows for example, row in of_set if row is None or row.cut], examples, given)
+    encoded, held_out = ([row for _, row in of_set if _is_kept(recipe, row)] for of_set in rows)
     if not encoded or (examples.validation and not held_out):
-        what = f"none of {len(examples.examples if not encoded else examples.validation)} conversations fits"
-        raise DataError(recipe.learned, f"{what} {given} tokens", "shorter ones, or a larger window or --max-length")
-    truncated = sum(example.cut > 0 for example in (*encoded, *held_out))
-    for line in cut_notes(truncated, left_out + unmeasured):
+        number = len(examples.examples if not encoded else examples.validation)
+        what = f"none of {number} {'conversations' if recipe.too_long == CUT else 'examples'} fits {given} tokens"
+        raise DataError(recipe.learned, what, "shorter ones, or a larger window or --max-length")
+    truncated, left_out = sum(row.cut > 0 for row in (*encoded, *held_out)), sum(map(len, rows))
+    left_out -= len(encoded) + len(held_out)
+    for line in cut_notes(truncated, left_out, recipe.too_long):
         report(f"note: {line}")
     return EncodedSet(
         rows=tuple(_packed(recipe, encoded, given, loaded) if recipe.packing else ((each,) for each in encoded)),
         held_out=tuple((each,) for each in held_out),
         examples=len(encoded),
         truncated=truncated,
-        left_out=left_out + unmeasured,
+        left_out=left_out,
         pad=encoder.texts.pad,
     )
 
 
-def _encoded(encoder: Encoder, examples: Examples) -> tuple[list[EncodedExample], int]:
-    """Encode all that fit; also return how many do not."""
-    rows = [encoded for example in examples for encoded in encoder.encode(example)]
-    fitting = [row for row in rows if row is not None]
-    return fitting, len(rows) - len(fitting)
+def _rows(encoder: Encoder, examples: Examples) -> list[tuple[Example, EncodedExample | None]]:
+    """Encode every example, with what it is a row of; None where it does not fit."""
+    return [(example, row) for example in examples for row in encoder.encode(example)]
+
+
+def _is_kept(recipe: Recipe, row: EncodedExample | None) -> TypeIs[EncodedExample]:
+    return row is not None and (recipe.too_long == CUT or not row.cut)
+
+
+def _refuse(long: Sequence[Example], examples: TrainingSet, given: int | None) -> None:
+    """Raise DataError where examples do not fit, naming the first and how many they are."""
+    if long:
+        what = f"does not fit {given} tokens (the window or --max-length), the first of {len(long)}"
+        raise DataError(examples.first_place(long), what, "shorten them, or --too-long drop or cut")
 
 
 def _packed(recipe: Recipe, encoded: list[EncodedExample], limit: int | None, loaded: LoadedModel) -> list[Pack]:

@@ -4,7 +4,7 @@ around.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,14 +56,15 @@ def quoted(example: Example) -> str:
     return f"training example {answers[0][:40]!r}"
 
 
-def place_of(example: Example, paths: Iterable[str]) -> str:
-    """Find where an example stands in files; where in none of them, name it by its answer."""
+def first_place(examples: Sequence[Example], paths: Iterable[str]) -> str:
+    """Find where the first of some examples stands in files; where none of them does, name one by its answer."""
+    wanted = set(examples)
     with suppress(OSError, DataError):
         for path in paths:
             for where, each in placed_examples(Path(path)):
-                if each == example:
+                if each in wanted:
                     return where
-    return quoted(example)
+    return quoted(examples[0])
 
 
 def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:

@@ -25,6 +25,7 @@ Dtype = Literal["float32", "bfloat16"]
 SavedDtype = Literal["float32", "bfloat16", "float16"]
 Scheduler = Literal["linear", "cosine", "constant"]
 TooLong = Literal["cut", "drop", "refuse"]
+CUT = "cut"  # --too-long: an example loses its beginning
 EPOCHS = 3.0
 EVERY = "all"  # --template all: rows spread over the wordings
 

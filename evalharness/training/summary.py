@@ -19,7 +19,7 @@ def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{number} {task}" for task, number in data["counts"].items())
     best, last = facts.get("validation"), facts["last_losses_mean"]
     mean = f"; mean of the last {last['steps']} steps {last['loss']:.4f}" if last["steps"] > 1 else ""
-    lost = cut_notes(facts["truncated"], facts["left_out"])
+    lost = cut_notes(facts["truncated"], facts["left_out"], facts["recipe"]["too_long"])
     return [
         f"candidate:   {out}",
         f"trained:     {trained:,} of {whole:,} parameters ({trained / whole:.2%})",
@@ -62,11 +62,15 @@ def _saved_as(facts: Mapping[str, Any]) -> str:
     return f"saved as {kind}, as its base is{other}"
 
 
-def cut_notes(truncated: int, left_out: int) -> list[str]:
-    """Say how many examples lost their beginning to the window, and how many conversations were left out for it."""
+def cut_notes(truncated: int, left_out: int, too_long: str) -> list[str]:
+    """Say how many examples lost their beginning to the window, and how many were left out for it: all that did not
+    fit, or conversations of which not even the last question and answer do.
+    """
     notes = []
     if truncated:
         notes.append(f"examples without their beginning, for want of room in the window or --max-length: {truncated}")
-    if left_out:
+    if left_out and too_long == "drop":
+        notes.append(f"examples left out, which do not fit the window or --max-length: {left_out}")
+    elif left_out:
         notes.append(f"conversations left out, whose last question and answer do not fit: {left_out}")
     return notes

@@ -158,6 +158,40 @@ def test_a_completion_too_long_is_named_by_its_line(given, place, capsys):
     assert f"{file}:3: its completion has 41 tokens" in capsys.readouterr().err
 
 
+@pytest.fixture
+def long_and_short(place):
+    """Two pairs that fit 12 tokens, one of which the question does not, one of which the answer does not."""
+    pairs = [("it is", " good"), ("it is" + " it" * 20, " bad"), ("it was", " good" * 20), ("it was", " bad")]
+    file = place / "mine.jsonl"
+    file.write_text("".join(json.dumps({"prompt": one, "completion": two}) + "\n" for one, two in pairs))
+    return ["--method", "lora", "--train-file", str(file), "--max-length", "12"]
+
+
+def test_what_does_not_fit_is_left_out_and_counted(given, long_and_short, place, capsys):
+    assert ended(*long_and_short, *given, "--too-long", "drop") == 0
+    assert "examples left out, which do not fit the window or --max-length: 2\n" in capsys.readouterr().out
+    facts = json.loads((place / "candidate" / "training.json").read_text())
+    assert (facts["truncated"], facts["left_out"], facts["data"]["seen"]) == (0, 2, 6)
+    assert facts["recipe"]["too_long"] == "drop"
+
+
+def test_what_does_not_fit_is_refused_by_its_place(given, long_and_short, place, capsys):
+    assert ended(*long_and_short, *given, "--too-long", "refuse") == 2
+    said = "mine.jsonl:2: does not fit 12 tokens (the window or --max-length), the first of 2"
+    assert said in capsys.readouterr().err and not (place / "candidate").exists()
+    assert ended("--method", "lora", "--task", "films", *given, "--too-long", "refuse", "--max-length", "7") == 2
+    assert "films, split 'train', row 0: does not fit 7 tokens" in capsys.readouterr().err
+
+
+def test_talks_that_do_not_fit_whole_are_dropped_where_that_is_asked(given, talkative, place, capsys):
+    answer = ("assistant", "yes")
+    long = [("user", "it is " * 10), answer, ("user", "good"), answer]
+    file = talks(place, [("user", "it is"), answer], long)
+    arguments = ["--method", "lora", "--train-file", str(file), *given, "--base", str(talkative), "--max-length", "20"]
+    assert ended(*arguments, "--too-long", "drop") == 0
+    assert "--max-length: 1\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("option", "right"), [("--limit", "--steps"), ("--num-train-epochs", "--epochs")])
 def test_options_of_other_commands_and_tools_are_answered(given, capsys, option, right):
     assert ended("--method", "lora", "--task", "films", option, "3", *given) == 2
