@@ -24,8 +24,8 @@ from evalharness.training.methods import flag
 from evalharness.training.recipe import EVERY, Recipe
 
 Examples = tuple[Example, ...]
-Source = Mapping[str, str]
-"""{"kind": "task", "name", "split", "digest"} or {"kind": "file", "path", "digest"}"""
+Source = Mapping[str, Any]
+"""{"kind": "task", "name", "split", "digest"} or {"kind": "file", "path", "digest", "forms": rows by form}"""
 WORDS, HELD_OUT = 7001, 7002  # parts of seeds, so that no two draws are the same
 
 
@@ -109,9 +109,10 @@ class _Gatherer:
 
     def file(self, path: str) -> Examples:
         """Read the examples of a file."""
-        examples, digest = read_examples(Path(path))
-        self.sources.append({"kind": "file", "path": str(Path(path).resolve()), "digest": digest})
-        return examples
+        read = read_examples(Path(path))
+        source = {"kind": "file", "path": str(Path(path).resolve()), "digest": read.digest, "forms": read.forms}
+        self.sources.append(source)
+        return read.examples
 
     def task(self, name: str, use: str) -> Examples:
         """Read a task's solved examples, of its split to train on or to validate on, in the wording (or wordings) of
@@ -147,8 +148,8 @@ class _Gatherer:
         """
         if self.recipe.validation_file:
             path = Path(self.recipe.validation_file)
-            examples, digest = read_examples(path)
-            return examples, {"kind": "file", "path": str(path.resolve()), "file_digest": digest}
+            examples, digest, forms = read_examples(path)
+            return examples, {"kind": "file", "path": str(path.resolve()), "file_digest": digest, "forms": forms}
         if not self.recipe.validates or self.recipe.validation is not None:
             return (), {}
         if wrong := self._without_validation_split():

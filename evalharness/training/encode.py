@@ -11,8 +11,10 @@ from evalharness.errors import DataError
 from evalharness.records.models import Architecture
 from evalharness.records.tokenizers import Unrenderable
 from evalharness.training.example_file import ASSISTANT, Example, Pair, Turns, is_turns, quoted, role_of
+from evalharness.training.tool_turns import TOOL, calls_in, message_of, tools_in
 
 IGNORED = -100  # the label that cross-entropy passes over
+MARK = "AnAnswerOfATool"
 Tokens = tuple[int, ...]
 Span = tuple[Tokens, Tokens]  # what is given, what is to be learned after it
 
@@ -143,11 +145,13 @@ class Encoder:
                 "give prompts and completions, or a model with a template",
             )
         try:
-            answers = self._answers(self.chat, example)
+            chat = self.chat.with_tools(tools) if (tools := tools_in(example)) else self.chat
+            _check_shown(chat, example)
+            answers = self._answers(chat, example)
             rows = [[place] for place in answers]
             if self.architecture == Architecture.CAUSAL:
                 rows = joined(answers)
-            return tuple(self._fitting(self.chat, example, {place: answers[place] for place in row}) for row in rows)
+            return tuple(self._fitting(chat, example, {place: answers[place] for place in row}) for row in rows)
         except Unrenderable as error:
             begun = "it begins with the assistant, and " if _first_question(example) > _first_answer(example) else ""
             raise DataError(
@@ -159,17 +163,19 @@ class Encoder:
         only read: no template asks for it.
         """
         question = _first_question(example)
-        places = [place for place, (role, _) in enumerate(example) if role == ASSISTANT and place > question]
+        places = [place for place, turn in enumerate(example) if turn[0] == ASSISTANT and place > question]
         if not places:
             raise Untokenizable("no turn of the assistant answers one of the user")
         return {place: self._turn(chat, example, place) for place in places}
 
     def _turn(self, chat: ChatTemplate, example: Turns, place: int) -> Span:
         """Encode a turn of the assistant after all that was said before, as generation sees it."""
-        messages = [{"role": role_of(role), "content": content} for role, content in example[: place + 1]]
+        messages = [message_of(turn, role_of(turn[0])) for turn in example[: place + 1]]
         before, whole = chat.render(messages[:place], False), chat.ended(messages)
         if not whole.startswith(before):
             raise Unrenderable("what it puts before an answer is not what it puts there once the answer is given")
+        if any(name not in whole[len(before) :] for name in calls_in(example[place])):
+            raise Unrenderable("it does not show the calls of tools")
         given = self.texts.encode(before)
         written = self.texts.encode(whole)[len(given) :] if self.architecture == Architecture.CAUSAL else ()
         if self.architecture == Architecture.SEQ2SEQ or self.texts.encode(whole)[: len(given)] != given:
@@ -184,8 +190,8 @@ class Encoder:
         beginning. The system's turn stays. None where the last question and answer do not fit.
         """
         whole = row = self._row(list(answers.values()))
-        head = next(place for place, (role, _) in enumerate(example) if role != "system")
-        for start in [place for place, (role, _) in enumerate(example) if role == "user"][1:]:
+        head = next(place for place, turn in enumerate(example) if turn[0] != "system")
+        for start in [place for place, turn in enumerate(example) if turn[0] == "user"][1:]:
             kept = [place for place in answers if place > start]
             if self._fits(row) or not kept:
                 break
@@ -198,6 +204,13 @@ class Encoder:
     def _fits(self, row: EncodedExample) -> bool:
         written = len(row.labels) if self.architecture == Architecture.SEQ2SEQ else 0
         return (self.given is None or len(row.ids) <= self.given) and (self.written is None or written <= self.written)
+
+
+def _check_shown(chat: ChatTemplate, example: Turns) -> None:
+    """Raise Unrenderable where the template leaves out what tools answered."""
+    messages = [message_of((turn[0], MARK) if turn[0] == TOOL else turn, role_of(turn[0])) for turn in example]
+    if any(turn[0] == TOOL for turn in example) and MARK not in chat.ended(messages):
+        raise Unrenderable("it does not show what tools answer")
 
 
 def joined(spans: Mapping[int, Span]) -> list[list[int]]:
@@ -216,8 +229,8 @@ def joined(spans: Mapping[int, Span]) -> list[list[int]]:
 
 
 def _first_question(example: Turns) -> int:
-    return next((place for place, (role, _) in enumerate(example) if role == "user"), len(example))
+    return next((place for place, turn in enumerate(example) if turn[0] == "user"), len(example))
 
 
 def _first_answer(example: Turns) -> int:
-    return next(place for place, (role, _) in enumerate(example) if role_of(role) == ASSISTANT)
+    return next(place for place, turn in enumerate(example) if role_of(turn[0]) == ASSISTANT)

@@ -4,29 +4,34 @@ around.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness import fingerprint
 from evalharness.data.contents import form_of, lines, unreadable
 from evalharness.data.files import json_value, kind, numbered
 from evalharness.errors import DataError
+from evalharness.training.tool_turns import CALLS, TOOL, TOOLS, Turn, beside, packed, tools_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 Pair = tuple[str, str]
 """(prompt, completion)"""
-Turns = tuple[tuple[str, str], ...]
-"""(role, content) of every turn of a conversation, at least one of them the assistant's."""
+Turns = tuple[Turn, ...]
+"""Every turn of a conversation, at least one of them the assistant's."""
 Example = Pair | Turns
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", TOOL)
 ASSISTANT, GIVEN = "assistant", "assistant, given"  # the latter: its turns of weight 0, which are read and not learned
 SHAREGPT = {"human": "user", "gpt": ASSISTANT, "chatgpt": ASSISTANT, "bing": ASSISTANT, "bard": ASSISTANT}
 FORMS = 'a line such as {"prompt": "…", "completion": "…"} or {"messages": [{"role": "user", "content": "…"}, …]}'
-UNSEEN = ("tools", "functions", "tool_calls", "function_call", "reasoning_content", "thinking")
+PAIRS, MESSAGES, SHARED, ALPACAS, TEXTS = "prompt/completion", "messages", "ShareGPT", "Alpaca", "text"
+WITH_TOOLS = " with tools"  # after a form's name
+UNSEEN = ("functions", "function_call", "reasoning_content", "thinking")
 WEIGHTS = ("weight", "weights", "mask", "loss_mask", "loss_weight", "sample_weight")
 # Stanford Alpaca's own prompts (Taori et al. 2023, github.com/tatsu-lab/stanford_alpaca)
 ALPACA = (
@@ -52,7 +57,7 @@ def role_of(role: str) -> str:
 
 def quoted(example: Example) -> str:
     """Name an example by the beginning of its answer."""
-    answers = [content for role, content in example if role == ASSISTANT] if is_turns(example) else [example[1]]
+    answers = [turn[1] for turn in example if turn[0] == ASSISTANT] if is_turns(example) else [example[1]]
     return f"training example {answers[0][:40]!r}"
 
 
@@ -61,24 +66,33 @@ def first_place(examples: Sequence[Example], paths: Iterable[str]) -> str:
     wanted = set(examples)
     with suppress(OSError, DataError):
         for path in paths:
-            for where, each in placed_examples(Path(path)):
+            for where, _, each in placed_examples(Path(path)):
                 if each in wanted:
                     return where
     return quoted(examples[0])
 
 
-def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:
-    """Read every example of the file in order, and the file's digest.
+class ExampleFile(NamedTuple):
+    """What a file holds: its examples in order, its digest, and how many rows are in which form."""
+
+    examples: tuple[Example, ...]
+    digest: str
+    forms: dict[str, int]
+
+
+def read_examples(path: Path) -> ExampleFile:
+    """Read every example of the file.
 
     Raises DataError naming the line for one that is no example, and for files that mix pairs and conversations.
     """
     if form_of(path) in (".csv", ".tsv", ".parquet", ".arrow"):
         fix = f"JSON lines or one JSON array would be right, also as .gz: {FORMS}"
         raise DataError(path, f"a training file is not read as {form_of(path)}", fix)
-    examples: list[Example] = []
+    examples, forms = list[Example](), Counter[str]()
     try:
-        for where, example in placed_examples(path):
+        for where, form, example in placed_examples(path):
             examples.append(example)
+            forms[form] += 1
             if is_turns(example) != is_turns(examples[0]):
                 raise DataError(
                     where, "another form than the lines before", "one form a file: prompts and completions, or messages"
@@ -88,34 +102,39 @@ def read_examples(path: Path) -> tuple[tuple[Example, ...], str]:
         raise unreadable(path, error) from None
     if not examples:
         raise DataError(path, "holds no examples", FORMS)
-    return tuple(examples), digest
+    return ExampleFile(tuple(examples), digest, dict(forms))
 
 
-def placed_examples(path: Path) -> Iterator[tuple[str, Example]]:
-    """Yield (where it stands, example) of JSON lines, blank ones passed over, or of one JSON array. Raises DataError
-    and OSError.
+def placed_examples(path: Path) -> Iterator[tuple[str, str, Example]]:
+    """Yield (where it stands, its form, example) of JSON lines, blank ones passed over, or of one JSON array. Raises
+    DataError and OSError.
     """
     if not next(filter(str.strip, lines(path)), "").lstrip().startswith("["):
         for number, row in numbered(path):
-            yield f"{path}:{number}", _example(f"{path}:{number}", row)
+            yield f"{path}:{number}", *_example(f"{path}:{number}", row)
         return
     for number, row in enumerate(json_value(path), start=1):
         where = f"{path}: entry {number}"
         if not isinstance(row, dict):
             raise DataError(where, f"holds {kind(row)}", "one object an entry would be right")
-        yield where, _example(where, row)
+        yield where, *_example(where, row)
 
 
-def _example(where: str, row: Mapping[str, Any]) -> Example:
+def _example(where: str, row: Mapping[str, Any]) -> tuple[str, Example]:
+    """Read one row: (form, example)."""
     _check_seen(where, row)
     _check_unweighted(where, row)
     readers = [reader for keys, reader in READERS if all(key in row for key in keys)]
     if set(row) == {"text"}:
-        return "", _some(where, _string(where, row, "text"))  # all of it is learned
+        return TEXTS, ("", _some(where, _string(where, row, "text")))  # all of it is learned
     if len(readers) != 1:
         fit = "fit several forms" if readers else "fit no form that is known"
         raise DataError(where, f"has the keys {_listed(row)}, which {fit}", FORMS)
-    return readers[0](where, row)
+    form, example = readers[0](where, row)
+    has_tools = is_turns(example) and any(len(turn) > 2 for turn in example)
+    if row.get(TOOLS) and not is_turns(example):
+        raise DataError(where, f"has {TOOLS} and no turns", "messages would be right, whose first sees the tools")
+    return form + WITH_TOOLS * has_tools, example
 
 
 def _check_seen(where: str, row: Mapping[str, Any]) -> None:
@@ -135,16 +154,16 @@ def _check_unweighted(where: str, row: Mapping[str, Any]) -> None:
             raise DataError(where, what, 'leave the line out, or the key; "weight" is read of turns in messages')
 
 
-def _pair(where: str, row: Mapping[str, Any]) -> Pair:
+def _pair(where: str, row: Mapping[str, Any]) -> tuple[str, Pair]:
     prompt, completion = (_string(where, row, key) for key in ("prompt", "completion"))
-    return prompt, _some(where, completion)
+    return PAIRS, (prompt, _some(where, completion))
 
 
-def _alpaca(where: str, row: Mapping[str, Any]) -> Pair:
+def _alpaca(where: str, row: Mapping[str, Any]) -> tuple[str, Pair]:
     given = row.get("input") or ""
     values = {"instruction": _string(where, row, "instruction"), "input": _string(where, {"input": given}, "input")}
     completion = _some(where, _string(where, row, "output"))
-    return (ALPACA_WITH_INPUT if given else ALPACA).format(**values), completion
+    return ALPACAS, ((ALPACA_WITH_INPUT if given else ALPACA).format(**values), completion)
 
 
 def _string(where: str, row: Mapping[str, Any], key: str) -> str:
@@ -159,15 +178,16 @@ def _some(where: str, completion: str) -> str:
     return completion
 
 
-def _messages(where: str, row: Mapping[str, Any]) -> Turns:
-    return _turns(where, row["messages"], "role", "content")
+def _messages(where: str, row: Mapping[str, Any]) -> tuple[str, Turns]:
+    return MESSAGES, packed(_turns(where, row["messages"], "role", "content"), tools_of(where, row))
 
 
-def _conversations(where: str, row: Mapping[str, Any]) -> Turns:
+def _conversations(where: str, row: Mapping[str, Any]) -> tuple[str, Turns]:
     """Read ShareGPT's form, or messages under its key."""
     turns = row["conversations"]
     theirs = isinstance(turns, list) and any(isinstance(turn, dict) and "from" in turn for turn in turns)
-    return _turns(where, turns, *(("from", "value") if theirs else ("role", "content")))
+    read = _turns(where, turns, *(("from", "value") if theirs else ("role", "content")))
+    return SHARED if theirs else MESSAGES, packed(read, tools_of(where, row))
 
 
 def _turns(where: str, messages: Any, role_key: str, text_key: str) -> Turns:
@@ -176,32 +196,35 @@ def _turns(where: str, messages: Any, role_key: str, text_key: str) -> Turns:
     turns = tuple(
         _turn(f"{where}: message {place}", turn, role_key, text_key) for place, turn in enumerate(messages, start=1)
     )
-    if not any(role == ASSISTANT for role, _ in turns):
+    if not any(turn[0] == ASSISTANT for turn in turns):
         raise DataError(
             where, "no turn of the assistant to learn", "leave the line out: the loss is on the assistant's turns"
         )
     return turns
 
 
-def _turn(where: str, turn: Any, role_key: str, text_key: str) -> tuple[str, str]:
+def _turn(where: str, turn: Any, role_key: str, text_key: str) -> Turn:
     if not isinstance(turn, dict) or not isinstance(turn.get(role_key), str):
         raise DataError(where, f"has no {role_key}", f"one of {', '.join(ROLES)} would be right")
     _check_seen(where, turn)
     role, text, weight = SHAREGPT.get(turn[role_key], turn[role_key]), turn.get(text_key), turn.get("weight")
     if role not in ROLES:
         raise DataError(where, f"has the {role_key} {turn[role_key]!r}", f"one of {', '.join(ROLES)} would be right")
+    more = beside(where, turn)
+    if text is None and CALLS in more:
+        text = ""
     if not isinstance(text, str):
         raise DataError(where, f"has no text as {text_key}", "leave the line out, or give it a text")
     if weight not in (None, 0, 1):
         raise DataError(where, f"has the weight {weight!r}", "0 (given, not learned) or 1 would be right")
     if role == ASSISTANT and weight == 0:
-        return GIVEN, text
-    if role == ASSISTANT and not text.strip():
+        role = GIVEN
+    if role == ASSISTANT and not (text.strip() or CALLS in more):
         raise DataError(where, "an empty turn of the assistant", 'leave it out, or give it "weight": 0')
-    return role, text
+    return (role, text, json.dumps(more, ensure_ascii=False)) if more else (role, text)
 
 
-READERS: tuple[tuple[tuple[str, ...], Callable[[str, Mapping[str, Any]], Example]], ...] = (
+READERS: tuple[tuple[tuple[str, ...], Callable[[str, Mapping[str, Any]], tuple[str, Example]]], ...] = (
     (("prompt", "completion"), _pair),
     (("messages",), _messages),
     (("conversations",), _conversations),

@@ -28,6 +28,7 @@ from evalharness.training.recipe import Recipe
 from evalharness.training.save import TrainingCourse, course_of, save_model, training_json, write_training_json
 from evalharness.training.start import StartingPoint, check_machine, open_weights, starting_point, trainable
 from evalharness.training.states import kept, last_saved, load_trained, step_of
+from evalharness.training.summary import form_notes
 from evalharness.training.trainer import (
     Batch,
     Collator,
@@ -103,6 +104,8 @@ def _announce(maker: CandidateMaker, report: Report) -> None:
     recipe, encoded, (trained, whole) = maker.recipe, maker.encoded, sizes(maker.model)
     packed = f" in {len(encoded.rows)} packs" if recipe.packing else ""
     counts = f"{trained:,} of {whole:,} parameters ({trained / whole:.2%})"
+    for line in form_notes({"sources": maker.examples.sources, "validation": maker.examples.validation_source}):
+        report(f"read: {line}")
     report(f"{recipe.method}: {counts}, {encoded.examples} examples{packed}, learning rate {recipe.rate:g}")
     if recipe.keep_checkpoints is not None:
         report(maker.announcement(recipe.steps_for(len(encoded.rows))))

@@ -25,6 +25,7 @@ def summary(out: Path, facts: Mapping[str, Any]) -> list[str]:
         f"trained:     {trained:,} of {whole:,} parameters ({trained / whole:.2%})",
         f"on disk:     {decimal(facts['bytes'])}, {_saved_as(facts)}",
         *_kept(facts),
+        *(f"read:        {line}" for line in form_notes(data)),
         f"examples:    {counts}; {data['seen']:,} seen in {len(losses):,} steps ({data['passes']:.2f} passes)",
         *(f"             {line}" for line in lost),
         f"loss:        {losses[0]:.4f} at step 1, {losses[-1]:.4f} at step {len(losses)}{mean}",
@@ -60,6 +61,16 @@ def _saved_as(facts: Mapping[str, Any]) -> str:
         return f"saved as {kind}"
     other = "" if kind == "float32" else " (--save-dtype float32 rounds nothing)"
     return f"saved as {kind}, as its base is{other}"
+
+
+def form_notes(data: Mapping[str, Any]) -> list[str]:
+    """Say of every file in which form its rows were taken to be, and how many."""
+    files = [*data["sources"], *filter(None, [data.get("validation")])]
+    return [
+        f"{Path(source['path']).name}, rows by form: " + ", ".join(f"{form} {count}" for form, count in forms.items())
+        for source in files
+        if (forms := source.get("forms"))
+    ]
 
 
 def cut_notes(truncated: int, left_out: int, too_long: str) -> list[str]:

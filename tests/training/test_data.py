@@ -209,6 +209,7 @@ def test_files_of_pairs_and_of_conversations(world, tmp_path):
         "kind": "file",
         "path": str(path),
         "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "forms": {"prompt/completion": 2},
     }
     path.write_text(TALK)
     gathered = gather(Recipe(method="full", base="base", out="out", target="little_new", train_file=str(path)), *world)
@@ -280,14 +281,14 @@ TURNS = (
 def test_forms_in_which_such_files_lie_around(tmp_path, text, read):
     path = tmp_path / "examples.jsonl"
     path.write_text(text)
-    examples, _ = example_file.read_examples(path)
+    examples, *_ = example_file.read_examples(path)
     assert set(examples) == {read}
 
 
 def test_alpaca_without_input_has_the_shorter_prompt(tmp_path):
     path = tmp_path / "alpaca.json"
     path.write_text('[{"instruction": "Say {hi}", "input": "", "output": "hi"}]')
-    ((prompt, completion),), _ = example_file.read_examples(path)
+    ((prompt, completion),), *_ = example_file.read_examples(path)
     assert prompt.endswith("request.\n\n### Instruction:\nSay {hi}\n\n### Response:\n") and completion == "hi"
     assert "Input" not in prompt
 
@@ -298,8 +299,10 @@ SAID = '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "c
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (SAID % ("", ', "tools": [{"name": "f"}]'), "has tools, which is not put into prompts here"),
-        (SAID % (', "tool_calls": [{"id": 1}]', ""), "message 2: has tool_calls"),
+        (SAID % ("", ', "tools": {"name": "f"}'), "its tools are an object, no list of objects"),
+        (SAID % (', "tool_calls": [{"id": 1}]', ""), "message 2: has tool_calls without the name of a function"),
+        (SAID % (', "reasoning_content": "so"', ""), "message 2: has reasoning_content, which is not put into prompts"),
+        (PAIR[:-1] + ', "tools": [{"name": "f"}]}', "has tools and no turns"),
         (SAID % (', "weight": 0', ""), "no turn of the assistant to learn"),
         (SAID % (', "weight": 0.5', ""), "message 2: has the weight 0.5; 0 .* or 1"),
         (SAID.replace('"y"', '" "') % ("", ""), "message 2: an empty turn of the assistant; .*weight"),

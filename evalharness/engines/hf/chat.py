@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalharness import fingerprint
 from evalharness.engines.hf.chat_environment import ENVIRONMENT
@@ -35,6 +36,7 @@ CLOCK = "strftime_now"
 _REPLACED = "".join(f" | replace('%{directive}', '{value}')" for directive, value in {**DAY, **HOUR}.items())
 # the line's end is no part of the output
 STOPPED_CLOCK = f"{{% macro {CLOCK}(format) %}}{{{{ format{_REPLACED} }}}}{{% endmacro %}}\n"
+USER = {"role": "user", "content": "What is asked?"}
 CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "  # behind a turn that is to be continued, as transformers puts it
 
 
@@ -56,30 +58,40 @@ class ChatTemplate:
             self._template = BoundedTemplate(ENVIRONMENT, source)
         except FAILURES as error:
             raise Unrenderable(_first_line(error)) from None
-        user = {"role": "user", "content": "What is asked?"}
+        self._tools: tuple[Mapping[str, Any], ...] | None = None
         system = {"role": "system", "content": "What the system says."}
-        self._put([user], continued=False)
+        self._put([USER], continued=False)
         try:
-            shown = self._put([system, user], continued=False)
+            shown = self._put([system, USER], continued=False)
             self._refuses_system = False
         except Unrenderable:
             shown, self._refuses_system = "", True
         self.takes_system = system["content"] in shown
 
-    def render(self, messages: Sequence[Mapping[str, str]], continued: bool) -> str:
+    def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> ChatTemplate:
+        """The template with tools to call in every prompt. Raises Unrenderable where it does not show them."""
+        other = copy(self)
+        other._tools = tuple(tools)
+        shown = other._put([USER], continued=False)
+        names = [each.get("name") for tool in tools if isinstance(each := tool.get("function", tool), Mapping)]
+        if any(str(name) not in shown for name in names):
+            raise Unrenderable("it does not show tools")
+        return other
+
+    def render(self, messages: Sequence[Mapping[str, Any]], continued: bool) -> str:
         """Raises Unrenderable with what the template or transformers says."""
         return self._put(self._said(messages), continued)
 
-    def ended(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def ended(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """A conversation whose last turn is over, with nothing that asks for another. Raises Unrenderable as `render`
         does.
         """
         return self._put(self._said(messages), None)
 
-    def _said(self, messages: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    def _said(self, messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         return [each for each in messages if not (self._refuses_system and each["role"] == "system")]
 
-    def _put(self, messages: Sequence[Mapping[str, str]], continued: bool | None) -> str:
+    def _put(self, messages: Sequence[Mapping[str, Any]], continued: bool | None) -> str:
         """As `apply_chat_template` of transformers: with `add_generation_prompt` where `continued` is False, with
         `continue_final_message` where it is True.
         """
@@ -88,7 +100,8 @@ class ChatTemplate:
             if not turns or not self._shows_content:
                 raise Unrenderable("the template has no place for the text that is to be continued")
             turns[-1]["content"] += CONTINUED
-        variables = {"messages": turns, "tools": None, "documents": None, "add_generation_prompt": continued is False}
+        tools = None if self._tools is None else list(self._tools)
+        variables = {"messages": turns, "tools": tools, "documents": None, "add_generation_prompt": continued is False}
         try:
             text = self._template.render({**self._tokens, **variables})
         except FAILURES as error:
