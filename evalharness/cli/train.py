@@ -83,6 +83,8 @@ def train_command(**given: Any) -> int:
         raise UsageError("--out", f"{recipe.out} exists already", "remove it, or name another folder")
     library = Library(given["include"])
     check_recipe(recipe, library)
+    if given["push_to_hub"]:
+        registry.find(training.REGISTRY, "check_hub", "stage")(given["push_to_hub"])
     check_paths({"--data-dir": given["data_dir"]})
     store, rows = default_store(os.environ), _rows(given)
     check_watched(recipe, rows, library)
@@ -98,6 +100,9 @@ def train_command(**given: Any) -> int:
         print_json(text)
     else:
         print_lines(summary(out, json.loads(text)))
+    if given["push_to_hub"]:
+        address = registry.find(training.REGISTRY, "push", "stage")(out, given["push_to_hub"])
+        report(f"pushed to {address}")
     return 0
 
 

@@ -146,6 +146,11 @@ way_options = (
         metavar="NAME",
         help="Log losses and what is watched there, too: tensorboard, wandb, … Repeatable.",
     ),
+    click.option(
+        "--push-to-hub",
+        metavar="USER/NAME",
+        help="Upload the candidate once it is complete, to a repository that is made private where there is none.",
+    ),
 )
 method_options = (
     click.option("--rank", type=int, help="lora, qlora: rank of the update [default: 8]."),

@@ -2,4 +2,8 @@
 evaluates.
 """
 
-REGISTRY = {"train": "evalharness.training.loop:train", "check": "evalharness.training.start:check_machine"}
+REGISTRY = {
+    "check": "evalharness.training.loop:check",
+    "check_hub": "evalharness.training.publish:check_hub",
+    "push": "evalharness.training.publish:push",
+}

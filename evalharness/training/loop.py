@@ -25,6 +25,7 @@ from evalharness.training.interrupts import HeldSignal, held_back
 from evalharness.training.kept import CandidateMaker, CheckpointKeeper, kept_facts
 from evalharness.training.output_lock import UnfinishedOutput, locked_output, refuse_existing
 from evalharness.training.recipe import Recipe
+from evalharness.training.reporters import reporters
 from evalharness.training.save import TrainingCourse, course_of, save_model, training_json, write_training_json
 from evalharness.training.start import StartingPoint, check_machine, open_weights, starting_point, trainable
 from evalharness.training.states import kept, last_saved, load_trained, step_of
@@ -48,6 +49,12 @@ def unwatched(start: StartingPoint, loaded: LoadedModel, trainer: Trainer) -> No
     """Attach nothing."""
 
 
+def check(recipe: Recipe) -> None:
+    """Raise UsageError, before anything is read, for what this machine does not have of what the recipe wants."""
+    check_machine(recipe)
+    reporters(recipe)
+
+
 def train(recipe: Recipe, examples: TrainingSet, report: Report, attach: Attach = unwatched) -> Path:
     """Train, and leave a candidate (weights or adapter, training.json, a tokenizer with full weights) at `recipe.out`.
 
@@ -57,7 +64,7 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report, attach: Attach 
     """
     out = Path(recipe.out)
     refuse_existing(out)
-    check_machine(recipe)
+    check(recipe)
     with locked_output(out) as output:
         start, began = starting_point(recipe), time.monotonic()
         try:
@@ -146,6 +153,8 @@ def _fit(
             monitor=monitor,
         )
         trainer.remove_callback(PrinterCallback)
+        for reporter in reporters(recipe):
+            trainer.add_callback(reporter)
         if recipe.keep_checkpoints is not None:
             trainer.add_callback(CheckpointKeeper(maker, output, steps))
         attach(maker.start, maker.loaded, trainer)

@@ -277,6 +277,7 @@ def arguments(recipe: Recipe, steps: int, on_cpu: bool, folder: Path, validating
         save_steps=recipe.save_every or 500,
         save_total_limit=1,
         report_to="none",
+        run_name=Path(recipe.out).name,
         disable_tqdm=True,
     )
 

@@ -1,0 +1,66 @@
+"""Push a candidate to the hub, once it is complete; whether that can work is asked before it is trained."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from evalharness.errors import StoreError, UsageError, first_line
+from evalharness.training.output_lock import CHECKPOINTS
+
+PATIENCE = 10.0  # seconds to wait for the hub's answer about a token
+OPTION = "--push-to-hub"
+
+
+def check_hub(repository: str) -> None:
+    """Check the repository's name, and that the hub is there and knows the token. Raises UsageError."""
+    later = "or leave it out, and upload the candidate later with `hf upload`"
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise UsageError(f"{OPTION} {repository}", first_line(error), "USER/NAME would be right") from None
+    if constants.HF_HUB_OFFLINE:
+        raise UsageError(OPTION, "the hub is switched off here (HF_HUB_OFFLINE)", f"unset it, {later}")
+    if not (token := get_token()):
+        raise UsageError(OPTION, "there is no token for the hub", f"run `hf auth login` or set HF_TOKEN, {later}")
+    if reason := _refused(token):
+        what = f"the hub does not take the token ({reason})"
+        raise UsageError(OPTION, what, f"check the token and the network, {later}")
+
+
+def push(folder: Path, repository: str) -> str:
+    """Upload a candidate, what was kept on the way aside, and return its address. A repository that is not there yet is
+    made, a private one. Raises StoreError, the candidate being where it was.
+    """
+    api = HfApi()
+    try:
+        place = api.create_repo(repository, private=True, exist_ok=True)
+        api.upload_folder(repo_id=place.repo_id, folder_path=folder, ignore_patterns=[f"{CHECKPOINTS}/**"])
+    except Exception as error:  # the hub client's transport errors have no common class
+        again = f"hf upload {shlex.quote(repository)} {shlex.quote(str(folder))} --exclude '{CHECKPOINTS}/**'"
+        what = f"was not pushed to {repository} ({first_line(error)}); it is complete where it lies"
+        raise StoreError(folder, what, f"again with `{again}`") from None
+    return str(place)
+
+
+def _refused(token: str) -> str:
+    """Say why the hub does not take a token, or does not answer; "" where it does."""
+    reasons = list[str]()
+
+    def ask() -> None:
+        try:
+            answer: dict[str, Any] = HfApi().whoami(token)
+            reasons.append("" if answer else "it names nobody")
+        except Exception as error:
+            reasons.append(first_line(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return reasons[0] if reasons else f"no answer within {PATIENCE:.0f} s"

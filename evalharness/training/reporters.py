@@ -1,0 +1,34 @@
+"""Log a training to reporters of transformers (TensorBoard, W&B, …): what they need is checked before it begins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from transformers import TrainerCallback
+from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+from evalharness.errors import UsageError, did_you_mean, first_line
+from evalharness.training.recipe import Recipe
+
+TENSORBOARD, ITS_FOLDER = "tensorboard", "TENSORBOARD_LOGGING_DIR"
+
+
+def reporters(recipe: Recipe) -> list[TrainerCallback]:
+    """Make the callbacks that log, TensorBoard's into a folder beside the candidate (`OUT.tensorboard`). Raises
+    UsageError for a name that is no reporter's, and where its package is not installed.
+    """
+    callbacks: list[TrainerCallback] = []
+    for name in dict.fromkeys(recipe.report_to):
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise UsageError("--report-to", f"unknown reporter {name!r}", did_you_mean(name, INTEGRATION_TO_CALLBACK))
+        try:
+            callback: TrainerCallback = INTEGRATION_TO_CALLBACK[name]()
+        except (RuntimeError, ImportError) as error:
+            fix = f"pip install {name.replace('_', '-')}, or leave it out"
+            raise UsageError("--report-to", f"{name} cannot be used ({first_line(error)})", fix) from None
+        if isinstance(callback, TensorBoardCallback) and not os.environ.get(ITS_FOLDER):
+            callback.logging_dir = f"{Path(recipe.out)}.{TENSORBOARD}"
+        callbacks.append(callback)
+    return callbacks
