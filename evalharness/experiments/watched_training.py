@@ -30,15 +30,14 @@ def train_watched(
     def attach(start: StartingPoint, loaded: LoadedModel, trainer: Trainer) -> None:
         if not recipe.watch:
             return
+        asked: QuestionOptions = {**options, "target": recipe.target or None, "limit": recipe.watch_limit}
         ForgettingCallback(
             recipe.watch,
             every=recipe.watch_every or math.ceil(trainer.args.max_steps / LOOKS),
             base=_base(recipe, start),
             tokenizer=loaded.tokenizer,
             store=store,
-            target=recipe.target or None,
-            limit=recipe.watch_limit,
-            **options,
+            **asked,
         ).attach(trainer)
 
     return train(recipe, examples, report, attach)

@@ -96,7 +96,8 @@ def check_watched(recipe: Recipe, rows: QuestionOptions, library: Library) -> No
     does.
     """
     if recipe.watch:
-        check_rows(make_job((), recipe.watch, target=recipe.target or None, **rows), library)
+        asked: QuestionOptions = {**rows, "target": recipe.target or None}
+        check_rows(make_job((), recipe.watch, **asked), library)
 
 
 def _check_margins(job: Job, library: Library) -> None:

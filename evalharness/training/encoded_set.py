@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from evalharness.checkpoints.load import LoadedModel
 from evalharness.checkpoints.open_model import embedding_shape
@@ -21,9 +20,7 @@ from evalharness.training.start import StartingPoint, token_limits
 from evalharness.training.summary import cut_notes
 from evalharness.training.trainer import Report
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
+Rows = list[tuple[Example, EncodedExample | None]]
 PACK = 1024  # tokens of a pack where neither the window nor --max-length is smaller, and no example is longer
 
 
@@ -64,7 +61,7 @@ def encode_set(
     rows = [_rows(encoder, each) for each in (examples.examples, examples.validation)]
     if recipe.too_long == "refuse":
         _refuse([example for of_set in rows for example, row in of_set if row is None or row.cut], examples, given)
-    encoded, held_out = ([row for _, row in of_set if _is_kept(recipe, row)] for of_set in rows)
+    encoded, held_out = (_kept(recipe, of_set) for of_set in rows)
     if not encoded or (examples.validation and not held_out):
         number = len(examples.examples if not encoded else examples.validation)
         what = f"none of {number} {'conversations' if recipe.too_long == CUT else 'examples'} fits {given} tokens"
@@ -83,13 +80,14 @@ def encode_set(
     )
 
 
-def _rows(encoder: Encoder, examples: Examples) -> list[tuple[Example, EncodedExample | None]]:
+def _rows(encoder: Encoder, examples: Examples) -> Rows:
     """Encode every example, with what it is a row of; None where it does not fit."""
     return [(example, row) for example in examples for row in encoder.encode(example)]
 
 
-def _is_kept(recipe: Recipe, row: EncodedExample | None) -> TypeIs[EncodedExample]:
-    return row is not None and (recipe.too_long == CUT or not row.cut)
+def _kept(recipe: Recipe, rows: Rows) -> list[EncodedExample]:
+    """List what is trained on: what fits, and where that is asked for what was cut to fit."""
+    return [row for _, row in rows if row is not None and (recipe.too_long == CUT or not row.cut)]
 
 
 def _refuse(long: Sequence[Example], examples: TrainingSet, given: int | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils._validators import validate_repo_id
 
 from evalharness.errors import StoreError, UsageError, first_line
 from evalharness.training.output_lock import CHECKPOINTS

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from transformers import TrainerCallback
-from transformers.integrations import TensorBoardCallback
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, TensorBoardCallback
 
 from evalharness.errors import UsageError, did_you_mean, first_line
 from evalharness.training.recipe import Recipe
