@@ -8,7 +8,8 @@ uninterrupted one (on a CPU).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -66,45 +67,67 @@ def train(recipe: Recipe, examples: TrainingSet, report: Report, attach: Attach 
     refuse_existing(out)
     check(recipe)
     with locked_output(out) as output:
-        start, began = starting_point(recipe), time.monotonic()
-        try:
-            loaded = open_weights(recipe, start)
-            encoded = encode_set(recipe, examples, start, loaded, report)
-            set_seed(recipe.seed)
-            model, recipe = trainable(loaded.model, recipe, start)
-            maker = CandidateMaker(
-                recipe=recipe,
-                start=start,
-                loaded=loaded,
-                model=model,
-                examples=examples,
-                encoded=encoded,
-                began=began,
-                use_cache=model.config.use_cache,
-            )
-            _announce(maker, report)
-            _take_up(output, recipe, start, examples, report)
-            with held_back() as held:
-                course = _fit(maker, output, held, report, attach)
-            facts = training_json(recipe, start, model, examples, course, out) | kept_facts(recipe, output)
-            save_model(recipe, start, loaded, model, output.candidate)
-            write_training_json(facts, output.candidate, time.monotonic() - began)
-            output.finish()
-        except torch.OutOfMemoryError:
-            raise UsageError(
-                "--batch-size",
-                f"{recipe.batch_size} examples do not fit the memory of {recipe.device}",
-                "a smaller one with --gradient-accumulation, or --gradient-checkpointing",
-            ) from None
-        except OSError as error:
-            raise StoreError(
-                out, f"cannot be written ({error.strerror or error})", "make room, or name another folder with --out"
-            ) from None
-        except KeyboardInterrupt as interrupt:
-            interrupt.add_note(kept(output.states))
-            raise
+        start = starting_point(recipe)
+        with _explained(recipe, output):
+            held = _make(recipe, start, examples, output, report, attach)
     held.deliver(f"The candidate is complete: {out}.")  # where it came during the last step
     return out
+
+
+def _make(
+    recipe: Recipe,
+    start: StartingPoint,
+    examples: TrainingSet,
+    output: UnfinishedOutput,
+    report: Report,
+    attach: Attach,
+) -> HeldSignal:
+    """Make the candidate; return what held a signal back meanwhile."""
+    began = time.monotonic()
+    loaded = open_weights(recipe, start)
+    encoded = encode_set(recipe, examples, start, loaded, report)
+    set_seed(recipe.seed)
+    model, recipe = trainable(loaded.model, recipe, start)
+    maker = CandidateMaker(
+        recipe=recipe,
+        start=start,
+        loaded=loaded,
+        model=model,
+        examples=examples,
+        encoded=encoded,
+        began=began,
+        use_cache=model.config.use_cache,
+    )
+    _announce(maker, report)
+    _take_up(output, recipe, start, examples, report)
+    with held_back() as held:
+        course = _fit(maker, output, held, report, attach)
+    facts = training_json(recipe, start, model, examples, course, output.out) | kept_facts(recipe, output)
+    save_model(recipe, start, loaded, model, output.candidate)
+    write_training_json(facts, output.candidate, time.monotonic() - began)
+    output.finish()
+    return held
+
+
+@contextmanager
+def _explained(recipe: Recipe, output: UnfinishedOutput) -> Iterator[None]:
+    """Say of what the machine is short, and from where an interrupted training goes on. Raises UsageError and
+    StoreError.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise UsageError(
+            "--batch-size",
+            f"{recipe.batch_size} examples do not fit the memory of {recipe.device}",
+            "a smaller one with --gradient-accumulation, or --gradient-checkpointing",
+        ) from None
+    except OSError as error:
+        fix = "make room, or name another folder with --out"
+        raise StoreError(output.out, f"cannot be written ({error.strerror or error})", fix) from None
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(kept(output.states))
+        raise
 
 
 def _announce(maker: CandidateMaker, report: Report) -> None:
