@@ -23,7 +23,9 @@ def names(folder):
     return [path.name for path in checkpoints_in(folder)]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["full", "lora", *(pytest.param(m, marks=pytest.mark.slow) for m in ("p-tuning", "prefix"))]
+)
 def test_what_is_kept_is_a_candidate_and_changes_nothing(base, examples, tmp_path, method):
     """A kept candidate of step 2 has the weights of that step's state; the training ends as one that keeps none."""
     plan = recipe(base, tmp_path / "kept", method, keep_checkpoints=2, **METHODS[method])
@@ -50,6 +52,7 @@ def test_what_is_kept_is_a_candidate_and_changes_nothing(base, examples, tmp_pat
     }
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_a_training_that_ends_there(base, examples, tmp_path):
     """By a schedule that does not look at the end."""
     plan = recipe(base, tmp_path / "long", keep_checkpoints=3, scheduler="constant", warmup=0.0)

@@ -28,7 +28,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", ["lora", *(pytest.param(m, marks=pytest.mark.slow) for m in ("layers", "prompt"))])
 def test_the_same_recipe_gives_the_same_weights(given, place, rows, method):
     first, second = place / "candidate", place / "second"
     more = ["--mix", "plays=0.5", "--replay", "plays=0.1", "--validation", "0.2", "--lr", "0.003", "--seed", "7"]

@@ -29,7 +29,7 @@ def watched(given, place, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "prefix"])
+@pytest.mark.parametrize("method", ["full", "lora", pytest.param("prefix", marks=pytest.mark.slow)])
 def test_the_weights_are_those_of_a_training_without_it(watched, capsys, method):
     own = ["--dropout", "0.3"] if method == "lora" else []
     code, alone = watched("alone", "--method", method, *own)
@@ -46,6 +46,7 @@ def test_the_weights_are_those_of_a_training_without_it(watched, capsys, method)
     assert f"forgetting:  little, step 2: suite {looks[0]['suite']:+.2f} margins, 0 of 2 units forgotten\n" in said
 
 
+@pytest.mark.slow
 def test_the_curve_is_whole_after_a_kill(watched, killed_in, capsys):
     options = ("--method", "lora", "--watch", "little", "--watch-every", "1", "--save-every", "2")
     code, whole = watched("whole", *options)
