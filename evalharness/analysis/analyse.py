@@ -9,13 +9,15 @@ from evalharness.analysis.average import with_average
 from evalharness.analysis.comparison import compare, target_gain
 from evalharness.analysis.diagnosis import diagnose
 from evalharness.analysis.overlap_split import overlap_rows
+from evalharness.analysis.wording_spread import wording_spreads
 from evalharness.records.comparison import Comparison
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.results import ModelRow, Results
 
 
 def analyse(run: MeasuredRun) -> Results:
-    """Compare every candidate with its base, judge it, look at what it saw in training, and diagnose what it lost.
+    """Compare every candidate with its base, judge it, look at what it saw in training and at its other wordings, and
+    diagnose what it lost.
 
     Raises NotComparableError where two models were not asked the same, TaskError where a gate unit cannot be pooled.
     """
@@ -29,6 +31,7 @@ def analyse(run: MeasuredRun) -> Results:
         errors=run.errors,
         drift=run.drift,
         diagnoses=diagnose(run, comparisons),
+        wordings=wording_spreads(run, comparisons),
     )
 
 

@@ -45,3 +45,17 @@ class CandidateData:
             for task in self.facts
         ]
         return replace(self, facts=facts)
+
+
+def candidate_data(
+    candidate: str, facts: Sequence[TaskFacts], table: MeasurementTable, plan: ComparePlan
+) -> CandidateData:
+    """The data of a candidate. Variants that only describe may have been asked of some candidates alone."""
+    there = [
+        task
+        for task in facts
+        if task.name not in plan.describing
+        or any((task.name, metric.id, candidate) in table for metric in task.metrics)
+        or task.failed.get(candidate)
+    ]
+    return CandidateData(candidate=candidate, facts=there, table=table, plan=plan)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalharness.analysis.candidate_data import CandidateData
+from evalharness.analysis.candidate_data import candidate_data
 from evalharness.analysis.early_stopping import suite_at_looks
-from evalharness.analysis.pairing import MeasurementTable
 from evalharness.analysis.rows import draft, unjudged
 from evalharness.analysis.suite import family_rows, suite_row, without_target
 from evalharness.analysis.verdicts import with_verdicts
@@ -34,8 +33,7 @@ def compare(
     table = {(m.task, m.metric, m.model): m for m in measurements}
     comparisons: list[Comparison] = []
     for candidate in (*plan.candidates, *plan.references):
-        there = [task for task in facts if _was_asked(task, candidate, table, plan)]
-        data = CandidateData(candidate=candidate, facts=there, table=table, plan=plan)
+        data = candidate_data(candidate, facts, table, plan)
         rows = []
         for subject in data.subjects:
             stop_if_interrupted()
@@ -47,12 +45,6 @@ def compare(
             rows = [unjudged(row) for row in rows]
         comparisons += with_verdicts(rows, candidate, plan)
     return tuple(comparisons)
-
-
-def _was_asked(task: TaskFacts, candidate: str, table: MeasurementTable, plan: ComparePlan) -> bool:
-    """Variants that only describe may have been asked of some candidates alone."""
-    there = any((task.name, metric.id, candidate) in table for metric in task.metrics)
-    return there or task.name not in plan.describing or bool(task.failed.get(candidate))
 
 
 def target_gain(

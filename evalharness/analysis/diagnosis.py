@@ -6,7 +6,7 @@ where choosing or writing fell.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from evalharness.analysis.diagnosis_rule import STOPPED, conclude, fell, lost, w
 from evalharness.analysis.pairing import paired
 from evalharness.metrics import TEXTS
 from evalharness.records.comparison import Comparison, Estimate, Flag, Level
-from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, Spread, WrittenFlips
+from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, WrittenFlips
 from evalharness.records.measured_run import MeasuredRun
 from evalharness.records.measurements import MetricFacts, TaskFacts
 from evalharness.records.tasks import VariantKind
@@ -74,7 +74,6 @@ class _UnitDiagnosis:
             measures=measures,
             flips=flips,
             leaning=leaning,
-            spread=self.spread(),
         )
 
     def measures(self) -> Iterator[Measure]:
@@ -139,20 +138,6 @@ class _UnitDiagnosis:
         sums = {side: sum(getattr(pairs, side).sum(axis=0) for _, pairs in of_tasks) for side in ("base", "candidate")}
         return {side: _leaning(choices, rows) for side, rows in sums.items()} if compared.n else None
 
-    def spread(self) -> Spread | None:
-        """Over the task's own wording and the others in which it was asked; None where there is one."""
-        metric, candidate = self.choice.metric, self.choice.candidate
-        names = [self.choice.task, *self._variants(VariantKind.WORDING)]
-        rows = [row for name in names if (row := self.rows.get((name, metric, candidate))) is not None and row.n]
-        if len(rows) < 2:
-            return None
-        return Spread(
-            wordings=len(rows),
-            base=_ends(row.base for row in rows),
-            candidate=_ends(row.candidate_score for row in rows),
-            difference=_ends(row.difference for row in rows),
-        )
-
     def _more(self, metric: str) -> Comparison | None:
         """The row of another number of the ranking: of the task, else of the same requests read once more."""
         names = [self.choice.task, *self._variants(VariantKind.CHOSEN)]
@@ -196,11 +181,6 @@ def _part(rows: Floats, pairs: Pairs, lost_at: Sequence[int], gained_at: Sequenc
     """Losses as the base's right answers and gains as the candidate's: their difference is this part of the whole."""
     sides = [np.stack([rows[:, list(at)].sum(axis=1), rows[:, 4]], axis=1) for at in (lost_at, gained_at)]
     return replace(pairs, base=sides[0], candidate=sides[1], chance=0.0)
-
-
-def _ends(scores: Iterable[Estimate | None]) -> tuple[float, float]:
-    values = [score.value for score in scores if score is not None]
-    return min(values), max(values)
 
 
 def _leaning(choices: Sequence[str], sums: Any) -> ChoiceBias:

@@ -90,8 +90,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         each = [paired(task, metric, data.sides, data.table, plan.order_seed) for task, metric in subject.members]
         parts, dropped = [pairs for pairs, _ in each], any(lacking for _, lacking in each)
         examples = int(sum(pairs.sizes.sum() for pairs in parts))
-        alone = subject.group is None
-        whole = replace(parts[0], margin=subject.margin) if alone else pooled(parts, subject.margin, subject.macro)
+        alone, whole = subject.group is None, whole_of(subject, parts, subject.margin)
         finding = _assessed(data, whole, subject)
         chance_known = all(knows_chance(task, metric) for task, metric in subject.members)
         measures = measures_of(finding, whole, parts, plan.level, chance_known)
@@ -124,6 +123,13 @@ def _parts(subject: Subject, pairs: Pairs) -> tuple[Mapping[str, float], Mapping
     metric, sums = from_facts(subject.members[0][1]), [rows.sum(axis=0) for rows in (pairs.base, pairs.candidate)]
     of_base, of_candidate = (parts_of(metric, each) if len(pairs.base) else {} for each in sums)
     return of_base, of_candidate
+
+
+def whole_of(subject: Subject, parts: Sequence[Pairs], margin: float | None) -> Pairs:
+    """The pairs of a task, or of a group those of its members (`parts`) pooled, at a margin."""
+    if subject.group is None:
+        return replace(parts[0], margin=margin)
+    return pooled(parts, margin, subject.macro)
 
 
 def _rounds_asked(data: CandidateData, pairs: Pairs | None, subject: Subject) -> RoundsAsked | None:

@@ -60,18 +60,6 @@ class ChoiceBias:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """The smallest and the largest score of base and candidate, and difference, over so many wordings, the task's own
-    among them.
-    """
-
-    wordings: int
-    base: tuple[float, float]
-    candidate: tuple[float, float]
-    difference: tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     """What a candidate lost on a choice task, or a group of them: knowledge, or the format of the answer.
 
@@ -91,4 +79,3 @@ class Diagnosis:
     flips: WrittenFlips
     # "base" and "candidate", where choices are the same for all examples
     leaning: Mapping[str, ChoiceBias] | None = None
-    spread: Spread | None = None

@@ -10,6 +10,7 @@ from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.diagnosis import Diagnosis
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.models import REFERENCES, Kind
+from evalharness.records.wordings import WordingSpread
 from evalharness.stats.enums import RULE
 
 
@@ -96,6 +97,7 @@ class Results:
     flips: tuple[Flip, ...] = ()
     drift: tuple[Drift, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    wordings: tuple[WordingSpread, ...] = ()
 
     def __repr__(self) -> str:
         """In short: a notebook shows it, and all of it would be megabytes."""

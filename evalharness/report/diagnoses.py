@@ -119,14 +119,10 @@ def _measure(measure: Measure) -> MeasureView:
 
 
 def _beside(diagnosis: Diagnosis) -> Iterator[str]:
-    """Sentences on what is picked most, and on other wordings."""
+    """A sentence on what is picked most."""
     if diagnosis.leaning:
         sides = [
             f"{name} “{most.choice}” in {wording.percent(most.picked, 0)} (right in {wording.percent(most.right, 0)})"
             for name, most in diagnosis.leaning.items()
         ]
         yield f"Picked most beyond its share: {', '.join(sides)}"
-    if spread := diagnosis.spread:
-        base, candidate = (" to ".join(map(wording.plain, side)) for side in (spread.base, spread.candidate))
-        difference = " to ".join(map(wording.signed, spread.difference))
-        yield f"Over {spread.wordings} wordings: base {base}, candidate {candidate}, difference {difference}"

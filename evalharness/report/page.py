@@ -52,6 +52,7 @@ from evalharness.report import (
     training_table,
     variants,
     wording,
+    wordings,
 )
 from evalharness.report.stages import Stages
 from evalharness.report.sweep import Sweep
@@ -89,6 +90,8 @@ VIEWS: Mapping[str, Callable[[Results], object]] = {  # what the templates are g
     "variant_overview": variants.overview,
     "variant_tables": variants.variant_tables,
     "left_to_groups": variants.left_to_groups,
+    "wording_lines": wordings.wording_lines,
+    "wordings_depend": lambda results: wordings.depending(list(results.wordings)),
     "overlap": overlap.overlap,
     "drift": drift.tables,
     "calibration": calibration.calibration,

@@ -10,7 +10,7 @@ from evalharness.analysis.number_text import plain as number
 from evalharness.analysis.phrases import leaning, undecided
 from evalharness.records.comparison import MARGINS, Adjustment, Comparison, Estimate, Flag, Level, MeanDifference
 from evalharness.records.results import ModelRow, Results
-from evalharness.report import answers, drift, early_stopping_table, overlap
+from evalharness.report import answers, drift, early_stopping_table, overlap, wordings
 from evalharness.report.escape import plain
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.order import groups_of
@@ -80,6 +80,7 @@ def _of_candidate(results: Results, model: ModelRow, width: int | None) -> Itera
     for diagnosis in results.diagnoses:
         if diagnosis.candidate == model.name:
             yield plain(f"{diagnosis.task}: {diagnosis.says}")
+    yield from map(plain, wordings.sentences(results, model.name))
 
 
 def unexplained(results: Results) -> Iterator[str]:

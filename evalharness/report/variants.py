@@ -1,16 +1,15 @@
 """Show what tasks scored when they were asked in other ways: an overview, and a table for each task.
 
-Nothing is estimated here: scores and intervals are shown as they are, and the spread over wordings is a largest score
-minus a smallest.
+Nothing is estimated here: scores and intervals are shown as they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalharness.records.comparison import Comparison, Estimate, Level, base_of, value_of
+from evalharness.records.comparison import Comparison, Level, base_of, value_of
 from evalharness.records.results import Results
 from evalharness.records.tasks import Variant, VariantKind
 from evalharness.report import wording
@@ -173,13 +172,11 @@ def _lowest(cells: Sequence[VariantCell | None]) -> VariantCell | None:
 
 
 def _rows(first: Comparison, own: Mapping[str, Variant], rows: ByKey, names: Sequence[str]) -> Iterator[VariantRow]:
-    """The task's own way, then other wordings and their spread, disturbed texts and the worst of them, and writing."""
+    """The task's own way, then other wordings, disturbed texts and the worst of them, and writing."""
     by_kind = {kind: [(name, variant) for name, variant in own.items() if variant.kind == kind] for kind in KINDS}
     yield from _row("as the task asks", first.task, first.metric, rows, names, plain=True)
     for name, variant in by_kind[VariantKind.WORDING]:
         yield from _row(f"wording “{variant.way}”", name, variant.metric, rows, names)
-    if by_kind[VariantKind.WORDING]:
-        yield _spread(first, [name for name, _ in by_kind[VariantKind.WORDING]], rows, names)
     changed = (VariantKind.DISTURBED, VariantKind.WORST, VariantKind.REPLACED)
     for name, variant in (each for kind in changed for each in by_kind[kind]):
         if variant.kind is VariantKind.WORST and variant.metric != first.metric:
@@ -213,20 +210,4 @@ def _cell(c: Comparison, places: int) -> VariantCell:
         interval=shown.interval,
         moved=moved,
         change=value_of(c.difference),
-    )
-
-
-def _spread(first: Comparison, worded: Iterable[str], rows: ByKey, names: Sequence[str]) -> VariantRow:
-    """Largest minus smallest score over the task's own wording and the others."""
-    tasks = [first.task, *worded]
-
-    def width(scores: Iterable[Estimate | None]) -> str:
-        values = [score.value for score in scores if score is not None]
-        return wording.plain(max(values) - min(values), wording.places_for(values)) if values else wording.NONE
-
-    of = [[c for task in tasks if (c := rows.get((task, first.metric, name))) is not None] for name in names]
-    base = next(([c.base for c in scored] for scored in of if scored), [])
-    cells = tuple(VariantCell(score=width(c.candidate_score for c in scored)) for scored in of)
-    return VariantRow(
-        words="largest minus smallest over wordings", metric=first.metric, plain=False, base=width(base), cells=cells
     )

@@ -22,7 +22,7 @@ WRITTEN_AGAIN = (
     "`evalharness compare RUN --out RUN` makes it again of what was measured, `evalharness report RUN` its page"
 )
 FORM = Form(what="results", restore=WRITTEN_AGAIN)
-OPTIONAL = ("drift", "diagnoses")  # keys that are left out where there is nothing under them
+OPTIONAL = ("drift", "diagnoses", "wordings")  # keys that are left out where there is nothing under them
 
 
 def results_text(results: Results) -> str:
@@ -60,7 +60,7 @@ def read_results(run: Path) -> Results:
     if rule > RULE:
         what = f"its verdicts are of rule {rule}, this evalharness knows rules up to {RULE}"
         raise UsageError(path, what, "use the version that wrote it")
-    results = structured({"drift": [], "diagnoses": [], **document, "flips": []}, Results, path)
+    results = structured({**{key: [] for key in OPTIONAL}, **document, "flips": []}, Results, path)
     return replace(results, flips=tuple(read_flips(path.parent, results)))
 
 

@@ -26,6 +26,7 @@ from evalharness.metrics import LOWER_IS_BETTER
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.fields import Fields
+from evalharness.tasks.loading import load
 from evalharness.tasks.templates import literal
 from evalharness.tasks.wordings import TWIN_KEYS, WORDING_KEYS, check_templates, wording
 
@@ -69,7 +70,7 @@ def is_ours(metadata: Fields) -> bool:
 
 def described(task: Task, metadata: Fields) -> Task:
     """The task with what its metadata says of units, rows and other wordings. Raises TaskError."""
-    labels, templates = metadata.part("labels"), metadata.part("templates")
+    labels, templates = metadata.part("labels"), _templates(metadata)
     for name, text in labels.values.items():
         check_templates(Fields({"doc_to_text": text}, metadata.path, f"{labels.within}.{name}"))
     return replace(
@@ -84,6 +85,15 @@ def described(task: Task, metadata: Fields) -> Task:
         twin=wording(metadata.part("twin"), TWIN_KEYS),
         stop_at_once=_stops_at_once(task, metadata),
     )
+
+
+def _templates(metadata: Fields) -> Fields:
+    """The other wordings: a mapping, or the name of a file beside the task's that holds one for several tasks."""
+    name = metadata.values.get("templates")
+    if not isinstance(name, str):
+        return metadata.part("templates")
+    path = metadata.path.parent / name
+    return Fields(load(path), path)
 
 
 def _stops_at_once(task: Task, metadata: Fields) -> bool:

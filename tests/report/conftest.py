@@ -13,7 +13,7 @@ import pytest
 
 from evalharness.records.answers import AnswerCounts
 from evalharness.records.comparison import Comparison, Estimate, WouldDecide
-from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, Spread, WrittenFlips
+from evalharness.records.diagnosis import ChoiceBias, Diagnosis, Measure, WrittenFlips
 from evalharness.records.measurements import ExampleError, Sample
 from evalharness.records.results import Flip, ModelRow, Results
 
@@ -386,7 +386,6 @@ def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: obj
         "base": ChoiceBias(choice="yes", picked=0.55, right=0.5),
         "candidate": ChoiceBias(choice="<b onclick='x'>A</b>", picked=0.92, right=0.5),
     }
-    spread = Spread(wordings=3, base=(0.7, 0.78), candidate=(0.5, 0.57), difference=(-0.28, -0.16))
     found = Diagnosis(
         task=task,
         level="task",
@@ -399,7 +398,6 @@ def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: obj
         measures=measures,
         flips=flips,
         leaning=leaning,
-        spread=spread,
     )
     return replace(found, **changes)  # type: ignore[arg-type]
 
@@ -407,9 +405,7 @@ def _diagnosis(candidate: str = "full-high", task: str = "boolq", **changes: obj
 @pytest.fixture(scope="session")
 def explained(run: Results) -> Results:
     """The run with two diagnoses, of a task and of a group, not in the order of the candidates."""
-    group = _diagnosis(
-        "prompt-16", "mmlu", level="group", conclusion="format", says="the format", leaning=None, spread=None
-    )
+    group = _diagnosis("prompt-16", "mmlu", level="group", conclusion="format", says="the format", leaning=None)
     return replace(run, diagnoses=(group, _diagnosis()))
 
 

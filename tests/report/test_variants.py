@@ -8,17 +8,20 @@ from dataclasses import replace
 
 import pytest
 
-from evalharness.records.comparison import Comparison, Estimate
+from evalharness.records.comparison import Comparison, Estimate, Level
 from evalharness.records.results import Results
 from evalharness.records.tasks import Variant, VariantKind
-from evalharness.report import variants
+from evalharness.records.wordings import WordingSpread, WorstToBest
+from evalharness.report import variants, wordings
 from evalharness.report.calibration import calibration
 from evalharness.report.details import details
 from evalharness.report.facts import fact_tables
 from evalharness.report.matrix import matrix
 from evalharness.report.page import render
 from evalharness.report.score_tables import score_tables
+from evalharness.report.terminal import verdict_lines
 from evalharness.report.together import together
+from evalharness.stats.enums import Verdict
 
 VARIANTS = {
     name: Variant(of=of, way=way, kind=VariantKind(kind), metric=metric)
@@ -109,22 +112,59 @@ def test_every_way_is_a_line_with_base_and_candidates(otherwise: Results) -> Non
         "as the task asks",
         "wording “claim”",
         "wording “bare”",
-        "largest minus smallest over wordings",
         "with typos",
         "worst of plain and disturbed, row by row",
         "written, the answer anywhere in the text",
         "written, the answer and nothing else",
         "written, share without an answer",
     ]
-    assert [row.plain for row in lines] == [True] + [False] * 8
+    assert [row.plain for row in lines] == [True] + [False] * 7
     assert (lines[1].base, lines[1].cells[0]) == (
         "0.700",
         variants.VariantCell(score="0.700", difference="0.000", interval="[−0.020, +0.020]", moved="", change=0.0),
     )
-    worst = lines[5].cells[2]
+    worst = lines[4].cells[2]
     assert worst is not None
     assert (worst.difference, worst.moved) == ("−0.060", "fell")
-    assert lines[3].base == "0.110"  # 0.81 − 0.70, the task's own 0.78 between them
+
+
+@pytest.fixture(scope="session")
+def spread_out(otherwise: Results) -> Results:
+    """The same with what boolq's wordings show of two candidates, one of which was asked in rounds."""
+    first, second = otherwise.candidates[:2]
+    own = WordingSpread(
+        task="boolq",
+        level=Level.TASK,
+        candidate=first,
+        metric="acc",
+        wordings=("", "claim", "bare"),
+        base=WorstToBest(worst=0.7, mean=0.7633, best=0.81),
+        candidate_score=WorstToBest(worst=0.6, mean=0.7, best=0.8),
+        difference=WorstToBest(worst=-0.1, mean=-0.0633, best=0.01),
+        verdicts=(Verdict.RETAINED, Verdict.FORGOTTEN, Verdict.RETAINED),
+    )
+    return replace(otherwise, wordings=(own, replace(own, candidate=second, verdicts=None)))
+
+
+def test_worst_mean_and_best_over_wordings_and_the_verdicts_are_said(spread_out: Results) -> None:
+    first, second = spread_out.candidates[:2]
+    numbers = (
+        "boolq in 3 wordings (worst, mean, best): base 0.700, 0.763, 0.810; candidate 0.600, 0.700, 0.800; "
+        "difference −0.100, −0.063, +0.010"
+    )
+    depends = (
+        "the verdict hangs on the wording in 1 of 1 gate unit that other wordings were asked of "
+        "(unadjusted; described only)"
+    )
+    assert list(wordings.sentences(spread_out, first)) == [
+        f"{numbers}; on its own forgotten in 1, retained in 2",
+        depends,
+    ]
+    assert list(wordings.sentences(spread_out, second)) == [numbers]
+    assert numbers in "\n".join(verdict_lines(spread_out))
+    page = render(spread_out)
+    assert "<b>forgotten in 1, retained in 2</b>" in page and "0.700 · 0.763 · 0.810" in page and depends in page
+    assert "Worst, mean and best over wordings" not in render(replace(spread_out, wordings=()))
 
 
 def test_a_worst_case_by_another_metric_has_its_plain_score_beside_it(otherwise: Results) -> None:
@@ -219,8 +259,6 @@ def test_what_was_not_measured_is_a_dash_and_no_largest_fall(otherwise: Results)
     typos, bare = rows["with typos"], rows["wording “bare”"]
     assert (typos.base, bare.base) == ("0.750", "0.810")
     assert typos.cells[0] == bare.cells[0] == variants.VariantCell(score="–", difference="–")
-    spread = rows["largest minus smallest over wordings"].cells[0]
-    assert spread and spread.score not in ("–", "")
     view = variants.overview(results)
     assert view is not None
     line = next(cells for task, _, cells in view.lines if task == "boolq")

@@ -288,14 +288,12 @@ def test_the_spread_over_wordings_is_beside_the_drop(job: Callable[..., Job]) ->
             else model()(request)
         )
 
-    (only,) = found_by(job(), reads_claims).diagnoses
-    assert only.spread is not None
-    assert asdict(only.spread) == {
-        "wordings": 2,
-        "base": (1.0, 1.0),
-        "candidate": (0.625, 1.0),
-        "difference": (-0.375, 0.0),
-    }
+    (only,) = found_by(job(), reads_claims).wordings
+    assert (only.task, only.candidate, only.wordings) == ("rates", "lora", ("", "claim"))
+    assert asdict(only.base) == {"worst": 1.0, "mean": 1.0, "best": 1.0}
+    assert asdict(only.candidate_score) == {"worst": 0.625, "mean": 0.8125, "best": 1.0}
+    assert asdict(only.difference) == {"worst": -0.375, "mean": -0.1875, "best": 0.0}
+    assert only.verdicts == ("forgotten", "retained") and only.depends
 
 
 def test_a_group_is_one_unit_and_its_members_are_pooled(job: Callable[..., Job]) -> None:
@@ -443,8 +441,9 @@ def test_of_a_task_that_stopped_early_the_same_rows_are_asked(
         )
 
     monkeypatch.setattr("evalharness.run.evaluation.with_explanation", shorter)
-    (only,) = found_by(job(), model(remembers, wrong)).diagnoses
-    assert (only.n, only.flips.answers, only.spread is not None) == (90, 90, True)
+    found = found_by(job(), model(remembers, wrong))
+    (only,), (over,) = found.diagnoses, found.wordings
+    assert (only.n, only.flips.answers, over.wordings) == (90, 90, ("", "claim"))
     ids = [sample.id.split("-")[0] for sample in results.read_samples(job().output.folder, "rates@written", "lora")]
     assert ids == [str(row) for row in range(90)]
 
@@ -480,9 +479,10 @@ def test_without_the_base_it_has_to_have_been_asked_before(
     assert idle.requests == []
     wrote = changed(asked, describe=("generation",), out=tmp_path / "wrote")
     evaluate(wrote, factory=factory)
-    (only,) = evaluate(changed(later, baseline=wrote.output.folder), factory=factory).diagnoses
+    found = evaluate(changed(later, baseline=wrote.output.folder), factory=factory)
+    (only,) = found.diagnoses
     assert {measure.name for measure in only.measures} >= {"choosing", "written", "length"}
-    assert only.spread is None  # the base was not asked in other words
+    assert found.wordings == ()  # the base was not asked in other words
 
 
 def test_the_command_says_it_beside_the_verdict(job: Callable[..., Job], capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from evalharness.metrics.build import build
 from evalharness.records.tasks import MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.metadata import MARGINS, PERPLEXITIES, only_describes
+from evalharness.tasks.spec import task_from_file
 
 Make = Callable[..., Task]
 
@@ -106,3 +107,15 @@ def test_scales_agree_with_the_metrics_themselves() -> None:
     for name in ("acc", "acc_norm", "mcc", "f1", "exact_match", "rouge1", "rougeLsum", "bleu", "brier_score"):
         metric = build(MetricSpec(id=name, name=name))
         assert (metric.high > 1) == (name in scoring.OTHER_SCALES), name
+
+
+def test_wordings_may_lie_in_a_file_for_several_tasks(write: Callable[..., Path]) -> None:
+    path = write(metadata={"family": "other", "templates": "_wordings_yaml"})
+    with pytest.raises(TaskError, match="_wordings_yaml: does not exist"):
+        task_from_file(path)
+    shared = path.parent / "_wordings_yaml"
+    shared.write_text('plain:\n  doc_to_text: "{{q}}."\n')
+    assert task_from_file(path).templates == {"plain": {"doc_to_text": "{{q}}."}}
+    shared.write_text('plain:\n  doc_to_txt: "{{q}}."\n')
+    with pytest.raises(TaskError, match=r"_wordings_yaml: unknown key 'plain\.doc_to_txt'"):
+        task_from_file(path)

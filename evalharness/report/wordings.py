@@ -1,0 +1,84 @@
+"""Show how scores, and verdicts, hang on the wording in which gate units are asked: sentences and a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evalharness.records.comparison import Level
+from evalharness.records.results import Results
+from evalharness.records.wordings import WordingSpread, WorstToBest
+from evalharness.report import wording
+from evalharness.stats.enums import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordingLine:
+    """One gate unit of one candidate; numbers are (worst, mean, best) as texts. `depends`: the verdict does."""
+
+    task: str
+    level: Level
+    candidate: str
+    wordings: int
+    base: tuple[str, str, str]
+    candidate_score: tuple[str, str, str]
+    difference: tuple[str, str, str]
+    verdicts: str
+    depends: bool
+
+
+def wording_lines(results: Results) -> list[WordingLine]:
+    """Lines of the page's table, in the order of the results."""
+    return [_line(spread) for spread in results.wordings]
+
+
+def sentences(results: Results, candidate: str) -> Iterator[str]:
+    """A sentence for each gate unit of the candidate, and in how many of them the verdict depends on the wording."""
+    spreads = [spread for spread in results.wordings if spread.candidate == candidate]
+    for line in map(_line, spreads):
+        base, score, difference = (", ".join(of) for of in (line.base, line.candidate_score, line.difference))
+        yield (
+            f"{line.task} in {line.wordings} wordings (worst, mean, best): base {base}; candidate {score}; "
+            f"difference {difference}" + (f"; on its own {line.verdicts}" if line.verdicts else "")
+        )
+    if said := depending(spreads):
+        yield said
+
+
+def depending(spreads: list[WordingSpread]) -> str:
+    """In how many gate units the verdict depends on the wording; empty where that is not known of any."""
+    known = [spread for spread in spreads if spread.verdicts is not None]
+    if not known:
+        return ""
+    units = wording.counted(len(known), "gate unit")
+    return (
+        f"the verdict hangs on the wording in {sum(spread.depends for spread in known)} of {units} that other "
+        "wordings were asked of (unadjusted; described only)"
+    )
+
+
+def _line(spread: WordingSpread) -> WordingLine:
+    places = wording.places_for((*_numbers(spread.base), *_numbers(spread.candidate_score)))
+    counts = Counter(spread.verdicts or ())
+    worst, mean, best = (wording.signed(value, places) for value in _numbers(spread.difference))
+    return WordingLine(
+        task=spread.task,
+        level=spread.level,
+        candidate=spread.candidate,
+        wordings=len(spread.wordings),
+        base=_plain(spread.base, places),
+        candidate_score=_plain(spread.candidate_score, places),
+        difference=(worst, mean, best),
+        verdicts=", ".join(f"{verdict} in {counts[verdict]}" for verdict in Verdict if counts[verdict]),
+        depends=spread.depends,
+    )
+
+
+def _numbers(of: WorstToBest) -> tuple[float, float, float]:
+    return of.worst, of.mean, of.best
+
+
+def _plain(of: WorstToBest, places: int) -> tuple[str, str, str]:
+    worst, mean, best = (wording.plain(value, places) for value in _numbers(of))
+    return worst, mean, best
