@@ -48,6 +48,7 @@ BIGBENCH = {
     "repeat_copy_logic": 32, "strange_stories": 174, "strategyqa": 2289, "symbol_interpretation": 990,
     "vitaminc_fact_verification": 54668, "winowhy": 2862,
 }  # fmt: skip
+BBH, BBH_OTHERS = 250, {"causal_judgement": 187, "penguins_in_a_table": 146, "snarks": 178}
 MMLU, SUBJECTS = 14042, 57  # subjects differ in size, but are pooled
 HEADER = (
     "suite", "gate units", "foretold", "answers a unit", "the suite excludes a mean loss of", "passes",
@@ -61,6 +62,8 @@ def rows_of(task: str) -> int:
         return PUBLISHED[task]
     if task.startswith("mmlu_"):
         return MMLU // SUBJECTS + (MMLU % SUBJECTS if task == "mmlu_professional_law" else 0)
+    if task.startswith("bbh_"):
+        return BBH_OTHERS.get(task.removeprefix("bbh_").removesuffix("_cot"), BBH)
     return BIGBENCH[re.sub("^bigbench_|_(multiple_choice|generate_until)$", "", task)]
 
 

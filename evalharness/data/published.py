@@ -13,6 +13,8 @@ Below a data folder DIR, names in any case, dashes and underscores aside (a benc
                    SPLIT: train, val, test
     BIG-bench      bigbench/TASK/task.json, bigbench/TASK/SUBTASK/task.json, …/benchmark_tasks/TASK/…
                    SPLIT: default, train, validation
+    BIG-Bench Hard bbh/TASK.json, BIG-Bench-Hard/bbh/TASK.json
+                   SPLIT: test
     DialogSum      dialogsum/dialogsum.SPLIT.jsonl
                    SPLIT: train, dev, test
     SAMSum         samsum/SPLIT.json
@@ -27,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalharness.data import bigbench, glue, mmlu, summaries, superglue
+from evalharness.data import bigbench, bigbench_hard, glue, mmlu, summaries, superglue
 from evalharness.data.columns import Names
 from evalharness.data.contents import check_regular, unreadable
 from evalharness.data.files import DataRow, kind
@@ -44,6 +46,7 @@ LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in l
     "superglue": superglue.LAYOUT,
     "bigbench": bigbench.LAYOUT,
     "big-bench": bigbench.LAYOUT,
+    "bbh": bigbench_hard.LAYOUT,
     "dialogsum": summaries.DIALOGSUM,
     "samsum": summaries.SAMSUM,
     "xsum": summaries.XSUM,

@@ -168,7 +168,7 @@ def test_a_resumed_run_asks_nothing_and_leaves_the_same_bytes(
     found = evaluate(asked, factory=factory)
     first = files(asked.output.folder)
     assert [spread.wordings for spread in found.wordings] == [("", "claim", "bare")]
-    assert read_run(asked.output.folder).wordings == found.wordings
+    assert results.read_results(asked.output.folder).wordings == found.wordings
     idle = ScriptedFactory(reply("never", "never"))
     evaluate(asked, factory=idle)
     assert (idle.requests, files(asked.output.folder)) == ([], first)
