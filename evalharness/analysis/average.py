@@ -91,6 +91,7 @@ def _row(average: Average, rows: ByMetric, facts: Mapping[str, TaskFacts], suite
         ci_level=taken[0].ci_level,
         flags=tuple(flag for flag in CARRIED if any(flag in row.flags for row in taken)),
         available=sum(row.available for row in tasks),
+        human=average.human,
     )
 
 

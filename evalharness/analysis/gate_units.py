@@ -12,7 +12,7 @@ from evalharness.errors import TaskError
 from evalharness.records.compare_plan import ComparePlan
 from evalharness.records.comparison import Level
 from evalharness.records.measurements import MetricFacts, TaskFacts
-from evalharness.records.tasks import Group, Variant
+from evalharness.records.tasks import Group, HumanLevel, Variant
 from evalharness.stats.enums import MetricKind
 
 Member = tuple[TaskFacts, MetricFacts]  # a task, and the metric by which it is scored here
@@ -37,6 +37,7 @@ class Subject:
     inside: bool = False
     group: Group | None = None
     variant: Variant | None = None
+    human: HumanLevel | None = None
 
     @property
     def judged(self) -> bool:
@@ -95,6 +96,7 @@ def of_group(group: Group, tasks: Mapping[str, TaskFacts], plan: ComparePlan, wi
             margin=plan.margins.get(group.name, group.margin) if judged else None,
             group=group,
             variant=group.variant,
+            human=group.human if judged and group.human and group.human.metric == wanted else None,
         )
 
 
@@ -112,6 +114,7 @@ def _of_task(task: TaskFacts, metric: MetricFacts, plan: ComparePlan, inside: bo
         margin=plan.margins.get(task.name, task.margin) if judged else None,
         inside=inside,
         variant=task.variant,
+        human=task.human if task.human and task.human.metric == metric.id else None,
     )
 
 

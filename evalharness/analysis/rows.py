@@ -18,7 +18,7 @@ from evalharness.metrics.build import from_facts
 from evalharness.records.answers import UnfitShares
 from evalharness.records.comparison import Flag, FlipShares, Level, MeanDifference
 from evalharness.records.measurements import TaskFacts
-from evalharness.records.tasks import Variant
+from evalharness.records.tasks import HumanLevel, Variant
 from evalharness.stats.assess import Finding, assess
 from evalharness.stats.early_stopping import ROUNDS, SequentialUnit, sequential_unit
 from evalharness.stats.enums import MetricKind
@@ -71,6 +71,7 @@ class ComparisonDraft:
     answers: BothCounts = (None, None)  # of base and candidate, where there is something to be said of them
     unfit: UnfitShares | None = None  # of gate units
     parts: tuple[Mapping[str, float], Mapping[str, float]] = ({}, {})  # what the scores of both are made of
+    human: HumanLevel | None = None
 
     @property
     def is_gate_unit(self) -> bool:
@@ -113,6 +114,7 @@ def draft(data: CandidateData, subject: Subject) -> ComparisonDraft:
         span=subject.span,
         repeated=sum(task.repeated for task in subject.tasks),
         answers=answers,
+        human=subject.human,
         unfit=unfit_shares(subject.tasks, data.sides, examples) if subject.unit else None,
         **measures,
     )

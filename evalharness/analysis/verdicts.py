@@ -107,6 +107,7 @@ def _described(row: ComparisonDraft, comparison: Comparison) -> Comparison:
         unfit=row.unfit,
         base_parts=row.parts[0],
         candidate_parts=row.parts[1],
+        human=row.human,
     )
 
 

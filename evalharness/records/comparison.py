@@ -9,7 +9,7 @@ from typing import Self
 
 from evalharness.records import LATER
 from evalharness.records.answers import AnswerCounts, UnfitShares
-from evalharness.records.tasks import Variant
+from evalharness.records.tasks import HumanLevel, Variant
 from evalharness.stats.enums import Assumption, Verdict
 
 MARGINS = "margins"  # the metric of rows over gate units: a mean of differences, each in units of its unit's margin
@@ -211,6 +211,7 @@ class Comparison:
     # of a task by a metric that has parts: what the scores of base and candidate are made of, by name
     base_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
     candidate_parts: Mapping[str, float] = field(default_factory=dict, hash=False, metadata=LATER)
+    human: HumanLevel | None = field(default=None, metadata=LATER)  # what people score by this metric, if stated
 
     @property
     def is_gate_unit(self) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evalharness.records import LATER
 from evalharness.records.answers import AnswerCounts
 from evalharness.records.requests import Example, Response
-from evalharness.records.tasks import Variant
+from evalharness.records.tasks import HumanLevel, Variant
 from evalharness.stats.enums import MetricKind
 
 
@@ -135,6 +135,7 @@ class TaskFacts:
     answers: Mapping[str, AnswerCounts] = field(default_factory=dict, metadata=LATER)
     # models whose answers were decoded by other rules than the base's, of tasks on which something is written
     decoded: tuple[str, ...] = field(default=(), metadata=LATER)
+    human: HumanLevel | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from evalharness.records import LATER
+
 
 class OutputType(StrEnum):
     """How a task is answered; the names are lm-eval's."""
@@ -45,6 +47,17 @@ class Variant:
     metric: str
     origin: str = ""
     beside: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanLevel:
+    """What people score by a metric (its id, or the name of an average), in its unit, and who states it; it decides
+    nothing.
+    """
+
+    metric: str
+    value: float
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +129,7 @@ class Task:
     # of a disturbance that replaces words: what may stand in the place of each
     substitutes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variant: Variant | None = None  # of a task made in a run from another one: in what it differs
+    human: HumanLevel | None = None
 
     @property
     def origin(self) -> str:
@@ -141,6 +155,7 @@ class Group:
     also: tuple[str, ...] = ()  # ids of more metrics by which the rows are pooled, to describe
     macro: bool = False  # every task weighs the same, however many examples it has
     variant: Variant | None = None  # where its tasks are variants
+    human: HumanLevel | None = field(default=None, metadata=LATER)
 
     @property
     def beside(self) -> bool:
@@ -176,3 +191,4 @@ class Average:
     name: str
     over: Mapping[str, tuple[str, ...]]  # tasks joined by "+" -> metric ids
     normalised: bool = False
+    human: HumanLevel | None = field(default=None, metadata=LATER)

@@ -12,6 +12,7 @@ from evalharness.analysis.phrases import leaning, would_decide
 from evalharness.analysis.relative import relative_scores
 from evalharness.records.comparison import Comparison, Estimate
 from evalharness.records.results import Results
+from evalharness.records.tasks import HumanLevel
 from evalharness.report import wording
 from evalharness.report.flags import flag_words, shown_flags
 from evalharness.report.variants import variants_of
@@ -47,6 +48,9 @@ def details(results: Results) -> DetailTable:
     relative, left_out = relative_scores(results), variants_of(results)
     rows = zip(results.comparisons, relative["over_base"], relative["over_full"], strict=True)
     lines = [_line(c, over_base, over_full) for c, over_base, over_full in rows if c.task not in left_out]
+    levels = [c.human for c in results.comparisons if c.task not in left_out]
+    if any(levels):
+        lines = [{**line, "People": _people(level)} for line, level in zip(lines, levels, strict=True)]
     return DetailTable(lines=lines, shortened=bool(left_out))
 
 
@@ -89,6 +93,13 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
         "Remarks": SortableCell(remarks, remarks, "flags"),
     }
     return first | {title: replace(cell, more=True) for title, cell in more.items()}
+
+
+def _people(level: HumanLevel | None) -> SortableCell:
+    """What people score by the same metric, where that is published."""
+    if level is None:
+        return SortableCell(wording.NONE, None, more=True)
+    return SortableCell(f"{wording.plain(level.value, 3)} ({level.source})", level.value, more=True)
 
 
 def _metric(metric: str, unit: str) -> str:

@@ -13,19 +13,20 @@ from evalharness.report.order import targets_of
 from evalharness.report.variants import variants_of
 
 Scores = tuple[tuple[str, str, str], ...]  # for each metric: score, change over the base, over the full fine-tuning
+Line = tuple[str, str, Scores]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
-    """Models × metrics of one task. Each line: model, kind, scores. `reference`: the fully fine-tuned candidate that
-    others are set against.
+    """Models × metrics of one task. Each line: model, kind, scores; the last one may be people. `reference`: the fully
+    fine-tuned candidate that others are set against.
     """
 
     task: str
     target: bool
     metrics: tuple[str, ...]
     reference: str | None
-    lines: tuple[tuple[str, str, Scores], ...]
+    lines: tuple[Line, ...]
     parts: tuple[str, ...] = ()  # what scores are made of, a line for each model and metric that has parts
 
 
@@ -72,7 +73,7 @@ def _table(results: Results, task: str, scores: Sequence[_Score], target: bool) 
         target=target,
         metrics=tuple(by_metric),
         reference=reference,
-        lines=((base, "the original", original), *lines),
+        lines=((base, "the original", original), *lines, *_people(by_metric, places)),
         parts=tuple(_parts(base, [score.row for score in scores])),
     )
 
@@ -89,6 +90,15 @@ def _parts(base: str, rows: Sequence[Comparison]) -> Iterator[str]:
 
 def _part(value: float) -> str:
     return wording.plain(value, 0 if value.is_integer() and value > 1 else 2 if value > 1 else 3)
+
+
+def _people(by_metric: Mapping[str, Sequence[Comparison]], places: Mapping[str, int]) -> Iterator[Line]:
+    """What people score by one of the metrics, and who states it, where that is published."""
+    levels = {metric: level for metric, rows in by_metric.items() if (level := rows[0].human)}
+    if levels:
+        texts = [wording.plain(levels[each].value, places[each]) if each in levels else wording.NONE for each in places]
+        source = "; ".join(dict.fromkeys(level.source for level in levels.values()))
+        yield "people", f"as published: {source}", tuple((text, "", "") for text in texts)
 
 
 def _places(rows: Sequence[Comparison]) -> int:

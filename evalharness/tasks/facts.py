@@ -26,8 +26,7 @@ def facts_of(library: Library, name: str, is_suite: bool) -> tuple[Facts, Task |
     if suite and not (library.is_group(name) or name in library.names() or name in library.tags()):
         return suite_facts(library.suite(name)), None
     if library.is_group(name):
-        group = library.group(name)
-        return {field.name: getattr(group, field.name) for field in fields(group)} | suite, None
+        return asdict(library.group(name)) | suite, None
     tasks = library.select([name])
     if len(tasks) != 1:
         return {"stands for": [task.name for task in tasks], **suite}, None
@@ -56,6 +55,7 @@ def task_facts(task: Task) -> Facts:
         "primary": task.primary,
         "margin": task.margin,
         "chance": task.chance,
+        "human": asdict(task.human) if task.human else None,
         "lm_eval": task.lm_eval,
         "tags": task.tags,
         "digest": task.digest,

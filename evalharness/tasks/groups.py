@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.records.tasks import Average, Group, Suite, Task
+from evalharness.records.tasks import Average, Group, HumanLevel, Suite, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import NeedsCode, NotSupported, kind
-from evalharness.tasks.metadata import FAMILIES, MARGIN
+from evalharness.tasks.metadata import FAMILIES, MARGIN, human
 
 GROUP_KEYS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag")
 ALIASES = ("task_alias", "group_alias")
@@ -86,6 +86,7 @@ def group_from(values: Mapping[str, Any], path: Path, tasks: Sequence[Task]) -> 
         family=metadata.one_of("family", FAMILIES, families.pop() if len(families) == 1 else "other"),
         also=tuple(named[1:]),
         macro=not by_size,
+        human=human(metadata, tasks[0].metrics, metric),
     )
 
 
@@ -156,12 +157,25 @@ def _average(fields: Fields) -> Average | None:
     if fields.values.get("average") is None:
         return None
     part = fields.part("average")
-    part.refuse_unknown(("name", "over", "normalised"))
+    part.refuse_unknown(("name", "over", "normalised", "human"))
     over = part.part("over")
     entries = {name: over.texts(name) for name in over.values}
     if not entries or not all(entries.values()):
         raise part.wrong("over", "a mapping of tasks to lists of metrics")
-    return Average(name=part.required_text("name"), over=entries, normalised=part.boolean("normalised"))
+    name = part.required_text("name")
+    return Average(name=name, over=entries, normalised=part.boolean("normalised"), human=_human_average(part, name))
+
+
+def _human_average(fields: Fields, name: str) -> HumanLevel | None:
+    """What people score on average, where that is published."""
+    if fields.values.get("human") is None:
+        return None
+    part = fields.part("human")
+    part.refuse_unknown(("value", "source"))
+    value = part.number("value")
+    if value is None:
+        raise part.wrong("value", "a number in the average's unit")
+    return HumanLevel(metric=name, value=value, source=part.required_text("source"))
 
 
 def _member(item: Any, around: Mapping[str, Any], group: str, path: Path) -> GroupMember:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from evalharness.errors import TaskError, did_you_mean
@@ -32,6 +32,7 @@ class Listing:
             "tasks": [_task_document(task) for task in self.tasks],
             "groups": [
                 {"name": group.name, "tasks": group.tasks, "metric": group.metric, "unit": group.unit}
+                | {"human": asdict(group.human) if group.human else None}
                 for group in self.groups
             ],
             "suites": [{"name": suite.name, "tasks": suite.tasks} for suite in self.suites],
@@ -93,6 +94,7 @@ def _task_document(task: Task) -> dict[str, object]:
         "primary": task.primary,
         "metrics": [spec.id for spec in task.metrics],
         "chance": task.chance,
+        "human": asdict(task.human) if task.human else None,
         "unit": task.unit_name,
         "margin": task.margin,
         "source": str(task.source),

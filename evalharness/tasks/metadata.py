@@ -23,7 +23,8 @@ from typing import Literal
 
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import LOWER_IS_BETTER
-from evalharness.records.tasks import MetricSpec, Task
+from evalharness.metrics.build import build
+from evalharness.records.tasks import HumanLevel, MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.fields import Fields
 from evalharness.tasks.loading import load
@@ -46,7 +47,7 @@ ACCURACIES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 LM_EVAL: dict[str, Literal["same", "subset", "no"]] = {"same": "same", "subset": "subset", "no": "no"}
 OURS = (
     *("family", "chance", "primary", "margin", "metrics", "lm_eval", "document", "unit", "unit_name", "reader"),
-    *("variant_of", "value", "choice_scores", "labels", "templates", "twin", "stop_at_once"),
+    *("variant_of", "value", "choice_scores", "labels", "templates", "twin", "stop_at_once", "human"),
 )
 OTHERS = (
     *("version", "num_fewshot", "licence", "license", "source", "citation", "homepage", "note", "notes"),
@@ -84,7 +85,29 @@ def described(task: Task, metadata: Fields) -> Task:
         templates={name: wording(templates.part(name), WORDING_KEYS) for name in templates.values},
         twin=wording(metadata.part("twin"), TWIN_KEYS),
         stop_at_once=_stops_at_once(task, metadata),
+        human=human(metadata, task.metrics, task.primary),
     )
+
+
+def human(fields: Fields, metrics: Sequence[MetricSpec], primary: str) -> HumanLevel | None:
+    """What people score, as the file states it under `human`: by the metric that decides unless it names another.
+    Raises TaskError.
+    """
+    if fields.values.get("human") is None:
+        return None
+    part = fields.part("human")
+    part.refuse_unknown(("metric", "value", "source"))
+    name, value, known = part.text_or("metric", primary), part.number("value"), {spec.id: spec for spec in metrics}
+    if name not in known:
+        what = f"{part.within}.metric is {name!r}, which is no metric here"
+        raise TaskError(part.path, what, did_you_mean(name, known))
+    if value is None:
+        raise part.wrong("value", "a number in the metric's unit")
+    metric = None if scoring.is_module(known[name]) else build(known[name])
+    if metric is not None and not metric.low <= value <= metric.high:
+        what, fix = f"{part.within}.value is {value:g}", f"{name} lies from {metric.low:g} to {metric.high:g}"
+        raise TaskError(part.path, what, fix)
+    return HumanLevel(metric=name, value=value, source=part.required_text("source"))
 
 
 def _templates(metadata: Fields) -> Fields:

@@ -11,6 +11,7 @@ from measured_runs import MCC, MMLU, ROUGE, both, by_task, grouped, plan, task
 from evalharness.analysis.comparison import compare
 from evalharness.analysis.gate_units import subjects
 from evalharness.errors import TaskError
+from evalharness.records.tasks import HumanLevel
 
 
 def test_a_group_pools_its_members_and_takes_their_place():
@@ -72,3 +73,18 @@ def test_means_on_one_scale_are_pooled_and_others_are_refused():
         with pytest.raises(TaskError, match=r"group mmlu: its tasks cannot be pooled"):
             compare(facts, measurements, plan(groups=(MMLU,)))
         assert "mmlu" not in by_task(compare(facts, measurements, plan(groups=(replace(MMLU, unit=False),))))
+
+
+def test_what_people_score_stands_beside_the_metric_that_it_is_of_and_moves_nothing():
+    level = HumanLevel(metric="acc", value=0.9, source="us")
+    facts = [replace(task("m1"), metrics=(*task("m1").metrics, ROUGE)), task("m2")]
+    rows = [*both("m1", 100, 80, 20), *both("m2", 100, 80, 20)]
+    rows += [replace(m, metric=ROUGE.id) for m in rows if m.task == "m1"]
+    people = [replace(fact, human=level) for fact in facts]
+    found = compare(people, rows, plan(groups=(replace(MMLU, human=level),)))
+    assert {(row.task, row.metric): row.human for row in found if row.human} == {
+        ("m1", "acc"): level,
+        ("m2", "acc"): level,
+        ("mmlu", "acc"): level,
+    }
+    assert [replace(row, human=None) for row in found] == list(compare(facts, rows, plan(groups=(MMLU,))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
@@ -52,6 +53,7 @@ def test_list_as_json_says_of_each_task_what_a_script_needs() -> None:
         "acc",
         ["acc"],
     )
+    assert sst2["human"]["value"] == 0.978 and re.search(r"human\.value +0\.978", run("show", "sst2").output)
     assert (sst2["chance"], sst2["unit"], sst2["margin"]) == (0.5, "example", 0.02) and sst2["source"].endswith(
         "tasks/glue/sst2.yaml"
     )

@@ -10,8 +10,10 @@ import pytest
 from evalharness.analysis.relative import reference_candidate, relative_scores
 from evalharness.records.comparison import Comparison, Estimate, FlipShares
 from evalharness.records.results import ModelRow, Results
+from evalharness.records.tasks import HumanLevel
 from evalharness.report.details import details
 from evalharness.report.matrix import matrix
+from evalharness.report.page import render
 from evalharness.report.score_tables import score_tables
 from evalharness.report.targets import learned_words
 
@@ -215,3 +217,16 @@ def test_what_was_not_measured_is_a_dash_and_sorted_last(half_measured: Results,
     assert all(
         cell == ("–", "–", "–") for table in score_tables(unmeasured) for *_, cells in table.lines[1:] for cell in cells
     )
+
+
+def test_what_people_score_is_a_line_and_a_column_where_it_is_published(run: Results) -> None:
+    level = HumanLevel(metric="acc", value=0.978, source="those who asked people")
+    rows = [replace(c, human=level) if c.task == "sst2" and c.primary else c for c in run.comparisons]
+    rows += [replace(c, metric="mcc", primary=False, human=None) for c in rows if c.human]
+    results = replace(run, comparisons=tuple(rows))
+    table = next(table for table in score_tables(results) if table.task == "sst2")
+    assert table.lines[-1] == ("people", f"as published: {level.source}", (("0.9780", "", ""), *[("–", "", "")] * 2))
+    texts = {line["Task"].text: line["People"].text for line in reversed(details(results).lines)}
+    assert (texts["sst2"], texts["boolq"]) == (f"0.978 ({level.source})", "–")
+    assert "People" not in details(run).lines[0]
+    assert level.source in render(results)

@@ -10,7 +10,7 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from evalharness.errors import TaskError
-from evalharness.records.tasks import Group
+from evalharness.records.tasks import Group, HumanLevel
 from evalharness.tasks.library import Library
 from evalharness.tasks.loading import NeedsCode, NotSupported
 
@@ -171,3 +171,19 @@ def test_metrics_of_a_group_are_those_it_names_through_every_filter(folder: Path
     found = group("{metric: exact_match, filter_list: [loose], weight_by_size: false}")
     assert (found.metric, found.also, found.macro) == ("exact_match,loose", (), True)
     assert group("[{metric: acc}]").metric == "exact_match,strict"
+
+
+def test_what_people_score_in_a_group_and_on_average(folder: Path) -> None:
+    (folder / "g.yaml").write_text(
+        "group: g\ntask: [red, orange]\naggregate_metric_list: [{metric: acc}]\n"
+        "metadata: {human: {value: 0.9, source: us}}\n"
+    )
+    average = "{name: a, over: {red: [acc]}, human: {value: 0.8, source: us}}"
+    (folder / "s.yaml").write_text(f"suite: s\ntasks: [red]\naverage: {average}\n")
+    library = Library([folder])
+    assert library.group("g").human == HumanLevel(metric="acc", value=0.9, source="us")
+    found = library.suite("s").average
+    assert found is not None and found.human == HumanLevel(metric="a", value=0.8, source="us")
+    (folder / "s.yaml").write_text(f"suite: s\ntasks: [red]\naverage: {average.replace('value: 0.8, ', '')}\n")
+    with pytest.raises(TaskError, match=r"average\.human\.value is nothing"):
+        Library([folder]).suite("s")

@@ -11,7 +11,7 @@ import pytest
 from evalharness.errors import TaskError
 from evalharness.metrics import REGISTRY
 from evalharness.metrics.build import build
-from evalharness.records.tasks import MetricSpec, Task
+from evalharness.records.tasks import HumanLevel, MetricSpec, Task
 from evalharness.tasks import scoring
 from evalharness.tasks.metadata import MARGINS, PERPLEXITIES, only_describes
 from evalharness.tasks.spec import task_from_file
@@ -119,3 +119,21 @@ def test_wordings_may_lie_in_a_file_for_several_tasks(write: Callable[..., Path]
     shared.write_text('plain:\n  doc_to_txt: "{{q}}."\n')
     with pytest.raises(TaskError, match=r"_wordings_yaml: unknown key 'plain\.doc_to_txt'"):
         task_from_file(path)
+
+
+def test_what_people_score_is_by_the_metric_that_decides_unless_another_is_named(make: Make) -> None:
+    def stated(**human: object) -> HumanLevel | None:
+        return make(metric_list=[{"metric": "acc"}, {"metric": "mcc"}], metadata={"human": human}).human
+
+    assert make(metadata={"family": "other"}).human is None
+    assert stated(value=0.9, source="us") == HumanLevel(metric="acc", value=0.9, source="us")
+    assert stated(value=-0.2, source="us", metric="mcc") == HumanLevel(metric="mcc", value=-0.2, source="us")
+    for wrong, said in (
+        ({"value": 90, "source": "us"}, r"metadata\.human\.value is 90; acc lies from 0 to 1"),
+        ({"value": 0.9}, r"metadata\.human\.source is missing"),
+        ({"source": "us"}, r"metadata\.human\.value is nothing; a number in the metric's unit"),
+        ({"value": 0.9, "source": "us", "metric": "f1"}, r"metadata\.human\.metric is 'f1', which is no metric here"),
+        ({"value": 0.9, "source": "us", "max": 1}, r"unknown key 'metadata\.human\.max'"),
+    ):
+        with pytest.raises(TaskError, match=said):
+            stated(**wrong)

@@ -4,6 +4,7 @@ shipped.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from evalharness.data.sources import DataSource, missing
@@ -30,6 +31,22 @@ def test_every_task_states_what_only_its_author_knows() -> None:
         assert 0 < task.margin < (metric.high - task.chance) / 5, name
         if isinstance(task.doc_to_choice, tuple) and primary.name in ACCURACIES:
             assert task.chance == pytest.approx(1 / len(task.doc_to_choice), abs=5e-4), name
+
+
+def test_what_people_score_is_as_published() -> None:
+    """Nangia and Bowman 2019 and Wang et al. 2019 state averages over their tasks, which their values come out at."""
+    for name, published in (("glue", 0.871), ("superglue", 0.898)):
+        average = LIBRARY.suite(name).average
+        assert average is not None and average.human is not None and average.human.value == published
+        missing = {"mrpc": 0.863, "stsb": 0.926, "qqp": 0.595, "cb": 0.958, "multirc": 0.519, "record": 0.917}
+        entries = []
+        for names in average.over:
+            levels = [LIBRARY.task(each).human for each in names.split("+")]
+            values = [level.value for level in levels if level is not None]
+            assert len(values) == len(levels), names
+            entries.append(np.mean([*values, missing[names]] if names in missing else values))  # the second metric
+        assert float(np.mean(entries)) == pytest.approx(published, abs=6e-4), name
+    assert LIBRARY.group("mmlu").human is not None
 
 
 def test_groups_and_suites_are_whole() -> None:
