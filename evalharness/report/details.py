@@ -37,10 +37,13 @@ class SortableCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailTable:
-    """Each line maps column titles, the same in all, to cells. `shortened`: other ways of asking were left out."""
+    """Each line maps column titles, the same in all, to cells. `shortened`: other ways of asking were left out.
+    `people`: who states what people score, where that is a column.
+    """
 
     lines: Sequence[Mapping[str, SortableCell]]
     shortened: bool
+    people: str = ""
 
 
 def details(results: Results) -> DetailTable:
@@ -51,7 +54,8 @@ def details(results: Results) -> DetailTable:
     levels = [c.human for c in results.comparisons if c.task not in left_out]
     if any(levels):
         lines = [{**line, "People": _people(level)} for line, level in zip(lines, levels, strict=True)]
-    return DetailTable(lines=lines, shortened=bool(left_out))
+    sources = dict.fromkeys(level.source for level in levels if level)
+    return DetailTable(lines=lines, shortened=bool(left_out), people="; ".join(sources))
 
 
 def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, SortableCell]:
@@ -97,9 +101,8 @@ def _line(c: Comparison, over_base: float, over_full: float) -> dict[str, Sortab
 
 def _people(level: HumanLevel | None) -> SortableCell:
     """What people score by the same metric, where that is published."""
-    if level is None:
-        return SortableCell(wording.NONE, None, more=True)
-    return SortableCell(f"{wording.plain(level.value, 3)} ({level.source})", level.value, more=True)
+    value = None if level is None else level.value
+    return SortableCell(wording.plain(value, 3), value, more=True)
 
 
 def _metric(metric: str, unit: str) -> str:
