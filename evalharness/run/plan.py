@@ -174,6 +174,8 @@ def _plan(job: Job, named: _NamedTasks, base: Checkpoint | Baseline, candidates:
     check_overrides(tasks, source)
     if (error := missing(tasks, source, split)) is not None:
         raise error
+    if source.shipped and not source.data_dir:  # invented rows, which no people were asked about
+        tasks = [replace(task, human=None) for task in tasks]
     choice = choose(job, tasks, named.groups, lambda task: _rows_of(task, source, split))
     units: tuple[Task | Group, ...] = (*tasks, *choice.tasks, *choice.groups)
     names = names_of((unit for unit in units if not unit.beside), suite.name if suite else None)
