@@ -24,7 +24,6 @@ from evalharness.tasks.preview import first_prompts
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED_BY_OTHERS = {"accelerate", "bitsandbytes"}  # transformers imports them, we do not
-BROUGHT_BY_NO_EXTRA = {"pycocoevalcap"}  # of the metric CIDEr, which says so
 IMPORTS_US = {"pytest"}  # and the module that needs it
 
 
@@ -135,7 +134,7 @@ def test_every_import_is_declared_and_every_requirement_imported() -> None:
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
     modules = {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "evalharness"}
     brought_by = packages_distributions()
-    imported = {normal(brought_by[module][0]) for module in modules - BROUGHT_BY_NO_EXTRA - IMPORTS_US}
+    imported = {normal(brought_by[module][0]) for module in modules - IMPORTS_US}
     heavy = declared([*EXTRAS["hf"], *EXTRAS["quant"], *EXTRAS["gguf"]])
     assert imported == (BASE | heavy) - NEEDED_BY_OTHERS
 

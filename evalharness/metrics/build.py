@@ -33,11 +33,10 @@ AGGREGATIONS = {
     "byte_perplexity": "weighted_perplexity",
     "bits_per_byte": "bits_per_byte",
 }
-PACKAGES = {"pycocoevalcap": "pycocoevalcap"}  # module that a metric may need and no extra brings -> its name for pip
 
 
 def build(spec: MetricSpec) -> Metric:
-    """The metric that a task asks for. Raises TaskError for an unknown name, an unknown option, or a piece that is not
+    """The metric that a task asks for. Raises TaskError for an unknown name, an unknown option, or data that is not
     installed.
 
     A name with a slash, and any name whose entry says `hf_evaluate: true`, is a module of the `evaluate` library.
@@ -50,13 +49,7 @@ def build(spec: MetricSpec) -> Metric:
         raise TaskError(
             f"metric {spec.name}", "is unknown", f"{hint} A module of `evaluate` is asked for with `hf_evaluate: true`"
         )
-    try:
-        make: Callable[[MetricSpec], Metric] = registry.find(REGISTRY, name, "metric")
-    except ModuleNotFoundError as error:
-        if error.name not in PACKAGES:
-            raise
-        what = f"needs the package {PACKAGES[error.name]}, which is not installed"
-        raise TaskError(f"metric {spec.name}", what, f"pip install {PACKAGES[error.name]}") from None
+    make: Callable[[MetricSpec], Metric] = registry.find(REGISTRY, name, "metric")
     metric = make(spec)
     _refuse_other_meaning(spec, metric)
     return metric

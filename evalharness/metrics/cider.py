@@ -1,4 +1,4 @@
-"""Score generated text by CIDEr-D (Vedantam et al. 2015), as pycocoevalcap computes it, which has to be installed.
+"""Score generated text by CIDEr-D (Vedantam et al. 2015), 0 to 10, with the numbers of pycocoevalcap.
 
 How rare an n-gram is, is counted over all references of the corpus, so that the score is no function of summed rows:
 opaque.
@@ -6,40 +6,72 @@ opaque.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from statistics import fmean
 
-from pycocoevalcap.cider.cider import Cider
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from evalharness.metrics.base import Opaque, options_of, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
+LONGEST, SIGMA = 4, 6.0
+Grams = list[Counter[tuple[str, ...]]]  # of each length from 1 to LONGEST, how often each n-gram stands in a text
+
 
 def cider(spec: MetricSpec) -> Metric:
-    """0 to 10, of 1- to 4-grams, with the length penalty of CIDEr-D. No options. One example alone scores 0: no n-gram
-    is rarer than another.
+    """The mean cosine of 1- to 4-grams weighted by rarity, with counts clipped and lengths compared as CIDEr-D does.
+    No options. One example alone scores 0: no n-gram is rarer than another.
 
-    Tokens are those of mteval-v13a in lower case: the tokenizer that the package brings is a Java program.
+    Tokens are those of mteval-v13a in lower case: pycocoevalcap's own tokenizer is a Java program.
     """
     options_of(spec, ())
-    scorer = Cider(n=4, sigma=6.0)
     tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
 
-    def tokens(text: str) -> str:
-        return tokenizer(text.lower())
-
     def value(predictions: Sequence[Prediction]) -> float:
-        if not predictions:
-            return 0.0
-        outputs = {str(at): [tokens(written(prediction, spec.id) or "")] for at, prediction in enumerate(predictions)}
-        references = {
-            str(at): [tokens(text) for text in prediction.example.references]
-            for at, prediction in enumerate(predictions)
-        }
-        return float(scorer.compute_score(references, outputs)[0])
+        outputs = [tokenizer((written(each, spec.id) or "").lower()).split() for each in predictions]
+        references = [[tokenizer(text.lower()).split() for text in each.example.references] for each in predictions]
+        return fmean(scores(outputs, references)) if predictions else 0.0
 
-    versions = f"pycocoevalcap:{version('pycocoevalcap')}|sacrebleu:{version('sacrebleu')}"
-    signature = f"cider|n:4|sigma:6|case:lc|tok:13a|{versions}"
+    signature = f"cider|d|n:{LONGEST}|sigma:{SIGMA:g}|case:lc|tok:13a|sacrebleu:{version('sacrebleu')}"
     return Opaque(id=spec.id, signature=signature, low=0.0, high=10.0, value=value)
+
+
+def scores(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> list[float]:
+    """CIDEr-D of each output, given as tokens, against its references; rarity is counted over all `references`."""
+    right = [[_grams(reference) for reference in each] for each in references]
+    holding = Counter(gram for each in right for gram in {gram for text in each for counts in text for gram in counts})
+    rarity = {gram: math.log(len(references) / count) for gram, count in holding.items()}
+    unseen = math.log(max(1, len(references)))
+
+    def weights(grams: Grams) -> list[dict[tuple[str, ...], float]]:
+        return [{gram: count * rarity.get(gram, unseen) for gram, count in counts.items()} for counts in grams]
+
+    def score(output: Sequence[str], texts: Sequence[Grams]) -> float:
+        grams = _grams(output)
+        weighed = weights(grams)
+        return 10 * fmean([_likeness(weighed, weights(text)) * _by_length(grams, text) for text in texts] or [0.0])
+
+    return [score(output, texts) for output, texts in zip(outputs, right, strict=True)]
+
+
+def _grams(tokens: Sequence[str]) -> Grams:
+    return [Counter(zip(*(tokens[at:] for at in range(n)), strict=False)) for n in range(1, LONGEST + 1)]
+
+
+def _likeness(output: list[dict[tuple[str, ...], float]], reference: list[dict[tuple[str, ...], float]]) -> float:
+    """The mean over lengths of the cosine of weights, the output's clipped to the reference's."""
+    cosines = []
+    for ours, theirs in zip(output, reference, strict=True):
+        size = math.hypot(*ours.values()) * math.hypot(*theirs.values())
+        shared = sum(min(weight, theirs[gram]) * theirs[gram] for gram, weight in ours.items() if gram in theirs)
+        cosines.append(shared / size if size else 0.0)
+    return fmean(cosines)
+
+
+def _by_length(output: Grams, reference: Grams) -> float:
+    """The penalty for another length, which pycocoevalcap counts in bigrams."""
+    return math.exp(-((output[1].total() - reference[1].total()) ** 2) / (2 * SIGMA**2))

@@ -1,36 +1,48 @@
-"""Score generated text by METEOR (Lavie & Agarwal 2007), 0-1, as nltk computes it with its copy of WordNet."""
+"""Score generated text by METEOR (Lavie & Agarwal 2007), 0-1, as nltk computes it, with WordNet's synonyms or without."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 from typing import Any
 
-from nltk.corpus import wordnet
 from nltk.tokenize import NLTKWordTokenizer
 from nltk.translate.meteor_score import meteor_score
 
 from evalharness.errors import TaskError
-from evalharness.metrics import sentences
+from evalharness.metrics import sentences, wordnet
 from evalharness.metrics.base import Mean, options_of, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 from evalharness.stats.enums import MetricKind
 
 
+class NoSynonyms:
+    """WordNet's place where words and stems alone are to match."""
+
+    def synsets(self, word: str) -> tuple[()]:
+        return ()
+
+
 def meteor(spec: MetricSpec) -> Metric:
     """Matches of words, of their Porter stems, and of WordNet synonyms; with several references the best one counts.
 
+    Options: synonyms (`wordnet`, or `none` for matches of words and stems alone).
     nltk looks for synonyms of the stems (of "chilli", not "chilly"), so that fewer are found than the paper means; the
     published numbers that come from it have that, too.
-    Raises TaskError where WordNet is not installed.
+    Raises TaskError where WordNet is wanted and not installed.
     """
-    options_of(spec, ())
-    try:
-        wordnet.ensure_loaded()
-    except LookupError:
-        fix = "`python -m nltk.downloader wordnet` while online, or its copy in a folder that NLTK_DATA names"
-        raise TaskError(f"metric {spec.name}", "needs nltk's WordNet data, which is not installed", fix) from None
-    return with_synonyms(spec, wordnet, wordnet.get_version())
+    synonyms = options_of(spec, ("synonyms",)).get("synonyms", "wordnet")
+    if synonyms == "none":
+        return with_synonyms(spec, NoSynonyms(), "none")
+    if synonyms != "wordnet":
+        raise TaskError(f"metric {spec.name}", f"synonyms is {synonyms!r}", "wordnet or none would be right")
+    if (installed := wordnet.find()) is None:
+        fix = (
+            "`pip install 'evalharness[nlg]'`, or nltk's copy (corpora/wordnet) in a folder that NLTK_DATA names; "
+            "`synonyms: none` does without"
+        )
+        raise TaskError(f"metric {spec.name}", "needs WordNet, which is not installed", fix)
+    return with_synonyms(spec, *installed)
 
 
 def with_synonyms(spec: MetricSpec, synonyms: Any, edition: str) -> Metric:

@@ -1,28 +1,34 @@
-"""Score generated text by corpus NIST (Doddington 2002), as nltk computes it.
+"""Score generated text by corpus NIST (Doddington 2002), with the counts and lengths of the script mteval-v13a.
 
 How much an n-gram informs is counted over all references of the corpus, so that the score is no function of summed
-rows: opaque.
+rows: opaque. nltk's `corpus_nist` agrees with the script where each example has one reference, but not where it has
+several: it takes the matches of a single one of them.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import reduce
 from importlib.metadata import version
+from operator import or_
+from statistics import fmean
 
-from nltk.translate.nist_score import corpus_nist
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from evalharness.metrics.base import Opaque, flag, options_of, whole, written
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
 
+Gram = tuple[str, ...]
+
 
 def nist(spec: MetricSpec) -> Metric:
     """Tokens are those of mteval-v13a, lower case unless `case_sensitive`, as the NIST script has it. `high` is for
     display; more is possible.
 
-    Options: n (5), the longest n-gram; case_sensitive (false). Orders of which no output has an n-gram add nothing
-    (nltk would divide by zero).
+    Options: n (5), the longest n-gram; case_sensitive (false).
     """
     options = options_of(spec, ("n", "case_sensitive"))
     order, cased = whole(spec, options, "n", 5, 1, 10), flag(spec, options, "case_sensitive")
@@ -34,9 +40,45 @@ def nist(spec: MetricSpec) -> Metric:
     def value(predictions: Sequence[Prediction]) -> float:
         outputs = [tokens(written(prediction, spec.id) or "") for prediction in predictions]
         references = [[tokens(text) for text in prediction.example.references] for prediction in predictions]
-        most = min(order, max(map(len, outputs), default=0))
-        return float(corpus_nist(references, outputs, most)) if most and any(map(any, references)) else 0.0
+        return score(outputs, references, order)
 
-    versions = f"nltk:{version('nltk')}|sacrebleu:{version('sacrebleu')}"
-    signature = f"nist|n:{order}|case:{'mixed' if cased else 'lc'}|tok:13a|{versions}"
+    signature = f"nist|n:{order}|case:{'mixed' if cased else 'lc'}|refs:mteval|tok:13a|sacrebleu:{version('sacrebleu')}"
     return Opaque(id=spec.id, signature=signature, low=0.0, high=20.0, value=value)
+
+
+def score(outputs: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], order: int) -> float:
+    """NIST of outputs given as tokens: an n-gram matches as often as the one reference has it that has it most; the
+    length to reach is the mean over an example's references. An order of which no output has an n-gram adds nothing.
+    """
+    informs = _information([text for texts in references for text in texts], order)
+    total = 0.0
+    for n in range(1, order + 1):
+        gained = there = 0.0
+        for output, texts in zip(outputs, references, strict=True):
+            grams = _grams(output, n)
+            most: Counter[Gram] = reduce(or_, (_grams(text, n) for text in texts), Counter())
+            gained += sum(count * informs[gram] for gram, count in (grams & most).items())
+            there += grams.total()
+        total += gained / there if there else 0.0
+    right = sum(fmean(map(len, texts)) for texts in references if texts)
+    return total * _by_length(sum(map(len, outputs)) / right if right else 0.0)
+
+
+def _grams(tokens: Sequence[str], n: int) -> Counter[Gram]:
+    return Counter(zip(*(tokens[at:] for at in range(n)), strict=False))
+
+
+def _information(texts: Sequence[Sequence[str]], order: int) -> dict[Gram, float]:
+    """The bits that the last word of each n-gram adds to those before it."""
+    counts: Counter[Gram] = Counter({(): sum(map(len, texts))})
+    for n in range(1, order + 1):
+        for text in texts:
+            counts.update(_grams(text, n))
+    return {gram: math.log2(counts[gram[:-1]] / count) for gram, count in counts.items() if gram}
+
+
+def _by_length(ratio: float) -> float:
+    """1 for outputs as long as their references or longer, 0.5 where they have two thirds of the length."""
+    if not 0 < ratio < 1:
+        return min(max(ratio, 0.0), 1.0)
+    return math.exp(math.log(0.5) * (math.log(ratio) / math.log(1.5)) ** 2)

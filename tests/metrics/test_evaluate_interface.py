@@ -78,7 +78,7 @@ def test_calibration_takes_log_probabilities():
 
 
 def test_every_such_metric_is_named_after_ours():
-    names = sorted({*OFFERED} - {"meteor", "cider"})
+    names = sorted(OFFERED)
     assert [evaluate_metric(name).name for name in names] == names
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from nltk.corpus import wordnet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nltk.stem import PorterStemmer
 from nltk.translate.meteor_score import meteor_score
 
 from evalharness.errors import TaskError
+from evalharness.metrics import wordnet
 from evalharness.metrics.build import build
 from evalharness.metrics.meteor import with_synonyms
 from evalharness.records.measurements import Prediction
@@ -45,14 +48,16 @@ SPEC = MetricSpec(id="meteor", name="meteor")
 METEOR = with_synonyms(SPEC, Thesaurus(), "thesaurus")
 
 
-def value(text, *references):
-    row = METEOR.row(
-        Prediction(
-            example=Example(id="0", unit="0", prompt="", references=references),
-            response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
-            text=text,
-        )
+def predicted(text, *references):
+    return Prediction(
+        example=Example(id="0", unit="0", prompt="", references=references),
+        response=Generation(request_id="r", text=text or "", finish_reason="eos", tokens=1),
+        text=text,
     )
+
+
+def value(text, *references):
+    row = METEOR.row(predicted(text, *references))
     assert row[1] == 1
     return row[0]
 
@@ -101,17 +106,63 @@ def test_it_is_the_mean_of_values_from_0_to_1_and_signs_what_moves_it():
     )
 
 
-def test_without_wordnet_the_metric_says_what_to_install():
-    try:
-        wordnet.ensure_loaded()
-    except LookupError:
-        with pytest.raises(
-            TaskError,
-            match=r"metric meteor: needs nltk's WordNet data, which is not installed; "
-            r"`python -m nltk\.downloader wordnet`",
-        ):
-            build(SPEC)
-    else:
-        assert build(SPEC).signature.startswith("meteor|")
-    with pytest.raises(TaskError, match="unknown option 'alpha'; it takes none"):
-        build(MetricSpec(id="meteor", name="meteor", options={"alpha": 0.5}))
+def aligned(output, reference, synonyms):
+    """METEOR of words by its definition: three stages of matches, each from the last word back, then chunks."""
+    stem = PorterStemmer().stem
+    pairs, ours, theirs = [], dict(enumerate(output)), dict(enumerate(reference))
+    stages = [
+        lambda ours, theirs: ours == theirs,
+        lambda ours, theirs: stem(ours) == stem(theirs),
+        lambda ours, theirs: stem(theirs) in synonyms(stem(ours)),
+    ]
+    for same in stages:
+        for at in sorted(ours, reverse=True):
+            to = next((to for to in sorted(theirs, reverse=True) if same(ours[at], theirs[to])), None)
+            if to is not None:
+                pairs.append((at, to))
+                del ours[at], theirs[to]
+    if not pairs:
+        return 0.0
+    pairs.sort()
+    steps = zip(pairs, pairs[1:], strict=False)
+    chunks = 1 + sum((b[0] - a[0], b[1] - a[1]) != (1, 1) for a, b in steps)
+    return formula(len(pairs), chunks, len(output), len(reference))
+
+
+vocabulary = ["cold", "chill", "home", "den", "house", "running", "runs", "walked", "strolled", "cheap", "the", "not"]
+texts = st.lists(st.sampled_from(vocabulary), max_size=7)
+
+
+@given(texts, st.lists(texts, min_size=1, max_size=3))
+@settings(max_examples=40)
+def test_random_and_degenerate_texts_as_the_definition_with_wordnet(output, references):
+    found, _ = wordnet.find()
+
+    def synonyms(word):
+        return {lemma.name() for synset in found.synsets(word) for lemma in synset.lemmas()} | {word}
+
+    of = {"": build(SPEC), "none": build(MetricSpec(id="meteor", name="meteor", options={"synonyms": "none"}))}
+    prediction = predicted(" ".join(output), *map(" ".join, references))
+    for name, metric in of.items():
+        by = synonyms if not name else lambda word: {word}
+        expected = max(aligned(output, reference, by) for reference in references)
+        assert metric.row(prediction)[0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_synonyms_are_an_option_that_is_signed():
+    none = build(MetricSpec(id="meteor", name="meteor", options={"synonyms": "none"}))
+    assert "|wordnet:none|" in none.signature and "|wordnet:3.0" in build(SPEC).signature
+    near = predicted("it is my home", "it is my place")
+    assert build(SPEC).row(near)[0] > none.row(near)[0] > 0
+    for options, said in (
+        ({"synonyms": "some"}, "synonyms is 'some'; wordnet or none would be right"),
+        ({"alpha": 0.5}, "unknown option 'alpha'"),
+    ):
+        with pytest.raises(TaskError, match=said):
+            build(MetricSpec(id="meteor", name="meteor", options=options))
+
+
+def test_without_wordnet_the_metric_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(wordnet, "find", lambda: None)
+    with pytest.raises(TaskError, match=r"needs WordNet, which is not installed; `pip install 'evalharness\[nlg\]'`"):
+        build(SPEC)

@@ -1,6 +1,4 @@
-"""NIST against values that nltk publishes, and against the formula of Doddington (2002) written out for one reference
-each.
-"""
+"""NIST against nltk's for one reference each, and against the sums of mteval-v13a written out for several."""
 
 from __future__ import annotations
 
@@ -10,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nltk.translate.nist_score import corpus_nist
 
 from evalharness.errors import TaskError
 from evalharness.metrics.base import OpaqueMetric
@@ -33,54 +32,56 @@ def nist(corpus, **options):
     return build(MetricSpec(id="nist", name="nist", options=options)).point(predictions)
 
 
-# The example in the documentation of nltk.translate.nist_score.sentence_nist, which gives 3.3709 and 1.4619.
-OUTPUTS = (
-    "It is a guide to action which ensures that the military always obeys the commands of the party",
-    "It is to insure the troops forever hearing the activity guidebook that party direct",
-)
-REFERENCES = (
-    "It is a guide to action that ensures that the military will forever heed Party commands",
-    "It is the guiding principle which guarantees the military forces always being under the command of the Party",
-    "It is the practical guide for the army always to heed the directions of the party",
-)
-
-
-@pytest.mark.parametrize(("output", "expected"), [(OUTPUTS[0], 3.3709), (OUTPUTS[1], 1.4619)])
-def test_the_published_example(output, expected):
-    assert nist([(output, REFERENCES)], case_sensitive=True) == pytest.approx(expected, abs=1e-4)
-    assert nist([(output, REFERENCES)]) != pytest.approx(
-        expected, abs=1e-4
-    )  # lower case unless asked otherwise, as the NIST script
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=5), st.integers(1, 5))
+def test_one_reference_each_as_nltk(pairs, longest):
+    corpus = [(" ".join(output), [" ".join(reference)]) for output, reference in pairs]
+    most = min(longest, max(len(output) for output, _ in pairs))  # nltk divides by zero where an order has no n-gram
+    expected = 0.0
+    if most and any(reference for _, reference in pairs):
+        expected = corpus_nist([[reference] for _, reference in pairs], [output for output, _ in pairs], most)
+    assert nist(corpus, n=longest) == pytest.approx(expected, abs=1e-9)
 
 
 def grams(tokens, order):
-    return Counter(tuple(tokens[at : at + order]) for at in range(len(tokens) - order + 1))
+    return [tuple(tokens[at : at + order]) for at in range(len(tokens) - order + 1)]
 
 
-def by_the_formula(pairs, longest):
-    counts = Counter()
-    for _, reference in pairs:
-        for order in range(1, longest + 1):
-            counts += grams(reference, order)
-    counts[()] = sum(len(reference) for _, reference in pairs)
-    total = 0.0
+def as_mteval(corpus, longest):
+    """The loops of the script's `compute_ngram_info`, `score_segment` and `nist_score`, one n-gram at a time."""
+    count, total = Counter(), 0
+    for _, references in corpus:
+        for reference in references:
+            total += len(reference)
+            for order in range(1, longest + 1):
+                count.update(grams(reference, order))
+    result = 0.0
     for order in range(1, longest + 1):
-        gained = sum(
-            count * math.log2(counts[gram[:-1]] / counts[gram])
-            for output, reference in pairs
-            for gram, count in (grams(output, order) & grams(reference, order)).items()
-        )
-        total += gained / max(1, sum(grams(output, order).total() for output, _ in pairs))
-    written, right = sum(len(output) for output, _ in pairs), counts[()]
+        info = there = 0
+        for output, references in corpus:
+            written = grams(output, order)
+            there += len(written)
+            for gram in set(written):
+                matches = min(written.count(gram), max(grams(reference, order).count(gram) for reference in references))
+                if matches:
+                    before = count[gram[:-1]] if order > 1 else total
+                    info += matches * -math.log(count[gram] / before) / math.log(2)
+        result += info / there if there else 0
+    written = sum(len(output) for output, _ in corpus)
+    right = sum(sum(map(len, references)) / len(references) for _, references in corpus)
     if not written or not right:
         return 0.0
-    return total * math.exp(math.log(0.5) / math.log(1.5) ** 2 * math.log(min(1, written / right)) ** 2)
+    ratio = written / right
+    return result * (1 if ratio >= 1 else math.exp(-math.log(2) / math.log(1.5) ** 2 * math.log(ratio) ** 2))
 
 
-@given(st.lists(st.tuples(words, words), min_size=1, max_size=5), st.integers(1, 5))
-def test_one_reference_each_as_the_formula(pairs, longest):
-    corpus = [(" ".join(output), [" ".join(reference)]) for output, reference in pairs]
-    assert nist(corpus, n=longest) == pytest.approx(by_the_formula(pairs, longest), abs=1e-9)
+@given(st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=3)), min_size=1, max_size=4), st.integers(1, 5))
+def test_several_references_as_mteval(corpus, longest):
+    texts = [(" ".join(output), [" ".join(reference) for reference in references]) for output, references in corpus]
+    assert nist(texts, n=longest) == pytest.approx(as_mteval(corpus, longest), abs=1e-9)
+
+
+def test_lower_case_unless_asked_otherwise_as_the_script():
+    assert nist([("The Cat", ["the cat sat"])]) > 0 == nist([("The Cat", ["the cat sat"])], case_sensitive=True)
 
 
 def test_what_has_nothing_to_score_scores_0():
@@ -92,7 +93,7 @@ def test_what_has_nothing_to_score_scores_0():
 def test_it_is_opaque_and_signs_its_settings():
     metric = build(MetricSpec(id="nist", name="nist", options={"n": 4, "case_sensitive": True}))
     assert isinstance(metric, OpaqueMetric) and (metric.kind, metric.width) == ("opaque", 0)
-    assert metric.signature.startswith("nist|n:4|case:mixed|tok:13a|nltk:")
+    assert metric.signature.startswith("nist|n:4|case:mixed|refs:mteval|tok:13a|sacrebleu:")
 
 
 @pytest.mark.parametrize(
