@@ -4,4 +4,7 @@
 """
 
 REGISTRY: dict[str, str] = {"hub": "evalharness.data.hub:HUB"}
-READERS: dict[str, str] = {"references": "evalharness.data.grouping:references"}
+READERS: dict[str, str] = {
+    "references": "evalharness.data.grouping:references",
+    "texts": "evalharness.data.grouping:texts",
+}

@@ -43,7 +43,21 @@ def references(rows: Sequence[DataRow]) -> list[DataRow]:
 
     DialogSum's test split has three summaries of each dialogue, as rows of their own.
     """
-    dialogues: dict[str, dict[str, Any]] = {}
+    return _one_each(rows, "dialogue", "summary", "summaries")
+
+
+def texts(rows: Sequence[DataRow]) -> list[DataRow]:
+    """One row for each meaning representation, its texts in a list `human_references`; in the order of first
+    appearance.
+
+    E2E has several texts of nearly each of its meaning representations, as rows of their own.
+    """
+    return _one_each(rows, "meaning_representation", "human_reference", "human_references")
+
+
+def _one_each(rows: Sequence[DataRow], key: str, value: str, together: str) -> list[DataRow]:
+    """One row for each `key`, the first that has it, with the list of all its rows' `value` beside."""
+    first: dict[str, dict[str, Any]] = {}
     for row in rows:
-        dialogues.setdefault(row["dialogue"], {**row, "summaries": []})["summaries"].append(row["summary"])
-    return list(dialogues.values())
+        first.setdefault(row[key], {**row, together: []})[together].append(row[value])
+    return list(first.values())

@@ -21,6 +21,7 @@ Below a data folder DIR, names in any case, dashes and underscores aside (a benc
                    SPLIT: train, val, test
     XSum, CNN/DM   xsum/SPLIT.jsonl, cnn_dailymail/SPLIT.jsonl (or .json, .csv, .parquet)
                    SPLIT: train, val (or validation), test
+    E2E            e2e-dataset/trainset.csv, devset.csv, testset_w_refs.csv
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalharness.data import bigbench, bigbench_hard, glue, mmlu, summaries, superglue
+from evalharness.data import bigbench, bigbench_hard, e2e, glue, mmlu, summaries, superglue
 from evalharness.data.columns import Names
 from evalharness.data.contents import check_regular, unreadable
 from evalharness.data.files import DataRow, kind
@@ -51,6 +52,7 @@ LAYOUTS: dict[str, PublishedLayout] = {  # the last part of a dataset_path, in l
     "samsum": summaries.SAMSUM,
     "xsum": summaries.XSUM,
     "cnn_dailymail": summaries.CNN,
+    "e2e_nlg": e2e.LAYOUT,
 }
 
 
