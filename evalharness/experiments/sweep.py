@@ -19,6 +19,7 @@ from evalharness import results
 from evalharness.checkpoints.files import TRAINING
 from evalharness.checkpoints.recognise import recognise
 from evalharness.errors import ModelError, UsageError, did_you_mean
+from evalharness.experiments.best_series import with_best
 from evalharness.experiments.grid import GridPoint
 from evalharness.experiments.jobs import SweepJob
 from evalharness.experiments.selection import selection_of
@@ -81,7 +82,7 @@ def run_sweep(sweep_job: SweepJob, listener: ProgressListener | None = None) -> 
     chosen = [name for choice in sweep.chosen for name in choice.names]
     compared = evaluate(changed(job, models=tuple(f"{name}={paths[name]}" for name in chosen)), listener)
     tested = [replace(p, test=outcome_of(compared, p.name, sweep.task)) if p.name in chosen else p for p in points]
-    sweep = replace(sweep, points=tuple(tested))
+    sweep = with_best(replace(sweep, points=tuple(tested)), results.read_measurements(job.output.folder))
     _write(job.output.folder, sweep)
     write(job.output.folder)
     return sweep, compared

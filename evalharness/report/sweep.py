@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evalharness.records import LATER
 from evalharness.records.comparison import Estimate, Level
 from evalharness.records.results import Results
 from evalharness.report import documents
@@ -69,7 +70,8 @@ class Choice:
 class Sweep:
     """A whole sweep. `rows`: task to the split that was chosen on; `notices`: what a reader should know of it.
 
-    `base_fingerprint`: of the base's content; "" in a sweep.json of before it was kept.
+    `base_fingerprint`: of the base's content; "" in a sweep.json of before it was kept. `best`: the chosen series that
+    are not separated from the best of them on test rows, that one first, by the rule in words, `best_rule`.
     """
 
     base: str
@@ -82,6 +84,8 @@ class Sweep:
     chosen: tuple[Choice, ...] = ()
     notices: tuple[str, ...] = ()
     base_fingerprint: str = ""
+    best: tuple[str, ...] = field(default=(), metadata=LATER)
+    best_rule: str = field(default="", metadata=LATER)
 
 
 def outcome_of(measured: Results, name: str, target: str | None) -> Outcome:

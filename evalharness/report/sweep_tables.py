@@ -12,15 +12,63 @@ from evalharness.report.targets import why_unlearned
 from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
 
+PUBLISHED = {  # a metric's name -> its title in the LoRA paper's rank table, and its decimals there
+    "bleu": ("BLEU", 2),
+    "nist": ("NIST", 4),
+    "meteor": ("METEOR", 4),
+    "rougeL": ("ROUGE_L", 4),
+    "cider": ("CIDEr", 4),
+}
+LOSS_PLACES = 2
+
+
 def tables(sweep: Sweep) -> list[TextTable]:
-    """What was chosen, on test rows, and the whole grid, on validation rows."""
-    return [table for table in (chosen_table(sweep), rate_table(sweep)) if table.rows]
+    """The ranks and what was chosen, on test rows, and the whole grid, on validation rows."""
+    return [table for table in (rank_table(sweep), chosen_table(sweep), rate_table(sweep)) if table.rows]
+
+
+def rank_table(sweep: Sweep) -> TextTable:
+    """One row for each rank at its chosen rate, as the LoRA paper prints them, the best marked by the interval: none
+    where no series has a rank.
+    """
+    by_name = {point.name: point for point in sweep.points}
+    ranked = {choice.series: [by_name[name] for name in choice.names] for choice in sweep.chosen}
+    ranked = {series: points for series, points in ranked.items() if points[0].rank is not None}
+    measured = {metric for points in ranked.values() for point in points if point.test for metric in point.test.metrics}
+    known = list(PUBLISHED)
+    metrics = sorted(measured, key=lambda metric: (known.index(_name(metric)) if _name(metric) in known else 9, metric))
+    several = len({points[0].method for points in ranked.values()}) > 1
+    rows = [
+        {
+            "rank": f"{points[0].method} {points[0].rank}" if several else str(points[0].rank),
+            "val_loss": wording.plain(_mean(point.loss for point in points), LOSS_PLACES),
+            **dict(_published(metric, points) for metric in metrics),
+            REMARKS: _mark(series, sweep.best),
+        }
+        for series, points in ranked.items()
+    ]
+    return from_rows("Ranks, on test rows", sweep.best_rule or "No rank is marked.", rows)
+
+
+def _name(metric: str) -> str:
+    return metric.partition(",")[0]
+
+
+def _published(metric: str, points: Sequence[Point]) -> tuple[str, str]:
+    """The title of a metric's column, and its mean over seeds in the decimals of the paper."""
+    score = _mean(point.test.metrics.get(metric) for point in points if point.test)
+    title, places = PUBLISHED.get(_name(metric), (_name(metric), wording.places_for((score,))))
+    return title + metric[len(_name(metric)) :], wording.plain(score, places)
+
+
+def _mark(series: str, best: Sequence[str]) -> str:
+    if series not in best:
+        return ""
+    return "● best" if series == best[0] else "● not separated from the best"
 
 
 def chosen_table(sweep: Sweep) -> TextTable:
-    """One row for each series at its chosen rate: the table of the LoRA paper with what was forgotten and what it
-    cost.
-    """
+    """One row for each series at its chosen rate: its scores, with what was forgotten and what it cost."""
     by_name = {point.name: point for point in sweep.points}
     metrics = dict.fromkeys(metric for point in sweep.points if point.test for metric in point.test.metrics)
     rows = [_chosen_row(choice, [by_name[name] for name in choice.names], tuple(metrics)) for choice in sweep.chosen]

@@ -19,7 +19,7 @@ from evalharness.report.folder import write
 from evalharness.report.page import render
 from evalharness.report.svg import COLOURS
 from evalharness.report.sweep import Choice, Outcome, Point, Sweep, read_sweep, to_json
-from evalharness.report.sweep_tables import chosen_table, rate_table, tables
+from evalharness.report.sweep_tables import chosen_table, rank_table, rate_table, tables
 from evalharness.report.text_table import markdown
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -109,6 +109,51 @@ def test_the_rank_table_has_the_columns_of_the_papers_and_what_was_forgotten(swe
     assert "2 seeds" in table.note and "Test rows" in table.note
 
 
+# Hu et al. (2021), table 18: GPT-2 medium on E2E.
+RANKS = """
+1     1.23  68.72  8.7215  0.4565  0.7052  2.4329
+2     1.21  69.17  8.7413  0.4590  0.7052  2.4639
+4     1.18  70.38  8.8439  0.4689  0.7186  2.5349
+8     1.17  69.57  8.7457  0.4636  0.7196  2.5196
+16    1.16  69.61  8.7483  0.4629  0.7177  2.4985
+32    1.16  69.33  8.7736  0.4642  0.7105  2.5255
+64    1.16  69.24  8.7174  0.4651  0.7180  2.5070
+128   1.16  68.73  8.6718  0.4628  0.7127  2.5030
+256   1.16  68.92  8.6982  0.4629  0.7128  2.5012
+512   1.16  68.78  8.6857  0.4637  0.7128  2.5025
+1024  1.17  69.37  8.7495  0.4659  0.7149  2.5090
+"""
+
+
+def test_the_rank_table_prints_the_papers_digits_and_marks_by_the_interval(sweep: Sweep) -> None:
+    lines = [line.split() for line in RANKS.strip().splitlines()]
+    points, chosen = [], []
+    for rank, loss, *scores in lines:
+        metrics = dict(zip(("bleu", "nist", "meteor", "rougeL", "cider"), map(float, scores), strict=True))
+        made = point(f"lora-r{rank}", 2e-4, 1, 0.5, 0.0)
+        assert made.validation is not None
+        outcome = replace(made.validation, metrics=dict(reversed(metrics.items())))  # columns have an order of their own
+        points.append(replace(made, loss=float(loss), test=outcome))
+        chosen.append(Choice(made.series, 2e-4, metrics["bleu"], (made.name,)))
+    best = ("lora-r4", "lora-r8", "lora-r16")
+    ranks = replace(sweep, points=tuple(points), chosen=tuple(chosen), best=best, best_rule="The rule of marks.")
+    table = rank_table(ranks)
+    assert table.columns == ("rank", "val_loss", "BLEU", "NIST", "METEOR", "ROUGE_L", "CIDEr", "remarks")
+    assert [list(row[:-1]) for row in table.rows] == lines
+    marks = {row[0]: row[-1] for row in table.rows if row[-1]}
+    assert marks == dict.fromkeys(("8", "16"), "● not separated from the best") | {"4": "● best"}
+    assert table.note == "The rule of marks." and tables(ranks)[0] == table
+
+
+def test_without_ranks_there_is_no_rank_table_and_with_two_methods_each_is_named(sweep: Sweep) -> None:
+    assert [row[0] for row in rank_table(sweep).rows] == ["1", "8"]
+    assert rank_table(sweep).note == "No rank is marked."
+    full = tuple(replace(each, rank=None) for each in sweep.points)
+    assert rank_table(replace(sweep, points=full)).rows == ()
+    other = tuple(replace(each, method="dora") if each.series == "lora-r8" else each for each in sweep.points)
+    assert [row[0] for row in rank_table(replace(sweep, points=other)).rows] == ["lora 1", "dora 8"]
+
+
 def test_every_rate_with_its_seeds_and_remarks(sweep: Sweep) -> None:
     table = rate_table(sweep)
     rows = {(row[0], row[1]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
@@ -129,7 +174,7 @@ def test_every_rate_with_its_seeds_and_remarks(sweep: Sweep) -> None:
 def test_as_markdown(sweep: Sweep) -> None:
     lines = [line for table in tables(sweep) for line in markdown(table)]
     widths = {line.count("|") for line in lines if line.startswith("|")}
-    assert len(widths) == 2 and "|---|" in "\n".join(lines)
+    assert len(widths) == 3 and "|---|" in "\n".join(lines)
 
 
 def test_the_figure_joins_rates_marks_the_unlearned_hollow_and_is_the_same_every_time(sweep: Sweep) -> None:
