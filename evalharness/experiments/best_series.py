@@ -33,7 +33,9 @@ def with_best(sweep: Sweep, run: MeasuredRun) -> Sweep:
     rows = _averaged(sweep, task, metric, run)
     if rows is None:
         return replace(sweep, best=(), best_rule="No series is marked: not all were answered on the same rows.")
-    return replace(sweep, best=_unseparated(rows, task, metric, run.plan.alpha), best_rule=_rule(metric, len(rows), run))
+    return replace(
+        sweep, best=_unseparated(rows, task, metric, run.plan.alpha), best_rule=_rule(metric, len(rows), run)
+    )
 
 
 def _rule(metric: MetricFacts, series: int, run: MeasuredRun) -> str:

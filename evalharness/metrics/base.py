@@ -47,6 +47,15 @@ class ByUnit(Protocol):
         ...
 
 
+@runtime_checkable
+class OfAll(Protocol):
+    """A metric whose rows can only be computed of all predictions together."""
+
+    def unit_rows(self, predictions: Sequence[Prediction]) -> Mapping[str, tuple[float, ...]]:
+        """The row of every unit, in the order in which they first stand. Raises TaskError where there are none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Mean:
     """A metric that is the mean of one value per example: rows (value, 1), score = sum of values / count, and 0 where

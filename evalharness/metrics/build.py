@@ -7,12 +7,13 @@ scored again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from evalharness import registry
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import READS, REGISTRY
-from evalharness.metrics.base import Mean, ScoredElsewhere, SignedByExamples
+from evalharness.metrics.base import Mean, ScoredElsewhere, SignedByExamples, SumMetric, ratio
 from evalharness.records.measurements import Metric, MetricFacts, Prediction
 from evalharness.records.requests import Example
 from evalharness.records.tasks import MetricSpec, OutputType
@@ -41,7 +42,7 @@ def build(spec: MetricSpec) -> Metric:
 
     A name with a slash, and any name whose entry says `hf_evaluate: true`, is a module of the `evaluate` library.
     """
-    name = "evaluate" if spec.options.get("hf_evaluate") or "/" in spec.name else spec.name
+    name = "evaluate" if _is_module(spec.name, spec.options) else spec.name
     if name == "evaluate" and spec.name == "evaluate":
         raise TaskError("metric evaluate", "is a way, not a metric", "name the module and add `hf_evaluate: true`")
     if name not in (known := registry.names(REGISTRY, "metric")):
@@ -81,14 +82,30 @@ def _output_types(name: str) -> list[str]:
 
 
 def from_facts(facts: MetricFacts) -> Metric:
-    """The metric able to score stored rows again. Binary and graded metrics come back without their library and cannot
-    read predictions.
+    """The metric able to score stored rows again. Binary and graded metrics and modules of `evaluate` come back without
+    their library and cannot read predictions.
     """
     if facts.kind in (MetricKind.BINARY, MetricKind.GRADED):
         return Mean(facts.id, facts.kind, facts.signature, _no_value, *facts.ends, facts.higher_is_better)
     if facts.kind == MetricKind.OPAQUE:
         return ScoredElsewhere(facts.id, facts.signature, *facts.ends, facts.higher_is_better)
+    if _is_module(facts.name, facts.options):
+        return SumMetric(
+            id=facts.id,
+            signature=facts.signature,
+            width=2,
+            read=_no_row,
+            of_sums=lambda sums: ratio(sums[..., 0], sums[..., 1]),
+            low=facts.ends[0],
+            high=facts.ends[1],
+            higher_is_better=facts.higher_is_better,
+        )
     return build(MetricSpec(id=facts.id, name=facts.name, options=facts.options))
+
+
+def _is_module(name: str, options: Mapping[str, Any]) -> bool:
+    """Is it a module of the `evaluate` library, by its options or because its name is a path?"""
+    return bool(options.get("hf_evaluate")) or "/" in name
 
 
 def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ()) -> MetricFacts:
@@ -111,7 +128,7 @@ def facts_of(spec: MetricSpec, metric: Metric, examples: Sequence[Example] = ())
 
 def _refuse_other_meaning(spec: MetricSpec, metric: Metric) -> None:
     """Refuse an `aggregation` or `higher_is_better` that contradicts the metric of that name."""
-    if spec.options.get("hf_evaluate") or "/" in spec.name:
+    if _is_module(spec.name, spec.options):
         return
     aggregation = spec.options.get("aggregation")
     natural = AGGREGATIONS.get(spec.name, "mean" if metric.kind in (MetricKind.BINARY, MetricKind.GRADED) else None)
@@ -125,6 +142,10 @@ def _refuse_other_meaning(spec: MetricSpec, metric: Metric) -> None:
             f"higher_is_better is {better!r}",
             f"{str(metric.higher_is_better).lower()} would be right",
         )
+
+
+def _no_row(prediction: Prediction) -> tuple[float, ...]:
+    return (_no_value(prediction),)
 
 
 def _no_value(prediction: Prediction) -> float:

@@ -1,13 +1,15 @@
-"""Score by a module of the `evaluate` library, by local path or by name: one number for all predictions, never a gate.
+"""Score by a module of the `evaluate` library, by local path or by name.
 
 Its code is run as it is (a local file, or one from the hub), which is what naming it with `hf_evaluate: true` or by
-path asks for.
+path asks for. By itself a module gives one number for all predictions, which describes. What it takes for that number
+to decide is said by `aggregation`: evaluate_rows.py.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,40 @@ from typing import Any
 import evaluate
 
 from evalharness.errors import TaskError, first_line
-from evalharness.metrics.base import Opaque, options_of
+from evalharness.metrics.base import Opaque, flag, options_of
+from evalharness.metrics.evaluate_rows import JACKKNIFE, MEAN, ModuleJackknife, ModuleMean, has_rows
 from evalharness.records.measurements import Metric, Prediction
 from evalharness.records.tasks import MetricSpec
+from evalharness.stats.enums import MetricKind
 
 OURS = ("key", "low", "high")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModule:
+    """A module with what it is called with. `key`: which of several numbers to take."""
+
+    name: str
+    module: Any
+    arguments: Mapping[str, Any]
+    key: str | None
+
+    def score(self, predictions: Sequence[Prediction]) -> float:
+        """The number for these predictions. Where the module refuses one reference text each, it is given lists of
+        them. Raises TaskError.
+        """
+        problem: TaskError | None = None
+        for outputs, references in _forms(predictions):
+            try:
+                scores = self.module.compute(predictions=outputs, references=references, **self.arguments)
+                return _number(self.name, scores or {}, self.key)
+            except TaskError:
+                raise
+            except Exception as error:  # foreign code: whatever it raises is a failure of this metric, not of the run
+                what = f"the module failed: {type(error).__name__}: {first_line(error)}"
+                problem = problem or TaskError(f"metric {self.name}", what)
+        assert problem is not None, "there is a form at least"
+        raise problem
 
 
 def evaluate_module(spec: MetricSpec) -> Metric:
@@ -27,30 +58,41 @@ def evaluate_module(spec: MetricSpec) -> Metric:
 
     It is handed all predictions: chosen indices for ranked tasks, texts for generated ones; references are one index or
     text per prediction, or lists of texts where an example has several. Options: key (which number to take where there
-    are several), low and high (for display), higher_is_better; all others are handed to the module's `compute`.
+    are several), low and high (between which scores lie), higher_is_better, aggregation; all others are handed to the
+    module's `compute`.
     """
     options = options_of(spec, spec.options)
-    module = _loaded(spec.name)
     arguments = {key: value for key, value in options.items() if key not in OURS}
-
-    def value(predictions: Sequence[Prediction]) -> float:
-        outputs, references = _columns(predictions)
-        try:
-            scores = module.compute(predictions=outputs, references=references, **arguments)
-        except Exception as error:  # foreign code: whatever it raises is a failure of this metric, not of the run
-            what = f"the module failed: {type(error).__name__}: {first_line(error)}"
-            raise TaskError(f"metric {spec.id}", what) from error
-        return _number(spec.id, scores or {}, options.get("key"))
-
-    content = getattr(module, "_hash", None) or "unknown"
-    return Opaque(
+    module = _loaded(spec.name)
+    loaded = LoadedModule(name=spec.id, module=module, arguments=arguments, key=options.get("key"))
+    content, way = getattr(module, "_hash", None) or "unknown", spec.options.get("aggregation")
+    signature = f"evaluate|{module.name}|content:{content[:12]}|evaluate:{evaluate.__version__}"
+    higher = flag(spec, {"higher_is_better": True, **spec.options}, "higher_is_better")
+    if not has_rows(spec.options):
+        if way == JACKKNIFE:
+            fix = "`low` or `high`, between which scores lie"
+            raise TaskError(f"metric {spec.id}", "states no end of the range of what is to be resampled", fix)
+        low, high = _ends(spec, options, (0.0, 1.0))
+        return Opaque(id=spec.id, signature=signature, low=low, high=high, higher_is_better=higher, value=loaded.score)
+    low, high = _ends(spec, options, (-math.inf, math.inf))
+    kind, make = (MetricKind.GRADED, ModuleMean) if way == MEAN else (MetricKind.CORPUS, ModuleJackknife)
+    return make(
         id=spec.id,
-        signature=f"evaluate|{module.name}|content:{content[:12]}|evaluate:{evaluate.__version__}",
-        low=float(options.get("low", 0.0)),
-        high=float(options.get("high", 1.0)),
-        higher_is_better=bool(spec.options.get("higher_is_better", True)),
-        value=value,
+        kind=kind,
+        signature=f"{signature}|agg:{way}",
+        low=low,
+        high=high,
+        higher_is_better=higher,
+        score_of=loaded.score,
     )
+
+
+def _ends(spec: MetricSpec, options: Mapping[str, Any], usual: tuple[float, float]) -> tuple[float, float]:
+    """The stated range of scores, else the usual one. Raises TaskError for what is no range."""
+    low, high = options.get("low", usual[0]), options.get("high", usual[1])
+    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)) or not low < high:
+        raise TaskError(f"metric {spec.id}", f"low is {low!r}, high is {high!r}", "two numbers, low the smaller one")
+    return float(low), float(high)
 
 
 def _loaded(name: str) -> Any:
@@ -64,14 +106,18 @@ def _loaded(name: str) -> Any:
         raise TaskError(f"metric {name}", what, fix) from error
 
 
-def _columns(predictions: Sequence[Prediction]) -> tuple[list[Any], list[Any]]:
-    """The columns that the module is given: outputs, and references in the simplest form that holds them all."""
+def _forms(predictions: Sequence[Prediction]) -> list[tuple[list[Any], list[Any]]]:
+    """The columns that the module may be given, outputs and references: one reference each where all have one, and
+    lists of them.
+    """
     examples = [prediction.example for prediction in predictions]
     if predictions and predictions[0].choice is not None:
-        return [prediction.choice for prediction in predictions], [example.gold[0] for example in examples]
-    one = all(len(example.references) == 1 for example in examples)
-    references = [example.references[0] if one else list(example.references) for example in examples]
-    return [prediction.text or "" for prediction in predictions], references
+        return [([prediction.choice for prediction in predictions], [example.gold[0] for example in examples])]
+    outputs = [prediction.text or "" for prediction in predictions]
+    lists = (outputs, [list(example.references) for example in examples])
+    if all(len(example.references) == 1 for example in examples):
+        return [(outputs, [example.references[0] for example in examples]), lists]
+    return [lists]
 
 
 def _number(where: str, scores: Mapping[str, Any], key: str | None) -> float:

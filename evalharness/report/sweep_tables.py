@@ -11,7 +11,6 @@ from evalharness.report.sweep import TRAINED, Choice, Outcome, Point, Sweep, gro
 from evalharness.report.targets import why_unlearned
 from evalharness.report.text_table import REMARKS, TextTable, from_rows
 
-
 PUBLISHED = {  # a metric's name -> its title in the LoRA paper's rank table, and its decimals there
     "bleu": ("BLEU", 2),
     "nist": ("NIST", 4),

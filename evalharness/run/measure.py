@@ -5,12 +5,13 @@ A failed answer is never a score: its example has no row. An empty generation is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from evalharness.errors import TaskError
-from evalharness.metrics.base import ByUnit, OpaqueMetric
+from evalharness.metrics.base import ByUnit, OfAll, OpaqueMetric
 from evalharness.metrics.build import build
 from evalharness.records.measurements import ExampleError, Measurement, Metric, Prediction, Sample, TaskOutcome
 from evalharness.records.requests import Example, Failure, Generation, PreparedTask, Ranking, Response, Scoring
@@ -156,6 +157,8 @@ def _measurement(
     """Compute the rows (units, width) of one metric, or the point of an opaque one with width 0; also return what the
     metric could not score.
     """
+    if isinstance(metric, OfAll):
+        return _of_all(task, model, metric, predictions)
     rows: list[tuple[float, ...]] = []
     sizes: dict[str, int] = {}  # examples of each unit, in the order in which the first stands
     at: list[str] = []
@@ -188,6 +191,26 @@ def _measurement(
         sizes=tuple(sizes.values()),
         rows=sums,
         point=point,
+    ), errors
+
+
+def _of_all(
+    task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
+) -> tuple[Measurement, list[ExampleError]]:
+    """As `_measurement`, of a metric whose rows are computed of all predictions together: all of them, or none."""
+    assert isinstance(metric, OfAll)
+    sizes = Counter(prediction.example.unit for prediction in predictions)
+    try:
+        rows, errors = metric.unit_rows(predictions), []
+    except TaskError as error:
+        rows, errors = {}, [ExampleError(task=task, model=model, example=WHOLE_TASK, reason=str(error))]
+    return Measurement(
+        task=task,
+        metric=metric.id,
+        model=model,
+        units=tuple(rows),
+        sizes=tuple(sizes[unit] for unit in rows),
+        rows=np.array(list(rows.values()), dtype=np.float64).reshape(len(rows), metric.width),
     ), errors
 
 

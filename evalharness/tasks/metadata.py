@@ -127,14 +127,16 @@ def _stops_at_once(task: Task, metadata: Fields) -> bool:
 
 
 def only_describes(task: Task) -> bool:
-    """Has the task's primary metric no margin that could be tested: a perplexity, or a module of `evaluate`?"""
+    """Has the task's primary metric no margin that could be tested: a perplexity, or a module of `evaluate` without
+    rows?
+    """
     primary = next(spec for spec in task.metrics if spec.id == task.primary)
-    return scoring.is_module(primary) or primary.name in PERPLEXITIES
+    return scoring.describes(primary) or primary.name in PERPLEXITIES
 
 
 def primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
     """The metric that decides, as the file names it or by the rules above. Raises TaskError."""
-    able = {spec.id: spec for spec in metrics if not scoring.is_module(spec)}
+    able = {spec.id: spec for spec in metrics if not scoring.describes(spec)}
     name = metadata.text("primary")
     if name in able:
         return able[str(name)]
@@ -142,7 +144,7 @@ def primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
         raise TaskError(
             metadata.path,
             f"metadata.primary is {name!r}, a module of `evaluate`",
-            f"it only describes; {did_you_mean('', able)}",
+            f"it describes, unless `aggregation` and `low` or `high` say how it is tested; {did_you_mean('', able)}",
         )
     if name is not None:
         raise TaskError(
@@ -155,7 +157,7 @@ def primary(metadata: Fields, metrics: Sequence[MetricSpec]) -> MetricSpec:
             raise TaskError(
                 metadata.path,
                 "has no metric that can decide",
-                "a module of `evaluate` only describes; list one more metric",
+                "a module of `evaluate` only describes, unless `aggregation` and `low` or `high` say how it is tested",
             )
         return next(iter(able.values()))
     on_unit_scale = [spec for spec in able.values() if spec.name not in scoring.OTHER_SCALES]
@@ -166,6 +168,12 @@ def margin(metadata: Fields, primary: MetricSpec) -> float:
     """The drop of the primary metric that may be tolerated, in its unit. Raises TaskError."""
     stated = metadata.number("margin")
     if stated is None:
+        if scoring.is_module(primary) and not (scoring.describes(primary) or _on_unit_scale(primary)):
+            raise TaskError(
+                metadata.path,
+                f"metadata.margin is missing: {primary.id} does not run from 0 to 1",
+                "state the drop that may be tolerated",
+            )
         if primary.name in scoring.OTHER_SCALES and is_ours(metadata):
             scale = scoring.OTHER_SCALES[primary.name]
             raise TaskError(
@@ -181,6 +189,10 @@ def margin(metadata: Fields, primary: MetricSpec) -> float:
             "a positive number in the primary metric's unit would be right",
         )
     return stated
+
+
+def _on_unit_scale(module: MetricSpec) -> bool:
+    return (module.options.get("low"), module.options.get("high")) == (0, 1)
 
 
 def chance(metadata: Fields, primary: MetricSpec, choices: str | tuple[str, ...] | None) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any
 from evalharness import registry
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.metrics import REGISTRY
+from evalharness.metrics.evaluate_rows import has_rows
 from evalharness.records.tasks import MetricSpec, OutputType
 from evalharness.tasks import filters
 from evalharness.tasks.fields import Fields
@@ -101,8 +102,13 @@ def metrics(listed: Sequence[Mapping[str, Any]], pipes: Sequence[str], fields: F
 
 
 def is_module(spec: MetricSpec) -> bool:
-    """Is it a module of the `evaluate` library (which describes and never decides)?"""
+    """Is it a module of the `evaluate` library?"""
     return bool(spec.options.get("hf_evaluate")) or "/" in spec.name
+
+
+def describes(spec: MetricSpec) -> bool:
+    """Is it a module of the `evaluate` library that gives one number for all answers and nothing to test it by?"""
+    return is_module(spec) and not has_rows(spec.options)
 
 
 def lengths_and_stops(fields: Fields, fewshot_delimiter: str) -> tuple[int, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """Record what pycocoevalcap gives for random and degenerate corpora, in pycocoevalcap_values.json.
 
-    pip install pycocoevalcap==1.2    # 104 MB, most of it other metrics' Java programs
-    python tests/metrics/pycocoevalcap_values.py
+pip install pycocoevalcap==1.2    # 104 MB, most of it other metrics' Java programs
+python tests/metrics/pycocoevalcap_values.py
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def corpora() -> list[tuple[list[str], list[list[str]]]]:
 def main() -> None:
     records = []
     for outputs, references in corpora():
-        _, scores = Cider(n=4, sigma=6.0).compute_score(dict(enumerate(references)), {
-            at: [output] for at, output in enumerate(outputs)
-        })
+        _, scores = Cider(n=4, sigma=6.0).compute_score(
+            dict(enumerate(references)), {at: [output] for at, output in enumerate(outputs)}
+        )
         records.append({"outputs": outputs, "references": references, "scores": [float(score) for score in scores]})
     lines = ",\n".join(json.dumps(record) for record in records)
     (Path(__file__).parent / "pycocoevalcap_values.json").write_text(f"[\n{lines}\n]\n")

@@ -111,9 +111,10 @@ def test_which_answers_a_metric_reads_is_known_before_there_are_any(asked, form)
     for name in sorted(set(REGISTRY) - {"evaluate"}):
         if name in READS[asked]:
             check_asked(MetricSpec(id=name, name=name), asked)
-            assert form in next(
-                (forms for names, forms in FORMS.items() if name in names), {"ranked", "once"}
-            ) or name == "unparsed"
+            assert (
+                form in next((forms for names, forms in FORMS.items() if name in names), {"ranked", "once"})
+                or name == "unparsed"
+            )
         else:
             with pytest.raises(TaskError, match=f"cannot read the answers of a {asked} task; it is for "):
                 check_asked(MetricSpec(id=name, name=name), asked)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datasets
 import evaluate
 import pytest
 import sacrebleu
+import torch
+import transformers
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from evalharness.errors import TaskError
 from evalharness.metrics import REGISTRY
 from evalharness.metrics import evaluate_interface as interface
 from evalharness.metrics.evaluate_interface import evaluate_metric
+from evalharness.paths import shipped
 
 TEXTS, REFERENCES = ["the cat sat on the mat", "it is cold"], ["the cat sat on a mat", "it is cold"]
 OFFERED = (*interface.CHOSEN, *interface.RANKED, *interface.TEXTS)
+BASE = shipped("fixtures/models") / "tiny-base"
 CHOSEN, RIGHT = [0, 1, 1, 0], [0, 1, 0, 0]
 
 
@@ -101,3 +106,32 @@ def test_no_examples_score_0_and_unknown_names_are_refused():
     assert evaluate_metric("acc").compute(predictions=[], references=[]) == {"acc": 0.0}
     with pytest.raises(TaskError, match="did you mean exact_match"):
         evaluate_metric("exactmatch")
+
+
+def test_the_five_of_e2e_combined_as_in_a_run():
+    names = ("bleu", "nist", "meteor", "rougeL", "cider")
+    found = evaluate.combine([evaluate_metric(name) for name in names]).compute(
+        predictions=TEXTS, references=[[text, "quite another"] for text in REFERENCES]
+    )
+    assert list(found) == list(names) and found["bleu"] > found["cider"] > found["meteor"] > 0.8
+
+
+def test_in_an_evaluator_with_a_model():
+    """A classifier without training, whose answers scikit-learn scores from what the model gives."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(BASE)
+    config = transformers.AutoConfig.from_pretrained(BASE, num_labels=2, pad_token_id=tokenizer.pad_token_id)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    texts, right = ["good film", "bad film", "good day", "bad day"] * 3, [1, 0, 0, 0] * 3
+    rows = datasets.Dataset.from_dict({"text": texts, "label": right})
+    with torch.no_grad():
+        chosen = [int(model(**tokenizer(text, return_tensors="pt")).logits.argmax()) for text in texts]
+    asked = {"model_or_pipeline": model, "tokenizer": tokenizer, "label_mapping": {"LABEL_0": 0, "LABEL_1": 1}}
+    evaluator = evaluate.evaluator("text-classification")
+    for name, score in (("acc", accuracy_score(right, chosen)), ("mcc", matthews_corrcoef(right, chosen))):
+        assert evaluator.compute(data=rows, metric=evaluate_metric(name), **asked)[name] == pytest.approx(score)
+    spread = evaluator.compute(
+        data=rows, metric=evaluate_metric("acc"), strategy="bootstrap", n_resamples=20, random_state=0, **asked
+    )
+    low, high = spread["acc"]["confidence_interval"]
+    assert low <= spread["acc"]["score"] <= high

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -124,7 +125,7 @@ def aligned(output, reference, synonyms):
     if not pairs:
         return 0.0
     pairs.sort()
-    steps = zip(pairs, pairs[1:], strict=False)
+    steps = pairwise(pairs)
     chunks = 1 + sum((b[0] - a[0], b[1] - a[1]) != (1, 1) for a, b in steps)
     return formula(len(pairs), chunks, len(output), len(reference))
 

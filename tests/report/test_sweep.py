@@ -132,7 +132,9 @@ def test_the_rank_table_prints_the_papers_digits_and_marks_by_the_interval(sweep
         metrics = dict(zip(("bleu", "nist", "meteor", "rougeL", "cider"), map(float, scores), strict=True))
         made = point(f"lora-r{rank}", 2e-4, 1, 0.5, 0.0)
         assert made.validation is not None
-        outcome = replace(made.validation, metrics=dict(reversed(metrics.items())))  # columns have an order of their own
+        outcome = replace(
+            made.validation, metrics=dict(reversed(metrics.items()))
+        )  # columns have an order of their own
         points.append(replace(made, loss=float(loss), test=outcome))
         chosen.append(Choice(made.series, 2e-4, metrics["bleu"], (made.name,)))
     best = ("lora-r4", "lora-r8", "lora-r16")

@@ -63,7 +63,21 @@ def test_chance_is_unknown_where_the_file_says_so_or_less_is_better(make: Make) 
     assert make(metric_list=[{"metric": "wer", "hf_evaluate": True}]).chance is None
 
 
-def test_modules_of_evaluate_describe_and_never_decide(make: Make, tmp_path: Path) -> None:
+def test_modules_of_evaluate_decide_where_it_is_said_how_they_are_tested(make: Make) -> None:
+    wer = {"metric": "wer", "hf_evaluate": True, "higher_is_better": False, "low": 0, "high": 1}
+    for way in ("mean", "jackknife"):
+        task = make(metric_list=[wer | {"aggregation": way}, {"metric": "acc"}], metadata={"primary": "wer"})
+        assert (task.primary, task.margin, task.chance) == ("wer", 0.02, None) and not only_describes(task)
+    with pytest.raises(TaskError, match=r"metadata\.margin is missing: wer does not run from 0 to 1"):
+        make(metric_list=[wer | {"aggregation": "mean", "high": 2}], metadata={"primary": "wer"})
+    assert make(metric_list=[wer | {"aggregation": "mean", "high": 2}], metadata={"margin": 0.1}).margin == 0.1
+    with pytest.raises(TaskError, match="a module of `evaluate`"):
+        make(metric_list=[wer, {"metric": "acc"}], metadata={"primary": "wer"})
+    plain = make(metric_list=[{"metric": "wer", "hf_evaluate": True, "aggregation": "mean"}])
+    assert only_describes(plain), "lm-eval's files say so of every module"
+
+
+def test_other_modules_of_evaluate_describe_and_never_decide(make: Make, tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
     task = make(metric_list=[{"metric": "wer", "hf_evaluate": True}, {"metric": "acc"}, {"metric": "./metrics"}])
     assert task.primary == "acc"
