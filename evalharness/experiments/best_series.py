@@ -17,8 +17,8 @@ from evalharness.stats.enums import MetricKind
 from evalharness.stats.resample import Floats
 
 RULE = (
-    "Marked ●: not separated from the best {metric}, as the {level} interval (Bonferroni over {n}) of the paired "
-    "difference to it on test rows, seeds averaged, does not lie below 0."
+    "Marked ●: not separated from the best by {metric}; the {level} interval (Bonferroni over {n}) of the difference "
+    "to it, paired row by row on test rows with seeds averaged, does not lie below 0."
 )
 
 

@@ -82,7 +82,6 @@ def chosen_table(sweep: Sweep) -> TextTable:
 
 def _chosen_row(choice: Choice, points: Sequence[Point], metrics: Sequence[str]) -> dict[str, str]:
     tested = [point.test for point in points if point.test is not None]
-    scores = {metric: _mean(outcome.metrics.get(metric) for outcome in tested) for metric in metrics}
     suite = _mean(outcome.suite.value for outcome in tested if outcome.suite)
     cost = {key: _mean(point.made.get(key) for point in points) or 0 for key in ("trainable", "bytes", "seconds")}
     return {
@@ -90,7 +89,7 @@ def _chosen_row(choice: Choice, points: Sequence[Point], metrics: Sequence[str])
         "rank": wording.NONE if points[0].rank is None else str(points[0].rank),
         "rate": f"{choice.learning_rate:g}",
         "val_loss": wording.plain(_mean(point.loss for point in points)),
-        **{metric: wording.plain(score, wording.places_for((score,))) for metric, score in scores.items()},
+        **dict(_published(metric, points) for metric in metrics),
         "gain on the target": _over_seeds(outcome.gain for outcome in tested),
         "forgotten": _forgotten(tested),
         "suite, in margins": wording.signed(suite, wording.IN_MARGINS),

@@ -47,7 +47,8 @@ def measure(
         ]
     measurements = []
     for spec in prepared.task.metrics:
-        measurement, failed = _measurement(prepared.task.name, model, metrics[spec.id], read[spec.filter])
+        score = _of_all if isinstance(metrics[spec.id], OfAll) else _measurement
+        measurement, failed = score(prepared.task.name, model, metrics[spec.id], read[spec.filter])
         measurements.append(measurement)
         errors += failed
     deciding = {spec.id: spec for spec in prepared.task.metrics}[prepared.task.primary]
@@ -157,8 +158,6 @@ def _measurement(
     """Compute the rows (units, width) of one metric, or the point of an opaque one with width 0; also return what the
     metric could not score.
     """
-    if isinstance(metric, OfAll):
-        return _of_all(task, model, metric, predictions)
     rows: list[tuple[float, ...]] = []
     sizes: dict[str, int] = {}  # examples of each unit, in the order in which the first stands
     at: list[str] = []

@@ -38,8 +38,8 @@ def test_a_rank_that_is_surely_worse_is_not_marked_and_one_that_may_be_as_good_i
     top = max(("lora-r2", "b"), ("lora-r4", "c"), key=lambda each: values[each[1]].mean())[0]
     assert found.best[0] == top
     assert found.best_rule == (
-        "Marked ●: not separated from the best acc, as the 95 % interval (Bonferroni over 2 comparisons) of the paired "
-        "difference to it on test rows, seeds averaged, does not lie below 0."
+        "Marked ●: not separated from the best by acc; the 95 % interval (Bonferroni over 2 comparisons) of the "
+        "difference to it, paired row by row on test rows with seeds averaged, does not lie below 0."
     )
 
 
