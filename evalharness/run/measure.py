@@ -47,8 +47,7 @@ def measure(
         ]
     measurements = []
     for spec in prepared.task.metrics:
-        score = _of_all if isinstance(metrics[spec.id], OfAll) else _measurement
-        measurement, failed = score(prepared.task.name, model, metrics[spec.id], read[spec.filter])
+        measurement, failed = _scored(prepared.task.name, model, metrics[spec.id], read[spec.filter])
         measurements.append(measurement)
         errors += failed
     deciding = {spec.id: spec for spec in prepared.task.metrics}[prepared.task.primary]
@@ -150,6 +149,13 @@ def _answer(prediction: Prediction, near_tie: float) -> ReadAnswer | None:
         cut_off=response.finish_reason == "length",
         unreadable=prediction.unparsed,
     )
+
+
+def _scored(
+    task: str, model: str, metric: Metric, predictions: Sequence[Prediction]
+) -> tuple[Measurement, list[ExampleError]]:
+    """The measurement by one metric, however it makes its rows, and what it could not score."""
+    return (_of_all if isinstance(metric, OfAll) else _measurement)(task, model, metric, predictions)
 
 
 def _measurement(
