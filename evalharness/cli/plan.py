@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from evalharness.analysis.policy_file import policy_of
 from evalharness.cli import progress
 from evalharness.cli.command import Command
-from evalharness.cli.option_texts import job_options
+from evalharness.cli.help import option_names
+from evalharness.cli.option_texts import job_options, targets
 from evalharness.cli.options import (
     alpha_option,
     data_options,
@@ -26,15 +28,66 @@ from evalharness.cli.options import (
     with_options,
 )
 from evalharness.cli.printing import print_json, print_lines
+from evalharness.cli.train import method_options
 from evalharness.errors import UsageError
 from evalharness.experiments.forecast_text import document, lines
 from evalharness.experiments.jobs import ForecastJob
 from evalharness.experiments.power_forecast import forecast
+from evalharness.experiments.training_forecast import foresee
 from evalharness.notebook import PLAN
 from evalharness.records.job import Job
 from evalharness.records.job_options import make_job
-from evalharness.results.files import write_text
+from evalharness.records.models import Method
+from evalharness.results.files import to_json, write_text
 from evalharness.run.checks import check_output
+from evalharness.training.memory import HELD_DTYPES, METHODS, recipes, row_shape
+
+TRAINING_PLAN = "training-plan.json"
+OF_ANSWERS = {"--suite": "suite", "--task": "tasks", "--from": "earlier", "--probe": "probe", "--limit": "limit"}
+OF_RECIPES = ("base", "batch_size", "gradient_accumulation", "gradient_checkpointing", "dtype")
+SIZES = {  # options of `train` that move what is counted, and their fields of a Recipe
+    "--rank": "rank",
+    "--targets": "targets",
+    "--dora": "dora",
+    "--virtual-tokens": "virtual_tokens",
+    "--encoder-hidden": "hidden",
+    "--train": "parameters",
+}
+OF_TRAINING = {
+    "--method": "methods",
+    **SIZES,
+    "--max-length": "max_length",
+    "--answer-tokens": "answer_tokens",
+    "--gradient-accumulation": "gradient_accumulation",
+    "--gradient-checkpointing": "gradient_checkpointing",
+    "--weights-dtype": "weights_dtype",
+}
+COUNT = click.IntRange(min=1)
+
+training_options = (
+    click.option("--training", is_flag=True, help="Forecast instead what training --base takes of memory and disk."),
+    click.option(
+        "--method",
+        "methods",
+        multiple=True,
+        type=click.Choice([method.value for method in Method]),
+        help=f"--training: by this method. Repeatable [default: {', '.join(METHODS)}].",
+    ),
+    *(option for option in method_options if option_names((option,)) in SIZES),
+    click.option(
+        "--max-length", type=COUNT, help="--training: tokens of each row [default: 512, or the window where smaller]."
+    ),
+    click.option("--answer-tokens", type=COUNT, help="--training: how many of them are learned [default: all]."),
+    click.option("--gradient-accumulation", default=1, show_default=True, type=COUNT, help="--training: as in train."),
+    click.option("--gradient-checkpointing", is_flag=True, help="--training: as in train."),
+    click.option(
+        "--weights-dtype",
+        default="float32",
+        show_default=True,
+        type=click.Choice(HELD_DTYPES),
+        help="--training: type that weights are held in that change (train: float32).",
+    ),
+)
 
 
 @click.command("plan", cls=Command)
@@ -75,6 +128,7 @@ from evalharness.run.checks import check_output
     help="Take the time of N requests a task on --base [default: none].",
 )
 @with_options(*engine_options)
+@with_options(*training_options)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=f"Folder to leave {PLAN} in.")
 @with_options(json_option, quiet_option, debug_option)
 def plan_command(**given: Any) -> None:
@@ -83,9 +137,15 @@ def plan_command(**given: Any) -> None:
 
     Nothing is answered but the --probe. How many answers change is assumed (--flips), or known from an earlier run
     (--from).
+
+    With --training: the memory that training a base takes, of which config.json is enough (docs/plan.md).
     """
     if given["out"] is not None:
         check_output(given["out"])
+    _refuse_mixed(given["training"])
+    if given["training"]:
+        _training(given)
+        return
     forecast_job = ForecastJob(
         job=_job(given),
         power=given["power"],
@@ -102,6 +162,31 @@ def plan_command(**given: Any) -> None:
         print_json(document(result))
         return
     print_lines(lines(result))
+
+
+def _refuse_mixed(training: bool) -> None:
+    """Raise UsageError for an option, given on the command line, that the wanted forecast does not look at."""
+    others, why, fix = OF_TRAINING, "is for --training", "give that, or leave it out"
+    if training:
+        others, why, fix = OF_ANSWERS, "is for a plan of answers", "leave it out, or leave out --training"
+    stated = click.get_current_context().get_parameter_source
+    for option, name in others.items():
+        if stated(name) == ParameterSource.COMMANDLINE:
+            raise UsageError(option, why, fix)
+
+
+def _training(given: Mapping[str, Any]) -> None:
+    if not given["base"]:
+        raise UsageError("plan", "--training without a base", "name it: --base PATH, a directory with config.json")
+    shape = row_shape(given["base"], given["max_length"], given["answer_tokens"], given["weights_dtype"])
+    options = {name: given[name] for name in (*OF_RECIPES, *SIZES.values())} | {"targets": targets(given["targets"])}
+    result = foresee(recipes(given["methods"], options), shape)
+    if given["out"] is not None:
+        write_text(given["out"] / TRAINING_PLAN, to_json(result.document()))
+    if given["as_json"]:
+        print_json(to_json(result.document()))
+        return
+    print_lines(result.lines())
 
 
 def _job(given: Mapping[str, Any]) -> Job:

@@ -6,4 +6,5 @@ REGISTRY = {
     "check": "evalharness.training.loop:check",
     "check_hub": "evalharness.training.publish:check_hub",
     "push": "evalharness.training.publish:push",
+    "memory": "evalharness.training.memory_trace:forecast",
 }

@@ -1,0 +1,57 @@
+"""Measure the most memory that work takes: of the process, from a mark that Linux lets one set again, and of a CUDA
+device, where torch has been imported and sees one.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
+
+
+def resident() -> int | None:
+    """Return the bytes of this process that are in memory now; None where the system does not say (it is no Linux)."""
+    return _status("VmRSS:")
+
+
+def process_peak() -> int:
+    """Return the most bytes that this process held in memory since its start, or since `reset` where that worked."""
+    return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+
+
+def device_peak() -> int | None:
+    """Return the most bytes of tensors on the CUDA device in use, since the start or `reset`; None without one."""
+    cuda = _cuda()
+    return None if cuda is None else int(cuda.max_memory_allocated())
+
+
+def reset() -> bool:
+    """Begin to measure peaks anew, on the device too. False where the process's cannot be: then it is "up to" a time
+    and not "in" it.
+    """
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.reset_peak_memory_stats()
+    try:
+        CLEAR.write_text("5")
+    except OSError:
+        return False
+    return _status("VmHWM:") is not None
+
+
+def _status(key: str) -> int | None:
+    try:
+        lines = STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), None)
+
+
+def _cuda() -> Any:
+    """Return torch.cuda where it is in use: nothing that runs without torch imports it for a number."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None

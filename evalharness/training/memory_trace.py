@@ -1,0 +1,256 @@
+"""Forecast the memory of a training from config.json alone: run one step of it on tensors without data, and count.
+
+The model is built, made trainable and passed through forward and backward as `train` does it, but on torch's fake
+tensors, which have shapes and types and no values: so every architecture is counted by its own code, attention as the
+CPU would choose it (no scores of length × length are kept by sdpa; by eager attention they are). What is counted:
+
+* weights: float32 where they change (`--dtype bfloat16` leaves them so, and computes in bfloat16 beside them), in
+  `--dtype` under an adapter, 4 bits and double-quantised constants under qlora (0.516 bytes, Dettmers et al. 2023:
+  0.5 + 1/64 + 4/(64·256)), whose embeddings, norms and head are float32;
+* gradients: as many bytes as what is trained; optimiser: AdamW's two moments in float32, 8 bytes a trained value.
+  A full training holds 4 + 4 + 8 = 16 bytes a parameter in float32. With `held` bfloat16 it is 2 + 2 + 8 = 12, the
+  count by which 65 billion parameters need 780 GB (Dettmers et al. 2023);
+* activations: all that lives during forward and backward beside these: what layers save for the backward pass, logits
+  of the learned positions (rows × answer × vocabulary), their log-softmax and its gradient, and temporary values.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoConfig, PreTrainedModel
+
+from evalharness.checkpoints.devices import DTYPES
+from evalharness.checkpoints.discover import directory_of
+from evalharness.checkpoints.files import CONFIG, model_config
+from evalharness.checkpoints.libraries import UNLOADABLE, quiet
+from evalharness.checkpoints.naming import parse
+from evalharness.checkpoints.open_model import CLASSES, architecture_in, architecture_of, attention_of
+from evalharness.checkpoints.precision import QUANTISED
+from evalharness.errors import ModelError, first_line
+from evalharness.records.models import Architecture, Method
+from evalharness.training.adapt import TrainableModel, adapt, expected_warnings, sizes
+from evalharness.training.memory import MemoryForecast, RowShape
+from evalharness.training.recipe import Recipe
+from evalharness.training.targets import linear_layers
+
+MOMENTS = 2 * 4  # bytes of AdamW's states, a trained value
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight with its share of constants, quantised twice
+CHECKPOINTING = {"use_reentrant": False, "preserve_rng_state": False}  # there is no random state without values
+SAVED = 4  # bytes of an adapter's value
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that live, and the most beyond those of gradients that are complete."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.complete = self.peak = self.activations = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and count what it makes."""
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        self.activations = max(self.activations, self.live - self.complete)
+        weakref.finalize(storage, self._gone, key, size)
+
+    def _gone(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+    def begin(self) -> None:
+        """Count from here on."""
+        self.live = self.complete = self.peak = self.activations = 0
+
+    def completed(self, parameter: torch.Tensor) -> None:
+        """Note that a parameter has its gradient."""
+        assert parameter.grad is not None
+        self.complete += parameter.grad.nbytes
+
+
+def forecast(recipe: Recipe, shape: RowShape) -> MemoryForecast:
+    """Count what a training by the recipe takes, of a base of which only config.json is there.
+
+    Raises ModelError where no such model can be built or passed through, UsageError where the method trains nothing in
+    it.
+    """
+    live = LiveBytes()
+    with expected_warnings():
+        with torch.device("meta"):
+            model = _built(recipe, shape)
+            trainable = adapt(model, recipe)
+        packed = _quantise(model) if recipe.method == Method.QLORA else {}
+        try:
+            with FakeTensorMode(allow_non_fake_inputs=True), live:
+                _make_fake(trainable)
+                _step(trainable, recipe, shape, live)
+        except UNLOADABLE as error:
+            what = f"such rows cannot pass through it by --method {recipe.method} ({first_line(error)})"
+            raise ModelError(recipe.base, what, "another method, or another base") from None
+    return _summed(recipe, trainable, packed, live)
+
+
+def _built(recipe: Recipe, shape: RowShape) -> PreTrainedModel:
+    directory = directory_of(parse(recipe.base))
+    architecture = architecture_in(directory)
+    held = recipe.dtype if recipe.definition.adapter else shape.held
+    if recipe.method == Method.QLORA:
+        held = "bfloat16"
+    with quiet():
+        try:
+            config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            if hasattr(config, QUANTISED):
+                delattr(config, QUANTISED)
+            model: PreTrainedModel = CLASSES[architecture].from_config(
+                config, dtype=DTYPES[held], attn_implementation=attention_of(directory, architecture)
+            )
+        except UNLOADABLE as error:
+            what = f"cannot be built ({first_line(error)})"
+            raise ModelError(directory / CONFIG, what, "give an architecture that transformers has") from None
+    return model
+
+
+def _quantise(model: PreTrainedModel) -> dict[str, int]:
+    """Make of the model what qlora trains, as far as types go: all but the linear layers float32. Return the number of
+    weights that are held in 4 bits, by name: of every linear layer but the head.
+    """
+    layers = {id(layer.weight) for layer in linear_layers(model).values()}
+    packed = {}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in layers and not parameter.requires_grad:
+            packed[name] = parameter.numel()
+        else:
+            parameter.data = parameter.data.float()
+    return packed
+
+
+def _make_fake(model: nn.Module) -> None:
+    """Put fake tensors of the CPU in the places of the meta device's, which choose no attention of theirs."""
+    before = [*model.parameters(), *model.buffers()]  # kept, so that none of their ids is used again
+    made: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        every: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for places in every:
+            for name, tensor in places.items():
+                if tensor is None:
+                    continue
+                if id(tensor) not in made:
+                    fake = torch.empty(tensor.shape, dtype=tensor.dtype)
+                    is_parameter = isinstance(tensor, nn.Parameter)
+                    made[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if is_parameter else fake
+                places[name] = made[id(tensor)]
+    before.clear()
+
+
+def _step(model: TrainableModel, recipe: Recipe, shape: RowShape, live: LiveBytes) -> None:
+    """Pass rows forward and backward as the Trainer does, under autocast where it computes in bfloat16."""
+    model.train()
+    if recipe.gradient_checkpointing:
+        model.activation_checkpointing_enable(
+            activation_checkpointing_kwargs={"use_reentrant": False, "preserve_rng_state": False}
+        )
+        if isinstance(model, PeftModel):
+            model.enable_input_require_grads()
+    for parameter in filter(lambda each: each.requires_grad, model.parameters()):
+        parameter.register_post_accumulate_grad_hook(live.completed)
+    batch = _batch(model, recipe, shape)
+    mixed = recipe.method == Method.QLORA or recipe.dtype == "bfloat16"
+    live.begin()
+    with torch.autocast("cpu", torch.bfloat16) if mixed and shape.held != "bfloat16" else nullcontext():
+        loss = _loss(model, batch, shape, recipe)
+    loss.backward()
+
+
+def _batch(model: TrainableModel, recipe: Recipe, shape: RowShape) -> dict[str, torch.Tensor]:
+    rows = recipe.batch_size
+    batch = {
+        "input_ids": torch.zeros(rows, shape.length, dtype=torch.long),
+        "attention_mask": torch.ones(rows, shape.length, dtype=torch.long),
+    }
+    if architecture_of(model) == Architecture.SEQ2SEQ:
+        batch["labels"] = torch.zeros(rows, shape.answer, dtype=torch.long)
+    return batch
+
+
+def _loss(model: TrainableModel, batch: Mapping[str, torch.Tensor], shape: RowShape, recipe: Recipe) -> torch.Tensor:
+    """Compute a loss as `completion_loss` does: the head only where something is learned. That finds these places in
+    the labels, which have no values here.
+    """
+    caches = recipe.method == Method.PREFIX
+    with _head_at_the_end(model, 0 if "labels" in batch else shape.answer):
+        logits = model(**batch, use_cache=caches).logits
+    logits = logits.flatten(0, 1).float()
+    labels = torch.zeros(len(logits), dtype=torch.long)
+    return nn.functional.cross_entropy(logits, labels, reduction="sum")
+
+
+@contextmanager
+def _head_at_the_end(model: TrainableModel, learned: int) -> Iterator[None]:
+    """Have the head computed at as many positions at the end of each row; 0: at all."""
+    head = model.get_output_embeddings()
+    if not learned or head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0][:, -learned:].flatten(0, 1)[None], *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _summed(recipe: Recipe, model: TrainableModel, packed: Mapping[str, int], live: LiveBytes) -> MemoryForecast:
+    trained, whole = sizes(model)
+    gradients = sum(each.nbytes for each in model.parameters() if each.requires_grad)
+    beside = gradients if recipe.definition.adapter else 0
+    every = sum(each.nbytes for each in (*model.parameters(), *model.buffers())) - beside
+    weights = every + round(sum(packed.values()) * (NF4_BYTES - 2))
+    unpacked = 2 * max(packed.values(), default=0)  # one layer at a time, in bfloat16
+    activations, moments = live.activations + unpacked, MOMENTS * trained
+    kept = gradients + activations if recipe.gradient_accumulation > 1 else live.peak + unpacked
+    return MemoryForecast(
+        method=recipe.method,
+        parameters=whole,
+        trainable=trained,
+        weights=weights,
+        adapter=beside,
+        gradients=gradients,
+        optimiser=moments,
+        activations=activations,
+        peak=weights + beside + moments + max(kept, gradients),
+        disk=_disk(recipe, model, trained, whole),
+    )
+
+
+def _disk(recipe: Recipe, model: TrainableModel, trained: int, whole: int) -> int:
+    """Count the bytes of the tensors that are saved: of p-tuning the virtual tokens without their network; of full
+    weights all, in the type that config.json states.
+    """
+    if not isinstance(model, PeftModel):
+        config = model_config(directory_of(parse(recipe.base)))
+        stated = recipe.save_dtype or config.get("dtype") or config.get("torch_dtype")
+        return whole * DTYPES.get(str(stated), torch.float32).itemsize
+    if recipe.method == Method.P_TUNING:
+        tokens: Any = model.peft_config["default"]
+        trained = tokens.num_virtual_tokens * tokens.token_dim
+    return trained * (SAVED if recipe.save_dtype is None else DTYPES[recipe.save_dtype].itemsize)
