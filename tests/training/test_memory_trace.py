@@ -29,7 +29,7 @@ LLAMA_65B = {  # Touvron et al. 2023, table 2, and its published config.json
 SMALL = {
     "model_type": "llama",
     "hidden_size": 64,
-    "num_hidden_layers": 3,
+    "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "intermediate_size": 160,
